@@ -1,0 +1,40 @@
+# Everything a checkout needs: `make run`, `make test`, `make lint`, `make bench`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: run test lint bench quality catalog screenshot wheel clean
+
+run: $(STAMP)
+	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tui-gen; else $(BIN)/tui-gen --run vae-digits; fi
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench
+
+quality: $(STAMP)
+	$(BIN)/python -m tests.quality
+
+catalog: $(STAMP)
+	$(BIN)/python -m tui_gen.train.catalogue --write models/catalog.json
+
+screenshot: $(STAMP)
+	$(BIN)/python -m tests.screenshot docs/workbench.png
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --wheel --outdir dist .
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tui-gen needs Python 3.11 or newer; set PYTHON=python3.12, say")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) dist build *.egg-info

@@ -1,0 +1,1 @@
+"""The test suite, and the benchmarks that `make bench` and `make quality` run."""

@@ -1,0 +1,3 @@
+"""Train generative models from a terminal."""
+
+__version__ = "0.1.0"

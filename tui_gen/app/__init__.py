@@ -1,0 +1,1 @@
+"""The workbench: reads runs and asks workers; never imports PyTorch."""

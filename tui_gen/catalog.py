@@ -1,0 +1,223 @@
+"""What can be trained, as plain data: models with their hyperparameters, datasets, recipes.
+
+Building the models' part needs PyTorch, so `tui_gen.train.catalogue` does that and writes JSON. A copy for the
+built-in models ships with the package; with user models, or in a changed checkout, a copy in the cache folder is used,
+keyed by the files it came from. Readers never import PyTorch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tui_gen import __version__
+from tui_gen.config import ConfigError, Optim, RunConfig, load, override, parse_toml, read_toml
+from tui_gen.datasets import DATASETS, DatasetEntry
+from tui_gen.params import Param, Problem, nearest
+
+DEFAULT_RECIPE = "vae-digits"
+
+
+class ModelEntry(msgspec.Struct):
+    """A model as the workbench knows it: words, hyperparameters, phases with their default optimisers."""
+
+    name: str
+    family: str
+    title: str
+    summary: str
+    description: str
+    reference: str
+    kinds: list[str]
+    abilities: list[str]
+    params: list[Param]
+    phases: dict[str, Optim]
+    source: str = "built in"
+
+
+class Recipe(msgspec.Struct):
+    """A named, complete starting configuration; `tables` is its config as TOML gives it."""
+
+    name: str
+    title: str
+    summary: str
+    reference: str
+    figure: str
+    tables: dict[str, Any]
+    text: str
+
+    @property
+    def model(self) -> str:
+        """Name of the model it trains."""
+        return self.tables.get("model", {}).get("name", "")
+
+
+class Catalog(msgspec.Struct):
+    """Everything that can be named in a config. `problems` are user files that could not be read, in words."""
+
+    models: dict[str, ModelEntry] = {}
+    key: str = ""
+    problems: list[str] = []
+    datasets: dict[str, DatasetEntry] = msgspec.field(default_factory=lambda: dict(DATASETS))
+    recipes: dict[str, Recipe] = {}
+
+    def families(self) -> dict[str, list[ModelEntry]]:
+        """Family → its models, both in the order in which the models were declared."""
+        found: dict[str, list[ModelEntry]] = {}
+        for entry in self.models.values():
+            found.setdefault(entry.family, []).append(entry)
+        return found
+
+    def recipes_of(self, model: str) -> list[Recipe]:
+        """The recipes that train a model, the default recipe first."""
+        return sorted((r for r in self.recipes.values() if r.model == model), key=lambda r: r.name != DEFAULT_RECIPE)
+
+
+def config_dir() -> Path:
+    """Where a user keeps models, recipes, themes and settings: `~/.config/tui-gen` (XDG_CONFIG_HOME)."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tui-gen"
+
+
+def cache_dir() -> Path:
+    """Where things that can be made again are kept: `~/.cache/tui-gen` (XDG_CACHE_HOME)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tui-gen"
+
+
+def model_dirs(extra: list[str] | None = None) -> list[Path]:
+    """Folders with users' model files: the config folder's `models`, then `extra` (from `--models`)."""
+    dirs = [config_dir() / "models", *[Path(one).expanduser() for one in extra or []]]
+    return [one.resolve() for one in dirs if one.is_dir()]
+
+
+def built_in_dir() -> Path:
+    """The folder of the built-in models."""
+    return Path(str(importlib.resources.files("tui_gen.models")))
+
+
+def key_of(dirs: list[Path]) -> str:
+    """A digest of every model file's path and content, and of this version: what a cached catalogue is good for.
+
+    The built-in files are digested by content alone, so that the shipped copy is valid wherever it is installed.
+    """
+    digest = hashlib.sha256(__version__.encode())
+    for path in sorted(built_in_dir().glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    for folder in dirs:
+        for path in sorted(folder.glob("*.py")):
+            try:
+                digest.update(str(path).encode() + path.read_bytes())
+            except OSError:
+                digest.update(str(path).encode())
+    points = _entry_points()
+    digest.update(repr(points).encode())
+    return digest.hexdigest()[:16]
+
+
+def _entry_points() -> list[str]:
+    from importlib.metadata import entry_points
+
+    return sorted(f"{point.name}={point.value}" for point in entry_points(group="tui_gen.models"))
+
+
+def cache_path(key: str) -> Path:
+    """Where the catalogue with this key is cached."""
+    return cache_dir() / "catalogs" / f"{key}.json"
+
+
+def read(extra: list[str] | None = None) -> Catalog:
+    """The catalogue for the model folders in force; `stale(...)` tells whether its models are up to date.
+
+    Uses the cached copy, else the shipped one (whose built-in models are right unless the checkout changed).
+    """
+    key = key_of(model_dirs(extra))
+    catalog = Catalog()
+    for path in (cache_path(key), built_in_dir() / "catalog.json"):
+        try:
+            catalog = msgspec.json.decode(path.read_bytes(), type=Catalog)
+            break
+        except (OSError, msgspec.DecodeError):
+            continue
+    catalog.datasets = dict(DATASETS)
+    catalog.recipes, wrong = _recipes()
+    catalog.problems = [*catalog.problems, *wrong]
+    return catalog
+
+
+def stale(catalog: Catalog, extra: list[str] | None = None) -> bool:
+    """Whether the models' part must be built anew (by a worker: it needs PyTorch)."""
+    return catalog.key != key_of(model_dirs(extra))
+
+
+def ensure(extra: list[str] | None = None) -> Catalog:
+    """An up-to-date catalogue, built in a subprocess where no valid copy exists (seconds, once per change).
+
+    Raises ConfigError with the subprocess's words when it cannot be built.
+    """
+    catalog = read(extra)
+    if not stale(catalog, extra):
+        return catalog
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "tui_gen.train.catalogue"]
+    for folder in extra or []:
+        command += ["--models", folder]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    catalog = read(extra)
+    if done.returncode or stale(catalog, extra):
+        words = done.stderr.strip().splitlines()
+        raise ConfigError("models", [Problem("models", None, words[-1] if words else "could not be read")])
+    return catalog
+
+
+def _recipes() -> tuple[dict[str, Recipe], list[str]]:
+    found, wrong = {}, []
+    for folder in (built_in_dir() / "recipes", config_dir() / "recipes"):
+        if not folder.is_dir():
+            continue
+        for path in sorted(folder.glob("*.toml")):
+            try:
+                text = path.read_text(encoding="utf-8")
+                tables = parse_toml(text, str(path))
+            except ConfigError as error:
+                wrong.append(str(error))
+                continue
+            except (OSError, UnicodeDecodeError) as error:
+                wrong.append(f"{path}: {error}")
+                continue
+            about = tables.pop("recipe", {})
+            about = about if isinstance(about, dict) else {}
+            words = {key: str(about.get(key, "")) for key in ("title", "summary", "reference", "figure")}
+            found[path.stem] = Recipe(name=path.stem, tables=tables, text=text, **words)
+    return found, wrong
+
+
+def resolve(
+    source: str, catalog: Catalog, assignments: list[str] | None = None, extra: dict[str, Any] | None = None
+) -> RunConfig:
+    """The config behind `--run SOURCE`: a TOML file, or a recipe's name; overrides applied, everything checked.
+
+    `extra` sets dotted keys after the overrides. Raises ConfigError that lists every problem.
+    """
+    path = Path(source).expanduser()
+    if source in catalog.recipes and not path.is_file():
+        tables = catalog.recipes[source].tables
+    elif path.is_dir() and (path / "config.toml").is_file():
+        tables = read_toml(path / "config.toml")
+    elif path.suffix == ".toml" or path.exists():
+        tables = read_toml(path)
+    else:
+        hint = nearest(source, catalog.recipes) or f"recipes: {', '.join(sorted(catalog.recipes))}"
+        raise ConfigError(source, [Problem("--run", source, "is neither a file nor a recipe", hint)])
+    tables = override(tables, assignments or [], catalog)
+    for key, value in (extra or {}).items():
+        from tui_gen.config import set_key
+
+        set_key(tables, key, value)
+    if not tables.get("name"):
+        tables["name"] = path.stem if source not in catalog.recipes else source
+    return load(tables, catalog, source)

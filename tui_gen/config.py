@@ -1,0 +1,370 @@
+"""The complete, validated description of one run: typed structs ⇄ TOML, overrides, exact error messages.
+
+Reading never stops at the first problem: `ConfigError.problems` lists every one, each with its key path, the value,
+what is allowed and the nearest valid name. Hyperparameters of models are checked against the catalogue, so nothing
+here needs PyTorch.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from tui_gen import params
+from tui_gen.params import Param, Problem, hyper
+
+FORMAT = 1
+"""The version of the config format; a config that states a higher one comes from a newer tui-gen."""
+
+
+class Optim(msgspec.Struct):
+    """One phase's optimiser: `[train.phases.NAME]`."""
+
+    optimizer: Annotated[Literal["adam", "adamw", "nadam", "rmsprop", "sgd"], hyper("The update rule")] = "adam"
+    lr: Annotated[float, hyper("Learning rate", gt=0, le=10, live=True)] = 1e-3
+    beta1: Annotated[float, hyper("Decay of the gradient average (momentum for RMSprop and SGD)", ge=0, lt=1)] = 0.9
+    beta2: Annotated[float, hyper("Decay of the squared-gradient average", ge=0, lt=1)] = 0.999
+    weight_decay: Annotated[float, hyper("L2 penalty (decoupled for AdamW)", ge=0, le=1, live=True)] = 0.0
+    schedule: Annotated[
+        Literal["constant", "linear", "cosine", "exponential"],
+        hyper("How the learning rate falls over the run, to 0 (linear, cosine) or to 1 % (exponential)"),
+    ] = "constant"
+    warmup: Annotated[int, hyper("Steps of linear warm-up from 0", ge=0, le=1_000_000, unit="steps")] = 0
+    clip_norm: Annotated[float, hyper("Largest gradient norm; 0 is no clipping", ge=0, le=1e6, live=True)] = 0.0
+
+
+class DatasetConfig(msgspec.Struct):
+    """The `[dataset]` table."""
+
+    name: Annotated[str, hyper("Which data")] = "digits"
+    size: Annotated[int, hyper("Image height and width; 0 is the data's own", ge=0, le=512, unit="px")] = 0
+    channels: Annotated[Literal["auto", "grey", "rgb"], hyper("Colour; auto is the data's own")] = "auto"
+    root: Annotated[str, hyper("Folder of images, or of an existing copy of the dataset")] = ""
+    limit: Annotated[int, hyper("Use at most this many examples; 0 is all", ge=0, le=100_000_000)] = 0
+    validation: Annotated[float, hyper("Share held out, where the data brings no split of its own", ge=0, le=0.9)] = 0.1
+    noise: Annotated[float, hyper("Spread of 2-D points around their curve", ge=0, le=1)] = 0.05
+    flip: Annotated[bool, hyper("Augment: mirror left and right at random")] = False
+    shift: Annotated[int, hyper("Augment: move by up to this many pixels", ge=0, le=64, unit="px")] = 0
+    rotate: Annotated[float, hyper("Augment: turn by up to this angle", ge=0, le=180, unit="degrees")] = 0.0
+
+
+class TrainConfig(msgspec.Struct):
+    """The `[train]` table; exactly one of `steps`, `epochs` and `minutes` is above 0."""
+
+    steps: Annotated[int, hyper("Length in steps", ge=0, le=1_000_000_000, unit="steps")] = 0
+    epochs: Annotated[float, hyper("Length in passes over the data", ge=0, le=1e6, unit="epochs")] = 0.0
+    minutes: Annotated[float, hyper("Length in training time", ge=0, le=1e6, unit="minutes")] = 0.0
+    batch_size: Annotated[int, hyper("Examples per step", ge=1, le=65536)] = 128
+    seed: Annotated[int, hyper("Seed of every random draw", ge=0, le=2**31 - 1)] = 0
+    device: Annotated[str, hyper("auto, cpu, cuda, cuda:1, mps")] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16", "float16"], hyper("Autocast; auto is bfloat16 on GPUs that have it")
+    ] = "auto"
+    compile: Annotated[
+        Literal["auto", "on", "off"], hyper("torch.compile; auto measures once per machine and model whether it pays")
+    ] = "auto"
+    threads: Annotated[int, hyper("CPU threads; 0 is all cores", ge=0, le=1024)] = 0
+    ema: Annotated[float, hyper("Decay of the averaged weights that previews use; 0 is none", ge=0, lt=1)] = 0.0
+    validate_every: Annotated[int, hyper("Steps between validations; 0 is once an epoch", ge=0, le=10**9, live=True)] = 0
+    on_nan: Annotated[
+        Literal["stop", "continue"], hyper("What to do when a loss stops being finite", live=True)
+    ] = "stop"
+    phases: dict[str, Optim] = {}
+
+
+class PreviewConfig(msgspec.Struct):
+    """The `[preview]` table; with both cadences 0 there are previews at the start and the end only."""
+
+    every_steps: Annotated[int, hyper("Steps between previews; 0 is by time", ge=0, le=10**9, live=True)] = 0
+    every_seconds: Annotated[float, hyper("Seconds between previews", ge=0, le=1e6, live=True)] = 5.0
+    count: Annotated[int, hyper("Images in the grid", ge=1, le=1024)] = 64
+    seed: Annotated[int, hyper("Seed of the pinned noise", ge=0, le=2**31 - 1)] = 0
+
+
+class CheckpointConfig(msgspec.Struct):
+    """The `[checkpoint]` table; there is always one when a run stops or ends."""
+
+    every_steps: Annotated[int, hyper("Steps between checkpoints; 0 is by time", ge=0, le=10**9, live=True)] = 0
+    every_minutes: Annotated[float, hyper("Minutes between checkpoints; 0 is none", ge=0, le=1e6, live=True)] = 2.0
+    keep_last: Annotated[int, hyper("Newest checkpoints kept", ge=1, le=10_000, live=True)] = 2
+    keep_best: Annotated[int, hyper("Best checkpoints kept as well", ge=0, le=10_000, live=True)] = 1
+    best: Annotated[str, hyper("The validation metric that ranks them, lower is better; empty is the first")] = ""
+
+
+class ModelTable(msgspec.Struct):
+    """The `[model]` table: a name and that model's hyperparameters."""
+
+    name: str
+    values: dict[str, Any] = {}
+
+
+class RunConfig(msgspec.Struct):
+    """One run, complete: every default written out."""
+
+    model: ModelTable
+    dataset: DatasetConfig
+    train: TrainConfig
+    preview: PreviewConfig
+    checkpoint: CheckpointConfig
+    name: str = ""
+    notes: str = ""
+    tags: list[str] = []
+
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "dataset": DatasetConfig,
+    "train": TrainConfig,
+    "preview": PreviewConfig,
+    "checkpoint": CheckpointConfig,
+}
+TABLE_PARAMS: dict[str, list[Param]] = {name: params.describe(struct) for name, struct in TABLES.items()}
+OPTIM_PARAMS: list[Param] = params.describe(Optim)
+TOP = [
+    Param("name", "str", "", "What this run is called"),
+    Param("notes", "str", "", "Anything worth remembering"),
+    Param("tags", "list", [], "Words to find it by", item="str", max_items=64),
+]
+
+
+class ConfigError(Exception):
+    """A config that cannot be used: `source` (a file or a name) and every `Problem` in it."""
+
+    def __init__(self, source: str, problems: list[Problem]) -> None:
+        self.source = source
+        self.problems = problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{source}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's tables. Raises ConfigError where it cannot be read or is not TOML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), [Problem("file", None, "is not UTF-8 text")]) from None
+    except OSError as error:
+        raise ConfigError(str(path), [Problem("file", None, error.strerror or str(error))]) from None
+    return parse_toml(text, str(path))
+
+
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """TOML text as tables. Raises ConfigError with the line where it stops being TOML."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(source, [Problem("file", None, f"is not valid TOML: {error}")]) from None
+
+
+def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunConfig:
+    """Check tables (as TOML gives them) and fill in every default.
+
+    `catalog` is a `tui_gen.catalog.Catalog`. Raises ConfigError that lists every problem.
+    """
+    written = tables.get("format", FORMAT)
+    if not isinstance(written, int) or written > FORMAT:
+        message = f"was written by a newer tui-gen; this one reads up to format {FORMAT}"
+        raise ConfigError(source, [Problem("format", written, message, "upgrade tui-gen to use it")])
+    problems: list[Problem] = []
+    top, wrong = params.check(TOP, tables, "", also=("format", "model", "recipe", *TABLES))
+    problems += wrong
+    model_name, values, entry = "", {}, None
+    table = tables.get("model", {})
+    if isinstance(table, dict):
+        model_name = table.get("name", "")
+        entry = catalog.models.get(model_name) if isinstance(model_name, str) else None
+        if entry is None:
+            if model_name == "":
+                problems.append(Problem("model.name", None, "is missing", f"known: {', '.join(sorted(catalog.models))}"))
+            else:
+                hint = params.nearest(model_name, catalog.models) or f"known: {', '.join(sorted(catalog.models))}"
+                problems.append(Problem("model.name", model_name, "no such model", hint))
+        else:
+            values, wrong = params.check(entry.params, table, "model", also=("name",))
+            problems += wrong
+    else:
+        problems.append(Problem("model", table, "must be a table", "write it as [model]"))
+    built: dict[str, Any] = {}
+    for key, struct in TABLES.items():
+        also = ("phases",) if key == "train" else ()
+        fields, wrong = params.check(TABLE_PARAMS[key], tables.get(key, {}), key, also=also)
+        problems += wrong
+        built[key] = struct(**fields)
+    train: TrainConfig = built["train"]
+    train_table = tables.get("train", {})
+    if entry is not None and isinstance(train_table, dict):
+        train.phases, wrong = _phases(train_table.get("phases", {}), entry.phases)
+        problems += wrong
+    problems += _across(built, catalog)
+    if problems:
+        raise ConfigError(source, problems)
+    return RunConfig(model=ModelTable(model_name, values), **built, **top)
+
+
+def _phases(table: Any, declared: dict[str, Optim]) -> tuple[dict[str, Optim], list[Problem]]:
+    phases = {name: msgspec.structs.replace(optim) for name, optim in declared.items()}
+    if not isinstance(table, dict):
+        return phases, [Problem("train.phases", table, "must be a table", "write it as [train.phases.NAME]")]
+    problems = []
+    for name, values in table.items():
+        where = f"train.phases.{name}"
+        if name not in declared:
+            hint = params.nearest(name, declared) or f"this model has: {', '.join(declared)}"
+            problems.append(Problem(where, None, "no such phase", hint))
+            continue
+        base = msgspec.structs.asdict(declared[name])
+        defaults = [msgspec.structs.replace(param, default=base[param.name]) for param in OPTIM_PARAMS]
+        fields, wrong = params.check(defaults, values, where)
+        problems += wrong
+        phases[name] = Optim(**fields)
+    return phases, problems
+
+
+def _across(built: dict[str, Any], catalog: Any) -> Iterable[Problem]:
+    """What no single value shows: lengths that contradict each other, datasets that need a root."""
+    train, dataset = built["train"], built["dataset"]
+    lengths = {key: getattr(train, key) for key in ("steps", "epochs", "minutes") if getattr(train, key)}
+    if len(lengths) > 1:
+        given = ", ".join(f"{key} = {params.show(value)}" for key, value in lengths.items())
+        yield Problem("train", None, f"has more than one length: {given}", "set all but one to 0")
+    elif not lengths:
+        yield Problem("train", None, "has no length", "set train.steps, train.epochs or train.minutes")
+    entry = catalog.datasets.get(dataset.name)
+    if entry is None:
+        hint = params.nearest(dataset.name, catalog.datasets) or f"known: {', '.join(catalog.datasets)}"
+        yield Problem("dataset.name", dataset.name, "no such dataset", hint)
+    elif entry.needs_root and not dataset.root:
+        yield Problem("dataset.root", None, f"is missing: {dataset.name} reads a folder", "set it to that folder's path")
+    device = train.device
+    if not (device in ("auto", "cpu", "cuda", "mps") or (device.startswith("cuda:") and device[5:].isdigit())):
+        yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps")
+
+
+def lookup(key: str, model: str, catalog: Any) -> Param | None:
+    """The declaration behind a dotted key (`model.beta`, `train.phases.vae.lr`), or None."""
+    return keys(model, catalog).get(key)
+
+
+def keys(model: str, catalog: Any) -> dict[str, Param]:
+    """Every dotted key of a model's config with its declaration, in the order a form shows them."""
+    entry = catalog.models.get(model)
+    found = {f"model.{param.name}": param for param in (entry.params if entry else [])}
+    for table, declared in TABLE_PARAMS.items():
+        found |= {f"{table}.{param.name}": param for param in declared}
+    for phase, optim in (entry.phases if entry else {}).items():
+        base = msgspec.structs.asdict(optim)
+        for param in OPTIM_PARAMS:
+            found[f"train.phases.{phase}.{param.name}"] = msgspec.structs.replace(param, default=base[param.name])
+    return found | {param.name: param for param in TOP}
+
+
+def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Any) -> dict[str, Any]:
+    """Apply `key=value` overrides to tables, in order; a new dict. Values are TOML, or bare words for text.
+
+    `train.steps`, `train.epochs` and `train.minutes` exclude each other: naming one sets the others to 0.
+    Raises ConfigError listing every assignment that names no key.
+    """
+    tables = json.loads(json.dumps(tables, default=str))
+    problems = []
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            problems.append(Problem("--set", assignment, "must look like key=value", "for example train.steps=500"))
+            continue
+        if key == "model.name":
+            set_key(tables, key, text.strip().strip("\"'"))
+            continue
+        name = tables.get("model", {}).get("name", "") if isinstance(tables.get("model"), dict) else ""
+        known = keys(name, catalog)
+        if key not in known:
+            problems.append(Problem("--set", assignment, "names no setting", params.nearest(key, known)))
+            continue
+        if key in LENGTHS:
+            for other in LENGTHS:
+                set_key(tables, other, 0)
+        set_key(tables, key, params.parse(known[key], text))
+    if problems:
+        raise ConfigError("command line", problems)
+    return tables
+
+
+LENGTHS = ("train.steps", "train.epochs", "train.minutes")
+
+
+def set_key(tables: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested tables, making the tables on the way."""
+    *path, last = key.split(".")
+    for part in path:
+        inner = tables.setdefault(part, {})
+        if not isinstance(inner, dict):
+            inner = tables[part] = {}
+        tables = inner
+    tables[last] = value
+
+
+def get_key(tables: dict[str, Any], key: str) -> Any:
+    """The value at a dotted key in nested tables. Raises KeyError where there is none."""
+    found: Any = tables
+    for part in key.split("."):
+        if not isinstance(found, dict):
+            raise KeyError(key)
+        found = found[part]
+    return found
+
+
+def to_tables(config: RunConfig) -> dict[str, Any]:
+    """A config as nested plain tables, the inverse of `load`."""
+    tables: dict[str, Any] = {"format": FORMAT, "name": config.name, "notes": config.notes, "tags": list(config.tags)}
+    tables["model"] = {"name": config.model.name} | config.model.values
+    for key in TABLES:
+        tables[key] = msgspec.to_builtins(getattr(config, key))
+    return tables
+
+
+def dumps(config: RunConfig, catalog: Any = None) -> str:
+    """A config as TOML text; with a catalogue every line carries its help text as a comment."""
+    notes = keys(config.model.name, catalog) if catalog is not None else {}
+    return dump_toml(to_tables(config), notes)
+
+
+def dump_toml(tables: dict[str, Any], notes: dict[str, Param] | None = None, path: str = "") -> str:
+    """Nested tables of text, numbers, booleans and lists as TOML."""
+    lines, nested = [], []
+    for key, value in tables.items():
+        where = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            nested.append((where, value))
+        elif value is not None:
+            line = f"{_key(key)} = {_toml(value)}"
+            param = (notes or {}).get(where)
+            if param is not None and param.help:
+                unit = f" [{param.unit}]" if param.unit else ""
+                line = f"{line:<32}  # {param.help}{unit}"
+            lines.append(line)
+    text = "\n".join(lines) + "\n" if lines else ""
+    for where, value in nested:
+        inner = dump_toml(value, notes, where)
+        header = f"\n[{'.'.join(_key(part) for part in where.split('.'))}]\n"
+        text += (header if any(not isinstance(one, dict) for one in value.values()) else "") + inner
+    return text
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    if isinstance(value, float):
+        return repr(value)
+    return str(value)

@@ -1,0 +1,1 @@
+"""Pixels and curves to terminal cells and bytes; knows no run and no widget."""

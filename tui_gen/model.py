@@ -1,0 +1,173 @@
+"""The public API for writing a model.
+
+A model says *what* is computed: its networks, the phases that train them, a sampler, its hyperparameters. The trainer
+owns *how*: optimisers, precision, clipping, EMA, compilation, checkpoints, previews. A file with a `Model` subclass in
+`~/.config/tui-gen/models/`, or in a folder given with `--models DIR`, is a full citizen.
+
+What a model can do is found from the methods it has: `sample`, `reconstruct`, `encode`, `decode`, `trajectory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from tui_gen.config import Optim
+from tui_gen.params import Problem, hyper
+
+__all__ = ["Batch", "DataSpec", "Model", "Optim", "Phase", "Problem", "hyper"]
+
+Loss = tuple[Tensor, dict[str, Tensor]]
+
+
+class DataSpec(msgspec.Struct, frozen=True):
+    """What a model is told about its data.
+
+    `kind` is `image` or `points`; `shape` is that of one example: (channels, height, width), or (2,) for points.
+    `classes` names the labels (empty where there are none); `count` is the number of training examples, None when
+    they are generated without end.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    classes: tuple[str, ...] = ()
+    count: int | None = None
+
+    @property
+    def channels(self) -> int:
+        """Image channels: 1 (grey) or 3 (RGB)."""
+        return self.shape[0]
+
+    @property
+    def size(self) -> int:
+        """Image height = width, in pixels."""
+        return self.shape[-1]
+
+    @property
+    def features(self) -> int:
+        """Numbers in one example: C·H·W, or 2."""
+        total = 1
+        for length in self.shape:
+            total *= length
+        return total
+
+
+@dataclass
+class Batch:
+    """One step's data, on the device.
+
+    `x`: (N, *shape) float32, in the model's value range (see `Model.pixels`); points are standardised.
+    `labels`: (N,) int64, or None. `step`: the number of steps made before this one.
+    `shared`: phases of the same step may hand tensors on (a generator's fakes to the discriminator).
+    """
+
+    x: Tensor
+    labels: Tensor | None = None
+    step: int = 0
+    shared: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Phase:
+    """One optimiser's part of a training step. Phases run in the order that `Model.phases` gives.
+
+    `loss(batch)` returns the scalar to minimise and named scalar metrics (tensors; detached by the trainer, never
+    read back in the step). Only `parameters` get gradients. The phase runs at steps where `step % every() == 0`.
+    `after()` runs after the update (weight clipping, codebook updates…).
+    Random draws use PyTorch's global generators, which the trainer seeds and checkpoints.
+    """
+
+    name: str
+    loss: Callable[[Batch], Loss]
+    parameters: Iterable[nn.Parameter]
+    every: Callable[[], int] = lambda: 1
+    after: Callable[[], None] | None = None
+
+
+class Model(nn.Module):
+    """Base class of every model. `self.config` is the typed `Config`, `self.data` the `DataSpec`.
+
+    Class attributes describe the model for the catalogue; `summary` is one line, `description` Markdown for learners
+    (what it is, the loss in formulas, what to watch, what goes wrong), `reference` the paper.
+    """
+
+    name: ClassVar[str] = ""
+    family: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    description: ClassVar[str] = ""
+    reference: ClassVar[str] = ""
+    kinds: ClassVar[tuple[str, ...]] = ("image",)
+    """The kinds of data it trains on: `image`, `points`."""
+    pixels: ClassVar[str] = "unit"
+    """The range images come in, and samples go out: `unit` [0, 1] or `signed` [-1, 1]."""
+    optimizers: ClassVar[dict[str, Optim]] = {}
+    """Phase name → default optimiser settings, in the order of `phases`."""
+    compiles: ClassVar[bool] = False
+    """Whether `train.compile = "auto"` may try torch.compile on the phases' losses."""
+
+    class Config(msgspec.Struct):
+        """Hyperparameters: `name: Annotated[type, hyper(...)] = default`."""
+
+    def __init__(self, config: msgspec.Struct, data: DataSpec) -> None:
+        super().__init__()
+        self.config: Any = config
+        self.data = data
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+        """Every reason why this configuration cannot train on this data; called before the model is built."""
+        if data.kind not in cls.kinds:
+            yield Problem(
+                "dataset.name", data.name, f"{cls.name} trains on {' or '.join(cls.kinds)} data, this is {data.kind} data"
+            )
+
+    @property
+    def conditional(self) -> bool:
+        """Whether samples are asked for with labels."""
+        return False
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of one sample's starting noise (standard normal), without the batch dimension."""
+        raise TypeError(f"{type(self).__name__} must define noise_shape to be sampled from")
+
+    def phases(self) -> list[Phase]:
+        """The phases of a training step, in order."""
+        raise TypeError(f"{type(self).__name__} must define phases()")
+
+    def validation(self, batch: Batch) -> dict[str, Tensor]:
+        """Metrics of a validation batch, as means over it. By default: every phase's loss and metrics, averaged."""
+        metrics: dict[str, Tensor] = {}
+        for phase in self.phases():
+            loss, named = phase.loss(batch)
+            metrics |= {f"{phase.name}/loss": loss} | {f"{phase.name}/{key}": value for key, value in named.items()}
+        return metrics
+
+    # What a model can do is which of these it defines (shapes: N samples, data.shape one example):
+    #   sample(noise (N, *noise_shape), labels (N,) or None) -> (N, *data.shape), in the model's value range
+    #   reconstruct(x (N, *data.shape), labels) -> (N, *data.shape)
+    #   encode(x, labels) -> (N, *latent)         decode(z, labels) -> (N, *data.shape)
+    #   trajectory(noise, labels, frames) -> (frames, N, *data.shape), noise first, sample last
+
+    def abilities(self) -> list[str]:
+        """Which of sample, reconstruct, encode, decode, trajectory this model has."""
+        return [name for name in ABILITIES if callable(getattr(self, name, None))]
+
+    def parameter_count(self) -> int:
+        """Trainable numbers in all networks."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+ABILITIES = ("sample", "reconstruct", "encode", "decode", "trajectory")
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """(N,) int64 → (N, classes) float32."""
+    return torch.nn.functional.one_hot(labels, classes).float()

@@ -1,0 +1,286 @@
+"""Hyperparameters as plain data: declared once on a typed struct, read everywhere.
+
+A model (or one of the fixed config tables) declares each value with its type, default and `hyper(...)`:
+
+    class Config(msgspec.Struct):
+        latent: Annotated[int, hyper("Size of the code z", ge=1, le=1024)] = 20
+
+`describe` turns that into `Param` records, which are what the catalogue, the form, `--set`, the TOML reader and the
+documentation work with. None of them needs PyTorch, or the class itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+
+KINDS = ("int", "float", "bool", "str", "choice", "list")
+
+
+class Param(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One hyperparameter: its type, bounds and words for people.
+
+    `kind` is one of KINDS; `item` is the kind of a list's elements; `optional` values may be empty (`None`).
+    `live` ones may be edited while a run trains.
+    """
+
+    name: str
+    kind: str
+    default: Any = None
+    help: str = ""
+    unit: str = ""
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    choices: list[Any] = []
+    item: str = ""
+    min_items: int = 0
+    max_items: int = 16
+    optional: bool = False
+    live: bool = False
+
+    def allowed(self) -> str:
+        """What may be written here, in words: `a whole number, 1 ≤ x ≤ 1024`."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(str(choice) for choice in self.choices)
+        names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+        if self.kind == "list":
+            words = f"a list of {self.min_items} to {self.max_items} values, each {names.get(self.item, self.item)}"
+        else:
+            words = names[self.kind]
+        low = f"{_short(self.ge)} ≤ " if self.ge is not None else f"{_short(self.gt)} < " if self.gt is not None else ""
+        high = (
+            f" ≤ {_short(self.le)}" if self.le is not None else f" < {_short(self.lt)}" if self.lt is not None else ""
+        )
+        if low or high:
+            words += f", {low}x{high}"
+        return words + (", or empty" if self.optional else "")
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing wrong with a config: where (`train.batch_size`), the value, and what to do instead."""
+
+    key: str
+    value: Any
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        shown = "" if self.value is None else f" = {show(self.value)}"
+        return f"{self.key}{shown}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+def hyper(
+    help: str,
+    *,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    lt: float | None = None,
+    unit: str = "",
+    live: bool = False,
+    min_items: int = 0,
+    max_items: int = 16,
+) -> msgspec.Meta:
+    """Declare a hyperparameter: goes inside `Annotated[type, hyper(...)]`.
+
+    Bounds apply to the number, or to each element of a list; `live` values may be edited while the run trains.
+    """
+    extra = {"ge": ge, "gt": gt, "le": le, "lt": lt, "unit": unit, "live": live}
+    extra |= {"min_items": min_items, "max_items": max_items}
+    return msgspec.Meta(description=help, extra=extra)
+
+
+def describe(struct: type[msgspec.Struct]) -> list[Param]:
+    """The `Param` of every field of a struct class that is a plain value; nested structs are left out."""
+    hints = get_type_hints(struct, include_extras=True)
+    defaults = {field.name: field for field in msgspec.structs.fields(struct)}
+    params = []
+    for name, field in defaults.items():
+        param = _describe_field(name, hints[name], field)
+        if param is not None:
+            params.append(param)
+    return params
+
+
+def _describe_field(name: str, hint: Any, field: Any) -> Param | None:
+    meta: dict[str, Any] = {}
+    text = ""
+    if get_origin(hint) is Annotated:
+        hint, *metas = get_args(hint)
+        for one in metas:
+            if isinstance(one, msgspec.Meta):
+                text = one.description or text
+                meta |= one.extra or {}
+    optional = False
+    if get_origin(hint) in (Union, UnionType):
+        members = [member for member in get_args(hint) if member is not type(None)]
+        optional = len(members) < len(get_args(hint))
+        hint = members[0]
+    kind, item, choices = "", "", []
+    origin = get_origin(hint)
+    if origin is Literal:
+        kind, choices = "choice", list(get_args(hint))
+    elif origin in (list, tuple):
+        kind, item = "list", _KIND_OF.get(get_args(hint)[0], "str")
+    elif hint in _KIND_OF:
+        kind = _KIND_OF[hint]
+    else:
+        return None
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    else:
+        default = None if field.default is msgspec.NODEFAULT else field.default
+    return Param(
+        name=name, kind=kind, default=default, help=text, item=item, choices=choices, optional=optional, **meta
+    )
+
+
+_KIND_OF: dict[Any, str] = {int: "int", float: "float", bool: "bool", str: "str"}
+
+
+def nearest(name: str, names: Any) -> str:
+    """A hint that names the closest valid spelling: `did you mean 'batch_size'?`, or an empty string."""
+    close = difflib.get_close_matches(str(name), [str(one) for one in names], n=1, cutoff=0.55)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def check(params: list[Param], table: Any, path: str, also: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[Problem]]:
+    """Check a TOML table against its declarations.
+
+    Returns the complete values (defaults filled in, whole floats accepted where whole numbers are meant) and every
+    problem found, never just the first. Keys in `also` are allowed and passed over.
+    """
+    values = {param.name: _copy(param.default) for param in params}
+    if not isinstance(table, dict):
+        return values, [Problem(path, table, "must be a table", f"write it as [{path}]")]
+    known = {param.name: param for param in params}
+    problems = []
+    for key, value in table.items():
+        where = f"{path}.{key}" if path else key
+        if key in also:
+            continue
+        if key not in known:
+            hint = nearest(key, [*known, *also]) or f"known here: {', '.join(sorted([*known, *also]))}"
+            problems.append(Problem(where, value, "no such setting", hint))
+            continue
+        clean, message = check_value(known[key], value)
+        if message:
+            hint = nearest(value, known[key].choices) if known[key].kind == "choice" else ""
+            problems.append(Problem(where, value, message, hint))
+        else:
+            values[key] = clean
+    return values, problems
+
+
+def check_value(param: Param, value: Any) -> tuple[Any, str]:
+    """One value against its declaration: the value as it should be kept, and what is wrong (or an empty string)."""
+    if value is None or (value == "" and param.optional and param.kind != "str"):
+        return (None, "") if param.optional else (value, f"needs {param.allowed()}")
+    if param.kind == "list":
+        if not isinstance(value, list | tuple):
+            return value, f"needs {param.allowed()}"
+        if not param.min_items <= len(value) <= param.max_items:
+            return value, f"has {len(value)} values; needs {param.allowed()}"
+        clean = []
+        for one in value:
+            item, wrong = _check_scalar(param, param.item, one)
+            if wrong:
+                return value, f"needs {param.allowed()}"
+            clean.append(item)
+        return clean, ""
+    if param.kind == "choice":
+        if value in param.choices and isinstance(value, bool) == any(value is c for c in param.choices if isinstance(c, bool)):
+            return value, ""
+        return value, f"needs {param.allowed()}"
+    clean, wrong = _check_scalar(param, param.kind, value)
+    return clean, (f"needs {param.allowed()}" if wrong else "")
+
+
+def _check_scalar(param: Param, kind: str, value: Any) -> tuple[Any, bool]:
+    if kind == "str":
+        return value, not isinstance(value, str)
+    if kind == "bool":
+        return value, not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value, True
+    if isinstance(value, float) and not math.isfinite(value):
+        return value, True
+    if kind == "int":
+        if value != int(value):
+            return value, True
+        value = int(value)
+    else:
+        value = float(value)
+    below = (param.ge is not None and value < param.ge) or (param.gt is not None and value <= param.gt)
+    above = (param.le is not None and value > param.le) or (param.lt is not None and value >= param.lt)
+    return value, below or above
+
+
+def parse(param: Param, text: str) -> Any:
+    """What a person typed into a field or after `--set key=`, as a value of the parameter's kind.
+
+    Unreadable text comes back unchanged, for `check_value` to refuse with the right words.
+    """
+    text = text.strip()
+    if text == "" and param.optional:
+        return None
+    if param.kind == "list":
+        inner = text.strip("[]() ")
+        return [_parse_scalar(param.item, part) for part in inner.replace(",", " ").split()] if inner else []
+    if param.kind == "choice":
+        return next((choice for choice in param.choices if str(choice) == text), text)
+    return _parse_scalar(param.kind, text)
+
+
+def _parse_scalar(kind: str, text: str) -> Any:
+    text = text.strip().strip("\"'") if kind == "str" else text.strip()
+    if kind == "bool":
+        return {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}.get(
+            text.lower(), text
+        )
+    if kind in ("int", "float"):
+        try:
+            return int(text.replace("_", ""))
+        except ValueError:
+            pass
+        try:
+            return float(text.replace("_", ""))
+        except ValueError:
+            return text
+    return text
+
+
+def show(value: Any) -> str:
+    """A value as a person reads and types it: `2e-4`, `400, 200`, `on`."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return _short(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(show(one) for one in value)
+    return str(value)
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return ""
+    text = f"{value:.10g}"
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        return f"{mantissa}e{int(exponent)}"
+    if value and abs(value) < 1e-3:
+        mantissa, exponent = f"{value:.9e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return text
+
+
+def _copy(value: Any) -> Any:
+    return list(value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,1 @@
+"""Headless progress, summaries and exports."""

@@ -1,0 +1,1 @@
+"""The worker: the only rooms, with the models, that import PyTorch."""
