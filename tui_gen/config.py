@@ -114,6 +114,7 @@ class RunConfig(msgspec.Struct):
     name: str = ""
     notes: str = ""
     tags: list[str] = []
+    model_dirs: list[str] = []
 
 
 TABLES: dict[str, type[msgspec.Struct]] = {
@@ -128,6 +129,7 @@ TOP = [
     Param("name", "str", "", "What this run is called"),
     Param("notes", "str", "", "Anything worth remembering"),
     Param("tags", "list", [], "Words to find it by", item="str", max_items=64),
+    Param("model_dirs", "list", [], "Folders with model files of your own", item="str", max_items=64),
 ]
 
 
@@ -320,6 +322,7 @@ def get_key(tables: dict[str, Any], key: str) -> Any:
 def to_tables(config: RunConfig) -> dict[str, Any]:
     """A config as nested plain tables, the inverse of `load`."""
     tables: dict[str, Any] = {"format": FORMAT, "name": config.name, "notes": config.notes, "tags": list(config.tags)}
+    tables["model_dirs"] = list(config.model_dirs)
     tables["model"] = {"name": config.model.name} | config.model.values
     for key in TABLES:
         tables[key] = msgspec.to_builtins(getattr(config, key))

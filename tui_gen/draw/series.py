@@ -1,0 +1,255 @@
+"""One metric over time: growing arrays, an incremental EMA, and min/max per pixel column.
+
+Everything is float64. A non-finite value (NaN, an infinity, None) is a gap: it is stored as NaN, never drawn, and it
+neither moves nor poisons the average.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# A chunk of the EMA scan stays in the L2 cache while the ~12 doubling passes go over it.
+_SCAN_CHUNK = 1 << 14
+
+
+def _scan(values: np.ndarray, factor: float, carry: float) -> np.ndarray:
+    """`s[t] = factor * s[t-1] + (1 - factor) * values[t]` with `s[-1] = carry`, without a Python loop over points.
+
+    Doubling: after the pass with shift k, `s[t]` holds the weighted sum of the last 2k values; passes end when the
+    remaining weight is below the precision of a float64.
+    """
+    out = np.empty_like(values)
+    for begin in range(0, len(values), _SCAN_CHUNK):
+        s = values[begin : begin + _SCAN_CHUNK] * (1.0 - factor)
+        s[0] += factor * carry
+        shift, weight = 1, factor
+        while shift < len(s) and weight > 1e-18:
+            s[shift:] += weight * s[:-shift]
+            shift, weight = shift * 2, weight * weight
+        carry = float(s[-1])
+        out[begin : begin + len(s)] = s
+    return out
+
+
+class _Average:
+    """State of one bias-corrected EMA (Kingma & Ba 2015, section 3) over the finite values of a series."""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+        self.done = 0  # points already averaged
+        self.finite = 0  # of them, how many were no gap
+        self.sum = 0.0  # the uncorrected average
+        self.values = np.empty(0)
+
+    def extend(self, values: np.ndarray) -> None:
+        """Average `values[self.done:]`."""
+        n = len(values)
+        if len(self.values) < n:
+            grown = np.empty(max(1024, 2 * n))
+            grown[: self.done] = self.values[: self.done]
+            self.values = grown
+        new, out = values[self.done : n], self.values[self.done : n]
+        keep = ~np.isnan(new)
+        whole = bool(keep.all())
+        x = new if whole else new[keep]
+        if len(x):
+            s = _scan(x, self.factor, self.sum)
+            self.sum = float(s[-1])
+            # 1 - factor**count, as a float64 array only while it still differs from 1
+            count = self.finite + np.arange(1, len(x) + 1)
+            s /= -np.expm1(count * np.log(self.factor))
+            self.finite += len(x)
+        else:
+            s = x
+        if whole:
+            out[:] = s
+        else:
+            out[:] = np.nan
+            out[keep] = s
+        self.done = n
+
+    def cut(self, values: np.ndarray, n: int) -> None:
+        """Go back to the state after the first `n` points."""
+        if n >= self.done:
+            return
+        keep = np.flatnonzero(~np.isnan(values[:n]))
+        self.done, self.finite = n, len(keep)
+        self.sum = 0.0
+        if self.finite:
+            self.sum = float(self.values[keep[-1]]) * -np.expm1(self.finite * np.log(self.factor))
+
+
+class Series:
+    """A named metric: steps in ascending order and one value per step.
+
+    `revision` changes with every change of the data, `generation` only when points were taken away; caches use both.
+    """
+
+    def __init__(self, name: str = "", steps: object = None, values: object = None) -> None:
+        self.name = name
+        self._steps = np.empty(256)
+        self._values = np.empty(256)
+        self._n = 0
+        self._averages: dict[float, _Average] = {}
+        self.has_gaps = False
+        self.revision = 0
+        self.generation = 0
+        if steps is not None:
+            self.append(steps, values)
+
+    def __len__(self) -> int:
+        return self._n
+
+    @property
+    def steps(self) -> np.ndarray:
+        """All steps, ascending, shape (n,). A view: do not write to it or keep it across appends."""
+        return self._steps[: self._n]
+
+    @property
+    def values(self) -> np.ndarray:
+        """All values, shape (n,), NaN where there is a gap. A view, as `steps`."""
+        return self._values[: self._n]
+
+    def append(self, steps: object, values: object) -> None:
+        """Add points; `steps` and `values` are scalars or sequences of equal length (None and non-finite are gaps).
+
+        Steps that go back behind the last one replace what is there (a run resumed from an earlier checkpoint).
+        Raises ValueError when the lengths differ.
+        """
+        x = np.atleast_1d(np.asarray(steps, dtype=np.float64))
+        y = np.atleast_1d(np.asarray(values, dtype=np.float64))
+        if x.shape != y.shape or x.ndim != 1:
+            raise ValueError(f"{self.name or 'series'}: {x.shape} steps but {y.shape} values")
+        known = np.isfinite(x)
+        if not known.all():  # a point without a place cannot be drawn
+            x, y = x[known], y[known]
+        if not len(x):
+            return
+        if len(x) > 1 and np.any(x[1:] < x[:-1]):
+            order = np.argsort(x, kind="stable")
+            x, y = x[order], y[order]
+        if self._n and x[0] < self._steps[self._n - 1]:
+            self._cut(int(np.searchsorted(self.steps, x[0], side="left")))
+        end = self._n + len(x)
+        if end > len(self._steps):
+            size = max(end, 2 * len(self._steps))
+            for name in ("_steps", "_values"):
+                grown = np.empty(size)
+                grown[: self._n] = getattr(self, name)[: self._n]
+                setattr(self, name, grown)
+        self._steps[self._n : end] = x
+        self._values[self._n : end] = y
+        finite = np.isfinite(y)
+        if not finite.all():
+            self._values[self._n : end][~finite] = np.nan
+            self.has_gaps = True
+        self._n = end
+        self.revision += 1
+
+    def truncate(self, step: float) -> None:
+        """Drop every point after `step` (a run resumed there rewrites them)."""
+        self._cut(int(np.searchsorted(self.steps, step, side="right")))
+
+    def _cut(self, n: int) -> None:
+        if n >= self._n:
+            return
+        for average in self._averages.values():
+            average.cut(self.values, n)
+        self._n = n
+        self.revision += 1
+        self.generation += 1
+
+    def ema(self, factor: float) -> np.ndarray:
+        """Bias-corrected EMA of the values, shape (n,), NaN in gaps; `factor` in [0, 1), 0 is the data itself.
+
+        Only points added since the last call with the same factor are computed. The last two factors are remembered.
+        """
+        if not 0.0 <= factor < 1.0:
+            raise ValueError(f"EMA factor must be in [0, 1), not {factor}")
+        if factor == 0.0:
+            return self.values
+        average = self._averages.pop(factor, None) or _Average(factor)
+        self._averages[factor] = average  # most recent last
+        while len(self._averages) > 2:
+            del self._averages[next(iter(self._averages))]
+        if average.done < self._n:
+            average.extend(self.values)
+        return average.values[: self._n]
+
+    def nearest(self, step: float) -> int | None:
+        """Index of the point nearest to `step`, None when there is no point."""
+        if not self._n:
+            return None
+        i = int(np.searchsorted(self.steps, step))
+        if i == self._n or (i > 0 and step - self._steps[i - 1] <= self._steps[i] - step):
+            i -= 1
+        return i
+
+
+@dataclass
+class Columns:
+    """What a series does in each of n pixel columns; arrays of shape (n,), NaN where nothing is to be drawn.
+
+    `lo`, `hi`: extremes; `first`, `last`: the values at the column's ends (NaN when that point is a gap);
+    `mean`: the EMA at the column's last finite point; `filled`: whether the column holds points at all.
+    """
+
+    lo: np.ndarray
+    hi: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    mean: np.ndarray
+    filled: np.ndarray
+    starts: np.ndarray  # (n + 1,) index of the first point of each column
+
+
+class ColumnStats:
+    """Column extremes of one series, kept between frames: only columns touched by new points are recomputed."""
+
+    def __init__(self) -> None:
+        self._key: tuple = ()
+        self._seen = 0
+        self._columns: Columns | None = None
+
+    def update(self, series: Series, edges: np.ndarray, smoothing: float) -> Columns:
+        """Columns of `series` between consecutive `edges` (n + 1 ascending steps; the last column is closed)."""
+        n = len(edges) - 1
+        steps, values = series.steps, series.values
+        starts = np.searchsorted(steps, edges, side="left")
+        starts[n] = np.searchsorted(steps, edges[n], side="right")
+        key = (id(series), series.generation, smoothing, edges.tobytes())
+        if key != self._key or self._columns is None:
+            nan = [np.full(n, np.nan) for _ in range(5)]
+            self._columns = Columns(*nan, filled=np.zeros(n, dtype=bool), starts=starts)
+            self._key, begin = key, 0
+        elif self._seen == len(steps):
+            return self._columns
+        else:
+            # the column that held the newest point seen so far may have got more
+            begin = max(0, int(np.searchsorted(starts, max(0, self._seen - 1), side="right")) - 1)
+        columns = self._columns
+        columns.starts = starts
+        self._seen = len(steps)
+        a, b = starts[begin:n], starts[begin + 1 :]
+        some = b > a
+        columns.filled[begin:] = some
+        if not some.any():
+            return columns
+        where = begin + np.flatnonzero(some)
+        a, b = a[some], b[some]
+        window, offset = values[a[0] : b[-1]], a - a[0]
+        low, high = (np.fmin, np.fmax) if series.has_gaps else (np.minimum, np.maximum)
+        columns.lo[where] = low.reduceat(window, offset)
+        columns.hi[where] = high.reduceat(window, offset)
+        columns.first[where] = values[a]
+        columns.last[where] = values[b - 1]
+        average = series.ema(smoothing)
+        mean = average[b - 1]
+        for i in np.flatnonzero(np.isnan(mean)):
+            finite = np.flatnonzero(~np.isnan(average[a[i] : b[i]]))
+            if len(finite):
+                mean[i] = average[a[i] + finite[-1]]
+        columns.mean[where] = mean
+        return columns

@@ -1,0 +1,148 @@
+"""Starting workers: a process of its own for each run, and one kept warm so that Start is immediate.
+
+A worker has its own session, so that closing the terminal, the SSH link or the workbench never touches it. Its output
+goes to the run's `worker.log`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tui_gen import control, runs
+from tui_gen.params import Problem
+
+
+def environment(model_dirs: list[str] | None = None) -> dict[str, str]:
+    """The environment of a worker: this one, with OpenMP threads that sleep rather than spin.
+
+    A spinning barrier loses a factor of ten when another process has one of the cores (a workbench, say).
+    """
+    env = {"GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0", **os.environ, "PYTHONUNBUFFERED": "1"}
+    if model_dirs:
+        env["TUI_GEN_MODELS"] = os.pathsep.join(model_dirs)
+    return env
+
+
+def start(run: Path, *, resume: bool = False, nice: int = 0, model_dirs: list[str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a fresh worker for a run directory. Raises RunError where one is already training it."""
+    refuse_if_live(run)
+    command = [sys.executable, "-m", "tui_gen.train.worker", str(run), "--nice", str(nice)]
+    if resume:
+        command.append("--resume")
+    try:
+        log = open(run / "worker.log", "ab")  # noqa: SIM115 - the child keeps it
+    except OSError as error:
+        raise runs.RunError(f"cannot write {run / 'worker.log'}: {error.strerror}") from None
+    with log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env=environment(model_dirs),
+        )
+
+
+def refuse_if_live(run: Path) -> None:
+    """Raise RunError where a live worker already trains this run."""
+    info = runs.worker_of(run)
+    if runs.alive(info):
+        raise runs.RunError(f"{run.name} is already training (process {info.pid}); tui-gen attach {run.name} shows it")
+
+
+class WarmWorker:
+    """A worker that has PyTorch and the models imported and waits to be given a run.
+
+    It ends by itself when this process does. After `start` it belongs to its run; make a new one for the next.
+    """
+
+    def __init__(self, *, nice: int = 10, model_dirs: list[str] | None = None) -> None:
+        self.model_dirs = list(model_dirs or [])
+        self._nice = nice
+        self._process: subprocess.Popen[bytes] | None = None
+        self.socket = ""
+
+    def spawn(self) -> None:
+        """Start the process; returns at once (`ready` tells when it has warmed up)."""
+        self.socket = control.socket_path(f"warm-{time.monotonic_ns()}")
+        command = [sys.executable, "-m", "tui_gen.train.worker", "--warm", self.socket, "--nice", str(self._nice)]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+            env=environment(self.model_dirs),
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs and has not been given away."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can take a run at once."""
+        return self.alive and os.path.exists(self.socket)
+
+    def start(self, run: Path, *, resume: bool = False) -> bool:
+        """Hand it a run. False (and nothing done) where it is not ready: use `launch.start` then."""
+        refuse_if_live(run)
+        if not self.ready:
+            return False
+        try:
+            control.ask(self.socket, "start", run=str(run), resume=resume, timeout=5)
+        except control.ControlError:
+            return False
+        self._process = None
+        return True
+
+    def check(self, tables: dict[str, Any], timeout: float = 10.0) -> list[Problem]:
+        """What the model itself has against a config on its data (sizes it cannot train on…), if anything."""
+        reply = control.ask(self.socket, "check", tables=tables, timeout=timeout)
+        return [Problem(**one) for one in reply.data.get("problems", [])]
+
+    def build_catalog(self, timeout: float = 60.0) -> None:
+        """Have it write the catalogue to the cache, for models that changed."""
+        control.ask(self.socket, "catalog", timeout=timeout)
+
+    def close(self) -> None:
+        """End it, if it was not given away."""
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(OSError):
+                process.send_signal(signal.SIGTERM)
+            if process.stdin:
+                process.stdin.close()
+
+
+def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **fields: Any) -> control.Reply:
+    """A request to the worker of a run. Raises ControlError where none is alive or it does not answer."""
+    info = runs.worker_of(run)
+    if not runs.alive(info):
+        where = f" (it was on {info.host})" if info is not None and info.host and not runs.alive(info) else ""
+        raise control.ControlError(f"{run.name} has no live worker{where}; tui-gen --resume {run.name} goes on with it")
+    return control.ask(info.socket, op, timeout=timeout, blob=blob, **fields)
+
+
+def wait_until_listening(run: Path, timeout: float = 60.0) -> None:
+    """Wait until the run's worker answers, or has ended. Raises ControlError on time-out."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        info = runs.worker_of(run)
+        if runs.alive(info) and os.path.exists(info.socket):
+            return
+        if info is not None and runs.state_of(run)[0] in runs.ENDED:
+            return
+        time.sleep(0.02)
+    raise control.ControlError(f"{run.name}: its worker did not start within {timeout:g} s; see {run / 'worker.log'}")

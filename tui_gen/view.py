@@ -1,0 +1,189 @@
+"""A run as a reader sees it: the one place that turns events into series, samples, marks and a status.
+
+Used by the workbench, the headless display and the reports alike, for live and for ended runs. Knows no widget.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tui_gen import events, runs
+from tui_gen.draw.curves import Series
+
+RECENT = 10.0
+
+
+class RunView:
+    """Follows one run directory. `poll()` reads what is new and says which parts changed.
+
+    Parts: `series`, `samples`, `log`, `marks`, `status`, `progress`. `revision[part]` counts their changes, so that a
+    pane redraws only when its number moved. `series` maps `phase/metric` and `val/phase/metric` to curves over steps.
+    """
+
+    PARTS = ("series", "samples", "log", "marks", "status", "progress")
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._follower = events.Follower(self.path / "events.jsonl")
+        self.revision = dict.fromkeys(self.PARTS, 0)
+        self._checked = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.series: dict[str, Series] = {}
+        self.samples: list[events.Sample] = []
+        self.checkpoints: list[events.Checkpoint] = []
+        self.edits: list[events.Edit] = []
+        self.alerts: list[events.Alert] = []
+        self.log: list[tuple[float, str, str]] = []
+        self.progress: events.Progress | None = None
+        self.plan: events.Plan | None = None
+        self.system: events.System | None = None
+        self.logged_state = ""
+        self.state = "starting"
+        self.reason = ""
+        self.step = 0
+        self.heard = 0.0
+
+    @property
+    def garbage(self) -> int:
+        """Lines of the log that held no event."""
+        return self._follower.garbage
+
+    @property
+    def live(self) -> bool:
+        """Whether its worker is alive, as of the last poll."""
+        return self.state in runs.LIVE
+
+    def poll(self) -> set[str]:
+        """Read what was appended since the last call; the parts that changed."""
+        new = self._follower.poll()
+        changed: set[str] = set()
+        if self._follower.restarted:
+            self._reset()
+            changed |= set(self.PARTS)
+        for event in new:
+            self._take(event, changed)
+        now = time.monotonic()
+        if new or now - self._checked > 1.0:
+            self._checked = now
+            if self._settle():
+                changed.add("status")
+        for part in changed:
+            self.revision[part] += 1
+        return changed
+
+    def _settle(self) -> bool:
+        """Hold the logged state against the process: a live word without a live worker is `interrupted`."""
+        before = (self.state, self.reason)
+        if self.logged_state in runs.ENDED:
+            return before != (self.state, self.reason)
+        state, _, reason = runs.state_of(self.path)
+        if state == "interrupted" or (self.logged_state == "" and state != "starting"):
+            self.state, self.reason = state, reason
+        elif self.logged_state:
+            self.state = self.logged_state
+        return before != (self.state, self.reason)
+
+    def _take(self, event: events.Event, changed: set[str]) -> None:
+        self.heard = event.t
+        match event:
+            case events.Metrics():
+                longest = 0
+                for name, column in event.values.items():
+                    curve = self.series.get(name)
+                    if curve is None:
+                        curve = self.series[name] = Series()
+                    curve.append_stride(event.start, event.stride, column)
+                    longest = max(longest, len(column))
+                if longest and not next(iter(event.values)).startswith("val/"):
+                    self.step = max(self.step, event.start + (longest - 1) * event.stride + 1)
+                changed |= {"series", "status"}
+            case events.System():
+                self.system = event
+                self.step = max(self.step, event.step)
+                changed.add("status")
+            case events.State():
+                self.logged_state = self.state = event.state
+                self.reason = event.reason
+                self.step = event.step
+                words = f"{event.state} at step {event.step}" + (f": {event.reason}" if event.reason else "")
+                self._say(event.t, "error" if event.state == "failed" else "state", words)
+                if event.state != "starting":
+                    self.progress = None
+                changed |= {"status", "log", "progress"}
+            case events.Resume():
+                self._truncate(event.step)
+                self._say(event.t, "state", f"resumed from step {event.step}")
+                changed |= set(self.PARTS)
+            case events.Plan():
+                self.plan = event
+                changed.add("status")
+            case events.Sample():
+                self.samples.append(event)
+                changed.add("samples")
+            case events.Checkpoint():
+                self.checkpoints.append(event)
+                self._say(event.t, "info", f"checkpoint at step {event.step} ({event.reason})")
+                changed |= {"marks", "log"}
+            case events.Edit():
+                self.edits.append(event)
+                self._say(event.t, "edit", f"{event.key}: {event.old} → {event.new} from step {event.step}")
+                changed |= {"marks", "log"}
+            case events.Alert():
+                self.alerts.append(event)
+                where = f" in {event.where}" if event.where else ""
+                self._say(event.t, event.level, f"step {event.step}: {event.what}{where}. {event.advice}".strip())
+                changed |= {"marks", "log"}
+            case events.Note():
+                self._say(event.t, event.level, event.text)
+                changed.add("log")
+            case events.Progress():
+                self.progress = None if event.done >= event.total > 0 else event
+                changed.add("progress")
+
+    def _say(self, t: float, level: str, text: str) -> None:
+        self.log.append((t, level, text))
+
+    def _truncate(self, step: int) -> None:
+        """Forget what a crashed session did after the checkpoint that training goes on from."""
+        for curve in self.series.values():
+            curve.truncate(step)
+        self.samples = [one for one in self.samples if one.step <= step]
+        self.checkpoints = [one for one in self.checkpoints if one.step <= step]
+        self.edits = [one for one in self.edits if one.step <= step]
+        self.alerts = [one for one in self.alerts if one.step <= step]
+        self.step = step
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the data so far."""
+        return self.step / self.plan.steps_per_epoch if self.plan else 0.0
+
+    @property
+    def fraction(self) -> float | None:
+        """Share of the planned length that is done, or None before the plan is known."""
+        if self.plan is None:
+            return None
+        if self.plan.steps:
+            return min(1.0, self.step / self.plan.steps)
+        if self.plan.minutes and self.system:
+            return min(1.0, self.system.seconds / (60 * self.plan.minutes))
+        return None
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds to the end at the present speed, or None where nobody knows."""
+        if self.plan is None or self.system is None or not self.live:
+            return None
+        if self.plan.steps:
+            rate = self.system.steps_per_second
+            return (self.plan.steps - self.step) / rate if rate > 0 else None
+        if self.plan.minutes:
+            return max(0.0, 60 * self.plan.minutes - self.system.seconds)
+        return None
+
+    def worst_log_lines(self, count: int = 8) -> list[str]:
+        """The end of the worker's own output, for a run that ended badly."""
+        return runs.last_log_lines(self.path, count)
