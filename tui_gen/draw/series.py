@@ -57,9 +57,10 @@ class _Average:
         if len(x):
             s = _scan(x, self.factor, self.sum)
             self.sum = float(s[-1])
-            # 1 - factor**count, as a float64 array only while it still differs from 1
-            count = self.finite + np.arange(1, len(x) + 1)
-            s /= -np.expm1(count * np.log(self.factor))
+            # divide by 1 - factor**count, which is 1 to the last bit after enough points
+            decay = np.log(self.factor)
+            count = np.arange(self.finite + 1, min(self.finite + len(x), int(-40 / decay)) + 1)
+            s[: len(count)] /= -np.expm1(count * decay)
             self.finite += len(x)
         else:
             s = x
@@ -84,11 +85,22 @@ class _Average:
 class Series:
     """A named metric: steps in ascending order and one value per step.
 
-    `revision` changes with every change of the data, `generation` only when points were taken away; caches use both.
+    `slot` is its colour (its place in the list drawn unless given); `smooth=False` draws it without an average (sparse
+    validation losses). `revision` changes with every change of the data, `generation` when points were taken away.
     """
 
-    def __init__(self, name: str = "", steps: object = None, values: object = None) -> None:
+    def __init__(
+        self,
+        name: str = "",
+        steps: object = None,
+        values: object = None,
+        *,
+        slot: int | None = None,
+        smooth: bool = True,
+    ) -> None:
         self.name = name
+        self.slot = slot
+        self.smooth = smooth
         self._steps = np.empty(256)
         self._values = np.empty(256)
         self._n = 0

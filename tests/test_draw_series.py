@@ -1,0 +1,123 @@
+"""Series, their EMA and their column extremes against plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tui_gen.draw.series import ColumnStats, Series
+
+numbers = st.floats(-1e6, 1e6) | st.just(float("nan"))
+
+
+def slow_ema(values, factor):
+    """The definition, one value at a time."""
+    out, s, count = [], 0.0, 0
+    for v in values:
+        if np.isnan(v):
+            out.append(np.nan)
+            continue
+        s, count = factor * s + (1 - factor) * v, count + 1
+        out.append(s / (1 - factor**count))
+    return np.array(out)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(numbers, max_size=120), st.sampled_from([0.0, 0.3, 0.9, 0.99]), st.integers(1, 40))
+def test_ema_in_pieces_is_the_definition(values, factor, piece):
+    series = Series("loss")
+    for begin in range(0, len(values), piece):
+        part = values[begin : begin + piece]
+        series.append(np.arange(begin, begin + len(part)), part)
+        series.ema(factor)
+    expected = slow_ema(values, factor) if factor else np.array(values)
+    np.testing.assert_allclose(series.ema(factor), expected, rtol=1e-9, atol=1e-6)
+
+
+def test_ema_across_many_chunks():
+    values = np.random.default_rng(0).normal(size=50_000) + 3
+    values[::97] = np.nan
+    series = Series("loss", np.arange(len(values)), values)
+    np.testing.assert_allclose(series.ema(0.995), slow_ema(values, 0.995), rtol=1e-9)
+
+
+def test_nan_infinity_and_none_are_gaps_that_do_not_poison_the_average():
+    series = Series("loss", [0, 1, 2, 3, 4], [1.0, None, float("inf"), float("nan"), 1.0])
+    assert np.isnan(series.values[1:4]).all()
+    assert series.ema(0.9)[[0, 4]] == pytest.approx([1.0, 1.0])
+    assert np.isnan(series.ema(0.9)[1:4]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(numbers, min_size=1, max_size=80), st.data())
+def test_truncate_then_append_is_as_if_written_once(values, data):
+    cut = data.draw(st.integers(0, len(values) - 1))
+    series = Series("loss", np.arange(len(values)), values)
+    series.ema(0.9)
+    series.truncate(cut)
+    assert len(series) == cut + 1 and series.steps[-1] == cut
+    series.append(np.arange(cut + 1, cut + 6), [5, 4, 3, 2, 1])
+    expected = slow_ema([*values[: cut + 1], 5, 4, 3, 2, 1], 0.9)
+    np.testing.assert_allclose(series.ema(0.9), expected, rtol=1e-7, atol=1e-5)
+
+
+def test_steps_that_go_back_replace_what_was_there():
+    series = Series("loss", [0, 10, 20, 30], [1, 2, 3, 4])
+    series.append([15, 25], [8, 9])
+    assert series.steps.tolist() == [0, 10, 15, 25]
+    assert series.values.tolist() == [1, 2, 8, 9]
+
+
+def test_unordered_batches_are_sorted_and_wrong_lengths_refused():
+    series = Series("loss", [3, 1, 2], [30, 10, 20])
+    assert series.values.tolist() == [10, 20, 30]
+    with pytest.raises(ValueError, match="loss"):
+        series.append([1, 2], [1])
+
+
+def test_growth_is_amortised():
+    series = Series("loss")
+    owners = set()
+    for i in range(5000):
+        series.append(i, i)
+        owners.add(id(series._values))
+    assert len(owners) < 12 and series.values.tolist() == list(range(5000))
+
+
+def test_nearest_point():
+    series = Series("loss", [0, 10, 20], [1, 2, 3])
+    assert [series.nearest(s) for s in (-5, 4, 6, 14.9, 99)] == [0, 0, 1, 1, 2]
+    assert Series().nearest(3) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(numbers, min_size=1, max_size=200), st.integers(1, 30), st.integers(1, 60))
+def test_columns_keep_every_extreme_and_updates_equal_a_fresh_start(values, n, piece):
+    edges = np.linspace(0, 250, n + 1)
+    kept, series = ColumnStats(), Series("loss")
+    for begin in range(0, len(values), piece):
+        part = values[begin : begin + piece]
+        series.append(np.arange(begin, begin + len(part)), part)
+        columns = kept.update(series, edges, 0.9)
+    fresh = ColumnStats().update(series, edges, 0.9)
+    for name in ("lo", "hi", "first", "last", "mean", "filled", "starts"):
+        np.testing.assert_array_equal(getattr(columns, name), getattr(fresh, name), err_msg=name)
+    x, y = series.steps, series.values
+    for c in range(n):
+        inside = y[(x >= edges[c]) & (x < edges[c + 1])]
+        inside = inside[~np.isnan(inside)]
+        if len(inside):
+            assert (columns.lo[c], columns.hi[c]) == (inside.min(), inside.max())
+        else:
+            assert np.isnan(columns.lo[c])
+
+
+def test_columns_after_a_truncation_forget_the_dropped_points():
+    series = Series("loss", np.arange(100), np.r_[np.ones(50), np.full(50, 9.0)])
+    stats, edges = ColumnStats(), np.linspace(0, 100, 11)
+    assert stats.update(series, edges, 0.0).hi[9] == 9
+    series.truncate(49)
+    columns = stats.update(series, edges, 0.0)
+    assert np.isnan(columns.hi[9]) and columns.hi[4] == 1
