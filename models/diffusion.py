@@ -1,0 +1,208 @@
+"""Denoising diffusion (Ho, Jain & Abbeel 2020), with the cosine schedule and DDIM sampling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import msgspec
+import torch
+from torch import Tensor
+
+from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper
+from tui_gen.models.layers import refuse_labels, refuse_network, refuse_pyramid
+from tui_gen.models.unet import Perceptron, UNet
+
+
+class DDPM(Model):
+    name = "ddpm"
+    family = "diffusion"
+    title = "Denoising diffusion"
+    summary = "Learns to remove noise step by step, until noise becomes an image."
+    reference = (
+        "Ho, Jain & Abbeel 2020, arXiv:2006.11239; cosine schedule: Nichol & Dhariwal 2021, arXiv:2102.09672; "
+        "DDIM: Song, Meng & Ermon 2021, arXiv:2010.02502"
+    )
+    kinds = ("image", "points")
+    pixels = "signed"
+    optimizers = {"ddpm": Optim(lr=1e-3)}
+    description = """\
+Take an image *x₀*, mix in more and more noise over T small steps, and train one network to tell the noise in the
+mixture. To draw an image, start from pure noise and take out a little of the predicted noise, again and again.
+
+### Loss
+
+    x_t  = √ᾱ_t · x₀ + √(1 − ᾱ_t) · ε,        ε ~ N(0, I)
+    loss = ‖ε − ε_θ(x_t, t)‖² averaged over pixels, t uniform in 0 … T−1
+
+ᾱ falls from 1 (clean) to about 0 (noise) by a linear or a cosine schedule. The batch's times are stratified: the i-th
+of N examples gets a time from the i-th of N equal parts, which leaves the mean as it is and halves its scatter.
+
+### Sampling
+
+`ddpm` walks through all T steps and adds fresh noise at each. `ddim` needs only `sample_steps` of them; with `eta = 0`
+it is deterministic, so the same noise always gives the same image; `eta = 1` is DDPM on fewer steps.
+
+### What to watch
+
+- `loss` falls fast, then hardly moves while samples keep improving: judge by the samples.
+- `loss_0-25%` … `loss_75-100%`: the loss by time. The first (little noise) is the hardest and decides fine detail; the
+  last is near 0 soon.
+
+### What goes wrong
+
+- **Grainy samples early on**: train longer; averaged weights (`train.ema` ≥ 0.99) help more here than anywhere else.
+- **Washed-out or saturated samples**: too few sampling steps, or a linear schedule on tiny images: use cosine.
+- **Loss jumps**: lower the learning rate, add a warm-up, or clip the gradient norm at 1.
+"""
+
+    class Config(msgspec.Struct):
+        network: Annotated[
+            Literal["auto", "unet", "mlp"], hyper("What predicts the noise; auto is unet for images, mlp for points")
+        ] = "auto"
+        channels: Annotated[
+            list[int],
+            hyper(
+                "Channels of the unet at full, half, quarter… resolution", ge=1, le=1024, min_items=1, max_items=6
+            ),
+        ] = msgspec.field(default_factory=lambda: [32, 64])
+        blocks: Annotated[int, hyper("Residual blocks per resolution, each way", ge=1, le=8)] = 1
+        attention: Annotated[bool, hyper("Self-attention at the lowest resolution")] = False
+        hidden: Annotated[
+            list[int], hyper("Layer widths of the mlp", ge=2, le=8192, unit="units", min_items=1, max_items=8)
+        ] = msgspec.field(default_factory=lambda: [128, 128, 128])
+        timesteps: Annotated[int, hyper("T, the steps from clean to noise", ge=2, le=10_000, unit="steps")] = 1000
+        schedule: Annotated[Literal["linear", "cosine"], hyper("How noise is mixed in over the steps")] = "cosine"
+        sampler: Annotated[
+            Literal["ddpm", "ddim"], hyper("ddpm takes every step; ddim takes sample_steps", live=True)
+        ] = "ddim"
+        sample_steps: Annotated[int, hyper("Steps of the ddim sampler", ge=1, le=10_000, unit="steps", live=True)] = 50
+        eta: Annotated[float, hyper("Fresh noise in the ddim sampler; 0 is deterministic", ge=0, le=1, live=True)] = 0.0
+        conditional: Annotated[bool, hyper("Tell the network the label")] = False
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+        yield from super().refuse(config, data)
+        yield from refuse_labels(cls.name, config, data)
+        yield from refuse_network("model.network", config.network, ("unet",), data)
+        if data.kind == "image" and config.network != "mlp":
+            yield from refuse_pyramid("model.channels", config.channels, data, halvings=len(config.channels) - 1)
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.classes = len(data.classes) if config.conditional else 0
+        self.perceptron = config.network == "mlp" or data.kind == "points"
+        if self.perceptron:
+            self.network = Perceptron(data.features, config.hidden, self.classes)
+        else:
+            self.network = UNet(data.channels, config.channels, config.blocks, config.attention, self.classes)
+        # ᾱ stays a list of Python numbers for the sampler, which then never has to read the device.
+        self.alpha_bars = alpha_bars(config.schedule, config.timesteps)
+        table = torch.tensor(self.alpha_bars, dtype=torch.float64)
+        self.register_buffer("signal", table.sqrt().float(), persistent=False)
+        self.register_buffer("noise", (1 - table).sqrt().float(), persistent=False)
+
+    @property
+    def compiles(self) -> bool:  # type: ignore[override]
+        return self.perceptron  # convolutions run slower compiled, on CPUs
+
+    @property
+    def conditional(self) -> bool:
+        return self.classes > 0
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    def phases(self) -> list[Phase]:
+        return [Phase("ddpm", self.loss, self.parameters())]
+
+    def loss(self, batch: Batch) -> Loss:
+        """The simple loss (equation 14 of DDPM), and its part from each quarter of the times."""
+        x = batch.x
+        count = len(x)
+        places = torch.arange(count, device=x.device) + torch.rand(count, device=x.device)
+        time = (places * (self.config.timesteps / count)).long().clamp(max=self.config.timesteps - 1)
+        epsilon = torch.randn_like(x)
+        shape = (count, *[1] * (x.dim() - 1))
+        noisy = self.signal[time].view(shape) * x + self.noise[time].view(shape) * epsilon
+        errors = (self.network(noisy, time, batch.labels) - epsilon).square().flatten(1).mean(1)
+        metrics = {}
+        if count >= 4:  # times rise along the batch, so each quarter of the batch is one quarter of the times
+            quarters = errors.detach().tensor_split(4)
+            metrics = {name: quarter.mean() for name, quarter in zip(QUARTERS, quarters)}
+        return errors.mean(), metrics
+
+    def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (N, *data.shape) → examples (N, *data.shape); images in [-1, 1]."""
+        return self.walk(noise, labels)[-1]
+
+    def trajectory(self, noise: Tensor, labels: Tensor | None = None, frames: int = 8) -> Tensor:
+        """The way from noise to sample: (frames, N, *data.shape), the noise first, the sample last."""
+        steps = len(self.times())
+        keep = [round(index * steps / max(1, frames - 1)) for index in range(frames)]
+        if frames == 1:
+            keep = [steps]
+        return torch.stack(self.walk(noise, labels, keep))
+
+    def times(self) -> list[int]:
+        """The times that the sampler visits, falling."""
+        total = self.config.timesteps
+        if self.config.sampler == "ddpm" or self.config.sample_steps >= total:
+            return list(range(total - 1, -1, -1))
+        steps = self.config.sample_steps
+        if steps == 1:
+            return [total - 1]
+        return [round((total - 1) * index / (steps - 1)) for index in range(steps - 1, -1, -1)]
+
+    def walk(self, noise: Tensor, labels: Tensor | None, keep: list[int] | None = None) -> list[Tensor]:
+        """DDIM (equation 12 of its paper) from noise; with η = 1 on every time it is DDPM.
+
+        Returns the states after `keep` steps (0 is the noise), or only the last. Images are kept in [-1, 1] at each
+        step's estimate of x₀, as DDPM's authors do.
+        """
+        eta = 1.0 if self.config.sampler == "ddpm" else self.config.eta
+        times = self.times()
+        keep = [len(times)] if keep is None else keep
+        states = {0: noise}
+        x = noise
+        for index, time in enumerate(times):
+            now = self.alpha_bars[time]
+            then = self.alpha_bars[times[index + 1]] if index + 1 < len(times) else 1.0
+            epsilon = self.network(x, torch.full((len(x),), time, device=x.device), labels)
+            clean = (x - math.sqrt(1 - now) * epsilon) / math.sqrt(now)
+            if self.data.kind == "image":
+                clean = clean.clamp(-1, 1)
+                epsilon = (x - math.sqrt(now) * clean) / math.sqrt(1 - now)
+            spread = eta * math.sqrt((1 - then) / (1 - now) * max(0.0, 1 - now / then))
+            x = math.sqrt(then) * clean + math.sqrt(max(0.0, 1 - then - spread**2)) * epsilon
+            if spread:
+                x = x + spread * torch.randn_like(x)
+            if index + 1 in keep:
+                states[index + 1] = x
+        return [states[step] for step in keep]
+
+
+QUARTERS = ("loss_0-25%", "loss_25-50%", "loss_50-75%", "loss_75-100%")
+
+
+def alpha_bars(schedule: str, timesteps: int) -> list[float]:
+    """ᾱ_t = Π (1 − β_s) for t = 0 … T−1.
+
+    `linear`: β from 1e-4 to 0.02 at T = 1000, scaled by 1000/T for other T (Ho et al.); `cosine`: Nichol & Dhariwal's
+    equation 17 with s = 0.008. β is at most 0.999.
+    """
+    if schedule == "linear":
+        scale = 1000 / timesteps
+        rise = [index / max(1, timesteps - 1) for index in range(timesteps)]
+        betas = [min(0.999, scale * (1e-4 + (0.02 - 1e-4) * share)) for share in rise]
+    else:
+        curve = [math.cos((index / timesteps + 0.008) / 1.008 * math.pi / 2) ** 2 for index in range(timesteps + 1)]
+        betas = [min(0.999, 1 - after / before) for before, after in pairwise(curve)]
+    product, products = 1.0, []
+    for beta in betas:
+        product *= 1 - beta
+        products.append(product)
+    return products

@@ -1,0 +1,295 @@
+"""Generative adversarial networks (Goodfellow et al. 2014): MLP and DCGAN networks, four losses, GP and R1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, one_hot
+from tui_gen.models.layers import (
+    doubling,
+    halving,
+    norm,
+    perceptron,
+    refuse_labels,
+    refuse_network,
+    refuse_pyramid,
+)
+
+
+class GAN(Model):
+    name = "gan"
+    family = "gan"
+    title = "Generative adversarial network"
+    summary = "A generator learns to fool a discriminator that learns to catch it."
+    reference = (
+        "Goodfellow et al. 2014, arXiv:1406.2661; DCGAN: Radford et al. 2016, arXiv:1511.06434; "
+        "WGAN-GP: Gulrajani et al. 2017, arXiv:1704.00028; R1: Mescheder et al. 2018, arXiv:1801.04406"
+    )
+    kinds = ("image", "points")
+    pixels = "signed"
+    optimizers = {
+        "generator": Optim(lr=2e-4, beta1=0.5, beta2=0.999),
+        "discriminator": Optim(lr=2e-4, beta1=0.5, beta2=0.999),
+    }
+    description = """\
+A **generator** G turns noise *z* into an image; a **discriminator** D scores images. D learns to score real ones high
+and generated ones low, G learns to make D score its images high. Neither loss falls to 0: they fight.
+
+### Losses (s = D's raw score)
+
+    non-saturating   D: softplus(−s(x)) + softplus(s(G(z)))      G: softplus(−s(G(z)))
+    wasserstein-gp   D: s(G(z)) − s(x) + λ(‖∇s(x̂)‖ − 1)²         G: −s(G(z))
+    hinge            D: relu(1 − s(x)) + relu(1 + s(G(z)))       G: −s(G(z))
+    least-squares    D: ½(s(x) − 1)² + ½ s(G(z))²                G: ½(s(G(z)) − 1)²
+
+x̂ lies at random between a real and a generated image. Any of them can add R1, ½γ‖∇s(x)‖² on real images, every few
+steps. With `n_critic` > 1 D learns that many times for each step of G.
+
+### What to watch
+
+- `D_real` and `D_fake`: the mean probability of "real" (non-saturating) or the mean score. Healthy: apart, but steady.
+- `wasserstein` (`D_real − D_fake` in scores): with wasserstein-gp it falls as samples improve.
+- `diversity`: spread of generated images over spread of real ones, near 1 when all is well.
+
+### What goes wrong
+
+- **Mode collapse**: samples all alike, `diversity` → 0. Use wasserstein-gp, or R1; lower the learning rates.
+- **D wins**: `D_real` → 1, `D_fake` → 0, G learns nothing. Use R1, spectral norm or label smoothing, or a smaller D.
+- **Oscillation**: samples change all the time. β₁ = 0 or 0.5, averaged weights (`train.ema`), lower learning rates.
+- Batch normalisation in D mixes the samples of a batch, so wasserstein-gp refuses it.
+"""
+
+    class Config(msgspec.Struct):
+        network: Annotated[Literal["mlp", "dcgan"], hyper("Fully connected, or convolutional (images)")] = "mlp"
+        loss: Annotated[
+            Literal["non-saturating", "wasserstein-gp", "hinge", "least-squares"],
+            hyper("What the two networks fight over"),
+        ] = "non-saturating"
+        latent: Annotated[int, hyper("Size of the noise z", ge=1, le=1024, unit="dimensions")] = 64
+        generator_hidden: Annotated[
+            list[int], hyper("Layer widths of the mlp generator", ge=2, le=8192, unit="units", min_items=1, max_items=8)
+        ] = msgspec.field(default_factory=lambda: [256, 512])
+        discriminator_hidden: Annotated[
+            list[int],
+            hyper("Layer widths of the mlp discriminator", ge=2, le=8192, unit="units", min_items=1, max_items=8),
+        ] = msgspec.field(default_factory=lambda: [512, 256])
+        generator_channels: Annotated[
+            list[int],
+            hyper("Channels of the dcgan generator; each doubles the map", ge=1, le=1024, min_items=1, max_items=6),
+        ] = msgspec.field(default_factory=lambda: [64, 32])
+        discriminator_channels: Annotated[
+            list[int],
+            hyper(
+                "Channels of the dcgan discriminator; each halves it", ge=1, le=1024, min_items=1, max_items=6
+            ),
+        ] = msgspec.field(default_factory=lambda: [32, 64])
+        generator_norm: Annotated[
+            Literal["batch", "group", "none"], hyper("Normalisation in the generator")
+        ] = "batch"
+        discriminator_norm: Annotated[
+            Literal["none", "spectral", "group", "batch"], hyper("Normalisation in the discriminator")
+        ] = "none"
+        n_critic: Annotated[int, hyper("Discriminator steps per generator step", ge=1, le=100, live=True)] = 1
+        gp_weight: Annotated[
+            float, hyper("λ of the gradient penalty (wasserstein-gp)", ge=0, le=1000, live=True)
+        ] = 10.0
+        r1_weight: Annotated[float, hyper("γ of R1, a penalty on real data; 0 is off", ge=0, le=1000, live=True)] = 0.0
+        r1_every: Annotated[
+            int, hyper("Steps between R1 penalties (lazy: the weight is scaled up)", ge=1, le=1000, live=True)
+        ] = 1
+        label_smoothing: Annotated[
+            float, hyper("Real images count as 1 − this (non-saturating)", ge=0, le=0.5, live=True)
+        ] = 0.0
+        conditional: Annotated[bool, hyper("Tell generator and discriminator the label")] = False
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+        yield from super().refuse(config, data)
+        yield from refuse_labels(cls.name, config, data)
+        yield from refuse_network("model.network", config.network, ("dcgan",), data)
+        if config.loss == "wasserstein-gp" and config.discriminator_norm == "batch":
+            yield Problem(
+                "model.discriminator_norm",
+                "batch",
+                "mixes the samples of a batch, so wasserstein-gp's per-sample gradient would be wrong",
+                "use none, group or spectral",
+            )
+        if data.kind == "image" and config.network == "dcgan":
+            yield from refuse_pyramid("model.generator_channels", config.generator_channels, data)
+            yield from refuse_pyramid("model.discriminator_channels", config.discriminator_channels, data)
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.classes = len(data.classes) if config.conditional else 0
+        self.generator = Generator(config, data, self.classes)
+        self.discriminator = Discriminator(config, data, self.classes)
+        # The latest R1 penalty, shown between the steps that compute it.
+        self.register_buffer("r1", torch.zeros(()))
+
+    @property
+    def compiles(self) -> bool:  # type: ignore[override]
+        return self.config.network == "mlp"  # convolutions run slower compiled, on CPUs
+
+    @property
+    def conditional(self) -> bool:
+        return self.classes > 0
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return (self.config.latent,)
+
+    def phases(self) -> list[Phase]:
+        return [
+            Phase("generator", self.generator_loss, self.generator.parameters(), every=lambda: self.config.n_critic),
+            Phase("discriminator", self.discriminator_loss, self.discriminator.parameters()),
+        ]
+
+    def fakes(self, batch: Batch) -> Tensor:
+        """New images (N, *data.shape) from random noise, for the labels of the batch."""
+        noise = torch.randn(len(batch.x), self.config.latent, device=batch.x.device)
+        return self.generator(noise, batch.labels)
+
+    def generator_loss(self, batch: Batch) -> Loss:
+        fakes = self.fakes(batch)
+        batch.shared["fakes"] = fakes.detach()  # the discriminator learns from the same images
+        score = self.discriminator(fakes, batch.labels)
+        kind = self.config.loss
+        if kind == "non-saturating":
+            return F.softplus(-score).mean(), {}
+        if kind == "least-squares":
+            return 0.5 * (score - 1).square().mean(), {}
+        return -score.mean(), {}
+
+    def discriminator_loss(self, batch: Batch) -> Loss:
+        config, x, labels = self.config, batch.x, batch.labels
+        fakes = batch.shared.get("fakes")
+        if fakes is None:
+            with torch.no_grad():
+                fakes = self.fakes(batch)
+        if config.discriminator_norm == "batch":
+            real, fake = self.discriminator(x, labels), self.discriminator(fakes, labels)
+        else:  # one forward: twice the work per launch
+            both = None if labels is None else torch.cat([labels, labels])
+            real, fake = self.discriminator(torch.cat([x, fakes]), both).chunk(2)
+        metrics: dict[str, Tensor] = {}
+        if config.loss == "non-saturating":
+            # Cross-entropy to the target 1 − label_smoothing on real images, 0 on generated ones.
+            loss = (F.softplus(-real) + config.label_smoothing * real + F.softplus(fake)).mean()
+            metrics |= {"D_real": real.detach().sigmoid().mean(), "D_fake": fake.detach().sigmoid().mean()}
+        else:
+            if config.loss == "least-squares":
+                loss = 0.5 * ((real - 1).square() + fake.square()).mean()
+            elif config.loss == "hinge":
+                loss = (F.relu(1 - real) + F.relu(1 + fake)).mean()
+            else:
+                loss = (fake - real).mean()
+                metrics["wasserstein"] = -loss.detach()
+            metrics |= {"D_real": real.detach().mean(), "D_fake": fake.detach().mean()}
+        if config.loss == "wasserstein-gp":
+            share = torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device)
+            norms = gradient_norms(self.discriminator, torch.lerp(x, fakes, share), labels)
+            penalty = (norms - 1).square().mean()
+            loss = loss + config.gp_weight * penalty
+            metrics["gradient_penalty"] = penalty.detach()
+        if config.r1_weight:
+            if batch.step % config.r1_every == 0:
+                penalty = 0.5 * gradient_norms(self.discriminator, x, labels).square().mean()
+                loss = loss + config.r1_weight * config.r1_every * penalty
+                self.r1.copy_(penalty.detach())
+            metrics["r1"] = self.r1.clone()
+        metrics["diversity"] = fakes.std(0).mean() / x.std(0).mean().clamp(min=1e-6)
+        return loss, metrics
+
+    def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent) standard normal → (N, *data.shape); images in [-1, 1]."""
+        return self.generator(noise, labels)
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The same as `sample`: a GAN's noise is its code."""
+        return self.generator(z, labels)
+
+
+class Generator(nn.Module):
+    """G: noise (N, latent), and labels where conditional, → (N, *data.shape); images through tanh."""
+
+    def __init__(self, config: Any, data: DataSpec, classes: int) -> None:
+        super().__init__()
+        self.classes, self.shape = classes, data.shape
+        inputs, kind = config.latent + classes, config.generator_norm
+        if config.network == "mlp":
+            self.layers = perceptron([inputs, *config.generator_hidden, data.features], LeakyReLU, kind)
+        else:
+            small = data.size // 2 ** len(config.generator_channels)
+            first = config.generator_channels[0]
+            self.layers = nn.Sequential(
+                nn.Linear(inputs, first * small**2),
+                nn.Unflatten(1, (first, small, small)),
+                norm(kind, first),
+                nn.ReLU(),
+                doubling(config.generator_channels, data.channels, nn.ReLU, kind),
+            )
+        self.end = nn.Identity() if data.kind == "points" else nn.Tanh()
+
+    def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
+        if self.classes:
+            noise = torch.cat([noise, one_hot(labels, self.classes)], dim=1)
+        return self.end(self.layers(noise)).reshape(len(noise), *self.shape)
+
+
+class Discriminator(nn.Module):
+    """D: images (N, *data.shape) → raw scores (N,).
+
+    A conditional one adds the inner product of its features with an embedding of the label (the projection
+    discriminator, Miyato & Koyama 2018, arXiv:1802.05637).
+    """
+
+    def __init__(self, config: Any, data: DataSpec, classes: int) -> None:
+        super().__init__()
+        kind = "none" if config.discriminator_norm == "spectral" else config.discriminator_norm
+        if config.network == "mlp":
+            *first, width = [data.features, *config.discriminator_hidden]
+            body = perceptron([*first, width], LeakyReLU, kind)
+            self.features = nn.Sequential(nn.Flatten(), *body, norm(kind, width, 1), LeakyReLU())
+        else:
+            small = data.size // 2 ** len(config.discriminator_channels)
+            width = config.discriminator_channels[-1] * small**2
+            body = halving(data.channels, config.discriminator_channels, LeakyReLU, kind)
+            self.features = nn.Sequential(body, nn.Flatten())
+        self.score = nn.Linear(width, 1)
+        self.label = nn.Embedding(classes, width) if classes else None
+        if config.discriminator_norm == "spectral":
+            for module in list(self.modules()):
+                if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
+                    spectral_norm(module)
+
+    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        features = self.features(x)
+        score = self.score(features).squeeze(1)
+        if self.label is not None:
+            score = score + (self.label(labels) * features).sum(1)
+        return score
+
+
+class LeakyReLU(nn.LeakyReLU):
+    """The slope 0.2 that DCGAN's authors chose, without argument, so that layers can be built by class."""
+
+    def __init__(self) -> None:
+        super().__init__(0.2, inplace=True)
+
+
+def gradient_norms(discriminator: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
+    """‖∇ₓ D(x)‖₂ of every sample (N,), differentiable in D's weights.
+
+    In float32 whatever the precision of the step: under autocast the gradients of the penalty lose directions.
+    `torch.func.grad`, unlike `torch.autograd.grad(create_graph=True)`, also runs inside compiled code and `no_grad`.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        gradient = torch.func.grad(lambda x: discriminator(x, labels).sum())(x.float())
+        return gradient.flatten(1).square().sum(1).add(1e-12).sqrt()

@@ -1,0 +1,115 @@
+"""Layers that several models share: perceptrons, convolutional pyramids, label and time codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tui_gen.model import DataSpec, Problem
+
+
+def norm(kind: str, width: int, dims: int = 2) -> nn.Module:
+    """A normalisation by name over (N, width) or (N, width, H, W): `batch`, `group`, or `none` (identity).
+
+    Group normalisation (Wu & He 2018, arXiv:1803.08494) uses up to eight groups; it never mixes the samples of a batch.
+    """
+    if kind == "batch":
+        return nn.BatchNorm2d(width) if dims == 2 else nn.BatchNorm1d(width)
+    if kind == "group":
+        return nn.GroupNorm(math.gcd(8, width), width)
+    return nn.Identity()
+
+
+def perceptron(sizes: list[int], activation: type[nn.Module] = nn.ReLU, normalise: str = "none") -> nn.Sequential:
+    """Linear layers sizes[0] → … → sizes[-1], with normalisation and activation between them, none at the end."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(sizes[:-1]):
+        layers += [nn.Linear(inputs, outputs), *_normalised(normalise, outputs, 1), activation()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
+def halving(inputs: int, channels: list[int], activation: type[nn.Module], normalise: str = "none") -> nn.Sequential:
+    """Strided 4×4 convolutions that halve (N, inputs, S, S) once per entry of `channels`, activated after each.
+
+    As in DCGAN (arXiv:1511.06434), the first one, which sees the image itself, is not normalised.
+    """
+    layers: list[nn.Module] = []
+    for index, outputs in enumerate(channels):
+        layers.append(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1))
+        layers += _normalised(normalise if index else "none", outputs, 2)
+        layers.append(activation())
+        inputs = outputs
+    return nn.Sequential(*layers)
+
+
+def doubling(channels: list[int], outputs: int, activation: type[nn.Module], normalise: str = "none") -> nn.Sequential:
+    """Strided transposed 4×4 convolutions from (N, channels[0], s, s) to (N, outputs, s·2^len(channels), …).
+
+    Every layer but the last is normalised and activated.
+    """
+    layers: list[nn.Module] = []
+    for inputs, width in pairwise(channels):
+        layers.append(nn.ConvTranspose2d(inputs, width, 4, stride=2, padding=1))
+        layers += [*_normalised(normalise, width, 2), activation()]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], outputs, 4, stride=2, padding=1))
+
+
+def _normalised(kind: str, width: int, dims: int) -> list[nn.Module]:
+    return [] if kind == "none" else [norm(kind, width, dims)]
+
+
+def label_planes(codes: Tensor, size: int) -> Tensor:
+    """(N, classes) one-hot codes → (N, classes, size, size): every class a plane of 0 or 1."""
+    return codes[:, :, None, None].expand(-1, -1, size, size)
+
+
+class TimeEmbedding(nn.Module):
+    """Sinusoids of a time in [0, T), as in the Transformer and DDPM: (N,) → (N, width) float32."""
+
+    frequencies: Tensor
+
+    def __init__(self, width: int, longest: float = 10_000.0) -> None:
+        super().__init__()
+        half = max(1, width // 2)
+        powers = torch.arange(half, dtype=torch.float64) / half
+        self.register_buffer("frequencies", (longest**-powers).float(), persistent=False)
+
+    def forward(self, time: Tensor) -> Tensor:
+        angles = time.float()[:, None] * self.frequencies
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def refuse_pyramid(key: str, channels: list[int], data: DataSpec, *, halvings: int | None = None) -> Iterator[Problem]:
+    """A problem if images of this size cannot be halved once per entry of `channels` (or `halvings` times)."""
+    times = len(channels) if halvings is None else halvings
+    most = 0
+    while data.size % 2 ** (most + 1) == 0 and data.size > 2**most:
+        most += 1
+    if times > most:
+        entries = most if halvings is None else most + len(channels) - halvings
+        advice = f"give {key} at most {entries} values" if entries >= 1 else "use the mlp network"
+        yield Problem(
+            key,
+            channels,
+            f"halves the image {times} times, but {data.size} px can be halved {most} times",
+            f"{advice}, or set dataset.size to a multiple of {2**times}",
+        )
+
+
+def refuse_labels(model: str, config: Any, data: DataSpec) -> Iterator[Problem]:
+    """A problem if a conditional model is to train on data without labels."""
+    if config.conditional and not data.classes:
+        yield Problem(
+            "model.conditional", True, f"{data.name} has no labels to condition {model} on", "set it to false"
+        )
+
+
+def refuse_network(key: str, network: str, convolutional: tuple[str, ...], data: DataSpec) -> Iterator[Problem]:
+    """A problem if a convolutional network is to see 2-D points."""
+    if network in convolutional and data.kind == "points":
+        yield Problem(key, network, f"needs images; {data.name} has 2-D points", f"set {key} = mlp")

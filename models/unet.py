@@ -1,0 +1,144 @@
+"""A small U-Net and an MLP that predict the noise in a noisy example, told the time and, where wanted, the label."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tui_gen.models.layers import TimeEmbedding, norm
+
+
+class Condition(nn.Module):
+    """Time (N,) and labels → one vector (N, width) that tells every block where in the process it is."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.time = nn.Sequential(TimeEmbedding(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.label = nn.Embedding(classes, width) if classes else None
+
+    def forward(self, time: Tensor, labels: Tensor | None) -> Tensor:
+        code = self.time(time)
+        if self.label is not None:
+            code = code + self.label(labels)
+        return F.silu(code)
+
+
+class ResidualBlock(nn.Module):
+    """GroupNorm-SiLU-Conv twice around an added per-channel shift, plus a skip: (N, in, H, W) → (N, out, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.norm1 = norm("group", inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = norm("group", outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        nn.init.zeros_(self.conv2.weight)  # every block starts as its skip
+
+    def forward(self, x: Tensor, shift: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x))) + shift[:, :, None, None]
+        return self.conv2(F.silu(self.norm2(h))) + self.skip(x)
+
+
+class Attention(nn.Module):
+    """Self-attention between the places of a map, added to it: (N, C, H, W) → the same."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = norm("group", width)
+        self.qkv = nn.Conv2d(width, 3 * width, 1)
+        self.out = nn.Conv2d(width, width, 1)
+        nn.init.zeros_(self.out.weight)
+        self.heads = math.gcd(4, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        q, k, v = self.qkv(self.norm(x)).reshape(n, 3, self.heads, c // self.heads, h * w).transpose(-1, -2).unbind(1)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
+
+
+class UNet(nn.Module):
+    """The noise predictor of DDPM, small: (N, C, S, S), time (N,), labels → (N, C, S, S).
+
+    `channels` gives the width of each resolution, S, S/2, S/4…; S must be divisible by 2^(len(channels) − 1).
+    """
+
+    def __init__(self, images: int, channels: list[int], blocks: int, attention: bool, classes: int) -> None:
+        super().__init__()
+        first, last = channels[0], channels[-1]
+        width = 4 * first
+        self.condition = Condition(width, classes)
+        self.stem = nn.Conv2d(images, first, 3, padding=1)
+        self.down, self.middle, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        self.halvings, self.doublings = nn.ModuleList(), nn.ModuleList()
+        skips = [first]
+        inputs = first
+        for level, outputs in enumerate(channels):
+            for _ in range(blocks):
+                self.down.append(ResidualBlock(inputs, outputs))
+                skips.append(outputs)
+                inputs = outputs
+            if level < len(channels) - 1:
+                self.halvings.append(nn.Conv2d(outputs, outputs, 3, stride=2, padding=1))
+        self.middle.append(ResidualBlock(last, last))
+        self.attention = Attention(last) if attention else nn.Identity()
+        skips.pop(0)
+        for level in reversed(range(len(channels))):
+            for _ in range(blocks):
+                self.up.append(ResidualBlock(inputs + skips.pop(), channels[level]))
+                inputs = channels[level]
+            if level:
+                self.doublings.append(nn.Conv2d(inputs, inputs, 3, padding=1))
+        self.norm = norm("group", first)
+        self.out = nn.Conv2d(first, images, 3, padding=1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+        self.blocks = blocks
+        # One product gives the shifts of all blocks: one launch instead of one a block.
+        self.widths = [block.conv1.out_channels for block in [*self.down, *self.middle, *self.up]]
+        self.shifts = nn.Linear(width, sum(self.widths))
+
+    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
+        shifts = iter(self.shifts(self.condition(time, labels)).split(self.widths, dim=1))
+        x = self.stem(x)
+        skips = []
+        for index, block in enumerate(self.down):
+            if index and index % self.blocks == 0:
+                x = self.halvings[index // self.blocks - 1](x)
+            x = block(x, next(shifts))
+            skips.append(x)
+        x = self.attention(self.middle[0](x, next(shifts)))
+        for index, block in enumerate(self.up):
+            if index and index % self.blocks == 0:
+                x = self.doublings[index // self.blocks - 1](F.interpolate(x, scale_factor=2.0, mode="nearest"))
+            x = block(torch.cat([x, skips.pop()], dim=1), next(shifts))
+        return self.out(F.silu(self.norm(x)))
+
+
+class Perceptron(nn.Module):
+    """A residual MLP for points, or small images: (N, *shape), time (N,), labels → (N, *shape)."""
+
+    def __init__(self, features: int, hidden: list[int], classes: int) -> None:
+        super().__init__()
+        width = hidden[0]
+        self.condition = Condition(width, classes)
+        self.stem = nn.Linear(features, width)
+        self.shifts = nn.ModuleList(nn.Linear(width, inputs) for inputs in hidden)
+        self.layers = nn.ModuleList(
+            nn.Linear(inputs, outputs) for inputs, outputs in zip(hidden, [*hidden[1:], hidden[-1]])
+        )
+        self.out = nn.Linear(hidden[-1], features)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
+        condition = self.condition(time, labels)
+        h = self.stem(x.flatten(1))
+        for shift, layer in zip(self.shifts, self.layers):
+            step = layer(F.silu(h + shift(condition)))
+            h = h + step if step.shape == h.shape else step
+        return self.out(F.silu(h)).reshape(x.shape)
