@@ -1,0 +1,70 @@
+"""What the workbench's panes have in common: a titled, framed container that shows one run.
+
+A pane owns its behaviour. The shell tells it which run is shown (`show_run`) and, while it is on screen, which parts
+of that run changed (`update_view`). Whatever was missed off screen is handed over when the pane comes back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.content import Content
+from textual.widget import Widget
+
+if TYPE_CHECKING:
+    from tui_gen.view import RunView
+
+
+class Pane(Widget):
+    """A titled frame around focusable children; can be maximised and resized by the shell.
+
+    A subclass sets TITLE and HELP (Markdown, shown by F1) and overrides `compose`, `show_run` and `update_view`.
+    """
+
+    TITLE: ClassVar[str] = ""
+    HELP: ClassVar[str] = ""
+    ALLOW_MAXIMIZE = True
+
+    DEFAULT_CSS = """
+    Pane {
+        layout: vertical;
+        border: round $panel-lighten-2;
+        border-title-color: $text-muted;
+        border-title-style: none;
+        border-subtitle-color: $text-muted;
+        overflow: hidden hidden;
+        height: 1fr;
+        width: 1fr;
+    }
+    Pane:focus-within {
+        border: heavy $primary;
+        border-title-color: $text;
+        border-title-style: bold reverse;
+    }
+    """
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.view: RunView | None = None
+        self.missed: set[str] = set()
+        """Parts that changed since this pane's last `update_view`; kept by the shell."""
+        self.set_title()
+
+    def set_title(self, detail: str = "", subtitle: str = "") -> None:
+        """Title of the frame, with a detail after it (`Losses · log`); plain text, never markup."""
+        self.border_title = Content(f" {self.TITLE}{' · ' + detail if detail else ''} ")
+        self.border_subtitle = Content(f" {subtitle} " if subtitle else "")
+
+    def show_run(self, view: RunView | None) -> None:
+        """Another run is shown from now on, or none. Override, and call this first."""
+        self.view = view
+
+    def update_view(self, changed: set[str]) -> None:
+        """Parts of the run that changed (of RunView.PARTS) since the last call. Called only while on screen."""
+
+    def focus_inside(self) -> None:
+        """Focus the first thing in the pane that takes focus."""
+        for node in self.walk_children(with_self=True):
+            if isinstance(node, Widget) and node.focusable and node.display:
+                node.focus()
+                return
