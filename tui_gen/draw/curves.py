@@ -199,8 +199,8 @@ class Plot:
         if options.y_window is not None:
             lo, hi = sorted(map(float, options.y_window))
             if options.log_y:
-                hi = max(hi, 1e-300)
-                lo = lo if lo > 0 else hi * 1e-6
+                hi = max(hi, 1e-150)
+                lo = max(lo, 1e-160) if lo > 0 else hi * 1e-6
                 lo, hi = math.log10(lo), math.log10(hi)
             return (lo, hi) if hi > lo else (lo, lo + 1.0)
         kind = (options.log_y, options.clip, options.x_window)
@@ -217,6 +217,7 @@ class Plot:
             return 0.0, 1.0
         lo, hi = float(min(lows)), float(max(highs))
         if options.log_y:
+            hi = max(hi, -150.0)
             lo = max(lo, hi - 12.0)
         return self._y.fit_around(lo, max(lo, hi))
 

@@ -1,7 +1,7 @@
 """One metric over time: growing arrays, an incremental EMA, and min/max per pixel column.
 
-Everything is float64. A non-finite value (NaN, an infinity, None) is a gap: it is stored as NaN, never drawn, and it
-neither moves nor poisons the average.
+Everything is float64. A value that is no number (NaN, an infinity, None, beyond 1e150) is a gap: it is stored as NaN,
+never drawn, and it neither moves nor poisons the average.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import numpy as np
 
 # A chunk of the EMA scan stays in the L2 cache while the ~12 doubling passes go over it.
 _SCAN_CHUNK = 1 << 14
+# A loss this large has diverged; leaving it out keeps the arithmetic of averages and axes from overflowing.
+LARGEST = 1e150
 
 
 def _scan(values: np.ndarray, factor: float, carry: float) -> np.ndarray:
@@ -134,7 +136,7 @@ class Series:
         y = np.atleast_1d(np.asarray(values, dtype=np.float64))
         if x.shape != y.shape or x.ndim != 1:
             raise ValueError(f"{self.name or 'series'}: {x.shape} steps but {y.shape} values")
-        known = np.isfinite(x)
+        known = np.abs(x) <= LARGEST
         if not known.all():  # a point without a place cannot be drawn
             x, y = x[known], y[known]
         if not len(x):
@@ -153,7 +155,7 @@ class Series:
                 setattr(self, name, grown)
         self._steps[self._n : end] = x
         self._values[self._n : end] = y
-        finite = np.isfinite(y)
+        finite = np.abs(y) <= LARGEST  # False for NaN
         if not finite.all():
             self._values[self._n : end][~finite] = np.nan
             self.has_gaps = True
