@@ -25,7 +25,7 @@ class Event(msgspec.Struct, tag_field="type", kw_only=True):
     t: float = msgspec.field(default_factory=time.time)
 
 
-class Metrics(Event, tag="metrics"):
+class Metrics(Event, tag="metrics", kw_only=True):
     """Some steps' values, columnar: metric → one value a step; steps are `start, start + stride, …`.
 
     A value that was NaN or infinite is `null`. Names are `phase/metric` (`vae/elbo`), with `val/` in front when
