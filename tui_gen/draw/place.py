@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of cells, the screen pixels the image takes in it (from its top left), and how much it is enlarged."""
+    """A rectangle of cells, the screen pixels of the image in it (from its top left), and how much it is enlarged."""
 
     x: int
     y: int

@@ -1,0 +1,81 @@
+"""The kitty graphics protocol: PNG at native pixels, scaled by the terminal to a box of cells.
+
+Pure functions that build bytes. An image id shown again replaces the earlier picture in place. Not for tmux, which
+does not pass the protocol on.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+
+from tui_gen.draw.place import as_pixels, resize
+
+CHUNK = 4096
+
+
+def png(pixels: np.ndarray, level: int = 6) -> bytes:
+    """`pixels`, uint8 (H, W) or (H, W, 3), as a PNG file; `level` of compression 0 to 9."""
+    from PIL import Image
+
+    out = io.BytesIO()
+    pixels = as_pixels(pixels)
+    if pixels.ndim == 3 and (pixels[..., :1] == pixels).all():
+        pixels = pixels[..., 0]
+    Image.fromarray(np.ascontiguousarray(pixels)).save(out, "PNG", compress_level=level)
+    return out.getvalue()
+
+
+def show(image: bytes, ident: int, columns: int, rows: int) -> bytes:
+    """Show the PNG file `image` as picture `ident` (1 to 2**32 - 1) in `columns` x `rows` cells at the cursor.
+
+    The cursor does not move (C=1), the terminal sends no reply (q=2), and placement 1 of `ident` is replaced.
+    """
+    if not 1 <= ident < 2**32:
+        raise ValueError(f"kitty image id must be 1 to 4294967295, not {ident}")
+    if not image or columns < 1 or rows < 1:
+        return b""
+    data = base64.standard_b64encode(image)
+    parts = [data[i : i + CHUNK] for i in range(0, len(data), CHUNK)]
+    out = []
+    for i, part in enumerate(parts):
+        more = int(i < len(parts) - 1)
+        keys = f"a=T,f=100,i={ident},p=1,c={columns},r={rows},C=1,q=2,m={more}" if i == 0 else f"q=2,m={more}"
+        out.append(b"\x1b_G%b;%b\x1b\\" % (keys.encode(), part))
+    return b"".join(out)
+
+
+def encode(pixels: np.ndarray, ident: int, columns: int, rows: int, *, enlarge: int = 1) -> bytes:
+    """`pixels` as picture `ident` in `columns` x `rows` cells.
+
+    The terminal blurs what it enlarges. `enlarge` repeats every pixel that often first, which keeps tiny images crisp
+    and costs few bytes; the whole part of the box's scale is a good value.
+    """
+    if not np.size(pixels):
+        return b""
+    pixels = as_pixels(pixels)
+    if enlarge > 1:
+        pixels = resize(pixels, pixels.shape[0] * enlarge, pixels.shape[1] * enlarge)
+    return show(png(pixels), ident, columns, rows)
+
+
+def delete(ident: int) -> bytes:
+    """Take picture `ident` off the screen and free its data."""
+    return b"\x1b_Ga=d,d=I,i=%d,q=2\x1b\\" % ident
+
+
+def hide(ident: int) -> bytes:
+    """Take picture `ident` off the screen; its data stays for `again`."""
+    return b"\x1b_Ga=d,d=i,i=%d,q=2\x1b\\" % ident
+
+
+def again(ident: int, columns: int, rows: int) -> bytes:
+    """Show the data sent before as `ident` at the cursor, without sending it again."""
+    return b"\x1b_Ga=p,i=%d,p=1,c=%d,r=%d,C=1,q=2\x1b\\" % (ident, columns, rows)
+
+
+def delete_all() -> bytes:
+    """Take every picture off the screen and free all data (on exit)."""
+    return b"\x1b_Ga=d,d=A,q=2\x1b\\"
