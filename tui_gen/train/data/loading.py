@@ -1,0 +1,220 @@
+"""From a `[dataset]` table to `Data`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tui_gen.config import DatasetConfig
+from tui_gen.datasets import DATASETS, DatasetEntry
+from tui_gen.events import Event, Note
+from tui_gen.model import DataSpec
+from tui_gen.params import nearest
+from tui_gen.train.data import draws
+from tui_gen.train.data.images import limited, recolour, resize, split
+from tui_gen.train.data.sources import Data, DataError, Procedural, Report, Resident, Source, from_pixels
+
+SMALLEST = 4
+"""The smallest image, in pixels, that is worth asking for."""
+
+VALIDATION_IMAGES, VALIDATION_POINTS = 1024, 8192
+"""How many endless examples make the fixed validation split."""
+
+
+def _silent(event: Event) -> None:
+    """Where nobody wants to hear of progress."""
+
+
+def load(config: DatasetConfig, device: torch.device, *, seed: int, report: Report = _silent) -> Data:
+    """The dataset that a config asks for, ready on `device`.
+
+    `seed` decides what endless datasets make; which examples `limit` and the validation split take is the same for
+    every seed, so that runs can be compared. Downloads and decodes where needed, with `Progress` and `Note` events to
+    `report`. `limit` counts each part of a dataset that brings its own split. `validation = 0` leaves `Data.validation` None even where the data brings a split of its own.
+    Raises DataError, with what to do, when the data cannot be used.
+    """
+    device = torch.device(device)
+    entry = DATASETS.get(config.name)
+    if entry is None:
+        hint = nearest(config.name, DATASETS) or f"known: {', '.join(DATASETS)}"
+        raise DataError(f"dataset.name = {config.name}: no such dataset ({hint})")
+    _check(config, entry, report)
+    if entry.kind == "points":
+        data = _points(config, entry, device, seed)
+    elif config.name == "shapes":
+        data = _shapes(config, entry, device, seed)
+    elif config.name == "digits":
+        data = _digits(config, entry, device)
+    elif config.name == "folder":
+        data = _folder(config, device, report)
+    elif config.name == "celeba":
+        data = _celeba(config, entry, device, report)
+    else:
+        data = _standard(config, entry, device, report)
+    report(Note(text=_words(data)))
+    return data
+
+
+def _check(config: DatasetConfig, entry: DatasetEntry, report: Report) -> None:
+    size = config.size or entry.default_size
+    if entry.kind == "points":
+        given = [key for key in ("size", "flip", "shift", "rotate") if getattr(config, key)]
+        given += ["channels"] if config.channels != "auto" else []
+        if given:
+            keys = ", ".join(f"dataset.{key}" for key in given)
+            report(Note(level="warning", text=f"{entry.name} is made of points, not images: {keys} does nothing"))
+        return
+    if size < SMALLEST:
+        raise DataError(f"dataset.size = {config.size}: the smallest image is {SMALLEST} px (0 is the data's own size)")
+    if config.shift >= size:
+        raise DataError(f"dataset.shift = {config.shift}: must be less than the images' {size} px")
+    if entry.needs_root and not config.root:
+        raise DataError(f"dataset.root is missing: {entry.name} reads a folder; set it to that folder's path")
+
+
+def _words(data: Data) -> str:
+    spec = data.spec
+    if spec.kind == "points":
+        what = "2-D points"
+    else:
+        what = f"{'grey' if spec.channels == 1 else 'RGB'} images of {spec.size}×{spec.size}"
+    count = "endless" if data.train.count is None else f"{data.train.count:,}"
+    held = "nothing held out" if data.validation is None else f"{data.validation.count:,} to validate"
+    labels = f", {len(spec.classes)} classes" if spec.classes else ""
+    where = ", read from the disk as needed" if data.train.slow else ""
+    return f"{spec.name}: {count} {what}{labels}; {held}{where}"
+
+
+def _spec(name: str, train: Source, shape: tuple[int, ...], classes: list[str], kind: str = "image") -> DataSpec:
+    return DataSpec(name=name, kind=kind, shape=shape, classes=tuple(classes), count=train.count)
+
+
+Maker = Callable[[int], Callable[[Tensor], tuple[Tensor, Tensor | None]]]
+
+
+def _endless(
+    config: DatasetConfig, make: Maker, held: int, device: torch.device, seed: int
+) -> tuple[Source, Source | None]:
+    train = Procedural(make(draws.key(config.name, seed, "train")), device, config.limit or None)
+    if not config.validation:
+        return train, None
+    fixed = Procedural(make(draws.key(config.name, "validation")), device, held)
+    examples, labels = fixed.take(torch.arange(held, device=device))
+    return train, Resident(examples, labels, device)
+
+
+def _points(config: DatasetConfig, entry: DatasetEntry, device: torch.device, seed: int) -> Data:
+    from tui_gen.train.data.points import Points
+
+    def make(key: int) -> Points:
+        return Points(config.name, config.noise, key, device)
+
+    train, validation = _endless(config, make, VALIDATION_POINTS, device, seed)
+    return Data(_spec(config.name, train, (2,), entry.classes, "points"), train, validation)
+
+
+def _shapes(config: DatasetConfig, entry: DatasetEntry, device: torch.device, seed: int) -> Data:
+    from tui_gen.train.data.shapes import Shapes
+
+    size, channels = config.size or entry.default_size, 1 if config.channels == "grey" else 3
+
+    def make(key: int) -> Shapes:
+        return Shapes(size, channels, key, device)
+
+    train, validation = _endless(config, make, VALIDATION_IMAGES, device, seed)
+    return Data(_spec(config.name, train, (channels, size, size), entry.classes), train, validation)
+
+
+def _prepare(images: Tensor, config: DatasetConfig, device: torch.device) -> Tensor:
+    images = recolour(images.to(device), config.channels)
+    return resize(images, config.size or min(images.shape[2:]))
+
+
+def _digits(config: DatasetConfig, entry: DatasetEntry, device: torch.device) -> Data:
+    from tui_gen.train.data import digits
+
+    images, labels = digits.read()
+    rows = limited(labels, len(images), config.limit)
+    kept, held = (rows[part] for part in split(labels[rows], len(rows), config.validation))
+    images = _prepare(images, config, device)
+    train = Resident(images[kept.to(device)], labels[kept], device)
+    validation = Resident(images[held.to(device)], labels[held], device) if len(held) else None
+    return Data(_spec(config.name, train, tuple(images.shape[1:]), entry.classes), train, validation)
+
+
+def _standard(config: DatasetConfig, entry: DatasetEntry, device: torch.device, report: Report) -> Data:
+    from tui_gen.train.data import standard
+
+    folder = standard.locate(config.name, config.root, report)
+    parts = standard.READERS[config.name](config.name, folder)
+    sources = []
+    for images, labels in parts if config.validation else parts[:1]:
+        if int(labels.min()) < 0 or int(labels.max()) >= len(entry.classes):
+            raise standard.broken(config.name, folder, f"it has labels other than 0 to {len(entry.classes) - 1}")
+        rows = limited(labels, len(images), config.limit)
+        images, labels = (images, labels) if len(rows) == len(images) else (images[rows], labels[rows])
+        sources.append(Resident(_prepare(images, config, device), labels, device))
+    train = sources[0]
+    spec = _spec(config.name, train, tuple(train.examples.shape[1:]), entry.classes)
+    return Data(spec, train, sources[1] if len(sources) > 1 else None)
+
+
+def _folder(config: DatasetConfig, device: torch.device, report: Report) -> Data:
+    from tui_gen.train.data import cache, folder
+
+    root = Path(config.root).expanduser()
+    files, classes = folder.scan(root, report)
+    labels = torch.tensor([file.label for file in files]) if classes else None
+    files = [files[row] for row in limited(labels, len(files), config.limit).tolist()]
+    found = cache.decoded(root, files, config.size or DATASETS["folder"].default_size, config.channels, report)
+    labels = None
+    if classes:
+        # a class of which nothing could be read is no class
+        present, numbers = np.unique(found.labels, return_inverse=True)
+        classes, labels = [classes[index] for index in present], torch.from_numpy(numbers.astype(np.int64))
+    kept, held = split(labels, len(found.pixels), config.validation)
+    return _stored("folder", found.pixels, labels, kept, held, classes, device)
+
+
+def _celeba(config: DatasetConfig, entry: DatasetEntry, device: torch.device, report: Report) -> Data:
+    from tui_gen.train.data import cache, standard
+
+    place = standard.locate(config.name, config.root, report)
+    listed = standard.read_celeba(config.name, place)
+    root = place / standard.CELEBA[0]
+    parts = []
+    for wanted in (False, True) if config.validation else (False,):
+        of_part = [(name, smiles) for name, smiles, is_held in listed if is_held == wanted]
+        rows = limited(torch.tensor([smiles for _, smiles in of_part]), len(of_part), config.limit).tolist()
+        parts += [(of_part[row][0], 2 * of_part[row][1] + wanted) for row in rows]
+    files = []
+    for name, label in parts:
+        try:
+            status = (root / name).stat()
+            files.append(cache.ImageFile(name, status.st_size, status.st_mtime_ns, label))
+        except OSError:  # reading it will say so, by name
+            files.append(cache.ImageFile(name, -1, 0, label))
+    if not files:
+        raise standard.broken(config.name, place / standard.CELEBA[1], "it lists no images to train on")
+    found = cache.decoded(root, files, config.size or entry.default_size, config.channels, report)
+    codes = torch.from_numpy(found.labels)
+    kept, held = ((codes % 2 == part).nonzero().flatten() for part in (0, 1))
+    return _stored(config.name, found.pixels, codes // 2, kept, held, entry.classes, device)
+
+
+def _stored(
+    name: str,
+    pixels: np.ndarray,
+    labels: Tensor | None,
+    kept: Tensor,
+    held: Tensor,
+    classes: list[str],
+    device: torch.device,
+) -> Data:
+    train = from_pixels(pixels, kept, labels, device)
+    validation = from_pixels(pixels, held, labels, device) if len(held) else None
+    return Data(_spec(name, train, tuple(pixels.shape[1:]), classes), train, validation)

@@ -1,0 +1,84 @@
+"""Coloured shapes with smooth edges, drawn on the device as signed distances: no two images are the same.
+
+Every image holds one shape, wholly inside the frame; its kind (the label), radius (18–38 % of the image), place,
+angle and colour, and the colour of the ground, are random. Shapes are always lighter than their ground.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from tui_gen.datasets import SHAPES
+from tui_gen.train.data import draws
+
+CIRCLE, SQUARE, TRIANGLE, RING, CROSS, STAR = range(len(SHAPES))
+
+
+def _edge(corners: int, inner: float) -> tuple[float, float, float, float]:
+    """One edge of a star: corners, and the line x·nx + y·ny = c between a tip (1, 0) and the next inner corner."""
+    angle = math.pi / corners
+    x, y = inner * math.cos(angle) - 1, inner * math.sin(angle)
+    length = math.hypot(x, y)
+    nx, ny = y / length, -x / length
+    return float(corners), nx, ny, nx
+
+
+# a regular polygon is a star whose inner corners lie on the straight line between its tips
+EDGES = [
+    (4.0, 1.0, 0.0, 1.0),
+    _edge(4, math.cos(math.pi / 4)),
+    _edge(3, math.cos(math.pi / 3)),
+    (4.0, 1.0, 0.0, 1.0),
+    (4.0, 1.0, 0.0, 1.0),
+    _edge(5, 0.42),
+]
+
+
+class Shapes:
+    """Maker of images: positions (N,) int64 → (N, channels, size, size) uint8 and kinds (N,) int64."""
+
+    def __init__(self, size: int, channels: int, seed: int, device: torch.device) -> None:
+        self.size, self.channels, self.seed = size, channels, seed
+        self._edges = torch.tensor(EDGES, device=device)
+        self._place = torch.arange(size, device=device) + 0.5
+
+    def __call__(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The images at these positions of the endless sequence."""
+        which, wide, right, down, turn, *colours = draws.uniforms(self.seed, positions, 12)
+        kind = (which * len(SHAPES)).long()
+        radius = self.size * (0.18 + 0.20 * wide)
+        room = self.size - 2 * radius
+        x = (self._place - (radius + room * right)[:, None])[:, None, :]
+        y = (self._place - (radius + room * down)[:, None])[:, :, None]
+        distance = self._distance(kind, x, y, radius[:, None, None], 2 * math.pi * turn[:, None, None])
+        cover = (0.5 - distance).clamp_(0, 1)[:, None]
+        shape, ground = self._colours(torch.stack(colours, dim=1))
+        image = ground + (shape - ground) * cover
+        return (image * 255).round_().to(torch.uint8), kind
+
+    def _distance(self, kind: Tensor, x: Tensor, y: Tensor, radius: Tensor, turn: Tensor) -> Tensor:
+        """Pixels from each pixel's middle to the outline, negative inside: (N, size, size)."""
+        kind = kind[:, None, None]
+        corners, nx, ny, c = self._edges[kind].unbind(-1)
+        away = (x * x + y * y).sqrt()
+        # fold the plane onto one corner: all of a shape's edges become one
+        sector = 2 * math.pi / corners
+        angle = (torch.atan2(y, x) - turn + sector / 2).remainder(sector) - sector / 2
+        along, aside = away * angle.cos(), away * angle.sin().abs()
+        distance = along * nx + aside * ny - radius * c
+        distance = torch.where(kind == CIRCLE, away - radius, distance)
+        distance = torch.where(kind == RING, (away - 0.74 * radius).abs() - 0.26 * radius, distance)
+        return torch.where(kind == CROSS, torch.maximum(along - radius, aside - 0.3 * radius), distance)
+
+    def _colours(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 7) uniforms → colours of shape and ground, each (N, channels, 1, 1) in [0, 1]."""
+        if self.channels == 1:
+            return (0.6 + 0.4 * drawn[:, :1])[:, :, None, None], (0.3 * drawn[:, 1:2])[:, :, None, None]
+        hue = drawn[:, :1] * 6 + torch.tensor([0.0, 4.0, 2.0], device=drawn.device)
+        pure = ((hue % 6 - 3).abs() - 1).clamp(0, 1)
+        saturation, value = 0.4 + 0.6 * drawn[:, 1:2], 0.7 + 0.3 * drawn[:, 2:3]
+        shape = value * (1 - saturation * (1 - pure))
+        return shape[:, :, None, None], (0.3 * drawn[:, 3:6])[:, :, None, None]

@@ -1,0 +1,152 @@
+"""Batches: the seeded, resumable training stream, the fixed order of validation, and the range of pixels."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from tui_gen.config import DatasetConfig
+from tui_gen.train.data import draws
+from tui_gen.train.data.augment import Augment
+from tui_gen.train.data.sources import Mapped, Source
+
+ENDLESS_EPOCH = 60_000
+"""Examples that count as one epoch where data is made without end (the size of MNIST)."""
+
+ENDLESS_BATCHES = 4096
+"""Examples that `batches` takes from a source without end."""
+
+BLOCK_POINTS = 1 << 15
+"""Endless points are made this many at a time (or a batch, if that is more): one is nearly as dear as a thousand."""
+
+AHEAD = 4
+"""Batches read ahead from a memory-mapped source."""
+
+
+def normalise(raw: Tensor, pixels: str) -> Tensor:
+    """uint8 → float32 in [0, 1] (`unit`) or [-1, 1] (`signed`); points (float) pass through unchanged."""
+    if raw.is_floating_point():
+        return raw
+    if pixels == "signed":
+        return raw.float().div_(127.5).sub_(1)
+    return raw.float().div_(255)
+
+
+def denormalise(x: Tensor, pixels: str) -> Tensor:
+    """The inverse of `normalise` for images: float in [0, 1] or [-1, 1] → uint8, rounded; NaN becomes 0."""
+    x = x.float()
+    scaled = x.add(1).mul_(127.5) if pixels == "signed" else x.mul(255)
+    return scaled.nan_to_num_(0.0, 255.0, 0.0).round_().clamp_(0, 255).to(torch.uint8)
+
+
+class Stream:
+    """The training batches, without end: shuffled anew every epoch, augmented, normalised, on the device.
+
+    The order of an epoch, endless examples and augmentation are functions of (seed, epoch or step), so the state is
+    two numbers and continuing from it is exact. An epoch drops its last incomplete batch; a batch larger than the data
+    repeats examples; for endless data an epoch is `ENDLESS_EPOCH` examples.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        config: DatasetConfig,
+        *,
+        batch_size: int,
+        seed: int,
+        pixels: str,
+        device: torch.device,
+    ) -> None:
+        self.source, self.batch_size, self.seed, self.pixels = source, batch_size, seed, pixels
+        self.device = torch.device(device)
+        count = ENDLESS_EPOCH if source.count is None else source.count
+        self.steps_per_epoch = max(1, count // batch_size)
+        self.epoch = 0
+        self.cursor = 0
+        self._order: Tensor | None = None
+        self._block: tuple[int, Tensor, Tensor | None] | None = None
+        self._blocked = 1
+        images = True
+        if source.count is None:
+            example, _ = source.take(torch.zeros(1, dtype=torch.int64))
+            images = not example.is_floating_point()
+            self._blocked = 1 if images else max(1, BLOCK_POINTS // batch_size)
+        self._augment = Augment(config, seed=seed, batch_size=batch_size, device=self.device)
+        self._augmented = images and self._augment.active
+        self._reader = ThreadPoolExecutor(1, "read-ahead") if source.slow else None
+        self._ahead: deque[Future] = deque()
+
+    def next(self) -> tuple[Tensor, Tensor | None]:
+        """x (N, *shape) float32 in the range of `pixels`, labels (N,) int64 or None; one step further."""
+        if self.cursor >= self.steps_per_epoch:
+            self.epoch, self.cursor, self._order = self.epoch + 1, 0, None
+            self._ahead.clear()
+        step = self.epoch * self.steps_per_epoch + self.cursor
+        if self.source.count is None:
+            raw, labels = self._endless(step)
+        elif self._reader is not None:
+            raw, labels = self._read_ahead()
+        else:
+            raw, labels = self.source.take(self._indices(self.cursor))
+        self.cursor += 1
+        if self._augmented and not raw.is_floating_point():
+            raw = self._augment(raw, step)
+        return normalise(raw, self.pixels), labels
+
+    def state_dict(self) -> dict[str, Tensor | int]:
+        """What `load_state_dict` needs to go on with the very next batch."""
+        return {"epoch": self.epoch, "cursor": self.cursor}
+
+    def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
+        """Go on where a stream of the same source, config, batch size and seed stood."""
+        self.epoch, self.cursor = int(state["epoch"]), int(state["cursor"])
+        self._order = self._block = None
+        self._ahead.clear()
+
+    def _indices(self, cursor: int) -> Tensor:
+        if self._order is None:
+            count = self.source.count or 0
+            order = torch.randperm(count, generator=draws.generator(self.seed, "order", self.epoch))
+            if count < self.batch_size:
+                order = order.repeat(-(-self.batch_size // count))
+            # an epoch's order crosses to the device in one go, so that no step has to wait for one
+            self._order = order if self._reader is not None else order.to(self.device)
+        return self._order[cursor * self.batch_size : (cursor + 1) * self.batch_size]
+
+    def _endless(self, step: int) -> tuple[Tensor, Tensor | None]:
+        block, place = divmod(step, self._blocked)
+        if self._block is None or self._block[0] != block:
+            # blocks start at fixed steps: the same numbers come out when a resume begins in the middle of one
+            size = self._blocked * self.batch_size
+            positions = torch.arange(block * size, (block + 1) * size, device=self.device)
+            self._block = (block, *self.source.take(positions))
+        _, raw, labels = self._block
+        part = slice(place * self.batch_size, (place + 1) * self.batch_size)
+        return raw[part], None if labels is None else labels[part]
+
+    def _read_ahead(self) -> tuple[Tensor, Tensor | None]:
+        assert isinstance(self.source, Mapped) and self._reader is not None
+        while len(self._ahead) < AHEAD and self.cursor + len(self._ahead) < self.steps_per_epoch:
+            self._ahead.append(self._reader.submit(self.source.read, self._indices(self.cursor + len(self._ahead))))
+        return self.source.to_device(*self._ahead.popleft().result())
+
+
+def batches(
+    source: Source, *, batch_size: int, pixels: str, limit: int | None = None
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Every example once, in a fixed order, without augmentation; the last batch may be smaller.
+
+    `limit` is the most examples to take. Of a source without end, the first `limit` (or `ENDLESS_BATCHES`) are taken.
+    """
+    count = source.count
+    if count is None:
+        count = limit or ENDLESS_BATCHES
+    elif limit is not None:
+        count = min(count, limit)
+    for start in range(0, count, batch_size):
+        raw, labels = source.take(torch.arange(start, min(start + batch_size, count), device=source.device))
+        yield normalise(raw, pixels), labels
