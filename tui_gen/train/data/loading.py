@@ -34,7 +34,8 @@ def load(config: DatasetConfig, device: torch.device, *, seed: int, report: Repo
 
     `seed` decides what endless datasets make; which examples `limit` and the validation split take is the same for
     every seed, so that runs can be compared. Downloads and decodes where needed, with `Progress` and `Note` events to
-    `report`. `limit` counts each part of a dataset that brings its own split. `validation = 0` leaves `Data.validation` None even where the data brings a split of its own.
+    `report`. `limit` counts for each part of a dataset that brings its own split. `validation = 0` leaves
+    `Data.validation` None even there.
     Raises DataError, with what to do, when the data cannot be used.
     """
     device = torch.device(device)
