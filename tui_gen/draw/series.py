@@ -162,6 +162,11 @@ class Series:
         self._n = end
         self.revision += 1
 
+    def append_stride(self, start: int, stride: int, values: object) -> None:
+        """Add the values of steps `start`, `start + stride`, …; None and non-finite ones are gaps."""
+        column = np.asarray(values, dtype=np.float64)
+        self.append(start + stride * np.arange(len(column)), column)
+
     def truncate(self, step: float) -> None:
         """Drop every point after `step` (a run resumed there rewrites them)."""
         self._cut(int(np.searchsorted(self.steps, step, side="right")))

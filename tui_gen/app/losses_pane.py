@@ -1,0 +1,498 @@
+"""The losses pane: live curves of the shown run in up to four panels, with one crosshair and one window for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui_gen.app.pane import Pane
+from tui_gen.app.panels import Panel, panels_of
+from tui_gen.app.plot_view import PlotView
+from tui_gen.draw.axes import panned, zoomed
+from tui_gen.draw.curves import Mark, Options
+from tui_gen.draw.text import clean, width_of
+
+if TYPE_CHECKING:
+    from tui_gen.view import RunView
+
+SMOOTHINGS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+MOST = 4
+LEAST_WIDTH, LEAST_HEIGHT = 44, 11
+"""The smallest plot that gets a place of its own, in cells."""
+ASKED_WIDTH, ASKED_HEIGHT = 30, 7
+"""The same where somebody asked for that many plots."""
+MOUSE_PAUSE = 0.05
+"""Seconds that mouse moves are gathered for: a plot is drawn at most that often for them."""
+
+
+@dataclass(frozen=True)
+class Looking:
+    """How the curves are looked at. `window` is a fixed range of steps; `follow` shows only the newest so many."""
+
+    log_y: bool = False
+    smoothing: int = 3
+    clip: bool = False
+    window: tuple[float, float] | None = None
+    follow: float | None = None
+    cursor: float | None = None
+
+
+class PlotBar(Widget):
+    """One row above the plots: what can be switched, by mouse too, and the readout of the crosshair."""
+
+    DEFAULT_CSS = """
+    PlotBar { height: 1; width: 1fr; color: $text-muted; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[tuple[str, str]] = []
+        self._note = ""
+
+    def show(self, parts: list[tuple[str, str]], note: str) -> None:
+        """`parts` are (text, action of the pane or ""); `note` comes first, and alone where both have no room."""
+        if (parts, note) != (self._parts, self._note):
+            self._parts, self._note = parts, note
+            self.refresh()
+
+    def _shown(self) -> list[tuple[str, str]]:
+        note = [(self._note + "  ", "")] if self._note else []
+        width = sum(width_of(text) + 1 for text, _ in note + self._parts)
+        return note if note and width > self.size.width else note + self._parts
+
+    def render_line(self, y: int) -> Strip:
+        segments = []
+        for text, action in self._shown():
+            segments += [Segment(text, Style(underline=bool(action))), Segment(" ")]
+        return Strip(segments).adjust_cell_length(self.size.width)
+
+    async def on_click(self, event: events.Click) -> None:
+        x = 0
+        for text, action in self._shown():
+            x += width_of(text)
+            if event.x < x:
+                if action and self.parent is not None:
+                    await self.run_action(action, self.parent)
+                return
+            x += 1
+
+
+class PlotGrid(Container, can_focus=True):
+    """The plots; one stop of the Tab key for all of them."""
+
+    DEFAULT_CSS = """
+    PlotGrid { layout: grid; grid-size: 1; grid-gutter: 0 1; }
+    """
+
+
+class Empty(Widget):
+    """What to do while there is nothing to draw."""
+
+    DEFAULT_CSS = """
+    Empty {
+        width: 1fr; height: 1fr; padding: 0 2;
+        content-align: center middle; text-align: center; color: $text-muted;
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = ""
+
+    def say(self, words: str) -> None:
+        if words != self.words:
+            self.words = words
+            self.refresh()
+
+    def render(self) -> Any:
+        from textual.content import Content
+
+        return Content(self.words)
+
+
+class LossesPane(Pane):
+    """Curves of every metric of the shown run."""
+
+    TITLE = "Losses"
+    HELP = """
+## Losses
+
+Every step's value is kept. The dim **band** spans the lowest and highest value in each column, so a spike of one
+step is always seen; the bright **line** is an exponential moving average of the values. Validation losses are drawn
+without an average, with the hollow form of the same glyph. A gap is a value that was NaN or infinite.
+
+| key | does |
+|---|---|
+| `l` | logarithmic or linear values |
+| `[` `]` | less or more smoothing |
+| `+` `-`, wheel, drag | zoom in and out, or to the dragged part |
+| `shift+←` `shift+→`, shift+wheel | move along |
+| `f` | follow the newest steps, or show all |
+| `←` `→` `home` `end`, mouse | crosshair: the values at a step |
+| `escape` | no crosshair |
+| `0` | everything again |
+| `c` | let outliers run out of the picture |
+| `1` … `4` | how many plots, where there is room |
+| `pageup` `pagedown` | other metrics |
+
+Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. Move the crosshair there to read them.
+"""
+
+    BINDINGS: ClassVar = [
+        Binding("l", "log", "Log", id="losses.log"),
+        Binding("left_square_bracket", "smooth(-1)", "Smooth", key_display="[ ]", id="losses.smooth_less"),
+        Binding("right_square_bracket", "smooth(1)", "More smoothing", show=False, id="losses.smooth_more"),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom", key_display="+ -", id="losses.zoom_in"),
+        Binding("minus", "zoom(2.0)", "Zoom out", show=False, id="losses.zoom_out"),
+        Binding("shift+left", "pan(-0.25)", "Move back", show=False, id="losses.pan_left"),
+        Binding("shift+right", "pan(0.25)", "Move on", show=False, id="losses.pan_right"),
+        Binding("0", "reset", "All", id="losses.reset"),
+        Binding("f", "follow", "Follow", id="losses.follow"),
+        Binding("c", "clip", "Clip outliers", show=False, id="losses.clip"),
+        Binding("left", "cursor(-1)", "Crosshair", key_display="← →", id="losses.cursor_left"),
+        Binding("right", "cursor(1)", "Crosshair on", show=False, id="losses.cursor_right"),
+        Binding("ctrl+left", "cursor(-10)", "Crosshair far back", show=False, id="losses.cursor_far_left"),
+        Binding("ctrl+right", "cursor(10)", "Crosshair far on", show=False, id="losses.cursor_far_right"),
+        Binding("home", "cursor_end(False)", "Crosshair to the start", show=False, id="losses.cursor_home"),
+        Binding("end", "cursor_end(True)", "Crosshair to the end", show=False, id="losses.cursor_end"),
+        Binding("escape", "clear", "No crosshair", show=False, id="losses.clear"),
+        Binding("pagedown", "panel(1)", "Metrics", key_display="pgdn", id="losses.next_panel"),
+        Binding("pageup", "panel(-1)", "Earlier metrics", show=False, id="losses.previous_panel"),
+        *[Binding(str(n), f"count({n})", f"{n} plots", show=False, id=f"losses.count_{n}") for n in range(1, MOST + 1)],
+    ]
+
+    DEFAULT_CSS = """
+    LossesPane.empty PlotGrid, LossesPane.empty PlotBar { display: none; }
+    LossesPane Empty { display: none; }
+    LossesPane.empty Empty { display: block; }
+    """
+
+    def __init__(self, *, plain: bool = False, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.looking = Looking()
+        self.panels: list[Panel] = []
+        self._names: tuple[str, ...] = ()
+        self._first = 0
+        self._asked = 0
+        self._kept: float | None = None  # where the crosshair stays when the mouse leaves
+        self._waiting = False
+        self._bar = PlotBar()
+        self._plots = [PlotView(plain=plain) for _ in range(MOST)]
+        self._grid = PlotGrid(*self._plots)
+        self._empty = Empty()
+
+    def compose(self) -> ComposeResult:
+        yield self._bar
+        yield self._grid
+        yield self._empty
+
+    def on_mount(self) -> None:
+        self.app.theme_changed_signal.subscribe(self, self._recolour)
+        self._redraw()
+
+    def _recolour(self, _theme: object) -> None:
+        for plot in self._plots:
+            plot.recolour()
+
+    # -- the run
+
+    def show_run(self, view: RunView | None) -> None:
+        super().show_run(view)
+        self.looking = replace(self.looking, window=None, follow=None, cursor=None)
+        self._kept = None
+        self._names = ()
+        self._first = 0
+        for plot in self._plots:
+            plot.forget()
+        self._redraw()
+
+    def update_view(self, changed: set[str]) -> None:
+        if changed & {"series", "marks", "status"} and (changed != {"status"} or not self._names):
+            self._redraw()
+
+    def _marks(self) -> list[Mark]:
+        view = self.view
+        if view is None:
+            return []
+        marks = [Mark(one.step, "edit", f"{one.key}: {one.old} → {one.new}") for one in view.edits]
+        marks += [Mark(one.step, "checkpoint", f"checkpoint {one.reason}".strip()) for one in view.checkpoints]
+        for one in view.alerts:
+            where = f" in {one.where}" if one.where else ""
+            marks.append(Mark(one.step, "alert", f"{one.what}{where}. {one.advice}".strip()))
+        return marks
+
+    def _words(self) -> str:
+        view = self.view
+        if view is None:
+            return "No run is shown.\nChoose a recipe and start it, or open a run from the Runs pane."
+        if view.progress is not None:
+            done = f"{view.progress.done:,} of {view.progress.total:,} {view.progress.unit}".strip()
+            return f"{view.progress.what}: {done}"
+        if view.live:
+            return f"The run is {view.state}. Its first values appear here."
+        return f"The run is {view.state} and has no values." + (f"\n{view.reason}" if view.reason else "")
+
+    # -- drawing
+
+    def _redraw(self) -> None:
+        """Draw every plot that has a place. Cheap when nothing is visible."""
+        if not self.is_mounted:
+            return
+        names = tuple(self.view.series) if self.view else ()
+        if names != self._names:
+            self._names = names
+            self.panels = panels_of(names)
+        self.set_class(not names, "empty")
+        if not names:
+            self._empty.say(self._words())
+            return
+        shown = self.shown_panels()
+        self._arrange(len(shown))
+        plan = self.view.plan
+        options = Options(
+            smoothing=SMOOTHINGS[self.looking.smoothing],
+            log_y=self.looking.log_y,
+            clip=self.looking.clip,
+            x_window=self.looking.window,
+            follow=self.looking.follow,
+            last_step=float(plan.steps) if plan and plan.steps else None,
+            cursor=self.looking.cursor,
+            marks=self._marks(),
+        )
+        for plot, panel in zip(self._plots, shown):
+            plot.draw(panel, self.view.series, options)
+        self._bar.show(self._switches(), self._note(options.marks))
+
+    def room(self) -> int:
+        """How many plots have room."""
+        width, height = self._grid.size
+        least_width, least_height = self._least()
+        return max(1, min(MOST, max(1, width // least_width) * max(1, height // least_height)))
+
+    def _least(self) -> tuple[int, int]:
+        return (ASKED_WIDTH, ASKED_HEIGHT) if self._asked else (LEAST_WIDTH, LEAST_HEIGHT)
+
+    def shown_panels(self) -> list[Panel]:
+        """The panels on screen now; more than asked for or fit are reached with page up and down."""
+        count = min(self._asked or MOST, self.room(), len(self.panels))
+        self._first = min(self._first, max(0, len(self.panels) - count))
+        return self.panels[self._first : self._first + count]
+
+    def _arrange(self, count: int) -> None:
+        """Give `count` plots a place: in as few columns as the height allows, two before the plots get too wide."""
+        width, height = self._grid.size
+        least_width, least_height = self._least()
+        columns = next((n for n in range(1, count) if -(-count // n) * least_height <= height), count)
+        if columns == 1 and count > 1 and width >= 2 * least_width and width >= 6 * height:
+            columns = 2
+        columns = min(columns, max(1, width // least_width))
+        if count == MOST and width >= 2 * least_width and height >= 2 * least_height:
+            columns = 2
+        if self._grid.styles.grid_size_columns != columns:
+            self._grid.styles.grid_size_columns = columns
+        for i, plot in enumerate(self._plots):
+            if plot.display != (i < count):
+                plot.display = i < count
+
+    def _switches(self) -> list[tuple[str, str]]:
+        looking = self.looking
+        smoothing = SMOOTHINGS[looking.smoothing]
+        count = len(self.shown_panels())
+        parts = []
+        if count < len(self.panels):
+            last = self._first + count
+            which = f"{last}" if count == 1 else f"{self._first + 1}–{last}"
+            parts += [("◀", "panel(-1)"), (f"{which}/{len(self.panels)}", ""), ("▶", "panel(1)")]
+        parts += [("log" if looking.log_y else "linear", "log"), ("−", "smooth(-1)")]
+        parts += [(f"EMA {smoothing:g}" if smoothing else "no EMA", ""), ("+", "smooth(1)")]
+        if looking.clip:
+            parts.append(("clipped", "clip"))
+        if looking.follow:
+            parts.append(("following", "follow"))
+        if looking.window or looking.follow:
+            parts.append(("show all", "reset"))
+        return parts
+
+    def _note(self, marks: list[Mark]) -> str:
+        """What the crosshair stands on: step, epoch, and the text of a mark within a column of it."""
+        cursor = self.looking.cursor
+        if cursor is None:
+            return ""
+        note = f"step {cursor:,.0f}"
+        if self.view and self.view.plan and self.view.plan.steps_per_epoch:
+            note += f" · epoch {cursor / self.view.plan.steps_per_epoch:.2f}"
+        near = [mark for mark in marks if abs(mark.step - cursor) <= self._column()]
+        order = {"alert": 0, "edit": 1}
+        for mark in sorted(near, key=lambda one: (order.get(one.kind, 2), abs(one.step - cursor)))[:2]:
+            glyph = {"alert": "!", "edit": "Δ", "checkpoint": "▾"}[mark.kind]
+            note += f" · {glyph} {mark.step:,.0f} {clean(mark.text)}"
+        return note
+
+    def _limits(self) -> tuple[float, float] | None:
+        drawn = self._plots[0].drawn
+        return drawn.frame.x_limits if drawn else None
+
+    def _column(self) -> float:
+        """Steps in one column of the first plot."""
+        drawn = self._plots[0].drawn
+        if drawn is None or not drawn.frame.area.width:
+            return 1.0
+        lo, hi = drawn.frame.x_limits
+        return (hi - lo) / drawn.frame.area.width
+
+    def _extent(self) -> tuple[float, float]:
+        """First and last step that has a value."""
+        some = [one.steps for one in self.view.series.values() if len(one)] if self.view else []
+        if not some:
+            return 0.0, 0.0
+        return min(float(steps[0]) for steps in some), max(float(steps[-1]) for steps in some)
+
+    def _look(self, **changes: Any) -> None:
+        self.looking = replace(self.looking, **changes)
+        self._redraw()
+
+    # -- actions
+
+    def action_log(self) -> None:
+        self._look(log_y=not self.looking.log_y)
+
+    def action_clip(self) -> None:
+        self._look(clip=not self.looking.clip)
+
+    def action_smooth(self, by: int) -> None:
+        self._look(smoothing=min(max(self.looking.smoothing + by, 0), len(SMOOTHINGS) - 1))
+
+    def action_zoom(self, factor: float, centre: float | None = None) -> None:
+        """Show `factor` times as many steps, about `centre`: the crosshair, or the middle."""
+        limits = self._limits()
+        if limits is None:
+            return
+        first, last = self._extent()
+        limits = (limits[0], min(limits[1], max(last, limits[0] + 1)))
+        window = zoomed(limits, factor, self.looking.cursor if centre is None else centre)
+        self._see(window, first, last)
+
+    def action_pan(self, fraction: float) -> None:
+        limits = self._limits()
+        if limits is None or not self.looking.window:
+            return
+        first, last = self._extent()
+        shift = (limits[1] - limits[0]) * fraction
+        shift = min(max(shift, first - limits[0]), last - limits[1]) if first < last else 0.0
+        self._look(window=panned(limits, shift / (limits[1] - limits[0])), follow=None)
+
+    def _see(self, window: tuple[float, float], first: float, last: float) -> None:
+        """Fix the window, kept inside the data and not narrower than two steps; all of it is no window."""
+        lo, hi = max(window[0], first), min(window[1], last)
+        if hi - lo < 2:
+            middle = min(max((window[0] + window[1]) / 2, first), last)
+            lo, hi = middle - 1, middle + 1
+        whole = lo <= first and hi >= last
+        self._look(window=None if whole else (lo, hi), follow=None)
+
+    def action_reset(self) -> None:
+        self._kept = None
+        self._look(window=None, follow=None, cursor=None)
+
+    def action_follow(self) -> None:
+        """Show the newest steps only: as many as the window holds, or a fifth of all."""
+        if self.looking.follow:
+            self._look(follow=None, window=None)
+            return
+        first, last = self._extent()
+        window = self.looking.window
+        self._look(follow=max(10.0, window[1] - window[0] if window else (last - first) / 5), window=None)
+
+    def action_cursor(self, columns: int) -> None:
+        limits = self._limits()
+        if limits is None:
+            return
+        first, last = self._extent()
+        start = self.looking.cursor
+        if start is None:
+            start = min(last, limits[1]) if columns < 0 else max(first, limits[0])
+        else:
+            # at least one step, and a whole one
+            by = max(1.0, self._column() * abs(columns))
+            start = round(start + (by if columns > 0 else -by))
+        self._kept = min(max(start, first, limits[0]), last, limits[1])
+        self._look(cursor=self._kept)
+
+    def action_cursor_end(self, end: bool) -> None:
+        limits = self._limits()
+        if limits is not None:
+            first, last = self._extent()
+            self._kept = min(last, limits[1]) if end else max(first, limits[0])
+            self._look(cursor=self._kept)
+
+    def action_clear(self) -> None:
+        self._kept = None
+        self._look(cursor=None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # without a crosshair, Escape is somebody else's
+        return action != "clear" or self.looking.cursor is not None
+
+    def action_panel(self, by: int) -> None:
+        count = len(self.shown_panels())
+        if not count or count >= len(self.panels):
+            return
+        last = len(self.panels) - count
+        if by > 0:
+            self._first = 0 if self._first >= last else min(self._first + count, last)
+        else:
+            self._first = last if self._first <= 0 else max(self._first - count, 0)
+        self._redraw()
+
+    def action_count(self, count: int) -> None:
+        self._asked = count
+        self._redraw()
+
+    # -- the mouse, and other sizes
+
+    def on_plot_view_pointed(self, message: PlotView.Pointed) -> None:
+        message.stop()
+        if message.kept:
+            self._kept = None if message.step is None else float(round(message.step))
+            self._grid.focus()
+        step = self._kept if message.step is None else float(round(message.step))
+        if step == self.looking.cursor:
+            return
+        self.looking = replace(self.looking, cursor=step)
+        self._redraw_soon()
+
+    def _redraw_soon(self) -> None:
+        if not self._waiting:
+            self._waiting = True
+            self.set_timer(MOUSE_PAUSE, self._redraw_now)
+
+    def _redraw_now(self) -> None:
+        self._waiting = False
+        self._redraw()
+
+    def on_plot_view_dragged(self, message: PlotView.Dragged) -> None:
+        message.stop()
+        self._see((message.first, message.last), *self._extent())
+
+    def on_plot_view_wheeled(self, message: PlotView.Wheeled) -> None:
+        message.stop()
+        if message.sideways:
+            self.action_pan(0.1 * message.amount)
+        else:
+            self.action_zoom(0.8 if message.amount > 0 else 1.25, message.step)
+
+    def on_plot_view_resized(self, message: PlotView.Resized) -> None:
+        message.stop()
+        self._redraw_soon()
+
+    def on_resize(self) -> None:
+        self._redraw()
