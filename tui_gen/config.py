@@ -70,10 +70,12 @@ class TrainConfig(msgspec.Struct):
     ] = "auto"
     threads: Annotated[int, hyper("CPU threads; 0 is all cores", ge=0, le=1024)] = 0
     ema: Annotated[float, hyper("Decay of the averaged weights that previews use; 0 is none", ge=0, lt=1)] = 0.0
-    validate_every: Annotated[int, hyper("Steps between validations; 0 is once an epoch", ge=0, le=10**9, live=True)] = 0
-    on_nan: Annotated[
-        Literal["stop", "continue"], hyper("What to do when a loss stops being finite", live=True)
-    ] = "stop"
+    validate_every: Annotated[
+        int, hyper("Steps between validations; 0 is once an epoch", ge=0, le=10**9, live=True)
+    ] = 0
+    on_nan: Annotated[Literal["stop", "continue"], hyper("What to do when a loss stops being finite", live=True)] = (
+        "stop"
+    )
     phases: dict[str, Optim] = {}
 
 
@@ -115,6 +117,8 @@ class RunConfig(msgspec.Struct):
     notes: str = ""
     tags: list[str] = []
     model_dirs: list[str] = []
+    edits: list[dict[str, Any]] = []
+    """Live edits to make at their step, `{step, key, value}`: how a run that was steered is run again."""
 
 
 TABLES: dict[str, type[msgspec.Struct]] = {
@@ -172,7 +176,7 @@ def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunCon
         message = f"was written by a newer tui-gen; this one reads up to format {FORMAT}"
         raise ConfigError(source, [Problem("format", written, message, "upgrade tui-gen to use it")])
     problems: list[Problem] = []
-    top, wrong = params.check(TOP, tables, "", also=("format", "model", "recipe", *TABLES))
+    top, wrong = params.check(TOP, tables, "", also=("format", "model", "recipe", "edits", *TABLES))
     problems += wrong
     model_name, values, entry = "", {}, None
     table = tables.get("model", {})
@@ -181,7 +185,9 @@ def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunCon
         entry = catalog.models.get(model_name) if isinstance(model_name, str) else None
         if entry is None:
             if model_name == "":
-                problems.append(Problem("model.name", None, "is missing", f"known: {', '.join(sorted(catalog.models))}"))
+                problems.append(
+                    Problem("model.name", None, "is missing", f"known: {', '.join(sorted(catalog.models))}")
+                )
             else:
                 hint = params.nearest(model_name, catalog.models) or f"known: {', '.join(sorted(catalog.models))}"
                 problems.append(Problem("model.name", model_name, "no such model", hint))
@@ -202,9 +208,41 @@ def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunCon
         train.phases, wrong = _phases(train_table.get("phases", {}), entry.phases)
         problems += wrong
     problems += _across(built, catalog)
+    edits: list[dict[str, Any]] = []
+    if entry is not None:
+        edits, wrong = _edits(tables.get("edits", []), keys(model_name, catalog))
+        problems += wrong
     if problems:
         raise ConfigError(source, problems)
-    return RunConfig(model=ModelTable(model_name, values), **built, **top)
+    return RunConfig(model=ModelTable(model_name, values), edits=edits, **built, **top)
+
+
+def _edits(table: Any, known: dict[str, Param]) -> tuple[list[dict[str, Any]], list[Problem]]:
+    if not isinstance(table, list):
+        return [], [Problem("edits", table, "must be a list of {step, key, value}")]
+    edits, problems = [], []
+    for number, edit in enumerate(table):
+        where = f"edits[{number}]"
+        if not isinstance(edit, dict) or set(edit) != {"step", "key", "value"} or not isinstance(edit["step"], int):
+            problems.append(Problem(where, None, 'must be {step = 100, key = "train.phases.vae.lr", value = 1e-4}'))
+            continue
+        value, message = check_edit(str(edit["key"]), edit["value"], known)
+        if message:
+            problems.append(Problem(f"{where}.{edit['key']}", edit["value"], message))
+        else:
+            edits.append({"step": edit["step"], "key": edit["key"], "value": value})
+    return edits, problems
+
+
+def check_edit(key: str, value: Any, known: dict[str, Param]) -> tuple[Any, str]:
+    """Whether a setting may be changed to a value while a run trains: the value to use, and what is wrong if not."""
+    param = known.get(key)
+    if param is None:
+        return value, f"no such setting {params.nearest(key, known)}".rstrip()
+    if not param.live:
+        live = ", ".join(name for name, one in known.items() if one.live)
+        return value, f"cannot be changed while training; these can: {live}"
+    return params.check_value(param, value)
 
 
 def _phases(table: Any, declared: dict[str, Optim]) -> tuple[dict[str, Optim], list[Problem]]:
@@ -240,7 +278,9 @@ def _across(built: dict[str, Any], catalog: Any) -> Iterable[Problem]:
         hint = params.nearest(dataset.name, catalog.datasets) or f"known: {', '.join(catalog.datasets)}"
         yield Problem("dataset.name", dataset.name, "no such dataset", hint)
     elif entry.needs_root and not dataset.root:
-        yield Problem("dataset.root", None, f"is missing: {dataset.name} reads a folder", "set it to that folder's path")
+        yield Problem(
+            "dataset.root", None, f"is missing: {dataset.name} reads a folder", "set it to that folder's path"
+        )
     device = train.device
     if not (device in ("auto", "cpu", "cuda", "mps") or (device.startswith("cuda:") and device[5:].isdigit())):
         yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps")
@@ -323,6 +363,8 @@ def to_tables(config: RunConfig) -> dict[str, Any]:
     """A config as nested plain tables, the inverse of `load`."""
     tables: dict[str, Any] = {"format": FORMAT, "name": config.name, "notes": config.notes, "tags": list(config.tags)}
     tables["model_dirs"] = list(config.model_dirs)
+    if config.edits:
+        tables["edits"] = [dict(edit) for edit in config.edits]
     tables["model"] = {"name": config.model.name} | config.model.values
     for key in TABLES:
         tables[key] = msgspec.to_builtins(getattr(config, key))
@@ -368,6 +410,8 @@ def _toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(one) for one in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(key)} = {_toml(one)}" for key, one in value.items()) + "}"
     if isinstance(value, float):
         return repr(value)
     return str(value)

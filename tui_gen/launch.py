@@ -30,7 +30,9 @@ def environment(model_dirs: list[str] | None = None) -> dict[str, str]:
     return env
 
 
-def start(run: Path, *, resume: bool = False, nice: int = 0, model_dirs: list[str] | None = None) -> subprocess.Popen[bytes]:
+def start(
+    run: Path, *, resume: bool = False, nice: int = 0, model_dirs: list[str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a fresh worker for a run directory. Raises RunError where one is already training it."""
     refuse_if_live(run)
     command = [sys.executable, "-m", "tui_gen.train.worker", str(run), "--nice", str(nice)]

@@ -125,7 +125,9 @@ class Model(nn.Module):
         """Every reason why this configuration cannot train on this data; called before the model is built."""
         if data.kind not in cls.kinds:
             yield Problem(
-                "dataset.name", data.name, f"{cls.name} trains on {' or '.join(cls.kinds)} data, this is {data.kind} data"
+                "dataset.name",
+                data.name,
+                f"{cls.name} trains on {' or '.join(cls.kinds)} data, this is {data.kind} data",
             )
 
     @property

@@ -150,7 +150,9 @@ def nearest(name: str, names: Any) -> str:
     return f"did you mean {close[0]!r}?" if close else ""
 
 
-def check(params: list[Param], table: Any, path: str, also: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[Problem]]:
+def check(
+    params: list[Param], table: Any, path: str, also: tuple[str, ...] = ()
+) -> tuple[dict[str, Any], list[Problem]]:
     """Check a TOML table against its declarations.
 
     Returns the complete values (defaults filled in, whole floats accepted where whole numbers are meant) and every
@@ -195,7 +197,9 @@ def check_value(param: Param, value: Any) -> tuple[Any, str]:
             clean.append(item)
         return clean, ""
     if param.kind == "choice":
-        if value in param.choices and isinstance(value, bool) == any(value is c for c in param.choices if isinstance(c, bool)):
+        if value in param.choices and isinstance(value, bool) == any(
+            value is c for c in param.choices if isinstance(c, bool)
+        ):
             return value, ""
         return value, f"needs {param.allowed()}"
     clean, wrong = _check_scalar(param, param.kind, value)
@@ -241,9 +245,16 @@ def parse(param: Param, text: str) -> Any:
 def _parse_scalar(kind: str, text: str) -> Any:
     text = text.strip().strip("\"'") if kind == "str" else text.strip()
     if kind == "bool":
-        return {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}.get(
-            text.lower(), text
-        )
+        return {
+            "true": True,
+            "yes": True,
+            "on": True,
+            "1": True,
+            "false": False,
+            "no": False,
+            "off": False,
+            "0": False,
+        }.get(text.lower(), text)
     if kind in ("int", "float"):
         try:
             return int(text.replace("_", ""))

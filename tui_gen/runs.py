@@ -128,7 +128,9 @@ def process_started(pid: int) -> str:
             return ""
     except (OSError, IndexError):
         return ""
-    done = subprocess.run(["ps", "-o", "lstart=", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["ps", "-o", "lstart=", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
     words = done.stdout.split()
     return "" if not words or words[-1].startswith("Z") else " ".join(words[:-1])
 

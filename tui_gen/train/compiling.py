@@ -1,0 +1,148 @@
+"""Whether torch.compile pays for a model on this machine: measured once, remembered, said in the log."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from tui_gen.catalog import cache_dir
+from tui_gen.model import Batch
+from tui_gen.runs import write_atomic
+from tui_gen.train.trainer import Trainer, put, random_state_kept, weights_of
+
+WORTH_STEPS = 5_000
+"""With `auto`, shorter runs are not compiled: compiling takes longer than it saves."""
+WORTH_RATIO = 1.1
+
+
+def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
+    """Whether to compile this run's losses, by `train.compile`; `auto` measures once per machine and model."""
+    wish = trainer.config.train.compile
+    if wish != "auto":
+        return wish == "on"
+    if not trainer.model.compiles or (trainer.total or 0) < WORTH_STEPS:
+        return False
+    known = _read()
+    key = _key(trainer)
+    if key not in known:
+        say("measuring whether torch.compile pays here (once per machine and model)")
+        try:
+            known[key] = round(_measure(trainer), 3)
+        except Exception as error:  # no compiler, or a model that it cannot compile
+            say(f"torch.compile does not work here ({_first_line(error)}); training without")
+            known[key] = 0.0
+        with contextlib.suppress(OSError):
+            path = cache_dir() / "compile.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, msgspec.json.encode(known))
+    ratio = known[key]
+    pays = ratio >= WORTH_RATIO
+    say(f"torch.compile: {ratio:g} × the speed of plain training here, so it is {'on' if pays else 'off'}")
+    return pays
+
+
+def apply(trainer: Trainer, say: Callable[[str], None]) -> None:
+    """Compile every phase's loss; one that fails to compile is trained as it is, and the log says so."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
+    for phase in trainer.phases:
+        trainer.losses[phase.name] = _with_fallback(phase.name, phase.loss, compiled(trainer, phase.loss), say)
+
+
+def compiled(trainer: Trainer, loss: Callable[[Batch], Any]) -> Callable[[Batch], Any]:
+    """A compiled form of a loss; CUDA graphs on GPUs, where these nets are bound by kernel launches."""
+    mode = "reduce-overhead" if trainer.device.type == "cuda" else None
+    return torch.compile(loss, mode=mode, dynamic=False)
+
+
+def _with_fallback(
+    name: str, plain: Callable[[Batch], Any], fast: Callable[[Batch], Any], say: Callable[[str], None]
+) -> Callable[[Batch], Any]:
+    chosen = fast
+    first = True
+
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        nonlocal chosen, first
+        if not first:
+            return chosen(batch)
+        first = False
+        started = time.perf_counter()
+        state = torch.get_rng_state()
+        try:
+            out = chosen(batch)
+            say(f"{name}: compiled in {time.perf_counter() - started:.0f} s")
+            return out
+        except Exception as error:  # anything the compiler throws; the plain form shows a fault of the model's own
+            chosen = plain
+            torch.set_rng_state(state)
+            say(f"{name}: torch.compile failed ({_first_line(error)}); training without")
+            return plain(batch)
+
+    return loss
+
+
+def _measure(trainer: Trainer) -> float:
+    """Speed of the compiled losses with their gradients, as a multiple of the plain ones'."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
+    state = trainer.stream.state_dict()
+    x, labels = trainer.stream.next()
+    trainer.stream.load_state_dict(state)
+    fast = {phase.name: compiled(trainer, phase.loss) for phase in trainer.phases}
+    plain = {phase.name: phase.loss for phase in trainer.phases}
+
+    def once(losses: dict[str, Callable[[Batch], Any]]) -> None:
+        batch = Batch(x, labels, 0)
+        for name, loss in losses.items():
+            value, _ = loss(batch)
+            torch.autograd.grad(value, trainer.parameters[name], allow_unused=True)
+
+    def seconds(losses: dict[str, Callable[[Batch], Any]], count: int) -> float:
+        started = time.perf_counter()
+        for _ in range(count):
+            once(losses)
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    # Batch normalisation and the like change buffers in a forward pass: measuring must not change the run.
+    before = {name: tensor.clone() for name, tensor in weights_of(trainer.model).items()}
+    try:
+        with random_state_kept(trainer.device, 0):
+            seconds(plain, 3)
+            seconds(fast, 3)
+            count = max(5, min(50, int(0.3 / max(1e-4, seconds(plain, 3) / 3))))
+            ratios = sorted(seconds(plain, count) / seconds(fast, count) for _ in range(5))
+    finally:
+        put(trainer.model, before)
+    return ratios[2]
+
+
+def _key(trainer: Trainer) -> str:
+    config = trainer.config
+    device = (
+        torch.cuda.get_device_name() if trainer.device.type == "cuda" else platform.processor() or platform.machine()
+    )
+    values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
+    values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
+    values += [str(trainer.precision)]
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+
+def _read() -> dict[str, float]:
+    try:
+        return msgspec.json.decode((cache_dir() / "compile.json").read_bytes(), type=dict[str, float])
+    except (OSError, msgspec.DecodeError):
+        return {}
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__

@@ -1,0 +1,403 @@
+"""One run from its directory's point of view: steps, cadences, requests, and what is written down.
+
+The training thread alone writes. Requests reach it at step boundaries. When the disk is full the run waits, keeps
+everything in memory, says so to whoever asks, and goes on when there is room.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import queue
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tui_gen import control, events, runs
+from tui_gen.params import Param
+from tui_gen.train import checkpoints, compiling
+from tui_gen.train.health import Health
+from tui_gen.train.previews import Previewer
+from tui_gen.train.requests import answer
+from tui_gen.train.trainer import Trainer
+
+FLUSH = 0.1
+"""Seconds between flushes of metrics; the first step's leave at once."""
+SYSTEM = 1.0
+VALIDATION_SHARE = 10
+"""A validation takes at most this fraction (1 / n) of the examples trained on between two of them."""
+
+
+class Stopped(Exception):
+    """The run ends before its length: `state` (stopped or failed) and why."""
+
+    def __init__(self, state: str, reason: str) -> None:
+        self.state, self.reason = state, reason
+        super().__init__(reason)
+
+
+class RunLoop:
+    """Trains one run to its end: `run()` returns the final state word.
+
+    `inbox` is the control server's queue; `known` declares every key, for live edits.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        trainer: Trainer,
+        writer: events.EventWriter,
+        known: dict[str, Param],
+        server: control.Server | None = None,
+    ) -> None:
+        self.path, self.trainer, self.writer, self.known, self.server = path, trainer, writer, known, server
+        self.config = trainer.config
+        self.state = "starting"
+        self.paused = False
+        self.trouble = ""
+        self.ending: Stopped | None = None
+        self.asked_to_stop: str = ""
+        self.seconds = 0.0
+        self.compiled = False
+        self.health = Health()
+        preview = self.config.preview
+        self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
+        self.edits = sorted(self.config.edits, key=lambda edit: edit["step"])
+        self.ranked: float | None = None
+        self._saved_step = -1
+        self._resumed = False
+        self._preview_cost = 0.0
+        now = time.perf_counter()
+        self._flushed = self._previewed = self._checkpointed = self._measured = now
+        self._measured_step = 0
+        self._shown = False
+        self._running_since: float | None = None
+
+    # What ran before
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint that can be read, or from the start where there is none."""
+        checkpoints.recover(self.path)
+        loaded = None
+        for one in checkpoints.newest(self.path):
+            if isinstance(one, checkpoints.Loaded):
+                loaded = one
+                break
+            self.note(f"checkpoint {one}; trying the one before", "warning")
+        step = loaded.meta.step if loaded else 0
+        if loaded is not None:
+            self.trainer.restore(loaded.state, loaded.weights, loaded.average)
+            self.seconds = loaded.meta.seconds
+            self.compiled = loaded.meta.compiled
+            self._saved_step = step
+        self._resumed = loaded is not None
+        later = [edit for edit in _edits_logged(self.path) if edit["step"] >= step]
+        if later or loaded is not None:
+            # What the config plans before this step is in the checkpoint; what a person did after it was logged.
+            planned = [edit for edit in self.edits if edit["step"] >= step and edit not in later]
+            self.edits = sorted(planned + later, key=lambda edit: edit["step"])
+        self.emit(events.Resume(step=step))
+
+    # Writing down
+
+    def emit(self, *new: events.Event) -> None:
+        """Append events; where there is no room, wait for it."""
+        if not self.writer.write(*new):
+            self.wait_for_room(self.writer.flush, lambda: self.writer.trouble)
+
+    def note(self, text: str, level: str = "info") -> None:
+        """A line for the log pane, and for worker.log."""
+        print(f"{level}: {text}", file=sys.stderr, flush=True)
+        self.emit(events.Note(text=text, level=level))
+
+    def persist(self, write: Callable[[], Any]) -> Any:
+        """Do something that writes files; where there is no room, wait for it and do it again."""
+        result: list[Any] = []
+        words = ""
+
+        def attempt() -> bool:
+            nonlocal words
+            try:
+                result.append(write())
+            except OSError as error:
+                if error.errno not in events.FULL:
+                    raise
+                words = f"cannot write in {self.path}: {error.strerror or os.strerror(errno.ENOSPC)}"
+                return False
+            return True
+
+        if not attempt():
+            self.wait_for_room(attempt, lambda: words)
+        return result[0]
+
+    def wait_for_room(self, attempt: Callable[[], bool], words: Callable[[], str]) -> None:
+        """Hold the run until `attempt` succeeds. A stop without a checkpoint ends it all the same."""
+        self.trouble = f"{words()}; training waits until there is room"
+        print(f"warning: {self.trouble}", file=sys.stderr, flush=True)
+        while not attempt():
+            self.answer_requests(timeout=0.25)
+            if self.ending is not None:
+                ending, self.ending = self.ending, None
+                raise ending
+        self.trouble = ""
+        print("info: there is room again; training goes on", file=sys.stderr, flush=True)
+
+    def change_state(self, state: str, reason: str = "") -> None:
+        """Go over to a state and log it."""
+        self.state = state
+        self.emit(events.State(state=state, step=self.trainer.step, reason=reason))
+
+    # The run
+
+    def run(self) -> str:
+        """Train until the length is reached or the run is stopped; the final state word."""
+        trainer = self.trainer
+        try:
+            self._prepare()
+            self._begin()
+            while not self._complete():
+                self.answer_requests()
+                if self.ending is not None:
+                    raise self.ending
+                if self.paused:
+                    self._pause()
+                    continue
+                while self.edits and self.edits[0]["step"] <= trainer.step:
+                    edit = self.edits.pop(0)
+                    self.apply_edit(edit["key"], edit["value"])
+                trainer.train_step(self._fraction_by_time())
+                self._after_step()
+            self._end("finished", "")
+        except Stopped as ending:
+            self._end(ending.state, ending.reason)
+        return self.state
+
+    def _prepare(self) -> None:
+        trainer, train = self.trainer, self.config.train
+        if not self._resumed:
+            self.compiled = compiling.decide(trainer, self.note)
+        if self.compiled:
+            compiling.apply(trainer, self.note)
+        self.emit(
+            events.Plan(
+                steps=trainer.total,
+                steps_per_epoch=trainer.stream.steps_per_epoch,
+                batch_size=train.batch_size,
+                minutes=train.minutes or None,
+                device=self._device_name(),
+                parameters=trainer.model.parameter_count(),
+                phases=[phase.name for phase in trainer.phases],
+                compiled=self.compiled,
+            )
+        )
+
+    def _device_name(self) -> str:
+        if self.trainer.device.type == "cuda":
+            return f"{self.trainer.device} {torch.cuda.get_device_name(self.trainer.device)}"
+        threads = torch.get_num_threads()
+        return f"{self.trainer.device.type} ({threads} thread{'s' if threads > 1 else ''})"
+
+    def _begin(self) -> None:
+        self.change_state("running")
+        if self.trainer.step == 0:
+            self.preview()  # the picture of the untrained model, which all later ones are held against
+        self._running_since = self._measured = self._previewed = self._checkpointed = time.perf_counter()
+        self._measured_step = self.trainer.step
+
+    def elapsed(self) -> float:
+        """Seconds of training so far, pauses left out, earlier sessions counted in."""
+        since = self._running_since
+        return self.seconds + (time.perf_counter() - since if since is not None else 0.0)
+
+    def _complete(self) -> bool:
+        if self.config.train.minutes:
+            return self.elapsed() >= 60 * self.config.train.minutes
+        return self.trainer.step >= (self.trainer.total or 0)
+
+    def _fraction_by_time(self) -> float | None:
+        minutes = self.config.train.minutes
+        return self.elapsed() / (60 * minutes) if minutes else None
+
+    def _after_step(self) -> None:
+        now, step = time.perf_counter(), self.trainer.step
+        if now - self._flushed >= FLUSH or not self._shown:
+            self._shown = True
+            self.flush(now)
+        if step % self._validation_steps() == 0:
+            self.validate()
+        preview = self.config.preview
+        by_steps = preview.every_steps and step % preview.every_steps == 0
+        # A preview by time may take a tenth of the run at most, however slow the sampler is.
+        pause = max(preview.every_seconds, 10 * self._preview_cost)
+        if by_steps or (preview.every_seconds and not preview.every_steps and now - self._previewed >= pause):
+            self.preview()
+        cadence = self.config.checkpoint
+        due = cadence.every_minutes and now - self._checkpointed >= 60 * cadence.every_minutes
+        if (cadence.every_steps and step % cadence.every_steps == 0) or due:
+            self.checkpoint("every so often")
+
+    def _validation_steps(self) -> int:
+        return self.config.train.validate_every or self.trainer.stream.steps_per_epoch
+
+    def flush(self, now: float | None = None) -> None:
+        """Bring the metrics over from the device, write them, look at them."""
+        now = now or time.perf_counter()
+        self._flushed = now
+        columns = self.trainer.meter.flush()
+        alerts = self.health.look(columns)
+        new: list[events.Event] = [*columns, *alerts]
+        if now - self._measured >= SYSTEM:
+            steps = self.trainer.step - self._measured_step
+            speed = steps / (now - self._measured)
+            self._measured, self._measured_step = now, self.trainer.step
+            new.append(
+                events.System(
+                    step=self.trainer.step,
+                    steps_per_second=round(speed, 3),
+                    images_per_second=round(speed * self.config.train.batch_size, 1),
+                    memory=_resident_bytes(),
+                    device_memory=torch.cuda.memory_allocated() if self.trainer.device.type == "cuda" else 0,
+                    seconds=round(self.elapsed(), 3),
+                )
+            )
+        if new:
+            self.emit(*new)
+        if self.health.broken and self.config.train.on_nan == "stop":
+            raise Stopped("failed", f"{self.health.broken}; the last checkpoint is from before that")
+
+    def validate(self) -> None:
+        """Metrics of the validation split, into the log."""
+        limit = max(1, self._validation_steps() // VALIDATION_SHARE) * self.config.train.batch_size
+        values = self.trainer.validate(max(limit, 256))
+        if not values:
+            return
+        wanted = self.config.checkpoint.best or next(iter(values))
+        ranked = values.get(wanted, values.get(f"val/{wanted}", math.nan))
+        self.ranked = ranked if math.isfinite(ranked) else None
+        columns = {name: [float(f"{v:.7g}") if math.isfinite(v) else None] for name, v in values.items()}
+        self.emit(events.Metrics(start=self.trainer.step - 1, values=columns))
+
+    def preview(self) -> str:
+        """Draw and write the previews; the path of the first, relative to the run."""
+        started = time.perf_counter()
+        first = ""
+        step = self.trainer.step
+        for grid in self.previewer.draw(self.trainer.eval_model):
+            suffix = "" if grid.kind == "samples" else f"-{grid.kind}"
+            name = f"samples/{step:06d}{suffix}.png"
+            data = grid.png()
+            self.persist(lambda name=name, data=data: runs.write_atomic(self.path / name, data))
+            self.emit(
+                events.Sample(
+                    step=step, path=name, kind=grid.kind, columns=grid.columns, rows=grid.rows, tile=grid.tile
+                )
+            )
+            first = first or name
+        self._previewed = time.perf_counter()
+        self._preview_cost = self._previewed - started
+        return first
+
+    def checkpoint(self, reason: str) -> Path:
+        """Write a checkpoint, unless this very state has one; the directory."""
+        self.flush()
+        step = self.trainer.step
+        path = checkpoints.directory(self.path, step)
+        if self._saved_step != step or not path.exists():
+            meta = checkpoints.Meta(step, self.elapsed(), reason, self.ranked, self.compiled)
+            self.persist(lambda: checkpoints.save(self.path, self.trainer, meta))
+            self._saved_step = step
+            self.emit(events.Checkpoint(step=step, path=str(path.relative_to(self.path)), reason=reason))
+            cadence = self.config.checkpoint
+            checkpoints.prune(self.path, cadence.keep_last, cadence.keep_best)
+        self._checkpointed = time.perf_counter()
+        return path
+
+    def apply_edit(self, key: str, value: Any) -> dict[str, Any]:
+        """Make a checked live edit; counts from the next step. Logged where it changes anything."""
+        old, step = self.trainer.current(key), self.trainer.step
+        if old != value:
+            self.flush()
+            self.trainer.edit(key, value)
+            self._saved_step = -1
+            self.emit(events.Edit(step=step, key=key, old=old, new=value))
+        return {"step": step, "old": old, "new": value}
+
+    def _pause(self) -> None:
+        self.flush()
+        self.seconds, self._running_since = self.elapsed(), None
+        self.change_state("paused")
+        while self.paused and self.ending is None:
+            self.answer_requests(timeout=3600)
+        self._running_since = self._measured = time.perf_counter()
+        self._measured_step = self.trainer.step
+        if self.ending is None:
+            self.change_state("running")
+
+    def answer_requests(self, timeout: float = 0.0) -> None:
+        """Answer what came in since the last step; with a time-out, wait that long for something to come."""
+        if self.asked_to_stop and self.ending is None:
+            self.ending = Stopped("stopped", self.asked_to_stop)
+        if self.server is None:
+            return
+        inbox = self.server.inbox
+        deadline = time.monotonic() + timeout
+        while timeout and self.ending is None and not self.asked_to_stop and time.monotonic() < deadline:
+            try:  # short waits: a signal only sets a flag, which must be seen
+                answer(self, inbox.get(timeout=0.25))
+                break
+            except queue.Empty:
+                continue
+        while not inbox.empty():
+            answer(self, inbox.get())
+        if self.asked_to_stop and self.ending is None:
+            self.ending = Stopped("stopped", self.asked_to_stop)
+
+    def _end(self, state: str, reason: str) -> None:
+        """The last metrics, picture and checkpoint, then the final word."""
+        try:
+            self.flush()
+            if state == "finished" and self.trainer.step % self._validation_steps():
+                self.validate()
+            if state != "failed" and not reason.startswith("without"):
+                if state == "finished":
+                    self.preview()
+                else:
+                    self.change_state("stopping", reason)
+                self.checkpoint("the end" if state == "finished" else "stopped")
+        except Stopped as ending:
+            state, reason = ending.state, ending.reason
+        try:
+            self.change_state(state, reason)
+        except Stopped:
+            self.state = state
+
+
+def _edits_logged(path: Path) -> list[dict[str, Any]]:
+    """The edits that a continued run has to make again: logged, and not yet made again after a resume."""
+    done: list[dict[str, Any]] = []
+    pending: list[dict[str, Any]] = []
+    for event in events.Follower(path / "events.jsonl").poll(1 << 40):
+        if isinstance(event, events.Resume):
+            pending = [edit for edit in done if edit["step"] >= event.step] + pending
+            done = [edit for edit in done if edit["step"] < event.step]
+        elif isinstance(event, events.Edit):
+            edit = {"step": event.step, "key": event.key, "value": event.new}
+            if edit in pending:
+                pending.remove(edit)
+            done.append(edit)
+    return sorted(done + pending, key=lambda edit: edit["step"])
+
+
+def _resident_bytes() -> int:
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,52 @@
+"""Optimisers and learning-rate schedules from their declarations."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from tui_gen.config import Optim
+
+
+def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """The PyTorch optimiser, in its fastest form: fused where there is one, else foreach.
+
+    Raises ValueError where there is nothing to train.
+    """
+    if not parameters:
+        raise ValueError("this phase has no parameters to train")
+    fast = parameters[0].device.type in ("cpu", "cuda")
+    rate, decay, betas = optim.lr, optim.weight_decay, (optim.beta1, optim.beta2)
+    match optim.optimizer:
+        case "adam":
+            return torch.optim.Adam(parameters, rate, betas=betas, weight_decay=decay, fused=fast or None)
+        case "adamw":
+            return torch.optim.AdamW(parameters, rate, betas=betas, weight_decay=decay, fused=fast or None)
+        case "sgd":
+            return torch.optim.SGD(parameters, rate, momentum=optim.beta1, weight_decay=decay, fused=fast or None)
+        case "nadam":
+            return torch.optim.NAdam(parameters, rate, betas=betas, weight_decay=decay, foreach=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(
+                parameters, rate, alpha=optim.beta2, momentum=optim.beta1, weight_decay=decay, foreach=True
+            )
+    raise ValueError(f"no optimiser {optim.optimizer!r}")
+
+
+def rate(optim: Optim, step: int, fraction: float) -> float:
+    """The learning rate before step `step`, when `fraction` [0, 1] of the run is done."""
+    fraction = min(1.0, max(0.0, fraction))
+    match optim.schedule:
+        case "linear":
+            factor = 1.0 - fraction
+        case "cosine":
+            factor = 0.5 * (1.0 + math.cos(math.pi * fraction))
+        case "exponential":
+            factor = 0.01**fraction
+        case _:
+            factor = 1.0
+    if optim.warmup and step < optim.warmup:
+        factor *= (step + 1) / optim.warmup
+    return optim.lr * factor

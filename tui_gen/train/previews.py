@@ -1,0 +1,165 @@
+"""Previews: what the model makes of the same noise from step 0 to the end of the run.
+
+Pinned noise and labels, averaged weights where there are any, evaluation mode; PyTorch's random state is put back as
+it was, so a run trains to the same weights with previews or without.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tui_gen.model import DataSpec, Model
+from tui_gen.train.data import Data, denormalise
+from tui_gen.train.data import batches as fixed_batches
+from tui_gen.train.trainer import random_state_kept
+
+PLOT = 160
+"""Side of a scatter plot of 2-D points, in pixels."""
+POINTS = 1024
+RECONSTRUCTED = 16
+FRAMES = 8
+
+
+@dataclass
+class Grid:
+    """A picture made of tiles: `pixels` (H, W) or (H, W, 3) uint8."""
+
+    kind: str
+    pixels: np.ndarray
+    columns: int
+    rows: int
+    tile: tuple[int, int]
+
+    def png(self) -> bytes:
+        """The grid as a PNG at native pixels."""
+        file = io.BytesIO()
+        Image.fromarray(self.pixels).save(file, "PNG", compress_level=3)
+        return file.getvalue()
+
+
+def tiles(images: Tensor, columns: int, kind: str) -> Grid:
+    """(N, C, H, W) uint8 → a grid with `columns` columns; missing tiles are black."""
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    full = torch.zeros(rows * columns, channels, height, width, dtype=torch.uint8)
+    full[:count] = images.cpu()
+    grid = full.reshape(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)
+    pixels = grid.reshape(rows * height, columns * width, channels).numpy()
+    return Grid(kind, pixels[..., 0] if channels == 1 else pixels, columns, rows, (height, width))
+
+
+def scatter(points: np.ndarray, real: np.ndarray | None, side: int = PLOT, span: float = 3.0) -> np.ndarray:
+    """Generated points (N, 2) in orange over real ones in grey; (side, side, 3) uint8, axes ±span."""
+    picture = np.full((side, side, 3), 16, np.uint8)
+    for cloud, colour in ((real, (95, 105, 125)), (points, (255, 170, 40))):
+        if cloud is None:
+            continue
+        cloud = cloud[np.isfinite(cloud).all(1)]
+        column = np.round((cloud[:, 0] + span) / (2 * span) * (side - 1)).astype(int)
+        row = np.round((span - cloud[:, 1]) / (2 * span) * (side - 1)).astype(int)
+        inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
+        picture[row[inside], column[inside]] = colour
+    return picture
+
+
+class Previewer:
+    """Draws the previews that a model has methods for."""
+
+    def __init__(self, model: Model, data: Data, device: torch.device, count: int, seed: int) -> None:
+        self.data, self.device, self.seed = data, device, seed
+        self.spec: DataSpec = data.spec
+        self.points = data.spec.kind == "points"
+        self.count = POINTS if self.points else count
+        self._real: np.ndarray | None = None
+        self._examples: tuple[Tensor, Tensor | None] | None = None
+
+    def draw(self, model: Model, only: str = "") -> list[Grid]:
+        """Every preview this model can show (or one kind), from the weights given."""
+        found = []
+        was = model.training
+        model.eval()
+        try:
+            with torch.no_grad(), random_state_kept(self.device, self.seed):
+                for kind, can, make in (
+                    ("samples", "sample", self._samples),
+                    ("reconstructions", "reconstruct", self._reconstructions),
+                    ("trajectory", "trajectory", self._trajectory),
+                ):
+                    if hasattr(model, can) and only in ("", kind):
+                        torch.manual_seed(self.seed)
+                        found.append(make(model))
+        finally:
+            model.train(was)
+        return found
+
+    def noise(self, model: Model, count: int) -> tuple[Tensor, Tensor | None]:
+        """The pinned noise (count, *noise_shape) and labels: drawn on the CPU, so alike on every device.
+
+        With labels, each grid column shows one class.
+        """
+        generator = torch.Generator().manual_seed(self.seed)
+        noise = torch.randn(count, *model.noise_shape, generator=generator).to(self.device)
+        labels = torch.arange(count, device=self.device) % len(self.spec.classes) if model.conditional else None
+        return noise, labels
+
+    def columns(self, model: Model) -> int:
+        """Grid columns: one per class where samples have labels, else as square as it gets."""
+        classes = len(self.spec.classes) if model.conditional else 0
+        return classes if 1 < classes <= self.count else max(1, math.ceil(math.sqrt(self.count)))
+
+    def _samples(self, model: Model) -> Grid:
+        columns = self.columns(model)
+        count = self.count
+        if model.conditional and count >= columns:
+            count -= count % columns
+        out = model.sample(*self.noise(model, count))
+        if self.points:
+            return self._plots("samples", [out], model)
+        return tiles(denormalise(out, model.pixels), columns, "samples")
+
+    def _reconstructions(self, model: Model) -> Grid:
+        """Columns of pairs: an example above, its reconstruction below."""
+        x, labels = self._given(model)
+        out = model.reconstruct(x, labels)
+        if self.points:
+            return self._plots("reconstructions", [out], model)
+        both = torch.stack([denormalise(x, model.pixels), denormalise(out, model.pixels)], dim=1)
+        columns = min(8, len(x))
+        rows = both.reshape(len(x) // columns, columns, 2, *x.shape[1:]).transpose(1, 2)
+        return tiles(rows.reshape(-1, *x.shape[1:]), columns, "reconstructions")
+
+    def _trajectory(self, model: Model) -> Grid:
+        """A row a sample: from noise on the left to the sample on the right."""
+        frames = model.trajectory(*self.noise(model, POINTS if self.points else 8), FRAMES)
+        if self.points:
+            return self._plots("trajectory", list(frames), model)
+        images = denormalise(frames.transpose(0, 1).reshape(-1, *frames.shape[2:]), model.pixels)
+        return tiles(images, frames.shape[0], "trajectory")
+
+    def _plots(self, kind: str, clouds: list[Tensor], model: Model) -> Grid:
+        if self._real is None:
+            source = self.data.validation or self.data.train
+            x, _ = next(fixed_batches(source, batch_size=POINTS, pixels=model.pixels, limit=POINTS))
+            self._real = x.cpu().numpy()
+        side = PLOT if len(clouds) == 1 else PLOT // 2
+        pictures = [scatter(cloud.float().cpu().numpy(), self._real, side) for cloud in clouds]
+        columns = min(4, len(pictures))
+        images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+        return tiles(images, columns, kind)
+
+    def _given(self, model: Model) -> tuple[Tensor, Tensor | None]:
+        if self._examples is None:
+            count = POINTS if self.points else RECONSTRUCTED
+            source = self.data.validation or self.data.train
+            x, labels = next(fixed_batches(source, batch_size=count, pixels=model.pixels, limit=count))
+            if not self.points and len(x) >= 8:
+                x, labels = x[: len(x) // 8 * 8], None if labels is None else labels[: len(x) // 8 * 8]
+            self._examples = x, labels
+        return self._examples

@@ -1,0 +1,107 @@
+"""Samples from a run's checkpoint: `python -m tui_gen.train.sample RUN -n 64 -o grid.png`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from tui_gen import config as configs
+from tui_gen.train import catalogue, checkpoints
+from tui_gen.train.data import DataError, denormalise, load
+from tui_gen.train.previews import PLOT, scatter, tiles
+from tui_gen.train.trainer import TrainingError, build_model, pick_device, put
+
+
+class SampleError(Exception):
+    """Why there are no samples, in words for people."""
+
+
+def sample(run: Path, count: int, seed: int, step: int | None, label: str | None, device: str) -> bytes:
+    """`count` samples of a run as a PNG. Raises SampleError, or the errors of the config, data and device."""
+    checkpoints.recover(run)
+    have = checkpoints.complete(run)
+    if not have:
+        raise SampleError(f"{run.name} has no checkpoint yet; wait for one, or ask its worker for one")
+    if step is None:
+        loaded = next((one for one in checkpoints.newest(run) if not isinstance(one, str)), None)
+        if loaded is None:
+            raise SampleError(f"no checkpoint of {run.name} can be read")
+    else:
+        path = next((path for at, path, _ in have if at == step), None)
+        if path is None:
+            raise SampleError(
+                f"{run.name} has no checkpoint of step {step}; it has {', '.join(str(s) for s, _, _ in have)}"
+            )
+        loaded = checkpoints.load(path)
+    tables = configs.read_toml(run / "config.toml")
+    made, kinds = catalogue.build(tables.get("model_dirs", []))
+    config = configs.load(tables, made, str(run / "config.toml"))
+    where = pick_device(device or config.train.device)
+    data = load(config.dataset, where, seed=config.train.seed)
+    values = {**config.model.values, **loaded.state["values"]}
+    model = build_model(kinds[config.model.name], values, data.spec).to(where)
+    put(model, loaded.average if loaded.average is not None else loaded.weights)
+    model.eval()
+    if not hasattr(model, "sample"):
+        raise SampleError(f"{config.model.name} makes no samples")
+    labels = _labels(model, data.spec.classes, label, count, where)
+    noise = torch.randn(count, *model.noise_shape, generator=torch.Generator().manual_seed(seed)).to(where)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        parts = [
+            model.sample(noise[i : i + 256], None if labels is None else labels[i : i + 256])
+            for i in range(0, count, 256)
+        ]
+    out = torch.cat(parts)
+    if data.spec.kind == "points":
+        picture = torch.from_numpy(scatter(out.cpu().numpy(), None, PLOT)).permute(2, 0, 1)[None]
+        return tiles(picture, 1, "samples").png()
+    columns = max(1, round(count**0.5))
+    if labels is not None and label is None and count > len(data.spec.classes):
+        columns = len(data.spec.classes)
+    return tiles(denormalise(out, model.pixels), columns, "samples").png()
+
+
+def _labels(
+    model, classes: tuple[str, ...], label: str | None, count: int, device: torch.device
+) -> torch.Tensor | None:
+    if not model.conditional:
+        if label is not None:
+            raise SampleError("this model was trained without labels; leave --label out")
+        return None
+    if label is None:
+        return torch.arange(count, device=device) % len(classes)
+    if label not in classes:
+        raise SampleError(f"no class {label!r}; it knows {', '.join(classes)}")
+    return torch.full((count,), classes.index(label), device=device)
+
+
+def main() -> int:
+    """Write the PNG and print its path; on failure one line on stderr and status 1."""
+    parser = argparse.ArgumentParser(prog="python -m tui_gen.train.sample", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("-n", type=int, default=64)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--step", type=int)
+    parser.add_argument("--label")
+    parser.add_argument("--device", default="")
+    given = parser.parse_args()
+    try:
+        data = sample(given.run, given.n, given.seed, given.step, given.label, given.device)
+        given.output.write_bytes(data)
+    except (SampleError, configs.ConfigError, DataError, TrainingError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: cannot write {given.output}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    print(given.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

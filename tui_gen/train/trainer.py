@@ -1,0 +1,315 @@
+"""The training engine: one run's model, optimisers, averaged weights, data order and random state.
+
+It owns *how* a model is trained and knows nothing of files, sockets or clocks, except that all of its state can be
+taken out (`state`) and put back (`restore`) so that training goes on bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from tui_gen.config import Optim, RunConfig
+from tui_gen.model import Batch, Model, Phase
+from tui_gen.params import Problem
+from tui_gen.train import optim
+from tui_gen.train.data import Data, Stream
+from tui_gen.train.data import batches as fixed_batches
+from tui_gen.train.meter import Meter
+
+
+class TrainingError(Exception):
+    """A run that cannot go on, in words for people."""
+
+
+class RefusedError(TrainingError):
+    """A configuration that the model cannot train on its data; `problems` has every reason."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(str(problem) for problem in problems))
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that `train.device` names. Raises TrainingError where this machine has no such device."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise TrainingError(f"train.device = {name}: this machine has {count} CUDA devices; use cpu or auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise TrainingError("train.device = mps: not available on this machine; use cpu or auto")
+    return device
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The autocast type that `train.precision` names; float32 means no autocast."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    if name == "float16" and device.type == "cpu":
+        raise TrainingError("train.precision = float16 needs a GPU; use bfloat16 or float32 on the CPU")
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def build_model(kind: type[Model], values: dict[str, Any], data: Any) -> Model:
+    """A model from its hyperparameters, or RefusedError with every reason why not."""
+    try:
+        config = msgspec.convert(values, kind.Config)
+    except msgspec.ValidationError as error:
+        raise RefusedError([Problem("model", None, str(error))]) from None
+    problems = list(kind.refuse(config, data))
+    if problems:
+        raise RefusedError(problems)
+    return kind(config, data)
+
+
+@contextlib.contextmanager
+def random_state_kept(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed the global generators for what happens inside, and put them back as they were."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices, device_type="cuda" if devices else "cpu"):
+        torch.manual_seed(seed)
+        yield
+
+
+class Trainer:
+    """One run's training state and its step.
+
+    `wrap(phase, loss)` may return a compiled form of a phase's loss. Everything random comes from PyTorch's global
+    generators, seeded here from `train.seed`, and from the data stream's own.
+    """
+
+    def __init__(
+        self,
+        kind: type[Model],
+        config: RunConfig,
+        data: Data,
+        device: torch.device,
+        total_steps: Callable[[int], int | None] = lambda steps_per_epoch: None,
+    ) -> None:
+        self.config, self.data, self.device = config, data, device
+        self.precision = pick_precision(config.train.precision, device)
+        torch.manual_seed(config.train.seed)
+        self.model = build_model(kind, config.model.values, data.spec).to(device)
+        if data.spec.kind == "image":
+            self.model = self.model.to(memory_format=torch.channels_last)
+        self.stream = Stream(
+            data.train,
+            config.dataset,
+            batch_size=config.train.batch_size,
+            seed=config.train.seed,
+            pixels=self.model.pixels,
+            device=device,
+        )
+        self.total = total_steps(self.stream.steps_per_epoch)
+        self.phases: list[Phase] = self.model.phases()
+        self.losses = {phase.name: phase.loss for phase in self.phases}
+        self.parameters = {phase.name: [p for p in phase.parameters if p.requires_grad] for phase in self.phases}
+        self.optims: dict[str, Optim] = {phase.name: config.train.phases[phase.name] for phase in self.phases}
+        self.optimizers = {
+            phase.name: optim.build(self.optims[phase.name], self.parameters[phase.name]) for phase in self.phases
+        }
+        self.scaler = torch.amp.GradScaler(device.type) if self.precision is torch.float16 else None
+        self.average: Model | None = None
+        if config.train.ema:
+            self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+            self._pair_up()
+        self.meter = Meter()
+        self.step = 0
+        self.model.train()
+
+    def _pair_up(self) -> None:
+        """Line up the tensors that the averaged model follows; integer buffers are copied, not averaged."""
+        assert self.average is not None
+        pairs = list(zip(self.average.parameters(), self.model.parameters(), strict=True))
+        buffers = list(zip(self.average.buffers(), self.model.buffers(), strict=True))
+        pairs += [pair for pair in buffers if pair[0].is_floating_point()]
+        self._averaged = [pair[0].data for pair in pairs], [pair[1].data for pair in pairs]
+        self._copied = [pair for pair in buffers if not pair[0].is_floating_point()]
+
+    @property
+    def eval_model(self) -> Model:
+        """The model that previews and samples use: averaged weights where there are any."""
+        return self.average if self.average is not None else self.model
+
+    def train_step(self, fraction: float | None = None) -> None:
+        """One step: every phase whose turn it is, then the averaged weights. Never waits for the device.
+
+        `fraction` is how much of the run is done, where that is not `step / total`.
+        """
+        x, labels = self.stream.next()
+        if x.dim() == 4 and x.shape[1] > 1:
+            x = x.contiguous(memory_format=torch.channels_last)
+        batch = Batch(x, labels, self.step)
+        if fraction is None:
+            fraction = self.step / self.total if self.total else 0.0
+        for phase in self.phases:
+            if self.step % phase.every() == 0:
+                self._update(phase, batch, fraction)
+        if self.average is not None:
+            # A young average would mostly remember the untrained weights: let it forget faster at first.
+            decay = min(self.config.train.ema, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(*self._averaged, 1 - decay)
+            for averaged, raw in self._copied:
+                averaged.copy_(raw)
+        self.step += 1
+
+    def _update(self, phase: Phase, batch: Batch, fraction: float) -> None:
+        name, settings = phase.name, self.optims[phase.name]
+        optimizer, parameters = self.optimizers[name], self.parameters[name]
+        rate = optim.rate(settings, self.step, fraction)
+        group = optimizer.param_groups[0]
+        if settings.schedule != "constant" or settings.warmup:
+            self.meter.record_float(self.step, f"{name}/lr", rate)
+        if group["lr"] != rate:
+            group["lr"] = rate
+        if self.precision is torch.float32:
+            loss, metrics = self.losses[name](batch)
+        else:
+            with torch.autocast(self.device.type, self.precision):
+                loss, metrics = self.losses[name](batch)
+        scaled = loss if self.scaler is None else self.scaler.scale(loss)
+        gradients = torch.autograd.grad(scaled, parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        if self.scaler is not None:
+            self.scaler.unscale_(optimizer)
+        metrics = {f"{name}/loss": loss} | {f"{name}/{key}": value for key, value in metrics.items()}
+        if settings.clip_norm:
+            metrics[f"{name}/grad_norm"] = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
+        if self.scaler is None:
+            optimizer.step()
+        else:
+            self.scaler.step(optimizer)
+            self.scaler.update()
+        for parameter in parameters:
+            parameter.grad = None
+        if phase.after is not None:
+            phase.after()
+        self.meter.record(self.step, metrics)
+
+    def validate(self, limit: int | None = None) -> dict[str, float]:
+        """Metrics over the validation examples (at most `limit`), means weighted by batch; training is not touched."""
+        if self.data.validation is None:
+            return {}
+        sums: dict[str, Tensor] = {}
+        seen = 0
+        was = self.model.training
+        self.model.eval()
+        try:
+            with random_state_kept(self.device, self.config.train.seed), torch.no_grad():
+                for x, labels in fixed_batches(
+                    self.data.validation,
+                    batch_size=max(256, self.config.train.batch_size),
+                    pixels=self.model.pixels,
+                    limit=limit,
+                ):
+                    for name, value in self.model.validation(Batch(x, labels, self.step)).items():
+                        part = value.detach().float().reshape(()) * len(x)
+                        sums[name] = sums[name] + part if name in sums else part
+                    seen += len(x)
+        finally:
+            self.model.train(was)
+        return {f"val/{name}": float(value) / seen for name, value in sums.items()} if seen else {}
+
+    def current(self, key: str) -> Any:
+        """The value in force of a dotted config key."""
+        target, name = self._target(key)
+        return getattr(target, name)
+
+    def edit(self, key: str, value: Any) -> None:
+        """Change a live setting; counts from the next step on. The value must have been checked."""
+        target, name = self._target(key)
+        setattr(target, name, value)
+        part, *rest = key.split(".")
+        if part == "model":
+            self.config.model.values[rest[0]] = value
+            if self.average is not None:
+                setattr(self.average.config, rest[0], value)
+        if name == "weight_decay" and part == "train":
+            self.optimizers[rest[1]].param_groups[0]["weight_decay"] = value
+
+    def _target(self, key: str) -> tuple[Any, str]:
+        table, *path, name = key.split(".")
+        if table == "model":
+            return self.model.config, name
+        if table == "train" and path:
+            return self.optims[path[1]], name
+        return getattr(self.config, table), name
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the weights that training needs to go on bit for bit; tensors and plain values only."""
+        state: dict[str, Any] = {
+            "step": self.step,
+            "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
+            "stream": self.stream.state_dict(),
+            "rng": torch.get_rng_state(),
+            "values": dict(self.config.model.values),
+            "optims": {name: msgspec.structs.asdict(one) for name, one in self.optims.items()},
+            "live": {table: msgspec.structs.asdict(getattr(self.config, table)) for table in ("preview", "checkpoint")}
+            | {"train": {"validate_every": self.config.train.validate_every, "on_nan": self.config.train.on_nan}},
+        }
+        if self.device.type == "cuda":
+            state["rng_cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.scaler is not None:
+            state["scaler"] = self.scaler.state_dict()
+        return state
+
+    def restore(self, state: dict[str, Any], weights: dict[str, Tensor], average: dict[str, Tensor] | None) -> None:
+        """Put back what `state` and `weights_of` gave. Raises TrainingError where they are of another network."""
+        put(self.model, weights)
+        if self.average is not None:
+            put(self.average, weights if average is None else average)
+        for name, one in self.optimizers.items():
+            one.load_state_dict(state["optimizers"][name])
+        for key, value in state["values"].items():
+            if key in self.config.model.values and getattr(self.model.config, key) != value:
+                self.edit(f"model.{key}", value)
+        for name, values in state["optims"].items():
+            for key in ("lr", "weight_decay", "clip_norm"):
+                setattr(self.optims[name], key, values[key])
+        for table, values in state["live"].items():
+            for key, value in values.items():
+                setattr(getattr(self.config, table), key, value)
+        self.stream.load_state_dict(state["stream"])
+        self.step = int(state["step"])
+        torch.set_rng_state(state["rng"])
+        if "rng_cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["rng_cuda"], self.device)
+        if self.scaler is not None and "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by name, each shared tensor once."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() in seen and tensor.numel():
+            continue
+        seen.add(tensor.data_ptr())
+        found[name] = tensor
+    return found
+
+
+def put(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Copy weights into a model in place. Raises TrainingError where names or shapes differ."""
+    own = weights_of(model)
+    missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
+    shapes = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    if missing or extra or shapes:
+        names = ", ".join([*missing, *extra, *shapes][:5])
+        raise TrainingError(f"these weights belong to another network (differing: {names})")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(weights[name])
