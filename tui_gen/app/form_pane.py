@@ -1,0 +1,476 @@
+"""The Hyperparameters pane: a form generated from the declarations, for the next run or for one that is training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual import on
+from textual.app import ComposeResult, SuspendNotSupported
+from textual.binding import Binding
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from tui_gen import config, params, runs
+from tui_gen.app import external_editor
+from tui_gen.app.field_editor import FieldEditor
+from tui_gen.app.fields import plain
+from tui_gen.app.form_state import FormState
+from tui_gen.app.pane import Pane
+from tui_gen.catalog import DEFAULT_RECIPE, Catalog
+from tui_gen.config import ConfigError, RunConfig
+from tui_gen.params import Problem
+
+if TYPE_CHECKING:
+    from tui_gen.view import RunView
+
+
+class FormChanged(Message):
+    """The form for the next run changed; `valid` is whether it could be started as it is."""
+
+    def __init__(self, valid: bool) -> None:
+        super().__init__()
+        self.valid = valid
+
+
+class LiveEditAsked(Message):
+    """A new value was asked for in the run that is shown; answer with `acknowledge` or `refuse`."""
+
+    def __init__(self, key: str, value: Any) -> None:
+        super().__init__()
+        self.key = key
+        self.value = value
+
+
+class FormPane(Pane):
+    """Shows the form for the next run, or the values of a run (`show_live`); `v` goes from one to the other."""
+
+    TITLE = "Hyperparameters"
+    HELP = """\
+Every setting of a run. What differs from the recipe has a `*`, what is wrong a `!` and the reason under it.
+
+- **↑ ↓** move, **Enter** edits, **Esc** takes back what was typed; a digit replaces a number at once
+- **← →** step: whole numbers by 1, others along 1, 2, 5, 10; **Shift+↑ ↓** bigger steps; **↑ ↓** step while editing
+- **Space** turns a switch over or opens the choices; on a heading it folds the section
+- **Delete** resets a field to the recipe, **R** everything; **Ctrl+Z** undoes, **Ctrl+Y** redoes
+- **/** shows only fields with a word in their name or help; **n** goes to the next problem
+- **Ctrl+O** loads a TOML file, **Ctrl+S** saves one, **e** opens the form in `$EDITOR`
+- **v** changes between the run that is shown and the form for the next one, **c** copies the run's settings into it
+
+While a run trains only its live settings can be edited. **Enter** asks the run for the value (`…`); it tells the step
+from which it holds.
+"""
+
+    DEFAULT_CSS = """
+    FormPane {
+        & > #filter { height: 1; border: none; padding: 0 1; background: $surface; display: none; }
+        & > #notice { height: auto; max-height: 6; color: $text-warning; display: none; padding: 0 1; }
+        & > #foot { height: 3; color: $text-muted; padding: 0 1; background: $surface; }
+        &.-narrow > #foot { height: 4; }
+        &.-low > #foot { height: 2; }
+    }
+    """
+
+    BINDINGS = [
+        Binding("slash", "filter", "Filter", id="form.filter"),
+        Binding("ctrl+z", "undo", "Undo", id="form.undo"),
+        Binding("ctrl+y", "redo", "Redo", show=False, id="form.redo"),
+        Binding("n", "next_problem", "Next problem", show=False, id="form.next_problem"),
+        Binding("R", "reset_all", "Reset all", show=False, id="form.reset_all"),
+        Binding("e", "editor", "$EDITOR", id="form.editor"),
+        Binding("ctrl+o", "load", "Load", show=False, id="form.load"),
+        Binding("ctrl+s", "save", "Save", show=False, id="form.save"),
+        Binding("c", "copy_run", "Copy from run", show=False, id="form.copy_run"),
+        Binding("v", "turn", "Run / next run", show=False, id="form.turn"),
+        Binding("escape", "clear", "Clear filter", show=False, id="form.clear"),
+    ]
+
+    def __init__(self, catalog: Catalog, *, id: str | None = "form", classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.catalog = catalog
+        recipe = catalog.recipes.get(DEFAULT_RECIPE)
+        first = {"model": {"name": next(iter(catalog.models), "")}}
+        self.draft = FormState(catalog, recipe.tables if recipe else first, recipe.name if recipe else "")
+        self.live: FormState | None = None
+        self._edits_seen = 0
+        self._kept: Path | None = None
+        self.fields = FieldEditor(self.draft)
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="notice", markup=False)
+        yield self.fields
+        yield Static("", id="foot", markup=False)
+
+    def on_mount(self) -> None:
+        self._describe()
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height < 16, "-low")
+        self.set_class(self.size.width < 56, "-narrow")
+
+    @property
+    def state(self) -> FormState:
+        """The state that is shown: the next run's, or a run's."""
+        return self.fields.state
+
+    # -- for the shell ------------------------------------------------------------------------------------------
+
+    def load_tables(self, tables: dict[str, Any], source: str) -> list[Problem]:
+        """Show these tables (a recipe's, a file's) as the form for the next run; undo brings the former ones back.
+
+        What could not be taken over is returned, and told in a notice. Tables from a newer version change nothing.
+        """
+        try:
+            left_out = self.draft.load(tables, source)
+        except ConfigError as error:
+            self.notice(str(error))
+            return error.problems
+        self.notice(f"Not taken over from {source}:\n" + "\n".join(map(str, left_out)) if left_out else "")
+        self.show_draft()
+        self._told()
+        return left_out
+
+    def set_model(self, name: str) -> None:
+        """Train another model; what carries over stays."""
+        self.fields.leave()
+        self.draft.set_text("model.name", name)
+        self.draft.close()
+        self.show_draft()
+        self._told()
+
+    def set_catalog(self, catalog: Catalog) -> None:
+        """Use a catalogue that was built anew; texts in the form stay."""
+        self.fields.leave()
+        self.catalog = catalog
+        for state in (self.draft, self.live):
+            if state is not None:
+                state.renew(catalog)
+        self.fields.sync()
+        self._told()
+
+    def tables(self) -> dict[str, Any]:
+        """The form for the next run as nested tables, complete."""
+        return self.draft.tables()
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the form for the next run."""
+        return self.draft.problems()
+
+    def add_problems(self, problems: list[Problem]) -> None:
+        """Show what a model has against this form, each at its field, until the form changes."""
+        self.draft.add_problems(problems)
+        self.show_draft()
+        if problems:
+            self.fields.list.go_to(self.draft.place(problems[0]))
+        self._told()
+
+    def show_draft(self) -> None:
+        """Show the form for the next run."""
+        if self.state is not self.draft:
+            self.fields.show(self.draft)
+        else:
+            self.fields.sync()
+        self._describe()
+
+    def show_live(self, run: RunConfig, live: bool = True) -> None:
+        """Show a run's values; with `live` (its worker is alive) those declared live may be edited."""
+        tables = config.to_tables(run)
+        if self.live is None:
+            self.live = FormState(self.catalog, tables, run.name, live=True)
+            self._edits_seen = len(self.view.edits) if self.view is not None else 0
+        else:
+            self.live.follow(tables)
+        self.live.ended = not live
+        if self.state is not self.live:
+            self.fields.show(self.live)
+        else:
+            self.fields.sync()
+        self._describe()
+
+    def acknowledge(self, key: str, value: Any, step: int) -> None:
+        """The run shown took an edit: its value from this step on."""
+        if self.live is not None:
+            self.live.acknowledge(key, value, step)
+            self._refresh_live()
+
+    def refuse(self, key: str, message: str) -> None:
+        """The run shown refused an edit, and why."""
+        if self.live is not None:
+            self.live.refuse(key, message)
+            self._refresh_live()
+
+    def notice(self, words: str) -> None:
+        """Words above the form (plain text); an empty text takes them away."""
+        for line in self.query("#notice").results(Static):
+            line.update(Content("\n".join(plain(one) for one in words.splitlines())))
+            line.display = bool(words)
+
+    def focus_field(self, key: str) -> None:
+        """Put cursor and focus on a field."""
+        self._unfilter()
+        self.fields.list.go_to(key)
+        self.focus_inside()
+
+    def focus_inside(self) -> None:
+        """Focus the fields."""
+        self.fields.list.focus()
+
+    def show_run(self, view: RunView | None) -> None:
+        before = self.view.path if self.view is not None else None
+        super().show_run(view)
+        if view is None or view.path != before:
+            self._edits_seen = 0
+            self.live = None
+            self.show_draft()
+
+    def update_view(self, changed: set[str]) -> None:
+        view = self.view
+        if view is None or self.live is None:
+            return
+        if len(view.edits) < self._edits_seen:
+            self._edits_seen = len(view.edits)
+        for edit in view.edits[self._edits_seen :]:
+            self.live.acknowledge(edit.key, edit.new, edit.step)
+        news = len(view.edits) > self._edits_seen or self.live.ended == view.live
+        self._edits_seen = len(view.edits)
+        self.live.ended = not view.live
+        if news:
+            self._refresh_live()
+
+    def _refresh_live(self) -> None:
+        if self.state is self.live:
+            self.fields.sync()
+            self._describe()
+
+    # -- what is told -------------------------------------------------------------------------------------------
+
+    def _told(self) -> None:
+        self.post_message(FormChanged(not self.draft.problems()))
+
+    def _describe(self) -> None:
+        """Title, subtitle and the words at the foot."""
+        state = self.state
+        kind = "run " if state.live else ""
+        count = len(state.changed())
+        wrong = len(state.placed())
+        parts = [f"{count} changed" if count else "", f"{wrong} problem{'s' * (wrong > 1)}" if wrong else ""]
+        self.set_title(kind + plain(state.source), " · ".join(part for part in parts if part))
+        key = self.fields.key
+        for foot in self.query("#foot").results(Static):
+            foot.update(self._words(key) if key else self._help())
+
+    def _words(self, key: str) -> Content:
+        state = self.state
+        param = state.params[key]
+        base = state.baseline(key)
+        facts = [param.allowed() + (f" [{param.unit}]" if param.unit else "")]
+        if param.default not in (None, "", []):
+            facts.append(f"default {params.show(param.default)}")
+        if state.modified(key) and base.text:
+            facts.append(f"{'run' if state.live else 'recipe'} {base.text}")
+        if param.live:
+            facts.append("live")
+        if not state.editable(key):
+            facts.append("fixed while the run trains" if not state.ended else "the run has ended")
+        return Content.assemble((plain(param.help or param.name), "bold"), "\n", plain(" · ".join(facts)))
+
+    def _help(self) -> Content:
+        if self.state.live:
+            return Content("The run's values. Enter on a live one edits it, v shows the form for the next run.")
+        return Content("Enter folds or unfolds. / filters, n next problem, R resets all, e opens $EDITOR.")
+
+    @on(FieldEditor.Edited)
+    def _on_edited(self, event: FieldEditor.Edited) -> None:
+        event.stop()
+        if self.state is self.draft:
+            self._told()
+        self._describe()
+
+    @on(FieldEditor.Moved)
+    def _on_moved(self, event: FieldEditor.Moved) -> None:
+        event.stop()
+        self._describe()
+
+    @on(FieldEditor.Asked)
+    def _on_asked(self, event: FieldEditor.Asked) -> None:
+        event.stop()
+        if self.state is self.live and self.live.ask(event.key):
+            self.fields.sync()
+            self.post_message(LiveEditAsked(event.key, self.live.value(event.key)))
+
+    # -- actions ------------------------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        """Show only the fields with the words typed."""
+        self.fields.leave()
+        if not self.query("#filter"):
+            box = Input(id="filter", placeholder="filter: words in name or help", compact=True)
+            box.cursor_blink = False
+            self.mount(box, before=self.fields)
+        box = self.query_one("#filter", Input)
+        box.display = True
+        self.screen.set_focus(box, scroll_visible=False)
+
+    @on(Input.Changed, "#filter")
+    def _on_filter(self, event: Input.Changed) -> None:
+        event.stop()
+        self.fields.list.filter = event.value
+        self.fields.sync()
+        self.fields.list.show_cursor()
+
+    @on(Input.Submitted, "#filter")
+    def _on_filtered(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.focus_inside()
+
+    def on_key(self, event: Any) -> None:
+        if event.key == "down" and self.query("#filter") and self.query_one("#filter", Input).has_focus:
+            self.focus_inside()
+            event.stop()
+
+    def _unfilter(self) -> None:
+        if self.query("#filter"):
+            box = self.query_one("#filter", Input)
+            if box.display:
+                self.focus_inside()
+                box.value = ""
+                box.display = False
+        self.fields.list.filter = ""
+        self.fields.sync()
+        self.fields.list.show_cursor()
+
+    def action_clear(self) -> None:
+        """Clear the filter and the notice."""
+        self._unfilter()
+        self.notice("")
+
+    def action_undo(self) -> None:
+        if self.state.undo():
+            self.fields.changed()
+        else:
+            self.app.bell()
+
+    def action_redo(self) -> None:
+        if self.state.redo():
+            self.fields.changed()
+        else:
+            self.app.bell()
+
+    def action_next_problem(self) -> None:
+        """Go to the next field with a problem, from the top again after the last."""
+        wrong = self.state.placed()
+        keys = [key for section in self.state.sections() for key in section.keys]
+        here = keys.index(self.fields.key) if self.fields.key in keys else -1
+        following = [*keys[here + 1 :], *keys[: here + 1]]
+        target = next((key for key in following if key in wrong), None)
+        if target is not None:
+            self.focus_field(target)
+
+    def action_reset_all(self) -> None:
+        self.fields.leave()
+        if self.state.reset_all():
+            self.fields.changed()
+
+    def action_turn(self) -> None:
+        """Show the form for the next run instead of the run, or the run again."""
+        other = self.live if self.state is self.draft else self.draft
+        if other is not None:
+            self.fields.show(other)
+            self._describe()
+
+    def action_copy_run(self) -> None:
+        """Copy the shown run's settings into the form for the next run."""
+        if self.view is not None:
+            self.copy_from(self.view.path)
+        elif self.live is not None:
+            self.load_tables(self.live.tables(), f"run {self.live.source}")
+        else:
+            self.notice("No run is shown: open one in the Runs pane, then c copies its settings.")
+
+    def copy_from(self, run: Path) -> None:
+        """Copy a run's settings (those it was started with) into the form for the next run."""
+        try:
+            self.load_tables(config.read_toml(run / "config.toml"), run.name)
+        except ConfigError as error:
+            self.notice(str(error))
+
+    def action_load(self) -> None:
+        """Load a TOML file."""
+        from tui_gen.app.path_dialog import PathDialog
+
+        self.fields.leave()
+        self.app.push_screen(PathDialog("Load settings"), self.load_file)
+
+    def load_file(self, path: Path | None) -> None:
+        """Load a config file into the form; what is wrong with it is told in the form."""
+        if path is None:
+            return
+        try:
+            tables = config.read_toml(path)
+        except ConfigError as error:
+            self.notice(str(error))
+            return
+        self.load_tables(tables, str(path.name))
+
+    def action_save(self) -> None:
+        """Save the form as a TOML file."""
+        from tui_gen.app.path_dialog import PathDialog
+
+        self.fields.leave()
+        name = self.state.text("name") or self.state.source.removesuffix(".toml") or "settings"
+        self.app.push_screen(PathDialog("Save settings", f"{runs.slug(name)}.toml", save=True), self.save_file)
+
+    def save_file(self, path: Path | None) -> None:
+        """Write the form, with every setting explained, to a file; it replaces what was there only when complete."""
+        if path is None:
+            return
+        try:
+            runs.write_atomic(path, self._toml(self.state).encode())
+        except OSError as error:
+            self.notice(f"{path} cannot be written: {error.strerror or error}")
+            return
+        self.notice("")
+        self.app.notify(plain(f"Saved as {path}"), markup=False)
+
+    def _toml(self, state: FormState) -> str:
+        return config.dump_toml(state.tables(), config.keys(state.model, self.catalog))
+
+    def action_editor(self) -> None:
+        """Edit the form as TOML in $EDITOR; a text that cannot be read is kept and opened again next time."""
+        self.fields.leave()
+        path = self._kept or external_editor.draft(self._toml(self.draft))
+        before = path.read_text(encoding="utf-8") if self._kept is None else None
+        try:
+            with self.app.suspend():
+                wrong = external_editor.edit(path)
+        except SuspendNotSupported:
+            wrong = "this terminal cannot be handed to an editor; save the form with Ctrl+S and edit the file"
+        self.app.refresh(layout=True)
+        if wrong:
+            self.notice(wrong)
+            if self._kept is None:
+                path.unlink(missing_ok=True)
+            return
+        try:
+            tables = config.read_toml(path)
+            unchanged = before is not None and path.read_text(encoding="utf-8") == before
+        except ConfigError as error:
+            self._kept = path
+            self.notice(f"{error}\nYour text is kept; e opens it again.")
+            return
+        self._kept = None
+        path.unlink(missing_ok=True)
+        if not unchanged:
+            self.edited_tables(tables)
+
+    def edited_tables(self, tables: dict[str, Any]) -> None:
+        """Take an edited whole: marks still compare with what was loaded before."""
+        try:
+            left_out = self.draft.replace(tables)
+        except ConfigError as error:
+            self.notice(str(error))
+            return
+        self.notice("Not taken over:\n" + "\n".join(map(str, left_out)) if left_out else "")
+        self.show_draft()
+        self._told()
