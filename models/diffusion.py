@@ -135,6 +135,12 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
             metrics = {name: quarter.mean() for name, quarter in zip(QUARTERS, quarters)}
         return errors.mean(), metrics
 
+    def validation(self, batch: Batch) -> dict[str, Tensor]:
+        """The same in random order: examples sorted by class must not meet times sorted by noise."""
+        order = torch.randperm(len(batch.x), device=batch.x.device)
+        labels = None if batch.labels is None else batch.labels[order]
+        return super().validation(Batch(batch.x[order], labels, batch.step))
+
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (N, *data.shape) → examples (N, *data.shape); images in [-1, 1]."""
         return self.walk(noise, labels)[-1]

@@ -130,8 +130,6 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
         self.classes = len(data.classes) if config.conditional else 0
         self.generator = Generator(config, data, self.classes)
         self.discriminator = Discriminator(config, data, self.classes)
-        # The latest R1 penalty, shown between the steps that compute it.
-        self.register_buffer("r1", torch.zeros(()))
 
     @property
     def compiles(self) -> bool:  # type: ignore[override]
@@ -198,13 +196,12 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
             penalty = (norms - 1).square().mean()
             loss = loss + config.gp_weight * penalty
             metrics["gradient_penalty"] = penalty.detach()
-        if config.r1_weight:
-            if batch.step % config.r1_every == 0:
-                penalty = 0.5 * gradient_norms(self.discriminator, x, labels).square().mean()
-                loss = loss + config.r1_weight * config.r1_every * penalty
-                self.r1.copy_(penalty.detach())
-            metrics["r1"] = self.r1.clone()
-        metrics["diversity"] = fakes.std(0).mean() / x.std(0).mean().clamp(min=1e-6)
+        if config.r1_weight and batch.step % config.r1_every == 0:
+            penalty = 0.5 * gradient_norms(self.discriminator, x, labels).square().mean()
+            loss = loss + config.r1_weight * config.r1_every * penalty
+            metrics["r1"] = penalty.detach()
+        if len(x) > 1:
+            metrics["diversity"] = fakes.std(0).mean() / x.std(0).mean().clamp(min=1e-6)
         return loss, metrics
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -240,7 +237,7 @@ class Generator(nn.Module):
     def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
         if self.classes:
             noise = torch.cat([noise, one_hot(labels, self.classes)], dim=1)
-        return self.end(self.layers(noise)).reshape(len(noise), *self.shape)
+        return self.end(self.layers(noise)).float().reshape(len(noise), *self.shape)
 
 
 class Discriminator(nn.Module):
@@ -274,7 +271,7 @@ class Discriminator(nn.Module):
         score = self.score(features).squeeze(1)
         if self.label is not None:
             score = score + (self.label(labels) * features).sum(1)
-        return score
+        return score.float()
 
 
 class LeakyReLU(nn.LeakyReLU):

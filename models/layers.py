@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tui_gen.model import DataSpec, Problem
 
@@ -16,13 +17,33 @@ from tui_gen.model import DataSpec, Problem
 def norm(kind: str, width: int, dims: int = 2) -> nn.Module:
     """A normalisation by name over (N, width) or (N, width, H, W): `batch`, `group`, or `none` (identity).
 
-    Group normalisation (Wu & He 2018, arXiv:1803.08494) uses up to eight groups; it never mixes the samples of a batch.
+    Group normalisation (Wu & He 2018, arXiv:1803.08494) never mixes the samples of a batch. It uses up to eight groups
+    of at least two channels; over (N, width), where a group would be a handful of numbers, one (layer normalisation).
     """
     if kind == "batch":
-        return nn.BatchNorm2d(width) if dims == 2 else nn.BatchNorm1d(width)
+        return BatchNorm2d(width) if dims == 2 else BatchNorm1d(width)
     if kind == "group":
-        return nn.GroupNorm(math.gcd(8, width), width)
+        groups = math.gcd(8, width) if dims == 2 else 1
+        return nn.GroupNorm(groups if groups < width else max(1, width // 2), width)
     return nn.Identity()
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """Batch normalisation that also takes a batch of one, by the running statistics: one value has no spread."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.numel() > x.shape[1] else _by_running_statistics(self, x)
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """As BatchNorm1d, over (N, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.numel() > x.shape[1] else _by_running_statistics(self, x)
+
+
+def _by_running_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
+    return F.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps)
 
 
 def perceptron(sizes: list[int], activation: type[nn.Module] = nn.ReLU, normalise: str = "none") -> nn.Sequential:

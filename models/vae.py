@@ -88,6 +88,8 @@ or (σ = 0) learned along with the weights.
             yield Problem(
                 "model.likelihood", "bernoulli", "is for values in [0, 1]; points are not", "set it to gaussian"
             )
+        if 0 < config.sigma < 1e-4:
+            yield Problem("model.sigma", config.sigma, "is too small", "use at least 1e-4, or 0 to learn it")
         if data.kind == "image" and config.network == "conv":
             yield from refuse_pyramid("model.channels", config.channels, data)
 
@@ -151,13 +153,13 @@ or (σ = 0) learned along with the weights.
                 x = torch.cat([x, one_hot(labels, self.classes)], dim=1)
         elif self.classes:
             x = torch.cat([x, label_planes(one_hot(labels, self.classes), self.data.size)], dim=1)
-        return self.encoder(x).chunk(2, dim=1)
+        return self.encoder(x).float().chunk(2, dim=1)
 
     def logits(self, z: Tensor, labels: Tensor | None) -> Tensor:
         """The decoder's output (N, *data.shape) before the sigmoid that images go through."""
         if self.classes:
             z = torch.cat([z, one_hot(labels, self.classes)], dim=1)
-        return self.decoder(z).reshape(len(z), *self.data.shape)
+        return self.decoder(z).float().reshape(len(z), *self.data.shape)
 
     def negative_log_likelihood(self, logits: Tensor, x: Tensor) -> Tensor:
         """−log p(x|z) in nats, summed over an example's numbers and averaged over the batch: a scalar."""
