@@ -2,20 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
+import select
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+POLL = 0.01
+"""Seconds between two looks at a condition."""
 
 
-def wait_for(condition: Callable[[], T], timeout: float = 20.0, what: str = "") -> T:
-    """The first true result of `condition()`, asked every few milliseconds; fails with `what` after `timeout` s."""
+def wait_for(condition: Callable[[], T], timeout: float = 30.0, what: str | Callable[[], str] = "") -> T:
+    """The first true result of `condition()`, asked every few milliseconds.
+
+    Raises AssertionError after `timeout` seconds, with `what` was waited for (a text, or a function that makes one).
+    """
+    deadline = time.monotonic() + timeout
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(_in_vain(timeout, what, condition))
+        select.select([], [], [], POLL)
+    return result
+
+
+async def wait_for_async(
+    condition: Callable[[], T | Awaitable[T]],
+    timeout: float = 30.0,
+    what: str | Callable[[], str] = "",
+    tick: Callable[[], Awaitable[object]] | None = None,
+) -> T:
+    """As `wait_for`, inside an event loop; `condition` may be a coroutine function.
+
+    `tick` is awaited between two looks instead of a short pause: `pilot.pause`, say.
+    """
     deadline = time.monotonic() + timeout
     while True:
         result = condition()
+        if isinstance(result, Awaitable):
+            result = await result
         if result:
             return result
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {timeout:g} s in vain for {what or condition}")
-        time.sleep(0.01)
+            raise AssertionError(_in_vain(timeout, what, condition))
+        if tick is not None:
+            await tick()
+        await asyncio.sleep(POLL)
+
+
+def _in_vain(timeout: float, what: str | Callable[[], str], condition: object) -> str:
+    words = what() if callable(what) else what
+    return f"waited {timeout:g} s in vain for {words or condition}"

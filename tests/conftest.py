@@ -1,0 +1,82 @@
+"""Every test in a world of its own: its own settings, caches, runs and sockets; no worker outlives its test."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["OMP_NUM_THREADS"] = "1"
+# Set before anything imports PyTorch: spinning threads of several processes would starve each other.
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+os.environ["PYTHONFAULTHANDLER"] = "1"
+
+MARK = "TUI_GEN_TEST"
+"""In the environment of everything that a test starts, so that it can be found again."""
+OURS = (b"tui_gen", b"tui-gen", b"tests.fake_worker", b"tests/fake_worker")
+CLEARED = (
+    "NO_COLOR", "COLORTERM", "TMUX", "STY", "SSH_CONNECTION", "SSH_TTY", "TUI_GEN_GRAPHICS", "TUI_GEN_MODELS",
+    "TEXTUAL_COLOR_SYSTEM", "TEXTUAL_THEME", "LINES", "COLUMNS", "FORCE_COLOR",
+)  # fmt: skip
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_world() -> Iterator[Path]:
+    """What fixtures of wider scope than a test see; catalogues built once are good for all tests."""
+    base = Path(tempfile.mkdtemp(prefix="tg-", dir="/tmp"))
+    with pytest.MonkeyPatch.context() as patch:
+        mark = _furnish(base / "s", patch, base / "catalogs")
+        yield base
+        kill_marked(mark)
+    shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def world(_session_world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """This test's private folder, under which lie `config`, `cache`, `run` (sockets) and `runs`."""
+    base = _session_world / f"t{next(_numbers)}"  # short: a socket's path has room for about 100 bytes
+    mark = _furnish(base, monkeypatch, _session_world / "catalogs")
+    yield base
+    kill_marked(mark)
+    shutil.rmtree(base, ignore_errors=True)
+
+
+def _furnish(base: Path, patch: pytest.MonkeyPatch, catalogs: Path) -> str:
+    for variable, name in (
+        ("XDG_CONFIG_HOME", "config"),
+        ("XDG_CACHE_HOME", "cache"),
+        ("XDG_RUNTIME_DIR", "run"),
+        ("TUI_GEN_RUNS", "runs"),
+    ):
+        (base / name).mkdir(parents=True, mode=0o700)
+        patch.setenv(variable, str(base / name))
+    catalogs.mkdir(exist_ok=True)
+    (base / "cache" / "tui-gen").mkdir()
+    (base / "cache" / "tui-gen" / "catalogs").symlink_to(catalogs)
+    for variable in CLEARED:
+        patch.delenv(variable, raising=False)
+    mark = f"{os.getpid()}-{base.name}"
+    patch.setenv(MARK, mark)
+    return mark
+
+
+def kill_marked(mark: str) -> list[int]:
+    """SIGKILL the workers and workbenches that the test with this mark started and left behind; their ids."""
+    wanted, found = f"{MARK}={mark}\0".encode(), []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError):
+            if wanted not in (entry / "environ").read_bytes() + b"\0":
+                continue
+            command = (entry / "cmdline").read_bytes()
+            if int(entry.name) != os.getpid() and any(word in command for word in OURS):
+                os.kill(int(entry.name), signal.SIGKILL)
+                found.append(int(entry.name))
+    return found
