@@ -25,7 +25,7 @@ def is_grey(path: Path) -> bool | None:
 
 def decode(path: Path, size: int, channels: int) -> np.ndarray:
     """(channels, size, size) uint8: turned upright by EXIF, on white where transparent, the shorter side scaled to
-    `size` (antialiased bicubic), the middle cut out. Of an animation the first frame.
+    `size` (antialiased bicubic) and the middle cut out. Of an animation the first frame.
 
     Raises whatever Pillow raises for a file it cannot read to its end.
     """
@@ -46,7 +46,7 @@ def decode(path: Path, size: int, channels: int) -> np.ndarray:
 def _flat(image: Image.Image) -> Image.Image:
     """An image without transparency, of a mode that `convert` maps to 8 bits the way people expect."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _eight_bit(np.asarray(image))
+        return _eight_bit(np.asarray(image), real=image.mode == "F")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -54,12 +54,10 @@ def _flat(image: Image.Image) -> Image.Image:
     return image
 
 
-def _eight_bit(values: np.ndarray) -> Image.Image:
-    """Greys of more than 8 bits: 16-bit whole numbers by their range, wider or real ones by their largest value."""
+def _eight_bit(values: np.ndarray, real: bool) -> Image.Image:
+    """Greys of more than 8 bits: real ones as 0 … 1 or 0 … 255, whole ones as 16 bits, by their largest value."""
     values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0.0))
-    if top <= 1.0:
-        full = 1.0 if values.dtype.kind == "f" and top > 0 else 255.0
-    else:
-        full = 65535.0 if top <= 65535.0 else top
+    ranges = (1.0, 255.0, 65535.0) if real else (65535.0,)
+    full = next((one for one in ranges if top <= one), top)
     return Image.fromarray(np.rint(np.clip(values / full, 0, 1) * 255).astype(np.uint8))

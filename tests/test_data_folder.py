@@ -1,0 +1,392 @@
+"""Folders of images: finding, decoding whatever Pillow reads, caching, and two builds at once."""
+
+import fcntl
+import io
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.waiting import wait_for
+from tui_gen.config import DatasetConfig
+from tui_gen.events import Note, Progress
+from tui_gen.train.data import DataError, Mapped, Stream, cache, decode, folder, load, sources
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "tui-gen" / "folders"
+
+
+@pytest.fixture
+def root(tmp_path):
+    path = tmp_path / "images"
+    path.mkdir()
+    return path
+
+
+def paint(path, colour=(200, 100, 50), size=(20, 20), mode="RGB", **how):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path, **how)
+    return path
+
+
+def read(root, report=lambda event: None, **settings):
+    settings = {"size": 8, "validation": 0, **settings}
+    return load(DatasetConfig(name="folder", root=str(root), **settings), CPU, seed=0, report=report)
+
+
+def texts(events):
+    return [event.text for event in events if isinstance(event, Note)]
+
+
+def test_flat_folder(root):
+    for number in range(10):
+        paint(root / f"{number}.png", (number * 20, 0, 0))
+    data = read(root)
+    assert data.spec.shape == (3, 8, 8) and data.spec.classes == () and data.spec.count == 10
+    assert data.train.examples[:, 0, 0, 0].tolist() == [number * 20 for number in range(10)]
+    assert data.train.take(torch.arange(3))[1] is None
+    assert load(DatasetConfig(name="folder", root=str(root)), CPU, seed=0).spec.shape == (3, 64, 64)
+
+
+def test_one_folder_per_class_with_folders_inside(root):
+    for name, number in (("cat", 1), ("cat/young", 2), ("dog/a/b", 3), ("eel", 4)):
+        for copy in range(4):
+            paint(root / name / f"{copy}.jpg", (number * 50, 0, 0))
+    data = read(root, validation=0.25)
+    assert data.spec.classes == ("cat", "dog", "eel")
+    assert data.train.count == 12 and data.validation.count == 4
+    for source in (data.train, data.validation):
+        raw, labels = source.take(torch.arange(source.count))
+        red = (raw[:, 0].float().mean((1, 2)) / 50).round().int()
+        assert [{1: 0, 2: 0, 3: 1, 4: 2}[value] for value in red.tolist()] == labels.tolist()
+    assert set(labels.tolist()) == {0, 1, 2}, "every class is held out in proportion"
+
+
+def test_images_beside_folders_and_a_single_folder_have_no_labels(root):
+    paint(root / "only" / "1.png")
+    assert read(root).spec.classes == ()
+    paint(root / "2.png")
+    events = []
+    assert read(root, events.append).spec.classes == ()
+    assert any("no labels" in text for text in texts(events))
+
+
+def test_hidden_and_other_files_do_not_count(root):
+    paint(root / "1.PNG")
+    paint(root / ".hidden.png")
+    paint(root / ".git" / "2.png")
+    (root / "notes.txt").write_text("x")
+    (root / "Thumbs.db").write_bytes(b"x")
+    assert read(root).spec.count == 1
+
+
+def test_symbolic_links_are_followed_once(root, tmp_path):
+    paint(tmp_path / "elsewhere" / "1.png")
+    paint(root / "a" / "2.png")
+    (root / "b").symlink_to(tmp_path / "elsewhere")
+    (root / "a" / "round").symlink_to(root)
+    (root / "a" / "3.png").symlink_to(tmp_path / "elsewhere" / "1.png")
+    (root / "a" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    events = []
+    data = read(root, events.append)
+    assert data.spec.classes == ("a", "b") and data.spec.count == 3
+    assert any("gone.png: No such file" in text for text in texts(events))
+
+
+@pytest.mark.parametrize(
+    "make,words",
+    [
+        (lambda root: shutil.rmtree(root), "there is no such folder"),
+        (lambda root: None, "no images in it"),
+        (lambda root: (root / "a.txt").write_text("x"), "no images in it"),
+        (lambda root: (shutil.rmtree(root), root.write_text("x")), "is a file, not a folder"),
+        (lambda root: (root / "a.png").write_bytes(b"junk"), "none of its 1 images can be read"),
+    ],
+)
+def test_nothing_to_train_on_is_an_error(root, make, words):
+    make(root)
+    with pytest.raises(DataError, match=words) as error:
+        read(root)
+    assert str(root) in str(error.value)
+
+
+def test_unreadable_images_are_left_out_counted_and_named(root, store):
+    for number in range(6):
+        paint(root / f"good{number}.png", (number * 40, 0, 0))
+    whole = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(whole, "JPEG")
+    (root / "cut.jpg").write_bytes(whole.getvalue()[:700])
+    (root / "empty.png").write_bytes(b"")
+    (root / "text.gif").write_text("not an image")
+    (root / os.fsdecode(b"caf\xe9.png")).write_bytes(b"bytes that are no name")
+    for attempt in ("first", "from the cache"):
+        events = []
+        data = read(root, events.append)
+        assert data.spec.count == 6, attempt
+        said = "\n".join(texts(events))
+        assert "4 of 10 images" in said
+        assert all(name in said for name in ("cut.jpg: ", "empty.png: ", "text.gif: ", "caf\\xe9.png: "))
+
+
+def test_a_long_list_of_unreadable_images_is_cut(root):
+    paint(root / "good.png")
+    for number in range(30):
+        (root / f"{number:02}.png").write_bytes(b"")
+    events = []
+    read(root, events.append)
+    assert any(text.strip() == "and 10 more" for text in texts(events)) and len(texts(events)) < 30
+
+
+def test_a_class_of_which_nothing_can_be_read_is_no_class(root):
+    paint(root / "a" / "1.png")
+    paint(root / "c" / "1.png")
+    (root / "b").mkdir()
+    (root / "b" / "1.png").write_bytes(b"")
+    data = read(root)
+    assert data.spec.classes == ("a", "c") and data.train.labels.tolist() == [0, 1]
+
+
+def one(path, channels=3, size=8):
+    return decode.decode(path, size, channels)
+
+
+def test_the_middle_is_cut_out_of_the_scaled_image(root):
+    image = Image.new("RGB", (40, 20), (255, 0, 0))
+    image.paste((0, 255, 0), (10, 0, 30, 20))
+    image.save(root / "wide.png")
+    image.rotate(90, expand=True).save(root / "tall.png")
+    for name in ("wide.png", "tall.png"):
+        assert (one(root / name)[:, 1:-1, 1:-1].reshape(3, -1).T == (0, 255, 0)).all()
+        assert (one(root / name)[1] > 200).all()
+    paint(root / "line.png", size=(3000, 1))
+    assert one(root / "line.png", size=64).shape == (3, 64, 64)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation(root, orientation):
+    upright = Image.new("RGB", (16, 16), (0, 0, 0))
+    upright.paste((255, 0, 0), (0, 0, 8, 8))
+    upright.paste((0, 255, 0), (8, 0, 16, 8))
+    how = Image.Transpose
+    turns = {
+        2: how.FLIP_LEFT_RIGHT, 3: how.ROTATE_180, 4: how.FLIP_TOP_BOTTOM, 5: how.TRANSPOSE,
+        6: how.ROTATE_90, 7: how.TRANSVERSE, 8: how.ROTATE_270,
+    }  # fmt: skip
+    stored = upright.transpose(turns[orientation]) if orientation in turns else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(root / "a.png", exif=exif)
+    assert (one(root / "a.png", size=16) == np.asarray(upright).transpose(2, 0, 1)).all()
+
+
+def test_transparency_is_put_on_white(root):
+    paint(root / "rgba.png", (255, 0, 0, 0), mode="RGBA")
+    paint(root / "half.png", (0, 0, 0, 128), mode="RGBA")
+    paint(root / "la.png", (0, 0), mode="LA")
+    palette = Image.new("P", (20, 20), 1)
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    palette.save(root / "palette.png", transparency=1)
+    palette.save(root / "opaque.png")
+    assert all((one(root / name) == 255).all() for name in ("rgba.png", "la.png", "palette.png"))
+    assert (one(root / "half.png") == 127).all()
+    assert (one(root / "opaque.png").reshape(3, -1).T == (255, 0, 0)).all()
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_greys_of_sixteen_bits_keep_their_range(root, suffix):
+    values = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(values).save(root / f"a.{suffix}")
+    wanted = np.arange(256).reshape(16, 16)
+    assert (abs(one(root / f"a.{suffix}", 1, 16)[0].astype(int) - wanted) <= 1).all()
+
+
+def test_real_valued_greys(root):
+    Image.fromarray(np.full((8, 8), 0.5, dtype=np.float32)).save(root / "unit.tif")
+    Image.fromarray(np.array([[0, 100], [np.nan, 200]], dtype=np.float32)).save(root / "wide.tif")
+    assert (one(root / "unit.tif", 1) == 128).all()
+    assert one(root / "wide.tif", 1, 2)[0].tolist() == [[0, 100], [0, 200]]
+
+
+def test_other_kinds_of_files(root):
+    first, second = Image.new("RGB", (20, 20), (255, 0, 0)), Image.new("RGB", (20, 20), (0, 0, 255))
+    first.save(root / "a.gif", save_all=True, append_images=[second])
+    first.save(root / "b.webp", lossless=True)
+    first.save(root / "c.bmp")
+    first.save(root / "d.ppm")
+    first.convert("CMYK").save(root / "e.jpg", quality=100)
+    Image.new("1", (20, 20), 1).save(root / "f.png")
+    for name in ("a.gif", "b.webp", "c.bmp", "d.ppm", "e.jpg"):
+        pixel = one(root / name)[:, 4, 4].astype(int)
+        assert (abs(pixel - (255, 0, 0)) < 6).all(), name
+    assert (one(root / "f.png") == 255).all()
+
+
+def test_huge_images_are_refused_by_name_and_large_ones_read(root, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    paint(root / "small.png", size=(20, 20))
+    paint(root / "large.png", size=(40, 40))
+    paint(root / "huge.png", size=(60, 60))
+    events = []
+    assert read(root, events.append).spec.count == 2
+    assert any("huge.png: has more pixels than is safe" in text for text in texts(events))
+
+
+def test_colour_follows_the_images_or_the_config(root):
+    paint(root / "a.png", 7, mode="L")
+    paint(root / "b.jpg", 9, mode="L")
+    assert read(root).spec.shape == (1, 8, 8)
+    assert read(root, channels="rgb").spec.shape == (3, 8, 8)
+    paint(root / "c.png")
+    assert read(root).spec.shape == (3, 8, 8)
+    assert read(root, channels="grey").spec.shape == (1, 8, 8)
+
+
+def built(events):
+    return any(isinstance(event, Progress) for event in events)
+
+
+def test_the_cache_is_built_once_and_again_when_anything_changed(root, store):
+    for number in range(40):
+        paint(root / f"{number}.png", (number, number, 0))
+    events = []
+    first = read(root, events.append).train.examples
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert (progress[0].done, progress[0].total) == (0, 40)
+    assert (progress[-1].done, progress[-1].total, progress[-1].unit) == (40, 40, "images")
+    (place,) = [path for path in store.iterdir() if path.is_dir()]
+    assert np.load(place / "pixels.npy").shape == (40, 3, 8, 8)
+
+    def again(**settings):
+        events = []
+        examples = read(root, events.append, **settings).train.examples
+        return built(events), examples
+
+    anew, second = again()
+    assert not anew and torch.equal(first, second)
+    assert again(size=9)[0] and again(channels="grey")[0]
+    paint(root / "5.png", (255, 255, 255))
+    os.utime(root / "5.png", ns=(1, 1))
+    assert again()[0] and not again()[0]
+    (root / "6.png").rename(root / "66.png")
+    assert again()[0]
+    (root / "66.png").unlink()
+    assert again()[0]
+
+
+def test_limit_reads_only_as_many(root):
+    for name in "ab":
+        for number in range(20):
+            paint(root / name / f"{number}.png")
+    events = []
+    data = read(root, events.append, limit=10)
+    assert data.spec.count == 10 and torch.bincount(data.train.labels).tolist() == [5, 5]
+    assert [event.total for event in events if isinstance(event, Progress)] == [10, 10]
+
+
+def test_a_damaged_cache_and_what_a_killed_build_left_are_replaced(root, store):
+    paint(root / "1.png")
+    wanted = read(root).train.examples
+    (place,) = [path for path in store.iterdir() if path.is_dir()]
+    left = store / f"{place.name}.part-1"
+    left.mkdir()
+    for damage in (b"", (place / "pixels.npy").read_bytes()[:-10]):
+        (place / "pixels.npy").write_bytes(damage)
+        assert torch.equal(read(root).train.examples, wanted)
+    assert not left.exists()
+    (place / "about.json").write_text("{")
+    assert torch.equal(read(root).train.examples, wanted)
+
+
+def test_without_a_cache_folder_images_are_kept_in_memory(root, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    paint(root / "1.png", (9, 9, 9))
+    events = []
+    assert (read(root, events.append).train.examples == 9).all()
+    assert any("read anew at every start" in text for text in texts(events))
+
+
+def test_a_full_disk_costs_the_cache_and_nothing_else(root, store):
+    paint(root / "1.png", (9, 9, 9))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    events = []
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        data = read(root, events.append, size=64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (data.train.examples == 9).all()
+    assert any("File too large" in text for text in texts(events))
+    assert not [path for path in store.iterdir() if path.is_dir()]
+
+
+def test_a_build_broken_off_by_the_user_leaves_nothing(root, store):
+    paint(root / "1.png")
+
+    def stop(event):
+        if isinstance(event, Progress):
+            raise KeyboardInterrupt
+
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        read(root, stop)
+    assert not [path for path in store.iterdir() if path.is_dir()] and threading.active_count() == threads
+
+
+def test_two_processes_that_build_at_once_build_once(root, store):
+    for number in range(12):
+        paint(root / f"{number}.png", (number, 0, 0))
+    code = (
+        "import sys, torch; from tui_gen.config import DatasetConfig; from tui_gen.train.data import load\n"
+        "def report(event): print(getattr(event, 'text', None) or f'progress {event.done}', flush=True)\n"
+        f"config = DatasetConfig(name='folder', root={str(root)!r}, size=8, validation=0)\n"
+        "data = load(config, torch.device('cpu'), seed=0, report=report)\n"
+        "print('sum', int(data.train.examples.sum()))"
+    )
+    key = cache.key_of(root, folder.scan(root, print)[0], 8, "auto")
+    store.mkdir(parents=True)
+    out = store.parent
+    with open(store / f"{key}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        runs = []
+        for number in range(2):
+            with open(out / f"{number}.out", "w") as file:
+                runs.append(subprocess.Popen([sys.executable, "-c", code], stdout=file, stderr=file))
+        try:
+            wait_for(
+                lambda: all("waiting for it" in (out / f"{number}.out").read_text() for number in range(2)),
+                timeout=60,
+                what="both processes to wait for the lock",
+            )
+        finally:
+            lock.close()
+            codes = [run.wait(60) for run in runs]
+    printed = [(out / f"{number}.out").read_text() for number in range(2)]
+    assert codes == [0, 0], printed
+    assert sum("progress 12" in text for text in printed) == 1
+    assert all(f"sum {sum(range(12)) * 64}" in text for text in printed)
+    assert [path.name for path in store.iterdir() if path.is_dir()] == [key]
+
+
+def test_a_folder_larger_than_memory_is_read_from_the_disk(root, monkeypatch):
+    for number in range(20):
+        paint(root / f"{number:02}.png", (number * 10, 0, 0))
+    monkeypatch.setattr(sources, "free_memory", lambda device: 0)
+    data = read(root, validation=0.2)
+    assert isinstance(data.train, Mapped) and isinstance(data.validation, Mapped)
+    config = DatasetConfig(name="folder")
+    stream = Stream(data.train, config, batch_size=4, seed=0, pixels="unit", device=CPU)
+    red = torch.cat([stream.next()[0][:, 0, 0, 0] for _ in range(4)]) * 25.5
+    held = data.validation.take(torch.arange(4))[0][:, 0, 0, 0] / 10
+    assert sorted([*red.round().int().tolist(), *held.int().tolist()]) == list(range(20))
