@@ -23,7 +23,7 @@ import numpy as np
 from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, label, log_ticks, reading, ticks
 from tui_gen.draw.canvas import MARKS, Canvas, Mark, legend_glyph, part_of, raster
 from tui_gen.draw.series import Columns, ColumnStats, Series
-from tui_gen.draw.text import Row, Run, clean, fit_row, rows_of, width_of
+from tui_gen.draw.text import Row, Run, cells_of, clean, fit_row, rows_of, width_of
 
 __all__ = ["Area", "Frame", "Mark", "Options", "Plot", "Reading", "Series", "legend_glyph", "render"]
 
@@ -96,6 +96,18 @@ class Frame:
         if previous is None or (previous.width, previous.height) != (self.width, self.height):
             return list(range(self.height))
         return [i for i, (a, b) in enumerate(zip(self.rows, previous.rows)) if a != b]
+
+    def changed_spans(self, previous: Frame | None) -> list[tuple[int, int, int]]:
+        """(row, first cell, cell after the last) of what differs from `previous`: one span a row, far fewer bytes."""
+        spans = []
+        for i in self.changed_rows(previous):
+            if previous is None or previous.width != self.width or i >= len(previous.rows):
+                spans.append((i, 0, self.width))
+                continue
+            new, old = cells_of(self.rows[i]), cells_of(previous.rows[i])
+            differ = [j for j, (a, b) in enumerate(zip(new, old)) if a != b]
+            spans.append((i, differ[0], differ[-1] + 1) if differ else (i, 0, self.width))
+        return spans
 
     def step_at(self, column: float) -> float:
         """The step under the middle of cell `column` of the frame (not only of the plot area)."""
@@ -364,7 +376,7 @@ def _y_labels(frame: Frame, height: int) -> dict[int, str]:
     lo, hi = frame.y_limits
     count = max(2, height // 4)
     if frame.log_y:
-        values, distance = log_ticks(lo, hi, count), None
+        values, distance = log_ticks(lo, hi, max(2, height // 3)), None
         if len(values) < 2 or hi / lo < 5:
             values, distance = ticks(lo, hi, count)
     else:

@@ -48,6 +48,18 @@ def fit_row(runs: Row, width: int) -> Row:
     return out
 
 
+def cells_of(row: Row) -> list[Run]:
+    """One (character, style key) per cell; the second cell of a wide character has the character ""."""
+    cells: list[Run] = []
+    for text, style in row:
+        if text.isascii():
+            cells += [(c, style) for c in text]
+        else:
+            for c in text:
+                cells += [(c, style)] if width_of(c) == 1 else [(c, style), ("", style)]
+    return cells
+
+
 def rows_of(chars: np.ndarray, style: np.ndarray, keys: list[str]) -> list[Row]:
     """Runs of equal style from code points (rows, columns) and indices into `keys` of the same shape."""
     rows: list[Row] = []
