@@ -172,6 +172,27 @@ def test_shapes_of_one_kind_differ_and_lie_inside_the_frame():
     assert grey.shape == (9, 1, 24, 24)
 
 
+def test_many_large_shapes_are_drawn_in_parts_that_fit_together(monkeypatch):
+    from tui_gen.train.data import shapes
+
+    data = load(DatasetConfig(name="shapes", size=16), CPU, seed=0)
+    whole = data.train.take(torch.arange(50))
+    monkeypatch.setattr(shapes, "MOST_PIXELS", 16 * 16 * 7)
+    parts = data.train.take(torch.arange(50))
+    assert (whole[0].int() - parts[0].int()).abs().max() <= 1 and torch.equal(whole[1], parts[1])
+    large = load(DatasetConfig(name="shapes", size=512), CPU, seed=0)
+    assert large.validation.count == 85
+
+
+def test_images_too_large_for_memory_are_refused_before_it_is_spent(monkeypatch):
+    from tui_gen.train.data import loading
+
+    monkeypatch.setattr(loading, "free_memory", lambda device: 10**8)
+    with pytest.raises(DataError, match=r"dataset.size = 256 would take 0\.1 GB of the 0\.1 GB free.*dataset.limit"):
+        load(DatasetConfig(name="digits", size=256), CPU, seed=0)
+    assert load(DatasetConfig(name="digits", size=256, limit=50), CPU, seed=0).spec.size == 256
+
+
 def test_shapes_have_smooth_edges():
     data = load(DatasetConfig(name="shapes", size=32, channels="grey"), CPU, seed=0)
     raw, _ = data.train.take(torch.arange(200))
@@ -250,6 +271,8 @@ def test_settings_without_effect_on_points_are_named():
     load(DatasetConfig(name="ring", flip=True, size=32), CPU, seed=0, report=notes.append)
     warned = [note.text for note in notes if isinstance(note, Note) and note.level == "warning"]
     assert len(warned) == 1 and "dataset.size, dataset.flip does nothing" in warned[0]
+    load(DatasetConfig(name="digits", root="/data"), CPU, seed=0, report=notes.append)
+    assert any("dataset.root does nothing" in note.text for note in notes)
 
 
 def test_global_random_state_is_left_alone():

@@ -16,13 +16,13 @@ from tui_gen.model import DataSpec
 from tui_gen.params import nearest
 from tui_gen.train.data import draws
 from tui_gen.train.data.images import limited, recolour, resize, split
-from tui_gen.train.data.sources import Data, DataError, Procedural, Report, Resident, Source, from_pixels
+from tui_gen.train.data.sources import Data, DataError, Procedural, Report, Resident, Source, free_memory, from_pixels
 
 SMALLEST = 4
 """The smallest image, in pixels, that is worth asking for."""
 
-VALIDATION_IMAGES, VALIDATION_POINTS = 1024, 8192
-"""How many endless examples make the fixed validation split."""
+VALIDATION_IMAGES, VALIDATION_POINTS, VALIDATION_BYTES = 1024, 8192, 64 << 20
+"""How many endless examples make the fixed validation split: fewer, but 64 at least, where images are large."""
 
 
 def _silent(event: Event) -> None:
@@ -62,6 +62,8 @@ def load(config: DatasetConfig, device: torch.device, *, seed: int, report: Repo
 
 def _check(config: DatasetConfig, entry: DatasetEntry, report: Report) -> None:
     size = config.size or entry.default_size
+    if config.root and not (entry.needs_root or entry.downloads):
+        report(Note(level="warning", text=f"{entry.name} reads no files: dataset.root does nothing"))
     if entry.kind == "points":
         given = [key for key in ("size", "flip", "shift", "rotate") if getattr(config, key)]
         given += ["channels"] if config.channels != "auto" else []
@@ -126,13 +128,21 @@ def _shapes(config: DatasetConfig, entry: DatasetEntry, device: torch.device, se
     def make(key: int) -> Shapes:
         return Shapes(size, channels, key, device)
 
-    train, validation = _endless(config, make, VALIDATION_IMAGES, device, seed)
+    held = min(VALIDATION_IMAGES, max(64, VALIDATION_BYTES // (channels * size * size)))
+    train, validation = _endless(config, make, held, device, seed)
     return Data(_spec(config.name, train, (channels, size, size), entry.classes), train, validation)
 
 
 def _prepare(images: Tensor, config: DatasetConfig, device: torch.device) -> Tensor:
-    images = recolour(images.to(device), config.channels)
-    return resize(images, config.size or min(images.shape[2:]))
+    size = config.size or min(images.shape[2:])
+    depth = {"grey": 1, "rgb": 3}.get(config.channels, images.shape[1])
+    needed, free = len(images) * depth * size * size, free_memory(device)
+    if 2 * needed > free:
+        raise DataError(
+            f"{config.name} at dataset.size = {size} would take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB free "
+            "on the device; choose a smaller dataset.size, or fewer examples with dataset.limit"
+        )
+    return resize(recolour(images.to(device), config.channels), size)
 
 
 def _digits(config: DatasetConfig, entry: DatasetEntry, device: torch.device) -> Data:
@@ -140,8 +150,8 @@ def _digits(config: DatasetConfig, entry: DatasetEntry, device: torch.device) ->
 
     images, labels = digits.read()
     rows = limited(labels, len(images), config.limit)
-    kept, held = (rows[part] for part in split(labels[rows], len(rows), config.validation))
-    images = _prepare(images, config, device)
+    images, labels = _prepare(images[rows], config, device), labels[rows]
+    kept, held = split(labels, len(rows), config.validation)
     train = Resident(images[kept.to(device)], labels[kept], device)
     validation = Resident(images[held.to(device)], labels[held], device) if len(held) else None
     return Data(_spec(config.name, train, tuple(images.shape[1:]), entry.classes), train, validation)

@@ -15,6 +15,9 @@ from torch import Tensor
 from tui_gen.datasets import SHAPES
 from tui_gen.train.data import draws
 
+MOST_PIXELS = 1 << 22
+"""Pixels drawn at once; drawing needs some 50 bytes for each."""
+
 CIRCLE, SQUARE, TRIANGLE, RING, CROSS, STAR = range(len(SHAPES))
 
 
@@ -48,6 +51,12 @@ class Shapes:
 
     def __call__(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """The images at these positions of the endless sequence."""
+        if len(positions) > (most := max(1, MOST_PIXELS // self.size**2)):
+            images, kinds = zip(*[self._draw(part) for part in positions.split(most)])
+            return torch.cat(images), torch.cat(kinds)
+        return self._draw(positions)
+
+    def _draw(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         which, wide, right, down, turn, *colours = draws.uniforms(self.seed, positions, 12)
         kind = (which * len(SHAPES)).long()
         radius = self.size * (0.18 + 0.20 * wide)
