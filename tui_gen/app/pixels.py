@@ -1,17 +1,33 @@
-"""The only module that touches Textual's semi-private driver: counts bytes, asks for round trips, writes pixels.
+"""The only module that touches Textual's semi-private parts: counts bytes, asks for round trips, writes pixels.
 
-Semi-private here: `App._driver` and `App.post_display_hook`.
+Semi-private here: `App._driver`, `App._display`, `App.post_display_hook`, `Screen._compositor` and the `spans` of its
+partial updates. Pixels go through the driver's queue *after* a frame: Textual owns the cells, and a picture is put over
+them where they are blank. Where it is covered or clipped, the widget shows half-blocks and the picture goes away.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from textual.app import App
+from textual.geometry import Region
+
+from tui_gen.draw import kitty
+from tui_gen.draw.place import at_cell
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+    from textual.widget import Widget
+
+    from tui_gen.draw.terminal import Terminal
 
 ROUND_TRIP = "\x1b[?2026$p"
 """A question every terminal that knows synchronised output answers; Textual already parses the answer."""
+
+PROTOCOLS = ("kitty", "sixel")
 
 
 class Wire:
@@ -27,7 +43,9 @@ class Wire:
         self.frames = 0
         """Frames drawn since the start."""
         self.after_frame: list[Callable[[], None]] = []
+        self.pictures: list[Picture] = []
         self._counted: object = None
+        self._painted: Any = None
 
     def attach(self) -> None:
         """Count what the driver writes from now on; harmless to call again (after a suspend, say)."""
@@ -62,17 +80,187 @@ class Wire:
         self.send(ROUND_TRIP)
         return True
 
+    # -- what a frame painted, and what lies over what
+
+    def painting(self, renderable: Any) -> None:
+        """Textual is about to draw this update (None: nothing)."""
+        self._painted = renderable
+
+    def painted(self, region: Region) -> bool:
+        """Whether the frame just drawn wrote any cell of `region` of the screen."""
+        if self._painted is None:
+            return False
+        spans = getattr(self._painted, "spans", None)
+        if spans is None:  # not a partial update
+            return True
+        return any(region.y <= y < region.bottom and x1 < region.right and x2 > region.x for y, x1, x2 in spans)
+
+    def painted_all(self, region: Region) -> bool:
+        """Whether the frame just drawn wrote every cell of `region` of the screen."""
+        if self._painted is None:
+            return not region
+        spans = getattr(self._painted, "spans", None)
+        if spans is None:
+            return True
+        rows = {y for y, x1, x2 in spans if x1 <= region.x and x2 >= region.right}
+        return rows.issuperset(region.line_range)
+
+    def drawn(self) -> None:
+        """Textual has queued the frame, or skipped it."""
+        self.frames += 1
+        for call in self.after_frame:
+            call()
+        for picture in self.pictures:
+            picture.after_frame()
+        self._painted = None
+
+    def forget_pictures(self) -> None:
+        """The terminal has lost what was drawn (resized, suspended): everything is sent again with the next frame."""
+        for picture in self.pictures:
+            picture.forget()
+
+    def remove_pictures(self) -> None:
+        """Take every picture away for good."""
+        for picture in list(self.pictures):
+            picture.close()
+
+
+def free_region(widget: Widget) -> Region | None:
+    """Where `widget` is on the terminal if all of it can be seen: on the screen in front, not clipped, nothing over it.
+
+    None otherwise: behind a dialog or the palette, under a toast or a menu, in a hidden tab, scrolled away.
+    """
+    screen = widget.screen
+    if not widget.is_attached or widget.app.screen is not screen:
+        return None
+    visible = screen._compositor.visible_widgets
+    if widget not in visible:
+        return None
+    region, clip = visible[widget]
+    if not region or not clip.contains_region(region):
+        return None
+    for other, (place, limits) in visible.items():  # front to back
+        if other is widget:
+            return region
+        if place.intersection(limits).overlaps(region) and other.visible:
+            return None
+    return None
+
+
+class Picture:
+    """Pixels over a widget. The widget says what and where in it (`show`); the rest follows from the frames.
+
+    `payload` is complete for its protocol and box: for kitty it carries `ident`. It is sent once for every change, and
+    for sixel again where a frame painted over it. `close` it when the widget goes.
+    """
+
+    _idents = itertools.count(1)
+
+    def __init__(self, widget: Widget, wire: Wire) -> None:
+        self.widget, self.wire = widget, wire
+        # kitty's ids are shared by all programs in a window
+        self.ident = (os.getpid() % 0xFFFF + 1) << 12 | next(self._idents) % 0xFFF
+        self._wanted: tuple[str, bytes, tuple[int, int, int, int]] | None = None
+        self._shown: tuple | None = None
+        self.held = False
+        """Set by the widget when its cells changed between blanks and half-blocks: nothing is sent until a frame has
+        painted them all."""
+        wire.pictures.append(self)
+
+    @property
+    def possible(self) -> bool:
+        """Whether pixels can be seen now. Not in a headless test, not while covered."""
+        return self.wire.real and free_region(self.widget) is not None
+
+    def show(self, protocol: str, payload: bytes, box: tuple[int, int, int, int]) -> None:
+        """Show `payload` at `box` = (x, y, columns, rows) in the widget's content, with or after the next frame.
+
+        The widget keeps blanks under it. A picture in the same box replaces the one there at once, without a frame.
+        """
+        before, self._wanted = self._wanted, (protocol, payload, box)
+        if self._shown and before and before[0] == protocol and before[2] == box:
+            region = free_region(self.widget)
+            if region is not None:
+                self._send(region)
+
+    def hide(self) -> None:
+        """Show nothing from the next frame on."""
+        self._wanted = None
+
+    def after_frame(self) -> None:
+        """Bring the terminal up to date with what is wanted."""
+        region = free_region(self.widget) if self.wire.real else None
+        if self._wanted is None or region is None:
+            self._take_away()
+        if self.held:
+            if not self.wire.painted_all(self.widget.region):
+                self.widget.refresh()
+                return
+            self.held = False
+        if self._wanted is not None and region is not None:
+            if self._wanted[0] == "sixel" and self.wire.painted(region):
+                self._shown = None
+            self._send(region)
+
+    def _send(self, region: Region) -> None:
+        protocol, payload, (x, y, columns, rows) = self._wanted
+        if protocol not in PROTOCOLS:
+            return
+        content = self.widget.content_region
+        row, column = content.y + y, content.x + x
+        shown = (protocol, payload, row, column, columns, rows)
+        if shown == self._shown:
+            return
+        data = payload
+        if protocol == "kitty" and self._shown and self._shown[:2] == (protocol, payload):
+            data = kitty.again(self.ident, columns, rows)
+        self._shown = shown
+        self.wire.send(at_cell(row, column, data).decode("ascii"))
+
+    def _take_away(self) -> None:
+        # sixels are gone when their cells are painted, which the widget does
+        if self._shown and self._shown[0] == "kitty":
+            self.wire.send(kitty.delete(self.ident).decode("ascii"))
+        self._shown = None
+
+    def forget(self) -> None:
+        """Send it again with the next frame."""
+        self._shown = None
+
+    def close(self) -> None:
+        """Take it away and never come back."""
+        self._wanted = None
+        self._take_away()
+        if self in self.wire.pictures:
+            self.wire.pictures.remove(self)
+
 
 class WiredApp(App):
-    """An app whose `wire` hears of every frame."""
+    """An app whose `wire` hears of every frame; `terminal` is what the terminal answered before the app started."""
 
-    def __init__(self) -> None:
+    def __init__(self, terminal: Terminal | None = None) -> None:
         super().__init__()
         self.wire = Wire(self)
+        self.terminal = terminal
+        self._drawn_size: object = None
+
+    def on_mount(self) -> None:
+        """Pictures do not survive a suspend."""
+        self.app_resume_signal.subscribe(self, lambda _app: self.wire.forget_pictures(), immediate=True)
+
+    def _display(self, screen: Screen, renderable: Any) -> None:
+        self.wire.painting(None if self._batch_count else renderable)
+        if self.size != self._drawn_size:
+            self._drawn_size = self.size
+            self.wire.forget_pictures()
+        super()._display(screen, renderable)
 
     def post_display_hook(self) -> None:
         """Textual has drawn (or skipped) a frame."""
         super().post_display_hook()
-        self.wire.frames += 1
-        for call in self.wire.after_frame:
-            call()
+        self.wire.drawn()
+
+    def exit(self, *args: Any, **kwargs: Any) -> None:
+        """Leave, and leave no picture behind."""
+        self.wire.remove_pictures()
+        super().exit(*args, **kwargs)

@@ -1,0 +1,237 @@
+"""Pictures made outside the workbench's process: a PNG file becomes cells of text and the bytes of a pixel protocol.
+
+`Encoder` starts `python -m tui_gen.app.encoder` when the first picture is asked for and talks to it through its pipes:
+a length and a MessagePack struct each way. The child ends when its input does, so it never outlives the workbench,
+however that ends. Neither side imports PyTorch, the child no Textual.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import struct
+import sys
+from collections import OrderedDict
+from typing import BinaryIO
+
+import msgspec
+import numpy as np
+
+LENGTH = struct.Struct(">I")
+KEPT = 8
+"""Decoded pictures the child keeps, so that stepping back and forth reads no file twice."""
+LEAST_TILE = 10
+"""Where the whole grid would give a tile fewer pixels than this, and much fewer than it has, text shows fewer tiles."""
+LARGEST = 64 << 20
+"""Pixels of a picture that is still read."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A picture to show in `columns` x `rows` cells of `cell` = (width, height) pixels.
+
+    The file holds `grid` = (columns, rows) tiles; `tile` picks one of them, counted along the rows. `protocol` is
+    kitty (as picture `ident`), sixel, or "" for text only; `light` says that the ground is light.
+    """
+
+    path: str
+    columns: int
+    rows: int
+    grid: tuple[int, int] = (1, 1)
+    tile: int | None = None
+    protocol: str = ""
+    ident: int = 1
+    cell: tuple[int, int] | None = None
+    light: bool = False
+
+
+class Reply(msgspec.Struct):
+    """What came of a request: `error`, or the picture in every form it may be needed in.
+
+    `upper`, `lower`: packed half-block colours, int32 little-endian, (rows, columns); `lines`: the luminance ramp;
+    `payload`: the protocol's bytes for `box` = (x, y, columns, rows). `shown`: (columns, rows) of tiles in the text
+    forms, fewer than the grid where they would be too small to see.
+    """
+
+    error: str = ""
+    upper: bytes = b""
+    lower: bytes = b""
+    lines: list[str] = []
+    payload: bytes = b""
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    shown: tuple[int, int] = (1, 1)
+    size: tuple[int, int] = (0, 0)
+
+
+# -- in the child
+
+
+def _read_picture(path: str) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.width * image.height > LARGEST:
+            raise ValueError(f"{image.width}×{image.height} pixels are too many to show")
+        image.load()
+        return np.asarray(image if image.mode == "L" else image.convert("RGB"))
+
+
+class _Files:
+    """The pictures read last, by path and time of change."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, int, int], np.ndarray] = OrderedDict()
+
+    def get(self, path: str) -> np.ndarray:
+        status = os.stat(path)
+        key = (path, status.st_mtime_ns, status.st_size)
+        if key not in self._kept:
+            self._kept[key] = _read_picture(path)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+def crop_tiles(pixels: np.ndarray, grid: tuple[int, int], columns: int, rows: int) -> np.ndarray:
+    """The first `columns` x `rows` tiles of a grid of (columns, rows)."""
+    high, wide = pixels.shape[0] // grid[1], pixels.shape[1] // grid[0]
+    return pixels[: rows * high, : columns * wide]
+
+
+def one_tile(pixels: np.ndarray, grid: tuple[int, int], tile: int) -> np.ndarray:
+    """Tile number `tile`, counted along the rows."""
+    high, wide = pixels.shape[0] // grid[1], pixels.shape[1] // grid[0]
+    row, column = divmod(tile % (grid[0] * grid[1]), grid[0])
+    return pixels[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+
+
+def seen_tiles(pixels: np.ndarray, grid: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
+    """(columns, rows) of tiles to show as half-blocks in so many cells: all, or as many as can be made out."""
+    high, wide = pixels.shape[0] / grid[1], pixels.shape[1] / grid[0]
+    least = min(LEAST_TILE, 0.75 * min(high, wide))
+    return max(1, min(grid[0], int(columns / least))), max(1, min(grid[1], int(2 * rows / least)))
+
+
+def make(request: Request, files: _Files | None = None) -> Reply:
+    """The reply to a request. Problems with the file are in `error`, in words for the pane."""
+    from tui_gen.draw import blocks, kitty, sixel
+    from tui_gen.draw.place import fit
+
+    files = files or _Files()
+    try:
+        pixels = files.get(request.path)
+    except FileNotFoundError:
+        return Reply(error="The picture is gone: this file does not exist (any more).")
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        return Reply(error=f"The picture cannot be read: {error}")
+    grid = request.grid if min(request.grid) > 0 else (1, 1)
+    if pixels.shape[0] < grid[1] or pixels.shape[1] < grid[0]:
+        grid = (1, 1)
+    if request.tile is not None:
+        pixels, grid = one_tile(pixels, grid, request.tile), (1, 1)
+    cell = request.cell or (1, 2)
+    shown = seen_tiles(pixels, grid, request.columns, request.rows)
+    some = crop_tiles(pixels, grid, *shown)
+    cells = blocks.halfblocks(some, request.columns, request.rows, cell=cell)
+    reply = Reply(
+        upper=cells.upper.astype("<i4").tobytes(),
+        lower=cells.lower.astype("<i4").tobytes(),
+        lines=blocks.ascii_rows(some, request.columns, request.rows, cell=cell, light=request.light),
+        shown=shown,
+        size=(pixels.shape[0], pixels.shape[1]),
+    )
+    if request.protocol and request.cell:
+        box = fit(pixels.shape[:2], request.columns, request.rows, request.cell)
+        reply.box = (box.x, box.y, box.columns, box.rows)
+        if request.protocol == "sixel":
+            reply.payload = sixel.encode(pixels, box.width, box.height)
+    elif request.protocol == "kitty":
+        # the terminal scales; it did not say how large a cell is, so take the usual shape
+        box = fit(pixels.shape[:2], request.columns, request.rows, (1, 2), whole=False)
+        reply.box = (box.x, box.y, box.columns, box.rows)
+    if request.protocol == "kitty" and reply.box[2]:
+        enlarge = max(1, min(8, int(box.scale))) if request.cell else 4
+        reply.payload = kitty.encode(pixels, request.ident, reply.box[2], reply.box[3], enlarge=enlarge)
+    return reply
+
+
+def serve(source: BinaryIO, target: BinaryIO) -> None:
+    """Answer requests until the input ends."""
+    files = _Files()
+    decoder, encoder = msgspec.msgpack.Decoder(Request), msgspec.msgpack.Encoder()
+    while len(head := source.read(LENGTH.size)) == LENGTH.size:
+        body = source.read(LENGTH.unpack(head)[0])
+        try:
+            reply = make(decoder.decode(body), files)
+        except Exception as error:  # one picture must not end the next
+            reply = Reply(error=f"The picture cannot be shown: {type(error).__name__}: {error}")
+        data = encoder.encode(reply)
+        target.write(LENGTH.pack(len(data)) + data)
+        target.flush()
+
+
+# -- in the workbench
+
+
+class Encoder:
+    """The child process as seen from the workbench; started when needed, started anew when it died."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self.made = 0
+        """Pictures made so far."""
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, None while there is none."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def make(self, request: Request) -> Reply:
+        """The reply to `request`; a dead child is replaced once. Requests wait for each other."""
+        async with self._turn:
+            reply = await self._try(request)
+            if reply.error and self.pid is None:
+                reply = await self._try(request)
+            return reply
+
+    async def _try(self, request: Request) -> Reply:
+        try:
+            reply = await self._ask(request)
+        except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError) as error:
+            self.close()
+            return Reply(error=f"The picture cannot be shown: the process that draws it ended ({error}).")
+        self.made += 1
+        return reply
+
+    async def _ask(self, request: Request) -> Reply:
+        if self.pid is None:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "tui_gen.app.encoder",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+        process = self._process
+        data = msgspec.msgpack.encode(request)
+        process.stdin.write(LENGTH.pack(len(data)) + data)
+        await process.stdin.drain()
+        try:
+            (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+            return msgspec.msgpack.decode(await process.stdout.readexactly(length), type=Reply)
+        except asyncio.CancelledError:
+            self.close()  # half an answer would be taken for the next one
+            raise
+
+    def close(self) -> None:
+        """End the child. It can be started again."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the workbench's
+    with contextlib.suppress(BrokenPipeError):
+        serve(sys.stdin.buffer, sys.stdout.buffer)

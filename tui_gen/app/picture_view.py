@@ -1,0 +1,264 @@
+"""One picture as a widget: pixels where the terminal has them and nothing is in the way, else half-blocks or ASCII.
+
+The cells are Textual's: blanks under pixels, half-blocks otherwise, chosen again in every frame. Pictures are decoded
+and encoded by another process; one is in flight, and the newest wish wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.content import Content
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui_gen.app.encoder import Encoder, Reply, Request
+from tui_gen.app.pixels import PROTOCOLS, Picture
+from tui_gen.draw.blocks import Blocks
+from tui_gen.draw.place import Box
+
+if TYPE_CHECKING:
+    from tui_gen.draw.terminal import Terminal
+
+
+class PictureView(Widget, can_focus=True):
+    """Shows one file of tiles; `mode` is kitty, sixel, halfblock, ascii or off."""
+
+    DEFAULT_CSS = """
+    PictureView { width: 1fr; height: 1fr; }
+    """
+
+    class Clicked(Message):
+        """A tile was clicked: its number along the rows, None where there is none."""
+
+        def __init__(self, tile: int | None) -> None:
+            self.tile = tile
+            super().__init__()
+
+    class Drawn(Message):
+        """A picture has been made ready; `shown` says how many (columns, rows) of tiles can be seen of it."""
+
+        def __init__(self, path: str, shown: tuple[int, int], error: str) -> None:
+            self.path, self.shown, self.error = path, shown, error
+            super().__init__()
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.mode = "halfblock"
+        self.words = ""
+        """Shown instead of a picture."""
+        self.picture: Picture | None = None
+        self._encoder = Encoder()
+        self._subject: tuple[str, tuple[int, int], int | None] | None = None
+        self._wanted: Request | None = None
+        self._made: Request | None = None
+        self._reply: Reply | None = None
+        self._rows: list[Strip] = []
+        self._busy: asyncio.Task | None = None
+        self._pixels = False  # what the cells were last rendered for
+
+    # -- what to show
+
+    def on_mount(self) -> None:
+        wire = getattr(self.app, "wire", None)
+        if wire is not None:
+            self.picture = Picture(self, wire)
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self.show_again())
+
+    def on_unmount(self) -> None:
+        if self.picture is not None:
+            self.picture.close()
+        if self._busy is not None:
+            self._busy.cancel()
+        self._encoder.close()
+
+    def show_picture(self, path: str, grid: tuple[int, int], tile: int | None = None) -> None:
+        """Show the file of `grid` = (columns, rows) tiles, or one tile of it."""
+        if (path, grid, tile) != self._subject or self.words:
+            self._subject = (path, grid, tile)
+            self.words = ""
+            self.show_again()
+
+    def show_words(self, words: str) -> None:
+        """Show a message, and no picture."""
+        if words == self.words and self._subject is None:
+            return
+        self._subject = self._wanted = self._made = self._reply = None
+        self.words = words
+        self._rows = []
+        self._put()
+        self.refresh()
+
+    def show_again(self) -> None:
+        """Make the picture anew where size, mode or theme are other than they were."""
+        self._wanted = self._request()
+        if self._wanted is not None and self._wanted != self._made and self._busy is None:
+            self._busy = asyncio.create_task(self._make())
+
+    def set_mode(self, mode: str) -> None:
+        """Show in another way from now on."""
+        if mode != self.mode:
+            self.mode = mode
+            self._put()
+            self._rows = []
+            self.refresh()
+            self.show_again()
+
+    def _request(self) -> Request | None:
+        width, height = self.size
+        if self._subject is None or self.mode == "off" or not width or not height:
+            return None
+        protocol = self.mode if self.mode in PROTOCOLS and self.picture is not None else ""
+        if protocol == "sixel" and self.content_region.bottom >= self.app.size.height:
+            height = max(1, height - 1)  # a sixel that ends on the last row of the screen scrolls it
+        terminal: Terminal | None = getattr(self.app, "terminal", None)
+        path, grid, tile = self._subject
+        return Request(
+            path=path,
+            columns=width,
+            rows=height,
+            grid=grid,
+            tile=tile,
+            protocol=protocol,
+            ident=self.picture.ident if self.picture else 1,
+            cell=terminal.cell if terminal else None,
+            light=not self.app.current_theme.dark,
+        )
+
+    async def _make(self) -> None:
+        """Have pictures made until the newest wish is met."""
+        try:
+            while (request := self._wanted) is not None and request != self._made:
+                reply = await self._encoder.make(request)
+                self._made = request
+                if request == self._wanted:
+                    self._take(request, reply)
+        finally:
+            self._busy = None
+
+    def _take(self, request: Request, reply: Reply) -> None:
+        before, self._reply = self._reply, reply
+        self._rows = []
+        self._put()
+        # in the same box the new pixels went over the old ones, and the blanks under them stay
+        if not (self._pixels and before and before.box == reply.box and self._ready() and self.picture.possible):
+            self.refresh()
+        self.post_message(self.Drawn(request.path, reply.shown, reply.error))
+
+    def _ready(self) -> bool:
+        """Whether there are pixels for the present mode and size."""
+        reply, made = self._reply, self._made
+        if self.picture is None or reply is None or made is None or not reply.payload or self.words:
+            return False
+        width, height = self.size
+        low = self.content_region.y + reply.box[1] + reply.box[3]
+        if made.protocol == "sixel" and low >= self.app.size.height:
+            return False
+        return made.protocol == self.mode and made.columns == width and made.rows in (height, height - 1)
+
+    def _put(self) -> None:
+        """Tell the picture what is wanted of it."""
+        if self._ready():
+            self.picture.show(self.mode, self._reply.payload, self._reply.box)
+        elif self.picture is not None:
+            self.picture.hide()
+
+    # -- cells
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # Whether something lies over the picture can change in any frame, also one that paints other widgets.
+        pixels = self._ready() and self.picture.possible
+        if pixels != self._pixels:
+            self._pixels = pixels
+            self._styles_cache.clear()
+            self.picture.held = True
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        width, height = self.size
+        error = self._reply.error if self._reply else ""
+        if self.words or error or self.mode == "off":
+            words = self.words or error or "Pictures are off. Press g to show them."
+            return self._message(words, y, width, height)
+        if self._pixels or self._reply is None or self._made is None:
+            return Strip.blank(width)
+        if not self._rows:
+            self._rows = self._cells(self._made, self._reply)
+        if y >= len(self._rows):
+            return Strip.blank(width)
+        return self._rows[y].adjust_cell_length(width)
+
+    def _message(self, words: str, y: int, width: int, height: int) -> Strip:
+        lines = [line for part in words.split("\n") for line in Content(part).wrap(max(1, width - 2))]
+        first = max(0, (height - len(lines)) // 2)
+        if not first <= y < first + len(lines):
+            return Strip.blank(width)
+        text = lines[y - first].plain.rstrip()
+        left = max(0, (width - len(text)) // 2)
+        return Strip([Segment(" " * left + text)]).adjust_cell_length(width)
+
+    def _cells(self, request: Request, reply: Reply) -> list[Strip]:
+        if self.mode == "ascii" or self.app.no_color:
+            return [Strip([Segment(line)], len(line)) for line in reply.lines]
+        shape = (request.rows, request.columns)
+        upper = np.frombuffer(reply.upper, dtype="<i4").reshape(shape)
+        lower = np.frombuffer(reply.lower, dtype="<i4").reshape(shape)
+        rows = Blocks(upper, lower, Box(0, 0, 0, 0, 0, 0, 1.0)).rows()
+        return [Strip([Segment(text, _style(fore, back)) for text, fore, back in row]) for row in rows]
+
+    # -- events
+
+    def on_resize(self) -> None:
+        self._put()
+        self.show_again()
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Clicked(self._tile_at(event.x, event.y)))
+
+    def _tile_at(self, x: int, y: int) -> int | None:
+        """The number of the tile at a cell of this widget."""
+        if self._subject is None or self._reply is None or self._made is None or self._reply.error:
+            return None
+        (columns, rows), tile = self._subject[1], self._subject[2]
+        if tile is not None:
+            return tile
+        if self._pixels:
+            left, top, across, down = self._reply.box
+            part_x, part_y = (x - left + 0.5) / max(1, across), (y - top + 0.5) / max(1, down)
+            shown = (columns, rows)
+        else:
+            shown = self._reply.shown
+            inside = _inside(self._made, self._reply)
+            part_x = (x - inside.x + 0.5) / max(1, inside.columns)
+            part_y = (y - inside.y + 0.5) / max(1, inside.rows)
+        if not (0 <= part_x < 1 and 0 <= part_y < 1):
+            return None
+        return int(part_y * shown[1]) * columns + int(part_x * shown[0])
+
+
+def _inside(request: Request, reply: Reply) -> Box:
+    """The box of cells that the half-blocks of the picture take."""
+    seen = np.frombuffer(reply.upper, dtype="<i4").reshape(request.rows, request.columns) >= 0
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    if not len(rows):
+        return Box(0, 0, 0, 0, 0, 0, 1.0)
+    across, down = int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)
+    return Box(int(columns[0]), int(rows[0]), across, down, 0, 0, 1.0)
+
+
+def _style(fore: tuple[int, int, int] | None, back: tuple[int, int, int] | None) -> Style | None:
+    if fore is None and back is None:
+        return None
+    return Style(
+        color=Color.from_rgb(*fore) if fore else None,
+        bgcolor=Color.from_rgb(*back) if back else None,
+    )
+

@@ -1,0 +1,483 @@
+"""The samples pane: the newest grid and the whole history of the shown run, made from the same noise throughout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Button, Input, Static
+
+from tui_gen.app.pane import Pane
+from tui_gen.app.picture_view import PictureView
+from tui_gen.app.pixels import PROTOCOLS
+from tui_gen.draw.text import clean, width_of
+from tui_gen.events import Sample
+
+if TYPE_CHECKING:
+    from tui_gen.draw.terminal import Terminal
+    from tui_gen.view import RunView
+
+TEXT_MODES = ("halfblock", "ascii", "off")
+
+
+class Caption(Widget):
+    """One row: a tab for each kind of preview, then what is shown."""
+
+    DEFAULT_CSS = """
+    Caption { height: 1; width: 1fr; color: $text-muted; }
+    """
+
+    class KindPicked(Message):
+        """The tab of this kind was clicked."""
+
+        def __init__(self, kind: str) -> None:
+            self.kind = kind
+            super().__init__()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        self.kinds: list[str] = []
+        self.kind = ""
+
+    def show(self, kinds: list[str], kind: str, text: str) -> None:
+        """Tabs for `kinds` where there are several, `kind` the one shown, then `text`."""
+        if (kinds, kind, text) != (self.kinds, self.kind, self.text):
+            self.kinds, self.kind, self.text = kinds, kind, text
+            self.refresh()
+
+    def _tabs(self) -> list[str]:
+        tabs = [clean(kind) for kind in self.kinds] if len(self.kinds) > 1 else []
+        room = self.size.width - width_of(self.text) - 2
+        if sum(width_of(tab) + 1 for tab in tabs) > room:  # the one shown is marked, the others by their first letters
+            tabs = [tab if kind == self.kind else tab[:3] for kind, tab in zip(self.kinds, tabs)]
+        return tabs
+
+    def render_line(self, y: int) -> Strip:
+        segments = []
+        for kind, tab in zip(self.kinds, self._tabs()):
+            shown = kind == self.kind
+            segments += [Segment(tab, Style(bold=shown, reverse=shown, underline=not shown)), Segment(" ")]
+        segments.append(Segment(self.text))
+        return Strip(segments).adjust_cell_length(self.size.width)
+
+    def on_click(self, event: events.Click) -> None:
+        x = 0
+        for kind, tab in zip(self.kinds, self._tabs()):
+            if x <= event.x < x + width_of(tab):
+                self.post_message(self.KindPicked(kind))
+            x += width_of(tab) + 1
+
+
+class Timeline(Widget):
+    """All previews of a kind in a row, in the order of their steps; a click or a drag goes to one."""
+
+    DEFAULT_CSS = """
+    Timeline { height: 1; width: 1fr; color: $text-muted; }
+    """
+
+    class Scrubbed(Message):
+        """Preview number `index` was pointed at."""
+
+        def __init__(self, index: int) -> None:
+            self.index = index
+            super().__init__()
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, Timeline.Scrubbed)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[int] = []
+        self.index = 0
+        self.following = True
+        self._held = False
+
+    def show(self, steps: list[int], index: int, following: bool) -> None:
+        """The previews' steps, which one is shown, and whether the newest is followed."""
+        if (steps, index, following) != (self.steps, self.index, self.following):
+            self.steps, self.index, self.following = steps, index, following
+            self.refresh()
+
+    def _labels(self) -> tuple[str, str]:
+        if not self.steps:
+            return "", ""
+        last = f"{self.steps[-1]:,}"
+        return f"{self.steps[0]:,} ", f" {last} " + ("now " if self.following else "end ")
+
+    def _track(self) -> tuple[int, int]:
+        """First column and length of the track."""
+        left, right = self._labels()
+        return len(left), max(1, self.size.width - len(left) - len(right))
+
+    def render_line(self, y: int) -> Strip:
+        if len(self.steps) < 2:
+            return Strip.blank(self.size.width)
+        left, right = self._labels()
+        _, length = self._track()
+        terminal: Terminal | None = getattr(self.app, "terminal", None)
+        plain = terminal is not None and not terminal.unicode
+        line, knob = ("-", "O") if plain else ("─", "●")
+        at = round(self.index * (length - 1) / (len(self.steps) - 1))
+        segments = [
+            Segment(left),
+            Segment(line * at),
+            Segment(knob, Style(bold=True)),
+            Segment(line * (length - at - 1)),
+            Segment(right),
+        ]
+        return Strip(segments).adjust_cell_length(self.size.width)
+
+    def _point(self, x: int) -> None:
+        start, length = self._track()
+        part = min(max((x - start) / max(1, length - 1), 0.0), 1.0)
+        if len(self.steps) > 1:
+            self.post_message(self.Scrubbed(round(part * (len(self.steps) - 1))))
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        self._held = True
+        self.capture_mouse()
+        self._point(event.x)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        if self._held:
+            self._point(event.x)
+
+    def on_mouse_up(self) -> None:
+        self._held = False
+        self.release_mouse()
+
+
+class SaveDialog(ModalScreen[str | None]):
+    """Asks where a picture is to be saved; the answer is a path, or None."""
+
+    BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
+    DEFAULT_CSS = """
+    SaveDialog { align: center middle; }
+    SaveDialog > Vertical {
+        width: 64; max-width: 95%; height: auto; padding: 1 2; border: round $primary; background: $surface;
+    }
+    SaveDialog Horizontal { height: auto; align-horizontal: right; }
+    SaveDialog Button { margin-left: 2; }
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static("Save this picture as", markup=False)
+            yield Input(self._path)
+            with Horizontal():
+                yield Button("Cancel", id="cancel")
+                yield Button("Save", id="save", variant="primary")
+
+    def on_input_submitted(self) -> None:
+        self._save()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "save":
+            self._save()
+        else:
+            self.dismiss(None)
+
+    def _save(self) -> None:
+        path = self.query_one(Input).value.strip()
+        if path:
+            self.dismiss(path)
+
+
+class SamplesPane(Pane):
+    """Previews of the shown run, from step 0 to now."""
+
+    TITLE = "Samples"
+    HELP = """
+## Samples
+
+What the model makes, **from the same noise at every step**: step through the history to see one digit, face or cloud
+of points take shape. Averaged (EMA) weights are used where the model keeps them.
+
+| key | does |
+|---|---|
+| `←` `→`, wheel, timeline | the preview before, or after |
+| `ctrl+←` `ctrl+→` | a tenth of the history |
+| `home` `end` | the first preview; the newest, and follow it |
+| `enter`, click | one tile large; again, or `escape`: the whole grid |
+| `↑` `↓` | the tile before, or after, when one is shown |
+| `t` | another kind: samples, reconstructions, trajectory … |
+| `g` | another way to draw: pixels (kitty or sixel), half-blocks, ASCII, off |
+| `y` | copy the path of the file |
+| `w` | save the picture as … |
+
+Where a terminal is too small for the grid, half-blocks show as many tiles as can be made out.
+"""
+
+    BINDINGS: ClassVar = [
+        Binding("left", "step(-1)", "Earlier", key_display="← →", id="samples.earlier"),
+        Binding("right", "step(1)", "Later", show=False, id="samples.later"),
+        Binding("ctrl+left", "leap(-1)", "Much earlier", show=False, id="samples.much_earlier"),
+        Binding("ctrl+right", "leap(1)", "Much later", show=False, id="samples.much_later"),
+        Binding("home", "first", "First", show=False, id="samples.first"),
+        Binding("end", "newest", "Follow", id="samples.newest"),
+        Binding("enter", "zoom", "Tile", id="samples.zoom"),
+        Binding("escape", "whole", "Whole grid", show=False, id="samples.whole"),
+        Binding("up", "tile(-1)", "Tile before", show=False, id="samples.tile_before"),
+        Binding("down", "tile(1)", "Tile after", show=False, id="samples.tile_after"),
+        Binding("t", "kind", "Kind", id="samples.kind"),
+        Binding("g", "graphics", "Graphics", id="samples.graphics"),
+        Binding("y", "copy", "Copy path", show=False, id="samples.copy"),
+        Binding("w", "save", "Save as", id="samples.save"),
+    ]
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.kind = ""
+        self.tile: int | None = None
+        self._index: int | None = None
+        """The preview shown; None follows the newest."""
+        self._caption = Caption()
+        self._picture = PictureView()
+        self._timeline = Timeline()
+        self._seen: tuple[int, int] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield self._caption
+        yield self._picture
+        yield self._timeline
+
+    def on_mount(self) -> None:
+        self._picture.set_mode(self.modes()[0])
+        self._refill()
+
+    # -- the run
+
+    def show_run(self, view: RunView | None) -> None:
+        super().show_run(view)
+        self.kind = ""
+        self.tile = self._index = self._seen = None
+        self._refill()
+
+    def update_view(self, changed: set[str]) -> None:
+        if "samples" in changed or ("status" in changed and not self.kinds()):
+            self._refill()
+
+    def kinds(self) -> list[str]:
+        """The kinds of previews there are, in the order they came."""
+        return list(dict.fromkeys(one.kind for one in self.view.samples)) if self.view else []
+
+    def history(self) -> list[Sample]:
+        """The previews of the kind that is shown, by step."""
+        return [one for one in self.view.samples if one.kind == self.kind] if self.view else []
+
+    @property
+    def shown(self) -> Sample | None:
+        """The preview that is shown."""
+        history = self.history()
+        if not history:
+            return None
+        return history[-1] if self._index is None else history[min(self._index, len(history) - 1)]
+
+    def _refill(self) -> None:
+        if not self.is_mounted:
+            return
+        kinds = self.kinds()
+        if self.kind not in kinds:
+            self.kind = kinds[0] if kinds else ""
+            self._index = None
+        history = self.history()
+        if self._index is not None and self._index >= len(history):
+            self._index = None  # the run went on from an earlier step
+        one = self.shown
+        if one is None:
+            self._picture.show_words(self._words())
+            self._caption.show([], "", "")
+            self._timeline.show([], 0, True)
+            return
+        index = len(history) - 1 if self._index is None else self._index
+        grid = (max(1, one.columns), max(1, one.rows))
+        if self.tile is not None:
+            self.tile = min(self.tile, grid[0] * grid[1] - 1)
+        self._picture.show_picture(str(self.view.path / one.path), grid, self.tile)
+        self._timeline.show([sample.step for sample in history], index, self._index is None)
+        self._caption.show(kinds, self.kind, self._text(one, index, len(history)))
+
+    def _words(self) -> str:
+        view = self.view
+        if view is None:
+            return "No run is shown.\nChoose a recipe and start it, or open a run from the Runs pane."
+        if view.live:
+            return f"The run is {view.state}. Its first preview appears here."
+        return f"The run is {view.state} and has no previews."
+
+    def _text(self, one: Sample, index: int, count: int) -> str:
+        high, wide = one.tile
+        text = f"step {one.step:,} · {index + 1}/{count}"
+        if self.tile is not None:
+            return f"{text} · tile {self.tile + 1} of {one.columns * one.rows}, {wide}×{high}"
+        if self._seen and self._picture.mode in ("halfblock", "ascii") and self._seen != (one.columns, one.rows):
+            return f"{text} · {self._seen[0]}×{self._seen[1]} of {one.columns}×{one.rows} tiles"
+        return f"{text} · {one.columns}×{one.rows} of {wide}×{high}"
+
+    def on_picture_view_drawn(self, message: PictureView.Drawn) -> None:
+        message.stop()
+        if message.shown != self._seen:
+            self._seen = message.shown
+            self._refill()
+
+    # -- history
+
+    def _go(self, index: int) -> None:
+        """Show preview `index`; the last one is followed."""
+        last = len(self.history()) - 1
+        self._index = None if index >= last else max(0, index)
+        self._refill()
+
+    def action_step(self, by: int) -> None:
+        last = len(self.history()) - 1
+        self._go((last if self._index is None else self._index) + by)
+
+    def action_leap(self, direction: int) -> None:
+        self.action_step(direction * max(1, len(self.history()) // 10))
+
+    def action_first(self) -> None:
+        self._go(0)
+
+    def action_newest(self) -> None:
+        self._go(len(self.history()))
+
+    def on_timeline_scrubbed(self, message: Timeline.Scrubbed) -> None:
+        message.stop()
+        self._picture.focus()
+        self._go(message.index)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_step(-1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_step(1)
+
+    # -- kinds and tiles
+
+    def action_kind(self) -> None:
+        kinds = self.kinds()
+        if len(kinds) > 1:
+            self._pick(kinds[(kinds.index(self.kind) + 1) % len(kinds)])
+
+    def on_caption_kind_picked(self, message: Caption.KindPicked) -> None:
+        message.stop()
+        self._pick(message.kind)
+
+    def _pick(self, kind: str) -> None:
+        """Show another kind, at the step that was shown, or the nearest one before it."""
+        before = self.shown
+        self.kind, self.tile = kind, None
+        if self._index is not None and before is not None:
+            earlier = [i for i, one in enumerate(self.history()) if one.step <= before.step]
+            self._index = earlier[-1] if earlier else 0
+        self._refill()
+
+    def on_picture_view_clicked(self, message: PictureView.Clicked) -> None:
+        message.stop()
+        if self.tile is not None:
+            self.action_whole()
+        elif message.tile is not None:
+            self._zoom(message.tile)
+
+    def _zoom(self, tile: int | None) -> None:
+        one = self.shown
+        if one is not None and one.columns * one.rows > 1:
+            self.tile = tile
+            self._refill()
+
+    def action_zoom(self) -> None:
+        self._zoom(0 if self.tile is None else None)
+
+    def action_whole(self) -> None:
+        self._zoom(None)
+
+    def action_tile(self, by: int) -> None:
+        one = self.shown
+        if self.tile is not None and one is not None:
+            self._zoom((self.tile + by) % (one.columns * one.rows))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("whole", "tile"):
+            return self.tile is not None
+        return not (action == "kind" and len(self.kinds()) < 2)
+
+    # -- graphics and files
+
+    def modes(self) -> list[str]:
+        """The ways of drawing that this terminal has, the best first."""
+        terminal: Terminal | None = getattr(self.app, "terminal", None)
+        if terminal is None:
+            return list(TEXT_MODES)
+        chosen = terminal.graphics
+        modes = [chosen, *(mode for mode in TEXT_MODES if mode != chosen)]
+        blocks = (terminal.unicode and terminal.colour) or chosen == "halfblock"
+        return [mode for mode in modes if mode != "halfblock" or blocks]
+
+    def action_graphics(self) -> None:
+        modes = self.modes()
+        mode = self._picture.mode
+        self.set_graphics(modes[(modes.index(mode) + 1) % len(modes)] if mode in modes else modes[0])
+
+    def set_graphics(self, mode: str) -> None:
+        """Draw as kitty, sixel, halfblock, ascii, off; auto is the best there is. Unsupported pixels stay off."""
+        if mode == "auto" or (mode in PROTOCOLS and mode not in self.modes()):
+            mode = self.modes()[0]
+        self._picture.set_mode(mode)
+        self.set_title(mode if mode != self.modes()[0] else "")
+        self._refill()
+
+    def _file(self) -> Path | None:
+        one = self.shown
+        return self.view.path / one.path if one is not None else None
+
+    def action_copy(self) -> None:
+        file = self._file()
+        if file is not None:
+            self.app.copy_to_clipboard(str(file))
+            self.notify(f"Copied {file}", markup=False)
+
+    def action_save(self) -> None:
+        file = self._file()
+        if file is None:
+            self.notify("There is no picture to save yet.", severity="warning")
+            return
+        name = f"{self.view.path.name}-{self.kind}-{file.stem}{file.suffix}"
+
+        def save(answer: str | None) -> None:
+            if answer:
+                self._save(file, Path(os.path.expanduser(answer)))
+
+        self.app.push_screen(SaveDialog(str(Path.cwd() / name)), save)
+
+    @work(thread=True, exit_on_error=False)
+    def _save(self, file: Path, target: Path) -> None:
+        try:
+            if target.is_dir():
+                target = target / file.name
+            if target.exists():
+                raise FileExistsError(None, "there is a file of that name, which is left as it is")
+            shutil.copyfile(file, target)
+        except OSError as error:
+            words = f"Not saved as {target}: {error.strerror or error}"
+            self.app.call_from_thread(self.notify, words, severity="error", markup=False)
+        else:
+            self.app.call_from_thread(self.notify, f"Saved as {target}", markup=False)
