@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.content import Content
 from textual.widget import Widget
 
+from tui_gen.app.arrangement import PANES
+
 if TYPE_CHECKING:
     from tui_gen.view import RunView
 
@@ -23,7 +25,7 @@ class Pane(Widget):
 
     TITLE: ClassVar[str] = ""
     HELP: ClassVar[str] = ""
-    ALLOW_MAXIMIZE = True
+    ALLOW_MAXIMIZE = False  # the workspace does it, with menu and status bar still in view
 
     DEFAULT_CSS = """
     Pane {
@@ -51,8 +53,9 @@ class Pane(Widget):
         self.set_title()
 
     def set_title(self, detail: str = "", subtitle: str = "") -> None:
-        """Title of the frame, with a detail after it (`Losses · log`); plain text, never markup."""
-        self.border_title = Content(f" {self.TITLE}{' · ' + detail if detail else ''} ")
+        """Title of the frame, with a detail after it (`3 Losses · log`); plain text, never markup."""
+        key = f"{PANES.index(self.id) + 1} " if self.id in PANES else ""
+        self.border_title = Content(f" {key}{self.TITLE}{' · ' + detail if detail else ''} ")
         self.border_subtitle = Content(f" {subtitle} " if subtitle else "")
 
     def show_run(self, view: RunView | None) -> None:

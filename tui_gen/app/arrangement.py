@@ -1,0 +1,185 @@
+"""Where the panes go: trees of splits and tab groups for three widths of terminal, as plain arithmetic.
+
+`wide` shows everything, `medium` puts log and runs behind tabs, `narrow` shows one pane (two where it is tall enough)
+behind tabs. Knows no widget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+PANES = ("models", "form", "losses", "samples", "log", "runs")
+"""The panes in the order of the keys 1 to 6."""
+LEAST_WIDTH, LEAST_HEIGHT = 18, 4
+
+
+@dataclass(frozen=True)
+class Group:
+    """Panes that share one place; with more than one, a row of tabs above tells which is shown."""
+
+    panes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two places side by side (`axis` "x") or one above the other ("y"); `share` is the first one's."""
+
+    name: str
+    axis: str
+    share: float
+    first: Group | Split
+    second: Group | Split
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of cells."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+    def contains(self, x: int, y: int) -> bool:
+        """Whether a cell lies in it."""
+        return self.x <= x < self.x + self.width and self.y <= y < self.y + self.height
+
+
+@dataclass
+class Edge:
+    """A boundary that can be dragged: `box` is the area that is split, `at` the first cell of the second part."""
+
+    name: str
+    axis: str
+    box: Box
+    at: int
+
+
+@dataclass
+class Arrangement:
+    """What goes where: boxes of the shown panes, rows of tabs (box, panes, the one shown), and the edges."""
+
+    panes: dict[str, Box] = field(default_factory=dict)
+    tabs: list[tuple[Box, tuple[str, ...], str]] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+
+
+def one(*panes: str) -> Group:
+    """A group, for writing trees."""
+    return Group(panes)
+
+
+SHAPES: dict[str, Group | Split] = {
+    "wide": Split(
+        "log",
+        "y",
+        0.83,
+        Split(
+            "left",
+            "x",
+            0.2,
+            Split("models", "y", 0.6, one("models"), one("runs")),
+            Split("middle", "x", 0.36, one("form"), Split("plots", "y", 0.5, one("losses"), one("samples"))),
+        ),
+        one("log"),
+    ),
+    "medium": Split(
+        "log",
+        "y",
+        0.8,
+        Split(
+            "left",
+            "x",
+            0.4,
+            Split("models", "y", 0.36, one("models"), one("form")),
+            Split("plots", "y", 0.48, one("losses"), one("samples")),
+        ),
+        one("log", "runs"),
+    ),
+    "narrow": one(*PANES),
+    "tall": Split("plots", "y", 0.5, one("models", "form", "runs"), one("losses", "samples", "log")),
+}
+
+
+def shape_of(width: int, height: int) -> str:
+    """The shape for an area of this many cells."""
+    if width >= 150 and height >= 38:
+        return "wide"
+    if width >= 100 and height >= 28:
+        return "medium"
+    return "tall" if height >= 40 else "narrow"
+
+
+def arrange(
+    width: int,
+    height: int,
+    shape: str,
+    shares: dict[str, float] | None = None,
+    current: dict[str, str] | None = None,
+    maximised: str = "",
+) -> Arrangement:
+    """Lay the panes out. `shares` are the splits' proportions by `shape.name`, `current` the tabs chosen by `shape`.
+
+    A share is kept within what leaves both sides their least size.
+    """
+    found = Arrangement()
+    box = Box(0, 0, max(1, width), max(1, height))
+    if maximised:
+        if len(groups(SHAPES[shape])) == 1:
+            _place_group(Group(PANES), box, maximised, found)
+        else:
+            found.panes[maximised] = box
+        return found
+    _place(SHAPES[shape], box, shape, shares or {}, current or {}, found)
+    return found
+
+
+def _place(
+    node: Group | Split, box: Box, shape: str, shares: dict[str, float], current: dict[str, str], found: Arrangement
+) -> None:
+    if isinstance(node, Group):
+        _place_group(node, box, current.get(f"{shape}.{node.panes[0]}", node.panes[0]), found)
+        return
+    share = shares.get(f"{shape}.{node.name}", node.share)
+    whole, least = (box.width, LEAST_WIDTH) if node.axis == "x" else (box.height, LEAST_HEIGHT)
+    first = max(min(least, whole // 2), min(round(whole * share), whole - min(least, whole // 2)))
+    if node.axis == "x":
+        boxes = Box(box.x, box.y, first, box.height), Box(box.x + first, box.y, whole - first, box.height)
+    else:
+        boxes = Box(box.x, box.y, box.width, first), Box(box.x, box.y + first, box.width, whole - first)
+    found.edges.append(Edge(node.name, node.axis, box, (box.x if node.axis == "x" else box.y) + first))
+    _place(node.first, boxes[0], shape, shares, current, found)
+    _place(node.second, boxes[1], shape, shares, current, found)
+
+
+def _place_group(group: Group, box: Box, shown: str, found: Arrangement) -> None:
+    if len(group.panes) > 1:
+        found.tabs.append((Box(box.x, box.y, box.width, 1), group.panes, shown))
+        box = Box(box.x, box.y + 1, box.width, box.height - 1)
+    found.panes[shown] = box
+
+
+def groups(node: Group | Split) -> list[Group]:
+    """Every group of a tree, first to last."""
+    return [node] if isinstance(node, Group) else groups(node.first) + groups(node.second)
+
+
+def group_of(shape: str, pane: str) -> Group:
+    """The group a pane belongs to."""
+    return next(group for group in groups(SHAPES[shape]) if pane in group.panes)
+
+
+def edges_around(shape: str, pane: str, axis: str) -> Iterator[str]:
+    """Names of the splits of an axis that a pane lies in, the innermost first."""
+
+    def walk(node: Group | Split) -> list[Split] | None:
+        if isinstance(node, Group):
+            return [] if pane in node.panes else None
+        for side in (node.first, node.second):
+            inside = walk(side)
+            if inside is not None:
+                return [*inside, node]
+        return None
+
+    yield from (split.name for split in walk(SHAPES[shape]) or [] if split.axis == axis)

@@ -1,0 +1,131 @@
+"""Dialogs: a question with named answers, a list of problems. By keyboard (arrows, letters, Enter) and mouse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static
+
+from tui_gen.params import Problem
+
+
+class Dialog(ModalScreen[str]):
+    """A box in the middle of the screen with a title, text and buttons; dismissed with the id of the answer.
+
+    `answers` are (id, label); the first one has the focus, Escape gives `cancel`. The first letter of a label that no
+    label before it has chooses it, too.
+    """
+
+    DEFAULT_CSS = """
+    Dialog { align: center middle; background: $background 60%; }
+    Dialog > #dialog {
+        width: 72; max-width: 94%; height: auto; max-height: 90%;
+        border: heavy $primary; border-title-style: bold; background: $surface; padding: 0 1;
+    }
+    Dialog #dialog-text { height: auto; max-height: 100%; margin: 1 0; scrollbar-size-vertical: 1; }
+    Dialog #dialog-text > Static { width: 1fr; height: auto; }
+    Dialog #dialog-buttons { height: auto; align-horizontal: right; }
+    Dialog Button { margin-left: 2; min-width: 8; }
+    """
+    BINDINGS = [
+        Binding("escape", "cancel", "Cancel", show=False, id="dialog.cancel"),
+        Binding("left,up", "app.focus_previous", show=False, id="dialog.previous"),
+        Binding("right,down", "app.focus_next", show=False, id="dialog.next"),
+        Binding("pageup", "page(-1)", show=False, id="dialog.page_up"),
+        Binding("pagedown", "page(1)", show=False, id="dialog.page_down"),
+    ]
+
+    def __init__(
+        self, title: str, text: str | Content, answers: Sequence[tuple[str, str]] = (("close", "Close"),)
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._text = text if isinstance(text, Content) else Content(text)
+        self._answers = list(answers)
+        self._letters: dict[str, str] = {}
+
+    def compose(self) -> ComposeResult:
+        """The box."""
+        with Vertical(id="dialog") as box:
+            box.border_title = Content(f" {self._title} ")
+            with VerticalScroll(id="dialog-text", can_focus=False):
+                yield from self.compose_text()
+            with Horizontal(id="dialog-buttons"):
+                for name, label in self._answers:
+                    yield Button(self._label(name, label), id=f"answer-{name}", compact=True)
+
+    def compose_text(self) -> ComposeResult:
+        """What is inside; override for more than text."""
+        yield Static(self._text)
+
+    def _label(self, name: str, label: str) -> Content:
+        for place, letter in enumerate(label):
+            if letter.isalpha() and letter.lower() not in self._letters:
+                self._letters[letter.lower()] = name
+                return Content.assemble(" ", label[:place], (letter, "underline"), label[place + 1 :], " ")
+        return Content(f" {label} ")
+
+    def on_mount(self) -> None:
+        """Focus the first answer."""
+        self.query(Button).first().focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """A letter chooses its answer."""
+        name = self._letters.get(event.key.lower()) if event.is_printable else None
+        if name is not None:
+            event.stop()
+            self.dismiss(name)
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """An answer was given."""
+        event.stop()
+        self.dismiss((event.button.id or "").removeprefix("answer-"))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click outside the box is a cancel."""
+        if event.widget is self:
+            self.dismiss("cancel")
+
+    def action_cancel(self) -> None:
+        """Leave without an answer."""
+        self.dismiss("cancel")
+
+    def action_page(self, direction: int) -> None:
+        """Scroll long text."""
+        text = self.query_one("#dialog-text", VerticalScroll)
+        if direction > 0:
+            text.scroll_page_down(animate=False)
+        else:
+            text.scroll_page_up(animate=False)
+
+
+def problems_dialog(title: str, problems: Sequence[Problem]) -> Dialog:
+    """Every problem of a config, one a paragraph: key and value, what is wrong, the hint."""
+    return Dialog(title, Content("\n").join([Content(f"• {problem}") for problem in problems]))
+
+
+def quit_dialog(names: Sequence[str]) -> Dialog:
+    """What to do with live runs; leaving them running is the default."""
+    if len(names) == 1:
+        text = f"{names[0]} is still training. It goes on without the workbench; tui-gen attach shows it again."
+    else:
+        text = f"{len(names)} runs are still training: {', '.join(names)}. They go on without the workbench."
+    return Dialog(
+        "Quit", text, [("leave", "Leave running"), ("stop", "Stop with a checkpoint"), ("cancel", "Cancel")]
+    )
+
+
+def ended_dialog(name: str, state: str, reason: str, lines: Sequence[str], resumable: bool) -> Dialog:
+    """A run ended badly: why, the last lines of its worker's log, and the offer to go on from its last checkpoint."""
+    parts = [Content(f"{reason or 'no reason was given'}.")]
+    if lines:
+        parts += [Content(""), Content("The end of its worker.log:")]
+        parts += [Content.styled(f"  {line}", "$text-muted") for line in lines]
+    answers = [("resume", "Resume"), ("close", "Close")] if resumable else [("close", "Close")]
+    return Dialog(f"{name}: {state}", Content("\n").join(parts), answers)

@@ -1,0 +1,64 @@
+"""The row of keys at the bottom: what can be done where the focus is. One line, redrawn only when it changes."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.strip import Strip
+from textual.widget import Widget
+
+
+class KeyBar(Widget):
+    """Shows every active binding that is meant to be shown; a click does it. Takes as many as fit."""
+
+    DEFAULT_CSS = """
+    KeyBar { height: 1; width: 1fr; background: $panel; color: $foreground; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._keys: list[tuple[str, str, str, bool]] = []
+        self._spans: list[tuple[int, int, str]] = []
+
+    def on_mount(self) -> None:
+        """Follow the screen's bindings."""
+        self.screen.bindings_updated_signal.subscribe(self, self._update)
+        self._update(self.screen)
+
+    def _update(self, screen: object) -> None:
+        if not self.is_attached or not self.screen.is_current:
+            return
+        seen: set[str] = set()
+        keys = []
+        for _, binding, enabled, _ in self.screen.active_bindings.values():
+            if binding.show and binding.description and binding.action not in seen:
+                seen.add(binding.action)
+                keys.append((self.app.get_key_display(binding), binding.description, binding.key, enabled))
+        if keys != self._keys:
+            self._keys = keys
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The row: ` F5 Start  F6 Pause …`."""
+        base = self.rich_style
+        room = self.size.width
+        segments: list[Segment] = []
+        self._spans = []
+        x = 0
+        for shown, words, key, enabled in self._keys:
+            width = len(shown) + len(words) + 3
+            if x + width > room:
+                break
+            dim = Style(dim=True) if not enabled else Style()
+            segments.append(Segment(f" {shown}", base + Style(bold=True) + dim))
+            segments.append(Segment(f" {words} ", base + dim))
+            self._spans.append((x, x + width, key))
+            x += width
+        return Strip(segments).adjust_cell_length(room, base)
+
+    def on_click(self, event: events.Click) -> None:
+        """Press the key that was clicked."""
+        for start, end, key in self._spans:
+            if start <= event.x < end:
+                self.app.simulate_key(key)

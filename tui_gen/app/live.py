@@ -1,0 +1,134 @@
+"""The one timer: polls the run that is shown and hands what changed to the panes on screen, no faster than the link.
+
+When nothing changed nothing is drawn and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tui_gen.app.pacing import Pacer
+from tui_gen.app.pane import Pane
+from tui_gen.app.pixels import Wire
+from tui_gen.app.status import StatusBar
+from tui_gen.app.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tui_gen.view import RunView
+
+PERIOD = 0.08
+QUIET = 3.0
+"""Seconds without news after which a run is looked at less often."""
+
+
+class Live:
+    """Couples a RunView to the panes. `on_state(before, after)` hears of every change of state of the run shown."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        status: StatusBar,
+        wire: Wire,
+        pacer: Pacer,
+        on_state: Callable[[str, str], None],
+        on_fault: Callable[[Pane, Exception], None],
+    ) -> None:
+        self.workspace = workspace
+        self.status = status
+        self.wire = wire
+        self.pacer = pacer
+        self.view: RunView | None = None
+        self._on_state = on_state
+        self._on_fault = on_fault
+        self._state = ""
+        self._news = 0.0
+        self._next = 0.0
+        self._status_due = False
+        self._asking = False
+        self._sent = (0.0, 0)
+        wire.after_frame.append(self._framed)
+
+    def show(self, view: RunView | None) -> None:
+        """This run is shown from now on."""
+        self.view = view
+        self._state = view.state if view is not None else ""
+        self._news = time.monotonic()
+        self._next = 0.0
+        for pane in self.workspace.panes:
+            self.introduce(pane)
+        self.status.show(view)
+
+    def introduce(self, pane: Pane) -> None:
+        """Tell a pane which run is shown; it gets all of it at its next turn."""
+        try:
+            pane.show_run(self.view)
+        except Exception as error:  # one pane's fault must not take the others down
+            self._on_fault(pane, error)
+        pane.missed = set(self.view.PARTS) if self.view is not None else set()
+
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since anything was heard from the run."""
+        return time.monotonic() - self._news
+
+    def tick(self) -> None:
+        """Poll, and draw where there is something to draw and the link has room."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._poll(now)
+        waiting = [pane for pane in self.workspace.shown if pane.missed]
+        if (waiting or self._status_due) and self.pacer.may_draw(now):
+            self._draw(waiting, now)
+        elif self._sent[1] and now - self._news > 2.0 and now - self._sent[0] > 2.0:
+            self._settle(now)
+
+    def _poll(self, now: float) -> None:
+        view = self.view
+        if view is None:
+            self._next = now + 1.0
+            return
+        changed = view.poll()
+        if changed:
+            self._news = now
+            self._status_due = True
+            for pane in self.workspace.panes:
+                pane.missed |= changed
+        self._next = now + (0.0 if now - self._news < QUIET else 0.4)
+        if view.state != self._state:
+            before, self._state = self._state, view.state
+            self._on_state(before, view.state)
+
+    def _draw(self, waiting: list[Pane], now: float) -> None:
+        for pane in waiting:
+            missed, pane.missed = pane.missed, set()
+            try:
+                pane.update_view(missed)
+            except Exception as error:  # one pane's fault must not take the others down
+                self._on_fault(pane, error)
+        then, count = self._sent
+        if then and now > then:
+            rate = (self.wire.written - count) / (now - then)
+            if now - then >= 1.0:
+                self.status.link = (self.pacer.round_trip, rate)
+                self._sent = (now, self.wire.written)
+        else:
+            self._sent = (now, self.wire.written)
+        self._status_due = False
+        self.status.update_text()
+        self.pacer.drawn(now, asked=False)
+        self._asking = True
+
+    def _settle(self, now: float) -> None:
+        """Nothing comes any more: say so once (0 kB/s), and then say nothing."""
+        self._sent = (0.0, 0)
+        self.status.link = (self.pacer.round_trip, 0.0)
+        self.status.update_text()
+
+    def _framed(self) -> None:
+        """A frame went out: have the terminal tell when it has it."""
+        if self._asking:
+            self._asking = False
+            self.pacer.drawn(time.monotonic(), asked=self.pacer.answers and self.wire.ask_round_trip())

@@ -1,0 +1,227 @@
+"""What the workbench does to runs: start, attach, ask, resume, delete. Knows no widget, blocks where it has to.
+
+Every method that waits for a disk or a worker is meant to be called away from the UI's thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_gen import runs
+from tui_gen.params import Problem
+
+if TYPE_CHECKING:
+    from tui_gen.catalog import Catalog
+    from tui_gen.config import RunConfig
+    from tui_gen.control import Reply
+    from tui_gen.launch import WarmWorker
+    from tui_gen.view import RunView
+
+NICE = 10
+"""How far workers started here step back behind the UI."""
+SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0}
+"""Seconds to wait for an answer that takes work; others take 15."""
+
+
+class Session:
+    """One workbench's dealings with the runs in a folder.
+
+    `started` holds the runs this workbench started; `warm` the worker kept ready for the next one.
+    """
+
+    def __init__(self, root: Path, model_dirs: list[str], catalog: Catalog) -> None:
+        self.root = Path(root)
+        self.model_dirs = list(model_dirs)
+        self.catalog = catalog
+        self.started: set[Path] = set()
+        self.warm: WarmWorker | None = None
+        self._spawning = threading.Lock()
+        self._closed = False
+        self._children: list[Any] = []
+
+    def spawn_warm(self) -> None:
+        """Have a warm worker, unless there is one. Does nothing where none can be started: Start still works."""
+        from tui_gen.control import ControlError
+        from tui_gen.launch import WarmWorker
+
+        with self._spawning:
+            if self._closed or (self.warm is not None and self.warm.alive):
+                return
+            warm = WarmWorker(nice=NICE, model_dirs=self.model_dirs)
+            with contextlib.suppress(OSError, ControlError):
+                warm.spawn()
+                self.warm = warm
+
+    @property
+    def warm_ready(self) -> bool:
+        """Whether the next Start will be immediate."""
+        return self.warm is not None and self.warm.ready
+
+    def check(self, tables: dict[str, Any]) -> tuple[RunConfig | None, list[Problem]]:
+        """The config in these tables and everything wrong with it, the model's own objections included.
+
+        The model is asked only where a warm worker is ready; a worker that starts cold finds out by itself.
+        """
+        from tui_gen import config, control
+
+        try:
+            made = config.load(tables, self.catalog, "the form")
+        except config.ConfigError as error:
+            return None, error.problems
+        if self.warm is not None and self.warm.ready:
+            with contextlib.suppress(control.ControlError):
+                problems = self.warm.check(config.to_tables(made))
+                if problems:
+                    return None, problems
+        return made, []
+
+    def start(self, made: RunConfig) -> Path:
+        """Make the run's directory and start its worker. Raises RunError."""
+        from tui_gen import config
+
+        if self.model_dirs and not made.model_dirs:
+            made.model_dirs = [str(Path(one).expanduser().resolve()) for one in self.model_dirs]
+        text = config.dumps(made, self.catalog)
+        path = runs.create(self.root, made.name or made.model.name, text)
+        self._launch(path, resume=False)
+        return path
+
+    def resume(self, path: Path) -> None:
+        """Let a run that ended go on from its last checkpoint. Raises RunError."""
+        self._launch(path, resume=True)
+
+    def _launch(self, path: Path, *, resume: bool) -> None:
+        from tui_gen import launch
+
+        warm, given = self.warm, False
+        if warm is not None:
+            given = warm.start(path, resume=resume)
+        if given:
+            self.warm = None
+        else:
+            try:
+                self._children.append(launch.start(path, resume=resume, nice=NICE, model_dirs=self.model_dirs))
+            except OSError as error:
+                raise runs.RunError(f"cannot start a worker: {error.strerror or error}") from None
+        self.started.add(path)
+
+    def reap(self) -> None:
+        """Collect workers of ours that ended, so that none stays behind as a zombie."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def attach(self, path: Path) -> RunView:
+        """A run as it is now, read up to its last event."""
+        from tui_gen.view import RunView
+
+        view = RunView(path)
+        size, read = -1, 0
+        while size != read:
+            read = size
+            view.poll()
+            size = sum(view.revision.values())
+        return view
+
+    def config_of(self, path: Path) -> RunConfig:
+        """The config a run was started with. Raises ConfigError with every problem."""
+        from tui_gen import config
+
+        return config.load(config.read_toml(path / "config.toml"), self.catalog, path.name)
+
+    def ask(self, path: Path, op: str, **fields: Any) -> Reply:
+        """A request to the worker of a run; waits for its answer. Raises ControlError."""
+        from tui_gen import launch
+
+        return launch.ask_run(path, op, timeout=SLOW.get(op, 15.0), **fields)
+
+    def refresh_catalog(self) -> bool:
+        """Have a warm worker read models that changed since the catalogue was made. True where it is new now."""
+        from tui_gen import catalog, control
+
+        if not catalog.stale(self.catalog, self.model_dirs) or self.warm is None:
+            return False
+        with contextlib.suppress(control.ControlError):
+            self.warm.build_catalog()
+        fresh = catalog.read(self.model_dirs)
+        if fresh.key == self.catalog.key:
+            return False
+        self.catalog = fresh
+        return True
+
+    def live_of_ours(self, shown: Path | None) -> list[Path]:
+        """Runs that quitting concerns: live ones that were started here, and the one on screen."""
+        concerned = self.started | ({shown} if shown is not None else set())
+        return sorted(path for path in concerned if runs.state_of(path)[0] in runs.LIVE)
+
+    def delete(self, path: Path) -> None:
+        """Remove a run's directory. Raises RunError while it trains."""
+        runs.delete(path)
+        self.started.discard(path)
+
+    def writable(self) -> str:
+        """Why no run can be made in the runs folder, in words, or an empty text."""
+        folder = self.root
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            return f"{folder} is not a folder; choose another with --runs DIR"
+        if not os.access(folder, os.W_OK | os.X_OK):
+            return f"{self.root} cannot be written; choose another folder with --runs DIR"
+        return ""
+
+    def close(self) -> None:
+        """End the warm worker. Runs go on."""
+        with self._spawning:
+            self._closed = True
+            warm, self.warm = self.warm, None
+        if warm is not None:
+            warm.close()
+
+
+class RunList:
+    """The runs of a folder, read again only where files changed: cheap enough for every two seconds."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.problem = ""
+        self._known: dict[Path, tuple[tuple[float, ...], runs.RunInfo]] = {}
+
+    def refresh(self) -> list[runs.RunInfo]:
+        """The rows, newest first. `problem` tells, in words, why the folder cannot be read."""
+        self.problem = ""
+        rows: dict[Path, tuple[tuple[float, ...], runs.RunInfo]] = {}
+        try:
+            with os.scandir(self.root) as entries:
+                folders = [Path(one.path) for one in entries if one.is_dir() and not one.name.startswith(".")]
+        except FileNotFoundError:
+            folders = []
+        except OSError as error:
+            self.problem = f"cannot read {self.root}: {error.strerror or error}"
+            folders = []
+        for folder in folders:
+            stamp = self._stamp(folder)
+            if stamp is None:
+                continue
+            known = self._known.get(folder)
+            if known is not None and known[0] == stamp and not known[1].live:
+                rows[folder] = known
+            else:
+                rows[folder] = (stamp, runs.info_of(folder))
+        self._known = rows
+        return sorted((info for _, info in rows.values()), key=lambda info: (info.created, info.path), reverse=True)
+
+    @staticmethod
+    def _stamp(folder: Path) -> tuple[float, ...] | None:
+        stamp = []
+        for name in ("config.toml", "events.jsonl", "worker.json"):
+            try:
+                status = os.stat(folder / name)
+                stamp += [status.st_mtime, float(status.st_size)]
+            except OSError:
+                if name == "config.toml":
+                    return None
+                stamp += [0.0, 0.0]
+        return tuple(stamp)

@@ -1,0 +1,93 @@
+"""What the workbench remembers between sessions, and the user's own keys: two small TOML files.
+
+`settings.toml` is written by the workbench (theme, proportions of the panes, …); `keys.toml` only by people: it maps
+the id of a key binding to the keys it should have. Neither can stop the workbench from starting.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from tui_gen.catalog import config_dir
+
+
+class Settings:
+    """The remembered values, by dotted key; `set` writes them at once, atomically, and quietly where it cannot."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or config_dir() / "settings.toml"
+        self.problem = ""
+        self._values: dict[str, Any] = {}
+        try:
+            self._values = _flat(tomllib.loads(self.path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            pass
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            self.problem = f"{self.path} could not be read and is left as it is: {error}"
+
+    def get(self, key: str, default: Any) -> Any:
+        """A remembered value, where there is one of the default's type (a whole number will do for a number)."""
+        value = self._values.get(key, default)
+        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        return value if isinstance(value, type(default)) else default
+
+    def under(self, prefix: str) -> dict[str, Any]:
+        """Every value whose key begins with `prefix.`, by the rest of the key."""
+        return {key[len(prefix) + 1 :]: value for key, value in self._values.items() if key.startswith(prefix + ".")}
+
+    def set(self, key: str, value: Any) -> None:
+        """Remember a value (text, number, switch, list of those). A broken file of the user's is never overwritten."""
+        if self._values.get(key) == value and type(self._values.get(key)) is type(value):
+            return
+        self._values[key] = value
+        if self.problem:
+            return
+        from tui_gen.config import dump_toml, set_key
+
+        tables: dict[str, Any] = {}
+        for name, one in sorted(self._values.items()):
+            set_key(tables, name, one)
+        with contextlib.suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            aside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            aside.write_text("# Written by the workbench.\n" + dump_toml(tables), encoding="utf-8")
+            os.replace(aside, self.path)
+
+
+def _flat(tables: dict[str, Any], path: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tables.items():
+        where = f"{path}.{key}" if path else key
+        flat |= _flat(value, where) if isinstance(value, dict) else {where: value}
+    return flat
+
+
+def read_keys(known: set[str], path: Path | None = None) -> tuple[dict[str, str], list[str]]:
+    """The user's key map (binding id → keys, several separated by commas) and what is wrong with it, in words."""
+    path = path or config_dir() / "keys.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, []
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return {}, [f"{path}: {error}"]
+    from tui_gen.params import nearest
+
+    keymap: dict[str, str] = {}
+    problems = []
+    for name, keys in _flat(table).items():
+        if name not in known:
+            hint = nearest(name, known)
+            problems.append(f"{path}: no binding has the id {name!r}" + (f"; {hint}" if hint else ""))
+        elif isinstance(keys, list) and keys and all(isinstance(key, str) and key for key in keys):
+            keymap[name] = ",".join(keys)
+        elif isinstance(keys, str) and keys:
+            keymap[name] = keys
+        else:
+            problems.append(f'{path}: {name} needs a key such as "f5", or a list of keys')
+    return keymap, problems
