@@ -113,6 +113,17 @@ def test_kitty_keeps_colour_and_sends_grey_as_grey():
     assert Image.open(io.BytesIO(kitty.png(np.repeat(colour[..., :1], 3, axis=2)))).mode == "L"
 
 
+def test_kitty_with_fewer_colours_is_close_and_smaller():
+    y, x = np.mgrid[0:64, 0:64]
+    rich = np.stack([x * 4, y * 4, np.random.default_rng(0).integers(0, 60, x.shape)], axis=2).astype(np.uint8)
+    small = kitty.png(rich, colours=64)
+    found = np.asarray(Image.open(io.BytesIO(small)).convert("RGB")).astype(int)
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) <= 64
+    assert np.abs(found - rich).mean() < 16 and len(small) < len(kitty.png(rich)) / 2
+    exact = kitty.png(np.repeat(np.repeat(rich[:4, :4], 8, axis=0), 8, axis=1), colours=64)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(exact)).convert("RGB"))[::8, ::8], rich[:4, :4])
+
+
 def test_kitty_other_commands_ask_for_no_reply():
     for data in (kitty.delete(3), kitty.hide(3), kitty.again(3, 4, 5), kitty.delete_all()):
         ((keys, value),) = parse_kitty(data)

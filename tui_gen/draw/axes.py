@@ -114,36 +114,32 @@ def log_ticks(lo: float, hi: float, count: int) -> np.ndarray:
     return np.array([v for v in values if lo * (1 - 1e-9) <= v <= hi * (1 + 1e-9)])
 
 
-_SUFFIXES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def label(value: float, step: float | None = None) -> str:
-    """`value` in at most ~7 characters; `step`, the distance of the ticks, decides the decimals."""
+    """A short text for a tick; `step`, the distance to the next tick, decides the decimals, so that labels differ."""
     if not math.isfinite(value):
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     size = abs(value)
     if size == 0 or (step and size < step * 1e-6):
         return "0"
-    if size >= 1e12:
-        return _exponent(value)
     if step is None:
         step = 10.0 ** math.floor(math.log10(size))  # the ticks of a logarithmic axis have one digit
+    if size >= 1e12 or size < 1e-3 or step < 1e-4:
+        digits = max(0, min(6, math.floor(math.log10(size)) - math.floor(math.log10(step) + 1e-9)))
+        mantissa, exponent = f"{value:.{digits}e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
     if size >= 1e4 or (size >= 1e3 and step >= 1e2):
-        unit, suffix = next((u, s) for u, s in _SUFFIXES if size >= u)
-        text = f"{value / unit:.{_decimals(step / unit)}f}"
-        return (text.rstrip("0").rstrip(".") if "." in text else text) + suffix
-    if size < 1e-3 or step < 1e-4:
-        return _exponent(value)
+        for unit, suffix in _UNITS:
+            if size >= unit and _decimals(step / unit) <= 3:
+                text = f"{value / unit:.{_decimals(step / unit)}f}"
+                return (text.rstrip("0").rstrip(".") if "." in text else text) + suffix
     return f"{value:.{_decimals(step)}f}"
 
 
 def _decimals(step: float) -> int:
-    return max(0, min(4, -math.floor(math.log10(step) + 1e-9)))
-
-
-def _exponent(value: float) -> str:
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
 def reading(value: float) -> str:

@@ -386,6 +386,8 @@ def _y_labels(frame: Frame, height: int) -> dict[int, str]:
         part = part_of(float(value), (lo, hi), frame.log_y)
         row = round((1.0 - part) * (height * 4 - 1)) // 4 if height > 1 else 0
         text = label(float(value), distance)
+        if len(text) >= frame.area.x:  # a small difference of large numbers: better rough than nothing
+            text = reading(float(value)) if frame.area.x > 7 else f"{value:.0e}"
         if len(text) < frame.area.x and 0 <= row < height:
             labels.setdefault(row, text)
     return labels

@@ -12,19 +12,29 @@ import io
 import numpy as np
 
 from tui_gen.draw.place import as_pixels, resize
+from tui_gen.draw.sixel import quantise
 
 CHUNK = 4096
 
 
-def png(pixels: np.ndarray, level: int = 6) -> bytes:
-    """`pixels`, uint8 (H, W) or (H, W, 3), as a PNG file; `level` of compression 0 to 9."""
+def png(pixels: np.ndarray, *, colours: int = 0, level: int = 6) -> bytes:
+    """`pixels`, uint8 (H, W) or (H, W, 3), as a PNG file; `level` of compression 0 to 9.
+
+    `colours`: 0 keeps every colour; 2 to 256 chooses so many for a coloured image, a third of the bytes at 64.
+    """
     from PIL import Image
 
     out = io.BytesIO()
     pixels = as_pixels(pixels)
     if pixels.ndim == 3 and (pixels[..., :1] == pixels).all():
         pixels = pixels[..., 0]
-    Image.fromarray(np.ascontiguousarray(pixels)).save(out, "PNG", compress_level=level)
+    if pixels.ndim == 3 and colours:
+        index, palette = quantise(pixels, 256, colours)
+        image = Image.fromarray(index)
+        image.putpalette(palette.astype(np.uint8).tobytes())
+    else:
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(out, "PNG", compress_level=level)
     return out.getvalue()
 
 
@@ -47,8 +57,10 @@ def show(image: bytes, ident: int, columns: int, rows: int) -> bytes:
     return b"".join(out)
 
 
-def encode(pixels: np.ndarray, ident: int, columns: int, rows: int, *, enlarge: int = 1) -> bytes:
-    """`pixels` as picture `ident` in `columns` x `rows` cells.
+def encode(
+    pixels: np.ndarray, ident: int, columns: int, rows: int, *, enlarge: int = 1, colours: int = 0
+) -> bytes:
+    """`pixels` as picture `ident` in `columns` x `rows` cells; `colours` as for `png`.
 
     The terminal blurs what it enlarges. `enlarge` repeats every pixel that often first, which keeps tiny images crisp
     and costs few bytes; the whole part of the box's scale is a good value.
@@ -58,7 +70,7 @@ def encode(pixels: np.ndarray, ident: int, columns: int, rows: int, *, enlarge: 
     pixels = as_pixels(pixels)
     if enlarge > 1:
         pixels = resize(pixels, pixels.shape[0] * enlarge, pixels.shape[1] * enlarge)
-    return show(png(pixels), ident, columns, rows)
+    return show(png(pixels, colours=colours), ident, columns, rows)
 
 
 def delete(ident: int) -> bytes:

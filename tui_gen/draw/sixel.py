@@ -15,6 +15,7 @@ from tui_gen.draw.place import as_pixels, resize
 
 GREY_LEVELS = 16
 COLOURS = 64
+_SAMPLE = 4096  # pixels
 
 
 def encode(
@@ -59,12 +60,16 @@ def quantise(pixels: np.ndarray, greys: int = GREY_LEVELS, colours: int = COLOUR
         return index.reshape(red.shape).astype(np.uint8), np.stack([packed >> 16, packed >> 8 & 255, packed & 255], 1)
     from PIL import Image
 
-    image = Image.fromarray(np.ascontiguousarray(pixels)).quantize(
-        colors=colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    # median cut is slow on many pixels and no better for seeing them all: a spread sample chooses the palette
+    flat = pixels.reshape(-1, 3)
+    sample = flat[:: max(1, len(flat) // _SAMPLE) | 1]
+    chosen = Image.fromarray(np.ascontiguousarray(sample[None])).quantize(
+        colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
     )
-    palette = np.array(image.getpalette(), dtype=np.uint8).reshape(-1, 3)
-    index = np.asarray(image)
-    return index, palette[: int(index.max()) + 1]
+    image = Image.fromarray(np.ascontiguousarray(pixels)).quantize(palette=chosen, dither=Image.Dither.NONE)
+    table = np.array(chosen.getpalette(), dtype=np.uint8).reshape(-1, 3)
+    used, index = np.unique(np.asarray(image), return_inverse=True)
+    return index.reshape(red.shape).astype(np.uint8), table[np.minimum(used, len(table) - 1)]
 
 
 def _bands(index: np.ndarray, colours: int, stretch: int) -> bytes:
