@@ -43,11 +43,14 @@ NO_KITTY = {**ANSWERS, rb"\x1b_Gi=31[^\x1b]*\x1b\\": b""}
 
 
 class FakeTerminal:
-    """The master side of a pty: answers in the order asked, each answer `latency` seconds after its question."""
+    """The master side of a pty: answers in the order asked, each answer `latency` seconds after its question.
 
-    def __init__(self, answers: dict[bytes, bytes], latency: float = 0.0, pieces: bool = False) -> None:
+    With `gap`, answers come as single bytes, that many seconds apart.
+    """
+
+    def __init__(self, answers: dict[bytes, bytes], latency: float = 0.0, gap: float = 0.0) -> None:
         self.master, self.slave = pty.openpty()
-        self.answers, self.latency, self.pieces = answers, latency, pieces
+        self.answers, self.latency, self.gap = answers, latency, gap
         self.received = bytearray()
         self.asked = 0  # questions seen
         self.sent = 0  # answers given
@@ -73,11 +76,13 @@ class FakeTerminal:
             if self._stop_read in ready:
                 return
             while due and due[0][0] <= time.monotonic():
-                answer = due.pop(0)[1]
-                step = 1 if self.pieces else max(1, len(answer))
-                for i in range(0, len(answer), step):
-                    os.write(self.master, answer[i : i + step])
-                self.sent += 1
+                when, answer = due.pop(0)
+                piece = answer[:1] if self.gap else answer
+                os.write(self.master, piece)
+                if rest := answer[len(piece) :]:
+                    due.insert(0, (when + self.gap, rest))
+                else:
+                    self.sent += 1
             if self.master in ready:
                 self.received += os.read(self.master, 4096)
                 while match := questions.search(self.received, seen):
@@ -109,7 +114,7 @@ def test_everything_is_found_at_any_latency_and_nothing_is_left_in_the_input(lat
 
 
 def test_answers_in_single_bytes_are_put_together():
-    with FakeTerminal(NO_KITTY, pieces=True) as fake:
+    with FakeTerminal(NO_KITTY, gap=0.002) as fake:
         assert fake.probe().graphics == "sixel"
         assert fake.left_over() == b""
 

@@ -246,8 +246,8 @@ class ColumnStats:
         elif self._seen == len(steps):
             return self._columns
         else:
-            # the column that held the newest point seen so far may have got more
-            begin = max(0, int(np.searchsorted(starts, max(0, self._seen - 1), side="right")) - 1)
+            # nothing changed before the column of the first new point
+            begin = max(0, int(np.searchsorted(starts, self._seen, side="right")) - 1)
         columns = self._columns
         columns.starts = starts
         self._seen = len(steps)
