@@ -220,7 +220,10 @@ def _check_scalar(param: Param, kind: str, value: Any) -> tuple[Any, bool]:
             return value, True
         value = int(value)
     else:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            return value, True
     below = (param.ge is not None and value < param.ge) or (param.gt is not None and value <= param.gt)
     above = (param.le is not None and value > param.le) or (param.lt is not None and value >= param.lt)
     return value, below or above
