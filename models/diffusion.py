@@ -65,7 +65,7 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
         channels: Annotated[
             list[int],
             hyper(
-                "Channels of the unet at full, half, quarter… resolution", ge=1, le=1024, min_items=1, max_items=6
+                "Channels of the unet at full, half, quarter… resolution", ge=1, le=512, min_items=1, max_items=6
             ),
         ] = msgspec.field(default_factory=lambda: [32, 64])
         blocks: Annotated[int, hyper("Residual blocks per resolution, each way", ge=1, le=8)] = 1

@@ -1,0 +1,367 @@
+"""Every model on every kind of data: builds, steps, samples, learns, and refuses what it cannot do in clear words."""
+
+import math
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from tui_gen import params
+from tui_gen.catalog import built_in_dir
+from tui_gen.config import OPTIM_PARAMS
+from tui_gen.datasets import DATASETS
+from tui_gen.model import ABILITIES, Batch, DataSpec
+from tui_gen.models.diffusion import DDPM
+from tui_gen.models.gan import GAN
+from tui_gen.models.vae import VAE
+
+TEN = tuple("0123456789")
+POINTS = DataSpec("ring", "points", (2,), ("a", "b"))
+MODELS = [VAE, GAN, DDPM]
+
+
+def images(channels=1, size=8, classes=TEN):
+    return DataSpec("toy", "image", (channels, size, size), classes, 100)
+
+
+def build(kind, data, **values):
+    torch.manual_seed(0)
+    model = kind(kind.Config(**values), data)
+    assert not list(kind.refuse(model.config, data))
+    return model.train()
+
+
+def batch_for(model, count=6, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, *model.data.shape)
+    if model.data.kind == "points":
+        x = torch.randn(shape, generator=generator)
+    else:
+        x = torch.rand(shape, generator=generator) * (2 if model.pixels == "signed" else 1)
+        x = x - 1 if model.pixels == "signed" else x
+    labels = torch.arange(count) % len(model.data.classes) if model.data.classes else None
+    return Batch(x, labels)
+
+
+def train(model, steps, batch=None, lr=1e-3, beta1=0.9):
+    """A plain loop of the trainer's kind; the values of every metric at the last step."""
+    batch = batch or batch_for(model)
+    phases = [(phase, list(phase.parameters)) for phase in model.phases()]
+    optimizers = {phase.name: torch.optim.Adam(parameters, lr, (beta1, 0.99)) for phase, parameters in phases}
+    values = {}
+    for step in range(steps):
+        now = Batch(batch.x, batch.labels, step)
+        for phase, parameters in phases:
+            if step % phase.every():
+                continue
+            loss, metrics = phase.loss(now)
+            for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
+                parameter.grad = gradient
+            optimizers[phase.name].step()
+            if phase.after is not None:
+                phase.after()
+            values |= {f"{phase.name}/loss": loss.item()} | {f"{phase.name}/{k}": v.item() for k, v in metrics.items()}
+    return values
+
+
+NETWORKS = [
+    (VAE, {"hidden": [16], "latent": 3}),
+    (VAE, {"network": "conv", "channels": [4, 8], "latent": 3}),
+    (VAE, {"hidden": [16], "latent": 3, "likelihood": "gaussian"}),
+    (GAN, {"generator_hidden": [16], "discriminator_hidden": [16], "latent": 3}),
+    (GAN, {"network": "dcgan", "generator_channels": [8, 4], "discriminator_channels": [4, 8], "latent": 3}),
+    (
+        GAN,
+        {"network": "dcgan", "generator_channels": [8, 4], "discriminator_channels": [4, 8], "loss": "wasserstein-gp"},
+    ),
+    (DDPM, {"channels": [4, 8], "timesteps": 20, "sample_steps": 3}),
+    (DDPM, {"network": "mlp", "hidden": [16, 16], "timesteps": 20, "sample_steps": 3}),
+]
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 16, 28, 32, 64])
+@pytest.mark.parametrize(("kind", "values"), NETWORKS)
+def test_every_network_trains_and_samples_at_every_image_size(kind, values, size, channels, conditional):
+    model = build(kind, images(channels, size), **values, conditional=conditional)
+    found = train(model, 2, batch_for(model, 4))
+    assert all(math.isfinite(value) for value in found.values()), found
+    check_abilities(model)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (VAE, {"hidden": [16], "latent": 2, "likelihood": "gaussian"}),
+        (VAE, {"hidden": [16], "latent": 2, "likelihood": "gaussian", "sigma": 0.1}),
+        (GAN, {"generator_hidden": [16], "discriminator_hidden": [16], "latent": 2}),
+        (GAN, {"generator_hidden": [16], "discriminator_hidden": [16], "loss": "wasserstein-gp"}),
+        (DDPM, {"hidden": [16, 8], "timesteps": 20, "sample_steps": 3}),
+    ],
+)
+def test_every_model_trains_and_samples_on_points(kind, values, conditional):
+    model = build(kind, POINTS, **values, conditional=conditional)
+    found = train(model, 2)
+    assert all(math.isfinite(value) for value in found.values()), found
+    check_abilities(model)
+
+
+def check_abilities(model):
+    """Shapes and ranges of everything that the model can do."""
+    batch = batch_for(model, 5)
+    x, labels = batch.x, batch.labels
+    given = labels if model.conditional else None
+    noise = torch.randn(5, *model.noise_shape)
+    low, high = {"unit": (0, 1), "signed": (-1, 1)}[model.pixels] if model.data.kind == "image" else (-1e4, 1e4)
+    model.eval()
+    with torch.no_grad():
+        shown = {}
+        for ability in model.abilities():
+            assert ability in ABILITIES
+            if ability == "trajectory":
+                frames = model.trajectory(noise, given, 4)
+                assert frames.shape == (4, 5, *model.data.shape)
+                assert torch.equal(frames[0], noise)
+                shown[ability] = frames[-1]
+            elif ability == "encode":
+                assert model.encode(x, given).shape == (5, *model.noise_shape)
+            elif ability == "reconstruct":
+                shown[ability] = model.reconstruct(x, given)
+            else:
+                shown[ability] = getattr(model, ability)(noise, given)
+        values = model.validation(batch)
+    for ability, out in shown.items():
+        assert out.shape == x.shape, ability
+        assert out.dtype == torch.float32, ability
+        assert out.min() >= low - 1e-5 and out.max() <= high + 1e-5, ability
+    assert all(value.dim() == 0 and math.isfinite(value) for value in values.values())
+    assert {f"{phase.name}/loss" for phase in model.phases()} <= set(values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        *NETWORKS,
+        (VAE, {"network": "conv", "channels": [4], "conditional": True, "likelihood": "gaussian"}),
+        (GAN, {"conditional": True, "discriminator_norm": "group", "generator_norm": "group", "loss": "hinge"}),
+        (GAN, {"conditional": True, "discriminator_norm": "spectral", "generator_norm": "none", "r1_weight": 1.0}),
+        (DDPM, {"channels": [4, 8], "blocks": 2, "attention": True, "conditional": True}),
+    ],
+)
+def test_gradients_reach_every_parameter(kind, values):
+    model = build(kind, images(), **values)
+    train(model, 3)  # layers that start at zero hold back the gradients of what lies before them
+    batch = batch_for(model, 20)
+    reached = set()
+    for phase in model.phases():
+        parameters = list(phase.parameters)
+        loss, _ = phase.loss(batch)
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters)):
+            # A bias right before batch normalisation gets only rounding errors; it counts as reached all the same.
+            assert torch.isfinite(gradient).all()
+            assert gradient.abs().sum() > 0, [n for n, p in model.named_parameters() if p is parameter]
+            reached.add(id(parameter))
+    assert reached == {id(parameter) for parameter in model.parameters()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "metric", "ratio"),
+    [
+        (VAE, {"hidden": [64], "latent": 4}, "vae/loss", 0.8),
+        (VAE, {"network": "conv", "channels": [8, 16], "latent": 4}, "vae/loss", 0.8),
+        (DDPM, {"channels": [16, 16]}, "ddpm/loss", 0.5),
+        (DDPM, {"network": "mlp"}, "ddpm/loss", 0.8),
+    ],
+)
+def test_the_loss_falls_on_a_tiny_problem(kind, values, metric, ratio):
+    model = build(kind, images(), **values)
+    batch = batch_for(model, 2)
+    batch = Batch(batch.x.round().repeat(16, 1, 1, 1), batch.labels.repeat(16))
+    first = train(model, 1, batch)[metric]
+    assert train(model, 150, batch, lr=3e-3)[metric] < ratio * first
+
+
+@pytest.mark.parametrize("loss", ["non-saturating", "wasserstein-gp", "hinge", "least-squares"])
+def test_every_gan_loss_moves_the_samples_to_the_data(loss):
+    sizes = {"latent": 2, "generator_hidden": [32], "discriminator_hidden": [32], "generator_norm": "none"}
+    weights = {"gp_weight": 1.0, "r1_weight": 0.0 if loss == "wasserstein-gp" else 0.5}
+    model = build(GAN, POINTS, loss=loss, n_critic=3, **weights, **sizes)
+    target = torch.tensor([1.5, -1.0])
+    x = target + 0.3 * torch.randn(64, 2)
+    noise = torch.randn(256, 2)
+
+    def distance():
+        with torch.no_grad():
+            return (model.sample(noise).mean(0) - target).norm().item()
+
+    before = distance()
+    train(model, 100, Batch(x), lr=2e-3, beta1=0.0)
+    assert distance() < 0.5 * before
+
+
+def bounds():
+    for kind in MODELS:
+        for param in params.describe(kind.Config):
+            if param.kind in ("bool", "choice"):
+                values = param.choices or [False, True]
+            else:
+                low = param.ge if param.ge is not None else param.gt
+                high = param.le if param.le is not None else param.lt
+                assert low is not None and high is not None, f"{kind.name}.{param.name} has no bounds"
+                cast = int if "int" in (param.kind, param.item) else float
+                values = [cast(low), cast(high)]
+                if param.kind == "list":
+                    assert param.min_items <= len(param.default) <= param.max_items
+                    values = [[values[0]] * max(1, param.min_items), [values[0]] * param.max_items, [values[1]]]
+                    values += [[]] if param.min_items == 0 else []
+            for value in values:
+                yield pytest.param(kind, param, value, id=f"{kind.name}-{param.name}-{params.show(value)}")
+
+
+@pytest.mark.parametrize(("kind", "param", "value"), list(bounds()))
+def test_at_its_bounds_every_hyperparameter_trains_or_is_refused(kind, param, value):
+    clean, wrong = params.check_value(param, value)
+    assert not wrong and clean == value
+    base = {"loss": "wasserstein-gp"} if param.name == "gp_weight" else {}
+    if param.name in ("channels", "generator_channels", "discriminator_channels"):
+        base = {"network": {"vae": "conv", "gan": "dcgan", "ddpm": "unet"}[kind.name]}
+    if param.name == "sigma":
+        base = {"likelihood": "gaussian"}
+    if param.name in ("timesteps", "sampler"):
+        base = {"timesteps": 50, "sample_steps": 3}
+    config = kind.Config(**base | {param.name: value})
+    longest = isinstance(value, list) and len(value) == param.max_items
+    data = images(1, 64 if longest and "channels" in param.name else 8)
+    problems = list(kind.refuse(config, data))
+    for problem in problems:
+        assert problem.key.startswith("model.") and problem.message and problem.hint
+    if problems:
+        return
+    torch.manual_seed(0)
+    model = kind(config, data)
+    found = train(model, 2, batch_for(model, 2))
+    assert all(math.isfinite(number) for number in found.values()), found
+    model.eval()
+    if param.name not in ("sample_steps",):
+        with torch.no_grad():
+            labels = torch.tensor([1, 2]) if model.conditional else None
+            assert torch.isfinite(model.sample(torch.randn(2, *model.noise_shape), labels)).all()
+
+
+@pytest.mark.parametrize(("kind", "values"), NETWORKS)
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_small_batches_train(kind, values, count):
+    model = build(kind, images(), **values)
+    found = train(model, 2, batch_for(model, count))
+    assert all(math.isfinite(value) for value in found.values()), found
+
+
+@pytest.mark.parametrize(("kind", "values"), NETWORKS)
+def test_losses_are_float32_under_autocast(kind, values):
+    model = build(kind, images(), **values)
+    batch = batch_for(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        for phase in model.phases():
+            loss, metrics = phase.loss(batch)
+            assert loss.dtype == torch.float32
+            assert all(value.dtype == torch.float32 for value in metrics.values())
+            assert all(torch.isfinite(g).all() for g in torch.autograd.grad(loss, list(phase.parameters)))
+
+
+@pytest.mark.parametrize(("kind", "values"), NETWORKS)
+def test_equal_random_states_give_equal_losses(kind, values):
+    model = build(kind, images(), **values)
+    found = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        batch = batch_for(model)
+        found.append([float(phase.loss(batch)[0].detach()) for phase in model.phases()])
+    assert found[0] == found[1]
+
+
+REFUSED = [
+    (VAE, {"network": "conv", "channels": [4] * 4}, images(1, 8), "model.channels", "at most 3"),
+    (VAE, {"network": "conv", "channels": [4] * 3}, images(1, 28), "model.channels", "at most 2"),
+    (VAE, {"network": "conv", "channels": [4]}, images(1, 9), "model.channels", "mlp"),
+    (VAE, {"network": "conv", "likelihood": "gaussian"}, POINTS, "model.network", "mlp"),
+    (VAE, {}, POINTS, "model.likelihood", "gaussian"),
+    (VAE, {"conditional": True}, images(classes=()), "model.conditional", "false"),
+    (VAE, {"sigma": 1e-9, "likelihood": "gaussian"}, images(), "model.sigma", "learn"),
+    (GAN, {"network": "dcgan"}, POINTS, "model.network", "mlp"),
+    (GAN, {"network": "dcgan", "generator_channels": [4] * 3}, images(1, 28), "model.generator_channels", "at most 2"),
+    (GAN, {"network": "dcgan", "discriminator_channels": [4] * 4}, images(1, 8), "model.discriminator_channels", "3"),
+    (GAN, {"loss": "wasserstein-gp", "discriminator_norm": "batch"}, images(), "model.discriminator_norm", "group"),
+    (GAN, {"conditional": True}, images(classes=()), "model.conditional", "false"),
+    (DDPM, {"network": "unet"}, POINTS, "model.network", "mlp"),
+    (DDPM, {"channels": [4] * 5}, images(1, 8), "model.channels", "at most 4"),
+    (DDPM, {"channels": [4] * 4}, images(1, 28), "model.channels", "at most 3"),
+    (DDPM, {"conditional": True}, images(classes=()), "model.conditional", "false"),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "data", "key", "advice"), REFUSED)
+def test_what_cannot_work_is_refused_with_key_value_and_advice(kind, values, data, key, advice):
+    problems = list(kind.refuse(kind.Config(**values), data))
+    assert [problem.key for problem in problems] == [key]
+    assert advice in problems[0].hint
+    assert problems[0].value == getattr(kind.Config(**values), key.removeprefix("model."))
+
+
+def test_every_reason_is_given_at_once():
+    config = GAN.Config(network="dcgan", conditional=True, loss="wasserstein-gp", discriminator_norm="batch")
+    keys = [problem.key for problem in GAN.refuse(config, DataSpec("roll", "points", (2,)))]
+    assert keys == ["model.conditional", "model.network", "model.discriminator_norm"]
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_the_catalogue_gets_words_for_everything(kind):
+    assert kind.name and kind.family and kind.title and "arXiv" in kind.reference
+    assert kind.summary.endswith(".") and "\n" not in kind.summary
+    assert all(heading in kind.description for heading in ("### Loss", "### What to watch", "### What goes wrong"))
+    model = build(kind, images())
+    assert list(kind.optimizers) == [phase.name for phase in model.phases()]
+    for param in params.describe(kind.Config):
+        assert param.help, param.name
+    assert len(params.describe(kind.Config)) == len(msgspec.structs.fields(kind.Config))
+
+
+# Recipes
+
+
+RECIPES = sorted((built_in_dir() / "recipes").glob("*.toml"))
+
+
+def test_the_promised_recipes_are_there():
+    names = {path.stem for path in RECIPES}
+    assert names >= {
+        *("vae-digits", "conv-vae-digits", "cvae-digits", "vae-mnist", "vae-shapes"),
+        *("dcgan-digits", "dcgan-mnist", "wgan-gp-ring", "wgan-gp-mnist"),
+        *("ddpm-digits", "ddpm-mnist", "ddpm-ring"),
+    }
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_is_valid_complete_and_trains(path: Path):
+    text = path.read_text()
+    tables = tomllib.loads(text)
+    assert text.startswith("# ")
+    assert tables["name"] == path.stem
+    assert all(tables["recipe"][key] for key in ("title", "summary", "reference", "figure"))
+    kind = {one.name: one for one in MODELS}[tables["model"].pop("name")]
+    values, problems = params.check(params.describe(kind.Config), tables["model"], "model")
+    assert not problems
+    for name, optim in tables["train"]["phases"].items():
+        assert name in kind.optimizers
+        assert not params.check(OPTIM_PARAMS, optim, name)[1]
+    entry = DATASETS[tables["dataset"]["name"]]
+    size = tables["dataset"].get("size") or entry.default_size
+    shape = (2,) if entry.kind == "points" else (entry.channels, size, size)
+    data = DataSpec(entry.name, entry.kind, shape, tuple(entry.classes))
+    config = kind.Config(**values)
+    assert not list(kind.refuse(config, data))
+    model = kind(config, data)
+    assert all(math.isfinite(value) for value in train(model, 1).values())
