@@ -73,7 +73,7 @@ class PlotBar(Widget):
         segments = []
         for text, action in self._shown():
             segments += [Segment(text, Style(underline=bool(action))), Segment(" ")]
-        return Strip(segments).adjust_cell_length(self.size.width)
+        return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
     async def on_click(self, event: events.Click) -> None:
         x = 0

@@ -187,14 +187,14 @@ class PictureView(Widget, can_focus=True):
         error = self._reply.error if self._reply else ""
         if self.words or error or self.mode == "off":
             words = self.words or error or "Pictures are off. Press g to show them."
-            return self._message(words, y, width, height)
+            return self._message(words, y, width, height).apply_style(self.rich_style)
         if self._pixels or self._reply is None or self._made is None:
-            return Strip.blank(width)
+            return Strip.blank(width, self.rich_style)
         if not self._rows:
             self._rows = self._cells(self._made, self._reply)
         if y >= len(self._rows):
-            return Strip.blank(width)
-        return self._rows[y].adjust_cell_length(width)
+            return Strip.blank(width, self.rich_style)
+        return self._rows[y].adjust_cell_length(width).apply_style(self.rich_style)
 
     def _message(self, words: str, y: int, width: int, height: int) -> Strip:
         lines = [line for part in words.split("\n") for line in Content(part).wrap(max(1, width - 2))]

@@ -169,7 +169,7 @@ class PlotView(Widget):
             first, last = sorted(self._selected)
             parts = strip.divide([first, last + 1, drawn.frame.width])
             strip = Strip.join([parts[0], parts[1].apply_style(Style(reverse=True)), *parts[2:]])
-        return strip
+        return strip.apply_style(self.rich_style)
 
     def _look(self, key: str) -> Style:
         look = self._looks.get(key)

@@ -71,7 +71,7 @@ class Caption(Widget):
             shown = kind == self.kind
             segments += [Segment(tab, Style(bold=shown, reverse=shown, underline=not shown)), Segment(" ")]
         segments.append(Segment(self.text))
-        return Strip(segments).adjust_cell_length(self.size.width)
+        return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
     def on_click(self, event: events.Click) -> None:
         x = 0
@@ -124,7 +124,7 @@ class Timeline(Widget):
 
     def render_line(self, y: int) -> Strip:
         if len(self.steps) < 2:
-            return Strip.blank(self.size.width)
+            return Strip.blank(self.size.width, self.rich_style)
         left, right = self._labels()
         _, length = self._track()
         terminal: Terminal | None = getattr(self.app, "terminal", None)
@@ -138,7 +138,7 @@ class Timeline(Widget):
             Segment(line * (length - at - 1)),
             Segment(right),
         ]
-        return Strip(segments).adjust_cell_length(self.size.width)
+        return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
     def _point(self, x: int) -> None:
         start, length = self._track()
