@@ -1,0 +1,154 @@
+"""Who may import whom: looked up in the sources, and seen in fresh processes."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE, MODELS = ROOT / "tui_gen", ROOT / "models"
+TORCH = {"torch", "torchvision", "safetensors"}
+TEXTUAL = {"textual", "textual_image"}
+SCREEN = ("app",)
+"""Rooms that show: Textual may be imported in these, and PyTorch must not."""
+READERS = ("draw", "report")
+CONTRACTS = ("config", "catalog", "events", "runs", "control", "params", "datasets", "view", "launch", "cli")
+"""Modules that everybody may import: neither PyTorch nor Textual at import time."""
+
+
+def sources(*parts: str) -> list[Path]:
+    found = []
+    for part in parts:
+        folder = MODELS if part == "models" else PACKAGE / part
+        found += sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{part}.py"]
+    return found
+
+
+def module_name(path: Path) -> str:
+    if path.is_relative_to(MODELS):
+        parts = ("tui_gen", "models", *path.relative_to(MODELS).with_suffix("").parts)
+    else:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path, also_inside: bool = True) -> set[str]:
+    """Full names of what a file imports; without `also_inside`, only what importing it would import at once."""
+    package = module_name(path).split(".")
+    return imported_by(
+        path.read_text(encoding="utf-8"), package if path.name == "__init__.py" else package[:-1], also_inside
+    )
+
+
+def imported_by(code: str, package: list[str], also_inside: bool = True) -> set[str]:
+    """As `imported`, for source text in a package."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            found.add(name)
+            found.update(f"{name}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and child in node.body:
+                continue
+            if not also_inside and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            visit(child)
+
+    visit(ast.parse(code))
+    return found
+
+
+def under(names: set[str], roots: set[str]) -> set[str]:
+    return {name for name in names if any(name == root or name.startswith(f"{root}.") for root in roots)}
+
+
+WORKERS = {"tui_gen.train", "tui_gen.model", "tui_gen.models.vae", "tui_gen.models.gan", "tui_gen.models.diffusion"}
+
+
+@pytest.mark.parametrize("path", sources(*SCREEN, *READERS, *CONTRACTS), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_shows_runs_never_names_torch(path):
+    assert not under(imported(path), TORCH | WORKERS)
+
+
+@pytest.mark.parametrize("path", sources(*READERS, *CONTRACTS), ids=lambda path: str(path.relative_to(ROOT)))
+def test_only_the_workbench_imports_textual_at_once(path):
+    assert not under(imported(path, also_inside=False), TEXTUAL | {"tui_gen.app"})
+
+
+@pytest.mark.parametrize("path", sources("train", "models", "model"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_trains_never_names_textual(path):
+    assert not under(imported(path), TEXTUAL | {"tui_gen.app", "tui_gen.report", "tui_gen.cli", "rich"})
+
+
+@pytest.mark.parametrize("path", sources("draw"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_drawing_knows_no_run_and_no_widget(path):
+    ours = {name for name in under(imported(path), {"tui_gen"}) if name != "tui_gen"}
+    assert not {name for name in ours if not name.startswith("tui_gen.draw")}
+    assert not under(imported(path), TEXTUAL)
+
+
+def test_one_module_touches_the_driver():
+    semi_private = ("_driver", "post_display_hook", "_sync_available")
+
+    def touches(path: Path) -> bool:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        names |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+        return bool(names & set(semi_private))
+
+    found = [path.name for path in sources("app", "draw", "report", "cli") if touches(path)]
+    assert len(found) <= 1, found
+
+
+def test_a_breach_would_be_seen():
+    code = (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch.fx\n"
+        "def f():\n    from ..train import trainer\n    import torch.nn as nn\nimport torchmetrics\n"
+    )
+    names = imported_by(code, ["tui_gen", "app"])
+    assert under(names, TORCH | WORKERS) == {"torch.nn", "tui_gen.train", "tui_gen.train.trainer"}
+    assert not under(imported_by(code, ["tui_gen", "app"], also_inside=False), TORCH | WORKERS)
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Top-level names in sys.modules (and tui_gen's own modules) after a statement in a fresh process."""
+    code = f"import sys, json\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names = json.loads(done.stdout.splitlines()[-1])
+    return {name for name in names if name.startswith("tui_gen") or "." not in name}
+
+
+def importable(*parts: str) -> str:
+    return "; ".join(f"import {module_name(path)}" for path in sources(*parts) if path.name != "__main__.py")
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    assert not loaded_after("import tui_gen") & (TORCH | TEXTUAL | {"rich", "numpy"})
+
+
+def test_readers_and_contracts_load_neither():
+    loaded = loaded_after(importable(*READERS, *CONTRACTS))
+    assert not loaded & (TORCH | TEXTUAL)
+    assert not {name for name in loaded if name.startswith(("tui_gen.train", "tui_gen.model.", "tui_gen.app."))}
+
+
+def test_the_workbench_loads_without_torch():
+    loaded = loaded_after(importable("app"))
+    assert not loaded & (TORCH | {"sklearn", "scipy", "plotext"})
+    assert not {name for name in loaded if name.startswith("tui_gen.train") or name == "tui_gen.model"}
+
+
+def test_the_worker_loads_without_textual():
+    loaded = loaded_after(importable("train", "models", "model"))
+    assert "torch" in loaded
+    assert not loaded & TEXTUAL
+    assert not {name for name in loaded if name.startswith("tui_gen.app")}
