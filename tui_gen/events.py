@@ -68,7 +68,7 @@ class Sample(Event, tag="sample"):
     """A preview grid was written: `path` is relative to the run directory.
 
     `kind` is what it shows (`samples`, `reconstructions`, `trajectory`, …); `columns` × `rows` tiles of
-    `tile` = (height, width) pixels. `step` is the number of training steps the weights have seen.
+    `tile` = (height, width) pixels, `gap` pixels between them. `step` counts the training steps the weights have seen.
     """
 
     step: int
@@ -77,6 +77,7 @@ class Sample(Event, tag="sample"):
     columns: int = 1
     rows: int = 1
     tile: tuple[int, int] = (1, 1)
+    gap: int = 0
 
 
 class Checkpoint(Event, tag="checkpoint"):
@@ -230,7 +231,7 @@ class Follower:
             return []
         with open(self.path, "rb") as file:
             file.seek(self._offset)
-            data = file.read(limit)
+            data = file.read(min(limit, status.st_size - self._offset))
         end = data.rfind(b"\n") + 1
         if end == 0 and len(data) == limit:
             end = limit  # one endless line: it can only be garbage

@@ -149,7 +149,7 @@ class RunView:
     def _truncate(self, step: int) -> None:
         """Forget what a crashed session did after the checkpoint that training goes on from."""
         for curve in self.series.values():
-            curve.truncate(step)
+            curve.truncate(step - 1)  # the last step made before a checkpoint of step N is number N - 1
         self.samples = [one for one in self.samples if one.step <= step]
         self.checkpoints = [one for one in self.checkpoints if one.step <= step]
         self.edits = [one for one in self.edits if one.step <= step]
@@ -164,6 +164,8 @@ class RunView:
     @property
     def fraction(self) -> float | None:
         """Share of the planned length that is done, or None before the plan is known."""
+        if self.state == "finished":
+            return 1.0
         if self.plan is None:
             return None
         if self.plan.steps:

@@ -295,7 +295,13 @@ class RunLoop:
             self.persist(lambda name=name, data=data: runs.write_atomic(self.path / name, data))
             self.emit(
                 events.Sample(
-                    step=step, path=name, kind=grid.kind, columns=grid.columns, rows=grid.rows, tile=grid.tile
+                    step=step,
+                    path=name,
+                    kind=grid.kind,
+                    columns=grid.columns,
+                    rows=grid.rows,
+                    tile=grid.tile,
+                    gap=grid.gap,
                 )
             )
             first = first or name

@@ -32,28 +32,39 @@ class Meter:
 
     def flush(self) -> list[events.Metrics]:
         """Everything recorded since the last flush, columnar; values with 7 significant digits, not finite as None."""
-        found = []
+        parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         for names, rows in self._rows.items():
+            steps = np.array([step for step, _ in rows])
             values = torch.stack([row for _, row in rows]).cpu().numpy()
-            found += _columns([step for step, _ in rows], names, values)
+            for place, name in enumerate(names):
+                parts.setdefault(name, []).append((steps, values[:, place]))
         for name, pairs in self._floats.items():
-            values = np.array([[value] for _, value in pairs])
-            found += _columns([step for step, _ in pairs], (name,), values)
+            steps, values = zip(*pairs, strict=True)
+            parts.setdefault(name, []).append((np.array(steps), np.array(values)))
         self._rows, self._floats = {}, {}
+        # Metrics of the same steps share events; one that comes only at some steps has its own.
+        together: dict[bytes, tuple[np.ndarray, dict[str, np.ndarray]]] = {}
+        for name, pieces in parts.items():
+            steps, values = pieces[0]
+            if len(pieces) > 1:
+                steps, values = (np.concatenate(column) for column in zip(*pieces, strict=True))
+                order = np.argsort(steps, kind="stable")
+                steps, values = steps[order], values[order]
+            together.setdefault(steps.tobytes(), (steps, {}))[1][name] = values
+        found = [event for steps, columns in together.values() for event in _stretches(steps.tolist(), columns)]
         return sorted(found, key=lambda event: event.start)
 
 
-def _columns(steps: list[int], names: tuple[str, ...], values: np.ndarray) -> list[events.Metrics]:
-    """Rows as events, one for each stretch of evenly spaced steps."""
+def _stretches(steps: list[int], columns: dict[str, np.ndarray]) -> list[events.Metrics]:
+    """Columns as events, one for each stretch of evenly spaced steps."""
     found, start = [], 0
     while start < len(steps):
         end = start + 1
         stride = steps[end] - steps[start] if end < len(steps) else 1
         while end < len(steps) and steps[end] - steps[end - 1] == stride:
             end += 1
-        part = values[start:end]
-        columns = {name: [_rounded(value) for value in part[:, i].tolist()] for i, name in enumerate(names)}
-        found.append(events.Metrics(start=steps[start], stride=stride, values=columns))
+        values = {name: [_rounded(value) for value in column[start:end].tolist()] for name, column in columns.items()}
+        found.append(events.Metrics(start=steps[start], stride=stride, values=values))
         start = end
     return found
 

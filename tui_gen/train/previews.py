@@ -23,6 +23,8 @@ from tui_gen.train.trainer import random_state_kept
 PLOT = 160
 """Side of a scatter plot of 2-D points, in pixels."""
 POINTS = 1024
+GAP = 1
+"""Black pixels between the tiles of a grid."""
 RECONSTRUCTED = 16
 FRAMES = 8
 
@@ -36,6 +38,7 @@ class Grid:
     columns: int
     rows: int
     tile: tuple[int, int]
+    gap: int = 0
 
     def png(self) -> bytes:
         """The grid as a PNG at native pixels."""
@@ -45,18 +48,22 @@ class Grid:
 
 
 def tiles(images: Tensor, columns: int, kind: str) -> Grid:
-    """(N, C, H, W) uint8 → a grid with `columns` columns; missing tiles are black."""
+    """(N, C, H, W) uint8 → a grid with `columns` columns, `GAP` black pixels between tiles; missing tiles are black."""
     count, channels, height, width = images.shape
     rows = -(-count // columns)
-    full = torch.zeros(rows * columns, channels, height, width, dtype=torch.uint8)
-    full[:count] = images.cpu()
-    grid = full.reshape(rows, columns, channels, height, width).permute(0, 3, 1, 4, 2)
-    pixels = grid.reshape(rows * height, columns * width, channels).numpy()
-    return Grid(kind, pixels[..., 0] if channels == 1 else pixels, columns, rows, (height, width))
+    full = torch.zeros(rows * columns, channels, height + GAP, width + GAP, dtype=torch.uint8)
+    full[:count, :, :height, :width] = images.cpu()
+    grid = full.reshape(rows, columns, channels, height + GAP, width + GAP).permute(0, 3, 1, 4, 2)
+    pixels = grid.reshape(rows * (height + GAP), columns * (width + GAP), channels).numpy()
+    pixels = np.ascontiguousarray(pixels[: pixels.shape[0] - GAP, : pixels.shape[1] - GAP])
+    return Grid(kind, pixels[..., 0] if channels == 1 else pixels, columns, rows, (height, width), GAP)
 
 
 def scatter(points: np.ndarray, real: np.ndarray | None, side: int = PLOT, span: float = 3.0) -> np.ndarray:
-    """Generated points (N, 2) in orange over real ones in grey; (side, side, 3) uint8, axes ±span."""
+    """Generated points (N, 2) in orange over real ones in grey; (side, side, 3) uint8.
+
+    The axes reach from -span to span.
+    """
     picture = np.full((side, side, 3), 16, np.uint8)
     for cloud, colour in ((real, (95, 105, 125)), (points, (255, 170, 40))):
         if cloud is None:
@@ -149,7 +156,8 @@ class Previewer:
             x, _ = next(fixed_batches(source, batch_size=POINTS, pixels=model.pixels, limit=POINTS))
             self._real = x.cpu().numpy()
         side = PLOT if len(clouds) == 1 else PLOT // 2
-        pictures = [scatter(cloud.float().cpu().numpy(), self._real, side) for cloud in clouds]
+        span = 1.4 * float(np.abs(self._real).max())
+        pictures = [scatter(cloud.float().cpu().numpy(), self._real, side, span) for cloud in clouds]
         columns = min(4, len(pictures))
         images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
         return tiles(images, columns, kind)

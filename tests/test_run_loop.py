@@ -1,0 +1,206 @@
+"""One run in this process: cadences, requests from another thread, alerts, waiting for room on the disk."""
+
+from __future__ import annotations
+
+import errno
+import threading
+
+import numpy as np
+import pytest
+
+from tests import small_runs
+from tests.waiting import wait_for
+from tui_gen import config as configs
+from tui_gen import control, events, runs
+from tui_gen.train import checkpoints
+from tui_gen.train.loop import RunLoop
+from tui_gen.train.trainer import weights_of
+from tui_gen.view import RunView
+
+
+class Run:
+    """A run directory with its loop in a thread of this process, and a client's view of it."""
+
+    def __init__(self, root, family="vae", resume=False, path=None, **overrides):
+        self.path = path or small_runs.make_run(root, family, **overrides)
+        self.trainer = small_runs.trainer(family, **overrides)
+        self.writer = events.EventWriter(self.path / "events.jsonl")
+        self.server = control.Server(control.socket_path(str(self.path)))
+        known = configs.keys(self.trainer.config.model.name, small_runs.built()[0])
+        self.loop = RunLoop(self.path, self.trainer, self.writer, known, self.server)
+        runs.register(self.path, self.server.path)
+        if resume:
+            self.loop.resume()
+        self.thread = threading.Thread(target=self.loop.run, daemon=True)
+        self.view = RunView(self.path)
+
+    def ask(self, op, **fields):
+        return control.ask(self.server.path, op, **fields)
+
+    def finish(self):
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+        self.server.close()
+        self.writer.close()
+        self.view.poll()
+        return self.view
+
+
+@pytest.fixture
+def start(tmp_path):
+    made = []
+
+    def begin(family="vae", **kwargs):
+        run = Run(tmp_path, family, **kwargs)
+        made.append(run)
+        run.thread.start()
+        return run
+
+    yield begin
+    for run in made:
+        if run.thread.is_alive():
+            run.loop.asked_to_stop = "the test is over"
+            run.thread.join(30)
+        run.server.close()
+
+
+def test_a_run_leaves_everything_a_reader_needs(start):
+    view = start(train__steps=25, preview__every_steps=10, checkpoint__every_steps=10, train__validate_every=5).finish()
+    assert (view.state, view.step, view.plan.steps) == ("finished", 25, 25)
+    loss = view.series["vae/loss"]
+    assert list(loss.steps) == list(range(25)) and np.isfinite(loss.values).all()
+    assert len(view.series["val/vae/loss"].steps) == 5
+    assert sorted({one.step for one in view.samples}) == [0, 10, 20, 25]
+    assert {one.kind for one in view.samples} == {"samples", "reconstructions"}
+    assert [one.step for one in view.checkpoints] == [10, 20, 25]
+    for one in view.samples:
+        assert (view.path / one.path).read_bytes().startswith(b"\x89PNG")
+    assert not view.garbage and view.fraction == 1.0
+
+
+def test_pause_edit_and_resume_take_effect_where_they_say(start):
+    run = start(train__steps=200_000)
+    wait_for(lambda: run.trainer.step > 3, what="some steps")
+    paused_at = run.ask("pause").data["step"]
+    wait_for(lambda: run.loop.state == "paused", what="the pause")
+    assert run.trainer.step == paused_at
+    reply = run.ask("edit", key="train.phases.vae.lr", value=5e-4).data
+    assert reply["step"] == paused_at and reply["new"] == 5e-4
+    assert run.ask("edit", key="model.beta", value=2).data["new"] == 2.0
+    path = run.ask("checkpoint").data["path"]
+    assert checkpoints.load(run.path / path).meta.step == paused_at
+    assert (run.path / run.ask("sample").data["path"]).exists()
+    run.ask("resume")
+    wait_for(lambda: run.trainer.step > paused_at, what="more steps")
+    run.ask("stop")
+    view = run.finish()
+    assert view.state == "stopped" and view.checkpoints[-1].step == view.step
+    assert [(edit.key, edit.new, edit.step) for edit in view.edits] == [
+        ("train.phases.vae.lr", 5e-4, paused_at),
+        ("model.beta", 2.0, paused_at),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"key": "model.latent", "value": 3}, "cannot be changed while training"),
+        ({"key": "model.betta", "value": 3}, "did you mean"),
+        ({"key": "train.phases.vae.lr", "value": -1}, "0 < x"),
+        ({"key": "train.phases.vae.lr", "value": "fast"}, "a number"),
+        ({}, "no such setting"),
+    ],
+)
+def test_edits_that_cannot_be_made_are_refused_with_a_reason(start, fields, words):
+    run = start(train__steps=200_000)
+    with pytest.raises(control.ControlError, match=words):
+        run.ask("edit", **fields)
+    with pytest.raises(control.ControlError, match="does not know"):
+        run.ask("dance")
+
+
+def test_stopping_without_a_checkpoint_leaves_none(start):
+    run = start(train__steps=200_000)
+    wait_for(lambda: run.trainer.step > 2, what="some steps")
+    run.ask("stop", checkpoint=False)
+    view = run.finish()
+    assert view.state == "stopped" and not view.checkpoints
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_says_what_to_try(start):
+    phases = {"vae": {"optimizer": "sgd", "lr": 10.0}}
+    view = start(train__steps=100_000, train__phases=phases, model__likelihood="gaussian").finish()
+    assert view.state == "failed" and "not finite" in view.reason
+    assert any("learning rate" in alert.advice for alert in view.alerts)
+    assert not [one for one in view.checkpoints if one.step >= view.alerts[0].step]
+
+
+def test_edits_after_the_last_checkpoint_are_made_again_at_their_step(start, tmp_path):
+    planned = [{"step": 12, "key": "train.phases.vae.lr", "value": 0.01}]
+    whole = start(train__steps=20, edits=planned)
+    expected = {name: t.clone() for name, t in weights_of(whole.finish() and whole.trainer.model).items()}
+
+    path = small_runs.make_run(tmp_path, "vae", train__steps=20)
+    cut = Run(tmp_path, path=path, train__steps=20)
+    cut.loop._prepare()
+    for _ in range(15):  # the first session: a checkpoint at 10, an edit at 12, killed at 15
+        if cut.trainer.step == 10:
+            cut.loop.checkpoint("test")
+        if cut.trainer.step == 12:
+            cut.loop.apply_edit("train.phases.vae.lr", 0.01)
+        cut.trainer.train_step()
+    cut.server.close()
+    cut.writer.close()
+    again = Run(tmp_path, path=path, train__steps=20, resume=True)
+    assert again.trainer.step == 10
+    again.thread.start()
+    view = again.finish()
+    found = weights_of(again.trainer.model)
+    assert all(bool((expected[name] == found[name]).all()) for name in expected)
+    assert [(edit.step, edit.new) for edit in view.edits] == [(12, 0.01)]
+
+
+def test_a_full_disk_holds_the_run_and_loses_nothing(start, monkeypatch):
+    full = threading.Event()
+    run = start(train__steps=200_000)
+    wait_for(lambda: run.trainer.step > 3, what="some steps")
+    import os as real_os
+
+    write = real_os.write
+
+    def no_room(handle, data):
+        if full.is_set() and handle == run.writer._file:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(handle, data)
+
+    monkeypatch.setattr(events.os, "write", no_room)
+    full.set()
+    wait_for(lambda: run.loop.trouble, what="the trouble to be noticed")
+    assert "No space left" in run.loop.trouble
+    held = run.trainer.step
+    with pytest.raises(control.ControlError, match="Make room"):
+        run.ask("stop")
+    assert run.trainer.step == held
+    full.clear()
+    wait_for(lambda: run.trainer.step > held, what="training to go on")
+    run.ask("stop")
+    view = run.finish()
+    assert view.state == "stopped"
+    assert list(view.series["vae/loss"].steps) == list(range(view.step))
+
+
+def test_codes_are_decoded_and_images_encoded_while_it_trains(start):
+    run = start(train__steps=200_000)
+    codes = np.zeros((3, 4), np.float32)
+    reply = run.ask("decode", blob=codes.tobytes())
+    images = np.frombuffer(reply.blob, np.uint8).reshape(reply.data["shape"])
+    assert images.shape == (3, 1, 8, 8)
+    reply = run.ask("encode", blob=images.tobytes())
+    assert reply.data["shape"] == [3, 4] and len(reply.blob) == 48
+    with pytest.raises(control.ControlError, match="decode"):
+        run.ask("decode", blob=b"\0" * 12)
+
+
+def test_a_run_by_time_ends_by_time(start):
+    view = start(train__steps=0, train__minutes=0.005).finish()
+    assert view.state == "finished" and view.step > 0 and view.plan.steps is None and view.fraction == 1.0

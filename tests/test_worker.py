@@ -1,0 +1,185 @@
+"""Real worker processes: killed at random steps, signalled, out of disk, badly configured, kept warm."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+from safetensors.numpy import load_file
+
+from tests import small_runs
+from tests.waiting import wait_for
+from tui_gen import control, launch, runs
+from tui_gen.events import Resume
+from tui_gen.view import RunView
+
+
+@pytest.fixture
+def processes():
+    made: list[subprocess.Popen] = []
+    yield made
+    for process in made:
+        if process.poll() is None:
+            process.kill()
+        process.wait(30)
+
+
+def follow(path, process, until, timeout=90):
+    view = RunView(path)
+
+    def look():
+        view.poll()
+        return until(view) or process.poll() is not None
+
+    wait_for(look, timeout, what=f"{path.name} to get on; its log: {view.worst_log_lines()}")
+    view.poll()
+    return view
+
+
+@pytest.mark.parametrize("family", ["vae", "gan", "ddpm"])
+def test_killed_at_random_steps_and_resumed_it_ends_where_an_undisturbed_run_ends(family, tmp_path, processes):
+    options = {"train__steps": 60, "checkpoint__every_steps": 7, "train__validate_every": 10}
+    whole = small_runs.make_run(tmp_path, family, **options)
+    broken = small_runs.make_run(tmp_path, family, **options)
+    processes.append(launch.start(whole))
+    dice = random.Random(family)
+    for attempt in range(2):
+        process = launch.start(broken, resume=attempt > 0)
+        processes.append(process)
+        target = dice.randrange(5 + 25 * attempt, 25 + 30 * attempt)
+        follow(broken, process, lambda view, target=target: view.step >= target)
+        process.send_signal(signal.SIGKILL)
+        process.wait(30)
+        state, _, _ = runs.state_of(broken)
+        assert state in ("interrupted", "finished")
+    last = launch.start(broken, resume=True)
+    processes.append(last)
+    assert last.wait(120) == 0 and processes[0].wait(120) == 0
+    one, two = RunView(whole), RunView(broken)
+    one.poll(), two.poll()
+    assert one.state == two.state == "finished" and one.step == two.step == 60
+    for name in ("model.safetensors", "ema.safetensors"):
+        paths = [path / "checkpoints" / "000060" / name for path in (whole, broken)]
+        assert paths[0].exists() == paths[1].exists()
+        if paths[0].exists():
+            tensors = [load_file(path) for path in paths]
+            assert all((tensors[0][key] == tensors[1][key]).all() for key in tensors[0])
+    assert one.series.keys() == two.series.keys()
+    for name, curve in one.series.items():
+        assert list(curve.steps) == list(two.series[name].steps), name
+        assert list(curve.values) == list(two.series[name].values), name
+    assert b'"resume"' in (broken / "events.jsonl").read_bytes() and Resume
+
+
+def test_sigterm_stops_with_a_checkpoint_and_sighup_is_survived(tmp_path, processes):
+    path = small_runs.make_run(tmp_path, "vae", train__steps=10_000_000)
+    process = launch.start(path)
+    processes.append(process)
+    follow(path, process, lambda view: view.step > 5)
+    process.send_signal(signal.SIGHUP)
+    at = RunView(path)
+    at.poll()
+    follow(path, process, lambda view: view.step > at.step + 50)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    view = RunView(path)
+    view.poll()
+    assert view.state == "stopped" and "SIGTERM" in view.reason and view.checkpoints[-1].step == view.step
+
+
+def test_two_workers_never_train_one_run(tmp_path, processes):
+    path = small_runs.make_run(tmp_path, "vae", train__steps=10_000_000)
+    process = launch.start(path)
+    processes.append(process)
+    follow(path, process, lambda view: view.step > 5)
+    with pytest.raises(runs.RunError, match="already training"):
+        launch.start(path)
+    rival = subprocess.run([sys.executable, "-m", "tui_gen.train.worker", str(path)], check=False)
+    assert rival.returncode == 1
+    assert runs.worker_of(path).pid == process.pid
+    assert launch.ask_run(path, "status").data["state"] == "running"
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="needs Linux's prlimit to fill and empty a disk")
+def test_a_disk_that_fills_up_holds_the_run_until_there_is_room(tmp_path, processes):
+    path = small_runs.make_run(tmp_path, "vae", train__steps=10_000_000, preview__every_seconds=0.0)
+    process = launch.start(path)
+    processes.append(process)
+    follow(path, process, lambda view: view.step > 5)
+    size = (path / "events.jsonl").stat().st_size
+    _, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size + 20_000, hard))
+    words = wait_for(lambda: launch.ask_run(path, "status").data["trouble"], 60, "the trouble to be reported")
+    assert "cannot write" in words and "room" in words
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    wait_for(lambda: not launch.ask_run(path, "status").data["trouble"], 60, "the run to go on")
+    launch.ask_run(path, "stop")
+    assert process.wait(60) == 0
+    view = RunView(path)
+    view.poll()
+    assert view.state == "stopped" and not view.garbage
+    assert list(view.series["vae/loss"].steps) == list(range(view.step))
+
+
+def test_what_is_wrong_with_a_config_is_the_reason_it_failed(tmp_path, processes):
+    path = small_runs.make_run(tmp_path, "vae")
+    text = (path / "config.toml").read_text().replace("latent = 4", "latent = -4").replace("steps = 30", "steps = true")
+    (path / "config.toml").write_text(text)
+    process = launch.start(path)
+    processes.append(process)
+    assert process.wait(60) == 1
+    state, _, reason = runs.state_of(path)
+    assert state == "failed" and "model.latent" in reason and "train.steps" in reason
+
+
+def test_a_fault_in_a_user_s_model_is_told_and_its_traceback_kept(tmp_path, processes):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "faulty.py").write_text(
+        "import torch\nfrom tui_gen.model import Model, Optim, Phase\n\n\n"
+        "class Faulty(Model):\n    name = 'faulty'\n    optimizers = {'only': Optim()}\n\n"
+        "    def __init__(self, config, data):\n        super().__init__(config, data)\n"
+        "        self.layer = torch.nn.Linear(data.features, 1)\n\n"
+        "    def phases(self):\n        return [Phase('only', self.loss, self.layer.parameters())]\n\n"
+        "    def loss(self, batch):\n        raise RuntimeError('my own [fault]')\n"
+    )
+    path = small_runs.make_run(tmp_path, "vae")
+    (path / "config.toml").write_text(
+        f'model_dirs = ["{folder}"]\n[model]\nname = "faulty"\n[train]\nsteps = 3\ndevice = "cpu"\n'
+    )
+    process = launch.start(path)
+    processes.append(process)
+    assert process.wait(60) == 1
+    state, _, reason = runs.state_of(path)
+    assert state == "failed" and "my own [fault]" in reason
+    assert any("my own [fault]" in line for line in runs.last_log_lines(path))
+
+
+def test_a_warm_worker_checks_starts_and_ends_with_its_parent(tmp_path):
+    worker = launch.WarmWorker(nice=0)
+    worker.spawn()
+    try:
+        wait_for(lambda: worker.ready, 60, "the worker to warm up")
+        assert worker.check(small_runs.tables("vae")) == []
+        problems = worker.check(small_runs.tables("gan", dataset__size=9, model__loss="wasserstein"))
+        assert any(problem.key == "model.loss" for problem in problems)
+        assert worker.check(small_runs.tables("gan", dataset__size=9))
+        path = small_runs.make_run(tmp_path, "vae", train__steps=20)
+        assert worker.start(path)
+        wait_for(lambda: runs.state_of(path)[0] == "finished", 60, "the run to finish")
+        with pytest.raises(control.ControlError, match=r"no live worker|cannot reach"):
+            launch.ask_run(path, "status")
+    finally:
+        worker.close()
+    second = launch.WarmWorker(nice=0)
+    second.spawn()
+    pid = second._process.pid
+    wait_for(lambda: second.ready, 60, "the worker to warm up")
+    second._process.stdin.close()  # what happens when the parent dies
+    second._process.wait(30)
+    assert not runs.process_started(pid) or os.name != "posix"
