@@ -93,6 +93,11 @@ class WarmWorker:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """The process, until it was given away or closed: who means to wait for it takes it before `start`."""
+        return self._process
+
+    @property
     def ready(self) -> bool:
         """Whether it can take a run at once."""
         return self.alive and os.path.exists(self.socket)

@@ -1,0 +1,321 @@
+"""The command line: `tui-gen` opens the workbench, `tui-gen --run` trains headless, the rest looks at runs.
+
+Exit status: 0 finished; 1 failed; 2 a bad command line, config or run name; 3 stopped before its end, with a
+checkpoint; 4 interrupted (the worker died); 130 ended at once by a second Ctrl-C; 143 SIGTERM, with a checkpoint.
+Textual and PyTorch are imported only by the commands that need them, PyTorch never in this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tui_gen import __version__
+
+DESCRIPTION = """\
+Train generative models from a terminal: live losses, live samples, exact resume, over SSH.
+
+  tui-gen                     the workbench: pick a model, edit it, train it, watch it
+  tui-gen --run RECIPE        the same run headless; RECIPE or a TOML file
+  tui-gen COMMAND             look at runs and at what can be trained
+"""
+
+EPILOG = """\
+examples:
+  tui-gen --run vae-digits
+  tui-gen --run dcgan-mnist --set train.steps=5000 --set train.phases.generator.lr=1e-4
+  tui-gen recipe vae-digits > my.toml; tui-gen --run my.toml --plain > my.log
+  tui-gen --run ddpm-digits --json | jq -c 'select(.type == "metrics")'
+  tui-gen --run vae-mnist --detach; tui-gen attach
+  tui-gen --resume latest --set train.steps=40000
+  tui-gen sample latest -n 64 -o grid.png --seed 1
+
+Ctrl-C stops a run with a checkpoint, a second one ends it at once. SIGTERM stops it with a checkpoint. Closing the
+terminal does not touch it: tui-gen attach shows it again. Runs go to ./runs, $TUI_GEN_RUNS or --runs DIR.
+
+exit status:
+  0  finished                      3    stopped before its end, with a checkpoint
+  1  failed                        4    interrupted: the worker died
+  2  bad command line or config    130  ended at once by a second Ctrl-C    143  SIGTERM, with a checkpoint
+"""
+
+GRAPHICS = ("auto", "kitty", "sixel", "halfblock", "ascii", "off")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors name the nearest valid word; `given` is the command line."""
+
+    given: list[str] = []
+
+    def error(self, message: str) -> NoReturn:
+        """One line, what to do, exit status 2."""
+        from tui_gen.params import nearest
+
+        hint = ""
+        known = set(_options(self))
+        strange = [one.partition("=")[0] for one in self.given if one.startswith("--") and len(one) > 2]
+        strange = [one for one in strange if one not in known]
+        if strange:  # whatever argparse made of the words after it
+            message, hint = f"no such option {strange[0]}", nearest(strange[0], known)
+        elif "COMMAND: invalid choice: " in message:
+            name = message.split("invalid choice: ", 1)[1].split("'")[1]
+            message, hint = f"no such command {name!r}", nearest(name, COMMANDS)
+        self.exit(2, f"tui-gen: {message}" + (f" ({hint})" if hint else "") + "\nsee tui-gen --help\n")
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    """Every option of a parser and of its commands."""
+    found = []
+    for action in parser._actions:
+        found += action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                found += _options(inner)
+    return found
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = Parser(prog="tui-gen", description=DESCRIPTION, epilog=EPILOG, formatter_class=form, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"tui-gen {__version__}")
+    train = parser.add_argument_group("headless training")
+    train.add_argument("--run", metavar="CONFIG|RECIPE", help="train a TOML file, a recipe, or another run's config")
+    train.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
+    train.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments",
+        help="set one value, as often as needed: --set train.steps=500 --set model.latent=8",
+    )  # fmt: skip
+    train.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1 or mps; the same as --set train.device=…")
+    train.add_argument("--detach", action="store_true", help="start it and return; tui-gen attach shows it")
+    show = parser.add_argument_group("output")
+    _style_options(show, top=True)
+    common = parser.add_argument_group("everywhere")
+    _runs_option(common, top=True)
+    _models_option(common, top=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    _commands(commands)
+    return parser
+
+
+def _runs_option(parser: Any, top: bool = False) -> None:
+    default = {} if top else {"default": argparse.SUPPRESS}  # given before or after the command
+    words = "the folder of runs (default: $TUI_GEN_RUNS or ./runs)"
+    parser.add_argument("--runs", metavar="DIR", help=words, **default)
+
+
+def _models_option(parser: Any, top: bool = False) -> None:
+    default = {"default": []} if top else {"default": argparse.SUPPRESS}
+    words = "a folder of your own model files"
+    parser.add_argument("--models", metavar="DIR", action="append", dest="model_dirs", help=words, **default)
+
+
+def _style_options(parser: Any, top: bool = False) -> None:
+    default = (lambda value: {"default": value}) if top else (lambda value: {"default": argparse.SUPPRESS})
+    parser.add_argument("--json", action="store_true", help="one JSON object a line", **default(False))
+    parser.add_argument("--plain", action="store_true", help="plain lines, on a terminal too", **default(False))
+    parser.add_argument(
+        "--every", metavar="SECONDS", type=_seconds, help="time between plain lines (default: 2)", **default(2.0)
+    )
+    parser.add_argument(
+        "--graphics", choices=GRAPHICS, help="how images are shown (default: what the terminal can)", **default(None)
+    )
+
+
+def _commands(commands: Any) -> None:
+    def add(name: str, help: str, **more: Any) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", **more)
+
+    run_help = "a directory, its name or the beginning of it; latest, or nothing, is the newest run"
+    one = add("runs", "list the runs: live, finished, stopped, failed, interrupted")
+    one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as a JSON array")
+    _runs_option(one)
+    one = add("attach", "show a run, live or not: in the workbench on a terminal, as text elsewhere")
+    one.add_argument("name", metavar="RUN", nargs="?", default="", help=run_help)
+    _style_options(one)
+    _runs_option(one)
+    _models_option(one)
+    one = add("stop", "stop live runs, with a checkpoint")
+    one.add_argument("names", metavar="RUN", nargs="*", help=run_help)
+    one.add_argument("--all", action="store_true", help="every live run in the folder")
+    one.add_argument("--no-checkpoint", action="store_true", help="without a checkpoint")
+    _runs_option(one)
+    one = add("sample", "make samples from a run's checkpoint")
+    one.add_argument("name", metavar="RUN", help=run_help)
+    one.add_argument("-n", type=_count, default=64, metavar="N", dest="count", help="how many (default: 64)")
+    one.add_argument("-o", "--output", metavar="FILE", default="grid.png", help="the PNG to write (default: grid.png)")
+    one.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
+    one.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
+    one.add_argument("--label", help="of this class only, for conditional models")
+    one.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
+    one.add_argument("--graphics", choices=GRAPHICS, default=argparse.SUPPRESS, help="how the grid is shown here")
+    _runs_option(one)
+    for name, help in (
+        ("models", "list the models, or everything about one"),
+        ("recipes", "list the recipes"),
+        ("datasets", "list the datasets, or everything about one"),
+    ):
+        one = add(name, help)
+        if name != "recipes":
+            one.add_argument("name", metavar="NAME", nargs="?", default="", help="one of them")
+        _models_option(one)
+    one = add("recipe", "print a recipe as a complete, commented config: tui-gen recipe NAME > my.toml")
+    one.add_argument("name", metavar="NAME", help="see tui-gen recipes")
+    _models_option(one)
+    one = add("delete", "delete runs that are not training")
+    one.add_argument("names", metavar="RUN", nargs="+", help="a directory, its name or the beginning of it")
+    one.add_argument("--yes", action="store_true", help="do not ask")
+    _runs_option(one)
+    one = add("export", "write every value of a run's metrics as CSV")
+    one.add_argument("name", metavar="RUN", nargs="?", default="", help=run_help)
+    one.add_argument("--csv", metavar="FILE", default="-", help="the file to write (default: standard output)")
+    _runs_option(one)
+
+
+COMMANDS = (
+    "runs", "attach", "stop", "sample", "models", "recipes", "datasets", "recipe", "delete", "export",
+)  # fmt: skip
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line; the exit status. Never raises for anything a person did, nor for a fault of ours."""
+    parser = build_parser()
+    Parser.given = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = parser.parse_args(argv)
+        _check_combination(parser, args)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 2
+    return guarded(lambda: _dispatch(args))
+
+
+def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """What argparse does not see: options that need others."""
+    training = args.run is not None or args.resume is not None
+    if args.run is not None and args.resume is not None:
+        parser.error("--run starts a new run, --resume goes on with one: give one of them")
+    if training and args.command:
+        parser.error(f"--run and --resume do not go with the command {args.command!r}")
+    if not training:
+        for given, option in ((args.assignments, "--set"), (args.detach, "--detach")):
+            if given:
+                parser.error(f"{option} needs --run or --resume")
+    if args.json and args.plain:
+        parser.error("--json and --plain: give one of them")
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; every failure becomes one clear message and an exit status."""
+    try:
+        return command()
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        _silence_stdout()
+        return 0
+    except Exception as error:
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    from tui_gen.config import ConfigError
+    from tui_gen.control import ControlError
+    from tui_gen.runs import RunError
+
+    if isinstance(error, ConfigError | RunError):
+        _complain(str(error))
+        return 2
+    if isinstance(error, ControlError):
+        _complain(str(error))
+        return 1
+    import tempfile
+    import traceback
+
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="tui-gen-", suffix=".log", delete=False) as file:
+            file.write("".join(traceback.format_exception(error)))
+        words += f" (please report it; the details are in {file.name})"
+    except OSError:
+        pass
+    _complain(words)
+    return 1
+
+
+def _complain(text: str) -> None:
+    from tui_gen.draw.text import clean
+
+    with contextlib.suppress(OSError, ValueError):
+        print("tui-gen: " + "\n".join(clean(line) for line in text.splitlines()), file=sys.stderr, flush=True)
+
+
+def _silence_stdout() -> None:
+    """Nobody reads our output: end without a word, at interpreter exit too."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def _dispatch(args: argparse.Namespace) -> int:
+    from tui_gen import runs
+
+    root = Path(args.runs).expanduser() if args.runs else runs.default_root()
+    if args.run is not None or args.resume is not None:
+        return _train(args, root)
+    if args.command is None:
+        return _workbench(args, root)
+    from tui_gen.report import commands
+
+    return commands.RUN[args.command](args, root)
+
+
+def _train(args: argparse.Namespace, root: Path) -> int:
+    from tui_gen import runs
+    from tui_gen.report import headless
+
+    style = headless.Style(args.json, args.plain, args.every, args.graphics or "auto")
+    if args.resume is not None:
+        path = runs.find(root, args.resume)
+        return headless.resume(
+            path, args.assignments, style, device=args.device, model_dirs=args.model_dirs, detach=args.detach
+        )
+    assignments = [*args.assignments, *([f"train.device={args.device}"] if args.device else [])]
+    return headless.train(args.run, assignments, root, style, model_dirs=args.model_dirs, detach=args.detach)
+
+
+def _workbench(args: argparse.Namespace, root: Path) -> int:
+    from tui_gen.report import commands
+
+    if not commands.on_terminal():
+        _complain(
+            "the workbench needs a terminal; without one, train headless: tui-gen --run vae-digits "
+            "(tui-gen recipes lists what there is, tui-gen --help everything else)"
+        )
+        return 2
+    return commands.open_workbench(root, args.model_dirs, None, args.graphics)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""The commands that look at runs and at what can be trained. Each takes the arguments and the runs folder."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from tui_gen import catalog as catalogs
+from tui_gen import config as configs
+from tui_gen import control, launch, runs
+from tui_gen.params import Param, Problem, nearest
+from tui_gen.report import headless, tables
+from tui_gen.report import outlet as outlets
+from tui_gen.report.summary import coloured, grid_text, shown, unicode_ok, width_of
+
+STOP_TIMEOUT = 600.0
+END_TIMEOUT = 60.0
+
+
+def list_runs(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen runs`."""
+    out, err = outlets.standard()
+    rows = runs.list_runs(root)
+    if args.json:
+        out.line(msgspec.json.encode([msgspec.to_builtins(row) | {"live": row.live} for row in rows]).decode())
+        return 0
+    if not rows:
+        err.line(f"no runs in {root}; start one with tui-gen --run {runs.DEFAULT}")
+        return 0
+    for line in tables.runs_table(rows, colour=coloured(out)):
+        out.line(line)
+    return 0
+
+
+def attach(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen attach`."""
+    path = runs.find(root, args.name)
+    if args.json or args.plain or not on_terminal():
+        style = headless.Style(args.json, args.plain, args.every, args.graphics or "auto")
+        return headless.attach(path, style)
+    return open_workbench(path.parent, args.model_dirs, path, args.graphics)
+
+
+def stop(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen stop`: 0 when every run named has ended."""
+    out, err = outlets.standard()
+    if args.all:
+        if args.names:
+            raise configs.ConfigError("command line", [Problem("--all", None, "name runs, or give --all")])
+        paths = [Path(row.path) for row in runs.list_runs(root) if row.live]
+        if not paths:
+            err.line(f"no live runs in {root}")
+    else:
+        paths = [runs.find(root, name) for name in args.names or ["latest"]]
+    status = 0
+    for path in paths:
+        try:
+            out.line(f"{path.name}: {_stop_one(path, checkpoint=not args.no_checkpoint)}")
+        except control.ControlError as error:
+            err.line(f"tui-gen: {path.name}: {error}")
+            status = 1
+    return status
+
+
+def _stop_one(path: Path, checkpoint: bool) -> str:
+    """Stop a run and wait for its worker to end; what became of it. Raises ControlError."""
+    state, step, _ = runs.state_of(path)
+    if state in runs.ENDED:
+        raise control.ControlError(f"is not training: {state} at step {step}")
+    launch.ask_run(path, "stop", timeout=STOP_TIMEOUT, checkpoint=checkpoint)
+    info, deadline = runs.worker_of(path), time.monotonic() + END_TIMEOUT
+    while runs.alive(info) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    state, step, _ = runs.state_of(path)
+    return f"{state} at step {step}" + (" with a checkpoint" if checkpoint and state == "stopped" and step else "")
+
+
+def sample(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen sample`: PyTorch runs in a process of its own."""
+    out, err = outlets.standard()
+    path = runs.find(root, args.name)
+    target = Path(args.output).expanduser().absolute()
+    command = [sys.executable, "-m", "tui_gen.train.sample", str(path), "-n", str(args.count), "-o", str(target)]
+    command += ["--seed", str(args.seed)]
+    for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):
+        command += [option, str(value)] if value not in (None, "") else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=launch.environment())
+    if done.returncode:
+        words = done.stderr.strip().splitlines()
+        err.line(f"tui-gen: {words[-1].removeprefix('error: ') if words else 'no samples were made'}")
+        return 1
+    if args.graphics != "off":
+        ascii = args.graphics == "ascii" or not coloured(out) or not unicode_ok(out)
+        if out.isatty():
+            out.line(grid_text(target, min(width_of(out), 100), ascii=ascii))
+    out.line(shown(target))
+    return 0
+
+
+def models(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen models`."""
+    out, err = outlets.standard()
+    catalog = headless.ensured(headless.absolute(args.model_dirs), err)
+    if not args.name:
+        lines = tables.models_table(catalog)
+    else:
+        entry = catalog.models.get(args.name)
+        if entry is None:
+            raise no_such("model", args.name, list(catalog.models))
+        lines = tables.model_page(entry, catalog, min(100, width_of(out)))
+    for line in lines:
+        out.line(line)
+    return 0
+
+
+def recipes(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen recipes`."""
+    out, err = outlets.standard()
+    catalog = catalogs.read(headless.absolute(args.model_dirs))
+    for problem in catalog.problems:
+        err.line(f"warning: {problem}")
+    for line in tables.recipes_table(catalog):
+        out.line(line)
+    return 0
+
+
+def datasets(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen datasets`."""
+    out, _ = outlets.standard()
+    catalog = catalogs.Catalog()
+    if not args.name:
+        lines = tables.datasets_table(catalog)
+    else:
+        entry = catalog.datasets.get(args.name)
+        if entry is None:
+            raise no_such("dataset", args.name, list(catalog.datasets))
+        lines = tables.dataset_page(entry, min(100, width_of(out)))
+    for line in lines:
+        out.line(line)
+    return 0
+
+
+def recipe(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen recipe NAME`: a complete config on standard output."""
+    out, err = outlets.standard()
+    catalog = headless.ensured(headless.absolute(args.model_dirs), err)
+    found = catalog.recipes.get(args.name)
+    if found is None:
+        raise no_such("recipe", args.name, list(catalog.recipes))
+    config = configs.load({"name": found.name, **found.tables}, catalog, found.name)
+    notes = {key: _with_choices(param) for key, param in configs.keys(config.model.name, catalog).items()}
+    out.write(tables.recipe_header(found) + "\n" + configs.dump_toml(configs.to_tables(config), notes))
+    return 0
+
+
+def _with_choices(param: Param) -> Param:
+    """The declaration with its choices named in the help, which becomes the comment."""
+    words = f"{param.help}: {', '.join(str(one) for one in param.choices)}" if param.choices else param.help
+    return msgspec.structs.replace(param, help=words)
+
+
+def delete(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen delete`: asks on a terminal, needs --yes elsewhere."""
+    out, err = outlets.standard()
+    paths = [runs.find(root, name) for name in args.names]
+    for path in paths:
+        if runs.alive(runs.worker_of(path)):
+            raise runs.RunError(f"{path.name} is still training; stop it first with tui-gen stop {path.name}")
+    if not args.yes:
+        if not sys.stdin.isatty():
+            raise runs.RunError("deleting needs --yes where nobody can be asked")
+        names = ", ".join(path.name for path in paths)
+        out.write(f"delete {names} with all samples and checkpoints? [y/N] ")
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            err.line("nothing deleted")
+            return 1
+    for path in paths:
+        runs.delete(path)
+        out.line(f"deleted {shown(path)}")
+    return 0
+
+
+def export(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen export`: a row a step, a column a metric; empty where a metric has no value."""
+    view = headless.drained(runs.find(root, args.name))
+    names = list(view.series)
+    steps = np.unique(np.concatenate([np.empty(0), *(view.series[name].steps for name in names)]))
+    table = np.full((len(steps), len(names)), np.nan)
+    for column, name in enumerate(names):
+        curve = view.series[name]
+        table[np.searchsorted(steps, curve.steps), column] = curve.values
+    rows = [["step", *names]]
+    for step, row in zip(steps, table):
+        rows.append([str(int(step)), *("" if np.isnan(value) else f"{value:.9g}" for value in row)])
+    if args.csv == "-":
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        sys.stdout.flush()
+        return 0
+    try:
+        with open(args.csv, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+    except OSError as error:
+        raise runs.RunError(f"cannot write {args.csv}: {error.strerror or error}") from None
+    return 0
+
+
+def no_such(what: str, name: str, known: list[str]) -> runs.RunError:
+    """The error for a name that is not there, with the nearest one that is."""
+    return runs.RunError(f"no {what} {name!r}; {nearest(name, known) or 'known: ' + ', '.join(sorted(known))}")
+
+
+def on_terminal() -> bool:
+    """Whether a workbench can be shown: a terminal on both ends that can do more than print."""
+    try:
+        both = sys.stdin.isatty() and sys.stdout.isatty()
+    except ValueError:
+        return False
+    return both and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def open_workbench(root: Path, model_dirs: list[str], path: Path | None, graphics: str | None) -> int:
+    """The workbench, at a run or not. The terminal is asked before Textual is imported: it reads its settings then."""
+    from tui_gen.draw import terminal
+
+    dirs = headless.absolute(model_dirs)
+    try:
+        found = terminal.probe(graphics)
+    except ValueError as error:
+        raise configs.ConfigError("command line", [Problem("graphics", None, str(error))]) from None
+    for name, value in textual_settings(found, os.environ).items():
+        os.environ.setdefault(name, value)
+    from tui_gen.app.main import run_workbench
+
+    status = run_workbench(root, dirs, open_run=path, terminal=found)
+    return status if isinstance(status, int) else 0
+
+
+def textual_settings(found: object, environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+    """What Textual should know about this terminal: colours it does not advertise, and a slow link."""
+    settings = {}
+    if getattr(found, "truecolor", False):
+        settings["TEXTUAL_COLOR_SYSTEM"] = "truecolor"
+    slow = (getattr(found, "round_trip", None) or 0.0) > 0.05
+    if slow or environ.get("SSH_CONNECTION"):
+        settings |= {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "TEXTUAL_FPS": "20"}
+    return settings
+
+
+RUN: dict[str, Callable[[argparse.Namespace, Path], int]] = {
+    "runs": list_runs,
+    "attach": attach,
+    "stop": stop,
+    "sample": sample,
+    "models": models,
+    "recipes": recipes,
+    "datasets": datasets,
+    "recipe": recipe,
+    "delete": delete,
+    "export": export,
+}

@@ -1,0 +1,324 @@
+"""Training without the workbench: start or resume a run, follow it as text, say what came of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tui_gen import catalog as catalogs
+from tui_gen import config as configs
+from tui_gen import control, launch, runs
+from tui_gen.params import Problem
+from tui_gen.report import outlet as outlets
+from tui_gen.report.follow import Follow
+from tui_gen.report.outlet import Outlet
+from tui_gen.report.plain import JsonDisplay, PlainDisplay
+from tui_gen.report.signals import Signals
+from tui_gen.report.summary import print_summary, shown
+from tui_gen.view import RunView
+
+
+@dataclass
+class Style:
+    """How a followed run is shown: `json`, `plain` (whatever the output is), seconds between plain lines, graphics."""
+
+    json: bool = False
+    plain: bool = False
+    every: float = 2.0
+    graphics: str = "auto"
+
+
+class Cancelled(Exception):
+    """A signal came before there was a run; `number` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(signal.Signals(number).name)
+
+
+def train(
+    source: str,
+    assignments: list[str],
+    root: Path,
+    style: Style,
+    *,
+    model_dirs: list[str] | None = None,
+    detach: bool = False,
+) -> int:
+    """`tui-gen --run`: the exit status. Raises ConfigError and RunError before there is a run directory."""
+    out, err = outlets.standard()
+    dirs = absolute(model_dirs or [])
+    config = resolve(source, assignments, dirs, err)
+    refuse_unwritable(root)
+    with Signals() as signals:
+        try:
+            path, process = start(config, root, dirs, signals)
+        except Cancelled as cancelled:
+            err.line(f"{cancelled}: ended before training began; there is no run directory")
+            return 128 + cancelled.number
+        if detach:
+            return detached(path, out, style)
+        view = RunView(path)
+        if not style.json:
+            introduce(out, path, config, style)
+        follow = Follow(view, display_for(style, out, config.name), out)
+        follow.process = process
+        status = follow.run(signals)
+    conclude(out, err, follow, style)
+    return status
+
+
+def resume(
+    path: Path,
+    assignments: list[str],
+    style: Style,
+    *,
+    device: str = "",
+    model_dirs: list[str] | None = None,
+    detach: bool = False,
+) -> int:
+    """`tui-gen --resume`: the exit status. Raises ConfigError and RunError, with the run left as it was."""
+    out, err = outlets.standard()
+    dirs = absolute(model_dirs or [])
+    launch.refuse_if_live(path)
+    config = continued(path, assignments, device, dirs)
+    view = drained(path)
+    with Signals() as signals:
+        follow = Follow(view, display_for(style, out, config.name), out)
+        follow.skip_past()
+        follow.process = launch.start(path, resume=True, model_dirs=dirs)
+        if detach:
+            return detached(path, out, style)
+        if not style.json:
+            introduce(out, path, config, style)
+        status = follow.run(signals)
+    conclude(out, err, follow, style)
+    return status
+
+
+def attach(path: Path, style: Style) -> int:
+    """`tui-gen attach` as text: follow a run, live or not, until it ends or Ctrl-C; the exit status."""
+    out, err = outlets.standard()
+    view = drained(path)
+    with Signals() as signals:
+        follow = Follow(view, display_for(style, out, path.name), out, owner=False)
+        status = follow.run(signals)
+    conclude(out, err, follow, style)
+    return status
+
+
+def resolve(source: str, assignments: list[str], dirs: list[str], err: Outlet) -> configs.RunConfig:
+    """The checked config behind `--run SOURCE`, paths made absolute. Raises ConfigError with every problem."""
+    catalog = ensured(dirs, err)
+    extra: dict[str, Any] = {"model_dirs": dirs} if dirs else {}
+    try:
+        config = catalogs.resolve(source, catalog, assignments, extra)
+    except configs.ConfigError as error:
+        raise with_the_rest(error, source, assignments, catalog, extra) from None
+    if config.dataset.root:  # workers run in another folder
+        config.dataset.root = str(Path(config.dataset.root).expanduser().absolute())
+    return config
+
+
+def with_the_rest(
+    error: configs.ConfigError, source: str, assignments: list[str], catalog: catalogs.Catalog, extra: dict[str, Any]
+) -> configs.ConfigError:
+    """Where `--set` names no setting: those problems, and whatever else is wrong."""
+    bad = {problem.value for problem in error.problems if problem.key == "--set"}
+    if not bad:
+        return error
+    try:
+        catalogs.resolve(source, catalog, [one for one in assignments if one not in bad], extra)
+    except configs.ConfigError as more:
+        return configs.ConfigError(source, [*error.problems, *more.problems])
+    return error
+
+
+def ensured(dirs: list[str], err: Outlet) -> catalogs.Catalog:
+    """An up-to-date catalogue; says so where that takes a while."""
+    catalog = catalogs.read(dirs)
+    if catalogs.stale(catalog, dirs):
+        err.line("reading the models, which changed…")
+        catalog = catalogs.ensure(dirs)
+    for problem in catalog.problems:
+        err.line(f"warning: {problem}")
+    return catalog
+
+
+def absolute(model_dirs: list[str]) -> list[str]:
+    """The folders from `--models` as absolute paths. Raises ConfigError for one that is none."""
+    missing = [one for one in model_dirs if not Path(one).expanduser().is_dir()]
+    if missing:
+        raise configs.ConfigError("command line", [Problem("--models", one, "is no folder") for one in missing])
+    return [str(Path(one).expanduser().resolve()) for one in model_dirs]
+
+
+def refuse_unwritable(root: Path) -> None:
+    """Raise RunError where no run can be made in a folder, before anything takes time."""
+    near = Path(root).absolute()
+    while not near.exists() and near != near.parent:
+        near = near.parent
+    if not near.is_dir():
+        raise runs.RunError(f"cannot make a run in {root}: {near} is no folder; choose another with --runs DIR")
+    if not os.access(near, os.W_OK | os.X_OK):
+        raise runs.RunError(f"cannot make a run in {root}: no right to write in {near}; choose another with --runs DIR")
+
+
+def start(
+    config: configs.RunConfig, root: Path, dirs: list[str], signals: Signals
+) -> tuple[Path, subprocess.Popen[bytes]]:
+    """Make the run directory and start its worker, once the model itself has agreed to the config.
+
+    Raises ConfigError with the model's objections (nothing is left behind), RunError, and Cancelled.
+    """
+    warm = launch.WarmWorker(nice=0, model_dirs=dirs)
+    try:
+        warm.spawn()
+        problems = asked(warm, configs.to_tables(config), signals)
+        if problems:
+            raise configs.ConfigError(config.name, problems)
+        catalog = catalogs.read(dirs)
+        path = runs.create(root, config.name, configs.dumps(config, catalog))
+        process = warm.process
+        if process is not None and warm.start(path):
+            return path, process
+    finally:
+        warm.close()
+    return path, launch.start(path, model_dirs=dirs)
+
+
+def asked(warm: launch.WarmWorker, tables: dict[str, Any], signals: Signals) -> list[Problem]:
+    """What the model has against a config. None where the worker did not come up: then the run itself will tell."""
+    while warm.alive:
+        for number in signals.take():
+            if number == signal.SIGHUP:
+                outlets.hang_up()
+            else:
+                raise Cancelled(number)
+        if warm.ready:
+            try:
+                return warm.check(tables, timeout=60)
+            except control.ControlError:  # it has bound its socket but does not listen yet, or it died
+                pass
+        signals.wait(0.05)
+    return []
+
+
+LIVE_ON_RESUME = "only the length and settings that may change while training can be set on --resume"
+
+
+def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) -> configs.RunConfig:
+    """The config a run goes on with; `config.toml` is rewritten only where something was changed.
+
+    A new length replaces the old one. Live settings become edits at the step of the newest checkpoint, so that the
+    log shows them and the config still says what the run began with.
+    """
+    _, err = outlets.standard()
+    known_dirs = configs.read_toml(path / "config.toml").get("model_dirs", [])
+    found = [one for one in known_dirs if isinstance(one, str)] if isinstance(known_dirs, list) else []
+    catalog = ensured(list(dict.fromkeys([*dirs, *found])), err)
+    config = catalogs.resolve(str(path), catalog)
+    tables = configs.to_tables(config)
+    known = configs.keys(config.model.name, catalog)
+    step = newest_checkpoint(path)
+    problems: list[Problem] = []
+    lengths = [one for one in assignments if one.partition("=")[0].strip() in configs.LENGTHS]
+    for assignment in assignments:
+        key, equals, text = (part.strip() for part in assignment.partition("="))
+        if not equals or key not in known or key in configs.LENGTHS:
+            try:
+                tables = configs.override(tables, [assignment], catalog)
+            except configs.ConfigError as error:
+                problems += error.problems
+        elif not known[key].live:
+            hint = f"for another run: tui-gen --run {path.name}/config.toml --set {assignment}"
+            problems.append(Problem("--set", assignment, LIVE_ON_RESUME, hint))
+        else:
+            value = configs.params.parse(known[key], text)
+            tables.setdefault("edits", []).append({"step": step, "key": key, "value": value})
+    if device:
+        tables["train"]["device"] = device
+    if problems:
+        raise configs.ConfigError(path.name, problems)
+    new = configs.load(tables, catalog, path.name)
+    if new.train.steps and new.train.steps <= step:
+        words = f"the run is at step {step} already"
+        hint = f"for more: tui-gen --resume {path.name} --set train.steps={2 * step}"
+        raise configs.ConfigError(path.name, [Problem("train.steps", new.train.steps, words, hint)])
+    if not lengths and runs.state_of(path)[0] == "finished":
+        hint = "give it more with --set train.steps=…, train.epochs=… or train.minutes=…"
+        raise configs.ConfigError(path.name, [Problem("train", None, "the run has finished its length", hint)])
+    if assignments or device:
+        try:
+            runs.write_atomic(path / "config.toml", configs.dumps(new, catalog).encode())
+        except OSError as error:
+            raise runs.RunError(f"cannot write {path / 'config.toml'}: {error.strerror or error}") from None
+    return new
+
+
+def newest_checkpoint(path: Path) -> int:
+    """The step of a run's newest checkpoint, 0 without one."""
+    try:
+        names = [one.name for one in (path / "checkpoints").iterdir() if one.is_dir()]
+    except OSError:
+        return 0
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def drained(path: Path) -> RunView:
+    """A run, read up to now."""
+    view = RunView(path)
+    while view.poll():
+        pass
+    return view
+
+
+def display_for(style: Style, out: Outlet, title: str) -> Any:
+    """Live on a terminal, plain lines elsewhere, JSON where asked."""
+    if style.json:
+        return JsonDisplay(out)
+    if style.plain or not out.isatty() or os.environ.get("TERM", "") in ("", "dumb"):
+        return PlainDisplay(out, style.every)
+    from tui_gen.report.live import LiveDisplay
+
+    return LiveDisplay(out, title)
+
+
+def introduce(out: Outlet, path: Path, config: configs.RunConfig, style: Style) -> None:
+    """Which run this is."""
+    length = next(
+        (f"{configs.params.show(getattr(config.train, key))} {key}" for key in ("steps", "epochs", "minutes")
+         if getattr(config.train, key)),
+        "",
+    )  # fmt: skip
+    out.line(f"run {shown(path)}: {config.model.name} on {config.dataset.name}, {length}, seed {config.train.seed}")
+    out.line("Ctrl-C stops it with a checkpoint; closing this terminal does not touch it")
+
+
+def detached(path: Path, out: Outlet, style: Style) -> int:
+    """Say where a run is that goes on by itself."""
+    if style.json:
+        JsonDisplay(out).open(RunView(path))
+        return 0
+    out.line(f"training in the background: {shown(path)}")
+    out.line(f"  watch  tui-gen attach {shown(path)}")
+    out.line(f"  stop   tui-gen stop {shown(path)}")
+    return 0
+
+
+def conclude(out: Outlet, err: Outlet, follow: Follow, style: Style) -> None:
+    """The end of what is shown: the summary, or that the run goes on."""
+    if follow.detached:
+        if follow.state in runs.LIVE:
+            name = shown(follow.view.path)
+            err.line(f"detached; the run goes on. tui-gen attach {name} shows it, tui-gen stop {name} ends it")
+    elif style.json:
+        if follow.state in ("failed", "interrupted"):
+            err.line(f"{follow.state}: {follow.view.reason or 'see ' + str(follow.view.path / 'worker.log')}")
+    else:
+        print_summary(out, follow.view, follow.state, graphics=style.graphics)
+    follow.wait_for_process()

@@ -1,0 +1,190 @@
+"""Following a run as text: plain lines for pipes and log files, or the run's events as JSON, one a line."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tui_gen import events
+from tui_gen.draw.text import clean
+from tui_gen.report.outlet import Outlet
+from tui_gen.report.quantities import duration, metric, rate, size
+from tui_gen.view import RunView
+
+MOST_METRICS = 8
+
+
+class PlainDisplay:
+    """Plain lines: one of figures every `every` seconds while steps are made, and the run's log as it comes."""
+
+    def __init__(self, out: Outlet, every: float = 2.0) -> None:
+        self.out, self.every = out, every
+        self._last = 0.0
+        self._step = -1
+        self._since: dict[str, int] = {}
+        self._progress = ""
+        self._view: RunView | None = None
+
+    def open(self, view: RunView) -> None:
+        """Figures count from here on."""
+        self._view, self._step = view, view.step
+        self._since = {name: len(curve) for name, curve in view.series.items()}
+
+    def event(self, event: events.Event) -> None:
+        """Nothing: figures come from the view."""
+
+    def line(self, t: float, level: str, text: str) -> None:
+        """`12:30:05 warning: …`; before a change of state come the figures of the steps up to it."""
+        if level in ("state", "error"):
+            self._catch_up()
+        word = f"{level}: " if level in ("warning", "error") else ""
+        for one in clean_lines(text):
+            self.out.line(f"{clock(t)} {word}{one}")
+
+    def notice(self, level: str, text: str) -> None:
+        """As a line of the log, with the time of now."""
+        self.line(time.time(), level, text)
+
+    def update(self, view: RunView, state: str, trouble: str, hint: str) -> None:
+        """A line of figures, when it is time for one and there is something new."""
+        now = time.monotonic()
+        if now - self._last < self.every:
+            return
+        if view.progress is not None:
+            words = progress_words(view.progress)
+            if words != self._progress:
+                self._progress, self._last = words, now
+                self.out.line(f"{clock(time.time())} {words}")
+        else:
+            self._catch_up()
+
+    def close(self, view: RunView, state: str) -> None:
+        """The figures of the last steps."""
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """A line of figures, if there were steps since the last one."""
+        view = self._view
+        if view is None or view.step == self._step or not any(len(curve) for curve in view.series.values()):
+            return
+        self._last, self._step = time.monotonic(), view.step
+        words = [f"{clock(time.time())} {place(view)}"]
+        means = [f"{name} {metric(value)}" for name, value in self._means(view)]
+        words.append(" ".join(means))
+        words.append(" ".join(speed(view)))
+        self.out.line(" | ".join(word for word in words if word))
+
+    def _means(self, view: RunView) -> list[tuple[str, float]]:
+        """Metric → its mean since the last line; of validation metrics the latest value."""
+        found = []
+        for name in ordered(view):
+            curve = view.series[name]
+            new = curve.values[min(self._since.get(name, 0), len(curve)) :]
+            self._since[name] = len(curve)
+            if name.startswith("val/"):
+                new = new[-1:]
+            if len(new):
+                finite = new[np.isfinite(new)]
+                found.append((name, float(finite.mean()) if len(finite) else float("nan")))
+        return found[:MOST_METRICS]
+
+
+class JsonDisplay:
+    """JSON, one object a line: `run` first, then the run's events as they are logged, `end` last.
+
+    What is not in the log (a signal, a full disk) comes as `notice`.
+    """
+
+    def __init__(self, out: Outlet) -> None:
+        self.out = out
+
+    def open(self, view: RunView) -> None:
+        """The line that says which run it is."""
+        self._write("run", path=str(view.path), state=view.state, step=view.step)
+
+    def event(self, event: events.Event) -> None:
+        """The event as it is in the log."""
+        self.out.write(events.encode(event).decode())
+
+    def line(self, t: float, level: str, text: str) -> None:
+        """Nothing: it is an event already."""
+
+    def notice(self, level: str, text: str) -> None:
+        """A line of its own."""
+        self._write("notice", level=level, text=text)
+
+    def update(self, view: RunView, state: str, trouble: str, hint: str) -> None:
+        """Nothing: events are the news."""
+
+    def close(self, view: RunView, state: str) -> None:
+        """How it ended and where everything is."""
+        self._write(
+            "end",
+            path=str(view.path),
+            state=state,
+            reason=view.reason,
+            step=view.step,
+            checkpoint=str(view.path / view.checkpoints[-1].path) if view.checkpoints else None,
+            samples=str(view.path / view.samples[-1].path) if view.samples else None,
+        )
+
+    def _write(self, kind: str, **fields: Any) -> None:
+        self.out.write(msgspec.json.encode({"type": kind, "t": time.time(), **fields}).decode() + "\n")
+
+
+def clock(t: float) -> str:
+    """The time of day of a moment in seconds since the epoch, here."""
+    return time.strftime("%H:%M:%S", time.localtime(t))
+
+
+def clean_lines(text: str) -> list[str]:
+    """Text as lines without control characters; at least one."""
+    return [clean(line) for line in text.splitlines()] or [""]
+
+
+def place(view: RunView) -> str:
+    """Where training is: `step 1200/2000 (60%) epoch 8.6`."""
+    total = view.plan.steps if view.plan else None
+    words = f"step {view.step}/{total}" if total else f"step {view.step}"
+    if view.fraction is not None:
+        words += f" ({view.fraction:.0%})"
+    return words + (f" epoch {view.epoch:.1f}" if view.plan else "")
+
+
+def speed(view: RunView) -> list[str]:
+    """Rates, time left, device and memory, as far as they are known."""
+    words = []
+    if view.system is not None:
+        words += [f"{rate(view.system.steps_per_second)} it/s", f"{rate(view.system.images_per_second)} images/s"]
+    if view.eta is not None:
+        words.append(f"ETA {duration(view.eta)}")
+    if view.plan is not None and view.plan.device:
+        words.append(clean(view.plan.device))
+    if view.system is not None:
+        words.append(size(view.system.memory))
+        if view.system.device_memory:
+            words.append(f"{size(view.system.device_memory)} on the device")
+    return words
+
+
+def progress_words(progress: events.Progress) -> str:
+    """A preparation in words: `downloading mnist: 5.1 MB of 9.9 MB (52%)`."""
+    in_bytes = progress.unit.lower() in ("b", "byte", "bytes")
+    done, total = (size(n) if in_bytes else str(n) for n in (progress.done, progress.total))
+    unit = "" if in_bytes or not progress.unit else f" {progress.unit}"
+    if progress.total <= 0:
+        return clean(f"{progress.what}: {done}{unit}")
+    return clean(f"{progress.what}: {done} of {total}{unit} ({progress.done / progress.total:.0%})")
+
+
+def ordered(view: RunView) -> list[str]:
+    """The names of the metrics, losses first, then the others, each followed by its validation twin; rates last."""
+    training = [name for name in view.series if not name.startswith("val/")]
+    training.sort(key=lambda name: (name.endswith("/lr"), not name.endswith("/loss")))
+    names = []
+    for name in training:
+        names += [name, *([f"val/{name}"] if f"val/{name}" in view.series else [])]
+    return names + [name for name in view.series if name not in names]

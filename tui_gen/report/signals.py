@@ -1,0 +1,65 @@
+"""Signals as a queue that a loop waits on, so that a handler does nothing but leave word."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Signals:
+    """While entered, SIGINT, SIGTERM and SIGHUP are queued; `wait` returns early when one comes.
+
+    A signal that was ignored before stays ignored (`nohup`, background jobs of a script). `listener` is called at
+    once, in the main thread, whatever that is doing (blocked in a write, say). Main thread only.
+    """
+
+    def __init__(self) -> None:
+        self.listener: Callable[[int], None] | None = None
+        self._came: list[int] = []
+        self._before: dict[int, Any] = {}
+        self._pipe: tuple[int, int] | None = None
+
+    def __enter__(self) -> Signals:
+        self._pipe = os.pipe()
+        for end in self._pipe:
+            os.set_blocking(end, False)
+        for number in WATCHED:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        assert self._pipe is not None
+        for end in self._pipe:
+            os.close(end)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self._came.append(number)
+        with contextlib.suppress(OSError):
+            os.write(self._pipe[1], b"!")  # type: ignore[index]
+        if self.listener is not None:
+            self.listener(number)
+
+    def take(self) -> list[int]:
+        """The signals that came since the last call, in order."""
+        came, self._came = self._came, []
+        return came
+
+    def wait(self, timeout: float) -> None:
+        """Sleep until a signal comes, at most `timeout` seconds."""
+        assert self._pipe is not None
+        if self._came:
+            return
+        if select.select([self._pipe[0]], [], [], timeout)[0]:
+            with contextlib.suppress(OSError):
+                while os.read(self._pipe[0], 64):
+                    pass

@@ -1,0 +1,194 @@
+"""The end of a headless run: a text plot of its losses, its last samples, and where everything is."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from tui_gen import runs
+from tui_gen.draw.curves import Series
+from tui_gen.draw.text import clean
+from tui_gen.report.outlet import Outlet
+from tui_gen.report.plain import ordered, place
+from tui_gen.report.quantities import duration, metric
+from tui_gen.report.tables import aligned
+from tui_gen.view import RunView
+
+COLOURS = ("blue", "orange", "green", "magenta", "cyan", "red")
+MOST_CURVES = 6
+LOG_LINES = 12
+
+
+def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "auto") -> None:
+    """Print it all; `graphics` is auto, halfblock, ascii or off (for the samples)."""
+    columns = width_of(out)
+    colour = coloured(out)
+    out.line()
+    plot = loss_plot(view, min(columns, 100), 18, colour=colour, unicode=unicode_ok(out))
+    if plot:
+        out.line(plot)
+        rows = [("metric", "first", "last", "lowest", "highest"), *figures(view)]
+        for line in aligned(rows):
+            out.line(line)
+        out.line()
+    grid = last_grid(view)
+    if grid is not None and graphics != "off":
+        step, path = grid
+        picture = grid_text(path, min(columns, 100), ascii=graphics == "ascii" or not colour or not unicode_ok(out))
+        if picture:
+            out.line(f"samples at step {step}")
+            out.line(picture)
+            out.line()
+    for line in ending(view, state):
+        out.line(line)
+
+
+def ending(view: RunView, state: str) -> list[str]:
+    """What became of the run, and where everything is."""
+    here = view.path.parent.resolve() == runs.default_root().resolve()
+    name = shlex.quote(view.path.name if here else shown(view.path))
+    words = f"{state} at {place(view)}"
+    if view.system is not None:
+        words += f", {duration(view.system.seconds)} of training"
+    lines = [words + (f": {clean(view.reason)}" if view.reason else "")]
+    if state in ("failed", "interrupted"):
+        log = runs.last_log_lines(view.path, LOG_LINES)
+        if log:
+            lines += ["", f"the end of {shown(view.path / 'worker.log')}:", *(f"  {clean(line)}" for line in log), ""]
+    found = [("run", shown(view.path))]
+    if view.checkpoints:
+        newest = view.checkpoints[-1]
+        found.append(("checkpoint", f"{shown(view.path / newest.path)} (step {newest.step})"))
+    grid = last_grid(view)
+    if grid is not None:
+        found.append(("samples", f"{shown(grid[1])} (step {grid[0]})"))
+    if state in runs.LIVE:
+        found += [("attach", f"tui-gen attach {name}"), ("stop", f"tui-gen stop {name}")]
+    else:
+        found.append(("show", f"tui-gen attach {name}"))
+        further = f" --set train.steps={2 * view.step}" if state == "finished" and view.step else ""
+        found.append(("go on", f"tui-gen --resume {name}{further}"))
+    if view.checkpoints:
+        found.append(("sample", f"tui-gen sample {name} -n 64 -o grid.png"))
+    return lines + [f"  {word:<10}  {text}" for word, text in found]
+
+
+def shown(path: Path) -> str:
+    """A path as it is shortest from here."""
+    path = Path(path)
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):
+        return str(path)
+    return relative if len(relative) < len(str(path)) and not relative.startswith("../..") else str(path)
+
+
+def loss_names(view: RunView) -> list[str]:
+    """The metrics worth plotting: the losses, each with its validation twin; without any, the first metrics."""
+    named = [name for name in ordered(view) if len(view.series[name])]
+    losses = [name for name in named if name.endswith("/loss")]
+    return (losses or [name for name in named if not name.endswith("/lr")])[:MOST_CURVES]
+
+
+def loss_plot(view: RunView, width: int, height: int, *, colour: bool, unicode: bool = True) -> str:
+    """The losses over the steps as text, drawn by plotext; empty where there is nothing to plot."""
+    curves = [(name, *thinned(view.series[name], max(8, width - 12))) for name in loss_names(view)]
+    curves = [(name, x, y) for name, x, y in curves if len(x)]
+    if not curves:
+        return ""
+    import plotext
+
+    figure = plotext.figure
+    figure.clear()
+    figure.theme("colorless")
+    figure.plot_size(max(30, width), max(8, height))
+    for number, (name, x, y) in enumerate(curves):
+        symbol = "braille" if unicode and (colour or number == 0) else "*+ox#@"[number]
+        marker = plotext.marker(symbol, COLOURS[number]) if colour else symbol
+        figure.draw(figure.signal(x, y, marker=marker).lines().label(clean(name)))
+    lows, highs = [min(y) for _, _, y in curves], [max(y) for _, _, y in curves]
+    log = min(lows) > 0 and max(highs) > 100 * min(lows)
+    if log:
+        figure.ruler("y").scale("log")
+    figure.title("losses" + (", logarithmic" if log else ""))
+    figure.label("step")
+    text = figure.build().string()
+    figure.clear()
+    if not colour:
+        text = plotext.uncolorize(text)
+    return "\n".join(line.rstrip() for line in text.rstrip("\n").split("\n"))
+
+
+def thinned(curve: Series, points: int) -> tuple[list[float], list[float]]:
+    """At most `points` points: means over equal shares of the steps, values that are no number left out."""
+    finite = np.isfinite(curve.values)
+    steps, values = curve.steps[finite], curve.values[finite]
+    if len(values) > points:
+        edges = np.linspace(0, len(values), points + 1).astype(int)
+        counts = np.diff(edges)
+        steps = np.add.reduceat(steps, edges[:-1]) / counts
+        values = np.add.reduceat(values, edges[:-1]) / counts
+    return steps.tolist(), values.tolist()
+
+
+def last_grid(view: RunView) -> tuple[int, Path] | None:
+    """(step, file) of the newest sample grid; previews of another kind only where there are no samples."""
+    for wanted in ("samples", ""):
+        for sample in reversed(view.samples):
+            if wanted in ("", sample.kind) and (view.path / sample.path).is_file():
+                return sample.step, view.path / sample.path
+    return None
+
+
+def grid_text(path: Path, width: int, *, ascii: bool) -> str:
+    """A picture as half-blocks or ASCII, at most `width` columns and 40 rows; empty where it cannot be read."""
+    from PIL import Image, UnidentifiedImageError
+
+    from tui_gen.draw.blocks import to_ansi, to_ascii
+
+    try:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB" if picture.mode not in ("L", "1") else "L"))
+    except (OSError, UnidentifiedImageError, ValueError):
+        return ""
+    rows = 40
+    if ascii:
+        return to_ascii(pixels, min(width, 2 * rows), rows)
+    height, wide = pixels.shape[:2]
+    scale = max(1, min(width // wide, 2 * rows // height, -(-32 // wide)))
+    columns, rows = min(width, scale * wide), min(rows, -(-scale * height // 2))
+    truecolor = os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit")
+    return to_ansi(pixels, columns, rows, truecolor=truecolor)
+
+
+def coloured(out: Outlet) -> bool:
+    """Whether colours may be written there."""
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def unicode_ok(out: Outlet) -> bool:
+    """Whether the output takes block and braille characters."""
+    return "utf" in out.encoding.lower() and os.environ.get("TERM") != "linux"
+
+
+def width_of(out: Outlet) -> int:
+    """Columns to write in: the terminal's, or 100 into a file."""
+    try:
+        return max(40, os.get_terminal_size(out.fileno()).columns - 1) if out.isatty() else 100
+    except (OSError, ValueError):
+        return 80
+
+
+def figures(view: RunView) -> list[tuple[str, str, str, str, str]]:
+    """Metric, first, last, lowest and highest value, as text, for every metric that has values."""
+    rows = []
+    for name in ordered(view):
+        values = view.series[name].values
+        finite = values[np.isfinite(values)]
+        if len(values):
+            ends = (values[0], values[-1], *((finite.min(), finite.max()) if len(finite) else (np.nan, np.nan)))
+            rows.append((clean(name), *(metric(float(value)) for value in ends)))
+    return rows

@@ -1,0 +1,183 @@
+"""Lists as aligned text: runs, models, recipes, datasets. Control characters never reach the terminal."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import time
+from pathlib import Path
+
+from tui_gen import params
+from tui_gen.catalog import Catalog, ModelEntry, Recipe
+from tui_gen.config import OPTIM_PARAMS
+from tui_gen.datasets import DatasetEntry
+from tui_gen.draw.text import clean, width_of
+from tui_gen.params import Param
+from tui_gen.report.quantities import ago
+from tui_gen.runs import RunInfo
+
+STATE_COLOUR = {
+    "starting": 33, "running": 32, "paused": 33, "stopping": 33, "finished": 34, "stopped": 35, "failed": 31,
+    "interrupted": 31,
+}  # fmt: skip
+
+
+def aligned(rows: list[tuple[str, ...]], gap: int = 2) -> list[str]:
+    """Rows of cells as lines with aligned columns; the last column is not padded."""
+    if not rows:
+        return []
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [max(width_of(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = []
+    for row in cells:
+        padded = [cell + " " * (width - width_of(cell)) for cell, width in zip(row, widths)]
+        lines.append((" " * gap).join(padded).rstrip())
+    return lines
+
+
+def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None) -> list[str]:
+    """The runs, newest first: state, place, what, when, directory."""
+    now = time.time() if now is None else now
+    table = [("STATE", "STEP", "MODEL", "DATASET", "CHANGED", "RUN")]
+    for row in rows:
+        total = f"/{row.steps}" if row.steps else ""
+        host = f" on {row.host}" if row.live and row.reason.startswith("on ") else ""
+        table.append(
+            (
+                row.state + host,
+                f"{row.step}{total}",
+                row.model,
+                row.dataset,
+                f"{ago(now - row.updated)} ago",
+                Path(row.path).name,
+            )
+        )
+    lines = aligned(table)
+    if colour:
+        for number, row in enumerate(rows, 1):
+            code = STATE_COLOUR.get(row.state)
+            if code:
+                lines[number] = f"\x1b[{code}m{row.state}\x1b[0m" + lines[number][len(row.state) :]
+    return lines
+
+
+def models_table(catalog: Catalog) -> list[str]:
+    """The models by family, with one line each."""
+    rows = [("MODEL", "FAMILY", "DATA", "WHAT IT IS")]
+    for family, entries in catalog.families().items():
+        rows += [(entry.name, family, " ".join(entry.kinds), entry.summary or entry.title) for entry in entries]
+    return aligned(rows)
+
+
+def model_page(entry: ModelEntry, catalog: Catalog, width: int) -> list[str]:
+    """Everything about one model: words, hyperparameters, phases, recipes."""
+    lines = [f"{clean(entry.name)}: {clean(entry.title)}", ""]
+    lines += wrapped(entry.description or entry.summary, width)
+    if entry.reference:
+        lines += ["", *wrapped(entry.reference, width)]
+    lines += ["", *aligned(_facts(entry, catalog)), "", "Hyperparameters ([model])", ""]
+    lines += param_lines(entry.params, "model", width)
+    for phase, optim in entry.phases.items():
+        changed = [
+            f"{param.name} = {params.show(getattr(optim, param.name))}"
+            for param in OPTIM_PARAMS
+            if param.name in ("optimizer", "lr") or getattr(optim, param.name) != param.default
+        ]
+        lines += ["", f"[train.phases.{clean(phase)}]", "  " + ", ".join(changed)]
+    return lines
+
+
+def _facts(entry: ModelEntry, catalog: Catalog) -> list[tuple[str, ...]]:
+    recipes = ", ".join(recipe.name for recipe in catalog.recipes_of(entry.name)) or "none"
+    return [
+        ("family", entry.family),
+        ("trains on", ", ".join(entry.kinds)),
+        ("can", ", ".join(entry.abilities)),
+        ("recipes", recipes),
+        ("from", entry.source),
+    ]
+
+
+def param_lines(declared: list[Param], table: str, width: int) -> list[str]:
+    """Hyperparameters: key, default, help, what is allowed; `live` ones can be changed while training."""
+    lines = []
+    for param in declared:
+        default = params.show(param.default) or "(empty)"
+        live = "  live" if param.live else ""
+        unit = f" {param.unit}" if param.unit else ""
+        lines.append(f"  {table}.{clean(param.name)} = {clean(default)}{unit}{live}")
+        lines += wrapped(f"{param.help}: {param.allowed()}." if param.help else param.allowed(), width, indent="      ")
+    return lines
+
+
+def recipes_table(catalog: Catalog) -> list[str]:
+    """The recipes with one line each."""
+    rows = [("RECIPE", "MODEL", "DATASET", "WHAT IT IS")]
+    for recipe in sorted(catalog.recipes.values(), key=lambda one: (one.model, one.name)):
+        dataset = recipe.tables.get("dataset", {})
+        name = str(dataset.get("name", "")) if isinstance(dataset, dict) else ""
+        rows.append((recipe.name, recipe.model, name, recipe.summary or recipe.title))
+    return aligned(rows)
+
+
+def recipe_header(recipe: Recipe) -> str:
+    """What a recipe says of itself, as TOML comments."""
+    lines = [f"{recipe.name}: {recipe.title}" if recipe.title else recipe.name]
+    for text in (recipe.summary, recipe.reference, recipe.figure):
+        if text:
+            lines += wrapped(text, 110)
+    lines.append("Complete: every setting with its value and help. Change what you like, then: tui-gen --run FILE")
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def datasets_table(catalog: Catalog) -> list[str]:
+    """The datasets with one line each."""
+    rows = [("DATASET", "KIND", "SIZE", "EXAMPLES", "FROM", "WHAT IT IS")]
+    rows += [(e.name, e.kind, _shape(e), _count(e), _source(e), e.title) for e in catalog.datasets.values()]
+    return aligned(rows)
+
+
+def dataset_page(entry: DatasetEntry, width: int) -> list[str]:
+    """Everything about one dataset."""
+    facts = [("kind", entry.kind), ("size", _shape(entry)), ("examples", _count(entry)), ("from", _source(entry))]
+    if entry.classes:
+        facts.append(("classes", ", ".join(entry.classes)))
+    lines = [f"{entry.name}: {entry.title}", "", *wrapped(entry.summary, width), "", *aligned(facts)]
+    return lines + (["", *wrapped(entry.reference, width)] if entry.reference else [])
+
+
+def _shape(entry: DatasetEntry) -> str:
+    if entry.kind == "points":
+        return "2-D points"
+    return f"{entry.default_size}×{entry.default_size} {'grey' if entry.channels == 1 else 'RGB'}"
+
+
+def _count(entry: DatasetEntry) -> str:
+    if entry.count is None:
+        return "your own" if entry.needs_root else "endless"
+    return f"{entry.count:,}"
+
+
+def _source(entry: DatasetEntry) -> str:
+    if entry.needs_root:
+        return "dataset.root"
+    return "download" if entry.downloads else "built in"
+
+
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Text as lines of at most `width` columns; paragraphs and the items of lists (`- …`) are kept apart.
+
+    Of Markdown's marks, those for emphasis and headings are left out.
+    """
+    lines: list[str] = []
+    for paragraph in text.strip("\n").split("\n\n"):
+        if lines:
+            lines.append("")
+        if all(line.startswith("    ") for line in paragraph.splitlines()):  # formulas and code
+            lines += [indent + clean(line) for line in paragraph.splitlines()]
+            continue
+        for item in re.split(r"\n(?=\s*[-*] )", paragraph):
+            words = clean(" ".join(re.sub(r"\*\*|^#+ ", "", item).split()))
+            hanging = indent + ("  " if words.startswith(("- ", "* ")) else "")
+            lines += textwrap.wrap(words, max(30, width), initial_indent=indent, subsequent_indent=hanging) or [""]
+    return lines
