@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 
 class KeyBar(Widget):
-    """Shows every active binding that is meant to be shown; a click does it. Takes as many as fit."""
+    """Shows every binding that is meant to be shown and can be used now; a click does it. Takes as many as fit."""
 
     DEFAULT_CSS = """
     KeyBar { height: 1; width: 1fr; background: $panel; color: $foreground; }
@@ -18,7 +18,7 @@ class KeyBar(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._keys: list[tuple[str, str, str, bool]] = []
+        self._keys: list[tuple[str, str, str]] = []
         self._spans: list[tuple[int, int, str]] = []
 
     def on_mount(self) -> None:
@@ -31,10 +31,12 @@ class KeyBar(Widget):
             return
         seen: set[str] = set()
         keys = []
-        for _, binding, enabled, _ in self.screen.active_bindings.values():
-            if binding.show and binding.description and binding.action not in seen:
+        active = [one for one in self.screen.active_bindings.values() if one.enabled and one.binding.show]
+        active.sort(key=lambda one: one.node is self.app)  # what the focused pane can do comes first
+        for _, binding, _, _ in active:
+            if binding.description and binding.action not in seen:
                 seen.add(binding.action)
-                keys.append((self.app.get_key_display(binding), binding.description, binding.key, enabled))
+                keys.append((self.app.get_key_display(binding), binding.description, binding.key))
         if keys != self._keys:
             self._keys = keys
             self.refresh()
@@ -46,13 +48,12 @@ class KeyBar(Widget):
         segments: list[Segment] = []
         self._spans = []
         x = 0
-        for shown, words, key, enabled in self._keys:
+        for shown, words, key in self._keys:
             width = len(shown) + len(words) + 3
             if x + width > room:
                 break
-            dim = Style(dim=True) if not enabled else Style()
-            segments.append(Segment(f" {shown}", base + Style(bold=True) + dim))
-            segments.append(Segment(f" {words} ", base + dim))
+            segments.append(Segment(f" {shown}", base + Style(bold=True)))
+            segments.append(Segment(f" {words} ", base))
             self._spans.append((x, x + width, key))
             x += width
         return Strip(segments).adjust_cell_length(room, base)

@@ -45,6 +45,14 @@ class Settings:
         if self._values.get(key) == value and type(self._values.get(key)) is type(value):
             return
         self._values[key] = value
+        self._write()
+
+    def remove(self, key: str) -> None:
+        """Forget a value."""
+        if self._values.pop(key, None) is not None:
+            self._write()
+
+    def _write(self) -> None:
         if self.problem:
             return
         from tui_gen.config import dump_toml, set_key

@@ -65,6 +65,10 @@ class PaneTabs(Widget):
             x += len(text)
         return Strip(segments).adjust_cell_length(room, base)
 
+    def places(self) -> list[tuple[str, int, int]]:
+        """(pane, column, row) on the screen of each tab whose pane is not shown."""
+        return [(pane, self.region.x + start, self.region.y) for start, _, pane in self._spans if pane != self._shown]
+
     def on_click(self, event: events.Click) -> None:
         """Show the pane whose tab was clicked."""
         for start, end, pane in self._spans:
@@ -124,7 +128,7 @@ class Workspace(Widget):
 
     def __init__(self, *panes: Pane, shares: dict[str, float] | None = None, id: str | None = None) -> None:
         super().__init__(PaneTabs(), PaneTabs(), *panes, id=id)
-        self.styles.layout = _PaneLayout()
+        self._layout = _PaneLayout()
         self.shares = dict(shares or {})
         self.chosen: dict[str, str] = {}
         self.maximised = ""
@@ -133,6 +137,11 @@ class Workspace(Widget):
         self._found = Arrangement()
         self._dragged: Edge | None = None
         self._shown: set[str] = set()
+
+    @property
+    def layout(self) -> Layout:
+        """Places the panes."""
+        return self._layout
 
     def plan(self, size: Size) -> Arrangement:
         """The arrangement for a size."""

@@ -1,0 +1,84 @@
+"""What the workbench can be asked for: its menus and its keys."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+from tui_gen.app.arrangement import PANES
+from tui_gen.app.menu import Item, Menu
+from tui_gen.app.workspace import TITLES
+
+MENUS = (
+    Menu(
+        "File",
+        (
+            Item("Load settings…", "form('load')", "form.load"),
+            Item("Save settings…", "form('save')", "form.save"),
+            Item("Edit settings in $EDITOR", "form('editor')", "form.editor"),
+            None,
+            Item("Quit", "quit", "app.quit"),
+        ),
+    ),
+    Menu(
+        "Run",
+        (
+            Item("Start", "start", "run.start"),
+            Item("Pause or go on", "pause", "run.pause"),
+            Item("Sample now", "ask('sample')", "run.sample"),
+            Item("Checkpoint now", "ask('checkpoint')", "run.checkpoint"),
+            Item("Stop with a checkpoint", "stop", "run.stop"),
+            None,
+            Item("Resume", "resume", "run.resume"),
+            Item("Copy its settings to the form", "form('copy_run')", "form.copy_run"),
+            Item("Open another…", "open_pane('runs')", "pane.6"),
+            Item("Close", "close_run", "run.close"),
+        ),
+    ),
+    Menu(
+        "View",
+        (
+            *(Item(TITLES[name], f"open_pane('{name}')", f"pane.{number}") for number, name in enumerate(PANES, 1)),
+            None,
+            Item("Jump to a pane…", "jump", "view.jump"),
+            Item("Maximise or restore", "maximise", "view.maximise"),
+            Item("Restore the layout", "reset_layout", "view.reset"),
+            Item("Theme…", "themes", "view.themes"),
+        ),
+    ),
+    Menu(
+        "Help",
+        (
+            Item("Help on this pane", "help", "help.pane"),
+            Item("All keys", "keys", "help.keys"),
+            Item("Command palette", "command_palette", "help.palette"),
+            Item("About", "about", "help.about"),
+        ),
+    ),
+)
+NEED_LIVE = ("pause", "stop", "ask")
+"""Actions on the run that is shown, while it is live."""
+
+BINDINGS = [
+    Binding("f1", "help", "Help", id="help.pane"),
+    Binding("f5,ctrl+r", "start", "Start", priority=True, id="run.start"),
+    Binding("f6,space", "pause", "Pause", id="run.pause"),
+    Binding("f7", "ask('sample')", "Sample", id="run.sample"),
+    Binding("f8", "ask('checkpoint')", "Checkpoint", id="run.checkpoint"),
+    Binding("f9", "stop", "Stop", id="run.stop"),
+    Binding("f10", "menu(0)", "Menu", priority=True, id="menu.open"),
+    Binding("f11,z", "maximise", "Maximise", id="view.maximise"),
+    Binding("ctrl+g", "jump", "Jump", priority=True, id="view.jump"),
+    Binding("question_mark", "keys", "Keys", id="help.keys"),
+    Binding("ctrl+q", "quit", "Quit", priority=True, id="app.quit"),
+    Binding("f12", "resume", "Resume", show=False, id="run.resume"),
+    Binding("alt+left", "grow('x', -1)", "Boundary left", show=False, priority=True, id="view.left"),
+    Binding("alt+right", "grow('x', 1)", "Boundary right", show=False, priority=True, id="view.right"),
+    Binding("alt+up", "grow('y', -1)", "Boundary up", show=False, priority=True, id="view.up"),
+    Binding("alt+down", "grow('y', 1)", "Boundary down", show=False, priority=True, id="view.down"),
+]
+for number, menu in enumerate(MENUS):
+    key, name = f"alt+{menu.title[0].lower()}", f"menu.{menu.title.lower()}"
+    BINDINGS.append(Binding(key, f"menu({number})", f"{menu.title} menu", show=False, priority=True, id=name))
+for number, pane in enumerate(PANES, 1):
+    keys, action = f"{number},alt+{number}", f"open_pane('{pane}')"
+    BINDINGS.append(Binding(keys, action, TITLES[pane], show=False, priority=True, id=f"pane.{number}"))

@@ -1,0 +1,278 @@
+"""Runs as the workbench handles them: start, show, steer, resume, delete, quit; with everything said on screen.
+
+The Session does the work, away from the UI's thread; the Conductor decides, tells, and keeps form and panes in step.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_gen import runs
+from tui_gen.app.background import away
+from tui_gen.app.dialogs import Dialog, ended_dialog, problems_dialog, quit_dialog
+from tui_gen.app.session import Session
+from tui_gen.params import Problem, show
+
+if TYPE_CHECKING:
+    from tui_gen.app.workbench import Workbench
+    from tui_gen.view import RunView
+
+WORDS = {
+    "pause": "paused",
+    "resume": "goes on",
+    "checkpoint": "checkpoint made",
+    "sample": "preview drawn",
+    "stop": "stops",
+}
+
+
+class Conductor:
+    """What the workbench does to runs. `view` is the run shown."""
+
+    def __init__(self, app: Workbench, session: Session) -> None:
+        self.app = app
+        self.session = session
+        self.view: RunView | None = None
+        self._starting = False
+        self._replenish = False
+        self._asked_status = 0.0
+        self._asking_status = False
+
+    # -- showing ------------------------------------------------------------------------------------------------
+
+    async def open(self, path: Path) -> None:
+        """Show a run, live or past, with its full history."""
+        self.app.say(f"opening {path.name}…")
+        try:
+            view = await away(self.session.attach, path)
+        except OSError as error:
+            self.app.tell(f"{path.name} cannot be read: {error.strerror or error}", "error")
+            return
+        finally:
+            self.app.say("")
+        self.view = view
+        self.app.live.show(view)
+        self.app.caption(path.name)
+        self.app.refresh_bindings()
+        await self._show_config()
+        if view.garbage:
+            self.app.tell(f"{view.garbage} lines of events.jsonl could not be read and are passed over.", "warning")
+        if view.state in ("failed", "interrupted"):
+            self.app.note("error", f"{path.name} is {view.state}: {view.reason}. Run > Resume goes on with it.")
+
+    async def _show_config(self) -> None:
+        from tui_gen.config import ConfigError
+
+        view, form = self.view, self.app.form
+        if view is None or form is None:
+            return
+        try:
+            made = await away(self.session.config_of, view.path)
+        except ConfigError as error:
+            self.app.tell(f"The settings of {view.path.name} cannot be shown.\n" + _some(error.problems), "warning")
+            return
+        if view is self.view:
+            form.show_live(made, live=view.live)
+
+    def close_shown(self) -> None:
+        """Show no run."""
+        self.view = None
+        self.app.live.show(None)
+        self.app.caption("")
+        self.app.refresh_bindings()
+
+    # -- starting -----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start what the form describes; every problem at once where it cannot be."""
+        form = self.app.form
+        if self._starting or form is None:
+            return
+        self._starting = True
+        self.app.say("starting…")
+        try:
+            made, problems = None, form.problems()
+            if not problems:
+                made, problems = await away(self.session.check, form.tables())
+            if problems or made is None:
+                form.add_problems(problems)
+                self.app.push_screen(problems_dialog("This cannot be started", problems))
+                return
+            path = await away(self.session.start, made)
+        except runs.RunError as error:
+            self.app.tell(str(error), "error")
+            return
+        finally:
+            self._starting = False
+            self.app.say("")
+        self._replenish = True
+        self.app.note("state", f"started {path.name}")
+        await self.open(path)
+        self.app.after_start()
+
+    async def resume(self, path: Path) -> None:
+        """Let a run that ended go on from its last checkpoint, and show it."""
+        self.app.say(f"resuming {path.name}…")
+        try:
+            await away(self.session.resume, path)
+        except runs.RunError as error:
+            self.app.tell(str(error), "error")
+            return
+        finally:
+            self.app.say("")
+        self._replenish = True
+        self.app.tell(f"{path.name} goes on from its last checkpoint.")
+        if self.view is None or self.view.path != path:
+            await self.open(path)
+
+    # -- steering -----------------------------------------------------------------------------------------------
+
+    async def ask(self, op: str, path: Path | None = None, **fields: Any) -> bool:
+        """A request to the run shown (or another), acknowledged on screen with the step at which it took effect."""
+        from tui_gen.control import ControlError
+
+        path = path or (self.view.path if self.view is not None else None)
+        if path is None:
+            self.app.tell("No run is shown.", "warning")
+            return False
+        self.app.say(f"{op}…")
+        try:
+            reply = await away(self.session.ask, path, op, **fields)
+        except ControlError as error:
+            self.app.tell(f"{op}: {error}", "error")
+            return False
+        finally:
+            self.app.say("")
+        name = "" if self.view is not None and path == self.view.path else f"{path.name}: "
+        words = WORDS.get(op, op)
+        if op == "stop" and fields.get("checkpoint", True):
+            words = "stops with a checkpoint"
+        self.app.tell(f"{name}{words} at step {reply.data.get('step', 0):,}")
+        return True
+
+    async def edit(self, key: str, value: Any) -> None:
+        """Change a setting of the run shown; the form is told when it took effect, or why it was refused."""
+        from tui_gen.control import ControlError
+
+        view, form = self.view, self.app.form
+        if view is None or form is None:
+            return
+        try:
+            reply = await away(self.session.ask, view.path, "edit", key=key, value=value)
+        except ControlError as error:
+            form.refuse(key, str(error))
+            self.app.tell(f"{key} was not changed: {error}", "error")
+            return
+        step, new = reply.data.get("step", 0), reply.data.get("new", value)
+        if view is self.view:
+            form.acknowledge(key, new, step)
+        self.app.tell(f"{key} = {show(new)} from step {step:,}")
+
+    async def stop(self, path: Path | None = None) -> None:
+        """Stop a run with a checkpoint."""
+        await self.ask("stop", path, checkpoint=True)
+
+    async def delete(self, path: Path) -> None:
+        """Remove a run, after a question."""
+        text = f"Everything of {path.name} goes: settings, losses, samples, checkpoints. It cannot be had back."
+        answer = await self.app.push_screen_wait(Dialog("Delete", text, [("keep", "Keep"), ("delete", "Delete")]))
+        if answer != "delete":
+            return
+        try:
+            await away(self.session.delete, path)
+        except runs.RunError as error:
+            self.app.tell(str(error), "error")
+            return
+        if self.view is not None and self.view.path == path:
+            self.close_shown()
+        self.app.tell(f"Deleted {path.name}.")
+        self.app.runs_changed()
+
+    # -- what the one timer notices -----------------------------------------------------------------------------
+
+    def state_changed(self, before: str, after: str) -> None:
+        """The run shown went over to another state."""
+        view = self.view
+        if view is None:
+            return
+        self.app.refresh_bindings()
+        was_live, live = before in runs.LIVE, after in runs.LIVE
+        if live == was_live:
+            return
+        self.app.status.trouble = ""
+        self.app.run_worker(self._show_config(), exit_on_error=False)
+        self.app.runs_changed()
+        if live:
+            return
+        self.session.reap()
+        name = view.path.name
+        if after in ("failed", "interrupted"):
+            self._replenish_warm()
+            self.app.offer(
+                ended_dialog(name, after, view.reason, view.worst_log_lines(), bool(view.checkpoints)),
+                lambda answer: self._answered(answer, view.path),
+            )
+        else:
+            self.app.tell(f"{name} {after} at step {view.step:,}.")
+
+    def _answered(self, answer: str | None, path: Path) -> None:
+        if answer == "resume":
+            self.app.run_worker(self.resume(path), exit_on_error=False)
+
+    def beat(self, quiet_for: float) -> None:
+        """Called about once a second: keep a warm worker in stock, ask a silent run what troubles it."""
+        view = self.view
+        if self._replenish and view is not None and (view.series or not view.live):
+            self._replenish_warm()
+        if view is None or view.state != "running" or quiet_for < 3 or self._asking_status:
+            if view is not None and self.app.status.trouble and quiet_for < 3:
+                self.app.status.trouble = ""
+            return
+        now = time.monotonic()
+        if now - self._asked_status > 4:
+            self._asked_status = now
+            self.app.run_worker(self._ask_status(view), exit_on_error=False)
+
+    def _replenish_warm(self) -> None:
+        self._replenish = False
+        self.app.run_worker(away(self.session.spawn_warm), exit_on_error=False)
+
+    async def _ask_status(self, view: RunView) -> None:
+        from tui_gen.control import ControlError
+
+        self._asking_status = True
+        try:
+            reply = await away(self.session.ask, view.path, "status")
+        except ControlError:
+            return
+        finally:
+            self._asking_status = False
+        trouble = str(reply.data.get("trouble") or "")
+        if view is self.view and trouble != self.app.status.trouble:
+            self.app.status.trouble = trouble
+            self.app.status.update_text()
+            if trouble:
+                self.app.tell(f"{trouble}. Training goes on, and what it could not write is kept in memory.", "error")
+
+    # -- leaving ------------------------------------------------------------------------------------------------
+
+    async def may_quit(self) -> bool:
+        """Ask what to do with live runs, where there are any, and do it. False: stay."""
+        shown = self.view.path if self.view is not None else None
+        live = await away(self.session.live_of_ours, shown)
+        if not live:
+            return True
+        answer = await self.app.push_screen_wait(quit_dialog([path.name for path in live]))
+        if answer == "stop":
+            done = [await self.ask("stop", path, checkpoint=True) for path in live]
+            return all(done)
+        return answer == "leave"
+
+
+def _some(problems: list[Problem], most: int = 4) -> str:
+    lines = [str(problem) for problem in problems[:most]]
+    if len(problems) > most:
+        lines.append(f"… and {len(problems) - most} more")
+    return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""An app with our themes and palette: themes are tried while one moves over them, and the choice is remembered."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from textual.command import CommandPalette
+from textual.css.query import NoMatches
+from textual.screen import Screen
+
+from tui_gen.app.pixels import WiredApp
+from tui_gen.app.settings import Settings
+from tui_gen.app.themes import DEFAULT, load_themes
+
+if TYPE_CHECKING:
+    from tui_gen.draw.terminal import Terminal
+
+
+def _commands() -> type:
+    from tui_gen.app.palette import Commands
+
+    return Commands
+
+
+class ThemedApp(WiredApp):
+    """Keeps the `settings`, registers the themes; `theme_problems` are the files that are none, in words."""
+
+    COMMANDS = {_commands}
+
+    def __init__(self, terminal: Terminal | None = None) -> None:
+        super().__init__(terminal)
+        self.settings = Settings()
+        self.theme_problems: list[str] = []
+        self._theme_before = ""
+
+    @property
+    def keymap(self) -> dict[str, str]:
+        """The user's keys: binding id → keys, separated by commas."""
+        return dict(self._keymap)
+
+    def use_themes(self, theme: str | None) -> None:
+        """Register every theme and use this one, or the remembered one."""
+        themes, self.theme_problems = load_themes()
+        for one in themes:
+            self.register_theme(one)
+        wanted = theme or self.settings.get("theme", DEFAULT)
+        if wanted not in self.available_themes:
+            self.theme_problems.append(f"there is no theme {wanted!r}; {DEFAULT} is used")
+            wanted = DEFAULT
+        self.theme = wanted
+
+    def action_themes(self) -> None:
+        """The palette with the themes."""
+        from tui_gen.app.palette import Themes
+
+        self.push_screen(CommandPalette(providers=[Themes], placeholder="Theme…"))
+
+    def choose_theme(self, name: str) -> None:
+        """Use a theme from now on, and the next time."""
+        self._theme_before = ""
+        self.theme = name
+        self.settings.set("theme", name)
+
+    def on_command_palette_opened(self) -> None:
+        """Remember the theme, should one be tried; and no blinking."""
+        from textual.widgets import Input
+
+        self._theme_before = self.theme
+        with contextlib.suppress(NoMatches):
+            self.screen.query_one(Input).cursor_blink = False
+
+    def on_command_palette_option_highlighted(self, message: CommandPalette.OptionHighlighted) -> None:
+        """Show a theme while the cursor is on it."""
+        from tui_gen.app.palette import THEME
+
+        hit = getattr(message.highlighted_event.option, "hit", None)
+        text = getattr(hit, "text", None) or ""
+        name = text.removeprefix(THEME)
+        if text.startswith(THEME) and name in self.available_themes:
+            self.theme = name
+        elif self._theme_before:
+            self.theme = self._theme_before
+
+    def on_command_palette_closed(self, message: CommandPalette.Closed) -> None:
+        """No theme was chosen: back to the one before."""
+        if not message.option_selected and self._theme_before:
+            self.theme = self._theme_before
+        self._theme_before = ""
+
+    def get_system_commands(self, screen: Screen) -> Any:
+        """Textual's own commands are not offered: the workbench has its own."""
+        return ()

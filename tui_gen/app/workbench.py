@@ -1,0 +1,487 @@
+"""The workbench: wires menu, panes, status and keys together. What panes and runs do is theirs to decide."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.geometry import Size
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tui_gen import catalog as catalogs
+from tui_gen.app import keys
+from tui_gen.app.arrangement import PANES
+from tui_gen.app.commands import BINDINGS, MENUS, NEED_LIVE
+from tui_gen.app.conductor import Conductor
+from tui_gen.app.keybar import KeyBar
+from tui_gen.app.live import PERIOD, Live
+from tui_gen.app.menu import DropDown, MenuBar
+from tui_gen.app.pacing import Pacer
+from tui_gen.app.pane import Pane
+from tui_gen.app.session import Session
+from tui_gen.app.settings import read_keys
+from tui_gen.app.status import StatusBar
+from tui_gen.app.theming import ThemedApp
+from tui_gen.app.workspace import TITLES, PaneTabs, Workspace
+
+if TYPE_CHECKING:
+    from tui_gen.app.form_pane import FormPane
+    from tui_gen.app.log_pane import LogPane
+    from tui_gen.app.models_pane import ModelsPane
+    from tui_gen.app.runs_pane import RunsPane
+    from tui_gen.draw.terminal import Terminal
+    from tui_gen.runs import RunInfo
+
+class Workbench(ThemedApp):
+    """The app. `runs_root` is the folder of the runs; `open_run` is shown at once."""
+
+    TITLE = "tui-gen"
+    CSS_PATH = "app.tcss"
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS = BINDINGS
+
+    def __init__(
+        self,
+        runs_root: Path,
+        model_dirs: list[str] | None = None,
+        *,
+        open_run: Path | None = None,
+        terminal: Terminal | None = None,
+        theme: str | None = None,
+    ) -> None:
+        super().__init__(terminal)
+        self.session = Session(runs_root, model_dirs or [], catalogs.read(model_dirs))
+        self.conductor = Conductor(self, self.session)
+        self.menu_bar = MenuBar(MENUS, id="menu")
+        self.status = StatusBar(id="status")
+        self.pacer = Pacer(terminal.round_trip if terminal is not None else None)
+        self._open_run = open_run
+        self._beat = 0.0
+        self._faults: set[str] = set()
+        self.workspace = Workspace(*self._first_panes(), shares=self._shares(), id="workspace")
+        self.live = Live(self.workspace, self.status, self.wire, self.pacer, self.conductor.state_changed, self.fault)
+        self.use_themes(theme)
+
+    # -- building -----------------------------------------------------------------------------------------------
+
+    def _shares(self) -> dict[str, float]:
+        kept = self.settings.under("layout")
+        return {key: float(value) for key, value in kept.items() if isinstance(value, int | float) and 0 < value < 1}
+
+    def _first_panes(self) -> list[Pane]:
+        """The model tree, and empty frames where the other panes will be after the first paint."""
+        from tui_gen.app.models_pane import ModelsPane
+
+        class Frame(Pane):
+            pass
+
+        panes: list[Pane] = []
+        for name in PANES:
+            if name == "models":
+                panes.append(ModelsPane(self.session.catalog, id=name))
+                continue
+            frame = Frame(id=name)
+            frame.border_title = Content(f" {PANES.index(name) + 1} {TITLES[name]} ")
+            panes.append(frame)
+        return panes
+
+    def compose(self) -> ComposeResult:
+        """Menu, panes, status, keys."""
+        self.workspace.prepare(Size(self.size.width, self.size.height - 3))
+        yield self.menu_bar
+        yield self.workspace
+        yield self.status
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        """Hear the signals; the rest waits for the first paint."""
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+                loop.add_signal_handler(signal.SIGTERM, self.leave)
+
+    async def on_ready(self) -> None:
+        """The first frame is out: bring in the other panes, the warm worker, the one timer."""
+        self.wire.attach()
+        self.run_worker(self._background_start(), exit_on_error=False)
+        await self._mount_panes()
+        keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self)})
+        if keymap:
+            self.set_keymap(keymap)
+        self.set_interval(PERIOD, self._tick, name="live")
+        for problem in [*key_problems, self.settings.problem, self.session.writable()]:
+            if problem:
+                self.tell(problem, "warning")
+        if self.theme_problems:
+            self.tell("Themes that could not be read:\n" + "\n".join(self.theme_problems), "warning")
+        for problem in self.session.catalog.problems:
+            self.note("warning", problem)
+        if self._open_run is not None:
+            await self.conductor.open(self._open_run)
+        gc.collect()
+        gc.freeze()
+
+    async def _mount_panes(self) -> None:
+        from tui_gen.app.form_pane import FormPane
+        from tui_gen.app.log_pane import LogPane
+        from tui_gen.app.losses_pane import LossesPane
+        from tui_gen.app.runs_pane import RunsPane
+        from tui_gen.app.samples_pane import SamplesPane
+
+        made: dict[str, Callable[[], Pane]] = {
+            "form": lambda: FormPane(self.session.catalog, id="form"),
+            "losses": lambda: LossesPane(id="losses"),
+            "samples": lambda: SamplesPane(id="samples"),
+            "log": lambda: LogPane(id="log"),
+            "runs": lambda: RunsPane(self.session.root, id="runs"),
+        }
+        with self.batch_update():
+            for name, make in made.items():
+                frame = self.workspace.pane(name)
+                assert frame is not None
+                pane = make()
+                pane.display = frame.display
+                await frame.remove()
+                await self.workspace.mount(pane)
+                self.live.introduce(pane)
+        self.workspace.rearrange()
+
+    async def _background_start(self) -> None:
+        """The warm worker, and through it a catalogue that has become stale."""
+        from tui_gen.app.background import away
+
+        await away(self.session.spawn_warm)
+        if not catalogs.stale(self.session.catalog, self.session.model_dirs):
+            return
+        self.say("reading the models…")
+        deadline = time.monotonic() + 60
+        while not self.session.warm_ready and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+        fresh = await away(self.session.refresh_catalog)
+        self.say("")
+        if fresh:
+            models, form = self._pane("models"), self.form
+            if models is not None:
+                models.set_catalog(self.session.catalog)
+            if form is not None:
+                form.set_catalog(self.session.catalog)
+            for problem in self.session.catalog.problems:
+                self.note("warning", problem)
+
+    def _pane(self, name: str) -> Any:
+        return self.workspace.pane(name)
+
+    @property
+    def form(self) -> FormPane | None:
+        """The Hyperparameters pane, once it is there."""
+        pane = self._pane("form")
+        return pane if hasattr(pane, "tables") else None
+
+    # -- saying things ------------------------------------------------------------------------------------------
+
+    def tell(self, text: str, severity: Any = "information") -> None:
+        """A toast, and a line in the log."""
+        self.note({"information": "info"}.get(severity, severity), text)
+        with contextlib.suppress(Exception):
+            self.notify(text, severity=severity, markup=False, timeout=4 if severity == "information" else 8)
+
+    def note(self, level: str, text: str) -> None:
+        """A line in the log pane."""
+        pane: LogPane | None = self._pane("log")
+        if pane is not None and hasattr(pane, "note"):
+            pane.note(level, text)
+
+    def say(self, text: str) -> None:
+        """What is being done now, in the status bar; an empty text: nothing."""
+        self.status.message = text
+        self.status.update_text()
+
+    def caption(self, text: str) -> None:
+        """The name of what is shown, in the menu bar."""
+        self.menu_bar.caption = text
+
+    def fault(self, pane: Pane, error: Exception) -> None:
+        """A pane failed at something: say so once, go on with the others."""
+        self.log.error(error)
+        words = f"{pane.TITLE or pane.id}: {type(error).__name__}: {error}"
+        if words not in self._faults:
+            self._faults.add(words)
+            self.tell(words, "error")
+
+    def offer(self, dialog: Screen, answered: Callable[[Any], None]) -> None:
+        """Show a dialog nobody asked for, as soon as no other is in the way."""
+        if len(self.screen_stack) == 1:
+            self.push_screen(dialog, answered)
+        else:
+            self.set_timer(0.5, lambda: self.offer(dialog, answered))
+
+    # -- the one timer ------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self.live.tick()
+        now = time.monotonic()
+        if now - self._beat >= 1.0:
+            self._beat = now
+            self.conductor.beat(self.live.quiet_for)
+
+    def on_terminal_supports_synchronized_output(self) -> None:
+        """The terminal answered: it has drawn everything up to the question."""
+        self.pacer.answered(time.monotonic())
+
+    # -- actions ------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What can be done now; keys for panes are letters to a field that is being typed in."""
+        view = self.conductor.view
+        if action in NEED_LIVE:
+            return True if view is not None and view.live else None
+        if action == "resume":
+            return True if view is not None and view.state in ("stopped", "failed", "interrupted") else None
+        if action == "close_run":
+            return True if view is not None else None
+        if len(self.screen_stack) > 1 and action in ("start", "menu", "jump", "open_pane", "grow", "maximise"):
+            return False
+        if action == "open_pane" and self._typing():
+            return False
+        return super().check_action(action, parameters)
+
+    def _typing(self) -> bool:
+        from textual.widgets import Input, TextArea
+
+        return isinstance(self.focused, Input | TextArea)
+
+    def enabled(self, action: str) -> bool:
+        """Whether a menu's entry can be chosen."""
+        name, _, rest = action.partition("(")
+        if name == "form":
+            form = self.form
+            wanted = rest.strip("')")
+            return form is not None and (wanted != "copy_run" or self.conductor.view is not None)
+        if name in (*NEED_LIVE, "resume", "close_run"):
+            return self.check_action(name, ()) is True
+        return True
+
+    def key_of(self, binding: str) -> str:
+        """The first key of the binding with this id, as it is shown."""
+        return keys.key_of(self, binding)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Keys as they are printed on keyboards: `F5`."""
+        shown = super().get_key_display(binding)
+        return shown.upper() if shown[:1] == "f" and shown[1:].isdigit() else shown
+
+    def do(self, action: str) -> None:
+        """Run an action by its name, as a menu does."""
+        self.run_worker(self.run_action(action), exit_on_error=False)
+
+    def action_menu(self, number: int) -> None:
+        """Open a menu."""
+        self.push_screen(DropDown(self.menu_bar, number, self.key_of, self.enabled), self._menu_left)
+
+    def on_menu_bar_opened(self, message: MenuBar.Opened) -> None:
+        """A menu's title was clicked."""
+        self.action_menu(message.number)
+
+    def _menu_left(self, result: str | None) -> None:
+        if result and result.startswith("menu:"):
+            self.action_menu(int(result[5:]))
+        elif result:
+            self.do(result)
+
+    async def action_form(self, what: str) -> None:
+        """One of the form's own actions."""
+        form = self.form
+        if form is None:
+            return
+        self.workspace.open("form")
+        await self.run_action(what, form)
+
+    def action_start(self) -> None:
+        """Train what the form describes."""
+        self.run_worker(self.conductor.start(), exit_on_error=False)
+
+    def action_pause(self) -> None:
+        """Pause the run shown, or let it go on."""
+        view = self.conductor.view
+        if view is not None:
+            self.action_ask("resume" if view.state == "paused" else "pause")
+
+    def action_ask(self, op: str) -> None:
+        """A request to the run shown."""
+        self.run_worker(self.conductor.ask(op), exit_on_error=False)
+
+    def action_stop(self) -> None:
+        """Stop the run shown, with a checkpoint."""
+        self.run_worker(self.conductor.stop(), exit_on_error=False)
+
+    def action_resume(self) -> None:
+        """Go on with the run shown."""
+        if self.conductor.view is not None:
+            self.run_worker(self.conductor.resume(self.conductor.view.path), exit_on_error=False)
+
+    def action_close_run(self) -> None:
+        """Show no run."""
+        self.conductor.close_shown()
+
+    def action_open_pane(self, name: str) -> None:
+        """Bring a pane on screen and focus it."""
+        self.workspace.open(name)
+
+    def action_maximise(self) -> None:
+        """Let the focused pane fill the workspace, or give the others their place back."""
+        self.workspace.toggle_maximised()
+
+    def action_grow(self, axis: str, direction: int) -> None:
+        """Move the boundary next to the focused pane."""
+        self.workspace.grow(axis, direction)
+
+    def action_reset_layout(self) -> None:
+        """Every boundary back to where it was at first."""
+        for key in list(self.workspace.shares):
+            self.settings.remove(f"layout.{key}")
+        self.workspace.reset()
+
+    def action_jump(self) -> None:
+        """Letters on the panes."""
+        from tui_gen.app.jump import Jump
+
+        places = [(pane.id or "", pane.region.x, pane.region.y) for pane in self.workspace.shown]
+        for tabs in self.workspace.query(PaneTabs):
+            places += tabs.places() if tabs.display else []
+        places.append(("menu", 0, 0))
+        self.push_screen(Jump(places), self._jumped)
+
+    def _jumped(self, name: str | None) -> None:
+        if name == "menu":
+            self.action_menu(0)
+        elif name:
+            self.workspace.open(name)
+
+    def action_help(self) -> None:
+        """Help on the focused pane."""
+        from tui_gen.app.help import Reading
+
+        pane = self.workspace.active
+        if pane is not None:
+            self.push_screen(Reading(f"Help: {pane.TITLE}", pane.HELP, markdown=True))
+
+    def action_keys(self) -> None:
+        """Every key."""
+        from tui_gen.app.help import Reading, keys_page
+
+        self.push_screen(Reading("Keys", keys_page(keys.sections(self))))
+
+    def action_about(self) -> None:
+        """What this is."""
+        from tui_gen import __version__
+        from tui_gen.app.help import ABOUT, Reading
+
+        self.push_screen(Reading("About", ABOUT.format(version=__version__, root=self.session.root.resolve())))
+
+    async def action_quit(self) -> None:
+        """Leave, after a question where runs are live."""
+        if any(screen.has_class("-quitting") for screen in self.screen_stack):
+            return
+        self.run_worker(self._quit(), exit_on_error=False, group="quit", exclusive=True)
+
+    async def _quit(self) -> None:
+        if await self.conductor.may_quit():
+            self.leave()
+
+    def leave(self) -> None:
+        """Leave now; runs go on."""
+        self.session.close()
+        self.exit()
+
+    def _hang_up(self) -> None:
+        """The terminal is gone: there is nobody to tell and nothing to restore. Runs go on."""
+        self.session.close()
+        os._exit(128 + signal.SIGHUP)
+
+    # -- facts from the panes -----------------------------------------------------------------------------------
+
+    def on_recipe_picked(self, message: Any) -> None:
+        """A recipe goes into the form."""
+        if self.form is not None:
+            self.form.load_tables(message.tables, message.name)
+
+    def on_model_picked(self, message: Any) -> None:
+        """A model goes into the form."""
+        if self.form is not None:
+            self.form.set_model(message.name)
+
+    def on_live_edit_asked(self, message: Any) -> None:
+        """A live value is to change."""
+        self.run_worker(self.conductor.edit(message.key, message.value), exit_on_error=False)
+
+    def on_run_opened(self, message: Any) -> None:
+        """A run is to be shown."""
+        self.open_run(message.path)
+
+    def on_run_resume_asked(self, message: Any) -> None:
+        """A run is to go on."""
+        self.run_worker(self.conductor.resume(message.path), exit_on_error=False)
+
+    def on_run_stop_asked(self, message: Any) -> None:
+        """A run is to stop."""
+        self.run_worker(self.conductor.stop(message.path), exit_on_error=False)
+
+    def on_run_delete_asked(self, message: Any) -> None:
+        """A run is to be removed."""
+        self.run_worker(self.conductor.delete(message.path), exit_on_error=False)
+
+    def on_workspace_resized(self, message: Workspace.Resized) -> None:
+        """Remember the proportions."""
+        self.settings.set(f"layout.{message.key}", message.share)
+
+    def on_workspace_arranged(self) -> None:
+        """Keep the focus on something that can be seen."""
+        focused = self.screen_stack[0].focused
+        above = focused.ancestors_with_self if focused is not None else []
+        if any(not node.display for node in above if isinstance(node, Widget)):
+            shown = self.workspace.shown
+            if shown:
+                shown[0].focus_inside()
+
+    def open_run(self, path: str | Path) -> None:
+        """Show a run."""
+        self.run_worker(self.conductor.open(Path(path)), exit_on_error=False, group="open", exclusive=True)
+
+    def pick_recipe(self, name: str) -> None:
+        """Put a recipe into the form."""
+        recipe = self.session.catalog.recipes.get(name)
+        models: ModelsPane | None = self._pane("models")
+        if recipe is None or self.form is None:
+            return
+        self.form.load_tables(recipe.tables, name)
+        if models is not None:
+            models.mark(name)
+        self.workspace.open("form")
+
+    def run_rows(self) -> list[RunInfo]:
+        """The runs of the folder, as last seen."""
+        pane: RunsPane | None = self._pane("runs")
+        return list(getattr(pane, "rows", []))
+
+    def runs_changed(self) -> None:
+        """The runs of the folder are not what they were."""
+        pane: RunsPane | None = self._pane("runs")
+        if pane is not None and hasattr(pane, "look"):
+            pane.look()
+
+    def after_start(self) -> None:
+        """A run of ours is shown: bring its losses on screen where there is room for little."""
+        if self.workspace.shape in ("narrow", "tall") or self.workspace.maximised:
+            self.workspace.open("losses")
