@@ -19,6 +19,7 @@ from tui_gen import __version__
 from tui_gen.config import ConfigError, Optim, RunConfig, load, override, parse_toml, read_toml
 from tui_gen.datasets import DATASETS, DatasetEntry
 from tui_gen.params import Param, Problem, nearest
+from tui_gen.runs import edits_of
 
 DEFAULT_RECIPE = "vae-digits"
 
@@ -199,7 +200,7 @@ def _recipes() -> tuple[dict[str, Recipe], list[str]]:
 def resolve(
     source: str, catalog: Catalog, assignments: list[str] | None = None, extra: dict[str, Any] | None = None
 ) -> RunConfig:
-    """The config behind `--run SOURCE`: a TOML file, or a recipe's name; overrides applied, everything checked.
+    """The config behind `--run SOURCE`: a TOML file, a recipe's name, or a run to run again; everything checked.
 
     `extra` sets dotted keys after the overrides. Raises ConfigError that lists every problem.
     """
@@ -208,6 +209,8 @@ def resolve(
         tables = catalog.recipes[source].tables
     elif path.is_dir() and (path / "config.toml").is_file():
         tables = read_toml(path / "config.toml")
+        # A run that was steered is run again with the same hand on the wheel.
+        tables["edits"] = edits_of(path) or tables.get("edits", [])
     elif path.suffix == ".toml" or path.exists():
         tables = read_toml(path)
     else:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -285,6 +286,25 @@ def find(root: Path, name: str = "") -> Path:
 
 
 DEFAULT = "vae-digits"
+
+
+def edits_of(path: Path) -> list[dict[str, Any]]:
+    """The live edits in a run's log, `{step, key, value}` by step; what a resume lost and is to be made again included.
+
+    These are what a continued run makes again after its checkpoint, and what a run of the same config replays.
+    """
+    done: list[dict[str, Any]] = []
+    pending: list[dict[str, Any]] = []
+    for event in events.Follower(path / "events.jsonl").poll(1 << 40):
+        if isinstance(event, events.Resume):
+            pending = [edit for edit in done if edit["step"] >= event.step] + pending
+            done = [edit for edit in done if edit["step"] < event.step]
+        elif isinstance(event, events.Edit):
+            edit = {"step": event.step, "key": event.key, "value": event.new}
+            if edit in pending:
+                pending.remove(edit)
+            done.append(edit)
+    return sorted(done + pending, key=lambda edit: edit["step"])
 
 
 def last_log_lines(path: Path, count: int = 20) -> list[str]:

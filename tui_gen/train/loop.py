@@ -97,7 +97,7 @@ class RunLoop:
             self.compiled = loaded.meta.compiled
             self._saved_step = step
         self._resumed = loaded is not None
-        later = [edit for edit in _edits_logged(self.path) if edit["step"] >= step]
+        later = [edit for edit in runs.edits_of(self.path) if edit["step"] >= step]
         if later or loaded is not None:
             # What the config plans before this step is in the checkpoint; what a person did after it was logged.
             planned = [edit for edit in self.edits if edit["step"] >= step and edit not in later]
@@ -382,22 +382,6 @@ class RunLoop:
             self.change_state(state, reason)
         except Stopped:
             self.state = state
-
-
-def _edits_logged(path: Path) -> list[dict[str, Any]]:
-    """The edits that a continued run has to make again: logged, and not yet made again after a resume."""
-    done: list[dict[str, Any]] = []
-    pending: list[dict[str, Any]] = []
-    for event in events.Follower(path / "events.jsonl").poll(1 << 40):
-        if isinstance(event, events.Resume):
-            pending = [edit for edit in done if edit["step"] >= event.step] + pending
-            done = [edit for edit in done if edit["step"] < event.step]
-        elif isinstance(event, events.Edit):
-            edit = {"step": event.step, "key": event.key, "value": event.new}
-            if edit in pending:
-                pending.remove(edit)
-            done.append(edit)
-    return sorted(done + pending, key=lambda edit: edit["step"])
 
 
 def _resident_bytes() -> int:
