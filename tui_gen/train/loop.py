@@ -6,6 +6,7 @@ everything in memory, says so to whoever asks, and goes on when there is room.
 
 from __future__ import annotations
 
+import copy
 import errno
 import math
 import os
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 
 from tui_gen import control, events, runs
+from tui_gen.model import Model
 from tui_gen.params import Param
 from tui_gen.train import checkpoints, compiling
 from tui_gen.train.health import Health
@@ -77,6 +79,7 @@ class RunLoop:
         self._flushed = self._previewed = self._checkpointed = self._measured = now
         self._measured_step = 0
         self._shown = False
+        self._untrained: Model | None = None
         self._running_since: float | None = None
 
     # What ran before
@@ -206,7 +209,9 @@ class RunLoop:
     def _begin(self) -> None:
         self.change_state("running")
         if self.trainer.step == 0:
-            self.preview()  # the picture of the untrained model, which all later ones are held against
+            # The picture of the untrained model, which all later ones are held against, can be slow to draw: it is
+            # drawn once the first loss is out.
+            self._untrained = copy.deepcopy(self.trainer.eval_model)
         self._running_since = self._measured = self._previewed = self._checkpointed = time.perf_counter()
         self._measured_step = self.trainer.step
 
@@ -229,6 +234,9 @@ class RunLoop:
         if now - self._flushed >= FLUSH or not self._shown:
             self._shown = True
             self.flush(now)
+            if self._untrained is not None:
+                self.preview(self._untrained, 0)
+                self._untrained = None
         if step % self._validation_steps() == 0:
             self.validate()
         preview = self.config.preview
@@ -283,12 +291,12 @@ class RunLoop:
         columns = {name: [float(f"{v:.7g}") if math.isfinite(v) else None] for name, v in values.items()}
         self.emit(events.Metrics(start=self.trainer.step - 1, values=columns))
 
-    def preview(self) -> str:
-        """Draw and write the previews; the path of the first, relative to the run."""
+    def preview(self, model: Model | None = None, step: int | None = None) -> str:
+        """Draw and write the previews of the weights as they are; the path of the first, relative to the run."""
         started = time.perf_counter()
         first = ""
-        step = self.trainer.step
-        for grid in self.previewer.draw(self.trainer.eval_model):
+        step = self.trainer.step if step is None else step
+        for grid in self.previewer.draw(model or self.trainer.eval_model):
             suffix = "" if grid.kind == "samples" else f"-{grid.kind}"
             name = f"samples/{step:06d}{suffix}.png"
             data = grid.png()
