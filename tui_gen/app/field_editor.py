@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from textual import events, on
+from typing import TYPE_CHECKING
+
+from textual import events
 from textual.actions import SkipAction
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input, OptionList
-from textual.widgets.option_list import Option
 
 from tui_gen.app.fields import NEWLINE, FieldList, Row, plain
 from tui_gen.app.form_state import FormState
+
+if TYPE_CHECKING:
+    from textual.widgets import Input, OptionList
 
 MAX_CHOICES = 12
 
@@ -79,11 +82,13 @@ class FieldEditor(Widget):
         yield self.list
 
     def on_mount(self) -> None:
-        # The editor and the list of choices are not needed for the first frame.
+        # Neither mounted nor imported before the first frame, which shows no editor.
         self.call_after_refresh(self._mount_editors)
 
     def _mount_editors(self) -> None:
         if not self.query("#editor") and self.is_attached:
+            from textual.widgets import Input, OptionList
+
             editor = Input(id="editor", compact=True, select_on_focus=False)
             editor.cursor_blink = False
             self.mount(editor, OptionList(id="choices", compact=True, markup=False))
@@ -92,13 +97,13 @@ class FieldEditor(Widget):
     def editor(self) -> Input:
         """The one text editor."""
         self._mount_editors()
-        return self.query_one("#editor", Input)
+        return self.query_one("#editor")  # type: ignore[return-value]
 
     @property
     def choices(self) -> OptionList:
         """The one list of choices."""
         self._mount_editors()
-        return self.query_one("#choices", OptionList)
+        return self.query_one("#choices")  # type: ignore[return-value]
 
     @property
     def key(self) -> str:
@@ -123,6 +128,7 @@ class FieldEditor(Widget):
     def changed(self) -> None:
         """Repaint and tell: the form's texts changed."""
         self.sync()
+        self.list.show_cursor()
         self.post_message(self.Edited())
 
     # -- the text editor ----------------------------------------------------------------------------------------
@@ -149,7 +155,7 @@ class FieldEditor(Widget):
 
     def _fill(self, text: str) -> None:
         editor = self.editor
-        with editor.prevent(Input.Changed):
+        with editor.prevent(editor.Changed):
             editor.value = self._shown = plain(text)
         editor.cursor_position = len(editor.value)
 
@@ -166,21 +172,18 @@ class FieldEditor(Widget):
             if self.state.set_text(self.editing, text):
                 self.changed()
 
-    @on(Input.Changed, "#editor")
-    def _on_typed(self, event: Input.Changed) -> None:
+    def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         if event.value == self.editor.value:
             self._typed(event.value)
 
-    @on(Input.Submitted, "#editor")
-    def _on_submitted(self, event: Input.Submitted) -> None:
+    def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self.action_enter()
 
-    @on(Input.Blurred, "#editor")
-    def _on_blurred(self, event: Input.Blurred) -> None:
+    def on_input_blurred(self, event: Input.Blurred) -> None:
         event.stop()
-        if self.app.app_focus and not self.editor.has_focus:
+        if self.app.app_focus and self.screen.focused is not self.editor:
             self.leave(refocus=False)
 
     def leave(self, refocus: bool = True) -> None:
@@ -189,7 +192,7 @@ class FieldEditor(Widget):
         if not self.editing:
             return
         self._typed(self.editor.value)
-        had_focus = self.editor.has_focus
+        had_focus = self.screen.focused is self.editor
         self.editing = ""
         self.state.close()
         self.editor.display = False
@@ -225,8 +228,7 @@ class FieldEditor(Widget):
         self.leave()
         param = self.state.params[key]
         choices = self.choices
-        choices.clear_options()
-        choices.add_options([Option(plain(str(choice))) for choice in param.choices])
+        choices.set_options([plain(str(choice)) for choice in param.choices])
         value = self.state.value(key)
         choices.highlighted = param.choices.index(value) if value in param.choices else 0 if param.choices else None
         self.choosing = key
@@ -238,13 +240,12 @@ class FieldEditor(Widget):
         """Close the choices without taking one."""
         if self.choosing:
             self.choosing = ""
-            had_focus = self.choices.has_focus
+            had_focus = self.screen.focused is self.choices
             self.choices.display = False
             if had_focus:
                 self.screen.set_focus(self.list, scroll_visible=False)
 
-    @on(OptionList.OptionSelected, "#choices")
-    def _on_chosen(self, event: OptionList.OptionSelected) -> None:
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         key = self.choosing
         self.close_choices()
@@ -266,12 +267,12 @@ class FieldEditor(Widget):
 
     def on_key(self, event: events.Key) -> None:
         """A digit on a number begins to replace it, as in a spreadsheet."""
-        if not self.list.has_focus or event.character is None or not event.is_printable:
+        if event.character is None or not event.is_printable:
             return
         if self.editing:
             # Typed so fast that the focus had not reached the editor yet.
             self.editor.insert_text_at_cursor(event.character)
-        elif self.key and event.character in "0123456789.-":
+        elif self.list.has_focus and self.key and event.character in "0123456789.-":
             param = self.state.params[self.key]
             if param.kind not in ("int", "float") and (param.kind, param.item == "str") != ("list", False):
                 return

@@ -10,9 +10,9 @@ from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
-from tui_gen import config, params, runs
+from tui_gen import config, params
 from tui_gen.app import external_editor
 from tui_gen.app.field_editor import FieldEditor
 from tui_gen.app.fields import plain
@@ -23,6 +23,8 @@ from tui_gen.config import ConfigError, RunConfig
 from tui_gen.params import Problem
 
 if TYPE_CHECKING:
+    from textual.widgets import Input
+
     from tui_gen.view import RunView
 
 
@@ -121,6 +123,7 @@ from which it holds.
 
         What could not be taken over is returned, and told in a notice. Tables from a newer version change nothing.
         """
+        self.fields.leave()
         try:
             left_out = self.draft.load(tables, source)
         except ConfigError as error:
@@ -159,6 +162,7 @@ from which it holds.
 
     def add_problems(self, problems: list[Problem]) -> None:
         """Show what a model has against this form, each at its field, until the form changes."""
+        self.fields.leave()
         self.draft.add_problems(problems)
         self.show_draft()
         if problems:
@@ -208,13 +212,15 @@ from which it holds.
 
     def focus_field(self, key: str) -> None:
         """Put cursor and focus on a field."""
+        self.fields.leave()
         self._unfilter()
         self.fields.list.go_to(key)
         self.focus_inside()
 
     def focus_inside(self) -> None:
         """Focus the fields."""
-        self.fields.list.focus()
+        # At once, not with the next message: what follows may move the focus on.
+        self.screen.set_focus(self.fields.list, scroll_visible=False)
 
     def show_run(self, view: RunView | None) -> None:
         before = self.view.path if self.view is not None else None
@@ -305,33 +311,33 @@ from which it holds.
         """Show only the fields with the words typed."""
         self.fields.leave()
         if not self.query("#filter"):
+            from textual.widgets import Input
+
             box = Input(id="filter", placeholder="filter: words in name or help", compact=True)
             box.cursor_blink = False
             self.mount(box, before=self.fields)
-        box = self.query_one("#filter", Input)
+        box = self.query_one("#filter")
         box.display = True
         self.screen.set_focus(box, scroll_visible=False)
 
-    @on(Input.Changed, "#filter")
-    def _on_filter(self, event: Input.Changed) -> None:
+    def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         self.fields.list.filter = event.value
         self.fields.sync()
         self.fields.list.show_cursor()
 
-    @on(Input.Submitted, "#filter")
-    def _on_filtered(self, event: Input.Submitted) -> None:
+    def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self.focus_inside()
 
     def on_key(self, event: Any) -> None:
-        if event.key == "down" and self.query("#filter") and self.query_one("#filter", Input).has_focus:
+        if event.key == "down" and self.query("#filter") and self.query_one("#filter").has_focus:
             self.focus_inside()
             event.stop()
 
     def _unfilter(self) -> None:
         if self.query("#filter"):
-            box = self.query_one("#filter", Input)
+            box = self.query_one("#filter")
             if box.display:
                 self.focus_inside()
                 box.value = ""
@@ -415,6 +421,7 @@ from which it holds.
 
     def action_save(self) -> None:
         """Save the form as a TOML file."""
+        from tui_gen import runs
         from tui_gen.app.path_dialog import PathDialog
 
         self.fields.leave()
@@ -423,6 +430,8 @@ from which it holds.
 
     def save_file(self, path: Path | None) -> None:
         """Write the form, with every setting explained, to a file; it replaces what was there only when complete."""
+        from tui_gen import runs
+
         if path is None:
             return
         try:

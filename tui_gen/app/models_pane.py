@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, Static, Tree
+from textual.widgets import Static, Tree
 from textual.widgets.tree import TreeNode
 
 from tui_gen import params
@@ -19,6 +19,9 @@ from tui_gen.app.fields import plain
 from tui_gen.app.pane import Pane
 from tui_gen.app.prose import prose
 from tui_gen.catalog import DEFAULT_RECIPE, Catalog, ModelEntry, Recipe
+
+if TYPE_CHECKING:
+    from textual.widgets import Input
 
 OPEN_UP_TO = 60
 """Trees with more rows than this start with only the first recipe's family unfolded."""
@@ -88,12 +91,13 @@ the end with the reason.
     DEFAULT_CSS = """
     ModelsPane {
         layout: grid; grid-size: 1 3; grid-rows: 1 3fr 2fr;
-        & > Input { height: 1; border: none; padding: 0 1; background: $surface; }
+        & > #search, & > #hint { height: 1; border: none; padding: 0 1; background: $surface; color: $text-muted; }
+        & > #search { color: $foreground; }
         & > ModelTree { background: transparent; scrollbar-size-vertical: 1; padding: 0; }
         & > VerticalScroll { border-top: solid $panel-lighten-2; padding: 0 1; scrollbar-size-vertical: 1; }
         & > VerticalScroll:focus { border-top: heavy $primary; }
         &.-wide { grid-size: 2 2; grid-columns: 2fr 3fr; grid-rows: 1 1fr; }
-        &.-wide > Input { column-span: 2; }
+        &.-wide > #search, &.-wide > #hint { column-span: 2; }
         &.-wide > VerticalScroll { border-top: none; border-left: solid $panel-lighten-2; }
         &.-wide > VerticalScroll:focus { border-left: heavy $primary; }
         &.-low { grid-size: 1 2; grid-rows: 1 1fr; }
@@ -117,20 +121,31 @@ the end with the reason.
         self.tree_view.show_root = False
         self.tree_view.guide_depth = 2
         self.tree_view.auto_expand = False
-        self._search = Input(placeholder="/ search", compact=True, id="search")
-        self._search.cursor_blink = False
+        self._sought = ""
         self._about = Static("", markup=False)
         self._by_ident: dict[str, TreeNode[Any]] = {}
         self._build()
 
     def compose(self) -> ComposeResult:
-        yield self._search
+        yield Static("/ search", id="hint", markup=False)
         yield self.tree_view
         with VerticalScroll():
             yield self._about
 
     def on_mount(self) -> None:
         self._put_cursor(f"recipe {self.picked}")
+        # The search box is neither mounted nor imported before the first frame.
+        self.call_after_refresh(self._mount_search)
+
+    def _mount_search(self) -> Input:
+        from textual.widgets import Input
+
+        if not self.query("#search"):
+            box = Input(placeholder="search", compact=True, id="search")
+            box.cursor_blink = False
+            box.display = False
+            self.mount(box, before="#hint")
+        return self.query_one("#search", Input)
 
     def on_resize(self) -> None:
         self.set_class(self.size.width >= 72, "-wide")
@@ -165,7 +180,7 @@ the end with the reason.
         tree = self.tree_view
         tree.clear()
         self._by_ident = {}
-        words = self._search.value.lower().split()
+        words = self._sought.lower().split()
         catalog = self.catalog
         size = len(catalog.models) * 2 + len(catalog.recipes)
         for family, entries in catalog.families().items():
@@ -289,32 +304,41 @@ the end with the reason.
             case _:
                 event.node.toggle()
 
-    @on(Input.Changed, "#search")
-    def _on_search(self, event: Input.Changed) -> None:
+    def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
+        self._sought = event.value
         node = self.tree_view.cursor_node
         here = _ident(node.data) if node is not None and node.data is not None else ""
         self._build()
         self._put_cursor(here)
 
-    @on(Input.Submitted, "#search")
-    def _on_submitted(self, event: Input.Submitted) -> None:
+    def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self.focus_inside()
 
     def on_key(self, event: Any) -> None:
-        if event.key == "down" and self._search.has_focus:
+        if event.key == "down" and self.query("#search:focus"):
             self.focus_inside()
             event.stop()
 
+    @on(events.Click, "#hint")
+    def _on_hint(self) -> None:
+        self.action_search()
+
     def action_search(self) -> None:
         """Go to the search box."""
-        self._search.focus()
+        box = self._mount_search()
+        self.query_one("#hint").display = False
+        box.display = True
+        self.screen.set_focus(box, scroll_visible=False)
 
     def action_clear(self) -> None:
         """Clear the search."""
-        self._search.value = ""
+        box = self._mount_search()
         self.focus_inside()
+        box.value = ""
+        box.display = False
+        self.query_one("#hint").display = True
 
 
 def family_title(family: str) -> str:

@@ -1,0 +1,54 @@
+"""A model with every kind of setting, a catalogue that holds it, and the text on a screen: for tests of the form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textual.app import App
+
+from tui_gen import catalog as catalogs
+from tui_gen.catalog import Catalog, ModelEntry
+from tui_gen.config import Optim
+from tui_gen.params import Param
+
+ODD = ModelEntry(
+    name="odd",
+    family="odd[/ones]",
+    title="Odd [/b] model",
+    summary="Every kind of setting [red",
+    description="### Heading\n\n**bold [/x]** and *italic* and `code`\n\n    loss = a * b * c [/path]\n\n- one\n- two",
+    reference="Nobody [/] 1900",
+    kinds=["points"],
+    abilities=["sample"],
+    params=[
+        Param("latent", "int", 7, "Whole [/help]", ge=1, le=9000, live=True),
+        Param("beta", "float", 0.5, "Number", ge=0, le=2, live=True, unit="nats"),
+        Param("decay", "float", 0.9, "Near one", ge=0, lt=1),
+        Param("flag", "bool", True, "Switch", live=True),
+        Param("way", "choice", "a[/b]", "Choice", choices=["a[/b]", "b", 3], live=True),
+        Param("widths", "list", [1, 2], "Numbers", item="int", ge=1, min_items=1, max_items=3),
+        Param("words", "list", ["x"], "Words", item="str"),
+        Param("path", "str", "", "Text"),
+        Param("maybe", "int", None, "Optional", optional=True, ge=0),
+    ],
+    phases={"first": Optim(lr=2e-4), "second": Optim(optimizer="sgd")},
+    source="/home/[/me]/odd.py",
+)
+
+
+def catalog() -> Catalog:
+    """The built-in catalogue with the odd model added."""
+    found = catalogs.read()
+    found.models = found.models | {"odd": ODD}
+    return found
+
+
+def odd_tables() -> dict[str, Any]:
+    """A valid config of the odd model."""
+    return {"model": {"name": "odd"}, "dataset": {"name": "ring"}, "train": {"steps": 10}, "name": "odd one"}
+
+
+def screen_text(app: App[Any]) -> str:
+    """What stands on the screen, line by line."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
