@@ -197,6 +197,12 @@ def _recipes() -> tuple[dict[str, Recipe], list[str]]:
     return found, wrong
 
 
+def start_of(model: ModelEntry) -> dict[str, Any]:
+    """A first config for a model that no recipe names: its defaults, on the smallest data that it trains on."""
+    dataset = "digits" if "image" in model.kinds else "ring"
+    return {"model": {"name": model.name}, "dataset": {"name": dataset}, "train": {"steps": 5000}}
+
+
 def resolve(
     source: str, catalog: Catalog, assignments: list[str] | None = None, extra: dict[str, Any] | None = None
 ) -> RunConfig:
@@ -213,9 +219,12 @@ def resolve(
         tables["edits"] = edits_of(path) or tables.get("edits", [])
     elif path.suffix == ".toml" or path.exists():
         tables = read_toml(path)
+    elif source in catalog.models:
+        tables = start_of(catalog.models[source])
     else:
-        hint = nearest(source, catalog.recipes) or f"recipes: {', '.join(sorted(catalog.recipes))}"
-        raise ConfigError(source, [Problem("--run", source, "is neither a file nor a recipe", hint)])
+        hint = nearest(source, [*catalog.recipes, *catalog.models])
+        hint = hint or f"recipes: {', '.join(sorted(catalog.recipes))}"
+        raise ConfigError(source, [Problem("--run", source, "is neither a file, a recipe nor a model", hint)])
     tables = override(tables, assignments or [], catalog)
     for key, value in (extra or {}).items():
         from tui_gen.config import set_key
