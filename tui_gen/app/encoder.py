@@ -12,8 +12,10 @@ import contextlib
 import os
 import signal
 import struct
+import subprocess
 import sys
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 import msgspec
@@ -26,6 +28,7 @@ LEAST_TILE = 10
 """Where the whole grid would give a tile fewer pixels than this, and much fewer than it has, text shows fewer tiles."""
 LARGEST = 64 << 20
 """Pixels of a picture that is still read."""
+ENDED = "The picture cannot be shown: the process that draws it ended."
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -176,59 +179,72 @@ def serve(source: BinaryIO, target: BinaryIO) -> None:
 
 
 class Encoder:
-    """The child process as seen from the workbench; started when needed, started anew when it died."""
+    """The child process as seen from the workbench; started when needed, started anew when it died.
+
+    One thread of its own talks to the child, so requests wait for each other and the event loop for nothing.
+    """
 
     def __init__(self) -> None:
-        self._process: asyncio.subprocess.Process | None = None
-        self._turn = asyncio.Lock()
-        self.made = 0
-        """Pictures made so far."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = ThreadPoolExecutor(1, "pictures")
+        self._closed = False
 
     @property
     def pid(self) -> int | None:
         """The child's process id, None while there is none."""
-        return self._process.pid if self._process and self._process.returncode is None else None
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
 
     async def make(self, request: Request) -> Reply:
-        """The reply to `request`; a dead child is replaced once. Requests wait for each other."""
-        async with self._turn:
-            reply = await self._try(request)
-            if reply.error and self.pid is None:
-                reply = await self._try(request)
-            return reply
+        """The reply to `request`; a dead child is replaced once."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._make, request)
 
-    async def _try(self, request: Request) -> Reply:
+    def _make(self, request: Request) -> Reply:
+        reply = self._try(request)
+        if reply is None and not self._closed:
+            reply = self._try(request)
+        return reply or Reply(error=ENDED)
+
+    def _try(self, request: Request) -> Reply | None:
+        """The reply, None where the child died."""
         try:
-            reply = await self._ask(request)
-        except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError) as error:
-            self.close()
-            return Reply(error=f"The picture cannot be shown: the process that draws it ended ({error}).")
-        self.made += 1
-        return reply
+            return self._ask(request)
+        except (OSError, EOFError, ValueError, msgspec.DecodeError):
+            self._end()
+            return None
 
-    async def _ask(self, request: Request) -> Reply:
+    def _ask(self, request: Request) -> Reply:
         if self.pid is None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tui_gen.app.encoder",
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tui_gen.app.encoder"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )  # fmt: skip
         process = self._process
         data = msgspec.msgpack.encode(request)
         process.stdin.write(LENGTH.pack(len(data)) + data)
-        await process.stdin.drain()
-        try:
-            (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
-            return msgspec.msgpack.decode(await process.stdout.readexactly(length), type=Reply)
-        except asyncio.CancelledError:
-            self.close()  # half an answer would be taken for the next one
-            raise
+        process.stdin.flush()
+        head = process.stdout.read(LENGTH.size)
+        if len(head) < LENGTH.size:
+            raise EOFError
+        return msgspec.msgpack.decode(process.stdout.read(LENGTH.unpack(head)[0]), type=Reply)
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                with contextlib.suppress(OSError):
+                    pipe.close()
 
     def close(self) -> None:
-        """End the child. It can be started again."""
-        process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+        """End the child, for good."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.kill()  # a request on its way ends at once
+        self._thread.submit(self._end)
+        self._thread.shutdown(wait=False)
 
 
 if __name__ == "__main__":

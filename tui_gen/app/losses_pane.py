@@ -11,6 +11,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
+from textual.content import Content
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -114,8 +115,6 @@ class Empty(Widget):
             self.refresh()
 
     def render(self) -> Any:
-        from textual.content import Content
-
         return Content(self.words)
 
 
@@ -176,7 +175,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
     LossesPane.empty Empty { display: block; }
     """
 
-    def __init__(self, *, plain: bool = False, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.looking = Looking()
         self.panels: list[Panel] = []
@@ -186,7 +185,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         self._kept: float | None = None  # where the crosshair stays when the mouse leaves
         self._waiting = False
         self._bar = PlotBar()
-        self._plots = [PlotView(plain=plain) for _ in range(MOST)]
+        self._plots = [PlotView() for _ in range(MOST)]
         self._grid = PlotGrid(*self._plots)
         self._empty = Empty()
 

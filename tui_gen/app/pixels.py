@@ -28,6 +28,8 @@ ROUND_TRIP = "\x1b[?2026$p"
 """A question every terminal that knows synchronised output answers; Textual already parses the answer."""
 
 PROTOCOLS = ("kitty", "sixel")
+SETTLE = 0.03
+"""Seconds to wait for another frame before sixels that were painted over are sent again."""
 
 
 class Wire:
@@ -162,6 +164,7 @@ class Picture:
         self.ident = (os.getpid() % 0xFFFF + 1) << 12 | next(self._idents) % 0xFFF
         self._wanted: tuple[str, bytes, tuple[int, int, int, int]] | None = None
         self._shown: tuple | None = None
+        self._due = False
         self.held = False
         """Set by the widget when its cells changed between blanks and half-blocks: nothing is sent until a frame has
         painted them all."""
@@ -200,6 +203,16 @@ class Picture:
         if self._wanted is not None and region is not None:
             if self._wanted[0] == "sixel" and self.wire.painted(region):
                 self._shown = None
+                if not self._due:  # frames often come in twos, when a dialog closes, say: wait for the last
+                    self._due = True
+                    self.widget.set_timer(SETTLE, self._send_due)
+            elif not self._due:
+                self._send(region)
+
+    def _send_due(self) -> None:
+        self._due = False
+        region = free_region(self.widget) if self.wire.real else None
+        if self._wanted is not None and region is not None and not self.held:
             self._send(region)
 
     def _send(self, region: Region) -> None:

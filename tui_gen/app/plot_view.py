@@ -25,6 +25,7 @@ from tui_gen.draw.text import Row, clean, fit_row, width_of
 
 if TYPE_CHECKING:
     from tui_gen.draw.curves import Series
+    from tui_gen.draw.terminal import Terminal
 
 # Okabe & Ito's colours, which stay apart for every kind of colour vision, made brighter or darker for the ground.
 DARK = ("#56b4e9", "#e69f00", "#2fc894", "#e98bc0", "#f0e442", "#ff7f50", "#9db4ff", "#c9c9c9")
@@ -104,9 +105,8 @@ class PlotView(Widget):
     class Resized(Message):
         """There is another size to draw for."""
 
-    def __init__(self, *, plain: bool = False, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.plain = plain
         self.panel: Panel | None = None
         self.drawn: Drawn | None = None
         self._plot = Plot()
@@ -131,7 +131,8 @@ class PlotView(Widget):
                 # the legend's name and glyph are the panel's; a series may be drawn in several
                 one.name, one.slot, one.smooth = curve.label, curve.slot, curve.smooth
                 some.append(one)
-        options = replace(options, legend=False, ascii=self.plain)
+        terminal: Terminal | None = getattr(self.app, "terminal", None)
+        options = replace(options, legend=False, ascii=terminal is not None and not terminal.unicode)
         most = 0 if height < 6 else 2 if height >= 11 else 1
         readings = _expected(some)
         count = len(legend_rows(panel, readings, width, most, False)) if most else 0

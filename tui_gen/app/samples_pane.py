@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -12,14 +11,12 @@ from rich.style import Style
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import Button, Input, Static
 
 from tui_gen.app.pane import Pane
+from tui_gen.app.path_dialog import PathDialog
 from tui_gen.app.picture_view import PictureView
 from tui_gen.app.pixels import PROTOCOLS
 from tui_gen.draw.text import clean, width_of
@@ -158,46 +155,6 @@ class Timeline(Widget):
     def on_mouse_up(self) -> None:
         self._held = False
         self.release_mouse()
-
-
-class SaveDialog(ModalScreen[str | None]):
-    """Asks where a picture is to be saved; the answer is a path, or None."""
-
-    BINDINGS: ClassVar = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
-    DEFAULT_CSS = """
-    SaveDialog { align: center middle; }
-    SaveDialog > Vertical {
-        width: 64; max-width: 95%; height: auto; padding: 1 2; border: round $primary; background: $surface;
-    }
-    SaveDialog Horizontal { height: auto; align-horizontal: right; }
-    SaveDialog Button { margin-left: 2; }
-    """
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield Static("Save this picture as", markup=False)
-            yield Input(self._path)
-            with Horizontal():
-                yield Button("Cancel", id="cancel")
-                yield Button("Save", id="save", variant="primary")
-
-    def on_input_submitted(self) -> None:
-        self._save()
-
-    def on_button_pressed(self, event: Button.Pressed) -> None:
-        if event.button.id == "save":
-            self._save()
-        else:
-            self.dismiss(None)
-
-    def _save(self) -> None:
-        path = self.query_one(Input).value.strip()
-        if path:
-            self.dismiss(path)
 
 
 class SamplesPane(Pane):
@@ -460,24 +417,20 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         if file is None:
             self.notify("There is no picture to save yet.", severity="warning")
             return
-        name = f"{self.view.path.name}-{self.kind}-{file.stem}{file.suffix}"
+        name = f"{self.view.path.name}-{self.kind}-{self.shown.step:06d}{file.suffix}"
 
-        def save(answer: str | None) -> None:
-            if answer:
-                self._save(file, Path(os.path.expanduser(answer)))
+        def save(target: Path | None) -> None:
+            if target is not None:
+                self._save(file, target)
 
-        self.app.push_screen(SaveDialog(str(Path.cwd() / name)), save)
+        self.app.push_screen(PathDialog("Save this picture as", name, save=True, suffix=file.suffix), save)
 
     @work(thread=True, exit_on_error=False)
     def _save(self, file: Path, target: Path) -> None:
         try:
-            if target.is_dir():
-                target = target / file.name
-            if target.exists():
-                raise FileExistsError(None, "there is a file of that name, which is left as it is")
             shutil.copyfile(file, target)
-        except OSError as error:
-            words = f"Not saved as {target}: {error.strerror or error}"
+        except (OSError, shutil.SameFileError) as error:
+            words = f"Not saved as {target}: {getattr(error, 'strerror', '') or error}"
             self.app.call_from_thread(self.notify, words, severity="error", markup=False)
         else:
             self.app.call_from_thread(self.notify, f"Saved as {target}", markup=False)

@@ -1,0 +1,122 @@
+"""Runs written for tests of the plots and pictures, and a small app around the two panes that show them.
+
+    python tests/plot_host.py RUN [GRAPHICS]    the app on this terminal: `m` opens a dialog, `n` a toast, `q` quits
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from tui_gen import events
+from tui_gen.app.losses_pane import LossesPane
+from tui_gen.app.pixels import WiredApp
+from tui_gen.app.samples_pane import SamplesPane
+from tui_gen.draw.terminal import Terminal, probe
+from tui_gen.view import RunView
+
+
+def write_run(path: Path, *more: events.Event, losses: Sequence[float | None] = (), planned: int | None = None) -> Path:
+    """A running run with these losses of `vae` and `more` events; its path."""
+    path.mkdir(parents=True, exist_ok=True)
+    writer = events.EventWriter(path / "events.jsonl")
+    writer.write(events.Plan(steps=planned, steps_per_epoch=100, batch_size=8), events.State(state="running", step=0))
+    if len(losses):
+        writer.write(events.Metrics(start=0, values={"vae/loss": list(losses)}))
+    writer.write(*more)
+    writer.close()
+    return path
+
+
+def append(path: Path, *more: events.Event) -> None:
+    """More events for a run."""
+    writer = events.EventWriter(path / "events.jsonl")
+    writer.write(*more)
+    writer.close()
+
+
+def write_sample(
+    path: Path, step: int, kind: str = "samples", grid: tuple[int, int] = (4, 3), tile: int = 8, colour: bool = False
+) -> events.Sample:
+    """A picture of `grid` = (columns, rows) tiles, each brighter than the last and darker at its top; its event."""
+    columns, rows = grid
+    name = f"samples/{step:06d}-{kind}.png"
+    (path / "samples").mkdir(parents=True, exist_ok=True)
+    levels = np.arange(columns * rows).reshape(rows, columns) * 200 // (columns * rows) + 40 + step % 7
+    down = np.arange(rows * tile)[:, None] % tile  # every pixel row another, so that half-blocks are needed
+    pixels = (np.kron(levels, np.ones((tile, tile), int)) + down).astype(np.uint8)
+    if colour:
+        pixels = np.stack([pixels, 255 - pixels, np.full_like(pixels, 90)], -1)
+    Image.fromarray(pixels).save(path / name)
+    return events.Sample(step=step, path=name, kind=kind, columns=columns, rows=rows, tile=(tile, tile))
+
+
+class Cover(ModalScreen):
+    """A dialog in the middle of the screen."""
+
+    BINDINGS = [("escape", "dismiss", "Close")]
+    DEFAULT_CSS = """
+    Cover { align: center middle; }
+    Cover Static { width: 30; height: 5; background: $panel; }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield Static("a dialog")
+
+
+class Host(WiredApp):
+    """Both panes, side by side, or one of them."""
+
+    CSS = "Screen > Horizontal { height: 1fr; }"
+    BINDINGS = [("m", "cover", "Dialog"), ("n", "toast", "Toast"), ("u", "update", "Update"), ("q", "quit", "Quit")]
+
+    def __init__(self, path: Path | None, panes: str = "both", terminal: Terminal | None = None) -> None:
+        super().__init__(terminal)
+        self.losses = LossesPane(id="losses")
+        self.samples = SamplesPane(id="samples")
+        self.panes = {"both": [self.losses, self.samples], "losses": [self.losses], "samples": [self.samples]}[panes]
+        self.view = RunView(path) if path else None
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield from self.panes
+
+    def on_ready(self) -> None:
+        self.wire.attach()
+        if self.view is not None:
+            self.view.poll()
+        for pane in self.panes:
+            pane.show_run(self.view)
+        self.panes[-1].focus_inside()
+
+    def action_update(self) -> None:
+        changed = self.view.poll()
+        for pane in self.panes:
+            pane.update_view(changed)
+
+    def action_cover(self) -> None:
+        self.push_screen(Cover())
+
+    def action_toast(self) -> None:
+        self.notify("line\n" * 12, timeout=60)
+
+    def text(self) -> str:
+        """The screen as text."""
+        strips = self.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+    def style_at(self, x: int, y: int) -> object:
+        """The style of a cell of the screen."""
+        return self.screen.get_style_at(x, y)
+
+
+if __name__ == "__main__":
+    Host(Path(sys.argv[1]), "samples", probe(sys.argv[2] if len(sys.argv) > 2 else None)).run()

@@ -1,0 +1,309 @@
+"""Pictures: made in another process, written after the frame, once a change, and gone when something covers them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from textual.geometry import Region
+
+from tests.plot_host import Host, append, write_run, write_sample
+from tests.pty_terminal import KITTY, PLAIN, SIXEL, PtyTerminal
+from tests.waiting import wait_for, wait_for_async
+from tui_gen.app.encoder import Encoder, Reply, Request, make, seen_tiles
+from tui_gen.app.pixels import Wire, free_region
+from tui_gen.draw.terminal import Terminal
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """A file of 4 x 3 tiles of 8 x 8 pixels; its path."""
+    return str(tmp_path / write_sample(tmp_path, 0).path)
+
+
+def request(path, **changes):
+    return Request(**{"path": path, "columns": 40, "rows": 20, "grid": (4, 3), "cell": (10, 20)} | changes)
+
+
+# -- the payloads
+
+
+def test_text_comes_with_every_picture(grid):
+    reply = make(request(grid))
+    assert (reply.error, reply.payload, reply.shown, reply.size) == ("", b"", (4, 3), (24, 32))
+    upper = np.frombuffer(reply.upper, "<i4").reshape(20, 40)
+    assert len(np.unique(upper[upper >= 0])) == 48 and (upper == -1).any()
+    assert len(reply.lines) == 20 and {len(line) for line in reply.lines} == {40} and "".join(reply.lines).isascii()
+
+
+def test_sixel_is_enlarged_by_a_whole_factor_inside_its_box(grid):
+    reply = make(request(grid, protocol="sixel"))
+    width, height = map(int, re.match(rb'\x1bP0;1;0q"1;1;(\d+);(\d+)', reply.payload).groups())
+    assert (width, height) == (32 * 12, 24 * 12)
+    x, y, columns, rows = reply.box
+    assert (columns, rows) == (-(-width // 10), -(-height // 20))
+    assert x + columns <= 40 and y + rows <= 20 and reply.payload.endswith(b"\x1b\\")
+
+
+def test_kitty_carries_the_id_and_the_box(grid):
+    reply = make(request(grid, protocol="kitty", ident=77))
+    head = re.match(rb"\x1b_G([^;]*);", reply.payload)[1].decode()
+    keys = dict(part.split("=") for part in head.split(","))
+    assert (keys["a"], keys["f"], keys["i"], keys["q"]) == ("T", "100", "77", "2")
+    assert (int(keys["c"]), int(keys["r"])) == reply.box[2:]
+
+
+def test_sixel_needs_the_size_of_a_cell_and_kitty_does_not(grid):
+    assert make(request(grid, protocol="sixel", cell=None)).payload == b""
+    assert make(request(grid, protocol="kitty", cell=None)).payload
+
+
+def test_one_tile_is_the_one_asked_for(grid):
+    levels = [np.frombuffer(make(request(grid, tile=i)).upper, "<i4").max() & 255 for i in range(12)]
+    assert levels == sorted(levels) and len(set(levels)) == 12
+
+
+@pytest.mark.parametrize(
+    ("cells", "tile", "seen"),
+    [((40, 20), 28, (4, 4)), ((224, 112), 28, (8, 8)), ((120, 60), 28, (8, 8)), ((3, 2), 28, (1, 1)),
+     ((58, 40), 8, (8, 8))],
+)
+def test_text_shows_as_many_tiles_as_can_be_made_out(cells, tile, seen):
+    assert seen_tiles(np.zeros((8 * tile, 8 * tile), np.uint8), (8, 8), *cells) == seen
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x89PNG\r\n\x1a\ntorn", b"no picture at all"])
+def test_a_bad_file_is_told_in_words(tmp_path, content):
+    path = tmp_path / "bad.png"
+    if content is not None:
+        path.write_bytes(content)
+    reply = make(request(str(path)))
+    assert reply.error.startswith("The picture") and not reply.payload and "Traceback" not in reply.error
+
+
+def test_a_png_cut_in_the_middle_is_told_in_words(tmp_path):
+    path = tmp_path / "cut.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:1500])
+    assert make(request(str(path))).error.startswith("The picture cannot be read")
+
+
+def test_a_grid_that_does_not_fit_its_file_is_one_tile(tmp_path):
+    path = tmp_path / "small.png"
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(path)
+    assert make(request(str(path), grid=(0, 0))).error == ""
+    assert make(request(str(path), grid=(50, 50), tile=3)).error == ""
+
+
+# -- the process
+
+
+async def test_the_encoder_answers_and_comes_back_after_its_death(grid):
+    encoder = Encoder()
+    try:
+        assert encoder.pid is None
+        first = await encoder.make(request(grid, protocol="sixel"))
+        pid = encoder.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await wait_for_async(lambda: encoder.pid is None, what="the child's death to be noticed")
+        again = await encoder.make(request(grid, protocol="sixel"))
+        assert again == first and encoder.pid != pid
+    finally:
+        encoder.close()
+
+
+async def test_the_encoder_dies_with_its_input(grid):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tui_gen.app.encoder", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    process.stdin.close()
+    assert await asyncio.wait_for(process.wait(), 20) == 0
+
+
+def test_the_encoder_imports_neither_torch_nor_textual(grid):
+    code = (
+        "import sys, tui_gen.app.encoder as e\n"
+        f"e.make(e.Request({grid!r}, 10, 5, protocol='sixel', cell=(8, 16)))\n"
+        "bad = {'torch', 'textual'} & set(sys.modules)\nassert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# -- what lies over what
+
+
+class _Update:
+    def __init__(self, spans=None):
+        if spans is not None:
+            self.spans = spans
+
+
+def test_painted_looks_at_the_spans_of_a_partial_update():
+    wire = Wire(None)
+    region = Region(10, 5, 4, 2)
+    for update, some, every in (
+        (None, False, False),
+        (_Update(), True, True),
+        (_Update([(5, 0, 10)]), False, False),
+        (_Update([(5, 0, 11)]), True, False),
+        (_Update([(7, 0, 99)]), False, False),
+        (_Update([(5, 0, 14), (6, 10, 20)]), True, True),
+        (_Update([(5, 0, 14), (6, 11, 20)]), True, False),
+    ):
+        wire.painting(update)
+        assert (wire.painted(region), wire.painted_all(region)) == (some, every), update and update.__dict__
+
+
+async def test_a_picture_is_free_only_when_nothing_is_over_it(tmp_path):
+    app = Host(write_run(tmp_path / "run", write_sample(tmp_path / "run", 0)), "samples")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        picture = app.samples._picture
+        await wait_for_async(lambda: free_region(picture) is not None, tick=pilot.pause, what="the picture's place")
+        await pilot.press("n")
+        await wait_for_async(lambda: free_region(picture) is None, tick=pilot.pause, what="the toast to cover it")
+        app.clear_notifications()
+        await wait_for_async(lambda: free_region(picture) is not None, tick=pilot.pause, what="the toast to go")
+        await pilot.press("m")
+        await pilot.pause()
+        assert free_region(picture) is None
+        await pilot.press("escape")
+        await wait_for_async(lambda: free_region(picture) is not None, tick=pilot.pause, what="the dialog to go")
+        app.samples.display = False
+        await pilot.pause()
+        assert free_region(picture) is None
+
+
+async def test_headless_shows_cells_and_never_pixels(tmp_path):
+    terminal = Terminal("sixel", "for the test", cell=(10, 20))
+    app = Host(write_run(tmp_path / "run", write_sample(tmp_path / "run", 0)), "samples", terminal)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await wait_for_async(lambda: "▀" in app.text() or "  " in app.text(), tick=pilot.pause, what="a picture")
+        assert app.samples._picture.mode == "sixel" and not app.samples._picture.picture.possible
+
+
+# -- on a real pty
+
+
+def pixels(terminal):
+    """Pixel sequences received: sixels, or kitty transmissions of a whole picture (their first chunks)."""
+    sixels = [data for data in terminal.strings["dcs"] if re.match(rb"\d*;\d*;\d*q", data)]
+    return sixels + [data for data in terminal.strings["apc"] if b"a=T" in data]
+
+
+def deletions(terminal):
+    return [data for data in terminal.strings["apc"] if b"a=d" in data]
+
+
+@pytest.fixture(params=[SIXEL, KITTY], ids=["sixel", "kitty"])
+def shown(request, tmp_path):
+    """The samples pane on a terminal with pixels, its picture shown and everything quiet."""
+    run = write_run(tmp_path / "run", write_sample(tmp_path / "run", 0), write_sample(tmp_path / "run", 10))
+    command = [sys.executable, "-m", "tests.plot_host", str(run)]
+    with PtyTerminal(command, 80, 24, request.param) as terminal:
+        wait_for(lambda: pixels(terminal), what=lambda: f"a picture on this screen:\n{terminal.text()}")
+        terminal.wait_quiet(0.7)
+        yield terminal, run
+
+
+def half_blocks(terminal):
+    return terminal.text().count("▀")
+
+
+def test_pixels_come_once_and_an_idle_screen_sends_nothing(shown):
+    terminal, _ = shown
+    assert len(pixels(terminal)) <= 2 and half_blocks(terminal) == 0
+    count, sent = terminal.bytes_out, len(pixels(terminal))
+    terminal.wait_quiet(2.0)
+    assert (terminal.bytes_out, len(pixels(terminal))) == (count, sent)
+
+
+def test_each_step_through_the_history_sends_one_picture(shown):
+    terminal, run = shown
+    before = len(pixels(terminal))
+    terminal.press("left")
+    wait_for(lambda: len(pixels(terminal)) == before + 1, what="another picture")
+    terminal.wait_quiet(0.7)
+    assert len(pixels(terminal)) == before + 1 and "step 0" in terminal.text()
+    terminal.press("end")
+    terminal.wait_for_text("step 10")
+    wait_for(lambda: len(pixels(terminal)) == before + 2, what="the newest picture again")
+    append(run, write_sample(run, 20))
+    terminal.press("u")
+    terminal.wait_for_text("step 20")
+    wait_for(lambda: len(pixels(terminal)) == before + 3, what="the new picture")
+
+
+def test_a_dialog_and_a_toast_turn_pixels_into_cells_and_back(shown):
+    terminal, _ = shown
+    for key, away in (("m", "escape"), ("n", None)):
+        before = len(pixels(terminal))
+        terminal.press(key)
+        wait_for(lambda: half_blocks(terminal) > 100, what=lambda: f"half-blocks:\n{terminal.text()}")
+        if terminal.personality is KITTY:
+            wait_for(lambda: len(deletions(terminal)), what="the picture's removal")
+        terminal.wait_quiet(0.5)
+        assert len(pixels(terminal)) == before
+        if away is not None:
+            terminal.press(away)
+            wait_for(lambda: half_blocks(terminal) == 0, what=lambda: f"blanks under pixels:\n{terminal.text()}")
+            terminal.wait_quiet(0.5)
+            assert len(pixels(terminal)) == before + 1
+
+
+def test_g_goes_through_the_ways_of_drawing(shown):
+    terminal, _ = shown
+    sent = len(pixels(terminal))
+    terminal.press("g")
+    wait_for(lambda: half_blocks(terminal) > 100, what="half-blocks")
+    terminal.press("g")
+    wait_for(lambda: half_blocks(terminal) == 0 and "####" in terminal.text(), what=lambda: terminal.text())
+    terminal.press("g")
+    terminal.wait_for_text("Pictures are off")
+    terminal.press("g")
+    wait_for(lambda: len(pixels(terminal)) > sent, what="pixels again")
+
+
+def test_another_size_sends_a_picture_that_fits_it(shown):
+    terminal, _ = shown
+    sent = len(pixels(terminal))
+    terminal.resize(60, 16)
+    wait_for(lambda: len(pixels(terminal)) > sent, what="a picture of another size")
+    terminal.wait_quiet(0.7)
+    last = pixels(terminal)[-1]
+    if terminal.personality is SIXEL:
+        width, height = map(int, re.search(rb'"1;1;(\d+);(\d+)', last).groups())
+        assert width <= 58 * 10 and height <= 12 * 20
+    else:
+        columns, rows = (int(re.search(rb"%c=(\d+)" % ord(key), last)[1]) for key in "cr")
+        assert columns <= 58 and rows <= 12
+
+
+def test_quitting_takes_the_picture_away(shown):
+    terminal, _ = shown
+    sent = len(deletions(terminal))
+    terminal.press("q")
+    assert terminal.wait_exit() == 0
+    if terminal.personality is KITTY:
+        assert len(deletions(terminal)) == sent + 1
+
+
+def test_a_terminal_without_pixels_gets_half_blocks(tmp_path):
+    run = write_run(tmp_path / "run", write_sample(tmp_path / "run", 0))
+    with PtyTerminal([sys.executable, "-m", "tests.plot_host", str(run)], 80, 24, PLAIN) as terminal:
+        wait_for(lambda: half_blocks(terminal) > 100, what=lambda: f"half-blocks:\n{terminal.text()}")
+        assert pixels(terminal) == []
+
+
+def test_replies_survive_the_pipe():
+    import msgspec
+
+    reply = Reply(payload=b"\x00\xff", box=(1, 2, 3, 4), lines=["ab"])
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(reply), type=Reply) == reply
