@@ -1,0 +1,148 @@
+"""What it costs and what it gains: `python -m tests.bench [NAME …] [--quick]`, or `make bench`.
+
+Every figure is a ratio of two things measured in turn (A B A B …) in one run, so that what else the machine does falls
+on both. Prints a table with the aim beside each figure; never fails because of a figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("PYTHONWARNINGS", "ignore")
+
+
+@dataclass
+class Settings:
+    """How long to measure: `pairs` times `seconds` a side."""
+
+    pairs: int = 3
+    seconds: float = 8.0
+
+
+@dataclass
+class Figure:
+    """One line of the table: `value` is the median over the pairs, `low` and `high` their spread."""
+
+    name: str
+    what: str
+    value: float
+    low: float
+    high: float
+    aim: str
+    met: bool
+    detail: str
+    unit: str = "×"
+
+    def __str__(self) -> str:
+        spread = "" if self.low == self.high else f"{self.low:.2f}–{self.high:.2f}"
+        value = f"{self.value:.0f} {self.unit}" if self.unit != "×" else f"{self.value:.2f} ×"
+        mark = "yes" if self.met else "NO"
+        return f"{self.name:<13}{value:>10}  {spread:>13}  {self.aim:>9}  {mark:>3}  {self.what}: {self.detail}"
+
+
+def ratio(
+    name: str, what: str, pairs: list[tuple[float, float]], aim: float, unit: str, at_most: bool = False
+) -> Figure:
+    """The figure of paired measurements (ours, theirs): the median of the pairs' ratios."""
+    ratios = sorted(ours / theirs for ours, theirs in pairs)
+    value = statistics.median(ratios)
+    ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
+    words = "≤" if at_most else "≥"
+    met = value <= aim if at_most else value >= aim
+    detail = f"{ours:,.0f} to {theirs:,.0f} {unit}"
+    return Figure(name, what, value, ratios[0], ratios[-1], f"{words} {aim:g}", met, detail)
+
+
+@contextlib.contextmanager
+def private_world() -> Iterator[Path]:
+    """Settings, caches, runs and sockets of the benchmark's own."""
+    base = Path(tempfile.mkdtemp(prefix="tgb-", dir="/tmp"))
+    before = dict(os.environ)
+    for variable, name in (
+        ("XDG_CONFIG_HOME", "config"),
+        ("XDG_CACHE_HOME", "cache"),
+        ("XDG_RUNTIME_DIR", "run"),
+        ("TUI_GEN_RUNS", "runs"),
+    ):
+        (base / name).mkdir(mode=0o700)
+        os.environ[variable] = str(base / name)
+    for variable in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "NO_COLOR", "TMUX"):
+        os.environ.pop(variable, None)
+    try:
+        yield base
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def mnist_folder(base: Path) -> tuple[str, str]:
+    """(folder with MNIST/raw, what it is): the real one, else random images in its form and number."""
+    from tests import mnist
+
+    if (found := mnist.root()) is not None:
+        return str(found), "the real MNIST"
+    import numpy as np
+
+    raw = base / "mnist" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 60_000), ("t10k", 10_000)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        for name, array in (("images-idx3", images), ("labels-idx1", (np.arange(count) % 10).astype(np.uint8))):
+            head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, dtype=">u4").tobytes()
+            (raw / f"{prefix}-{name}-ubyte").write_bytes(head + array.tobytes())
+    return str(base / "mnist"), "random images in MNIST's form"
+
+
+def benchmarks() -> dict[str, Callable[[Settings, Path, str], Figure]]:
+    """Name → what measures it, in the order of the table."""
+    from tests import bench_trainer, bench_workbench
+
+    return bench_trainer.BENCHMARKS | bench_workbench.BENCHMARKS
+
+
+def main() -> int:
+    """Run the benchmarks that are named, or all."""
+    known = benchmarks()
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(known)}")
+    parser.add_argument("--quick", action="store_true", help="one short pair of each; a rough idea")
+    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=8.0, help="measured on each side of a pair")
+    given = parser.parse_args()
+    if unknown := [name for name in given.names if name not in known]:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}")
+    settings = Settings(1, 3.0) if given.quick else Settings(given.pairs, given.seconds)
+    with private_world() as base:
+        root, words = mnist_folder(base)
+        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+        machine = f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}"
+        print(f"{machine}, {words}")
+        print(f"{settings.pairs} pairs of {settings.seconds:g} s a side, 2 threads; ratios are medians of the pairs'\n")
+        print(f"{'benchmark':<13}{'figure':>10}  {'spread':>13}  {'aim':>9}  met  what")
+        started = time.monotonic()
+        for name in given.names or known:
+            try:
+                print(known[name](settings, base, root), flush=True)
+            except Exception as error:  # the others are still worth having
+                print(f"{name:<13}{'failed':>10}  {type(error).__name__}: {error}", flush=True)
+                traceback.print_exc()
+        print(f"\n{time.monotonic() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
