@@ -154,7 +154,11 @@ async def test_tab_edits_the_next_field_and_leaves_the_form_from_the_list():
         await pilot.press("shift+tab")
         assert app.form.fields.editing == "train.steps"
         await pilot.press("down")
-        assert app.form.draft.value("train.steps") == 19999  # steps while editing
+        assert app.form.draft.value("train.steps") == 19999 and app.form.fields.editor.value == "19999"
+        await pilot.press("shift+up", "1")
+        assert app.form.draft.value("train.steps") == 399981
+        await pilot.press("ctrl+z")
+        assert app.form.fields.editor.value == "20000" and app.form.fields.editing == "train.steps"
         await pilot.press("enter")
         assert app.focused is app.form.fields.list
 

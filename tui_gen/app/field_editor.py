@@ -76,6 +76,7 @@ class FieldEditor(Widget):
         self.choosing = ""
         """The key of the field whose choices are open, or an empty string."""
         self._shown = ""
+        self._editors: tuple[Input, OptionList] | None = None
         self.list = FieldList(state, self._pressed, self._moved, self._place)
 
     def compose(self) -> ComposeResult:
@@ -85,25 +86,26 @@ class FieldEditor(Widget):
         # Neither mounted nor imported before the first frame, which shows no editor.
         self.call_after_refresh(self._mount_editors)
 
-    def _mount_editors(self) -> None:
-        if not self.query("#editor") and self.is_attached:
+    def _mount_editors(self) -> tuple[Input, OptionList]:
+        if self._editors is None:
             from textual.widgets import Input, OptionList
 
             editor = Input(id="editor", compact=True, select_on_focus=False)
             editor.cursor_blink = False
-            self.mount(editor, OptionList(id="choices", compact=True, markup=False))
+            self._editors = editor, OptionList(id="choices", compact=True, markup=False)
+            if self.is_attached:
+                self.mount(*self._editors)
+        return self._editors
 
     @property
     def editor(self) -> Input:
         """The one text editor."""
-        self._mount_editors()
-        return self.query_one("#editor")  # type: ignore[return-value]
+        return self._mount_editors()[0]
 
     @property
     def choices(self) -> OptionList:
         """The one list of choices."""
-        self._mount_editors()
-        return self.query_one("#choices")  # type: ignore[return-value]
+        return self._mount_editors()[1]
 
     @property
     def key(self) -> str:
@@ -121,7 +123,8 @@ class FieldEditor(Widget):
         self.list.sync()
         if self.editing and self.editing not in self.state.params:
             self.leave()
-        if self.editing and self._back(self.editor.value) != self.state.text(self.editing):
+        # Not while a key that was typed is still on its way into the state.
+        if self.editing and self.editor.value == self._shown != plain(self.state.text(self.editing)):
             self._fill(self.state.text(self.editing))
         self._moved()
 
@@ -159,13 +162,8 @@ class FieldEditor(Widget):
             editor.value = self._shown = plain(text)
         editor.cursor_position = len(editor.value)
 
-    def _back(self, shown: str) -> str:
-        """What the editor's text stands for: untouched text is the field's own, ↵ is a line end."""
-        if shown == self._shown:
-            return self.state.text(self.editing)
-        return shown.replace(NEWLINE, "\n")
-
     def _typed(self, shown: str) -> None:
+        """Take over what stands in the editor; ↵ is a line end. Text that nobody touched is left as it is."""
         if self.editing and shown != self._shown:
             text = shown.replace(NEWLINE, "\n")
             self._shown = shown

@@ -122,6 +122,7 @@ the end with the reason.
         self.tree_view.guide_depth = 2
         self.tree_view.auto_expand = False
         self._sought = ""
+        self._box: Input | None = None
         self._about = Static("", markup=False)
         self._by_ident: dict[str, TreeNode[Any]] = {}
         self._build()
@@ -140,12 +141,13 @@ the end with the reason.
     def _mount_search(self) -> Input:
         from textual.widgets import Input
 
-        if not self.query("#search"):
-            box = Input(placeholder="search", compact=True, id="search")
-            box.cursor_blink = False
-            box.display = False
-            self.mount(box, before="#hint")
-        return self.query_one("#search", Input)
+        if self._box is None:
+            self._box = Input(placeholder="search", compact=True, id="search")
+            self._box.cursor_blink = False
+            self._box.display = False
+            if self.is_attached:
+                self.mount(self._box, before="#hint")
+        return self._box
 
     def on_resize(self) -> None:
         self.set_class(self.size.width >= 72, "-wide")
