@@ -245,7 +245,7 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
     if problems:
         raise configs.ConfigError(path.name, problems)
     new = configs.load(tables, catalog, path.name)
-    if new.train.steps and new.train.steps <= step:
+    if lengths and new.train.steps and new.train.steps <= step:
         words = f"the run is at step {step} already"
         hint = f"for more: tui-gen --resume {path.name} --set train.steps={2 * step}"
         raise configs.ConfigError(path.name, [Problem("train.steps", new.train.steps, words, hint)])

@@ -34,7 +34,13 @@ class PlainDisplay:
         self._since = {name: len(curve) for name, curve in view.series.items()}
 
     def event(self, event: events.Event) -> None:
-        """Nothing: figures come from the view."""
+        """Preparations: their beginning, their end, and how far they are in between. Figures come from the view."""
+        if not isinstance(event, events.Progress):
+            return
+        now = time.monotonic()
+        if event.what != self._progress or event.done >= event.total or now - self._last >= self.every:
+            self._progress, self._last = event.what, now
+            self.out.line(f"{clock(event.t)} {progress_words(event)}")
 
     def line(self, t: float, level: str, text: str) -> None:
         """`12:30:05 warning: …`; before a change of state come the figures of the steps up to it."""
@@ -50,15 +56,7 @@ class PlainDisplay:
 
     def update(self, view: RunView, state: str, trouble: str, hint: str) -> None:
         """A line of figures, when it is time for one and there is something new."""
-        now = time.monotonic()
-        if now - self._last < self.every:
-            return
-        if view.progress is not None:
-            words = progress_words(view.progress)
-            if words != self._progress:
-                self._progress, self._last = words, now
-                self.out.line(f"{clock(time.time())} {words}")
-        else:
+        if time.monotonic() - self._last >= self.every:
             self._catch_up()
 
     def close(self, view: RunView, state: str) -> None:
