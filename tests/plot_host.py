@@ -113,10 +113,6 @@ class Host(WiredApp):
         strips = self.screen._compositor.render_strips()
         return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
-    def style_at(self, x: int, y: int) -> object:
-        """The style of a cell of the screen."""
-        return self.screen.get_style_at(x, y)
-
 
 if __name__ == "__main__":
     Host(Path(sys.argv[1]), "samples", probe(sys.argv[2] if len(sys.argv) > 2 else None)).run()

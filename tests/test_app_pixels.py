@@ -209,7 +209,7 @@ def shown(request, tmp_path):
     command = [sys.executable, "-m", "tests.plot_host", str(run)]
     with PtyTerminal(command, 80, 24, request.param) as terminal:
         wait_for(lambda: pixels(terminal), what=lambda: f"a picture on this screen:\n{terminal.text()}")
-        terminal.wait_quiet(0.7)
+        terminal.wait_quiet(0.4)
         yield terminal, run
 
 
@@ -221,7 +221,7 @@ def test_pixels_come_once_and_an_idle_screen_sends_nothing(shown):
     terminal, _ = shown
     assert len(pixels(terminal)) <= 2 and half_blocks(terminal) == 0
     count, sent = terminal.bytes_out, len(pixels(terminal))
-    terminal.wait_quiet(2.0)
+    terminal.wait_quiet(1.2)
     assert (terminal.bytes_out, len(pixels(terminal))) == (count, sent)
 
 
@@ -230,7 +230,7 @@ def test_each_step_through_the_history_sends_one_picture(shown):
     before = len(pixels(terminal))
     terminal.press("left")
     wait_for(lambda: len(pixels(terminal)) == before + 1, what="another picture")
-    terminal.wait_quiet(0.7)
+    terminal.wait_quiet(0.4)
     assert len(pixels(terminal)) == before + 1 and "step 0" in terminal.text()
     terminal.press("end")
     terminal.wait_for_text("step 10")
@@ -276,7 +276,7 @@ def test_another_size_sends_a_picture_that_fits_it(shown):
     sent = len(pixels(terminal))
     terminal.resize(60, 16)
     wait_for(lambda: len(pixels(terminal)) > sent, what="a picture of another size")
-    terminal.wait_quiet(0.7)
+    terminal.wait_quiet(0.4)
     last = pixels(terminal)[-1]
     if terminal.personality is SIXEL:
         width, height = map(int, re.search(rb'"1;1;(\d+);(\d+)', last).groups())
