@@ -135,10 +135,8 @@ class Model(nn.Module):
         """Whether samples are asked for with labels."""
         return False
 
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Shape of one sample's starting noise (standard normal), without the batch dimension."""
-        raise TypeError(f"{type(self).__name__} must define noise_shape to be sampled from")
+    noise_shape: tuple[int, ...] = ()
+    """Shape of one sample's starting noise (standard normal), without the batch dimension; an attribute or property."""
 
     def phases(self) -> list[Phase]:
         """The phases of a training step, in order."""

@@ -1,0 +1,91 @@
+"""The README's promises: its commands parse and work, its model trains, its picture is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+SHELL = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S) for line in block.splitlines() if line]
+PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+
+
+def run(words: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tui_gen", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=200)
+
+
+def test_the_picture_is_there():
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", TEXT):
+        assert (ROOT / path).read_bytes().startswith(b"\x89PNG"), path
+
+
+def test_every_make_target_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = [shlex.split(line)[1] for line in SHELL if line.startswith("make ")]
+    assert targets
+    for target in [*targets, "run"]:
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_every_model_and_recipe_that_it_names_exists_and_none_is_left_out():
+    from tui_gen import catalog
+
+    known = catalog.read()
+    table = next(block for block in TEXT.split("\n\n") if block.startswith("| family"))
+    assert set(re.findall(r"`([a-z0-9-]+)`", table)) >= {*known.models, *known.recipes}
+    for name in known.datasets:
+        assert f"`{name}`" in TEXT, name
+
+
+def test_the_commands_work_as_written(tmp_path):
+    """Every tui-gen line, in the README's order and one folder; long trainings are cut short by an override."""
+    (tmp_path / "Pictures").mkdir()
+    from PIL import Image
+
+    for number in range(12):
+        Image.new("RGB", (40, 40), (number * 20, 90, 200 - number * 10)).save(tmp_path / "Pictures" / f"{number}.png")
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "flow.py").write_text(PYTHON[0])
+    done = 0
+    for line in SHELL:
+        line = line.replace("~/Pictures", str(tmp_path / "Pictures"))
+        redirect = re.search(r" > (\S+)$", line)
+        words = shlex.split(line[: redirect.start()] if redirect else line)
+        if words[0] != "tui-gen" or words == ["tui-gen"]:
+            continue
+        words = words[1:]
+        if "--run" in words:
+            words += ["--set", "train.steps=12", "--set", "train.batch_size=8"]
+        if "--resume" in words:
+            words += ["--set", "train.steps=20"]
+        if "flow" in words:
+            words += ["--models", str(models)]
+        result = run(words, tmp_path)
+        assert result.returncode == 0, f"{line}: {result.stdout[-500:]} {result.stderr[-500:]}"
+        if redirect:
+            (tmp_path / redirect.group(1)).write_text(result.stdout)
+        done += 1
+    assert done >= 12
+    assert (tmp_path / "grid.png").read_bytes().startswith(b"\x89PNG")
+    assert "loss" in (tmp_path / "my.log").read_text()
+
+
+def test_its_model_of_your_own_is_about_40_lines():
+    code = [line for line in PYTHON[0].splitlines() if line.strip()]
+    assert len(code) <= 45
+
+
+@pytest.mark.parametrize("key", re.findall(r"`--set ([a-z_.]+)=", TEXT))
+def test_the_keys_it_names_exist(key):
+    from tui_gen import catalog, config
+
+    known = catalog.read()
+    assert any(key in config.keys(model, known) for model in known.models)
