@@ -65,7 +65,7 @@ class Plan(Event, tag="plan"):
 
 
 class Sample(Event, tag="sample"):
-    """A preview grid was written: `path` is relative to the run directory.
+    """A preview was written: `path` is relative to the run directory; a PNG grid, or lines of text (`.txt`).
 
     `kind` is what it shows (`samples`, `reconstructions`, `trajectory`, …); `columns` × `rows` tiles of
     `tile` = (height, width) pixels, `gap` pixels between them. `step` counts the training steps the weights have seen.
@@ -142,8 +142,21 @@ _decoder = msgspec.json.Decoder(AnyEvent)
 
 
 def encode(event: Event) -> bytes:
-    """One line, newline included. NaN and infinities become `null`."""
-    return _encoder.encode(event) + b"\n"
+    """One line, newline included. NaN and infinities become `null`; text that is not Unicode (the name of a file,
+    say) is written with `?` in the places that are not.
+    """
+    try:
+        return _encoder.encode(event) + b"\n"
+    except UnicodeEncodeError:
+        return _encoder.encode(_unicode(msgspec.to_builtins(event))) + b"\n"
+
+
+def _unicode(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_unicode(key): _unicode(one) for key, one in value.items()}
+    return [_unicode(one) for one in value] if isinstance(value, list) else value
 
 
 def decode(line: bytes) -> Event | None:
@@ -199,39 +212,45 @@ class EventWriter:
 
     def close(self) -> None:
         """Flush what can be flushed and close the file."""
-        self.flush()
-        os.close(self._file)
+        try:
+            self.flush()
+        finally:
+            os.close(self._file)
 
 
 class Follower:
     """Reads a run's events from the start and keeps up with its growth; cheap to poll.
 
     `poll` returns the events that are complete since the last call. A file that shrank or was replaced is read
-    anew, with `restarted` true for that poll. `garbage` counts lines that held no event.
+    anew, with `restarted` true for that poll. `garbage` counts lines that held no event; `trouble` says why the file
+    cannot be read, if it cannot.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.garbage = 0
         self.restarted = False
+        self.trouble = ""
         self._offset = 0
         self._inode = 0
+        self._beginning = b""
 
     def poll(self, limit: int = 16 << 20) -> list[Event]:
         """Events that became complete; reads at most `limit` bytes a call. An absent file gives none."""
         self.restarted = False
         try:
             status = os.stat(self.path)
-        except OSError:
+            if (status.st_ino, status.st_size) == (self._inode, self._offset):
+                self.trouble = ""
+                return []
+            data = self._read(limit)
+        except FileNotFoundError:
+            self.trouble = ""
             return []
-        if status.st_ino != self._inode or status.st_size < self._offset:
-            self.restarted = self._offset > 0
-            self._inode, self._offset, self.garbage = status.st_ino, 0, 0
-        if status.st_size == self._offset:
+        except OSError as error:
+            self.trouble = f"cannot read {self.path}: {error.strerror or error}"
             return []
-        with open(self.path, "rb") as file:
-            file.seek(self._offset)
-            data = file.read(min(limit, status.st_size - self._offset))
+        self.trouble = ""
         end = data.rfind(b"\n") + 1
         if end == 0 and len(data) == limit:
             end = limit  # one endless line: it can only be garbage
@@ -246,3 +265,20 @@ class Follower:
             else:
                 events.append(event)
         return events
+
+    def _read(self, limit: int) -> bytes:
+        """What follows the part that was read, or the beginning where this is no longer the file that it was.
+
+        A new file may have the old one's inode: its beginning, where the first event has its time, tells.
+        """
+        with open(self.path, "rb") as file:
+            status = os.fstat(file.fileno())
+            replaced = status.st_ino != self._inode or status.st_size < self._offset
+            if replaced or file.read(len(self._beginning)) != self._beginning:
+                self.restarted = self._offset > 0
+                self._inode, self._offset, self.garbage, self._beginning = status.st_ino, 0, 0, b""
+            file.seek(self._offset)
+            data = file.read(min(limit, status.st_size - self._offset))
+        if self._offset == 0:
+            self._beginning = data[: data.find(b"\n") + 1][:256]
+        return data

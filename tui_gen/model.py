@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tui_gen.config import Optim
 from tui_gen.params import Problem, hyper
 
-__all__ = ["Batch", "DataSpec", "Model", "Optim", "Phase", "Problem", "hyper"]
+__all__ = ["Batch", "DataSpec", "Given", "Model", "Optim", "Phase", "Picture", "Problem", "Text", "hyper"]
 
 Loss = tuple[Tensor, dict[str, Tensor]]
 
@@ -79,7 +79,8 @@ class Phase:
 
     `loss(batch)` returns the scalar to minimise and named scalar metrics (tensors; detached by the trainer, never
     read back in the step). Only `parameters` get gradients. The phase runs at steps where `step % every() == 0`.
-    `after()` runs after the update (weight clipping, codebook updates…).
+    With `when`, it runs only where `when(step, total)` is true too (`total` is None where a run's length is a time):
+    how layers are trained one after the other. `after()` runs after the update (weight clipping, codebook updates…).
     Random draws use PyTorch's global generators, which the trainer seeds and checkpoints.
     """
 
@@ -88,6 +89,38 @@ class Phase:
     parameters: Iterable[nn.Parameter]
     every: Callable[[], int] = lambda: 1
     after: Callable[[], None] | None = None
+    when: Callable[[int, int | None], bool] | None = None
+
+
+@dataclass
+class Given:
+    """What a model's own panels may be drawn from: validation examples (training ones where there are none).
+
+    `x` (N, *data.shape) in the model's value range, `labels` (N,) or None; pinned `noise` and `noise_labels` as
+    `sample` gets them, None where the model does not sample.
+    """
+
+    x: Tensor
+    labels: Tensor | None
+    noise: Tensor | None
+    noise_labels: Tensor | None
+
+
+@dataclass
+class Picture:
+    """A panel of images: (N, C, H, W) in the model's value range, laid out in `columns` columns."""
+
+    kind: str
+    images: Tensor
+    columns: int
+
+
+@dataclass
+class Text:
+    """A panel of text: lines that fit a terminal (a confusion matrix, generated text)."""
+
+    kind: str
+    text: str
 
 
 class Model(nn.Module):
@@ -155,6 +188,7 @@ class Model(nn.Module):
     #   reconstruct(x (N, *data.shape), labels) -> (N, *data.shape)
     #   encode(x, labels) -> (N, *latent)         decode(z, labels) -> (N, *data.shape)
     #   trajectory(noise, labels, frames) -> (frames, N, *data.shape), noise first, sample last
+    #   panels(given: Given) -> list[Picture | Text], whatever else is worth seeing
 
     def abilities(self) -> list[str]:
         """Which of sample, reconstruct, encode, decode, trajectory this model has."""

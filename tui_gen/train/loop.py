@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from tui_gen import control, events, runs
-from tui_gen.model import Model
+from tui_gen.model import Model, Text
 from tui_gen.params import Param
 from tui_gen.train import checkpoints, compiling
 from tui_gen.train.health import Health
@@ -298,11 +298,12 @@ class RunLoop:
         step = self.trainer.step if step is None else step
         for grid in self.previewer.draw(model or self.trainer.eval_model):
             suffix = "" if grid.kind == "samples" else f"-{grid.kind}"
-            name = f"samples/{step:06d}{suffix}.png"
-            data = grid.png()
-            self.persist(lambda name=name, data=data: runs.write_atomic(self.path / name, data))
-            self.emit(
-                events.Sample(
+            if isinstance(grid, Text):
+                name, data = f"samples/{step:06d}{suffix}.txt", grid.text.encode()
+                event = events.Sample(step=step, path=name, kind=grid.kind)
+            else:
+                name, data = f"samples/{step:06d}{suffix}.png", grid.png()
+                event = events.Sample(
                     step=step,
                     path=name,
                     kind=grid.kind,
@@ -311,7 +312,8 @@ class RunLoop:
                     tile=grid.tile,
                     gap=grid.gap,
                 )
-            )
+            self.persist(lambda name=name, data=data: runs.write_atomic(self.path / name, data))
+            self.emit(event)
             first = first or name
         self._previewed = time.perf_counter()
         self._preview_cost = self._previewed - started

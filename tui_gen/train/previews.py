@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tui_gen.model import DataSpec, Model
+from tui_gen.model import DataSpec, Given, Model, Picture, Text
 from tui_gen.train.data import Data, denormalise
 from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.trainer import random_state_kept
@@ -23,6 +23,8 @@ from tui_gen.train.trainer import random_state_kept
 PLOT = 160
 """Side of a scatter plot of 2-D points, in pixels."""
 POINTS = 1024
+PANEL_EXAMPLES = 1000
+"""Most validation examples that a model's own panels are drawn from."""
 GAP = 1
 """Black pixels between the tiles of a grid."""
 RECONSTRUCTED = 16
@@ -86,10 +88,11 @@ class Previewer:
         self.count = POINTS if self.points else count
         self._real: np.ndarray | None = None
         self._examples: tuple[Tensor, Tensor | None] | None = None
+        self._many: tuple[Tensor, Tensor | None] | None = None
 
-    def draw(self, model: Model, only: str = "") -> list[Grid]:
+    def draw(self, model: Model, only: str = "") -> list[Grid | Text]:
         """Every preview this model can show (or one kind), from the weights given."""
-        found = []
+        found: list[Grid | Text] = []
         was = model.training
         model.eval()
         try:
@@ -102,6 +105,10 @@ class Previewer:
                     if hasattr(model, can) and only in ("", kind):
                         torch.manual_seed(self.seed)
                         found.append(make(model))
+                if hasattr(model, "panels"):
+                    torch.manual_seed(self.seed)
+                    panels = [self._panel(one, model) for one in model.panels(self._given_to_panels(model))]
+                    found += [one for one in panels if only in ("", one.kind)]
         finally:
             model.train(was)
         return found
@@ -161,6 +168,20 @@ class Previewer:
         columns = min(4, len(pictures))
         images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
         return tiles(images, columns, kind)
+
+    def _given_to_panels(self, model: Model) -> Given:
+        if self._many is None:
+            source = self.data.validation or self.data.train
+            self._many = next(
+                fixed_batches(source, batch_size=PANEL_EXAMPLES, pixels=model.pixels, limit=PANEL_EXAMPLES)
+            )
+        noise = self.noise(model, min(self.count, 64)) if hasattr(model, "sample") else (None, None)
+        return Given(*self._many, *noise)
+
+    def _panel(self, panel: Picture | Text, model: Model) -> Grid | Text:
+        if isinstance(panel, Text):
+            return panel
+        return tiles(denormalise(panel.images, model.pixels), panel.columns, panel.kind)
 
     def _given(self, model: Model) -> tuple[Tensor, Tensor | None]:
         if self._examples is None:

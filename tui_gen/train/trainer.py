@@ -154,7 +154,7 @@ class Trainer:
         if fraction is None:
             fraction = self.step / self.total if self.total else 0.0
         for phase in self.phases:
-            if self.step % phase.every() == 0:
+            if self.step % phase.every() == 0 and (phase.when is None or phase.when(self.step, self.total)):
                 self._update(phase, batch, fraction)
         if self.average is not None:
             # A young average would mostly remember the untrained weights: let it forget faster at first.
