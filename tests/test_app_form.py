@@ -14,6 +14,7 @@ from tests.waiting import wait_for_async
 from tui_gen import config
 from tui_gen.app.form_pane import FormChanged, FormPane, LiveEditAsked
 from tui_gen.app.path_dialog import PathDialog
+from tui_gen.events import Edit
 from tui_gen.params import Problem
 
 CATALOG = catalog()
@@ -367,6 +368,42 @@ async def test_v_turns_between_run_and_next_run_and_c_copies():
         assert app.form.tables()["model"]["name"] == "odd" and app.form.state is app.form.draft
         await pilot.press("ctrl+z")
         assert app.form.tables()["model"]["name"] == "vae"
+
+
+class View:
+    """What the pane reads of a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.edits: list[Edit] = []
+        self.live = True
+
+
+async def test_a_run_that_is_followed_shows_edits_made_elsewhere_and_copies_with_them(tmp_path: Path):
+    app = Host()
+    view = View(tmp_path)
+    run = config.load(odd_tables(), CATALOG)
+    (tmp_path / "config.toml").write_text(config.dumps(run))
+    async with app.run_test(size=(80, 40)) as pilot:
+        view.edits = [Edit(10, "model.beta", 0.5, 1.25)]
+        app.form.show_run(view)
+        app.form.show_live(run)
+        await go(pilot, "model.beta")
+        assert "beta" in screen_text(app) and "1.25" in screen_text(app) and "step 10" in screen_text(app)
+        view.edits = [*view.edits, Edit(20, "model.latent", 7, 9)]
+        app.form.update_view({"marks"})
+        assert app.form.live.text("model.latent") == "9" and app.form.live.changed() == []
+        view.edits = view.edits[:1]  # gone on from an older checkpoint
+        app.form.update_view({"marks"})
+        assert app.form.live.text("model.latent") == "7" and app.form.live.text("model.beta") == "1.25"
+        view.live = False
+        app.form.update_view({"status"})
+        await pilot.pause()
+        assert "the run has ended" in screen_text(app)
+        await pilot.press("c")
+        assert app.form.tables()["edits"] == [{"step": 10, "key": "model.beta", "value": 1.25}]
+        app.form.show_run(None)
+        assert app.form.live is None
 
 
 async def test_save_and_load_give_the_same_form(tmp_path: Path):

@@ -96,6 +96,7 @@ from which it holds.
         self.draft = FormState(catalog, recipe.tables if recipe else first, recipe.name if recipe else "")
         self.live: FormState | None = None
         self._edits_seen = 0
+        self._started: dict[str, Any] = {}
         self._kept: Path | None = None
         self.fields = FieldEditor(self.draft)
 
@@ -182,9 +183,10 @@ from which it holds.
         tables = config.to_tables(run)
         if self.live is None:
             self.live = FormState(self.catalog, tables, run.name, live=True)
-            self._edits_seen = len(self.view.edits) if self.view is not None else 0
         else:
             self.live.follow(tables)
+        self._started, self._edits_seen = tables, 0
+        self._follow_edits()
         self.live.ended = not live
         if self.state is not self.live:
             self.fields.show(self.live)
@@ -234,15 +236,24 @@ from which it holds.
         view = self.view
         if view is None or self.live is None:
             return
-        if len(view.edits) < self._edits_seen:
-            self._edits_seen = len(view.edits)
-        for edit in view.edits[self._edits_seen :]:
-            self.live.acknowledge(edit.key, edit.new, edit.step)
-        news = len(view.edits) > self._edits_seen or self.live.ended == view.live
-        self._edits_seen = len(view.edits)
-        self.live.ended = not view.live
-        if news:
+        if self._follow_edits() or self.live.ended == view.live:
+            self.live.ended = not view.live
             self._refresh_live()
+
+    def _follow_edits(self) -> bool:
+        """Take over what was edited in the run, here or elsewhere; whether there was anything new."""
+        if self.view is None or self.live is None:
+            return False
+        edits = self.view.edits
+        if len(edits) < self._edits_seen:
+            # The run went on from an older checkpoint: edits after it never were.
+            self.live.follow(self._started)
+            self._edits_seen = 0
+        for edit in edits[self._edits_seen :]:
+            self.live.acknowledge(edit.key, edit.new, edit.step)
+        news = len(edits) != self._edits_seen
+        self._edits_seen = len(edits)
+        return news
 
     def _refresh_live(self) -> None:
         if self.state is self.live:
@@ -278,7 +289,8 @@ from which it holds.
         if param.live:
             facts.append("live")
         if not state.editable(key):
-            facts.append("fixed while the run trains" if not state.ended else "the run has ended")
+            why = "the run has ended" if state.ended else "fixed while the run trains"
+            facts.append(f"{why}; v shows the form for the next run")
         return Content.assemble((plain(param.help or param.name), "bold"), "\n", plain(" · ".join(facts)))
 
     def _help(self) -> Content:
@@ -386,20 +398,19 @@ from which it holds.
             self._describe()
 
     def action_copy_run(self) -> None:
-        """Copy the shown run's settings into the form for the next run."""
+        """Copy the shown run's settings, with its live edits, into the form for the next run."""
         if self.view is not None:
-            self.copy_from(self.view.path)
+            try:
+                tables = config.read_toml(self.view.path / "config.toml")
+            except ConfigError as error:
+                self.notice(str(error))
+                return
+            edits = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in self.view.edits]
+            self.load_tables(tables | ({"edits": edits} if edits else {}), self.view.path.name)
         elif self.live is not None:
             self.load_tables(self.live.tables(), f"run {self.live.source}")
         else:
             self.notice("No run is shown: open one in the Runs pane, then c copies its settings.")
-
-    def copy_from(self, run: Path) -> None:
-        """Copy a run's settings (those it was started with) into the form for the next run."""
-        try:
-            self.load_tables(config.read_toml(run / "config.toml"), run.name)
-        except ConfigError as error:
-            self.notice(str(error))
 
     def action_load(self) -> None:
         """Load a TOML file."""

@@ -8,12 +8,12 @@ however its text is shortened for reading.
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any, NamedTuple
 
 import msgspec
 
 from tui_gen import config, params
+from tui_gen.app.steps import stepped
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError
 from tui_gen.params import Param, Problem
@@ -41,6 +41,7 @@ class _Snapshot(NamedTuple):
     aside: dict[str, dict[str, Cell]]
     base: dict[str, Any]
     source: str
+    edits: list[Any]
 
 
 class FormState:
@@ -65,6 +66,7 @@ class FormState:
         self._cells: dict[str, Cell] = {}
         self._base: dict[str, Any] = {}
         self._aside: dict[str, dict[str, Cell]] = {}
+        self._edits: list[Any] = []
         self._undo: list[_Snapshot] = []
         self._redo: list[_Snapshot] = []
         self._typing: str | None = None
@@ -115,7 +117,9 @@ class FormState:
         tables: dict[str, Any] = {"format": config.FORMAT}
         for key in sorted(self.params, key=lambda key: "." in key):
             value = self._cells[key].value
-            if value is not None:
+            if key == "edits":
+                tables |= {"edits": copy.deepcopy(self._edits)} if value is True else {}
+            elif value is not None:
                 config.set_key(tables, key, list(value) if isinstance(value, list) else value)
         return tables
 
@@ -155,6 +159,8 @@ class FormState:
             return problem.key
         if problem.key == "train":
             return next((key for key in config.LENGTHS if self._cells[key].value), config.LENGTHS[0])
+        if problem.key.startswith("edits[") and "edits" in self.params:
+            return "edits"
         inside = (key for key in self.params if key.startswith(f"{problem.key}."))
         return next(inside, "model.name")
 
@@ -340,6 +346,8 @@ class FormState:
 
     def _take(self, tables: dict[str, Any], source: str) -> None:
         self._base, self.source, self._aside = tables, source, {}
+        edits = tables.get("edits")
+        self._edits = edits if isinstance(edits, list) and not self.live else []
         model = params.show(_at(tables, "model.name", ""))
         self.params = self._declared(model)
         self._cells = {key: self._baseline(key, param, model) for key, param in self.params.items()}
@@ -350,12 +358,16 @@ class FormState:
         declared = {"model.name": names} | config.keys(model, self.catalog)
         datasets = list(self.catalog.datasets)
         declared["dataset.name"] = msgspec.structs.replace(declared["dataset.name"], kind="choice", choices=datasets)
+        if self._edits:
+            made = ", ".join(params.show(one.get("key", "?")) for one in self._edits if isinstance(one, dict))
+            words = f"Make the {len(self._edits)} live edits of the run this came from again, at their steps: {made}"
+            declared["edits"] = Param("edits", "bool", True, words)
         return declared
 
     def _baseline(self, key: str, param: Param, model: str) -> Cell:
         written = params.show(_at(self._base, "model.name", ""))
         foreign = _of_model(key) and written != model and written in self.catalog.models
-        value = param.default if foreign else _at(self._base, key, param.default)
+        value = param.default if foreign or key == "edits" else _at(self._base, key, param.default)
         clean, wrong = params.check_value(param, value)
         return read_cell(param, params.show(value)) if wrong else Cell(params.show(clean), clean)
 
@@ -383,10 +395,10 @@ class FormState:
         self._found, self._added = None, []
 
     def _snapshot(self) -> _Snapshot:
-        return _Snapshot(self._cells, self._aside, self._base, self.source)
+        return _Snapshot(self._cells, self._aside, self._base, self.source, self._edits)
 
     def _restore(self, snapshot: _Snapshot) -> None:
-        self._cells, self._aside, self._base, self.source = snapshot
+        self._cells, self._aside, self._base, self.source, self._edits = snapshot
         self.params = self._declared(self.model)
         self.refused.clear()
         self._settle()
@@ -405,75 +417,10 @@ def read_cell(param: Param, text: str) -> Cell:
     value: Any
     if param.kind == "str":
         value = None if text == "" and param.optional else text
-    elif param.kind == "list" and param.item == "str":
-        value = [part.strip() for part in text.split(",") if part.strip()]
     else:
         value = params.parse(param, text)
     clean, wrong = params.check_value(param, value)
     return Cell(text, text if wrong else clean)
-
-
-def stepped(param: Param, value: Any, direction: int, big: bool = False) -> str | None:
-    """The text one step up (+1) or down (-1) from a value, or None where there is none.
-
-    Whole numbers move by 1 (doubled or halved with `big`); numbers along 1, 2, 5, 10 (×10 with `big`), those just
-    below 1 likewise in their distance from 1 (0.9, 0.95, 0.98, 0.99); choices go round, switches turn over.
-    """
-    if param.kind == "bool":
-        return params.show(not value) if isinstance(value, bool) else params.show(param.default)
-    if param.kind == "choice":
-        if not param.choices:
-            return None
-        here = param.choices.index(value) if value in param.choices else -1 if direction > 0 else 0
-        return params.show(param.choices[(here + direction) % len(param.choices)])
-    if param.kind not in ("int", "float"):
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        value = param.default if isinstance(param.default, int | float) else 0
-    if param.kind == "int":
-        new: float = value + direction
-        if big:
-            new = value * 2 or 1 if direction > 0 else value // 2
-    else:
-        new = _next_number(param, float(value), direction, big)
-    clean, wrong = params.check_value(param, _held(param, new))
-    return None if wrong else params.show(clean)
-
-
-def _next_number(param: Param, value: float, direction: int, big: bool) -> float:
-    if param.lt == 1 and value >= 0.5:
-        distance = _on_grid(1 - value, -direction, big)
-        return 0.2 if distance > 0.5 else round(1 - distance, 12)
-    limit = param.le if param.le is not None else param.lt
-    # A learning rate has no zero to reach; elsewhere the grid ends in 0 below its finest useful step.
-    finest = 0.0 if param.gt is not None else 1e-5 if limit is not None and limit <= 1 else 0.01
-    if value < 0:
-        return -_on_grid(-value, -direction, big)
-    if value == 0:
-        return direction * (finest or 1e-5)
-    new = _on_grid(value, direction, big)
-    if direction < 0 and finest and new < finest * 0.999:
-        return 0.0
-    return 0.5 if param.lt == 1 and new > 0.5 else new
-
-
-def _on_grid(value: float, direction: int, big: bool) -> float:
-    """The next of …, 0.1, 0.2, 0.5, 1, 2, 5, 10, … above or below a number > 0."""
-    if big:
-        return value * 10.0**direction
-    power = math.floor(math.log10(value))
-    grid = [float(f"{digit}e{power + shift}") for shift in (-1, 0, 1) for digit in (1, 2, 5)]
-    if direction > 0:
-        return next(one for one in grid if one > value * (1 + 1e-9))
-    return next(one for one in reversed(grid) if one < value * (1 - 1e-9))
-
-
-def _held(param: Param, value: float) -> float:
-    if param.le is not None:
-        value = min(value, param.le)
-    if param.ge is not None:
-        value = max(value, param.ge)
-    return value
 
 
 def _of_model(key: str) -> bool:
