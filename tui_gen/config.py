@@ -7,7 +7,7 @@ here needs PyTorch.
 
 from __future__ import annotations
 
-import json
+import copy
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -147,23 +147,34 @@ class ConfigError(Exception):
         super().__init__(f"{source}: {count}\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
+DEEPEST = 32
+"""Levels of tables and lists; a config has four, and code that walks over them may recurse."""
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file's tables. Raises ConfigError where it cannot be read or is not TOML."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError:
         raise ConfigError(str(path), [Problem("file", None, "is not UTF-8 text")]) from None
-    except OSError as error:
-        raise ConfigError(str(path), [Problem("file", None, error.strerror or str(error))]) from None
+    except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
+        raise ConfigError(str(path), [Problem("file", None, getattr(error, "strerror", "") or str(error))]) from None
     return parse_toml(text, str(path))
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:
     """TOML text as tables. Raises ConfigError with the line where it stops being TOML."""
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise ConfigError(source, [Problem("file", None, f"is not valid TOML: {error}")]) from None
+    inner: list[Any] = [tables]
+    for _ in range(DEEPEST):
+        inner = [one for table in inner for one in (table.values() if isinstance(table, dict) else table)]
+        inner = [one for one in inner if isinstance(one, dict | list)]
+    if inner:
+        raise ConfigError(source, [Problem("file", None, f"has tables more than {DEEPEST} deep")])
+    return tables
 
 
 def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunConfig:
@@ -172,7 +183,9 @@ def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunCon
     `catalog` is a `tui_gen.catalog.Catalog`. Raises ConfigError that lists every problem.
     """
     written = tables.get("format", FORMAT)
-    if not isinstance(written, int) or written > FORMAT:
+    if isinstance(written, bool) or not isinstance(written, int) or written < 1:
+        raise ConfigError(source, [Problem("format", written, f"needs a whole number, 1 ≤ x ≤ {FORMAT}")])
+    if written > FORMAT:
         message = f"was written by a newer tui-gen; this one reads up to format {FORMAT}"
         raise ConfigError(source, [Problem("format", written, message, "upgrade tui-gen to use it")])
     problems: list[Problem] = []
@@ -207,7 +220,8 @@ def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunCon
     if entry is not None and isinstance(train_table, dict):
         train.phases, wrong = _phases(train_table.get("phases", {}), entry.phases)
         problems += wrong
-    problems += _across(built, catalog)
+    wrong_keys = {problem.key for problem in problems}
+    problems += _across(built, catalog, lengths_known=wrong_keys.isdisjoint({"train", *LENGTHS}))
     edits: list[dict[str, Any]] = []
     if entry is not None:
         edits, wrong = _edits(tables.get("edits", []), keys(model_name, catalog))
@@ -223,14 +237,17 @@ def _edits(table: Any, known: dict[str, Param]) -> tuple[list[dict[str, Any]], l
     edits, problems = [], []
     for number, edit in enumerate(table):
         where = f"edits[{number}]"
-        if not isinstance(edit, dict) or set(edit) != {"step", "key", "value"} or not isinstance(edit["step"], int):
+        step = edit.get("step") if isinstance(edit, dict) else None
+        whole = isinstance(step, int) and not isinstance(step, bool) and 0 <= step < 2**63
+        if not isinstance(edit, dict) or set(edit) != {"step", "key", "value"} or not whole:
             problems.append(Problem(where, None, 'must be {step = 100, key = "train.phases.vae.lr", value = 1e-4}'))
             continue
-        value, message = check_edit(str(edit["key"]), edit["value"], known)
+        key = params.show(edit["key"])
+        value, message = check_edit(key, edit["value"], known)
         if message:
-            problems.append(Problem(f"{where}.{edit['key']}", edit["value"], message))
+            problems.append(Problem(f"{where}.{key}", edit["value"], message))
         else:
-            edits.append({"step": edit["step"], "key": edit["key"], "value": value})
+            edits.append({"step": step, "key": key, "value": value})
     return edits, problems
 
 
@@ -264,14 +281,14 @@ def _phases(table: Any, declared: dict[str, Optim]) -> tuple[dict[str, Optim], l
     return phases, problems
 
 
-def _across(built: dict[str, Any], catalog: Any) -> Iterable[Problem]:
+def _across(built: dict[str, Any], catalog: Any, lengths_known: bool) -> Iterable[Problem]:
     """What no single value shows: lengths that contradict each other, datasets that need a root."""
     train, dataset = built["train"], built["dataset"]
     lengths = {key: getattr(train, key) for key in ("steps", "epochs", "minutes") if getattr(train, key)}
     if len(lengths) > 1:
         given = ", ".join(f"{key} = {params.show(value)}" for key, value in lengths.items())
         yield Problem("train", None, f"has more than one length: {given}", "set all but one to 0")
-    elif not lengths:
+    elif not lengths and lengths_known:
         yield Problem("train", None, "has no length", "set train.steps, train.epochs or train.minutes")
     entry = catalog.datasets.get(dataset.name)
     if entry is None:
@@ -282,7 +299,7 @@ def _across(built: dict[str, Any], catalog: Any) -> Iterable[Problem]:
             "dataset.root", None, f"is missing: {dataset.name} reads a folder", "set it to that folder's path"
         )
     device = train.device
-    if not (device in ("auto", "cpu", "cuda", "mps") or (device.startswith("cuda:") and device[5:].isdigit())):
+    if not (device in ("auto", "cpu", "cuda", "mps") or (device.startswith("cuda:") and device[5:].isdecimal())):
         yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps")
 
 
@@ -307,10 +324,10 @@ def keys(model: str, catalog: Any) -> dict[str, Param]:
 def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Any) -> dict[str, Any]:
     """Apply `key=value` overrides to tables, in order; a new dict. Values are TOML, or bare words for text.
 
-    `train.steps`, `train.epochs` and `train.minutes` exclude each other: naming one sets the others to 0.
+    `train.steps`, `train.epochs` and `train.minutes` exclude each other: setting one sets the others to 0.
     Raises ConfigError listing every assignment that names no key.
     """
-    tables = json.loads(json.dumps(tables, default=str))
+    tables = copy.deepcopy(tables)
     problems = []
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -319,17 +336,21 @@ def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Any) -
             problems.append(Problem("--set", assignment, "must look like key=value", "for example train.steps=500"))
             continue
         if key == "model.name":
-            set_key(tables, key, text.strip().strip("\"'"))
+            set_key(tables, key, params.parse(Param(key, "str"), text))
             continue
-        name = tables.get("model", {}).get("name", "") if isinstance(tables.get("model"), dict) else ""
-        known = keys(name, catalog)
+        table = tables.get("model")
+        name = table.get("name") if isinstance(table, dict) else None
+        known = keys(name if isinstance(name, str) else "", catalog)
         if key not in known:
-            problems.append(Problem("--set", assignment, "names no setting", params.nearest(key, known)))
+            endings = [one for one in known if one.endswith(f".{key}")]
+            hint = f"did you mean {' or '.join(endings)}?" if endings else params.nearest(key, known)
+            problems.append(Problem("--set", assignment, "names no setting", hint))
             continue
-        if key in LENGTHS:
+        value = params.parse(known[key], text)
+        if key in LENGTHS and value:
             for other in LENGTHS:
                 set_key(tables, other, 0)
-        set_key(tables, key, params.parse(known[key], text))
+        set_key(tables, key, value)
     if problems:
         raise ConfigError("command line", problems)
     return tables
@@ -377,37 +398,40 @@ def dumps(config: RunConfig, catalog: Any = None) -> str:
     return dump_toml(to_tables(config), notes)
 
 
-def dump_toml(tables: dict[str, Any], notes: dict[str, Param] | None = None, path: str = "") -> str:
-    """Nested tables of text, numbers, booleans and lists as TOML."""
+def dump_toml(tables: dict[str, Any], notes: dict[str, Param] | None = None, path: tuple[str, ...] = ()) -> str:
+    """Nested tables of text, numbers, booleans and lists as TOML; an empty value (None) is written as empty text."""
     lines, nested = [], []
     for key, value in tables.items():
-        where = f"{path}.{key}" if path else key
+        where = (*path, key)
         if isinstance(value, dict):
             nested.append((where, value))
-        elif value is not None:
-            line = f"{_key(key)} = {_toml(value)}"
-            param = (notes or {}).get(where)
-            if param is not None and param.help:
-                unit = f" [{param.unit}]" if param.unit else ""
-                line = f"{line:<32}  # {param.help}{unit}"
-            lines.append(line)
+            continue
+        line = f"{_key(key)} = {_toml(value)}"
+        param = (notes or {}).get(".".join(where))
+        if param is not None and param.help:
+            unit = f" [{param.unit}]" if param.unit else ""
+            words = "".join(c if c.isprintable() else " " for c in f"{param.help}{unit}")
+            line = f"{line:<32}  # {' '.join(words.split())}"
+        lines.append(line)
     text = "\n".join(lines) + "\n" if lines else ""
     for where, value in nested:
         inner = dump_toml(value, notes, where)
-        header = f"\n[{'.'.join(_key(part) for part in where.split('.'))}]\n"
-        text += (header if any(not isinstance(one, dict) for one in value.values()) else "") + inner
+        header = f"\n[{'.'.join(_key(part) for part in where)}]\n"
+        text += (header if not value or any(not isinstance(one, dict) for one in value.values()) else "") + inner
     return text
 
 
 def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else json.dumps(key)
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else params.quote(key)
 
 
 def _toml(value: Any) -> str:
+    if value is None:
+        return '""'
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return params.quote(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(one) for one in value) + "]"
     if isinstance(value, dict):

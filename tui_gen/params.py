@@ -12,7 +12,10 @@ documentation work with. None of them needs PyTorch, or the class itself.
 from __future__ import annotations
 
 import difflib
+import json
 import math
+import tomllib
+from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -71,8 +74,14 @@ class Problem(msgspec.Struct, frozen=True):
     hint: str = ""
 
     def __str__(self) -> str:
-        shown = "" if self.value is None else f" = {show(self.value)}"
-        return f"{self.key}{shown}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        shown = "" if self.value is None else f" = {_one_line(show(self.value))}"
+        return f"{_one_line(self.key)}{shown}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+def _one_line(text: str, most: int = 160) -> str:
+    """Text from a file or a command line so that it can stand in a message: short, nothing but printable characters."""
+    text = text if len(text) <= most else text[: most - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def hyper(
@@ -110,18 +119,21 @@ def describe(struct: type[msgspec.Struct]) -> list[Param]:
 
 def _describe_field(name: str, hint: Any, field: Any) -> Param | None:
     meta: dict[str, Any] = {}
-    text = ""
-    if get_origin(hint) is Annotated:
-        hint, *metas = get_args(hint)
-        for one in metas:
-            if isinstance(one, msgspec.Meta):
-                text = one.description or text
-                meta |= one.extra or {}
-    optional = False
-    if get_origin(hint) in (Union, UnionType):
-        members = [member for member in get_args(hint) if member is not type(None)]
-        optional = len(members) < len(get_args(hint))
-        hint = members[0]
+    text, optional = "", False
+    while True:
+        if get_origin(hint) is Annotated:
+            hint, *metas = get_args(hint)
+            for one in metas:
+                if isinstance(one, msgspec.Meta):
+                    text = one.description or text
+                    bounds = {key: getattr(one, key) for key in ("ge", "gt", "le", "lt")}
+                    meta |= {key: bound for key, bound in bounds.items() if bound is not None} | (one.extra or {})
+        elif get_origin(hint) in (Union, UnionType):
+            members = [member for member in get_args(hint) if member is not type(None)]
+            optional = optional or len(members) < len(get_args(hint))
+            hint = float if float in members else members[0]
+        else:
+            break
     kind, item, choices = "", "", []
     origin = get_origin(hint)
     if origin is Literal:
@@ -146,7 +158,7 @@ _KIND_OF: dict[Any, str] = {int: "int", float: "float", bool: "bool", str: "str"
 
 def nearest(name: str, names: Any) -> str:
     """A hint that names the closest valid spelling: `did you mean 'batch_size'?`, or an empty string."""
-    close = difflib.get_close_matches(str(name), [str(one) for one in names], n=1, cutoff=0.55)
+    close = difflib.get_close_matches(show(name)[:100], [str(one) for one in names], n=1, cutoff=0.55)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
@@ -182,7 +194,7 @@ def check(
 
 def check_value(param: Param, value: Any) -> tuple[Any, str]:
     """One value against its declaration: the value as it should be kept, and what is wrong (or an empty string)."""
-    if value is None or (value == "" and param.optional and param.kind != "str"):
+    if value is None or (isinstance(value, str) and value == "" and param.optional):
         return (None, "") if param.optional else (value, f"needs {param.allowed()}")
     if param.kind == "list":
         if not isinstance(value, list | tuple):
@@ -193,22 +205,32 @@ def check_value(param: Param, value: Any) -> tuple[Any, str]:
         for one in value:
             item, wrong = _check_scalar(param, param.item, one)
             if wrong:
-                return value, f"needs {param.allowed()}"
+                return value, _UNWRITABLE if _unwritable(one) else f"needs {param.allowed()}"
             clean.append(item)
         return clean, ""
     if param.kind == "choice":
-        if value in param.choices and isinstance(value, bool) == any(
-            value is c for c in param.choices if isinstance(c, bool)
-        ):
-            return value, ""
+        for choice in param.choices:
+            if isinstance(choice, bool) == isinstance(value, bool) and choice == value:
+                return choice, ""
         return value, f"needs {param.allowed()}"
     clean, wrong = _check_scalar(param, param.kind, value)
-    return clean, (f"needs {param.allowed()}" if wrong else "")
+    if wrong:
+        return value, _UNWRITABLE if param.kind == "str" and _unwritable(value) else f"needs {param.allowed()}"
+    return clean, ""
+
+
+_UNWRITABLE = "has characters that no file can hold: bytes that are not UTF-8, or NUL"
+_LARGEST_INT = 2**63
+
+
+def _unwritable(value: Any) -> bool:
+    """Whether text cannot be written to a TOML file, or named to the system."""
+    return isinstance(value, str) and ("\0" in value or any("\ud800" <= c <= "\udfff" for c in value))
 
 
 def _check_scalar(param: Param, kind: str, value: Any) -> tuple[Any, bool]:
     if kind == "str":
-        return value, not isinstance(value, str)
+        return value, not isinstance(value, str) or _unwritable(value)
     if kind == "bool":
         return value, not isinstance(value, bool)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -216,7 +238,7 @@ def _check_scalar(param: Param, kind: str, value: Any) -> tuple[Any, bool]:
     if isinstance(value, float) and not math.isfinite(value):
         return value, True
     if kind == "int":
-        if value != int(value):
+        if value != int(value) or abs(value) >= _LARGEST_INT:  # more is neither TOML nor an integer to PyTorch
             return value, True
         value = int(value)
     else:
@@ -238,15 +260,48 @@ def parse(param: Param, text: str) -> Any:
     if text == "" and param.optional:
         return None
     if param.kind == "list":
-        inner = text.strip("[]() ")
-        return [_parse_scalar(param.item, part) for part in inner.replace(",", " ").split()] if inner else []
+        return _parse_texts(text) if param.item == "str" else _parse_items(param.item, text)
     if param.kind == "choice":
-        return next((choice for choice in param.choices if str(choice) == text), text)
+        bare = _unquoted(text)
+        return next((choice for choice in param.choices if show(choice) in (text, bare)), text)
     return _parse_scalar(param.kind, text)
 
 
+def _parse_items(kind: str, text: str) -> list[Any]:
+    return [_parse_scalar(kind, part) for part in text.strip("[]() ").replace(",", " ").split()]
+
+
+def _parse_texts(text: str) -> list[str]:
+    """`one, two words` or, as in TOML, `["one", "two, three"]`; the brackets may be left out."""
+    inner = text[1:-1] if text[:1] + text[-1:] == "[]" else text
+    found = _toml_value(f"[{inner}]")
+    if isinstance(found, list) and all(isinstance(one, str) for one in found):
+        return found
+    return [_unquoted(part.strip()) for part in inner.split(",") if part.strip()]
+
+
+def _toml_value(text: str) -> Any:
+    """What TOML makes of text, or None where that is not one value."""
+    try:
+        tables = tomllib.loads(f"x = {text}")
+    except (ValueError, RecursionError):
+        return None
+    return tables["x"] if len(tables) == 1 else None
+
+
+def _unquoted(text: str) -> str:
+    """Text without the quotes around it, read as TOML reads it."""
+    if len(text) < 2 or text[0] != text[-1] or text[0] not in "\"'":
+        return text
+    found = _toml_value(text)
+    if isinstance(found, str):
+        return found
+    return text if text[0] in text[1:-1] else text[1:-1]
+
+
 def _parse_scalar(kind: str, text: str) -> Any:
-    text = text.strip().strip("\"'") if kind == "str" else text.strip()
+    if kind == "str":
+        return _unquoted(text)
     if kind == "bool":
         return {
             "true": True,
@@ -270,30 +325,47 @@ def _parse_scalar(kind: str, text: str) -> Any:
     return text
 
 
+def quote(text: str) -> str:
+    """Text as a TOML basic string."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def show(value: Any) -> str:
-    """A value as a person reads and types it: `2e-4`, `400, 200`, `on`."""
+    """A value as a person reads and types it: `2e-4`, `400, 200`, `on`.
+
+    `parse` reads it back, to the last digit; text that begins and ends with blanks or quotes loses those.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return _short(value)
+    if isinstance(value, str):
+        return value
     if isinstance(value, list | tuple):
+        texts = [one for one in value if isinstance(one, str)]
+        if len(texts) == len(value) and any(one != one.strip() or not one or set(one) & set(",'\"[]") for one in texts):
+            return ", ".join(quote(one) for one in texts)
         return ", ".join(show(one) for one in value)
-    return str(value)
+    try:
+        return str(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, tables a thousand deep
+        return f"({type(value).__name__} too large to show)"
 
 
 def _short(value: float | None) -> str:
+    """The shortest decimal that reads back as the same number."""
     if value is None:
         return ""
-    text = f"{value:.10g}"
-    if "e" in text:
-        mantissa, exponent = text.split("e")
-        return f"{mantissa}e{int(exponent)}"
-    if value and abs(value) < 1e-3:
-        mantissa, exponent = f"{value:.9e}".split("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return text
+    if isinstance(value, int) or not math.isfinite(value):
+        return str(value)
+    if value and not 1e-3 <= abs(value) < 1e10:
+        sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+        rest = "".join(str(digit) for digit in digits[1:])
+        mantissa = f"{'-' * sign}{digits[0]}{'.' * bool(rest)}{rest}"
+        return f"{mantissa}e{int(exponent) + len(rest)}"
+    return repr(float(value)).removesuffix(".0")
 
 
 def _copy(value: Any) -> Any:
