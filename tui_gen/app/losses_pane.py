@@ -82,7 +82,7 @@ class PlotBar(Widget):
             x += width_of(text)
             if event.x < x:
                 if action and self.parent is not None:
-                    await self.run_action(action, self.parent)
+                    await self.app.run_action(action, self.parent)
                 return
             x += 1
 

@@ -1,0 +1,429 @@
+"""The losses pane: what is drawn where, what the crosshair reads, and how little is painted."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from tests.plot_host import Host, append, write_run
+from tests.waiting import wait_for_async
+from tui_gen import events
+from tui_gen.app.losses_pane import SMOOTHINGS, PlotBar
+from tui_gen.app.panels import panels_of
+from tui_gen.app.plot_view import legend_rows
+from tui_gen.draw.curves import Reading
+from tui_gen.draw.terminal import Terminal
+from tui_gen.view import RunView
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+CURVE = [100 * 0.99**step + 10 for step in range(400)]
+
+
+@asynccontextmanager
+async def drive(app: Host, size=(80, 24)):
+    """Run `app`; its pilot, when everything is laid out and drawn."""
+    async with app.run_test(size=size) as pilot:
+        await settled(app, pilot)
+        yield pilot
+
+
+async def settled(app: Host, pilot) -> None:
+    await pilot.pause()
+    await wait_for_async(lambda: not app.losses._waiting, tick=pilot.pause, what="the plots")
+    await pilot.pause()
+
+
+def run_with(tmp_path, *more, losses=CURVE, planned=None):
+    return write_run(tmp_path / "run", *more, losses=losses, planned=planned)
+
+
+def dots(text):
+    return sum(0x2800 < ord(character) < 0x2900 for character in text)
+
+
+# -- which curves share a plot
+
+
+def test_losses_come_first_and_train_and_validation_share_a_plot():
+    names = ["discriminator/loss", "discriminator/D_real", "discriminator/D_fake", "generator/loss"]
+    names.append("val/generator/loss")
+    panels = {panel.title: panel for panel in panels_of(names)}
+    assert list(panels)[:2] == ["losses", "discriminator"]
+    losses = {curve.label: curve for curve in panels["losses"].curves}
+    assert list(losses) == ["discriminator", "generator", "val generator"]
+    assert losses["val generator"].slot == losses["generator"].slot + 4 and not losses["val generator"].smooth
+    assert [curve.label for curve in panels["discriminator"].curves] == ["D_real", "D_fake"]
+    assert [curve.label for curve in panels["generator/loss"].curves] == ["train", "val"]
+
+
+def test_a_single_phase_has_one_losses_panel_and_odd_names_have_a_place():
+    assert [panel.title for panel in panels_of(["vae/loss", "val/vae/loss"])] == ["losses"]
+    assert [curve.label for curve in panels_of(["vae/loss", "val/vae/loss"])[0].curves] == ["loss", "val loss"]
+    titles = [panel.title for panel in panels_of(["speed", "a/b/c", "val/x/y", "other"])]
+    assert titles == ["metrics", "speed", "other", "a/b/c", "x/y"]
+    assert panels_of([]) == []
+
+
+def test_every_metric_is_in_some_panel_and_slots_differ():
+    names = [f"phase{i % 3}/metric{i}" for i in range(20)] + ["val/phase0/metric0", "val/phase1/loss", "phase1/loss"]
+    panels = panels_of(names)
+    assert {curve.metric for panel in panels for curve in panel.curves} == set(names)
+    for panel in panels:
+        slots = [curve.slot for curve in panel.curves]
+        assert len(set(slots)) == len(slots)
+
+
+def test_a_legend_without_room_counts_what_is_left_out():
+    panel = panels_of(["a/one", "a/two", "a/three", "a/four"])[0]
+    readings = [Reading(name, "●", "line.0", 0, 1.5, 1.5) for name in ("one", "two", "three", "four")]
+    for width in range(8, 90):
+        rows = legend_rows(panel, readings, width, 1, False)
+        text = "".join(run for run, _ in rows[0])
+        assert len(rows) == 1 and len(text) == width
+        shown = sum(f" {name} " in text for name in ("one", "two", "three", "four"))
+        assert shown == 4 or f"+{4 - shown}" in text or width < 12
+
+
+# -- what is drawn
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_plot_fills_the_pane_at_every_size(tmp_path, size):
+    app = Host(run_with(tmp_path), "losses")
+    async with drive(app, size):
+        lines = app.text().split("\n")
+        assert len(lines) == size[1] and all(len(line) == size[0] for line in lines)
+        assert "losses" in lines[2] and "● loss" in lines[2]
+        assert dots(app.text()) > size[0] / 2
+        falling = [next((y for y, line in enumerate(lines) if dots(line[x])), None) for x in (10, size[0] // 2)]
+        assert falling[0] < falling[1]
+
+
+
+
+async def test_a_small_plot_is_drawn_exactly_so(tmp_path):
+    app = Host(run_with(tmp_path, losses=[float(step % 10) for step in range(40)], planned=40), "losses")
+    async with drive(app, (50, 14)) as pilot:
+        for _ in SMOOTHINGS:
+            await pilot.press("left_square_bracket")
+        await settled(app, pilot)
+        assert "\n".join(app.text().split("\n")[1:]) == EXACT
+
+
+async def test_many_metrics_get_more_plots_where_there_is_room(tmp_path):
+    values = {f"vae/{name}": CURVE for name in ("loss", "kl", "reconstruction", "elbo")}
+    run = run_with(tmp_path, events.Metrics(start=0, values=values), losses=())
+    for size, count in ((80, 24), 1), ((120, 40), 4), ((200, 60), 4), ((50, 12), 1):
+        app = Host(run, "losses")
+        async with drive(app, size):
+            assert len(app.losses.shown_panels()) == count == sum(plot.display for plot in app.losses._plots)
+
+
+async def test_numbers_choose_how_many_plots_and_pages_turn(tmp_path):
+    values = {f"vae/{name}": CURVE for name in ("loss", "kl", "reconstruction", "elbo")}
+    app = Host(run_with(tmp_path, events.Metrics(start=0, values=values), losses=()), "losses")
+    async with drive(app) as pilot:
+        await pilot.press("1")
+        await settled(app, pilot)
+        titles = [panel.title for panel in app.losses.panels]
+        assert titles == ["losses", "vae", "vae/kl", "vae/reconstruction", "vae/elbo"]
+        for title in [*titles, titles[0]]:
+            assert app.text().split("\n")[2][1:].startswith(title)
+            await pilot.press("pagedown")
+            await settled(app, pilot)
+        await pilot.press("pageup", "pageup")
+        assert app.losses.shown_panels()[0].title == titles[-1]
+        await pilot.press("4")
+        await settled(app, pilot)
+        assert len(app.losses.shown_panels()) == 4
+
+
+async def test_nan_is_a_gap_and_the_rest_is_drawn(tmp_path):
+    losses = [None if 100 <= step < 200 else 5.0 for step in range(400)]
+    app = Host(run_with(tmp_path, losses=losses, planned=400), "losses")
+    async with drive(app, (120, 30)) as pilot:
+        frame = app.losses._plots[0].drawn.frame
+        lines = app.text().split("\n")
+        filled = [frame.step_at(x - 1) for x in range(10, 118) if any(dots(line[x]) for line in lines)]
+        assert not [step for step in filled if 106 < step < 194]
+        assert min(filled) < 10 and max(filled) > 390
+        await pilot.press("home", *["right"] * 5)
+        app.losses._look(cursor=150.0)
+        assert "loss nan" in app.text()
+
+
+async def test_one_spike_among_1e5_steps_is_seen_and_drawing_is_quick(tmp_path):
+    values = np.full(100_000, 1.0)
+    values[77_777] = 9.0
+    app = Host(run_with(tmp_path, losses=values.tolist()), "losses")
+    async with drive(app, (120, 40)) as pilot:
+        top = app.losses._plots[0].drawn.frame
+        lines = app.text().split("\n")
+        columns = [x for x in range(10, 118) if any(dots(line[x]) for line in lines[4:8])]
+        assert len(columns) == 1 and abs(top.step_at(columns[0] - 1) - 77_777) < 2_000
+        # a tick that brings 10 values may cost a small part of the 100 ms it has; noisy machines get a wide margin
+        best = 1.0
+        for tick in range(5):
+            append(app.view.path, events.Metrics(start=100_000 + 10 * tick, values={"vae/loss": [1.0] * 10}))
+            started = time.perf_counter()
+            app.action_update()
+            best = min(best, time.perf_counter() - started)
+            await pilot.pause()
+        assert best < 0.1
+
+
+# -- keys
+
+
+async def test_the_crosshair_reads_the_values_at_its_step(tmp_path):
+    app = Host(run_with(tmp_path, losses=[float(step) for step in range(400)], planned=400), "losses")
+    async with drive(app, (100, 30)) as pilot:
+        await pilot.press("home")
+        await settled(app, pilot)
+        assert "step 0 · epoch 0.00" in app.text() and "● loss 0 " in app.text()
+        await pilot.press("end")
+        await settled(app, pilot)
+        assert "step 399 · epoch 3.99" in app.text() and "● loss 399 " in app.text()
+        for _ in range(5):
+            await pilot.press("left")
+        await settled(app, pilot)
+        step = int(app.losses.looking.cursor)
+        assert 360 < step < 399 and f"step {step}" in app.text() and f"● loss {step} " in app.text()
+        await pilot.press("escape")
+        await settled(app, pilot)
+        assert "step" not in app.text().split("\n")[1] and app.losses.looking.cursor is None
+
+
+async def test_the_mouse_reads_keeps_zooms_and_turns_the_wheel(tmp_path):
+    app = Host(run_with(tmp_path, losses=[float(step) for step in range(400)], planned=400), "losses")
+    async with drive(app, (100, 30)) as pilot:
+        plot = app.losses._plots[0]
+        area = plot.drawn.frame.area
+        middle = (area.x + area.width // 2, 10)
+        await pilot.hover(plot, offset=middle)
+        await settled(app, pilot)
+        hovered = app.losses.looking.cursor
+        assert 190 <= hovered <= 210 and f"loss {hovered:.0f}" in app.text()
+        await pilot.hover(PlotBar)
+        await wait_for_async(lambda: app.losses.looking.cursor is None, tick=pilot.pause, what="the crosshair to go")
+        await pilot.click(plot, offset=middle)
+        await pilot.hover(PlotBar)
+        await settled(app, pilot)
+        assert app.losses.looking.cursor == hovered  # clicked: kept
+        await pilot.mouse_down(plot, offset=(area.x + 10, 10))
+        await pilot.hover(plot, offset=(area.x + 20, 10))
+        await pilot.hover(plot, offset=(area.x + 40, 10))
+        await pilot.mouse_up(plot, offset=(area.x + 40, 10))
+        await settled(app, pilot)
+        low, high = app.losses.looking.window
+        assert 40 < low < 50 and 170 < high < 190
+        assert plot.drawn.frame.x_limits == (low, high)
+
+
+async def test_zoom_pan_reset_and_follow(tmp_path):
+    app = Host(run_with(tmp_path, planned=400), "losses")
+    async with drive(app, (100, 30)) as pilot:
+
+        def limits():
+            return app.losses._plots[0].drawn.frame.x_limits
+
+        whole = limits()
+        await pilot.press("end", "plus")
+        low, high = limits()
+        assert high == pytest.approx(399) and high - low == pytest.approx(200, abs=2)
+        await pilot.press("shift+left")
+        assert limits()[0] == pytest.approx(low - 50, abs=2)
+        for _ in range(20):
+            app.losses.action_pan(-0.25)
+        assert limits()[0] == 0
+        for _ in range(40):
+            app.losses.action_zoom(0.5)
+        assert limits()[1] - limits()[0] >= 1.9
+        await pilot.press("minus")
+        for _ in range(40):
+            app.losses.action_zoom(2.0)
+        assert app.losses.looking.window is None and limits() == whole
+        await pilot.press("f")
+        low, high = limits()
+        assert high - low < 100 and high >= 399
+        await pilot.press("0")
+        assert limits() == whole and app.losses.looking.cursor is None
+
+
+async def test_log_smoothing_and_clipping(tmp_path):
+    losses = [1e-3 if step % 2 else 1e3 for step in range(400)]
+    app = Host(run_with(tmp_path, losses=losses), "losses")
+    async with drive(app, (100, 30)) as pilot:
+        assert "linear" in app.text() and "EMA 0.9" in app.text() and "0.001" not in app.text()
+        await pilot.press("l")
+        await settled(app, pilot)
+        assert "linear" not in app.text() and "0.001┤" in app.text()
+        for _ in SMOOTHINGS:
+            await pilot.press("right_square_bracket")
+        assert "EMA 0.999" in app.text()
+        for _ in SMOOTHINGS:
+            await pilot.press("left_square_bracket")
+        assert "no EMA" in app.text()
+        await pilot.press("c")
+        await settled(app, pilot)
+        assert "clipped" in app.text()
+
+
+async def test_the_bar_works_by_mouse(tmp_path):
+    app = Host(run_with(tmp_path), "losses")
+    async with drive(app, (100, 30)) as pilot:
+        bar = app.query_one(PlotBar)
+        for word, test in (
+            ("linear", lambda: app.losses.looking.log_y),
+            ("+", lambda: app.losses.looking.smoothing == 4),
+            ("−", lambda: app.losses.looking.smoothing == 3),
+        ):
+            await pilot.click(bar, offset=(app.text().split("\n")[1].index(word) - 1, 0))
+            await settled(app, pilot)
+            assert test(), word
+
+
+async def test_marks_stand_on_the_axis_and_the_crosshair_tells_their_text(tmp_path):
+    marks = [
+        events.Edit(step=100, key="train.phases.vae.lr", old=1e-3, new=5e-4),
+        events.Checkpoint(step=200, path="checkpoints/000200", reason="every 200 steps"),
+        events.Alert(step=300, level="warning", what="spike", where="vae/loss", advice="Lower [b]the rate[/nope]"),
+    ]
+    app = Host(run_with(tmp_path, *marks, planned=400), "losses")
+    async with drive(app, (120, 30)) as pilot:
+        axis = next(line for line in app.text().split("\n") if "└" in line)
+        assert [character for character in axis if character in "Δ▾!"] == ["Δ", "▾", "!"]
+        for step, words in (
+            (100, "Δ 100 train.phases.vae.lr: 0.001 → 0.0005"),
+            (201, "▾ 200 checkpoint every 200 steps"),
+            (300, "! 300 spike in vae/loss. Lower [b]the rate[/nope]"),
+        ):
+            app.losses._look(cursor=float(step))
+            await pilot.pause()
+            assert words in app.text()
+        app.losses._look(cursor=50.0)
+        await pilot.pause()
+        assert "Δ 100" not in app.text()
+
+
+# -- the run
+
+
+async def test_new_values_move_on_and_only_changed_rows_are_painted(tmp_path):
+    run = run_with(tmp_path, planned=400, losses=CURVE[:200])
+    app = Host(run, "losses")
+    async with drive(app, (100, 30)) as pilot:
+        plot = app.losses._plots[0]
+        painted = []
+        refresh = plot.refresh
+        plot.refresh = lambda *regions, **more: (painted.extend(regions or [None]), refresh(*regions, **more))[1]
+        append(run, events.Metrics(start=200, values={"vae/loss": CURVE[200:205]}))
+        app.action_update()
+        await pilot.pause()
+        rows = {region.y for region in painted if region is not None}
+        assert None not in painted and 0 < len(rows) < plot.size.height / 2, painted
+        painted.clear()
+        app.losses.update_view({"log", "progress"})
+        app.losses.update_view({"series"})
+        assert painted == []
+
+
+async def test_validation_joins_its_training_curve(tmp_path):
+    more = events.Metrics(start=49, stride=50, values={"val/vae/loss": [value + 3 for value in CURVE[49::50]]})
+    app = Host(run_with(tmp_path, more), "losses")
+    async with drive(app, (100, 30)):
+        assert "● loss" in app.text() and "○ val loss" in app.text()
+
+
+async def test_names_are_never_markup(tmp_path):
+    more = events.Metrics(start=0, values={"[bold]x[/nope]/[red]loss": [1.0, 2.0], "[/]": [1.0, 2.0]})
+    app = Host(run_with(tmp_path, more), "losses")
+    async with drive(app, (120, 40)) as pilot:
+        await pilot.press("1", "pagedown", "pagedown")
+        await settled(app, pilot)
+        shown = app.text()
+        await pilot.press("pageup")
+        await settled(app, pilot)
+        assert "[bold]x[/nope]" in shown + app.text() and "[/]" in shown + app.text()
+
+
+async def test_the_empty_pane_says_what_to_do(tmp_path):
+    app = Host(None, "losses")
+    async with drive(app) as pilot:
+        assert "Choose a recipe" in app.text()
+        await pilot.press("l", "plus", "left", "home", "f", "0", "pagedown", "1")
+    waiting = write_run(tmp_path / "waiting")
+    app = Host(waiting, "losses")
+    async with drive(app) as pilot:
+        assert "has no values" in app.text() or "first values appear here" in app.text()
+        append(waiting, events.Metrics(start=0, values={"vae/loss": CURVE}))
+        app.action_update()
+        await settled(app, pilot)
+        assert dots(app.text()) > 20
+
+
+async def test_another_run_starts_with_a_fresh_look(tmp_path):
+    app = Host(run_with(tmp_path), "losses")
+    other = write_run(tmp_path / "other", losses=[3.0, 2.0, 1.0])
+    async with drive(app) as pilot:
+        await pilot.press("l", "home", "plus")
+        view = RunView(other)
+        view.poll()
+        app.losses.show_run(view)
+        await settled(app, pilot)
+        looking = app.losses.looking
+        assert looking.window is None and looking.cursor is None and looking.log_y
+        assert app.losses._plots[0].drawn.frame.readings[0].value == 1.0
+        app.losses.show_run(None)
+        await settled(app, pilot)
+        assert "Choose a recipe" in app.text()
+
+
+async def test_a_terminal_without_unicode_gets_ascii_plots(tmp_path):
+    app = Host(run_with(tmp_path), "losses", Terminal("ascii", "", unicode=False))
+    async with drive(app):
+        inside = [line[1:-1] for line in app.text().split("\n")[2:-1]]
+        assert all(line.isascii() for line in inside), inside
+        assert any("*" in line for line in inside)
+
+
+async def test_a_light_theme_has_dark_lines(tmp_path):
+    app = Host(run_with(tmp_path), "losses")
+    async with drive(app) as pilot:
+
+        def line_colour():
+            return app.losses._plots[0]._look("line.0").color.triplet
+
+        dark = sum(line_colour())
+        app.theme = "textual-light"
+        await settled(app, pilot)
+        await wait_for_async(lambda: sum(line_colour()) < dark, tick=pilot.pause, what="other colours")
+
+
+async def test_resizing_draws_for_the_new_size(tmp_path):
+    app = Host(run_with(tmp_path), "losses")
+    async with drive(app, (120, 40)) as pilot:
+        await pilot.resize_terminal(70, 20)
+        await settled(app, pilot)
+        plot = app.losses._plots[0]
+        assert (plot.drawn.frame.width, len(plot.drawn.rows)) == tuple(plot.size)
+        assert all(len(line) == 70 for line in app.text().split("\n"))
+
+
+EXACT = """\
+┃linear − no EMA +                               ┃
+┃losses  ● loss 9                                ┃
+┃       │        ⢀⡄        ⢀⡄        ⢀⡄        ⢀⡄┃
+┃       │       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋ ┃
+┃       │     ⢀⡼⠁ ⡇     ⢀⡼⠁ ⡇     ⢀⡼⠁ ⡇     ⢀⡼⠁  ┃
+┃       │    ⢠⠞   ⢹    ⢠⠞   ⢹    ⢠⠞   ⢹    ⢠⠞    ┃
+┃       │   ⣰⠋    ⢸   ⣰⠋    ⢸   ⣰⠋    ⢸   ⣰⠋     ┃
+┃       │ ⢀⡼⠁     ⢸ ⢀⡼⠁     ⢸ ⢀⡼⠁     ⢸ ⢀⡼⠁      ┃
+┃       │⢠⠞       ⠸⣤⠞       ⠸⣤⠞       ⠸⣤⠞        ┃
+┃      0┤⠋         ⠋         ⠋         ⠋         ┃
+┃       └┴─────────┴─────────┴─────────┴────────┴┃
+┃        0        10        20        30       40┃
+┗━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━┛"""
