@@ -125,6 +125,7 @@ def _style_options(parser: Any, top: bool = False) -> None:
     parser.add_argument(
         "--graphics", choices=GRAPHICS, help="how images are shown (default: what the terminal can)", **default(None)
     )
+    parser.add_argument("--theme", metavar="NAME", help="colours of the workbench, this time", **default(None))
 
 
 def _commands(commands: Any) -> None:
@@ -282,20 +283,42 @@ def _dispatch(args: argparse.Namespace) -> int:
     from tui_gen import runs
 
     root = Path(args.runs).expanduser() if args.runs else runs.default_root()
+    args.model_dirs = _absolute(args.model_dirs)
     if args.run is not None or args.resume is not None:
         return _train(args, root)
     if args.command is None:
         return _workbench(args, root)
+    if args.command == "attach":
+        return _attach(args, runs.find(root, args.name))
     from tui_gen.report import commands
 
     return commands.RUN[args.command](args, root)
+
+
+def _absolute(folders: list[str]) -> list[str]:
+    """The folders from `--models` as absolute paths. Raises ConfigError for one that is none."""
+    if not folders:
+        return []
+    from tui_gen.config import ConfigError
+    from tui_gen.params import Problem
+
+    missing = [one for one in folders if not Path(one).expanduser().is_dir()]
+    if missing:
+        raise ConfigError("command line", [Problem("--models", one, "is no folder") for one in missing])
+    return [str(Path(one).expanduser().resolve()) for one in folders]
+
+
+def _style(args: argparse.Namespace) -> Any:
+    from tui_gen.report.headless import Style
+
+    return Style(args.json, args.plain, args.every, args.graphics or "auto")
 
 
 def _train(args: argparse.Namespace, root: Path) -> int:
     from tui_gen import runs
     from tui_gen.report import headless
 
-    style = headless.Style(args.json, args.plain, args.every, args.graphics or "auto")
+    style = _style(args)
     if args.resume is not None:
         path = runs.find(root, args.resume)
         return headless.resume(
@@ -305,16 +328,47 @@ def _train(args: argparse.Namespace, root: Path) -> int:
     return headless.train(args.run, assignments, root, style, model_dirs=args.model_dirs, detach=args.detach)
 
 
-def _workbench(args: argparse.Namespace, root: Path) -> int:
-    from tui_gen.report import commands
+def _attach(args: argparse.Namespace, path: Path) -> int:
+    """In the workbench on a terminal, as text elsewhere or where asked."""
+    if not (args.json or args.plain) and _on_terminal():
+        return _open_workbench(args, path.parent, path)
+    from tui_gen.report import headless
 
-    if not commands.on_terminal():
+    return headless.attach(path, _style(args))
+
+
+def _workbench(args: argparse.Namespace, root: Path) -> int:
+    if not _on_terminal():
         _complain(
             "the workbench needs a terminal; without one, train headless: tui-gen --run vae-digits "
             "(tui-gen recipes lists what there is, tui-gen --help everything else)"
         )
         return 2
-    return commands.open_workbench(root, args.model_dirs, None, args.graphics)
+    return _open_workbench(args, root, None)
+
+
+def _on_terminal() -> bool:
+    """Whether a workbench can be shown: a terminal on both ends that can do more than print."""
+    try:
+        both = sys.stdin.isatty() and sys.stdout.isatty()
+    except ValueError:
+        return False
+    return both and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def _open_workbench(args: argparse.Namespace, root: Path, path: Path | None) -> int:
+    """The terminal is asked what it can do before Textual is imported: Textual reads its settings then."""
+    from tui_gen.config import ConfigError
+    from tui_gen.draw.terminal import probe
+    from tui_gen.params import Problem
+
+    try:
+        found = probe(args.graphics)
+    except ValueError as error:
+        raise ConfigError("command line", [Problem("graphics", None, str(error))]) from None
+    from tui_gen.app.main import run_workbench
+
+    return run_workbench(root, args.model_dirs, open_run=path, terminal=found, theme=args.theme)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import socket
 import struct
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,6 +185,7 @@ class Server:
         with connection, contextlib.suppress(OSError, ControlError):
             while (message := receive(connection)) is not None:
                 request = Request(message.data, message.blob)
+                self._open.add(request)
                 try:
                     handled = self._immediate(request)
                 except Exception as error:  # a fault in one answer must not end the service
@@ -193,17 +195,21 @@ class Server:
                     if self._closed:
                         request.refuse("the run has ended")
                     else:
-                        self._open.add(request)
                         self.inbox.put(request)
                 data, blob = request.wait()
-                self._open.discard(request)
-                send(connection, data, blob)
+                try:
+                    send(connection, data, blob)
+                finally:
+                    self._open.discard(request)
 
     def close(self) -> None:
-        """Stop listening, refuse whatever still waits, remove the socket."""
+        """Stop listening, refuse whatever still waits, see every answer on its way, remove the socket."""
         self._closed = True
         for request in list(self._open):
             request.refuse("the run has ended")
+        deadline = time.monotonic() + 1.0
+        while self._open and time.monotonic() < deadline:  # the process may end right after this
+            time.sleep(0.001)
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

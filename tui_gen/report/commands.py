@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import subprocess
 import sys
 import time
@@ -41,15 +40,6 @@ def list_runs(args: argparse.Namespace, root: Path) -> int:
     return 0
 
 
-def attach(args: argparse.Namespace, root: Path) -> int:
-    """`tui-gen attach`."""
-    path = runs.find(root, args.name)
-    if args.json or args.plain or not on_terminal():
-        style = headless.Style(args.json, args.plain, args.every, args.graphics or "auto")
-        return headless.attach(path, style)
-    return open_workbench(path.parent, args.model_dirs, path, args.graphics)
-
-
 def stop(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen stop`: 0 when every run named has ended."""
     out, err = outlets.standard()
@@ -81,7 +71,8 @@ def _stop_one(path: Path, checkpoint: bool) -> str:
     while runs.alive(info) and time.monotonic() < deadline:
         time.sleep(0.02)
     state, step, _ = runs.state_of(path)
-    return f"{state} at step {step}" + (" with a checkpoint" if checkpoint and state == "stopped" and step else "")
+    made = (path / "checkpoints" / f"{step:06d}").is_dir()
+    return f"{state} at step {step}" + (" with a checkpoint" if made else "")
 
 
 def sample(args: argparse.Namespace, root: Path) -> int:
@@ -109,7 +100,7 @@ def sample(args: argparse.Namespace, root: Path) -> int:
 def models(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen models`."""
     out, err = outlets.standard()
-    catalog = headless.ensured(headless.absolute(args.model_dirs), err)
+    catalog = headless.ensured(args.model_dirs, err)
     if not args.name:
         lines = tables.models_table(catalog)
     else:
@@ -125,7 +116,7 @@ def models(args: argparse.Namespace, root: Path) -> int:
 def recipes(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen recipes`."""
     out, err = outlets.standard()
-    catalog = catalogs.read(headless.absolute(args.model_dirs))
+    catalog = catalogs.read(args.model_dirs)
     for problem in catalog.problems:
         err.line(f"warning: {problem}")
     for line in tables.recipes_table(catalog):
@@ -152,7 +143,7 @@ def datasets(args: argparse.Namespace, root: Path) -> int:
 def recipe(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen recipe NAME`: a complete config on standard output."""
     out, err = outlets.standard()
-    catalog = headless.ensured(headless.absolute(args.model_dirs), err)
+    catalog = headless.ensured(args.model_dirs, err)
     found = catalog.recipes.get(args.name)
     if found is None:
         raise no_such("recipe", args.name, list(catalog.recipes))
@@ -218,46 +209,8 @@ def no_such(what: str, name: str, known: list[str]) -> runs.RunError:
     return runs.RunError(f"no {what} {name!r}; {nearest(name, known) or 'known: ' + ', '.join(sorted(known))}")
 
 
-def on_terminal() -> bool:
-    """Whether a workbench can be shown: a terminal on both ends that can do more than print."""
-    try:
-        both = sys.stdin.isatty() and sys.stdout.isatty()
-    except ValueError:
-        return False
-    return both and os.environ.get("TERM", "") not in ("", "dumb")
-
-
-def open_workbench(root: Path, model_dirs: list[str], path: Path | None, graphics: str | None) -> int:
-    """The workbench, at a run or not. The terminal is asked before Textual is imported: it reads its settings then."""
-    from tui_gen.draw import terminal
-
-    dirs = headless.absolute(model_dirs)
-    try:
-        found = terminal.probe(graphics)
-    except ValueError as error:
-        raise configs.ConfigError("command line", [Problem("graphics", None, str(error))]) from None
-    for name, value in textual_settings(found, os.environ).items():
-        os.environ.setdefault(name, value)
-    from tui_gen.app.main import run_workbench
-
-    status = run_workbench(root, dirs, open_run=path, terminal=found)
-    return status if isinstance(status, int) else 0
-
-
-def textual_settings(found: object, environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
-    """What Textual should know about this terminal: colours it does not advertise, and a slow link."""
-    settings = {}
-    if getattr(found, "truecolor", False):
-        settings["TEXTUAL_COLOR_SYSTEM"] = "truecolor"
-    slow = (getattr(found, "round_trip", None) or 0.0) > 0.05
-    if slow or environ.get("SSH_CONNECTION"):
-        settings |= {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "TEXTUAL_FPS": "20"}
-    return settings
-
-
 RUN: dict[str, Callable[[argparse.Namespace, Path], int]] = {
     "runs": list_runs,
-    "attach": attach,
     "stop": stop,
     "sample": sample,
     "models": models,

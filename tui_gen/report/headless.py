@@ -49,9 +49,12 @@ def train(
     model_dirs: list[str] | None = None,
     detach: bool = False,
 ) -> int:
-    """`tui-gen --run`: the exit status. Raises ConfigError and RunError before there is a run directory."""
+    """`tui-gen --run`: the exit status. Raises ConfigError and RunError before there is a run directory.
+
+    `model_dirs` are absolute.
+    """
     out, err = outlets.standard()
-    dirs = absolute(model_dirs or [])
+    dirs = model_dirs or []
     config = resolve(source, assignments, dirs, err)
     refuse_unwritable(root)
     with Signals() as signals:
@@ -83,7 +86,7 @@ def resume(
 ) -> int:
     """`tui-gen --resume`: the exit status. Raises ConfigError and RunError, with the run left as it was."""
     out, err = outlets.standard()
-    dirs = absolute(model_dirs or [])
+    dirs = model_dirs or []
     launch.refuse_if_live(path)
     config = continued(path, assignments, device, dirs)
     view = drained(path)
@@ -147,14 +150,6 @@ def ensured(dirs: list[str], err: Outlet) -> catalogs.Catalog:
     for problem in catalog.problems:
         err.line(f"warning: {problem}")
     return catalog
-
-
-def absolute(model_dirs: list[str]) -> list[str]:
-    """The folders from `--models` as absolute paths. Raises ConfigError for one that is none."""
-    missing = [one for one in model_dirs if not Path(one).expanduser().is_dir()]
-    if missing:
-        raise configs.ConfigError("command line", [Problem("--models", one, "is no folder") for one in missing])
-    return [str(Path(one).expanduser().resolve()) for one in model_dirs]
 
 
 def refuse_unwritable(root: Path) -> None:
