@@ -185,6 +185,24 @@ async def test_arrows_step_and_space_switches_and_opens_choices():
         assert not app.form.fields.choosing and app.form.draft.text("model.network") == "conv"
 
 
+async def test_every_row_that_changed_is_drawn_anew():
+    app = Host()
+    async with app.run_test(size=(80, 40)) as pilot:
+        await go(pilot, "dataset.name")
+        tables = app.form.tables()
+        tables["model"]["latent"], tables["train"]["seed"] = 777, 888
+        app.form.load_tables(tables, "same layout")
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "777" in shown and "888" in shown
+        app.form.draft.set_text("model.latent", "778")
+        app.form.fields.changed()
+        await go(pilot, "train.seed")
+        assert "*latent" in screen_text(app)
+        await pilot.press("R")
+        assert "*latent" not in screen_text(app) and "777" in screen_text(app)
+
+
 async def test_choosing_another_model_changes_the_fields_in_place():
     app = Host()
     async with app.run_test(size=(120, 40)) as pilot:

@@ -105,6 +105,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         self._words: dict[str, str] = {}
         self._lines: list[tuple[int, str]] = []
         self._first: list[int] = []
+        self._looks: list[tuple[object, ...]] = []
         self._ident = ""
         self._label_width = 0
         self.sync()
@@ -128,7 +129,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def sync(self) -> None:
         """Build the rows anew after the state, the filter or the folding changed, and repaint what changed."""
-        before = (self.rows, self._lines)
+        before = (self.state, [row.ident for row in self.rows], self._lines, self._looks)
         self._words = self.state.placed()
         words = self.filter.lower().split()
         rows: list[Row] = []
@@ -158,11 +159,24 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             if row.key:
                 self._lines += [(at, line) for line in self._below(row.key, width)]
         self.virtual_size = Size(width, len(self._lines))
-        if before == (self.rows, self._lines):
-            self.refresh_row(self.index)
-        else:
+        self._looks = [self._look(row) for row in rows]
+        if before[:3] != (self.state, [row.ident for row in rows], self._lines):
             self.refresh()
             self._shifted()
+            return
+        for at, (old, new) in enumerate(zip(before[3], self._looks)):
+            if old != new:
+                self.refresh_row(at)
+
+    def _look(self, row: Row) -> tuple[object, ...]:
+        """All that a row's drawing depends on, besides the cursor."""
+        state = self.state
+        if not row.key:
+            changed = tuple(state.modified(key) for key in row.section.keys)
+            return row.section.title, row.section.name in self.collapsed, changed, tuple(self._words)
+        key = row.key
+        flags = (state.modified(key), key in self._words, state.editable(key), key in state.asked)
+        return state.text(key), state.params[key], flags
 
     @property
     def _width(self) -> int:
