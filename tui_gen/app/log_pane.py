@@ -84,7 +84,7 @@ class Lines(ScrollView, can_focus=True):
     def _measure(self, to_end: bool) -> None:
         self.virtual_size = Size(self._width, len(self._rows))
         if to_end:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self.scroll_end(animate=False, force=True, immediate=True, x_axis=False)
         self.refresh()
 
     def on_resize(self) -> None:
