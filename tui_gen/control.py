@@ -16,6 +16,7 @@ import hashlib
 import os
 import queue
 import socket
+import stat
 import struct
 import tempfile
 import threading
@@ -28,6 +29,8 @@ import msgspec
 
 _HEADER = struct.Struct(">II")
 LARGEST = 1 << 28
+WATCH = 2.0
+"""Seconds between two looks whether the socket is still in its place."""
 
 
 class ControlError(Exception):
@@ -44,33 +47,53 @@ class Reply(msgspec.Struct):
 def runtime_dir() -> Path:
     """The 0700 directory for sockets: in XDG_RUNTIME_DIR, else in the temporary folder, one per user.
 
-    Raises ControlError where it exists but belongs to somebody else.
+    Raises ControlError where it cannot be made, is a link or a file, or belongs to somebody else.
     """
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    if base and os.path.isdir(base) and os.access(base, os.W_OK) and len(base) < 60:
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(base) and _short(base) and os.path.isdir(base) and os.access(base, os.W_OK | os.X_OK):
         path = Path(base) / "tui-gen"
     else:
         folder = tempfile.gettempdir()
-        path = Path(folder if len(folder) < 60 else "/tmp") / f"tui-gen-{os.getuid()}"
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-    status = path.lstat()
-    if status.st_uid != os.getuid() or not path.is_dir() or path.is_symlink():
-        raise ControlError(f"{path} belongs to somebody else; set XDG_RUNTIME_DIR to a folder of your own")
-    if status.st_mode & 0o077:
-        path.chmod(0o700)
+        path = Path(folder if os.path.isabs(folder) and _short(folder) else "/tmp") / f"tui-gen-{os.getuid()}"
+    _make_private(path)
     return path
+
+
+def _short(folder: str) -> bool:
+    """Whether a socket in a folder below this one has a path that fits: 104 bytes on macOS, its end included."""
+    return len(os.fsencode(folder)) < 60
+
+
+def _make_private(path: Path) -> None:
+    advice = "set XDG_RUNTIME_DIR to a folder of your own"
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise ControlError(f"{path} is not a folder, so no socket can be in it; remove it, or {advice}")
+        if status.st_uid != os.getuid():
+            raise ControlError(f"{path} belongs to somebody else; {advice}")
+        if status.st_mode & 0o777 != 0o700:
+            path.chmod(0o700)
+    except OSError as error:
+        raise ControlError(f"cannot make a folder for sockets, {path}: {error.strerror or error}; {advice}") from None
 
 
 def socket_path(name: str) -> str:
     """A short, unique socket path for a run or a warm worker."""
-    digest = hashlib.sha256(f"{name}:{os.getpid()}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(os.fsencode(f"{name}:{os.getpid()}")).hexdigest()[:16]
     return str(runtime_dir() / f"{digest}.sock")
 
 
 def send(connection: socket.socket, data: dict[str, Any], blob: bytes = b"") -> None:
-    """Write one message."""
-    head = msgspec.json.encode(data)
+    """Write one message. Raises ControlError where its data cannot be written as JSON, or is too large."""
+    try:
+        head = msgspec.json.encode(data)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ControlError(f"a message cannot be written: {error}") from None
+    if len(head) > LARGEST or len(blob) > LARGEST:
+        raise ControlError("a message is too large")
     connection.sendall(_HEADER.pack(len(head), len(blob)) + head + blob)
 
 
@@ -87,8 +110,8 @@ def receive(connection: socket.socket) -> Reply | None:
         raise ControlError("the connection closed within a message")
     try:
         data = msgspec.json.decode(body[:head], type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise ControlError(f"a message is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:  # ValueError: not JSON, not an object, not UTF-8
+        raise ControlError(f"a message is not a JSON object: {error}") from None
     return Reply(data, body[head:])
 
 
@@ -107,18 +130,30 @@ def ask(path: str, op: str, *, timeout: float = 10.0, blob: bytes = b"", **field
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)
-            connection.connect(path)
+            _connect(connection, path, timeout)
             send(connection, {"op": op, **fields}, blob)
             reply = receive(connection)
     except TimeoutError:
         raise ControlError(f"the worker did not answer {op!r} within {timeout:g} s") from None
-    except OSError as error:
-        raise ControlError(f"cannot reach the worker: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
+        raise ControlError(f"cannot reach the worker: {getattr(error, 'strerror', '') or error}") from None
     if reply is None:
         raise ControlError(f"the worker ended before it answered {op!r}")
     if not reply.data.get("ok"):
         raise ControlError(str(reply.data.get("error", f"the worker refused {op!r}")))
     return reply
+
+
+def _connect(connection: socket.socket, path: str, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.connect(path)
+            return
+        except BlockingIOError:  # Linux: more clients at once than the server's queue takes
+            if time.monotonic() > deadline:
+                raise TimeoutError from None
+            time.sleep(0.01)
 
 
 class Request:
@@ -162,24 +197,52 @@ class Server:
         self._immediate = immediate
         self._closed = False
         self._open: set[Request] = set()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mask = os.umask(0o177)
-        try:
-            self._socket.bind(path)
-        finally:
-            os.umask(mask)
-        self._socket.listen(16)
+        self._lock = threading.Lock()
+        self._socket = self._listen()
         threading.Thread(target=self._accept, name="control", daemon=True).start()
 
+    def _listen(self) -> socket.socket:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listening.bind(self.path)
+            os.chmod(self.path, 0o600)  # until here the folder's mode keeps others out
+            listening.listen(128)
+            listening.settimeout(WATCH)
+        except OSError:
+            listening.close()
+            raise
+        return listening
+
     def _accept(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 connection, _ = self._socket.accept()
+            except TimeoutError:
+                self._restore()
+                continue
             except OSError:
-                return
+                if self._closed:
+                    return
+                time.sleep(WATCH / 10)  # out of file descriptors, say: they come back
+                continue
+            connection.settimeout(None)
             threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
+
+    def _restore(self) -> None:
+        """Listen again where the socket was swept away: at logout (XDG_RUNTIME_DIR), or by a cleaner of /tmp."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._closed or os.path.exists(self.path):
+                return
+            folder = Path(self.path).parent
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+            status = folder.lstat()
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+                return
+            swept, self._socket = self._socket, self._listen()
+            swept.close()
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, ControlError):
@@ -199,6 +262,8 @@ class Server:
                 data, blob = request.wait()
                 try:
                     send(connection, data, blob)
+                except ControlError as error:
+                    send(connection, {"ok": False, "error": str(error)})
                 finally:
                     self._open.discard(request)
 
@@ -210,8 +275,9 @@ class Server:
         deadline = time.monotonic() + 1.0
         while self._open and time.monotonic() < deadline:  # the process may end right after this
             time.sleep(0.001)
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
+        with self._lock:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
