@@ -1,0 +1,213 @@
+"""What the reports say, piece by piece: quantities, trends, plots, grids, tables, outlets, overrides."""
+
+import functools
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests import fake_worker
+from tui_gen import catalog as catalogs
+from tui_gen import config as configs
+from tui_gen import events
+from tui_gen.draw.curves import Series
+from tui_gen.report import live, plain, quantities, summary, tables
+from tui_gen.report.outlet import Outlet
+from tui_gen.view import RunView
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (59.4, "59 s"), (200, "3:20"), (7500, "2:05:00"), (273600, "3 d 4 h"), (None, "–"),
+        (math.inf, "–"), (-3, "0 s"),
+    ],
+)  # fmt: skip
+def test_durations(seconds, text):
+    assert quantities.duration(seconds) == text
+
+
+def test_sizes_rates_metrics_and_ages():
+    assert [quantities.size(n) for n in (0, 999, 1500, 312e6, 4.2e9)] == ["0 B", "999 B", "1.5 kB", "312 MB", "4.2 GB"]
+    assert [quantities.rate(n) for n in (0.042, 9.5, 87.2, 812.4, 9600, 104_200)] == [
+        "0.042", "9.5", "87", "812", "9.6k", "104k",
+    ]  # fmt: skip
+    assert [quantities.metric(n) for n in (43.2345, 1e-7, math.nan, None)] == ["43.23", "1e-07", "nan", "nan"]
+    assert [quantities.ago(n) for n in (5, 90, 7200, 200_000)] == ["5 s", "2 min", "2 h", "2 d"]
+
+
+@given(st.floats(0, 1e15), st.floats(0, 1e15))
+def test_sizes_stay_short_and_in_order(one, other):
+    assert len(quantities.size(one)) <= 7
+    if quantities.size(one).split()[1] == quantities.size(other).split()[1] and one < other:
+        assert float(quantities.size(one).split()[0]) <= float(quantities.size(other).split()[0])
+
+
+def test_trends():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.1, 400)
+    steps = np.arange(400)
+    assert live.trend(Series("", steps, 5 - steps / 100 + noise)) == "↓"
+    assert live.trend(Series("", steps, steps / 100 + noise)) == "↑"
+    assert live.trend(Series("", steps, 3 + noise)) == "→"
+    assert live.trend(Series("", steps[:20], steps[:20])) == " "
+    assert live.trend(Series("", steps, np.full(400, np.nan))) == " "
+
+
+def test_sparklines_show_shape_and_gaps():
+    steps = np.arange(64)
+    line = live.sparkline(Series("", steps, steps * 1.0), 8)
+    assert line == "▁▂▃▄▅▆▇█"
+    gappy = np.where(steps < 32, np.nan, 1.0)
+    assert live.sparkline(Series("", steps, gappy), 8) == "    ▁▁▁▁"
+    assert live.sparkline(Series("", steps, np.full(64, np.nan)), 8) == " " * 8
+    assert live.sparkline(Series(), 8) == "" and live.sparkline(Series("", steps, steps), 0) == ""
+
+
+@given(st.lists(st.one_of(st.floats(-1e100, 1e100), st.just(math.nan)), min_size=2, max_size=300), st.integers(1, 80))
+def test_sparklines_never_fail(values, width):
+    line = live.sparkline(Series("", range(len(values)), values), width)
+    assert len(line) == min(width, len(values)) and set(line) <= set(live.BARS + " ")
+
+
+def test_the_plot_shows_every_loss_and_is_logarithmic_where_it_must_be():
+    view = RunView(fake_worker.record(fake_worker.make_run(), steps=300))
+    view.poll()
+    text = summary.loss_plot(view, 80, 18, colour=False)
+    lines = text.splitlines()
+    assert "vae/loss" in text and "val/vae/loss" in text and "vae/kl" not in text and "\x1b" not in text
+    assert len(lines) <= 18 and max(map(len, lines)) <= 80 and "300" not in lines[0]
+    assert "\x1b[38;5;" in summary.loss_plot(view, 80, 18, colour=True)
+    assert not any("⠀" <= c <= "⣿" for c in summary.loss_plot(view, 80, 18, colour=False, unicode=False))
+    view.series = {"g/loss": Series("", range(1, 100), [1e4 / n**2 for n in range(1, 100)])}
+    assert "logarithmic" in summary.loss_plot(view, 80, 18, colour=False)
+    view.series = {"g/loss": Series("", range(5), [math.nan] * 5)}
+    assert summary.loss_plot(view, 80, 18, colour=False) == ""
+    view.series = {}
+    assert summary.loss_plot(view, 80, 18, colour=False) == ""
+
+
+def test_thinning_keeps_means_and_drops_gaps():
+    values = [float(n % 10) for n in range(1000)]
+    values[5] = math.nan
+    steps, thin = summary.thinned(Series("", range(1000), values), 100)
+    assert len(thin) == 100 and steps == sorted(steps) and all(abs(v - 4.5) < 1.2 for v in thin)
+    assert summary.thinned(Series("", range(3), [1, math.nan, 2]), 100) == ([0, 2], [1, 2])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "P", "1"])
+def test_grids_of_any_kind_as_text(tmp_path, mode):
+    file = tmp_path / "g.png"
+    Image.effect_noise((64, 64), 50).convert(mode).save(file)
+    text = summary.grid_text(file, 100, ascii=True)
+    assert len(text.splitlines()) == 40 and max(map(len, text.splitlines())) <= 100
+    blocks = summary.grid_text(file, 100, ascii=False)
+    assert len(blocks.splitlines()) == 32 and "▀" in blocks
+    Image.new("L", (4000, 3000)).save(file)
+    assert len(summary.grid_text(file, 80, ascii=False).splitlines()) <= 40
+    file.write_bytes(b"no picture")
+    assert summary.grid_text(file, 100, ascii=True) == ""
+
+
+def test_the_last_samples_come_before_other_previews():
+    run = fake_worker.record(fake_worker.make_run(), steps=60)
+    view = RunView(run)
+    view.poll()
+    view.samples.append(events.Sample(step=60, path=view.samples[-1].path, kind="trajectory"))
+    view.samples.append(events.Sample(step=99, path="samples/gone.png"))
+    assert summary.last_grid(view) == (60, run / "samples/000060.png")
+    view.samples = view.samples[-2:-1]
+    assert summary.last_grid(view)[0] == 60
+
+
+def test_columns_align_and_control_characters_go():
+    rows = [("a", "long", "x"), ("bb\x1b[2J\x07", "漢字", "y")]
+    assert tables.aligned(rows) == ["a      long  x", "bb[2J  漢字  y"]
+    assert tables.aligned([]) == []
+
+
+def test_wrapping_keeps_lists_and_formulas():
+    text = "One **bold** paragraph\nin two lines.\n\n- first item\n- second\n\n    loss = a\n    more = b"
+    assert tables.wrapped(text, 60) == [
+        "One bold paragraph in two lines.", "", "- first item", "- second", "", "    loss = a", "    more = b",
+    ]  # fmt: skip
+
+
+def test_progress_in_words():
+    assert plain.progress_words(events.Progress(what="mnist", done=5_100_000, total=9_900_000, unit="bytes")) == (
+        "mnist: 5.1 MB of 9.9 MB (52%)"
+    )
+    assert plain.progress_words(events.Progress(what="reading", done=3, total=0, unit="images")) == "reading: 3 images"
+
+
+def test_an_outlet_never_raises():
+    reader, writer = os.pipe()
+    stream = os.fdopen(writer, "w", encoding="ascii")
+    outlet = Outlet(stream)
+    outlet.line("héllo")
+    assert os.read(reader, 100) == b"h?llo\n"
+    os.close(reader)
+    for _ in range(3):
+        outlet.line("nobody")
+    assert outlet.gone
+    stream.close()
+    outlet.line("closed")
+    assert Outlet(io.StringIO()).write("x") == 1
+
+
+def test_an_outlet_on_a_full_disk_loses_lines_not_the_run():
+    code = (
+        "import sys; from tui_gen.report.outlet import Outlet\n"
+        "out = Outlet(sys.stdout); out.line('x' * 100); out.line('y')\n"
+        "print(out.gone, file=sys.stderr)"
+    )
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "False\n")
+
+
+def test_json_lines_are_json_whatever_is_in_them():
+    out = io.StringIO()
+    display = plain.JsonDisplay(Outlet(out))
+    display.event(events.Metrics(start=0, values={"a": [math.nan, 1.0]}))
+    display.notice("warning", "one\ntwo \x1b[31m")
+    first, second = (json.loads(line) for line in out.getvalue().splitlines())
+    assert first["values"] == {"a": [None, 1.0]} and second["text"] == "one\ntwo \x1b[31m"
+
+
+@functools.cache
+def the_catalog() -> catalogs.Catalog:
+    return catalogs.read()
+
+
+KEYS = [*sorted(configs.keys("vae", the_catalog())), "train.nothing", "", "model.name"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.text(max_size=12)), max_size=4))
+def test_any_overrides_give_a_config_or_problems(pairs):
+    catalog = the_catalog()
+    try:
+        config = catalogs.resolve("vae-digits", catalog, [f"{key}={text}" for key, text in pairs])
+    except configs.ConfigError as error:
+        assert error.problems and all(str(problem) for problem in error.problems)
+        return
+    again = configs.load(configs.parse_toml(configs.dumps(config, catalog), "x"), catalog)
+    assert again == config
+
+
+@given(st.integers(1, 10**9), st.sampled_from(configs.LENGTHS))
+def test_a_length_replaces_the_others(value, key):
+    tables_ = {"model": {"name": "vae"}, "train": {"steps": 5, "epochs": 0, "minutes": 0}}
+    new = configs.override(tables_, [f"{key}={value}"], the_catalog())
+    found = {one: configs.get_key(new, one) for one in configs.LENGTHS}
+    assert found == dict.fromkeys(configs.LENGTHS, 0) | {key: value}
+    assert tables_["train"]["steps"] == 5
