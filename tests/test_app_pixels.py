@@ -65,6 +65,17 @@ def test_sixel_needs_the_size_of_a_cell_and_kitty_does_not(grid):
     assert make(request(grid, protocol="kitty", cell=None)).payload
 
 
+@pytest.mark.parametrize("protocol", ["sixel", "kitty"])
+def test_text_takes_the_place_of_the_pixels(grid, protocol):
+    reply = make(request(grid, protocol=protocol, columns=21, rows=5))
+    seen = np.argwhere(np.frombuffer(reply.upper, "<i4").reshape(5, 21) >= 0)
+    (top, left), (bottom, right) = seen.min(axis=0), seen.max(axis=0)
+    assert (left, top, right - left + 1, bottom - top + 1) == reply.box and reply.shown == (4, 3)
+    x, y, columns, rows = reply.box
+    assert len(reply.lines) == 5 and {len(line) for line in reply.lines} == {21}
+    assert "".join(line[x : x + columns] for line in reply.lines[y : y + rows]).strip()
+
+
 def test_one_tile_is_the_one_asked_for(grid):
     levels = [np.frombuffer(make(request(grid, tile=i)).upper, "<i4").max() & 255 for i in range(12)]
     assert levels == sorted(levels) and len(set(levels)) == 12

@@ -21,6 +21,8 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
+from tui_gen.draw.place import Box, fit
+
 LENGTH = struct.Struct(">I")
 KEPT = 8
 """Decoded pictures the child keeps, so that stepping back and forth reads no file twice."""
@@ -119,8 +121,7 @@ def seen_tiles(pixels: np.ndarray, grid: tuple[int, int], columns: int, rows: in
 
 def make(request: Request, files: _Files | None = None) -> Reply:
     """The reply to a request. Problems with the file are in `error`, in words for the pane."""
-    from tui_gen.draw import blocks, kitty, sixel
-    from tui_gen.draw.place import fit
+    from tui_gen.draw import kitty, sixel
 
     files = files or _Files()
     try:
@@ -135,29 +136,38 @@ def make(request: Request, files: _Files | None = None) -> Reply:
     if request.tile is not None:
         pixels, grid = one_tile(pixels, grid, request.tile), (1, 1)
     cell = request.cell or (1, 2)
-    shown = seen_tiles(pixels, grid, request.columns, request.rows)
-    some = crop_tiles(pixels, grid, *shown)
-    cells = blocks.halfblocks(some, request.columns, request.rows, cell=cell)
-    reply = Reply(
-        upper=cells.upper.astype("<i4").tobytes(),
-        lower=cells.lower.astype("<i4").tobytes(),
-        lines=blocks.ascii_rows(some, request.columns, request.rows, cell=cell, light=request.light),
-        shown=shown,
-        size=(pixels.shape[0], pixels.shape[1]),
-    )
-    if request.protocol and request.cell:
-        box = fit(pixels.shape[:2], request.columns, request.rows, request.cell)
-        reply.box = (box.x, box.y, box.columns, box.rows)
-        if request.protocol == "sixel":
-            reply.payload = sixel.encode(pixels, box.width, box.height)
-    elif request.protocol == "kitty":
-        # the terminal scales; it did not say how large a cell is, so take the usual shape
-        box = fit(pixels.shape[:2], request.columns, request.rows, (1, 2), whole=False)
-        reply.box = (box.x, box.y, box.columns, box.rows)
-    if request.protocol == "kitty" and reply.box[2]:
+    box, shown, some = Box(0, 0, request.columns, request.rows, 0, 0, 1.0), grid, pixels
+    if request.protocol and (request.cell or request.protocol == "kitty"):
+        # kitty scales the picture itself, so where a cell's size is not known its usual shape will do
+        box = fit(pixels.shape[:2], request.columns, request.rows, cell, whole=request.cell is not None)
+    else:
+        shown = seen_tiles(pixels, grid, request.columns, request.rows)
+        some = crop_tiles(pixels, grid, *shown)
+    reply = Reply(shown=shown, size=(pixels.shape[0], pixels.shape[1]))
+    _text(reply, some, request, box)
+    if box.width and request.protocol == "sixel":
+        reply.payload = sixel.encode(pixels, box.width, box.height)
+    elif box.width and request.protocol == "kitty":
         enlarge = max(1, min(8, int(box.scale))) if request.cell else 4
-        reply.payload = kitty.encode(pixels, request.ident, reply.box[2], reply.box[3], enlarge=enlarge)
+        reply.payload = kitty.encode(pixels, request.ident, box.columns, box.rows, enlarge=enlarge)
+    if reply.payload:
+        reply.box = (box.x, box.y, box.columns, box.rows)
     return reply
+
+
+def _text(reply: Reply, pixels: np.ndarray, request: Request, box: Box) -> None:
+    """The text forms, in the same place as the pixels where there are any: a dialog must not make the picture jump."""
+    from tui_gen.draw import blocks
+
+    cell = request.cell or (1, 2)
+    cells = blocks.halfblocks(pixels, box.columns, box.rows, cell=cell, whole=not box.width)
+    lines = blocks.ascii_rows(pixels, box.columns, box.rows, cell=cell, light=request.light)
+    right, below = request.columns - box.columns - box.x, request.rows - box.rows - box.y
+    around = ((box.y, below), (box.x, right))
+    reply.upper = np.pad(cells.upper, around, constant_values=-1).astype("<i4").tobytes()
+    reply.lower = np.pad(cells.lower, around, constant_values=-1).astype("<i4").tobytes()
+    blank = " " * request.columns
+    reply.lines = [blank] * box.y + [" " * box.x + line + " " * right for line in lines] + [blank] * below
 
 
 def serve(source: BinaryIO, target: BinaryIO) -> None:

@@ -15,9 +15,6 @@ from typing import TYPE_CHECKING, Any
 from textual.app import App
 from textual.geometry import Region
 
-from tui_gen.draw import kitty
-from tui_gen.draw.place import at_cell
-
 if TYPE_CHECKING:
     from textual.screen import Screen
     from textual.widget import Widget
@@ -110,10 +107,10 @@ class Wire:
     def drawn(self) -> None:
         """Textual has queued the frame, or skipped it."""
         self.frames += 1
+        for picture in self.pictures:  # before the callables: a round trip asked for covers them too
+            picture.after_frame()
         for call in self.after_frame:
             call()
-        for picture in self.pictures:
-            picture.after_frame()
         self._painted = None
 
     def forget_pictures(self) -> None:
@@ -224,6 +221,9 @@ class Picture:
         shown = (protocol, payload, row, column, columns, rows)
         if shown == self._shown:
             return
+        from tui_gen.draw import kitty  # both import numpy, which the first paint need not wait for
+        from tui_gen.draw.place import at_cell
+
         data = payload
         if protocol == "kitty" and self._shown and self._shown[:2] == (protocol, payload):
             data = kitty.again(self.ident, columns, rows)
@@ -233,6 +233,8 @@ class Picture:
     def _take_away(self) -> None:
         # sixels are gone when their cells are painted, which the widget does
         if self._shown and self._shown[0] == "kitty":
+            from tui_gen.draw import kitty
+
             self.wire.send(kitty.delete(self.ident).decode("ascii"))
         self._shown = None
 
