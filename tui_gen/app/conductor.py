@@ -123,7 +123,7 @@ class Conductor:
         finally:
             self.app.say("")
         self._replenish = True
-        self.app.tell(f"{path.name} goes on from its last checkpoint.")
+        self.app.note("state", f"resuming {path.name}")
         if self.view is None or self.view.path != path:
             await self.open(path)
 
@@ -149,7 +149,7 @@ class Conductor:
         words = WORDS.get(op, op)
         if op == "stop" and fields.get("checkpoint", True):
             words = "stops with a checkpoint"
-        self.app.tell(f"{name}{words} at step {reply.data.get('step', 0):,}")
+        self.app.tell(f"{name}{words} at step {reply.data.get('step', 0):,}", log=bool(name) or op == "sample")
         return True
 
     async def edit(self, key: str, value: Any) -> None:
@@ -168,7 +168,7 @@ class Conductor:
         step, new = reply.data.get("step", 0), reply.data.get("new", value)
         if view is self.view:
             form.acknowledge(key, new, step)
-        self.app.tell(f"{key} = {show(new)} from step {step:,}")
+        self.app.tell(f"{key} = {show(new)} from step {step:,}", log=False)
 
     async def stop(self, path: Path | None = None) -> None:
         """Stop a run with a checkpoint."""
@@ -210,12 +210,12 @@ class Conductor:
         name = view.path.name
         if after in ("failed", "interrupted"):
             self._replenish_warm()
-            self.app.offer(
-                ended_dialog(name, after, view.reason, view.worst_log_lines(), bool(view.checkpoints)),
-                lambda answer: self._answered(answer, view.path),
-            )
+            lines = view.worst_log_lines() or [text for _, _, text in view.log[-6:]]
+            last = view.checkpoints[-1].step if view.checkpoints else None
+            dialog = ended_dialog(name, after, view.reason, lines, last)
+            self.app.offer(dialog, lambda answer: self._answered(answer, view.path))
         else:
-            self.app.tell(f"{name} {after} at step {view.step:,}.")
+            self.app.tell(f"{name} {after} at step {view.step:,}.", log=False)
 
     def _answered(self, answer: str | None, path: Path) -> None:
         if answer == "resume":

@@ -89,7 +89,7 @@ class Dialog(ModalScreen[str]):
 
     def on_click(self, event: events.Click) -> None:
         """A click outside the box is a cancel."""
-        if event.widget is self:
+        if not self.query_one("#dialog").region.contains(int(event.screen_x), int(event.screen_y)):
             self.dismiss("cancel")
 
     def action_cancel(self) -> None:
@@ -121,11 +121,19 @@ def quit_dialog(names: Sequence[str]) -> Dialog:
     )
 
 
-def ended_dialog(name: str, state: str, reason: str, lines: Sequence[str], resumable: bool) -> Dialog:
-    """A run ended badly: why, the last lines of its worker's log, and the offer to go on from its last checkpoint."""
-    parts = [Content(f"{reason or 'no reason was given'}.")]
+def ended_dialog(name: str, state: str, reason: str, lines: Sequence[str], checkpoint: int | None) -> Dialog:
+    """A run ended badly: why, the last lines that were heard of it, and the offer to go on.
+
+    `checkpoint` is the step of its last checkpoint, or None where it would begin again.
+    """
+    parts = [Content(f"{reason[:1].upper()}{reason[1:] or 'No reason was given'}.")]
     if lines:
-        parts += [Content(""), Content("The end of its worker.log:")]
+        parts += [Content(""), Content("The last that was heard of it:")]
         parts += [Content.styled(f"  {line}", "$text-muted") for line in lines]
-    answers = [("resume", "Resume"), ("close", "Close")] if resumable else [("close", "Close")]
+    if checkpoint is None:
+        how = "It has no checkpoint yet: Resume trains it again from the start, the same way."
+    else:
+        how = f"Resume goes on from its checkpoint at step {checkpoint:,}."
+    parts += [Content(""), Content(how)]
+    answers = [("resume", "Resume"), ("close", "Close")]
     return Dialog(f"{name}: {state}", Content("\n").join(parts), answers)

@@ -67,7 +67,7 @@ class Reading(ModalScreen[None]):
 
     def on_click(self, event: events.Click) -> None:
         """A click beside the page leaves."""
-        if event.widget is self:
+        if not self.query_one(Vertical).region.contains(int(event.screen_x), int(event.screen_y)):
             self.dismiss(None)
 
     def action_leave(self) -> None:

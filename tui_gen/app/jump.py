@@ -43,4 +43,5 @@ class Jump(ModalScreen[str]):
     def on_click(self, event: events.Click) -> None:
         """A letter can be clicked."""
         event.stop()
-        self.dismiss(event.widget.name or "" if isinstance(event.widget, Static) else "")
+        x, y = int(event.screen_x), int(event.screen_y)
+        self.dismiss(next((label.name or "" for label in self.query(Static) if label.region.contains(x, y)), ""))

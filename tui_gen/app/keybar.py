@@ -27,12 +27,14 @@ class KeyBar(Widget):
         self._update(self.screen)
 
     def _update(self, screen: object) -> None:
-        if not self.is_attached or not self.screen.is_current:
+        if not self.is_attached or len(self.app.screen_stack) > 1:
             return
         seen: set[str] = set()
         keys = []
         active = [one for one in self.screen.active_bindings.values() if one.enabled and one.binding.show]
-        active.sort(key=lambda one: one.node is self.app)  # what the focused pane can do comes first
+        # What the focused pane can do comes first, then the app's keys in the order in which they were declared.
+        ranks = {binding.id: number for number, binding in enumerate(self.app.BINDINGS)}
+        active.sort(key=lambda one: ranks.get(one.binding.id, 0) + 1 if one.node is self.app else 0)
         for _, binding, _, _ in active:
             if binding.description and binding.action not in seen:
                 seen.add(binding.action)

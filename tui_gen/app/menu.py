@@ -119,6 +119,7 @@ class DropDown(ModalScreen[str]):
         position: absolute; width: auto; height: auto; max-height: 100%; max-width: 100%; min-width: 24;
         border: round $primary; background: $surface; padding: 0; scrollbar-size-vertical: 1;
     }
+    DropDown > OptionList:focus { border: round $primary; }
     """
     BINDINGS = [
         Binding("escape,f10", "close", "Close", show=False, id="menu.close"),
@@ -197,7 +198,7 @@ class DropDown(ModalScreen[str]):
 
     def on_click(self, event: events.Click) -> None:
         """A click beside the list closes it, or opens the neighbour whose title was hit."""
-        if event.widget is not self:
+        if self.query_one(OptionList).region.contains(int(event.screen_x), int(event.screen_y)):
             return
         number = None
         if int(event.screen_y) == self._bar.region.y:
@@ -213,5 +214,6 @@ class DropDown(ModalScreen[str]):
         self._leave(f"menu:{(self._number + direction) % len(self._bar.menus)}")
 
     def _leave(self, result: str) -> None:
-        self._bar.show_open(None)
-        self.dismiss(result)
+        if self.is_current:
+            self._bar.show_open(None)
+            self.dismiss(result)

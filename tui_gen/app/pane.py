@@ -66,8 +66,14 @@ class Pane(Widget):
         """Parts of the run that changed (of RunView.PARTS) since the last call. Called only while on screen."""
 
     def focus_inside(self) -> None:
-        """Focus the first thing in the pane that takes focus."""
-        for node in self.walk_children(with_self=True):
+        """Focus the first thing in the pane that takes focus; the pane itself where there is none."""
+        for node in self.walk_children():
             if isinstance(node, Widget) and node.focusable and node.display:
                 node.focus()
                 return
+        self.can_focus = True
+        self.focus()
+
+    def on_blur(self) -> None:
+        """Only a pane without anything to focus inside takes the focus itself."""
+        self.can_focus = False

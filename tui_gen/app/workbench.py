@@ -191,9 +191,10 @@ class Workbench(ThemedApp):
 
     # -- saying things ------------------------------------------------------------------------------------------
 
-    def tell(self, text: str, severity: Any = "information") -> None:
-        """A toast, and a line in the log."""
-        self.note({"information": "info"}.get(severity, severity), text)
+    def tell(self, text: str, severity: Any = "information", log: bool = True) -> None:
+        """A toast, and a line in the log (unless the run's own log has one)."""
+        if log:
+            self.note({"information": "info"}.get(severity, severity), text)
         with contextlib.suppress(Exception):
             self.notify(text, severity=severity, markup=False, timeout=4 if severity == "information" else 8)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.errors import NoWidget
 from textual.geometry import Offset, Region, Size
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
 from textual.message import Message
@@ -174,7 +175,8 @@ class Workspace(Widget):
         """Lay out anew after a change of state."""
         self.plan(self.size)
         self._settle()
-        self.refresh(layout=True)
+        for pane in self.shown:
+            pane.refresh(layout=True)  # of a child, so that the arrangement cached for this size is dropped
 
     @property
     def panes(self) -> list[Pane]:
@@ -263,9 +265,17 @@ class Workspace(Widget):
                 return edge
         return None
 
+    def _frame_at(self, event: events.MouseEvent) -> Pane | None:
+        """The pane whose frame is under the mouse."""
+        try:
+            found, _ = self.screen.get_widget_at(int(event.screen_x), int(event.screen_y))
+        except NoWidget:
+            return None
+        return found if isinstance(found, Pane) else None
+
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Begin to drag a boundary, where the frame of a pane was pressed."""
-        if not isinstance(event.widget, Pane):
+        if self._frame_at(event) is None:
             return
         x, y = int(event.screen_x) - self.region.x, int(event.screen_y) - self.region.y
         self._dragged = self._edge_at(x, y)
@@ -294,8 +304,8 @@ class Workspace(Widget):
 
     def on_click(self, event: events.Click) -> None:
         """A click on a frame focuses the pane; a double click on its title line maximises it."""
-        pane = event.widget
-        if not isinstance(pane, Pane):
+        pane = self._frame_at(event)
+        if pane is None:
             return
         if int(event.screen_y) == pane.region.y and event.chain >= 2:
             self.toggle_maximised(pane.id or "")

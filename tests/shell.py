@@ -1,0 +1,69 @@
+"""The workbench under Pilot: its screen as plain text, snapshots of it, and runs trained by fake workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from tests.waiting import wait_for_async
+from tui_gen import catalog, launch, runs
+from tui_gen.app.main import prepare_environment
+
+prepare_environment()
+
+from tui_gen.app.workbench import Workbench  # noqa: E402
+
+SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+OTHERS = ("models", "form", "losses", "samples")
+"""Panes whose content other tests look after: only their frames are compared."""
+
+
+def screen_text(app: Workbench, hide: tuple[str, ...] = ()) -> str:
+    """What is on the screen, row by row; the inside of the panes in `hide` is blank."""
+    rows = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
+    for pane in app.workspace.shown:
+        if pane.id in hide:
+            region = pane.content_region
+            for y in range(region.y, region.bottom):
+                rows[y] = rows[y][: region.x] + " " * region.width + rows[y][region.right :]
+    return "\n".join(row.rstrip() for row in rows) + "\n"
+
+
+def check_snapshot(name: str, text: str) -> None:
+    """Compare with `tests/snapshots/NAME.txt`; UPDATE_SNAPSHOTS=1 writes it. Clocks and random names are evened out."""
+    text = re.sub(r"\d\d:\d\d:\d\d", "00:00:00", text)
+    text = re.sub(r"\d{8}-\d{4}-([a-z-]+)-[a-z0-9]{4}", r"20260101-0000-\1-aaaa", text)
+    file = SNAPSHOTS / f"{name}.txt"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        SNAPSHOTS.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    assert file.exists(), f"no snapshot {file.name}: run once with UPDATE_SNAPSHOTS=1 and look at it"
+    assert text == file.read_text(encoding="utf-8"), f"{file.name} differs; UPDATE_SNAPSHOTS=1 takes the new one"
+
+
+async def until(pilot: Pilot, condition: Callable[[], Any], what: str = "", timeout: float = 30.0) -> Any:
+    """Wait for a condition while the app goes on."""
+    return await wait_for_async(condition, timeout, what or (lambda: screen_text(pilot.app)), tick=pilot.pause)
+
+
+@contextlib.asynccontextmanager
+async def workbench(
+    monkeypatch: Any, size: tuple[int, int] = (120, 40), warm: bool = False, **settings: Any
+) -> AsyncIterator[tuple[Workbench, Pilot]]:
+    """A workbench with every pane mounted, on this test's own runs folder; no warm worker unless asked for."""
+    if not warm:
+        monkeypatch.setattr(launch.WarmWorker, "spawn", lambda self: None)
+        monkeypatch.setattr(catalog, "stale", lambda *_: False)
+    app = Workbench(runs.default_root(), **settings)
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: app.form is not None and hasattr(app.workspace.pane("runs"), "rows"), "the panes")
+        await until(pilot, lambda: any(timer.name == "live" for timer in app._timers), "the timer")
+        await pilot.pause()
+        yield app, pilot

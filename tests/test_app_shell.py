@@ -1,0 +1,314 @@
+"""The workbench's shell: layout at three sizes, menus, dialogs, keys, jump mode, themes, palette."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.shell import OTHERS, SIZES, check_snapshot, screen_text, until, workbench
+from tui_gen.app.arrangement import PANES, SHAPES, arrange, edges_around, groups, shape_of
+
+
+def shown(app):
+    return [pane.id for pane in app.workspace.shown]
+
+
+@pytest.mark.parametrize("name", SIZES)
+async def test_layout(monkeypatch, name):
+    async with workbench(monkeypatch, SIZES[name]) as (app, pilot):
+        await until(pilot, lambda: "No runs yet" in screen_text(app) or "runs" not in shown(app))
+        check_snapshot(f"empty-{name}", screen_text(app, OTHERS))
+        if name == "200x60":
+            assert shown(app) == list(PANES)
+        if name == "80x24":
+            assert shown(app) == ["models"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_arrangement_covers_its_area_without_overlap(shape):
+    sizes = {"wide": (150, 38), "medium": (100, 28), "narrow": (20, 8), "tall": (60, 44)}
+    for width, height in (sizes[shape], (233, 71)):
+        found = arrange(width, height, shape)
+        covered = {}
+        boxes = [*found.panes.values(), *(box for box, _, _ in found.tabs)]
+        for box in boxes:
+            assert box.width > 0 and box.height > 0
+            for x in range(box.x, box.x + box.width):
+                for y in range(box.y, box.y + box.height):
+                    assert (x, y) not in covered
+                    covered[x, y] = box
+        assert len(covered) == width * height
+    assert sorted(pane for group in groups(SHAPES[shape]) for pane in group.panes) == sorted(PANES)
+    edges = {edge.name for edge in found.edges}
+    assert all(name in edges for pane in PANES for axis in "xy" for name in edges_around(shape, pane, axis))
+
+
+def test_shapes_by_size():
+    sizes = {"wide": (200, 57), "medium": (120, 37), "narrow": (80, 21), "tall": (80, 60)}
+    assert {shape: shape_of(*size) for shape, size in sizes.items()} == {shape: shape for shape in sizes}
+
+
+async def test_number_keys_switch_panes_and_tabs_follow(monkeypatch):
+    async with workbench(monkeypatch, (80, 24)) as (app, pilot):
+        for number, name in enumerate(PANES, 1):
+            await pilot.press(f"alt+{number}")
+            await until(pilot, lambda name=name: shown(app) == [name])
+            assert app.workspace.active.id == name
+        await pilot.press("alt+6", "1")
+        await until(pilot, lambda: shown(app) == ["models"])
+        assert await pilot.click("PaneTabs", offset=(14, 0))
+        await until(pilot, lambda: shown(app) == ["form"])
+
+
+async def test_digits_are_text_in_a_field(monkeypatch):
+    async with workbench(monkeypatch) as (app, pilot):
+        await pilot.press("alt+1", "slash", "3")
+        await pilot.pause()
+        assert app.focused.value == "3"
+        assert app.workspace.active.id == "models"
+
+
+async def test_maximise_by_key_and_double_click(monkeypatch):
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        await pilot.press("alt+3", "f11")
+        await until(pilot, lambda: shown(app) == ["losses"])
+        assert app.workspace.pane("losses").region.width == 200
+        await pilot.press("alt+5")
+        await until(pilot, lambda: shown(app) == ["log"])
+        await pilot.press("f11")
+        await until(pilot, lambda: len(shown(app)) == 6)
+        pane = app.workspace.pane("samples")
+        await pilot.click(pane, offset=(20, 0), times=2)
+        await until(pilot, lambda: shown(app) == ["samples"])
+        await pilot.press("z")
+        await until(pilot, lambda: len(shown(app)) == 6)
+
+
+async def test_boundaries_move_by_key_and_mouse_and_are_remembered(monkeypatch):
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        pane = app.workspace.pane("form")
+        before = pane.region
+        await pilot.press("alt+2", "alt+right")
+        await until(pilot, lambda: pane.region.right == before.right + 4)
+        await pilot.press("alt+left", "alt+left")
+        await until(pilot, lambda: pane.region.right == before.right - 4)
+        edge = pane.region.right - 1
+        await pilot.mouse_down(pane, offset=(pane.region.width - 1, 10))
+        await pilot.hover(offset=(edge + 11, 20))
+        await pilot.mouse_up(offset=(edge + 11, 20))
+        await until(pilot, lambda: pane.region.right - 1 > edge + 5)
+        width = pane.region.width
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        assert app.workspace.pane("form").region.width == width
+        app.action_reset_layout()
+        await until(pilot, lambda: app.workspace.pane("form").region == before)
+
+
+async def test_resizing_the_terminal_rearranges(monkeypatch):
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        await pilot.press("alt+6")
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: len(shown(app)) == 1)
+        focused = app.focused
+        assert focused is None or focused.display
+        await pilot.resize_terminal(200, 60)
+        await until(pilot, lambda: len(shown(app)) == 6)
+        assert "│" in screen_text(app)
+
+
+async def test_menus_by_keys(monkeypatch):
+    async with workbench(monkeypatch) as (app, pilot):
+        await pilot.press("alt+r")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        await pilot.pause()
+        check_snapshot("menu-run", "\n".join(screen_text(app).splitlines()[:13]) + "\n")
+        await pilot.press("right", "right")
+        await until(pilot, lambda: "About" in screen_text(app))
+        await pilot.press("b")
+        await until(pilot, lambda: "MIT licence" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+
+
+async def test_menus_by_mouse(monkeypatch):
+    async with workbench(monkeypatch) as (app, pilot):
+        await pilot.click("MenuBar", offset=(15, 0))
+        await until(pilot, lambda: "Jump to a pane" in screen_text(app))
+        row = next(y for y, line in enumerate(screen_text(app).splitlines()) if "Samples" in line and "4" in line)
+        await pilot.click(offset=(18, row))
+        await until(pilot, lambda: len(app.screen_stack) == 1 and app.workspace.active.id == "samples")
+        await pilot.click("MenuBar", offset=(3, 0))
+        await until(pilot, lambda: "Load settings" in screen_text(app))
+        await pilot.click(offset=(100, 30))
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+
+
+async def test_jump(monkeypatch):
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: " d  3 Losses" in screen_text(app))
+        await pilot.press("d")
+        await until(pilot, lambda: app.workspace.active.id == "losses" and len(app.screen_stack) == 1)
+        await pilot.press("ctrl+g", "escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert app.workspace.active.id == "losses"
+
+
+async def test_focus_ring_is_a_heavier_frame(monkeypatch):
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        await pilot.press("alt+5")
+        await until(pilot, lambda: "┏━  5 Log" in screen_text(app))
+        assert screen_text(app).count("┏") == 1
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+async def test_help_of_every_pane(monkeypatch, number):
+    async with workbench(monkeypatch, (80, 24)) as (app, pilot):
+        await pilot.press(f"alt+{number}", "f1")
+        title = app.workspace.pane(PANES[number - 1]).TITLE
+        await until(pilot, lambda: f"Help: {title}" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+
+
+async def test_key_list_names_every_binding(monkeypatch):
+    async with workbench(monkeypatch) as (app, pilot):
+        await pilot.press("alt+5", "question_mark")
+        await until(pilot, lambda: "run.start" in screen_text(app) and "F5" in screen_text(app))
+
+
+async def test_every_binding_has_an_id_and_no_id_twice(monkeypatch):
+    async with workbench(monkeypatch) as (app, _):
+        missing = [
+            (type(node).__name__, binding.key)
+            for node in (app, *app.workspace.panes)
+            for cls in type(node).__mro__
+            if cls.__module__.startswith("tui_gen")
+            for binding in cls.__dict__.get("BINDINGS", ())
+            if not binding.id
+        ]
+        assert missing == []
+
+
+async def test_keys_are_the_users(monkeypatch, world):
+    folder = world / "config" / "tui-gen"
+    folder.mkdir()
+    (folder / "keys.toml").write_text('"view.jump" = ["f4"]\n"log.filter" = "f2"\n"view.jmp" = "x"\n"run.stop" = 3\n')
+    async with workbench(monkeypatch) as (app, pilot):
+        await pilot.press("f4")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        await pilot.press("escape", "alt+5", "f2")
+        await until(pilot, lambda: app.workspace.pane("log").query_one("Input").display)
+        said = screen_text(app)
+        assert "did you mean 'view.jump'" in said and "run.stop needs a key" in said
+
+
+async def test_key_bar_follows_the_focus_and_can_be_clicked(monkeypatch):
+    async with workbench(monkeypatch) as (app, pilot):
+        await pilot.press("alt+5")
+        await until(pilot, lambda: "o Worker's output" in screen_text(app).splitlines()[-1])
+        bar = screen_text(app).splitlines()[-1]
+        assert "F9" not in bar, "keys that can do nothing now are not shown"
+        await pilot.click("KeyBar", offset=(bar.index("o Worker's"), 0))
+        await until(pilot, lambda: app.workspace.pane("log").output)
+
+
+async def test_palette_runs_actions_and_tries_themes(monkeypatch):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        before = app.theme
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: "Run: Start" in screen_text(app))
+        await pilot.press(*"theme: paper")
+        await until(pilot, lambda: app.theme == "paper", "the theme under the cursor")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.theme == before and len(app.screen_stack) == 1)
+        await pilot.press("ctrl+p")
+        await pilot.press(*"recipe: ddpm-digits")
+        await until(pilot, lambda: "Recipe: ddpm-digits" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1 and app.form.tables()["model"]["name"] == "ddpm")
+
+
+async def test_a_chosen_theme_is_remembered(monkeypatch):
+    async with workbench(monkeypatch) as (app, pilot):
+        app.choose_theme("ember")
+        await pilot.pause()
+    async with workbench(monkeypatch) as (app, _):
+        assert app.theme == "ember"
+
+
+async def test_users_themes_and_one_toast_for_the_bad_ones(monkeypatch, world):
+    folder = world / "config" / "tui-gen" / "themes"
+    folder.mkdir(parents=True)
+    (folder / "mine.toml").write_text('primary = "#ff0000"\n')
+    (folder / "broken.toml").write_text("primary = ")
+    (folder / "odd.toml").write_text('primary = "reddish [/]"\n')
+    (folder / "more.toml").write_text('primary = "#fff"\nshadow = 3\n')
+    async with workbench(monkeypatch) as (app, pilot):
+        assert "mine" in app.available_themes
+        await until(pilot, lambda: "Themes that could not be read" in screen_text(app))
+        said = [one.message for one in app._notifications]
+        assert len(said) == 1
+        assert all(name in said[0] for name in ("broken.toml", "odd.toml", "more.toml"))
+
+
+async def test_a_broken_settings_file_is_told_and_kept(monkeypatch, world):
+    folder = world / "config" / "tui-gen"
+    folder.mkdir()
+    (folder / "settings.toml").write_text("theme = [")
+    async with workbench(monkeypatch) as (app, pilot):
+        await until(pilot, lambda: "settings.toml could not be read" in screen_text(app))
+        app.choose_theme("paper")
+    assert (folder / "settings.toml").read_text() == "theme = ["
+
+
+async def test_a_pane_that_fails_is_told_and_the_others_go_on(monkeypatch):
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        losses = app.workspace.pane("losses")
+        monkeypatch.setattr(losses, "show_run", lambda view: 1 / 0)
+        app.live.show(None)
+        await until(pilot, lambda: "Losses: ZeroDivisionError" in screen_text(app))
+
+
+async def test_no_colour(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        await pilot.press("alt+5")
+        await until(pilot, lambda: "┏━  5 Log" in screen_text(app))
+        strips = app.screen._compositor.render_strips()
+        colours = {
+            (segment.style.color, segment.style.bgcolor) for strip in strips for segment in strip.apply_filter(
+                app._filters[-1], app.current_theme and app.background_colors[0]
+            ) if segment.style
+        } if app._filters else set()  # fmt: skip
+        assert app.no_color
+        for pair in colours:
+            assert all(one is None or one.triplet is None or len(set(one.triplet)) == 1 for one in pair)
+
+
+def test_no_torch_and_little_else_is_imported():
+    code = (
+        "import sys; import tui_gen.app.main as m; assert 'textual' not in sys.modules; m.Workbench;"
+        "import tui_gen.app.form_pane, tui_gen.app.losses_pane, tui_gen.app.samples_pane, tui_gen.app.runs_pane,"
+        " tui_gen.app.log_pane, tui_gen.app.palette, tui_gen.app.help;"
+        "print(*sorted({n.split('.')[0] for n in sys.modules}), 'tui_gen.train' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "torchvision", "sklearn", "plotext"} & set(out)
+    assert out[-1] == "False"
+
+
+def test_before_the_first_paint_numpy_is_not_imported():
+    code = "import sys; import tui_gen.app.main as m; m.Workbench; print('numpy' in sys.modules, 'PIL' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["False", "False"]
+
+
+def test_no_terminal_is_told(world):
+    code = "from tui_gen.app.main import run_workbench as show; from pathlib import Path; exit(show(Path(), []))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    assert done.returncode == 2 and "needs a terminal" in done.stderr
