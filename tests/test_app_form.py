@@ -82,7 +82,7 @@ async def test_typing_validates_at_the_field_and_undo_brings_back(size):
     async with app.run_test(size=size) as pilot:
         await go(pilot, "model.latent")
         before = app.form.draft.text("model.latent")
-        await pilot.press("0")
+        await pilot.press("enter", "0")
         assert "a whole number, 1 ≤ x" in on_one_line(app)
         assert app.told[-1] is False
         await pilot.press("backspace", "4", "2", "enter")
@@ -208,7 +208,7 @@ async def test_choosing_another_model_changes_the_fields_in_place():
     async with app.run_test(size=(120, 40)) as pilot:
         listed = app.form.fields.list
         await go(pilot, "train.seed")
-        await pilot.press("7", "enter")
+        await pilot.press("enter", "7", "enter")
         app.form.set_model("gan")
         await pilot.pause()
         assert "n_critic" in screen_text(app) and app.form.fields.list is listed
@@ -223,9 +223,9 @@ async def test_sections_fold_by_keys_and_mouse():
     async with app.run_test(size=(80, 40)) as pilot:
         await go(pilot, "dataset.name")
         await pilot.press("up", "left")
-        assert "▸ Dataset" in screen_text(app) and "validation" not in screen_text(app)
+        assert "▸ Dataset" in screen_text(app) and "Share held out" not in screen_text(app)
         await pilot.press("right")
-        assert "validation" in screen_text(app)
+        assert "Share held out" in screen_text(app)
         line = app.form.fields.list.line_of(app.form.fields.list.index)
         await pilot.click(app.form.fields.list, offset=(4, line - round(app.form.fields.list.scroll_y)))
         assert "▸ Dataset" in screen_text(app)
@@ -324,13 +324,13 @@ async def test_a_live_run_takes_edits_and_acknowledges_them():
         app.form.show_live(run)
         await go(pilot, "model.beta")
         assert "run odd one" in screen_text(app)
-        await pilot.press("1", "enter")
+        await pilot.press("enter", "1", "enter")
         assert app.told[-1] == ("model.beta", 1.0)
         assert "…beta" in screen_text(app) and "asked for" in screen_text(app)
         app.form.acknowledge("model.beta", 1.0, 120)
         await pilot.pause()
         assert "took effect at step 120" in screen_text(app) and "…beta" not in screen_text(app)
-        await pilot.press("2", "enter")
+        await pilot.press("enter", "2", "enter")
         app.form.refuse("model.beta", "the worker is [/gone]")
         await pilot.pause()
         assert "! the worker is [/gone]" in screen_text(app)
@@ -342,7 +342,7 @@ async def test_a_live_run_asks_for_nothing_wrong_and_locks_the_rest():
     async with app.run_test(size=(80, 40)) as pilot:
         app.form.show_live(config.load(odd_tables(), CATALOG))
         await go(pilot, "model.beta")
-        await pilot.press("9", "enter")
+        await pilot.press("enter", "9", "enter")
         assert "0 ≤ x ≤ 2" in screen_text(app)
         await go(pilot, "model.widths")
         await pilot.press("5", "enter", "x", "right")
@@ -546,8 +546,8 @@ async def test_marks_are_told_without_colour(monkeypatch: pytest.MonkeyPatch):
     app = Host()
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "model.latent")
-        await pilot.press("5", "enter", "down")
-        await pilot.press("x", "enter", "y")
+        await pilot.press("enter", "5", "enter", "down")
+        await pilot.press("enter", "y")
         shown = screen_text(app)
         assert "*latent" in shown and "›" in shown and "!beta" in shown
 
@@ -556,7 +556,7 @@ async def test_a_catalogue_built_anew_keeps_texts():
     app = Host()
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "model.latent")
-        await pilot.press("5", "enter")
+        await pilot.press("enter", "5", "enter")
         renewed = catalog()
         renewed.models.pop("odd")
         app.form.set_catalog(renewed)

@@ -31,7 +31,8 @@ class FieldEditor(Widget):
         & > #editor { layer: over; position: absolute; display: none; width: 20; height: 1; background: $surface; }
         & > #choices {
             layer: over; position: absolute; display: none; height: auto; width: 20;
-            border: none; padding: 0 1; background: $surface-lighten-1; scrollbar-size-vertical: 1;
+            border: none; border-left: heavy $primary; border-right: heavy $primary;
+            background: $surface-lighten-1; scrollbar-size-vertical: 1;
         }
     }
     """
@@ -213,7 +214,7 @@ class FieldEditor(Widget):
             count = min(self.choices.option_count, MAX_CHOICES, max(3, region.height))
             top = line + 1 if line + 1 + count <= region.height else max(0, min(line - count, region.height - count))
             widest = max((len(str(option.prompt)) for option in self.choices.options), default=8)
-            width = min(region.width, max(10, widest + 3))
+            width = min(region.width, max(10, widest + 4))
             self.choices.styles.offset = (max(0, min(left - 1, region.width - width)), top)
             self.choices.styles.width = width
             self.choices.styles.height = count
@@ -264,21 +265,11 @@ class FieldEditor(Widget):
             self.close_choices()
 
     def on_key(self, event: events.Key) -> None:
-        """A digit on a number begins to replace it, as in a spreadsheet."""
-        if event.character is None or not event.is_printable:
-            return
-        if self.editing:
-            # Typed so fast that the focus had not reached the editor yet.
+        """Keys typed so fast that the focus had not reached the editor yet belong to it."""
+        if self.editing and event.character is not None and event.is_printable:
             self.editor.insert_text_at_cursor(event.character)
-        elif self.list.has_focus and self.key and event.character in "0123456789.-":
-            param = self.state.params[self.key]
-            if param.kind not in ("int", "float") and (param.kind, param.item == "str") != ("list", False):
-                return
-            self.begin(event.character)
-        else:
-            return
-        event.stop()
-        event.prevent_default()
+            event.stop()
+            event.prevent_default()
 
     def on_paste(self, event: events.Paste) -> None:
         if self.list.has_focus and self.key and self.state.params[self.key].kind not in ("bool", "choice"):

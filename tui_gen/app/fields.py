@@ -22,6 +22,8 @@ from textual.strip import Strip
 from tui_gen.app.form_state import FormState, Section
 
 GUTTER = 2
+WORDS = 24
+"""The help text stands at the right of a row where at least this many cells are free."""
 NEWLINE = "↵"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -66,6 +68,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         "fields--value",
         "fields--modified",
         "fields--unit",
+        "fields--help",
         "fields--locked",
         "fields--error",
         "fields--note",
@@ -81,6 +84,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         & > .fields--value { color: $foreground; }
         & > .fields--modified { color: $text-warning; text-style: bold; }
         & > .fields--unit { color: $text-muted; }
+        & > .fields--help { color: $text-disabled; }
         & > .fields--locked { color: $text-muted; }
         & > .fields--error { color: $text-error; }
         & > .fields--note { color: $text-success; }
@@ -317,6 +321,9 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             value_style = self._style(base, "fields--error")
         if cell_len(shown) + len(unit) > room:
             unit = ""
+        taken = self.value_column + min(cell_len(shown), room) + len(unit)
+        start = max(self.value_column + 20, taken + 2)
+        words = " " * (start - taken) + plain(param.help) if param.help and width - start >= WORDS else ""
         return [
             ("›" if here else " ", base),
             (mark, mark_style),
@@ -324,6 +331,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             (" ", base),
             (fit(shown, min(cell_len(shown), room)), value_style),
             (unit, self._style(base, "fields--unit")),
+            (fit(words, width - taken) if words else "", self._style(base, "fields--help")),
         ]
 
     # -- events -------------------------------------------------------------------------------------------------

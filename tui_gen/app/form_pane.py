@@ -52,7 +52,7 @@ class FormPane(Pane):
     HELP = """\
 Every setting of a run. What differs from the recipe has a `*`, what is wrong a `!` and the reason under it.
 
-- **↑ ↓** move, **Enter** edits, **Esc** takes back what was typed; a digit replaces a number at once
+- **↑ ↓** move, **Enter** edits (typing replaces what stands there), **Esc** takes back what was typed
 - **← →** step: whole numbers by 1, others along 1, 2, 5, 10; **Shift+↑ ↓** bigger steps; **↑ ↓** step while editing
 - **Space** turns a switch over or opens the choices; on a heading it folds the section
 - **Delete** resets a field to the recipe, **R** everything; **Ctrl+Z** undoes, **Ctrl+Y** redoes
