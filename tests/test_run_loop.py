@@ -204,3 +204,15 @@ def test_codes_are_decoded_and_images_encoded_while_it_trains(start):
 def test_a_run_by_time_ends_by_time(start):
     view = start(train__steps=0, train__minutes=0.005).finish()
     assert view.state == "finished" and view.step > 0 and view.plan.steps is None and view.fraction == 1.0
+
+
+def test_data_that_changed_since_the_checkpoint_is_told(tmp_path):
+    path = small_runs.make_run(tmp_path, "vae", train__steps=6)
+    first = Run(tmp_path, path=path, train__steps=6)
+    first.trainer.train_step()
+    first.loop.checkpoint("test")
+    first.server.close()
+    first.writer.close()
+    again = Run(tmp_path, path=path, train__steps=6, dataset__limit=120, resume=True)
+    again.thread.start()
+    assert any("not what it was" in text for _, _, text in again.finish().log)

@@ -247,10 +247,17 @@ class Trainer:
             return self.optims[path[1]], name
         return getattr(self.config, table), name
 
+    def fingerprint(self) -> list[int]:
+        """What tells that the data is still the same: how many examples, their shape, how many classes."""
+        spec = self.data.spec
+        return [self.data.train.count or 0, *spec.shape, len(spec.classes)]
+
     def state(self) -> dict[str, Any]:
         """Everything but the weights that training needs to go on bit for bit; tensors and plain values only."""
         state: dict[str, Any] = {
             "step": self.step,
+            "data": self.fingerprint(),
+            "threads": torch.get_num_threads(),
             "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
             "stream": self.stream.state_dict(),
             "rng": torch.get_rng_state(),
