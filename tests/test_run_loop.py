@@ -215,4 +215,4 @@ def test_data_that_changed_since_the_checkpoint_is_told(tmp_path):
     first.writer.close()
     again = Run(tmp_path, path=path, train__steps=6, dataset__limit=120, resume=True)
     again.thread.start()
-    assert any("not what it was" in text for _, _, text in again.finish().log)
+    assert any("the data changed" in text for _, _, text in again.finish().log)

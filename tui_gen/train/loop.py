@@ -96,7 +96,7 @@ class RunLoop:
         step = loaded.meta.step if loaded else 0
         if loaded is not None:
             if loaded.state.get("data", self.trainer.fingerprint()) != self.trainer.fingerprint():
-                self.note("the data is not what it was at the checkpoint: training goes on with what is there", "warning")
+                self.note("the data changed since the checkpoint; training goes on with what is there", "warning")
             if not self.config.train.threads:
                 # Sums are split by thread: only the same number gives the same bits.
                 torch.set_num_threads(int(loaded.state.get("threads", torch.get_num_threads())))
