@@ -260,6 +260,36 @@ def test_a_full_disk_is_told():
     assert json.loads(seen)["type"] == "notice"
 
 
+def test_attached_text_sees_the_worker_die():
+    run = fake_worker.make_run()
+    worker = fake_worker.start(run)
+    launch.wait_until_listening(run)
+    with fake_cli.start("attach", run.name) as process:
+        while "vae/loss" not in process.stdout.readline():
+            assert process.poll() is None
+        worker.kill()
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 4 and "interrupted at step" in out and f"fake worker of {run.name}" in out
+
+
+def test_model_folders_that_a_config_names_are_read(tmp_path, monkeypatch):
+    from tui_gen.report import headless
+
+    (tmp_path / "mine").mkdir()
+    file = tmp_path / "my.toml"
+    file.write_text('model_dirs = ["mine"]\n')
+    monkeypatch.chdir(tmp_path)
+    assert headless.named_dirs(str(file)) == [str(tmp_path / "mine")] and headless.named_dirs(RECIPE) == []
+    file.write_text("model_dirs = 3\n")
+    assert headless.named_dirs(str(file)) == []
+
+
+def test_standard_streams_may_be_closed():
+    words = " ".join(fake_cli.command("--run", RECIPE, steps=20, rate=400))
+    done = subprocess.run(["sh", "-c", f"{words} <&- >&- 2>&-"], check=False, cwd=fake_cli.ROOT, timeout=60)
+    assert done.returncode == 0 and runs.state_of(only_run())[0] == "finished"
+
+
 def test_torn_and_garbage_lines_do_not_matter():
     run = fake_worker.record(fake_worker.make_run(), steps=60)
     with open(run / "events.jsonl", "ab") as file:

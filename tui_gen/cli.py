@@ -201,6 +201,7 @@ def _seconds(text: str) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line; the exit status. Never raises for anything a person did, nor for a fault of ours."""
+    _fill_standard_streams()
     parser = build_parser()
     Parser.given = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -209,6 +210,13 @@ def main(argv: list[str] | None = None) -> int:
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 2
     return guarded(lambda: _dispatch(args))
+
+
+def _fill_standard_streams() -> None:
+    """Where somebody closed them (`>&-`, some service managers), standard streams lead nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we live
 
 
 def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:

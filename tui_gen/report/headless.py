@@ -54,9 +54,11 @@ def train(
     `model_dirs` are absolute.
     """
     out, err = outlets.standard()
-    dirs = model_dirs or []
+    dirs = [*(model_dirs or []), *named_dirs(source)]
     config = resolve(source, assignments, dirs, err)
     refuse_unwritable(root)
+    if out.isatty() and not style.json:
+        out.line("starting a worker…")
     with Signals() as signals:
         try:
             path, process = start(config, root, dirs, signals)
@@ -88,6 +90,9 @@ def resume(
     out, err = outlets.standard()
     dirs = model_dirs or []
     launch.refuse_if_live(path)
+    state, _, reason = runs.state_of(path)
+    if state in runs.LIVE and reason.startswith("on "):
+        raise runs.RunError(f"{path.name} is training {reason}; stop it there first")
     config = continued(path, assignments, device, dirs)
     view = drained(path)
     with Signals() as signals:
@@ -125,6 +130,17 @@ def resolve(source: str, assignments: list[str], dirs: list[str], err: Outlet) -
     if config.dataset.root:  # workers run in another folder
         config.dataset.root = str(Path(config.dataset.root).expanduser().absolute())
     return config
+
+
+def named_dirs(source: str) -> list[str]:
+    """The folders of model files that a config file itself names, made absolute; none for a recipe's name."""
+    path = Path(source).expanduser()
+    path = path / "config.toml" if path.is_dir() else path
+    if not path.is_file():
+        return []
+    found = configs.read_toml(path).get("model_dirs", [])
+    words = [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+    return [str(Path(one).expanduser().resolve()) for one in words]
 
 
 def with_the_rest(
@@ -213,9 +229,7 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
     log shows them and the config still says what the run began with.
     """
     _, err = outlets.standard()
-    known_dirs = configs.read_toml(path / "config.toml").get("model_dirs", [])
-    found = [one for one in known_dirs if isinstance(one, str)] if isinstance(known_dirs, list) else []
-    catalog = ensured(list(dict.fromkeys([*dirs, *found])), err)
+    catalog = ensured(list(dict.fromkeys([*dirs, *named_dirs(str(path))])), err)
     config = catalogs.resolve(str(path), catalog)
     tables = configs.to_tables(config)
     known = configs.keys(config.model.name, catalog)
