@@ -31,7 +31,7 @@ from dataclasses import dataclass
 CHOICES = ("auto", "kitty", "sixel", "halfblock", "ascii", "off")
 VARIABLE = "TUI_GEN_GRAPHICS"
 BUDGET, BUDGET_SSH = 1.0, 2.0  # seconds to wait for the fence
-_DRAIN = 0.5  # more seconds to swallow late answers after that
+_DRAIN = 2.0  # more seconds to swallow late answers after that; only terminals that never answer wait that long
 
 _KITTY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _ASK = b"\x1b[16t\x1b[?2026$p\x1b[>q\x1b[48;2;1;2;3m\x1bP$qm\x1b\\\x1b[0m"
@@ -101,7 +101,7 @@ def probe(
     """Ask the terminal on `read_fd` and `write_fd` (standard input and output by default) and decide.
 
     `choice` or TUI_GEN_GRAPHICS (see CHOICES) wins over everything found. Without a terminal, with TERM=dumb, or in the
-    background nothing is asked. Blocks for at most `budget` seconds (1, over SSH 2) and half a second more when
+    background nothing is asked. Blocks for at most `budget` seconds (1, over SSH 2) and two seconds more when
     answers are late. Raises ValueError for an unknown choice.
     """
     environ = os.environ if environ is None else environ
