@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from tui_gen import __version__
-from tui_gen.config import ConfigError, Optim, RunConfig, load, override, parse_toml, read_toml
+from tui_gen.config import ConfigError, Optim, RunConfig, load, override, parse_toml, read_toml, set_key
 from tui_gen.datasets import DATASETS, DatasetEntry
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.runs import edits_of
@@ -90,8 +90,8 @@ def cache_dir() -> Path:
 
 def model_dirs(extra: list[str] | None = None) -> list[Path]:
     """Folders with users' model files: the config folder's `models`, then `extra` (from `--models`)."""
-    dirs = [config_dir() / "models", *[Path(one).expanduser() for one in extra or []]]
-    return [one.resolve() for one in dirs if one.is_dir()]
+    dirs = [config_dir() / "models", *[Path(os.path.expanduser(one)) for one in extra or []]]
+    return [one.resolve() for one in dirs if os.path.isdir(one)]
 
 
 def built_in_dir() -> Path:
@@ -110,9 +110,9 @@ def key_of(dirs: list[Path]) -> str:
     for folder in dirs:
         for path in sorted(folder.glob("*.py")):
             try:
-                digest.update(str(path).encode() + path.read_bytes())
+                digest.update(os.fsencode(path) + path.read_bytes())
             except OSError:
-                digest.update(str(path).encode())
+                digest.update(os.fsencode(path))
     points = _entry_points()
     digest.update(repr(points).encode())
     return digest.hexdigest()[:16]
@@ -140,7 +140,7 @@ def read(extra: list[str] | None = None) -> Catalog:
         try:
             catalog = msgspec.json.decode(path.read_bytes(), type=Catalog)
             break
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, of another version
             continue
     catalog.datasets = dict(DATASETS)
     catalog.recipes, wrong = _recipes()
@@ -164,10 +164,11 @@ def ensure(extra: list[str] | None = None) -> Catalog:
     import subprocess
     import sys
 
-    command = [sys.executable, "-m", "tui_gen.train.catalogue"]
+    # -P: files in the current folder must not stand in for modules that the subprocess imports
+    command = [sys.executable, "-P", "-m", "tui_gen.train.catalogue"]
     for folder in extra or []:
         command += ["--models", folder]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     catalog = read(extra)
     if done.returncode or stale(catalog, extra):
         words = done.stderr.strip().splitlines()
@@ -182,7 +183,7 @@ def _recipes() -> tuple[dict[str, Recipe], list[str]]:
             continue
         for path in sorted(folder.glob("*.toml")):
             try:
-                text = path.read_text(encoding="utf-8")
+                text = path.read_text(encoding="utf-8-sig")
                 tables = parse_toml(text, str(path))
             except ConfigError as error:
                 wrong.append(str(error))
@@ -210,14 +211,14 @@ def resolve(
 
     `extra` sets dotted keys after the overrides. Raises ConfigError that lists every problem.
     """
-    path = Path(source).expanduser()
-    if source in catalog.recipes and not path.is_file():
+    path = Path(os.path.expanduser(source))
+    if source in catalog.recipes and not os.path.isfile(path):
         tables = catalog.recipes[source].tables
-    elif path.is_dir() and (path / "config.toml").is_file():
+    elif os.path.isfile(path / "config.toml"):
         tables = read_toml(path / "config.toml")
         # A run that was steered is run again with the same hand on the wheel.
         tables["edits"] = edits_of(path) or tables.get("edits", [])
-    elif path.suffix == ".toml" or path.exists():
+    elif path.suffix == ".toml" or os.path.exists(path):
         tables = read_toml(path)
     elif source in catalog.models:
         tables = start_of(catalog.models[source])
@@ -227,9 +228,7 @@ def resolve(
         raise ConfigError(source, [Problem("--run", source, "is neither a file, a recipe nor a model", hint)])
     tables = override(tables, assignments or [], catalog)
     for key, value in (extra or {}).items():
-        from tui_gen.config import set_key
-
         set_key(tables, key, value)
     if not tables.get("name"):
-        tables["name"] = path.stem if source not in catalog.recipes else source
+        tables["name"] = source if source in catalog.recipes else path.stem.encode("utf-8", "replace").decode()
     return load(tables, catalog, source)

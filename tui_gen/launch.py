@@ -25,15 +25,16 @@ def environment(model_dirs: list[str] | None = None) -> dict[str, str]:
     A spinning barrier loses a factor of ten when another process has one of the cores (a workbench, say).
     """
     env = {"GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0", **os.environ, "PYTHONUNBUFFERED": "1"}
-    if model_dirs:
-        env["TUI_GEN_MODELS"] = os.pathsep.join(model_dirs)
+    if model_dirs:  # absolute: a worker's current folder is /
+        env["TUI_GEN_MODELS"] = os.pathsep.join(os.path.abspath(os.path.expanduser(one)) for one in model_dirs)
     return env
 
 
 def start(
     run: Path, *, resume: bool = False, nice: int = 0, model_dirs: list[str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a fresh worker for a run directory. Raises RunError where one is already training it."""
+    """Start a fresh worker for a run directory. Raises RunError where one is already training it, or none can start."""
+    run = run.resolve()
     refuse_if_live(run)
     command = [sys.executable, "-m", "tui_gen.train.worker", str(run), "--nice", str(nice)]
     if resume:
@@ -42,16 +43,19 @@ def start(
         log = open(run / "worker.log", "ab")  # noqa: SIM115 - the child keeps it
     except OSError as error:
         raise runs.RunError(f"cannot write {run / 'worker.log'}: {error.strerror}") from None
-    with log:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-            env=environment(model_dirs),
-        )
+    try:
+        with log:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+                env=environment(model_dirs),
+            )
+    except OSError as error:
+        raise runs.RunError(f"cannot start a worker: {error.strerror or error}") from None
 
 
 def refuse_if_live(run: Path) -> None:
@@ -59,6 +63,8 @@ def refuse_if_live(run: Path) -> None:
     info = runs.worker_of(run)
     if runs.alive(info):
         raise runs.RunError(f"{run.name} is already training (process {info.pid}); tui-gen attach {run.name} shows it")
+    if host := runs.elsewhere(run):
+        raise runs.RunError(f"{run.name} is already training on {host}; stop it there first")
 
 
 class WarmWorker:
@@ -104,6 +110,7 @@ class WarmWorker:
 
     def start(self, run: Path, *, resume: bool = False) -> bool:
         """Hand it a run. False (and nothing done) where it is not ready: use `launch.start` then."""
+        run = run.resolve()
         refuse_if_live(run)
         if not self.ready:
             return False
@@ -131,14 +138,17 @@ class WarmWorker:
                 process.send_signal(signal.SIGTERM)
             if process.stdin:
                 process.stdin.close()
+            with contextlib.suppress(OSError):
+                os.unlink(self.socket)
 
 
 def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **fields: Any) -> control.Reply:
     """A request to the worker of a run. Raises ControlError where none is alive or it does not answer."""
     info = runs.worker_of(run)
     if not runs.alive(info):
-        where = f" (it was on {info.host})" if info is not None and info.host and not runs.alive(info) else ""
-        raise control.ControlError(f"{run.name} has no live worker{where}; tui-gen --resume {run.name} goes on with it")
+        if host := runs.elsewhere(run):
+            raise control.ControlError(f"{run.name} trains on {host}; ask it there")
+        raise control.ControlError(f"{run.name} has no live worker; tui-gen --resume {run.name} goes on with it")
     return control.ask(info.socket, op, timeout=timeout, blob=blob, **fields)
 
 

@@ -8,6 +8,7 @@ same process start time. Otherwise it is finished, stopped, failed or interrupte
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import random
 import re
@@ -15,6 +16,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -77,20 +79,28 @@ def create(root: Path, name: str, config_text: str) -> Path:
     """Make a run directory with its `config.toml`. Raises RunError where the folder cannot be written."""
     root = Path(root)
     stamp = time.strftime("%Y%m%d-%H%M")
+    path = None
     try:
+        if root.exists() and not root.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         root.mkdir(parents=True, exist_ok=True)
         while True:
             tail = "".join(random.SystemRandom().choices("abcdefghjkmnpqrstuvwxyz23456789", k=4))
-            path = (root / f"{stamp}-{slug(name)}-{tail}").resolve()
+            made = (root / f"{stamp}-{slug(name)}-{tail}").resolve()
             try:
-                path.mkdir()
-                break
+                made.mkdir()
             except FileExistsError:
                 continue
+            path = made
+            break
         (path / "samples").mkdir()
         (path / "checkpoints").mkdir()
         write_atomic(path / "config.toml", config_text.encode())
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
+        if path is not None:  # an empty folder is no run, and nobody would know what it was meant to be
+            shutil.rmtree(path, ignore_errors=True)
+        if isinstance(error, UnicodeEncodeError):
+            raise RunError(f"cannot make a run: its config holds text that is not UTF-8 ({error})") from None
         raise RunError(
             f"cannot make a run in {root}: {error.strerror or error}; choose another folder with --runs DIR"
         ) from None
@@ -99,14 +109,14 @@ def create(root: Path, name: str, config_text: str) -> Path:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace a file so that a reader sees the old or the new content, and a crash leaves one of them."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}")
     try:
         with open(aside, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             aside.unlink()
         raise
@@ -117,23 +127,30 @@ def process_started(pid: int) -> str:
 
     A zombie (ended, not yet waited for) counts as ended.
     """
+    if sys.platform == "linux":
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                fields = file.read().rsplit(b")", 1)[1].split()
+        except (OSError, IndexError):
+            return ""
+        return "" if fields[0] in (b"Z", b"X") else f"{_boot()}-{fields[19].decode()}"
+    # One language and time zone, or two processes would tell the same moment in different words.
+    words = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+    command = ["ps", "-o", "lstart=", "-o", "stat=", "-p", str(pid)]
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rsplit(b")", 1)[1].split()
-        if fields[0] in (b"Z", b"X"):
-            return ""
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return f"{file.read().strip()[:8]}-{fields[19].decode()}"
-    except (FileNotFoundError, ProcessLookupError):
-        if sys.platform == "linux":
-            return ""
-    except (OSError, IndexError):
+        told = subprocess.run(command, capture_output=True, text=True, check=False, env=words).stdout.split()
+    except OSError:
         return ""
-    done = subprocess.run(
-        ["ps", "-o", "lstart=", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    words = done.stdout.split()
-    return "" if not words or words[-1].startswith("Z") else " ".join(words[:-1])
+    return "" if not told or told[-1].startswith("Z") else " ".join(told[:-1])
+
+
+def _boot() -> str:
+    """What tells this start of the machine from others: start times of processes count from it."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()[:8]
+    except OSError:  # some sandboxes hide it
+        return ""
 
 
 def register(path: Path, socket_path: str) -> WorkerInfo:
@@ -147,33 +164,54 @@ def worker_of(path: Path) -> WorkerInfo | None:
     """What `worker.json` says, or None."""
     try:
         return msgspec.json.decode((path / "worker.json").read_bytes(), type=WorkerInfo)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, not what it should be
         return None
 
 
 def alive(info: WorkerInfo | None) -> bool:
-    """Whether that very process lives on this machine. On another host: whether it was heard of in the last minute."""
-    if info is None:
-        return False
-    if info.host != socket.gethostname():
+    """Whether that very process lives on this machine. Nobody here can tell for another host: that is False."""
+    if info is None or info.host != socket.gethostname():
         return False
     return bool(info.started) and process_started(info.pid) == info.started
 
 
+def elsewhere(path: Path) -> str:
+    """The other host on which a run is training, as far as its log tells; empty where it trains on none."""
+    info = worker_of(path)
+    here = info is None or info.host == socket.gethostname()
+    return "" if here or state_of(path)[0] not in LIVE else info.host
+
+
 def state_of(path: Path) -> tuple[str, int, str]:
-    """(state, last step known, reason). A live word without a live worker is `interrupted`."""
+    """(state, last step known, reason). A live word without a live worker is `interrupted`.
+
+    A worker on another host counts as alive while its log grew within the last minute.
+    """
     last, step = _tail(path)
     state, reason = (last.state, last.reason) if last else ("starting", "")
+    if state in ENDED:
+        return state, step, reason
     info = worker_of(path)
-    if state in LIVE and not alive(info):
-        if info is not None and info.host != socket.gethostname():
-            fresh = time.time() - _mtime(path / "events.jsonl") < 60
-            where = f"on {info.host}"
-            return (state, step, where) if fresh else ("interrupted", step, f"nothing heard from {info.host}")
-        if info is None and time.time() - _mtime(path / "config.toml") < 20:
-            return "starting", step, ""
-        return "interrupted", step, "the worker is gone"
-    return state, step, reason
+    if alive(info):
+        return state, step, reason
+    last, step = _tail(path)  # it may have written its last word, and ended, since the first look
+    if last is not None and last.state in ENDED:
+        return last.state, step, last.reason
+    if info is not None and info.host != socket.gethostname():
+        fresh = time.time() - _mtime(path / "events.jsonl") < 60
+        where = f"on {info.host}"
+        return (state, step, where) if fresh else ("interrupted", step, f"nothing heard from {info.host}")
+    if _coming_up(path, last, info):
+        return "starting", step, ""
+    return "interrupted", step, "the worker is gone"
+
+
+def _coming_up(path: Path, last: events.State | None, info: WorkerInfo | None) -> bool:
+    """Whether a worker may be on its way: just asked for, or heard of but not yet named in `worker.json`."""
+    now = time.time()
+    if last is None:
+        return info is None and now - _mtime(path / "config.toml") < 20
+    return last.state == "starting" and now - last.t < 10 and (info is None or info.since < last.t)
 
 
 def _mtime(path: Path) -> float:
@@ -183,36 +221,67 @@ def _mtime(path: Path) -> float:
         return 0.0
 
 
+class _Tail(msgspec.Struct):
+    """What a log said up to an offset, remembered between two looks: a long run's log is large and looked at often."""
+
+    inode: int
+    beginning: bytes
+    offset: int
+    last: events.State | None
+    step: int | None
+
+
+_tails: dict[str, _Tail] = {}
+
+
 def _tail(path: Path, size: int = 1 << 16) -> tuple[events.State | None, int]:
-    """The last State event and the last step in the log; looks further back only where the tail has no State."""
+    """The last State event and the last step in the log, read backwards to where a look before this one ended."""
     file = path / "events.jsonl"
     try:
         with open(file, "rb") as stream:
-            end = stream.seek(0, os.SEEK_END)
-            last, step = None, None
-            while True:
-                start = max(0, end - size)
+            status, beginning = os.fstat(stream.fileno()), stream.read(64)
+            known = _tails.get(str(file))
+            grown = known is not None and known.inode == status.st_ino and known.offset <= status.st_size
+            if known is None or not (grown and beginning.startswith(known.beginning)):
+                known = None
+            floor = known.offset if known else 0
+            last, step, rest, complete = None, None, b"", floor
+            position = status.st_size
+            while position > floor and (last is None or step is None):
+                start = max(floor, position - size)
                 stream.seek(start)
-                lines = stream.read(size).split(b"\n")
-                for line in reversed(lines if start == 0 else lines[1:]):
+                data = stream.read(position - start)
+                if complete == floor and b"\n" in data:
+                    complete = start + data.rfind(b"\n") + 1
+                lines = (data + rest).split(b"\n")
+                rest = lines.pop(0) if start > floor else b""
+                for line in reversed(lines):
                     if last is not None and step is not None:
-                        return last, step
-                    if not (b'"state"' in line or step is None):
-                        continue
-                    event = events.decode(line) if line else None
-                    if isinstance(event, events.State):
-                        last = last or event
-                        step = event.step if step is None else step
-                    elif step is None and isinstance(event, events.Metrics):
-                        longest = max((len(column) for column in event.values.values()), default=1)
-                        step = event.start + (longest - 1) * event.stride + 1
-                    elif step is None and isinstance(event, events.System | events.Resume):
-                        step = event.step
-                if start == 0:
-                    return last, step or 0
-                size *= 8
+                        break
+                    event = events.decode(line) if step is None or b'"state"' in line else None
+                    if last is None and isinstance(event, events.State):
+                        last = event
+                    step = _step_after(event) if step is None else step
+                position, size = start, size * 4
     except OSError:
         return None, 0
+    if known is not None:
+        last, step = last or known.last, known.step if step is None else step
+    _tails[str(file)] = _Tail(status.st_ino, beginning if complete >= 64 else b"", complete, last, step)
+    return last, step or 0
+
+
+def _step_after(event: events.Event | None) -> int | None:
+    """How many steps were made when an event was written, where it tells."""
+    match event:
+        case events.Metrics():
+            longest = max((len(column) for column in event.values.values()), default=1)
+            return event.start + (longest - 1) * event.stride + 1
+        case events.State(state="starting"):
+            return None  # nothing is loaded yet, so its step is always 0
+        case events.State() | events.System() | events.Resume():
+            return event.step
+    return None
 
 
 def info_of(path: Path) -> RunInfo:
@@ -220,39 +289,45 @@ def info_of(path: Path) -> RunInfo:
     import tomllib
 
     state, step, reason = state_of(path)
-    name, model, dataset, steps = path.name, "", "", None
-    with contextlib.suppress(OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, AttributeError, TypeError):
+    tables: dict[str, Any] = {}
+    # ValueError: not TOML, not UTF-8, a number of thousands of digits
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         tables = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
-        name = tables.get("name") or path.name
-        model, dataset = tables.get("model", {}).get("name", ""), tables.get("dataset", {}).get("name", "")
-        steps = tables.get("train", {}).get("steps") or None
+
+    def text(value: Any) -> str:
+        return value if isinstance(value, str) else ""
+
+    def inner(table: str, key: str) -> Any:
+        return tables[table].get(key) if isinstance(tables.get(table), dict) else None
+
+    steps = inner("train", "steps")
     worker = worker_of(path)
     return RunInfo(
         path=str(path),
-        name=name,
+        name=text(tables.get("name")) or path.name,
         state=state,
         step=step,
-        steps=steps,
+        steps=steps if isinstance(steps, int) and steps > 0 else None,
         reason=reason,
         created=_mtime(path / "config.toml"),
         updated=_mtime(path / "events.jsonl") or _mtime(path),
-        model=model,
-        dataset=dataset,
+        model=text(inner("model", "name")),
+        dataset=text(inner("dataset", "name")),
         host=worker.host if worker else "",
     )
 
 
 def is_run(path: Path) -> bool:
     """Whether a folder is a run directory."""
-    return (path / "config.toml").is_file()
+    return os.path.isfile(path / "config.toml")
 
 
 def list_runs(root: Path) -> list[RunInfo]:
     """Every run in a folder, newest first. An absent folder has none. Raises RunError where it cannot be read."""
     root = Path(root)
-    if not root.exists():
-        return []
     try:
+        if not root.exists():
+            return []
         paths = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".") and is_run(path)]
     except OSError as error:
         raise RunError(f"cannot read {root}: {error.strerror or error}") from None
@@ -265,20 +340,20 @@ def find(root: Path, name: str = "") -> Path:
     An empty name, or `latest`, is the newest run, a live one before others. Raises RunError that lists candidates.
     """
     root = Path(root)
-    given = Path(name).expanduser()
+    given = Path(os.path.expanduser(name))
     if name and is_run(given):
         return given.resolve()
     rows = list_runs(root)
     if not rows:
         raise RunError(f"no runs in {root}; start one with tui-gen --run {DEFAULT}")
     if name in ("", "latest"):
-        return Path(next((row for row in rows if row.live), rows[0]).path)
+        return Path(next((row for row in rows if row.live), rows[0]).path).resolve()
     names = {Path(row.path).name: row for row in rows}
     matches = [n for n in names if n == name] or [
         n for n, row in names.items() if n.startswith(name) or n.endswith(name) or row.name == name
     ]
     if len(matches) == 1:
-        return Path(names[matches[0]].path)
+        return Path(names[matches[0]].path).resolve()
     if matches:
         raise RunError(f"{name!r} could be any of: {', '.join(matches)}")
     hint = nearest(name, names) or "see tui-gen runs"
@@ -316,8 +391,15 @@ def last_log_lines(path: Path, count: int = 20) -> list[str]:
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|[\x00-\x08\x0b-\x1f\x7f]", "", line) for line in text.split("\n")]
+    # A carriage return starts a line over: what progress bars do.
+    lines = [_SEQUENCES.sub("", line.rstrip("\r").rsplit("\r", 1)[-1]) for line in text.split("\n")]
     return [line for line in lines if line.strip()][-count:]
+
+
+_SEQUENCES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+"""Control sequences (CSI, OSC and other strings, the rest) and control characters."""
 
 
 def delete(path: Path) -> None:
@@ -326,6 +408,8 @@ def delete(path: Path) -> None:
         raise RunError(f"{path} is not a run directory")
     if alive(worker_of(path)):
         raise RunError(f"{path.name} is still training; stop it first with tui-gen stop {path.name}")
+    if host := elsewhere(path):
+        raise RunError(f"{path.name} is still training on {host}; stop it there first")
     try:
         shutil.rmtree(path)
     except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tui_gen import events, runs
 from tui_gen.draw.curves import Series
+from tui_gen.params import show
 
 RECENT = 10.0
 
@@ -40,7 +41,9 @@ class RunView:
         self.progress: events.Progress | None = None
         self.plan: events.Plan | None = None
         self.system: events.System | None = None
+        self._senseless = 0
         self.logged_state = ""
+        self._logged_reason = ""
         self.state = "starting"
         self.reason = ""
         self.step = 0
@@ -48,8 +51,13 @@ class RunView:
 
     @property
     def garbage(self) -> int:
-        """Lines of the log that held no event."""
-        return self._follower.garbage
+        """Lines of the log that held no event, or one that makes no sense."""
+        return self._follower.garbage + self._senseless
+
+    @property
+    def trouble(self) -> str:
+        """Why the log cannot be read, or an empty string."""
+        return self._follower.trouble
 
     @property
     def live(self) -> bool:
@@ -64,7 +72,10 @@ class RunView:
             self._reset()
             changed |= set(self.PARTS)
         for event in new:
-            self._take(event, changed)
+            try:
+                self._take(event, changed)
+            except (ValueError, OverflowError):  # a step of a thousand digits, say
+                self._senseless += 1
         now = time.monotonic()
         if new or now - self._checked > 1.0:
             self._checked = now
@@ -78,12 +89,15 @@ class RunView:
         """Hold the logged state against the process: a live word without a live worker is `interrupted`."""
         before = (self.state, self.reason)
         if self.logged_state in runs.ENDED:
+            return False
+        if self.logged_state and runs.alive(runs.worker_of(self.path)):
+            self.state, self.reason = self.logged_state, self._logged_reason
             return before != (self.state, self.reason)
         state, _, reason = runs.state_of(self.path)
         if state == "interrupted" or (self.logged_state == "" and state != "starting"):
             self.state, self.reason = state, reason
         elif self.logged_state:
-            self.state = self.logged_state
+            self.state, self.reason = self.logged_state, self._logged_reason
         return before != (self.state, self.reason)
 
     def _take(self, event: events.Event, changed: set[str]) -> None:
@@ -106,8 +120,9 @@ class RunView:
                 changed.add("status")
             case events.State():
                 self.logged_state = self.state = event.state
-                self.reason = event.reason
-                self.step = event.step
+                self.reason = self._logged_reason = event.reason
+                if event.state != "starting":  # nothing is loaded yet, so its step is always 0
+                    self.step = event.step
                 words = f"{event.state} at step {event.step}" + (f": {event.reason}" if event.reason else "")
                 self._say(event.t, "error" if event.state == "failed" else "state", words)
                 if event.state != "starting":
@@ -129,7 +144,7 @@ class RunView:
                 changed |= {"marks", "log"}
             case events.Edit():
                 self.edits.append(event)
-                self._say(event.t, "edit", f"{event.key}: {event.old} → {event.new} from step {event.step}")
+                self._say(event.t, "edit", f"{event.key}: {show(event.old)} → {show(event.new)} from step {event.step}")
                 changed |= {"marks", "log"}
             case events.Alert():
                 self.alerts.append(event)
@@ -152,14 +167,15 @@ class RunView:
             curve.truncate(step - 1)  # the last step made before a checkpoint of step N is number N - 1
         self.samples = [one for one in self.samples if one.step <= step]
         self.checkpoints = [one for one in self.checkpoints if one.step <= step]
-        self.edits = [one for one in self.edits if one.step <= step]
-        self.alerts = [one for one in self.alerts if one.step <= step]
+        # An edit counts from its step, an alert tells of its step: both belong to what is done again.
+        self.edits = [one for one in self.edits if one.step < step]
+        self.alerts = [one for one in self.alerts if one.step < step]
         self.step = step
 
     @property
     def epoch(self) -> float:
         """Passes over the data so far."""
-        return self.step / self.plan.steps_per_epoch if self.plan else 0.0
+        return self.step / self.plan.steps_per_epoch if self.plan and self.plan.steps_per_epoch > 0 else 0.0
 
     @property
     def fraction(self) -> float | None:
@@ -181,7 +197,7 @@ class RunView:
             return None
         if self.plan.steps:
             rate = self.system.steps_per_second
-            return (self.plan.steps - self.step) / rate if rate > 0 else None
+            return max(0, self.plan.steps - self.step) / rate if rate > 0 else None
         if self.plan.minutes:
             return max(0.0, 60 * self.plan.minutes - self.system.seconds)
         return None
