@@ -123,7 +123,9 @@ async def test_menus_by_keys(monkeypatch):
         await pilot.press("alt+r")
         await until(pilot, lambda: len(app.screen_stack) == 2)
         await pilot.pause()
-        check_snapshot("menu-run", "\n".join(screen_text(app).splitlines()[:13]) + "\n")
+        box = app.screen.query_one("OptionList").region
+        rows = screen_text(app).splitlines()[box.y : box.bottom]
+        check_snapshot("menu-run", "\n".join(row[box.x : box.right] for row in rows) + "\n")
         await pilot.press("right", "right")
         await until(pilot, lambda: "About" in screen_text(app))
         await pilot.press("b")

@@ -1,0 +1,368 @@
+"""The workbench and runs: start, steer, acknowledge, interrupted ones, the Runs pane, quitting, troubles."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+
+import pytest
+
+from tests import fake_worker
+from tests.shell import check_snapshot, screen_text, until, workbench
+from tests.waiting import wait_for
+from tui_gen import control, launch, runs
+from tui_gen.app.session import RunList, Session
+
+
+def said(app):
+    """Every toast so far, and the log."""
+    notes = [one.message for one in app._notifications]
+    return "\n".join(notes + [text for _, _, text in app.workspace.pane("log")._notes])
+
+
+def state(app):
+    return app.conductor.view.state if app.conductor.view is not None else None
+
+
+async def started(monkeypatch, app, pilot, **settings):
+    """Start what the form has; wait until its losses are there."""
+    fake_worker.install(monkeypatch, **settings)
+    await pilot.press("f5")
+    await until(pilot, lambda: state(app) == "running" and app.conductor.view.series)
+    return app.conductor.view
+
+
+async def test_start_shows_the_run_and_everything_is_acknowledged(monkeypatch):
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        view = await started(monkeypatch, app, pilot)
+        await until(pilot, lambda: "▶ running" in app.status.text and "it/s" in app.status.text)
+        assert runs.list_runs(app.session.root)[0].path == str(view.path)
+        assert view.path.name in screen_text(app).splitlines()[0]
+        await pilot.press("f6")
+        await until(pilot, lambda: "‖ paused" in app.status.text)
+        await until(pilot, lambda: "paused at step" in said(app))
+        await pilot.press("alt+3", "space")
+        await until(pilot, lambda: "▶ running" in app.status.text)
+        before = len(view.samples)
+        await pilot.press("f7")
+        await until(pilot, lambda: "preview drawn at step" in said(app) and len(view.samples) > before)
+        await pilot.press("f8")
+        await until(pilot, lambda: "checkpoint made at step" in said(app) and view.checkpoints)
+        await pilot.press("f9")
+        await until(pilot, lambda: "■ stopped" in app.status.text)
+        assert "stops with a checkpoint at step" in said(app)
+
+
+async def test_live_edits_are_acknowledged_with_their_step_or_refused(monkeypatch):
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        view = await started(monkeypatch, app, pilot)
+        await app.conductor.edit("train.phases.vae.lr", 5e-4)
+        await until(pilot, lambda: view.edits)
+        assert view.edits[0].new == 5e-4
+        assert f"train.phases.vae.lr = 5e-4 from step {view.edits[0].step:,}" in said(app)
+        await app.conductor.edit("train.batch_size", 7)
+        await until(pilot, lambda: "train.batch_size was not changed" in said(app))
+        assert len(view.edits) == 1
+
+
+async def test_an_invalid_form_tells_every_problem_and_makes_no_run(monkeypatch):
+    async with workbench(monkeypatch) as (app, pilot):
+        tables = app.form.tables()
+        tables["train"] |= {"batch_size": 0, "device": "abacus"}
+        tables["dataset"]["name"] = "didgets"
+        monkeypatch.setattr(app.form, "tables", lambda: tables)
+        monkeypatch.setattr(app.form, "problems", list)
+        await pilot.press("f5")
+        await until(pilot, lambda: "This cannot be started" in screen_text(app))
+        text = screen_text(app)
+        assert all(word in text for word in ("train.batch_size", "train.device", "did you mean 'digits'?"))
+        await pilot.press("escape")
+        assert runs.list_runs(app.session.root) == []
+
+
+async def test_a_killed_worker_is_interrupted_and_resume_is_offered(monkeypatch):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        view = await started(monkeypatch, app, pilot)
+        await app.conductor.ask("checkpoint")
+        step = view.step
+        os.kill(runs.worker_of(view.path).pid, signal.SIGKILL)
+        await until(pilot, lambda: "interrupted" in app.status.text, timeout=5)
+        await until(pilot, lambda: ": interrupted" in screen_text(app), timeout=5)
+        text = screen_text(app)
+        assert "fake worker of" in text and "Resume goes on from its checkpoint" in text
+        await pilot.press("r")
+        await until(pilot, lambda: state(app) == "running" and view.step > step)
+        assert "resumed from step" in "\n".join(text for _, _, text in view.log)
+
+
+async def test_a_failed_run_shows_its_last_words(monkeypatch):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        fake_worker.install(monkeypatch, crash_at=30)
+        await pilot.press("f5")
+        await until(pilot, lambda: ": failed" in screen_text(app))
+        assert "RuntimeError: the fake worker was told to crash" in screen_text(app)
+        await pilot.press("c")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert state(app) == "failed"
+
+
+@pytest.fixture
+def four_runs():
+    """A finished, a stopped, a failed and an interrupted run."""
+    made = {}
+    for name in ("finished", "stopped", "failed", "interrupted"):
+        path = fake_worker.make_run(None, "vae-digits", f"name={name}-one")
+        fake_worker.record(path, steps=100, state="running" if name == "interrupted" else name)
+        (path / "worker.json").write_text(
+            json.dumps({"pid": 1, "host": runs.socket.gethostname(), "started": "long ago", "socket": ""})
+        )
+        made[name] = path
+    return made
+
+
+async def test_runs_pane_lists_opens_filters_and_deletes(monkeypatch, four_runs):
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        pane = app.workspace.pane("runs")
+        await until(pilot, lambda: len(pane.rows) == 4)
+        await pilot.press("alt+6")
+        text = screen_text(app)
+        assert all(f"{sign} {word}" in text for sign, word in zip("✔■✖!", four_runs, strict=True))
+        await pilot.press("slash", *"stopped", "enter")
+        await until(pilot, lambda: len(pane._filtered()) == 1)
+        await pilot.press("enter")
+        await until(pilot, lambda: state(app) == "stopped" and app.conductor.view.series)
+        assert app.conductor.view.path == four_runs["stopped"]
+        await pilot.press("escape")
+        await until(pilot, lambda: len(pane._filtered()) == 4)
+        app.workspace.pane("runs").query_one("OptionList").highlighted = [
+            row.path for row in pane.rows
+        ].index(str(four_runs["failed"]))  # fmt: skip
+        await pilot.press("delete")
+        await until(pilot, lambda: "It cannot be had back" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert four_runs["failed"].exists(), "keeping is the default"
+        await pilot.press("delete")
+        await until(pilot, lambda: "It cannot be had back" in screen_text(app))
+        await pilot.press("d")
+        await until(pilot, lambda: not four_runs["failed"].exists() and len(pane.rows) == 3)
+
+
+async def test_runs_pane_snapshot(monkeypatch, four_runs):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        await pilot.press("alt+6", "z")
+        await until(pilot, lambda: "! interrupted" in screen_text(app))
+        rows = [row for row in screen_text(app).splitlines() if "vae on digits " in row]
+        check_snapshot("runs", "\n".join(sorted(re.sub("digits [a-z0-9]{4} ", "digits aaaa ", row) for row in rows)) + "\n")
+
+
+async def test_resume_from_the_runs_pane(monkeypatch, four_runs):
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        fake_worker.install(monkeypatch)
+        pane = app.workspace.pane("runs")
+        await until(pilot, lambda: len(pane.rows) == 4)
+        await pilot.press("alt+6", "slash", *"interrupted", "enter", "r")
+        await until(pilot, lambda: state(app) == "running")
+        assert app.conductor.view.path == four_runs["interrupted"]
+
+
+async def test_stop_another_live_run_from_the_runs_pane(monkeypatch):
+    other = fake_worker.make_run(None, "vae-digits", "name=other")
+    fake_worker.start(other)
+    launch.wait_until_listening(other)
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        pane = app.workspace.pane("runs")
+        await until(pilot, lambda: pane.rows and pane.rows[0].state == "running")
+        await pilot.press("alt+6", "x")
+        await until(pilot, lambda: f"{other.name}: stops with a checkpoint" in said(app))
+        await until(pilot, lambda: runs.state_of(other)[0] == "stopped")
+        assert app.conductor.view is None
+
+
+async def test_two_workbenches_on_one_run_agree(monkeypatch):
+    path = fake_worker.make_run()
+    fake_worker.start(path)
+    launch.wait_until_listening(path)
+    async with (
+        workbench(monkeypatch, (120, 40), open_run=path) as (one, first),
+        workbench(monkeypatch, (120, 40), open_run=path) as (two, second),
+    ):
+        await until(first, lambda: state(one) == "running")
+        await until(second, lambda: state(two) == "running")
+        await one.conductor.edit("model.beta", 3.0)
+        await one.conductor.ask("pause")
+        await until(first, lambda: state(one) == "paused")
+        await until(second, lambda: state(two) == "paused" and two.conductor.view.edits)
+        assert two.conductor.view.edits[0].new == 3.0
+        await until(second, lambda: two.conductor.view.step == one.conductor.view.step)
+        await two.conductor.stop()
+        await until(first, lambda: state(one) == "stopped")
+
+
+async def test_quit_asks_and_leaves_the_run_running_by_default(monkeypatch):
+    async with workbench(monkeypatch) as (app, pilot):
+        view = await started(monkeypatch, app, pilot)
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: "Leave running" in screen_text(app))
+        box = app.screen.query_one("#dialog").region
+        rows = [row[box.x : box.right] for row in screen_text(app).splitlines()[box.y : box.bottom]]
+        check_snapshot("quit", "\n".join(rows) + "\n")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        assert app.is_running
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: "Leave running" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: app._exit)
+    assert runs.state_of(view.path)[0] == "running"
+
+
+async def test_quit_can_stop_with_a_checkpoint(monkeypatch):
+    async with workbench(monkeypatch) as (app, pilot):
+        view = await started(monkeypatch, app, pilot)
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: "Leave running" in screen_text(app))
+        await pilot.press("right", "enter")
+        await until(pilot, lambda: app._exit)
+    assert wait_for(lambda: runs.state_of(view.path)[0] == "stopped", what="the run to stop")
+    assert list((view.path / "checkpoints").iterdir())
+
+
+async def test_quit_asks_nothing_without_live_runs(monkeypatch, four_runs):
+    async with workbench(monkeypatch, open_run=four_runs["finished"]) as (app, pilot):
+        await until(pilot, lambda: state(app) == "finished")
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: app._exit)
+
+
+async def test_a_config_from_a_newer_version_is_told_and_the_run_still_shown(monkeypatch, four_runs):
+    path = four_runs["finished"]
+    text = (path / "config.toml").read_text().replace("format = 1", "format = 99")
+    (path / "config.toml").write_text(text)
+    async with workbench(monkeypatch, (200, 60), open_run=path) as (app, pilot):
+        await until(pilot, lambda: "was written by a newer tui-gen" in said(app))
+        await until(pilot, lambda: app.conductor.view.series and "✔ finished" in app.status.text)
+
+
+async def test_torn_and_garbage_lines_are_told_and_passed_over(monkeypatch, four_runs):
+    path = four_runs["finished"]
+    with open(path / "events.jsonl", "ab") as file:
+        file.write(b'\xff\xfe garbage\n{"type": "metrics"}\n{"type":"note","text":"half a li')
+    async with workbench(monkeypatch, (200, 60), open_run=path) as (app, pilot):
+        await until(pilot, lambda: "2 lines of events.jsonl could not be read" in said(app))
+        assert app.conductor.view.series
+
+
+async def test_an_unwritable_runs_folder_is_told(monkeypatch, world):
+    monkeypatch.setenv("TUI_GEN_RUNS", "/proc/nowhere")
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        await pilot.press("f5")
+        await until(pilot, lambda: "cannot make a run in /proc/nowhere" in said(app))
+        assert "choose another folder with --runs" in said(app)
+
+
+async def test_a_full_disk_is_told_while_it_lasts(monkeypatch):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        view = await started(monkeypatch, app, pilot, trouble="cannot write events.jsonl: No space left on device")
+        os.kill(runs.worker_of(view.path).pid, signal.SIGSTOP)
+        monkeypatch.setattr(app.session, "ask", lambda *_, **__: control.Reply({"trouble": "no space left"}))
+        await until(pilot, lambda: "✖ no space left" in app.status.text)
+        assert "kept in memory" in said(app)
+        os.kill(runs.worker_of(view.path).pid, signal.SIGCONT)
+        await until(pilot, lambda: "no space left" not in app.status.text)
+
+
+async def test_a_silent_worker_is_one_message_and_the_screen_goes_on(monkeypatch):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        await started(monkeypatch, app, pilot)
+        gate = threading.Event()
+
+        def stuck(path, op, **_):
+            gate.wait(20)
+            raise control.ControlError(f"the worker did not answer {op!r} within 15 s")
+
+        monkeypatch.setattr(app.session, "ask", stuck)
+        await pilot.press("f8")
+        await until(pilot, lambda: "checkpoint…" in app.status.text)
+        await pilot.press("alt+6")
+        await until(pilot, lambda: app.workspace.active.id == "runs")
+        gate.set()
+        await until(pilot, lambda: "did not answer 'checkpoint'" in said(app))
+
+
+async def test_progress_of_preparations_is_in_the_status_bar(monkeypatch):
+    path = fake_worker.make_run()
+    async with workbench(monkeypatch, (120, 40), open_run=path) as (app, pilot):
+        await until(pilot, lambda: app.conductor.view is not None)
+        from tui_gen import events
+
+        writer = events.EventWriter(path / "events.jsonl")
+        writer.write(events.Progress(what="downloading mnist", done=4_000_000, total=11_000_000, unit="bytes"))
+        await until(pilot, lambda: "downloading mnist 36% (4.0 MB of 11 MB)" in app.status.text)
+        writer.close()
+
+
+async def test_after_the_start_there_is_a_new_warm_worker(monkeypatch):
+    spawned = []
+    async with workbench(monkeypatch) as (app, pilot):
+        monkeypatch.setattr(app.session, "spawn_warm", lambda: spawned.append(bool(app.conductor.view.series)))
+        await started(monkeypatch, app, pilot)
+        await until(pilot, lambda: spawned)
+        assert spawned == [True], "only after the first loss"
+
+
+async def test_words_of_users_and_logs_are_not_markup(monkeypatch):
+    path = fake_worker.make_run(None, "vae-digits", "name=[/bold] [red]x")
+    fake_worker.record(path, reason="[/] bad [link=x]", state="failed")
+    (path / "worker.log").write_text("[/red] Traceback [bold\n")
+    async with workbench(monkeypatch, (200, 60), open_run=path) as (app, pilot):
+        await until(pilot, lambda: state(app) == "failed")
+        app.tell("[/nonsense] [bold]told")
+        await pilot.press("alt+6")
+        await until(pilot, lambda: "[/] bad [link=x]" in screen_text(app))
+        await pilot.press("alt+5", "o")
+        await until(pilot, lambda: "[/red] Traceback [bold" in screen_text(app))
+        await pilot.press("ctrl+p")
+        await pilot.press(*"open run")
+        await until(pilot, lambda: "Open run: [/bold] [red]x" in screen_text(app))
+
+
+async def test_log_filter_and_worker_output(monkeypatch, four_runs):
+    async with workbench(monkeypatch, (120, 40), open_run=four_runs["finished"]) as (app, pilot):
+        log = app.workspace.pane("log")
+        await until(pilot, lambda: any("checkpoint at step" in row for row in log.lines.rows))
+        count = len(log.lines.rows)
+        await pilot.press("alt+5", "slash", *"checkpoint")
+        await until(pilot, lambda: 0 < len(log.lines.rows) < count)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(log.lines.rows) == count)
+
+
+def test_run_list_reads_only_what_changed(monkeypatch, four_runs):
+    listed = RunList(runs.default_root())
+    assert len(listed.refresh()) == 4
+    read = []
+    original = runs.info_of
+    monkeypatch.setattr(runs, "info_of", lambda path: read.append(path) or original(path))
+    assert len(listed.refresh()) == 4 and read == []
+    fake_worker.record(four_runs["failed"], state="finished")
+    assert {row.state for row in listed.refresh()} == {"finished", "stopped", "interrupted"}
+    assert [path.name for path in read] == [four_runs["failed"].name]
+
+
+def test_session_starts_cold_where_no_warm_worker_is_ready(monkeypatch, world):
+    from tui_gen import catalog
+
+    started_runs = fake_worker.install(monkeypatch, steps=5)
+    known = catalog.read()
+    session = Session(world / "runs", [], known)
+    made, problems = session.check(known.recipes["vae-digits"].tables)
+    assert problems == []
+    path = session.start(made)
+    started_runs[0].wait(30)
+    assert runs.state_of(path)[0] == "finished"
+    assert session.live_of_ours(None) == []
+    session.close()
