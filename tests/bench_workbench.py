@@ -1,1 +1,124 @@
-BENCHMARKS = {}
+"""Benchmarks of the workbench: what it costs a run, how soon it is there, and how silent it can be."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests import bench_trainer
+from tests.bench import Figure, Settings, ratio
+from tests.pty_terminal import KITTY, PLAIN, PtyTerminal
+from tests.waiting import wait_for
+from tui_gen import events, runs
+
+WORKBENCH = [sys.executable, "-m", "tui_gen"]
+MINIMAL = [
+    sys.executable,
+    "-c",
+    "from textual.app import App\nfrom textual.widgets import Static\n"
+    "class Minimal(App):\n    def compose(self): yield Static('Hello, terminal')\nMinimal().run()",
+]
+IDLE_SECONDS = 10.0
+
+
+def sockets() -> list[Path]:
+    """The sockets of live workers, the warm ones included."""
+    return list(Path(os.environ["XDG_RUNTIME_DIR"]).glob("tui-gen/*.sock"))
+
+
+def window(follower: events.Follower, seconds: float) -> float:
+    """Steps per second of training over the coming `seconds`, from a run's log."""
+    follower.poll()
+    marks: list[tuple[float, int]] = []
+
+    def done() -> bool:
+        marks.extend((one.seconds, one.step) for one in follower.poll() if isinstance(one, events.System))
+        return len(marks) > 1 and marks[-1][0] - marks[0][0] >= seconds
+
+    wait_for(done, 60 + 3 * seconds, "measurements in the run's log")
+    return (marks[-1][1] - marks[0][1]) / (marks[-1][0] - marks[0][0])
+
+
+def attached(settings: Settings, base: Path, root: str) -> Figure:
+    """One run of the MLP VAE: its speed while a workbench shows it ÷ while nobody looks, in turn."""
+    run = bench_trainer.make_run("vae", root)
+    pairs = []
+    with bench_trainer.worker(run) as process:
+        bench_trainer.speed(run, process, 1.0)
+        follower = events.Follower(run / "events.jsonl")
+        for _ in range(settings.pairs):
+            alone = window(follower, settings.seconds)
+            before = len(sockets())
+            command = [*WORKBENCH, "attach", str(run)]
+            with PtyTerminal(command, 120, 40, PLAIN, emulate=False, watch=b"running") as shown:
+                wait_for(lambda s=shown: s.watched_at, 60, "the run on the screen")
+                # Its start is not what is measured, nor that of the warm worker that it keeps.
+                wait_for(lambda n=before: len(sockets()) > n, 60, "the warm worker")
+                window(follower, 1.0)
+                pairs.append((window(follower, settings.seconds), alone))
+    return ratio("attached", "MLP VAE with a workbench attached ÷ headless alone", pairs, 0.98, "steps/s")
+
+
+def paint(command: list[str], text: bytes) -> float:
+    """Seconds from the start of a command until a text is on its terminal."""
+    with PtyTerminal(command, 120, 40, KITTY, emulate=False, watch=text) as terminal:
+        wait_for(lambda: terminal.watched_at, 60, f"{text!r} on the screen")
+        return terminal.watched_at - terminal.started
+
+
+def first_paint(settings: Settings, base: Path, root: str) -> Figure:
+    """The workbench's first frame ÷ that of the smallest Textual app, both from the start of Python."""
+    paint(MINIMAL, b"Hello"), paint(WORKBENCH, b"Models")
+    pairs = [
+        (1000 * paint(WORKBENCH, b"Models"), 1000 * paint(MINIMAL, b"Hello")) for _ in range(max(3, 3 * settings.pairs))
+    ]
+    return ratio("first-paint", "the workbench ÷ a minimal Textual app", pairs, 1.3, "ms", at_most=True)
+
+
+def start_to_loss(settings: Settings, base: Path, root: str) -> Figure:
+    """F5 on vae-digits with the warm worker: until the first loss is on the screen, and in the log."""
+    shown, logged = [], []
+    for _ in range(settings.pairs):
+        known, taken = set(runs.default_root().glob("*")), len(sockets())
+        with PtyTerminal(WORKBENCH, 120, 40, KITTY) as terminal:
+            terminal.wait_for_text("press F5")
+            wait_for(lambda n=taken: len(sockets()) > n, 60, "the warm worker")
+            terminal.wait_quiet(1.0)
+            pressed, at = time.monotonic(), time.time()
+            terminal.press("f5")
+            terminal.wait_for_text(re.compile(r"loss -?\d"), 60)
+            shown.append(1000 * (time.monotonic() - pressed))
+            (run,) = set(runs.default_root().glob("*")) - known
+            first = [one.t for one in events.Follower(run / "events.jsonl").poll() if isinstance(one, events.Metrics)]
+            logged.append(1000 * (first[0] - at))
+            terminal.press("f9")
+            terminal.wait_for_text("stopped", 60)
+    value = statistics.median(shown)
+    detail = f"of which {statistics.median(logged):.0f} ms until it was in the log"
+    what = "Start → first loss on the screen, vae-digits, warm worker"
+    return Figure("start", what, value, min(shown), max(shown), "≤ 1000 ms", value <= 1000, detail, "ms")
+
+
+def idle_bytes(settings: Settings, base: Path, root: str) -> Figure:
+    """What the workbench writes in ten seconds when nothing happens."""
+    with PtyTerminal(WORKBENCH, 120, 40, KITTY, emulate=False) as terminal:
+        wait_for(lambda: len(sockets()), 60, "the warm worker")
+        before, since = terminal.wait_quiet(3.0, 60), time.monotonic()
+        wait_for(lambda: time.monotonic() - since >= IDLE_SECONDS, 60)
+        count = terminal.bytes_out - before
+    return Figure(
+        "idle-bytes", f"written in {IDLE_SECONDS:g} s with no run", count, count, count, "0 bytes", not count, "", "B"
+    )
+
+
+BENCHMARKS: dict[str, Callable[[Settings, Path, str], Figure]] = {
+    "attached": attached,
+    "first-paint": first_paint,
+    "start": start_to_loss,
+    "idle-bytes": idle_bytes,
+}

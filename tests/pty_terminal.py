@@ -124,7 +124,8 @@ class PtyTerminal:
     """A command on a pty of `columns` × `rows`. Every method may be called from the test's thread.
 
     `latency`: seconds from a query to its answer (half of it for keys). `bandwidth`: bytes/s read at most, None for no
-    limit. `emulate` False drops the output after answering queries and counting, where only speed matters.
+    limit. `emulate` False drops the output after answering queries and counting, where only speed matters. When the
+    bytes `watch` first come by is `watched_at`.
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class PtyTerminal:
         env: Mapping[str, str] | None = None,
         cwd: str | Path = ROOT,
         emulate: bool = True,
+        watch: bytes = b"",
     ) -> None:
         self.columns, self.rows, self.personality = columns, rows, personality
         self.latency, self.bandwidth, self.emulate = latency, bandwidth, emulate
@@ -149,6 +151,7 @@ class PtyTerminal:
         self.queries: list[str] = []
         self.last_output = time.monotonic()
         self.first_output: float | None = None
+        self.watch, self.watched_at, self._recent = watch, None, b""
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self._split, self._colour = Splitter(), b""
@@ -358,6 +361,10 @@ class PtyTerminal:
         if self.bandwidth is not None:
             self._not_before = now + len(data) / self.bandwidth
         self.first_output = self.first_output or now
+        if self.watch and self.watched_at is None:
+            self._recent = self._recent[-len(self.watch) :] + data
+            if self.watch in self._recent:
+                self.watched_at = now
         with self._lock:
             for kind, token in self._split.feed(data):
                 self._take(kind, token)
