@@ -152,7 +152,7 @@ def _length(config: configs.RunConfig, steps_per_epoch: int) -> int | None:
 def warm(socket_path: str) -> int:
     """Import PyTorch and the models, then wait to be given a run; ends when the parent does."""
     given = threading.Event()
-    threading.Thread(target=_end_with_parent, args=(given,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(given, socket_path), daemon=True).start()
     made, kinds = _warm_up()
     server = control.Server(socket_path)
     while True:
@@ -201,11 +201,13 @@ def _warm_up() -> tuple[Any, Any]:
     return catalogue.build(_extra_dirs())
 
 
-def _end_with_parent(given: threading.Event) -> None:
+def _end_with_parent(given: threading.Event, socket_path: str) -> None:
     with contextlib.suppress(OSError):
         while os.read(0, 1024):
             pass
     if not given.is_set():
+        with contextlib.suppress(OSError):
+            os.unlink(socket_path)
         os._exit(0)
 
 
