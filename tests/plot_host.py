@@ -1,6 +1,8 @@
 """Runs written for tests of the plots and pictures, and a small app around the two panes that show them.
 
-    python tests/plot_host.py RUN [GRAPHICS]    the app on this terminal: `m` opens a dialog, `n` a toast, `q` quits
+    python -m tests.plot_host RUN [both|losses|samples [GRAPHICS]]
+
+The app on this terminal: `m` opens a dialog, `n` a toast, `u` reads what is new, `r` paints everything, `q` quits.
 """
 
 from __future__ import annotations
@@ -76,7 +78,10 @@ class Host(WiredApp):
     """Both panes, side by side, or one of them."""
 
     CSS = "Screen > Horizontal { height: 1fr; }"
-    BINDINGS = [("m", "cover", "Dialog"), ("n", "toast", "Toast"), ("u", "update", "Update"), ("q", "quit", "Quit")]
+    BINDINGS = [
+        ("m", "cover", "Dialog"), ("n", "toast", "Toast"), ("u", "update", "Update"), ("r", "paint", "Paint"),
+        ("q", "quit", "Quit"),
+    ]  # fmt: skip
 
     def __init__(self, path: Path | None, panes: str = "both", terminal: Terminal | None = None) -> None:
         super().__init__(terminal)
@@ -102,6 +107,9 @@ class Host(WiredApp):
         for pane in self.panes:
             pane.update_view(changed)
 
+    def action_paint(self) -> None:
+        self.screen.refresh()
+
     def action_cover(self) -> None:
         self.push_screen(Cover())
 
@@ -115,4 +123,5 @@ class Host(WiredApp):
 
 
 if __name__ == "__main__":
-    Host(Path(sys.argv[1]), "samples", probe(sys.argv[2] if len(sys.argv) > 2 else None)).run()
+    run, panes, graphics = (sys.argv[1:] + ["samples", "auto"][len(sys.argv) - 2 :])[:3]
+    Host(Path(run), panes, probe(graphics)).run()

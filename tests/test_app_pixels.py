@@ -17,6 +17,7 @@ from textual.geometry import Region
 from tests.plot_host import Host, append, write_run, write_sample
 from tests.pty_terminal import KITTY, PLAIN, SIXEL, PtyTerminal
 from tests.waiting import wait_for, wait_for_async
+from tui_gen import events
 from tui_gen.app.encoder import Encoder, Reply, Request, make, seen_tiles
 from tui_gen.app.pixels import Wire, free_region
 from tui_gen.draw.terminal import Terminal
@@ -311,6 +312,39 @@ def test_a_terminal_without_pixels_gets_half_blocks(tmp_path):
     with PtyTerminal([sys.executable, "-m", "tests.plot_host", str(run)], 80, 24, PLAIN) as terminal:
         wait_for(lambda: half_blocks(terminal) > 100, what=lambda: f"half-blocks:\n{terminal.text()}")
         assert pixels(terminal) == []
+
+
+def test_partial_updates_leave_the_screen_as_a_full_one_would(tmp_path):
+    run = write_run(tmp_path / "run", losses=[5.0 - step / 100 for step in range(200)])
+    with PtyTerminal([sys.executable, "-m", "tests.plot_host", str(run), "losses"], 100, 30, PLAIN) as terminal:
+        terminal.wait_for_text("● loss 3.1")
+        terminal.wait_quiet(0.3)
+        began = terminal.bytes_out
+        for number in range(6):  # beyond the axis' end, so that some frames change everything
+            start = 200 + 20 * number
+            values = [5.0 - (start + step) / 100 + step % 3 for step in range(20)]
+            append(run, events.Metrics(start=start, values={"vae/loss": values}))
+            before = terminal.bytes_out
+            terminal.press("u", "right")
+            wait_for(lambda: terminal.bytes_out > before, what="a frame")  # noqa: B023
+            terminal.wait_quiet(0.2)
+        partial, sent = terminal.text(), terminal.bytes_out - began
+        before = terminal.bytes_out
+        terminal.press("r")
+        wait_for(lambda: terminal.bytes_out - before > 5_000, what="a full frame")
+        terminal.wait_quiet(0.2)
+        assert terminal.text() == partial
+        assert sent < 6 * (terminal.bytes_out - before)
+
+
+def test_a_row_that_grew_at_its_end_is_sent_from_there(tmp_path):
+    from tui_gen.app.plot_view import changed_span
+
+    old = [("  12", "label"), ("┤", "axis"), ("⣀⣀⣀", "line.0"), ("    ", "")]
+    new = [("  12", "label"), ("┤", "axis"), ("⣀⣀⣠⣀", "line.0"), ("   ", "")]
+    assert changed_span(old, new, 12) == (7, 9)
+    assert changed_span(new, [*new[:2], ("⣀⣀⣠⣀", "band.0"), new[3]], 12) == (5, 9)
+    assert changed_span([("名前", "text"), ("  ", "")], [("名名", "text"), ("  ", "")], 6) == (2, 4)
 
 
 def test_replies_survive_the_pipe():

@@ -1,8 +1,8 @@
 """The only module that touches Textual's semi-private parts: counts bytes, asks for round trips, writes pixels.
 
-Semi-private here: `App._driver`, `App._display`, `App.post_display_hook`, `Screen._compositor` and the `spans` of its
-partial updates. Pixels go through the driver's queue *after* a frame: Textual owns the cells, and a picture is put over
-them where they are blank. Where it is covered or clipped, the widget shows half-blocks and the picture goes away.
+Semi-private here: `App._driver`, `App._display`, `App.post_display_hook`, `Screen._compositor` and its partial updates.
+Pixels go through the driver's queue *after* a frame: Textual owns the cells, and a picture is put over them where they
+are blank. Where it is covered or clipped, the widget shows half-blocks and the picture goes away.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from rich.control import Control
+from textual._compositor import ChopsUpdate
 from textual.app import App
 from textual.geometry import Region
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from textual.screen import Screen
     from textual.widget import Widget
 
@@ -122,6 +125,27 @@ class Wire:
         """Take every picture away for good."""
         for picture in list(self.pictures):
             picture.close()
+
+
+class TightUpdate(ChopsUpdate):
+    """A partial update that writes exactly its spans.
+
+    Textual's own begins each span where its widget begins: a plot that grew by a dot at the right end of a row would
+    send the whole row.
+    """
+
+    def render_segments(self, console: Console) -> str:
+        """The escape sequences of every span's cells."""
+        out: list[str] = []
+        for y, left, right in self.spans:
+            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items()):
+                if strip is None or x >= right or end <= left:
+                    continue
+                first, last = max(x, left), min(end, right)
+                if (first, last) != (x, end):
+                    strip = strip.crop(first - x, last - x)
+                out += (Control.move_to(first, y).segment.text, strip.render(console))
+        return "".join(out)
 
 
 def free_region(widget: Widget) -> Region | None:
@@ -268,6 +292,8 @@ class WiredApp(App):
         if self.size != self._drawn_size:
             self._drawn_size = self.size
             self.wire.forget_pictures()
+        if isinstance(renderable, ChopsUpdate):
+            renderable = TightUpdate(renderable.chops, renderable.spans, renderable.chop_ends)
         super()._display(screen, renderable)
 
     def post_display_hook(self) -> None:

@@ -71,6 +71,27 @@ def legend_rows(panel: Panel, readings: list[Reading], width: int, rows: int, cu
     return [fit_row(line, width) for line in lines]
 
 
+def changed_span(old: Row, new: Row, width: int) -> tuple[int, int]:
+    """The columns [first, last) outside of which two rows of `width` cells are alike."""
+    first = _alike(old, new)
+    last = width - _alike([(text[::-1], key) for text, key in reversed(old)], [(t[::-1], k) for t, k in reversed(new)])
+    return first, max(first + 1, last)
+
+
+def _alike(old: Row, new: Row) -> int:
+    """How many cells at the beginning of two rows are alike."""
+    count = 0
+    for (text, key), (other, its) in zip(old, new):
+        if key != its:
+            break
+        if text == other:
+            count += width_of(text)
+            continue
+        same = next((i for i, pair in enumerate(zip(text, other)) if pair[0] != pair[1]), min(len(text), len(other)))
+        return count + width_of(text[:same])
+    return count
+
+
 class PlotView(Widget):
     """Shows one panel of curves. `draw` makes the next frame; hidden (no size), it does nothing."""
 
@@ -147,7 +168,8 @@ class PlotView(Widget):
             return
         for y, (old, new) in enumerate(zip(before.rows, rows)):
             if old != new:
-                self.refresh(Region(0, y, width, 1))
+                first, last = changed_span(old, new, width)
+                self.refresh(Region(first, y, last - first, 1))
 
     def forget(self) -> None:
         """Drop the picture and what it was made from."""
