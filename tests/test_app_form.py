@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.app import App
 
 from tests.form_host import ODD, catalog, odd_tables, screen_text
@@ -144,6 +145,19 @@ async def test_escape_takes_back_what_was_typed():
         await pilot.press("escape")
         assert app.form.draft.text("train.batch_size") == before and not app.form.fields.editing
         assert app.focused is app.form.fields.list
+
+
+async def test_keys_that_come_all_at_once_do_what_they_would_one_by_one():
+    app = Host()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "train.batch_size")
+        await pilot.pause()
+        edits = ["enter", "9", "7", "enter", "down", "down", "enter", "x"]
+        for key in [*edits, "escape", "escape", "up", "enter", "5", "tab", "q"]:
+            app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await wait_for_async(lambda: app.form.draft.text("train.device") == "q", what="the last key")
+        assert app.form.draft.text("train.batch_size") == "97" and app.form.draft.text("train.seed") == "5"
+        assert app.form.draft.changed() == ["train.batch_size", "train.seed", "train.device"]
 
 
 async def test_tab_edits_the_next_field_and_leaves_the_form_from_the_list():
@@ -525,8 +539,6 @@ async def test_without_a_terminal_to_hand_over_the_editor_says_so():
 
 
 async def test_a_paste_begins_an_edit_and_keeps_one_line():
-    from textual import events
-
     app = Host()
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "name")

@@ -37,24 +37,29 @@ class FieldEditor(Widget):
     }
     """
 
+    # With priority, so that they happen in the order in which keys were pressed: an Enter gives the focus to the editor
+    # before the text typed after it is handed out.
     BINDINGS = [
-        Binding("up", "up", "Up", show=False, id="form.up"),
-        Binding("down", "down", "Down", show=False, id="form.down"),
-        Binding("shift+up", "step(1, True)", "Big step up", show=False, id="form.step_up_big"),
-        Binding("shift+down", "step(-1, True)", "Big step down", show=False, id="form.step_down_big"),
-        Binding("right,plus", "forward", "Step up, unfold", show=False, id="form.step_up"),
-        Binding("left", "backward", "Step down, fold", show=False, id="form.step_down"),
-        Binding("pageup", "page(-1)", "Page up", show=False, id="form.page_up"),
-        Binding("pagedown", "page(1)", "Page down", show=False, id="form.page_down"),
-        Binding("home", "edge(-1)", "First field", show=False, id="form.first"),
-        Binding("end", "edge(1)", "Last field", show=False, id="form.last"),
-        Binding("enter", "enter", "Edit", show=False, id="form.edit"),
-        Binding("space", "space", "Switch over", show=False, id="form.switch"),
-        Binding("tab", "next(1)", "Next field", show=False, id="form.next"),
-        Binding("shift+tab", "next(-1)", "Previous field", show=False, id="form.previous"),
-        Binding("delete,backspace", "reset", "Reset field", show=False, id="form.reset_field"),
-        Binding("escape", "cancel", "Cancel", show=False, id="form.cancel"),
-    ]
+        Binding(keys, f"do('{name}')", words, show=False, priority=True, id=f"form.{name}")
+        for keys, name, words in (
+            ("up", "up", "Up; a step up while editing"),
+            ("down", "down", "Down; a step down while editing"),
+            ("shift+up", "big_up", "Big step up"),
+            ("shift+down", "big_down", "Big step down"),
+            ("right,plus", "forward", "Step up, unfold"),
+            ("left", "backward", "Step down, fold"),
+            ("pageup", "page_up", "Page up"),
+            ("pagedown", "page_down", "Page down"),
+            ("home", "first", "First field"),
+            ("end", "last", "Last field"),
+            ("enter", "enter", "Edit, ask a run"),
+            ("space", "switch", "Switch over, choose"),
+            ("tab", "next", "Edit the next field"),
+            ("shift+tab", "previous", "Edit the field before"),
+            ("delete,backspace", "reset", "Reset the field"),
+            ("escape", "cancel", "Take back"),
+        )
+    ] + [Binding("escape", "close_choices", "Close the choices", show=False, id="form.close_choices")]
 
     class Edited(Message):
         """Texts of the form changed."""
@@ -89,11 +94,11 @@ class FieldEditor(Widget):
 
     def _mount_editors(self) -> tuple[Input, OptionList]:
         if self._editors is None:
-            from textual.widgets import Input, OptionList
+            from textual.widgets import OptionList
 
-            editor = Input(id="editor", compact=True, select_on_focus=False)
-            editor.cursor_blink = False
-            self._editors = editor, OptionList(id="choices", compact=True, markup=False)
+            from tui_gen.app.line_editor import LineEditor
+
+            self._editors = LineEditor(self), OptionList(id="choices", compact=True, markup=False)
             if self.is_attached:
                 self.mount(*self._editors)
         return self._editors
@@ -175,10 +180,6 @@ class FieldEditor(Widget):
         event.stop()
         if event.value == self.editor.value:
             self._typed(event.value)
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.action_enter()
 
     def on_input_blurred(self, event: Input.Blurred) -> None:
         event.stop()
@@ -264,12 +265,29 @@ class FieldEditor(Widget):
         if self.choosing and event.widget is self.choices and self.app.app_focus:
             self.close_choices()
 
-    def on_key(self, event: events.Key) -> None:
-        """Keys typed so fast that the focus had not reached the editor yet belong to it."""
-        if self.editing and event.character is not None and event.is_printable:
-            self.editor.insert_text_at_cursor(event.character)
-            event.stop()
-            event.prevent_default()
+    def doing(self, key: str) -> str:
+        """What a key does in the form, with the person's own keys; empty where it does nothing here."""
+        active = self.screen.active_bindings.get(key)
+        if active is None or active.node is not self or not active.binding.action.startswith("do('"):
+            return ""
+        return active.binding.action[4:-2]
+
+    def action_do(self, name: str) -> None:
+        """A key of the list. While a text is edited or choices are open, keys go there first."""
+        if self.screen.focused is not self.list or (name in ("next", "previous") and not self.editing):
+            raise SkipAction()
+        self.do(name)
+
+    def do(self, name: str) -> None:
+        """Do what a key means: one of the names in BINDINGS."""
+        if self.editing:
+            self._typed(self.editor.value)
+        getattr(self, f"_do_{name}")()
+
+    def action_close_choices(self) -> None:
+        if not self.choosing:
+            raise SkipAction()
+        self.close_choices()
 
     def on_paste(self, event: events.Paste) -> None:
         if self.list.has_focus and self.key and self.state.params[self.key].kind not in ("bool", "choice"):
@@ -282,14 +300,14 @@ class FieldEditor(Widget):
         if not row.key:
             self.list.toggle(row)
         elif column == 1 and self.state.modified(row.key):
-            self.action_reset()
+            self._do_reset()
         elif column >= self.list.value_column and self.state.editable(row.key):
             self._activate(row.key)
 
     def _activate(self, key: str) -> None:
         kind = self.state.params[key].kind
         if kind == "bool":
-            self.action_step(1)
+            self.step(1)
         elif kind == "choice":
             self.open_choices()
         else:
@@ -303,42 +321,58 @@ class FieldEditor(Widget):
         self.state.close()
         self.list.move_to(self.list.index + by)
 
-    def action_up(self) -> None:
-        if not (self.editing and self.state.step(self.editing, 1)):
+    def _do_up(self) -> None:
+        if self.editing and self.state.step(self.editing, 1):
+            self.changed()
+        else:
             self._move(-1)
-        else:
-            self.changed()
 
-    def action_down(self) -> None:
-        if not (self.editing and self.state.step(self.editing, -1)):
+    def _do_down(self) -> None:
+        if self.editing and self.state.step(self.editing, -1):
+            self.changed()
+        else:
             self._move(1)
-        else:
-            self.changed()
 
-    def action_step(self, direction: int, big: bool = False) -> None:
-        """Step the field under the cursor."""
+    def _do_big_up(self) -> None:
+        self.step(1, big=True)
+
+    def _do_big_down(self) -> None:
+        self.step(-1, big=True)
+
+    def step(self, direction: int, big: bool = False) -> None:
+        """Step the field under the cursor up (+1) or down (-1)."""
         if self.key and self.state.step(self.key, direction, big):
             self.changed()
 
-    def action_forward(self) -> None:
+    def _do_forward(self) -> None:
         if self.key:
-            self.action_step(1)
-        else:
+            self.step(1)
+        elif self.list.rows:
             self.list.toggle(self.list.row, folded=False)
 
-    def action_backward(self) -> None:
+    def _do_backward(self) -> None:
         if self.key:
-            self.action_step(-1)
-        else:
+            self.step(-1)
+        elif self.list.rows:
             self.list.toggle(self.list.row, folded=True)
 
-    def action_page(self, direction: int) -> None:
-        self._move(direction * max(1, self.list.scrollable_content_region.height - 2))
+    def _do_page_up(self) -> None:
+        self._move(-self._page)
 
-    def action_edge(self, direction: int) -> None:
-        self._move(direction * len(self.list.rows))
+    def _do_page_down(self) -> None:
+        self._move(self._page)
 
-    def action_enter(self) -> None:
+    @property
+    def _page(self) -> int:
+        return max(1, self.list.scrollable_content_region.height - 2)
+
+    def _do_first(self) -> None:
+        self._move(-len(self.list.rows))
+
+    def _do_last(self) -> None:
+        self._move(len(self.list.rows))
+
+    def _do_enter(self) -> None:
         """End editing; or begin it; or ask a running run for the value that stands here."""
         key = self.key
         editing = self.editing
@@ -351,39 +385,40 @@ class FieldEditor(Widget):
         elif not editing and self.state.editable(key):
             self._activate(key)
 
-    def action_space(self) -> None:
+    def _do_switch(self) -> None:
         if not self.key:
-            self.action_enter()
+            self._do_enter()
         elif self.state.editable(self.key):
             self._activate(self.key)
 
-    def action_next(self, direction: int) -> None:
-        """While editing: end it and edit the next field; otherwise leave the form."""
-        if not self.editing:
-            self.close_choices()
-            raise SkipAction()
+    def _do_next(self) -> None:
+        self._edit_next(1)
+
+    def _do_previous(self) -> None:
+        self._edit_next(-1)
+
+    def _edit_next(self, direction: int) -> None:
+        """End editing and edit the next field, passing over headings."""
         self._move(direction)
         while not self.key and 0 < self.list.index < len(self.list.rows) - 1:
             self.list.move_to(self.list.index + direction)
         if self.key and self.state.params[self.key].kind not in ("bool", "choice"):
             self.begin()
 
-    def action_reset(self) -> None:
+    def _do_reset(self) -> None:
         """Put back what the recipe says in the field under the cursor."""
         if self.key:
             self.state.reset(self.key)
             self.changed()
 
-    def action_cancel(self) -> None:
-        """Close the choices; or end editing and take back what was typed since it began."""
-        if self.choosing:
-            self.close_choices()
-        elif self.editing:
+    def _do_cancel(self) -> None:
+        """End editing and take back what was typed since it began; in a run, what was not asked for yet."""
+        if self.editing:
             self.state.take_back()
             self._fill(self.state.text(self.editing))
             self.leave()
             self.changed()
         elif self.state.live and self.key and self.key not in self.state.asked and self.state.modified(self.key):
-            self.action_reset()
+            self._do_reset()
         else:
             raise SkipAction()
