@@ -118,14 +118,15 @@ def test_grids_of_any_kind_as_text(tmp_path, mode):
 
 
 def test_the_last_samples_come_before_other_previews():
-    run = fake_worker.record(fake_worker.make_run(), steps=60)
-    view = RunView(run)
+    view = RunView(fake_worker.record(fake_worker.make_run(), steps=60))
     view.poll()
     view.samples.append(events.Sample(step=60, path=view.samples[-1].path, kind="trajectory"))
     view.samples.append(events.Sample(step=99, path="samples/gone.png"))
-    assert summary.last_grid(view) == (60, run / "samples/000060.png")
+    found = summary.last_grid(view)
+    assert (found.step, found.path, found.kind) == (60, "samples/000060.png", "samples")
     view.samples = view.samples[-2:-1]
-    assert summary.last_grid(view)[0] == 60
+    assert summary.last_grid(view).kind == "trajectory"
+    assert any(line.startswith("  trajectory") for line in summary.ending(view, "stopped"))
 
 
 def test_columns_align_and_control_characters_go():

@@ -216,7 +216,8 @@ class Follow:
             self._terminated = number == signal.SIGTERM
         elif not self._killed:
             name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
-            self._hint = "stopping with a checkpoint; Ctrl-C again ends it at once, without one"
+            again = " again" if self._interrupts else ""
+            self._hint = f"stopping with a checkpoint; Ctrl-C{again} ends it at once, without one"
             self.display.notice("state", f"{name}: {self._hint}")
 
     def _stop(self) -> None:

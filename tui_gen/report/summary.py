@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tui_gen import runs
+from tui_gen import events, runs
 from tui_gen.draw.curves import Series
 from tui_gen.draw.text import clean
 from tui_gen.report.outlet import Outlet
@@ -36,10 +36,10 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
         out.line()
     grid = last_grid(view)
     if grid is not None and graphics != "off":
-        step, path = grid
-        picture = grid_text(path, min(columns, 100), ascii=graphics == "ascii" or not colour or not unicode_ok(out))
+        ascii = graphics == "ascii" or not colour or not unicode_ok(out)
+        picture = grid_text(view.path / grid.path, min(columns, 100), ascii=ascii)
         if picture:
-            out.line(f"samples at step {step}")
+            out.line(f"{clean(grid.kind)} at step {grid.step}")
             out.line(picture)
             out.line()
     for line in ending(view, state):
@@ -64,16 +64,17 @@ def ending(view: RunView, state: str) -> list[str]:
         found.append(("checkpoint", f"{shown(view.path / newest.path)} (step {newest.step})"))
     grid = last_grid(view)
     if grid is not None:
-        found.append(("samples", f"{shown(grid[1])} (step {grid[0]})"))
+        found.append((clean(grid.kind), f"{shown(view.path / grid.path)} (step {grid.step})"))
     if state in runs.LIVE:
         found += [("attach", f"tui-gen attach {name}"), ("stop", f"tui-gen stop {name}")]
     else:
         found.append(("show", f"tui-gen attach {name}"))
         further = f" --set train.steps={2 * view.step}" if state == "finished" and view.step else ""
         found.append(("go on", f"tui-gen --resume {name}{further}"))
-    if view.checkpoints:
+    if view.checkpoints and grid is not None and grid.kind == "samples":
         found.append(("sample", f"tui-gen sample {name} -n 64 -o grid.png"))
-    return lines + [f"  {word:<10}  {text}" for word, text in found]
+    width = max(len(word) for word, _ in found)
+    return lines + [f"  {word:<{width}}  {text}" for word, text in found]
 
 
 def shown(path: Path) -> str:
@@ -134,12 +135,12 @@ def thinned(curve: Series, points: int) -> tuple[list[float], list[float]]:
     return steps.tolist(), values.tolist()
 
 
-def last_grid(view: RunView) -> tuple[int, Path] | None:
-    """(step, file) of the newest sample grid; previews of another kind only where there are no samples."""
+def last_grid(view: RunView) -> events.Sample | None:
+    """The newest sample grid whose file is there; previews of another kind only where there are no samples."""
     for wanted in ("samples", ""):
         for sample in reversed(view.samples):
             if wanted in ("", sample.kind) and (view.path / sample.path).is_file():
-                return sample.step, view.path / sample.path
+                return sample
     return None
 
 
