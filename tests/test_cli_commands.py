@@ -120,7 +120,7 @@ def test_models(call):
     status, out, _ = call("models")
     assert status == 0 and all(name in out for name in ("vae", "gan", "ddpm", "diffusion"))
     status, out, _ = call("models", "vae")
-    entry = catalogs.read().models["vae"]
+    entry = catalogs.ensure().models["vae"]
     assert status == 0 and all(f"model.{param.name} = " in out for param in entry.params)
     assert "vae-digits" in out and "live" in out and entry.reference.split(",")[0] in out
     status, _, err = call("models", "vea")
@@ -137,7 +137,7 @@ def test_datasets(call):
 
 def test_recipes_and_a_complete_commented_one(call, tmp_path):
     status, out, _ = call("recipes")
-    catalog = catalogs.read()
+    catalog = catalogs.ensure()
     assert status == 0 and {line.split()[0] for line in out.splitlines()[1:]} == set(catalog.recipes)
     for name in catalog.recipes:
         status, out, _ = call("recipe", name)
