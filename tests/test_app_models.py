@@ -62,11 +62,12 @@ async def test_the_default_recipe_is_selected_and_described_on_the_first_frame(s
         assert label(app) == "• vae-digits"
         shown = screen_text(app)
         assert "vae-digits" in shown and "VAE on digits" in shown and app.picked == []
+        assert "▼ VAE" in shown
 
 
 async def test_every_family_model_and_recipe_is_in_the_tree():
     app = Host()
-    async with app.run_test(size=(120, 60)) as pilot:
+    async with app.run_test(size=(120, 150)) as pilot:
         await pilot.pause()
         shown = screen_text(app)
         for entry in CATALOG.models.values():
@@ -127,9 +128,8 @@ async def test_a_search_finds_words_of_references():
 async def test_files_that_cannot_be_read_are_listed_with_the_reason():
     app = Host(broken())
     async with app.run_test(size=(120, 50)) as pilot:
-        shown = screen_text(app)
-        assert "! not readable (1)" in shown and "stray[/x]" in shown
         await pilot.press("end", "enter")
+        assert "! not readable (1)" in screen_text(app) and "stray[/x]" in screen_text(app)
         assert "was never closed" in label(app)
         assert "bad[/b].py" in screen_text(app) and "line 3" in screen_text(app)
         assert app.picked == []
@@ -152,13 +152,20 @@ async def test_a_renewed_catalogue_keeps_the_cursor():
         here = label(app)
         app.pane.set_catalog(broken())
         await pilot.pause()
-        assert label(app) == here and "not readable" in screen_text(app)
+        assert label(app) == here
+        await pilot.press("end")
+        assert "not readable" in screen_text(app)
 
 
 async def test_a_low_and_narrow_pane_still_shows_the_tree():
     app = Host()
-    async with app.run_test(size=(24, 9)):
-        assert "vae-digits" in screen_text(app)
+    async with app.run_test(size=(24, 9)) as pilot:
+        await pilot.pause()
+        assert "vae-digits" in screen_text(app) and "▼ VAE" in screen_text(app)
+        await pilot.press("end")
+        app.pane.set_catalog(CATALOG)
+        await pilot.pause()
+        assert label(app) in screen_text(app).replace("┃", "")
 
 
 def test_descriptions_are_styled_and_nothing_in_them_is_markup():

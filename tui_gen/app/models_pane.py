@@ -52,6 +52,19 @@ class ModelTree(Tree[Any]):
         Binding("left", "fold", "Fold", show=False, id="models.fold"),
     ]
 
+    def on_resize(self) -> None:
+        self.show_cursor()
+
+    def show_cursor(self) -> None:
+        """Scroll, no further than needed, so that the cursor is seen: from the top where there is room."""
+        height, line = self.scrollable_content_region.height, self.cursor_line
+        if not height or line < 0:
+            return
+        if line < height - 1:
+            self.scroll_to(y=0, animate=False, immediate=True)
+        elif not self.scroll_y <= line < self.scroll_y + height:
+            self.scroll_to(y=line - height // 2, animate=False, immediate=True)
+
     def action_unfold(self) -> None:
         """Unfold the node under the cursor, or go on to its first child."""
         node = self.cursor_node
@@ -251,8 +264,8 @@ the end with the reason.
             node = node or next(iter(self._by_ident.values()), None)
         # Nodes know their lines only once the tree has laid them out, which asking for the last line does.
         if node is not None and tree.last_line >= 0:
-            tree.move_cursor(node)
-            tree.scroll_to_node(node, animate=False)
+            tree.cursor_line = node.line
+            tree.show_cursor()
             self._describe(node.data)
 
     # -- words --------------------------------------------------------------------------------------------------
