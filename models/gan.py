@@ -13,6 +13,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, one_hot
 from tui_gen.models.layers import (
+    LeakyReLU,
+    ReLU,
     doubling,
     halving,
     norm,
@@ -20,6 +22,7 @@ from tui_gen.models.layers import (
     refuse_labels,
     refuse_network,
     refuse_pyramid,
+    spread,
 )
 
 
@@ -201,7 +204,7 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
             loss = loss + config.r1_weight * config.r1_every * penalty
             metrics["r1"] = penalty.detach()
         if len(x) > 1:
-            metrics["diversity"] = fakes.std(0).mean() / x.std(0).mean().clamp(min=1e-6)
+            metrics["diversity"] = spread(fakes) / spread(x).clamp(min=1e-6)
         return loss, metrics
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -229,8 +232,8 @@ class Generator(nn.Module):
                 nn.Linear(inputs, first * small**2),
                 nn.Unflatten(1, (first, small, small)),
                 norm(kind, first),
-                nn.ReLU(),
-                doubling(config.generator_channels, data.channels, nn.ReLU, kind),
+                ReLU(),
+                doubling(config.generator_channels, data.channels, ReLU, kind),
             )
         self.end = nn.Identity() if data.kind == "points" else nn.Tanh()
 
@@ -272,13 +275,6 @@ class Discriminator(nn.Module):
         if self.label is not None:
             score = score + (self.label(labels) * features).sum(1)
         return score.float()
-
-
-class LeakyReLU(nn.LeakyReLU):
-    """The slope 0.2 that DCGAN's authors chose, without argument, so that layers can be built by class."""
-
-    def __init__(self) -> None:
-        super().__init__(0.2, inplace=True)
 
 
 @torch.compiler.disable

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import DataSpec, Problem
+
+Activation = Callable[[], nn.Module]
+ReLU: Activation = partial(nn.ReLU, inplace=True)
+LeakyReLU: Activation = partial(nn.LeakyReLU, 0.2, inplace=True)
+"""With the slope that DCGAN's authors chose for discriminators."""
+
+
+def spread(x: Tensor) -> Tensor:
+    """Root mean variance over the batch, a scalar: how different the examples (N, *shape) are from each other.
+
+    By sums, as `Tensor.std(0)` takes many times longer on CPUs.
+    """
+    x = x.detach().flatten(1)
+    return (x.square().mean() - x.mean(0).square().mean()).clamp(min=0).sqrt()
 
 
 def norm(kind: str, width: int, dims: int = 2) -> nn.Module:
@@ -46,7 +61,7 @@ def _by_running_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) ->
     return F.batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps)
 
 
-def perceptron(sizes: list[int], activation: type[nn.Module] = nn.ReLU, normalise: str = "none") -> nn.Sequential:
+def perceptron(sizes: list[int], activation: Activation = ReLU, normalise: str = "none") -> nn.Sequential:
     """Linear layers sizes[0] → … → sizes[-1], with normalisation and activation between them, none at the end."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes[:-1]):
@@ -54,7 +69,7 @@ def perceptron(sizes: list[int], activation: type[nn.Module] = nn.ReLU, normalis
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
-def halving(inputs: int, channels: list[int], activation: type[nn.Module], normalise: str = "none") -> nn.Sequential:
+def halving(inputs: int, channels: list[int], activation: Activation, normalise: str = "none") -> nn.Sequential:
     """Strided 4×4 convolutions that halve (N, inputs, S, S) once per entry of `channels`, activated after each.
 
     As in DCGAN (arXiv:1511.06434), the first one, which sees the image itself, is not normalised.
@@ -68,7 +83,7 @@ def halving(inputs: int, channels: list[int], activation: type[nn.Module], norma
     return nn.Sequential(*layers)
 
 
-def doubling(channels: list[int], outputs: int, activation: type[nn.Module], normalise: str = "none") -> nn.Sequential:
+def doubling(channels: list[int], outputs: int, activation: Activation, normalise: str = "none") -> nn.Sequential:
     """Strided transposed 4×4 convolutions from (N, channels[0], s, s) to (N, outputs, s·2^len(channels), …).
 
     Every layer but the last is normalised and activated.

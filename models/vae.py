@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, one_hot
 from tui_gen.models.layers import (
+    ReLU,
     doubling,
     halving,
     label_planes,
@@ -104,15 +105,15 @@ or (σ = 0) learned along with the weights.
             small = data.size // 2 ** len(config.channels)
             inner = config.channels[-1]
             self.encoder = nn.Sequential(
-                halving(data.channels + self.classes, config.channels, nn.ReLU),
+                halving(data.channels + self.classes, config.channels, ReLU),
                 nn.Flatten(),
                 nn.Linear(inner * small**2, 2 * config.latent),
             )
             self.decoder = nn.Sequential(
                 nn.Linear(config.latent + self.classes, inner * small**2),
                 nn.Unflatten(1, (inner, small, small)),
-                nn.ReLU(),
-                doubling(config.channels[::-1], data.channels, nn.ReLU),
+                ReLU(),
+                doubling(config.channels[::-1], data.channels, ReLU),
             )
         learned = config.likelihood == "gaussian" and config.sigma == 0
         self.log_sigma = nn.Parameter(torch.zeros(())) if learned else None
@@ -139,7 +140,8 @@ or (σ = 0) learned along with the weights.
         reconstruction = self.negative_log_likelihood(self.logits(z, batch.labels), batch.x)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / len(mean)
         loss = reconstruction + self.config.beta * kl
-        active = (mean.detach().var(0, unbiased=False) > 0.01).sum().float()
+        code = mean.detach()
+        active = (code.square().mean(0) - code.mean(0).square() > 0.01).sum().float()
         metrics = {"elbo": -(reconstruction + kl), "reconstruction": reconstruction, "kl": kl, "active_units": active}
         if self.log_sigma is not None:
             metrics["sigma"] = self.log_sigma.exp()

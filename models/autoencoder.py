@@ -1,0 +1,475 @@
+"""Autoencoders: undercomplete, stacked, tied, convolutional, recurrent, denoising, sparse, contractive, hashing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import msgspec
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper
+from tui_gen.models.codes import histogram, neighbours, pca_error, principal, scatter
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "leaky-relu": lambda x: F.leaky_relu(x, 0.2),
+    "elu": F.elu,
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "linear": lambda x: x,
+}
+SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": torch.ones_like,
+    "relu": lambda z: (z > 0).float(),
+    "tanh": lambda z: 1 - z.square(),
+    "sigmoid": lambda z: z * (1 - z),
+}
+"""The derivative of each code activation, in terms of its value z."""
+ACTIVE = 0.1
+"""A code value counts as active when it is further than this from 0."""
+
+
+class Autoencoder(Model):
+    name = "autoencoder"
+    family = "autoencoder"
+    title = "Autoencoder"
+    summary = "Squeezes images through a small code and rebuilds them; can denoise, hash and find the odd one out."
+    reference = (
+        "Hinton & Salakhutdinov 2006; greedy: Bengio et al. 2007; denoising: Vincent et al. 2010; contractive: Rifai "
+        "et al. 2011; sparse: Ng 2011; hashing: Salakhutdinov & Hinton 2009; Chollet 2016; textbook networks: Géron "
+        "2022, ch. 17; survey: Bank et al. 2020, arXiv:2003.05991"
+    )
+    kinds = ("image",)
+    pixels = "unit"
+    optimizers = {"autoencoder": Optim(lr=1e-3), "pretrain": Optim(lr=1e-3)}
+    description = """\
+An **encoder** f turns an image *x* into a code *z* of a few numbers, a **decoder** g turns the code back into an image.
+What they cannot pass through the code is lost, so the code must hold what matters. An autoencoder has no sampler: its
+codes follow no known distribution (a VAE's do).
+
+### Loss (per pixel, averaged over the batch)
+
+    loss = d(x, g(f(x̃))) + penalty
+    d = mean (x − x̂)²   or   mean −x ln x̂ − (1 − x) ln(1 − x̂)
+
+*x̃* is *x*, or *x* with **noise** (a denoising autoencoder: it must undo it). A code larger than it need be is held in
+check by a penalty:
+
+    l1           weight · Σ |zⱼ|
+    kl           weight · Σ KL(target ‖ mean activation of unit j over the batch)
+    contractive  weight · ‖∂f/∂x‖²  (squared Frobenius norm of the encoder's Jacobian)
+
+With everything linear and d = MSE, the best code spans the same subspace as PCA. Noise into a sigmoid code layer
+drives its values to 0 and 1: bits, by which similar images can be looked up (semantic hashing). With
+`pretrain_steps`, each layer first learns to rebuild its own input, from the outside in; then all are tuned together.
+
+### What to watch
+
+- `mse`: the rebuilt pixels' error whatever the loss; in validation without noise, as textbooks give it.
+  `denoising_mse` is the error from a noisy input, `binary_mse` that from a code rounded to bits.
+- `active_fraction`: how many code values differ from 0 by more than 0.1; `mean_activation` of a sparse code.
+- Panels: the noisy input and what is made of it; all codes in two dimensions; the images rebuilt worst (outliers, or
+  wrong labels); the histogram of mean activations; neighbours by hash.
+
+### What goes wrong
+
+- **A copy instead of a code**: a code as large as the image needs noise or a penalty.
+- **Dead units**: a ReLU code unit that is 0 for every image stays so. Lower the rate, or use another activation.
+- **Grey reconstructions**: the penalty or the noise is too strong, or the net has only learnt the mean image so far.
+- **Blur**: MSE averages over what the code leaves open; only a larger code, or another kind of model, helps.
+"""
+
+    class Config(msgspec.Struct):
+        network: Annotated[
+            Literal["mlp", "conv", "recurrent"], hyper("Fully connected, convolutional, or LSTMs over an image's rows")
+        ] = "mlp"
+        hidden: Annotated[
+            list[int],
+            hyper("Widths of the mlp's or LSTM's encoder layers; the decoder mirrors", ge=1, le=8192, max_items=8),
+        ] = msgspec.field(default_factory=list)
+        channels: Annotated[
+            list[int],
+            hyper("Channels of the conv encoder; each entry halves the image", ge=1, le=1024, min_items=1, max_items=6),
+        ] = msgspec.field(default_factory=lambda: [16, 32, 64])
+        latent: Annotated[int, hyper("Size of the code z", ge=1, le=4096, unit="dimensions")] = 32
+        activation: Annotated[
+            Literal["relu", "leaky-relu", "elu", "selu", "gelu", "tanh", "sigmoid", "linear"],
+            hyper("After each hidden layer"),
+        ] = "relu"
+        code_activation: Annotated[Literal["relu", "sigmoid", "tanh", "linear"], hyper("Of the code layer")] = "relu"
+        output: Annotated[Literal["sigmoid", "linear"], hyper("Activation of the rebuilt pixels")] = "sigmoid"
+        loss: Annotated[Literal["bce", "mse"], hyper("Cross-entropy or squared error of each pixel")] = "bce"
+        tied: Annotated[bool, hyper("mlp: the decoder uses the encoder's weights, transposed")] = False
+        pretrain_steps: Annotated[
+            int, hyper("mlp: steps that each layer is trained alone first; 0 is none", ge=0, le=10**8, unit="steps")
+        ] = 0
+        noise: Annotated[
+            Literal["none", "gaussian", "salt-pepper", "mask", "dropout"],
+            hyper("What spoils the input in training; dropout is mask, with what remains scaled up"),
+        ] = "none"
+        noise_level: Annotated[
+            float, hyper("Standard deviation of gaussian noise, else share of pixels spoilt", ge=0, le=0.95, live=True)
+        ] = 0.3
+        code_noise: Annotated[
+            float, hyper("mlp: standard deviation of noise into the code layer, in training", ge=0, le=100, live=True)
+        ] = 0.0
+        sparsity: Annotated[Literal["none", "l1", "kl"], hyper("Penalty on active codes")] = "none"
+        sparsity_weight: Annotated[float, hyper("Weight of the sparsity penalty", ge=0, le=100, live=True)] = 1e-4
+        sparsity_target: Annotated[
+            float, hyper("Mean activation that the kl penalty wants", ge=0.001, le=0.999, live=True)
+        ] = 0.1
+        contractive: Annotated[float, hyper("Weight of the squared Jacobian of the encoder", ge=0, le=100)] = 0.0
+        projection: Annotated[
+            Literal["pca", "t-sne"], hyper("How previews lay out codes in 2-D; t-SNE takes seconds each", live=True)
+        ] = "pca"
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+        yield from super().refuse(config, data)
+        for key, off in (("tied", False), ("pretrain_steps", 0), ("code_noise", 0)):
+            if config.network != "mlp" and getattr(config, key) != off:
+                yield Problem(
+                    f"model.{key}",
+                    getattr(config, key),
+                    f"is for the mlp network, this is {config.network}",
+                    f"set it to {str(off).lower()}, or model.network to mlp",
+                )
+        if config.loss == "bce" and config.output == "linear":
+            yield Problem("model.loss", "bce", "needs outputs in (0, 1)", "set it to mse, or model.output to sigmoid")
+        if config.sparsity == "kl" and config.code_activation != "sigmoid":
+            yield Problem(
+                "model.sparsity", "kl", "needs codes in (0, 1)", "set it to l1, or model.code_activation to sigmoid"
+            )
+        if config.network == "recurrent":
+            if not config.hidden:
+                yield Problem("model.hidden", [], "must not be empty for LSTMs", "give it at least 1 width, say 100")
+            if config.contractive:
+                yield Problem(
+                    "model.contractive", config.contractive, "is for mlp and conv networks", "set it to 0 for LSTMs"
+                )
+        if data.kind == "image" and config.network == "conv" and data.size < 2 ** len(config.channels):
+            yield Problem(
+                "model.channels",
+                config.channels,
+                f"halves the image {len(config.channels)} times, but it has {data.size} px",
+                f"give it at most {data.size.bit_length() - 1} values, or set dataset.size to a larger one",
+            )
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.net = {"mlp": Dense, "conv": Convolutional, "recurrent": Recurrent}[config.network](config, data)
+        self.net.apply(_initialise)
+
+    @property
+    def compiles(self) -> bool:  # type: ignore[override]
+        config = self.config  # double backward and losses that change with the step do not compile
+        return config.network == "mlp" and not config.contractive and not config.pretrain_steps
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of a code: there is no sampler, but codes can be decoded."""
+        return (self.config.latent,)
+
+    @property
+    def pretraining(self) -> int:
+        """Steps of layer-by-layer training before all layers are trained together."""
+        return self.config.pretrain_steps * (len(self.config.hidden) + 1)
+
+    def phases(self) -> list[Phase]:
+        trained = [p for p in self.net.parameters() if p.requires_grad]
+        if not self.pretraining:
+            return [Phase("autoencoder", self.loss, trained)]
+        return [
+            Phase("autoencoder", self.loss, trained, when=lambda step, total: step >= self.pretraining),
+            Phase("pretrain", self.layer_loss, trained, when=lambda step, total: step < self.pretraining),
+        ]
+
+    def loss(self, batch: Batch) -> Loss:
+        """Distance of the rebuilt from the true image, per pixel, plus penalties; in training the input is noisy."""
+        x = batch.x
+        seen = self.corrupt(x) if self.training else x
+        code = self.net.encode(seen).float()
+        out = self.net.decode(code).float().view_as(x)
+        loss = self.distance(out, x)
+        metrics = {"mse": F.mse_loss(self.squash(out), x), "active_fraction": (code.abs() > ACTIVE).float().mean()}
+        if self.config.sparsity != "none":
+            penalty = self.sparsity(code)
+            loss = loss + self.config.sparsity_weight * penalty
+            metrics |= {"sparsity": penalty, "mean_activation": code.mean()}
+        if self.config.contractive:
+            penalty = self.contraction(seen, code)
+            loss = loss + self.config.contractive * penalty
+            metrics["jacobian"] = penalty
+        return loss, metrics
+
+    def layer_loss(self, batch: Batch) -> Loss:
+        """One layer rebuilds its own input, on the codes of the layers before it, which stay as they are."""
+        layers = len(self.config.hidden) + 1
+        layer = min(batch.step // max(1, self.config.pretrain_steps), layers - 1)
+        x = self.corrupt(batch.x) if self.training and layer == 0 else batch.x
+        given, rebuilt = self.net.rebuild_layer(x, layer)
+        if layer == 0:
+            return self.distance(rebuilt.float().view_as(batch.x), batch.x), {}
+        return F.mse_loss(rebuilt.float(), given.float()), {}
+
+    def validation(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss and metrics without noise; with noise, `denoising_mse`; of noisy codes, `binary_mse` of rounded ones."""
+        found = super().validation(batch)
+        if self.config.noise != "none":
+            found["autoencoder/denoising_mse"] = F.mse_loss(self.reconstruct(self.corrupt(batch.x)), batch.x)
+        if self.hashes:
+            bits = self.encode(batch.x).round()
+            found["autoencoder/binary_mse"] = F.mse_loss(self.decode(bits), batch.x)
+        return found
+
+    def corrupt(self, x: Tensor) -> Tensor:
+        """x (N, *data.shape) with fresh noise of the kind and level asked for; in [0, 1], but for dropout."""
+        level = self.config.noise_level
+        match self.config.noise:
+            case "gaussian":
+                return (x + level * torch.randn_like(x)).clamp(0, 1)
+            case "salt-pepper":
+                draw = torch.rand_like(x)
+                return torch.where(draw < level, (draw < level / 2).to(x.dtype), x)
+            case "mask":
+                return x * (torch.rand_like(x) >= level)
+            case "dropout":
+                return F.dropout(x, level, training=True)
+        return x
+
+    def squash(self, out: Tensor) -> Tensor:
+        """What the decoder's last layer gives, as pixels."""
+        return torch.sigmoid(out) if self.config.output == "sigmoid" else out
+
+    def distance(self, out: Tensor, x: Tensor) -> Tensor:
+        """Mean cross-entropy or squared error of a pixel, from what the decoder's last layer gives: a scalar."""
+        if self.config.loss == "bce":
+            return F.binary_cross_entropy_with_logits(out, x)
+        return F.mse_loss(self.squash(out), x)
+
+    def sparsity(self, code: Tensor) -> Tensor:
+        """Σ|z| of an example, or Σ over units of KL(target ‖ mean activation over the batch): a scalar ≥ 0."""
+        if self.config.sparsity == "l1":
+            return code.abs().sum() / len(code)
+        target = torch.full_like(code[0], self.config.sparsity_target)
+        mean = code.mean(0).clamp(1e-6, 1 - 1e-6)
+        return (target * (target / mean).log() + (1 - target) * ((1 - target) / (1 - mean)).log()).sum()
+
+    def contraction(self, x: Tensor, code: Tensor) -> Tensor:
+        """‖∂z/∂x‖², the squared Frobenius norm of the encoder's Jacobian, averaged over the batch.
+
+        In closed form for one layer, z = s(Wx + b): Σⱼ s'ⱼ² Σᵢ Wⱼᵢ² (Rifai et al. 2011); else exactly too, with one
+        backward pass per code unit, batched.
+        """
+        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
+            if self.config.network == "mlp" and not self.config.hidden:
+                slopes = SLOPES[self.config.code_activation](code)
+                return (slopes.square() @ self.net.encoder[0].weight.square().sum(1)).mean()
+            x = x.detach().requires_grad_(True)
+            code = self.net.encode(x)
+            units = torch.eye(code.shape[1], device=x.device)[:, None].expand(-1, len(x), -1)
+            (rows,) = torch.autograd.grad(code, x, units, create_graph=True, is_grads_batched=True)
+            return rows.square().sum() / len(x)
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, *data.shape) → codes (N, latent)."""
+        return self.net.encode(x).float()
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent) → (N, *data.shape) in [0, 1]."""
+        return self.squash(self.net.decode(z).float()).reshape(len(z), *self.data.shape).clamp(0, 1)
+
+    def reconstruct(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """x, through its code: (N, *data.shape) in [0, 1]."""
+        return self.decode(self.encode(x))
+
+    def anomaly_score(self, x: Tensor) -> Tensor:
+        """How badly each image is rebuilt: (N, *data.shape) → (N,) mean squared errors of its pixels."""
+        return (self.reconstruct(x) - x).square().flatten(1).mean(1)
+
+    @property
+    def hashes(self) -> bool:
+        """Whether codes are trained to be bits."""
+        return self.config.code_noise > 0 and self.config.code_activation == "sigmoid"
+
+    def panels(self, given: Given) -> list[Picture | Text]:
+        """Noisy inputs, codes in 2-D, the images rebuilt worst, neighbours by hash, and the code in numbers."""
+        x, codes = given.x, self.encode(given.x)
+        few = min(8, len(x))
+        found: list[Picture | Text] = []
+        if self.config.noise != "none":
+            noisy = self.corrupt(x[:few])
+            rows = torch.cat([x[:few], noisy.clamp(0, 1), self.reconstruct(noisy)])
+            found.append(Picture("denoising", rows, few))
+        found.append(Picture("codes", scatter(self.flat(codes), given.labels), 1))
+        scores = self.anomaly_score(x)
+        worst = x[scores.argsort(descending=True, stable=True)[:few]]
+        found.append(Picture("anomalies", torch.cat([worst, self.reconstruct(worst)]), few))
+        if self.hashes:
+            found.append(Picture("neighbours", x[neighbours(codes.round(), few).flatten()], few))
+        return [*found, Text("code", self.numbers(x, codes, scores))]
+
+    def flat(self, codes: Tensor) -> Tensor:
+        """Codes (N, latent) in two dimensions, by PCA or (at most 500 of them) t-SNE."""
+        if self.config.projection == "t-sne" and len(codes) > 5 and codes.isfinite().all():
+            from sklearn.manifold import TSNE
+
+            codes = codes[:500]
+            layout = TSNE(perplexity=min(30.0, (len(codes) - 1) / 3), init="pca", random_state=0)
+            return torch.from_numpy(layout.fit_transform(codes.cpu().numpy()))
+        return principal(codes, 2)
+
+    def numbers(self, x: Tensor, codes: Tensor, scores: Tensor) -> str:
+        """Compression, errors, and a histogram of the units' mean activations, as lines of text."""
+        features, latent = self.data.features, codes.shape[1]
+        used = int((codes.var(0, unbiased=False) > 1e-4).sum())
+        middle, worst = scores.median().item(), scores.max().item()
+        lines = [
+            f"{features} numbers in an image, {latent} in its code: {features / latent:.3g} to 1",
+            f"{used} of {latent} code units tell images apart",
+            f"squared error of a pixel: median image {middle:.4f}, worst {worst:.4f}",
+        ]
+        if self.hashes:
+            distinct = len(torch.unique(codes.round(), dim=0))
+            lines.append(f"{distinct} different hashes of {latent} bits among {len(codes)} images")
+        if self.linear and features <= 4096 and len(x) > latent:
+            lines.append(f"PCA of these images to {latent} numbers: {pca_error(x.flatten(1), latent):.4f}")
+        return "\n".join([*lines, "", "code units by mean activation", *histogram(codes.mean(0))]) + "\n"
+
+    @property
+    def linear(self) -> bool:
+        """Whether this is PCA's rival: nothing but one linear layer each way."""
+        config = self.config
+        plain = config.network == "mlp" and not config.hidden
+        return plain and config.code_activation == config.output == "linear"
+
+
+class Dense(nn.Module):
+    """Linear layers from the pixels over `hidden` to the code and back, which `tied` decoders do by the transposes."""
+
+    def __init__(self, config: Autoencoder.Config, data: DataSpec) -> None:
+        super().__init__()
+        self.config = config
+        sizes = [data.features, *config.hidden, config.latent]
+        self.inner, self.last = ACTIVATIONS[config.activation], ACTIVATIONS[config.code_activation]
+        self.encoder = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
+        if config.tied:
+            self.biases = nn.ParameterList(nn.Parameter(torch.zeros(size)) for size in sizes[:-1])
+        else:
+            self.decoder = nn.ModuleList(nn.Linear(outputs, inputs) for inputs, outputs in pairwise(sizes))
+
+    def down(self, layer: int, x: Tensor) -> Tensor:
+        """The encoder's layer 0, 1, …, counted from the pixels."""
+        return (self.last if layer == len(self.encoder) - 1 else self.inner)(self.encoder[layer](x))
+
+    def up(self, layer: int, z: Tensor) -> Tensor:
+        """The decoder's layer, counted from the pixels as well: the one that undoes `down`."""
+        if self.config.tied:
+            z = F.linear(z, self.encoder[layer].weight.t(), self.biases[layer])
+        else:
+            z = self.decoder[layer](z)
+        return self.inner(z) if layer else z
+
+    def encode(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        for layer in range(len(self.encoder)):
+            if self.training and self.config.code_noise and layer == len(self.encoder) - 1:
+                x = x + self.config.code_noise * torch.randn_like(x)
+            x = self.down(layer, x)
+        return x
+
+    def decode(self, z: Tensor) -> Tensor:
+        for layer in reversed(range(len(self.encoder))):
+            z = self.up(layer, z)
+        return z
+
+    def rebuild_layer(self, x: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """What one layer is given, without gradient, and what it alone makes of it."""
+        x = x.flatten(1)
+        with torch.no_grad():
+            for before in range(layer):
+                x = self.down(before, x)
+        return x, self.up(layer, self.down(layer, x))
+
+
+class Convolutional(nn.Module):
+    """3×3 convolutions with 2×2 max-pooling, one more to `latent` maps whose means are the code; and back.
+
+    The decoder starts from a small plane of `channels[0]` maps and doubles it with strided transposed convolutions,
+    to the very sizes that the encoder came through, odd ones too.
+    """
+
+    def __init__(self, config: Autoencoder.Config, data: DataSpec) -> None:
+        super().__init__()
+        self.inner, self.last = ACTIVATIONS[config.activation], ACTIVATIONS[config.code_activation]
+        widths = [data.channels, *config.channels, config.latent]
+        self.encoder = nn.ModuleList(nn.Conv2d(*pair, 3, padding=1) for pair in pairwise(widths))
+        sizes = [data.size // 2**times for times in range(len(config.channels), -1, -1)]
+        self.seed = (config.channels[0], sizes[0], sizes[0])
+        self.grow = nn.Linear(config.latent, config.channels[0] * sizes[0] ** 2)
+        steps = zip(pairwise([config.channels[0], *config.channels[-2::-1], data.channels]), pairwise(sizes))
+        self.decoder = nn.ModuleList(_doubling(*widths, odd=large % 2 == 1) for widths, (_, large) in steps)
+
+    def encode(self, x: Tensor) -> Tensor:
+        for layer in self.encoder[:-1]:
+            x = F.max_pool2d(self.inner(layer(x)), 2)
+        return self.last(self.encoder[-1](x)).mean((2, 3))
+
+    def decode(self, z: Tensor) -> Tensor:
+        x = self.grow(z).reshape(len(z), *self.seed)
+        for layer in self.decoder[:-1]:
+            x = self.inner(layer(x))
+        return self.decoder[-1](x)
+
+
+def _doubling(inputs: int, outputs: int, odd: bool) -> nn.ConvTranspose2d:
+    """A transposed convolution from size s to 2s + 1 where that is `odd`, else to 2s."""
+    return nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=0 if odd else 1, output_padding=0 if odd else 1)
+
+
+class Recurrent(nn.Module):
+    """LSTMs read an image row by row; the last one's final state is the code. The decoder writes row by row from it."""
+
+    def __init__(self, config: Autoencoder.Config, data: DataSpec) -> None:
+        super().__init__()
+        self.shape = data.shape
+        self.last = ACTIVATIONS[config.code_activation]
+        row = data.channels * data.size
+        down, up = [row, *config.hidden, config.latent], [config.latent, *reversed(config.hidden)]
+        self.encoder = nn.ModuleList(nn.LSTM(*pair, batch_first=True) for pair in pairwise(down))
+        self.decoder = nn.ModuleList(nn.LSTM(*pair, batch_first=True) for pair in pairwise(up))
+        self.rows = nn.Linear(up[-1], row)
+
+    def encode(self, x: Tensor) -> Tensor:
+        x = x.permute(0, 2, 1, 3).flatten(2)
+        for layer in self.encoder:
+            x, _ = layer(x)
+        return self.last(x[:, -1])
+
+    def decode(self, z: Tensor) -> Tensor:
+        channels, height, width = self.shape
+        x = z[:, None].expand(-1, height, -1)
+        for layer in self.decoder:
+            x, _ = layer(x)
+        return self.rows(x).unflatten(2, (channels, width)).transpose(1, 2)
+
+
+def _initialise(layer: nn.Module) -> None:
+    """Glorot's weights and zero biases, as in the textbooks whose figures the recipes quote."""
+    if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.LSTM):
+        nn.init.xavier_uniform_(layer.weight_ih_l0)
+        nn.init.orthogonal_(layer.weight_hh_l0)
+        nn.init.zeros_(layer.bias_ih_l0)
+        # PyTorch's second bias only adds to the first: it stays what it is, 1 for the forget gate (Gers et al. 2000).
+        nn.init.zeros_(layer.bias_hh_l0.requires_grad_(False))
+        with torch.no_grad():
+            layer.bias_hh_l0[layer.hidden_size : 2 * layer.hidden_size] = 1

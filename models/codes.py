@@ -1,0 +1,68 @@
+"""Ways to look at codes: their principal components, a scatter plot, a histogram, neighbours by hash."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PALETTE = (
+    (228, 26, 28), (55, 126, 184), (77, 175, 74), (180, 100, 200), (255, 127, 0),
+    (240, 240, 90), (166, 86, 40), (247, 129, 191), (170, 170, 170), (80, 220, 220),
+)  # fmt: skip
+
+
+def principal(points: Tensor, count: int) -> Tensor:
+    """(N, D) → (N, count), the coordinates along the directions of greatest variance; 0 beyond D or N.
+
+    Each direction's sign is that which makes its largest entry positive, so that previews do not flip.
+    """
+    points = points.nan_to_num() - points.nan_to_num().mean(0)
+    _, _, directions = torch.linalg.svd(points, full_matrices=False)
+    directions = directions[:count]
+    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+    return F.pad(points @ (directions * largest.sign()).T, (0, count - len(directions)))
+
+
+def pca_error(x: Tensor, count: int) -> float:
+    """Mean squared error per number of (N, D) examples rebuilt from their own `count` principal components."""
+    centred = (x - x.mean(0)).double()
+    values = torch.linalg.eigvalsh(centred.T @ centred)
+    return float(values[:-count].clamp(min=0).sum() / centred.numel()) if count < len(values) else 0.0
+
+
+def neighbours(bits: Tensor, count: int) -> Tensor:
+    """For each of the first `count` hashes (N, B): the indices (count, count) of itself and its nearest, by Hamming."""
+    distance = torch.cdist(bits[:count], bits, p=1)
+    rows = torch.arange(count, device=bits.device)
+    distance[rows, rows] = -1  # itself first, before others with the same hash
+    return distance.argsort(dim=1, stable=True)[:, :count]
+
+
+def scatter(points: Tensor, labels: Tensor | None, side: int = 160) -> Tensor:
+    """(N, 2) as a picture (1, 3, side, side) in [0, 1], a colour per label; the axes hold all but the outliers."""
+    points = points.float().cpu()
+    colours = torch.tensor(PALETTE) / 255
+    which = torch.zeros(len(points)).long() if labels is None else labels[: len(points)].cpu()
+    ink = colours[which % len(colours)]
+    span = points.abs().quantile(0.99).clamp(min=1e-6) * 1.1
+    places = ((points / span + 1) / 2 * (side - 2)).round().long().clamp(0, side - 2)
+    picture = torch.full((3, side, side), 16 / 255)
+    for down in (0, 1):
+        for right in (0, 1):
+            picture[:, side - 2 - places[:, 1] + down, places[:, 0] + right] = ink.T
+    return picture[None]
+
+
+def histogram(values: Tensor, bins: int = 10, width: int = 40) -> list[str]:
+    """A line for each bin over the values' range, or [0, 1] where that holds them: bounds, a bar, the count."""
+    values = values.float().cpu().nan_to_num()
+    low, high = values.min().item(), values.max().item()
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    high = high if high > low else low + 1.0
+    counts = torch.histc(values, bins, low, high).long().tolist()
+    step = (high - low) / bins
+    bars = ["█" * -(-count * width // max(counts)) for count in counts]
+    edges = [f"{low + step * place:7.3g} to {low + step * (place + 1):<7.3g}" for place in range(bins)]
+    return [f"{edge} {bar} {count}" for edge, bar, count in zip(edges, bars, counts)]
