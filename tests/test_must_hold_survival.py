@@ -120,7 +120,7 @@ def test_two_workbenches_stay_consistent():
         for terminal in (one, two):
             wait_for(lambda t=terminal: status_step(t.text()) == step, what=f"step {step} on both screens")
             terminal.press("5")
-            terminal.wait_for_text("train.phases.vae.lr: 0.001 → 0.00025")
+            terminal.wait_for_text("train.phases.vae.lr: 0.001 → 2.5e-4")
         two.press("f6")
         for terminal in (one, two):
             terminal.wait_for_text("▶ running")
