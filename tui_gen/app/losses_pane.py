@@ -5,22 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
 from textual.content import Content
-from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_gen.app.pane import Pane
 from tui_gen.app.panels import Panel, panels_of
+from tui_gen.app.plot_bar import PlotBar
 from tui_gen.app.plot_view import PlotView
-from tui_gen.draw.axes import panned, zoomed
+from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
 from tui_gen.draw.curves import Mark, Options
-from tui_gen.draw.text import clean, width_of
+from tui_gen.draw.text import clean
 
 if TYPE_CHECKING:
     from tui_gen.view import RunView
@@ -45,46 +42,6 @@ class Looking:
     window: tuple[float, float] | None = None
     follow: float | None = None
     cursor: float | None = None
-
-
-class PlotBar(Widget):
-    """One row above the plots: what can be switched, by mouse too, and the readout of the crosshair."""
-
-    DEFAULT_CSS = """
-    PlotBar { height: 1; width: 1fr; color: $text-muted; }
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[tuple[str, str]] = []
-        self._note = ""
-
-    def show(self, parts: list[tuple[str, str]], note: str) -> None:
-        """`parts` are (text, action of the pane or ""); `note` comes first, and alone where both have no room."""
-        if (parts, note) != (self._parts, self._note):
-            self._parts, self._note = parts, note
-            self.refresh()
-
-    def _shown(self) -> list[tuple[str, str]]:
-        note = [(self._note + "  ", "")] if self._note else []
-        width = sum(width_of(text) + 1 for text, _ in note + self._parts)
-        return note if note and width > self.size.width else note + self._parts
-
-    def render_line(self, y: int) -> Strip:
-        segments = []
-        for text, action in self._shown():
-            segments += [Segment(text, Style(underline=bool(action))), Segment(" ")]
-        return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
-
-    async def on_click(self, event: events.Click) -> None:
-        x = 0
-        for text, action in self._shown():
-            x += width_of(text)
-            if event.x < x:
-                if action and self.parent is not None:
-                    await self.app.run_action(action, self.parent)
-                return
-            x += 1
 
 
 class PlotGrid(Container, can_focus=True):
@@ -182,6 +139,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         self._names: tuple[str, ...] = ()
         self._first = 0
         self._asked = 0
+        self._x = Limits(GROW_X)  # one for all plots, so that a step is in the same column of each
         self._kept: float | None = None  # where the crosshair stays when the mouse leaves
         self._waiting = False
         self._bar = PlotBar()
@@ -210,6 +168,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         self._kept = None
         self._names = ()
         self._first = 0
+        self._x.reset()
         for plot in self._plots:
             plot.forget()
         self._redraw()
@@ -256,20 +215,28 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             return
         shown = self.shown_panels()
         self._arrange(len(shown))
-        plan = self.view.plan
         options = Options(
             smoothing=SMOOTHINGS[self.looking.smoothing],
             log_y=self.looking.log_y,
             clip=self.looking.clip,
-            x_window=self.looking.window,
-            follow=self.looking.follow,
-            last_step=float(plan.steps) if plan and plan.steps else None,
+            x_window=self._window(),
             cursor=self.looking.cursor,
             marks=self._marks(),
         )
         for plot, panel in zip(self._plots, shown):
             plot.draw(panel, self.view.series, options)
         self._bar.show(self._switches(), self._note(options.marks))
+
+    def _window(self) -> tuple[float, float]:
+        """The steps that all plots show."""
+        if self.looking.window is not None:
+            return self.looking.window
+        first, last = self._extent()
+        follow = self.looking.follow
+        if follow and last - first > follow:
+            return self._x.fit_page(last, follow)
+        plan = self.view.plan
+        return self._x.fit_growing(first, last, float(plan.steps) if plan and plan.steps else None)
 
     def room(self) -> int:
         """How many plots have room."""
@@ -400,10 +367,12 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
 
     def action_reset(self) -> None:
         self._kept = None
+        self._x.reset()
         self._look(window=None, follow=None, cursor=None)
 
     def action_follow(self) -> None:
         """Show the newest steps only: as many as the window holds, or a fifth of all."""
+        self._x.reset()
         if self.looking.follow:
             self._look(follow=None, window=None)
             return

@@ -84,7 +84,9 @@ class PictureView(Widget, can_focus=True):
         """Show the file of `grid` = (columns, rows) tiles, or one tile of it."""
         if (path, grid, tile) != self._subject or self.words:
             self._subject = (path, grid, tile)
-            self.words = ""
+            if self.words:
+                self.words = ""
+                self.refresh()
             self.show_again()
 
     def show_words(self, words: str) -> None:

@@ -1,0 +1,51 @@
+"""The row above the plots: switches for the mouse, and what the crosshair stands on."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui_gen.draw.text import width_of
+
+
+class PlotBar(Widget):
+    """One row above the plots: what can be switched, by mouse too, and the readout of the crosshair."""
+
+    DEFAULT_CSS = """
+    PlotBar { height: 1; width: 1fr; color: $text-muted; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[tuple[str, str]] = []
+        self._note = ""
+
+    def show(self, parts: list[tuple[str, str]], note: str) -> None:
+        """`parts` are (text, action of the pane or ""); `note` comes first, and alone where both have no room."""
+        if (parts, note) != (self._parts, self._note):
+            self._parts, self._note = parts, note
+            self.refresh()
+
+    def _shown(self) -> list[tuple[str, str]]:
+        note = [(self._note + "  ", "")] if self._note else []
+        width = sum(width_of(text) + 1 for text, _ in note + self._parts)
+        return note if note and width > self.size.width else note + self._parts
+
+    def render_line(self, y: int) -> Strip:
+        segments = []
+        for text, action in self._shown():
+            segments += [Segment(text, Style(underline=bool(action))), Segment(" ")]
+        return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
+
+    async def on_click(self, event: events.Click) -> None:
+        x = 0
+        for text, action in self._shown():
+            x += width_of(text)
+            if event.x < x:
+                if action and self.parent is not None:
+                    await self.app.run_action(action, self.parent)
+                return
+            x += 1
