@@ -139,10 +139,10 @@ async def test_any_catalogue_can_be_shown_and_any_node_described():
     for found in (Catalog(), broken(), msgspec.structs.replace(CATALOG, recipes={})):
         app = Host(found)
         async with app.run_test(size=(80, 24)) as pilot:
-            await pilot.press("home")
-            for _ in range(len(app.pane._by_ident) + 1):
-                await pilot.press("down")
-                assert app.is_running
+            for node in app.pane._by_ident.values():
+                assert app.pane.words(node.data).plain.strip(), node.data
+            await pilot.press("home", "down", "end", "up", "space", "left", "right")
+            assert app.is_running
 
 
 async def test_a_renewed_catalogue_keeps_the_cursor():

@@ -97,6 +97,8 @@ from which it holds.
         self.live: FormState | None = None
         self._edits_seen = 0
         self._started: dict[str, Any] = {}
+        self._frame = ("", "")
+        self._told_words = Content("")
         self._kept: Path | None = None
         self.fields = FieldEditor(self.draft)
 
@@ -272,10 +274,17 @@ from which it holds.
         count = len(state.changed())
         wrong = len(state.placed())
         parts = [f"{count} changed" if count else "", f"{wrong} problem{'s' * (wrong > 1)}" if wrong else ""]
-        self.set_title(kind + plain(state.source), " · ".join(part for part in parts if part))
+        frame = (kind + plain(state.source), " · ".join(part for part in parts if part))
+        if frame != self._frame:
+            self._frame = frame
+            self.set_title(*frame)
         key = self.fields.key
-        for foot in self.query("#foot").results(Static):
-            foot.update(self._words(key) if key else self._help())
+        words = self._words(key) if key else self._help()
+        if words != self._told_words:
+            # Its height is fixed, so nothing needs to be laid out anew.
+            for foot in self.query("#foot").results(Static):
+                self._told_words = words
+                foot.update(words, layout=False)
 
     def _words(self, key: str) -> Content:
         state = self.state

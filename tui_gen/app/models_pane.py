@@ -296,6 +296,10 @@ the end with the reason.
                 for entry in catalog.families()[data]:
                     lines += [Content(""), Content.styled(plain(entry.title), "bold"), Content(plain(entry.summary))]
                 return Content("\n").join(lines)
+            case "other recipes":
+                return Content("Recipes whose model is not there: it may be in a folder given with --models.")
+            case "not readable":
+                return Content("Files of models or recipes that could not be read, each with the reason.")
         return Content("")
 
     # -- events -------------------------------------------------------------------------------------------------
