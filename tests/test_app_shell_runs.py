@@ -156,7 +156,8 @@ async def test_runs_pane_snapshot(monkeypatch, four_runs):
         await pilot.press("alt+6", "z")
         await until(pilot, lambda: "! interrupted" in screen_text(app))
         rows = [row for row in screen_text(app).splitlines() if "vae on digits " in row]
-        check_snapshot("runs", "\n".join(sorted(re.sub("digits [a-z0-9]{4} ", "digits aaaa ", row) for row in rows)) + "\n")
+        rows = [re.sub("digits [a-z0-9]{4} ", "digits aaaa ", row) for row in rows]
+        check_snapshot("runs", "\n".join(sorted(rows)) + "\n")
 
 
 async def test_resume_from_the_runs_pane(monkeypatch, four_runs):

@@ -19,6 +19,7 @@ from tui_gen import __version__
 from tui_gen.config import ConfigError, Optim, RunConfig, load, override, parse_toml, read_toml, set_key
 from tui_gen.datasets import DATASETS, DatasetEntry
 from tui_gen.params import Param, Problem, nearest
+from tui_gen.places import cache_dir, config_dir
 from tui_gen.runs import edits_of
 
 DEFAULT_RECIPE = "vae-digits"
@@ -53,8 +54,10 @@ class Recipe(msgspec.Struct):
 
     @property
     def model(self) -> str:
-        """Name of the model it trains."""
-        return self.tables.get("model", {}).get("name", "")
+        """Name of the model it trains; empty where a user's recipe does not say."""
+        table = self.tables.get("model")
+        name = table.get("name") if isinstance(table, dict) else None
+        return name if isinstance(name, str) else ""
 
 
 class Catalog(msgspec.Struct):
@@ -76,16 +79,6 @@ class Catalog(msgspec.Struct):
     def recipes_of(self, model: str) -> list[Recipe]:
         """The recipes that train a model, the default recipe first."""
         return sorted((r for r in self.recipes.values() if r.model == model), key=lambda r: r.name != DEFAULT_RECIPE)
-
-
-def config_dir() -> Path:
-    """Where a user keeps models, recipes, themes and settings: `~/.config/tui-gen` (XDG_CONFIG_HOME)."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "tui-gen"
-
-
-def cache_dir() -> Path:
-    """Where things that can be made again are kept: `~/.cache/tui-gen` (XDG_CACHE_HOME)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tui-gen"
 
 
 def model_dirs(extra: list[str] | None = None) -> list[Path]:

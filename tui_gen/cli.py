@@ -366,13 +366,14 @@ def _on_terminal() -> bool:
 
 def _open_workbench(args: argparse.Namespace, root: Path, path: Path | None) -> int:
     """The terminal is asked what it can do before Textual is imported: Textual reads its settings then."""
-    from tui_gen.config import ConfigError
     from tui_gen.draw.terminal import probe
-    from tui_gen.params import Problem
 
     try:
         found = probe(args.graphics)
     except ValueError as error:
+        from tui_gen.config import ConfigError
+        from tui_gen.params import Problem
+
         raise ConfigError("command line", [Problem("graphics", None, str(error))]) from None
     from tui_gen.app.main import run_workbench
 

@@ -7,22 +7,20 @@ behind tabs. Knows no widget.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 PANES = ("models", "form", "losses", "samples", "log", "runs")
 """The panes in the order of the keys 1 to 6."""
 LEAST_WIDTH, LEAST_HEIGHT = 18, 4
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Panes that share one place; with more than one, a row of tabs above tells which is shown."""
 
     panes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """Two places side by side (`axis` "x") or one above the other ("y"); `share` is the first one's."""
 
     name: str
@@ -32,8 +30,7 @@ class Split:
     second: Group | Split
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle of cells."""
 
     x: int
@@ -46,8 +43,7 @@ class Box:
         return self.x <= x < self.x + self.width and self.y <= y < self.y + self.height
 
 
-@dataclass
-class Edge:
+class Edge(NamedTuple):
     """A boundary that can be dragged: `box` is the area that is split, `at` the first cell of the second part."""
 
     name: str
@@ -56,13 +52,13 @@ class Edge:
     at: int
 
 
-@dataclass
 class Arrangement:
     """What goes where: boxes of the shown panes, rows of tabs (box, panes, the one shown), and the edges."""
 
-    panes: dict[str, Box] = field(default_factory=dict)
-    tabs: list[tuple[Box, tuple[str, ...], str]] = field(default_factory=list)
-    edges: list[Edge] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.panes: dict[str, Box] = {}
+        self.tabs: list[tuple[Box, tuple[str, ...], str]] = []
+        self.edges: list[Edge] = []
 
 
 def one(*panes: str) -> Group:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def run_workbench(
         print("tui-gen: the workbench needs a terminal; train without one with tui-gen --run RECIPE", file=sys.stderr)
         return 2
     prepare_environment(terminal)
+    gc.disable()  # until the first frame is out: collections while modules are imported find nothing
     from tui_gen.app.workbench import Workbench
 
     app = Workbench(Path(runs_root), model_dirs, open_run=open_run, terminal=terminal, theme=theme)

@@ -1,26 +1,19 @@
-"""The menu bar and its drop-down menus."""
+"""The menu bar."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.app import ComposeResult
-from textual.binding import Binding
-from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
-from textual.widgets import OptionList
-from textual.widgets.option_list import Option
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """An entry of a menu: an action of the app, and the id of the binding whose key is shown beside it."""
 
     label: str
@@ -28,8 +21,7 @@ class Item:
     binding: str = ""
 
 
-@dataclass(frozen=True)
-class Menu:
+class Menu(NamedTuple):
     """A menu: its title (its first letter opens it with Alt) and entries; None is a line between."""
 
     title: str
@@ -108,112 +100,3 @@ class MenuBar(Widget):
         number = self.number_at(event.x)
         if number is not None:
             self.post_message(self.Opened(number))
-
-
-class DropDown(ModalScreen[str]):
-    """An open menu. Dismissed with the action chosen, `menu:N` for a neighbour, or an empty text."""
-
-    DEFAULT_CSS = """
-    DropDown { background: transparent; }
-    DropDown > OptionList {
-        position: absolute; width: auto; height: auto; max-height: 100%; max-width: 100%; min-width: 24;
-        border: round $primary; background: $surface; padding: 0; scrollbar-size-vertical: 1;
-    }
-    DropDown > OptionList:focus { border: round $primary; }
-    """
-    BINDINGS = [
-        Binding("escape,f10", "close", "Close", show=False, id="menu.close"),
-        Binding("left", "neighbour(-1)", show=False, id="menu.left"),
-        Binding("right", "neighbour(1)", show=False, id="menu.right"),
-    ]
-
-    def __init__(
-        self,
-        bar: MenuBar,
-        number: int,
-        key_of: Callable[[str], str],
-        enabled: Callable[[str], bool],
-    ) -> None:
-        super().__init__()
-        self._bar = bar
-        self._number = number
-        self._key_of = key_of
-        self._enabled = enabled
-        self._letters: dict[str, int] = {}
-
-    def compose(self) -> ComposeResult:
-        """The list."""
-        menu = self._bar.menus[self._number]
-        keys = {item: self._key_of(item.binding) for item in menu.items if item is not None}
-        width = max(len(item.label) + len(keys[item]) for item in keys) + 4
-        options: list[Option | None] = []
-        for item in menu.items:
-            if item is None:
-                options.append(None)
-                continue
-            gap = " " * (width - len(item.label) - len(keys[item]) - 2)
-            letter = next((c for c in item.label.lower() if c.isalpha() and c not in self._letters), "")
-            place = item.label.lower().find(letter) if letter else -1
-            enabled = self._enabled(item.action)
-            if letter:
-                self._letters[letter] = len(options)
-            label = (
-                Content.assemble(item.label[:place], (item.label[place], "underline"), item.label[place + 1 :])
-                if place >= 0
-                else Content(item.label)
-            )
-            line = Content.assemble(" ", label, gap, (keys[item], "$text-muted"), " ")
-            options.append(Option(line, id=item.action, disabled=not enabled))
-        yield OptionList(*options)
-
-    def on_mount(self) -> None:
-        """Hang the list under its title."""
-        options = self.query_one(OptionList)
-        region = self._bar.region
-        x = region.x + self._bar.column(self._number) - 1
-        options.styles.offset = (max(0, min(x, self.app.size.width - 34)), region.bottom)
-        options.styles.max_height = max(5, self.app.size.height - region.bottom)
-        options.focus()
-        options.action_first()
-        self._bar.show_open(self._number)
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """An entry was chosen."""
-        self._leave(event.option.id or "")
-
-    def on_key(self, event: events.Key) -> None:
-        """The underlined letter of an entry chooses it; Alt and another title's letter goes there."""
-        if event.is_printable and event.character and event.character.lower() in self._letters:
-            event.stop()
-            items = self._bar.menus[self._number].items
-            item = [one for one in items][self._letters[event.character.lower()]]
-            if item is not None and self._enabled(item.action):
-                self._leave(item.action)
-            return
-        if event.key.startswith("alt+"):
-            for number, menu in enumerate(self._bar.menus):
-                if event.key == f"alt+{menu.title[0].lower()}":
-                    event.stop()
-                    self._leave(f"menu:{number}" if number != self._number else "")
-
-    def on_click(self, event: events.Click) -> None:
-        """A click beside the list closes it, or opens the neighbour whose title was hit."""
-        if self.query_one(OptionList).region.contains(int(event.screen_x), int(event.screen_y)):
-            return
-        number = None
-        if int(event.screen_y) == self._bar.region.y:
-            number = self._bar.number_at(int(event.screen_x) - self._bar.region.x)
-        self._leave(f"menu:{number}" if number is not None and number != self._number else "")
-
-    def action_close(self) -> None:
-        """Close without a choice."""
-        self._leave("")
-
-    def action_neighbour(self, direction: int) -> None:
-        """The menu to the left or right."""
-        self._leave(f"menu:{(self._number + direction) % len(self._bar.menus)}")
-
-    def _leave(self, result: str) -> None:
-        if self.is_current:
-            self._bar.show_open(None)
-            self.dismiss(result)

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from tui_gen.catalog import config_dir
+from tui_gen.places import config_dir
 
 
 class Settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import tomllib
 from dataclasses import fields
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
-from tui_gen.catalog import config_dir
+from tui_gen import themes as ours
+from tui_gen.places import config_dir
 
 DEFAULT = "nocturne"
 COLOURS = ("primary", "secondary", "warning", "error", "success", "accent", "foreground", "background", "surface")
@@ -23,7 +23,7 @@ def load_themes(folder: Path | None = None) -> tuple[list[Theme], list[str]]:
     """Every theme and, in words, each file that is none. A user's theme replaces one of ours with the same name."""
     found: dict[str, Theme] = {}
     problems: list[str] = []
-    for place in (Path(str(importlib.resources.files("tui_gen.themes"))), folder or config_dir() / "themes"):
+    for place in (Path(ours.__path__[0]), folder or config_dir() / "themes"):
         try:
             files = sorted(place.glob("*.toml"))
         except OSError as error:

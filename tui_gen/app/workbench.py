@@ -14,37 +14,40 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.content import Content
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui_gen import catalog as catalogs
-from tui_gen.app import keys
+from tui_gen.app import frames
 from tui_gen.app.arrangement import PANES
 from tui_gen.app.commands import BINDINGS, MENUS, NEED_LIVE
-from tui_gen.app.conductor import Conductor
 from tui_gen.app.keybar import KeyBar
-from tui_gen.app.live import PERIOD, Live
-from tui_gen.app.menu import DropDown, MenuBar
+from tui_gen.app.menu import MenuBar
 from tui_gen.app.pacing import Pacer
 from tui_gen.app.pane import Pane
-from tui_gen.app.session import Session
 from tui_gen.app.settings import read_keys
 from tui_gen.app.status import StatusBar
 from tui_gen.app.theming import ThemedApp
-from tui_gen.app.workspace import TITLES, PaneTabs, Workspace
+from tui_gen.app.workspace import PaneTabs, Workspace
 
 if TYPE_CHECKING:
+    from tui_gen.app.conductor import Conductor
     from tui_gen.app.form_pane import FormPane
+    from tui_gen.app.live import Live
     from tui_gen.app.log_pane import LogPane
     from tui_gen.app.models_pane import ModelsPane
     from tui_gen.app.runs_pane import RunsPane
+    from tui_gen.app.session import Session
     from tui_gen.draw.terminal import Terminal
     from tui_gen.runs import RunInfo
+    from tui_gen.view import RunView
+
 
 class Workbench(ThemedApp):
-    """The app. `runs_root` is the folder of the runs; `open_run` is shown at once."""
+    """The app. `runs_root` is the folder of the runs; `open_run` is shown at once.
+
+    The first frame needs little: `session`, `conductor` and `live`, and the panes, come right after it.
+    """
 
     TITLE = "tui-gen"
     CSS_PATH = "app.tcss"
@@ -61,16 +64,19 @@ class Workbench(ThemedApp):
         theme: str | None = None,
     ) -> None:
         super().__init__(terminal)
-        self.session = Session(runs_root, model_dirs or [], catalogs.read(model_dirs))
-        self.conductor = Conductor(self, self.session)
+        self.session: Session
+        self.conductor: Conductor
+        self.live: Live
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
         self.pacer = Pacer(terminal.round_trip if terminal is not None else None)
-        self._open_run = open_run
+        self._given = (runs_root, list(model_dirs or []), open_run)
+        self._furnished = False
         self._beat = 0.0
         self._faults: set[str] = set()
-        self.workspace = Workspace(*self._first_panes(), shares=self._shares(), id="workspace")
-        self.live = Live(self.workspace, self.status, self.wire, self.pacer, self.conductor.state_changed, self.fault)
+        rows = frames.remembered()
+        first = [frames.Frame(name, rows if name == "models" else None) for name in PANES]
+        self.workspace = Workspace(*first, shares=self._shares(), id="workspace")
         self.use_themes(theme)
 
     # -- building -----------------------------------------------------------------------------------------------
@@ -78,23 +84,6 @@ class Workbench(ThemedApp):
     def _shares(self) -> dict[str, float]:
         kept = self.settings.under("layout")
         return {key: float(value) for key, value in kept.items() if isinstance(value, int | float) and 0 < value < 1}
-
-    def _first_panes(self) -> list[Pane]:
-        """The model tree, and empty frames where the other panes will be after the first paint."""
-        from tui_gen.app.models_pane import ModelsPane
-
-        class Frame(Pane):
-            pass
-
-        panes: list[Pane] = []
-        for name in PANES:
-            if name == "models":
-                panes.append(ModelsPane(self.session.catalog, id=name))
-                continue
-            frame = Frame(id=name)
-            frame.border_title = Content(f" {PANES.index(name) + 1} {TITLES[name]} ")
-            panes.append(frame)
-        return panes
 
     def compose(self) -> ComposeResult:
         """Menu, panes, status, keys."""
@@ -113,10 +102,12 @@ class Workbench(ThemedApp):
                 loop.add_signal_handler(signal.SIGTERM, self.leave)
 
     async def on_ready(self) -> None:
-        """The first frame is out: bring in the other panes, the warm worker, the one timer."""
+        """The first frame is out: bring in the panes, the warm worker, the one timer."""
         self.wire.attach()
-        self.run_worker(self._background_start(), exit_on_error=False)
-        await self._mount_panes()
+        await self._furnish()
+        from tui_gen.app import keys
+        from tui_gen.app.live import PERIOD
+
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self)})
         if keymap:
             self.set_keymap(keymap)
@@ -128,42 +119,77 @@ class Workbench(ThemedApp):
             self.tell("Themes that could not be read:\n" + "\n".join(self.theme_problems), "warning")
         for problem in self.session.catalog.problems:
             self.note("warning", problem)
-        if self._open_run is not None:
-            await self.conductor.open(self._open_run)
+        if self._given[2] is not None:
+            await self.conductor.open(self._given[2])
+        gc.enable()
         gc.collect()
         gc.freeze()
 
-    async def _mount_panes(self) -> None:
-        from tui_gen.app.form_pane import FormPane
-        from tui_gen.app.log_pane import LogPane
-        from tui_gen.app.losses_pane import LossesPane
-        from tui_gen.app.runs_pane import RunsPane
-        from tui_gen.app.samples_pane import SamplesPane
+    async def _furnish(self) -> None:
+        """What the first frame did without: the catalogue, the dealings with runs, the panes."""
+        from tui_gen import catalog
+        from tui_gen.app.conductor import Conductor
+        from tui_gen.app.live import Live
+        from tui_gen.app.session import Session
 
-        made: dict[str, Callable[[], Pane]] = {
-            "form": lambda: FormPane(self.session.catalog, id="form"),
-            "losses": lambda: LossesPane(id="losses"),
-            "samples": lambda: SamplesPane(id="samples"),
-            "log": lambda: LogPane(id="log"),
-            "runs": lambda: RunsPane(self.session.root, id="runs"),
-        }
+        root, model_dirs, _ = self._given
+        self.session = Session(root, model_dirs, catalog.read(model_dirs))
+        self.conductor = Conductor(self, self.session)
+        self.live = Live(self.workspace, self.status, self.wire, self.pacer, self.conductor.state_changed, self.fault)
+        self._furnished = True
+        self.run_worker(self._background_start(), exit_on_error=False)
+        await self._replace_frames(("models", "form"))
+        await asyncio.sleep(0)
+        await self._replace_frames(("losses", "samples", "log", "runs"))
+        tree = self.workspace.query_one("#tree")
+        frames.remember(["/ search", *(tree.render_line(y).text.rstrip() for y in range(tree.size.height))])
+
+    async def _replace_frames(self, names: tuple[str, ...]) -> None:
         with self.batch_update():
-            for name, make in made.items():
+            for name in names:
                 frame = self.workspace.pane(name)
                 assert frame is not None
-                pane = make()
+                pane = self._make_pane(name)
                 pane.display = frame.display
                 await frame.remove()
                 await self.workspace.mount(pane)
                 self.live.introduce(pane)
         self.workspace.rearrange()
+        if self.focused is None and names[0] == "models":
+            self.workspace.shown[0].focus_inside()
+
+    def _make_pane(self, name: str) -> Pane:
+        if name == "models":
+            from tui_gen.app.models_pane import ModelsPane
+
+            return ModelsPane(self.session.catalog, id=name)
+        if name == "form":
+            from tui_gen.app.form_pane import FormPane
+
+            return FormPane(self.session.catalog, id=name)
+        if name == "losses":
+            from tui_gen.app.losses_pane import LossesPane
+
+            return LossesPane(id=name)
+        if name == "samples":
+            from tui_gen.app.samples_pane import SamplesPane
+
+            return SamplesPane(id=name)
+        if name == "log":
+            from tui_gen.app.log_pane import LogPane
+
+            return LogPane(id=name)
+        from tui_gen.app.runs_pane import RunsPane
+
+        return RunsPane(self.session.root, id=name)
 
     async def _background_start(self) -> None:
         """The warm worker, and through it a catalogue that has become stale."""
+        from tui_gen import catalog
         from tui_gen.app.background import away
 
         await away(self.session.spawn_warm)
-        if not catalogs.stale(self.session.catalog, self.session.model_dirs):
+        if not await away(catalog.stale, self.session.catalog, self.session.model_dirs):
             return
         self.say("reading the models…")
         deadline = time.monotonic() + 60
@@ -239,13 +265,14 @@ class Workbench(ThemedApp):
 
     def on_terminal_supports_synchronized_output(self) -> None:
         """The terminal answered: it has drawn everything up to the question."""
-        self.pacer.answered(time.monotonic())
+        if self.wire.answered():
+            self.pacer.answered(time.monotonic())
 
     # -- actions ------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done now; keys for panes are letters to a field that is being typed in."""
-        view = self.conductor.view
+        view = self.shown
         if action in NEED_LIVE:
             return True if view is not None and view.live else None
         if action == "resume":
@@ -258,6 +285,11 @@ class Workbench(ThemedApp):
             return False
         return super().check_action(action, parameters)
 
+    @property
+    def shown(self) -> RunView | None:
+        """The run that is shown."""
+        return self.conductor.view if self._furnished else None
+
     def _typing(self) -> bool:
         from textual.widgets import Input, TextArea
 
@@ -269,13 +301,15 @@ class Workbench(ThemedApp):
         if name == "form":
             form = self.form
             wanted = rest.strip("')")
-            return form is not None and (wanted != "copy_run" or self.conductor.view is not None)
+            return form is not None and (wanted != "copy_run" or self.shown is not None)
         if name in (*NEED_LIVE, "resume", "close_run"):
             return self.check_action(name, ()) is True
         return True
 
     def key_of(self, binding: str) -> str:
         """The first key of the binding with this id, as it is shown."""
+        from tui_gen.app import keys
+
         return keys.key_of(self, binding)
 
     def get_key_display(self, binding: Binding) -> str:
@@ -289,6 +323,8 @@ class Workbench(ThemedApp):
 
     def action_menu(self, number: int) -> None:
         """Open a menu."""
+        from tui_gen.app.dropdown import DropDown
+
         self.push_screen(DropDown(self.menu_bar, number, self.key_of, self.enabled), self._menu_left)
 
     def on_menu_bar_opened(self, message: MenuBar.Opened) -> None:
@@ -311,7 +347,8 @@ class Workbench(ThemedApp):
 
     def action_start(self) -> None:
         """Train what the form describes."""
-        self.run_worker(self.conductor.start(), exit_on_error=False)
+        if self._furnished:
+            self.run_worker(self.conductor.start(), exit_on_error=False)
 
     def action_pause(self) -> None:
         """Pause the run shown, or let it go on."""
@@ -380,6 +417,7 @@ class Workbench(ThemedApp):
 
     def action_keys(self) -> None:
         """Every key."""
+        from tui_gen.app import keys
         from tui_gen.app.help import Reading, keys_page
 
         self.push_screen(Reading("Keys", keys_page(keys.sections(self))))
@@ -398,17 +436,19 @@ class Workbench(ThemedApp):
         self.run_worker(self._quit(), exit_on_error=False, group="quit", exclusive=True)
 
     async def _quit(self) -> None:
-        if await self.conductor.may_quit():
+        if not self._furnished or await self.conductor.may_quit():
             self.leave()
 
     def leave(self) -> None:
         """Leave now; runs go on."""
-        self.session.close()
+        if self._furnished:
+            self.session.close()
         self.exit()
 
     def _hang_up(self) -> None:
         """The terminal is gone: there is nobody to tell and nothing to restore. Runs go on."""
-        self.session.close()
+        if self._furnished:
+            self.session.close()
         os._exit(128 + signal.SIGHUP)
 
     # -- facts from the panes -----------------------------------------------------------------------------------
