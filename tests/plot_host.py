@@ -102,6 +102,9 @@ class Host(WiredApp):
             pane.show_run(self.view)
         self.panes[-1].focus_inside()
 
+    def on_terminal_supports_synchronized_output(self) -> None:
+        self.wire.answered()
+
     def action_update(self) -> None:
         changed = self.view.poll()
         for pane in self.panes:

@@ -314,6 +314,37 @@ def test_a_terminal_without_pixels_gets_half_blocks(tmp_path):
         assert pixels(terminal) == []
 
 
+def test_a_slow_link_gets_one_picture_at_a_time_and_rests_between_them(tmp_path):
+    run = write_run(tmp_path / "run", write_sample(tmp_path / "run", 0))
+    command = [sys.executable, "-m", "tests.plot_host", str(run)]
+    with PtyTerminal(command, 80, 24, KITTY, latency=0.3) as terminal:
+        wait_for(lambda: pixels(terminal), what="a picture")
+        terminal.wait_quiet(0.7)
+        before = len(pixels(terminal))
+        for step in range(10, 80, 10):  # previews faster than the terminal tells that it has them
+            append(run, write_sample(run, step))
+            terminal.press("u")
+            terminal.wait_for_text(f"step {step} ")
+        terminal.wait_quiet(0.5)
+        wait_for(lambda: len(pixels(terminal)) > before, what="the newest picture")
+        assert len(pixels(terminal)) - before <= 4
+        assert terminal.queries.count("?2026$p") >= 2
+        # what somebody asks for comes without a rest
+        newest = len(pixels(terminal))
+        terminal.press("home")
+        wait_for(lambda: len(pixels(terminal)) == newest + 1, what="the first picture")
+
+
+def test_answers_go_to_those_who_asked_in_order(monkeypatch):
+    wire = Wire(None)
+    monkeypatch.setattr(Wire, "real", True)
+    monkeypatch.setattr(wire, "send", lambda data: None)
+    heard = []
+    assert wire.answered() and wire.answers  # Textual's own question
+    assert wire.ask_round_trip() and wire.ask_round_trip(lambda: heard.append(1)) and wire.ask_round_trip()
+    assert [wire.answered(), wire.answered(), wire.answered()] == [True, False, True] and heard == [1]
+
+
 def test_partial_updates_leave_the_screen_as_a_full_one_would(tmp_path):
     run = write_run(tmp_path / "run", losses=[5.0 - step / 100 for step in range(200)])
     with PtyTerminal([sys.executable, "-m", "tests.plot_host", str(run), "losses"], 100, 30, PLAIN) as terminal:

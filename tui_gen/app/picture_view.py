@@ -28,6 +28,9 @@ from tui_gen.draw.place import Box
 if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
 
+LOOK = 0.05
+"""Seconds between two looks at whether a slow link is free."""
+
 
 class PictureView(Widget, can_focus=True):
     """Shows one file of tiles; `mode` is kitty, sixel, halfblock, ascii or off."""
@@ -63,6 +66,7 @@ class PictureView(Widget, can_focus=True):
         self._reply: Reply | None = None
         self._rows: list[Strip] = []
         self._busy: asyncio.Task | None = None
+        self._urgent = True
         self._pixels = False  # what the cells were last rendered for
 
     # -- what to show
@@ -80,8 +84,11 @@ class PictureView(Widget, can_focus=True):
             self._busy.cancel()
         self._encoder.close()
 
-    def show_picture(self, path: str, grid: tuple[int, int], tile: int | None = None) -> None:
-        """Show the file of `grid` = (columns, rows) tiles, or one tile of it."""
+    def show_picture(
+        self, path: str, grid: tuple[int, int], tile: int | None = None, *, urgent: bool = True
+    ) -> None:
+        """Show the file of `grid` = (columns, rows) tiles, or one tile of it; `urgent` where somebody asked for it."""
+        self._urgent = urgent
         if (path, grid, tile) != self._subject or self.words:
             self._subject = (path, grid, tile)
             if self.words:
@@ -138,7 +145,11 @@ class PictureView(Widget, can_focus=True):
     async def _make(self) -> None:
         """Have pictures made until the newest wish is met."""
         try:
-            while (request := self._wanted) is not None and request != self._made:
+            while self._wanted is not None and self._wanted != self._made:
+                while self._wanted and self._wanted.protocol and not self.picture.free(self._urgent):
+                    await asyncio.sleep(LOOK)
+                if (request := self._wanted) is None:
+                    return
                 reply = await self._encoder.make(request)
                 self._made = request
                 if request == self._wanted:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,10 @@ ROUND_TRIP = "\x1b[?2026$p"
 """A question every terminal that knows synchronised output answers; Textual already parses the answer."""
 
 PROTOCOLS = ("kitty", "sixel")
+REST = 3.0
+"""After a picture the link is left to others for so many times as long as it took, unless somebody asks for another."""
+PATIENCE = 20.0
+"""Seconds after which an answer is not waited for any more."""
 SETTLE = 0.03
 """Seconds to wait for another frame before sixels that were painted over are sent again."""
 
@@ -46,6 +52,9 @@ class Wire:
         """Frames drawn since the start."""
         self.after_frame: list[Callable[[], None]] = []
         self.pictures: list[Picture] = []
+        self.answers = False
+        """Whether the terminal is known to answer."""
+        self._asked: deque[Callable[[], None] | None] = deque(maxlen=64)
         self._counted: object = None
         self._painted: Any = None
 
@@ -75,12 +84,24 @@ class Wire:
             driver.write(data)
             driver.flush()
 
-    def ask_round_trip(self) -> bool:
-        """Send the question whose answer tells that everything before it has been drawn. False where none is sent."""
+    def ask_round_trip(self, then: Callable[[], None] | None = None) -> bool:
+        """Send the question whose answer tells that everything before it has been drawn. False where none is sent.
+
+        `then` is called with the answer, which `answered` keeps apart from those to others.
+        """
         if not self.real or os.environ.get("TERM_PROGRAM") == "Apple_Terminal":
             return False
+        self._asked.append(then)
         self.send(ROUND_TRIP)
         return True
+
+    def answered(self) -> bool:
+        """An answer came; they come in order. False where it was to a question that had a `then`, which is called."""
+        self.answers = True
+        then = self._asked.popleft() if self._asked else None
+        if then is not None:
+            then()
+        return then is None
 
     # -- what a frame painted, and what lies over what
 
@@ -186,6 +207,8 @@ class Picture:
         self._wanted: tuple[str, bytes, tuple[int, int, int, int]] | None = None
         self._shown: tuple | None = None
         self._due = False
+        self._sent: float | None = None
+        self._rest = 0.0
         self.held = False
         """Set by the widget when its cells changed between blanks and half-blocks: nothing is sent until a frame has
         painted them all."""
@@ -253,6 +276,21 @@ class Picture:
             data = kitty.again(self.ident, columns, rows)
         self._shown = shown
         self.wire.send(at_cell(row, column, data).decode("ascii"))
+        if self.wire.answers and self._sent is None and self.wire.ask_round_trip(self._arrived):
+            self._sent = time.monotonic()
+
+    def _arrived(self) -> None:
+        now = time.monotonic()
+        if self._sent is not None:
+            self._rest = now + REST * (now - self._sent)
+            self._sent = None
+
+    def free(self, urgent: bool) -> bool:
+        """Whether another picture may be sent: the last one has arrived and, unless `urgent`, the link had its rest."""
+        now = time.monotonic()
+        if self._sent is not None:
+            return now - self._sent > PATIENCE
+        return urgent or now >= self._rest
 
     def _take_away(self) -> None:
         # sixels are gone when their cells are painted, which the widget does

@@ -229,7 +229,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
 
     def update_view(self, changed: set[str]) -> None:
         if "samples" in changed or ("status" in changed and not self.kinds()):
-            self._refill()
+            self._refill(urgent=False)
 
     def kinds(self) -> list[str]:
         """The kinds of previews there are, in the order they came."""
@@ -247,7 +247,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
             return None
         return history[-1] if self._index is None else history[min(self._index, len(history) - 1)]
 
-    def _refill(self) -> None:
+    def _refill(self, urgent: bool = True) -> None:
         if not self.is_mounted:
             return
         kinds = self.kinds()
@@ -267,7 +267,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         grid = (max(1, one.columns), max(1, one.rows))
         if self.tile is not None:
             self.tile = min(self.tile, grid[0] * grid[1] - 1)
-        self._picture.show_picture(str(self.view.path / one.path), grid, self.tile)
+        self._picture.show_picture(str(self.view.path / one.path), grid, self.tile, urgent=urgent)
         self._timeline.show([sample.step for sample in history], index, self._index is None)
         self._caption.show(kinds, self.kind, self._text(one, index, len(history)))
 
