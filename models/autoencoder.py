@@ -267,15 +267,17 @@ drives its values to 0 and 1: bits, by which similar images can be looked up (se
         In closed form for one layer, z = s(Wx + b): Σⱼ s'ⱼ² Σᵢ Wⱼᵢ² (Rifai et al. 2011); else exactly too, with one
         backward pass per code unit, batched.
         """
-        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
-            if self.config.network == "mlp" and not self.config.hidden:
+        if self.config.network == "mlp" and not self.config.hidden:
+            with torch.autocast(x.device.type, enabled=False):
                 slopes = SLOPES[self.config.code_activation](code)
                 return (slopes.square() @ self.net.encoder[0].weight.square().sum(1)).mean()
+        training = torch.is_grad_enabled()
+        with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
             x = x.detach().requires_grad_(True)
             code = self.net.encode(x)
-            units = torch.eye(code.shape[1], device=x.device)[:, None].expand(-1, len(x), -1)
-            (rows,) = torch.autograd.grad(code, x, units, create_graph=True, is_grads_batched=True)
-            return rows.square().sum() / len(x)
+            units = torch.eye(code.shape[1], device=x.device, dtype=x.dtype)[:, None].expand(-1, len(x), -1)
+            (rows,) = torch.autograd.grad(code, x, units, create_graph=training, is_grads_batched=True)
+        return rows.square().sum() / len(x)
 
     def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, *data.shape) → codes (N, latent)."""

@@ -13,6 +13,7 @@ from tui_gen import config as configs
 from tui_gen import runs
 
 SMALL: dict[str, dict[str, Any]] = {
+    "autoencoder": {"model": {"name": "autoencoder", "latent": 8}},
     "vae": {"model": {"name": "vae", "latent": 4, "hidden": [24]}},
     "gan": {
         "model": {

@@ -1,0 +1,608 @@
+"""Autoencoders against closed forms, PyTorch's Jacobians, scikit-learn's PCA, textbook sizes and a textbook loop."""
+
+import copy
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import subspace_angles
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from torch import nn
+from torch.nn import functional as F
+
+from tests import small_runs
+from tests.test_models import POINTS, batch_for, build, check_abilities, images, train
+from tui_gen import catalog, params
+from tui_gen.model import Batch, DataSpec, Given, Text
+from tui_gen.models.autoencoder import Autoencoder
+from tui_gen.models.codes import histogram, neighbours, pca_error, principal, scatter
+from tui_gen.train.trainer import weights_of
+
+NAMES = (
+    *("autoencoder", "stacked-autoencoder", "tied-autoencoder", "greedy-autoencoder", "conv-autoencoder"),
+    *("recurrent-autoencoder", "denoising-autoencoder", "dropout-autoencoder", "sparse-l1-autoencoder"),
+    *("sparse-kl-autoencoder", "contractive-autoencoder", "linear-autoencoder", "hashing-autoencoder"),
+)
+SIGMOID = {"code_activation": "sigmoid"}
+LINEAR = {"code_activation": "linear", "output": "linear", "loss": "mse"}
+NETWORKS = [
+    {"latent": 5},
+    {"hidden": [16, 12], "latent": 5, "output": "linear", "loss": "mse"},
+    {"hidden": [16], "latent": 5, "tied": True},
+    {"hidden": [16], "latent": 5, "pretrain_steps": 2},
+    {"network": "conv", "channels": [4, 6, 8], "latent": 5, "code_activation": "linear"},
+    {"network": "recurrent", "hidden": [12], "latent": 5, "code_activation": "linear"},
+    {"hidden": [16], "latent": 5, "noise": "gaussian"},
+    {"hidden": [16], "latent": 5, "noise": "dropout", "noise_level": 0.5},
+    {"latent": 12, "sparsity": "l1", **SIGMOID},
+    {"latent": 12, "sparsity": "kl", **SIGMOID},
+    {"latent": 5, "contractive": 0.1, **SIGMOID},
+    {"hidden": [8], "latent": 5, "contractive": 0.1, "activation": "tanh"},
+    {"latent": 5, **LINEAR},
+    {"hidden": [16], "latent": 5, "code_noise": 3.0, **SIGMOID},
+]
+
+
+def mnist():
+    return DataSpec("mnist", "image", (1, 28, 28), tuple("0123456789"), 60_000)
+
+
+def digits():
+    x = torch.from_numpy(load_digits().images).float()[:, None] / 16
+    return x[:1600], x[1600:]
+
+
+def recipe(name, data=None):
+    """The recipe's network on data of the textbook's shape."""
+    values = dict(small_recipes()[name].tables["model"])
+    values.pop("name")
+    return build(Autoencoder, data or mnist(), **values)
+
+
+def small_recipes():
+    return catalog.read().recipes
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("autoencoder", 784 * 32 + 32 + 32 * 784 + 784),
+        ("stacked-autoencoder", 163_814),
+        ("tied-autoencoder", 78_500 + 3_030 + 100 + 784),
+        ("greedy-autoencoder", 163_814),
+        ("conv-autoencoder", 40_606 + 13_873),
+        ("recurrent-autoencoder", 51_600 + 15_720 + 52_400 + 2_828),
+        ("dropout-autoencoder", 163_814),
+        ("sparse-l1-autoencoder", 78_500 + 30_300 + 30_100 + 79_184),
+        ("sparse-kl-autoencoder", 78_500 + 30_300 + 30_100 + 79_184),
+        ("hashing-autoencoder", 78_500 + 1_616 + 1_700 + 79_184),
+        ("linear-autoencoder", 50_992),
+        ("contractive-autoencoder", 784 * 100 + 100 + 100 * 784 + 784),
+    ],
+)
+def test_the_textbook_networks_have_the_textbooks_parameter_counts(name, count):
+    assert recipe(name).parameter_count() == count
+
+
+def test_the_textbook_lstm_has_one_bias_that_forgets_nothing_at_first():
+    """As in Keras; PyTorch's second bias is fixed and holds the forget gate's 1."""
+    layer = recipe("recurrent-autoencoder").net.encoder[0]
+    assert not layer.bias_hh_l0.requires_grad
+    assert layer.bias_hh_l0.view(4, 100).tolist() == [[0.0] * 100, [1.0] * 100, [0.0] * 100, [0.0] * 100]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 9, 28, 33])
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_every_network_trains_and_rebuilds_at_every_image_size(values, size, channels):
+    model = build(Autoencoder, images(channels, size), **values)
+    found = train(model, 5, batch_for(model, 4))
+    assert all(math.isfinite(value) for value in found.values()), found
+    assert model.abilities() == ["reconstruct", "encode", "decode"]
+    check_abilities(model)
+
+
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_gradients_reach_every_parameter_that_is_trained(values):
+    model = build(Autoencoder, images(), **values)
+    phase = model.phases()[0]
+    parameters = list(phase.parameters)
+    gradients = torch.autograd.grad(phase.loss(batch_for(model, 20))[0], parameters)
+    assert all(torch.isfinite(g).all() and g.abs().sum() > 0 for g in gradients)
+    assert {id(p) for p in parameters} == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_the_loss_falls_and_images_are_rebuilt_better_than_untrained(values):
+    model = build(Autoencoder, images(), **values)
+    batch = batch_for(model, 4)
+    batch = Batch(batch.x.round())
+    model.eval()
+    before = model.validation(batch)["autoencoder/mse"].item()
+    model.train()
+    train(model, 250, batch, lr=1e-2)
+    model.eval()
+    with torch.no_grad():
+        assert model.validation(batch)["autoencoder/mse"].item() < 0.75 * before
+
+
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_losses_are_float32_under_autocast_and_small_batches_train(values):
+    model = build(Autoencoder, images(), **values)
+    for count in (1, 2, 3):
+        with torch.autocast("cpu", torch.bfloat16):
+            for phase in model.phases():
+                loss, metrics = phase.loss(batch_for(model, count))
+                assert loss.dtype == torch.float32 and torch.isfinite(loss)
+                assert all(value.dtype == torch.float32 for value in metrics.values())
+                gradients = torch.autograd.grad(loss, list(phase.parameters), allow_unused=True)
+                assert all(torch.isfinite(g).all() for g in gradients if g is not None)
+
+
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_resume_is_bit_exact(values):
+    """Also in the middle of the layer-by-layer training, where Adam has met only some of the layers."""
+    given = {f"model__{key}": value for key, value in values.items()}
+    one, other = (small_runs.trainer("autoencoder", **given) for _ in range(2))
+    for _ in range(3):
+        one.train_step()
+    weights = {name: tensor.clone() for name, tensor in weights_of(one.model).items()}
+    state = copy.deepcopy(one.state())
+    other.restore(state, weights, None)
+    for _ in range(4):
+        one.train_step()
+    torch.set_rng_state(state["rng"])
+    for _ in range(4):
+        other.train_step()
+    assert one.step == other.step == 7
+    for name, tensor in weights_of(one.model).items():
+        assert torch.equal(tensor, weights_of(other.model)[name]), name
+    assert any(not torch.equal(tensor, weights_of(one.model)[name]) for name, tensor in weights.items())
+
+
+# What each kind of autoencoder promises
+
+
+def test_a_tied_decoder_is_the_transpose_of_the_encoder():
+    model = build(Autoencoder, images(), hidden=[16], latent=5, tied=True, output="linear", loss="mse")
+    train(model, 5)
+    first, second = (layer.weight for layer in model.net.encoder)
+    z = torch.rand(3, 5)
+    expected = F.relu(z @ second + model.net.biases[1]) @ first + model.net.biases[0]
+    assert torch.allclose(model.net.decode(z), expected, atol=1e-6)
+
+
+def test_greedy_training_moves_one_layer_each_way_at_a_time_and_then_all():
+    model = build(Autoencoder, images(), hidden=[16, 12], latent=5, pretrain_steps=2)
+    tune, pretrain = model.phases()
+    optimizer = torch.optim.Adam(pretrain.parameters, 1e-2)
+    for step in range(8):
+        ran = [phase.name for phase in (tune, pretrain) if phase.when(step, None)]
+        assert ran == (["pretrain"] if step < 6 else ["autoencoder"])
+        before = {name: p.detach().clone() for name, p in model.net.named_parameters()}
+        loss, _ = (pretrain if step < 6 else tune).loss(Batch(batch_for(model, 20).x, None, step))
+        parameters = list(pretrain.parameters)
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True)):
+            parameter.grad = gradient
+        optimizer.step()
+        moved = {name.rsplit(".", 1)[0] for name, p in model.net.named_parameters() if not torch.equal(p, before[name])}
+        layers = [step // 2] if step < 6 else [0, 1, 2]
+        assert moved == {f"{side}.{layer}" for side in ("encoder", "decoder") for layer in layers}
+
+
+def test_a_later_layer_learns_to_rebuild_the_codes_of_the_one_before():
+    model = build(Autoencoder, images(), hidden=[16], latent=5, pretrain_steps=3)
+    x = batch_for(model, 7).x
+    encoder, decoder = model.net.encoder, model.net.decoder
+    hidden = F.relu(encoder[0](x.flatten(1)))
+    expected = F.mse_loss(F.relu(decoder[1](F.relu(encoder[1](hidden)))), hidden)
+    assert model.layer_loss(Batch(x, None, 3))[0].item() == pytest.approx(expected.item(), rel=1e-5)
+    expected = F.binary_cross_entropy_with_logits(decoder[0](hidden), x.flatten(1))
+    assert model.layer_loss(Batch(x, None, 2))[0].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_each_noise_spoils_what_it_says():
+    x = torch.full((40, 1, 28, 28), 0.5)
+    spoilt = {}
+    for noise in ("none", "gaussian", "salt-pepper", "mask", "dropout"):
+        model = build(Autoencoder, mnist(), noise=noise, noise_level=0.2)
+        spoilt[noise] = model.corrupt(x)
+    assert torch.equal(spoilt["none"], x)
+    assert (spoilt["gaussian"] - x).std().item() == pytest.approx(0.2, rel=0.05)
+    assert spoilt["gaussian"].min() >= 0 and spoilt["gaussian"].max() <= 1
+    for value, share in ((0.0, 0.1), (1.0, 0.1), (0.5, 0.8)):
+        assert (spoilt["salt-pepper"] == value).float().mean().item() == pytest.approx(share, abs=0.01)
+    for value, share in ((0.0, 0.2), (0.5, 0.8)):
+        assert (spoilt["mask"] == value).float().mean().item() == pytest.approx(share, abs=0.01)
+    assert spoilt["dropout"].mean().item() == pytest.approx(0.5, abs=0.01)
+    assert spoilt["dropout"].max().item() == pytest.approx(0.5 / 0.8)
+
+
+@pytest.mark.parametrize("values", [{"noise": "mask"}, {"code_noise": 5.0, **SIGMOID}], ids=str)
+def test_noise_is_for_training_only(values):
+    model = build(Autoencoder, images(), latent=5, hidden=[16], **values)
+    batch = batch_for(model)
+    trained = [model.loss(batch)[0].item() for _ in range(2)]
+    model.eval()
+    shown = [model.loss(batch)[0].item() for _ in range(2)]
+    assert trained[0] != trained[1] and shown[0] == shown[1]
+
+
+def test_a_denoiser_takes_noise_away():
+    x, held_out = digits()
+    model = build(Autoencoder, images(), hidden=[96], latent=32, noise="gaussian", noise_level=0.3)
+    train(model, 400, Batch(x), lr=3e-3)
+    model.eval()
+    with torch.no_grad():
+        found = model.validation(Batch(held_out))
+        noise = F.mse_loss(model.corrupt(held_out), held_out)
+    assert found["autoencoder/mse"] < found["autoencoder/denoising_mse"] < 0.8 * noise
+
+
+@pytest.mark.parametrize("kind", ["l1", "kl"])
+def test_sparsity_penalties_equal_their_definitions(kind):
+    model = build(Autoencoder, images(), latent=12, sparsity=kind, sparsity_weight=0.5, sparsity_target=0.2, **SIGMOID)
+    batch = batch_for(model, 7)
+    code = model.encode(batch.x)
+    if kind == "l1":
+        expected = code.abs().sum(1).mean()
+    else:
+        wanted = torch.distributions.Bernoulli(torch.full((12,), 0.2))
+        expected = torch.distributions.kl_divergence(wanted, torch.distributions.Bernoulli(code.mean(0))).sum()
+    loss, metrics = model.loss(batch)
+    assert metrics["sparsity"].item() == pytest.approx(expected.item(), rel=1e-4)
+    plain = F.binary_cross_entropy(model.reconstruct(batch.x), batch.x)
+    assert loss.item() == pytest.approx((plain + 0.5 * expected).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "weight"), [("l1", 1e-2), ("kl", 1e-1)])
+def test_sparse_codes_are_sparser(kind, weight):
+    x, held_out = digits()
+    means = {}
+    for sparsity in ("none", kind):
+        model = build(Autoencoder, images(), latent=60, sparsity=sparsity, sparsity_weight=weight, **SIGMOID)
+        train(model, 150, Batch(x), lr=3e-3)
+        means[sparsity] = model.encode(held_out).mean().item()
+    assert means[kind] < 0.5 * means["none"]
+    if kind == "kl":
+        assert means["kl"] == pytest.approx(0.1, abs=0.03)
+
+
+CONTRACTIVE = [
+    *({"latent": 5, "code_activation": kind} for kind in ("linear", "relu", "tanh", "sigmoid")),
+    {"hidden": [9], "latent": 5, "activation": "selu"},
+    {"hidden": [9, 8], "latent": 5, "tied": True, **SIGMOID},
+    {"network": "conv", "channels": [4, 6], "latent": 3},
+]
+
+
+@pytest.mark.parametrize("values", CONTRACTIVE, ids=str)
+def test_the_contractive_penalty_is_the_squared_jacobian(values):
+    model = build(Autoencoder, images(), contractive=0.7, **values)
+    batch = batch_for(model, 4)
+    jacobian = torch.stack([torch.autograd.functional.jacobian(lambda x: model.encode(x)[0], x[None]) for x in batch.x])
+    expected = jacobian.square().sum() / 4
+    loss, metrics = model.loss(batch)
+    assert metrics["jacobian"].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert metrics["jacobian"] > 0
+    model.config.contractive = 0.0
+    plain = model.loss(batch)[0]
+    assert loss.item() == pytest.approx((plain + 0.7 * expected).item(), rel=1e-4)
+    model.config.contractive = 0.7
+    model.eval()
+    with torch.no_grad():
+        assert model.validation(batch)["autoencoder/jacobian"].item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("values", [CONTRACTIVE[3], CONTRACTIVE[4]], ids=str)
+def test_gradients_of_the_contractive_penalty_are_those_of_finite_differences(values):
+    model = build(Autoencoder, images(), contractive=1.0, **values).double()
+    x = batch_for(model, 3).x.double()
+    weight = model.net.encoder[0].weight
+
+    def penalty():
+        return model.contraction(x, model.net.encode(x))
+
+    (gradient,) = torch.autograd.grad(penalty(), weight)
+    with torch.no_grad():
+        weight[2, 3] += 1e-5
+        above = penalty()
+        weight[2, 3] -= 2e-5
+        below = penalty()
+    assert gradient[2, 3].item() == pytest.approx(((above - below) / 2e-5).item(), rel=1e-3)
+
+
+def test_a_linear_autoencoder_finds_the_subspace_of_pca():
+    """Baldi & Hornik 1989: every minimum of the squared error spans the leading principal components."""
+    x, held_out = digits()
+    size = 6
+    model = build(Autoencoder, images(), latent=size, **LINEAR)
+    pca = PCA(size).fit(x.flatten(1).numpy())
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=700, history_size=30, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss, _ = model.loss(Batch(x))
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    angles = np.degrees(subspace_angles(model.net.decoder[0].weight.detach().numpy(), pca.components_.T))
+    assert angles.max() < 3.0
+    for part in (x, held_out):
+        flat = part.flatten(1).numpy()
+        theirs = np.square(pca.inverse_transform(pca.transform(flat)) - flat).mean()
+        assert model.loss(Batch(part))[1]["mse"].item() == pytest.approx(theirs, rel=0.01)
+    assert pca_error(x.flatten(1), size) == pytest.approx(model.loss(Batch(x))[0].item(), rel=0.01)
+
+
+def test_noise_into_the_code_layer_makes_bits():
+    x, held_out = digits()
+    shares, errors = [], []
+    for noise in (0.0, 10.0):
+        model = build(
+            Autoencoder, images(), hidden=[64], latent=16, code_noise=noise, output="linear", loss="mse", **SIGMOID
+        )
+        train(model, 300, Batch(x), lr=5e-3)
+        model.eval()
+        codes = model.encode(held_out)
+        shares.append(((codes < 0.1) | (codes > 0.9)).float().mean().item())
+        with torch.no_grad():
+            errors.append(F.mse_loss(model.decode(codes.round()), held_out).item())
+    assert shares[1] > shares[0] and shares[1] > 0.8
+    assert errors[1] < errors[0]
+    with torch.no_grad():
+        assert model.validation(Batch(held_out))["autoencoder/binary_mse"].item() == pytest.approx(errors[1], rel=1e-4)
+
+
+def textbook_losses(seed, x, held_out, order):
+    """784-32-784 as tutorials write it, at the digits' size, with no part of the model's code."""
+    torch.manual_seed(seed)
+    encode, decode = nn.Linear(64, 16), nn.Linear(16, 64)
+    for layer in (encode, decode):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.Adam([*encode.parameters(), *decode.parameters()], lr=1e-3)
+    for rows in order:
+        images = x[rows].view(-1, 64)
+        rebuilt = torch.sigmoid(decode(torch.relu(encode(images))))
+        loss = nn.BCELoss()(rebuilt, images)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        images = held_out.view(-1, 64)
+        return nn.BCELoss()(torch.sigmoid(decode(torch.relu(encode(images)))), images).item()
+
+
+def test_a_textbook_loop_ends_at_the_same_loss():
+    """Within the noise between seeds: the means differ by less than three standard errors."""
+    ours, theirs = [], []
+    for seed in range(4):
+        trainer = small_runs.trainer(
+            "autoencoder",
+            model__latent=16,
+            train__steps=800,
+            train__batch_size=32,
+            train__seed=seed,
+            dataset__limit=0,
+            dataset__shift=0,
+        )
+        for _ in range(800):
+            trainer.train_step()
+        ours.append(trainer.validate()["val/autoencoder/loss"])
+        x = trainer.data.train.examples.float() / 255
+        held_out = trainer.data.validation.examples.float() / 255
+        generator = torch.Generator().manual_seed(seed)
+        epochs = [torch.randperm(len(x), generator=generator).split(32)[:-1] for _ in range(20)]
+        theirs.append(textbook_losses(seed, x, held_out, [rows for epoch in epochs for rows in epoch][:800]))
+    spread = math.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 4)
+    assert abs(np.mean(ours) - np.mean(theirs)) < 3 * spread + 0.002, (ours, theirs)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("values", "data", "key", "advice"),
+    [
+        ({"network": "conv", "tied": True}, images(), "model.tied", "false"),
+        ({"network": "conv", "pretrain_steps": 10}, images(), "model.pretrain_steps", "0"),
+        ({"network": "recurrent", "hidden": [4], "code_noise": 1.0}, images(), "model.code_noise", "mlp"),
+        ({"output": "linear"}, images(), "model.loss", "mse"),
+        ({"sparsity": "kl"}, images(), "model.sparsity", "sigmoid"),
+        ({"network": "recurrent"}, images(), "model.hidden", "100"),
+        ({"network": "recurrent", "hidden": [4], "contractive": 1.0}, images(), "model.contractive", "0"),
+        ({"network": "conv", "channels": [4] * 4}, images(1, 9), "model.channels", "at most 3"),
+        ({}, POINTS, "dataset.name", ""),
+    ],
+)
+def test_what_cannot_work_is_refused_with_key_and_advice(values, data, key, advice):
+    problems = list(Autoencoder.refuse(Autoencoder.Config(**values), data))
+    assert [problem.key for problem in problems] == [key]
+    assert advice in problems[0].hint
+
+
+def bounds():
+    needs = {
+        "channels": {"network": "conv"},
+        "sparsity_weight": {"sparsity": "kl", **SIGMOID},
+        "sparsity_target": {"sparsity": "kl", **SIGMOID},
+        "code_noise": SIGMOID,
+        "noise_level": {"noise": "dropout"},
+        "hidden": {"latent": 3},
+    }
+    for param in params.describe(Autoencoder.Config):
+        if param.kind in ("bool", "choice"):
+            values = param.choices or [False, True]
+        else:
+            cast = int if "int" in (param.kind, param.item) else float
+            values = [cast(param.ge), cast(param.le)]
+            if param.kind == "list":
+                values = [[values[0]] * max(1, param.min_items), [values[0]] * param.max_items, [values[1]]]
+                values += [[]] if param.min_items == 0 else []
+        for value in values:
+            base = needs.get(param.name, {"latent": 3})
+            yield pytest.param({**base, param.name: value}, param, id=f"{param.name}-{params.show(value)}")
+
+
+@pytest.mark.parametrize(("values", "param"), list(bounds()))
+def test_at_its_bounds_every_hyperparameter_trains_or_is_refused(values, param):
+    assert params.check_value(param, values[param.name]) == (values[param.name], "")
+    data = images(1, 64 if len(values.get("channels", [])) > 3 else 8)
+    config = Autoencoder.Config(**values)
+    problems = list(Autoencoder.refuse(config, data))
+    if problems:
+        assert all(problem.key.startswith("model.") and problem.message and problem.hint for problem in problems)
+        return
+    model = build(Autoencoder, data, **values)
+    batch = batch_for(model, 2)
+    found = train(model, 2, batch)
+    assert all(math.isfinite(number) for number in found.values()), found
+    model.eval()
+    with torch.no_grad():
+        assert torch.isfinite(model.reconstruct(batch.x)).all()
+
+
+# Panels
+
+
+def given(count=40, size=8):
+    x, _ = digits()
+    return Given(x[:count], torch.from_numpy(load_digits().target[:count]), None, None)
+
+
+def shown(model, what=None):
+    model.eval()
+    with torch.no_grad():
+        return {panel.kind: panel for panel in model.panels(what or given())}
+
+
+def test_every_autoencoder_shows_codes_anomalies_and_its_numbers():
+    found = shown(build(Autoencoder, images(), latent=5))
+    assert list(found) == ["codes", "anomalies", "code"]
+    assert found["codes"].images.shape == (1, 3, 160, 160)
+    assert found["anomalies"].images.shape == (16, 1, 8, 8) and found["anomalies"].columns == 8
+    assert isinstance(found["code"], Text)
+    assert "64 numbers in an image, 5 in its code: 12.8 to 1" in found["code"].text
+    assert all(len(line) <= 78 for line in found["code"].text.splitlines())
+
+
+def test_the_odd_one_out_is_the_first_anomaly():
+    x, _ = digits()
+    model = build(Autoencoder, images(), latent=8)
+    train(model, 200, Batch(x), lr=5e-3)
+    odd = 1 - x[7:8]
+    what = Given(torch.cat([x[:30], odd, x[30:50]]), None, None, None)
+    worst = shown(model, what)["anomalies"].images
+    assert torch.equal(worst[:1], odd)
+    assert torch.allclose(worst[8:9], model.reconstruct(odd), atol=1e-6)
+    scores = model.anomaly_score(what.x)
+    assert scores.shape == (51,) and scores.argmax() == 30
+
+
+def test_a_denoiser_shows_input_noisy_input_and_what_it_makes_of_it():
+    model = build(Autoencoder, images(), latent=5, noise="mask", noise_level=0.5)
+    panel = shown(model)["denoising"]
+    assert panel.columns == 8 and panel.images.shape == (24, 1, 8, 8)
+    clean, noisy, rebuilt = panel.images.split(8)
+    assert torch.equal(clean, given().x[:8])
+    assert torch.equal(noisy[noisy > 0], clean[noisy > 0]) and not torch.equal(noisy, clean)
+    with torch.no_grad():
+        assert torch.equal(rebuilt, model.reconstruct(noisy))
+
+
+def test_hashes_look_up_equal_images_first():
+    model = build(Autoencoder, images(), latent=16, code_noise=2.0, **SIGMOID)
+    x = given().x
+    x = torch.cat([x[:20], x[:20]])
+    panel = shown(model, Given(x, None, None, None))["neighbours"]
+    assert panel.columns == 8
+    rows = panel.images.unflatten(0, (8, 8))
+    for row, image in zip(rows, x):
+        assert torch.equal(row[0], image)
+        assert any(torch.equal(other, image) for other in row[1:])
+    assert re.search(r"\d+ different hashes of 16 bits among 40 images", shown(model)["code"].text)
+
+
+def test_neighbours_are_those_of_least_hamming_distance():
+    bits = torch.tensor([[0, 0, 0], [1, 1, 1], [0, 0, 1], [0, 0, 0], [0, 1, 1]]).float()
+    assert neighbours(bits, 3).tolist() == [[0, 3, 2], [1, 4, 2], [2, 0, 3]]
+
+
+def test_a_linear_autoencoder_is_compared_with_pca_in_its_panel():
+    what = given(80)
+    found = re.search(
+        r"PCA of these images to 5 numbers: ([0-9.]+)",
+        shown(build(Autoencoder, images(), latent=5, **LINEAR), what)["code"].text,
+    )
+    flat = what.x.flatten(1).numpy()
+    pca = PCA(5).fit(flat)
+    expected = np.square(pca.inverse_transform(pca.transform(flat)) - flat).mean()
+    assert float(found[1]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_principal_coordinates_are_those_of_pca_and_keep_their_signs():
+    points = torch.randn(50, 6) * torch.tensor([5.0, 3.0, 1.0, 1.0, 0.5, 0.1])
+    mine, theirs = principal(points, 2).numpy(), PCA(2).fit_transform(points.numpy())
+    assert np.allclose(np.abs(mine), np.abs(theirs), atol=1e-3)
+    assert torch.equal(principal(points, 2), principal(points.clone(), 2))
+    assert principal(torch.rand(9, 1), 2)[:, 1].abs().max() == 0
+
+
+def test_the_scatter_has_a_colour_per_label_and_bears_anything():
+    points = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])
+    picture = scatter(points, torch.tensor([0, 1]))
+    assert picture.min() >= 0 and picture.max() <= 1
+    colours = {tuple(colour) for colour in (picture[0] * 255).round().int().flatten(1).T.tolist()}
+    assert colours == {(16, 16, 16), (228, 26, 28), (55, 126, 184)}
+    lower_left, upper_right = picture[0, :, 80:, :80], picture[0, :, :80, 80:]
+    assert lower_left[0].max() > 0.8 and upper_right[2].max() > 0.7
+    assert scatter(torch.zeros(3, 2), None).shape == (1, 3, 160, 160)
+
+
+def test_t_sne_lays_out_codes_when_asked_to():
+    model = build(Autoencoder, images(), latent=5)
+    codes = model.encode(given(60).x).detach()
+    model.config.projection = "t-sne"
+    layout = model.flat(codes)
+    assert layout.shape == (60, 2) and torch.isfinite(layout).all()
+    assert torch.equal(layout, model.flat(codes))
+    assert not torch.allclose(layout, principal(codes, 2))
+
+
+def test_the_histogram_counts_every_unit():
+    lines = histogram(torch.tensor([0.05, 0.05, 0.95, 0.31]))
+    assert [int(line.split()[-1]) for line in lines] == [2, 0, 0, 1, 0, 0, 0, 0, 0, 1]
+    assert lines[0].strip().startswith("0 to 0.1") and lines[0].count("█") == 40 and lines[3].count("█") == 20
+    assert sum(int(line.split()[-1]) for line in histogram(torch.tensor([-2.0, 3.0, 3.0]))) == 3
+    assert sum(int(line.split()[-1]) for line in histogram(torch.zeros(7))) == 7
+
+
+# Recipes
+
+
+def test_every_autoencoder_of_the_table_is_a_recipe():
+    assert set(NAMES) <= set(small_recipes())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipes_small_version_is_a_valid_config(name):
+    import tomllib
+
+    known = small_runs.built()[0]
+    known.recipes = small_recipes()
+    about = tomllib.loads(known.recipes[name].text)["recipe"]
+    config = catalog.resolve(name, known, about["check"])
+    assert config.dataset.name == "digits" and 0 < config.train.steps <= 3000
+    assert about["metric"].startswith("val/autoencoder/") and about["better"] == "lower"
+    entry = DataSpec("digits", "image", (1, 8, 8), tuple("0123456789"), 1617)
+    model = Autoencoder(Autoencoder.Config(**config.model.values), entry)
+    assert not list(Autoencoder.refuse(model.config, entry))
+    assert about["metric"].removeprefix("val/") in model.eval().validation(batch_for(model))
