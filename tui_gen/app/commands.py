@@ -57,10 +57,13 @@ MENUS = (
 )
 NEED_LIVE = ("pause", "stop", "ask")
 """Actions on the run that is shown, while it is live."""
+ALONE = ("start", "menu", "jump", "open_pane", "go_to_pane", "grow", "maximise", "command_palette", "help", "keys")
+"""Actions that do nothing while a dialog or a menu is open."""
 
 BINDINGS = [
     Binding("f1", "help", "Help", id="help.pane"),
     Binding("f5,ctrl+r", "start", "Start", priority=True, id="run.start"),
+    Binding("f12", "resume", "Resume", id="run.resume"),
     Binding("f6,space", "pause", "Pause", id="run.pause"),
     Binding("f7", "ask('sample')", "Sample", id="run.sample"),
     Binding("f8", "ask('checkpoint')", "Checkpoint", id="run.checkpoint"),
@@ -70,7 +73,6 @@ BINDINGS = [
     Binding("ctrl+g", "jump", "Jump", priority=True, id="view.jump"),
     Binding("question_mark", "keys", "Keys", id="help.keys"),
     Binding("ctrl+q", "quit", "Quit", priority=True, id="app.quit"),
-    Binding("f12", "resume", "Resume", show=False, id="run.resume"),
     Binding("alt+left", "grow('x', -1)", "Boundary left", show=False, priority=True, id="view.left"),
     Binding("alt+right", "grow('x', 1)", "Boundary right", show=False, priority=True, id="view.right"),
     Binding("alt+up", "grow('y', -1)", "Boundary up", show=False, priority=True, id="view.up"),
@@ -79,6 +81,22 @@ BINDINGS = [
 for number, menu in enumerate(MENUS):
     key, name = f"alt+{menu.title[0].lower()}", f"menu.{menu.title.lower()}"
     BINDINGS.append(Binding(key, f"menu({number})", f"{menu.title} menu", show=False, priority=True, id=name))
+# What Textual makes of Esc and a digit, which is how terminals without kitty's keyboard protocol send Alt and a digit.
+LEGACY_ALT = ("inverted_exclamation_mark", "trade_mark_sign", "pound_sign", "cent_sign", "infinity", "section_sign")
 for number, pane in enumerate(PANES, 1):
-    keys, action = f"{number},alt+{number}", f"open_pane('{pane}')"
-    BINDINGS.append(Binding(keys, action, TITLES[pane], show=False, priority=True, id=f"pane.{number}"))
+    keys = f"{number},{LEGACY_ALT[number - 1]}"
+    always = f"{TITLES[pane]}, even from a field"
+    BINDINGS += [
+        Binding(
+            keys,
+            f"open_pane('{pane}')",
+            TITLES[pane],
+            key_display=f"{number}",
+            show=False,
+            priority=True,
+            id=f"pane.{number}",
+        ),
+        Binding(
+            f"alt+{number}", f"go_to_pane('{pane}')", always, show=False, priority=True, id=f"pane.{number}.always"
+        ),
+    ]

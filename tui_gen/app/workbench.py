@@ -20,7 +20,7 @@ from textual.widget import Widget
 
 from tui_gen.app import frames
 from tui_gen.app.arrangement import PANES
-from tui_gen.app.commands import BINDINGS, MENUS, NEED_LIVE
+from tui_gen.app.commands import ALONE, BINDINGS, MENUS, NEED_LIVE
 from tui_gen.app.keybar import KeyBar
 from tui_gen.app.menu import MenuBar
 from tui_gen.app.pacing import Pacer
@@ -72,6 +72,7 @@ class Workbench(ThemedApp):
         self.pacer = Pacer(terminal.round_trip if terminal is not None else None)
         self._given = (runs_root, list(model_dirs or []), open_run)
         self._furnished = False
+        self._leaving = False
         self._beat = 0.0
         self._faults: set[str] = set()
         rows = frames.remembered()
@@ -279,7 +280,7 @@ class Workbench(ThemedApp):
             return True if view is not None and view.state in ("stopped", "failed", "interrupted") else None
         if action == "close_run":
             return True if view is not None else None
-        if len(self.screen_stack) > 1 and action in ("start", "menu", "jump", "open_pane", "grow", "maximise"):
+        if len(self.screen_stack) > 1 and action in ALONE:
             return False
         if action == "open_pane" and self._typing():
             return False
@@ -377,6 +378,10 @@ class Workbench(ThemedApp):
         """Bring a pane on screen and focus it."""
         self.workspace.open(name)
 
+    def action_go_to_pane(self, name: str) -> None:
+        """The same, with a key that is no text for a field."""
+        self.workspace.open(name)
+
     def action_maximise(self) -> None:
         """Let the focused pane fill the workspace, or give the others their place back."""
         self.workspace.toggle_maximised()
@@ -431,13 +436,16 @@ class Workbench(ThemedApp):
 
     async def action_quit(self) -> None:
         """Leave, after a question where runs are live."""
-        if any(screen.has_class("-quitting") for screen in self.screen_stack):
-            return
-        self.run_worker(self._quit(), exit_on_error=False, group="quit", exclusive=True)
+        if not self._leaving:
+            self.run_worker(self._quit(), exit_on_error=False)
 
     async def _quit(self) -> None:
-        if not self._furnished or await self.conductor.may_quit():
-            self.leave()
+        self._leaving = True
+        try:
+            if not self._furnished or await self.conductor.may_quit():
+                self.leave()
+        finally:
+            self._leaving = False
 
     def leave(self) -> None:
         """Leave now; runs go on."""
