@@ -29,6 +29,8 @@ class RunView:
         self._follower = events.Follower(self.path / "events.jsonl")
         self.revision = dict.fromkeys(self.PARTS, 0)
         self._checked = 0.0
+        self.trouble = ""
+        """Why the log cannot be read, as of the last poll."""
         self._reset()
 
     def _reset(self) -> None:
@@ -55,11 +57,6 @@ class RunView:
         return self._follower.garbage + self._senseless
 
     @property
-    def trouble(self) -> str:
-        """Why the log cannot be read, or an empty string."""
-        return self._follower.trouble
-
-    @property
     def live(self) -> bool:
         """Whether its worker is alive, as of the last poll."""
         return self.state in runs.LIVE
@@ -71,6 +68,11 @@ class RunView:
         if self._follower.restarted:
             self._reset()
             changed |= set(self.PARTS)
+        if self._follower.trouble != self.trouble:
+            self.trouble = self._follower.trouble
+            if self.trouble:
+                self._say(time.time(), "error", self.trouble)
+                changed.add("log")
         for event in new:
             try:
                 self._take(event, changed)
@@ -106,10 +108,9 @@ class RunView:
             case events.Metrics():
                 longest = 0
                 for name, column in event.values.items():
-                    curve = self.series.get(name)
-                    if curve is None:
-                        curve = self.series[name] = Series()
+                    curve = self.series.get(name, Series())
                     curve.append_stride(event.start, event.stride, column)
+                    self.series[name] = curve
                     longest = max(longest, len(column))
                 if longest and not next(iter(event.values)).startswith("val/"):
                     self.step = max(self.step, event.start + (longest - 1) * event.stride + 1)
