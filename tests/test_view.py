@@ -235,7 +235,8 @@ def test_the_log_says_what_happened(view, log, mine):
         State(state="running", step=4), Resume(step=4), Checkpoint(step=5, path="c", reason="asked for"),
         Edit(step=6, key="train.phases.vae.lr", old=1e-3, new=0.00025), Edit(step=7, key="x", old=True, new=[1, 2]),
         Alert(step=8, level="warning", what="spike", where="vae/kl", advice="Clip."),
-        Alert(step=9, level="error", what="w"), Note(text="[b]not markup[/b]", level="warning"), State(state="paused", step=9),
+        Alert(step=9, level="error", what="w"), Note(text="[b]not markup[/b]", level="warning"),
+        State(state="paused", step=9),
     )  # fmt: skip
     view.poll()
     assert words(view) == [
