@@ -97,7 +97,7 @@ without an average, with the hollow form of the same glyph. A gap is a value tha
 | `escape` | no crosshair |
 | `0` | everything again |
 | `c` | let outliers run out of the picture |
-| `1` … `4` | how many plots, where there is room |
+| `n` | one plot, two, three, four, or as many as have room |
 | `pageup` `pagedown` | other metrics |
 
 Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. Move the crosshair there to read them.
@@ -123,7 +123,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         Binding("escape", "clear", "No crosshair", show=False, id="losses.clear"),
         Binding("pagedown", "panel(1)", "Metrics", key_display="pgdn", id="losses.next_panel"),
         Binding("pageup", "panel(-1)", "Earlier metrics", show=False, id="losses.previous_panel"),
-        *[Binding(str(n), f"count({n})", f"{n} plots", show=False, id=f"losses.count_{n}") for n in range(1, MOST + 1)],
+        Binding("n", "count", "Number of plots", show=False, id="losses.count"),
     ]
 
     DEFAULT_CSS = """
@@ -421,8 +421,8 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             self._first = last if self._first <= 0 else max(self._first - count, 0)
         self._redraw()
 
-    def action_count(self, count: int) -> None:
-        self._asked = count
+    def action_count(self) -> None:
+        self._asked = (self._asked + 1) % (MOST + 1)
         self._redraw()
 
     # -- the mouse, and other sizes
