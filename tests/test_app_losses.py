@@ -274,6 +274,16 @@ async def test_log_smoothing_and_clipping(tmp_path):
         assert "clipped" in app.text()
 
 
+async def test_the_axis_counts_steps_or_epochs(tmp_path):
+    app = Host(run_with(tmp_path, planned=400), "losses")
+    async with drive(app, (100, 30)) as pilot:
+        assert app.text().split("\n")[-2].split() == ["┃", "0", "50", "100", "150", "200", "250", "300", "350", "400┃"]
+        await pilot.press("e")
+        await settled(app, pilot)
+        assert app.text().split("\n")[-2].strip("┃").split() == "0 0.5 1.0 1.5 2.0 2.5 3.0 3.5 4.0".split()
+        assert "epochs" in app.text()
+
+
 async def test_the_bar_works_by_mouse(tmp_path):
     app = Host(run_with(tmp_path), "losses")
     async with drive(app, (100, 30)) as pilot:

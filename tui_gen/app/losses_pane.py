@@ -39,6 +39,7 @@ class Looking:
     log_y: bool = False
     smoothing: int = 3
     clip: bool = False
+    epochs: bool = False
     window: tuple[float, float] | None = None
     follow: float | None = None
     cursor: float | None = None
@@ -96,6 +97,7 @@ without an average, with the hollow form of the same glyph. A gap is a value tha
 | `←` `→` `home` `end`, mouse | crosshair: the values at a step |
 | `escape` | no crosshair |
 | `0` | everything again |
+| `e` | steps or epochs below |
 | `c` | let outliers run out of the picture |
 | `n` | one plot, two, three, four, or as many as have room |
 | `pageup` `pagedown` | other metrics |
@@ -114,6 +116,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         Binding("0", "reset", "All", id="losses.reset"),
         Binding("f", "follow", "Follow", id="losses.follow"),
         Binding("c", "clip", "Clip outliers", show=False, id="losses.clip"),
+        Binding("e", "epochs", "Steps or epochs", show=False, id="losses.epochs"),
         Binding("left", "cursor(-1)", "Crosshair", key_display="← →", id="losses.cursor_left"),
         Binding("right", "cursor(1)", "Crosshair on", show=False, id="losses.cursor_right"),
         Binding("ctrl+left", "cursor(-10)", "Crosshair far back", show=False, id="losses.cursor_far_left"),
@@ -221,11 +224,17 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             clip=self.looking.clip,
             x_window=self._window(),
             cursor=self.looking.cursor,
+            unit=float(self._epoch() if self.looking.epochs else 1),
             marks=self._marks(),
         )
         for plot, panel in zip(self._plots, shown):
             plot.draw(panel, self.view.series, options)
         self._bar.show(self._switches(), self._note(options.marks))
+
+    def _epoch(self) -> int:
+        """Steps in one epoch; 1 before anybody knows."""
+        plan = self.view.plan if self.view else None
+        return max(1, plan.steps_per_epoch) if plan else 1
 
     def _window(self) -> tuple[float, float]:
         """The steps that all plots show."""
@@ -280,6 +289,8 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             parts += [("◀", "panel(-1)"), (f"{which}/{len(self.panels)}", ""), ("▶", "panel(1)")]
         parts += [("log" if looking.log_y else "linear", "log"), ("−", "smooth(-1)")]
         parts += [(f"EMA {smoothing:g}" if smoothing else "no EMA", ""), ("+", "smooth(1)")]
+        if looking.epochs:
+            parts.append(("epochs", "epochs"))
         if looking.clip:
             parts.append(("clipped", "clip"))
         if looking.follow:
@@ -294,8 +305,8 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         if cursor is None:
             return ""
         note = f"step {cursor:,.0f}"
-        if self.view and self.view.plan and self.view.plan.steps_per_epoch:
-            note += f" · epoch {cursor / self.view.plan.steps_per_epoch:.2f}"
+        if self._epoch() > 1:
+            note += f" · epoch {cursor / self._epoch():.2f}"
         near = [mark for mark in marks if abs(mark.step - cursor) <= self._column()]
         order = {"alert": 0, "edit": 1}
         for mark in sorted(near, key=lambda one: (order.get(one.kind, 2), abs(one.step - cursor)))[:2]:
@@ -333,6 +344,9 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
 
     def action_clip(self) -> None:
         self._look(clip=not self.looking.clip)
+
+    def action_epochs(self) -> None:
+        self._look(epochs=not self.looking.epochs)
 
     def action_smooth(self, by: int) -> None:
         self._look(smoothing=min(max(self.looking.smoothing + by, 0), len(SMOOTHINGS) - 1))

@@ -34,7 +34,8 @@ class Options:
     `smoothing`: EMA factor in [0, 1), 0 draws the data alone; `x_window`, `y_window`: fixed limits (zoom and pan);
     `follow`: show the newest so many steps, paging on by half of it; `last_step`: where the run is planned to end, the
     x axis stops there; `clip`: let the highest and lowest 2 % of columns run out of the picture; `cursor`: a step for
-    the crosshair; `ascii`: no braille or other non-ASCII characters.
+    the crosshair; `unit`: steps in one unit of the x axis' labels (an epoch's, say); `ascii`: no braille or other
+    non-ASCII characters.
     """
 
     smoothing: float = 0.9
@@ -47,6 +48,7 @@ class Options:
     clip: bool = False
     legend: bool = True
     cursor: float | None = None
+    unit: float = 1.0
     marks: Sequence[Mark] = ()
     ascii: bool = False
 
@@ -400,10 +402,10 @@ def _x_axis(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> l
     chars = np.full((1, area.width), ord(line), dtype="<u4")
     style = np.full((1, area.width), canvas.index_of("axis"), dtype=np.int16)
     text = [" "] * width
-    lo, hi = frame.x_limits
+    lo, hi = (limit / options.unit for limit in frame.x_limits)
     if any_data:
         count = max(2, area.width // 10)
-        whole = hi - lo >= 2
+        whole = hi - lo >= 2 and options.unit == 1
         values, distance = (log_ticks(lo, hi, count), None) if options.log_x else ticks(lo, hi, count, whole)
         free = 0
         for value in values:
