@@ -166,12 +166,14 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
     def walk(self, noise: Tensor, labels: Tensor | None, keep: list[int] | None = None) -> list[Tensor]:
         """DDIM (equation 12 of its paper) from noise; with η = 1 on every time it is DDPM.
 
-        Returns the states after `keep` steps (0 is the noise), or only the last. Images are kept in [-1, 1] at each
-        step's estimate of x₀, as DDPM's authors do.
+        Returns the states after `keep` steps (0 is the noise), or only the last. Each step's estimate of x₀ is kept in
+        the range of the data, [-1, 1] for images as DDPM's authors do, and ±4 standard deviations for points: at the
+        first steps, where x₀ is divided by a tiny √ᾱ, every small error would else be blown up.
         """
         eta = 1.0 if self.config.sampler == "ddpm" else self.config.eta
         times = self.times()
         keep = [len(times)] if keep is None else keep
+        limit = 1.0 if self.data.kind == "image" else 4.0
         states = {0: noise}
         x = noise
         for index, time in enumerate(times):
@@ -179,9 +181,8 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
             then = self.alpha_bars[times[index + 1]] if index + 1 < len(times) else 1.0
             epsilon = self.network(x, torch.full((len(x),), time, device=x.device), labels)
             clean = (x - math.sqrt(1 - now) * epsilon) / math.sqrt(now)
-            if self.data.kind == "image":
-                clean = clean.clamp(-1, 1)
-                epsilon = (x - math.sqrt(now) * clean) / math.sqrt(1 - now)
+            clean = clean.clamp(-limit, limit)
+            epsilon = (x - math.sqrt(now) * clean) / math.sqrt(1 - now)
             spread = eta * math.sqrt((1 - then) / (1 - now) * max(0.0, 1 - now / then))
             x = math.sqrt(then) * clean + math.sqrt(max(0.0, 1 - then - spread**2)) * epsilon
             if spread:
