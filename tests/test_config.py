@@ -135,7 +135,7 @@ def test_every_problem_is_told_at_once_with_what_is_allowed_and_the_nearest_name
     told = {problem.key: str(problem) for problem in found}
     assert len(told) == len(found)
     expected = {
-        "nmae": "did you mean 'name'?", "tags": "tags = 1: needs a list", "model.latnet": "did you mean 'latent'?",
+        "nmae": "did you mean 'name'?", "tags": "tags = [1]: needs a list", "model.latnet": "did you mean 'latent'?",
         "model.latent": "model.latent = -5: needs a whole number, 1 ≤ x", "model.network": "did you mean 'conv'?",
         "dataset.name": "did you mean 'digits'?", "dataset.size": "a whole number, 0 ≤ x ≤ 512",
         "train": "more than one length: steps = 5, epochs = 2.5", "train.batch_size": "train.batch_size = many: needs",

@@ -74,7 +74,8 @@ class Problem(msgspec.Struct, frozen=True):
     hint: str = ""
 
     def __str__(self) -> str:
-        shown = "" if self.value is None else f" = {_one_line(show(self.value))}"
+        text = f"[{show(self.value)}]" if isinstance(self.value, list | tuple) else show(self.value) or '""'
+        shown = "" if self.value is None else f" = {_one_line(text)}"
         return f"{_one_line(self.key)}{shown}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 

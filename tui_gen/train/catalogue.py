@@ -37,7 +37,7 @@ def discover(extra: list[str] | None = None) -> tuple[dict[str, type[Model]], di
                 wrong = _faults(kind)
                 if wrong:
                     problems.append(f"{source}: model {kind.name!r}: {wrong}")
-                elif sources.get(kind.name, source) != source:
+                elif found.get(kind.name, kind) is not kind:
                     problems.append(f"{source}: model {kind.name!r} is taken by {sources[kind.name]}")
                 else:
                     found[kind.name], sources[kind.name] = kind, source
@@ -51,15 +51,17 @@ def discover(extra: list[str] | None = None) -> tuple[dict[str, type[Model]], di
             except BaseException as error:  # a user's file may raise anything, SystemExit too
                 if isinstance(error, KeyboardInterrupt):
                     raise
-                problems.append(f"{path}: {_where(error, path)}{type(error).__name__}: {error}")
+                problems.append(f"{path}: {_where(error, path)}{_words(error)}")
     from importlib.metadata import entry_points
 
     for point in entry_points(group="tui_gen.models"):
         try:
             loaded = point.load()
             take(loaded if isinstance(loaded, ModuleType) else sys.modules[loaded.__module__], f"package {point.value}")
-        except Exception as error:
-            problems.append(f"entry point {point.name} = {point.value}: {type(error).__name__}: {error}")
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            problems.append(f"entry point {point.name} = {point.value}: {_words(error)}")
     return found, sources, problems
 
 
@@ -87,6 +89,10 @@ def _where(error: BaseException, path: Path) -> str:
     return f"line {line}: " if line else ""
 
 
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def _faults(kind: type[Model]) -> str:
     """Why a class cannot be a model, or an empty string."""
     if not (isinstance(kind.Config, type) and issubclass(kind.Config, msgspec.Struct)):
@@ -95,12 +101,16 @@ def _faults(kind: type[Model]) -> str:
         return "it must define phases()"
     if not kind.optimizers:
         return "it must declare optimizers = {phase name: Optim(...)}"
+    for phase in kind.optimizers:
+        if "." in phase or not phase.isprintable() or not phase:
+            return f"its phase {phase!r} cannot be part of a setting's name; use letters, digits and dashes"
     try:
         kind.Config()
-        params.describe(kind.Config)
+        declared = params.describe(kind.Config)
     except Exception as error:
         return f"its Config cannot be read ({error}); every field needs a default"
-    return ""
+    wrong = {param.name: params.check_value(param, param.default)[1] for param in declared}
+    return "; ".join(f"the default of {name} {words}" for name, words in wrong.items() if words)
 
 
 def entry_of(kind: type[Model], source: str) -> ModelEntry:
