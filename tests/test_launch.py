@@ -1,0 +1,261 @@
+"""Starting workers: what they are started with, who may be started, the warm one, and asking a run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests import fake_worker
+from tests.waiting import wait_for
+from tui_gen import control, events, launch, runs
+from tui_gen.control import ControlError
+from tui_gen.runs import RunError, WorkerInfo
+
+WARM = """
+import os, sys, threading
+from tui_gen import control
+server = control.Server(sys.argv[1])
+def end():
+    while os.read(0, 100):
+        pass
+    os._exit(7)
+threading.Thread(target=end, daemon=True).start()
+while True:
+    request = server.inbox.get()
+    match request.op:
+        case "start":
+            print(request.data["run"], request.data["resume"], file=open(request.data["run"] + "/given", "w"))
+            request.answer()
+            server.close()
+            os._exit(0)
+        case "check":
+            key = request.data["tables"].get("wrong")
+            request.answer(problems=[{"key": key, "value": 5, "message": "m", "hint": "h"}] if key else [])
+        case "catalog":
+            request.answer(path="x")
+"""
+
+
+@pytest.fixture
+def run(tmp_path) -> Path:
+    return runs.create(tmp_path / "runs", "x", 'name = "x"\n[model]\nname = "vae"\n')
+
+
+@pytest.fixture
+def started(monkeypatch) -> list[SimpleNamespace]:
+    """What would have been started, instead of starting it."""
+    asked: list[SimpleNamespace] = []
+
+    def pretend(command: list[str], **settings: Any) -> SimpleNamespace:
+        asked.append(SimpleNamespace(command=command, **settings))
+        return asked[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", pretend)
+    return asked
+
+
+@pytest.fixture
+def warm(monkeypatch):
+    """Make warm workers, of a process that needs no PyTorch."""
+    made: list[launch.WarmWorker] = []
+    processes: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def stand_in(command: list[str], **settings: Any) -> subprocess.Popen[bytes]:
+        place = command[command.index("--warm") + 1]
+        processes.append(real([sys.executable, "-c", WARM, place], **settings))
+        return processes[-1]
+
+    def make(spawn: bool = True) -> launch.WarmWorker:
+        made.append(launch.WarmWorker(nice=0))
+        if spawn:
+            with monkeypatch.context() as patch:
+                patch.setattr(subprocess, "Popen", stand_in)
+                made[-1].spawn()
+            wait_for(lambda: made[-1].ready, 30, "the worker to warm up")
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    for process in processes:
+        process.kill()
+        process.wait(30)
+
+
+def named(run: Path, **changes: Any) -> None:
+    info = WorkerInfo(os.getpid(), socket.gethostname(), runs.process_started(os.getpid()), "/x.sock", time.time())
+    (run / "worker.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(info, **changes)))
+
+
+def logged(run: Path, *new: events.Event) -> None:
+    writer = events.EventWriter(run / "events.jsonl")
+    writer.write(*new)
+    writer.close()
+
+
+def test_a_worker_s_threads_sleep_rather_than_spin(monkeypatch):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setenv("SOMETHING", "else")
+    env = launch.environment()
+    assert (env["GOMP_SPINCOUNT"], env["KMP_BLOCKTIME"], env["SOMETHING"]) == ("0", "0", "else")
+    assert "TUI_GEN_MODELS" not in env
+    monkeypatch.setenv("GOMP_SPINCOUNT", "1000")  # who sets it knows better
+    assert launch.environment()["GOMP_SPINCOUNT"] == "1000"
+
+
+def test_a_worker_finds_model_folders_wherever_it_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    env = launch.environment(["mine", "/abs", "~/models"])
+    assert env["TUI_GEN_MODELS"] == os.pathsep.join([f"{tmp_path}/mine", "/abs", "/home/me/models"])
+
+
+def test_a_worker_is_a_process_of_its_own(run, started, monkeypatch):
+    monkeypatch.chdir(run.parent)
+    launch.start(Path(run.name), resume=True, nice=5)
+    [asked] = started
+    assert asked.command[0] == sys.executable and asked.command[1:3] == ["-m", "tui_gen.train.worker"]
+    assert asked.command[3:] == [str(run), "--nice", "5", "--resume"]
+    assert asked.start_new_session and asked.cwd == "/" and asked.stdin == subprocess.DEVNULL
+    assert asked.stdout is asked.stderr and asked.stdout.name == str(run / "worker.log") and asked.stdout.closed
+    launch.start(run)
+    assert "--resume" not in started[1].command
+
+
+def test_its_output_is_added_to_the_run_s_log(run, monkeypatch):
+    (run / "worker.log").write_text("before\n")
+    monkeypatch.setattr(sys, "executable", "/bin/echo")
+    assert launch.start(run).wait(30) == 0
+    assert runs.last_log_lines(run) == ["before", f"-m tui_gen.train.worker {run} --nice 0"]
+
+
+def test_what_keeps_a_worker_from_starting_is_told(run, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(RunError, match="cannot start a worker: No such file"):
+        launch.start(run)
+    (run / "worker.log").unlink()
+    (run / "worker.log").mkdir()
+    with pytest.raises(RunError, match=r"cannot write .*worker\.log: Is a directory"):
+        launch.start(run)
+
+
+def test_a_run_is_never_trained_twice(run, started, warm):
+    named(run)
+    logged(run, events.State(state="running", step=1))
+    worker = warm(spawn=False)
+    for attempt in (lambda: launch.start(run), lambda: worker.start(run), lambda: launch.refuse_if_live(run)):
+        with pytest.raises(RunError, match=rf"already training \(process {os.getpid()}\); tui-gen attach"):
+            attempt()
+    named(run, host="gpu-box")
+    with pytest.raises(RunError, match="already training on gpu-box"):
+        launch.start(run)
+    for changes in ({"started": "another"}, {"pid": 2**22 + 1}):
+        named(run, **changes)
+        launch.refuse_if_live(run)
+    named(run, host="gpu-box")
+    os.utime(run / "events.jsonl", (0, 0))
+    launch.refuse_if_live(run)
+    (run / "worker.json").write_bytes(b"\xff")
+    launch.start(run)
+    assert len(started) == 1
+
+
+def test_a_warm_worker_is_given_one_run(run, warm, monkeypatch):
+    worker = warm()
+    process, place = worker.process, worker.socket
+    assert worker.alive and worker.ready and worker.check({}) == []
+    [problem] = worker.check({"wrong": "model.x"})
+    assert (problem.key, problem.value, problem.message, problem.hint) == ("model.x", 5, "m", "h")
+    worker.build_catalog()
+    monkeypatch.chdir(run.parent)
+    assert worker.start(Path(run.name), resume=True)
+    assert (run / "given").read_text() == f"{run} True\n"
+    assert not worker.alive and not worker.ready and worker.process is None
+    assert process.wait(30) == 0 and not os.path.exists(place)
+    assert not worker.start(run)
+    worker.close()
+
+
+def test_a_warm_worker_that_is_not_ready_starts_nothing(run, warm):
+    worker = warm(spawn=False)
+    assert not worker.alive and not worker.ready and not worker.start(run)
+    worker.close()
+    worker = warm()
+    worker.process.kill()
+    worker.process.wait(30)
+    assert os.path.exists(worker.socket) and not worker.ready and not worker.start(run)
+
+
+def test_a_warm_worker_that_does_not_answer_starts_nothing(run, warm):
+    worker = warm()
+    server = control.Server(control.socket_path("deaf"), lambda request: request.refuse("not now") is None)
+    worker.socket, place = server.path, worker.socket
+    assert not worker.start(run) and worker.alive
+    worker.socket = place
+    assert worker.start(run)
+    server.close()
+
+
+def test_a_warm_worker_that_is_closed_leaves_nothing(warm):
+    worker = warm()
+    process, place = worker.process, worker.socket
+    worker.close()
+    worker.close()
+    assert process.wait(30) == -signal.SIGTERM and not os.path.exists(place)
+
+
+def test_a_warm_worker_ends_with_its_owner(warm):
+    worker = warm()
+    worker.process.stdin.close()
+    assert worker.process.wait(30) == 7
+
+
+def test_the_real_warm_worker_is_started_like_any_other(started):
+    worker = launch.WarmWorker(nice=3, model_dirs=["/m"])
+    worker.spawn()
+    [asked] = started
+    assert asked.command[1:] == ["-m", "tui_gen.train.worker", "--warm", worker.socket, "--nice", "3"]
+    assert asked.start_new_session and asked.cwd == "/" and asked.stdin == subprocess.PIPE
+    assert asked.env["TUI_GEN_MODELS"] == "/m" and asked.env["GOMP_SPINCOUNT"] == "0"
+
+
+def test_a_live_run_answers():
+    run = fake_worker.make_run()
+    process = fake_worker.start(run)
+    launch.wait_until_listening(run)
+    assert launch.ask_run(run, "status").data["state"] in ("starting", "running")
+    with pytest.raises(ControlError, match="does not know the request 'dance'"):
+        launch.ask_run(run, "dance")
+    launch.ask_run(run, "stop")
+    assert process.wait(30) == 0
+    with pytest.raises(ControlError, match=f"{run.name} has no live worker; tui-gen --resume {run.name}"):
+        launch.ask_run(run, "status")
+    launch.wait_until_listening(run)  # it has ended: there is nothing to wait for
+
+
+def test_a_run_without_a_worker_here_is_told(run):
+    with pytest.raises(ControlError, match=f"no live worker; tui-gen --resume {run.name} goes on"):
+        launch.ask_run(run, "status")
+    logged(run, events.State(state="running", step=1))
+    named(run, host="gpu-box")
+    with pytest.raises(ControlError, match="trains on gpu-box; ask it there"):
+        launch.ask_run(run, "status")
+    os.utime(run / "events.jsonl", (0, 0))
+    with pytest.raises(ControlError, match="no live worker"):
+        launch.ask_run(run, "status")
+    named(run, socket="/nowhere.sock")
+    with pytest.raises(ControlError, match="cannot reach the worker"):
+        launch.ask_run(run, "status")
+    with pytest.raises(ControlError, match=r"did not start within 0\.1 s; see .*worker\.log"):
+        launch.wait_until_listening(run, timeout=0.1)
