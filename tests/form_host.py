@@ -43,6 +43,15 @@ def catalog() -> Catalog:
     return found
 
 
+def small() -> Catalog:
+    """Four models and seven recipes of that catalogue, in a fixed order: for tests of what stands where."""
+    found = catalog()
+    found.models = {name: found.models[name] for name in ("vae", "gan", "ddpm", "odd")}
+    names = ("vae-digits", "vae-mnist", "dcgan-digits", "dcgan-mnist", "wgan-gp-ring", "ddpm-digits", "ddpm-mnist")
+    found.recipes = {name: found.recipes[name] for name in names}
+    return found
+
+
 def odd_tables() -> dict[str, Any]:
     """A valid config of the odd model."""
     return {"model": {"name": "odd"}, "dataset": {"name": "ring"}, "train": {"steps": 10}, "name": "odd one"}

@@ -265,7 +265,7 @@ async def test_the_mouse_edits_switches_and_resets():
         await pilot.click(listed, offset=spot("model.latent", 1))
         assert app.form.draft.changed() == ["model.conditional"]
         await pilot.click(listed, offset=spot("model.network", listed.value_column))
-        assert app.form.fields.choices.display
+        assert app.form.fields.choices.visible
         await pilot.click(app.form.fields.choices, offset=(2, 1))
         assert app.form.draft.text("model.network") == "conv"
 

@@ -11,8 +11,9 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.widget import Widget
 
-from tui_gen.app.fields import NEWLINE, FieldList, Row, plain
+from tui_gen.app.fields import FieldList, Row
 from tui_gen.app.form_state import FormState
+from tui_gen.app.prose import NEWLINE, plain
 
 if TYPE_CHECKING:
     from textual.widgets import Input, OptionList
@@ -27,10 +28,12 @@ class FieldEditor(Widget):
     FieldEditor {
         height: 1fr;
         layers: fields over;
+        overflow: hidden;
         & > FieldList { layer: fields; }
-        & > #editor { layer: over; position: absolute; display: none; width: 20; height: 1; background: $surface; }
+        /* Hidden, not taken out: that would change the order of the layers and so repaint the whole list. */
+        & > #editor { layer: over; position: absolute; visibility: hidden; width: 20; height: 1; background: $surface; }
         & > #choices {
-            layer: over; position: absolute; display: none; height: auto; width: 20;
+            layer: over; position: absolute; visibility: hidden; height: 1; width: 20;
             border: none; border-left: heavy $primary; border-right: heavy $primary;
             background: $surface-lighten-1; scrollbar-size-vertical: 1;
         }
@@ -153,7 +156,7 @@ class FieldEditor(Widget):
         self._fill(self.state.text(key))
         editor = self.editor
         self._place()
-        editor.display = True
+        editor.visible = True
         self.screen.set_focus(editor, scroll_visible=False)
         if text is None:
             editor.select_all()
@@ -195,7 +198,7 @@ class FieldEditor(Widget):
         had_focus = self.screen.focused is self.editor
         self.editing = ""
         self.state.close()
-        self.editor.display = False
+        self.editor.visible = False
         if refocus and had_focus:
             self.screen.set_focus(self.list, scroll_visible=False)
         self._moved()
@@ -210,7 +213,6 @@ class FieldEditor(Widget):
         if self.editing:
             self.editor.styles.offset = (left, line)
             self.editor.styles.width = max(4, region.width - left)
-            self.editor.visible = 0 <= line < region.height
         if self.choosing:
             count = min(self.choices.option_count, MAX_CHOICES, max(3, region.height))
             top = line + 1 if line + 1 + count <= region.height else max(0, min(line - count, region.height - count))
@@ -233,7 +235,7 @@ class FieldEditor(Widget):
         choices.highlighted = param.choices.index(value) if value in param.choices else 0 if param.choices else None
         self.choosing = key
         self._place()
-        choices.display = True
+        choices.visible = True
         self.screen.set_focus(choices, scroll_visible=False)
 
     def close_choices(self) -> None:
@@ -241,7 +243,7 @@ class FieldEditor(Widget):
         if self.choosing:
             self.choosing = ""
             had_focus = self.screen.focused is self.choices
-            self.choices.display = False
+            self.choices.visible = False
             if had_focus:
                 self.screen.set_focus(self.list, scroll_visible=False)
 

@@ -6,7 +6,6 @@ drawn as plain cells, so nothing that comes from a file or a person is read as m
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,12 +19,11 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_gen.app.form_state import FormState, Section
+from tui_gen.app.prose import plain
 
 GUTTER = 2
 WORDS = 24
 """The help text stands at the right of a row where at least this many cells are free."""
-NEWLINE = "↵"
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Row(NamedTuple):
@@ -38,11 +36,6 @@ class Row(NamedTuple):
     def ident(self) -> str:
         """What tells this row from all others, also after the list was built anew."""
         return self.key or f"[{self.section.name}]"
-
-
-def plain(text: str) -> str:
-    """A text on one line without control characters: line ends as ↵, others as ·."""
-    return _CONTROL.sub("·", text.replace("\n", NEWLINE))
 
 
 def fit(text: str, width: int) -> str:
@@ -73,6 +66,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         "fields--error",
         "fields--note",
         "fields--cursor",
+        "fields--here",
     }
     DEFAULT_CSS = """
     FieldList {
@@ -89,7 +83,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         & > .fields--error { color: $text-error; }
         & > .fields--note { color: $text-success; }
         & > .fields--cursor { background: $boost; }
-        &:focus > .fields--cursor { background: $primary 40%; }
+        & > .fields--here { background: $primary 40%; }
     }
     """
 
@@ -270,7 +264,8 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         row = self.rows[index]
         here = row.ident == self._ident
         if here:
-            base = base + self.get_component_rich_style("fields--cursor")
+            # Not a rule for :focus, which would repaint the whole list whenever the focus moves.
+            base = base + self.get_component_rich_style("fields--here" if self.has_focus else "fields--cursor")
         if below:
             note = row.key not in self._words
             style = self._style(base, "fields--note" if note else "fields--error")
@@ -335,6 +330,22 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         ]
 
     # -- events -------------------------------------------------------------------------------------------------
+
+    # Textual repaints a widget that gets or loses the focus, here 10 kB; only the cursor's row looks different.
+
+    def on_focus(self, event: events.Focus) -> None:
+        event.prevent_default()
+        self.has_focus = True
+        self.refresh_row(self.index)
+        if self.parent is not None:
+            self.parent.post_message(events.DescendantFocus(self))
+
+    def on_blur(self, event: events.Blur) -> None:
+        event.prevent_default()
+        self.has_focus = False
+        self.refresh_row(self.index)
+        if self.parent is not None:
+            self.parent.post_message(events.DescendantBlur(self))
 
     def on_resize(self) -> None:
         self.sync()

@@ -15,9 +15,9 @@ from textual.widgets import Static
 from tui_gen import config, params
 from tui_gen.app import external_editor
 from tui_gen.app.field_editor import FieldEditor
-from tui_gen.app.fields import plain
 from tui_gen.app.form_state import FormState
 from tui_gen.app.pane import Pane
+from tui_gen.app.prose import plain
 from tui_gen.catalog import DEFAULT_RECIPE, Catalog
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.params import Problem
@@ -275,7 +275,8 @@ from which it holds.
         wrong = len(state.placed())
         parts = [f"{count} changed" if count else "", f"{wrong} problem{'s' * (wrong > 1)}" if wrong else ""]
         frame = (kind + plain(state.source), " · ".join(part for part in parts if part))
-        if frame != self._frame:
+        if frame != self._frame and not self.fields.editing:
+            # Not while typing: another title repaints the whole pane.
             self._frame = frame
             self.set_title(*frame)
         key = self.fields.key

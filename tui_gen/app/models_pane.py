@@ -15,9 +15,8 @@ from textual.widgets import Static, Tree
 from textual.widgets.tree import TreeNode
 
 from tui_gen import params
-from tui_gen.app.fields import plain
 from tui_gen.app.pane import Pane
-from tui_gen.app.prose import prose
+from tui_gen.app.prose import plain, prose
 from tui_gen.catalog import DEFAULT_RECIPE, Catalog, ModelEntry, Recipe
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ the end with the reason.
         layout: grid; grid-size: 1 3; grid-rows: 1 3fr 2fr;
         & > #search, & > #hint { height: 1; border: none; padding: 0 1; background: $surface; color: $text-muted; }
         & > #search { color: $foreground; }
-        & > ModelTree { background: transparent; scrollbar-size-vertical: 1; padding: 0; }
+        & > ModelTree { background: transparent; scrollbar-size-vertical: 1; overflow-x: hidden; padding: 0; }
         & > VerticalScroll { border-top: solid $panel-lighten-2; padding: 0 1; scrollbar-size-vertical: 1; }
         & > VerticalScroll:focus { border-top: heavy $primary; }
         &.-wide { grid-size: 2 2; grid-columns: 2fr 3fr; grid-rows: 1 1fr; }

@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui_gen.app.fields import plain
+from tui_gen.app.prose import plain
 
 MOST = 200
 

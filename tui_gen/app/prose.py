@@ -15,6 +15,13 @@ _INLINE = re.compile(
 )
 _ITEM = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL_OR_BREAK = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+NEWLINE = "↵"
+
+
+def plain(text: str) -> str:
+    """A text on one line without control characters: line ends as ↵, others as ·."""
+    return _CONTROL_OR_BREAK.sub("·", text.replace("\n", NEWLINE))
 
 
 def prose(text: str) -> Content:
