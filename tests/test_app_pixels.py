@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -305,6 +306,17 @@ def test_quitting_takes_the_picture_away(shown):
     assert terminal.wait_exit() == 0
     if terminal.personality is KITTY:
         assert len(deletions(terminal)) == sent + 1
+
+
+def test_a_killed_workbench_leaves_no_encoder(shown):
+    terminal, _ = shown
+    if not Path("/proc/self/task").exists():
+        pytest.skip("there is no /proc to look for children in")
+    tasks = Path(f"/proc/{terminal.process.pid}/task").glob("*/children")
+    children = {child for task in tasks for child in task.read_text().split()}
+    assert children
+    terminal.kill()
+    wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children), what="the encoder's end")
 
 
 def test_a_terminal_without_pixels_gets_half_blocks(tmp_path):
