@@ -68,6 +68,8 @@ async def test_the_default_recipe_is_selected_and_described_on_the_first_frame(s
 async def test_every_family_model_and_recipe_is_in_the_tree():
     app = Host(CATALOG)
     async with app.run_test(size=(120, 40 + 3 * (len(CATALOG.models) + len(CATALOG.recipes)))) as pilot:
+        assert label(app) == "• vae-digits"
+        app.pane.tree_view.root.expand_all()
         await pilot.pause()
         shown = screen_text(app)
         for entry in CATALOG.models.values():
@@ -75,6 +77,17 @@ async def test_every_family_model_and_recipe_is_in_the_tree():
         for name in CATALOG.recipes:
             assert name in shown
         assert "Odd [/b] model  yours" in shown and "built in" not in shown
+
+
+async def test_a_long_tree_starts_with_the_default_recipes_family_unfolded():
+    long = small()
+    for name in (f"more-{number}" for number in range(30)):
+        long.recipes[name] = msgspec.structs.replace(long.recipes["dcgan-digits"], name=name)
+    app = Host(long)
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert "▶ GAN" in screen_text(app) and "vae-mnist" in screen_text(app)
+        await pilot.press("slash", *"more-7")
+        assert "more-7" in screen_text(app) and "▼ GAN" in screen_text(app)
 
 
 async def test_enter_and_click_pick_recipes_and_models():

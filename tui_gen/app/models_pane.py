@@ -22,8 +22,8 @@ from tui_gen.catalog import DEFAULT_RECIPE, Catalog, ModelEntry, Recipe
 if TYPE_CHECKING:
     from textual.widgets import Input
 
-OPEN_UP_TO = 60
-"""Trees with more rows than this start with only the first recipe's family unfolded."""
+OPEN_UP_TO = 24
+"""Trees with more rows than this start with only the default recipe's family unfolded."""
 
 
 class RecipePicked(Message):
