@@ -17,7 +17,8 @@ def principal(points: Tensor, count: int) -> Tensor:
 
     Each direction's sign is that which makes its largest entry positive, so that previews do not flip.
     """
-    points = points.nan_to_num() - points.nan_to_num().mean(0)
+    points = points.nan_to_num(0.0, 0.0, 0.0).clamp(-1e9, 1e9)  # a run that diverged still has its previews
+    points = points - points.mean(0)
     _, _, directions = torch.linalg.svd(points, full_matrices=False)
     directions = directions[:count]
     largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
@@ -56,7 +57,7 @@ def scatter(points: Tensor, labels: Tensor | None, side: int = 160) -> Tensor:
 
 def histogram(values: Tensor, bins: int = 10, width: int = 40) -> list[str]:
     """A line for each bin over the values' range, or [0, 1] where that holds them: bounds, a bar, the count."""
-    values = values.float().cpu().nan_to_num()
+    values = values.float().cpu().nan_to_num(0.0, 0.0, 0.0).clamp(-1e9, 1e9)
     low, high = values.min().item(), values.max().item()
     if low >= 0 and high <= 1:
         low, high = 0.0, 1.0

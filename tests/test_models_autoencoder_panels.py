@@ -47,6 +47,17 @@ def test_every_autoencoder_shows_codes_anomalies_and_its_numbers():
     assert all(len(line) <= 78 for line in found["code"].text.splitlines())
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("projection", ["pca", "t-sne"])
+def test_a_run_that_diverged_still_has_its_panels(value, projection):
+    model = build(
+        Autoencoder, images(), latent=4, code_activation="relu", output="linear", loss="mse", projection=projection
+    )
+    with torch.no_grad():
+        model.net.encoder[0].weight.fill_(value)
+    assert list(shown(model)) == ["codes", "anomalies", "code"]
+
+
 def test_the_odd_one_out_is_the_first_anomaly():
     x, _ = digits()
     model = build(Autoencoder, images(), latent=8)
