@@ -50,13 +50,17 @@ class Pane(Widget):
         self.view: RunView | None = None
         self.missed: set[str] = set()
         """Parts that changed since this pane's last `update_view`; kept by the shell."""
+        self._titles: tuple[str, str] | None = None
         self.set_title()
 
     def set_title(self, detail: str = "", subtitle: str = "") -> None:
         """Title of the frame, with a detail after it (`3 Losses · log`); plain text, never markup."""
         key = f"{PANES.index(self.id) + 1} " if self.id in PANES else ""
-        self.border_title = Content(f" {key}{self.TITLE}{' · ' + detail if detail else ''} ")
-        self.border_subtitle = Content(f" {subtitle} " if subtitle else "")
+        title = Content(f" {key}{self.TITLE}{' · ' + detail if detail else ''} ")
+        if (title.plain, subtitle) != self._titles:  # setting a title draws the whole pane, even the same one
+            self._titles = (title.plain, subtitle)
+            self.border_title = title
+            self.border_subtitle = Content(f" {subtitle} " if subtitle else "")
 
     def show_run(self, view: RunView | None) -> None:
         """Another run is shown from now on, or none. Override, and call this first."""
