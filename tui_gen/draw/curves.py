@@ -376,7 +376,7 @@ def _compose(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> 
 
 def _y_labels(frame: Frame, height: int) -> dict[int, str]:
     lo, hi = frame.y_limits
-    count = max(2, height // 4)
+    count = max(3, height // 4)
     if frame.log_y:
         values, distance = log_ticks(lo, hi, max(2, height // 3)), None
         if len(values) < 2 or hi / lo < 5:
