@@ -23,7 +23,7 @@ from tests.waiting import wait_for
 from tui_gen import launch, runs
 from tui_gen.view import RunView
 
-QUIET = 2.5
+QUIET = 3.5
 """Seconds of silence that count as silence: longer than any of the workbench's timers. The benchmark listens longer."""
 
 
@@ -126,11 +126,14 @@ def test_a_config_that_is_no_toml(tmp_path):
         wait_for_step(terminal, 90)
 
 
-@pytest.mark.parametrize("shown", ["nothing", "a finished run", "a paused run"])
-def test_an_idle_workbench_sends_nothing(shown):
+@pytest.mark.parametrize(
+    ("shown", "size"),
+    [("nothing", (80, 24)), ("a finished run", (160, 48)), ("a finished run", (200, 60)), ("a paused run", (120, 40))],
+)
+def test_an_idle_workbench_sends_nothing(shown, size):
     worker = None
     if shown == "nothing":
-        terminal = workbench()
+        terminal = workbench(None, *size)
     else:
         run = fake_worker.make_run()
         if shown == "a finished run":
@@ -139,7 +142,7 @@ def test_an_idle_workbench_sends_nothing(shown):
             worker = fake_worker.start(run)
             launch.wait_until_listening(run)
             launch.ask_run(run, "pause")
-        terminal = workbench(run, personality=KITTY)
+        terminal = workbench(run, *size, personality=KITTY)
     with terminal:
         terminal.wait_for_text({"nothing": "no run", "a finished run": "finished", "a paused run": "paused"}[shown])
         terminal.wait_quiet(QUIET, 60)

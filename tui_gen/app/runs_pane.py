@@ -172,14 +172,14 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
         name = info.name if width < 60 else f"{info.name}  {info.model} on {info.dataset}"
         tail = Path(info.path).name.rsplit("-", 1)[-1]
         name = f"{name} {tail}"
-        room = max(4, width - len(steps) - 15)
+        room = max(4, width - len(steps) - 16)
         name = name if len(name) <= room else f"{name[: room - len(tail) - 2]}… {tail}" if room > 12 else name[:room]
         return Content.assemble(
             (mark, "bold"),
             (f"{glyph(info.state)} ", f"bold {STYLES.get(info.state, '')}"),
             (f"{info.state:<11}", STYLES.get(info.state, "")),
             " ",
-            f"{name:<{room}}",
+            f"{name:<{room}} ",
             (steps, "$text-muted"),
         )
 
