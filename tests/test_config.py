@@ -374,6 +374,7 @@ def test_keys_lead_to_values_and_declarations():
     for missing in ("a.b.c.d", "x", "a.x"):
         with pytest.raises(KeyError):
             config.get_key(some, missing)
-    assert config.lookup("train.phases.vae.lr", "vae", CATALOG).live
-    assert config.lookup("train.phases.vae.lr", "gan", CATALOG) is None is config.lookup("model.x", "vae", CATALOG)
-    assert config.lookup("train.phases.ünï.optimizer", "odd-one", CATALOG).default == "sgd"
+    known = config.keys("vae", CATALOG)
+    assert known["train.phases.vae.lr"].live and "model.x" not in known and "model.latent" in known
+    assert config.keys("odd-one", CATALOG)["train.phases.ünï.optimizer"].default == "sgd"
+    assert "train.batch_size" in config.keys("no such model", CATALOG)

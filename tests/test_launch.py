@@ -259,3 +259,27 @@ def test_a_run_without_a_worker_here_is_told(run):
         launch.ask_run(run, "status")
     with pytest.raises(ControlError, match=r"did not start within 0\.1 s; see .*worker\.log"):
         launch.wait_until_listening(run, timeout=0.1)
+
+
+def test_a_run_that_nobody_could_steer_says_why_it_failed(run, world):
+    (world / "run" / "tui-gen").touch()  # in place of the folder for sockets
+    assert launch.start(run).wait(60) == 1
+    state, _, reason = runs.state_of(run)
+    assert state == "failed" and "is not a folder" in reason and "XDG_RUNTIME_DIR" in reason
+    assert runs.last_log_lines(run) == [f"error: {reason}"]
+
+
+def test_folders_reach_a_worker_as_absolute_paths(tmp_path, monkeypatch):
+    from tui_gen import catalog, config
+    from tui_gen.app.session import Session
+
+    monkeypatch.chdir(tmp_path)
+    Path("models").mkdir()
+    started = fake_worker.install(monkeypatch, steps=1)
+    session = Session(Path("runs"), ["models"], catalog.read())
+    tables = {"model": {"name": "vae"}, "dataset": {"name": "folder", "root": "pictures"}, "train": {"steps": 1}}
+    path = session.start(config.load(tables, session.catalog))
+    written = config.read_toml(path / "config.toml")
+    assert path.is_absolute() and written["dataset"]["root"] == str(tmp_path / "pictures")
+    assert written["model_dirs"] == [str(tmp_path / "models")]
+    assert started[0].wait(60) == 0

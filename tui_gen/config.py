@@ -303,11 +303,6 @@ def _across(built: dict[str, Any], catalog: Any, lengths_known: bool) -> Iterabl
         yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps")
 
 
-def lookup(key: str, model: str, catalog: Any) -> Param | None:
-    """The declaration behind a dotted key (`model.beta`, `train.phases.vae.lr`), or None."""
-    return keys(model, catalog).get(key)
-
-
 def keys(model: str, catalog: Any) -> dict[str, Param]:
     """Every dotted key of a model's config with its declaration, in the order a form shows them."""
     entry = catalog.models.get(model)

@@ -85,6 +85,8 @@ class Session:
 
         if self.model_dirs and not made.model_dirs:
             made.model_dirs = [str(Path(one).expanduser().resolve()) for one in self.model_dirs]
+        if made.dataset.root:  # workers run in another folder
+            made.dataset.root = os.path.abspath(os.path.expanduser(made.dataset.root))
         text = config.dumps(made, self.catalog)
         path = runs.create(self.root, made.name or made.model.name, text)
         self._launch(path, resume=False)

@@ -42,7 +42,10 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        server = control.Server(control.socket_path(str(self.path)), self._immediate)
+        try:
+            server = control.Server(control.socket_path(str(self.path)), self._immediate)
+        except (OSError, control.ControlError) as error:
+            return self._refuse(f"nobody could steer this run: {error}")
         try:
             writer = events.EventWriter(self.path / "events.jsonl")
             writer.write(events.State(state="starting", step=0))
@@ -59,6 +62,14 @@ class Worker:
             server.close()
             os.close(lock)
         return 1 if state == "failed" else 0
+
+    def _refuse(self, reason: str) -> int:
+        print(f"error: {reason}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            writer = events.EventWriter(self.path / "events.jsonl")
+            writer.write(events.State(state="failed", step=0, reason=reason))
+            writer.close()
+        return 1
 
     def _redirect_output(self) -> None:
         log = os.open(self.path / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
