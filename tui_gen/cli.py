@@ -290,7 +290,7 @@ def _silence_stdout() -> None:
 def _dispatch(args: argparse.Namespace) -> int:
     from tui_gen import runs
 
-    root = Path(args.runs).expanduser() if args.runs else runs.default_root()
+    root = Path(os.path.expanduser(args.runs)) if args.runs else runs.default_root()
     args.model_dirs = _absolute(args.model_dirs)
     if args.run is not None or args.resume is not None:
         return _train(args, root)
@@ -310,10 +310,10 @@ def _absolute(folders: list[str]) -> list[str]:
     from tui_gen.config import ConfigError
     from tui_gen.params import Problem
 
-    missing = [one for one in folders if not Path(one).expanduser().is_dir()]
+    missing = [one for one in folders if not Path(os.path.expanduser(one)).is_dir()]
     if missing:
         raise ConfigError("command line", [Problem("--models", one, "is no folder") for one in missing])
-    return [str(Path(one).expanduser().resolve()) for one in folders]
+    return [str(Path(os.path.expanduser(one)).resolve()) for one in folders]
 
 
 def _style(args: argparse.Namespace) -> Any:

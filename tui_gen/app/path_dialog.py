@@ -126,7 +126,7 @@ class PathDialog(ModalScreen[Path | None]):
             self._take(picked)
 
     def _take(self, typed: str) -> None:
-        path = Path(typed.strip()).expanduser()
+        path = Path(os.path.expanduser(typed.strip()))
         try:
             if not typed.strip():
                 self._say("type a path", wrong=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import subprocess
 import sys
 import time
@@ -79,7 +80,7 @@ def sample(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen sample`: PyTorch runs in a process of its own."""
     out, err = outlets.standard()
     path = runs.find(root, args.name)
-    target = Path(args.output).expanduser().absolute()
+    target = Path(os.path.expanduser(args.output)).absolute()
     command = [sys.executable, "-m", "tui_gen.train.sample", str(path), "-n", str(args.count), "-o", str(target)]
     command += ["--seed", str(args.seed)]
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):

@@ -128,19 +128,19 @@ def resolve(source: str, assignments: list[str], dirs: list[str], err: Outlet) -
     except configs.ConfigError as error:
         raise with_the_rest(error, source, assignments, catalog, extra) from None
     if config.dataset.root:  # workers run in another folder
-        config.dataset.root = str(Path(config.dataset.root).expanduser().absolute())
+        config.dataset.root = os.path.abspath(os.path.expanduser(config.dataset.root))
     return config
 
 
 def named_dirs(source: str) -> list[str]:
     """The folders of model files that a config file itself names, made absolute; none for a recipe's name."""
-    path = Path(source).expanduser()
-    path = path / "config.toml" if path.is_dir() else path
-    if not path.is_file():
+    path = Path(os.path.expanduser(source))
+    path = path / "config.toml" if os.path.isdir(path) else path
+    if not os.path.isfile(path):
         return []
     found = configs.read_toml(path).get("model_dirs", [])
     words = [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
-    return [str(Path(one).expanduser().resolve()) for one in words]
+    return [str(Path(os.path.expanduser(one)).resolve()) for one in words]
 
 
 def with_the_rest(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -177,7 +178,7 @@ def _standard(config: DatasetConfig, entry: DatasetEntry, device: torch.device, 
 def _folder(config: DatasetConfig, device: torch.device, report: Report) -> Data:
     from tui_gen.train.data import cache, folder
 
-    root = Path(config.root).expanduser()
+    root = Path(os.path.expanduser(config.root))
     files, classes = folder.scan(root, report)
     labels = torch.tensor([file.label for file in files]) if classes else None
     files = [files[row] for row in limited(labels, len(files), config.limit).tolist()]

@@ -51,7 +51,7 @@ def locate(name: str, root: str, report: Report) -> Path:
     layout, title = LAYOUTS[name], DATASETS[name].title
     expected = os.path.join(layout.places[0], layout.files[0])
     if root:
-        base = Path(root).expanduser()
+        base = Path(os.path.expanduser(root))
         found = _find(base, layout)
         if found is None:
             reason = "does not hold all of it" if base.is_dir() else "is not a folder"
