@@ -2,7 +2,8 @@
 
     python -m tests.plot_host RUN [both|losses|samples [GRAPHICS]]
 
-The app on this terminal: `m` opens a dialog, `n` a toast, `u` reads what is new, `r` paints everything, `q` quits.
+The app on this terminal: `m` opens a dialog, `n` a toast, `d` ends that, `u` reads what is new, `r` paints everything,
+`q` quits.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ class Host(WiredApp):
 
     CSS = "Screen > Horizontal { height: 1fr; }"
     BINDINGS = [
-        ("m", "cover", "Dialog"), ("n", "toast", "Toast"), ("u", "update", "Update"), ("r", "paint", "Paint"),
-        ("q", "quit", "Quit"),
+        ("m", "cover", "Dialog"), ("n", "toast", "Toast"), ("d", "clear", "No toast"), ("u", "update", "Update"),
+        ("r", "paint", "Paint"), ("q", "quit", "Quit"),
     ]  # fmt: skip
 
     def __init__(self, path: Path | None, panes: str = "both", terminal: Terminal | None = None) -> None:
@@ -118,6 +119,9 @@ class Host(WiredApp):
 
     def action_toast(self) -> None:
         self.notify("line\n" * 12, timeout=60)
+
+    def action_clear(self) -> None:
+        self.clear_notifications()
 
     def text(self) -> str:
         """The screen as text."""

@@ -215,14 +215,23 @@ def deletions(terminal):
     return [data for data in terminal.strings["apc"] if b"a=d" in data]
 
 
-@pytest.fixture(params=[SIXEL, KITTY], ids=["sixel", "kitty"])
-def shown(request, tmp_path):
-    """The samples pane on a terminal with pixels, its picture shown and everything quiet."""
-    run = write_run(tmp_path / "run", write_sample(tmp_path / "run", 0), write_sample(tmp_path / "run", 10))
-    command = [sys.executable, "-m", "tests.plot_host", str(run)]
-    with PtyTerminal(command, 80, 24, request.param) as terminal:
-        wait_for(lambda: pixels(terminal), what=lambda: f"a picture on this screen:\n{terminal.text()}")
-        terminal.wait_quiet(0.4)
+def open_samples(run, personality, **more):
+    """The samples pane of `run` on a terminal with pixels, its picture shown and everything quiet."""
+    terminal = PtyTerminal([sys.executable, "-m", "tests.plot_host", str(run)], 80, 24, personality, **more)
+    wait_for(lambda: pixels(terminal), what=lambda: f"a picture on this screen:\n{terminal.text()}")
+    terminal.wait_quiet(0.4)
+    return terminal
+
+
+def two_samples(path):
+    return write_run(path, write_sample(path, 0), write_sample(path, 10))
+
+
+@pytest.fixture(scope="module", params=[SIXEL, KITTY], ids=["sixel", "kitty"])
+def shown(request, tmp_path_factory):
+    """One terminal for several tests: each leaves it with pixels shown, the newest followed, 80 x 24."""
+    run = two_samples(tmp_path_factory.mktemp("pixels") / "run")
+    with open_samples(run, request.param) as terminal:
         yield terminal, run
 
 
@@ -256,19 +265,17 @@ def test_each_step_through_the_history_sends_one_picture(shown):
 
 def test_a_dialog_and_a_toast_turn_pixels_into_cells_and_back(shown):
     terminal, _ = shown
-    for key, away in (("m", "escape"), ("n", None)):
-        before = len(pixels(terminal))
+    for key, away in (("m", "escape"), ("n", "d")):
+        before, removed = len(pixels(terminal)), len(deletions(terminal))
         terminal.press(key)
         wait_for(lambda: half_blocks(terminal) > 100, what=lambda: f"half-blocks:\n{terminal.text()}")
-        if terminal.personality is KITTY:
-            wait_for(lambda: len(deletions(terminal)), what="the picture's removal")
-        terminal.wait_quiet(0.5)
+        terminal.wait_quiet(0.4)
         assert len(pixels(terminal)) == before
-        if away is not None:
-            terminal.press(away)
-            wait_for(lambda: half_blocks(terminal) == 0, what=lambda: f"blanks under pixels:\n{terminal.text()}")
-            terminal.wait_quiet(0.5)
-            assert len(pixels(terminal)) == before + 1
+        assert len(deletions(terminal)) == removed + (terminal.personality is KITTY)
+        terminal.press(away)
+        wait_for(lambda: half_blocks(terminal) == 0, what=lambda: f"blanks under pixels:\n{terminal.text()}")
+        terminal.wait_quiet(0.4)
+        assert len(pixels(terminal)) == before + 1
 
 
 def test_g_goes_through_the_ways_of_drawing(shown):
@@ -297,26 +304,27 @@ def test_another_size_sends_a_picture_that_fits_it(shown):
     else:
         columns, rows = (int(re.search(rb"%c=(\d+)" % ord(key), last)[1]) for key in "cr")
         assert columns <= 58 and rows <= 12
+    sent = len(pixels(terminal))
+    terminal.resize(80, 24)
+    wait_for(lambda: len(pixels(terminal)) > sent, what="a large picture again")
+    terminal.wait_quiet(0.4)
 
 
-def test_quitting_takes_the_picture_away(shown):
-    terminal, _ = shown
-    sent = len(deletions(terminal))
-    terminal.press("q")
-    assert terminal.wait_exit() == 0
-    if terminal.personality is KITTY:
-        assert len(deletions(terminal)) == sent + 1
+def test_quitting_takes_the_picture_away(tmp_path):
+    with open_samples(two_samples(tmp_path / "run"), KITTY) as terminal:
+        terminal.press("q")
+        assert terminal.wait_exit() == 0
+        assert len(deletions(terminal)) == 1
 
 
-def test_a_killed_workbench_leaves_no_encoder(shown):
-    terminal, _ = shown
-    if not Path("/proc/self/task").exists():
-        pytest.skip("there is no /proc to look for children in")
-    tasks = Path(f"/proc/{terminal.process.pid}/task").glob("*/children")
-    children = {child for task in tasks for child in task.read_text().split()}
-    assert children
-    terminal.kill()
-    wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children), what="the encoder's end")
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are looked for in /proc")
+def test_a_killed_workbench_leaves_no_encoder(tmp_path):
+    with open_samples(two_samples(tmp_path / "run"), SIXEL) as terminal:
+        tasks = Path(f"/proc/{terminal.process.pid}/task").glob("*/children")
+        children = {child for task in tasks for child in task.read_text().split()}
+        assert children
+        terminal.kill()
+        wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children), what="the encoder's end")
 
 
 def test_a_terminal_without_pixels_gets_half_blocks(tmp_path):
@@ -328,9 +336,7 @@ def test_a_terminal_without_pixels_gets_half_blocks(tmp_path):
 
 def test_a_slow_link_gets_one_picture_at_a_time_and_rests_between_them(tmp_path):
     run = write_run(tmp_path / "run", write_sample(tmp_path / "run", 0))
-    command = [sys.executable, "-m", "tests.plot_host", str(run)]
-    with PtyTerminal(command, 80, 24, KITTY, latency=0.3) as terminal:
-        wait_for(lambda: pixels(terminal), what="a picture")
+    with open_samples(run, KITTY, latency=0.3) as terminal:
         terminal.wait_quiet(0.7)
         before = len(pixels(terminal))
         for step in range(10, 80, 10):  # previews faster than the terminal tells that it has them
