@@ -12,6 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "tui-gen", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tui-gen")  # the same examples every time, however busy the machine is
 
 os.environ["OMP_NUM_THREADS"] = "1"
 # Set before anything imports PyTorch: spinning threads of several processes would starve each other.

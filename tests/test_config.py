@@ -71,7 +71,7 @@ def valid_tables(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(valid_tables())
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.data_too_large], max_examples=60)
 def test_any_config_is_read_back_as_it_was_written(given_tables):
     made = load(given_tables, CATALOG)
     for text in (config.dumps(made), config.dumps(made, CATALOG)):
@@ -238,7 +238,7 @@ def test_live_edits_are_checked_one_by_one():
 
 
 @given(st.dictionaries(st.sampled_from(KEYS) | TEXT, anything(KEYS)), st.lists(st.sampled_from(KEYS), max_size=4), TEXT)
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_whatever_tables_say_only_problems_come_of_it(some, words, value):
     assignments = [f"{'.'.join(words[:cut])}={value}" for cut in range(len(words) + 1)]
     recipe = Recipe("r", "", "", "", "", copy.deepcopy(some), "")
@@ -260,7 +260,7 @@ def test_whatever_tables_say_only_problems_come_of_it(some, words, value):
 
 
 @given(valid_tables(), anything(KEYS), st.data())
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.data_too_large], max_examples=60)
 def test_one_odd_value_anywhere_is_kept_or_told(given_tables, value, data):
     key, table = "", given_tables
     while True:

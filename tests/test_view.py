@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
@@ -308,7 +308,6 @@ EVENTS = st.one_of(
 
 
 @given(st.lists(EVENTS, max_size=12))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
 def test_no_log_makes_a_reader_fail(tmp_path_factory, story):
     path = tmp_path_factory.mktemp("run")
     (path / "config.toml").touch()
