@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CONFIDENT = 0.9
-STEPS = 1500
+STEPS = 700
 
 
 @dataclass
