@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from tui_gen.view import RunView
 
 PERIOD = 0.08
+LARGE = 2000
+"""Bytes that need a question of their own: pictures and panes draw frames that nobody here asked for."""
+COVERED = 1.0
+"""Seconds between two frames under a dialog: there every change repaints the whole screen."""
 QUIET = 3.0
 """Seconds without news after which a run is looked at less often."""
 
@@ -48,7 +52,9 @@ class Live:
         self._next = 0.0
         self._status_due = False
         self._asking = False
+        self._drawn = 0.0
         self._sent = (0.0, 0)
+        self._asked_at = 0
         wire.after_frame.append(self._framed)
 
     def show(self, view: RunView | None) -> None:
@@ -79,6 +85,8 @@ class Live:
         now = time.monotonic()
         if now >= self._next:
             self._poll(now)
+        if self.workspace.app.screen is not self.workspace.screen and now - self._drawn < COVERED:
+            return
         waiting = [pane for pane in self.workspace.shown if pane.missed]
         if (waiting or self._status_due) and self.pacer.may_draw(now):
             self._draw(waiting, now)
@@ -117,8 +125,9 @@ class Live:
         else:
             self._sent = (now, self.wire.written)
         self._status_due = False
+        self._drawn = now
         self.status.update_text()
-        self.pacer.drawn(now, asked=False)
+        self.pacer.drawing(now)
         self._asking = True
 
     def _settle(self, now: float) -> None:
@@ -128,7 +137,21 @@ class Live:
         self.status.update_text()
 
     def _framed(self) -> None:
-        """A frame went out: have the terminal tell when it has it."""
+        """A frame went out: have the terminal tell when it has it, be it ours or one that a key press caused."""
         if self._asking:
             self._asking = False
-            self.pacer.drawn(time.monotonic(), asked=self.pacer.answers and self.wire.ask_round_trip())
+            self._ask()
+        elif self.wire.written - self._asked_at > LARGE and not self.pacer.asked:
+            self._ask()
+
+    def _ask(self) -> None:
+        self._asked_at = self.wire.written
+        if self.pacer.may_ask and self.wire.ask_round_trip():
+            self.pacer.ask(time.monotonic())
+
+    def answered(self) -> None:
+        """The terminal has everything up to the question; what was sent since then may need another."""
+        more = self.wire.written - self._asked_at > LARGE
+        self.pacer.answered(time.monotonic(), more)
+        if more:
+            self._ask()

@@ -1,8 +1,8 @@
 """How often live data is drawn: as fast as the link carries it, and never so fast that keys wait behind frames.
 
 After a frame the terminal is asked a question; its answer tells that the frame has arrived. The next frame goes out no
-earlier than two such round trips after the one before, so at least half of a slow link's time is free for the frames
-that key presses cause. A terminal that never answers is drawn at a fixed, modest rate.
+earlier than twice that time after the one before, so at least half of a slow link's time is free for the frames that
+key presses cause. A terminal that never answers is drawn at a fixed, modest rate.
 """
 
 from __future__ import annotations
@@ -17,48 +17,72 @@ class Pacer:
     FASTEST = 0.08
     UNKNOWN = 0.12
     """Between frames for a terminal that answers no questions."""
+    TRIES, FIRST = 2, 3.0
+    """Questions, and seconds to wait for the answer to each, before a terminal counts as one that never answers."""
     PATIENCE = 5.0
     """How long an answer is waited for, doubled with each one that stays away, up to LONGEST."""
     LONGEST = 60.0
 
     def __init__(self, round_trip: float | None = None) -> None:
         self.round_trip = round_trip
-        self._last_trip = round_trip
+        self.answers = False
+        """Whether the terminal has ever answered."""
         self._drawn = -1e9
         self._asked: float | None = None
-        self.answers = False
-        """Whether the terminal has ever answered; one that has not is not asked."""
+        self._since: float | None = None
+        """When the first of the questions was asked that the last frame, and what followed it, needed."""
+        self._busy = round_trip
         self._patience = self.PATIENCE
+        self._tries = 0
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether a question is worth the bytes."""
+        return self.answers or self._tries < self.TRIES
+
+    @property
+    def asked(self) -> bool:
+        """Whether a question is open."""
+        return self._asked is not None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an answer is on its way."""
+        return self.answers and self.asked
 
     @property
     def interval(self) -> float:
         """Least time between two frames."""
-        if self._last_trip is None:
-            return self.UNKNOWN
-        return max(self.FASTEST, 2 * self._last_trip)
+        return self.UNKNOWN if self._busy is None else max(self.FASTEST, 2 * self._busy)
 
     def may_draw(self, now: float) -> bool:
         """Whether the link has taken the last frame and had its rest."""
-        if self._asked is not None and self.answers:
-            if now - self._asked < self._patience:
+        if self._asked is not None:
+            if now - self._asked < (self._patience if self.answers else self.FIRST):
                 return False
             self._asked = None
+            self._since = None
             self._patience = min(self.LONGEST, 2 * self._patience)
         return now - self._drawn >= self.interval
 
-    def drawn(self, now: float, asked: bool) -> None:
-        """A live frame went out; `asked` tells whether the question went with it."""
+    def drawing(self, now: float) -> None:
+        """A live frame is being drawn."""
         self._drawn = now
-        if asked:
-            self._asked = now
 
-    def answered(self, now: float) -> bool:
-        """An answer came. True where it was to a question of ours, not Textual's own at the start."""
+    def ask(self, now: float) -> None:
+        """A question went out."""
+        self._asked = now
+        self._since = now if self._since is None else self._since
+        self._tries += not self.answers
+
+    def answered(self, now: float, more: bool = False) -> None:
+        """Its answer came; `more` tells that what was sent since then gets a question of its own."""
         self.answers = True
         if self._asked is None:
-            return False
+            return
         trip, self._asked = now - self._asked, None
         self._patience = self.PATIENCE
-        self._last_trip = trip
         self.round_trip = trip if self.round_trip is None else 0.8 * self.round_trip + 0.2 * trip
-        return True
+        if not more:
+            self._busy = now - self._since if self._since is not None else trip
+            self._since = None

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 ROUND_TRIP = "\x1b[?2026$p"
 """A question every terminal that knows synchronised output answers; Textual already parses the answer."""
+POSITION = "\x1b[6n"
+"""A question the others answer; it is the second choice, because some answers look like F3 with modifiers."""
 
 PROTOCOLS = ("kitty", "sixel")
 REST = 3.0
@@ -54,6 +56,7 @@ class Wire:
         self.pictures: list[Picture] = []
         self.answers = False
         """Whether the terminal is known to answer."""
+        self._sync = False
         self._asked: deque[Callable[[], None] | None] = deque(maxlen=64)
         self._counted: object = None
         self._painted: Any = None
@@ -89,15 +92,19 @@ class Wire:
 
         `then` is called with the answer, which `answered` keeps apart from those to others.
         """
-        if not self.real or os.environ.get("TERM_PROGRAM") == "Apple_Terminal":
+        if not self.real:
             return False
         self._asked.append(then)
-        self.send(ROUND_TRIP)
+        self.send(ROUND_TRIP if self._sync else POSITION)
         return True
 
-    def answered(self) -> bool:
-        """An answer came; they come in order. False where it was to a question that had a `then`, which is called."""
+    def answered(self, position: bool = False) -> bool:
+        """An answer came; they come in order. False where it was to a question that had a `then`, which is called.
+
+        `position` tells an answer to POSITION from one to ROUND_TRIP.
+        """
         self.answers = True
+        self._sync = self._sync or not position
         then = self._asked.popleft() if self._asked else None
         if then is not None:
             then()

@@ -73,6 +73,7 @@ class Workbench(ThemedApp):
         self._given = (runs_root, list(model_dirs or []), open_run)
         self._furnished = False
         self._leaving = False
+        self._gone = False
         self._beat = 0.0
         self._faults: set[str] = set()
         rows = frames.remembered()
@@ -120,8 +121,6 @@ class Workbench(ThemedApp):
             self.tell("Themes that could not be read:\n" + "\n".join(self.theme_problems), "warning")
         for problem in self.session.catalog.problems:
             self.note("warning", problem)
-        if self._given[2] is not None:
-            await self.conductor.open(self._given[2])
         gc.enable()
         gc.collect()
         gc.freeze()
@@ -139,25 +138,25 @@ class Workbench(ThemedApp):
         self.live = Live(self.workspace, self.status, self.wire, self.pacer, self.conductor.state_changed, self.fault)
         self._furnished = True
         self.run_worker(self._background_start(), exit_on_error=False)
-        await self._replace_frames(("models", "form"))
-        await asyncio.sleep(0)
-        await self._replace_frames(("losses", "samples", "log", "runs"))
+        with self.batch_update():
+            for name in PANES:
+                await self._replace_frame(name)
+            self.workspace.rearrange()
+            if self.focused is None:
+                self.workspace.shown[0].focus_inside()
+            if self._given[2] is not None:
+                await self.conductor.open(self._given[2])
         tree = self.workspace.query_one("#tree")
         frames.remember(["/ search", *(tree.render_line(y).text.rstrip() for y in range(tree.size.height))])
 
-    async def _replace_frames(self, names: tuple[str, ...]) -> None:
-        with self.batch_update():
-            for name in names:
-                frame = self.workspace.pane(name)
-                assert frame is not None
-                pane = self._make_pane(name)
-                pane.display = frame.display
-                await frame.remove()
-                await self.workspace.mount(pane)
-                self.live.introduce(pane)
-        self.workspace.rearrange()
-        if self.focused is None and names[0] == "models":
-            self.workspace.shown[0].focus_inside()
+    async def _replace_frame(self, name: str) -> None:
+        frame = self.workspace.pane(name)
+        assert frame is not None
+        pane = self._make_pane(name)
+        pane.display = frame.display
+        await frame.remove()
+        await self.workspace.mount(pane)
+        self.live.introduce(pane)
 
     def _make_pane(self, name: str) -> Pane:
         if name == "models":
@@ -258,6 +257,8 @@ class Workbench(ThemedApp):
     # -- the one timer ------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
+        if self._gone:
+            return
         self.live.tick()
         now = time.monotonic()
         if now - self._beat >= 1.0:
@@ -266,8 +267,13 @@ class Workbench(ThemedApp):
 
     def on_terminal_supports_synchronized_output(self) -> None:
         """The terminal answered: it has drawn everything up to the question."""
-        if self.wire.answered():
-            self.pacer.answered(time.monotonic())
+        if self.wire.answered() and self._furnished:
+            self.live.answered()
+
+    def on_cursor_position(self) -> None:
+        """The same, from a terminal without synchronised output."""
+        if self.wire.answered(position=True) and self._furnished:
+            self.live.answered()
 
     # -- actions ------------------------------------------------------------------------------------------------
 
@@ -448,10 +454,17 @@ class Workbench(ThemedApp):
             self._leaving = False
 
     def leave(self) -> None:
-        """Leave now; runs go on."""
+        """Leave; runs go on. An answer of the terminal that is on its way is waited for, or the shell would read it."""
         if self._furnished:
             self.session.close()
-        self.exit()
+        self._gone = True
+        self._leave_by(time.monotonic() + 1.0)
+
+    def _leave_by(self, deadline: float) -> None:
+        if self.pacer.waiting and time.monotonic() < deadline:
+            self.set_timer(0.02, lambda: self._leave_by(deadline))
+        else:
+            self.exit()
 
     def _hang_up(self) -> None:
         """The terminal is gone: there is nobody to tell and nothing to restore. Runs go on."""

@@ -159,11 +159,11 @@ class Workspace(Widget):
         """Make `display` follow the arrangement, so that hidden panes take no focus and draw nothing."""
         strips = [child for child in self.children if isinstance(child, PaneTabs)]
         for number, strip in enumerate(strips):
-            strip.display = number < len(self._found.tabs)
+            _display(strip, number < len(self._found.tabs))
             if strip.display:
                 strip.show(*self._found.tabs[number][1:])
         for pane in self.panes:
-            pane.display = pane.id in self._found.panes
+            _display(pane, pane.id in self._found.panes)
         self.post_message(self.Arranged())
 
     def prepare(self, size: Size) -> None:
@@ -175,7 +175,7 @@ class Workspace(Widget):
         """Lay out anew after a change of state."""
         self.plan(self.size)
         self._settle()
-        for pane in self.shown:
+        for pane in self.shown[:1]:
             pane.refresh(layout=True)  # of a child, so that the arrangement cached for this size is dropped
 
     @property
@@ -322,3 +322,9 @@ class Workspace(Widget):
         pane = self.active
         if pane is not None and pane.id:
             self.last_pane = pane.id
+
+
+def _display(widget: Widget, on: bool) -> None:
+    """Set `display` only where it changes: setting it repaints the whole workspace."""
+    if widget.display != on:
+        widget.display = on

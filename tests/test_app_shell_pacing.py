@@ -1,0 +1,68 @@
+"""How often live data is drawn, on fast, slow, blocked and silent links."""
+
+from __future__ import annotations
+
+import itertools
+
+from tui_gen.app.pacing import Pacer
+
+
+def frames(pacer, trip, seconds, more=()):
+    """Times of the frames drawn in `seconds` over a link on which each answer takes `trip(now)` (None: none comes)."""
+    drawn, answer = [], None
+    now = 0.0
+    while now < seconds:
+        if answer is not None and now >= answer:
+            answer = None
+            pacer.answered(now)
+        if pacer.may_draw(now):
+            drawn.append(now)
+            pacer.drawing(now)
+            if pacer.may_ask:
+                pacer.ask(now)
+                took = trip(now)
+                answer = None if took is None else now + took
+        now += 0.01
+    return drawn
+
+
+def test_a_fast_link_is_drawn_at_the_fastest_rate():
+    drawn = frames(Pacer(), lambda now: 0.001, 10)
+    assert 10 / Pacer.FASTEST * 0.7 < len(drawn) <= 10 / Pacer.FASTEST + 1
+
+
+def test_a_slow_link_rests_as_long_as_it_carries():
+    drawn = frames(Pacer(), lambda now: 0.5, 30)
+    gaps = [after - before for before, after in itertools.pairwise(drawn[2:])]
+    assert all(0.98 <= gap < 1.1 for gap in gaps)
+
+
+def test_a_blocked_link_gets_no_heap_of_frames_and_recovers():
+    pacer = Pacer()
+    drawn = frames(pacer, lambda now: 0.01 if now < 10 or now > 70 else None, 140)
+    blocked = [one for one in drawn if 10 < one < 70]
+    assert len(blocked) <= 5
+    assert len([one for one in drawn if one > 131]) > 20
+
+
+def test_a_terminal_that_never_answers_is_drawn_at_a_modest_rate_and_asked_no_more():
+    pacer = Pacer()
+    drawn = frames(pacer, lambda now: None, 20)
+    assert not pacer.may_ask and pacer.round_trip is None
+    assert len([one for one in drawn if one > 10]) > 5 / Pacer.UNKNOWN
+
+
+def test_what_followed_a_frame_counts_as_its_time():
+    pacer = Pacer(0.01)
+    pacer.drawing(0.0)
+    pacer.ask(0.0)
+    pacer.answered(0.1, more=True)
+    pacer.ask(0.1)
+    pacer.answered(0.9)
+    assert not pacer.may_draw(1.7) and pacer.may_draw(1.81)
+
+
+def test_an_answer_to_nobody_changes_nothing():
+    pacer = Pacer(0.05)
+    pacer.answered(3.0)
+    assert pacer.round_trip == 0.05 and pacer.interval == 0.1 and pacer.answers
