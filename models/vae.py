@@ -116,7 +116,8 @@ or (σ = 0) learned along with the weights.
                 doubling(config.channels[::-1], data.channels, ReLU),
             )
         learned = config.likelihood == "gaussian" and config.sigma == 0
-        self.log_sigma = nn.Parameter(torch.zeros(())) if learned else None
+        start = 0.0 if data.kind == "points" else -1.0  # about the spread of the data, so that σ has no long way to go
+        self.log_sigma = nn.Parameter(torch.tensor(start)) if learned else None
 
     @property
     def compiles(self) -> bool:  # type: ignore[override]
