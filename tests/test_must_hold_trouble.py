@@ -196,3 +196,21 @@ def test_the_workbench_needs_a_terminal():
         assert terminal.wait_exit() == 2
         terminal.wait_for_text("needs a terminal")
     assert sys.executable == WORKBENCH[0]
+
+
+@pytest.mark.parametrize(("opener", "keys"), [("ctrl+g", "zz"), ("f10", "\r\r"), ("ctrl+p", "\x1b\x1b\x1b")])
+def test_keys_faster_than_a_dialog_closes_do_no_harm(opener, keys):
+    """The second of two keys in one packet, as over a slow link, meets a screen that is being left already."""
+    with workbench(None, 80, 24) as terminal:
+        terminal.wait_for_text("press F5")
+        terminal.wait_quiet(0.5)
+        before = terminal.bytes_out
+        terminal.press(opener)
+        wait_for(lambda: terminal.bytes_out > before + 300, what=f"what {opener} opens")
+        terminal.wait_quiet(0.3)
+        terminal.send(keys)
+        terminal.press("?")
+        terminal.wait_quiet(0.5)
+        terminal.press("escape")
+        terminal.wait_for_text("press F5")
+        assert terminal.process.poll() is None and "Error" not in terminal.text()

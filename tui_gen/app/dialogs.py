@@ -9,13 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
+from tui_gen.app.modal import Modal
 from tui_gen.params import Problem
 
 
-class Dialog(ModalScreen[str]):
+class Dialog(Modal[str]):
     """A box in the middle of the screen with a title, text and buttons; dismissed with the id of the answer.
 
     `answers` are (id, label); the first one has the focus, Escape gives `cancel`. The first letter of a label that no

@@ -8,14 +8,14 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from tui_gen.app.menu import MenuBar
+from tui_gen.app.modal import Modal
 
 
-class DropDown(ModalScreen[str]):
+class DropDown(Modal[str]):
     """An open menu. Dismissed with the action chosen, `menu:N` for a neighbour, or an empty text."""
 
     DEFAULT_CSS = """

@@ -9,8 +9,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
+
+from tui_gen.app.modal import Modal
 
 ABOUT = """\
 tui-gen {version}
@@ -27,7 +28,7 @@ MIT licence. Built with Textual, PyTorch and msgspec.
 """
 
 
-class Reading(ModalScreen[None]):
+class Reading(Modal[None]):
     """A page to read: scrolled by keys and wheel, left with Escape, Enter, q, F1 or a click beside it."""
 
     DEFAULT_CSS = """

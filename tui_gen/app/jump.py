@@ -5,13 +5,14 @@ from __future__ import annotations
 from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
+
+from tui_gen.app.modal import Modal
 
 LETTERS = "asdfghjkl"
 
 
-class Jump(ModalScreen[str]):
+class Jump(Modal[str]):
     """Letters over the places to go; dismissed with the name of the place, or an empty text.
 
     `places` are (name, column, row) on the screen.

@@ -9,10 +9,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui_gen.app.modal import Modal
 from tui_gen.app.prose import plain
 
 MOST = 200
@@ -54,7 +54,7 @@ def completed(typed: str, suffix: str) -> str:
     return first[:same]
 
 
-class PathDialog(ModalScreen[Path | None]):
+class PathDialog(Modal[Path | None]):
     """Asks for a path; the answer is a Path, or None. With `save`, replacing a file takes a second Enter."""
 
     DEFAULT_CSS = """
