@@ -314,3 +314,34 @@ def test_no_terminal_is_told(world):
         [sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     assert done.returncode == 2 and "needs a terminal" in done.stderr
+
+
+async def test_a_fault_in_an_action_or_a_pane_is_told_with_a_file_and_the_rest_goes_on(monkeypatch, world):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        log = app.workspace.pane("log")
+        monkeypatch.setattr(type(app), "is_headless", property(lambda _: False))
+        monkeypatch.setattr(log, "action_toggle_output", lambda: 1 / 0)
+        monkeypatch.setattr(type(log), "on_input_changed", lambda self, event: [][1])
+        await pilot.press("alt+5", "o")
+        await until(pilot, lambda: "toggle_output: ZeroDivisionError" in screen_text(app))
+        await pilot.press("slash", "x")
+        await until(pilot, lambda: any("A fault in LogPane: IndexError" in one.message for one in app._notifications))
+        await pilot.press("alt+1")
+        await until(pilot, lambda: app.workspace.active.id == "models")
+        file = world / "cache" / "tui-gen" / "faults.log"
+        assert file.read_text().count("Traceback") == 2
+        app._handle_exception(ValueError("of the app"))
+        assert "ValueError: of the app" in file.read_text()
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("size", [(20, 6), (40, 10), (60, 60), (150, 30), (260, 90)])
+async def test_odd_sizes(monkeypatch, size):
+    async with workbench(monkeypatch, size) as (app, pilot):
+        for number in range(1, 7):
+            await pilot.press(f"alt+{number}")
+            await until(pilot, lambda n=number: PANES[n - 1] in shown(app))
+        await pilot.press("ctrl+g", "escape", "alt+r", "escape", "f1", "escape", "ctrl+p", "escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: len(shown(app)) == 5)

@@ -16,6 +16,8 @@ MENUS = (
             Item("Save settings…", "form('save')", "form.save"),
             Item("Edit settings in $EDITOR", "form('editor')", "form.editor"),
             None,
+            Item("Read the models again", "reload", "app.reload"),
+            None,
             Item("Quit", "quit", "app.quit"),
         ),
     ),

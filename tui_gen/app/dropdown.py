@@ -49,8 +49,13 @@ class DropDown(Modal[str]):
     def compose(self) -> ComposeResult:
         """The list."""
         menu = self._bar.menus[self._number]
-        keys = {item: self._key_of(item.binding) for item in menu.items if item is not None}
-        width = max(len(item.label) + len(keys[item]) for item in keys) + 4
+        # What cannot be chosen now has no key beside it, so that it shows without colours, too.
+        keys = {
+            item: self._key_of(item.binding) if self._enabled(item.action) else ""
+            for item in menu.items
+            if item is not None
+        }
+        width = max(len(item.label) + max(3, len(keys[item])) for item in keys) + 4
         options: list[Option | None] = []
         for item in menu.items:
             if item is None:

@@ -41,6 +41,7 @@ class Session:
         self.warm: WarmWorker | None = None
         self._spawning = threading.Lock()
         self._closed = False
+        self._warm_key = ""
         self._children: list[Any] = []
 
     def spawn_warm(self) -> None:
@@ -53,8 +54,23 @@ class Session:
                 return
             warm = WarmWorker(nice=NICE, model_dirs=self.model_dirs)
             with contextlib.suppress(OSError, ControlError):
+                self._warm_key = self._key()
                 warm.spawn()
                 self.warm = warm
+
+    def _key(self) -> str:
+        from tui_gen import catalog
+
+        return catalog.key_of(catalog.model_dirs(self.model_dirs))
+
+    def drop_warm(self, unless_fresh: bool = True) -> None:
+        """End the warm worker, unless the model files are still those that it has read."""
+        with self._spawning:
+            warm = self.warm
+            if warm is None or (unless_fresh and self._key() == self._warm_key):
+                return
+            self.warm = None
+        warm.close()
 
     @property
     def warm_ready(self) -> bool:
@@ -72,6 +88,7 @@ class Session:
             made = config.load(tables, self.catalog, "the form")
         except config.ConfigError as error:
             return None, error.problems
+        self.drop_warm()
         if self.warm is not None and self.warm.ready:
             with contextlib.suppress(control.ControlError):
                 problems = self.warm.check(config.to_tables(made))
@@ -84,7 +101,7 @@ class Session:
         from tui_gen import config
 
         if self.model_dirs and not made.model_dirs:
-            made.model_dirs = [str(Path(one).expanduser().resolve()) for one in self.model_dirs]
+            made.model_dirs = [str(Path(os.path.expanduser(one)).resolve()) for one in self.model_dirs]
         if made.dataset.root:  # workers run in another folder
             made.dataset.root = os.path.abspath(os.path.expanduser(made.dataset.root))
         text = config.dumps(made, self.catalog)

@@ -8,33 +8,29 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.geometry import Size
-from textual.screen import Screen
 from textual.widget import Widget
 
 from tui_gen.app import frames
 from tui_gen.app.arrangement import PANES
-from tui_gen.app.commands import ALONE, BINDINGS, MENUS, NEED_LIVE
+from tui_gen.app.commands import ALONE, BINDINGS, NEED_LIVE
 from tui_gen.app.keybar import KeyBar
 from tui_gen.app.menu import MenuBar
 from tui_gen.app.pacing import Pacer
 from tui_gen.app.pane import Pane
 from tui_gen.app.settings import read_keys
-from tui_gen.app.status import StatusBar
-from tui_gen.app.theming import ThemedApp
+from tui_gen.app.telling import TellingApp
 from tui_gen.app.workspace import PaneTabs, Workspace
 
 if TYPE_CHECKING:
     from tui_gen.app.conductor import Conductor
     from tui_gen.app.form_pane import FormPane
     from tui_gen.app.live import Live
-    from tui_gen.app.log_pane import LogPane
     from tui_gen.app.models_pane import ModelsPane
     from tui_gen.app.runs_pane import RunsPane
     from tui_gen.app.session import Session
@@ -43,7 +39,7 @@ if TYPE_CHECKING:
     from tui_gen.view import RunView
 
 
-class Workbench(ThemedApp):
+class Workbench(TellingApp):
     """The app. `runs_root` is the folder of the runs; `open_run` is shown at once.
 
     The first frame needs little: `session`, `conductor` and `live`, and the panes, come right after it.
@@ -67,15 +63,12 @@ class Workbench(ThemedApp):
         self.session: Session
         self.conductor: Conductor
         self.live: Live
-        self.menu_bar = MenuBar(MENUS, id="menu")
-        self.status = StatusBar(id="status")
         self.pacer = Pacer(terminal.round_trip if terminal is not None else None)
         self._given = (runs_root, list(model_dirs or []), open_run)
         self._furnished = False
         self._leaving = False
         self._gone = False
         self._beat = 0.0
-        self._faults: set[str] = set()
         rows = frames.remembered()
         first = [frames.Frame(name, rows if name == "models" else None) for name in PANES]
         self.workspace = Workspace(*first, shares=self._shares(), id="workspace")
@@ -128,6 +121,7 @@ class Workbench(ThemedApp):
     async def _furnish(self) -> None:
         """What the first frame did without: the catalogue, the dealings with runs, the panes."""
         from tui_gen import catalog
+        from tui_gen.app import panes
         from tui_gen.app.conductor import Conductor
         from tui_gen.app.live import Live
         from tui_gen.app.session import Session
@@ -140,7 +134,7 @@ class Workbench(ThemedApp):
         self.run_worker(self._background_start(), exit_on_error=False)
         with self.batch_update():
             for name in PANES:
-                await self._replace_frame(name)
+                await self._replace_frame(name, panes.make(name, self.session))
             self.workspace.rearrange()
             if self.focused is None:
                 self.workspace.shown[0].focus_inside()
@@ -149,39 +143,13 @@ class Workbench(ThemedApp):
         tree = self.workspace.query_one("#tree")
         frames.remember(["/ search", *(tree.render_line(y).text.rstrip() for y in range(tree.size.height))])
 
-    async def _replace_frame(self, name: str) -> None:
+    async def _replace_frame(self, name: str, pane: Pane) -> None:
         frame = self.workspace.pane(name)
         assert frame is not None
-        pane = self._make_pane(name)
         pane.display = frame.display
         await frame.remove()
         await self.workspace.mount(pane)
         self.live.introduce(pane)
-
-    def _make_pane(self, name: str) -> Pane:
-        if name == "models":
-            from tui_gen.app.models_pane import ModelsPane
-
-            return ModelsPane(self.session.catalog, id=name)
-        if name == "form":
-            from tui_gen.app.form_pane import FormPane
-
-            return FormPane(self.session.catalog, id=name)
-        if name == "losses":
-            from tui_gen.app.losses_pane import LossesPane
-
-            return LossesPane(id=name)
-        if name == "samples":
-            from tui_gen.app.samples_pane import SamplesPane
-
-            return SamplesPane(id=name)
-        if name == "log":
-            from tui_gen.app.log_pane import LogPane
-
-            return LogPane(id=name)
-        from tui_gen.app.runs_pane import RunsPane
-
-        return RunsPane(self.session.root, id=name)
 
     async def _background_start(self) -> None:
         """The warm worker, and through it a catalogue that has become stale."""
@@ -189,22 +157,37 @@ class Workbench(ThemedApp):
         from tui_gen.app.background import away
 
         await away(self.session.spawn_warm)
-        if not await away(catalog.stale, self.session.catalog, self.session.model_dirs):
-            return
+        if await away(catalog.stale, self.session.catalog, self.session.model_dirs):
+            await self._read_models()
+
+    async def _read_models(self) -> None:
+        from tui_gen.app.background import away
+
         self.say("reading the models…")
         deadline = time.monotonic() + 60
         while not self.session.warm_ready and time.monotonic() < deadline:
             await asyncio.sleep(0.2)
         fresh = await away(self.session.refresh_catalog)
         self.say("")
-        if fresh:
-            models, form = self._pane("models"), self.form
-            if models is not None:
-                models.set_catalog(self.session.catalog)
-            if form is not None:
-                form.set_catalog(self.session.catalog)
-            for problem in self.session.catalog.problems:
-                self.note("warning", problem)
+        if not fresh:
+            return
+        for pane in (self._pane("models"), self.form):
+            if pane is not None and hasattr(pane, "set_catalog"):
+                pane.set_catalog(self.session.catalog)
+        for problem in self.session.catalog.problems:
+            self.note("warning", problem)
+
+    def action_reload(self) -> None:
+        """Read model files and recipes again, after they were changed."""
+
+        async def again() -> None:
+            from tui_gen.app.background import away
+
+            await away(self.session.drop_warm)
+            await away(self.session.spawn_warm)
+            await self._read_models()
+
+        self.run_worker(again(), exit_on_error=False)
 
     def _pane(self, name: str) -> Any:
         return self.workspace.pane(name)
@@ -215,44 +198,10 @@ class Workbench(ThemedApp):
         pane = self._pane("form")
         return pane if hasattr(pane, "tables") else None
 
-    # -- saying things ------------------------------------------------------------------------------------------
-
-    def tell(self, text: str, severity: Any = "information", log: bool = True) -> None:
-        """A toast, and a line in the log (unless the run's own log has one)."""
-        if log:
-            self.note({"information": "info"}.get(severity, severity), text)
-        with contextlib.suppress(Exception):
-            self.notify(text, severity=severity, markup=False, timeout=4 if severity == "information" else 8)
-
-    def note(self, level: str, text: str) -> None:
-        """A line in the log pane."""
-        pane: LogPane | None = self._pane("log")
-        if pane is not None and hasattr(pane, "note"):
-            pane.note(level, text)
-
-    def say(self, text: str) -> None:
-        """What is being done now, in the status bar; an empty text: nothing."""
-        self.status.message = text
-        self.status.update_text()
-
-    def caption(self, text: str) -> None:
-        """The name of what is shown, in the menu bar."""
-        self.menu_bar.caption = text
-
-    def fault(self, pane: Pane, error: Exception) -> None:
-        """A pane failed at something: say so once, go on with the others."""
-        self.log.error(error)
-        words = f"{pane.TITLE or pane.id}: {type(error).__name__}: {error}"
-        if words not in self._faults:
-            self._faults.add(words)
-            self.tell(words, "error")
-
-    def offer(self, dialog: Screen, answered: Callable[[Any], None]) -> None:
-        """Show a dialog nobody asked for, as soon as no other is in the way."""
-        if len(self.screen_stack) == 1:
-            self.push_screen(dialog, answered)
-        else:
-            self.set_timer(0.5, lambda: self.offer(dialog, answered))
+    def session_close(self) -> None:
+        """End what belongs to this workbench alone."""
+        if self._furnished:
+            self.session.close()
 
     # -- the one timer ------------------------------------------------------------------------------------------
 
@@ -455,8 +404,7 @@ class Workbench(ThemedApp):
 
     def leave(self) -> None:
         """Leave; runs go on. An answer of the terminal that is on its way is waited for, or the shell would read it."""
-        if self._furnished:
-            self.session.close()
+        self.session_close()
         self._gone = True
         self._leave_by(time.monotonic() + 1.0)
 
@@ -468,8 +416,7 @@ class Workbench(ThemedApp):
 
     def _hang_up(self) -> None:
         """The terminal is gone: there is nobody to tell and nothing to restore. Runs go on."""
-        if self._furnished:
-            self.session.close()
+        self.session_close()
         os._exit(128 + signal.SIGHUP)
 
     # -- facts from the panes -----------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""An app that tells: toasts, lines in the log, the status bar, dialogs nobody asked for, and faults of its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from textual.screen import Screen
+from textual.widget import Widget
+
+from tui_gen.app.commands import MENUS
+from tui_gen.app.menu import MenuBar
+from tui_gen.app.pane import Pane
+from tui_gen.app.status import StatusBar
+from tui_gen.app.theming import ThemedApp
+from tui_gen.app.workspace import Workspace
+
+if TYPE_CHECKING:
+    from tui_gen.draw.terminal import Terminal
+
+
+class TellingApp(ThemedApp):
+    """Has the menu bar and the status bar; a subclass has the `workspace`, and ends its things in `session_close`."""
+
+    workspace: Workspace
+
+    def __init__(self, terminal: Terminal | None = None) -> None:
+        super().__init__(terminal)
+        self.menu_bar = MenuBar(MENUS, id="menu")
+        self.status = StatusBar(id="status")
+        self._faults: set[str] = set()
+
+    def session_close(self) -> None:
+        """End what belongs to this workbench alone."""
+
+    def tell(self, text: str, severity: Any = "information", log: bool = True) -> None:
+        """A toast, and a line in the log (unless the run's own log has one)."""
+        if log:
+            self.note({"information": "info"}.get(severity, severity), text)
+        with contextlib.suppress(Exception):
+            self.notify(text, severity=severity, markup=False, timeout=4 if severity == "information" else 8)
+
+    def note(self, level: str, text: str) -> None:
+        """A line in the log pane."""
+        pane = self.workspace.pane("log")
+        if pane is not None and hasattr(pane, "note"):
+            pane.note(level, text)
+
+    def say(self, text: str) -> None:
+        """What is being done now, in the status bar; an empty text: nothing."""
+        self.status.message = text
+        self.status.update_text()
+
+    def caption(self, text: str) -> None:
+        """The name of what is shown, in the menu bar."""
+        self.menu_bar.caption = text
+
+    def fault(self, pane: Pane, error: Exception) -> None:
+        """A pane failed at something: say so once, go on with the others."""
+        self.log.error(error)
+        words = f"{pane.TITLE or pane.id}: {type(error).__name__}: {error}"
+        if words not in self._faults:
+            self._faults.add(words)
+            self.tell(words, "error")
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A fault of ours: of a pane, it is told and the others go on; of the app itself, it ends with one clear line.
+
+        The traceback goes to a file. Runs are not touched by either.
+        """
+        if self.is_headless:  # tests see it as it is
+            super()._handle_exception(error)
+            return
+        from tui_gen.app.faults import pump_of, report
+
+        where = report(error)
+        pump = pump_of()
+        if isinstance(pump, Widget) and not isinstance(pump, Screen):
+            self.tell(f"A fault in {type(pump).__name__}: {type(error).__name__}: {error}. See {where}", "error")
+            return
+        from rich.text import Text
+
+        self.session_close()
+        self._return_code = 1
+        self.panic(Text(f"tui-gen: a fault of its own: {type(error).__name__}: {error}. Runs go on. See {where}"))
+
+    def offer(self, dialog: Screen, answered: Callable[[Any], None]) -> None:
+        """Show a dialog nobody asked for, as soon as no other is in the way."""
+        if len(self.screen_stack) == 1:
+            self.push_screen(dialog, answered)
+        else:
+            self.set_timer(0.5, lambda: self.offer(dialog, answered))
+
+    async def run_action(self, action: Any, *where: Any, **more: Any) -> bool:
+        """Run an action; a fault in it is told, and nothing else happens."""
+        try:
+            return await super().run_action(action, *where, **more)
+        except Exception as error:
+            if self.is_headless:
+                raise
+            from tui_gen.app.faults import report
+
+            self.tell(f"{action}: {type(error).__name__}: {error}. See {report(error)}", "error")
+            return True
