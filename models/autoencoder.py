@@ -13,17 +13,8 @@ from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper
 from tui_gen.models.codes import histogram, neighbours, pca_error, principal, scatter
+from tui_gen.models.layers import ACTIVATIONS, glorot
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "leaky-relu": lambda x: F.leaky_relu(x, 0.2),
-    "elu": F.elu,
-    "selu": F.selu,
-    "gelu": F.gelu,
-    "tanh": torch.tanh,
-    "sigmoid": torch.sigmoid,
-    "linear": lambda x: x,
-}
 SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": torch.ones_like,
     "relu": lambda z: (z > 0).float(),
@@ -164,7 +155,7 @@ drives its values to 0 and 1: bits, by which similar images can be looked up (se
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         self.net = {"mlp": Dense, "conv": Convolutional, "recurrent": Recurrent}[config.network](config, data)
-        self.net.apply(_initialise)
+        self.net.apply(glorot)
 
     @property
     def compiles(self) -> bool:  # type: ignore[override]
@@ -460,18 +451,3 @@ class Recurrent(nn.Module):
         for layer in self.decoder:
             x, _ = layer(x)
         return self.rows(x).unflatten(2, (channels, width)).transpose(1, 2)
-
-
-def _initialise(layer: nn.Module) -> None:
-    """Glorot's weights and zero biases, as in the textbooks whose figures the recipes quote."""
-    if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
-        nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    elif isinstance(layer, nn.LSTM):
-        nn.init.xavier_uniform_(layer.weight_ih_l0)
-        nn.init.orthogonal_(layer.weight_hh_l0)
-        nn.init.zeros_(layer.bias_ih_l0)
-        # PyTorch's second bias only adds to the first: it stays what it is, 1 for the forget gate (Gers et al. 2000).
-        nn.init.zeros_(layer.bias_hh_l0.requires_grad_(False))
-        with torch.no_grad():
-            layer.bias_hh_l0[layer.hidden_size : 2 * layer.hidden_size] = 1

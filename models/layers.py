@@ -12,12 +12,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import DataSpec, Problem
+from tui_gen.model import Batch, DataSpec, Problem
 
 Activation = Callable[[], nn.Module]
 ReLU: Activation = partial(nn.ReLU, inplace=True)
 LeakyReLU: Activation = partial(nn.LeakyReLU, 0.2, inplace=True)
 """With the slope that DCGAN's authors chose for discriminators."""
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "leaky-relu": lambda x: F.leaky_relu(x, 0.2),
+    "elu": F.elu,
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "linear": lambda x: x,
+}
+"""Activations as functions, by the names that hyperparameters give them."""
 
 
 def spread(x: Tensor) -> Tensor:
@@ -27,6 +39,15 @@ def spread(x: Tensor) -> Tensor:
     """
     x = x.detach().flatten(1)
     return (x.square().mean() - x.mean(0).square().mean()).clamp(min=0).sqrt()
+
+
+@torch.compiler.disable
+def progress(batch: Batch, steps: int) -> Tensor:
+    """How much of the first `steps` steps is done with this one, in (0, 1]: a scalar on the batch's device.
+
+    A tensor, and hidden from the compiler, which would compile every step anew for a number.
+    """
+    return torch.full((), min(1.0, (batch.step + 1) / steps), device=batch.x.device)
 
 
 def norm(kind: str, width: int, dims: int = 2) -> nn.Module:
@@ -93,6 +114,23 @@ def doubling(channels: list[int], outputs: int, activation: Activation, normalis
         layers.append(nn.ConvTranspose2d(inputs, width, 4, stride=2, padding=1))
         layers += [*_normalised(normalise, width, 2), activation()]
     return nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], outputs, 4, stride=2, padding=1))
+
+
+def glorot(layer: nn.Module) -> None:
+    """Glorot's weights and zero biases, as in the textbooks whose figures the recipes quote."""
+    if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    elif isinstance(layer, (nn.LSTM, nn.GRU)):
+        nn.init.xavier_uniform_(layer.weight_ih_l0)
+        nn.init.orthogonal_(layer.weight_hh_l0)
+        nn.init.zeros_(layer.bias_ih_l0)
+        nn.init.zeros_(layer.bias_hh_l0)
+    if isinstance(layer, nn.LSTM):
+        # PyTorch's second bias only adds to the first: it stays what it is, 1 for the forget gate (Gers et al. 2000).
+        layer.bias_hh_l0.requires_grad_(False)
+        with torch.no_grad():
+            layer.bias_hh_l0[layer.hidden_size : 2 * layer.hidden_size] = 1
 
 
 def _normalised(kind: str, width: int, dims: int) -> list[nn.Module]:

@@ -27,6 +27,12 @@ SMALL: dict[str, dict[str, Any]] = {
         },
         "train": {"ema": 0.9},
     },
+    "classifier": {"model": {"name": "classifier", "network": "mlp", "hidden": [24], "dropout": 0.1}},
+    "char-rnn": {
+        "model": {"name": "char-rnn", "embedding": 6, "hidden": 12, "sample_length": 20, "dropout": 0.1},
+        "dataset": {"name": "python-help", "limit": 150, "length": 16, "shift": 0},
+    },
+    "flow-matching": {"model": {"name": "flow-matching", "channels": [8, 8], "sample_steps": 2}, "train": {"ema": 0.9}},
     "ddpm": {"model": {"name": "ddpm", "channels": [8, 8], "sample_steps": 3, "timesteps": 20}, "train": {"ema": 0.9}},
 }
 

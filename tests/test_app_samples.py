@@ -11,6 +11,7 @@ from tests.plot_host import Host, append, write_run, write_sample
 from tests.waiting import wait_for_async
 from tui_gen import events
 from tui_gen.app.samples_pane import Caption, Timeline
+from tui_gen.app.text_view import wrapped
 from tui_gen.draw.terminal import Terminal
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -276,3 +277,59 @@ async def test_a_picture_that_cannot_be_saved_is_told(run, tmp_path, monkeypatch
     async with drive(Host(run, "samples"), notifications=True) as driver:
         driver.pane._save(run / "samples" / "nothing.png", tmp_path / "copy.png")
         await driver.until(lambda: any("Not saved" in one.message for one in driver.app._notifications), "a notice")
+
+
+# Previews made of text
+
+
+def write_text(path, step, text, kind="scores"):
+    name = f"samples/{step:06d}-{kind}.txt"
+    (path / "samples").mkdir(parents=True, exist_ok=True)
+    (path / name).write_text(text)
+    return events.Sample(step=step, path=name, kind=kind)
+
+
+async def test_text_is_shown_as_it_is_and_pictures_come_back(tmp_path):
+    path = tmp_path / "run"
+    text = "[bold]not markup[/] \x1b[31mred\n" + "wide " * 40
+    write_run(path, write_sample(path, 5), write_text(path, 5, text), write_text(path, 9, "the second"))
+    async with drive(Host(path, "samples")) as driver:
+        await driver.press("t")
+        await driver.until(lambda: "the second" in driver.app.text(), "the newest text")
+        assert driver.caption == "step 9 · 2/2" and driver.pane._words_view.has_focus
+        await driver.press("left")
+        await driver.until(lambda: "[bold]not markup[/]" in driver.app.text(), "the text before")
+        shown = driver.app.text()
+        assert "\x1b[31m" not in shown and "[31mred" in shown and shown.count("wide") == 40
+        await driver.press("t")
+        assert driver.pane.kind == "samples" and driver.pane._picture.has_focus
+        assert "step 5 · 1/1 · 4×3 of 8×8" in driver.app.text() and "not markup" not in driver.app.text()
+
+
+async def test_long_text_scrolls_and_the_history_stays_at_hand(tmp_path):
+    path = tmp_path / "run"
+    write_run(path, *(write_text(path, step, "\n".join(f"{step}:{line}." for line in range(60))) for step in (1, 2)))
+    async with drive(Host(path, "samples")) as driver:
+        await driver.until(lambda: "2:0." in driver.app.text(), "the text")
+        assert "2:59." not in driver.app.text()
+        driver.pane._words_view.focus()
+        for _ in range(4):
+            await driver.press("pagedown")
+        await driver.until(lambda: "2:59." in driver.app.text(), "its end")
+        await driver.press("left")
+        await driver.until(lambda: "1:59." in driver.app.text(), "the text before, at the same place")
+
+
+async def test_text_that_cannot_be_read_says_why(tmp_path):
+    path = tmp_path / "run"
+    write_run(path, events.Sample(step=1, path="samples/gone.txt", kind="scores"))
+    async with drive(Host(path, "samples")) as driver:
+        await driver.until(lambda: "gone.txt cannot be read: No such file" in driver.app.text(), "why")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("abcdef\n\nx\n\n", ["abcd", "ef", "", "x"]), ("日本語", ["日本", "語"]), ("a\tb", ["a   ", "b"]), ("one two", ["one ", "two"]), ("", [])],
+)
+def test_lines_are_broken_at_the_width(text, lines):
+    assert wrapped(text, 4) == lines

@@ -15,12 +15,13 @@ from tui_gen.config import OPTIM_PARAMS
 from tui_gen.datasets import DATASETS
 from tui_gen.model import ABILITIES, Batch, DataSpec
 from tui_gen.models.diffusion import DDPM
+from tui_gen.models.flow_matching import FlowMatching
 from tui_gen.models.gan import GAN
 from tui_gen.models.vae import VAE
 
 TEN = tuple("0123456789")
 POINTS = DataSpec("ring", "points", (2,), ("a", "b"))
-MODELS = [VAE, GAN, DDPM]
+MODELS = [VAE, GAN, DDPM, FlowMatching]
 
 
 def images(channels=1, size=8, classes=TEN):
@@ -39,6 +40,8 @@ def batch_for(model, count=6, seed=1):
     shape = (count, *model.data.shape)
     if model.data.kind == "points":
         x = torch.randn(shape, generator=generator)
+    elif model.data.kind == "text":
+        return Batch(torch.randint(0, len(model.data.classes), shape, generator=generator))
     else:
         x = torch.rand(shape, generator=generator) * (2 if model.pixels == "signed" else 1)
         x = x - 1 if model.pixels == "signed" else x
@@ -79,6 +82,8 @@ NETWORKS = [
     ),
     (DDPM, {"channels": [4, 8], "timesteps": 20, "sample_steps": 3}),
     (DDPM, {"network": "mlp", "hidden": [16, 16], "timesteps": 20, "sample_steps": 3}),
+    (FlowMatching, {"channels": [4, 8], "sample_steps": 3}),
+    (FlowMatching, {"network": "mlp", "hidden": [16, 16], "sample_steps": 3}),
 ]
 
 
@@ -102,6 +107,7 @@ def test_every_network_trains_and_samples_at_every_image_size(kind, values, size
         (GAN, {"generator_hidden": [16], "discriminator_hidden": [16], "latent": 2}),
         (GAN, {"generator_hidden": [16], "discriminator_hidden": [16], "loss": "wasserstein-gp"}),
         (DDPM, {"hidden": [16, 8], "timesteps": 20, "sample_steps": 3}),
+        (FlowMatching, {"hidden": [16, 8], "sample_steps": 3}),
     ],
 )
 def test_every_model_trains_and_samples_on_points(kind, values, conditional):
@@ -151,6 +157,7 @@ def check_abilities(model):
         (GAN, {"conditional": True, "discriminator_norm": "group", "generator_norm": "group", "loss": "hinge"}),
         (GAN, {"conditional": True, "discriminator_norm": "spectral", "generator_norm": "none", "r1_weight": 1.0}),
         (DDPM, {"channels": [4, 8], "blocks": 2, "attention": True, "conditional": True}),
+        (DDPM, {"channels": [4, 8], "conditional": True, "label_dropout": 0.5, "prediction": "v"}),
     ],
 )
 def test_gradients_reach_every_parameter(kind, values):
@@ -176,6 +183,9 @@ def test_gradients_reach_every_parameter(kind, values):
         (VAE, {"network": "conv", "channels": [8, 16], "latent": 4}, "vae/loss", 0.8),
         (DDPM, {"channels": [16, 16]}, "ddpm/loss", 0.5),
         (DDPM, {"network": "mlp"}, "ddpm/loss", 0.8),
+        (DDPM, {"network": "mlp", "prediction": "v", "weighting": "min-snr"}, "ddpm/loss", 0.8),
+        (DDPM, {"network": "mlp", "prediction": "x0", "distance": "huber"}, "ddpm/loss", 0.8),
+        (FlowMatching, {"network": "mlp"}, "flow-matching/loss", 0.8),
     ],
 )
 def test_the_loss_falls_on_a_tiny_problem(kind, values, metric, ratio):
@@ -229,10 +239,10 @@ def test_at_its_bounds_every_hyperparameter_trains_or_is_refused(kind, param, va
     assert not wrong and clean == value
     base = {"loss": "wasserstein-gp"} if param.name == "gp_weight" else {}
     if param.name in ("channels", "generator_channels", "discriminator_channels"):
-        base = {"network": {"vae": "conv", "gan": "dcgan", "ddpm": "unet"}[kind.name]}
+        base = {"network": {"vae": "conv", "gan": "dcgan", "ddpm": "unet", "flow-matching": "unet"}[kind.name]}
     if param.name == "sigma":
         base = {"likelihood": "gaussian"}
-    if param.name in ("timesteps", "sampler"):
+    if kind is DDPM and param.name in ("timesteps", "sampler"):
         base = {"timesteps": 50, "sample_steps": 3}
     config = kind.Config(**base | {param.name: value})
     longest = isinstance(value, list) and len(value) == param.max_items
@@ -301,6 +311,12 @@ REFUSED = [
     (DDPM, {"channels": [4] * 5}, images(1, 8), "model.channels", "at most 4"),
     (DDPM, {"channels": [4] * 4}, images(1, 28), "model.channels", "at most 3"),
     (DDPM, {"conditional": True}, images(classes=()), "model.conditional", "false"),
+    (DDPM, {"label_dropout": 0.1}, images(), "model.label_dropout", "model.conditional = true"),
+    (DDPM, {"conditional": True, "guidance": 2.0}, images(), "model.guidance", "model.label_dropout = 0.1"),
+    (FlowMatching, {"network": "unet"}, POINTS, "model.network", "mlp"),
+    (FlowMatching, {"channels": [4] * 4}, images(1, 28), "model.channels", "at most 3"),
+    (FlowMatching, {"conditional": True}, images(classes=()), "model.conditional", "false"),
+    (FlowMatching, {"guidance": 2.0}, images(), "model.guidance", "model.label_dropout = 0.1"),
 ]
 
 
@@ -360,8 +376,9 @@ def test_a_recipe_is_valid_complete_and_trains(path: Path):
         assert not params.check(OPTIM_PARAMS, optim, name)[1]
     entry = DATASETS[tables["dataset"]["name"]]
     size = tables["dataset"].get("size") or entry.default_size
-    shape = (2,) if entry.kind == "points" else (entry.channels, size, size)
-    data = DataSpec(entry.name, entry.kind, shape, tuple(entry.classes))
+    shapes = {"points": (2,), "text": (tables["dataset"].get("length", 100) + 1,)}
+    shape = shapes.get(entry.kind, (entry.channels, size, size))
+    data = DataSpec(entry.name, entry.kind, shape, tuple("a few" if entry.kind == "text" else entry.classes))
     config = kind.Config(**values)
     assert not list(kind.refuse(config, data))
     model = kind(config, data)

@@ -193,7 +193,7 @@ def _recipes() -> tuple[dict[str, Recipe], list[str]]:
 
 def start_of(model: ModelEntry) -> dict[str, Any]:
     """A first config for a model that no recipe names: its defaults, on the smallest data that it trains on."""
-    dataset = "digits" if "image" in model.kinds else "ring"
+    dataset = next((one.name for one in DATASETS.values() if one.kind in model.kinds), "digits")
     return {"model": {"name": model.name}, "dataset": {"name": dataset}, "train": {"steps": 5000}}
 
 

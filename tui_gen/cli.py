@@ -149,7 +149,7 @@ def _commands(commands: Any) -> None:
     one = add("sample", "make samples from a run's checkpoint")
     one.add_argument("name", metavar="RUN", help=run_help)
     one.add_argument("-n", type=_count, default=64, metavar="N", dest="count", help="how many (default: 64)")
-    one.add_argument("-o", "--output", metavar="FILE", default="grid.png", help="the PNG to write (default: grid.png)")
+    one.add_argument("-o", "--output", metavar="FILE", default="grid.png", help="the PNG to write (default: grid.png; text goes to a .txt)")
     one.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     one.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
     one.add_argument("--label", help="of this class only, for conditional models")

@@ -44,10 +44,13 @@ class DatasetConfig(msgspec.Struct):
     name: Annotated[str, hyper("Which data")] = "digits"
     size: Annotated[int, hyper("Image height and width; 0 is the data's own", ge=0, le=512, unit="px")] = 0
     channels: Annotated[Literal["auto", "grey", "rgb"], hyper("Colour; auto is the data's own")] = "auto"
-    root: Annotated[str, hyper("Folder of images, or of an existing copy of the dataset")] = ""
+    root: Annotated[str, hyper("Folder of images or of an existing copy of the dataset, or a text file")] = ""
     limit: Annotated[int, hyper("Use at most this many examples; 0 is all", ge=0, le=100_000_000)] = 0
     validation: Annotated[float, hyper("Share held out, where the data brings no split of its own", ge=0, le=0.9)] = 0.1
     noise: Annotated[float, hyper("Spread of 2-D points around their curve", ge=0, le=1)] = 0.05
+    length: Annotated[
+        int, hyper("Text: how many are read, and predicted, at a time", ge=2, le=4096, unit="characters")
+    ] = 100
     flip: Annotated[bool, hyper("Augment: mirror left and right at random")] = False
     shift: Annotated[int, hyper("Augment: move by up to this many pixels", ge=0, le=64, unit="px")] = 0
     rotate: Annotated[float, hyper("Augment: turn by up to this angle", ge=0, le=180, unit="degrees")] = 0.0
@@ -295,8 +298,9 @@ def _across(built: dict[str, Any], catalog: Any, lengths_known: bool) -> Iterabl
         hint = params.nearest(dataset.name, catalog.datasets) or f"known: {', '.join(catalog.datasets)}"
         yield Problem("dataset.name", dataset.name, "no such dataset", hint)
     elif entry.needs_root and not dataset.root:
+        what, short = ("text file", "file") if entry.kind == "text" else ("folder", "folder")
         yield Problem(
-            "dataset.root", None, f"is missing: {dataset.name} reads a folder", "set it to that folder's path"
+            "dataset.root", None, f"is missing: {dataset.name} reads a {what}", f"set it to that {short}'s path"
         )
     device = train.device
     if not (device in ("auto", "cpu", "cuda", "mps") or (device.startswith("cuda:") and device[5:].isdecimal())):

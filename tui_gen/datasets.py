@@ -11,12 +11,12 @@ import msgspec
 class DatasetEntry(msgspec.Struct):
     """A dataset in words.
 
-    `kind` is `image` or `points`; `default_size` the height and width that `dataset.size = 0` gives (0 for points);
-    `channels` its own colour channels (1 grey, 3 RGB, 0 for points; for `folder` what `auto` gives at most).
-    `classes` names the labels; empty where there are none or, for `folder`, where the folder decides.
-    `count` is the number of training examples before `limit` and the validation split, None when they are made without
-    end or known only once read. `needs_root` means `dataset.root` must name a folder; `downloads` that a missing copy
-    is fetched from the network.
+    `kind` is `image`, `points` or `text`; `default_size` the height and width that `dataset.size = 0` gives (0 but for
+    images); `channels` its own colour channels (1 grey, 3 RGB, 0 but for images; for `folder` what `auto` gives at
+    most). `classes` names the labels; empty where there are none or, for `folder`, where the folder decides. `count`
+    is the number of training examples before `limit` and the validation split, None when they are made without end or
+    known only once read. `needs_root` means `dataset.root` must name a folder (a file for text); `downloads` that a
+    missing copy is fetched from the network.
     """
 
     name: str
@@ -120,6 +120,19 @@ _ENTRIES = [
         "Your own images: every picture in the folder `dataset.root`, or one sub-folder per class. They are resized "
         "by the shorter side, cropped to the centre and kept as pixels in the cache folder, so only the first start "
         "takes long.",
+        "",
+    ),
+    DatasetEntry(
+        "python-help", "Python's help topics", "text", 0, 0, [], None, False, False,
+        "The half million characters of reference manual that Python's own `help()` prints, in English with grammars "
+        "and examples of code. They come with Python, so nothing is downloaded. For models of sequences; the last "
+        "part is held out, and `dataset.length` sets how many characters a model reads at a time.",
+        "Python Software Foundation, The Python Language Reference",
+    ),
+    DatasetEntry(
+        "text-file", "Your own text", "text", 0, 0, [], None, True, False,
+        "Any text in UTF-8: set `dataset.root` to the file. Some hundred thousand characters at least make a model "
+        "worth reading; the last part is held out, and every character that occurs is in the vocabulary.",
         "",
     ),
 ]  # fmt: skip

@@ -28,9 +28,10 @@ Loss = tuple[Tensor, dict[str, Tensor]]
 class DataSpec(msgspec.Struct, frozen=True):
     """What a model is told about its data.
 
-    `kind` is `image` or `points`; `shape` is that of one example: (channels, height, width), or (2,) for points.
-    `classes` names the labels (empty where there are none); `count` is the number of training examples, None when
-    they are generated without end.
+    `kind` is `image`, `points` or `text`; `shape` is that of one example: (channels, height, width), (2,) for points,
+    (length + 1,) for text: each character of a window but the first is to be predicted. `classes` names the labels
+    (empty where there are none); for text, which has no labels, they are the characters of the vocabulary. `count` is
+    the number of training examples, None when they are generated without end.
     """
 
     name: str
@@ -51,7 +52,7 @@ class DataSpec(msgspec.Struct, frozen=True):
 
     @property
     def features(self) -> int:
-        """Numbers in one example: C·H·W, or 2."""
+        """Numbers in one example: C·H·W, 2, or length + 1."""
         total = 1
         for length in self.shape:
             total *= length
@@ -62,7 +63,8 @@ class DataSpec(msgspec.Struct, frozen=True):
 class Batch:
     """One step's data, on the device.
 
-    `x`: (N, *shape) float32, in the model's value range (see `Model.pixels`); points are standardised.
+    `x`: (N, *shape) float32, in the model's value range (see `Model.pixels`); points are standardised. Text is int64:
+    places of characters in `data.classes`.
     `labels`: (N,) int64, or None. `step`: the number of steps made before this one.
     `shared`: phases of the same step may hand tensors on (a generator's fakes to the discriminator).
     """
@@ -137,7 +139,7 @@ class Model(nn.Module):
     description: ClassVar[str] = ""
     reference: ClassVar[str] = ""
     kinds: ClassVar[tuple[str, ...]] = ("image",)
-    """The kinds of data it trains on: `image`, `points`."""
+    """The kinds of data it trains on: `image`, `points`, `text`."""
     pixels: ClassVar[str] = "unit"
     """The range images come in, and samples go out: `unit` [0, 1] or `signed` [-1, 1]."""
     optimizers: ClassVar[dict[str, Optim]] = {}

@@ -19,6 +19,7 @@ from tui_gen.app.pane import Pane
 from tui_gen.app.path_dialog import PathDialog
 from tui_gen.app.picture_view import PictureView
 from tui_gen.app.pixels import PROTOCOLS
+from tui_gen.app.text_view import TextView
 from tui_gen.draw.text import clean, width_of
 from tui_gen.events import Sample
 
@@ -207,15 +208,18 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         """The preview shown; None follows the newest."""
         self._caption = Caption()
         self._picture = PictureView()
+        self._words_view = TextView()
         self._timeline = Timeline()
         self._seen: tuple[int, int] | None = None
 
     def compose(self) -> ComposeResult:
         yield self._caption
         yield self._picture
+        yield self._words_view
         yield self._timeline
 
     def on_mount(self) -> None:
+        self._words_view.display = False
         self._picture.set_mode(self.modes()[0])
         self._refill()
 
@@ -258,6 +262,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         if self._index is not None and self._index >= len(history):
             self._index = None  # the run went on from an earlier step
         one = self.shown
+        self._swap(one is not None and one.path.endswith(".txt"))
         if one is None:
             self._picture.show_words(self._words())
             self._caption.show([], "", "")
@@ -267,9 +272,24 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         grid = (max(1, one.columns), max(1, one.rows))
         if self.tile is not None:
             self.tile = min(self.tile, grid[0] * grid[1] - 1)
-        self._picture.show_picture(str(self.view.path / one.path), grid, self.tile, urgent=urgent)
+        if self._words_view.display:
+            self._words_view.show_file(self.view.path / one.path)
+        else:
+            self._picture.show_picture(str(self.view.path / one.path), grid, self.tile, urgent=urgent)
         self._timeline.show([sample.step for sample in history], index, self._index is None)
         self._caption.show(kinds, self.kind, self._text(one, index, len(history)))
+
+    def _swap(self, text: bool) -> None:
+        """Make way for text, or for a picture; the keyboard follows."""
+        if text == self._words_view.display:
+            return
+        old, new = (self._picture, self._words_view) if text else (self._words_view, self._picture)
+        focused = old.has_focus
+        if text:
+            self._picture.show_words("")  # pixels would stay on the screen over the text
+        new.display, old.display = True, False
+        if focused:
+            new.focus()
 
     def _words(self) -> str:
         view = self.view
@@ -284,6 +304,8 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         text = f"step {one.step:,} · {index + 1}/{count}"
         if self.tile is not None:
             return f"{text} · tile {self.tile + 1} of {one.columns * one.rows}, {wide}×{high}"
+        if one.path.endswith(".txt"):
+            return text
         if self._seen and self._picture.mode in ("halfblock", "ascii") and self._seen != (one.columns, one.rows):
             return f"{text} · {self._seen[0]}×{self._seen[1]} of {one.columns}×{one.rows} tiles"
         return f"{text} · {one.columns}×{one.rows} of {wide}×{high}"
@@ -317,7 +339,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
 
     def on_timeline_scrubbed(self, message: Timeline.Scrubbed) -> None:
         message.stop()
-        self._picture.focus()
+        (self._words_view if self._words_view.display else self._picture).focus()
         self._go(message.index)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:

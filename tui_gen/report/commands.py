@@ -20,7 +20,7 @@ from tui_gen import control, launch, runs
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.report import headless, tables
 from tui_gen.report import outlet as outlets
-from tui_gen.report.summary import coloured, grid_text, shown, unicode_ok, width_of
+from tui_gen.report.summary import coloured, grid_text, shown, text_lines, unicode_ok, width_of
 
 STOP_TIMEOUT = 600.0
 END_TIMEOUT = 60.0
@@ -90,7 +90,11 @@ def sample(args: argparse.Namespace, root: Path) -> int:
         words = done.stderr.strip().splitlines()
         err.line(f"tui-gen: {words[-1].removeprefix('error: ') if words else 'no samples were made'}")
         return 1
-    if args.graphics != "off":
+    target = Path(done.stdout.strip() or target)
+    if target.suffix == ".txt":
+        for line in text_lines(target):
+            out.line(line)
+    elif args.graphics != "off":
         ascii = args.graphics == "ascii" or not coloured(out) or not unicode_ok(out)
         if out.isatty():
             out.line(grid_text(target, min(width_of(out), 100), ascii=ascii))

@@ -35,7 +35,12 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
             out.line(line)
         out.line()
     grid = last_grid(view)
-    if grid is not None and graphics != "off":
+    if grid is not None and grid.path.endswith(".txt"):
+        out.line(f"{clean(grid.kind)} at step {grid.step}")
+        for line in text_lines(view.path / grid.path):
+            out.line(line)
+        out.line()
+    elif grid is not None and graphics != "off":
         ascii = graphics == "ascii" or not colour or not unicode_ok(out)
         picture = grid_text(view.path / grid.path, min(columns, 100), ascii=ascii)
         if picture:
@@ -72,7 +77,8 @@ def ending(view: RunView, state: str) -> list[str]:
         further = f" --set train.steps={2 * view.step}" if state == "finished" and view.step else ""
         found.append(("go on", f"tui-gen --resume {name}{further}"))
     if view.checkpoints and grid is not None and grid.kind == "samples":
-        found.append(("sample", f"tui-gen sample {name} -n 64 -o grid.png"))
+        how = "-n 3 -o text.txt" if grid.path.endswith(".txt") else "-n 64 -o grid.png"
+        found.append(("sample", f"tui-gen sample {name} {how}"))
     width = max(len(word) for word, _ in found)
     return lines + [f"  {word:<{width}}  {text}" for word, text in found]
 
@@ -136,12 +142,23 @@ def thinned(curve: Series, points: int) -> tuple[list[float], list[float]]:
 
 
 def last_grid(view: RunView) -> events.Sample | None:
-    """The newest sample grid whose file is there; previews of another kind only where there are no samples."""
-    for wanted in ("samples", ""):
-        for sample in reversed(view.samples):
-            if wanted in ("", sample.kind) and (view.path / sample.path).is_file():
-                return sample
-    return None
+    """The newest samples whose file is there; where there are none, the first of the newest previews."""
+    for sample in reversed(view.samples):
+        if sample.kind == "samples" and (view.path / sample.path).is_file():
+            return sample
+    there = [sample for sample in view.samples if (view.path / sample.path).is_file()]
+    return next((sample for sample in there if sample.step == there[-1].step), None)
+
+
+def text_lines(path: Path, most: int = 60) -> list[str]:
+    """The lines of a preview of text, as they can be printed; at most `most`, none where it cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").expandtabs(4).split("\n")
+    except OSError:
+        return []
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return [clean(line) for line in lines[:most]]
 
 
 def grid_text(path: Path, width: int, *, ascii: bool) -> str:

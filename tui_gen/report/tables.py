@@ -149,6 +149,8 @@ def dataset_page(entry: DatasetEntry, width: int) -> list[str]:
 def _shape(entry: DatasetEntry) -> str:
     if entry.kind == "points":
         return "2-D points"
+    if entry.kind == "text":
+        return "characters"
     return f"{entry.default_size}×{entry.default_size} {'grey' if entry.channels == 1 else 'RGB'}"
 
 

@@ -22,7 +22,7 @@ from tui_gen import catalog, params
 from tui_gen.catalog import Catalog, ModelEntry
 from tui_gen.model import ABILITIES, Model
 
-FAMILIES = ("autoencoder", "vae", "gan", "diffusion")
+FAMILIES = ("autoencoder", "vae", "gan", "diffusion", "classifier", "sequence")
 
 
 def discover(extra: list[str] | None = None) -> tuple[dict[str, type[Model]], dict[str, str], list[str]]:

@@ -23,8 +23,12 @@ from tui_gen.train.trainer import random_state_kept
 PLOT = 160
 """Side of a scatter plot of 2-D points, in pixels."""
 POINTS = 1024
+TEXTS = 3
+"""Texts in a preview of what a model of text writes."""
 PANEL_EXAMPLES = 1000
 """Most validation examples that a model's own panels are drawn from."""
+RULE = "─" * 40
+"""Between two texts."""
 GAP = 1
 """Black pixels between the tiles of a grid."""
 RECONSTRUCTED = 16
@@ -78,6 +82,12 @@ def scatter(points: np.ndarray, real: np.ndarray | None, side: int = PLOT, span:
     return picture
 
 
+def written(numbers: Tensor, spec: DataSpec) -> str:
+    """(N, length) int64 numbers of characters as N texts, a line between them."""
+    texts = ("".join(spec.classes[number] for number in row) for row in numbers.tolist())
+    return f"\n{RULE}\n".join(texts) + "\n"
+
+
 class Previewer:
     """Draws the previews that a model has methods for."""
 
@@ -85,7 +95,8 @@ class Previewer:
         self.data, self.device, self.seed = data, device, seed
         self.spec: DataSpec = data.spec
         self.points = data.spec.kind == "points"
-        self.count = POINTS if self.points else count
+        self.texts = data.spec.kind == "text"
+        self.count = POINTS if self.points else min(TEXTS, count) if self.texts else count
         self._real: np.ndarray | None = None
         self._examples: tuple[Tensor, Tensor | None] | None = None
         self._many: tuple[Tensor, Tensor | None] | None = None
@@ -128,12 +139,14 @@ class Previewer:
         classes = len(self.spec.classes) if model.conditional else 0
         return classes if 1 < classes <= self.count else max(1, math.ceil(math.sqrt(self.count)))
 
-    def _samples(self, model: Model) -> Grid:
+    def _samples(self, model: Model) -> Grid | Text:
         columns = self.columns(model)
         count = self.count
         if model.conditional and count >= columns:
             count -= count % columns
         out = model.sample(*self.noise(model, count))
+        if self.texts:
+            return Text("samples", written(out, self.spec))
         if self.points:
             return self._plots("samples", [out], model)
         return tiles(denormalise(out, model.pixels), columns, "samples")

@@ -11,8 +11,10 @@ import torch
 from tui_gen import config as configs
 from tui_gen.train import catalogue, checkpoints
 from tui_gen.train.data import DataError, denormalise, load
-from tui_gen.train.previews import PLOT, scatter, tiles
+from tui_gen.train.previews import PLOT, scatter, tiles, written
 from tui_gen.train.trainer import TrainingError, build_model, pick_device, put
+
+PNG = b"\x89PNG"
 
 
 class SampleError(Exception):
@@ -20,7 +22,10 @@ class SampleError(Exception):
 
 
 def sample(run: Path, count: int, seed: int, step: int | None, label: str | None, device: str) -> bytes:
-    """`count` samples of a run as a PNG. Raises SampleError, or the errors of the config, data and device."""
+    """`count` samples of a run as a PNG, or as UTF-8 text where the run's data is text.
+
+    Raises SampleError, or the errors of the config, data and device.
+    """
     checkpoints.recover(run)
     have = checkpoints.complete(run)
     if not have:
@@ -56,6 +61,8 @@ def sample(run: Path, count: int, seed: int, step: int | None, label: str | None
             for i in range(0, count, 256)
         ]
     out = torch.cat(parts)
+    if data.spec.kind == "text":
+        return written(out, data.spec).encode()
     if data.spec.kind == "points":
         picture = torch.from_numpy(scatter(out.cpu().numpy(), None, PLOT)).permute(2, 0, 1)[None]
         return tiles(picture, 1, "samples").png()
@@ -80,7 +87,7 @@ def _labels(
 
 
 def main() -> int:
-    """Write the PNG and print its path; on failure one line on stderr and status 1."""
+    """Write the PNG (or text) and print its path; on failure one line on stderr and status 1."""
     parser = argparse.ArgumentParser(prog="python -m tui_gen.train.sample", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("-n", type=int, default=64)
@@ -92,6 +99,8 @@ def main() -> int:
     given = parser.parse_args()
     try:
         data = sample(given.run, given.n, given.seed, given.step, given.label, given.device)
+        if not data.startswith(PNG) and given.output.suffix == ".png":  # text: see how it is shown by its name
+            given.output = given.output.with_suffix(".txt")
         given.output.write_bytes(data)
     except (SampleError, configs.ConfigError, DataError, TrainingError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)

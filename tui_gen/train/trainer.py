@@ -250,7 +250,7 @@ class Trainer:
     def fingerprint(self) -> list[int]:
         """What tells that the data is still the same: how many examples, their shape, how many classes."""
         spec = self.data.spec
-        return [self.data.train.count or 0, *spec.shape, len(spec.classes)]
+        return [spec.count or 0, *spec.shape, len(spec.classes)]
 
     def state(self) -> dict[str, Any]:
         """Everything but the weights that training needs to go on bit for bit; tensors and plain values only."""

@@ -237,9 +237,10 @@ def _check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]
     entry = DATASETS[config.dataset.name]
     channels = {"grey": 1, "rgb": 3}.get(config.dataset.channels, entry.channels)
     size = config.dataset.size or entry.default_size
-    shape = (2,) if entry.kind == "points" else (channels, size, size)
-    # A folder's classes are known only once it is read: assume it has some.
-    classes = ("a", "b") if config.dataset.name == "folder" else tuple(entry.classes)
+    shapes = {"points": (2,), "text": (config.dataset.length + 1,)}
+    shape = shapes.get(entry.kind, (channels, size, size))
+    # A folder's classes and a text's characters are known only once they are read: assume there are some.
+    classes = ("a", "b") if config.dataset.name == "folder" or entry.kind == "text" else tuple(entry.classes)
     kind = kinds[config.model.name]
     spec = DataSpec(entry.name, entry.kind, shape, classes, entry.count)
     try:

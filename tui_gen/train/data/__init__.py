@@ -8,8 +8,17 @@ data order and augmentation do not depend on what a model draws.
 from __future__ import annotations
 
 from tui_gen.train.data.loading import load
-from tui_gen.train.data.sources import Data, DataError, Mapped, Procedural, Report, Resident, Source
-from tui_gen.train.data.stream import ENDLESS_EPOCH, Stream, batches, denormalise, normalise
+from tui_gen.train.data.sources import (
+    ENDLESS_EPOCH,
+    Data,
+    DataError,
+    Mapped,
+    Procedural,
+    Report,
+    Resident,
+    Source,
+)
+from tui_gen.train.data.stream import Stream, batches, denormalise, normalise
 
 __all__ = [
     "ENDLESS_EPOCH",

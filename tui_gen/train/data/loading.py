@@ -16,6 +16,7 @@ from tui_gen.events import Event, Note
 from tui_gen.model import DataSpec
 from tui_gen.params import nearest
 from tui_gen.train.data import draws
+from tui_gen.train.data import text as texts
 from tui_gen.train.data.images import limited, recolour, resize, split
 from tui_gen.train.data.sources import Data, DataError, Procedural, Report, Resident, Source, free_memory, from_pixels
 
@@ -45,7 +46,9 @@ def load(config: DatasetConfig, device: torch.device, *, seed: int, report: Repo
         hint = nearest(config.name, DATASETS) or f"known: {', '.join(DATASETS)}"
         raise DataError(f"dataset.name = {config.name}: no such dataset ({hint})")
     _check(config, entry, report)
-    if entry.kind == "points":
+    if entry.kind == "text":
+        data = texts.load(config, device, seed)
+    elif entry.kind == "points":
         data = _points(config, entry, device, seed)
     elif config.name == "shapes":
         data = _shapes(config, entry, device, seed)
@@ -65,12 +68,15 @@ def _check(config: DatasetConfig, entry: DatasetEntry, report: Report) -> None:
     size = config.size or entry.default_size
     if config.root and not (entry.needs_root or entry.downloads):
         report(Note(level="warning", text=f"{entry.name} reads no files: dataset.root does nothing"))
-    if entry.kind == "points":
+    if entry.kind != "image":
         given = [key for key in ("size", "flip", "shift", "rotate") if getattr(config, key)]
         given += ["channels"] if config.channels != "auto" else []
         if given:
             keys = ", ".join(f"dataset.{key}" for key in given)
-            report(Note(level="warning", text=f"{entry.name} is made of points, not images: {keys} does nothing"))
+            words = f"{entry.name} is made of {entry.kind}, not images: {keys} does nothing"
+            report(Note(level="warning", text=words))
+        if entry.kind == "text" and entry.needs_root and not config.root:
+            raise DataError(f"dataset.root is missing: {entry.name} reads a text file; set it to that file's path")
         return
     if size < SMALLEST:
         raise DataError(f"dataset.size = {config.size}: the smallest image is {SMALLEST} px (0 is the data's own size)")
@@ -84,6 +90,12 @@ def _words(data: Data) -> str:
     spec = data.spec
     if spec.kind == "points":
         what = "2-D points"
+    elif spec.kind == "text":
+        held = "nothing" if data.validation is None else f"{data.validation.count:,} windows"
+        return (
+            f"{spec.name}: text of about {(spec.count or 0) * (spec.shape[0] - 1):,} characters, "
+            f"{len(spec.classes)} different ones, in windows of {spec.shape[0] - 1}; {held} to validate"
+        )
     else:
         what = f"{'grey' if spec.channels == 1 else 'RGB'} images of {spec.size}×{spec.size}"
     count = "endless" if data.train.count is None else f"{data.train.count:,}"

@@ -19,6 +19,10 @@ Report = Callable[[Event], None]
 """Receives Progress and Note events; an exception raised in it abandons the loading, leaving no half-written files."""
 
 
+ENDLESS_EPOCH = 60_000
+"""Examples that count as one epoch where data is made without end (the size of MNIST)."""
+
+
 class DataError(Exception):
     """A dataset that cannot be used: one clear message, with what to do."""
 
@@ -26,12 +30,14 @@ class DataError(Exception):
 class Source:
     """Examples by position. `count` is how many there are, None when they never end.
 
-    `take` gives raw examples (uint8 (N, C, H, W), or float32 points (N, 2)) and int64 labels (N,), or None where
-    there are none, on `device`.
+    `take` gives raw examples (uint8 (N, C, H, W), float32 points (N, 2), or int64 text (N, length + 1)) and int64
+    labels (N,), or None where there are none, on `device`.
     """
 
     count: int | None
     device: torch.device
+    epoch: int = ENDLESS_EPOCH
+    """Examples that count as one epoch where `count` is None."""
     slow = False
     """Whether taking examples may wait for a disk, so that it is worth doing ahead in a thread."""
 

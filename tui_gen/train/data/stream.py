@@ -14,9 +14,6 @@ from tui_gen.train.data import draws
 from tui_gen.train.data.augment import Augment
 from tui_gen.train.data.sources import Mapped, Source
 
-ENDLESS_EPOCH = 60_000
-"""Examples that count as one epoch where data is made without end (the size of MNIST)."""
-
 ENDLESS_BATCHES = 4096
 """Examples that `batches` takes from a source without end."""
 
@@ -28,8 +25,8 @@ AHEAD = 4
 
 
 def normalise(raw: Tensor, pixels: str) -> Tensor:
-    """uint8 → float32 in [0, 1] (`unit`) or [-1, 1] (`signed`); points (float) pass through unchanged."""
-    if raw.is_floating_point():
+    """uint8 → float32 in [0, 1] (`unit`) or [-1, 1] (`signed`); points (float) and text (int64) stay as they are."""
+    if raw.dtype != torch.uint8:
         return raw
     if pixels == "signed":
         return raw.float().div_(127.5).sub_(1)
@@ -48,7 +45,8 @@ class Stream:
 
     The order of an epoch, endless examples and augmentation are functions of (seed, epoch or step), so the state is
     two numbers and continuing from it is exact. An epoch drops its last incomplete batch; a batch larger than the data
-    repeats examples; for endless data an epoch is `ENDLESS_EPOCH` examples.
+    repeats examples; for endless data an epoch is as many examples as the
+    source says, `ENDLESS_EPOCH` for what is made up.
     """
 
     def __init__(
@@ -63,7 +61,7 @@ class Stream:
     ) -> None:
         self.source, self.batch_size, self.seed, self.pixels = source, batch_size, seed, pixels
         self.device = torch.device(device)
-        count = ENDLESS_EPOCH if source.count is None else source.count
+        count = source.epoch if source.count is None else source.count
         self.steps_per_epoch = max(1, count // batch_size)
         self.epoch = 0
         self.cursor = 0
@@ -73,15 +71,15 @@ class Stream:
         images = True
         if source.count is None:
             example, _ = source.take(torch.zeros(1, dtype=torch.int64))
-            images = not example.is_floating_point()
-            self._blocked = 1 if images else max(1, BLOCK_POINTS // batch_size)
+            images = example.dtype == torch.uint8
+            self._blocked = max(1, BLOCK_POINTS // batch_size) if example.is_floating_point() else 1
         self._augment = Augment(config, seed=seed, batch_size=batch_size, device=self.device)
         self._augmented = images and self._augment.active
         self._reader = ThreadPoolExecutor(1, "read-ahead") if source.slow else None
         self._ahead: deque[Future] = deque()
 
     def next(self) -> tuple[Tensor, Tensor | None]:
-        """x (N, *shape) float32 in the range of `pixels`, labels (N,) int64 or None; one step further."""
+        """x (N, *shape) float32 in the range of `pixels` (text: int64), labels (N,) int64 or None; one step further."""
         if self.cursor >= self.steps_per_epoch:
             self.epoch, self.cursor, self._order = self.epoch + 1, 0, None
             self._ahead.clear()
@@ -93,7 +91,7 @@ class Stream:
         else:
             raw, labels = self.source.take(self._indices(self.cursor))
         self.cursor += 1
-        if self._augmented and not raw.is_floating_point():
+        if self._augmented and raw.dtype == torch.uint8:
             raw = self._augment(raw, step)
         return normalise(raw, self.pixels), labels
 

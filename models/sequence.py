@@ -1,0 +1,190 @@
+"""Recurrent networks that write text, one character after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+import msgspec
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Problem, Text, hyper
+from tui_gen.models.layers import glorot
+
+TEMPERATURES = (0.25, 0.5, 1.0)
+"""Of the texts that the panel of temperatures compares."""
+SHOWN = 160
+"""Characters of each of those texts, and of the passage that is marked with surprises."""
+LINE = 76
+"""Longest line of a panel."""
+
+
+class CharRNN(Model):
+    name = "char-rnn"
+    family = "sequence"
+    title = "Character RNN"
+    summary = "An LSTM or GRU reads text and guesses the next character; its guesses, drawn one by one, are new text."
+    reference = (
+        "LSTM: Hochreiter & Schmidhuber 1997; GRU: Cho et al. 2014, arXiv:1406.1078; text: Sutskever, Martens & Hinton "
+        "2011; Graves 2013, arXiv:1308.0850; Karpathy 2015, The Unreasonable Effectiveness of Recurrent Neural "
+        "Networks; textbook network: Géron 2022, ch. 16"
+    )
+    kinds = ("text",)
+    optimizers = {"rnn": Optim(lr=2e-3, clip_norm=5.0)}
+    description = """\
+A text's probability is a product: each character's, given those before it. A **recurrent network** reads the
+characters one by one into its state *h* and says after each how likely every character is to come next:
+
+    h_t = cell(h_{t−1}, embed(c_t))          p(c_{t+1} | c_1 … c_t) = softmax(W h_t + b)
+
+The **cell** is an LSTM, whose gates decide what its memory keeps, takes in and shows, or a GRU, which does with two
+gates and no separate memory. Drawing a character from p, and reading it in again, writes text without end.
+
+### Loss (nats per character)
+
+    loss = −mean log p(c_{t+1} | c_1 … c_t)          bits per character = loss / ln 2
+
+The mean is over all characters of a window and all windows of the batch, and the gradient goes back through the whole
+window, not further. Every window starts with an empty state, so its first characters are hard to guess: longer
+windows (`dataset.length`) cost time, give a little better figures and let the model learn what reaches further.
+
+With **temperature** τ, characters are drawn from softmax(logits / τ): below 1 the text is safe and repeats itself,
+above 1 it is bold and misspelt; τ → 0 always takes the likeliest.
+
+### What to watch
+
+- `bits_per_character` on the held-out end of the text (`val/`), against log₂ of the number of different characters
+  before training. Bits per character are what a perfect compressor that asks this model would need.
+- `samples`: the same prompt and the same dice from the first step on. First come letter frequencies, then words, then
+  line lengths and layout, then grammar.
+- `surprises`: a held-out passage, and below each character how many bits it cost. High at the start of words, 0 within.
+
+### What goes wrong
+
+- **Training bits fall, validation bits rise**: it learns the text by heart. More text, `dropout`, or fewer units.
+- **Jumps in the loss**: gradients through many steps explode; `clip_norm` holds them, a lower rate helps, too.
+- **One phrase over and over**: the temperature is too low.
+- **Word salad**: too early to look, or a temperature above 1.
+"""
+
+    class Config(msgspec.Struct):
+        cell: Annotated[Literal["lstm", "gru"], hyper("Kind of recurrent unit")] = "lstm"
+        embedding: Annotated[int, hyper("Numbers that stand for a character", ge=1, le=1024)] = 32
+        hidden: Annotated[int, hyper("Units of each recurrent layer", ge=1, le=4096)] = 128
+        layers: Annotated[int, hyper("Recurrent layers, one above the other", ge=1, le=8)] = 1
+        dropout: Annotated[
+            float, hyper("Share of units left out after each recurrent layer, in training", ge=0, le=0.95, live=True)
+        ] = 0.0
+        prompt: Annotated[str, hyper("What generated text goes on from", live=True)] = "The "
+        temperature: Annotated[
+            float, hyper("Of generated text: below 1 safe, above 1 bold; 0 takes the likeliest", ge=0, le=10, live=True)
+        ] = 0.8
+        sample_length: Annotated[
+            int, hyper("Length of generated text", ge=1, le=4096, unit="characters", live=True)
+        ] = 300
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+        yield from super().refuse(config, data)
+        if len(config.prompt) > 1000:
+            yield Problem("model.prompt", config.prompt[:20] + "…", "is longer than 1,000 characters", "shorten it")
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        vocabulary = len(data.classes)
+        cell = {"lstm": nn.LSTM, "gru": nn.GRU}[config.cell]
+        self.embedding = nn.Embedding(vocabulary, config.embedding)
+        sizes = [config.embedding, *[config.hidden] * config.layers]
+        self.cells = nn.ModuleList(cell(*pair, batch_first=True) for pair in pairwise(sizes))
+        self.guess = nn.Linear(config.hidden, vocabulary)
+        self.apply(glorot)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """One number a character that is to be drawn."""
+        return (self.config.sample_length,)
+
+    def phases(self) -> list[Phase]:
+        return [Phase("rnn", self.loss, [p for p in self.parameters() if p.requires_grad])]
+
+    def forward(self, x: Tensor, states: list[Any] | None = None) -> tuple[Tensor, list[Any]]:
+        """Characters (N, T) int64 → logits (N, T, vocabulary) of those that follow, and each layer's state."""
+        found = []
+        out = self.embedding(x)
+        for place, cell in enumerate(self.cells):
+            out, state = cell(out, states[place] if states else None)
+            out = F.dropout(out, self.config.dropout, self.training)
+            found.append(state)
+        return self.guess(out).float(), found
+
+    def loss(self, batch: Batch) -> Loss:
+        """Mean −ln p of each window's characters but the first, given those before."""
+        logits, _ = self(batch.x[:, :-1])
+        wanted = batch.x[:, 1:]
+        loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
+        accuracy = (logits.argmax(2) == wanted).float().mean()
+        return loss, {"bits_per_character": loss.detach() / math.log(2), "accuracy": accuracy}
+
+    def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """noise (N, T) standard normal → (N, prompt + T) int64: the prompt, and T characters drawn to go on from it.
+
+        Φ(noise) are uniform draws; the character is the one in whose share of the cumulated probabilities each falls,
+        so text changes only where the probabilities do.
+        """
+        return self.write(noise, self.config.temperature)
+
+    def write(self, noise: Tensor, temperature: float) -> Tensor:
+        """As `sample`, at a temperature ≥ 0."""
+        draws = torch.special.ndtr(noise.double().cpu()).float().to(noise.device)
+        start = self.numbers_of(self.config.prompt).to(noise.device)
+        # with nothing to go on from, text begins as if after a line
+        seed = start if len(start) else self.numbers_of("\n").to(noise.device)
+        seed = seed if len(seed) else torch.zeros(1, dtype=torch.int64, device=noise.device)
+        written = [start.expand(len(noise), -1)]
+        logits, states = self(seed.expand(len(noise), -1))
+        for draw in draws.T:
+            drawn = self._draw(logits[:, -1], draw, temperature)
+            written.append(drawn)
+            logits, states = self(drawn, states)
+        return torch.cat(written, dim=1)
+
+    def _draw(self, logits: Tensor, draw: Tensor, temperature: float) -> Tensor:
+        """(N, vocabulary) logits, (N,) uniform draws → (N, 1) characters."""
+        if temperature < 1e-3:
+            return logits.argmax(1, keepdim=True)
+        cumulated = (logits.nan_to_num() / temperature).softmax(1).cumsum(1)
+        return torch.searchsorted(cumulated, draw[:, None] * cumulated[:, -1:]).clamp(max=logits.shape[1] - 1)
+
+    def numbers_of(self, text: str) -> Tensor:
+        """(length,) int64: the text's characters as numbers; those that are not in the vocabulary are left out."""
+        places = {character: place for place, character in enumerate(self.data.classes)}
+        return torch.tensor([places[one] for one in text if one in places], dtype=torch.int64)
+
+    def text_of(self, numbers: Tensor) -> str:
+        """(length,) int64 → the characters."""
+        return "".join(self.data.classes[number] for number in numbers.tolist())
+
+    def panels(self, given: Given) -> list[Text]:
+        """The same prompt at several temperatures, and what a held-out passage costs, character by character."""
+        parts = []
+        if given.noise is not None:
+            noise = given.noise[:1, :SHOWN]
+            for temperature in TEMPERATURES:
+                text = self.text_of(self.write(noise, temperature)[0])
+                parts.append(f"── temperature {temperature:g} ──\n{text}\n")
+        return [Text("temperatures", "\n".join(parts)), Text("surprises", self.surprises(given.x[:1, : SHOWN + 1]))]
+
+    def surprises(self, x: Tensor) -> str:
+        """A window (1, T) as lines of text, below each character but the first the bits that it cost, up to 9."""
+        logits, _ = self(x[:, :-1])
+        costs = F.cross_entropy(logits[0], x[0, 1:], reduction="none").nan_to_num(99.0) / math.log(2)
+        mean = f"Bits that each character cost, rounded down, 9 for more; {costs.mean():.2f} on average:"
+        marks = "·" + "".join(str(min(9, int(cost))) for cost in costs.tolist())
+        text = "".join("↵" if one == "\n" else one if one.isprintable() else "␣" for one in self.text_of(x[0]))
+        lines = [line for at in range(0, len(text), LINE) for line in (text[at : at + LINE], marks[at : at + LINE], "")]
+        return "\n".join([mean, "", *lines])

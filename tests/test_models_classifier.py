@@ -1,0 +1,400 @@
+"""Classifiers: textbook sizes, scores against scikit-learn, saliency against derivatives, a textbook loop."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics
+from torch import nn
+from torch.nn import functional as F
+
+from tests import small_runs
+from tests.test_models import POINTS, batch_for, build, images, train
+from tui_gen import catalog, params
+from tui_gen.model import Batch, DataSpec, Given, Picture, Text
+from tui_gen.models.classifier import Classifier
+from tui_gen.models.scores import auc, confusion, precision_recall_f1, report
+from tui_gen.train.previews import Previewer
+from tui_gen.train.trainer import weights_of
+
+NETWORKS = [
+    {"network": "perceptron"},
+    {"hidden": [16, 12]},
+    {"hidden": [16], "activation": "sigmoid", "dropout": 0.3, "label_smoothing": 0.1},
+    {"network": "cnn", "channels": [4, 6], "hidden": [], "padding": "same"},
+    {"network": "cnn", "channels": [4, 6, 6], "hidden": [8], "padding": "same", "dropout": 0.2},
+    {"network": "cnn", "channels": [4], "pools": 1, "hidden": []},
+    {"network": "lstm", "hidden": [12, 8]},
+]
+
+
+def recipe(name, data):
+    values = dict(catalog.read().recipes[name].tables["model"])
+    values.pop("name")
+    return build(Classifier, data, **values)
+
+
+MNIST = images(1, 28)
+CIFAR = images(3, 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "count"),
+    [
+        ("perceptron", MNIST, 7_850),
+        ("mlp-classifier", MNIST, 266_610),
+        ("mlp-cifar10", CIFAR, 614_600 + 30_150 + 1_510),
+        ("cnn-classifier", MNIST, 34_826),
+        ("cnn-classifier-deep", MNIST, 93_322),
+        ("cnn-classifier-deep", CIFAR, 122_570),
+        ("lstm-classifier", MNIST, 80_384 + 131_584 + 1_290),
+    ],
+)
+def test_the_textbook_networks_have_the_textbooks_parameter_counts(name, data, count):
+    assert recipe(name, data).parameter_count() == count
+
+
+def test_the_first_layer_for_cifar_has_614600_parameters():
+    first = recipe("mlp-cifar10", CIFAR).net.linears.layers[0]
+    assert sum(p.numel() for p in first.parameters()) == 614_600
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [8, 9, 28, 33])
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_every_network_trains_and_classifies_at_every_image_size(values, size, channels):
+    model = build(Classifier, images(channels, size), **values)
+    found = train(model, 3, batch_for(model, 4))
+    assert set(found) == {"classifier/loss", "classifier/accuracy"}
+    assert all(math.isfinite(value) for value in found.values()), found
+    model.eval()
+    with torch.no_grad():
+        p = model.probabilities(batch_for(model, 5).x)
+    assert p.shape == (5, 10) and torch.allclose(p.sum(1), torch.ones(5))
+
+
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_gradients_reach_every_parameter(values):
+    model = build(Classifier, images(), **values)
+    (phase,) = model.phases()
+    parameters = list(phase.parameters)
+    gradients = torch.autograd.grad(phase.loss(batch_for(model, 40))[0], parameters)
+    assert all(torch.isfinite(g).all() and g.abs().sum() > 0 for g in gradients)
+    assert {id(p) for p in parameters} == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_every_network_learns_its_examples(values):
+    model = build(Classifier, images(), **values)
+    batch = batch_for(model, 20)
+    model.eval()
+    before = model.validation(batch)
+    model.train()
+    train(model, 200, batch, lr=1e-2)
+    model.eval()
+    with torch.no_grad():
+        after = model.validation(batch)
+    assert after["classifier/loss"] < 0.6 * before["classifier/loss"]
+    assert after["classifier/accuracy"] > max(0.5, before["classifier/accuracy"])
+
+
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_losses_are_float32_under_autocast_and_small_batches_train(values):
+    model = build(Classifier, images(), **values)
+    for count in (1, 2, 3):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, named = model.loss(batch_for(model, count))
+        assert loss.dtype == torch.float32 and named["accuracy"].dtype == torch.float32
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        assert all(torch.isfinite(g).all() for g in torch.autograd.grad(loss, parameters))
+
+
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_resume_is_bit_exact(values):
+    given = {f"model__{key}": value for key, value in values.items()}
+    one, other = (small_runs.trainer("classifier", **given) for _ in range(2))
+    for _ in range(3):
+        one.train_step()
+    weights = {name: tensor.clone() for name, tensor in weights_of(one.model).items()}
+    state = copy.deepcopy(one.state())
+    other.restore(state, weights, None)
+    for _ in range(4):
+        one.train_step()
+    torch.set_rng_state(state["rng"])
+    for _ in range(4):
+        other.train_step()
+    for name, tensor in weights_of(one.model).items():
+        assert torch.equal(tensor, weights_of(other.model)[name]), name
+
+
+# Loss
+
+
+def test_the_loss_is_the_cross_entropy_and_smoothing_is_for_training_only():
+    model = build(Classifier, images(), hidden=[16], label_smoothing=0.2)
+    batch = batch_for(model, 8)
+    logs = model(batch.x).log_softmax(1)
+    plain = -logs[torch.arange(8), batch.labels].mean()
+    smooth = -(0.8 * logs[torch.arange(8), batch.labels] + 0.2 * logs.mean(1)).mean()
+    assert model.loss(batch)[0].item() == pytest.approx(smooth.item(), rel=1e-5)
+    model.eval()
+    assert model.loss(batch)[0].item() == pytest.approx(plain.item(), rel=1e-5)
+
+
+def test_dropout_is_for_training_only_and_can_be_changed_live():
+    model = build(Classifier, images(), hidden=[64], dropout=0.5)
+    batch = batch_for(model)
+    assert model.loss(batch)[0].item() != model.loss(batch)[0].item()
+    model.config.dropout = 0.0
+    trained = model.loss(batch)[0].item()
+    model.config.dropout = 0.9
+    model.eval()
+    assert model.loss(batch)[0].item() == pytest.approx(trained, rel=1e-6)
+
+
+def textbook_accuracy(seed, x, labels, held_out, truth, steps):
+    """A multilayer perceptron as tutorials write it, with no part of the model's code; loss and accuracy."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    for layer in (net[1], net[3]):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    generator = torch.Generator().manual_seed(seed)
+    done = 0
+    while done < steps:
+        for rows in torch.randperm(len(x), generator=generator).split(32)[: len(x) // 32]:
+            loss = nn.CrossEntropyLoss()(net(x[rows]), labels[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            done += 1
+            if done == steps:
+                break
+    with torch.no_grad():
+        out = net(held_out)
+        return nn.CrossEntropyLoss()(out, truth).item(), (out.argmax(1) == truth).float().mean().item()
+
+
+def test_a_textbook_loop_ends_at_the_same_loss():
+    """Within the noise between seeds: the means differ by less than three standard errors."""
+    ours, theirs = [], []
+    for seed in range(4):
+        trainer = small_runs.trainer(
+            "classifier",
+            model__hidden=[32],
+            model__dropout=0.0,
+            train__steps=500,
+            train__batch_size=32,
+            train__seed=seed,
+            dataset__limit=0,
+            dataset__shift=0,
+        )
+        for _ in range(500):
+            trainer.train_step()
+        found = trainer.validate()
+        ours.append((found["val/classifier/loss"], found["val/classifier/accuracy"]))
+        x, held_out = trainer.data.train.examples / 255, trainer.data.validation.examples / 255
+        theirs.append(
+            textbook_accuracy(seed, x, trainer.data.train.labels, held_out, trainer.data.validation.labels, 500)
+        )
+    for (mine, his), slack in zip(zip(np.mean(ours, 0), np.mean(theirs, 0)), (0.01, 0.01)):
+        spread = math.sqrt((np.var(ours, 0, ddof=1).max() + np.var(theirs, 0, ddof=1).max()) / 4)
+        assert abs(mine - his) < 3 * spread + slack, (ours, theirs)
+    assert np.mean(ours, 0)[1] > 0.85
+
+
+# Scores
+
+
+def test_scores_are_those_of_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (300,), generator=generator)
+    p = (torch.randn(300, 5, generator=generator) + 1.5 * F.one_hot(labels, 5)).softmax(1)
+    p = (p * 50).round() / 50  # ties
+    named = p.argmax(1)
+    table = confusion(labels, named, 5)
+    assert np.array_equal(table.numpy(), metrics.confusion_matrix(labels, named, labels=range(5)))
+    expected = metrics.precision_recall_fscore_support(labels, named, labels=range(5), zero_division=0)
+    assert np.allclose(precision_recall_f1(table).numpy(), expected[:3])
+    for place in range(4):
+        assert auc(labels == place, p[:, place]) == pytest.approx(metrics.roc_auc_score(labels == place, p[:, place]))
+    assert math.isnan(auc(labels == 4, p[:, 4]))  # no example of the fifth class
+    words = report(table, labels, p, ("a", "b", "c", "a rather long name", "none"), 80)
+    macro = np.mean([metrics.roc_auc_score(labels == place, p[:, place]) for place in range(4)])
+    f1 = metrics.f1_score(labels, named, average="macro", labels=range(4))
+    assert f"macro F1 {f1:.4f}, macro AUC {macro:.4f}" in words.splitlines()[0]
+    assert f"{(labels == named).sum()} of 300 right" in words and max(map(len, words.splitlines())) <= 80
+
+
+def test_the_matrix_is_left_out_where_it_does_not_fit():
+    labels = torch.arange(40)
+    words = report(confusion(labels, labels, 40), labels, torch.eye(40), tuple(str(n) for n in labels.tolist()), 80)
+    assert "predicted" not in words and len(words.splitlines()) > 40
+
+
+# Panels
+
+
+def panels_of(values, size=8, count=30):
+    model = build(Classifier, images(1, size), **values).eval()
+    batch = batch_for(model, count)
+    with torch.no_grad():
+        return model, batch, {one.kind: one for one in model.panels(Given(batch.x, batch.labels, None, None))}
+
+
+@pytest.mark.parametrize("values", NETWORKS, ids=str)
+def test_panels_fit_their_kinds(values):
+    model, _, found = panels_of(values)
+    assert list(found) == ["predictions", "answers", "scores", "saliency", "features"]
+    for one in found.values():
+        if isinstance(one, Picture):
+            assert one.images.dim() == 4 and one.images.min() >= 0 and one.images.max() <= 1
+        else:
+            assert isinstance(one, Text) and max(len(line) for line in one.text.splitlines()) <= 80
+    assert found["saliency"].images.shape == (18, *model.data.shape) and found["saliency"].columns == 6
+
+
+def test_errors_come_first_the_surest_at_the_top():
+    model, batch, found = panels_of({"hidden": [16]})
+    p = model.probabilities(batch.x)
+    wrong = p.argmax(1) != batch.labels
+    assert wrong.any() and not wrong.all()
+    surest = torch.where(wrong, p.amax(1), torch.zeros(30)).argmax()
+    assert torch.equal(found["predictions"].images[0], batch.x[surest])
+    words = found["answers"].text.splitlines()[2]
+    assert words.startswith(f"{batch.labels[surest]}→{p[surest].argmax()} ")
+
+
+def test_saliency_is_the_derivative_of_the_predicted_logit():
+    model = build(Classifier, images(3), hidden=[16], activation="tanh").double().eval()
+    x = batch_for(model, 2).x.double()
+    with torch.no_grad():
+        found = model.saliency(x)
+        named = model.net(x).argmax(1)
+        moved = torch.zeros(2, 3, 8, 8, dtype=torch.float64)
+        for place in range(3 * 64):
+            step = torch.zeros(3 * 64, dtype=torch.float64)
+            step[place] = 1e-6
+            rise = model.net(x + step.view(3, 8, 8)) - model.net(x - step.view(3, 8, 8))
+            moved.view(2, -1)[:, place] = rise.gather(1, named[:, None])[:, 0] / 2e-6
+    assert torch.allclose(found.double(), moved.abs().amax(1, keepdim=True), atol=1e-5)
+
+
+def test_occlusion_finds_the_pixels_that_matter():
+    model = build(Classifier, images(1, 16), network="perceptron").eval()
+    weight = model.net.linears.layers[0].weight
+    with torch.no_grad():
+        weight.zero_()
+        weight.view(10, 16, 16)[3, 4:6, 10:12] = 1.0
+        fall = model.occlusion(torch.ones(1, 1, 16, 16))[0, 0]
+    assert fall.max() > 0.1 and bool((fall[4:6, 10:12] == fall.max()).all())
+    assert fall[12:].abs().max() < 1e-6 and fall[:, :6].abs().max() < 1e-6
+
+
+def test_features_are_those_of_the_first_layer():
+    _, _, found = panels_of({"network": "cnn", "channels": [5], "pools": 0, "hidden": []}, size=9)
+    assert found["features"].images.shape == (5, 1, 7, 7)
+    model, _, found = panels_of({"network": "perceptron"})
+    template = model.net.linears.layers[0].weight[4].view(8, 8).detach()
+    assert found["features"].images.shape == (10, 1, 8, 8)
+    shown = found["features"].images[4, 0]
+    assert torch.corrcoef(torch.stack([shown.flatten(), template.flatten()]))[0, 1] > 0.999
+
+
+def test_panels_survive_a_model_that_diverged():
+    model = build(Classifier, images(), hidden=[8]).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(math.nan)
+        batch = batch_for(model, 10)
+        assert len(model.panels(Given(batch.x, batch.labels, None, None))) == 5
+
+
+def test_previews_of_a_run_draw_them_and_leave_the_training_as_it_was():
+    trainer = small_runs.trainer("classifier", train__ema=0.9)
+    before = torch.get_rng_state()
+    grids = Previewer(trainer.model, trainer.data, torch.device("cpu"), 16, 0).draw(trainer.eval_model)
+    assert [one.kind for one in grids] == ["predictions", "answers", "scores", "saliency", "features"]
+    assert torch.equal(torch.get_rng_state(), before) and trainer.model.training
+    trainer.train_step()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("values", "data", "key", "advice"),
+    [
+        ({}, images(classes=()), "dataset.name", "labelled data"),
+        ({}, DataSpec("folder", "image", (3, 8, 8)), "dataset.name", "sub-folder for each class"),
+        ({}, images(classes=("only",)), "dataset.name", "labelled data"),
+        ({}, POINTS, "dataset.name", ""),
+        ({}, DataSpec("python-help", "text", (101,), ("a", "b")), "dataset.name", ""),
+        ({"network": "lstm", "hidden": []}, images(), "model.hidden", "128"),
+        ({"network": "cnn", "pools": 3}, images(1, 28), "model.pools", "2 or less"),
+        ({"network": "cnn"}, images(1, 8), "model.channels", "padding"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_key_and_advice(values, data, key, advice):
+    problems = list(Classifier.refuse(Classifier.Config(**values), data))
+    assert [problem.key for problem in problems] == [key]
+    assert advice in problems[0].hint
+
+
+def bounds():
+    for param in params.describe(Classifier.Config):
+        if param.kind in ("bool", "choice"):
+            values = param.choices or [False, True]
+        else:
+            assert param.ge is not None and param.le is not None, f"{param.name} has no bounds"
+            cast = int if "int" in (param.kind, param.item) else float
+            low, high = cast(param.ge), cast(param.le)
+            values = [low, high]
+            if param.kind == "list":
+                values = [[low] * max(1, param.min_items), [low] * param.max_items, [high]]
+                values += [[]] if param.min_items == 0 else []
+        for value in values:
+            yield pytest.param(param, value, id=f"{param.name}-{params.show(value)}")
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn", "lstm"])
+@pytest.mark.parametrize(("param", "value"), list(bounds()))
+def test_at_its_bounds_every_hyperparameter_trains_or_is_refused(param, value, network):
+    if network == "lstm" and param.name == "hidden" and value == [8192]:
+        value = [512]  # a quarter of a billion weights show nothing that these do not
+    base = {"network": network, "padding": "same", "hidden": [8], "channels": [4, 4]}
+    config = Classifier.Config(**base | {param.name: value})
+    data = images()
+    problems = list(Classifier.refuse(config, data))
+    for problem in problems:
+        assert problem.key.startswith("model.") and problem.message and problem.hint
+    if problems:
+        return
+    torch.manual_seed(0)
+    model = Classifier(config, data)
+    found = train(model, 2, batch_for(model, 2))
+    assert all(math.isfinite(number) for number in found.values()), found
+
+
+def test_better_than_guessing_after_seconds_and_better_with_more_layers():
+    found = {}
+    for network in ("perceptron", "mlp"):
+        trainer = small_runs.trainer(
+            "classifier", model__network=network, model__hidden=[64], dataset__limit=0, dataset__shift=0
+        )
+        before = trainer.validate()["val/classifier/accuracy"]
+        for _ in range(300):
+            trainer.train_step()
+        found[network] = trainer.validate()["val/classifier/accuracy"]
+        assert before < 0.3
+    assert 0.6 < found["perceptron"] < found["mlp"] and found["mlp"] > 0.85
+
+
+def test_every_example_counts_in_the_loss_of_a_batch():
+    model = build(Classifier, images(), hidden=[16]).eval()
+    batch = batch_for(model, 10)
+    one = [model.loss(Batch(batch.x[n : n + 1], batch.labels[n : n + 1]))[0].item() for n in range(10)]
+    assert model.loss(batch)[0].item() == pytest.approx(np.mean(one), rel=1e-5)

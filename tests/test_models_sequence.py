@@ -1,0 +1,355 @@
+"""Character models: textbook sizes, the loss by hand, pinned and tempered text, runs on text, a textbook loop."""
+
+import copy
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests import small_runs
+from tests.test_models import POINTS, images, train
+from tui_gen import catalog, params, runs
+from tui_gen.events import Sample
+from tui_gen.model import Batch, DataSpec, Given, Text
+from tui_gen.models.sequence import CharRNN
+from tui_gen.train import previews
+from tui_gen.train.trainer import weights_of
+
+ABC = DataSpec("toy", "text", (13,), tuple("\n abcdefgh."), 100)
+CELLS = [{"cell": "lstm"}, {"cell": "gru"}, {"cell": "lstm", "layers": 2, "dropout": 0.3}]
+
+
+def build(data=ABC, **values):
+    torch.manual_seed(0)
+    model = CharRNN(CharRNN.Config(**{"embedding": 5, "hidden": 12, "prompt": "ab", "sample_length": 9} | values), data)
+    assert not list(CharRNN.refuse(model.config, data))
+    return model.train()
+
+
+def batch_for(model, count=6, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return Batch(torch.randint(0, len(model.data.classes), (count, *model.data.shape), generator=generator))
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        # 103 characters; LSTM: 4·(in + units + 1)·units; GRU as in Keras: 3·(in + units + 2)·units
+        ("char-lstm", 103 * 32 + 4 * (32 + 129) * 128 + 4 * (128 + 129) * 128 + 129 * 103),
+        ("char-gru", 103 * 16 + 3 * (16 + 130) * 128 + 129 * 103),
+    ],
+)
+def test_the_textbook_networks_have_the_textbooks_parameter_counts(name, count):
+    values = dict(catalog.read().recipes[name].tables["model"])
+    values.pop("name")
+    data = DataSpec("python-help", "text", (101,), tuple(map(chr, range(103))))
+    assert CharRNN(CharRNN.Config(**values), data).parameter_count() == count
+
+
+@pytest.mark.parametrize("values", CELLS, ids=str)
+def test_gradients_reach_every_parameter_and_the_loss_falls(values):
+    model = build(**values)
+    batch = batch_for(model, 8)
+    (phase,) = model.phases()
+    parameters = list(phase.parameters)
+    gradients = torch.autograd.grad(phase.loss(batch)[0], parameters)
+    assert all(torch.isfinite(g).all() and g.abs().sum() > 0 for g in gradients)
+    assert {id(p) for p in parameters} == {id(p) for p in model.parameters() if p.requires_grad}
+    before = train(model, 1, batch)["rnn/loss"]
+    assert before == pytest.approx(math.log(11), rel=0.1)
+    assert train(model, 150, batch, lr=2e-2)["rnn/loss"] < 0.6 * before
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_the_loss_is_the_mean_surprise_of_each_character_but_the_first(cell):
+    model = build(cell=cell, layers=2).eval()
+    batch = batch_for(model, 3)
+    surprises = []
+    for window in batch.x:
+        states = None
+        for read, wanted in pairwise(window):  # one by one, the state carried along
+            logits, states = model(read.view(1, 1), states)
+            surprises.append(-logits[0, 0].log_softmax(0)[wanted].item())
+    assert len(surprises) == 3 * 12
+    loss, named = model.loss(batch)
+    assert loss.item() == pytest.approx(np.mean(surprises), rel=1e-5)
+    assert named["bits_per_character"].item() == pytest.approx(np.mean(surprises) / math.log(2), rel=1e-5)
+
+
+def test_a_character_is_guessed_from_those_before_it_only():
+    model = build().eval()
+    x = batch_for(model, 1).x
+    changed = x.clone()
+    changed[0, 7] = (changed[0, 7] + 1) % 11
+    before, after = model(x)[0], model(changed)[0]
+    assert torch.equal(before[:, :7], after[:, :7]) and not torch.allclose(before[:, 7:], after[:, 7:])
+
+
+@pytest.mark.parametrize("values", CELLS, ids=str)
+def test_losses_are_float32_under_autocast_and_small_batches_train(values):
+    model = build(**values)
+    for count in (1, 2, 3):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, named = model.loss(batch_for(model, count))
+        assert loss.dtype == torch.float32 and all(value.dtype == torch.float32 for value in named.values())
+        gradients = torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])
+        assert all(torch.isfinite(g).all() for g in gradients)
+
+
+@pytest.mark.parametrize("values", CELLS, ids=str)
+def test_resume_is_bit_exact(values):
+    given = {f"model__{key}": value for key, value in values.items()}
+    one, other = (small_runs.trainer("char-rnn", **given) for _ in range(2))
+    for _ in range(3):
+        one.train_step()
+    weights = {name: tensor.clone() for name, tensor in weights_of(one.model).items()}
+    state = copy.deepcopy(one.state())
+    other.restore(state, weights, None)
+    for _ in range(8):  # into the next epoch
+        one.train_step()
+    torch.set_rng_state(state["rng"])
+    for _ in range(8):
+        other.train_step()
+    assert one.stream.epoch == other.stream.epoch == 1
+    for name, tensor in weights_of(one.model).items():
+        assert torch.equal(tensor, weights_of(other.model)[name]), name
+
+
+# Text
+
+
+def test_text_goes_on_from_the_prompt_and_is_pinned_by_its_noise():
+    model = build().eval()
+    noise = torch.randn(4, 9)
+    with torch.no_grad():
+        one, two = model.sample(noise), model.sample(noise.clone())
+    assert one.shape == (4, 11) and one.dtype == torch.int64 and torch.equal(one, two)
+    assert all(model.text_of(row).startswith("ab") for row in one)
+    assert len({model.text_of(row) for row in one}) > 1
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_characters_are_drawn_as_often_as_the_tempered_model_says(temperature):
+    model = build().eval()
+    with torch.no_grad():
+        model.guess.weight.mul_(60)
+        drawn = model.write(torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0)), temperature)[:, -1]
+        logits, _ = model(model.numbers_of("ab")[None])
+        expected = (logits[0, -1] / temperature).softmax(0)
+    found = drawn.bincount(minlength=11) / 20_000
+    assert (found - expected).abs().max() < 0.012 and found.max() > 0.12
+
+
+def test_at_temperature_zero_the_likeliest_character_is_taken():
+    model = build(temperature=0.0).eval()
+    with torch.no_grad():
+        texts = model.sample(torch.randn(3, 9))
+        assert texts.unique(dim=0).shape[0] == 1
+        logits, _ = model(texts[:1, :-1])
+    assert torch.equal(logits[0, 1:].argmax(1), texts[0, 2:])
+
+
+@pytest.mark.parametrize("prompt", ["", "xyz", "a?b"])
+def test_prompts_outside_the_vocabulary_still_begin_a_text(prompt):
+    model = build(prompt=prompt).eval()
+    with torch.no_grad():
+        text = model.text_of(model.sample(torch.randn(1, 9))[0])
+    known = "".join(one for one in prompt if one in ABC.classes)
+    assert text.startswith(known) and len(text) == len(known) + 9
+
+
+def test_a_model_that_diverged_still_writes_something():
+    model = build().eval()
+    with torch.no_grad():
+        model.guess.weight.fill_(math.nan)
+        assert model.sample(torch.randn(2, 9)).max() < 11
+        assert len(model.panels(Given(batch_for(model).x, None, torch.randn(2, 9), None))) == 2
+
+
+def test_panels_mark_what_surprised():
+    model = build().eval()
+    x = torch.cat([model.numbers_of("abcd\nefgh"), torch.zeros(4, dtype=torch.int64)])[None]
+    with torch.no_grad():
+        temperatures, surprises = model.panels(Given(x, None, torch.randn(2, 9), None))
+        loss = model.loss(Batch(x))[1]["bits_per_character"].item()
+    assert [part for part in ("0.25", "0.5", "1") if f"temperature {part}" in temperatures.text] == ["0.25", "0.5", "1"]
+    lines = surprises.text.splitlines()
+    assert f"{loss:.2f} on average" in lines[0]
+    assert lines[2] == "abcd↵efgh↵↵↵↵" and len(lines[3]) == 13 and lines[3][1:].isdigit()
+
+
+def test_previews_of_a_run_are_texts():
+    trainer = small_runs.trainer("char-rnn", train__ema=0.9)
+    before = torch.get_rng_state()
+    drawn = previews.Previewer(trainer.model, trainer.data, torch.device("cpu"), 9, 0)
+    found = drawn.draw(trainer.eval_model)
+    assert [one.kind for one in found] == ["samples", "temperatures", "surprises"]
+    assert all(isinstance(one, Text) for one in found) and found[0].text.count(previews.RULE) == previews.TEXTS - 1
+    assert found[0].text.startswith("The ") and torch.equal(torch.get_rng_state(), before)
+    trainer.edit("model.temperature", 3.0)
+    hotter = drawn.draw(trainer.eval_model, "samples")
+    assert hotter[0].text != found[0].text and [one.kind for one in hotter] == ["samples"]
+
+
+def test_a_run_on_text_trains_writes_and_is_sampled(tmp_path):
+    from tui_gen.report.summary import last_grid, text_lines
+    from tui_gen.train.sample import sample
+    from tui_gen.view import RunView
+
+    path = small_runs.make_run(tmp_path, "char-rnn", train__steps=12)
+    trained(path)
+    view = RunView(path)
+    view.poll()
+    assert view.state == "finished" and "val/rnn/bits_per_character" in view.series
+    texts = [one for one in view.samples if isinstance(one, Sample) and one.kind == "samples"]
+    assert [one.step for one in texts] == [0, 12] and all(one.path.endswith(".txt") for one in texts)
+    last = last_grid(view)
+    assert last == texts[-1] and text_lines(path / last.path)[0].startswith("The ")
+    assert sample(path, 2, 0, None, None, "cpu").decode().count(previews.RULE) == 1
+
+
+def trained(path):
+    """Train a run in this process."""
+    from tui_gen import config as configs
+    from tui_gen import events
+    from tui_gen.train.data import load
+    from tui_gen.train.loop import RunLoop
+    from tui_gen.train.trainer import Trainer
+
+    made, kinds = small_runs.built()
+    config = configs.load(configs.read_toml(path / "config.toml"), made)
+    writer = events.EventWriter(path / "events.jsonl")
+    data = load(config.dataset, torch.device("cpu"), seed=0, report=writer.write)
+    trainer = Trainer(kinds[config.model.name], config, data, torch.device("cpu"), lambda _: config.train.steps)
+    RunLoop(path, trainer, writer, configs.keys(config.model.name, made)).run()
+    writer.close()
+    assert runs.state_of(path)[0] == "finished"
+
+
+# A textbook loop
+
+
+class Textbook(nn.Module):
+    """A character GRU as tutorials write it, with no part of the model's code."""
+
+    def __init__(self, vocabulary):
+        super().__init__()
+        self.embed, self.gru = nn.Embedding(vocabulary, 8), nn.GRU(8, 32, batch_first=True)
+        self.out = nn.Linear(32, vocabulary)
+        nn.init.normal_(self.embed.weight, std=0.1)
+        nn.init.xavier_uniform_(self.gru.weight_ih_l0)
+        nn.init.orthogonal_(self.gru.weight_hh_l0)
+        nn.init.xavier_uniform_(self.out.weight)
+        for bias in (self.gru.bias_ih_l0, self.gru.bias_hh_l0, self.out.bias):
+            nn.init.zeros_(bias)
+
+    def forward(self, x):
+        return self.out(self.gru(self.embed(x))[0])
+
+
+def textbook_loss(seed, text, held_out, steps):
+    torch.manual_seed(seed)
+    net = Textbook(int(max(text.max(), held_out.max())) + 1)
+    optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        starts = torch.randint(0, len(text) - 20, (32,), generator=generator)
+        windows = torch.stack([text[start : start + 21] for start in starts])
+        loss = nn.CrossEntropyLoss()(net(windows[:, :-1]).transpose(1, 2), windows[:, 1:])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        return nn.CrossEntropyLoss()(net(held_out[:, :-1]).transpose(1, 2), held_out[:, 1:]).item()
+
+
+def test_a_textbook_loop_ends_at_the_same_loss():
+    """Within the noise between seeds: the means differ by less than three standard errors."""
+    ours, theirs = [], []
+    for seed in range(3):
+        trainer = small_runs.trainer(
+            "char-rnn",
+            model__cell="gru",
+            model__embedding=8,
+            model__hidden=32,
+            model__dropout=0.0,
+            dataset__limit=1000,
+            dataset__length=20,
+            train__steps=120,
+            train__batch_size=32,
+            train__seed=seed,
+            train__phases__rnn__lr=5e-3,
+            train__phases__rnn__clip_norm=0.0,
+        )
+        for _ in range(120):
+            trainer.train_step()
+        ours.append(trainer.validate()["val/rnn/loss"])
+        text, held_out = trainer.data.train.characters.long(), trainer.data.validation.examples
+        theirs.append(textbook_loss(seed, text, held_out, 120))
+    spread = math.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 3)
+    assert abs(np.mean(ours) - np.mean(theirs)) < 3 * spread + 0.01, (ours, theirs)
+    assert np.mean(ours) < 0.75 * math.log(len(trainer.data.spec.classes))
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("data", [images(), POINTS], ids=str)
+def test_other_data_is_refused(data):
+    problems = list(CharRNN.refuse(CharRNN.Config(), data))
+    assert [problem.key for problem in problems] == ["dataset.name"] and "text data" in problems[0].message
+
+
+def test_other_models_refuse_text():
+    for kind in small_runs.built()[1].values():
+        if "text" not in kind.kinds:
+            assert "dataset.name" in [problem.key for problem in kind.refuse(kind.Config(), ABC)], kind.name
+
+
+def test_an_endless_prompt_is_refused():
+    (problem,) = CharRNN.refuse(CharRNN.Config(prompt="a" * 1001), ABC)
+    assert problem.key == "model.prompt" and problem.hint
+
+
+def bounds():
+    for param in params.describe(CharRNN.Config):
+        if param.kind == "str":
+            continue
+        values = param.choices or [param.ge, param.le]
+        assert None not in values, f"{param.name} has no bounds"
+        for value in values:
+            yield pytest.param(param, int(value) if param.kind == "int" else value, id=f"{param.name}-{value}")
+
+
+@pytest.mark.parametrize(("param", "value"), list(bounds()))
+def test_at_its_bounds_every_hyperparameter_trains_and_writes(param, value):
+    if value == 4096 and param.name in ("sample_length", "hidden"):
+        value = 400  # a tenth of that shows as much in less time
+    torch.manual_seed(0)
+    config = CharRNN.Config(**{"embedding": 4, "hidden": 8, "sample_length": 5} | {param.name: value})
+    assert not list(CharRNN.refuse(config, ABC))
+    model = CharRNN(config, ABC)
+    found = train(model, 2, batch_for(model, 2))
+    assert all(math.isfinite(number) for number in found.values()), found
+    model.eval()
+    with torch.no_grad():
+        written = model.sample(torch.randn(1, *model.noise_shape))
+    assert written.max() < 11 and written.shape[1] >= config.sample_length
+
+
+def test_a_model_without_a_recipe_would_start_on_text_that_needs_no_file():
+    entry = small_runs.built()[0].models["char-rnn"]
+    assert catalog.start_of(entry)["dataset"]["name"] == "python-help"
+
+
+def test_a_worker_checks_a_config_on_text_without_reading_it():
+    from tui_gen.train.worker import _check
+
+    made, kinds = small_runs.built()
+    tables = {"model": {"name": "char-rnn"}, "dataset": {"name": "text-file", "root": "x.txt"}, "train": {"steps": 1}}
+    assert _check(tables, made, kinds) == []
+    tables["model"] = {"name": "vae"}
+    assert [problem["key"] for problem in _check(tables, made, kinds)] == ["dataset.name"]
