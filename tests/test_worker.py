@@ -166,7 +166,7 @@ def test_a_warm_worker_checks_starts_and_ends_with_its_parent(tmp_path):
     try:
         wait_for(lambda: worker.ready, 60, "the worker to warm up")
         assert worker.check(small_runs.tables("vae")) == []
-        problems = worker.check(small_runs.tables("gan", dataset__size=9, model__loss="wasserstein"))
+        problems = worker.check(small_runs.tables("gan", dataset__size=9, model__loss="wassersteen"))
         assert any(problem.key == "model.loss" for problem in problems)
         assert worker.check(small_runs.tables("gan", dataset__size=9))
         path = small_runs.make_run(tmp_path, "vae", train__steps=20)
@@ -183,3 +183,17 @@ def test_a_warm_worker_checks_starts_and_ends_with_its_parent(tmp_path):
     second._process.stdin.close()  # what happens when the parent dies
     second._process.wait(30)
     assert not runs.process_started(pid) or os.name != "posix"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/autogroup"), reason="this kernel does not group sessions")
+def test_a_polite_worker_gives_way_with_its_whole_session():
+    worker = launch.WarmWorker(nice=7)
+    worker.spawn()
+    pid = worker._process.pid
+    try:
+        wait_for(lambda: worker.ready, 60, "the worker to warm up")
+        assert os.getpriority(os.PRIO_PROCESS, pid) >= os.getpriority(os.PRIO_PROCESS, 0) + 7
+        with open(f"/proc/{pid}/autogroup") as group:
+            assert group.read().split()[-1] == "7"
+    finally:
+        worker.close()

@@ -253,6 +253,18 @@ def _check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]
     return [msgspec.to_builtins(problem) for problem in problems]
 
 
+def _give_way(nice: int) -> None:
+    """Let the workbench and everything else go first.
+
+    Linux schedules each session as a group (autogroup), and a worker has a session of its own: there its nice value
+    counts only among its own threads, and the group has one that must be raised as well.
+    """
+    with contextlib.suppress(OSError):
+        os.nice(nice)
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+        group.write(str(nice))
+
+
 def main() -> int:
     """The command line of a worker; people use `tui-gen` instead."""
     parser = argparse.ArgumentParser(prog="python -m tui_gen.train.worker", description=__doc__)
@@ -262,8 +274,7 @@ def main() -> int:
     parser.add_argument("--nice", type=int, default=0, help="raise the nice value by this much")
     given = parser.parse_args()
     if given.nice:
-        with contextlib.suppress(OSError):
-            os.nice(given.nice)
+        _give_way(given.nice)
     if given.warm:
         return warm(given.warm)
     if not given.run:
