@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tui_gen import __version__
+from tui_gen.places import default_root
 
 DESCRIPTION = """\
 Train generative models from a terminal: live losses, live samples, exact resume, over SSH.
@@ -288,15 +289,15 @@ def _silence_stdout() -> None:
 
 
 def _dispatch(args: argparse.Namespace) -> int:
-    from tui_gen import runs
-
-    root = Path(os.path.expanduser(args.runs)) if args.runs else runs.default_root()
+    root = Path(os.path.expanduser(args.runs)) if args.runs else default_root()
     args.model_dirs = _absolute(args.model_dirs)
     if args.run is not None or args.resume is not None:
         return _train(args, root)
     if args.command is None:
         return _workbench(args, root)
     if args.command == "attach":
+        from tui_gen import runs
+
         return _attach(args, runs.find(root, args.name))
     from tui_gen.report import commands
 

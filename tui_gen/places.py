@@ -14,3 +14,8 @@ def config_dir() -> Path:
 def cache_dir() -> Path:
     """Where things that can be made again are kept: `~/.cache/tui-gen` (XDG_CACHE_HOME)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tui-gen"
+
+
+def default_root() -> Path:
+    """Where runs go unless `--runs` says otherwise: `$TUI_GEN_RUNS`, else `runs` in the current folder."""
+    return Path(os.environ.get("TUI_GEN_RUNS") or "runs")

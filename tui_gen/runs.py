@@ -25,6 +25,7 @@ import msgspec
 
 from tui_gen import events
 from tui_gen.params import nearest
+from tui_gen.places import default_root as default_root
 
 LIVE = ("starting", "running", "paused", "stopping")
 ENDED = ("finished", "stopped", "failed", "interrupted")
@@ -63,11 +64,6 @@ class RunInfo(msgspec.Struct):
     def live(self) -> bool:
         """Whether its worker is alive."""
         return self.state in LIVE
-
-
-def default_root() -> Path:
-    """Where runs go unless `--runs` says otherwise: `$TUI_GEN_RUNS`, else `runs` in the current folder."""
-    return Path(os.environ.get("TUI_GEN_RUNS") or "runs")
 
 
 def slug(text: str) -> str:
