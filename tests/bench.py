@@ -28,7 +28,7 @@ class Settings:
     """How long to measure: `pairs` times `seconds` a side."""
 
     pairs: int = 3
-    seconds: float = 8.0
+    seconds: float = 6.0
 
 
 @dataclass
@@ -121,7 +121,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(known)}")
     parser.add_argument("--quick", action="store_true", help="one short pair of each; a rough idea")
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=8.0, help="measured on each side of a pair")
+    parser.add_argument("--seconds", type=float, default=6.0, help="measured on each side of a pair")
     given = parser.parse_args()
     if unknown := [name for name in given.names if name not in known]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}")
@@ -131,6 +131,8 @@ def main() -> int:
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         machine = f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}"
         print(f"{machine}, {words}")
+        if load > 0.5 * (os.cpu_count() or 1):
+            print("other programs keep this machine busy: threads that wait for each other suffer, figures mean little")
         print(f"{settings.pairs} pairs of {settings.seconds:g} s a side, 2 threads; ratios are medians of the pairs'\n")
         print(f"{'benchmark':<13}{'figure':>10}  {'spread':>13}  {'aim':>9}  met  what")
         started = time.monotonic()

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests import mnist
 from tests.bench import mnist_folder, private_world
 from tests.waiting import wait_for
 from tui_gen import launch, runs
@@ -124,11 +125,15 @@ def main() -> int:
     """Take the picture."""
     parser = argparse.ArgumentParser(prog="python -m tests.screenshot", description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, default=ROOT / "docs" / "workbench.png")
-    parser.add_argument("--recipe", default="vae-digits", help="what to train")
+    default = "vae-mnist" if mnist.root() is not None else "vae-digits"
+    parser.add_argument("--recipe", default=default, help="what to train (default here: %(default)s)")
     parser.add_argument("--size", default="160x48", help="columns x rows of the terminal")
     parser.add_argument("--font", type=int, default=10, help="points")
-    parser.add_argument("--minutes", type=float, default=1.0, help="how long to train before the picture")
-    parser.add_argument("--keys", nargs="*", default=[], help="keys to press before the picture (needs xdotool)")
+    parser.add_argument("--minutes", type=float, default=1.5, help="how long to train before the picture")
+    parser.add_argument(
+        "--keys", nargs="*", default=["3", "l"] if shutil.which("xdotool") else [],
+        help="keys to press before the picture, by xdotool's names (default: the losses on a log scale)",
+    )  # fmt: skip
     given = parser.parse_args()
     need("Xvfb", "xterm", "convert", *(["xdotool"] if given.keys else []))
     columns, rows = map(int, given.size.split("x"))
