@@ -156,7 +156,7 @@ def _shape(entry: DatasetEntry) -> str:
 
 def _count(entry: DatasetEntry) -> str:
     if entry.count is None:
-        return "your own" if entry.needs_root else "endless"
+        return "your own" if entry.needs_root else "one text" if entry.kind == "text" else "endless"
     return f"{entry.count:,}"
 
 
