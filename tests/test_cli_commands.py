@@ -182,6 +182,22 @@ def test_sample_asks_a_process_of_its_own(call, tmp_path, monkeypatch):
     assert status == 2 and "1 to 100000" in err
 
 
+def test_samples_of_text_are_printed_and_named_as_text(call, tmp_path, monkeypatch):
+    from tui_gen.report import commands
+
+    run = fake_worker.record(fake_worker.make_run(), steps=60)
+    target = tmp_path / "my text.txt"
+
+    def fake(command, **more):
+        target.write_text("once upon\n[bold]a time\n")
+        return commands.subprocess.CompletedProcess(command, 0, f"a library's own line\n{target}\n", "")
+
+    monkeypatch.setattr(commands.subprocess, "run", fake)
+    for asked in ("my text.png", "my text.txt"):
+        status, out, _ = call("sample", run.name, "-n", "2", "-o", str(tmp_path / asked))
+        assert status == 0 and out == f"once upon\n[bold]a time\n{target}\n"
+
+
 def test_an_unexpected_fault_is_one_line_and_a_file(call, monkeypatch):
     def broken(root):
         raise ZeroDivisionError("a fault\nof ours")

@@ -194,9 +194,9 @@ def test_previews_of_a_run_are_texts():
     assert hotter[0].text != found[0].text and [one.kind for one in hotter] == ["samples"]
 
 
-def test_a_run_on_text_trains_writes_and_is_sampled(tmp_path):
+def test_a_run_on_text_trains_writes_and_is_sampled(tmp_path, monkeypatch, capsys):
     from tui_gen.report.summary import last_grid, text_lines
-    from tui_gen.train.sample import sample
+    from tui_gen.train.sample import main, sample
     from tui_gen.view import RunView
 
     path = small_runs.make_run(tmp_path, "char-rnn", train__steps=12)
@@ -209,6 +209,9 @@ def test_a_run_on_text_trains_writes_and_is_sampled(tmp_path):
     last = last_grid(view)
     assert last == texts[-1] and text_lines(path / last.path)[0].startswith("The ")
     assert sample(path, 2, 0, None, None, "cpu").decode().count(previews.RULE) == 1
+    monkeypatch.setattr("sys.argv", ["sample", str(path), "-n", "2", "-o", str(tmp_path / "grid.png")])
+    assert main() == 0 and capsys.readouterr().out == f"{tmp_path / 'grid.txt'}\n"
+    assert (tmp_path / "grid.txt").read_text().startswith("The ") and not (tmp_path / "grid.png").exists()
 
 
 def trained(path):

@@ -129,6 +129,27 @@ def test_the_last_samples_come_before_other_previews():
     assert any(line.startswith("  trajectory") for line in summary.ending(view, "stopped"))
 
 
+def test_previews_of_text_are_printed_as_they_are():
+    path = fake_worker.record(fake_worker.make_run(), steps=60)
+    (path / "samples" / "000060-scores.txt").write_text("[bold]\tone\x1b[2J\n" + "line\n" * 100 + "\n\n")
+    view = RunView(path)
+    view.poll()
+    view.samples = [
+        events.Sample(step=30, path=view.samples[-1].path, kind="predictions"),
+        events.Sample(step=60, path="samples/000060-scores.txt", kind="scores"),
+        events.Sample(step=60, path=view.samples[-1].path, kind="saliency"),
+    ]
+    assert summary.last_grid(view).kind == "scores", "the first of the newest"
+    stream = io.StringIO()
+    summary.print_summary(Outlet(stream), view, "finished", graphics="off")
+    lines = stream.getvalue().splitlines()
+    start = lines.index("scores at step 60")
+    assert lines[start + 1 : start + 3] == ["[bold]  one[2J", "line"] and lines.count("line") == 59
+    assert summary.text_lines(path / "samples" / "gone.txt") == []
+    view.samples = [events.Sample(step=60, path="samples/000060-scores.txt")]
+    assert any(line.endswith("-n 3 -o text.txt") for line in summary.ending(view, "finished"))
+
+
 def test_columns_align_and_control_characters_go():
     rows = [("a", "long", "x"), ("bb\x1b[2J\x07", "漢字", "y")]
     assert tables.aligned(rows) == ["a      long  x", "bb[2J  漢字  y"]

@@ -90,7 +90,8 @@ def sample(args: argparse.Namespace, root: Path) -> int:
         words = done.stderr.strip().splitlines()
         err.line(f"tui-gen: {words[-1].removeprefix('error: ') if words else 'no samples were made'}")
         return 1
-    target = Path(done.stdout.strip() or target)
+    if not done.stdout.rstrip("\n").endswith(target.name):
+        target = target.with_suffix(".txt")  # text, not the picture that the name promised
     if target.suffix == ".txt":
         for line in text_lines(target):
             out.line(line)
