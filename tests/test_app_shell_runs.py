@@ -306,6 +306,33 @@ async def test_progress_of_preparations_is_in_the_status_bar(monkeypatch):
         writer.close()
 
 
+async def test_alerts_are_told(monkeypatch):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        await started(monkeypatch, app, pilot, nan_at=60)
+        await until(pilot, lambda: "Step 60: a loss is not finite. Lower the learning rate." in said(app))
+        assert "▲" in screen_text(app) or "✖" in screen_text(app)
+
+
+async def test_a_model_file_that_changed_is_read_anew(monkeypatch, world):
+    async with workbench(monkeypatch, (120, 40)) as (app, _):
+        closed = []
+
+        class Warm:
+            ready = alive = True
+
+            def close(self):
+                closed.append(True)
+
+        app.session.warm, app.session._warm_key = Warm(), app.session._key()
+        app.session.drop_warm()
+        assert not closed, "the files are as they were"
+        folder = world / "config" / "tui-gen" / "models"
+        folder.mkdir(parents=True)
+        (folder / "mine.py").write_text("# changed")
+        app.session.drop_warm()
+        assert closed and app.session.warm is None
+
+
 async def test_after_the_start_there_is_a_new_warm_worker(monkeypatch):
     spawned = []
     async with workbench(monkeypatch) as (app, pilot):

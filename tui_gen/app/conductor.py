@@ -39,6 +39,7 @@ class Conductor:
         self._replenish = False
         self._asked_status = 0.0
         self._asking_status = False
+        self._alerts = 0
 
     # -- showing ------------------------------------------------------------------------------------------------
 
@@ -53,6 +54,7 @@ class Conductor:
         finally:
             self.app.say("")
         self.view = view
+        self._alerts = len(view.alerts)
         self.app.live.show(view)
         self.app.caption(path.name)
         self.app.refresh_bindings()
@@ -224,6 +226,12 @@ class Conductor:
     def beat(self, quiet_for: float) -> None:
         """Called about once a second: keep a warm worker in stock, ask a silent run what troubles it."""
         view = self.view
+        if view is not None and len(view.alerts) != self._alerts:
+            if len(view.alerts) > self._alerts:
+                last = view.alerts[-1]
+                severity = "error" if last.level == "error" else "warning"
+                self.app.tell(f"Step {last.step:,}: {last.what}. {last.advice}".strip(), severity, log=False)
+            self._alerts = len(view.alerts)
         if self._replenish and view is not None and (view.series or not view.live):
             self._replenish_warm()
         if view is None or view.state != "running" or quiet_for < 3 or self._asking_status:

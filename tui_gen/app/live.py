@@ -85,7 +85,7 @@ class Live:
         now = time.monotonic()
         if now >= self._next:
             self._poll(now)
-        if self.workspace.app.screen is not self.workspace.screen and now - self._drawn < COVERED:
+        if len(self.workspace.app.screen_stack) > 1 and now - self._drawn < COVERED:
             return
         waiting = [pane for pane in self.workspace.shown if pane.missed]
         if (waiting or self._status_due) and self.pacer.may_draw(now):

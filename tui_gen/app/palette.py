@@ -50,7 +50,7 @@ class Commands(Provider):
         for info in app.run_rows()[:MOST]:
             words = f"{info.state}, step {info.step:,}"
             yield Command(f"Open run: {info.name} {info.path[-4:]}", partial(app.open_run, info.path), words)
-        for name in sorted(app.available_themes):
+        for name in app.theme_names:
             yield Command(THEME + name, partial(app.choose_theme, name), "colours")
 
     async def discover(self) -> Hits:
@@ -75,7 +75,7 @@ class Themes(Commands):
     def commands(self) -> Iterator[Command]:
         """Every theme."""
         app = self.workbench
-        for name in sorted(app.available_themes):
+        for name in app.theme_names:
             yield Command(THEME + name, partial(app.choose_theme, name), "in use" if name == app.theme else "", True)
 
 

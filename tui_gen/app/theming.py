@@ -32,6 +32,7 @@ class ThemedApp(WiredApp):
         super().__init__(terminal)
         self.settings = Settings()
         self.theme_problems: list[str] = []
+        self.own_themes: list[str] = []
         self._theme_before = ""
 
     @property
@@ -44,11 +45,17 @@ class ThemedApp(WiredApp):
         themes, self.theme_problems = load_themes()
         for one in themes:
             self.register_theme(one)
+            self.own_themes.append(one.name)
         wanted = theme or self.settings.get("theme", DEFAULT)
         if wanted not in self.available_themes:
             self.theme_problems.append(f"there is no theme {wanted!r}; {DEFAULT} is used")
             wanted = DEFAULT
         self.theme = wanted
+
+    @property
+    def theme_names(self) -> list[str]:
+        """Every theme, ours and the user's before Textual's."""
+        return [*self.own_themes, *sorted(set(self.available_themes) - set(self.own_themes))]
 
     def action_themes(self) -> None:
         """The palette with the themes."""

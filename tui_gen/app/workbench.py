@@ -206,7 +206,7 @@ class Workbench(TellingApp):
     # -- the one timer ------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        if self._gone:
+        if self._gone or not self.workspace.is_attached:
             return
         self.live.tick()
         now = time.monotonic()
