@@ -34,7 +34,7 @@ def training(run: Path, resume: bool = False) -> Iterator[subprocess.Popen[bytes
     """A real worker that trains it, past its first steps; killed at the end."""
     process = launch.start(run, resume=resume)
     try:
-        wait_for(lambda: step_of(run) > 0 or process.poll() is not None, 60, lambda: f"steps; {ended_words(run)}")
+        wait_for(lambda: step_of(run) > 0 or process.poll() is not None, 120, lambda: f"steps; {ended_words(run)}")
         assert process.poll() is None, ended_words(run)
         yield process
     finally:
@@ -60,7 +60,7 @@ def step_of(run: Path) -> int:
     return runs.state_of(run)[1]
 
 
-def wait_for_progress(run: Path, by: int = 20, timeout: float = 60.0) -> int:
+def wait_for_progress(run: Path, by: int = 20, timeout: float = 120.0) -> int:
     """Wait until a run has made more steps; the step."""
     start = step_of(run)
     wait_for(lambda: step_of(run) >= start + by, timeout, lambda: f"step {start + by}; {ended_words(run)}")

@@ -52,9 +52,9 @@ def test_a_run_outlives_its_workbench(end):
         terminal.wait_for_text("press F5")
         terminal.press("f5")
     with terminal:
-        terminal.wait_for_text("▶ running", 60)
+        terminal.wait_for_text("▶ running", 120)
         run = runs.find(root)
-        wait_for(lambda: step_of(run) > 20, 60, "steps")
+        wait_for(lambda: step_of(run) > 20, 120, "steps")
         if end == "kill":
             terminal.process.send_signal(signal.SIGKILL)
             terminal.process.wait(20)
@@ -99,7 +99,7 @@ def test_a_killed_worker_is_shown_as_interrupted_and_resumed():
         assert "a library's last words" in screen and f"step {saved:,}" in screen
         assert "Traceback" not in screen
         terminal.press("enter")
-        terminal.wait_for_text("▶ running", 60)
+        terminal.wait_for_text("▶ running", 120)
         wait_for_step(terminal, wait_for_progress(run))
         assert runs.worker_of(run).pid != worker.pid
         launch.ask_run(run, "stop")
