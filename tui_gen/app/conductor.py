@@ -262,7 +262,7 @@ class Conductor:
             self.app.status.trouble = trouble
             self.app.status.update_text()
             if trouble:
-                self.app.tell(f"{trouble}. Training goes on, and what it could not write is kept in memory.", "error")
+                self.app.tell(f"{trouble}. Nothing is lost: what could not be written is kept in memory.", "error")
 
     # -- leaving ------------------------------------------------------------------------------------------------
 
