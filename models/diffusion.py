@@ -1,4 +1,4 @@
-"""Denoising diffusion (Ho, Jain & Abbeel 2020), with the cosine schedule and DDIM sampling."""
+"""Denoising diffusion (Ho, Jain & Abbeel 2020): cosine schedule, DDIM, ε/v/x₀-prediction, min-SNR-γ, guidance."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper
+from tui_gen.models.guidance import drop_labels, guided, label_count, refuse_guidance
 from tui_gen.models.layers import refuse_labels, refuse_network, refuse_pyramid
 from tui_gen.models.unet import Perceptron, UNet
 
@@ -23,7 +25,8 @@ class DDPM(Model):
     summary = "Learns to remove noise step by step, until noise becomes an image."
     reference = (
         "Ho, Jain & Abbeel 2020, arXiv:2006.11239; cosine schedule: Nichol & Dhariwal 2021, arXiv:2102.09672; "
-        "DDIM: Song, Meng & Ermon 2021, arXiv:2010.02502"
+        "DDIM: Song, Meng & Ermon 2021, arXiv:2010.02502; v-prediction: Salimans & Ho 2022, arXiv:2202.00512; "
+        "min-SNR-γ: Hang et al. 2023, arXiv:2303.09556; guidance: Ho & Salimans 2022, arXiv:2207.12598"
     )
     kinds = ("image", "points")
     pixels = "signed"
@@ -40,10 +43,17 @@ mixture. To draw an image, start from pure noise and take out a little of the pr
 ᾱ falls from 1 (clean) to about 0 (noise) by a linear or a cosine schedule. The batch's times are stratified: the i-th
 of N examples gets a time from the i-th of N equal parts, which leaves the mean as it is and halves its scatter.
 
+Instead of ε the network may predict the clean *x₀*, or v = √ᾱ_t · ε − √(1 − ᾱ_t) · x₀. Each of the three gives the
+others, as x_t is known; what differs is how much each time weighs in the loss. `weighting = min-snr` evens that out:
+with SNR = ᾱ_t / (1 − ᾱ_t), the loss on x₀ weighs min(SNR, γ); the same times 1 / SNR on ε, and 1 / (SNR + 1) on v.
+
 ### Sampling
 
 `ddpm` walks through all T steps and adds fresh noise at each. `ddim` needs only `sample_steps` of them; with `eta = 0`
 it is deterministic, so the same noise always gives the same image; `eta = 1` is DDPM on fewer steps.
+
+With `conditional` and `label_dropout` the network learns to predict with and without the label. `guidance` above 1
+then exaggerates what the label changes: samples get more typical of their class, and less diverse.
 
 ### What to watch
 
@@ -55,6 +65,7 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
 
 - **Grainy samples early on**: train longer; averaged weights (`train.ema` ≥ 0.99) help more here than anywhere else.
 - **Washed-out or saturated samples**: too few sampling steps, or a linear schedule on tiny images: use cosine.
+- **Overdrawn, all alike samples** of a conditional model: too much guidance; 1.5 to 4 is usual.
 - **Loss jumps**: lower the learning rate, add a warm-up, or clip the gradient norm at 1.
 """
 
@@ -75,24 +86,41 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
         ] = msgspec.field(default_factory=lambda: [128, 128, 128])
         timesteps: Annotated[int, hyper("T, the steps from clean to noise", ge=2, le=10_000, unit="steps")] = 1000
         schedule: Annotated[Literal["linear", "cosine"], hyper("How noise is mixed in over the steps")] = "cosine"
+        prediction: Annotated[
+            Literal["epsilon", "v", "x0"], hyper("What the network predicts: noise, velocity or clean example")
+        ] = "epsilon"
+        weighting: Annotated[
+            Literal["simple", "min-snr"], hyper("What each time weighs in the loss: all the same, or at most γ on x₀")
+        ] = "simple"
+        min_snr_gamma: Annotated[float, hyper("γ of the min-snr weighting", ge=0.01, le=1000)] = 5.0
+        distance: Annotated[
+            Literal["squared", "huber"], hyper("How the loss measures errors; huber is half the square below 1")
+        ] = "squared"
         sampler: Annotated[
             Literal["ddpm", "ddim"], hyper("ddpm takes every step; ddim takes sample_steps", live=True)
         ] = "ddim"
         sample_steps: Annotated[int, hyper("Steps of the ddim sampler", ge=1, le=10_000, unit="steps", live=True)] = 50
         eta: Annotated[float, hyper("Fresh noise in the ddim sampler; 0 is deterministic", ge=0, le=1, live=True)] = 0.0
         conditional: Annotated[bool, hyper("Tell the network the label")] = False
+        label_dropout: Annotated[
+            float, hyper("Share of labels hidden in training, for guidance; 0.1 is usual", ge=0, le=0.9)
+        ] = 0.0
+        guidance: Annotated[
+            float, hyper("How far samples follow the label; 1 is no guidance", ge=0, le=50, live=True)
+        ] = 1.0
 
     @classmethod
     def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
         yield from super().refuse(config, data)
         yield from refuse_labels(cls.name, config, data)
+        yield from refuse_guidance(config)
         yield from refuse_network("model.network", config.network, ("unet",), data)
         if data.kind == "image" and config.network != "mlp":
             yield from refuse_pyramid("model.channels", config.channels, data, halvings=len(config.channels) - 1)
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
-        self.classes = len(data.classes) if config.conditional else 0
+        self.classes = label_count(config, data)
         self.perceptron = config.network == "mlp" or data.kind == "points"
         if self.perceptron:
             self.network = Perceptron(data.features, config.hidden, self.classes)
@@ -103,6 +131,9 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
         table = torch.tensor(self.alpha_bars, dtype=torch.float64)
         self.register_buffer("signal", table.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1 - table).sqrt().float(), persistent=False)
+        self.register_buffer("weights", None, persistent=False)
+        if config.weighting == "min-snr":
+            self.weights = loss_weights(table, config.prediction, config.min_snr_gamma).float()
 
     @property
     def compiles(self) -> bool:  # type: ignore[override]
@@ -113,6 +144,11 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
         return self.classes > 0
 
     @property
+    def unlabelled(self) -> int:
+        """The label that means none."""
+        return len(self.data.classes)
+
+    @property
     def noise_shape(self) -> tuple[int, ...]:
         return self.data.shape
 
@@ -120,15 +156,29 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
         return [Phase("ddpm", self.loss, self.parameters())]
 
     def loss(self, batch: Batch) -> Loss:
-        """The simple loss (equation 14 of DDPM), and its part from each quarter of the times."""
+        """The simple loss (equation 14 of DDPM) on what is predicted, and its part from each quarter of the times."""
         x = batch.x
         count = len(x)
         places = torch.arange(count, device=x.device) + torch.rand(count, device=x.device)
         time = (places * (self.config.timesteps / count)).long().clamp(max=self.config.timesteps - 1)
         epsilon = torch.randn_like(x)
         shape = (count, *[1] * (x.dim() - 1))
-        noisy = self.signal[time].view(shape) * x + self.noise[time].view(shape) * epsilon
-        errors = (self.network(noisy, time, batch.labels) - epsilon).square().flatten(1).mean(1)
+        signal, noise = self.signal[time].view(shape), self.noise[time].view(shape)
+        noisy = signal * x + noise * epsilon
+        labels = batch.labels
+        if self.training:
+            labels = drop_labels(labels, self.config.label_dropout, self.unlabelled)
+        if self.config.prediction == "v":
+            target = signal * epsilon - noise * x
+        else:
+            target = epsilon if self.config.prediction == "epsilon" else x
+        off = self.network(noisy, time, labels) - target
+        if self.config.distance == "huber":
+            errors = F.huber_loss(off, torch.zeros_like(off), reduction="none").flatten(1).mean(1)
+        else:
+            errors = off.square().flatten(1).mean(1)
+        if self.weights is not None:
+            errors = errors * self.weights[time]
         metrics = {}
         if count >= 4:  # times rise along the batch, so each quarter of the batch is one quarter of the times
             quarters = errors.detach().tensor_split(4)
@@ -163,6 +213,18 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
             return [total - 1]
         return [round((total - 1) * index / (steps - 1)) for index in range(steps - 1, -1, -1)]
 
+    def clean(self, x: Tensor, time: int, labels: Tensor | None) -> Tensor:
+        """The estimate of x₀, (N, *data.shape), from x at one time, with guidance."""
+        signal, noise = math.sqrt(self.alpha_bars[time]), math.sqrt(1 - self.alpha_bars[time])
+        scale = self.config.guidance if self.config.label_dropout else 1.0
+        times = torch.full((len(x),), time, device=x.device)
+        predicted = guided(self.network, x, times, labels, scale, self.unlabelled)
+        if self.config.prediction == "x0":
+            return predicted
+        if self.config.prediction == "v":
+            return signal * x - noise * predicted
+        return (x - noise * predicted) / signal
+
     def walk(self, noise: Tensor, labels: Tensor | None, keep: list[int] | None = None) -> list[Tensor]:
         """DDIM (equation 12 of its paper) from noise; with η = 1 on every time it is DDPM.
 
@@ -179,8 +241,7 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
         for index, time in enumerate(times):
             now = self.alpha_bars[time]
             then = self.alpha_bars[times[index + 1]] if index + 1 < len(times) else 1.0
-            epsilon = self.network(x, torch.full((len(x),), time, device=x.device), labels)
-            clean = (x - math.sqrt(1 - now) * epsilon) / math.sqrt(now)
+            clean = self.clean(x, time, labels)
             clean = clean.clamp(-limit, limit)
             epsilon = (x - math.sqrt(now) * clean) / math.sqrt(1 - now)
             spread = eta * math.sqrt((1 - then) / (1 - now) * max(0.0, 1 - now / then))
@@ -193,6 +254,16 @@ it is deterministic, so the same noise always gives the same image; `eta = 1` is
 
 
 QUARTERS = ("loss_0-25%", "loss_25-50%", "loss_50-75%", "loss_75-100%")
+
+
+def loss_weights(alpha_bars: Tensor, prediction: str, gamma: float) -> Tensor:
+    """Min-SNR-γ (Hang et al. 2023): (T,) ᾱ → (T,) weights of the squared error in what is predicted.
+
+    min(SNR, γ) on x₀; an error of ε is √SNR times that of x₀, and one of v √(SNR + 1) times.
+    """
+    snr = alpha_bars / (1 - alpha_bars)
+    capped = snr.clamp(max=gamma)
+    return {"x0": capped, "epsilon": capped / snr, "v": capped / (snr + 1)}[prediction]
 
 
 def alpha_bars(schedule: str, timesteps: int) -> list[float]:

@@ -6,9 +6,14 @@ from itertools import pairwise
 import pytest
 import torch
 
+from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images
 from tui_gen.model import Batch
-from tui_gen.models.diffusion import DDPM, QUARTERS, alpha_bars
+from tui_gen.models.diffusion import DDPM, QUARTERS, alpha_bars, loss_weights
+from tui_gen.models.guidance import drop_labels, guided
+from tui_gen.train import checkpoints
+from tui_gen.train.checkpoints import Meta
+from tui_gen.train.trainer import weights_of
 
 TINY = {"network": "mlp", "hidden": [16, 16]}
 
@@ -188,3 +193,162 @@ def test_validation_leaves_no_example_to_one_time():
     assert not torch.equal(labels, torch.arange(64))
     assert torch.equal(labels.sort().values, torch.arange(64))
     assert seen.shape == x.shape
+
+
+# What is predicted, and what each time weighs
+
+
+class Ideal(torch.nn.Module):
+    """The best prediction of each kind when the data is N(0, s²), from E[x₀ | x_t] = √ᾱ s² x / (ᾱ s² + 1 − ᾱ)."""
+
+    def __init__(self, model, spread):
+        super().__init__()
+        self.signal, self.noise, self.spread, self.kind = model.signal, model.noise, spread, model.config.prediction
+
+    def forward(self, x, time, labels=None):
+        signal, noise = self.signal[time][:, None], self.noise[time][:, None]
+        clean = signal * self.spread**2 * x / ((signal * self.spread) ** 2 + noise**2)
+        epsilon = (x - signal * clean) / noise
+        return {"x0": clean, "epsilon": epsilon, "v": signal * epsilon - noise * clean}[self.kind]
+
+
+PREDICTIONS = ("epsilon", "v", "x0")
+
+
+@pytest.mark.parametrize(("sampler", "eta"), [("ddim", 0.0), ("ddim", 0.6), ("ddpm", 0.0)])
+def test_all_predictions_of_the_ideal_denoiser_draw_the_same_samples(sampler, eta):
+    noise = torch.randn(2000, 2)
+    found = []
+    for prediction in PREDICTIONS:
+        model = build(
+            DDPM, POINTS, **TINY, timesteps=100, sample_steps=20, prediction=prediction, sampler=sampler, eta=eta
+        )
+        model.network = Ideal(model, 0.6)
+        torch.manual_seed(2)
+        found.append(model.sample(noise))
+    torch.testing.assert_close(found[1], found[0], atol=2e-3, rtol=0)
+    torch.testing.assert_close(found[2], found[0], atol=2e-3, rtol=0)
+    assert found[2].std().item() == pytest.approx(0.6, rel=0.15)
+
+
+@pytest.mark.parametrize("weighting", ["simple", "min-snr"])
+def test_losses_of_the_ideal_denoiser_are_those_of_its_posterior(weighting):
+    """E‖x₀ − E[x₀ | x_t]‖² = s² (1 − ᾱ) / (ᾱ s² + 1 − ᾱ), times what the prediction and the weight make of it."""
+    spread, gamma = 0.6, 5.0
+    bars = torch.tensor(alpha_bars("cosine", 100), dtype=torch.float64)
+    snr = bars / (1 - bars)
+    posterior = spread**2 * (1 - bars) / (bars * spread**2 + 1 - bars)
+    for prediction in PREDICTIONS:
+        model = build(DDPM, POINTS, **TINY, timesteps=100, prediction=prediction, weighting=weighting)
+        model.network = Ideal(model, spread)
+        loss, metrics = model.loss(Batch(spread * torch.randn(100_000, 2)))
+        if weighting == "simple":
+            expected = posterior * {"x0": 1, "epsilon": snr, "v": snr + 1}[prediction]
+        else:
+            expected = posterior * snr.clamp(max=gamma)  # alike for all three: that is the point of it
+        assert loss.item() == pytest.approx(expected.mean().item(), rel=0.02)
+        quarters = [quarter.mean().item() for quarter in expected.tensor_split(4)]
+        assert [value.item() for value in metrics.values()] == pytest.approx(quarters, rel=0.05)
+
+
+def test_min_snr_weights_by_hand():
+    bars = torch.tensor([0.9, 0.5, 0.1])  # SNR 9, 1 and 1/9
+    torch.testing.assert_close(loss_weights(bars, "x0", 5.0), torch.tensor([5.0, 1.0, 1 / 9]))
+    torch.testing.assert_close(loss_weights(bars, "epsilon", 5.0), torch.tensor([5 / 9, 1.0, 1.0]))
+    torch.testing.assert_close(loss_weights(bars, "v", 5.0), torch.tensor([5 / 10, 1 / 2, 1 / 10]))
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_min_snr_weights_are_finite_to_the_last_step(schedule, prediction):
+    for timesteps in (2, 1000, 10_000):
+        bars = torch.tensor(alpha_bars(schedule, timesteps), dtype=torch.float64)
+        weights = loss_weights(bars, prediction, 5.0)
+        assert torch.isfinite(weights).all() and (weights >= 0).all() and weights.max() <= 5
+
+
+def test_the_huber_loss_is_half_the_square_of_small_errors_and_linear_in_large_ones():
+    for shift, expected in ((0.5, 0.125), (3.0, 2.5)):
+        model = build(DDPM, POINTS, **TINY, distance="huber")
+        batch = batch_for(model, 32)
+        oracle = Oracle(model, batch.x)
+        model.network = oracle
+        oracle.forward = lambda x, time, labels=None, old=oracle.forward, shift=shift: old(x, time, labels) + shift
+        assert model.loss(batch)[0].item() == pytest.approx(expected, abs=1e-3)
+
+
+# Classifier-free guidance
+
+
+def test_guidance_mixes_what_the_network_says_with_and_without_the_label():
+    class Told(torch.nn.Module):
+        def forward(self, x, time, labels):
+            return x * time[:, None] + labels[:, None]
+
+    x, time, labels = torch.randn(4, 2), torch.arange(4), torch.tensor([0, 1, 2, 1])
+    conditional, unconditional = Told()(x, time, labels), Told()(x, time, torch.full((4,), 3))
+    for scale in (0.0, 0.5, 1.0, 4.0):
+        expected = unconditional + scale * (conditional - unconditional)
+        torch.testing.assert_close(guided(Told(), x, time, labels, scale, 3), expected)
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_guidance_one_samples_as_without_guidance(prediction):
+    values = {"conditional": True, "timesteps": 20, "sample_steps": 4, "prediction": prediction}
+    model = build(DDPM, POINTS, **TINY, **values, label_dropout=0.1).eval()
+    torch.nn.init.normal_(model.network.out.weight)
+    plain = build(DDPM, POINTS, **TINY, **values).eval()
+    weights = model.state_dict()
+    assert len(weights["network.condition.label.weight"]) == 3  # two classes, and none
+    weights["network.condition.label.weight"] = weights["network.condition.label.weight"][:2]
+    plain.load_state_dict(weights)
+    noise, labels = torch.randn(6, 2), torch.arange(6) % 2
+    with torch.no_grad():
+        torch.testing.assert_close(model.sample(noise, labels), plain.sample(noise, labels))
+        model.config.guidance = 3.0  # live: no need to build it again
+        assert not torch.allclose(model.sample(noise, labels), plain.sample(noise, labels))
+
+
+def test_labels_are_dropped_by_the_seeded_generator_at_the_rate_asked_for():
+    labels = torch.arange(20_000) % 10
+    torch.manual_seed(4)
+    one = drop_labels(labels, 0.1, 10)
+    torch.manual_seed(4)
+    assert torch.equal(one, drop_labels(labels, 0.1, 10))
+    assert not torch.equal(one, drop_labels(labels, 0.1, 10))
+    assert (one == 10).float().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert torch.equal(one[one != 10], labels[one != 10])
+    before = torch.get_rng_state()
+    assert drop_labels(labels, 0.0, 10) is labels and drop_labels(None, 0.5, 10) is None
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_labels_are_dropped_in_training_alone():
+    model = build(DDPM, POINTS, **TINY, conditional=True, label_dropout=0.5)
+    model.network = Oracle(model, 0.0)
+    batch = batch_for(model, 200)
+    model.loss(batch)
+    model.eval().loss(batch)
+    told = [labels for _, _, labels in model.network.asked]
+    assert (told[0] == 2).any() and torch.equal(told[1], batch.labels)
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_resume_is_bit_exact_with_everything_on(after, tmp_path):
+    values = {"model__conditional": True, "model__label_dropout": 0.3, "model__guidance": 2.0}
+    values |= {"model__prediction": "v", "model__weighting": "min-snr"}
+    whole = small_runs.trainer("ddpm", **values)
+    half_state = None
+    for step in range(6):
+        if step == after:
+            half_state = checkpoints.save(tmp_path, whole, Meta(step, 1.0, "test"))
+        whole.train_step()
+    expected = {name: one.clone() for name, one in weights_of(whole.model).items()}
+    again = small_runs.trainer("ddpm", **values)
+    torch.manual_seed(999)
+    loaded = checkpoints.load(half_state)
+    again.restore(loaded.state, loaded.weights, loaded.average)
+    for _ in range(6 - after):
+        again.train_step()
+    found = weights_of(again.model)
+    assert not [name for name in expected if not torch.equal(found[name], expected[name])]

@@ -1,0 +1,238 @@
+"""Flow matching (Lipman et al. 2023) and rectified flow (Liu et al. 2023), solved with Euler's or Heun's method."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper
+from tui_gen.models.diffusion import QUARTERS
+from tui_gen.models.guidance import drop_labels, guided, label_count, refuse_guidance
+from tui_gen.models.layers import refuse_labels, refuse_network, refuse_pyramid
+from tui_gen.models.unet import Perceptron, UNet
+
+Field = Callable[[Tensor, float], Tensor]
+"""(x (N, …), t in [0, 1]) → dx/dt, of the shape of x."""
+MEASURED = 64
+"""Most examples of a validation batch whose paths are measured: each takes STRAIGHT_STEPS predictions."""
+STRAIGHT_STEPS = 8
+TIME_SCALE = 1000.0
+"""The network's time codes were made for times from 0 to about 1000; a flow's go from 0 to 1."""
+
+
+class FlowMatching(Model):
+    name = "flow-matching"
+    family = "diffusion"
+    title = "Flow matching"
+    summary = "Learns the velocity that carries noise along straight lines to images."
+    reference = (
+        "Lipman et al. 2023, Flow Matching for Generative Modeling, arXiv:2210.02747; rectified flow: Liu, Gong & Liu "
+        "2023, arXiv:2209.03003; logit-normal times: Esser et al. 2024, arXiv:2403.03206"
+    )
+    kinds = ("image", "points")
+    pixels = "signed"
+    optimizers = {"flow-matching": Optim(lr=1e-3)}
+    description = """\
+Draw a straight line from a noise sample *x₀* to an example *x₁* and walk along it at constant speed. One network learns
+the velocity at every place and time. Where lines cross it learns their mean, and following that mean field from t = 0
+to 1 carries the cloud of noise onto the data. Diffusion's relative, with a simpler loss and straighter paths.
+
+### Loss
+
+    x_t  = (1 − (1 − σ) t) · x₀ + t · x₁,        x₀ ~ N(0, I),  t uniform in [0, 1]
+    loss = ‖v_θ(x_t, t) − (x₁ − (1 − σ) x₀)‖² averaged over pixels
+
+σ is `sigma_min`: 0 gives the lines of rectified flow, more ends them in a small Gaussian around each example. The
+batch's times are stratified: the i-th of N examples gets a time from the i-th of N equal parts. `times = logit-normal`
+draws more of them in the middle, where the velocity is hardest to tell.
+
+### Rectified flow
+
+From step `reflow_after` on, the pairs are no longer strangers: a frozen copy of the network carries each noise x₀ to
+its own x₁, and the network learns the straight line between those two. Such lines hardly cross, so the new flow is
+nearly straight, and one or two steps are enough to sample from it.
+
+### Sampling
+
+Solve dx/dt = v_θ(x, t) from noise in `sample_steps` equal steps. `euler` takes one prediction a step; `heun` takes two
+and averages them, and its error falls with the square of the step. It is deterministic: the same noise, the same image.
+With `conditional` and `label_dropout`, `guidance` above 1 exaggerates what the label changes.
+
+### What to watch
+
+- `loss` cannot reach 0: lines that cross have different velocities at the same place. Judge by the samples.
+- `loss_0-25%` … `loss_75-100%`: the loss by time, from noise to data. Both ends are harder than the middle.
+- `val straightness`: how much the velocity changes along a path; 0 is a straight line. Reflow should bring it down.
+
+### What goes wrong
+
+- **Samples blurred, or between the clusters**: too few steps for these bent paths; more, or `heun`, or reflow.
+- **Worse samples after reflow**: it learns from its own samples, so from their faults, too. Train longer before it, or
+  give the copy more `reflow_steps`.
+- **Loss jumps**: lower the learning rate, add a warm-up, or clip the gradient norm at 1.
+"""
+
+    class Config(msgspec.Struct):
+        network: Annotated[
+            Literal["auto", "unet", "mlp"], hyper("What predicts the velocity; auto is unet for images, mlp for points")
+        ] = "auto"
+        channels: Annotated[
+            list[int],
+            hyper(
+                "Channels of the unet at full, half, quarter… resolution", ge=1, le=512, min_items=1, max_items=6
+            ),
+        ] = msgspec.field(default_factory=lambda: [32, 64])
+        blocks: Annotated[int, hyper("Residual blocks per resolution, each way", ge=1, le=8)] = 1
+        attention: Annotated[bool, hyper("Self-attention at the lowest resolution")] = False
+        hidden: Annotated[
+            list[int], hyper("Layer widths of the mlp", ge=2, le=8192, unit="units", min_items=1, max_items=8)
+        ] = msgspec.field(default_factory=lambda: [128, 128, 128])
+        sigma_min: Annotated[float, hyper("Noise left where lines end; 0 is rectified flow", ge=0, le=0.5)] = 0.0
+        times: Annotated[
+            Literal["uniform", "logit-normal"], hyper("Which times are trained: all alike, or more in the middle")
+        ] = "uniform"
+        reflow_after: Annotated[
+            int, hyper("Rectify the flow from this step on; 0 is never", ge=0, le=100_000_000, unit="steps")
+        ] = 0
+        reflow_steps: Annotated[
+            int, hyper("Heun steps that pair noise with samples for reflow", ge=1, le=1000, unit="steps")
+        ] = 10
+        sampler: Annotated[Literal["euler", "heun"], hyper("One or two predictions a step", live=True)] = "heun"
+        sample_steps: Annotated[int, hyper("Steps from noise to sample", ge=1, le=10_000, unit="steps", live=True)] = 20
+        conditional: Annotated[bool, hyper("Tell the network the label")] = False
+        label_dropout: Annotated[
+            float, hyper("Share of labels hidden in training, for guidance; 0.1 is usual", ge=0, le=0.9)
+        ] = 0.0
+        guidance: Annotated[
+            float, hyper("How far samples follow the label; 1 is no guidance", ge=0, le=50, live=True)
+        ] = 1.0
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+        yield from super().refuse(config, data)
+        yield from refuse_labels(cls.name, config, data)
+        yield from refuse_guidance(config)
+        yield from refuse_network("model.network", config.network, ("unet",), data)
+        if data.kind == "image" and config.network != "mlp":
+            yield from refuse_pyramid("model.channels", config.channels, data, halvings=len(config.channels) - 1)
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.classes = label_count(config, data)
+        self.perceptron = config.network == "mlp" or data.kind == "points"
+        self.network: nn.Module
+        if self.perceptron:
+            self.network = Perceptron(data.features, config.hidden, self.classes)
+        else:
+            self.network = UNet(data.channels, config.channels, config.blocks, config.attention, self.classes)
+        self.teacher = copy.deepcopy(self.network).requires_grad_(False) if config.reflow_after else None
+
+    @property
+    def compiles(self) -> bool:  # type: ignore[override]
+        return self.perceptron and self.teacher is None  # convolutions run slower compiled, on CPUs
+
+    @property
+    def conditional(self) -> bool:
+        return self.classes > 0
+
+    @property
+    def unlabelled(self) -> int:
+        """The label that means none."""
+        return len(self.data.classes)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    def phases(self) -> list[Phase]:
+        return [Phase("flow-matching", self.loss, self.network.parameters())]
+
+    def loss(self, batch: Batch) -> Loss:
+        """Conditional flow matching (equation 23 of Lipman et al.), and its part from each quarter of the times."""
+        noise, x = self.pairs(batch)
+        count = len(x)
+        time = (torch.arange(count, device=x.device) + torch.rand(count, device=x.device)) / count
+        if self.config.times == "logit-normal":
+            time = torch.special.ndtri(time).sigmoid()
+        labels = batch.labels
+        if self.training:
+            labels = drop_labels(labels, self.config.label_dropout, self.unlabelled)
+        start = (1 - self.config.sigma_min) * noise
+        place = time.view(count, *[1] * (x.dim() - 1))
+        between = noise + place * (x - start)
+        errors = (self.network(between, TIME_SCALE * time, labels) - (x - start)).square().flatten(1).mean(1)
+        metrics = {}
+        if count >= 4 and self.config.times == "uniform":  # a quarter of the batch is a quarter of the times
+            metrics = {name: part.mean() for name, part in zip(QUARTERS, errors.detach().tensor_split(4))}
+        return errors.mean(), metrics
+
+    def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Where the lines begin and end, each (N, *data.shape): strangers, or with reflow a noise and its sample."""
+        noise = torch.randn_like(batch.x)
+        if self.teacher is None or batch.step < self.config.reflow_after:
+            return noise, batch.x
+        with torch.no_grad():
+            if batch.step == self.config.reflow_after:
+                for kept, learnt in zip(self.teacher.parameters(), self.network.parameters(), strict=True):
+                    kept.copy_(learnt)
+            field = self.velocity(self.teacher, batch.labels)
+            return noise, solve(field, noise, self.config.reflow_steps, "heun")[-1]
+
+    def validation(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss in random order (examples sorted by class must not meet sorted times), and the straightness.
+
+        Straightness is that of Liu et al.: the mean square of (x₁ − x₀) − v over a path and its pixels.
+        """
+        order = torch.randperm(len(batch.x), device=batch.x.device)
+        labels = None if batch.labels is None else batch.labels[order]
+        metrics = super().validation(Batch(batch.x[order], labels, batch.step))
+        labels = None if labels is None else labels[:MEASURED]
+        field = self.velocity(self.network, labels)
+        path = solve(field, torch.randn_like(batch.x[:MEASURED]), STRAIGHT_STEPS, "euler")
+        bend = (path[-1] - path[0]) - STRAIGHT_STEPS * path.diff(dim=0)
+        return metrics | {f"{self.name}/straightness": bend.square().mean()}
+
+    def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (N, *data.shape) → examples (N, *data.shape); images in [-1, 1]."""
+        return self.trajectory(noise, labels, frames=1)[0]
+
+    def trajectory(self, noise: Tensor, labels: Tensor | None = None, frames: int = 8) -> Tensor:
+        """The way from noise to sample: (frames, N, *data.shape), the noise first, the sample last."""
+        steps = self.config.sample_steps
+        keep = [steps] if frames == 1 else [round(index * steps / (frames - 1)) for index in range(frames)]
+        field = self.velocity(self.network, labels, self.config.guidance if self.config.label_dropout else 1.0)
+        path = solve(field, noise, steps, self.config.sampler, keep)
+        if self.data.kind == "image":
+            path[-1].clamp_(-1, 1)
+        return path
+
+    def velocity(self, network: nn.Module, labels: Tensor | None, scale: float = 1.0) -> Field:
+        """A network's field: (x (N, *data.shape), t in [0, 1]) → dx/dt, for these labels and this guidance."""
+
+        def field(x: Tensor, time: float) -> Tensor:
+            times = torch.full((len(x),), TIME_SCALE * time, device=x.device)
+            return guided(network, x, times, labels, scale, self.unlabelled)
+
+        return field
+
+
+def solve(field: Field, x: Tensor, steps: int, method: str, keep: list[int] | None = None) -> Tensor:
+    """Follow dx/dt = field(x, t) from x (N, …) at t = 0 to t = 1 in equal steps.
+
+    `euler` is of the first order; `heun`, of the second, looks at the end of each step, too, and averages. Returns the
+    states after `keep` steps, (len(keep), N, …), or all of them with x first, (steps + 1, N, …).
+    """
+    states = {0: x}
+    for step in range(steps):
+        slope = field(x, step / steps)
+        if method == "heun":
+            slope = (slope + field(x + slope / steps, (step + 1) / steps)) / 2
+        x = x + slope / steps
+        if keep is None or step + 1 in keep:
+            states[step + 1] = x
+    return torch.stack([states[step] for step in keep or range(steps + 1)])
