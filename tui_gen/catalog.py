@@ -41,6 +41,15 @@ class ModelEntry(msgspec.Struct):
     source: str = "built in"
 
 
+class Check(msgspec.Struct):
+    """How a recipe's figure is checked in little time: `overrides` make it small, `metric` must reach `reach`."""
+
+    overrides: list[str]
+    metric: str
+    better: str
+    reach: float
+
+
 class Recipe(msgspec.Struct):
     """A named, complete starting configuration; `tables` is its config as TOML gives it."""
 
@@ -51,6 +60,7 @@ class Recipe(msgspec.Struct):
     figure: str
     tables: dict[str, Any]
     text: str
+    check: Check | None = None
 
     @property
     def model(self) -> str:
@@ -187,8 +197,17 @@ def _recipes() -> tuple[dict[str, Recipe], list[str]]:
             about = tables.pop("recipe", {})
             about = about if isinstance(about, dict) else {}
             words = {key: str(about.get(key, "")) for key in ("title", "summary", "reference", "figure")}
-            found[path.stem] = Recipe(name=path.stem, tables=tables, text=text, **words)
+            found[path.stem] = Recipe(name=path.stem, tables=tables, text=text, check=_check(about), **words)
     return found, wrong
+
+
+def _check(about: dict[str, Any]) -> Check | None:
+    """The check that a recipe's `[recipe]` table states, or None where it states none."""
+    plain = {"overrides": about.get("check", [])} | {key: about.get(key) for key in ("metric", "better", "reach")}
+    try:
+        return msgspec.convert(plain, Check)
+    except msgspec.ValidationError:
+        return None
 
 
 def start_of(model: ModelEntry) -> dict[str, Any]:

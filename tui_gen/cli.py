@@ -150,7 +150,8 @@ def _commands(commands: Any) -> None:
     one = add("sample", "make samples from a run's checkpoint")
     one.add_argument("name", metavar="RUN", help=run_help)
     one.add_argument("-n", type=_count, default=64, metavar="N", dest="count", help="how many (default: 64)")
-    one.add_argument("-o", "--output", metavar="FILE", default="grid.png", help="the PNG to write (default: grid.png; text goes to a .txt)")
+    output_help = "the PNG to write (default: grid.png; text goes to a .txt)"
+    one.add_argument("-o", "--output", metavar="FILE", default="grid.png", help=output_help)
     one.add_argument("--seed", type=int, default=0, help="seed of the noise (default: 0)")
     one.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
     one.add_argument("--label", help="of this class only, for conditional models")
@@ -177,10 +178,16 @@ def _commands(commands: Any) -> None:
     one.add_argument("name", metavar="RUN", nargs="?", default="", help=run_help)
     one.add_argument("--csv", metavar="FILE", default="-", help="the file to write (default: standard output)")
     _runs_option(one)
+    one = add("zoo", "check: train small versions of the recipes and compare what they reach with what they should")
+    one.add_argument("task", choices=["check"], help="what to do")
+    one.add_argument("--only", metavar="RECIPE", nargs="+", default=[], help="these recipes only")
+    one.add_argument("--budget", metavar="MINUTES", type=_minutes, default=0.0, help="stop after this time: 10m")
+    _runs_option(one)
+    _models_option(one)
 
 
 COMMANDS = (
-    "runs", "attach", "stop", "sample", "models", "recipes", "datasets", "recipe", "delete", "export",
+    "runs", "attach", "stop", "sample", "models", "recipes", "datasets", "recipe", "delete", "export", "zoo",
 )  # fmt: skip
 
 
@@ -188,6 +195,18 @@ def _count(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 100_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
     return int(text)
+
+
+def _minutes(text: str) -> float:
+    units = {"s": 1 / 60, "m": 1.0, "h": 60.0}
+    number = text[:-1] if text[-1:] in units else text
+    try:
+        value = float(number) * units.get(text[-1:], 1.0)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 10m, 90s or 1h")
+    return value
 
 
 def _seconds(text: str) -> float:

@@ -21,6 +21,7 @@ from tui_gen.params import Param, Problem, nearest
 from tui_gen.report import headless, tables
 from tui_gen.report import outlet as outlets
 from tui_gen.report.summary import coloured, grid_text, shown, text_lines, unicode_ok, width_of
+from tui_gen.report.zoo import zoo
 
 STOP_TIMEOUT = 600.0
 END_TIMEOUT = 60.0
@@ -225,4 +226,5 @@ RUN: dict[str, Callable[[argparse.Namespace, Path], int]] = {
     "recipe": recipe,
     "delete": delete,
     "export": export,
+    "zoo": zoo,
 }

@@ -84,13 +84,13 @@ def ending(view: RunView, state: str) -> list[str]:
 
 
 def shown(path: Path) -> str:
-    """A path as it is shortest from here."""
+    """A path as it is read most easily from here: relative below this folder, else absolute."""
     path = Path(path)
     try:
         relative = os.path.relpath(path)
     except (OSError, ValueError):
         return str(path)
-    return relative if len(relative) < len(str(path)) and not relative.startswith("../..") else str(path)
+    return str(path) if relative.startswith("..") else relative
 
 
 def loss_names(view: RunView) -> list[str]:
