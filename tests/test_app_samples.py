@@ -329,7 +329,13 @@ async def test_text_that_cannot_be_read_says_why(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "lines"),
-    [("abcdef\n\nx\n\n", ["abcd", "ef", "", "x"]), ("日本語", ["日本", "語"]), ("a\tb", ["a   ", "b"]), ("one two", ["one ", "two"]), ("", [])],
+    [
+        ("abcdef\n\nx\n\n", ["abcd", "ef", "", "x"]),
+        ("日本語", ["日本", "語"]),
+        ("a\tb", ["a   ", "b"]),
+        ("one two", ["one ", "two"]),
+        ("", []),
+    ],
 )
 def test_lines_are_broken_at_the_width(text, lines):
     assert wrapped(text, 4) == lines
