@@ -203,8 +203,8 @@ async def test_keys_are_the_users(monkeypatch, world):
         await until(pilot, lambda: len(app.screen_stack) == 2)
         await pilot.press("escape", "alt+5", "f2")
         await until(pilot, lambda: app.workspace.pane("log").query_one("Input").display)
-        said = screen_text(app)
-        assert "did you mean 'view.jump'" in said and "run.stop needs a key" in said
+        told = ("did you mean 'view.jump'", "run.stop needs a key")
+        await until(pilot, lambda: all(words in screen_text(app) for words in told))
 
 
 async def test_key_bar_follows_the_focus_and_can_be_clicked(monkeypatch):

@@ -40,6 +40,7 @@ class Conductor:
         self._asked_status = 0.0
         self._asking_status = False
         self._alerts = 0
+        self._resuming = 0.0
 
     # -- showing ------------------------------------------------------------------------------------------------
 
@@ -120,14 +121,16 @@ class Conductor:
         try:
             await away(self.session.resume, path)
         except runs.RunError as error:
+            self.app.say("")
             self.app.tell(str(error), "error")
             return
-        finally:
-            self.app.say("")
         self._replenish = True
+        self._resuming = time.monotonic()
         self.app.note("state", f"resuming {path.name}")
         if self.view is None or self.view.path != path:
             await self.open(path)
+            if self.view is not None and not self.view.live:
+                self.app.say(f"resuming {path.name}…")
 
     # -- steering -----------------------------------------------------------------------------------------------
 
@@ -203,6 +206,7 @@ class Conductor:
         was_live, live = before in runs.LIVE, after in runs.LIVE
         if live == was_live:
             return
+        self._resumed()
         self.app.status.trouble = ""
         self.app.run_worker(self._show_config(), exit_on_error=False)
         self.app.runs_changed()
@@ -219,6 +223,12 @@ class Conductor:
         else:
             self.app.tell(f"{name} {after} at step {view.step:,}.", log=False)
 
+    def _resumed(self) -> None:
+        """The worker of a resumed run has begun, or has not for too long."""
+        if self._resuming:
+            self._resuming = 0.0
+            self.app.say("")
+
     def _answered(self, answer: str | None, path: Path) -> None:
         if answer == "resume":
             self.app.run_worker(self.resume(path), exit_on_error=False)
@@ -226,6 +236,8 @@ class Conductor:
     def beat(self, quiet_for: float) -> None:
         """Called about once a second: keep a warm worker in stock, ask a silent run what troubles it."""
         view = self.view
+        if self._resuming and (time.monotonic() - self._resuming > 60 or (view is not None and view.live)):
+            self._resumed()
         if view is not None and len(view.alerts) != self._alerts:
             if len(view.alerts) > self._alerts:
                 last = view.alerts[-1]
