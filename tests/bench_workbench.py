@@ -31,6 +31,13 @@ def sockets() -> list[Path]:
     return list(Path(os.environ["XDG_RUNTIME_DIR"]).glob("tui-gen/*.sock"))
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has taken so far."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        fields = file.read().rsplit(b")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def window(follower: events.Follower, seconds: float) -> float:
     """Steps per second of training over the coming `seconds`, from a run's log."""
     follower.poll()
@@ -47,7 +54,7 @@ def window(follower: events.Follower, seconds: float) -> float:
 def attached(settings: Settings, base: Path, root: str) -> Figure:
     """One run of the MLP VAE: its speed while a workbench shows it ÷ while nobody looks, in turn."""
     run = bench_trainer.make_run("vae", root)
-    pairs = []
+    pairs, shares = [], []
     with bench_trainer.worker(run) as process:
         bench_trainer.speed(run, process, 1.0)
         follower = events.Follower(run / "events.jsonl")
@@ -60,8 +67,12 @@ def attached(settings: Settings, base: Path, root: str) -> Figure:
                 # Its start is not what is measured, nor that of the warm worker that it keeps.
                 wait_for(lambda n=before: len(sockets()) > n, 60, "the warm worker")
                 window(follower, 1.0)
+                taken, since = cpu_seconds(shown.process.pid), time.monotonic()
                 pairs.append((window(follower, settings.seconds), alone))
-    return ratio("attached", "MLP VAE with a workbench attached ÷ headless alone", pairs, 0.98, "steps/s")
+                shares.append((cpu_seconds(shown.process.pid) - taken) / (time.monotonic() - since))
+    figure = ratio("attached", "MLP VAE with a workbench attached ÷ headless alone", pairs, 0.98, "steps/s")
+    figure.detail += f"; the workbench takes {statistics.median(shares):.0%} of a core"
+    return figure
 
 
 def paint(command: list[str], text: bytes) -> float:
