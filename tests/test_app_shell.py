@@ -165,14 +165,14 @@ async def test_focus_ring_is_a_heavier_frame(monkeypatch):
         assert screen_text(app).count("┏") == 1
 
 
-@pytest.mark.parametrize("number", range(1, 7))
-async def test_help_of_every_pane(monkeypatch, number):
+async def test_help_of_every_pane(monkeypatch):
     async with workbench(monkeypatch, (80, 24)) as (app, pilot):
-        await pilot.press(f"alt+{number}", "f1")
-        title = app.workspace.pane(PANES[number - 1]).TITLE
-        await until(pilot, lambda: f"Help: {title}" in screen_text(app))
-        await pilot.press("escape")
-        await until(pilot, lambda: len(app.screen_stack) == 1)
+        for number, name in enumerate(PANES, 1):
+            await pilot.press(f"alt+{number}", "f1")
+            title = app.workspace.pane(name).TITLE
+            await until(pilot, lambda title=title: f"Help: {title}" in screen_text(app))
+            await pilot.press("escape")
+            await until(pilot, lambda: len(app.screen_stack) == 1)
 
 
 async def test_key_list_names_every_binding(monkeypatch):
@@ -335,7 +335,7 @@ async def test_a_fault_in_an_action_or_a_pane_is_told_with_a_file_and_the_rest_g
         monkeypatch.undo()
 
 
-@pytest.mark.parametrize("size", [(20, 6), (40, 10), (60, 60), (150, 30), (260, 90)])
+@pytest.mark.parametrize("size", [(20, 6), (60, 60), (260, 80)])
 async def test_odd_sizes(monkeypatch, size):
     async with workbench(monkeypatch, size) as (app, pilot):
         for number in range(1, 7):
