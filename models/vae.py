@@ -11,17 +11,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, one_hot
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Given,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Picture,
+    Problem,
+    Text,
+    hyper,
+    one_hot,
+)
+from tui_gen.models.codes import principal, scatter
 from tui_gen.models.layers import (
     ReLU,
     doubling,
     halving,
     label_planes,
     perceptron,
+    progress,
     refuse_labels,
     refuse_network,
     refuse_pyramid,
 )
+
+ACTIVE = 0.01
+"""A code dimension is active when its mean varies by more than this over the data (Burda et al. 2016)."""
 
 
 class VAE(Model):
@@ -29,7 +47,11 @@ class VAE(Model):
     family = "vae"
     title = "Variational autoencoder"
     summary = "Learns a smooth code for images by compressing and rebuilding them."
-    reference = "Kingma & Welling 2014, arXiv:1312.6114; β: Higgins et al. 2017; conditional: Sohn et al. 2015"
+    reference = (
+        "Kingma & Welling 2014, arXiv:1312.6114; β: Higgins et al. 2017; conditional: Sohn et al. 2015; warm-up: "
+        "Bowman et al. 2016, arXiv:1511.06349; free bits: Kingma et al. 2016, arXiv:1606.04934; importance weights: "
+        "Burda et al. 2016, arXiv:1509.00519"
+    )
     kinds = ("image", "points")
     pixels = "unit"
     optimizers = {"vae": Optim(lr=1e-3)}
@@ -45,17 +67,27 @@ An **encoder** turns an image *x* into a small Gaussian over codes, q(z|x) = N(�
 
 With a **Bernoulli** likelihood the reconstruction is the cross-entropy of each pixel (brightness in [0, 1] read as a
 probability). With a **Gaussian** one it is ½(x − x̂)²/σ² + ln σ + ½ ln 2π, summed; σ is one number for all pixels, fixed
-or (σ = 0) learned along with the weights.
+or (σ = 0) learned along with the weights. Textbooks that minimise *MSE + KL/784* train the Gaussian VAE with σ² = ½
+(σ = 0.7071): its loss is Σ(x − x̂)² + kl, which is 784 times theirs plus a constant.
+
+`kl_warmup` lets β grow from 0 over the first steps, so the code comes into use before it is taxed. `free_bits` leaves
+each dimension that many nats untaxed: Σⱼ max(free_bits, KLⱼ), KLⱼ averaged over the batch.
+
+The ELBO lies below ln p(x). Many codes of one image bring it closer (`iw_samples` = k, in validation):
+
+    ln p(x) ≥ E ln (1/k) Σᵢ p(x|zᵢ) p(zᵢ) / q(zᵢ|x)     zᵢ from q(z|x)
 
 ### What to watch
 
 - `elbo` rises, `kl` grows as the code comes into use; on MNIST a 784-400-20 net reaches about −101 nats in minutes.
 - `active_units`: how many code dimensions carry information (variance of μ over the batch above 0.01).
+- `mse` (validation): squared error of a pixel, rebuilt from the mean code; `iw_log_likelihood`: the bound above.
+- The `code` panel has the KL of every dimension: those at 0 are unused. `codes` shows where the classes lie.
 - Reconstructions get sharp long before samples do.
 
 ### What goes wrong
 
-- **Posterior collapse**: `kl` → 0, all samples alike. Lower β, or start it near 0 and raise it while training.
+- **Posterior collapse**: `kl` → 0, all samples alike. Lower β, let it grow (`kl_warmup`), or give `free_bits`.
 - **Blur**: the price of a factorised likelihood. Lower β, a learned σ, or a larger latent trade it for odd samples.
 - **Good reconstructions, bad samples**: the codes do not fill the prior. Raise β or shrink the latent.
 """
@@ -74,11 +106,23 @@ or (σ = 0) learned along with the weights.
         ] = msgspec.field(default_factory=lambda: [32, 64])
         latent: Annotated[int, hyper("Size of the code z", ge=1, le=1024, unit="dimensions")] = 20
         beta: Annotated[float, hyper("Weight of the KL term; 1 is the ELBO", ge=0, le=1000, live=True)] = 1.0
+        kl_warmup: Annotated[
+            int, hyper("Steps over which β grows from 0; 0 is none", ge=0, le=10**9, unit="steps", live=True)
+        ] = 0
+        free_bits: Annotated[
+            float, hyper("KL of each code dimension that costs nothing", ge=0, le=100, unit="nats", live=True)
+        ] = 0.0
         likelihood: Annotated[
             Literal["bernoulli", "gaussian"], hyper("How the decoder's output scores pixels; points need gaussian")
         ] = "bernoulli"
         sigma: Annotated[float, hyper("Standard deviation of the gaussian likelihood; 0 learns it", ge=0, le=100)] = 0.0
         conditional: Annotated[bool, hyper("Tell encoder and decoder the label")] = False
+        iw_samples: Annotated[
+            int, hyper("Codes per image for the log-likelihood in validation; 0 is off", ge=0, le=5000, live=True)
+        ] = 0
+        iw_examples: Annotated[
+            int, hyper("Images of each validation batch (256 or more) that it is measured on", ge=1, le=256, live=True)
+        ] = 8
 
     @classmethod
     def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
@@ -136,17 +180,49 @@ or (σ = 0) learned along with the weights.
 
     def loss(self, batch: Batch) -> Loss:
         """−ELBO in nats (KL weighted by β), averaged over the batch; every metric is per example."""
+        config = self.config
         mean, log_variance = self.posterior(batch.x, batch.labels)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         reconstruction = self.negative_log_likelihood(self.logits(z, batch.labels), batch.x)
-        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / len(mean)
-        loss = reconstruction + self.config.beta * kl
+        terms = divergences(mean, log_variance)
+        taxed = kl = 0.5 * terms.sum() / len(mean)
+        if config.free_bits:
+            taxed = (0.5 * terms.mean(0)).clamp(min=config.free_bits).sum()
+        if config.kl_warmup:
+            taxed = progress(batch, config.kl_warmup) * taxed
+        loss = reconstruction + config.beta * taxed
         code = mean.detach()
-        active = (code.square().mean(0) - code.mean(0).square() > 0.01).sum().float()
+        active = (code.square().mean(0) - code.mean(0).square() > ACTIVE).sum().float()
         metrics = {"elbo": -(reconstruction + kl), "reconstruction": reconstruction, "kl": kl, "active_units": active}
         if self.log_sigma is not None:
             metrics["sigma"] = self.log_sigma.exp()
         return loss, metrics
+
+    def validation(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss and its metrics, the squared error of a number, and the log-likelihood where asked for."""
+        found = super().validation(batch)
+        found["vae/mse"] = (self.reconstruct(batch.x, batch.labels) - batch.x).square().mean()
+        if self.config.iw_samples:
+            few = self.config.iw_examples
+            labels = None if batch.labels is None else batch.labels[:few]
+            found["vae/iw_log_likelihood"] = self.log_likelihood(batch.x[:few], labels, self.config.iw_samples).mean()
+        return found
+
+    def log_likelihood(self, x: Tensor, labels: Tensor | None, count: int) -> Tensor:
+        """A lower bound on ln p(x) in nats, (N,), from `count` codes of each x (N, *data.shape).
+
+        It is the ELBO with one code and rises towards ln p(x) with more (Burda et al. 2016). One example at a time:
+        hundreds of decoded images of each must fit into memory.
+        """
+        means, log_variances = self.posterior(x, labels)
+        bounds = []
+        for place, (mean, log_variance) in enumerate(zip(means, log_variances, strict=True)):
+            noise = torch.randn(count, len(mean), device=x.device)
+            z = mean + torch.exp(0.5 * log_variance) * noise
+            same = None if labels is None else labels[place].expand(count)
+            ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(1)  # ln p(z) − ln q(z|x)
+            bounds.append((self.log_probability(self.logits(z, same), x[place]) + ratio).logsumexp(0))
+        return torch.stack(bounds) - math.log(count)
 
     def posterior(self, x: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         """μ and ln σ² of q(z|x), each (N, latent), of x (N, *data.shape)."""
@@ -168,7 +244,17 @@ or (σ = 0) learned along with the weights.
         """−log p(x|z) in nats, summed over an example's numbers and averaged over the batch: a scalar."""
         if self.config.likelihood == "bernoulli":
             return F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
-        error = (self.mean(logits) - x).square().sum() / len(x)
+        return self.gaussian((self.mean(logits) - x).square().sum() / len(x))
+
+    def log_probability(self, logits: Tensor, x: Tensor) -> Tensor:
+        """log p(x|z) in nats of every code (N,): logits (N, *data.shape) of each, one x or as many."""
+        if self.config.likelihood == "bernoulli":
+            entropy = F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
+            return -entropy.flatten(1).sum(1)
+        return -self.gaussian((self.mean(logits) - x).square().flatten(1).sum(1))
+
+    def gaussian(self, error: Tensor) -> Tensor:
+        """−log N in nats of an example with this sum of squared errors."""
         if self.log_sigma is None:
             log_sigma = math.log(self.config.sigma)
             inverse_variance = self.config.sigma**-2
@@ -196,3 +282,32 @@ or (σ = 0) learned along with the weights.
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent) → (N, *data.shape), the mean of p(x|z)."""
         return self.mean(self.logits(z, labels))
+
+    def panels(self, given: Given) -> list[Picture | Text]:
+        """Codes in 2-D, coloured by label, and the KL of every code dimension."""
+        mean, log_variance = self.posterior(given.x, given.labels)
+        return [
+            Picture("codes", scatter(principal(mean, 2), given.labels), 1),
+            Text("code", self.numbers(mean, log_variance)),
+        ]
+
+    def numbers(self, mean: Tensor, log_variance: Tensor, lines: int = 20, width: int = 40) -> str:
+        """Active units and the KL of each dimension, greatest first, as lines of text with bars."""
+        each = (0.5 * divergences(mean, log_variance).mean(0)).nan_to_num(0.0, 0.0, 0.0).clamp(0, 1e9)
+        total, count = each.sum().item(), len(each)
+        active = int((mean.var(0, correction=0) > ACTIVE).sum())
+        found = [f"{active} of {count} dimensions active", f"KL {total:.2f} nats, by dimension:", ""]
+        order = each.argsort(descending=True, stable=True).tolist()
+        values = each.tolist()
+        most = max(values[order[0]], 1e-9)
+        bars = ((place, "█" * round(width * values[place] / most)) for place in order[:lines])
+        found += [f"{place + 1:5d} {bar:{width}} {values[place]:.3f}" for place, bar in bars]
+        if count > lines:
+            rest = sum(values[place] for place in order[lines:])
+            found.append(f"  and {count - lines} more with {rest:.3f} nats together")
+        return "\n".join(found) + "\n"
+
+
+def divergences(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Twice the KL of N(μ, σ²) from N(0, 1), in nats, of every number."""
+    return mean.square() + log_variance.exp() - 1 - log_variance

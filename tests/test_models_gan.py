@@ -1,12 +1,17 @@
 """The GAN's losses and penalties against definitions written out with autograd."""
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
 
+from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images, train
-from tui_gen.model import Batch
-from tui_gen.models.gan import GAN, gradient_norms
+from tests.test_models_vae import check_recipe
+from tui_gen.model import Batch, DataSpec
+from tui_gen.models.gan import GAN, augmented, gradient_norms, sliced_wasserstein
+from tui_gen.train.trainer import weights_of
 
 SMALL = {"generator_hidden": [12], "discriminator_hidden": [12, 8], "latent": 3, "generator_norm": "none"}
 CONV = {"network": "dcgan", "generator_channels": [8, 4], "discriminator_channels": [4, 8], "latent": 3}
@@ -169,3 +174,166 @@ def test_labels_change_samples_and_scores():
     assert torch.equal(samples, model.decode(noise, labels))
     scores = model.discriminator(samples[:1].expand(2, -1, -1, -1), labels)
     assert scores[0] != scores[1]
+
+
+def test_the_textbook_gan_has_the_textbooks_parameters():
+    mnist = DataSpec("mnist", "image", (1, 28, 28), (), 60_000)
+    sizes = {"generator_hidden": [100, 150], "discriminator_hidden": [150, 100], "generator_norm": "none"}
+    model = build(GAN, mnist, latent=30, **sizes)
+    assert sum(p.numel() for p in model.generator.parameters()) == 136_634
+    assert sum(p.numel() for p in model.discriminator.parameters()) == 132_951
+
+
+def test_weight_clipping_holds_the_critic_and_only_it():
+    model = build(GAN, POINTS, **SMALL, loss="wasserstein", weight_clip=0.05)
+    batch = batch_for(model)
+    batch.shared["fakes"] = fakes = torch.rand_like(batch.x)
+    loss, metrics = model.discriminator_loss(batch)
+    expected = model.discriminator(fakes, None).mean() - model.discriminator(batch.x, None).mean()
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(metrics["wasserstein"], -expected.detach())
+    train(model, 3)
+    assert max(p.abs().max().item() for p in model.discriminator.parameters()) == pytest.approx(0.05)
+    assert max(p.abs().max() for p in model.generator.parameters()) > 0.1
+
+
+def test_other_losses_clip_nothing():
+    model = build(GAN, POINTS, **SMALL, weight_clip=1e-4)
+    train(model, 3)
+    assert max(p.abs().max() for p in model.discriminator.parameters()) > 0.1
+
+
+def test_least_squares_aims_at_the_smoothed_label():
+    model = build(GAN, POINTS, **SMALL, loss="least-squares", label_smoothing=0.2)
+    batch = batch_for(model)
+    batch.shared["fakes"] = fakes = torch.rand_like(batch.x)
+    real, fake = model.discriminator(batch.x, None), model.discriminator(fakes, None)
+    loss, _ = model.discriminator_loss(batch)
+    torch.testing.assert_close(loss, 0.5 * ((real - 0.8).square() + fake.square()).mean())
+
+
+@pytest.mark.parametrize("values", [SMALL, CONV], ids=["mlp", "dcgan"])
+def test_minibatch_deviation_is_one_more_feature_and_real_and_fake_do_not_meet_in_it(values):
+    model = build(GAN, images(), **values, minibatch_std=True, loss="hinge")
+    x = batch_for(model).x
+    features = model.discriminator.features(x)
+    deviation = features.std(0, correction=0).mean().expand(len(x), 1)
+    expected = model.discriminator.score(torch.cat([features, deviation], 1)).squeeze(1)
+    torch.testing.assert_close(model.discriminator(x, None), expected, atol=1e-4, rtol=1e-3)
+    fakes = torch.rand_like(x) - 3
+    loss, _ = model.discriminator_loss(Batch(x, shared={"fakes": fakes}))
+    real, fake = model.discriminator(x, None), model.discriminator(fakes, None)
+    torch.testing.assert_close(loss, (F.relu(1 - real) + F.relu(1 + fake)).mean())
+
+
+def test_instance_noise_fades_and_falls_on_real_and_generated_alike():
+    model = build(GAN, POINTS, **SMALL, instance_noise=0.5, instance_noise_steps=100)
+    x = torch.zeros(5000, 2)
+    for step, spread in ((0, 0.495), (49, 0.25), (99, 0.0), (1000, 0.0)):
+        assert model.seen(x, Batch(x, step=step)).std().item() == pytest.approx(spread, rel=0.05)
+    model.config.instance_noise_steps = 0
+    assert model.seen(x, Batch(x, step=10**6)).std().item() == pytest.approx(0.5, rel=0.05)
+    given = []
+    model.discriminator.register_forward_hook(lambda module, inputs, out: given.append(inputs[0]))
+    model.discriminator_loss(Batch(x, step=0, shared={"fakes": x}))
+    real, fake = given[0].chunk(2)
+    assert real.std() > 0.4 and fake.std() > 0.4 and not torch.equal(real, fake)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_augmentations_do_what_they_say(channels):
+    torch.manual_seed(0)
+    x = torch.rand(200, channels, 8, 8) + 1
+    moved = augmented(x, "brightness") - x
+    torch.testing.assert_close(moved, moved[:, :1, :1, :1].expand_as(moved))
+    assert moved.min() < -0.4 and moved.max() > 0.4 and moved.abs().max() <= 0.5 + 1e-5
+    cut = augmented(x, "cutout")
+    gone = cut == 0
+    assert torch.equal(cut[~gone], x[~gone])
+    assert gone.flatten(1).sum(1).max() <= 16 * channels and gone.any(1).flatten(1).any(1).all()
+    seen = set()
+    for image, out in zip(x, augmented(x, "shift"), strict=True):
+        padded = F.pad(image, (1, 1, 1, 1))
+        places = [(i, j) for i in range(3) for j in range(3) if torch.equal(padded[:, i : i + 8, j : j + 8], out)]
+        assert len(places) == 1
+        seen.add(places[0])
+    assert len(seen) == 9
+
+
+def test_gradients_pass_through_augmentation_to_the_generator():
+    model = build(GAN, images(), **SMALL, augment="all", instance_noise=0.1)
+    loss, _ = model.generator_loss(batch_for(model))
+    gradients = torch.autograd.grad(loss, list(model.generator.parameters()))
+    assert all(torch.isfinite(one).all() and one.abs().sum() > 0 for one in gradients)
+
+
+def test_replay_shows_older_fakes_with_their_labels_and_keeps_the_newest():
+    model = build(GAN, POINTS, **SMALL, replay=6, replay_share=1.0, conditional=True)
+
+    def batch(value):
+        return torch.full((4, 2), float(value)), torch.full((4,), value % 2)
+
+    shown, labels = model.with_older(*batch(1))
+    assert torch.equal(shown, batch(1)[0])  # nothing older yet
+    shown, labels = model.with_older(*batch(2))
+    assert torch.equal(shown, batch(1)[0]) and torch.equal(labels, batch(1)[1])
+    model.with_older(*batch(3))
+    assert sorted(model.replayed[:, 0].tolist()) == [2, 2, 3, 3, 3, 3]
+    assert torch.equal(model.replayed_labels, model.replayed[:, 0].long() % 2)
+    shown, labels = model.with_older(*batch(4))
+    assert torch.equal(labels, shown[:, 0].long() % 2) and (shown < 4).all()
+    model.eval()
+    before = model.replayed.clone()
+    assert torch.equal(model.with_older(*batch(9))[0], batch(9)[0])
+    assert torch.equal(model.replayed, before)
+
+
+def test_replay_takes_batches_larger_than_itself():
+    model = build(GAN, images(), **SMALL, replay=1)
+    train(model, 3)
+    assert model.replay_seen == 3 and model.replayed.abs().sum() > 0
+
+
+def test_a_run_with_every_trick_resumes_bit_for_bit():
+    tricks = {
+        "model__replay": 20, "model__minibatch_std": True, "model__augment": "all", "model__instance_noise": 0.3,
+        "model__instance_noise_steps": 10, "model__conditional": True, "model__label_smoothing": 0.1,
+    }  # fmt: skip
+    straight = small_runs.trainer("gan", **tricks)
+    for _ in range(8):
+        straight.train_step()
+    first = small_runs.trainer("gan", **tricks)
+    for _ in range(4):
+        first.train_step()
+    copies = [{k: v.clone() for k, v in weights_of(m).items()} for m in (first.model, first.average)]
+    state = first.state()
+    resumed = small_runs.trainer("gan", **tricks)
+    resumed.restore(state, *copies)
+    for _ in range(4):
+        resumed.train_step()
+    assert {"replayed", "replayed_labels", "replay_seen"} <= set(copies[0])
+    for one, other in ((straight.model, resumed.model), (straight.average, resumed.average)):
+        theirs = weights_of(other)
+        assert all(torch.equal(tensor, theirs[name]) for name, tensor in weights_of(one).items())
+
+
+def test_sliced_wasserstein_is_zero_for_equal_sets_and_grows_with_what_is_lost():
+    torch.manual_seed(0)
+    x, other = torch.randn(2000, 2), torch.randn(2000, 2)
+    assert sliced_wasserstein(x[torch.randperm(2000)], x).item() == pytest.approx(0, abs=1e-6)
+    near = sliced_wasserstein(other, x)
+    assert near < 0.1
+    shifted = sliced_wasserstein(x + torch.tensor([3.0, 0.0]), x).item()
+    assert shifted == pytest.approx(3 * 2 / math.pi, rel=0.15)  # the mean of |cos| over directions
+    assert sliced_wasserstein(x[:1].expand(2000, 2), x) > 0.5
+    assert torch.isfinite(sliced_wasserstein(x[:1], x[:1]))
+
+
+def test_points_are_not_augmented():
+    (problem,) = GAN.refuse(GAN.Config(augment="shift"), POINTS)
+    assert problem.key == "model.augment" and problem.hint == "set it to none"
+
+
+@pytest.mark.parametrize("name", ["gan", "gan-deep", "dcgan", "cgan", "lsgan", "hinge-gan", "wgan", "wgan-gp"])
+def test_a_recipes_small_version_needs_no_download_and_has_its_metric(name):
+    check_recipe(GAN, name)

@@ -1,19 +1,19 @@
 """The VAE's terms against closed forms and PyTorch's own distributions."""
 
 import math
+import tomllib
 
 import pytest
 import torch
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+from torch.nn import functional as F
 
+from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images, train
-from tui_gen.model import DataSpec
+from tests.test_models_autoencoder import recipes
+from tui_gen import catalog
+from tui_gen.model import Batch, DataSpec, Given
 from tui_gen.models.vae import VAE
-
-
-def test_the_textbook_network_has_652_824_parameters():
-    mnist = DataSpec("mnist", "image", (1, 28, 28), tuple("0123456789"), 60_000)
-    assert build(VAE, mnist, hidden=[400], latent=20).parameter_count() == 652_824
 
 
 def test_kl_and_active_units_equal_their_definitions():
@@ -105,3 +105,147 @@ def test_mlp_hidden_layers_may_be_none_at_all():
     model = build(VAE, images(), hidden=[], latent=3)
     assert model.parameter_count() == (64 * 6 + 6) + (3 * 64 + 64)
     assert model.encode(batch_for(model).x).shape == (6, 3)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "latent", "count"), [([400], 20, 652_824), ([150, 100], 10, 269_504), ([256], 10, 410_404)]
+)
+def test_textbook_networks_have_the_textbooks_parameters(hidden, latent, count):
+    mnist = DataSpec("mnist", "image", (1, 28, 28), tuple("0123456789"), 60_000)
+    assert build(VAE, mnist, hidden=hidden, latent=latent).parameter_count() == count
+
+
+def test_mse_plus_kl_over_784_is_the_gaussian_vae_with_variance_one_half():
+    """The textbook's loss times 784, plus a constant."""
+    mnist = DataSpec("mnist", "image", (1, 28, 28), (), 60_000)
+    model = build(VAE, mnist, hidden=[16], latent=3, likelihood="gaussian", sigma=math.sqrt(0.5))
+    found = []
+    for seed in (1, 2):
+        batch = batch_for(model, 4, seed)
+        torch.manual_seed(seed)
+        loss, metrics = model.loss(batch)
+        torch.manual_seed(seed)
+        mean, log_variance = model.posterior(batch.x, None)
+        x = model.decode(mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean))
+        textbook = (x - batch.x).square().mean() + metrics["kl"] / 784
+        found.append((loss - 784 * textbook).item())
+    assert found[0] == pytest.approx(784 * 0.5 * math.log(math.pi), rel=1e-5)
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
+def test_beta_grows_from_nothing_over_the_warm_up():
+    model = build(VAE, images(), hidden=[16], latent=5, beta=3.0, kl_warmup=10)
+    train(model, 5)
+    batch = batch_for(model)
+    for step, weight in ((0, 0.3), (4, 1.5), (9, 3.0), (500, 3.0)):
+        loss, metrics = model.loss(Batch(batch.x, None, step))
+        expected = metrics["reconstruction"] + weight * metrics["kl"]
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+        assert metrics["elbo"].item() == pytest.approx(-(metrics["reconstruction"] + metrics["kl"]).item(), rel=1e-6)
+
+
+def test_free_bits_cost_nothing_and_get_no_gradient_from_the_kl():
+    model = build(VAE, images(), hidden=[16], latent=5, free_bits=0.2)
+    with torch.no_grad():
+        model.encoder[-1].weight.mul_(0.01)
+        model.encoder[-1].bias.copy_(torch.tensor([3.0, 2.0, 0.1, 0.0, 0.0] + [0.0] * 5))  # KL 4.5, 2, nearly 0 …
+    loss, metrics = model.loss(batch_for(model))
+    assert (loss - metrics["reconstruction"]).item() == pytest.approx(4.5 + 2 + 3 * 0.2, abs=0.1)
+    assert metrics["kl"].item() == pytest.approx(4.5 + 2, abs=0.1)
+    (gradient,) = torch.autograd.grad(loss - metrics["reconstruction"], [model.encoder[-1].bias])
+    assert gradient[:2].abs().min() > 1 and gradient[2:5].abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "data"),
+    [({}, images()), ({"network": "conv", "channels": [4], "conditional": True}, images()),
+     ({"likelihood": "gaussian", "sigma": 0.5}, POINTS), ({"likelihood": "gaussian"}, images())],
+)  # fmt: skip
+def test_the_importance_weighted_bound_with_one_code_is_the_elbo_and_rises_with_more(values, data):
+    model = build(VAE, data, **{"hidden": [8], "latent": 2} | values)
+    train(model, 30, lr=1e-2)
+    model.eval()
+    batch = batch_for(model, 3)
+    labels = batch.labels if model.conditional else None
+    with torch.no_grad():
+        elbo = torch.stack([model.loss(batch)[1]["elbo"] for _ in range(400)])
+        one = torch.stack([model.log_likelihood(batch.x, labels, 1).mean() for _ in range(400)])
+        many = torch.stack([model.log_likelihood(batch.x, labels, 500).mean() for _ in range(5)])
+    error = (elbo.var() / 400 + one.var() / 400).sqrt().item()
+    assert one.mean().item() == pytest.approx(elbo.mean().item(), abs=5 * error + 1e-4)
+    assert many.mean() > one.mean()
+    assert many.std() < one.std()
+
+
+def test_the_importance_weighted_bound_is_the_likelihood_where_that_is_known():
+    """With a constant linear decoder, p(x) is a Gaussian: 1-D code, x = w z + b + σ ε."""
+    model = build(VAE, POINTS, hidden=[], latent=1, likelihood="gaussian", sigma=0.5).eval()
+    weight, bias = model.decoder[0].weight.detach(), model.decoder[0].bias.detach()
+    x = torch.randn(4, 2)
+    exact = torch.distributions.MultivariateNormal(bias, weight @ weight.T + 0.25 * torch.eye(2)).log_prob(x)
+    with torch.no_grad():
+        found = model.log_likelihood(x, None, 5000)
+    torch.testing.assert_close(found, exact, atol=0.1, rtol=0)
+
+
+def test_validation_measures_the_log_likelihood_of_a_few_where_asked():
+    model = build(VAE, images(), hidden=[8], latent=2, iw_samples=7, iw_examples=2).eval()
+    with torch.no_grad():
+        found = model.validation(batch_for(model))
+        model.config.iw_samples = 0
+        assert set(found) - set(model.validation(batch_for(model))) == {"vae/iw_log_likelihood"}
+    x = batch_for(model).x
+    with torch.no_grad():
+        assert found["vae/mse"].item() == pytest.approx(F.mse_loss(model.reconstruct(x), x).item(), rel=1e-5)
+    assert found["vae/iw_log_likelihood"].dim() == 0 and found["vae/iw_log_likelihood"] < 0
+
+
+def test_the_code_panel_has_the_kl_of_every_dimension_greatest_first():
+    model = build(VAE, images(), hidden=[16], latent=4)
+    with torch.no_grad():
+        model.encoder[-1].weight.zero_()
+        model.encoder[-1].bias.copy_(torch.tensor([0.0, 2.0, 0.0, 1.0] + [0.0] * 4))
+        batch = batch_for(model, 30)
+        codes, text = model.panels(Given(batch.x, batch.labels, None, None))
+    assert codes.kind == "codes" and codes.images.shape == (1, 3, 160, 160)
+    lines = text.text.splitlines()
+    assert lines[:2] == ["0 of 4 dimensions active", "KL 2.50 nats, by dimension:"]
+    assert [(int(line.split()[0]), float(line.split()[-1])) for line in lines[3:]] == [
+        (2, 2.0), (4, 0.5), (1, 0.0), (3, 0.0)
+    ]  # fmt: skip
+    assert [line.count("█") for line in lines[3:]] == [40, 10, 0, 0]
+
+
+def test_the_code_panel_stays_short_and_bears_a_run_that_diverged():
+    model = build(VAE, images(), hidden=[16], latent=100)
+    text = model.numbers(torch.randn(9, 100), torch.zeros(9, 100))
+    assert len(text.splitlines()) == 24 and all(len(line) <= 78 for line in text.splitlines())
+    with torch.no_grad():
+        model.encoder[0].weight.fill_(float("nan"))
+        _, panel = model.panels(Given(batch_for(model).x, None, None, None))
+    assert panel.text.startswith("0 of 100 dimensions active")
+
+
+NAMES = ["vae", "vae-150-100-10", "vae-256-10", "conv-vae", "beta-vae", "cvae", "vae-faces"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipes_small_version_needs_no_download_and_has_its_metric(name):
+    check_recipe(VAE, name)
+
+
+def check_recipe(kind, name):
+    """A recipe's small version is a valid config on data at hand, short, and measures what it is judged by."""
+    known = small_runs.built()[0]
+    known.recipes = recipes()
+    about = tomllib.loads(known.recipes[name].text)["recipe"]
+    config = catalog.resolve(name, known, about["check"])
+    assert 0 < config.train.steps <= 3000
+    size = config.dataset.size or {"digits": 8, "shapes": 32}[config.dataset.name]
+    channels = {"digits": 1, "shapes": 3}[config.dataset.name]
+    data = DataSpec(config.dataset.name, "image", (channels, size, size), tuple("0123456789"), 1617)
+    model = kind(kind.Config(**config.model.values), data)
+    assert not list(kind.refuse(model.config, data))
+    with torch.no_grad():
+        assert about["metric"].removeprefix("val/") in model.eval().validation(batch_for(model, 3))
+    assert about["better"] in ("lower", "higher") and isinstance(about["reach"], int | float)

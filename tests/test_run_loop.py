@@ -71,9 +71,9 @@ def test_a_run_leaves_everything_a_reader_needs(start):
     assert list(loss.steps) == list(range(25)) and np.isfinite(loss.values).all()
     assert len(view.series["val/vae/loss"].steps) == 5
     assert sorted({one.step for one in view.samples}) == [0, 10, 20, 25]
-    assert {one.kind for one in view.samples} == {"samples", "reconstructions"}
+    assert {one.kind for one in view.samples} == {"samples", "reconstructions", "codes", "code"}
     assert [one.step for one in view.checkpoints] == [10, 20, 25]
-    for one in view.samples:
+    for one in (one for one in view.samples if one.kind != "code"):
         assert (view.path / one.path).read_bytes().startswith(b"\x89PNG")
     assert not view.garbage and view.fraction == 1.0
 
