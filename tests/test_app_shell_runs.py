@@ -167,7 +167,7 @@ async def test_resume_from_the_runs_pane(monkeypatch, four_runs):
         pane = app.workspace.pane("runs")
         await until(pilot, lambda: len(pane.rows) == 4)
         await pilot.press("alt+6", "slash", *"interrupted", "enter", "r")
-        await until(pilot, lambda: "resuming" in app.status.text)
+        # "resuming" may be gone before anyone looks: what counts is that this run goes on
         await until(pilot, lambda: state(app) == "running" and "resuming" not in app.status.text)
         assert app.conductor.view.path == four_runs["interrupted"]
 
