@@ -54,9 +54,11 @@ def test_the_commands_work_as_written(tmp_path):
     models = tmp_path / "models"
     models.mkdir()
     (models / "flow.py").write_text(PYTHON[0])
+    (tmp_path / "novel.txt").write_text("It was a dark and stormy night; the rain fell in torrents. " * 200)
     done = 0
     for line in SHELL:
-        line = line.replace("~/Pictures", str(tmp_path / "Pictures"))
+        for given in ("Pictures", "novel.txt"):
+            line = line.replace(f"~/{given}", str(tmp_path / given))
         redirect = re.search(r" > (\S+)$", line)
         words = shlex.split(line[: redirect.start()] if redirect else line)
         if words[0] != "tui-gen" or words == ["tui-gen"]:
