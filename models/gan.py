@@ -12,8 +12,10 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, one_hot
+from tui_gen.models.diffaugment import augmented
 from tui_gen.models.layers import (
     LeakyReLU,
+    MinibatchDiscrimination,
     ReLU,
     doubling,
     halving,
@@ -38,7 +40,8 @@ class GAN(Model):
         "Goodfellow et al. 2014, arXiv:1406.2661; DCGAN: Radford et al. 2016, arXiv:1511.06434; WGAN: Arjovsky et al. "
         "2017, arXiv:1701.07875; WGAN-GP: Gulrajani et al. 2017, arXiv:1704.00028; LSGAN: Mao et al. 2017, "
         "arXiv:1611.04076; hinge and spectral norm: Miyato et al. 2018, arXiv:1802.05957; R1: Mescheder et al. 2018, "
-        "arXiv:1801.04406; DiffAugment: Zhao et al. 2020, arXiv:2006.10738"
+        "arXiv:1801.04406; minibatch discrimination: Salimans et al. 2016, arXiv:1606.03498; DiffAugment: Zhao et al. "
+        "2020, arXiv:2006.10738"
     )
     kinds = ("image", "points")
     pixels = "signed"
@@ -64,6 +67,8 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
 ### Tricks that steady any of them
 
 - **Minibatch standard deviation** shows D how much the samples of a batch differ, so a collapsed G gives itself away.
+- **Minibatch discrimination** shows it for every sample how near the others are: each of B learned projections of D's
+  features, to C numbers, adds Σⱼ exp(−‖Mᵢ − Mⱼ‖₁) to what sample i is scored by.
 - **Experience replay** mixes older fakes into D's lessons, so G cannot win by returning to a trick D has forgotten.
 - **Instance noise** blurs real and generated images alike, and fades: at first D cannot be sure of anything.
 - **DiffAugment** shifts, cuts and brightens all that D sees, with gradients: D overfits small data later.
@@ -79,7 +84,7 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
 
 ### What goes wrong
 
-- **Mode collapse**: samples all alike, `diversity` → 0. Use wasserstein-gp, R1 or minibatch standard deviation.
+- **Mode collapse**: samples all alike, `diversity` → 0. Use wasserstein-gp, R1, or one of the two minibatch tricks.
 - **D wins**: `D_real` → 1, `D_fake` → 0, G learns nothing. Use R1, spectral norm or label smoothing, or a smaller D.
 - **Oscillation**: samples change all the time. β₁ = 0 or 0.5, averaged weights (`train.ema`), lower learning rates.
 - **Clipping** starves D of capacity: a small c makes gradients vanish, a large one slow. wasserstein-gp has no c.
@@ -122,6 +127,12 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
         minibatch_std: Annotated[
             bool, hyper("Show the discriminator how much the samples of a batch differ from each other")
         ] = False
+        minibatch_kernels: Annotated[
+            int, hyper("B of minibatch discrimination: projections that compare the samples; 0 is off", ge=0, le=256)
+        ] = 0
+        minibatch_width: Annotated[
+            int, hyper("C of minibatch discrimination: numbers that each projection compares", ge=1, le=32)
+        ] = 5
         n_critic: Annotated[int, hyper("Discriminator steps per generator step", ge=1, le=100, live=True)] = 1
         gp_weight: Annotated[
             float, hyper("λ of the gradient penalty (wasserstein-gp)", ge=0, le=1000, live=True)
@@ -164,6 +175,27 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
                 "batch",
                 "mixes the samples of a batch, so wasserstein-gp's per-sample gradient would be wrong",
                 "use none, group or spectral",
+            )
+        if config.r1_weight and config.discriminator_norm == "batch":
+            yield Problem(
+                "model.r1_weight",
+                config.r1_weight,
+                "needs the gradient of each sample alone, and batch normalisation mixes the samples",
+                "set it to 0, or model.discriminator_norm to none, group or spectral",
+            )
+        if config.loss == "wasserstein-gp" and config.minibatch_kernels:
+            yield Problem(
+                "model.minibatch_kernels",
+                config.minibatch_kernels,
+                "scores samples by each other, so wasserstein-gp's per-sample gradient would be wrong",
+                "set it to 0, or model.loss to another",
+            )
+        if config.label_smoothing and config.loss not in ("non-saturating", "least-squares"):
+            yield Problem(
+                "model.label_smoothing",
+                config.label_smoothing,
+                f"softens the target 1 of real images, and {config.loss} has no such target",
+                "set it to 0, or model.loss to non-saturating or least-squares",
             )
         if data.kind == "points" and config.augment != "none":
             words = f"is for images; {data.name} has 2-D points"
@@ -234,7 +266,7 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
         if config.replay:
             shown, fake_labels = self.with_older(fakes, labels)
         shown = self.seen(shown, batch)
-        if config.discriminator_norm == "batch" or config.minibatch_std:
+        if config.discriminator_norm == "batch" or self.discriminator.compares:
             real, fake = self.discriminator(x, labels), self.discriminator(shown, fake_labels)
         else:  # one forward: twice the work per launch
             both = None if labels is None else torch.cat([labels, fake_labels])
@@ -347,7 +379,8 @@ class Discriminator(nn.Module):
 
     A conditional one adds the inner product of its features with an embedding of the label (the projection
     discriminator, Miyato & Koyama 2018, arXiv:1802.05637). With `minibatch_std`, the mean standard deviation of the
-    features over the batch is one more feature (Karras et al. 2018, arXiv:1710.10196).
+    features over the batch is one more feature (Karras et al. 2018, arXiv:1710.10196); with `minibatch_kernels`,
+    `MinibatchDiscrimination` adds as many.
     """
 
     def __init__(self, config: Any, data: DataSpec, classes: int) -> None:
@@ -364,47 +397,31 @@ class Discriminator(nn.Module):
             body = halving(data.channels, config.discriminator_channels, LeakyReLU, kind)
             self.features = nn.Sequential(body, nn.Flatten())
         self.minibatch_std = config.minibatch_std
-        self.score = nn.Linear(width + self.minibatch_std, 1)
+        kernels = config.minibatch_kernels
+        self.closeness = MinibatchDiscrimination(width, kernels, config.minibatch_width) if kernels else None
+        self.score = nn.Linear(width + self.minibatch_std + kernels, 1)
         self.label = nn.Embedding(classes, width) if classes else None
         if config.discriminator_norm == "spectral":
             for module in list(self.modules()):
                 if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
                     spectral_norm(module)
 
+    @property
+    def compares(self) -> bool:
+        """Whether a sample's score depends on the samples beside it, so that real and generated must not meet."""
+        return self.minibatch_std or self.closeness is not None
+
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         features = self.features(x)
-        all_features = features
+        all_features = [features]
         if self.minibatch_std:
-            deviation = (features.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(x), 1)
-            all_features = torch.cat([features, deviation], dim=1)
-        score = self.score(all_features).squeeze(1)
+            all_features.append((features.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(x), 1))
+        if self.closeness is not None:
+            all_features.append(self.closeness(features))
+        score = self.score(torch.cat(all_features, dim=1) if len(all_features) > 1 else features).squeeze(1)
         if self.label is not None:
             score = score + (self.label(labels) * features).sum(1)
         return score.float()
-
-
-def augmented(x: Tensor, kind: str) -> Tensor:
-    """DiffAugment: (N, C, S, S) images in [-1, 1], each changed at random; gradients flow through to x.
-
-    As in the paper: brightness by up to ±0.5, shift by up to an eighth of the size, a square of half the size cut
-    out; what is moved in or cut out is 0.
-    """
-    count, _, size, _ = x.shape
-    places = torch.arange(size, device=x.device)
-    if kind in ("brightness", "all"):
-        x = x + torch.rand(count, 1, 1, 1, device=x.device) - 0.5
-    if kind in ("shift", "all"):
-        most = max(1, round(size / 8))
-        moves = torch.randint(2 * most + 1, (2, count, 1), device=x.device)
-        rows, columns = places + moves[0], places + moves[1]
-        padded = F.pad(x, (most, most, most, most)).permute(0, 2, 3, 1)
-        images = torch.arange(count, device=x.device)[:, None, None]
-        x = padded[images, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    if kind in ("cutout", "all"):
-        centres = torch.randint(size, (2, count, 1), device=x.device)
-        rows, columns = ((places - centres).abs() * 4 < size).unbind()
-        x = x * ~(rows[:, None, :, None] & columns[:, None, None, :])
-    return x
 
 
 def sliced_wasserstein(samples: Tensor, real: Tensor, directions: int = 64) -> Tensor:

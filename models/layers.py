@@ -1,4 +1,4 @@
-"""Layers that several models share: perceptrons, convolutional pyramids, label and time codes."""
+"""Layers that several models share: perceptrons, convolutional pyramids, label and time codes, batch features."""
 
 from __future__ import annotations
 
@@ -156,6 +156,25 @@ class TimeEmbedding(nn.Module):
     def forward(self, time: Tensor) -> Tensor:
         angles = time.float()[:, None] * self.frequencies
         return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+class MinibatchDiscrimination(nn.Module):
+    """How near the other samples of the batch are: features (N, width) → (N, kernels) in [0, N − 1].
+
+    Σ_{j≠i} exp(−‖M_ib − M_jb‖₁) for every kernel b, M = f(x) T with a learned T (Salimans et al. 2016, section 3.2;
+    without the sample's own term, which is always 1). In float32, as differences of near samples are small.
+    """
+
+    def __init__(self, width: int, kernels: int, numbers: int) -> None:
+        super().__init__()
+        self.shape = (kernels, numbers)
+        self.project = nn.Linear(width, kernels * numbers, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            projected = self.project(features.float()).unflatten(1, self.shape)
+            distances = (projected[:, None] - projected[None]).abs().sum(3)
+            return torch.exp(-distances).sum(1) - 1
 
 
 def refuse_pyramid(key: str, channels: list[int], data: DataSpec, *, halvings: int | None = None) -> Iterator[Problem]:

@@ -8,9 +8,13 @@ from torch.nn import functional as F
 
 from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images, train
+from tests.test_models_autoencoder import recipes
 from tests.test_models_vae import check_recipe
+from tui_gen import catalog
 from tui_gen.model import Batch, DataSpec
-from tui_gen.models.gan import GAN, augmented, gradient_norms, sliced_wasserstein
+from tui_gen.models.diffaugment import augmented
+from tui_gen.models.gan import GAN, gradient_norms, sliced_wasserstein
+from tui_gen.models.layers import MinibatchDiscrimination
 from tui_gen.train.trainer import weights_of
 
 SMALL = {"generator_hidden": [12], "discriminator_hidden": [12, 8], "latent": 3, "generator_norm": "none"}
@@ -226,6 +230,101 @@ def test_minibatch_deviation_is_one_more_feature_and_real_and_fake_do_not_meet_i
     torch.testing.assert_close(loss, (F.relu(1 - real) + F.relu(1 + fake)).mean())
 
 
+@pytest.mark.parametrize("values", [SMALL, CONV], ids=["mlp", "dcgan"])
+def test_minibatch_discrimination_is_that_of_the_paper_and_real_and_fake_do_not_meet_in_it(values):
+    """o(xᵢ)_b = Σ_{j≠i} exp(−‖M_ib − M_jb‖₁) with M = f(x) T, by plain loops."""
+    model = build(GAN, images(), **values, minibatch_kernels=3, minibatch_width=4, loss="hinge")
+    x = batch_for(model, 5).x
+    features = model.discriminator.features(x)
+    projected = (features @ model.discriminator.closeness.project.weight.T).view(5, 3, 4)
+    near = torch.zeros(5, 3)
+    for i in range(5):
+        for j in set(range(5)) - {i}:
+            for b in range(3):
+                near[i, b] += torch.exp(-torch.linalg.vector_norm(projected[i, b] - projected[j, b], 1))
+    torch.testing.assert_close(model.discriminator.closeness(features), near)
+    expected = model.discriminator.score(torch.cat([features, near], 1)).squeeze(1)
+    torch.testing.assert_close(model.discriminator(x, None), expected)
+    fakes = torch.rand_like(x) - 3
+    loss, _ = model.discriminator_loss(Batch(x, shared={"fakes": fakes}))
+    real, fake = model.discriminator(x, None), model.discriminator(fakes, None)
+    torch.testing.assert_close(loss, (F.relu(1 - real) + F.relu(1 + fake)).mean())
+
+
+def test_minibatch_discrimination_gives_a_collapsed_generator_away_and_bears_any_batch():
+    closeness = MinibatchDiscrimination(6, 2, 3)
+    one, many = torch.randn(1, 6), 9 * torch.randn(8, 6)
+    torch.testing.assert_close(closeness(one.expand(8, -1)), torch.full((8, 2), 7.0))  # all alike: N − 1
+    assert closeness(many).max() < 3.5 and torch.equal(closeness(one), torch.zeros(1, 2))
+    alike = one.expand(8, -1).clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(closeness(alike).sum(), alike)
+    assert torch.isfinite(gradient).all()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(closeness(many.bfloat16()), closeness(many.bfloat16().float()))
+
+
+def test_two_time_scales_move_each_network_at_its_own_rate():
+    """Plain gradient descent, so a step is rate · gradient: a hundred times the rate, a hundred times the step."""
+    moved = {}
+    for rate in (1e-4, 1e-2):
+        trainer = small_runs.trainer("gan", model__r1_weight=0.0, train__ema=0.0, train__phases={
+            "generator": {"optimizer": "sgd", "lr": 1e-3, "beta1": 0.0},
+            "discriminator": {"optimizer": "sgd", "lr": rate, "beta1": 0.0},
+        })  # fmt: skip
+        networks = (trainer.model.generator, trainer.model.discriminator)
+        before = [[p.detach().clone() for p in network.parameters()] for network in networks]
+        trainer.train_step()
+        moved[rate] = [
+            torch.cat([(p - old).flatten() for p, old in zip(network.parameters(), olds, strict=True)]).norm().item()
+            for network, olds in zip(networks, before, strict=True)
+        ]
+    assert moved[1e-2][0] == moved[1e-4][0] > 0
+    assert moved[1e-2][1] == pytest.approx(100 * moved[1e-4][1], rel=1e-2)
+
+
+@pytest.mark.parametrize("loss", ["non-saturating", "hinge", "least-squares", "wasserstein", "wasserstein-gp"])
+@pytest.mark.parametrize("values", [SMALL, CONV], ids=["mlp", "dcgan"])
+def test_every_trick_at_once_trains_with_every_loss_or_is_refused(values, loss):
+    tricks = {
+        "minibatch_std": True, "minibatch_kernels": 2, "replay": 4, "label_smoothing": 0.1, "instance_noise": 0.1,
+        "augment": "all", "r1_weight": 0.1, "r1_every": 2, "n_critic": 2, "conditional": True,
+        "discriminator_norm": "spectral",
+    }  # fmt: skip
+    refused = {problem.key for problem in GAN.refuse(GAN.Config(**values, **tricks, loss=loss), images())}
+    expected = {"model.minibatch_kernels"} if loss == "wasserstein-gp" else set()
+    assert refused == expected | (set() if loss in ("non-saturating", "least-squares") else {"model.label_smoothing"})
+    off = {"model.minibatch_kernels": {"minibatch_kernels": 0}, "model.label_smoothing": {"label_smoothing": 0.0}}
+    for key in refused:
+        tricks |= off[key]
+    model = build(GAN, images(), **values, **tricks, loss=loss)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    found = train(model, 4)
+    assert all(math.isfinite(value) for value in found.values()) and "discriminator/r1" in found
+    still = {name for name, p in model.named_parameters() if torch.equal(p, before[name])}
+    assert still <= {"discriminator.score.bias"}  # which a difference of scores leaves alone
+
+
+@pytest.mark.parametrize("size", [28, 32, 64])
+def test_the_dcgan_recipe_trains_at_the_sizes_that_it_names(size):
+    known = small_runs.built()[0]
+    known.recipes = recipes()
+    wide = {28: "128,64", 32: "256,128,64", 64: "512,256,128,64"}[size]
+    narrow = ",".join(reversed(wide.split(",")))
+    comments = known.recipes["dcgan"].text.split("name =")[0]
+    assert all(one in comments for one in ((wide, narrow) if size == 32 else (wide,) if size == 64 else ()))
+    config = catalog.resolve("dcgan", known, [
+        f"dataset.size={size}", f"model.generator_channels={wide}", f"model.discriminator_channels={narrow}",
+    ])  # fmt: skip
+    model = build(GAN, images(1, size), **config.model.values)
+    batch = batch_for(model, 2)
+    batch.labels = None
+    assert all(math.isfinite(value) for value in train(model, 1, batch).values())
+    assert model.sample(torch.randn(2, 100)).shape == (2, 1, size, size)
+    layers = [one for one in model.generator.modules() if isinstance(one, torch.nn.ConvTranspose2d)]
+    smallest = size // 2 ** len(layers)
+    assert smallest == {28: 7, 32: 4, 64: 4}[size]  # the paper's nets start from 4×4
+
+
 def test_instance_noise_fades_and_falls_on_real_and_generated_alike():
     model = build(GAN, POINTS, **SMALL, instance_noise=0.5, instance_noise_steps=100)
     x = torch.zeros(5000, 2)
@@ -296,8 +395,9 @@ def test_replay_takes_batches_larger_than_itself():
 
 def test_a_run_with_every_trick_resumes_bit_for_bit():
     tricks = {
-        "model__replay": 20, "model__minibatch_std": True, "model__augment": "all", "model__instance_noise": 0.3,
-        "model__instance_noise_steps": 10, "model__conditional": True, "model__label_smoothing": 0.1,
+        "model__replay": 20, "model__minibatch_std": True, "model__minibatch_kernels": 2, "model__augment": "all",
+        "model__instance_noise": 0.3, "model__instance_noise_steps": 10, "model__conditional": True,
+        "model__label_smoothing": 0.1,
     }  # fmt: skip
     straight = small_runs.trainer("gan", **tricks)
     for _ in range(8):

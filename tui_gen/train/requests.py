@@ -51,6 +51,7 @@ def answer(loop: RunLoop, request: Request) -> None:
         case "edit":
             key = str(request.data.get("key", ""))
             value, wrong = configs.check_edit(key, request.data.get("value"), loop.known)
+            wrong = wrong or loop.trainer.refusal(key, value)
             if wrong:
                 request.refuse(f"{key}: {wrong}")
             else:

@@ -227,6 +227,14 @@ class Trainer:
         target, name = self._target(key)
         return getattr(target, name)
 
+    def refusal(self, key: str, value: Any) -> str:
+        """Why the model would not train with a live setting at a value, or an empty string."""
+        part, _, name = key.partition(".")
+        if part != "model":
+            return ""
+        config = msgspec.structs.replace(self.model.config, **{name: value})
+        return "; ".join(f"{one.message} ({one.hint})" for one in type(self.model).refuse(config, self.data.spec))
+
     def edit(self, key: str, value: Any) -> None:
         """Change a live setting; counts from the next step on. The value must have been checked."""
         target, name = self._target(key)

@@ -1,0 +1,31 @@
+"""DiffAugment (Zhao et al. 2020, arXiv:2006.10738): what a GAN's discriminator sees, changed with gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def augmented(x: Tensor, kind: str) -> Tensor:
+    """DiffAugment: (N, C, S, S) images in [-1, 1], each changed at random; gradients flow through to x.
+
+    As in the paper: brightness by up to ±0.5, shift by up to an eighth of the size, a square of half the size cut
+    out; what is moved in or cut out is 0.
+    """
+    count, _, size, _ = x.shape
+    places = torch.arange(size, device=x.device)
+    if kind in ("brightness", "all"):
+        x = x + torch.rand(count, 1, 1, 1, device=x.device) - 0.5
+    if kind in ("shift", "all"):
+        most = max(1, round(size / 8))
+        moves = torch.randint(2 * most + 1, (2, count, 1), device=x.device)
+        rows, columns = places + moves[0], places + moves[1]
+        padded = F.pad(x, (most, most, most, most)).permute(0, 2, 3, 1)
+        images = torch.arange(count, device=x.device)[:, None, None]
+        x = padded[images, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    if kind in ("cutout", "all"):
+        centres = torch.randint(size, (2, count, 1), device=x.device)
+        rows, columns = ((places - centres).abs() * 4 < size).unbind()
+        x = x * ~(rows[:, None, :, None] & columns[:, None, None, :])
+    return x
