@@ -121,7 +121,7 @@ def test_edits_that_cannot_be_made_are_refused_with_a_reason(start, fields, word
 
 def test_an_edit_that_the_model_cannot_train_with_is_refused_with_its_reason(start):
     run = start("ddpm", train__steps=200_000, model__conditional=True)
-    with pytest.raises(control.ControlError, match="learns to do without the label .set model.label_dropout = 0.1"):
+    with pytest.raises(control.ControlError, match="also learns to do without the label"):
         run.ask("edit", key="model.guidance", value=2.0)
     assert run.ask("edit", key="model.eta", value=0.5).data["new"] == 0.5
 
