@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 
 from tui_gen import config as configs
-from tui_gen.train import catalogue, checkpoints
-from tui_gen.train.data import DataError, denormalise, load
+from tui_gen.train.data import DataError, denormalise
 from tui_gen.train.previews import PLOT, scatter, tiles, written
-from tui_gen.train.trainer import TrainingError, build_model, pick_device, put
+from tui_gen.train.restore import RestoreError, restore
+from tui_gen.train.trainer import TrainingError
 
 PNG = b"\x89PNG"
 
@@ -24,34 +24,12 @@ class SampleError(Exception):
 def sample(run: Path, count: int, seed: int, step: int | None, label: str | None, device: str) -> bytes:
     """`count` samples of a run as a PNG, or as UTF-8 text where the run's data is text.
 
-    Raises SampleError, or the errors of the config, data and device.
+    Raises SampleError, RestoreError, or the errors of the config, data and device.
     """
-    checkpoints.recover(run)
-    have = checkpoints.complete(run)
-    if not have:
-        raise SampleError(f"{run.name} has no checkpoint yet; wait for one, or ask its worker for one")
-    if step is None:
-        loaded = next((one for one in checkpoints.newest(run) if not isinstance(one, str)), None)
-        if loaded is None:
-            raise SampleError(f"no checkpoint of {run.name} can be read")
-    else:
-        path = next((path for at, path, _ in have if at == step), None)
-        if path is None:
-            raise SampleError(
-                f"{run.name} has no checkpoint of step {step}; it has {', '.join(str(s) for s, _, _ in have)}"
-            )
-        loaded = checkpoints.load(path)
-    tables = configs.read_toml(run / "config.toml")
-    made, kinds = catalogue.build(tables.get("model_dirs", []))
-    config = configs.load(tables, made, str(run / "config.toml"))
-    where = pick_device(device or config.train.device)
-    data = load(config.dataset, where, seed=config.train.seed)
-    values = {**config.model.values, **loaded.state["values"]}
-    model = build_model(kinds[config.model.name], values, data.spec).to(where)
-    put(model, loaded.average if loaded.average is not None else loaded.weights)
-    model.eval()
+    found = restore(run, step, device)
+    model, data, where = found.model, found.data, found.device
     if not hasattr(model, "sample"):
-        raise SampleError(f"{config.model.name} makes no samples")
+        raise SampleError(f"{model.name} makes no samples")
     labels = _labels(model, data.spec.classes, label, count, where)
     noise = torch.randn(count, *model.noise_shape, generator=torch.Generator().manual_seed(seed)).to(where)
     torch.manual_seed(seed)
@@ -102,7 +80,7 @@ def main() -> int:
         if not data.startswith(PNG) and given.output.suffix == ".png":  # text: see how it is shown by its name
             given.output = given.output.with_suffix(".txt")
         given.output.write_bytes(data)
-    except (SampleError, configs.ConfigError, DataError, TrainingError, ValueError) as error:
+    except (SampleError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:

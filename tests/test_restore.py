@@ -1,0 +1,54 @@
+"""A run's model from its checkpoints, with nobody training it."""
+
+import os
+
+import pytest
+import torch
+
+from tests import small_runs
+from tui_gen import runs
+from tui_gen.train import checkpoints
+from tui_gen.train.restore import RestoreError, restore
+
+
+def saved(root, family, steps=(2, 4), **overrides):
+    """A run directory with checkpoints of a small model at these steps, and its trainer."""
+    run = small_runs.make_run(root, family, **overrides)
+    trainer = small_runs.trainer(family, **overrides)
+    for step in steps:
+        while trainer.step < step:
+            trainer.train_step()
+        trainer.meter.flush()
+        checkpoints.save(run, trainer, checkpoints.Meta(step, 0.0, "test"))
+    return run, trainer
+
+
+def test_the_newest_checkpoint_gives_the_averaged_weights(world):
+    run, trainer = saved(world / "runs", "gan")
+    found = restore(run, device="cpu")
+    assert found.step == 4 and not found.model.training and found.data.spec.name == "digits"
+    for name, tensor in trainer.average.state_dict().items():
+        assert torch.equal(found.model.state_dict()[name], tensor), name
+    assert restore(run, 2, "cpu").step == 2
+
+
+def test_what_is_missing_is_said_with_what_there_is(world):
+    run, _ = saved(world / "runs", "vae", steps=())
+    with pytest.raises(RestoreError, match="has no checkpoint yet"):
+        restore(run)
+    run, _ = saved(world / "runs", "vae")
+    with pytest.raises(RestoreError, match="no checkpoint of step 3; it has 2, 4"):
+        restore(run, 3)
+
+
+def test_a_live_workers_half_written_checkpoint_is_left_alone(world):
+    run, _ = saved(world / "runs", "vae")
+    partial = checkpoints.directory(run, 6).with_name(".000006.partial")
+    partial.mkdir()
+    runs.register(run, "/nowhere.sock")
+    assert runs.worker_of(run).pid == os.getpid()
+    assert restore(run, device="cpu").step == 4
+    assert partial.is_dir()
+    (run / "worker.json").unlink()
+    restore(run, device="cpu")
+    assert not partial.exists()
