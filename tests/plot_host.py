@@ -2,7 +2,7 @@
 
     python -m tests.plot_host RUN [both|losses|samples [GRAPHICS]]
 
-The app on this terminal: `m` opens a dialog, `n` a toast, `d` ends that, `u` reads what is new, `r` paints everything,
+The app on this terminal: `m` opens a dialog, `n` a toast, `d` ends that, `u` reads what is new, `r` draws all anew,
 `q` quits.
 """
 
@@ -81,7 +81,7 @@ class Host(WiredApp):
     CSS = "Screen > Horizontal { height: 1fr; }"
     BINDINGS = [
         ("m", "cover", "Dialog"), ("n", "toast", "Toast"), ("d", "clear", "No toast"), ("u", "update", "Update"),
-        ("r", "paint", "Paint"), ("q", "quit", "Quit"),
+        ("r", "redraw", "Redraw"), ("q", "quit", "Quit"),
     ]  # fmt: skip
 
     def __init__(self, path: Path | None, panes: str = "both", terminal: Terminal | None = None) -> None:
@@ -110,9 +110,6 @@ class Host(WiredApp):
         changed = self.view.poll()
         for pane in self.panes:
             pane.update_view(changed)
-
-    def action_paint(self) -> None:
-        self.screen.refresh()
 
     def action_cover(self) -> None:
         self.push_screen(Cover())

@@ -14,13 +14,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rich.control import Control
-from textual._compositor import ChopsUpdate
+from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.geometry import Region
 
+from tui_gen.app.repaint import Screenful
+
 if TYPE_CHECKING:
-    from rich.console import Console
     from textual.screen import Screen
     from textual.widget import Widget
 
@@ -54,6 +54,7 @@ class Wire:
         """Frames drawn since the start."""
         self.after_frame: list[Callable[[], None]] = []
         self.pictures: list[Picture] = []
+        self.screenful = Screenful()
         self.answers = False
         """Whether the terminal is known to answer."""
         self._sync = False
@@ -144,8 +145,9 @@ class Wire:
             call()
         self._painted = None
 
-    def forget_pictures(self) -> None:
+    def forget(self) -> None:
         """The terminal has lost what was drawn (resized, suspended): everything is sent again with the next frame."""
+        self.screenful.forget()
         for picture in self.pictures:
             picture.forget()
 
@@ -153,27 +155,6 @@ class Wire:
         """Take every picture away for good."""
         for picture in list(self.pictures):
             picture.close()
-
-
-class TightUpdate(ChopsUpdate):
-    """A partial update that writes exactly its spans.
-
-    Textual's own begins each span where its widget begins: a plot that grew by a dot at the right end of a row would
-    send the whole row.
-    """
-
-    def render_segments(self, console: Console) -> str:
-        """The escape sequences of every span's cells."""
-        out: list[str] = []
-        for y, left, right in self.spans:
-            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items()):
-                if strip is None or x >= right or end <= left:
-                    continue
-                first, last = max(x, left), min(end, right)
-                if (first, last) != (x, end):
-                    strip = strip.crop(first - x, last - x)
-                out += (Control.move_to(first, y).segment.text, strip.render(console))
-        return "".join(out)
 
 
 def free_region(widget: Widget) -> Region | None:
@@ -282,6 +263,8 @@ class Picture:
         if protocol == "kitty" and self._shown and self._shown[:2] == (protocol, payload):
             data = kitty.again(self.ident, columns, rows)
         self._shown = shown
+        # Cells under pixels count as unknown: writing them again is what takes sixels away.
+        self.wire.screenful.forget(range(row, row + rows))
         self.wire.send(at_cell(row, column, data).decode("ascii"))
         if self.wire.answers and self._sent is None and self.wire.ask_round_trip(self._arrived):
             self._sent = time.monotonic()
@@ -330,16 +313,22 @@ class WiredApp(App):
 
     def on_mount(self) -> None:
         """Pictures do not survive a suspend."""
-        self.app_resume_signal.subscribe(self, lambda _app: self.wire.forget_pictures(), immediate=True)
+        self.app_resume_signal.subscribe(self, lambda _app: self.wire.forget(), immediate=True)
 
     def _display(self, screen: Screen, renderable: Any) -> None:
         self.wire.painting(None if self._batch_count else renderable)
         if self.size != self._drawn_size:
             self._drawn_size = self.size
-            self.wire.forget_pictures()
-        if isinstance(renderable, ChopsUpdate):
-            renderable = TightUpdate(renderable.chops, renderable.spans, renderable.chop_ends)
+            self.wire.forget()
+        if isinstance(renderable, CompositorUpdate) and self.wire.real and not self._batch_count:
+            cells = self.size.width * self.size.height
+            renderable = self.wire.screenful.reduce(renderable, cells, self.console)
         super()._display(screen, renderable)
+
+    def action_redraw(self) -> None:
+        """Draw the screen anew, after another program has written on it, say."""
+        self.wire.forget()
+        self.screen.refresh()
 
     def post_display_hook(self) -> None:
         """Textual has drawn (or skipped) a frame."""

@@ -247,6 +247,8 @@ class Workbench(TellingApp):
         return self.conductor.view if self._furnished else None
 
     def _typing(self) -> bool:
+        if self.focused is None:  # so at the first paint, for which the fields need not be imported
+            return False
         from textual.widgets import Input, TextArea
 
         return isinstance(self.focused, Input | TextArea)

@@ -1,0 +1,154 @@
+"""What is sent of a frame: enough that the screen is right, and no cell that is there already."""
+
+from __future__ import annotations
+
+import io
+import sys
+from itertools import groupby, pairwise
+
+import numpy as np
+import pyte
+import pytest
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from textual._compositor import ChopsUpdate, LayoutUpdate
+from textual.geometry import Region
+from textual.strip import Strip
+
+from tests.plot_host import write_run
+from tests.pty_terminal import KITTY, PLAIN, PtyTerminal
+from tests.waiting import wait_for
+from tui_gen.app.repaint import Screenful
+
+WIDTH, HEIGHT = 24, 7
+WORKBENCH = [sys.executable, "-m", "tui_gen"]
+
+
+class Screen:
+    """A terminal to which updates are written; `written` counts the characters it was sent for the last one."""
+
+    def __init__(self) -> None:
+        self.console = Console(file=io.StringIO(), force_terminal=True, color_system="truecolor", width=WIDTH)
+        self.screen = pyte.Screen(WIDTH, HEIGHT)
+        self.stream = pyte.Stream(self.screen)
+        self.written = 0
+
+    def write(self, update) -> None:
+        data = update.render_segments(self.console)
+        self.written = len(data)
+        self.stream.feed(data.replace("\n", "\r\n"))
+
+    @property
+    def cells(self):
+        return [[self.screen.buffer[y][x] for x in range(WIDTH)] for y in range(HEIGHT)]
+
+
+def painted(rng: np.random.Generator, before: list[list[tuple[str, str]]]) -> list[list[tuple[str, str]]]:
+    """The cells of a frame: those before, with some rectangle filled anew."""
+    after = [list(row) for row in before]
+    y, x = rng.integers(HEIGHT), rng.integers(WIDTH)
+    letter, colour = rng.choice(list("ab ─")), rng.choice(["red", "blue"])
+    for row in after[y : y + rng.integers(1, HEIGHT)]:
+        row[x : x + 8] = [(letter, colour)] * len(row[x : x + 8])
+    return after
+
+
+def cut(rng: np.random.Generator, cells: list[list[tuple[str, str]]]) -> list[dict[int, Strip]]:
+    """A frame as the compositor has it: rows in pieces, cut where widgets happen to end."""
+    chops = []
+    for row in cells:
+        places = sorted({0, WIDTH, *rng.integers(1, WIDTH, 3).tolist()})
+        chops.append(
+            {
+                start: Strip(
+                    [
+                        Segment("".join(letter for letter, _ in run), Style(color=colour))
+                        for colour, run in groupby(row[start:end], key=lambda cell: cell[1])
+                    ]
+                )
+                for start, end in pairwise(places)
+            }
+        )
+    return chops
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_sequence_of_updates_leaves_the_screen_as_they_would_themselves(seed):
+    rng = np.random.default_rng(seed)
+    ours, theirs, known = Screen(), Screen(), Screenful()
+    cells = [[(" ", "red")] * WIDTH for _ in range(HEIGHT)]
+    sent = full = 0
+    for turn in range(30):
+        after = painted(rng, cells)
+        chops = cut(rng, after)
+        if not turn or rng.random() < 0.5:
+            update = LayoutUpdate([chop.values() for chop in chops], Region(0, 0, WIDTH, HEIGHT))
+        else:
+            rows = [y for y in range(HEIGHT) if after[y] != cells[y]] or [0]
+            changed = [[x for x in range(WIDTH) if after[y][x] != cells[y][x]] or [0] for y in rows]
+            spans = [(y, max(0, x[0] - int(rng.integers(3))), x[-1] + 1) for y, x in zip(rows, changed)]
+            update = ChopsUpdate(chops, spans, [[*[*chop][1:], WIDTH] for chop in chops])
+        cells = after
+        ours.write(known.reduce(update, WIDTH * HEIGHT, ours.console))
+        theirs.write(update)
+        assert ours.cells == theirs.cells
+        sent, full = sent + ours.written, full + theirs.written
+    assert sent < full
+
+
+def test_the_same_frame_again_is_nothing_until_it_is_forgotten():
+    rng = np.random.default_rng(0)
+    screen, known = Screen(), Screenful()
+    chops = cut(rng, painted(rng, [[("x", "red")] * WIDTH for _ in range(HEIGHT)]))
+    other = cut(rng, painted(np.random.default_rng(0), [[("x", "red")] * WIDTH for _ in range(HEIGHT)]))
+
+    def sent(chops) -> list[int]:
+        update = LayoutUpdate([chop.values() for chop in chops], Region(0, 0, WIDTH, HEIGHT))
+        return sorted({y for _, y, _ in known.reduce(update, WIDTH * HEIGHT, screen.console).pieces})
+
+    assert sent(chops) == list(range(HEIGHT))
+    assert sent(chops) == []
+    known.forget([2, 3])  # a picture was drawn there
+    assert sent(chops) == [2, 3]
+    known.forget()
+    assert sent(other) == list(range(HEIGHT))
+
+
+def sent_by(terminal: PtyTerminal, key: str) -> int:
+    """Bytes that a key makes the command send."""
+    before = terminal.bytes_out
+    terminal.press(key)
+    wait_for(lambda: terminal.bytes_out > before, what=f"something after {key}")
+    return terminal.wait_quiet(0.3) - before
+
+
+def test_the_start_sends_two_screenfuls_and_a_dialog_one(world):
+    with PtyTerminal(WORKBENCH, 120, 40, KITTY) as terminal:
+        terminal.wait_for_text("press F5")
+        terminal.wait_for_text("┏━  1 Models")
+        terminal.wait_for_text("name           vae")
+        start = terminal.wait_quiet(1.0)
+        shown = terminal.text()
+        screenful = sent_by(terminal, "ctrl+l")
+        assert terminal.text() == shown and screenful > 5_000
+        assert start < 2.4 * screenful
+        dialog = sent_by(terminal, "f1")
+        shown = terminal.wait_for_text("Help: Models")
+        sent_by(terminal, "ctrl+l")
+        assert terminal.text() == shown
+        assert dialog < 1.5 * screenful
+
+
+def test_a_resized_terminal_is_drawn_whole(tmp_path):
+    run = write_run(tmp_path / "run", losses=[5.0 - step / 100 for step in range(200)])
+    with PtyTerminal([sys.executable, "-m", "tests.plot_host", str(run), "losses"], 100, 30, PLAIN) as terminal:
+        terminal.wait_for_text("● loss 3.1")
+        terminal.wait_quiet(0.3)
+        before = terminal.text()
+        for columns in (99, 100):  # every row is cut as before, or as it was before that
+            with terminal._lock:
+                terminal.screen.erase_in_display(2)  # a terminal that reflows leaves nothing to rely on
+            terminal.resize(columns, 30)
+            wait_for(lambda: len(terminal.line(0)) == columns, what="another width")  # noqa: B023
+        terminal.wait_until(lambda text: text == before, what="the screen as it was")
