@@ -10,7 +10,7 @@ run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tui-gen; else $(BIN)/tui-gen --run vae-digits; fi
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -227,6 +227,9 @@ def two_samples(path):
     return write_run(path, write_sample(path, 0), write_sample(path, 10))
 
 
+on_one_terminal = pytest.mark.xdist_group("pixels")
+
+
 @pytest.fixture(scope="module", params=[SIXEL, KITTY], ids=["sixel", "kitty"])
 def shown(request, tmp_path_factory):
     """One terminal for several tests: each leaves it with pixels shown, the newest followed, 80 x 24."""
@@ -239,6 +242,7 @@ def half_blocks(terminal):
     return terminal.text().count("▀")
 
 
+@on_one_terminal
 def test_pixels_come_once_and_an_idle_screen_sends_nothing(shown):
     terminal, _ = shown
     assert len(pixels(terminal)) <= 2 and half_blocks(terminal) == 0
@@ -247,6 +251,7 @@ def test_pixels_come_once_and_an_idle_screen_sends_nothing(shown):
     assert (terminal.bytes_out, len(pixels(terminal))) == (count, sent)
 
 
+@on_one_terminal
 def test_each_step_through_the_history_sends_one_picture(shown):
     terminal, run = shown
     before = len(pixels(terminal))
@@ -263,6 +268,7 @@ def test_each_step_through_the_history_sends_one_picture(shown):
     wait_for(lambda: len(pixels(terminal)) == before + 3, what="the new picture")
 
 
+@on_one_terminal
 def test_a_dialog_and_a_toast_turn_pixels_into_cells_and_back(shown):
     terminal, _ = shown
     for key, away in (("m", "escape"), ("n", "d")):
@@ -280,6 +286,7 @@ def test_a_dialog_and_a_toast_turn_pixels_into_cells_and_back(shown):
         assert len(pixels(terminal)) == before + 1
 
 
+@on_one_terminal
 def test_g_goes_through_the_ways_of_drawing(shown):
     terminal, _ = shown
     sent = len(pixels(terminal))
@@ -293,6 +300,7 @@ def test_g_goes_through_the_ways_of_drawing(shown):
     wait_for(lambda: len(pixels(terminal)) > sent, what="pixels again")
 
 
+@on_one_terminal
 def test_another_size_sends_a_picture_that_fits_it(shown):
     terminal, _ = shown
     sent = len(pixels(terminal))

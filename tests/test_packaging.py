@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.xdist_group("packaging")  # one wheel and one environment for all
 NOT_SOURCES = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "runs", "*.egg-info", "tests", "docs")
 
 
