@@ -18,10 +18,9 @@ from torch import Tensor
 from tui_gen.model import DataSpec, Given, Model, Picture, Text
 from tui_gen.train.data import Data, denormalise
 from tui_gen.train.data import batches as fixed_batches
+from tui_gen.train.plots import PLOT, density, heat, paths, scatter
 from tui_gen.train.trainer import random_state_kept
 
-PLOT = 160
-"""Side of a scatter plot of 2-D points, in pixels."""
 POINTS = 1024
 TEXTS = 3
 """Texts in a preview of what a model of text writes."""
@@ -33,6 +32,8 @@ GAP = 1
 """Black pixels between the tiles of a grid."""
 RECONSTRUCTED = 16
 FRAMES = 8
+WAYS, WAY_FRAMES = 96, 32
+"""Points whose ways from noise to sample are drawn as lines, and the places on each way."""
 
 
 @dataclass
@@ -65,21 +66,9 @@ def tiles(images: Tensor, columns: int, kind: str) -> Grid:
     return Grid(kind, pixels[..., 0] if channels == 1 else pixels, columns, rows, (height, width), GAP)
 
 
-def scatter(points: np.ndarray, real: np.ndarray | None, side: int = PLOT, span: float = 3.0) -> np.ndarray:
-    """Generated points (N, 2) in orange over real ones in grey; (side, side, 3) uint8.
-
-    The axes reach from -span to span.
-    """
-    picture = np.full((side, side, 3), 16, np.uint8)
-    for cloud, colour in ((real, (95, 105, 125)), (points, (255, 170, 40))):
-        if cloud is None:
-            continue
-        cloud = cloud[np.isfinite(cloud).all(1)]
-        column = np.round((cloud[:, 0] + span) / (2 * span) * (side - 1)).astype(int)
-        row = np.round((span - cloud[:, 1]) / (2 * span) * (side - 1)).astype(int)
-        inside = (column >= 0) & (column < side) & (row >= 0) & (row < side)
-        picture[row[inside], column[inside]] = colour
-    return picture
+def plots_of(pictures: list[np.ndarray], kind: str) -> Grid:
+    """Plots (side, side, 3) uint8 side by side, at most four in a row."""
+    return tiles(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), min(4, len(pictures)), kind)
 
 
 def written(numbers: Tensor, spec: DataSpec) -> str:
@@ -108,14 +97,14 @@ class Previewer:
         model.eval()
         try:
             with torch.no_grad(), random_state_kept(self.device, self.seed):
-                for kind, can, make in (
-                    ("samples", "sample", self._samples),
-                    ("reconstructions", "reconstruct", self._reconstructions),
-                    ("trajectory", "trajectory", self._trajectory),
+                for can, make in (
+                    ("sample", self._samples),
+                    ("reconstruct", self._reconstructions),
+                    ("trajectory", self._trajectory),
                 ):
-                    if hasattr(model, can) and only in ("", kind):
+                    if hasattr(model, can):
                         torch.manual_seed(self.seed)
-                        found.append(make(model))
+                        found += [one for one in make(model) if only in ("", one.kind)]
                 if hasattr(model, "panels"):
                     torch.manual_seed(self.seed)
                     panels = [self._panel(one, model) for one in model.panels(self._given_to_panels(model))]
@@ -139,48 +128,58 @@ class Previewer:
         classes = len(self.spec.classes) if model.conditional else 0
         return classes if 1 < classes <= self.count else max(1, math.ceil(math.sqrt(self.count)))
 
-    def _samples(self, model: Model) -> Grid | Text:
+    def _samples(self, model: Model) -> list[Grid | Text]:
         columns = self.columns(model)
         count = self.count
         if model.conditional and count >= columns:
             count -= count % columns
         out = model.sample(*self.noise(model, count))
         if self.texts:
-            return Text("samples", written(out, self.spec))
+            return [Text("samples", written(out, self.spec))]
         if self.points:
-            return self._plots("samples", [out], model)
-        return tiles(denormalise(out, model.pixels), columns, "samples")
+            return [self._plots("samples", [out], model), self._densities(out, model)]
+        return [tiles(denormalise(out, model.pixels), columns, "samples")]
 
-    def _reconstructions(self, model: Model) -> Grid:
+    def _reconstructions(self, model: Model) -> list[Grid]:
         """Columns of pairs: an example above, its reconstruction below."""
         x, labels = self._given(model)
         out = model.reconstruct(x, labels)
         if self.points:
-            return self._plots("reconstructions", [out], model)
+            return [self._plots("reconstructions", [out], model)]
         both = torch.stack([denormalise(x, model.pixels), denormalise(out, model.pixels)], dim=1)
         columns = min(8, len(x))
         rows = both.reshape(len(x) // columns, columns, 2, *x.shape[1:]).transpose(1, 2)
-        return tiles(rows.reshape(-1, *x.shape[1:]), columns, "reconstructions")
+        return [tiles(rows.reshape(-1, *x.shape[1:]), columns, "reconstructions")]
 
-    def _trajectory(self, model: Model) -> Grid:
-        """A row a sample: from noise on the left to the sample on the right."""
+    def _trajectory(self, model: Model) -> list[Grid]:
+        """A row a sample: from noise on the left to the sample on the right. Of points, clouds, and ways as lines."""
         frames = model.trajectory(*self.noise(model, POINTS if self.points else 8), FRAMES)
         if self.points:
-            return self._plots("trajectory", list(frames), model)
+            ways = model.trajectory(*self.noise(model, WAYS), WAY_FRAMES).float().cpu().numpy()
+            real, span = self._real_points(model)
+            drawn = plots_of([paths(ways, real, PLOT, span)], "paths")
+            return [self._plots("trajectory", list(frames), model), drawn]
         images = denormalise(frames.transpose(0, 1).reshape(-1, *frames.shape[2:]), model.pixels)
-        return tiles(images, frames.shape[0], "trajectory")
+        return [tiles(images, frames.shape[0], "trajectory")]
 
     def _plots(self, kind: str, clouds: list[Tensor], model: Model) -> Grid:
+        real, span = self._real_points(model)
+        side = PLOT if len(clouds) == 1 else PLOT // 2
+        return plots_of([scatter(cloud.float().cpu().numpy(), real, side, span) for cloud in clouds], kind)
+
+    def _densities(self, out: Tensor, model: Model) -> Grid:
+        """Real points on the left, generated ones on the right, in the same colours."""
+        real, span = self._real_points(model)
+        true, found = (density(cloud, PLOT, span) for cloud in (real, out.float().cpu().numpy()))
+        return plots_of([heat(true, true.max()), heat(found, true.max())], "density")
+
+    def _real_points(self, model: Model) -> tuple[np.ndarray, float]:
+        """Real points (N, 2) to compare with, and how far the axes of plots reach."""
         if self._real is None:
             source = self.data.validation or self.data.train
             x, _ = next(fixed_batches(source, batch_size=POINTS, pixels=model.pixels, limit=POINTS))
             self._real = x.cpu().numpy()
-        side = PLOT if len(clouds) == 1 else PLOT // 2
-        span = 1.4 * float(np.abs(self._real).max())
-        pictures = [scatter(cloud.float().cpu().numpy(), self._real, side, span) for cloud in clouds]
-        columns = min(4, len(pictures))
-        images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-        return tiles(images, columns, kind)
+        return self._real, 1.4 * float(np.abs(self._real).max())
 
     def _given_to_panels(self, model: Model) -> Given:
         if self._many is None:

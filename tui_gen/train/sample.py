@@ -10,7 +10,8 @@ import torch
 
 from tui_gen import config as configs
 from tui_gen.train.data import DataError, denormalise
-from tui_gen.train.previews import PLOT, scatter, tiles, written
+from tui_gen.train.plots import scatter
+from tui_gen.train.previews import plots_of, tiles, written
 from tui_gen.train.restore import RestoreError, restore
 from tui_gen.train.trainer import TrainingError
 
@@ -42,8 +43,7 @@ def sample(run: Path, count: int, seed: int, step: int | None, label: str | None
     if data.spec.kind == "text":
         return written(out, data.spec).encode()
     if data.spec.kind == "points":
-        picture = torch.from_numpy(scatter(out.cpu().numpy(), None, PLOT)).permute(2, 0, 1)[None]
-        return tiles(picture, 1, "samples").png()
+        return plots_of([scatter(out.cpu().numpy(), None)], "samples").png()
     columns = max(1, round(count**0.5))
     if labels is not None and label is None and count > len(data.spec.classes):
         columns = len(data.spec.classes)
