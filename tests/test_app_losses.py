@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,7 +198,7 @@ async def test_the_crosshair_reads_the_values_at_its_step(tmp_path):
         assert 360 < step < 399 and f"step {step}" in app.text() and f"● loss {step} " in app.text()
         await pilot.press("escape")
         await settled(app, pilot)
-        assert "step" not in app.text().split("\n")[1] and app.losses.looking.cursor is None
+        assert "step 3" not in app.text().split("\n")[1] and app.losses.looking.cursor is None
 
 
 async def test_the_mouse_reads_keeps_zooms_and_turns_the_wheel(tmp_path):
@@ -274,15 +276,42 @@ async def test_log_smoothing_and_clipping(tmp_path):
         assert "clipped" in app.text()
 
 
-async def test_the_axis_counts_steps_or_epochs(tmp_path):
-    app = Host(run_with(tmp_path, planned=400), "losses")
+def below(app):
+    """The labels of the x axis."""
+    return app.text().split("\n")[-2].strip("┃").split()
+
+
+async def test_the_axis_counts_steps_epochs_or_time(tmp_path):
+    speed = {"steps_per_second": 2, "images_per_second": 0}
+    measured = [events.System(step=step, seconds=step / 2, **speed) for step in (100, 300)]
+    app = Host(run_with(tmp_path, *measured, planned=400), "losses")
     async with drive(app, (100, 30)) as pilot:
-        assert app.text().split("\n")[-2].split() == ["┃", "0", "50", "100", "150", "200", "250", "300", "350", "400┃"]
+        assert " ".join(below(app)) == "0 50 100 150 200 250 300 350 400"
         await pilot.press("e")
         await settled(app, pilot)
-        labels = app.text().split("\n")[-2].strip("┃").split()
-        assert " ".join(labels) == "0 0.5 1.0 1.5 2.0 2.5 3.0 3.5 4.0"
+        assert " ".join(below(app)) == "0 0.5 1.0 1.5 2.0 2.5 3.0 3.5 4.0"
         assert "epochs" in app.text()
+        await pilot.press("e")
+        await settled(app, pilot)
+        assert " ".join(below(app)) == "0 30s 1m 1m30 2m 2m30 3m"
+        await pilot.press("home", "right")
+        await settled(app, pilot)
+        assert re.search(r"step 4 · epoch 0.04 · 2s", app.text())
+        await pilot.click(app.query_one(PlotBar), offset=(app.text().split("\n")[1].index("time") - 1, 0))
+        await settled(app, pilot)
+        assert app.losses.looking.x_axis == "steps"
+
+
+async def test_a_run_that_knows_no_time_counts_steps(tmp_path):
+    app = Host(run_with(tmp_path, planned=400), "losses")
+    async with drive(app, (100, 30)) as pilot:
+        await pilot.press("e", "e")
+        await settled(app, pilot)
+        assert " ".join(below(app)) == "0 50 100 150 200 250 300 350 400"
+        app.losses.looking = replace(app.losses.looking, x_axis="time")  # chosen for another run
+        await pilot.press("l", "l")
+        await settled(app, pilot)
+        assert " ".join(below(app)) == "0 50 100 150 200 250 300 350 400" and "steps" in app.text()
 
 
 async def test_the_bar_works_by_mouse(tmp_path):
@@ -427,7 +456,7 @@ async def test_resizing_draws_for_the_new_size(tmp_path):
 
 
 EXACT = """\
-┃linear − no EMA +                               ┃
+┃linear − no EMA + steps                         ┃
 ┃losses  ● loss 9                                ┃
 ┃       │        ⢀⡄        ⢀⡄        ⢀⡄        ⢀⡄┃
 ┃       │       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋ ┃

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tui_gen.draw.axes import GROW_X, Limits, label, log_ticks, panned, reading, ticks, zoomed
+from tui_gen.draw.clock import DISTANCES, Clock, time_label
 from tui_gen.draw.curves import Mark, Options, Plot, Series, render
 from tui_gen.draw.text import cells_of, width_of
 
@@ -292,3 +293,27 @@ def test_importing_the_package_is_light():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_clock_is_straight_between_measurements_and_goes_on_at_the_latest_speed():
+    clock = Clock([10, 20, 40], [1.0, 3.0, 4.0])
+    assert [clock.seconds(step) for step in (0, 5, 15, 30, 40, 60)] == [0, 0.5, 2, 3.5, 4, 5]
+    assert [clock.step(seconds) for seconds in (0, 0.5, 2, 3.5, 4, 5)] == [0, 5, 15, 30, 40, 60]
+    assert not Clock([], []) and not Clock([5], [0.0]) and not Clock([np.nan], [1.0])
+
+
+@pytest.mark.parametrize("last", [0.4, 3, 50, 200, 4000, 90_000, 3e6, 4e9])
+def test_times_below_an_axis_are_round_few_and_differ(last):
+    found = Clock([1000], [last]).ticks(0, 1000, 8)
+    assert 3 <= len(found) <= 17 and len({name for _, name in found}) == len(found)
+    steps = [step for step, _ in found]
+    assert steps == sorted(steps) and steps[0] >= 0 and steps[-1] <= 1000 + 1e-6
+    assert found[0] == (0.0, "0")
+
+
+@given(st.floats(0, 1e7), st.sampled_from(DISTANCES))
+def test_a_time_is_short(seconds, distance):
+    assert 1 <= len(time_label(seconds, distance)) <= 7
+    assert [time_label(one) for one in (0, 45, 90, 720, 3900, 7200, 190_000)] == [
+        "0", "45s", "1m30", "12m", "1h05", "2h", "2d4h",
+    ]  # fmt: skip

@@ -118,14 +118,16 @@ def test_what_a_resume_lost_goes_away_and_is_done_again(view, log, mine):
     log(Edit(step=10, key="b", old=1, new=2), Alert(step=9, level="warning", what="kept"))
     log(loss(10, 25, 500), loss(19, 20, name="val/vae/loss"), Sample(step=20, path="20"))
     log(Checkpoint(step=20, path="c20"))
-    log(Edit(step=15, key="c", old=1, new=2), Alert(step=10, level="error", what="gone"), system(25, 3.0))
+    log(Edit(step=15, key="c", old=1, new=2), Alert(step=10, level="error", what="gone"))
+    log(system(8, 3.0, 4.0), system(25, 3.0, 9.0))
     view.poll()
-    assert view.step == 25
+    assert view.step == 25 and view.clock.values.tolist() == [4.0, 9.0]
     log(State(state="starting", step=0))
     view.poll()
     assert (view.state, view.step) == ("starting", 25)  # nothing is loaded, so nobody knows better
     log(Resume(step=10))
     assert view.poll() == set(view.PARTS) and view.step == 10
+    assert view.clock.steps.tolist() == [8.0]
     assert points(view) == {n: float(n) for n in range(10)} and points(view, "val/vae/loss") == {9: 9.0}
     assert [one.path for one in view.samples] == ["0", "10"] and [one.path for one in view.checkpoints] == ["c10"]
     assert [one.key for one in view.edits] == ["a"] and [one.what for one in view.alerts] == ["kept"]

@@ -19,7 +19,8 @@ class RunView:
     """Follows one run directory. `poll()` reads what is new and says which parts changed.
 
     Parts: `series`, `samples`, `log`, `marks`, `status`, `progress`. `revision[part]` counts their changes, so that a
-    pane redraws only when its number moved. `series` maps `phase/metric` and `val/phase/metric` to curves over steps.
+    pane redraws only when its number moved. `series` maps `phase/metric` and `val/phase/metric` to curves over steps;
+    `clock` has the seconds of training by then.
     """
 
     PARTS = ("series", "samples", "log", "marks", "status", "progress")
@@ -35,6 +36,7 @@ class RunView:
 
     def _reset(self) -> None:
         self.series: dict[str, Series] = {}
+        self.clock = Series("seconds")
         self.samples: list[events.Sample] = []
         self.checkpoints: list[events.Checkpoint] = []
         self.edits: list[events.Edit] = []
@@ -118,6 +120,7 @@ class RunView:
             case events.System():
                 self.system = event
                 self.step = max(self.step, event.step)
+                self.clock.append(event.step, event.seconds)
                 changed.add("status")
             case events.State():
                 self.logged_state = self.state = event.state
@@ -166,6 +169,7 @@ class RunView:
         """Forget what a crashed session did after the checkpoint that training goes on from."""
         for curve in self.series.values():
             curve.truncate(step - 1)  # the last step made before a checkpoint of step N is number N - 1
+        self.clock.truncate(step)
         self.samples = [one for one in self.samples if one.step <= step]
         self.checkpoints = [one for one in self.checkpoints if one.step <= step]
         # An edit counts from its step, an alert tells of its step: both belong to what is done again.

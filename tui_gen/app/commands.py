@@ -41,6 +41,9 @@ MENUS = (
         (
             *(Item(TITLES[name], f"open_pane('{name}')", f"pane.{number}") for number, name in enumerate(PANES, 1)),
             None,
+            Item("Losses over steps, epochs or time", "in_pane('losses', 'x_axis')", "losses.x_axis"),
+            Item("Losses on a log scale or not", "in_pane('losses', 'log')", "losses.log"),
+            None,
             Item("Jump to a pane…", "jump", "view.jump"),
             Item("Maximise or restore", "maximise", "view.maximise"),
             Item("Restore the layout", "reset_layout", "view.reset"),

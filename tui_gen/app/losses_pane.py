@@ -16,6 +16,7 @@ from tui_gen.app.panels import Panel, panels_of
 from tui_gen.app.plot_bar import PlotBar
 from tui_gen.app.plot_view import PlotView
 from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
+from tui_gen.draw.clock import Clock, time_label
 from tui_gen.draw.curves import Mark, Options
 from tui_gen.draw.text import clean
 
@@ -39,7 +40,7 @@ class Looking:
     log_y: bool = False
     smoothing: int = 3
     clip: bool = False
-    epochs: bool = False
+    x_axis: str = "steps"
     window: tuple[float, float] | None = None
     follow: float | None = None
     cursor: float | None = None
@@ -97,7 +98,7 @@ without an average, with the hollow form of the same glyph. A gap is a value tha
 | `←` `→` `home` `end`, mouse | crosshair: the values at a step |
 | `escape` | no crosshair |
 | `0` | everything again |
-| `e` | steps or epochs below |
+| `e` | steps, epochs or time below (training time, without pauses) |
 | `c` | let outliers run out of the picture |
 | `n` | one plot, two, three, four, or as many as have room |
 | `pageup` `pagedown` | other metrics |
@@ -116,7 +117,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         Binding("0", "reset", "All", id="losses.reset"),
         Binding("f", "follow", "Follow", id="losses.follow"),
         Binding("c", "clip", "Clip outliers", show=False, id="losses.clip"),
-        Binding("e", "epochs", "Steps or epochs", show=False, id="losses.epochs"),
+        Binding("e", "x_axis", "Steps, epochs or time", show=False, id="losses.x_axis"),
         Binding("left", "cursor(-1)", "Crosshair", key_display="← →", id="losses.cursor_left"),
         Binding("right", "cursor(1)", "Crosshair on", show=False, id="losses.cursor_right"),
         Binding("ctrl+left", "cursor(-10)", "Crosshair far back", show=False, id="losses.cursor_far_left"),
@@ -224,7 +225,8 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             clip=self.looking.clip,
             x_window=self._window(),
             cursor=self.looking.cursor,
-            unit=float(self._epoch() if self.looking.epochs else 1),
+            unit=float(self._epoch() if self._x_axis() == "epochs" else 1),
+            clock=self._clock() if self._x_axis() == "time" else None,
             marks=self._marks(),
         )
         for plot, panel in zip(self._plots, shown):
@@ -235,6 +237,20 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         """Steps in one epoch; 1 before anybody knows."""
         plan = self.view.plan if self.view else None
         return max(1, plan.steps_per_epoch) if plan else 1
+
+    def _clock(self) -> Clock:
+        """Training time by step; false before anything was measured."""
+        view = self.view
+        return Clock(view.clock.steps, view.clock.values) if view else Clock([], [])
+
+    def _x_axes(self) -> list[str]:
+        """What can stand below: epochs and time where the run knows them."""
+        return ["steps", *(["epochs"] if self._epoch() > 1 else []), *(["time"] if self._clock() else [])]
+
+    def _x_axis(self) -> str:
+        """What stands below: as chosen, where the run knows it."""
+        chosen = self.looking.x_axis
+        return chosen if chosen != "steps" and chosen in self._x_axes() else "steps"
 
     def _window(self) -> tuple[float, float]:
         """The steps that all plots show."""
@@ -289,8 +305,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             parts += [("◀", "panel(-1)"), (f"{which}/{len(self.panels)}", ""), ("▶", "panel(1)")]
         parts += [("log" if looking.log_y else "linear", "log"), ("−", "smooth(-1)")]
         parts += [(f"EMA {smoothing:g}" if smoothing else "no EMA", ""), ("+", "smooth(1)")]
-        if looking.epochs:
-            parts.append(("epochs", "epochs"))
+        parts.append((self._x_axis(), "x_axis"))
         if looking.clip:
             parts.append(("clipped", "clip"))
         if looking.follow:
@@ -307,6 +322,8 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         note = f"step {cursor:,.0f}"
         if self._epoch() > 1:
             note += f" · epoch {cursor / self._epoch():.2f}"
+        if clock := self._clock():
+            note += f" · {time_label(clock.seconds(cursor))}"
         near = [mark for mark in marks if abs(mark.step - cursor) <= self._column()]
         order = {"alert": 0, "edit": 1}
         for mark in sorted(near, key=lambda one: (order.get(one.kind, 2), abs(one.step - cursor)))[:2]:
@@ -345,8 +362,10 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
     def action_clip(self) -> None:
         self._look(clip=not self.looking.clip)
 
-    def action_epochs(self) -> None:
-        self._look(epochs=not self.looking.epochs)
+    def action_x_axis(self) -> None:
+        """The next of steps, epochs and time."""
+        axes = self._x_axes()
+        self._look(x_axis=axes[(axes.index(self._x_axis()) + 1) % len(axes)])
 
     def action_smooth(self, by: int) -> None:
         self._look(smoothing=min(max(self.looking.smoothing + by, 0), len(SMOOTHINGS) - 1))

@@ -303,6 +303,13 @@ class Workbench(TellingApp):
         self.workspace.open("form")
         await self.run_action(what, form)
 
+    async def action_in_pane(self, name: str, what: str) -> None:
+        """One of a pane's own actions, in that pane."""
+        pane = self._pane(name)
+        if self._furnished and pane is not None:
+            self.workspace.open(name)
+            await self.run_action(what, pane)
+
     def action_start(self) -> None:
         """Train what the form describes."""
         if self._furnished:

@@ -22,6 +22,7 @@ import numpy as np
 
 from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, label, log_ticks, reading, ticks
 from tui_gen.draw.canvas import MARKS, Canvas, Mark, legend_glyph, part_of, raster
+from tui_gen.draw.clock import Clock
 from tui_gen.draw.series import Columns, ColumnStats, Series
 from tui_gen.draw.text import Row, Run, cells_of, clean, fit_row, rows_of, width_of
 
@@ -34,8 +35,8 @@ class Options:
     `smoothing`: EMA factor in [0, 1), 0 draws the data alone; `x_window`, `y_window`: fixed limits (zoom and pan);
     `follow`: show the newest so many steps, paging on by half of it; `last_step`: where the run is planned to end, the
     x axis stops there; `clip`: let the highest and lowest 2 % of columns run out of the picture; `cursor`: a step for
-    the crosshair; `unit`: steps in one unit of the x axis' labels (an epoch's, say); `ascii`: no braille or other
-    non-ASCII characters.
+    the crosshair; `unit`: steps in one unit of the x axis' labels (an epoch's, say); `clock`: labels are times
+    instead; `ascii`: no braille or other non-ASCII characters.
     """
 
     smoothing: float = 0.9
@@ -49,6 +50,7 @@ class Options:
     legend: bool = True
     cursor: float | None = None
     unit: float = 1.0
+    clock: Clock | None = None
     marks: Sequence[Mark] = ()
     ascii: bool = False
 
@@ -402,20 +404,14 @@ def _x_axis(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> l
     chars = np.full((1, area.width), ord(line), dtype="<u4")
     style = np.full((1, area.width), canvas.index_of("axis"), dtype=np.int16)
     text = [" "] * width
-    lo, hi = (limit / options.unit for limit in frame.x_limits)
-    if any_data:
-        count = max(2, area.width // 10)
-        whole = hi - lo >= 2 and options.unit == 1
-        values, distance = (log_ticks(lo, hi, count), None) if options.log_x else ticks(lo, hi, count, whole)
-        free = 0
-        for value in values:
-            column = min(area.width - 1, int(part_of(float(value), (lo, hi), options.log_x) * area.width))
-            chars[0, column] = ord(tick)
-            name = label(float(value), distance)
-            begin = min(max(area.x + column - len(name) // 2, 0), width - len(name))
-            if begin >= free:
-                text[begin : begin + len(name)] = name
-                free = begin + len(name) + 1
+    free = 0
+    for step, name in _x_ticks(frame, options) if any_data else []:
+        column = min(area.width - 1, int(part_of(step, frame.x_limits, options.log_x) * area.width))
+        chars[0, column] = ord(tick)
+        begin = min(max(area.x + column - len(name) // 2, 0), width - len(name))
+        if begin >= free:
+            text[begin : begin + len(name)] = name
+            free = begin + len(name) + 1
     for column, kind in canvas.ticks.items():
         glyph = MARKS.get(kind, MARKS["sample"])[1 if options.ascii else 0]
         chars[0, column] = ord(glyph)
@@ -424,3 +420,14 @@ def _x_axis(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> l
     if area.x:
         axis = [(" " * (area.x - 1) + corner, "axis"), *axis]
     return [axis, [("".join(text), "label")]]
+
+
+def _x_ticks(frame: Frame, options: Options) -> list[tuple[float, str]]:
+    """The steps that are named below the axis, and their names."""
+    count = max(2, frame.area.width // 10)
+    if options.clock:
+        return options.clock.ticks(*frame.x_limits, count)
+    lo, hi = (limit / options.unit for limit in frame.x_limits)
+    whole = hi - lo >= 2 and options.unit == 1
+    values, distance = (log_ticks(lo, hi, count), None) if options.log_x else ticks(lo, hi, count, whole)
+    return [(float(value) * options.unit, label(float(value), distance)) for value in values]
