@@ -396,3 +396,42 @@ def test_session_starts_cold_where_no_warm_worker_is_ready(monkeypatch, world):
     assert runs.state_of(path)[0] == "finished"
     assert session.live_of_ours(None) == []
     session.close()
+
+
+def test_session_waits_for_a_worker_that_is_warming_up(monkeypatch, world):
+    from tui_gen import catalog
+
+    class Warming:
+        """Ready at the third look, or dead by then."""
+
+        def __init__(self, dies: bool = False) -> None:
+            self.looks, self.dies, self.given = 0, dies, []
+
+        @property
+        def alive(self) -> bool:
+            self.looks += 1
+            return not (self.dies and self.looks > 2)
+
+        @property
+        def ready(self) -> bool:
+            return self.looks > 2 and not self.dies
+
+        def start(self, path, *, resume):
+            self.given += [path] if self.ready else []
+            return self.ready
+
+        def close(self) -> None:
+            pass
+
+    cold = fake_worker.install(monkeypatch, steps=5)
+    known = catalog.read()
+    session = Session(world / "runs", [], known)
+    made, _ = session.check(known.recipes["vae-digits"].tables)
+    session.warm = one = Warming()
+    assert one.given == [session.start(made)] and session.warm is None and not cold
+    session.warm = Warming(dies=True)
+    session.start(made)
+    assert len(cold) == 1
+    cold[0].wait(30)
+    session.warm = None
+    session.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ NICE = 10
 """How far workers started here step back behind the UI."""
 SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0}
 """Seconds to wait for an answer that takes work; others take 15."""
+WARMING = 45.0
+"""Seconds to wait for a worker that is warming up: a second one that begins anew would only be later."""
 
 
 class Session:
@@ -118,6 +121,9 @@ class Session:
 
         warm, given = self.warm, False
         if warm is not None:
+            deadline = time.monotonic() + WARMING
+            while warm.alive and not warm.ready and time.monotonic() < deadline:
+                time.sleep(0.02)
             given = warm.start(path, resume=resume)
         if given:
             self.warm = None
