@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+import time
 
 import pytest
 
@@ -369,6 +370,23 @@ async def test_log_filter_and_worker_output(monkeypatch, four_runs):
         await until(pilot, lambda: 0 < len(log.lines.rows) < count)
         await pilot.press("escape")
         await until(pilot, lambda: len(log.lines.rows) == count)
+
+
+async def test_the_log_is_in_the_order_of_time(monkeypatch, four_runs):
+    async with workbench(monkeypatch, (80, 24), open_run=four_runs["finished"]) as (app, pilot):
+        log, view = app.workspace.pane("log"), app.shown
+        await pilot.press("5")
+        await until(pilot, lambda: any("checkpoint at step" in row for row in log.lines.rows))
+        await pilot.press("1")
+        view.log.append((time.time(), "info", "told by the run"))
+        app.note("info", "noted here")  # the pane is hidden: what the run told is still to come
+        view.log.append((time.time(), "info", "told later"))
+        for pane in app.workspace.panes:
+            pane.missed.add("log")
+        await pilot.press("5")
+        await until(pilot, lambda: any("told later" in row for row in log.lines.rows))
+        last = [row.split("  ")[-1].strip() for row in log.lines.rows[-3:]]
+        assert last == ["told by the run", "noted here", "told later"]
 
 
 def test_run_list_reads_only_what_changed(monkeypatch, four_runs):

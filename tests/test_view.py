@@ -155,6 +155,13 @@ def test_one_look_sees_what_many_looks_see(run, log, mine):
     assert points(once) == points(many)
 
 
+def test_the_time_left_goes_by_the_last_half_minute(view, log, mine):
+    log(State(state="running", step=0), plan(steps=1000))
+    log(*(system(step, 1000.0, float(second)) for second, step in ((1, 300), (10, 400), (40, 490), (41, 500))))
+    view.poll()
+    assert view.eta == 500 / (100 / 31)  # from the 10th second: the beginning was faster, and a moment tells nothing
+
+
 def test_a_killed_worker_is_interrupted_within_a_poll(run, view, log):
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:

@@ -12,7 +12,7 @@ from tui_gen import events, runs
 from tui_gen.draw.curves import Series
 from tui_gen.params import show
 
-RECENT = 10.0
+SPEED = 30.0
 
 
 class RunView:
@@ -197,15 +197,24 @@ class RunView:
 
     @property
     def eta(self) -> float | None:
-        """Seconds to the end at the present speed, or None where nobody knows."""
+        """Seconds to the end at the speed of the last half a minute, or None where nobody knows."""
         if self.plan is None or self.system is None or not self.live:
             return None
         if self.plan.steps:
-            rate = self.system.steps_per_second
+            rate = self._speed()
             return max(0, self.plan.steps - self.step) / rate if rate > 0 else None
         if self.plan.minutes:
             return max(0.0, 60 * self.plan.minutes - self.system.seconds)
         return None
+
+    def _speed(self) -> float:
+        """Steps per second over the last SPEED seconds of training: that of one second alone jumps about."""
+        steps, seconds = self.clock.steps, self.clock.values
+        if len(steps) > 1:
+            first = max(0, int(seconds.searchsorted(seconds[-1] - SPEED)) - 1)
+            if seconds[-1] > seconds[first] and steps[-1] > steps[first]:
+                return float((steps[-1] - steps[first]) / (seconds[-1] - seconds[first]))
+        return self.system.steps_per_second if self.system is not None else 0.0
 
     def worst_log_lines(self, count: int = 8) -> list[str]:
         """The end of the worker's own output, for a run that ended badly."""

@@ -57,6 +57,14 @@ class Lines(ScrollView, can_focus=True):
         self._entries, self._rows = [], []
         self._measure(True)
 
+    def replace(self, entries: list[tuple[str, str]]) -> None:
+        """Other lines; who had scrolled away from the end stays where he was."""
+        at_end, place = self.scroll_offset.y >= self.max_scroll_y - 1, self.scroll_offset.y
+        self.clear()
+        self.append(entries)
+        if not at_end:
+            self.scroll_to(y=place, animate=False, immediate=True)
+
     def append(self, entries: list[tuple[str, str]]) -> None:
         """Add (level, text) lines at the end."""
         if not entries:
@@ -137,6 +145,8 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         self._seen = 0
         self._tail: tuple[int, int] = (0, 0)
         self._notes: list[tuple[float, str, str]] = []
+        self._newest = 0.0
+        """The time of the newest line that is shown."""
         self.lines = Lines(id="log-lines")
 
     def compose(self) -> ComposeResult:
@@ -159,6 +169,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         """A line of the workbench's own, shown among the run's."""
         self._notes.append((time.time(), level, text))
         if not self.output:
+            self._newest = self._notes[-1][0]
             self.lines.append(self._format([self._notes[-1]]))
 
     def update_view(self, changed: set[str]) -> None:
@@ -168,18 +179,25 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         if len(self.view.log) < self._seen:
             self._rewrite()
             return
-        new, self._seen = self.view.log[self._seen :], len(self.view.log)
+        new = self.view.log[self._seen :]
+        if new and new[0][0] < self._newest:  # a note of the workbench's own came before, while this was not shown
+            self._rewrite()
+            return
+        self._seen = len(self.view.log)
+        self._newest = max([self._newest, *(t for t, _, _ in new)])
         self.lines.append(self._format(new))
 
     def _rewrite(self) -> None:
-        self.lines.clear()
         self._tail = (0, 0)
         if self.output:
+            self.lines.clear()
             self._read_output()
             return
         log = list(self.view.log) if self.view is not None else []
         self._seen = len(log)
-        self.lines.append(self._format(sorted(log + self._notes, key=lambda line: line[0])))
+        lines = sorted(log + self._notes, key=lambda line: line[0])
+        self._newest = lines[-1][0] if lines else 0.0
+        self.lines.replace(self._format(lines))
 
     def _format(self, lines: list[tuple[float, str, str]]) -> list[tuple[str, str]]:
         words = self.query_one(Input).value.lower().split() if self.query(Input) else []
