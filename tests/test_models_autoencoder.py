@@ -1,4 +1,4 @@
-"""Autoencoders against closed forms, PyTorch's Jacobians, scikit-learn's PCA, textbook sizes and a textbook loop."""
+"""Autoencoders against closed forms, PyTorch's Jacobians, scikit-learn's PCA and textbook sizes."""
 
 import copy
 import math
@@ -9,7 +9,6 @@ import torch
 from scipy.linalg import subspace_angles
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
-from torch import nn
 from torch.nn import functional as F
 
 from tests import small_runs
@@ -353,51 +352,6 @@ def test_noise_into_the_code_layer_makes_bits():
     assert errors[1] < errors[0]
     with torch.no_grad():
         assert model.validation(Batch(held_out))["autoencoder/binary_mse"].item() == pytest.approx(errors[1], rel=1e-4)
-
-
-def textbook_losses(seed, x, held_out, order):
-    """784-32-784 as tutorials write it, at the digits' size, with no part of the model's code."""
-    torch.manual_seed(seed)
-    encode, decode = nn.Linear(64, 16), nn.Linear(16, 64)
-    for layer in (encode, decode):
-        nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    optimizer = torch.optim.Adam([*encode.parameters(), *decode.parameters()], lr=1e-3)
-    for rows in order:
-        images = x[rows].view(-1, 64)
-        rebuilt = torch.sigmoid(decode(torch.relu(encode(images))))
-        loss = nn.BCELoss()(rebuilt, images)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    with torch.no_grad():
-        images = held_out.view(-1, 64)
-        return nn.BCELoss()(torch.sigmoid(decode(torch.relu(encode(images)))), images).item()
-
-
-def test_a_textbook_loop_ends_at_the_same_loss():
-    """Within the noise between seeds: the means differ by less than three standard errors."""
-    ours, theirs = [], []
-    for seed in range(4):
-        trainer = small_runs.trainer(
-            "autoencoder",
-            model__latent=16,
-            train__steps=800,
-            train__batch_size=32,
-            train__seed=seed,
-            dataset__limit=0,
-            dataset__shift=0,
-        )
-        for _ in range(800):
-            trainer.train_step()
-        ours.append(trainer.validate()["val/autoencoder/loss"])
-        x = trainer.data.train.examples.float() / 255
-        held_out = trainer.data.validation.examples.float() / 255
-        generator = torch.Generator().manual_seed(seed)
-        epochs = [torch.randperm(len(x), generator=generator).split(32)[:-1] for _ in range(20)]
-        theirs.append(textbook_losses(seed, x, held_out, [rows for epoch in epochs for rows in epoch][:800]))
-    spread = math.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 4)
-    assert abs(np.mean(ours) - np.mean(theirs)) < 3 * spread + 0.002, (ours, theirs)
 
 
 # What is refused

@@ -1,4 +1,4 @@
-"""Classifiers: textbook sizes, scores against scikit-learn, saliency against derivatives, a textbook loop."""
+"""Classifiers: textbook sizes, scores against scikit-learn, saliency against derivatives."""
 
 import copy
 import math
@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics
-from torch import nn
 from torch.nn import functional as F
 
 from tests import small_runs
@@ -152,58 +151,6 @@ def test_dropout_is_for_training_only_and_can_be_changed_live():
     model.config.dropout = 0.9
     model.eval()
     assert model.loss(batch)[0].item() == pytest.approx(trained, rel=1e-6)
-
-
-def textbook_accuracy(seed, x, labels, held_out, truth, steps):
-    """A multilayer perceptron as tutorials write it, with no part of the model's code; loss and accuracy."""
-    torch.manual_seed(seed)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
-    for layer in (net[1], net[3]):
-        nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    generator = torch.Generator().manual_seed(seed)
-    done = 0
-    while done < steps:
-        for rows in torch.randperm(len(x), generator=generator).split(32)[: len(x) // 32]:
-            loss = nn.CrossEntropyLoss()(net(x[rows]), labels[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            done += 1
-            if done == steps:
-                break
-    with torch.no_grad():
-        out = net(held_out)
-        return nn.CrossEntropyLoss()(out, truth).item(), (out.argmax(1) == truth).float().mean().item()
-
-
-def test_a_textbook_loop_ends_at_the_same_loss():
-    """Within the noise between seeds: the means differ by less than three standard errors."""
-    ours, theirs = [], []
-    for seed in range(4):
-        trainer = small_runs.trainer(
-            "classifier",
-            model__hidden=[32],
-            model__dropout=0.0,
-            train__steps=500,
-            train__batch_size=32,
-            train__seed=seed,
-            dataset__limit=0,
-            dataset__shift=0,
-        )
-        for _ in range(500):
-            trainer.train_step()
-        found = trainer.validate()
-        ours.append((found["val/classifier/loss"], found["val/classifier/accuracy"]))
-        x, held_out = trainer.data.train.examples / 255, trainer.data.validation.examples / 255
-        theirs.append(
-            textbook_accuracy(seed, x, trainer.data.train.labels, held_out, trainer.data.validation.labels, 500)
-        )
-    for (mine, his), slack in zip(zip(np.mean(ours, 0), np.mean(theirs, 0)), (0.01, 0.01)):
-        spread = math.sqrt((np.var(ours, 0, ddof=1).max() + np.var(theirs, 0, ddof=1).max()) / 4)
-        assert abs(mine - his) < 3 * spread + slack, (ours, theirs)
-    assert np.mean(ours, 0)[1] > 0.85
 
 
 # Scores

@@ -1,4 +1,4 @@
-"""Character models: textbook sizes, the loss by hand, pinned and tempered text, runs on text, a textbook loop."""
+"""Character models: textbook sizes, the loss by hand, pinned and tempered text, runs on text."""
 
 import copy
 import math
@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from tests import small_runs
 from tests.test_models import POINTS, images, train
@@ -230,71 +229,6 @@ def trained(path):
     RunLoop(path, trainer, writer, configs.keys(config.model.name, made)).run()
     writer.close()
     assert runs.state_of(path)[0] == "finished"
-
-
-# A textbook loop
-
-
-class Textbook(nn.Module):
-    """A character GRU as tutorials write it, with no part of the model's code."""
-
-    def __init__(self, vocabulary):
-        super().__init__()
-        self.embed, self.gru = nn.Embedding(vocabulary, 8), nn.GRU(8, 32, batch_first=True)
-        self.out = nn.Linear(32, vocabulary)
-        nn.init.normal_(self.embed.weight, std=0.1)
-        nn.init.xavier_uniform_(self.gru.weight_ih_l0)
-        nn.init.orthogonal_(self.gru.weight_hh_l0)
-        nn.init.xavier_uniform_(self.out.weight)
-        for bias in (self.gru.bias_ih_l0, self.gru.bias_hh_l0, self.out.bias):
-            nn.init.zeros_(bias)
-
-    def forward(self, x):
-        return self.out(self.gru(self.embed(x))[0])
-
-
-def textbook_loss(seed, text, held_out, steps):
-    torch.manual_seed(seed)
-    net = Textbook(int(max(text.max(), held_out.max())) + 1)
-    optimizer = torch.optim.Adam(net.parameters(), lr=5e-3)
-    generator = torch.Generator().manual_seed(seed)
-    for _ in range(steps):
-        starts = torch.randint(0, len(text) - 20, (32,), generator=generator)
-        windows = torch.stack([text[start : start + 21] for start in starts])
-        loss = nn.CrossEntropyLoss()(net(windows[:, :-1]).transpose(1, 2), windows[:, 1:])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    with torch.no_grad():
-        return nn.CrossEntropyLoss()(net(held_out[:, :-1]).transpose(1, 2), held_out[:, 1:]).item()
-
-
-def test_a_textbook_loop_ends_at_the_same_loss():
-    """Within the noise between seeds: the means differ by less than three standard errors."""
-    ours, theirs = [], []
-    for seed in range(3):
-        trainer = small_runs.trainer(
-            "char-rnn",
-            model__cell="gru",
-            model__embedding=8,
-            model__hidden=32,
-            model__dropout=0.0,
-            dataset__limit=1000,
-            dataset__length=20,
-            train__steps=120,
-            train__batch_size=32,
-            train__seed=seed,
-            train__phases__rnn__lr=5e-3,
-            train__phases__rnn__clip_norm=0.0,
-        )
-        for _ in range(120):
-            trainer.train_step()
-        ours.append(trainer.validate()["val/rnn/loss"])
-        text, held_out = trainer.data.train.characters.long(), trainer.data.validation.examples
-        theirs.append(textbook_loss(seed, text, held_out, 120))
-    spread = math.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 3)
-    assert abs(np.mean(ours) - np.mean(theirs)) < 3 * spread + 0.01, (ours, theirs)
-    assert np.mean(ours) < 0.75 * math.log(len(trainer.data.spec.classes))
 
 
 # What is refused
