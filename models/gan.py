@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,9 +15,11 @@ from torch.nn.utils.parametrizations import spectral_norm
 from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, one_hot
 from tui_gen.models.diffaugment import augmented
 from tui_gen.models.layers import (
+    Activation,
     LeakyReLU,
     MinibatchDiscrimination,
     ReLU,
+    Slopes,
     doubling,
     halving,
     norm,
@@ -29,6 +32,8 @@ from tui_gen.models.layers import (
 )
 
 HIDDEN = {"leaky-relu": LeakyReLU, "relu": ReLU}
+TWICE: dict[str, Activation] = {"leaky-relu": partial(Slopes, 0.2), "relu": partial(Slopes, 0.0)}
+"""The same for a critic whose gradient is part of every step's loss."""
 
 
 class GAN(Model):
@@ -386,15 +391,16 @@ class Discriminator(nn.Module):
     def __init__(self, config: Any, data: DataSpec, classes: int) -> None:
         super().__init__()
         kind = "none" if config.discriminator_norm == "spectral" else config.discriminator_norm
+        hidden = TWICE if config.loss == "wasserstein-gp" else HIDDEN
         if config.network == "mlp":
             *first, width = [data.features, *config.discriminator_hidden]
-            activation = HIDDEN[config.activation]
+            activation = hidden[config.activation]
             body = perceptron([*first, width], activation, kind)
             self.features = nn.Sequential(nn.Flatten(), *body, norm(kind, width, 1), activation())
         else:
             small = data.size // 2 ** len(config.discriminator_channels)
             width = config.discriminator_channels[-1] * small**2
-            body = halving(data.channels, config.discriminator_channels, LeakyReLU, kind)
+            body = halving(data.channels, config.discriminator_channels, hidden["leaky-relu"], kind)
             self.features = nn.Sequential(body, nn.Flatten())
         self.minibatch_std = config.minibatch_std
         kernels = config.minibatch_kernels

@@ -19,6 +19,24 @@ ReLU: Activation = partial(nn.ReLU, inplace=True)
 LeakyReLU: Activation = partial(nn.LeakyReLU, 0.2, inplace=True)
 """With the slope that DCGAN's authors chose for discriminators."""
 
+class Slopes(nn.Module):
+    """A leaky ReLU, or a ReLU (leak 0), as x times its slope there; for gradients that are differentiated again.
+
+    The slope is a constant to autograd. PyTorch's own activations have a second derivative that is all zeros, and the
+    backward pass of a gradient penalty carries those zeros through every layer, at the full price.
+    """
+
+    def __init__(self, leak: float) -> None:
+        super().__init__()
+        self.leak = leak
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.where(x.detach() > 0, 1.0, self.leak)
+
+    def extra_repr(self) -> str:
+        return str(self.leak)
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "leaky-relu": lambda x: F.leaky_relu(x, 0.2),

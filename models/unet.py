@@ -61,6 +61,23 @@ class Attention(nn.Module):
         return x + self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
 
 
+class Doubling(nn.Conv2d):
+    """Every pixel made four (nearest neighbour), then a 3×3 convolution: (N, C, S, S) → (N, C, 2·S, 2·S).
+
+    Both at once, as one transposed convolution with the 4×4 kernel that they amount to: where the 3×3 kernel meets
+    equal pixels its weights can be added first, so that 4 products do instead of 9.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = F.pad(self.weight, (1, 1, 1, 1))
+        rows = padded[:, :, 1:] + padded[:, :, :-1]
+        kernel = (rows[..., 1:] + rows[..., :-1]).flip(2, 3).transpose(0, 1)
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+
+
 class UNet(nn.Module):
     """The noise predictor of DDPM, small: (N, C, S, S), time (N,), labels → (N, C, S, S).
 
@@ -92,7 +109,7 @@ class UNet(nn.Module):
                 self.up.append(ResidualBlock(inputs + skips.pop(), channels[level]))
                 inputs = channels[level]
             if level:
-                self.doublings.append(nn.Conv2d(inputs, inputs, 3, padding=1))
+                self.doublings.append(Doubling(inputs))
         self.norm = norm("group", first)
         self.out = nn.Conv2d(first, images, 3, padding=1)
         nn.init.zeros_(self.out.weight)
@@ -114,7 +131,7 @@ class UNet(nn.Module):
         x = self.attention(self.middle[0](x, next(shifts)))
         for index, block in enumerate(self.up):
             if index and index % self.blocks == 0:
-                x = self.doublings[index // self.blocks - 1](F.interpolate(x, scale_factor=2.0, mode="nearest"))
+                x = self.doublings[index // self.blocks - 1](x)
             x = block(torch.cat([x, skips.pop()], dim=1), next(shifts))
         return self.out(F.silu(self.norm(x)))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import signal
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from PIL import Image
 from tests.judge import Judge, Verdict, judge
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import runs
+from tui_gen import launch, runs
 from tui_gen.train import catalogue, checkpoints
 from tui_gen.train.previews import GAP
 from tui_gen.train.sample import sample
@@ -47,8 +46,7 @@ class Result:
 def train(run: Path, minutes: float) -> None:
     """Train a run to its end, or stop it with a checkpoint when it has trained that long."""
     command = [sys.executable, "-m", "tui_gen.train.worker", str(run)]
-    environment = {"GOMP_SPINCOUNT": "0"} | os.environ
-    worker = subprocess.Popen(command, env=environment)
+    worker = subprocess.Popen(command, env=launch.environment())
     try:
         worker.wait(60 * minutes)
     except subprocess.TimeoutExpired:
