@@ -1,4 +1,4 @@
-"""Layers that several models share: perceptrons, convolutional pyramids, label and time codes, batch features."""
+"""What models share: perceptrons, convolutional pyramids, label and time codes, batch features, drawn symbols."""
 
 from __future__ import annotations
 
@@ -158,6 +158,23 @@ def _normalised(kind: str, width: int, dims: int) -> list[nn.Module]:
 def label_planes(codes: Tensor, size: int) -> Tensor:
     """(N, classes) one-hot codes → (N, classes, size, size): every class a plane of 0 or 1."""
     return codes[:, :, None, None].expand(-1, -1, size, size)
+
+
+def uniform(noise: Tensor) -> Tensor:
+    """Standard normal numbers → uniform ones in [0, 1], of the same shape, through the normal's distribution Φ."""
+    return torch.special.ndtr(noise.double().cpu()).float().to(noise.device)
+
+
+def draw_symbol(logits: Tensor, draw: Tensor, temperature: float) -> Tensor:
+    """(N, symbols) logits, (N,) uniform draws → (N,) int64: the symbols in whose share of all probability they fall.
+
+    The same draws give the same symbols but where the probabilities have changed. At a temperature near 0 it is always
+    the likeliest one.
+    """
+    if temperature < 1e-3:
+        return logits.argmax(1)
+    cumulated = (logits.nan_to_num() / temperature).softmax(1).cumsum(1)
+    return torch.searchsorted(cumulated, draw[:, None] * cumulated[:, -1:])[:, 0].clamp(max=logits.shape[1] - 1)
 
 
 class TimeEmbedding(nn.Module):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Problem, Text, hyper
-from tui_gen.models.layers import glorot
+from tui_gen.models.layers import draw_symbol, glorot, uniform
 
 TEMPERATURES = (0.25, 0.5, 1.0)
 """Of the texts that the panel of temperatures compares."""
@@ -133,14 +133,13 @@ above 1 it is bold and misspelt; τ → 0 always takes the likeliest.
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """noise (N, T) standard normal → (N, prompt + T) int64: the prompt, and T characters drawn to go on from it.
 
-        Φ(noise) are uniform draws; the character is the one in whose share of the cumulated probabilities each falls,
-        so text changes only where the probabilities do.
+        Text changes only where the probabilities do (see `draw_symbol`).
         """
         return self.write(noise, self.config.temperature)
 
     def write(self, noise: Tensor, temperature: float) -> Tensor:
         """As `sample`, at a temperature ≥ 0."""
-        draws = torch.special.ndtr(noise.double().cpu()).float().to(noise.device)
+        draws = uniform(noise)
         start = self.numbers_of(self.config.prompt).to(noise.device)
         # with nothing to go on from, text begins as if after a line
         seed = start if len(start) else self.numbers_of("\n").to(noise.device)
@@ -148,17 +147,10 @@ above 1 it is bold and misspelt; τ → 0 always takes the likeliest.
         written = [start.expand(len(noise), -1)]
         logits, states = self(seed.expand(len(noise), -1))
         for draw in draws.T:
-            drawn = self._draw(logits[:, -1], draw, temperature)
+            drawn = draw_symbol(logits[:, -1], draw, temperature)[:, None]
             written.append(drawn)
             logits, states = self(drawn, states)
         return torch.cat(written, dim=1)
-
-    def _draw(self, logits: Tensor, draw: Tensor, temperature: float) -> Tensor:
-        """(N, vocabulary) logits, (N,) uniform draws → (N, 1) characters."""
-        if temperature < 1e-3:
-            return logits.argmax(1, keepdim=True)
-        cumulated = (logits.nan_to_num() / temperature).softmax(1).cumsum(1)
-        return torch.searchsorted(cumulated, draw[:, None] * cumulated[:, -1:]).clamp(max=logits.shape[1] - 1)
 
     def numbers_of(self, text: str) -> Tensor:
         """(length,) int64: the text's characters as numbers; those that are not in the vocabulary are left out."""

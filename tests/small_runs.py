@@ -33,6 +33,19 @@ SMALL: dict[str, dict[str, Any]] = {
         "dataset": {"name": "python-help", "limit": 150, "length": 16, "shift": 0},
     },
     "flow-matching": {"model": {"name": "flow-matching", "channels": [8, 8], "sample_steps": 2}, "train": {"ema": 0.9}},
+    "vq-vae": {
+        "model": {
+            "name": "vq-vae",
+            "channels": [8],
+            "codebook_size": 16,
+            "code_size": 4,
+            "prior_width": 16,
+            "prior_layers": 1,
+            "prior_dropout": 0.1,
+            "restart_after": 3,
+        },
+        "train": {"ema": 0.9},
+    },
     "ddpm": {"model": {"name": "ddpm", "channels": [8, 8], "sample_steps": 3, "timesteps": 20}, "train": {"ema": 0.9}},
 }
 

@@ -18,10 +18,11 @@ from tui_gen.models.diffusion import DDPM
 from tui_gen.models.flow_matching import FlowMatching
 from tui_gen.models.gan import GAN
 from tui_gen.models.vae import VAE
+from tui_gen.models.vqvae import VQVAE
 
 TEN = tuple("0123456789")
 POINTS = DataSpec("ring", "points", (2,), ("a", "b"))
-MODELS = [VAE, GAN, DDPM, FlowMatching]
+MODELS = [VAE, GAN, DDPM, FlowMatching, VQVAE]
 
 
 def images(channels=1, size=8, classes=TEN):
@@ -70,6 +71,7 @@ def train(model, steps, batch=None, lr=1e-3, beta1=0.9):
     return values
 
 
+CODES = {"codebook_size": 8, "code_size": 4, "residual_blocks": 1, "prior_width": 8, "prior_layers": 1}
 NETWORKS = [
     (VAE, {"hidden": [16], "latent": 3}),
     (VAE, {"network": "conv", "channels": [4, 8], "latent": 3}),
@@ -84,6 +86,8 @@ NETWORKS = [
     (DDPM, {"network": "mlp", "hidden": [16, 16], "timesteps": 20, "sample_steps": 3}),
     (FlowMatching, {"channels": [4, 8], "sample_steps": 3}),
     (FlowMatching, {"network": "mlp", "hidden": [16, 16], "sample_steps": 3}),
+    (VQVAE, {"channels": [4, 8], **CODES}),
+    (VQVAE, {"network": "mlp", "hidden": [16], "codes": 3, "codebook": "gradient", **CODES}),
 ]
 
 
@@ -108,6 +112,7 @@ def test_every_network_trains_and_samples_at_every_image_size(kind, values, size
         (GAN, {"generator_hidden": [16], "discriminator_hidden": [16], "loss": "wasserstein-gp"}),
         (DDPM, {"hidden": [16, 8], "timesteps": 20, "sample_steps": 3}),
         (FlowMatching, {"hidden": [16, 8], "sample_steps": 3}),
+        (VQVAE, {"network": "mlp", "hidden": [16], "codes": 2, **CODES}),
     ],
 )
 def test_every_model_trains_and_samples_on_points(kind, values, conditional):
@@ -135,9 +140,11 @@ def check_abilities(model):
                 assert torch.equal(frames[0], noise)
                 shown[ability] = frames[-1]
             elif ability == "encode":
-                assert model.encode(x, given).shape == (5, *model.noise_shape)
+                assert model.encode(x, given).shape == (5, *model.latent_shape)
             elif ability == "reconstruct":
                 shown[ability] = model.reconstruct(x, given)
+            elif ability == "decode":
+                shown[ability] = model.decode(torch.randn(5, *model.latent_shape), given)
             else:
                 shown[ability] = getattr(model, ability)(noise, given)
         values = model.validation(batch)
@@ -186,6 +193,9 @@ def test_gradients_reach_every_parameter(kind, values):
         (DDPM, {"network": "mlp", "prediction": "v", "weighting": "min-snr"}, "ddpm/loss", 0.8),
         (DDPM, {"network": "mlp", "prediction": "x0", "distance": "huber"}, "ddpm/loss", 0.8),
         (FlowMatching, {"network": "mlp"}, "flow-matching/loss", 0.8),
+        (VQVAE, {"channels": [8, 16], **CODES}, "vq-vae/loss", 0.5),
+        (VQVAE, {"network": "mlp", "codebook": "gradient", "loss": "bce", **CODES}, "vq-vae/loss", 0.8),
+        (VQVAE, {"channels": [8, 16], **CODES}, "prior/loss", 0.5),
     ],
 )
 def test_the_loss_falls_on_a_tiny_problem(kind, values, metric, ratio):
@@ -239,7 +249,7 @@ def test_at_its_bounds_every_hyperparameter_trains_or_is_refused(kind, param, va
     assert not wrong and clean == value
     base = {"loss": "wasserstein-gp"} if param.name == "gp_weight" else {}
     if param.name in ("channels", "generator_channels", "discriminator_channels"):
-        base = {"network": {"vae": "conv", "gan": "dcgan", "ddpm": "unet", "flow-matching": "unet"}[kind.name]}
+        base = {"network": {"gan": "dcgan", "ddpm": "unet", "flow-matching": "unet"}.get(kind.name, "conv")}
     if param.name == "sigma":
         base = {"likelihood": "gaussian"}
     if kind is DDPM and param.name in ("timesteps", "sampler"):
@@ -320,6 +330,11 @@ REFUSED = [
     (FlowMatching, {"channels": [4] * 4}, images(1, 28), "model.channels", "at most 3"),
     (FlowMatching, {"conditional": True}, images(classes=()), "model.conditional", "false"),
     (FlowMatching, {"guidance": 2.0}, images(), "model.guidance", "model.label_dropout = 0.1"),
+    (VQVAE, {}, POINTS, "model.network", "mlp"),
+    (VQVAE, {"network": "mlp", "loss": "bce"}, POINTS, "model.loss", "mse"),
+    (VQVAE, {"conditional": True}, images(classes=()), "model.conditional", "false"),
+    (VQVAE, {"channels": [4] * 3}, images(1, 28), "model.channels", "at most 2"),
+    (VQVAE, {"channels": [4]}, images(1, 128), "model.channels", "give it more values"),
 ]
 
 

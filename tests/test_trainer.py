@@ -13,7 +13,7 @@ from tui_gen.train.checkpoints import Meta
 from tui_gen.train.previews import Previewer
 from tui_gen.train.trainer import RefusedError, TrainingError, pick_device, pick_precision, weights_of
 
-FAMILIES = ["vae", "gan", "ddpm", "classifier", "char-rnn"]
+FAMILIES = ["vae", "vq-vae", "gan", "ddpm", "classifier", "char-rnn"]
 
 
 def digest(trainer):

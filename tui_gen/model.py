@@ -173,6 +173,11 @@ class Model(nn.Module):
     noise_shape: tuple[int, ...] = ()
     """Shape of one sample's starting noise (standard normal), without the batch dimension; an attribute or property."""
 
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of what `encode` gives and `decode` takes, without the batch dimension: that of the noise, mostly."""
+        return self.noise_shape
+
     def phases(self) -> list[Phase]:
         """The phases of a training step, in order."""
         raise TypeError(f"{type(self).__name__} must define phases()")
@@ -188,7 +193,7 @@ class Model(nn.Module):
     # What a model can do is which of these it defines (shapes: N samples, data.shape one example):
     #   sample(noise (N, *noise_shape), labels (N,) or None) -> (N, *data.shape), in the model's value range
     #   reconstruct(x (N, *data.shape), labels) -> (N, *data.shape)
-    #   encode(x, labels) -> (N, *latent)         decode(z, labels) -> (N, *data.shape)
+    #   encode(x, labels) -> (N, *latent_shape)   decode(z, labels) -> (N, *data.shape)
     #   trajectory(noise, labels, frames) -> (frames, N, *data.shape), noise first, sample last
     #   panels(given: Given) -> list[Picture | Text], whatever else is worth seeing
 

@@ -66,13 +66,13 @@ def answer(loop: RunLoop, request: Request) -> None:
 
 
 def _latent(loop: RunLoop, request: Request) -> None:
-    """decode: float32 codes (N, *noise_shape) → uint8 images; encode: uint8 images → float32 codes."""
+    """decode: float32 codes (N, *latent_shape) → uint8 images; encode: uint8 images → float32 codes."""
     model = loop.trainer.eval_model
     if not hasattr(model, request.op):
         request.refuse(f"{model.name} cannot {request.op}")
         return
     raw = np.frombuffer(request.blob, np.float32 if request.op == "decode" else np.uint8)
-    shape = model.noise_shape if request.op == "decode" else loop.trainer.data.spec.shape
+    shape = model.latent_shape if request.op == "decode" else loop.trainer.data.spec.shape
     given = torch.from_numpy(raw.copy()).reshape(-1, *shape).to(loop.trainer.device)
     labels = request.data.get("labels")
     labels = torch.tensor(labels, device=loop.trainer.device) if labels else None

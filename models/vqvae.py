@@ -1,0 +1,409 @@
+"""The vector-quantised variational autoencoder (van den Oord et al. 2017), and a prior over its codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper
+from tui_gen.models.codes import PALETTE, principal, scatter
+from tui_gen.models.layers import (
+    ReLU,
+    doubling,
+    halving,
+    perceptron,
+    refuse_labels,
+    refuse_network,
+    refuse_pyramid,
+    uniform,
+)
+from tui_gen.models.transformer import CausalTransformer
+
+MOST_CODES = 1024
+"""Longest sequence of codes that a prior is asked to learn."""
+NEVER = 2**40
+"""Idle steps of a code that has not been used at all yet: more than any `restart_after`."""
+
+
+class VQVAE(Model):
+    name = "vq-vae"
+    family = "vae"
+    title = "Vector-quantised VAE"
+    summary = "Writes images in an alphabet of learned code vectors; a second network learns to spell new ones."
+    reference = (
+        "van den Oord, Vinyals & Kavukcuoglu 2017, arXiv:1711.00937; codebook by moving averages: its appendix A.1; "
+        "codes started from data and restarted: Dhariwal et al. 2020, arXiv:2005.00341; transformer prior: Esser, "
+        "Rombach & Ommer 2021, arXiv:2012.09841"
+    )
+    kinds = ("image", "points")
+    pixels = "unit"
+    optimizers = {"vq-vae": Optim(lr=1e-3), "prior": Optim(lr=1e-3)}
+    description = """\
+An **encoder** turns an image into a small grid of vectors z. Each is replaced by the nearest of the K vectors of a
+**codebook**, so an image becomes a grid of whole numbers, its **codes**. A **decoder** rebuilds the image from the code
+vectors. Since codes are discrete, a **prior** can learn how likely every grid is and draw new ones, code by code.
+
+    k = argminⱼ ‖z − eⱼ‖²          x̂ = decoder(e_k)
+
+### Loss (each term a mean over its numbers)
+
+    loss = reconstruction + ‖sg[z] − e_k‖² + β ‖z − sg[e_k]‖²
+    reconstruction = (x − x̂)² / variance of the batch    (mse)
+                   = −x ln x̂ − (1 − x) ln(1 − x̂)          (bce)
+
+sg[·] lets no gradient through. Choosing the nearest vector has no gradient either, so the **straight-through
+estimator** hands that of the decoder's input to the encoder as it is: z + sg[e_k − z]. The second term moves code
+vectors to the encoder's outputs; with `codebook = ema` it is left out, and every code follows the mean of the outputs
+that chose it: with n of them, and the running count N ← γN + (1 − γ)n,
+
+    e ← e + (1 − γ)(Σz − n e) / N
+
+The third term, the **commitment**, keeps the encoder close to what it chose. There is no KL term: with a uniform prior
+in this stage it is the constant ln K a code.
+
+The **prior** (here a small causal transformer, in the paper a PixelCNN) reads the codes row by row:
+
+    prior loss = −mean ln p(kₜ | k₁ … kₜ₋₁, label)          bits per code = loss / ln 2
+
+It trains along with the rest, on codes that still change, or, with `prior_start` = s, as in the paper: the first share
+s of the run trains the autoencoder alone, the rest the prior alone on codes that stay as they are.
+
+### What to watch
+
+- `perplexity` = exp(entropy of the codes of a batch): how many codes are in use as if all were used alike; at most K.
+  `active_codes` are those used at all. `mse`: the squared error of a pixel.
+- `bits_per_code` of the prior against log₂ K, that of guessing; `val/` tells how much holds for new images.
+- The `codebook` panel counts the use of every code, `latents` shows encoder outputs (grey) and code vectors (red),
+  `codes` the images, their codes in colours (alike vectors, alike colours) and what is rebuilt from them.
+- Reconstructions get good first; samples only when the prior follows.
+
+### What goes wrong
+
+- **Codebook collapse**: a few codes do all the work, perplexity stays low. Codes not used for `restart_after` steps are
+  put where a random encoder output lies; smaller K, a lower rate or more β help, too.
+- **Commitment grows**: the encoder runs away from the codes. Raise β.
+- **Good reconstructions, bad samples**: the prior is too weak, or too early to look. More `prior_layers`, fewer codes
+  an image (one more halving), or train longer. A `temperature` below 1 takes likelier, less varied codes.
+- **Prior bits fall, validation bits rise**: it learns the codes by heart. More `prior_dropout`, a smaller prior.
+"""
+
+    class Config(msgspec.Struct):
+        network: Annotated[Literal["mlp", "conv"], hyper("Fully connected, or convolutional")] = "conv"
+        hidden: Annotated[
+            list[int],
+            hyper("Layer widths of the mlp encoder, mirrored by its decoder", ge=1, le=8192, unit="units", max_items=8),
+        ] = msgspec.field(default_factory=lambda: [256])
+        codes: Annotated[int, hyper("mlp: codes that an example is written with", ge=1, le=256)] = 8
+        channels: Annotated[
+            list[int],
+            hyper("Channels of the conv encoder; each entry halves the image", ge=1, le=1024, min_items=1, max_items=6),
+        ] = msgspec.field(default_factory=lambda: [32, 64])
+        residual_blocks: Annotated[int, hyper("conv: residual blocks around the codes, each way", ge=0, le=16)] = 2
+        codebook_size: Annotated[int, hyper("Number K of code vectors", ge=2, le=8192, unit="codes")] = 128
+        code_size: Annotated[int, hyper("Length of a code vector", ge=1, le=1024, unit="dimensions")] = 16
+        codebook: Annotated[
+            Literal["ema", "gradient"], hyper("Code vectors follow moving averages, or the gradient of a loss")
+        ] = "ema"
+        ema_decay: Annotated[float, hyper("γ of the moving averages of the codebook", ge=0, le=0.9999, live=True)] = (
+            0.99
+        )
+        commitment: Annotated[float, hyper("Weight β of the commitment term", ge=0, le=100, live=True)] = 0.25
+        restart_after: Annotated[
+            int,
+            hyper("Unused for so long, a code starts anew at an encoder output; 0 is never", ge=0, le=10**9,
+                  unit="steps", live=True),
+        ] = 100  # fmt: skip
+        loss: Annotated[
+            Literal["mse", "bce"], hyper("Squared error over the variance, or cross-entropy; points need mse")
+        ] = "mse"
+        conditional: Annotated[bool, hyper("Tell the prior the label")] = False
+        prior_width: Annotated[int, hyper("Width of the prior", ge=4, le=1024, unit="units")] = 64
+        prior_layers: Annotated[int, hyper("Transformer blocks of the prior", ge=1, le=16)] = 2
+        prior_dropout: Annotated[
+            float, hyper("Share of the prior's units left out in training", ge=0, le=0.95, live=True)
+        ] = 0.0
+        prior_start: Annotated[
+            float, hyper("Share of the run that trains codes alone, then the prior alone; 0: both all along",
+                         ge=0, le=0.95),
+        ] = 0.0  # fmt: skip
+        temperature: Annotated[
+            float, hyper("Of drawn codes: below 1 likelier ones, 0 always the likeliest", ge=0, le=10, live=True)
+        ] = 1.0
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+        yield from super().refuse(config, data)
+        yield from refuse_labels(cls.name, config, data)
+        yield from refuse_network("model.network", config.network, ("conv",), data)
+        if data.kind == "points" and config.loss == "bce":
+            yield Problem("model.loss", "bce", "is for values in [0, 1]; points are not", "set it to mse")
+        if data.kind == "image" and config.network == "conv":
+            problems = list(refuse_pyramid("model.channels", config.channels, data))
+            yield from problems
+            codes = (data.size // 2 ** len(config.channels)) ** 2
+            if not problems and codes > MOST_CODES:
+                yield Problem(
+                    "model.channels",
+                    config.channels,
+                    f"leaves {codes} codes an image, and a prior learns at most {MOST_CODES}",
+                    "give it more values, or set dataset.size to a smaller one",
+                )
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.classes = len(data.classes) if config.conditional else 0
+        if config.network == "mlp":
+            self.grid = (1, config.codes)
+            self.encoder = nn.Sequential(
+                nn.Flatten(),
+                perceptron([data.features, *config.hidden, config.code_size * config.codes]),
+                nn.Unflatten(1, (config.code_size, *self.grid)),
+            )
+            self.decoder = nn.Sequential(
+                nn.Flatten(), perceptron([config.code_size * config.codes, *reversed(config.hidden), data.features])
+            )
+        else:
+            small = data.size // 2 ** len(config.channels)
+            inner = config.channels[-1]
+            self.grid = (small, small)
+            self.encoder = nn.Sequential(
+                halving(data.channels, config.channels, ReLU),
+                *(Residual(inner) for _ in range(config.residual_blocks)),
+                nn.Conv2d(inner, config.code_size, 1),
+            )
+            self.decoder = nn.Sequential(
+                nn.Conv2d(config.code_size, inner, 3, padding=1),
+                *(Residual(inner) for _ in range(config.residual_blocks)),
+                ReLU(),
+                doubling(config.channels[::-1], data.channels, ReLU),
+            )
+        size = config.codebook_size
+        vectors = torch.empty(size, config.code_size).uniform_(-1 / size, 1 / size)
+        if config.codebook == "gradient":
+            self.vectors = nn.Parameter(vectors)
+        else:
+            self.register_buffer("vectors", vectors)
+            self.register_buffer("counts", torch.ones(size))
+        self.register_buffer("idle", torch.full((size,), NEVER))
+        self.prior = CausalTransformer(
+            size, math.prod(self.grid), config.prior_width, config.prior_layers, max(1, self.classes)
+        )
+        self._seen: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def conditional(self) -> bool:
+        return self.classes > 0
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """One number a code that is to be drawn."""
+        return (math.prod(self.grid),)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(code_size, h, w): the encoder's outputs before they are quantised; the mlp's grid has one row."""
+        return (self.config.code_size, *self.grid)
+
+    def phases(self) -> list[Phase]:
+        autoencoder = [*self.encoder.parameters(), *self.decoder.parameters()]
+        if self.config.codebook == "gradient":
+            autoencoder.append(self.vectors)
+        start = self.config.prior_start
+
+        def codes_are_done(step: int, total: int | None) -> bool:
+            return total is not None and step >= start * total
+
+        together = not start
+        return [
+            Phase(
+                "vq-vae",
+                self.loss,
+                autoencoder,
+                after=self.move_codebook,
+                when=None if together else lambda step, total: not codes_are_done(step, total),
+            ),
+            Phase("prior", self.prior_loss, self.prior.parameters(), when=None if together else codes_are_done),
+        ]
+
+    def loss(self, batch: Batch) -> Loss:
+        """Reconstruction, codebook and commitment terms, each a mean over its numbers."""
+        config = self.config
+        z = self.encode(batch.x)
+        codes = self.nearest(z)
+        e = self.look_up(codes)
+        out = self.rebuild(z + (e - z).detach())
+        reconstruction = self.distance(out, batch.x)
+        commitment = F.mse_loss(z, e.detach())
+        loss = reconstruction + config.commitment * commitment
+        if config.codebook == "gradient":
+            loss = loss + F.mse_loss(e, z.detach())
+        batch.shared["codes"] = codes
+        if self.training:
+            self._seen = z.detach(), codes
+        shares = self.count(codes) / codes.numel()
+        metrics = {
+            "reconstruction": reconstruction,
+            "mse": F.mse_loss(self.mean(out.detach()), batch.x),
+            "commitment": commitment,
+            "perplexity": torch.exp(-torch.xlogy(shares, shares).sum()),
+            "active_codes": (shares > 0).sum().float(),
+        }
+        return loss, metrics
+
+    @torch.no_grad()
+    def move_codebook(self) -> None:
+        """After an update: moving averages of the codebook, and a new start for codes that nothing has chosen lately.
+
+        It is given the latents and codes of the step by `loss`.
+        """
+        if self._seen is None:
+            return
+        z, codes = self._seen
+        self._seen = None
+        config = self.config
+        flat = z.movedim(1, -1).flatten(0, -2)
+        used = self.count(codes)
+        if config.codebook == "ema":
+            sums = torch.zeros_like(self.vectors).index_add_(0, codes.flatten(), flat)
+            self.counts.lerp_(used, 1 - config.ema_decay)
+            pull = (sums - used[:, None] * self.vectors) / self.counts[:, None].clamp(min=1e-6)
+            self.vectors.add_(pull, alpha=1 - config.ema_decay)
+        self.idle.copy_(torch.where(used > 0, 0, self.idle + 1))
+        if config.restart_after:
+            dead = self.idle >= config.restart_after
+            fresh = flat[torch.randint(len(flat), (len(dead),), device=flat.device)]
+            self.vectors.copy_(torch.where(dead[:, None], fresh, self.vectors))
+            self.idle.masked_fill_(dead, 0)
+            if config.codebook == "ema":
+                self.counts.masked_fill_(dead, 1.0)
+
+    def prior_loss(self, batch: Batch) -> Loss:
+        """Mean −ln p of a code, given those before it: what the prior still has to guess, in nats."""
+        codes = batch.shared.get("codes")
+        if codes is None:
+            with torch.no_grad():
+                codes = self.codes(batch.x)
+        dropout = self.config.prior_dropout if self.training else 0.0
+        logits = self.prior(codes.flatten(1), batch.labels if self.classes else None, dropout)
+        loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+        bits = loss.detach() / math.log(2)
+        return loss, {"bits_per_code": bits, "bits_per_example": bits * math.prod(self.grid)}
+
+    def nearest(self, z: Tensor) -> Tensor:
+        """(N, code_size, h, w) → the codes (N, h, w) int64 whose vectors are nearest."""
+        with torch.autocast(z.device.type, enabled=False):
+            z = z.detach().float().movedim(1, -1)
+            return (self.vectors.detach().square().sum(1) - 2 * z @ self.vectors.detach().T).argmin(-1)
+
+    def look_up(self, codes: Tensor) -> Tensor:
+        """Codes (N, h, w) int64 → their vectors (N, code_size, h, w)."""
+        return F.embedding(codes, self.vectors).movedim(-1, 1)
+
+    def count(self, codes: Tensor) -> Tensor:
+        """How often each code occurs: (codebook_size,) float32."""
+        flat = codes.flatten()
+        return torch.zeros(len(self.vectors), device=codes.device).index_add_(
+            0, flat, torch.ones(len(flat), device=codes.device)
+        )
+
+    def rebuild(self, e: Tensor) -> Tensor:
+        """The decoder's output (N, *data.shape) before the sigmoid that images go through."""
+        return self.decoder(e).float().reshape(len(e), *self.data.shape)
+
+    def distance(self, out: Tensor, x: Tensor) -> Tensor:
+        """Mean cross-entropy of a pixel, or its squared error in shares of the batch's variance: a scalar."""
+        if self.config.loss == "bce":
+            return F.binary_cross_entropy_with_logits(out, x)
+        return F.mse_loss(self.mean(out), x) / x.var(correction=0).clamp(min=1e-3)
+
+    def mean(self, out: Tensor) -> Tensor:
+        """What the decoder's output stands for: images through a sigmoid, points as they are."""
+        return out if self.data.kind == "points" else torch.sigmoid(out)
+
+    def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, h · w) standard normal → (N, *data.shape): codes drawn from the prior, decoded.
+
+        Φ(noise) are the prior's uniform draws, so the same noise gives the same codes but where the prior has changed.
+        """
+        codes = self.prior.draw(uniform(noise), labels if self.classes else None, self.config.temperature)
+        return self.decode_codes(codes.unflatten(1, self.grid))
+
+    def reconstruct(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """x (N, *data.shape) rebuilt from its codes."""
+        return self.decode(self.encode(x))
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, *data.shape) → latents (N, code_size, h, w) float32 as they are before they are quantised.
+
+        They are continuous, so another model may learn their distribution; `decode` quantises what it is given.
+        """
+        return self.encoder(x).float()
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (N, code_size, h, w), quantised here → (N, *data.shape)."""
+        return self.decode_codes(self.nearest(z))
+
+    def codes(self, x: Tensor) -> Tensor:
+        """(N, *data.shape) → codes (N, h, w) int64 in [0, codebook_size)."""
+        return self.nearest(self.encode(x))
+
+    def decode_codes(self, codes: Tensor) -> Tensor:
+        """Codes (N, h, w) int64 → (N, *data.shape)."""
+        return self.mean(self.rebuild(self.look_up(codes)))
+
+    def panels(self, given: Given) -> list[Picture | Text]:
+        """Latents with the code vectors among them, images with their codes in colours, and how often each is used."""
+        z = self.encode(given.x)
+        codes = self.nearest(z)
+        flat = z.movedim(1, -1).flatten(0, -2)[:2000]
+        both = principal(torch.cat([flat, self.vectors]), 2)
+        grey, red = len(PALETTE) - 2, 0
+        kinds = torch.tensor([grey] * len(flat) + [red] * len(self.vectors))
+        found: list[Picture | Text] = [Picture("latents", scatter(both, kinds), 1)]
+        if self.data.kind == "image":
+            few = min(8, len(codes))
+            rows = [given.x[:few], self.colours(codes[:few]), self.decode_codes(codes[:few])]
+            found.append(Picture("codes", torch.cat([row.expand(-1, 3, -1, -1) for row in rows]), few))
+        return [*found, Text("codebook", self.usage(codes))]
+
+    def colours(self, codes: Tensor) -> Tensor:
+        """Codes (N, h, w) → pictures (N, 3, size, size) in [0, 1]: vectors that are alike have colours that are."""
+        axes = principal(self.vectors, 3)
+        low, high = axes.min(0).values, axes.max(0).values
+        shades = (axes - low) / (high - low).clamp(min=1e-9)
+        return F.interpolate(F.embedding(codes, shades).movedim(-1, 1), self.data.size)
+
+    def usage(self, codes: Tensor, lines: int = 20, width: int = 40) -> str:
+        """How often each code is used, the commonest first, as lines of text with bars."""
+        used = self.count(codes)
+        size, shares = len(used), used / codes.numel()
+        perplexity = torch.exp(-torch.xlogy(shares, shares).sum()).item()
+        order = used.argsort(descending=True, stable=True)[:lines].tolist()
+        counts = [int(used[code]) for code in order]
+        head = f"{int((used > 0).sum())} of {size} codes in use, perplexity {perplexity:.1f}"
+        per = math.prod(self.grid)
+        found = [head, f"{per} codes an example: {per * math.log2(size):.0f} bits at most", ""]
+        found += [
+            f"{code:5d} {'█' * round(width * count / counts[0]):{width}} {count}" for code, count in zip(order, counts)
+        ]
+        if size > lines:
+            rest = codes.numel() - sum(counts)
+            found.append(f"  and {size - lines} more, used {rest} times together")
+        return "\n".join(found) + "\n"
+
+
+class Residual(nn.Module):
+    """x + conv1×1(ReLU(conv3×3(ReLU(x)))), as in the paper: (N, width, H, W) → the same shape."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.narrow(F.relu(self.wide(F.relu(x))))
