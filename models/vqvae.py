@@ -78,7 +78,8 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
 
 - `perplexity` = exp(entropy of the codes of a batch): how many codes are in use as if all were used alike; at most K.
   `active_codes` are those used at all. `mse`: the squared error of a pixel.
-- `bits_per_code` of the prior against log₂ K, that of guessing; `val/` tells how much holds for new images.
+- `bits_per_code` of the prior against log₂ K, that of guessing. `bits_saved` is what it gains, a code, over knowing only
+  how common each is; `val/` tells how much of that holds for new images.
 - The `codebook` panel counts the use of every code, `latents` shows encoder outputs (grey) and code vectors (red),
   `codes` the images, their codes in colours (alike vectors, alike colours) and what is rebuilt from them.
 - Reconstructions get good first; samples only when the prior follows.
@@ -251,7 +252,7 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
             "reconstruction": reconstruction,
             "mse": F.mse_loss(self.mean(out.detach()), batch.x),
             "commitment": commitment,
-            "perplexity": torch.exp(-torch.xlogy(shares, shares).sum()),
+            "perplexity": entropy(shares).exp(),
             "active_codes": (shares > 0).sum().float(),
         }
         return loss, metrics
@@ -293,7 +294,8 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
         logits = self.prior(codes.flatten(1), batch.labels if self.classes else None, dropout)
         loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
         bits = loss.detach() / math.log(2)
-        return loss, {"bits_per_code": bits, "bits_per_example": bits * math.prod(self.grid)}
+        saved = entropy(self.count(codes) / codes.numel()) / math.log(2) - bits
+        return loss, {"bits_per_code": bits, "bits_per_example": bits * math.prod(self.grid), "bits_saved": saved}
 
     def nearest(self, z: Tensor) -> Tensor:
         """(N, code_size, h, w) → the codes (N, h, w) int64 whose vectors are nearest."""
@@ -383,7 +385,7 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
         """How often each code is used, the commonest first, as lines of text with bars."""
         used = self.count(codes)
         size, shares = len(used), used / codes.numel()
-        perplexity = torch.exp(-torch.xlogy(shares, shares).sum()).item()
+        perplexity = entropy(shares).exp().item()
         order = used.argsort(descending=True, stable=True)[:lines].tolist()
         counts = [int(used[code]) for code in order]
         head = f"{int((used > 0).sum())} of {size} codes in use, perplexity {perplexity:.1f}"
@@ -396,6 +398,11 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
             rest = codes.numel() - sum(counts)
             found.append(f"  and {size - lines} more, used {rest} times together")
         return "\n".join(found) + "\n"
+
+
+def entropy(shares: Tensor) -> Tensor:
+    """Of a distribution (K,), in nats: a scalar."""
+    return -torch.xlogy(shares, shares).sum()
 
 
 class Residual(nn.Module):
