@@ -78,8 +78,8 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
 
 - `perplexity` = exp(entropy of the codes of a batch): how many codes are in use as if all were used alike; at most K.
   `active_codes` are those used at all. `mse`: the squared error of a pixel.
-- `bits_per_code` of the prior against log₂ K, that of guessing. `bits_saved` is what it gains, a code, over knowing only
-  how common each is; `val/` tells how much of that holds for new images.
+- `bits_per_code` of the prior against log₂ K, that of guessing. `bits_saved` is its gain, a code, over knowing only how
+  common each is; `val/` tells how much of that holds for new images.
 - The `codebook` panel counts the use of every code, `latents` shows encoder outputs (grey) and code vectors (red),
   `codes` the images, their codes in colours (alike vectors, alike colours) and what is rebuilt from them.
 - Reconstructions get good first; samples only when the prior follows.
