@@ -23,7 +23,7 @@ def command(*arguments: str, **settings: Any) -> list[str]:
     return [sys.executable, "-m", "tests.fake_cli", words, *arguments]
 
 
-def run(*arguments: str, timeout: float = 60.0, env: dict[str, str] | None = None, **settings: Any) -> Any:
+def run(*arguments: str, timeout: float = 180.0, env: dict[str, str] | None = None, **settings: Any) -> Any:
     """Run it to its end with pipes for output; the CompletedProcess."""
     return subprocess.run(
         command(*arguments, **settings), capture_output=True, text=True, timeout=timeout, check=False, cwd=ROOT,

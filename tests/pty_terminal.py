@@ -219,14 +219,39 @@ class PtyTerminal:
         wait_for(look, timeout, lambda: f"{what or condition} on this screen{self._end_words()}:\n{self.text()}")
         return found[0]
 
-    def wait_quiet(self, seconds: float, timeout: float = 30.0) -> int:
-        """Wait until nothing has been written for so long; the count of bytes written so far."""
+    def wait_quiet(self, seconds: float, timeout: float = 60.0) -> int:
+        """Wait until nothing has been written for so long; the count of bytes written so far.
+
+        A command that waits for a core of a busy machine is silent too: that does not count.
+        """
         wait_for(
-            lambda: time.monotonic() - self.last_output >= seconds,
+            lambda: time.monotonic() - self.last_output >= seconds and not self._at_work(),
             timeout,
             lambda: f"{seconds:g} s of silence ({self.bytes_out} bytes so far) on this screen:\n{self.text()}",
         )
         return self.bytes_out
+
+    def _unread(self) -> bool:
+        with self._lock:
+            return not self._blocked and bool(select.select([self.master], [], [], 0)[0])
+
+    def _at_work(self) -> bool:
+        """Whether there is output to be read, or a thread of the command or of its children that could run now.
+
+        Children with a session of their own, as workers have, do not count.
+        """
+        if self._unread():
+            return True
+        session, waiting = str(self.process.pid).encode(), [self.process.pid]
+        with contextlib.suppress(OSError):  # one of them ended meanwhile, or there is no /proc
+            while waiting:
+                for task in Path(f"/proc/{waiting.pop()}/task").iterdir():
+                    state, _, _, its_session = (task / "stat").read_bytes().rsplit(b")", 1)[1].split()[:4]
+                    if its_session == session:
+                        if state == b"R":
+                            return True
+                        waiting += map(int, (task / "children").read_bytes().split())
+        return False
 
     def _end_words(self) -> str:
         code = self.process.poll()
@@ -301,12 +326,13 @@ class PtyTerminal:
         """SIGKILL the command, if it runs, and wait for it."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(120)
 
     def wait_exit(self, timeout: float = 30.0) -> int:
         """Wait until the command ends; its exit status."""
         wait_for(lambda: self.process.poll() is not None, timeout, lambda: f"the command's end:\n{self.text()}")
-        self._thread.join(1)  # what it wrote last
+        self._thread.join(1)
+        wait_for(lambda: not self._thread.is_alive() or not self._unread(), timeout, "what it wrote last")
         return self.process.returncode
 
     # The terminal's own work
@@ -356,7 +382,10 @@ class PtyTerminal:
 
     def _read(self) -> None:
         size = 65536 if self.bandwidth is None else max(16, min(4096, int(self.bandwidth / 50)))
-        data = os.read(self.master, size)
+        with self._lock:  # who holds it sees all that has been read
+            self._feed(os.read(self.master, size))
+
+    def _feed(self, data: bytes) -> None:
         now = time.monotonic()
         if self.bandwidth is not None:
             self._not_before = now + len(data) / self.bandwidth
@@ -366,12 +395,11 @@ class PtyTerminal:
             if self.watch in self._recent:
                 self.watched_cpu = _processor_seconds(self.process.pid)
                 self.watched_at = now
-        with self._lock:
-            for kind, token in self._split.feed(data):
-                self._take(kind, token)
-            self.bytes_out += len(data)
-            self.writes += 1
-            self.last_output = now
+        for kind, token in self._split.feed(data):
+            self._take(kind, token)
+        self.bytes_out += len(data)
+        self.writes += 1
+        self.last_output = now
 
     def _take(self, kind: str, token: bytes) -> None:
         match kind:

@@ -40,7 +40,7 @@ def training(run: Path, resume: bool = False) -> Iterator[subprocess.Popen[bytes
     finally:
         with contextlib.suppress(OSError):
             process.send_signal(signal.SIGKILL)
-        process.wait(20)
+        process.wait(120)
 
 
 def ended_words(run: Path) -> str:

@@ -62,6 +62,13 @@ async def workbench(
         monkeypatch.setattr(launch.WarmWorker, "spawn", lambda self: None)
         monkeypatch.setattr(catalog, "stale", lambda *_: False)
     app = Workbench(runs.default_root(), **settings)
+    app.told, notify = [], app.notify  # every toast, as each stays for a few seconds only
+
+    def keep(message: str, **more: Any) -> None:
+        app.told.append(message)
+        notify(message, **more)
+
+    app.notify = keep
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: app.form is not None and hasattr(app.workspace.pane("runs"), "rows"), "the panes")
         await until(pilot, lambda: any(timer.name == "live" for timer in app._timers), "the timer")

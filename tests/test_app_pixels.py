@@ -281,9 +281,10 @@ def test_a_dialog_and_a_toast_turn_pixels_into_cells_and_back(shown):
             wait_for(lambda: len(deletions(terminal)) == removed + 1, what="the picture to go")  # noqa: B023
         terminal.press(away)
         wait_for(lambda: half_blocks(terminal) == 0, what=lambda: f"blanks under pixels:\n{terminal.text()}")
-        wait_for(lambda: len(pixels(terminal)) == before + 1, what="the picture again")  # noqa: B023
+        wait_for(lambda: len(pixels(terminal)) > before, what="the picture again")  # noqa: B023
         terminal.wait_quiet(0.4)
-        assert len(pixels(terminal)) == before + 1
+        # Sixels are sent again where a frame paints over them, as the second of two does that are far apart.
+        assert len(pixels(terminal)) - before <= (1 if terminal.personality is KITTY else 2)
 
 
 @on_one_terminal

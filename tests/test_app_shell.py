@@ -251,7 +251,7 @@ async def test_users_themes_and_one_toast_for_the_bad_ones(monkeypatch, world):
     async with workbench(monkeypatch) as (app, pilot):
         assert "mine" in app.available_themes
         await until(pilot, lambda: "Themes that could not be read" in screen_text(app))
-        said = [one.message for one in app._notifications]
+        said = app.told
         assert len(said) == 1
         assert all(name in said[0] for name in ("broken.toml", "odd.toml", "more.toml"))
 
@@ -325,7 +325,7 @@ async def test_a_fault_in_an_action_or_a_pane_is_told_with_a_file_and_the_rest_g
         await pilot.press("alt+5", "o")
         await until(pilot, lambda: "toggle_output: ZeroDivisionError" in screen_text(app))
         await pilot.press("slash", "x")
-        await until(pilot, lambda: any("A fault in LogPane: IndexError" in one.message for one in app._notifications))
+        await until(pilot, lambda: any("A fault in LogPane: IndexError" in one for one in app.told))
         await pilot.press("alt+1")
         await until(pilot, lambda: app.workspace.active.id == "models")
         file = world / "cache" / "tui-gen" / "faults.log"

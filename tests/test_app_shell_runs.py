@@ -20,8 +20,7 @@ from tui_gen.app.session import RunList, Session
 
 def said(app):
     """Every toast so far, and the log."""
-    notes = [one.message for one in app._notifications]
-    return "\n".join(notes + [text for _, _, text in app.workspace.pane("log")._notes])
+    return "\n".join(app.told + [text for _, _, text in app.workspace.pane("log")._notes])
 
 
 def state(app):
@@ -285,7 +284,7 @@ async def test_a_silent_worker_is_one_message_and_the_screen_goes_on(monkeypatch
         gate = threading.Event()
 
         def stuck(path, op, **_):
-            gate.wait(20)
+            gate.wait(120)
             raise control.ControlError(f"the worker did not answer {op!r} within 15 s")
 
         monkeypatch.setattr(app.session, "ask", stuck)
@@ -410,7 +409,7 @@ def test_session_starts_cold_where_no_warm_worker_is_ready(monkeypatch, world):
     made, problems = session.check(known.recipes["vae-digits"].tables)
     assert problems == []
     path = session.start(made)
-    started_runs[0].wait(30)
+    started_runs[0].wait(120)
     assert runs.state_of(path)[0] == "finished"
     assert session.live_of_ours(None) == []
     session.close()

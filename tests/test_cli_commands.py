@@ -51,7 +51,7 @@ def test_runs_of_every_state(call):
     found = {row["path"]: row for row in json.loads(out)}
     assert found[str(live)]["live"] is True and found[str(made["failed"])]["live"] is False
     launch.ask_run(live, "stop")
-    process.wait(20)
+    process.wait(120)
 
 
 def test_runs_elsewhere_and_options_before_or_after(call, tmp_path):
@@ -76,7 +76,7 @@ def test_stop_live_runs(call):
     assert status == 1 and "is not training: stopped at step" in err
     assert call("stop", "--all")[0] == 0
     for process in processes:
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
 
 
 def test_runs_that_are_missing_or_ambiguous(call):
@@ -99,7 +99,7 @@ def test_delete(call, monkeypatch):
     status, _, err = call("delete", "--yes", run.name, live.name)
     assert status == 2 and "still training" in err and run.exists() and live.exists()
     launch.ask_run(live, "stop")
-    process.wait(20)
+    process.wait(120)
     status, out, _ = call("delete", "--yes", run.name, live.name)
     assert status == 0 and out.count("deleted") == 2 and not run.exists() and not live.exists()
 

@@ -51,7 +51,7 @@ def test_ctrl_c_stops_with_a_checkpoint():
     ) as process:  # fmt: skip
         wait_for(lambda: [r for r in runs.list_runs(runs.default_root()) if r.step > 20], timeout=60, what="steps")
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == 3, out
     (row,) = runs.list_runs(runs.default_root())
     assert row.state == "stopped" and (Path(row.path) / "checkpoints" / f"{row.step:06d}").is_dir()
@@ -73,6 +73,6 @@ def test_nothing_is_left_running_when_the_command_is_killed_while_it_starts():
 
     (warm,) = wait_for(waiting, timeout=60, what="the worker")
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(10)
+    process.wait(120)
     wait_for(lambda: not runs.process_started(warm), timeout=60, what="the end of the worker")
     assert runs.list_runs(runs.default_root()) == []

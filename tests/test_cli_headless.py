@@ -88,7 +88,7 @@ def test_a_worker_that_dies_is_interrupted():
     with fake_cli.start("--run", RECIPE) as process:
         run = when_running()
         os.kill(runs.worker_of(run).pid, signal.SIGKILL)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == 4 and "interrupted at step" in out and f"--resume {run.name}" in out
 
 
@@ -101,7 +101,7 @@ def test_first_ctrl_c_stops_with_a_checkpoint():
     with fake_cli.start("--run", RECIPE) as process:
         run = when_running()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 3, err
     assert "Ctrl-C: stopping with a checkpoint" in out and "stopped at step" in out
     assert runs.state_of(run)[0] == "stopped" and list((run / "checkpoints").iterdir())
@@ -117,7 +117,7 @@ def test_second_ctrl_c_ends_it_at_once():
             told = process.stdout.readline()
             assert told
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert not runs.alive(runs.worker_of(run))
     assert "interrupted" in out and runs.state_of(run)[0] == "interrupted"
@@ -127,7 +127,7 @@ def test_sigterm_checkpoints_and_says_so_in_the_status():
     with fake_cli.start("--run", RECIPE) as process:
         run = when_running()
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == 143 and "SIGTERM" in out
     assert runs.state_of(run)[0] == "stopped" and list((run / "checkpoints").iterdir())
 
@@ -139,7 +139,7 @@ def test_sigterm_works_while_nobody_reads_the_output():
         wait_for(lambda: "pipe" in stat.read_text() or _blocked(process.pid), what="a full pipe")
         process.send_signal(signal.SIGTERM)
         wait_for(lambda: runs.state_of(run)[0] == "stopped", what="the stop")
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     assert process.returncode == 143
 
 
@@ -155,7 +155,7 @@ def test_sighup_is_survived():
     with fake_cli.start("--run", RECIPE, "--plain", steps=300, rate=200) as process:
         when_running()
         process.send_signal(signal.SIGHUP)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == 0 and "finished at step 300" in out
 
 
@@ -164,7 +164,7 @@ def test_a_closed_pipe_is_nobody_s_problem():
         assert process.stdout.readline()
         process.stdout.close()
         process.stdout = None
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 0 and err == ""
     assert runs.state_of(only_run())[:2] == ("finished", 200)
 
@@ -226,7 +226,7 @@ def test_attach_follows_as_text_and_ctrl_c_only_detaches():
             lines.append(process.stdout.readline())
             assert lines[-1]
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 0 and "the run goes on" in err
     assert runs.state_of(run)[0] == "running"
     launch.ask_run(run, "stop")
@@ -256,7 +256,7 @@ def test_a_full_disk_is_told():
             seen = process.stdout.readline()
             assert seen
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     assert json.loads(seen)["type"] == "notice"
 
 
@@ -268,7 +268,7 @@ def test_attached_text_sees_the_worker_die():
         while "vae/loss" not in process.stdout.readline():
             assert process.poll() is None
         worker.kill()
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
     assert process.returncode == 4 and "interrupted at step" in out and f"fake worker of {run.name}" in out
 
 
@@ -286,7 +286,7 @@ def test_model_folders_that_a_config_names_are_read(tmp_path, monkeypatch):
 
 def test_standard_streams_may_be_closed():
     words = " ".join(fake_cli.command("--run", RECIPE, steps=20, rate=400))
-    done = subprocess.run(["sh", "-c", f"{words} <&- >&- 2>&-"], check=False, cwd=fake_cli.ROOT, timeout=60)
+    done = subprocess.run(["sh", "-c", f"{words} <&- >&- 2>&-"], check=False, cwd=fake_cli.ROOT, timeout=120)
     assert done.returncode == 0 and runs.state_of(only_run())[0] == "finished"
 
 

@@ -366,12 +366,12 @@ def test_two_processes_that_build_at_once_build_once(root, store):
         try:
             wait_for(
                 lambda: all("waiting for it" in (out / f"{number}.out").read_text() for number in range(2)),
-                timeout=60,
+                timeout=120,
                 what="both processes to wait for the lock",
             )
         finally:
             lock.close()
-            codes = [run.wait(60) for run in runs]
+            codes = [run.wait(120) for run in runs]
     printed = [(out / f"{number}.out").read_text() for number in range(2)]
     assert codes == [0, 0], printed
     assert sum("progress 12" in text for text in printed) == 1

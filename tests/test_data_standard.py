@@ -285,7 +285,7 @@ class Server:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.requests.append(self.path)
-                outer.gate.wait(30)
+                outer.gate.wait(120)
                 trouble = outer.trouble.get(self.path)
                 if trouble == "missing" or self.path not in outer.files:
                     self.send_error(404)

@@ -202,7 +202,7 @@ def test_sigterm_while_asking_restores_the_mode():
     try:
         wait_for(lambda: termios.tcgetattr(slave) != before and b"\x1b[c" in os.read(master, 4096), what="questions")
         child.terminate()
-        assert child.wait(20) == 128 + signal.SIGTERM
+        assert child.wait(120) == 128 + signal.SIGTERM
         assert termios.tcgetattr(slave) == before
     finally:
         child.kill()
@@ -354,7 +354,7 @@ def display():
     finally:
         os.close(read)
         server.terminate()
-        server.wait(10)
+        server.wait(120)
 
 
 def test_real_xterm_shows_sixel_pixels(tmp_path, display):
@@ -388,4 +388,4 @@ def test_real_xterm_shows_sixel_pixels(tmp_path, display):
         assert red[:, 1].min() == blue[:, 1].min() and red[:, 0].max() + 1 == blue[:, 0].min()
     finally:
         xterm.terminate()
-        xterm.wait(10)
+        xterm.wait(120)

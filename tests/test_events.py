@@ -287,7 +287,7 @@ def test_a_reader_keeps_up_with_a_writer_in_another_process(tmp_path):
         polls = wait_for(lambda: found.extend(texts(follower.poll(4096))) or len(found) >= count, 60, "every event")
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(120)
     assert polls and found == [str(number) for number in range(count)] and follower.garbage == 0
 
 

@@ -29,7 +29,7 @@ def test_it_trains_answers_and_stops():
     launch.ask_run(run, "resume")
     wait_for(lambda: launch.ask_run(run, "status").data["step"] > paused, what="steps after the pause")
     launch.ask_run(run, "stop")
-    process.wait(20)
+    process.wait(120)
     assert runs.state_of(run)[0] == "stopped" and list((run / "checkpoints").iterdir())
 
 
@@ -39,10 +39,10 @@ def test_killed_it_is_interrupted_and_resumes():
     launch.wait_until_listening(run)
     step = launch.ask_run(run, "checkpoint").data["step"]
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(20)
+    process.wait(120)
     assert runs.state_of(run)[0] == "interrupted"
     again = fake_worker.start(run, resume=True, steps=step + 20)
-    again.wait(20)
+    again.wait(120)
     assert runs.state_of(run)[:2] == ("finished", step + 20)
 
 
@@ -57,6 +57,6 @@ def test_a_recorded_run_reads_as_finished():
 def test_a_crash_is_in_the_log():
     run = fake_worker.make_run()
     process = fake_worker.start(run, crash_at=10, rate=1000)
-    assert process.wait(20) == 1
+    assert process.wait(120) == 1
     assert runs.state_of(run)[0] == "failed"
     assert "told to crash" in runs.last_log_lines(run)[-1]

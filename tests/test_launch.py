@@ -90,7 +90,7 @@ def warm(monkeypatch):
         one.close()
     for process in processes:
         process.kill()
-        process.wait(30)
+        process.wait(120)
 
 
 def named(run: Path, **changes: Any) -> None:
@@ -138,7 +138,7 @@ def test_a_worker_is_a_process_of_its_own(run, started, monkeypatch):
 def test_its_output_is_added_to_the_run_s_log(run, monkeypatch):
     (run / "worker.log").write_text("before\n")
     monkeypatch.setattr(sys, "executable", "/bin/echo")
-    assert launch.start(run).wait(30) == 0
+    assert launch.start(run).wait(120) == 0
     assert runs.last_log_lines(run) == ["before", f"-m tui_gen.train.worker {run} --nice 0"]
 
 
@@ -184,7 +184,7 @@ def test_a_warm_worker_is_given_one_run(run, warm, monkeypatch):
     assert worker.start(Path(run.name), resume=True)
     assert (run / "given").read_text() == f"{run} True\n"
     assert not worker.alive and not worker.ready and worker.process is None
-    assert process.wait(30) == 0 and not os.path.exists(place)
+    assert process.wait(120) == 0 and not os.path.exists(place)
     assert not worker.start(run)
     worker.close()
 
@@ -195,7 +195,7 @@ def test_a_warm_worker_that_is_not_ready_starts_nothing(run, warm):
     worker.close()
     worker = warm()
     worker.process.kill()
-    worker.process.wait(30)
+    worker.process.wait(120)
     assert os.path.exists(worker.socket) and not worker.ready and not worker.start(run)
 
 
@@ -214,13 +214,13 @@ def test_a_warm_worker_that_is_closed_leaves_nothing(warm):
     process, place = worker.process, worker.socket
     worker.close()
     worker.close()
-    assert process.wait(30) == -signal.SIGTERM and not os.path.exists(place)
+    assert process.wait(120) == -signal.SIGTERM and not os.path.exists(place)
 
 
 def test_a_warm_worker_ends_with_its_owner(warm):
     worker = warm()
     worker.process.stdin.close()
-    assert worker.process.wait(30) == 7
+    assert worker.process.wait(120) == 7
 
 
 def test_the_real_warm_worker_is_started_like_any_other(started):
@@ -240,7 +240,7 @@ def test_a_live_run_answers():
     with pytest.raises(ControlError, match="does not know the request 'dance'"):
         launch.ask_run(run, "dance")
     launch.ask_run(run, "stop")
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     with pytest.raises(ControlError, match=f"{run.name} has no live worker; tui-gen --resume {run.name}"):
         launch.ask_run(run, "status")
     launch.wait_until_listening(run)  # it has ended: there is nothing to wait for
@@ -265,7 +265,7 @@ def test_a_run_without_a_worker_here_is_told(run):
 
 def test_a_run_that_nobody_could_steer_says_why_it_failed(run, world):
     (world / "run" / "tui-gen").touch()  # in place of the folder for sockets
-    assert launch.start(run).wait(60) == 1
+    assert launch.start(run).wait(120) == 1
     state, _, reason = runs.state_of(run)
     assert state == "failed" and "is not a folder" in reason and "XDG_RUNTIME_DIR" in reason
     assert runs.last_log_lines(run) == [f"error: {reason}"]
@@ -284,4 +284,4 @@ def test_folders_reach_a_worker_as_absolute_paths(tmp_path, monkeypatch):
     written = config.read_toml(path / "config.toml")
     assert path.is_absolute() and written["dataset"]["root"] == str(tmp_path / "pictures")
     assert written["model_dirs"] == [str(tmp_path / "models")]
-    assert started[0].wait(60) == 0
+    assert started[0].wait(120) == 0

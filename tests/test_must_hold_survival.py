@@ -57,7 +57,7 @@ def test_a_run_outlives_its_workbench(end):
         wait_for(lambda: step_of(run) > 20, 120, "steps")
         if end == "kill":
             terminal.process.send_signal(signal.SIGKILL)
-            terminal.process.wait(20)
+            terminal.process.wait(120)
         else:
             terminal.close()
             ours = terminal.pid if end == "tmux" else terminal.process.pid
@@ -78,7 +78,7 @@ def test_a_terminal_that_does_not_read_costs_no_step():
         terminal.unblock()
         wait_for_step(terminal, step_of(run))
         launch.ask_run(run, "stop")
-        worker.wait(30)
+        worker.wait(120)
         terminal.wait_for_text("stopped")
         assert_no_step_lost(run)
         assert status_step(terminal.text()) == step_of(run)
@@ -92,7 +92,7 @@ def test_a_killed_worker_is_shown_as_interrupted_and_resumed():
         with open(run / "worker.log", "a") as log:
             log.write("a library's last words\n")
         worker.send_signal(signal.SIGKILL)
-        worker.wait(20)
+        worker.wait(120)
         # Promised within 5 s on an idle machine; tests share theirs.
         screen = terminal.wait_for_text("interrupted", 15)
         screen = terminal.wait_for_text("Resume")

@@ -48,7 +48,7 @@ def me(**changes) -> WorkerInfo:
 @pytest.fixture
 def ended_pid() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait(30)
+    process.wait(120)
     return process.pid
 
 
@@ -181,7 +181,7 @@ def test_a_zombie_counts_as_ended(tmp_path):
         wait_for(lambda: not runs.process_started(process.pid), 30, "the process to end")
         assert runs.state_of(path)[0] == "interrupted"
     finally:
-        process.wait(30)
+        process.wait(120)
 
 
 def test_a_run_without_a_log_is_starting_until_it_takes_too_long(tmp_path):

@@ -77,7 +77,7 @@ def test_closing_the_terminal_hangs_up(tmp_path):
     terminal = PtyTerminal([PYTHON, "-c", code])
     terminal.wait_for_text("ready")
     terminal.close()
-    assert terminal.process.wait(20) == 3 and told.read_text() == "SIGHUP"
+    assert terminal.process.wait(120) == 3 and told.read_text() == "SIGHUP"
 
 
 def test_blocked_output_blocks_the_command(tmp_path):
@@ -109,7 +109,7 @@ def test_quiet_is_noticed_and_noise_too():
     with PtyTerminal([PYTHON, "-c", code]) as terminal:
         terminal.wait_for_text("..")
         with pytest.raises(AssertionError, match="silence"):
-            terminal.wait_quiet(1.0, timeout=1.5)
+            terminal.wait_quiet(1.0, timeout=0.5)
     with PtyTerminal([PYTHON, "-c", "print('hi', flush=True); input()"]) as terminal:
         terminal.wait_for_text("hi")
         assert terminal.wait_quiet(0.3, timeout=20) == 4

@@ -172,7 +172,7 @@ def test_a_killed_worker_is_interrupted_within_a_poll(run, view, log):
         assert view.state == "running" and view.live
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(120)
     view._checked -= 1.5  # as if a second had passed
     assert view.poll() == {"status"}
     assert (view.state, view.reason, view.live, view.eta) == ("interrupted", "the worker is gone", False, None)
@@ -358,5 +358,5 @@ def test_a_reader_keeps_up_with_a_live_run(run, view, mine):
         wait_for(lambda: view.poll() is not None and view.step == 3000, 60, "the last step")
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(120)
     assert points(view) == {step: float(step) for step in range(3000)} and view.garbage == 0

@@ -26,7 +26,7 @@ def processes():
     for process in made:
         if process.poll() is None:
             process.kill()
-        process.wait(30)
+        process.wait(120)
 
 
 def follow(path, process, until, timeout=90):
@@ -54,7 +54,7 @@ def test_killed_at_random_steps_and_resumed_it_ends_where_an_undisturbed_run_end
         target = dice.randrange(5 + 25 * attempt, 25 + 30 * attempt)
         follow(broken, process, lambda view, target=target: view.step >= target)
         process.send_signal(signal.SIGKILL)
-        process.wait(30)
+        process.wait(120)
         state, _, _ = runs.state_of(broken)
         assert state in ("interrupted", "finished")
     last = launch.start(broken, resume=True)
@@ -86,7 +86,7 @@ def test_sigterm_stops_with_a_checkpoint_and_sighup_is_survived(tmp_path, proces
     at.poll()
     follow(path, process, lambda view: view.step > at.step + 50)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     view = RunView(path)
     view.poll()
     assert view.state == "stopped" and "SIGTERM" in view.reason and view.checkpoints[-1].step == view.step
@@ -119,7 +119,7 @@ def test_a_disk_that_fills_up_holds_the_run_until_there_is_room(tmp_path, proces
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (hard, hard))
     wait_for(lambda: not launch.ask_run(path, "status").data["trouble"], 60, "the run to go on")
     launch.ask_run(path, "stop")
-    assert process.wait(60) == 0
+    assert process.wait(120) == 0
     view = RunView(path)
     view.poll()
     assert view.state == "stopped" and not view.garbage
@@ -132,7 +132,7 @@ def test_what_is_wrong_with_a_config_is_the_reason_it_failed(tmp_path, processes
     (path / "config.toml").write_text(text)
     process = launch.start(path)
     processes.append(process)
-    assert process.wait(60) == 1
+    assert process.wait(120) == 1
     state, _, reason = runs.state_of(path)
     assert state == "failed" and "model.latent" in reason and "train.steps" in reason
 
@@ -154,7 +154,7 @@ def test_a_fault_in_a_user_s_model_is_told_and_its_traceback_kept(tmp_path, proc
     )
     process = launch.start(path)
     processes.append(process)
-    assert process.wait(60) == 1
+    assert process.wait(120) == 1
     state, _, reason = runs.state_of(path)
     assert state == "failed" and "my own [fault]" in reason
     assert any("my own [fault]" in line for line in runs.last_log_lines(path))
@@ -181,7 +181,7 @@ def test_a_warm_worker_checks_starts_and_ends_with_its_parent(tmp_path):
     pid = second._process.pid
     wait_for(lambda: second.ready, 60, "the worker to warm up")
     second._process.stdin.close()  # what happens when the parent dies
-    second._process.wait(30)
+    second._process.wait(120)
     assert not runs.process_started(pid) or os.name != "posix"
 
 

@@ -59,7 +59,7 @@ class Tmux:
     def _call(self, *words: str) -> str:
         done = subprocess.run(
             ["tmux", "-S", f"{self._folder}/s", *words],
-            capture_output=True, text=True, env=self._environ, check=False, timeout=20,
+            capture_output=True, text=True, env=self._environ, check=False, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, f"tmux {shlex.join(words)}: {done.stderr.strip()}"
         return done.stdout

@@ -11,14 +11,17 @@ from typing import TypeVar
 T = TypeVar("T")
 POLL = 0.01
 """Seconds between two looks at a condition."""
+SLACK = 4
+"""A deadline is for an idle machine: before a test gives up it waits so many times as long, as others may be busy."""
 
 
 def wait_for(condition: Callable[[], T], timeout: float = 30.0, what: str | Callable[[], str] = "") -> T:
     """The first true result of `condition()`, asked every few milliseconds.
 
-    Raises AssertionError after `timeout` seconds, with `what` was waited for (a text, or a function that makes one).
+    Raises AssertionError after SLACK × `timeout` seconds, with `what` was waited for (a text, or a function that makes
+    one).
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + SLACK * timeout
     while not (result := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(_in_vain(timeout, what, condition))
@@ -36,7 +39,7 @@ async def wait_for_async(
 
     `tick` is awaited between two looks instead of a short pause: `pilot.pause`, say.
     """
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + SLACK * timeout
     while True:
         result = condition()
         if isinstance(result, Awaitable):
@@ -52,4 +55,4 @@ async def wait_for_async(
 
 def _in_vain(timeout: float, what: str | Callable[[], str], condition: object) -> str:
     words = what() if callable(what) else what
-    return f"waited {timeout:g} s in vain for {words or condition}"
+    return f"waited {SLACK * timeout:g} s in vain for {words or condition}"

@@ -81,7 +81,7 @@ class RunView:
             except (ValueError, OverflowError):  # a step of a thousand digits, say
                 self._senseless += 1
         now = time.monotonic()
-        if new or now - self._checked > 1.0:
+        if new or now - self._checked > 0.5:
             self._checked = now
             if self._settle():
                 changed.add("status")
