@@ -43,7 +43,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.fixture(scope="session", autouse=True)
 def _session_world() -> Iterator[Path]:
-    """What fixtures of wider scope than a test see; catalogues built once are good for all tests."""
+    """What fixtures of wider scope than a test see; catalogues and feature networks are made once for all tests."""
     base = Path(tempfile.mkdtemp(prefix="tg-", dir="/tmp"))
     with pytest.MonkeyPatch.context() as patch:
         mark = _furnish(base / "s", patch, base / "catalogs")
@@ -71,9 +71,10 @@ def _furnish(base: Path, patch: pytest.MonkeyPatch, catalogs: Path) -> str:
     ):
         (base / name).mkdir(parents=True, mode=0o700)
         patch.setenv(variable, str(base / name))
-    catalogs.mkdir(exist_ok=True)
     (base / "cache" / "tui-gen").mkdir()
-    (base / "cache" / "tui-gen" / "catalogs").symlink_to(catalogs)
+    for kept in (catalogs, catalogs.with_name("quality")):
+        kept.mkdir(exist_ok=True)
+        (base / "cache" / "tui-gen" / kept.name).symlink_to(kept)
     for variable in CLEARED:
         patch.delenv(variable, raising=False)
     mark = f"{os.getpid()}-{base.name}"

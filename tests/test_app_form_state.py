@@ -36,7 +36,8 @@ def test_every_declared_key_has_a_place_in_exactly_one_section():
     listed = [key for section in state.sections() for key in section.keys]
     assert sorted(listed) == sorted({"model.name", *config.keys("odd", CATALOG)})
     assert [section.name for section in state.sections()] == [
-        "model", "dataset", "train", "train.phases.first", "train.phases.second", "preview", "checkpoint", "",
+        "model", "dataset", "train", "train.phases.first", "train.phases.second", "preview", "checkpoint",
+            "quality", "",
     ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
-from tui_gen import events
+from tui_gen import events, quality
 from tui_gen.events import Alert, Edit, EventWriter, Follower, Metrics, Note, Progress, Sample, State, decode, encode
 
 KINDS = {kind.__struct_config__.tag: kind for kind in events.Event.__subclasses__()}
@@ -33,6 +33,11 @@ VALUES = {
     "str": TEXT, "int": WHOLE, "float": NUMBER, "bool": st.booleans(), "Any": PLAIN,
     "list[str]": st.lists(TEXT, max_size=3),
     "int | None": st.none() | WHOLE, "float | None": st.none() | NUMBER, "tuple[int, int]": st.tuples(WHOLE, WHOLE),
+    "Report": st.builds(
+        quality.Report, WHOLE, WHOLE, WHOLE, WHOLE, TEXT,
+        st.lists(st.builds(quality.Figure, TEXT, *[st.none() | NUMBER] * 4, TEXT, TEXT), max_size=3),
+        NUMBER, st.lists(TEXT, max_size=2),
+    ),
     "dict[str, list[float | None]]": st.dictionaries(TEXT, st.lists(st.none() | NUMBER, max_size=4), max_size=3),
 }  # fmt: skip
 
@@ -55,7 +60,8 @@ def test_every_event_is_read_back_as_it_was_written(event):
 
 def test_every_type_has_its_word():
     assert sorted(KINDS) == [
-        "alert", "checkpoint", "edit", "metrics", "note", "plan", "progress", "resume", "sample", "state", "system",
+        "alert", "checkpoint", "edit", "metrics", "note", "plan", "progress", "quality",
+        "resume", "sample", "state", "system",
     ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ TEXTUAL = {"textual", "textual_image"}
 SCREEN = ("app",)
 """Rooms that show: Textual may be imported in these, and PyTorch must not."""
 READERS = ("draw", "report")
-CONTRACTS = ("config", "catalog", "events", "runs", "control", "params", "datasets", "view", "launch", "cli")
+CONTRACTS = ("config", "catalog", "events", "runs", "control", "params", "quality", "datasets", "view", "launch", "cli")
 """Modules that everybody may import: neither PyTorch nor Textual at import time."""
 
 

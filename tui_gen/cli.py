@@ -35,6 +35,7 @@ examples:
   tui-gen --run vae-mnist --detach; tui-gen attach
   tui-gen --resume latest --set train.steps=40000
   tui-gen sample latest -n 64 -o grid.png --seed 1
+  tui-gen quality latest --samples 5000
 
 Ctrl-C stops a run with a checkpoint, a second one ends it at once. SIGTERM stops it with a checkpoint. Closing the
 terminal does not touch it: tui-gen attach shows it again. Runs go to ./runs, $TUI_GEN_RUNS or --runs DIR.
@@ -158,6 +159,17 @@ def _commands(commands: Any) -> None:
     one.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
     one.add_argument("--graphics", choices=GRAPHICS, default=argparse.SUPPRESS, help="how the grid is shown here")
     _runs_option(one)
+    one = add("quality", "measure the samples of a run's checkpoint against real data: FID, KID, precision, recall …")
+    one.add_argument("name", metavar="RUN", nargs="?", default="", help=run_help)
+    one.add_argument(
+        "--samples", type=_samples, metavar="N", dest="count",
+        help="how many are drawn (default: the run's quality.samples; FID needs 2000)",
+    )  # fmt: skip
+    one.add_argument("--seed", type=int, help="seed of their noise (default: the run's quality.seed)")
+    one.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
+    one.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
+    one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as a JSON object")
+    _runs_option(one)
     for name, help in (
         ("models", "list the models, or everything about one"),
         ("recipes", "list the recipes"),
@@ -187,13 +199,19 @@ def _commands(commands: Any) -> None:
 
 
 COMMANDS = (
-    "runs", "attach", "stop", "sample", "models", "recipes", "datasets", "recipe", "delete", "export", "zoo",
+    "runs", "attach", "stop", "sample", "quality", "models", "recipes", "datasets", "recipe", "delete", "export", "zoo",
 )  # fmt: skip
 
 
 def _count(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 100_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 100000")
+    return int(text)
+
+
+def _samples(text: str) -> int:
+    if not text.isdigit() or not 50 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 50 to 100000")
     return int(text)
 
 

@@ -101,6 +101,20 @@ class CheckpointConfig(msgspec.Struct):
     best: Annotated[str, hyper("The validation metric that ranks them, lower is better; empty is the first")] = ""
 
 
+class QualityConfig(msgspec.Struct):
+    """The `[quality]` table: figures of samples while training; off unless `every_seconds` or `at_end` says so."""
+
+    every_seconds: Annotated[
+        float, hyper("Seconds between measurements of samples' quality; 0 is none", ge=0, le=1e6, live=True)
+    ] = 0.0
+    share: Annotated[
+        float, hyper("At most this share of the training time goes into them", gt=0, le=0.5, live=True)
+    ] = 0.05
+    samples: Annotated[int, hyper("Samples that are measured", ge=50, le=100_000, live=True)] = 2000
+    at_end: Annotated[bool, hyper("Measure when the run finishes, whatever time it takes", live=True)] = False
+    seed: Annotated[int, hyper("Seed of these samples' noise", ge=0, le=2**31 - 1)] = 1
+
+
 class ModelTable(msgspec.Struct):
     """The `[model]` table: a name and that model's hyperparameters."""
 
@@ -116,6 +130,7 @@ class RunConfig(msgspec.Struct):
     train: TrainConfig
     preview: PreviewConfig
     checkpoint: CheckpointConfig
+    quality: QualityConfig = msgspec.field(default_factory=QualityConfig)
     name: str = ""
     notes: str = ""
     tags: list[str] = []
@@ -129,6 +144,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "train": TrainConfig,
     "preview": PreviewConfig,
     "checkpoint": CheckpointConfig,
+    "quality": QualityConfig,
 }
 TABLE_PARAMS: dict[str, list[Param]] = {name: params.describe(struct) for name, struct in TABLES.items()}
 OPTIM_PARAMS: list[Param] = params.describe(Optim)

@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from tui_gen.quality import Report
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors that mean: no room now, perhaps later."""
 
@@ -135,7 +137,13 @@ class System(Event, tag="system"):
     """Time spent training so far, pauses left out, earlier sessions counted in."""
 
 
-AnyEvent = Metrics | State | Resume | Plan | Sample | Checkpoint | Edit | Alert | Note | Progress | System
+class Quality(Event, tag="quality"):
+    """Samples were measured: their figures beside those of real data, of the weights after `report.step` steps."""
+
+    report: Report
+
+
+AnyEvent = Quality | Metrics | State | Resume | Plan | Sample | Checkpoint | Edit | Alert | Note | Progress | System
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)

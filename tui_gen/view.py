@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tui_gen import events, runs
+from tui_gen import events, quality, runs
 from tui_gen.draw.curves import Series
 from tui_gen.params import show
 
@@ -41,6 +41,7 @@ class RunView:
         self.checkpoints: list[events.Checkpoint] = []
         self.edits: list[events.Edit] = []
         self.alerts: list[events.Alert] = []
+        self.quality: list[quality.Report] = []
         self.log: list[tuple[float, str, str]] = []
         self.progress: events.Progress | None = None
         self.plan: events.Plan | None = None
@@ -158,9 +159,25 @@ class RunView:
             case events.Note():
                 self._say(event.t, event.level, event.text)
                 changed.add("log")
+            case events.Quality():
+                self._take_quality(event, changed)
             case events.Progress():
                 self.progress = None if event.done >= event.total > 0 else event
                 changed.add("progress")
+
+    def _take_quality(self, event: events.Quality, changed: set[str]) -> None:
+        """Figures become curves: `quality/fid` and so on, with `val/quality/fid` for those of held-out data."""
+        report, at = event.report, float(event.report.step - 1)
+        self.quality.append(report)
+        for one in report.figures:
+            for name, value in ((f"quality/{one.name}", one.value), (f"val/quality/{one.name}", one.real)):
+                if value is not None:
+                    curve = self.series.get(name, Series())
+                    curve.truncate(at - 1)  # measured again at the same step: the newer one counts
+                    curve.append(at, value)
+                    self.series[name] = curve
+        self._say(event.t, "info", f"quality at step {report.step}: {quality.summary(report)}")
+        changed |= {"series", "log"}
 
     def _say(self, t: float, level: str, text: str) -> None:
         self.log.append((t, level, text))
@@ -172,6 +189,7 @@ class RunView:
         self.clock.truncate(step)
         self.samples = [one for one in self.samples if one.step <= step]
         self.checkpoints = [one for one in self.checkpoints if one.step <= step]
+        self.quality = [one for one in self.quality if one.step <= step]
         # An edit counts from its step, an alert tells of its step: both belong to what is done again.
         self.edits = [one for one in self.edits if one.step < step]
         self.alerts = [one for one in self.alerts if one.step < step]

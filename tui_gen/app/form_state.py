@@ -80,12 +80,12 @@ class FormState:
         return self._cells["model.name"].text
 
     def sections(self) -> list[Section]:
-        """The fields in groups: model, dataset, training, one per phase's optimiser, previews, checkpoints, run."""
+        """The fields in groups: model, dataset, training, one per phase's optimiser, then previews and what follows."""
         groups: dict[str, list[str]] = {}
         for key in self.params:
             groups.setdefault(key.rpartition(".")[0], []).append(key)
         phases = [name for name in groups if name.startswith("train.phases.")]
-        order = ["model", "dataset", "train", *phases, "preview", "checkpoint", ""]
+        order = ["model", "dataset", "train", *phases, "preview", "checkpoint", "quality", ""]
         return [Section(name, _title(name), groups[name]) for name in order if name in groups]
 
     def text(self, key: str) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 PAIRS = 4
 """Glyphs and colours 0..3 have a second form at +4 (filled and hollow)."""
+TOGETHER = {"quality": ("precision", "recall", "density", "coverage")}
+"""The metrics of a phase that share its panel, where not all do: the others are on scales of their own."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ def panels_of(metrics: Iterable[str]) -> list[Panel]:
     panels = [_panel("losses", [(metric, label or "loss") for metric, label in losses], known)] if losses else []
     rest = {phase: [name for name in own if name != "loss"] for phase, own in phases.items()}
     for phase, own in rest.items():
-        if len(own) > 1:
-            panels.append(_panel(phase or "metrics", [(full(phase, name), name) for name in own], known))
+        group = [name for name in own if name in TOGETHER.get(phase, own)]
+        if len(group) > 1:
+            panels.append(_panel(phase or "metrics", [(full(phase, name), name) for name in group], known))
     single = [(phase, name) for phase, own in rest.items() for name in own]
     if len(losses) > 1:
         single = [(phase, name) for phase, own in phases.items() for name in own]

@@ -17,10 +17,11 @@ import numpy as np
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import control, launch, runs
+from tui_gen import quality as figures
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.report import headless, tables
 from tui_gen.report import outlet as outlets
-from tui_gen.report.summary import coloured, grid_text, shown, text_lines, unicode_ok, width_of
+from tui_gen.report.summary import coloured, figures_lines, grid_text, shown, text_lines, unicode_ok, width_of
 from tui_gen.report.zoo import zoo
 
 STOP_TIMEOUT = 600.0
@@ -101,6 +102,42 @@ def sample(args: argparse.Namespace, root: Path) -> int:
         if out.isatty():
             out.line(grid_text(target, min(width_of(out), 100), ascii=ascii))
     out.line(shown(target))
+    return 0
+
+
+def quality(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen quality`: PyTorch runs in a process of its own."""
+    out, err = outlets.standard()
+    path = runs.find(root, args.name)
+    if args.step is None and not any((path / "checkpoints").glob("[0-9]*")) and runs.alive(runs.worker_of(path)):
+        launch.ask_run(path, "checkpoint", timeout=STOP_TIMEOUT)  # a live run that has not made one yet
+    command = [sys.executable, "-m", "tui_gen.train.quality", str(path)]
+    for option, value in (
+        ("--samples", args.count), ("--seed", args.seed), ("--step", args.step), ("--device", args.device),
+    ):  # fmt: skip
+        command += [option, str(value)] if value not in (None, "") else []
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=launch.environment()
+    ) as process:
+        failed: list[str] = []
+        for line in map(str.rstrip, process.stderr):
+            if failed or line.startswith(("error: ", "Traceback ")):
+                failed.append(line)
+            elif line:
+                err.line(line)
+        text = process.stdout.read()
+    if process.returncode:
+        if failed and failed[0].startswith("Traceback "):
+            failed = failed[-1:]
+        words = "\n".join(failed).removeprefix("error: ")
+        err.line(f"tui-gen: {words or 'nothing could be measured'}")
+        return 1
+    if args.json:
+        out.line(text.strip())
+        return 0
+    report = msgspec.json.decode(text, type=figures.Report)
+    for line in figures_lines(report, out):
+        out.line(line)
     return 0
 
 
@@ -220,6 +257,7 @@ RUN: dict[str, Callable[[argparse.Namespace, Path], int]] = {
     "runs": list_runs,
     "stop": stop,
     "sample": sample,
+    "quality": quality,
     "models": models,
     "recipes": recipes,
     "datasets": datasets,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tui_gen import events, runs
+from tui_gen import events, quality, runs
 from tui_gen.draw.curves import Series
 from tui_gen.draw.text import clean
 from tui_gen.report.outlet import Outlet
@@ -20,6 +20,8 @@ from tui_gen.view import RunView
 COLOURS = ("blue", "orange", "green", "magenta", "cyan", "red")
 MOST_CURVES = 6
 LOG_LINES = 12
+WIDE = 130
+"""Columns from which a table of figures says what each of them tells."""
 
 
 def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "auto") -> None:
@@ -32,6 +34,10 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
         out.line(plot)
         rows = [("metric", "first", "last", "lowest", "highest"), *figures(view)]
         for line in aligned(rows):
+            out.line(line)
+        out.line()
+    if view.quality:
+        for line in figures_lines(view.quality[-1], out):
             out.line(line)
         out.line()
     grid = last_grid(view)
@@ -180,6 +186,15 @@ def grid_text(path: Path, width: int, *, ascii: bool) -> str:
     columns, rows = min(width, scale * wide), min(rows, -(-scale * height // 2))
     truecolor = os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit")
     return to_ansi(pixels, columns, rows, truecolor=truecolor)
+
+
+def figures_lines(report: quality.Report, out: Outlet) -> list[str]:
+    """Figures of quality as lines for an output; what cannot be trusted has a question mark, and is grey in colour."""
+    lines = quality.table(report, explained=width_of(out) >= WIDE).rstrip("\n").split("\n")
+    lines = [clean(line) for line in lines]
+    if coloured(out):
+        lines = [f"\x1b[2m{line}\x1b[0m" if "?" in line else line for line in lines]
+    return lines
 
 
 def coloured(out: Outlet) -> bool:

@@ -23,6 +23,9 @@ from tui_gen.train.data import Data, Stream
 from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.meter import Meter
 
+LIVE = ("preview", "checkpoint", "quality")
+"""Tables of the config that may be edited while training and mean nothing to the trainer itself."""
+
 
 class TrainingError(Exception):
     """A run that cannot go on, in words for people."""
@@ -271,7 +274,7 @@ class Trainer:
             "rng": torch.get_rng_state(),
             "values": dict(self.config.model.values),
             "optims": {name: msgspec.structs.asdict(one) for name, one in self.optims.items()},
-            "live": {table: msgspec.structs.asdict(getattr(self.config, table)) for table in ("preview", "checkpoint")}
+            "live": {table: msgspec.structs.asdict(getattr(self.config, table)) for table in LIVE}
             | {"train": {"validate_every": self.config.train.validate_every, "on_nan": self.config.train.on_nan}},
         }
         if self.device.type == "cuda":

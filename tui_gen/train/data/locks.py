@@ -30,18 +30,24 @@ def only_one(path: Path, what: str, report: Report) -> Iterator[bool]:
         os.close(file)
 
 
+def attempt(file: int) -> bool | None:
+    """Take the lock of an open file: False while another process has it, None where the file system has no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in UNSUPPORTED:
+            return None
+        raise
+
+
 def _acquire(file: int, what: str, report: Report) -> bool:
     told = False
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if not told:
-                report(Note(text=f"Another run is {what}; waiting for it"))
-                told = True
-            time.sleep(0.1)
-        except OSError as error:
-            if error.errno in UNSUPPORTED:
-                return False
-            raise
+    while (taken := attempt(file)) is False:
+        if not told:
+            report(Note(text=f"Another run is {what}; waiting for it"))
+            told = True
+        time.sleep(0.1)
+    return bool(taken)

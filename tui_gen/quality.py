@@ -1,0 +1,148 @@
+"""Figures of how good a model's samples are, as plain data and as a table. Needs neither PyTorch nor Textual.
+
+`tui_gen.train.quality` measures them. Beside every figure stands the same figure of real held-out data, which no model
+can beat but by luck: what perfect is.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+ENOUGH = 2000
+"""Samples from which the Fréchet distance may be trusted; with fewer it is biased upwards."""
+CONFIDENT = 0.9
+"""The probability from which a classifier counts as confident."""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What a figure is called, which way is better (`lower`, `higher`, or `real`: as near to real data's as can be),
+    and what it tells."""
+
+    title: str
+    better: str
+    help: str
+
+
+KINDS: dict[str, Kind] = {
+    "fid": Kind("FID", "lower", "Fréchet distance between features (Heusel et al. 2017)"),
+    "kid": Kind("KID", "lower", "kernel distance between features, unbiased (Bińkowski et al. 2018)"),
+    "mmd": Kind("MMD²", "lower", "Gaussian-kernel distance between points, unbiased (Gretton et al. 2012)"),
+    "sliced_wasserstein": Kind(
+        "sliced Wasserstein", "lower", "mean distance of projections on lines (Bonneel et al. 2015)"
+    ),
+    "precision": Kind("precision", "higher", "share of samples among real ones (Kynkäänniemi et al. 2019)"),
+    "recall": Kind("recall", "higher", "share of real ones among samples (Kynkäänniemi et al. 2019)"),
+    "density": Kind("density", "higher", "real neighbourhoods that a sample lies in (Naeem et al. 2020)"),
+    "coverage": Kind("coverage", "higher", "share of real neighbourhoods with a sample (Naeem et al. 2020)"),
+    "confident": Kind("confident", "real", f"share that the classifier is {CONFIDENT:.0%} sure about or more"),
+    "smallest_class": Kind("smallest class", "real", "share of the rarest class among the samples"),
+    "class_kl": Kind("class KL", "lower", "KL divergence of the samples' class shares from the data's, in nats"),
+    "label_accuracy": Kind("label accuracy", "real", "share that the classifier names as what was asked for"),
+    "diversity": Kind("diversity", "real", "mean distance between two samples"),
+    "memorisation": Kind(
+        "memorisation", "real", "chance of a sample to be nearer to training data than a held-out one is"
+    ),
+}
+"""Every figure by its name in the log, `quality/NAME`, in the order of a table."""
+
+
+class Figure(msgspec.Struct, omit_defaults=True):
+    """One figure: of the samples, and `real` of held-out data; each with its standard error where it has one.
+
+    `doubt` and `real_doubt` say why a value cannot be trusted; empty where it can. None is a value that there is not.
+    """
+
+    name: str
+    value: float | None
+    real: float | None = None
+    error: float | None = None
+    real_error: float | None = None
+    doubt: str = ""
+    real_doubt: str = ""
+
+
+class Report(msgspec.Struct):
+    """All figures of one model at one step.
+
+    `features` names what distances are measured in; `samples`, `train` and `held_out` count the examples behind the
+    figures; `seconds` is the time it took.
+    """
+
+    step: int
+    samples: int
+    train: int
+    held_out: int
+    features: str
+    figures: list[Figure]
+    seconds: float = 0.0
+    notes: list[str] = []
+
+    def figure(self, name: str) -> Figure | None:
+        """The figure with this name, where there is one."""
+        return next((one for one in self.figures if one.name == name), None)
+
+
+def heading(report: Report) -> str:
+    """What was measured, in a line."""
+    held = f"{report.held_out:,} held out" if report.held_out else "nothing held out"
+    took = f"; {report.seconds:.1f} s" if report.seconds else ""
+    return (
+        f"quality at step {report.step:,}: {report.samples:,} samples, {report.train:,} real ones to train with, "
+        f"{held}{took}"
+    )
+
+
+def summary(report: Report) -> str:
+    """The first figures in a line, with those of real data."""
+    parts = []
+    for one in report.figures[:4]:
+        kind = KINDS.get(one.name)
+        real = f" (real {shown(one.real, None, one.real_doubt)})" if one.real is not None else ""
+        parts.append(f"{kind.title if kind else one.name} {shown(one.value, one.error, one.doubt)}{real}")
+    return ", ".join(parts)
+
+
+def rows(report: Report, explained: bool = False) -> list[tuple[str, ...]]:
+    """A heading and a row for each figure: name, of samples, of real data, which way is better, and what it tells."""
+    found = [("figure", "samples", "real", "better", "what it tells")]
+    for one in report.figures:
+        kind = KINDS.get(one.name, Kind(one.name, "", ""))
+        better = {"real": "as real"}.get(kind.better, kind.better)
+        value, real = shown(one.value, one.error, one.doubt), shown(one.real, one.real_error, one.real_doubt)
+        found.append((kind.title, value, real, better, kind.help))
+    return found if explained else [row[:-1] for row in found]
+
+
+def footnotes(report: Report) -> list[str]:
+    """The name of the features, and why figures with a question mark cannot be trusted."""
+    lines = [f"features: {report.features}", *report.notes]
+    sure = report.figure("confident")
+    if sure is not None and sure.value is not None and sure.real:
+        lines.append(f"confident about {sure.value / sure.real:.2f} times as many samples as real images")
+    doubts: dict[str, list[str]] = {}
+    for one in report.figures:
+        title = KINDS[one.name].title if one.name in KINDS else one.name
+        for words, whose in ((one.doubt, ""), (one.real_doubt, "real ")):
+            if words:
+                doubts.setdefault(words, []).append(whose + title)
+    return lines + [f"? {', '.join(names)}: {words}" for words, names in doubts.items()]
+
+
+def table(report: Report, explained: bool = False) -> str:
+    """All of it as lines of text; `explained` adds a column with what each figure tells."""
+    cells = rows(report, explained)
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
+    return "\n".join([heading(report), "", *lines, "", *footnotes(report)]) + "\n"
+
+
+def shown(value: float | None, error: float | None, doubt: str) -> str:
+    """`12.34`, `0.0123 ± 0.0021`, `6.5?` where it cannot be trusted, `–` where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:.4g}"
+    if error is not None and math.isfinite(error):
+        text += f" ± {error:.2g}"
+    return text + ("?" if doubt else "")

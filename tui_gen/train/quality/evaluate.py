@@ -1,0 +1,273 @@
+"""All figures of one model's samples, in slices short enough to fit between two training steps.
+
+The training it may interrupt is not touched: every slice seeds PyTorch's global generators for itself and puts them
+back, and the model is in evaluation mode only while it samples.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from tui_gen.config import DatasetConfig
+from tui_gen.model import Model
+from tui_gen.quality import ENOUGH, Figure, Report
+from tui_gen.train.data import Data, denormalise, draws
+from tui_gen.train.data import Report as Tell
+from tui_gen.train.quality import distances, nets
+from tui_gen.train.quality.reference import WAITING, QualityError, Reference, confident, prepared
+from tui_gen.train.trainer import random_state_kept
+
+DRAWN = 64, 256
+"""Samples drawn in one slice on the CPU, and on other devices."""
+BLOCK = 3000
+"""Most examples of a set whose neighbourhoods are compared at once."""
+BLOCKS = 4
+"""Most blocks that precision, recall, density and coverage are means over."""
+FEWEST_SAMPLES = 50
+
+
+def refuse(model: Model, data: Data) -> None:
+    """Raise QualityError where no figures can be made, with the reason."""
+    if data.spec.kind == "text":
+        raise QualityError(f"{model.name} writes text: its figure is bits per character, which is in the losses")
+    if not hasattr(model, "sample"):
+        abilities = " and ".join(f"can {name}" for name in model.abilities()) or "names classes"
+        raise QualityError(
+            f"{model.name} makes no samples (it {abilities}), so there is nothing to hold against real data; "
+            "its validation metrics are its figures"
+        )
+
+
+def measure(
+    model: Model,
+    data: Data,
+    config: DatasetConfig,
+    device: torch.device,
+    *,
+    step: int,
+    samples: int,
+    seed: int,
+    tell: Tell = lambda event: None,
+) -> Iterator[str]:
+    """Measure `samples` samples: yields words on what it does after every slice, returns a `Report`.
+
+    `reference.WAITING` is yielded while another process prepares the reference. Raises QualityError.
+    """
+    spent = [0.0]
+    report = yield from _timed(_measure(model, data, config, device, step, samples, seed, tell), spent)
+    report.seconds = round(spent[0], 2)
+    return report
+
+
+def _timed(work: Iterator[str], spent: list[float]) -> Iterator[str]:
+    """The same work; `spent[0]` counts the seconds in it, without those between its slices."""
+    while True:
+        begun = time.perf_counter()
+        try:
+            words = next(work)
+        except StopIteration as done:
+            return done.value
+        finally:
+            spent[0] += time.perf_counter() - begun
+        yield words
+
+
+def _measure(
+    model: Model, data: Data, config: DatasetConfig, where: torch.device, step: int, samples: int, seed: int, tell: Tell
+) -> Iterator[str]:
+    refuse(model, data)
+    reference: Reference = yield from prepared(data, config, where, tell)
+    features, probabilities, labels = yield from _draw(model, data, reference, where, samples, seed)
+    found: list[Figure] = []
+    for figure in _figures(reference, features, probabilities, labels, seed):
+        if figure is not None:
+            found.append(figure)
+        yield "comparing samples with real data"
+    notes = [] if len(reference.held) else ["nothing is held out (dataset.validation = 0), so no real data to compare"]
+    return Report(step, samples, len(reference.train), len(reference.held), reference.name, found, notes=notes)
+
+
+def finish(work: Iterator[str], say=lambda words: None) -> Report:
+    """Do all slices at once; `say` hears what is done."""
+    while True:
+        try:
+            words = next(work)
+        except StopIteration as done:
+            return done.value
+        if words == WAITING:
+            say("waiting for another process that prepares the same reference")
+            time.sleep(0.1)
+        else:
+            say(words)
+
+
+def _draw(
+    model: Model, data: Data, reference: Reference, device: torch.device, samples: int, seed: int
+) -> Iterator[str]:
+    """Features (N, D), class probabilities (N, C) or None, and the labels asked for (N,) or None."""
+    each = DRAWN[device.type != "cpu"]
+    features, answers, asked = [], [], []
+    generator = draws.generator(seed, "quality")
+    wanted = None
+    if model.conditional:
+        wanted = _as_in_the_data(reference, data, samples, generator)
+    for start in range(0, samples, each):
+        count = min(each, samples - start)
+        noise = torch.randn(count, *model.noise_shape, generator=generator)
+        labels = None if wanted is None else wanted[start : start + count]
+        was = model.training
+        model.eval()
+        try:
+            with torch.no_grad(), random_state_kept(device, draws.key(seed, "quality", start) & 0x7FFFFFFF):
+                out = model.sample(noise.to(device), None if labels is None else labels.to(device))
+        finally:
+            model.train(was)
+        if reference.net is None:
+            features.append(out.float().cpu())
+        else:
+            hidden, logits = nets.look(reference.net, denormalise(out, model.pixels))
+            features.append(hidden)
+            answers.append(logits.softmax(1))
+        if labels is not None:
+            asked.append(labels)
+        yield f"sampling: {start + count:,} of {samples:,}"
+    return torch.cat(features), torch.cat(answers) if answers else None, torch.cat(asked) if asked else None
+
+
+def _as_in_the_data(reference: Reference, data: Data, samples: int, generator: torch.Generator) -> Tensor:
+    """Labels (N,) in the proportions of the training data, in random order."""
+    shares = reference.shares
+    if shares is None:
+        shares = torch.full((max(1, len(data.spec.classes)),), 1.0, dtype=torch.float64)
+    return torch.multinomial(shares, samples, replacement=True, generator=generator)
+
+
+def _figures(
+    reference: Reference, raw: Tensor, probabilities: Tensor | None, asked: Tensor | None, seed: int
+) -> Iterator[Figure | None]:
+    """Every figure that can be made, one a slice; None after a slice that makes none yet."""
+    finite = torch.isfinite(raw).all(1)
+    if not finite.all():
+        raw, probabilities = raw[finite], None if probabilities is None else probabilities[finite]
+        asked = None if asked is None else asked[finite]
+        if len(raw) < 2:
+            raise QualityError("nearly every sample is NaN or infinite")
+    generator = torch.Generator().manual_seed(seed)
+    samples, train, held = (
+        one[torch.randperm(len(one), generator=generator)]
+        for one in (reference.scaled(raw), reference.scaled(reference.train), reference.scaled(reference.held))
+    )
+    if reference.net is None:
+        yield _mmd(samples, train, held)
+        yield Figure(
+            "sliced_wasserstein",
+            distances.sliced_wasserstein(samples, train),
+            distances.sliced_wasserstein(held[: len(samples)], train) if len(held) else None,
+        )
+    else:
+        yield _frechet(samples, train, held)
+        yield _kernel(samples, train, held, "kid", distances.polynomial)
+    yield from _neighbourhoods(samples, train, held)
+    yield from _classes(reference, samples, raw, probabilities, asked)
+    yield Figure("diversity", distances.spread(samples[:BLOCK]), distances.spread(held[:BLOCK]) if len(held) else None)
+    if len(held) and not reference.endless:
+        near: list[list[Tensor]] = [[], []]
+        for found, whose in zip(near, (samples, held)):
+            for part in whose[:BLOCK].split(distances.ROWS):
+                found.append(distances.nearest(part, train))
+                yield None
+        yield Figure("memorisation", distances.nearer(*(torch.cat(found) for found in near)), 0.5)
+
+
+def _few(count: int, whose: str) -> str:
+    return "" if count >= ENOUGH else f"from {count:,} {whose}; below {ENOUGH:,} it is biased upwards"
+
+
+def _frechet(samples: Tensor, train: Tensor, held: Tensor) -> Figure:
+    real = distances.moments(train)
+    other = held[: len(samples)]
+    return Figure(
+        "fid",
+        distances.frechet(distances.moments(samples), real),
+        distances.frechet(distances.moments(other), real) if len(other) > 1 else None,
+        doubt=_few(len(samples), "samples"),
+        real_doubt=_few(len(other), "held-out images") if len(other) > 1 else "",
+    )
+
+
+def _kernel(samples: Tensor, train: Tensor, held: Tensor, name: str, kernel) -> Figure:
+    most = 500  # examples of a block: it costs their square, and its scatter falls with them
+    value, error = distances.discrepancy(samples, train, kernel, most=most)
+    real, real_error = None, None
+    if len(held):
+        real, real_error = distances.discrepancy(held[: len(samples)], train, kernel, most=most)
+    return Figure(name, value, real, error, real_error)
+
+
+def _mmd(samples: Tensor, train: Tensor, held: Tensor) -> Figure:
+    width = float(distances.squared_distances(train[:500], train[:500]).sqrt().median())
+    return _kernel(samples, train, held, "mmd", lambda x, y: distances.gaussians(x, y, width))
+
+
+def _neighbourhoods(samples: Tensor, train: Tensor, held: Tensor) -> Iterator[Figure | None]:
+    """Precision, recall, density, coverage: of samples and of held-out data against as many training examples each.
+
+    Both are means over blocks of one size, since coverage and recall depend on how many there are.
+    """
+    each = min(len(samples), len(train), BLOCK, *([len(held)] if len(held) else []))
+    doubt = "" if each >= FEWEST_SAMPLES else f"from sets of {each}"
+    blocks = min(BLOCKS, len(samples) // each, len(train) // each)
+    found: list[dict[str, float]] = []
+    real: list[dict[str, float]] = []
+    for block in range(blocks):
+        part = slice(block * each, (block + 1) * each)
+        found.append(distances.neighbourhoods(train[part], samples[part]))
+        yield None
+        if len(held):
+            real.append(distances.neighbourhoods(train[part], held[:each]))
+            yield None
+    for name in ("precision", "recall", "density", "coverage"):
+        values = [one[name] for one in found]
+        beside = sum(one[name] for one in real) / len(real) if real else None
+        yield Figure(name, sum(values) / len(values), beside, doubt=doubt, real_doubt=doubt if real else "")
+
+
+def _classes(
+    reference: Reference, samples: Tensor, raw: Tensor, probabilities: Tensor | None, asked: Tensor | None
+) -> Iterator[Figure]:
+    """How sure the classifier is, and how many samples are of each class."""
+    if reference.shares is None:
+        return
+    known = len(reference.shares)
+    held = None
+    if reference.net is not None:
+        if reference.kind != "classifier" or probabilities is None:
+            return
+        confidence, named = probabilities.max(1)
+        sure = None if reference.confidence is None else confident(reference.confidence)
+        yield Figure("confident", confident(confidence), sure)
+        held = reference.classes
+    else:  # a point is of the class of the nearest real one
+        named = _nearest_classes(raw, reference)
+        held = _nearest_classes(reference.held[:ENOUGH], reference) if len(reference.held) else None
+    shares = torch.bincount(named, minlength=known).double() / len(named)
+    of_held = None if held is None else torch.bincount(held, minlength=known).double() / len(held)
+    yield Figure("smallest_class", float(shares.min()), None if of_held is None else float(of_held.min()))
+    yield Figure(
+        "class_kl",
+        distances.class_divergence(shares, reference.shares),
+        None if of_held is None else distances.class_divergence(of_held, reference.shares),
+    )
+    if asked is not None:
+        yield Figure("label_accuracy", float((named == asked).double().mean()), reference.accuracy)
+
+
+def _nearest_classes(points: Tensor, reference: Reference) -> Tensor:
+    places = [
+        distances.squared_distances(part, reference.train).argmin(1) for part in points.split(distances.ROWS)
+    ]
+    return reference.train_classes[torch.cat(places)]

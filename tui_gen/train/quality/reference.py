@@ -1,0 +1,275 @@
+"""What samples are held against: a feature network and the real data's features, made once and kept in the cache.
+
+    ~/.cache/tui-gen/quality/KEY/reference.safetensors   the network's weights; features, classes and confidence
+    ~/.cache/tui-gen/quality/KEY/about.json              what it is
+
+A folder KEY is complete: it is built aside and renamed. The key is a digest of the data's shape, classes and contents
+and of `VERSION`, so that other data, or another version of this room, never meet these features.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tui_gen.config import DatasetConfig
+from tui_gen.events import Note
+from tui_gen.model import DataSpec
+from tui_gen.places import cache_dir
+from tui_gen.quality import CONFIDENT
+from tui_gen.train.data import Data, Report, Source, load, locks
+from tui_gen.train.quality import nets
+
+VERSION = 1
+"""Part of every key: raise it when networks or features change."""
+SEED = 20
+MOST = 100_000
+"""Most training examples that count."""
+ENDLESS = (10_000, 4_000)
+"""Of data made without end: how many stand for the training data, and how many for held-out data."""
+FEWEST = 40
+"""Fewest training examples that figures can be made from."""
+LEARNABLE = 500
+"""Images without labels from which a network can learn something."""
+PRINT = 256
+"""Examples that tell one set of data from another."""
+BATCH = 256
+WAITING = "waiting"
+
+
+class QualityError(Exception):
+    """Why there are no figures, in words for people."""
+
+
+@dataclass
+class Reference:
+    """Real data as features on the CPU: `train` (N, D), `held` (M, D), M may be 0.
+
+    `confidence` (M,) and `classes` (M,) are what the network says of held-out images where it is a classifier; for
+    labelled points `train_classes` (N,) are their labels. `shares` (C,) are the data's class shares, None without
+    labels; `accuracy` is the classifier's on held-out images. `endless` data cannot be memorised.
+    """
+
+    name: str
+    kind: str
+    net: nets.FeatureNet | None
+    train: Tensor
+    held: Tensor
+    shares: Tensor | None = None
+    confidence: Tensor | None = None
+    classes: Tensor | None = None
+    train_classes: Tensor | None = None
+    accuracy: float | None = None
+    endless: bool = False
+
+    def scaled(self, features: Tensor) -> Tensor:
+        """Features (N, D) as distances are measured in: the training data's mean at 0, their mean variance 1."""
+        mean = self.train.double().mean(0)
+        variance = self.train.double().var(0, correction=0).mean()
+        return (features.double() - mean) / variance.sqrt().clamp(min=1e-12)
+
+
+def prepared(data: Data, config: DatasetConfig, device: torch.device, report: Report) -> Iterator[str]:
+    """The reference of a dataset, from the cache or into it: yields words on what it does, returns a `Reference`.
+
+    Between two yields lies little work. It yields `WAITING` while another process makes the same one. Raises
+    QualityError where this data allows no figures.
+    """
+    if data.spec.kind == "text":
+        raise QualityError("text has no figures of quality beyond its bits per character, which are in the losses")
+    train, held, endless = _parts(data, config, device)
+    if train[1] < FEWEST:
+        raise QualityError(
+            f"{data.spec.name} has {train[1]} training examples; figures of quality need at least {FEWEST}"
+        )
+    if data.spec.kind == "points":
+        return _points(data.spec, train, held, endless)
+    place = cache_dir() / "quality" / _key(data.spec, train, held)
+    found = _read(place, data.spec, device)
+    if found is not None:
+        return found
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(place.with_name(f"{place.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        report(Note(level="warning", text=f"{place.parent} cannot be used ({error.strerror or error})"))
+        return (yield from _images(data.spec, train, held, endless, device))
+    try:
+        while locks.attempt(lock) is False:
+            yield WAITING
+        found = _read(place, data.spec, device)  # somebody else has made it meanwhile
+        if found is None:
+            found = yield from _images(data.spec, train, held, endless, device)
+            _keep(place, found, report)
+        return found
+    finally:
+        os.close(lock)
+
+
+Part = tuple[Source, int, int]
+"""A source, how many examples of it count, and the position of the first."""
+
+
+def _parts(data: Data, config: DatasetConfig, device: torch.device) -> tuple[Part, Part | None, bool]:
+    """Training and held-out examples. Data without end are drawn anew, alike for every run's seed."""
+    if data.train.count is None:
+        source = load(config, device, seed=SEED).train
+        return (source, ENDLESS[0], 0), (source, ENDLESS[1], ENDLESS[0]), True
+    held = data.validation
+    return (
+        (data.train, min(data.train.count, MOST), 0),
+        None if held is None or not held.count else (held, held.count, 0),
+        False,
+    )
+
+
+def _take(part: Part, start: int, count: int) -> tuple[Tensor, Tensor | None]:
+    """Examples `start` … of a part; of a source with more than count, spread over all of it."""
+    source, size, first = part
+    positions = torch.arange(start, min(start + count, size))
+    if source.count is not None and source.count > size:
+        positions = positions * source.count // size
+    return source.take((positions + first).to(source.device))
+
+
+def _key(spec: DataSpec, train: Part, held: Part | None) -> str:
+    digest = hashlib.sha256(f"{VERSION} {spec.name} {spec.kind} {spec.shape} {spec.classes}".encode())
+    for part in (train, held):
+        digest.update(f"\n{part[1] if part else 0} ".encode())
+        if part is not None:
+            positions = torch.arange(min(PRINT, part[1])) * part[1] // min(PRINT, part[1])
+            raw, labels = part[0].take((positions + part[2]).to(part[0].device))
+            digest.update(raw.cpu().contiguous().numpy().tobytes())
+            if labels is not None:
+                digest.update(labels.cpu().numpy().tobytes())
+    return digest.hexdigest()[:24]
+
+
+def _points(spec: DataSpec, train: Part, held: Part | None, endless: bool) -> Reference:
+    (x, labels), other = _take(train, 0, train[1]), None if held is None else _take(held, 0, held[1])[0]
+    classes = None if labels is None else labels.cpu()
+    return Reference(
+        name="the coordinates themselves",
+        kind="coordinates",
+        net=None,
+        train=x.float().cpu(),
+        held=torch.empty(0, *spec.shape) if other is None else other.float().cpu(),
+        shares=_shares(classes, len(spec.classes)),
+        train_classes=classes,
+        endless=endless,
+    )
+
+
+def _shares(labels: Tensor | None, classes: int) -> Tensor | None:
+    return None if labels is None else torch.bincount(labels, minlength=classes).double() / max(1, len(labels))
+
+
+def _images(spec: DataSpec, train: Part, held: Part | None, endless: bool, device: torch.device) -> Iterator[str]:
+    """Train the network and look at all real images; returns the reference."""
+    labelled = len(spec.classes) > 1
+    kind = "classifier" if labelled else "rotation" if train[1] >= LEARNABLE else "random"
+    net = nets.made(spec.shape, len(spec.classes) if labelled else len(nets.TURNS), SEED).to(device)
+    if kind != "random":
+        what = f"training the {kind} network for {spec.name}, once"
+        for share in nets.train(net, train[0], train[1], labelled, SEED):
+            yield f"{what}: {share:.0%}"
+    net.eval().requires_grad_(False)
+    real = yield from _look(net, train, f"looking at {spec.name}")
+    other = (yield from _look(net, held, f"looking at held-out {spec.name}")) if held else None
+    found = Reference("", kind, net, real[0], other[0] if other else torch.empty(0, nets.WIDTH), endless=endless)
+    if labelled:
+        found.shares = _shares(real[2], len(spec.classes))
+        if other:
+            found.confidence, found.classes = other[1].softmax(1).max(1)
+            found.accuracy = float((found.classes == other[2]).double().mean())
+    found.name = _name(spec, found)
+    return found
+
+
+def _look(net: nets.FeatureNet, part: Part, what: str) -> Iterator[str]:
+    """Features, logits and labels of a part."""
+    hidden, logits, labels = [], [], []
+    for start in range(0, part[1], BATCH):
+        raw, named = _take(part, start, BATCH)
+        one, answers = nets.look(net, raw)
+        hidden.append(one)
+        logits.append(answers)
+        if named is not None:
+            labels.append(named.cpu())
+        yield f"{what}: {min(1.0, (start + BATCH) / part[1]):.0%}"
+    return torch.cat(hidden), torch.cat(logits), torch.cat(labels) if labels else None
+
+
+def _name(spec: DataSpec, found: Reference) -> str:
+    """What is said beside every figure: distances of different networks must not be compared."""
+    weights = hashlib.sha256()
+    for tensor in found.net.state_dict().values():
+        weights.update(tensor.cpu().numpy().tobytes())
+    words = f"{spec.name} {'×'.join(str(n) for n in spec.shape)} {found.kind} network {weights.hexdigest()[:6]}"
+    if found.accuracy is not None:
+        words += f", {found.accuracy:.1%} of held-out images right"
+    return words + {"rotation": ", self-supervised", "random": ", untrained: too few images"}.get(found.kind, "")
+
+
+def _keep(place: Path, found: Reference, report: Report) -> None:
+    """Write a reference into the cache, whole or not at all."""
+    tensors = {f"net.{name}": tensor.cpu().contiguous() for name, tensor in found.net.state_dict().items()}
+    for name in TENSORS:
+        if (tensor := getattr(found, name)) is not None:
+            tensors[name] = tensor.contiguous()
+    aside = place.with_name(f"{place.name}.part-{os.getpid()}")
+    try:
+        with _tidied(aside):
+            aside.mkdir()
+            save_file(tensors, aside / "reference.safetensors")
+            about = {name: getattr(found, name) for name in ("name", "kind", "accuracy", "endless")}
+            (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
+            shutil.rmtree(place, ignore_errors=True)  # damaged, or it would have been used
+            os.rename(aside, place)
+    except Exception as error:  # safetensors has errors of its own for a full disk
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return  # made meanwhile by another, where there are no locks
+        report(Note(level="warning", text=f"{place} could not be kept ({error}); it is made anew the next time"))
+
+
+@contextmanager
+def _tidied(aside: Path) -> Iterator[None]:
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+TENSORS = ("train", "held", "shares", "confidence", "classes")
+
+
+def _read(place: Path, spec: DataSpec, device: torch.device) -> Reference | None:
+    """A kept reference; None where there is none, or it is damaged."""
+    try:
+        about = json.loads((place / "about.json").read_text(encoding="utf-8"))
+        tensors = load_file(place / "reference.safetensors")
+        outputs = len(spec.classes) if about["kind"] == "classifier" else len(nets.TURNS)
+        net = nets.made(spec.shape, outputs, SEED)
+        net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
+        kept = {name: tensors.get(name) for name in TENSORS}
+        net = net.to(device).eval().requires_grad_(False)
+        return Reference(net=net, **about, **kept)
+    except Exception:  # whatever is wrong with it, it is made anew
+        return None
+
+
+def confident(confidence: Tensor) -> float:
+    """The share of images that the classifier is sure about."""
+    return float((confidence >= CONFIDENT).double().mean())
