@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -132,7 +133,7 @@ class _Wheel:
 
 async def test_kinds_have_tabs_and_keep_the_step(run):
     async with drive(Host(run, "samples"), (120, 40)) as driver:
-        assert "samples reconstructions" in driver.app.text()
+        assert re.search("samples +reconstructions", driver.app.text())
         await driver.press("home", "right", "right", "right")
         await driver.press("t")
         assert driver.caption.startswith("step 100 · 1/2 · 2×2 of 8×8")
@@ -141,6 +142,43 @@ async def test_kinds_have_tabs_and_keep_the_step(run):
         await driver.pilot.click(Caption, offset=(2, 0))
         await driver.settled()
         assert driver.pane.kind == "samples"
+
+
+MANY = ("samples", "reconstructions", "codes", "code histogram", "density", "trajectory", "confusion matrix",
+        "per-class scores", "nearest images", "feature maps")  # fmt: skip
+
+
+async def test_many_kinds_are_named_stepped_and_listed_by_keys_and_mouse(tmp_path):
+    path = tmp_path / "run"
+    write_run(path, *(write_sample(path, step, kind, grid=(2, 2)) for step in (0, 50) for kind in MANY))
+    async with drive(Host(path, "samples"), (80, 24)) as driver:
+        pane, caption = driver.pane, driver.app.query_one(Caption)
+        assert re.search("◀  samples ▾  1/10 ▶  step 50 · 2/2", driver.app.text())
+        await driver.press("t", "t")
+        assert "codes ▾  3/10" in driver.app.text()
+        await driver.press("T", "T", "T")
+        assert "feature maps ▾  10/10" in driver.app.text()
+        await driver.press("k")
+        listed = driver.app.text()
+        assert all(re.search(f"{name} +2 to step 50", listed) for name in MANY)
+        await driver.press("up", "enter")
+        assert pane.kind == "nearest images" and "nearest images ▾  9/10" in driver.app.text()
+        await driver.press("k", "7")
+        assert pane.kind == "confusion matrix"
+        await driver.press("k", "escape")
+        assert pane.kind == "confusion matrix" and len(driver.app.screen_stack) == 1
+        await driver.pilot.click(caption, offset=(1, 0))
+        await driver.settled()
+        assert pane.kind == "trajectory"
+        await driver.pilot.click(caption, offset=(6, 0))
+        await driver.settled()
+        assert "10" in driver.app.text() and len(driver.app.screen_stack) == 2
+        await driver.pilot.click(offset=(70, 20))
+        await driver.settled()
+        assert len(driver.app.screen_stack) == 1
+        pane.show_run(driver.app.view)  # another run, which has this kind, too
+        await driver.settled()
+        assert pane.kind == "trajectory"
 
 
 async def test_a_tile_is_shown_large_by_enter_and_by_click(run):

@@ -43,6 +43,7 @@ MENUS = (
             None,
             Item("Losses over steps, epochs or time", "in_pane('losses', 'x_axis')", "losses.x_axis"),
             Item("Losses on a log scale or not", "in_pane('losses', 'log')", "losses.log"),
+            Item("Kinds of previews…", "in_pane('samples', 'kinds')", "samples.kinds"),
             None,
             Item("Jump to a pane…", "jump", "view.jump"),
             Item("Maximise or restore", "maximise", "view.maximise"),

@@ -15,12 +15,12 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_gen.app.kinds import Caption, KindList
 from tui_gen.app.pane import Pane
 from tui_gen.app.path_dialog import PathDialog
 from tui_gen.app.picture_view import PictureView
 from tui_gen.app.pixels import PROTOCOLS
 from tui_gen.app.text_view import TextView
-from tui_gen.draw.text import clean, width_of
 from tui_gen.events import Sample
 
 if TYPE_CHECKING:
@@ -28,55 +28,6 @@ if TYPE_CHECKING:
     from tui_gen.view import RunView
 
 TEXT_MODES = ("halfblock", "ascii", "off")
-
-
-class Caption(Widget):
-    """One row: a tab for each kind of preview, then what is shown."""
-
-    DEFAULT_CSS = """
-    Caption { height: 1; width: 1fr; color: $text-muted; }
-    """
-
-    class KindPicked(Message):
-        """The tab of this kind was clicked."""
-
-        def __init__(self, kind: str) -> None:
-            self.kind = kind
-            super().__init__()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.text = ""
-        self.kinds: list[str] = []
-        self.kind = ""
-
-    def show(self, kinds: list[str], kind: str, text: str) -> None:
-        """Tabs for `kinds` where there are several, `kind` the one shown, then `text`."""
-        if (kinds, kind, text) != (self.kinds, self.kind, self.text):
-            self.kinds, self.kind, self.text = kinds, kind, text
-            self.refresh()
-
-    def _tabs(self) -> list[str]:
-        tabs = [clean(kind) for kind in self.kinds] if len(self.kinds) > 1 else []
-        room = self.size.width - width_of(self.text) - 2
-        if sum(width_of(tab) + 1 for tab in tabs) > room:  # the one shown is marked, the others by their first letters
-            tabs = [tab if kind == self.kind else tab[:3] for kind, tab in zip(self.kinds, tabs)]
-        return tabs
-
-    def render_line(self, y: int) -> Strip:
-        segments = []
-        for kind, tab in zip(self.kinds, self._tabs()):
-            shown = kind == self.kind
-            segments += [Segment(tab, Style(bold=shown, reverse=shown, underline=not shown)), Segment(" ")]
-        segments.append(Segment(self.text))
-        return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
-
-    def on_click(self, event: events.Click) -> None:
-        x = 0
-        for kind, tab in zip(self.kinds, self._tabs()):
-            if x <= event.x < x + width_of(tab):
-                self.post_message(self.KindPicked(kind))
-            x += width_of(tab) + 1
 
 
 class Timeline(Widget):
@@ -175,7 +126,8 @@ of points take shape. Averaged (EMA) weights are used where the model keeps them
 | `home` `end` | the first preview; the newest, and follow it |
 | `enter`, click | one tile large; again, or `escape`: the whole grid |
 | `↑` `↓` | the tile before, or after, when one is shown |
-| `t` | another kind: samples, reconstructions, trajectory … |
+| `t` `T` | the next kind, or the one before: samples, reconstructions, codes … |
+| `k` | a list of all kinds |
 | `g` | another way to draw: pixels (kitty or sixel), half-blocks, ASCII, off |
 | `y` | copy the path of the file |
 | `w` | save the picture as … |
@@ -194,7 +146,9 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         Binding("escape", "whole", "Whole grid", show=False, id="samples.whole"),
         Binding("up", "tile(-1)", "Tile before", show=False, id="samples.tile_before"),
         Binding("down", "tile(1)", "Tile after", show=False, id="samples.tile_after"),
-        Binding("t", "kind", "Kind", id="samples.kind"),
+        Binding("t", "kind(1)", "Kind", key_display="t k", id="samples.kind"),
+        Binding("T", "kind(-1)", "Kind before", show=False, id="samples.kind_before"),
+        Binding("k", "kinds", "All kinds", show=False, id="samples.kinds"),
         Binding("g", "graphics", "Graphics", id="samples.graphics"),
         Binding("y", "copy", "Copy path", show=False, id="samples.copy"),
         Binding("w", "save", "Save as", id="samples.save"),
@@ -226,8 +180,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
     # -- the run
 
     def show_run(self, view: RunView | None) -> None:
-        super().show_run(view)
-        self.kind = ""
+        super().show_run(view)  # the kind stays, where this run has it too
         self.tile = self._index = self._seen = None
         self._refill()
 
@@ -352,10 +305,33 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
 
     # -- kinds and tiles
 
-    def action_kind(self) -> None:
+    def action_kind(self, by: int = 1) -> None:
         kinds = self.kinds()
         if len(kinds) > 1:
-            self._pick(kinds[(kinds.index(self.kind) + 1) % len(kinds)])
+            self._pick(kinds[(kinds.index(self.kind) + by) % len(kinds)])
+
+    def action_kinds(self) -> None:
+        """Choose from a list of all kinds."""
+        rows = []
+        for kind in self.kinds():
+            steps = [one.step for one in self.view.samples if one.kind == kind]
+            rows.append((kind, f"{len(steps):,} to step {steps[-1]:,}"))
+        if len(rows) < 2:
+            return
+
+        def chosen(kind: str | None) -> None:
+            if kind:
+                self._pick(kind)
+
+        self.app.push_screen(KindList(rows, self.kind, self._caption.region.bottom_left), chosen)
+
+    def on_caption_stepped(self, message: Caption.Stepped) -> None:
+        message.stop()
+        self.action_kind(message.by)
+
+    def on_caption_list_asked(self, message: Caption.ListAsked) -> None:
+        message.stop()
+        self.action_kinds()
 
     def on_caption_kind_picked(self, message: Caption.KindPicked) -> None:
         message.stop()
@@ -397,7 +373,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("whole", "tile"):
             return self.tile is not None
-        return not (action == "kind" and len(self.kinds()) < 2)
+        return not (action in ("kind", "kinds") and len(self.kinds()) < 2)
 
     # -- graphics and files
 
