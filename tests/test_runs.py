@@ -419,6 +419,12 @@ def test_where_there_are_no_runs_the_way_to_one_is_told(tmp_path):
             runs.find(root, "x")
 
 
+def test_a_path_that_is_no_run_is_told_as_such(tmp_path):
+    for path, why in ((tmp_path, "it has no config.toml"), (tmp_path / "nowhere", "there is no such folder")):
+        with pytest.raises(RunError, match=f"{path} is no run: {why}"):
+            runs.find(tmp_path / "runs", str(path))
+
+
 # Deleting
 
 

@@ -339,6 +339,9 @@ def find(root: Path, name: str = "") -> Path:
     given = Path(os.path.expanduser(name))
     if name and is_run(given):
         return given.resolve()
+    if name and os.sep in name:
+        why = "it has no config.toml" if given.is_dir() else "there is no such folder"
+        raise RunError(f"{given} is no run: {why}")
     rows = list_runs(root)
     if not rows:
         raise RunError(f"no runs in {root}; start one with tui-gen --run {DEFAULT}")

@@ -1,0 +1,117 @@
+"""Pixels from end to end: the workbench on a terminal that has them, and the picture that it is left with."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import fake_worker
+from tests.plot_host import write_run, write_sample
+from tests.pty_terminal import KITTY, Personality, PtyTerminal
+from tests.test_draw_graphics import decode_sixel
+from tests.waiting import wait_for
+from tui_gen import events
+
+TMUX_SIXEL = Personality(
+    "tmux with sixel", "1;2;4", "tmux 3.5a", (10, 20), truecolor=True, term="tmux-256color",
+    environ=(("TMUX", "/nonexistent/tmux,1,0"),),
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(world):
+    """A run with previews at steps 0 and 10."""
+    path = fake_worker.make_run(None, "vae-digits")
+    return write_run(path, write_sample(path, 0), write_sample(path, 10), events.State(state="stopped", step=10))
+
+
+def source(run, step):
+    """The pixels of the preview's file."""
+    return np.asarray(Image.open(run / f"samples/{step:06d}-samples.png").convert("L"))
+
+
+def workbench(run, personality):
+    return PtyTerminal([sys.executable, "-m", "tui_gen", "attach", str(run)], 120, 40, personality)
+
+
+class Kitty:
+    """What kitty shows after these commands: pictures by id, each with the cells of its only placement."""
+
+    def __init__(self, commands: list[bytes]) -> None:
+        self.shown: dict[str, tuple[np.ndarray, tuple[int, int]]] = {}
+        self.kept: dict[str, np.ndarray] = {}
+        self.replaced = 0
+        data, first = b"", {}
+        for command in commands:
+            head, _, part = command.removeprefix(b"G").partition(b";")
+            keys = dict(pair.split("=") for pair in head.decode().split(","))
+            first, data = (keys, part) if "a" in keys else (first, data + part)
+            if first["a"] == "T" and keys.get("m") == "0":
+                assert (first["f"], first["C"], first["p"]) == ("100", "1", "1")
+                image = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"))
+                self.replaced += first["i"] in self.shown
+                self.kept[first["i"]] = image
+                self.shown[first["i"]] = image, (int(first["c"]), int(first["r"]))
+            elif first["a"] == "p":
+                self.shown[first["i"]] = self.kept[first["i"]], (int(first["c"]), int(first["r"]))
+            elif first["a"] == "d":
+                self.shown.pop(first["i"], None)
+
+    @property
+    def picture(self) -> np.ndarray | None:
+        """The one picture on the screen."""
+        assert len(self.shown) <= 1
+        return next((image for image, _ in self.shown.values()), None)
+
+
+def shows(terminal, pixels):
+    """Whether the terminal shows exactly these pixels, each enlarged to the same whole number of its own."""
+    picture = Kitty(list(terminal.strings["apc"])).picture
+    if picture is None:
+        return False
+    factor = picture.shape[0] // pixels.shape[0]
+    return factor >= 1 and np.array_equal(picture, np.kron(pixels, np.ones((factor, factor), np.uint8)))
+
+
+def test_kitty_is_left_with_the_very_pixels_replaced_in_place_and_gone_under_a_dialog(run):
+    with workbench(run, KITTY) as terminal:
+        wait_for(lambda: shows(terminal, source(run, 10)), what=lambda: f"the newest preview:\n{terminal.text()}")
+        assert "kitty graphics" in terminal.queries
+        ((ident, (_, cells)),) = Kitty(terminal.strings["apc"]).shown.items()
+        assert abs(cells[0] * 10 / (cells[1] * 20) - 32 / 24) < 0.2  # as wide for its height as the picture
+        terminal.press("4", "left")
+        wait_for(lambda: shows(terminal, source(run, 0)), what="the first preview")
+        now = Kitty(terminal.strings["apc"])
+        assert list(now.shown) == [ident] and now.shown[ident][1] == cells and now.replaced >= 1
+        assert not any(b"a=d" in one for one in terminal.strings["apc"])  # no flicker: never taken away in between
+        for key, words, away in (("f1", "Help: Samples", "escape"), ("ctrl+p", "Search", "escape")):
+            terminal.press(key)
+            terminal.wait_for_text(words)
+            wait_for(lambda: Kitty(list(terminal.strings["apc"])).picture is None, what=f"no picture under {words}")
+            terminal.press(away)
+            wait_for(lambda: shows(terminal, source(run, 0)), what=f"the picture after {words}")
+        terminal.press("ctrl+q")
+        wait_for(lambda: terminal.process.poll() is not None, what="the end")
+        assert Kitty(terminal.strings["apc"]).picture is None
+
+
+def test_tmux_with_sixel_is_sent_the_picture_as_sixel_and_asked_nothing_it_would_show(run):
+    with workbench(run, TMUX_SIXEL) as terminal:
+
+        def picture():
+            sixels = [one for one in terminal.strings["dcs"] if re.match(rb"\d*;\d*;\d*q", one)]
+            return decode_sixel(b"\x1bP" + sixels[-1] + b"\x1b\\") if sixels else None
+
+        wait_for(lambda: picture() is not None, what=lambda: f"a sixel picture:\n{terminal.text()}")
+        assert "kitty graphics" not in terminal.queries and not terminal.strings["apc"]
+        terminal.wait_quiet(0.4)
+        pixels, wanted = picture()[..., 0], source(run, 10) * (100 / 255)
+        factor = pixels.shape[0] // wanted.shape[0]
+        assert factor > 1 and pixels.shape == (wanted.shape[0] * factor, wanted.shape[1] * factor)
+        assert np.abs(pixels - np.kron(wanted, np.ones((factor, factor)))).max() < 6  # sixteen levels of grey
