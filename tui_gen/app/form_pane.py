@@ -300,7 +300,7 @@ from which it holds.
             facts.append("live")
         if not state.editable(key):
             why = "the run has ended" if state.ended else "fixed while the run trains"
-            facts.append(f"{why}; v shows the form for the next run")
+            facts.insert(0, f"{why}; v shows the form for the next run")  # first: the end may have no room
         return Content.assemble((plain(param.help or param.name), "bold"), "\n", plain(" · ".join(facts)))
 
     def _help(self) -> Content:

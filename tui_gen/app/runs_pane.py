@@ -79,7 +79,7 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
         super().__init__(id=id, classes=classes)
         self.runs = RunList(root)
         self.rows: list[RunInfo] = []
-        self._busy = False
+        self._busy = self._looked = False
         self._prompts: dict[str, Content] = {}
 
     def compose(self) -> ComposeResult:
@@ -106,6 +106,7 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
             rows = await away(self.runs.refresh)
         finally:
             self._busy = False
+        self._looked = True
         if self.is_attached:
             self.rows = rows
             self._fill()
@@ -201,7 +202,7 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
         if self.runs.problem:
             text = self.runs.problem
         elif info is None:
-            text = "No runs match." if self.rows else "No runs yet: F5 starts one."
+            text = "No runs match." if self.rows else "No runs yet: F5 starts one." if self._looked else ""
         else:
             ago = duration(round(max(0, time.time() - info.updated), -1)) if not info.live else ""
             text = f"{info.model} on {info.dataset}" if info.model else Path(info.path).name
