@@ -371,6 +371,25 @@ async def test_log_filter_and_worker_output(monkeypatch, four_runs):
         await until(pilot, lambda: len(log.lines.rows) == count)
 
 
+async def test_the_log_stays_at_its_end_whatever_the_size(monkeypatch, four_runs):
+    async with workbench(monkeypatch, (120, 50), open_run=four_runs["finished"]) as (app, pilot):
+        log = app.workspace.pane("log")
+        for number in range(60):
+            app.note("info", f"line {number} {'and some words ' * (number % 9)}")
+        await pilot.press("alt+5", "f11")
+        for size in ((120, 30), (90, 30), (120, 50)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: log.lines.scroll_offset.y == log.lines.max_scroll_y > 0)
+            assert "line 59" in screen_text(app)
+        await pilot.press("pageup")
+        await until(pilot, lambda: log.lines.scroll_offset.y < log.lines.max_scroll_y - 1)
+        place = log.lines.scroll_offset.y
+        await pilot.resize_terminal(120, 48)
+        app.note("info", "one more")
+        await pilot.pause()
+        assert log.lines.scroll_offset.y == place
+
+
 async def test_the_log_is_in_the_order_of_time(monkeypatch, four_runs):
     async with workbench(monkeypatch, (80, 24), open_run=four_runs["finished"]) as (app, pilot):
         log, view = app.workspace.pane("log"), app.shown

@@ -46,6 +46,13 @@ class Lines(ScrollView, can_focus=True):
         self._entries: list[tuple[str, str]] = []
         self._rows: list[tuple[str, str]] = []
         self._width = 0
+        self._end = 0
+        """Where the end was when the lines, or the size, changed last."""
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the newest line is followed."""
+        return self.scroll_offset.y >= self._end - 1
 
     @property
     def rows(self) -> list[str]:
@@ -59,7 +66,7 @@ class Lines(ScrollView, can_focus=True):
 
     def replace(self, entries: list[tuple[str, str]]) -> None:
         """Other lines; who had scrolled away from the end stays where he was."""
-        at_end, place = self.scroll_offset.y >= self.max_scroll_y - 1, self.scroll_offset.y
+        at_end, place = self.at_end, self.scroll_offset.y
         self.clear()
         self.append(entries)
         if not at_end:
@@ -69,7 +76,7 @@ class Lines(ScrollView, can_focus=True):
         """Add (level, text) lines at the end."""
         if not entries:
             return
-        at_end = self.scroll_offset.y >= self.max_scroll_y - 1
+        at_end = self.at_end
         self._entries += entries
         if len(self._entries) > KEPT:
             self._entries = self._entries[-KEPT // 2 :]
@@ -93,16 +100,17 @@ class Lines(ScrollView, can_focus=True):
         self.virtual_size = Size(self._width, len(self._rows))
         if to_end:
             self.scroll_end(animate=False, force=True, immediate=True, x_axis=False)
+        self._end = self.max_scroll_y
         self.refresh()
 
     def on_resize(self) -> None:
-        """Wrap anew where the width changed."""
+        """Wrap anew where the width changed; the end stays in view."""
         width = self.scrollable_content_region.width
+        at_end = self.at_end
         if width != self._width:
-            at_end = self.scroll_offset.y >= self.max_scroll_y - 1
             self._width = width
             self._wrap_all()
-            self._measure(at_end)
+        self._measure(at_end)
 
     def render_line(self, y: int) -> Strip:
         """A row."""
