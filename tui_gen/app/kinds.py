@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PREVIOUS, NEXT, LIST = "<", ">", "…"
 """What a click on the caption means besides a kind's name: no kind is called so."""
+ROOM = 24
+"""Cells that tabs leave to what is shown: its step and number. The rest of the words may be cut off."""
 
 
 class Caption(Widget):
@@ -71,7 +73,7 @@ class Caption(Widget):
         if len(self.kinds) < 2:
             return []
         tabs = [(f" {clean(kind)} ", kind) for kind in self.kinds]
-        if sum(width_of(text) for text, _ in tabs) + width_of(self.text) + 1 <= self.size.width:
+        if sum(width_of(text) for text, _ in tabs) + min(ROOM, width_of(self.text)) < self.size.width:
             return tabs
         terminal: Terminal | None = getattr(self.app, "terminal", None)
         before, more, after = "<v>" if terminal is not None and not terminal.unicode else "◀▾▶"
@@ -108,6 +110,7 @@ class KindList(Modal[str]):
         position: absolute; width: auto; height: auto; max-height: 100%; max-width: 100%; min-width: 20;
         border: round $primary; background: $surface; padding: 0; scrollbar-size-vertical: 1;
     }
+    KindList > OptionList:focus { border: round $primary; }
     """
     BINDINGS = [Binding("escape", "leave", "Close", show=False, id="kinds.close")]
 
