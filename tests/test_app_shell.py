@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests import fake_worker
+from tests.plot_host import write_run, write_sample
 from tests.shell import OTHERS, SIZES, check_snapshot, screen_text, until, workbench
 from tui_gen.app.arrangement import PANES, SHAPES, arrange, edges_around, groups, shape_of
 
@@ -231,6 +233,21 @@ async def test_palette_runs_actions_and_tries_themes(monkeypatch):
         await until(pilot, lambda: "Recipe: ddpm-digits" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: len(app.screen_stack) == 1 and app.form.tables()["model"]["name"] == "ddpm")
+
+
+async def test_palette_knows_what_panes_can_do_and_the_kinds_of_previews(monkeypatch, world):
+    path = fake_worker.make_run(None, "vae-digits")
+    write_run(path, *(write_sample(path, 0, kind) for kind in ("samples", "code histogram")))
+    async with workbench(monkeypatch, (80, 24), open_run=path) as (app, pilot):
+        losses, samples = app.workspace.pane("losses"), app.workspace.pane("samples")
+        for words, done in (
+            ("losses: log", lambda: losses.looking.log_y and app.workspace.active is losses),
+            ("previews: code", lambda: samples.kind == "code histogram" and app.workspace.active is samples),
+        ):
+            await pilot.press("ctrl+p", *words)
+            await until(pilot, lambda: screen_text(app).lower().count(words) == 2)  # noqa: B023
+            await pilot.press("enter")
+            await until(pilot, done)
 
 
 async def test_a_chosen_theme_is_remembered(monkeypatch):

@@ -99,6 +99,17 @@ async def test_a_killed_worker_is_interrupted_and_resume_is_offered(monkeypatch)
         assert "resumed from step" in "\n".join(text for _, _, text in view.log)
 
 
+async def test_the_offer_to_resume_goes_when_somebody_else_resumed(monkeypatch):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        view = await started(monkeypatch, app, pilot)
+        await app.conductor.ask("checkpoint")
+        os.kill(runs.worker_of(view.path).pid, signal.SIGKILL)
+        await until(pilot, lambda: ": interrupted" in screen_text(app))
+        launch.start(view.path, resume=True)
+        await until(pilot, lambda: state(app) == "running")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+
+
 async def test_a_failed_run_shows_its_last_words(monkeypatch):
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         fake_worker.install(monkeypatch, crash_at=30)

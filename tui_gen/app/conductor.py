@@ -211,6 +211,7 @@ class Conductor:
         self.app.run_worker(self._show_config(), exit_on_error=False)
         self.app.runs_changed()
         if live:
+            self.app.withdraw()  # somebody else resumed it
             return
         self.session.reap()
         name = view.path.name

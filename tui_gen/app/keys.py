@@ -30,6 +30,11 @@ def all_bindings(app: Workbench) -> list[Binding]:
     return [binding for node in _nodes(app) for binding in _bindings(node)]
 
 
+def of_pane(pane: Widget) -> list[Binding]:
+    """A pane's own bindings that say what they do, one for each action."""
+    return list({binding.action: binding for binding in reversed([*_bindings(pane)]) if binding.description}.values())
+
+
 def key_of(app: Workbench, name: str) -> str:
     """The first key of the binding with this id, as it is shown; empty where there is none."""
     for binding in all_bindings(app):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
+from tui_gen.app import keys
+from tui_gen.draw.text import clean
+
 if TYPE_CHECKING:
+    from tui_gen.app.samples_pane import SamplesPane
     from tui_gen.app.workbench import Workbench
 
 THEME = "Theme: "
@@ -44,6 +48,13 @@ class Commands(Provider):
                     yield Command(
                         f"{menu.title}: {item.label}", partial(app.do, item.action), f"key {key}" if key else "", True
                     )
+        for pane in app.workspace.panes:
+            for binding in keys.of_pane(pane):
+                do = partial(app.do, f"in_pane({pane.id!r}, {binding.action!r})")
+                yield Command(f"{pane.TITLE}: {binding.description}", do, f"key {app.key_of(binding.id)}")
+        samples: Any = app.workspace.pane("samples")
+        for kind in getattr(samples, "kinds", list)():
+            yield Command(f"Previews: {clean(kind)}", partial(self._show_kind, samples, kind), "in the Samples pane")
         for recipe in app.session.catalog.recipes.values():
             pick = partial(app.pick_recipe, recipe.name)
             yield Command(f"Recipe: {recipe.name}", pick, recipe.title or recipe.summary)
@@ -52,6 +63,10 @@ class Commands(Provider):
             yield Command(f"Open run: {info.name} {info.path[-4:]}", partial(app.open_run, info.path), words)
         for name in app.theme_names:
             yield Command(THEME + name, partial(app.choose_theme, name), "colours")
+
+    def _show_kind(self, samples: SamplesPane, kind: str) -> None:
+        self.workbench.workspace.open("samples")
+        samples.pick(kind)
 
     async def discover(self) -> Hits:
         """What is listed at first."""

@@ -308,7 +308,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
     def action_kind(self, by: int = 1) -> None:
         kinds = self.kinds()
         if len(kinds) > 1:
-            self._pick(kinds[(kinds.index(self.kind) + by) % len(kinds)])
+            self.pick(kinds[(kinds.index(self.kind) + by) % len(kinds)])
 
     def action_kinds(self) -> None:
         """Choose from a list of all kinds."""
@@ -321,7 +321,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
 
         def chosen(kind: str | None) -> None:
             if kind:
-                self._pick(kind)
+                self.pick(kind)
 
         self.app.push_screen(KindList(rows, self.kind, self._caption.region.bottom_left), chosen)
 
@@ -335,9 +335,9 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
 
     def on_caption_kind_picked(self, message: Caption.KindPicked) -> None:
         message.stop()
-        self._pick(message.kind)
+        self.pick(message.kind)
 
-    def _pick(self, kind: str) -> None:
+    def pick(self, kind: str) -> None:
         """Show another kind, at the step that was shown, or the nearest one before it."""
         before = self.shown
         self.kind, self.tile = kind, None

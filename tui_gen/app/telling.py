@@ -30,6 +30,7 @@ class TellingApp(ThemedApp):
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
         self._faults: set[str] = set()
+        self._offered: Screen | None = None
 
     def session_close(self) -> None:
         """End what belongs to this workbench alone."""
@@ -87,10 +88,22 @@ class TellingApp(ThemedApp):
 
     def offer(self, dialog: Screen, answered: Callable[[Any], None]) -> None:
         """Show a dialog nobody asked for, as soon as no other is in the way."""
+        self._offered = dialog
+        self._show_offered(dialog, answered)
+
+    def _show_offered(self, dialog: Screen, answered: Callable[[Any], None]) -> None:
+        if dialog is not self._offered:
+            return
         if len(self.screen_stack) == 1:
             self.push_screen(dialog, answered)
         else:
-            self.set_timer(0.5, lambda: self.offer(dialog, answered))
+            self.set_timer(0.5, lambda: self._show_offered(dialog, answered))
+
+    def withdraw(self) -> None:
+        """What was offered is not to be had any more."""
+        dialog, self._offered = self._offered, None
+        if dialog is not None and dialog.is_current:
+            dialog.dismiss(None)
 
     async def run_action(self, action: Any, *where: Any, **more: Any) -> bool:
         """Run an action; a fault in it is told, and nothing else happens."""
