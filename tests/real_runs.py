@@ -22,6 +22,8 @@ TINY = (
     "checkpoint.every_minutes=0",
 )  # fmt: skip
 WORKBENCH = [sys.executable, "-m", "tui_gen"]
+COLD = [sys.executable, "-m", "tests.cold_cli"]
+"""The same without a warm worker."""
 
 
 def tiny_run(*assignments: str) -> Path:
@@ -48,11 +50,13 @@ def ended_words(run: Path) -> str:
     return f"{runs.state_of(run)}: " + "\n".join(runs.last_log_lines(run, 12))
 
 
-def workbench(run: Path | None = None, columns: int = 120, rows: int = 40, **more: Any) -> PtyTerminal:
-    """The workbench on a pty, showing a run."""
+def workbench(
+    run: Path | None = None, columns: int = 120, rows: int = 40, warm: bool = False, **more: Any
+) -> PtyTerminal:
+    """The workbench on a pty, showing a run; it keeps a worker warm where the test is about that."""
     more.setdefault("personality", PLAIN)
-    command = [*WORKBENCH, "attach", str(run)] if run is not None else WORKBENCH
-    return PtyTerminal(command, columns, rows, **more)
+    command = WORKBENCH if warm else COLD
+    return PtyTerminal([*command, "attach", str(run)] if run is not None else command, columns, rows, **more)
 
 
 def step_of(run: Path) -> int:

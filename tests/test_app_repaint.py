@@ -18,11 +18,11 @@ from textual.strip import Strip
 
 from tests.plot_host import write_run
 from tests.pty_terminal import KITTY, PLAIN, PtyTerminal
+from tests.real_runs import workbench
 from tests.waiting import wait_for
 from tui_gen.app.repaint import Screenful
 
 WIDTH, HEIGHT = 24, 7
-WORKBENCH = [sys.executable, "-m", "tui_gen"]
 
 
 class Screen:
@@ -124,7 +124,7 @@ def sent_by(terminal: PtyTerminal, key: str) -> int:
 
 
 def test_the_start_sends_two_screenfuls_and_a_dialog_one(world):
-    with PtyTerminal(WORKBENCH, 120, 40, KITTY) as terminal:
+    with workbench(personality=KITTY) as terminal:
         terminal.wait_for_text("press F5")
         terminal.wait_for_text("┏━  1 Models")
         terminal.wait_for_text("name           vae")

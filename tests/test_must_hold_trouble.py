@@ -10,6 +10,7 @@ import pytest
 from tests import fake_worker
 from tests.pty_terminal import KITTY, PLAIN, SIXEL, PtyTerminal
 from tests.real_runs import (
+    COLD,
     WORKBENCH,
     assert_no_step_lost,
     step_of,
@@ -64,7 +65,7 @@ def test_a_runs_folder_that_cannot_be_written(tmp_path):
     done = tui_gen("--run", "vae-digits", "--runs", file / "runs", "--plain")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert re.search(rf"cannot make a run in {re.escape(str(file))}/runs: .*--runs DIR", done.stderr), done.stderr
-    with PtyTerminal([*WORKBENCH, "--runs", str(file)], 140, 40) as terminal:
+    with PtyTerminal([*COLD, "--runs", str(file)], 140, 40) as terminal:
         terminal.wait_for_text("press F5")
         terminal.press("f5")
         screen = terminal.wait_for_text("cannot")
@@ -133,7 +134,7 @@ def test_a_config_that_is_no_toml(tmp_path):
 def test_an_idle_workbench_sends_nothing(shown, size):
     worker = None
     if shown == "nothing":
-        terminal = workbench(None, *size)
+        terminal = workbench(None, *size, warm=True)
     else:
         run = fake_worker.make_run()
         if shown == "a finished run":

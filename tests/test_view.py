@@ -173,7 +173,7 @@ def test_a_killed_worker_is_interrupted_within_a_poll(run, view, log):
     finally:
         process.kill()
         process.wait(120)
-    view._checked -= 1.5  # as if a second had passed
+    view._checked -= 0.6  # as if half a second had passed
     assert view.poll() == {"status"}
     assert (view.state, view.reason, view.live, view.eta) == ("interrupted", "the worker is gone", False, None)
     view._checked -= 1.5
