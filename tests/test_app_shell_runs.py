@@ -23,6 +23,29 @@ def said(app):
     return "\n".join(app.told + [text for _, _, text in app.workspace.pane("log")._notes])
 
 
+class Warm:
+    """A warm worker: ready at the third look, or dead by then."""
+
+    def __init__(self, dies: bool = False) -> None:
+        self.looks, self.dies, self.given = 0, dies, []
+
+    @property
+    def alive(self) -> bool:
+        self.looks += 1
+        return not (self.dies and self.looks > 2)
+
+    @property
+    def ready(self) -> bool:
+        return self.looks > 2 and not self.dies
+
+    def start(self, path, *, resume):
+        self.given += [path] if self.ready else []
+        return self.ready
+
+    def close(self) -> None:
+        pass
+
+
 def state(app):
     return app.conductor.view.state if app.conductor.view is not None else None
 
@@ -245,6 +268,22 @@ async def test_quit_can_stop_with_a_checkpoint(monkeypatch):
     assert list((view.path / "checkpoints").iterdir())
 
 
+async def test_quitting_while_a_run_starts_asks_about_that_run_too(monkeypatch):
+    class Warming(Warm):
+        ready = False
+
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        fake_worker.install(monkeypatch)
+        app.session.warm = Warming()
+        await pilot.press("f5")
+        await until(pilot, lambda: "PyTorch is still being loaded" in app.status.text)
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: "is still training" in screen_text(app))
+        assert app.shown is not None and app.shown.path.name in screen_text(app)
+        app.session.warm = None
+        await pilot.press("escape")
+
+
 async def test_quit_asks_nothing_without_live_runs(monkeypatch, four_runs):
     async with workbench(monkeypatch, open_run=four_runs["finished"]) as (app, pilot):
         await until(pilot, lambda: state(app) == "finished")
@@ -448,35 +487,13 @@ def test_session_starts_cold_where_no_warm_worker_is_ready(monkeypatch, world):
 def test_session_waits_for_a_worker_that_is_warming_up(monkeypatch, world):
     from tui_gen import catalog
 
-    class Warming:
-        """Ready at the third look, or dead by then."""
-
-        def __init__(self, dies: bool = False) -> None:
-            self.looks, self.dies, self.given = 0, dies, []
-
-        @property
-        def alive(self) -> bool:
-            self.looks += 1
-            return not (self.dies and self.looks > 2)
-
-        @property
-        def ready(self) -> bool:
-            return self.looks > 2 and not self.dies
-
-        def start(self, path, *, resume):
-            self.given += [path] if self.ready else []
-            return self.ready
-
-        def close(self) -> None:
-            pass
-
     cold = fake_worker.install(monkeypatch, steps=5)
     known = catalog.read()
     session = Session(world / "runs", [], known)
     made, _ = session.check(known.recipes["vae-digits"].tables)
-    session.warm = one = Warming()
+    session.warm = one = Warm()
     assert one.given == [session.start(made)] and session.warm is None and not cold
-    session.warm = Warming(dies=True)
+    session.warm = Warm(dies=True)
     session.start(made)
     assert len(cold) == 1
     cold[0].wait(30)

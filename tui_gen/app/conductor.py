@@ -5,6 +5,7 @@ The Session does the work, away from the UI's thread; the Conductor decides, tel
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,8 @@ class Conductor:
                 form.add_problems(problems)
                 self.app.push_screen(problems_dialog("This cannot be started", problems))
                 return
+            if self.session.warming:
+                self.app.say("starting: PyTorch is still being loaded…")
             path = await away(self.session.start, made)
         except runs.RunError as error:
             self.app.tell(str(error), "error")
@@ -117,7 +120,8 @@ class Conductor:
 
     async def resume(self, path: Path) -> None:
         """Let a run that ended go on from its last checkpoint, and show it."""
-        self.app.say(f"resuming {path.name}…")
+        loading = " PyTorch is still being loaded…" if self.session.warming else ""
+        self.app.say(f"resuming {path.name}…{loading}")
         try:
             await away(self.session.resume, path)
         except runs.RunError as error:
@@ -281,6 +285,9 @@ class Conductor:
 
     async def may_quit(self) -> bool:
         """Ask what to do with live runs, where there are any, and do it. False: stay."""
+        while self._starting:  # what is asked below concerns that run, too
+            self.session.hurry()
+            await asyncio.sleep(0.05)
         shown = self.view.path if self.view is not None else None
         live = await away(self.session.live_of_ours, shown)
         if not live:

@@ -43,7 +43,7 @@ class Session:
         self.started: set[Path] = set()
         self.warm: WarmWorker | None = None
         self._spawning = threading.Lock()
-        self._closed = False
+        self._closed = self._hurried = False
         self._warm_key = ""
         self._children: list[Any] = []
 
@@ -79,6 +79,15 @@ class Session:
     def warm_ready(self) -> bool:
         """Whether the next Start will be immediate."""
         return self.warm is not None and self.warm.ready
+
+    @property
+    def warming(self) -> bool:
+        """Whether a Start waits for PyTorch to be imported."""
+        return self.warm is not None and self.warm.alive and not self.warm.ready
+
+    def hurry(self) -> None:
+        """Wait for no worker that is warming up any more."""
+        self._hurried = True
 
     def check(self, tables: dict[str, Any]) -> tuple[RunConfig | None, list[Problem]]:
         """The config in these tables and everything wrong with it, the model's own objections included.
@@ -121,8 +130,8 @@ class Session:
 
         warm, given = self.warm, False
         if warm is not None:
-            deadline = time.monotonic() + WARMING
-            while warm.alive and not warm.ready and time.monotonic() < deadline:
+            deadline, self._hurried = time.monotonic() + WARMING, False
+            while warm.alive and not warm.ready and time.monotonic() < deadline and not self._hurried:
                 time.sleep(0.02)
             given = warm.start(path, resume=resume)
         if given:
