@@ -158,6 +158,8 @@ def test_a_warm_worker_checks_and_starts(tmp_path):
         problems = worker.check(small_runs.tables("gan", dataset__size=9, model__loss="wassersteen"))
         assert any(problem.key == "model.loss" for problem in problems)
         assert worker.check(small_runs.tables("gan", dataset__size=9))
+        (problem,) = worker.check(small_runs.tables("vae", train__device="cuda:99"))
+        assert str(problem).startswith("train.device = cuda:99: this machine has")
         path = small_runs.make_run(tmp_path, "vae", train__steps=20)
         assert worker.start(path)
         wait_for(lambda: runs.state_of(path)[0] == "finished", 60, "the run to finish")

@@ -249,7 +249,8 @@ def _check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]
     except RefusedError as error:
         problems = error.problems
     except TrainingError as error:
-        problems = [configs.Problem("train.device", config.train.device, str(error))]
+        words = str(error).removeprefix(f"train.device = {config.train.device}: ")
+        problems = [configs.Problem("train.device", config.train.device, words)]
     return [msgspec.to_builtins(problem) for problem in problems]
 
 
