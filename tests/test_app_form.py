@@ -316,6 +316,10 @@ async def test_what_cannot_be_taken_over_is_told():
         app.form.load_tables({"model": {"name": "vae", "la[/t]": 1}, "train": {"steps": 1}}, "x.toml")
         await pilot.pause()
         assert "la[/t]" in screen_text(app)
+        app.form.focus_inside()
+        await pilot.press("ctrl+z")
+        assert "la[/t]" not in screen_text(app) and app.form.tables()["train"]["steps"] != 1
+        app.form.load_tables({"model": {"name": "vae"}, "train": {"steps": 1}}, "x.toml")
         app.form.load_tables({"format": 99}, "[/new].toml")
         await pilot.pause()
         assert "newer" in screen_text(app) and app.form.tables()["train"]["steps"] == 1

@@ -138,6 +138,19 @@ async def test_a_search_finds_words_of_references():
         assert "wgan-gp-ring" in screen_text(app) and "vae-digits" not in screen_text(app)
 
 
+async def test_a_search_goes_to_what_is_called_so_and_tells_about_that():
+    app = Host(CATALOG)
+    async with app.run_test(size=(80, 24)) as pilot:
+        named = (("lstm", "lstm-classifier"), ("gan", "Generative adversarial network"), ("vae f", "vae-faces"))
+        for words, first in named:
+            await pilot.press("slash", *words)
+            await pilot.pause()
+            assert first in label(app)
+            about = app.pane._about.content.plain.splitlines()[0]
+            assert about == app.pane.words(app.pane.tree_view.cursor_node.data).plain.splitlines()[0]
+            await pilot.press("escape")
+
+
 async def test_files_that_cannot_be_read_are_listed_with_the_reason():
     app = Host(broken())
     async with app.run_test(size=(120, 50)) as pilot:

@@ -375,6 +375,7 @@ from which it holds.
 
     def action_undo(self) -> None:
         if self.state.undo():
+            self.notice("")  # told of what is undone
             self.fields.changed()
         else:
             self.app.bell()

@@ -306,7 +306,10 @@ the end with the reason.
     @on(Tree.NodeHighlighted)
     def _on_highlighted(self, event: Tree.NodeHighlighted[Any]) -> None:
         event.stop()
-        self._describe(event.node.data)
+        # Words for where the cursor is now: while a search is typed, this may be about a tree that is no more.
+        node = self.tree_view.cursor_node
+        if node is not None:
+            self._describe(node.data)
 
     @on(Tree.NodeSelected)
     def _on_selected(self, event: Tree.NodeSelected[Any]) -> None:
@@ -328,7 +331,14 @@ the end with the reason.
         node = self.tree_view.cursor_node
         here = _ident(node.data) if node is not None and node.data is not None else ""
         self._build()
-        self._put_cursor(here)
+        self._put_cursor(self._named(here) if self._sought.split() else here)
+
+    def _named(self, here: str) -> str:
+        """Where the cursor goes in a search: the first recipe or model of that name, `here` if it is one."""
+        words = self._sought.lower().split()
+        named = [ident for ident in self._by_ident if all(word in ident.partition(" ")[2].lower() for word in words)]
+        named = [ident for ident in named if not ident.startswith("family ")]
+        return here if here in named or not named else named[0]
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
