@@ -11,7 +11,7 @@ import hashlib
 import importlib.resources
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,16 +42,23 @@ class ModelEntry(msgspec.Struct):
 
 
 class Check(msgspec.Struct):
-    """How a recipe's figure is checked in little time: `overrides` make it small, `metric` must reach `reach`."""
+    """How a recipe's figure is checked in little time: `overrides` make it small, `metric` must reach `reach`.
+
+    `aim` is what the same metric must reach where the recipe is trained as written; None where nobody states that.
+    """
 
     overrides: list[str]
     metric: str
-    better: str
+    better: Literal["lower", "higher"]
     reach: float
+    aim: float | None = None
 
 
 class Recipe(msgspec.Struct):
-    """A named, complete starting configuration; `tables` is its config as TOML gives it."""
+    """A named, complete starting configuration; `tables` is its config as TOML gives it.
+
+    `figure` is what it should reach, in words, and `source` who says so; `reference` is the paper it follows.
+    """
 
     name: str
     title: str
@@ -61,6 +68,7 @@ class Recipe(msgspec.Struct):
     tables: dict[str, Any]
     text: str
     check: Check | None = None
+    source: str = ""
 
     @property
     def model(self) -> str:
@@ -196,18 +204,25 @@ def _recipes() -> tuple[dict[str, Recipe], list[str]]:
                 continue
             about = tables.pop("recipe", {})
             about = about if isinstance(about, dict) else {}
-            words = {key: str(about.get(key, "")) for key in ("title", "summary", "reference", "figure")}
-            found[path.stem] = Recipe(name=path.stem, tables=tables, text=text, check=_check(about), **words)
+            words = {key: str(about.get(key, "")) for key in ("title", "summary", "reference", "figure", "source")}
+            check = None
+            try:
+                check = _check(about)
+            except msgspec.ValidationError as error:
+                wrong.append(f"{path}: [recipe]: the check of its figure cannot be used: {error}")
+            found[path.stem] = Recipe(name=path.stem, tables=tables, text=text, check=check, **words)
     return found, wrong
 
 
 def _check(about: dict[str, Any]) -> Check | None:
-    """The check that a recipe's `[recipe]` table states, or None where it states none."""
-    plain = {"overrides": about.get("check", [])} | {key: about.get(key) for key in ("metric", "better", "reach")}
-    try:
-        return msgspec.convert(plain, Check)
-    except msgspec.ValidationError:
-        return None
+    """The check that a recipe's `[recipe]` table states, or None where it states none.
+
+    Raises msgspec.ValidationError that names what is missing or of the wrong kind.
+    """
+    stated = {key: about[key] for key in ("metric", "better", "reach", "aim") if key in about}
+    if "check" in about:
+        stated["overrides"] = about["check"]
+    return msgspec.convert(stated, Check) if stated else None
 
 
 def start_of(model: ModelEntry) -> dict[str, Any]:

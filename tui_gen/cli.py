@@ -190,12 +190,37 @@ def _commands(commands: Any) -> None:
     one.add_argument("name", metavar="RUN", nargs="?", default="", help=run_help)
     one.add_argument("--csv", metavar="FILE", default="-", help="the file to write (default: standard output)")
     _runs_option(one)
-    one = add("zoo", "check: train small versions of the recipes and compare what they reach with what they should")
-    one.add_argument("task", choices=["check"], help="what to do")
-    one.add_argument("--only", metavar="RECIPE", nargs="+", default=[], help="these recipes only")
-    one.add_argument("--budget", metavar="MINUTES", type=_minutes, default=0.0, help="stop after this time: 10m")
-    _runs_option(one)
-    _models_option(one)
+    _zoo_commands(add("zoo", "train the recipes and compare what they reach with what they should"))
+
+
+def _zoo_commands(parser: Any) -> None:
+    tasks = parser.add_subparsers(metavar="TASK", dest="task", required=True)
+    words = "train the small version of every recipe that states a figure, and show what it reaches"
+    check = tasks.add_parser("check", help=words, description=words[0].upper() + words[1:] + ".")
+    check.add_argument(
+        "--budget", metavar="TIME", type=_minutes, default=0.0, help="start nothing more after this long: 90s, 10m, 1h"
+    )
+    check.add_argument("--jobs", metavar="N", type=_count, default=1, help="train so many at a time (default: 1)")
+    check.add_argument("--full", action="store_true", help="train the recipes as written, where their data is at hand")
+    check.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=argparse.SUPPRESS, dest="assignments",
+        help="set one value for all of them: --set dataset.root=DIR --set train.minutes=3",
+    )  # fmt: skip
+    words = "show the figures on record, without training anything"
+    table = tasks.add_parser("table", help=words, description=words[0].upper() + words[1:] + ".")
+    for one, record in ((check, "keep what is measured in FILE"), (table, "the record to show")):
+        one.add_argument(
+            "--only", metavar="RECIPE", nargs="+", action="extend", default=[],
+            help="these alone; with wildcards, if quoted: --only vae 'ddpm*'",
+        )  # fmt: skip
+        one.add_argument(
+            "--record", metavar="FILE", nargs="?", const="", help=f"{record} (default: the one beside the recipes)"
+        )
+        how = one.add_mutually_exclusive_group()
+        how.add_argument("--markdown", action="store_true", help="as a Markdown table")
+        how.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object a line")
+        _runs_option(one)
+        _models_option(one)
 
 
 COMMANDS = (
@@ -266,7 +291,7 @@ def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace
         parser.error(f"--run and --resume do not go with the command {args.command!r}")
     if not training:
         for given, option in ((args.assignments, "--set"), (args.detach, "--detach")):
-            if given:
+            if given and not (option == "--set" and args.command == "zoo"):
                 parser.error(f"{option} needs --run or --resume")
     if args.json and args.plain:
         parser.error("--json and --plain: give one of them")

@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import msgspec
+
+from tui_gen.places import cache_dir
 
 
 class DatasetEntry(msgspec.Struct):
@@ -139,3 +144,46 @@ _ENTRIES = [
 
 DATASETS: dict[str, DatasetEntry] = {entry.name: entry for entry in _ENTRIES}
 """Name → what it is, in the order in which a list shows them."""
+
+
+class Files(msgspec.Struct, frozen=True):
+    """The `files` of a public set; they lie in the first of `places`, folders below its root, that has them all."""
+
+    places: tuple[str, ...]
+    files: tuple[str, ...]
+
+    def find(self, base: Path) -> Path | None:
+        """The folder below `base` that has every file, as it is or with `.gz`; None where none has."""
+        for place in self.places:
+            folder = base / place
+            if all((folder / file).exists() or (folder / f"{file}.gz").exists() for file in self.files):
+                return folder
+        return None
+
+
+IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+CIFAR = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+SVHN = ("train_32x32.mat", "test_32x32.mat")
+CELEBA = ("img_align_celeba", "list_eval_partition.txt", "list_attr_celeba.txt")
+FILES: dict[str, Files] = {
+    "mnist": Files(("MNIST/raw", ""), IDX),
+    "fashion-mnist": Files(("FashionMNIST/raw", ""), IDX),
+    "kmnist": Files(("KMNIST/raw", ""), IDX),
+    "cifar10": Files(("cifar-10-batches-py", ""), CIFAR),
+    "svhn": Files(("svhn", "SVHN", ""), SVHN),
+    "celeba": Files(("celeba", ""), CELEBA),
+}
+"""The sets that are downloaded, in the layout in which torchvision keeps them."""
+
+
+def downloaded() -> Path:
+    """The folder below which downloaded sets are kept."""
+    return cache_dir() / "datasets"
+
+
+def at_hand(name: str, root: str) -> bool:
+    """Whether a dataset can be read here and now, without a download. `root` as in `dataset.root`."""
+    entry = DATASETS[name]
+    if entry.downloads:
+        return FILES[name].find(Path(os.path.expanduser(root)) if root else downloaded()) is not None
+    return not entry.needs_root or bool(root and Path(os.path.expanduser(root)).exists())

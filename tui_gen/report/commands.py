@@ -19,7 +19,7 @@ from tui_gen import config as configs
 from tui_gen import control, launch, runs
 from tui_gen import quality as figures
 from tui_gen.params import Param, Problem, nearest
-from tui_gen.report import headless, tables
+from tui_gen.report import figures, headless, tables
 from tui_gen.report import outlet as outlets
 from tui_gen.report.summary import coloured, figures_lines, grid_text, shown, text_lines, unicode_ok, width_of
 from tui_gen.report.zoo import zoo
@@ -193,8 +193,17 @@ def recipe(args: argparse.Namespace, root: Path) -> int:
         raise no_such("recipe", args.name, list(catalog.recipes))
     config = configs.load({"name": found.name, **found.tables}, catalog, found.name)
     notes = {key: _with_choices(param) for key, param in configs.keys(config.model.name, catalog).items()}
-    out.write(tables.recipe_header(found) + "\n" + configs.dump_toml(configs.to_tables(config), notes))
+    out.write(tables.recipe_header(found, _record(err)) + "\n" + configs.dump_toml(configs.to_tables(config), notes))
     return 0
+
+
+def _record(err: outlets.Outlet) -> figures.Record:
+    """What is on record of the recipes; a warning where that cannot be read."""
+    try:
+        return figures.read()
+    except runs.RunError as error:
+        err.line(f"warning: {error}")
+        return figures.Record()
 
 
 def _with_choices(param: Param) -> Param:

@@ -1,87 +1,317 @@
-"""`tui-gen zoo check`: trains the small version of recipes and holds what they reach against what they should.
+"""`tui-gen zoo`: trains recipes, and holds what they reach against what they should.
 
-A recipe says so itself, in its `[recipe]` table: `check` (overrides that make it small), `metric` (from the run's log),
-`better` (`lower` or `higher`) and `reach` (the figure that the small version must reach).
+A recipe says so itself, in its `[recipe]` table: `figure` and `source` in words; `check` (overrides that make it
+small), `metric` (from the run's log), `better` (`lower` or `higher`), `reach` (what the small version must reach) and
+`aim` (what the recipe as written must). The value that counts is the last of the run, not its best.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fnmatch
+import os
+import signal
+import subprocess
 import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import control, launch, runs
+from tui_gen import datasets, launch, runs
 from tui_gen.catalog import Check, Recipe
+from tui_gen.config import RunConfig
 from tui_gen.params import Problem, nearest
+from tui_gen.report import figures, headless
 from tui_gen.report import outlet as outlets
+from tui_gen.report.figures import Result
+from tui_gen.report.outlet import hang_up
+from tui_gen.report.quantities import duration
+from tui_gen.report.signals import Signals
 from tui_gen.view import RunView
 
-HEADER = f"{'recipe':<24} {'metric':<32} {'expected':>10} {'reached':>10} {'seconds':>8}  result"
+POLL = 0.1
+COMMON = (
+    "train.threads=1", "train.compile=off", "train.validate_every=200", "preview.every_seconds=0",
+    "checkpoint.every_minutes=0",
+)  # fmt: skip
+"""What every small version sets, before what its recipe says: one core each, and nothing but training."""
+HARMLESS = (
+    "dataset.root", "train.device", "train.threads", "train.compile", "train.precision", "preview.", "checkpoint.",
+)  # fmt: skip
+"""Settings that may differ from a recipe as written without its figure meaning something else."""
 
 
 def zoo(args: argparse.Namespace, root: Path) -> int:
-    """`tui-gen zoo check`: 0 when every recipe that was trained reached its figure."""
+    """`tui-gen zoo check` and `tui-gen zoo table`: the exit status."""
+    return table(args) if args.task == "table" else check(args, root)
+
+
+def table(args: argparse.Namespace) -> int:
+    """`tui-gen zoo table`: what is on record, without training anything."""
     out, err = outlets.standard()
-    catalog = catalogs.ensure(args.model_dirs)
-    unknown = [name for name in args.only if name not in catalog.recipes]
-    if unknown:
-        hints = [Problem("--only", name, "no such recipe", nearest(name, catalog.recipes)) for name in unknown]
-        raise configs.ConfigError("command line", hints)
-    chosen = [recipe for recipe in catalog.recipes.values() if not args.only or recipe.name in args.only]
-    begun = [recipe for recipe in chosen if recipe.check is not None]
+    catalog = catalogs.read(args.model_dirs)
+    chosen = {recipe.name for recipe in choose(args.only, catalog)}
+    record = figures.read(Path(args.record) if args.record else None)
+    blocks = []
+    for title, results in (("Small versions", record.small), ("As written", record.full)):
+        rows = [result for name, result in results.items() if name in chosen]
+        if args.json:
+            for result in rows:
+                out.line(_json(result, catalog))
+        elif args.markdown and rows:
+            blocks.append([f"{title}:", "", *figures.markdown(rows, catalog.recipes)])
+        elif rows:
+            blocks.append([f"{title}:", figures.heading(), *map(figures.row, rows)])
+    out.write("\n".join("".join(f"{line}\n" for line in block) for block in blocks))
+    if not (record.small or record.full):
+        err.line("nothing is on record; tui-gen zoo check --record keeps what it measures")
+    return 0
+
+
+def _json(result: Result, catalog: catalogs.Catalog) -> str:
+    recipe = catalog.recipes.get(result.recipe)
+    told = {"figure": recipe.figure, "source": recipe.source} if recipe else {}
+    return msgspec.json.encode(msgspec.structs.asdict(result) | told).decode()
+
+
+def choose(only: list[str], catalog: catalogs.Catalog) -> list[Recipe]:
+    """The recipes that `--only` names (with commas and wildcards), all without it. Raises ConfigError."""
+    wanted = [name for words in only for name in words.split(",") if name]
+    problems = [
+        Problem("--only", name, "no such recipe", nearest(name, catalog.recipes))
+        for name in wanted
+        if not fnmatch.filter(catalog.recipes, name)
+    ]
+    if problems:
+        raise configs.ConfigError("command line", problems)
+    return [
+        recipe
+        for recipe in catalog.recipes.values()
+        if not wanted or any(fnmatch.fnmatchcase(recipe.name, name) for name in wanted)
+    ]
+
+
+def check(args: argparse.Namespace, root: Path) -> int:
+    """`tui-gen zoo check`: 0 when every recipe that was trained reached its figure, 1 otherwise."""
+    out, err = outlets.standard()
+    catalog = headless.ensured(args.model_dirs, err)
+    headless.refuse_unwritable(root)
+    path = Path(args.record) if args.record else figures.record_path()
+    record = figures.read(path) if args.record is not None else None
+    chosen = choose(args.only, catalog)
+    trials = [trial_of(recipe, catalog, args) for recipe in chosen if recipe.check is not None]
     for recipe in chosen:
         if recipe.check is None and args.only:
-            err.line(f"{recipe.name}: states no figure for a small version, so there is nothing to check")
-    out.line(HEADER)
-    missed = 0
-    deadline = time.monotonic() + args.budget * 60 if args.budget else None
-    for recipe in begun:
-        if deadline is not None and time.monotonic() > deadline:
-            out.line(f"{recipe.name:<24} not started: the budget is spent")
-            missed += 1
-            continue
-        line, passed = _one(recipe, recipe.check, catalog, root, deadline)
-        out.line(line)
-        missed += not passed
-    out.line(f"{len(begun) - missed} of {len(begun)} reached their figure; the runs are in {root}")
-    return 1 if missed else 0
+            err.line(f"{recipe.name}: states no figure that can be checked, so it is left out")
 
+    plain = err if args.markdown else out  # the table comes at the end, in the catalogue's order
 
-def _one(
-    recipe: Recipe, check: Check, catalog: catalogs.Catalog, root: Path, deadline: float | None
-) -> tuple[str, bool]:
-    """Train one recipe's small version; its row, and whether it reached its figure."""
-    config = catalogs.resolve(recipe.name, catalog, check.overrides)
-    path = runs.create(root, f"check-{recipe.name}", configs.dumps(config))
+    def report(result: Result) -> None:
+        if args.json:
+            out.line(_json(result, catalog))
+        else:
+            plain.line(figures.row(result))
+            if told := figures.stated(catalog.recipes[result.recipe]):
+                plain.line(f"    figure: {told}")
+        if record is not None:
+            record.take(result, full=args.full)
+            figures.write(record, path)
+
+    if not args.json:
+        plain.line(figures.heading())
     started = time.monotonic()
-    process = launch.start(path, model_dirs=config.model_dirs)
-    view = RunView(path)
+    with Signals() as signals:
+        keeper = Keeper(trials, root, args.jobs, started + args.budget * 60 if args.budget else None, report)
+        caught = keeper.run(signals)
+    results = [trial.result for trial in trials]
+    if args.markdown:
+        for line in figures.markdown(results, catalog.recipes):
+            out.line(line)
+    (err if args.json or args.markdown else out).line(_summary(results, time.monotonic() - started, root))
+    if caught:
+        return 128 + caught
+    good = (figures.PASSED, figures.TRAINED, figures.NO_DATA)
+    return 0 if results and all(result.verdict in good for result in results) else 1
+
+
+def _summary(results: list[Result], seconds: float, root: Path) -> str:
+    counts = Counter(result.verdict for result in results)
+    held = sum(counts[word] for word in (figures.PASSED, figures.MISSED, figures.FAILED))
+    words = [f"{counts[figures.PASSED]} of {held} reached their figure"]
+    words += [f"{count} {word}" for word, count in counts.items() if word not in (figures.PASSED, figures.MISSED)]
+    return f"{', '.join(words)}, in {duration(seconds)}; the runs are in {root}"
+
+
+# One recipe
+
+
+@dataclass
+class Trial:
+    """A recipe to train: its config, or None where its `result` says already why it is not."""
+
+    result: Result
+    config: RunConfig | None = None
+    prefix: str = "check"
+
+
+def trial_of(recipe: Recipe, catalog: catalogs.Catalog, args: argparse.Namespace) -> Trial:
+    """What is to be trained of a recipe, small or as written, with the command line's settings."""
+    check = recipe.check
+    assert check is not None
+    result = Result(recipe.name, metric=check.metric, better=check.better, expected=check.reach)
+    trial = Trial(result, prefix="full" if args.full else "check")
+    changed = [one for one in args.assignments if not one.startswith(HARMLESS)]
+    if args.full:
+        result.expected = None if changed else check.aim
+        result.words = f"with {', '.join(changed)}" if changed else ""
     try:
-        while process.poll() is None:
-            view.poll()
-            if deadline is not None and time.monotonic() > deadline and view.live:
-                try:
-                    launch.ask_run(path, "stop", checkpoint=False)
-                except control.ControlError:
-                    process.terminate()
-                deadline = None
-            time.sleep(0.05)
-    except KeyboardInterrupt:
-        process.terminate()
-        process.wait()
-        raise
-    view.poll()
-    seconds = time.monotonic() - started
-    values = view.series[check.metric].values if check.metric in view.series else np.array([])
-    values = values[np.isfinite(values)]
-    row = f"{recipe.name:<24} {check.metric:<32} {check.reach:>10.4g} "
-    if view.state == "failed" or not len(values):
-        reason = view.reason or f"no {check.metric} in its log"
-        return f"{row}{'–':>10} {seconds:>8.0f}  {view.state}: {reason}", False
-    best = float(values.max() if check.better == "higher" else values.min())
-    passed = best >= check.reach if check.better == "higher" else best <= check.reach
-    return f"{row}{best:>10.4g} {seconds:>8.0f}  {'pass' if passed else 'MISSED'}", passed
+        config = config_of(recipe, catalog, [*([] if args.full else small(check)), *args.assignments])
+    except configs.ConfigError as error:
+        result.verdict, result.words = figures.FAILED, " ".join(str(error).split())
+        return trial
+    result.dataset = config.dataset.name
+    if not datasets.at_hand(config.dataset.name, config.dataset.root):
+        result.verdict, result.words = figures.NO_DATA, f"{config.dataset.name}; set dataset.root to a copy of it"
+        return trial
+    if args.jobs > 1 and not config.train.threads:
+        config.train.threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    trial.config = config
+    return trial
+
+
+def small(check: Check) -> list[str]:
+    """The overrides that make a recipe small."""
+    return [*COMMON, *check.overrides]
+
+
+def config_of(recipe: Recipe, catalog: catalogs.Catalog, overrides: list[str]) -> RunConfig:
+    """A recipe's config with overrides. Raises ConfigError."""
+    tables = configs.override(recipe.tables, overrides, catalog)
+    return configs.load(tables | {"name": recipe.name}, catalog, recipe.name)
+
+
+@dataclass
+class Running:
+    """A trial whose worker trains."""
+
+    trial: Trial
+    process: subprocess.Popen[bytes]
+    view: RunView
+    started: float
+
+
+class Keeper:
+    """Trains the trials, `jobs` of them at a time, and reports each result as it comes."""
+
+    def __init__(
+        self, trials: list[Trial], root: Path, jobs: int, deadline: float | None, report: Callable[[Result], None]
+    ) -> None:
+        self.root, self.jobs, self.deadline, self.report = root, jobs, deadline, report
+        self.waiting = list(trials)
+        self.active: list[Running] = []
+        self.caught = 0
+        self.ended = ""
+        """Why no more is trained."""
+
+    def run(self, signals: Signals) -> int:
+        """Train until all are done, the time is up or a signal comes; the number of that signal, or 0."""
+        try:
+            while self.waiting or self.active:
+                self._fill()
+                for number in signals.take():
+                    self._obey(number)
+                if not self.ended and self.deadline is not None and time.monotonic() > self.deadline:
+                    self._end("the budget is spent")
+                for running in list(self.active):
+                    running.view.poll()
+                    if running.process.poll() is not None:
+                        self.active.remove(running)
+                        self._finish(running)
+                if self.active:
+                    signals.wait(POLL)
+        finally:
+            for running in self.active:  # only where something of ours failed
+                running.process.kill()
+        return self.caught
+
+    def _fill(self) -> None:
+        while self.waiting and len(self.active) < self.jobs:
+            trial = self.waiting.pop(0)
+            if trial.config is None:
+                self.report(trial.result)
+            elif self.ended:
+                trial.result.words = self.ended
+                self.report(trial.result)
+            else:
+                path = runs.create(self.root, f"{trial.prefix}-{trial.result.recipe}", configs.dumps(trial.config))
+                process = launch.start(path, model_dirs=trial.config.model_dirs)
+                self.active.append(Running(trial, process, RunView(path), time.monotonic()))
+
+    def _obey(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            hang_up()
+        if self.caught and number == signal.SIGINT:  # again: at once
+            for running in self.active:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(running.process.pid, signal.SIGKILL)
+            return
+        self.caught = self.caught or number
+        self._end("interrupted")
+
+    def _end(self, why: str) -> None:
+        """Start no more, and stop what trains."""
+        self.ended = why
+        for running in self.active:
+            running.process.terminate()
+
+    def _finish(self, running: Running) -> None:
+        """What a run that ended reached."""
+        result, view = running.trial.result, running.view
+        while view.poll():
+            pass
+        result.seconds = round(time.monotonic() - running.started, 1)
+        result.day = time.strftime("%Y-%m-%d")
+        result.steps = view.step
+        result.device = view.plan.device if view.plan else ""
+        values = {name: _last(curve.values) for name, curve in view.series.items()}
+        if self.caught:
+            result.verdict, result.words = figures.STOPPED, self.ended
+        elif view.state not in ("finished", "stopped"):
+            said = view.reason or next(reversed(runs.last_log_lines(view.path)), "")
+            result.verdict, result.words = figures.FAILED, " ".join(f"{view.state}: {said}".split())
+        elif values.get(result.metric) is None:
+            result.verdict = figures.FAILED
+            result.words = self.ended or f"no {result.metric} in its log; there are {', '.join(sorted(values))}"
+        else:
+            result.reached = values[result.metric]
+            result.judge()
+            if running.trial.prefix == "full":
+                result.words = _how_long(view, result.words)
+                result.others = {
+                    name: value
+                    for name, value in values.items()
+                    if value is not None and name.startswith("val/") and name != result.metric
+                }
+            result.words = self.ended or result.words
+        self.report(result)
+
+
+def _how_long(view: RunView, words: str) -> str:
+    """How far a recipe was trained, before what else there is to say."""
+    if not view.plan or not view.plan.steps_per_epoch:
+        return words
+    epochs = f"{view.step / view.plan.steps_per_epoch:.3g} epochs"
+    return f"{epochs}, {words}" if words else epochs
+
+
+def _last(values: np.ndarray) -> float | None:
+    """The last finite value, with seven digits; None where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(f"{finite[-1]:.7g}") if len(finite) else None

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from tui_gen.catalog import cache_dir
-from tui_gen.datasets import DATASETS
+from tui_gen.datasets import CELEBA, CIFAR, DATASETS, FILES, IDX, SVHN, downloaded
 from tui_gen.events import Note, Progress
 from tui_gen.train.data import locks
 from tui_gen.train.data.download import fetch
@@ -34,11 +34,9 @@ Part = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where a dataset's `files` lie: in the first of `places`, folders below the root, that has them all."""
+class Origin:
+    """How a dataset's files are fetched into a folder, and what to do where that fails."""
 
-    places: tuple[str, ...]
-    files: tuple[str, ...]
     download: Callable[[Path, Report], None]
     hint: str = ""
 
@@ -48,11 +46,11 @@ def locate(name: str, root: str, report: Report) -> Path:
 
     Raises DataError that says which files are missing where, or why they could not be fetched, and what to do.
     """
-    layout, title = LAYOUTS[name], DATASETS[name].title
+    layout, title, hint = FILES[name], DATASETS[name].title, ORIGINS[name].hint
     expected = os.path.join(layout.places[0], layout.files[0])
     if root:
         base = Path(os.path.expanduser(root))
-        found = _find(base, layout)
+        found = layout.find(base)
         if found is None:
             reason = "does not hold all of it" if base.is_dir() else "is not a folder"
             raise DataError(
@@ -60,20 +58,20 @@ def locate(name: str, root: str, report: Report) -> Path:
                 f"{', '.join(layout.files)}. Correct dataset.root, or leave it empty to download {title}."
             )
         return found
-    base = cache_dir() / "datasets"
-    found = _find(base, layout)
+    base = downloaded()
+    found = layout.find(base)
     if found is not None:
         return found
     place = base / layout.places[0]
     try:
         base.mkdir(parents=True, exist_ok=True)
         with locks.only_one(base / f".{name}.lock", f"downloading {title}", report):
-            if _find(base, layout) is None:
+            if layout.find(base) is None:
                 _download(name, base, place, report)
     except DataError as error:
         raise DataError(
             f"{title} could not be downloaded:\n  " + str(error).replace("\n", "\n  ") + "\n"
-            f"Check the network and start again{layout.hint}; or copy its files into {place} "
+            f"Check the network and start again{hint}; or copy its files into {place} "
             f"({', '.join(layout.files)}); or set dataset.root to a folder that has {expected}."
         ) from None
     except OSError as error:
@@ -81,7 +79,7 @@ def locate(name: str, root: str, report: Report) -> Path:
             f"{title} could not be downloaded: {error.filename or base}: {error.strerror or error}. Make room or make "
             f"it writable, set XDG_CACHE_HOME to another disk, or set dataset.root to a folder that has {expected}."
         ) from None
-    found = _find(base, layout)
+    found = layout.find(base)
     if found is None:
         raise DataError(f"{title}: {place} still lacks files after the download; delete it and start again")
     return found
@@ -93,14 +91,6 @@ def broken(name: str, path: Path, why: str) -> DataError:
     return DataError(f"{DATASETS[name].title}: {path} is damaged ({why}); {again}")
 
 
-def _find(base: Path, layout: Layout) -> Path | None:
-    for place in layout.places:
-        folder = base / place
-        if all((folder / file).exists() or (folder / f"{file}.gz").exists() for file in layout.files):
-            return folder
-    return None
-
-
 def _download(name: str, base: Path, place: Path, report: Report) -> None:
     """Fetch into a folder aside, whose finished files a later attempt uses, and move what is complete into place."""
     title = DATASETS[name].title
@@ -109,9 +99,9 @@ def _download(name: str, base: Path, place: Path, report: Report) -> None:
     aside.mkdir(exist_ok=True)
     for left in aside.glob("*.part-*"):  # by a download that was killed
         left.unlink(missing_ok=True)
-    LAYOUTS[name].download(aside, report)
+    ORIGINS[name].download(aside, report)
     place.mkdir(parents=True, exist_ok=True)
-    for file in LAYOUTS[name].files:
+    for file in FILES[name].files:
         if (place / file).is_dir():
             shutil.rmtree(place / file)
         os.replace(aside / file, place / file)
@@ -120,9 +110,6 @@ def _download(name: str, base: Path, place: Path, report: Report) -> None:
 
 
 # MNIST and its kin: big-endian idx files
-
-
-IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
 def read_idx(name: str, folder: Path) -> tuple[Part, Part]:
@@ -181,9 +168,6 @@ def _download_idx(class_name: str) -> Callable[[Path, Report], None]:
 # CIFAR-10: pickled dictionaries
 
 
-CIFAR = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
-
-
 class _ArraysOnly(pickle.Unpickler):
     """A pickle may name any function to call: allow what arrays are made of."""
 
@@ -233,9 +217,6 @@ def _download_cifar(aside: Path, report: Report) -> None:
 # SVHN: Matlab matrices
 
 
-SVHN = ("train_32x32.mat", "test_32x32.mat")
-
-
 def read_svhn(name: str, folder: Path) -> tuple[Part, Part]:
     """Train and test part of SVHN; the class that it calls 10 is the digit 0."""
     return _svhn(name, folder / SVHN[0]), _svhn(name, folder / SVHN[1])
@@ -267,7 +248,6 @@ def _download_svhn(aside: Path, report: Report) -> None:
 # CelebA: a folder of JPEGs, and tables
 
 
-CELEBA = ("img_align_celeba", "list_eval_partition.txt", "list_attr_celeba.txt")
 DRIVE = "https://drive.usercontent.google.com/download?export=download&confirm=t&id="
 
 
@@ -312,15 +292,13 @@ def _download_celeba(aside: Path, report: Report) -> None:
         raise DataError(f"{archive.name}: {error}") from None
 
 
-LAYOUTS: dict[str, Layout] = {
-    "mnist": Layout(("MNIST/raw", ""), IDX, _download_idx("MNIST")),
-    "fashion-mnist": Layout(("FashionMNIST/raw", ""), IDX, _download_idx("FashionMNIST")),
-    "kmnist": Layout(("KMNIST/raw", ""), IDX, _download_idx("KMNIST")),
-    "cifar10": Layout(("cifar-10-batches-py", ""), CIFAR, _download_cifar),
-    "svhn": Layout(("svhn", "SVHN", ""), SVHN, _download_svhn),
-    "celeba": Layout(
-        ("celeba", ""),
-        CELEBA,
+ORIGINS: dict[str, Origin] = {
+    "mnist": Origin(_download_idx("MNIST")),
+    "fashion-mnist": Origin(_download_idx("FashionMNIST")),
+    "kmnist": Origin(_download_idx("KMNIST")),
+    "cifar10": Origin(_download_cifar),
+    "svhn": Origin(_download_svhn),
+    "celeba": Origin(
         _download_celeba,
         " (Google Drive, where it is kept, refuses downloads after too many in a day: try again tomorrow)",
     ),
