@@ -1,67 +1,218 @@
-"""`tui-gen zoo check`: figures are held against what small versions of the recipes reach."""
+"""`tui-gen zoo`: figures are held against what recipes reach, small and as written; what was reached is kept."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from tui_gen import catalog, config
+import pytest
+
+from tests import fake_cli, fake_worker
+from tests.waiting import wait_for
+from tui_gen import catalog, cli, datasets, runs
+from tui_gen.report import figures
 
 RECIPE = """
 [recipe]
 title = "Small"
+figure = "20 nats"
+source = "Somebody 2020"
 check = ["train.steps=40"]
 metric = "val/vae/loss"
 better = "lower"
 reach = {reach}
-
+{more}
 [model]
 name = "vae"
 hidden = [16]
 
 [dataset]
-name = "digits"
+name = "{dataset}"
 
 [train]
 steps = 900
 validate_every = 20
 device = "cpu"
-compile = "off"
-
-[preview]
-every_seconds = 0.0
 """
 
 
-def check(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tui_gen", "zoo", "check", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+@pytest.fixture
+def call(capsys):
+    """Run a command line in this process: (exit status, standard output, standard error)."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = cli.main(list(arguments))
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
 
 
-def test_a_figure_that_is_reached_passes_and_one_that_is_not_fails(tmp_path):
+def recipe(name: str, reach: float, dataset: str = "digits", more: str = "") -> None:
+    """A recipe of the user's own."""
     folder = Path(os.environ["XDG_CONFIG_HOME"]) / "tui-gen" / "recipes"
-    folder.mkdir(parents=True)
-    (folder / "easy.toml").write_text(RECIPE.format(reach=1e6))
-    (folder / "hard.toml").write_text(RECIPE.format(reach=-1e6))
-    done = check("--only", "easy", "hard", cwd=tmp_path)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.toml").write_text(RECIPE.format(reach=reach, dataset=dataset, more=more))
+
+
+def test_a_real_worker_reaches_a_figure(tmp_path):
+    recipe("easy", 43)
+    command = [sys.executable, "-m", "tui_gen", "zoo", "check", "--only", "easy", "--record", "r.json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert done.returncode == 1, done.stderr
-    assert lines["easy"].endswith("pass") and lines["hard"].endswith("MISSED")
-    assert "1 of 2 reached" in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert lines["easy"].endswith("pass") and "figure: 20 nats (Somebody 2020)" in done.stdout
+    assert "1 of 1 reached their figure" in done.stdout
+    kept = figures.read(tmp_path / "r.json").small["easy"]
+    assert kept.verdict == figures.PASSED and kept.steps == 40 and kept.device == "cpu (1 thread)"
+    assert 15 < kept.reached < 43 and kept.seconds > 0
 
 
-def test_a_recipe_that_is_not_there_is_told_with_the_nearest(tmp_path):
-    done = check("--only", "vae-digit", cwd=tmp_path)
-    assert done.returncode == 2 and "did you mean" in done.stderr and "Traceback" not in done.stderr
+def test_results_as_json_and_as_a_markdown_table_in_the_catalogues_order(call, monkeypatch, tmp_path):
+    fake_worker.install(monkeypatch, steps=20, rate=1e6)
+    recipe("b-easy", 60)
+    recipe("a-hard", 1)
+    status, out, err = call("zoo", "check", "--only", "[ab]-*", "--json", "--jobs", "2")
+    rows = {row["recipe"]: row for row in map(json.loads, out.splitlines())}
+    assert status == 1 and set(rows) == {"a-hard", "b-easy"} and "1 of 2" in err
+    assert rows["b-easy"]["verdict"] == "pass" and rows["a-hard"]["verdict"] == "MISSED"
+    assert rows["b-easy"]["expected"] == 60 and 20 < rows["b-easy"]["reached"] < 60
+    assert (rows["b-easy"]["figure"], rows["b-easy"]["source"]) == ("20 nats", "Somebody 2020")
+    record = tmp_path / "reached.json"
+    status, out, _ = call("zoo", "check", "--only", "b-easy", "a-hard", "--markdown", "--record", str(record))
+    table = out.splitlines()
+    assert table[0].startswith("| recipe |") and set(table[1]) == set("|-")
+    assert [line.split("`")[1] for line in table[2:]] == ["a-hard", "b-easy"]
+    assert "20 nats (Somebody 2020)" in table[3] and "≤ 60" in table[3] and table[3].endswith("pass |")
+    status, again, _ = call("zoo", "table", "--markdown", "--record", str(record))
+    assert status == 0 and again.splitlines() == ["Small versions:", "", *table]
+    assert call("zoo", "table", "--only", "b-*", "--record", str(record))[1].splitlines()[-1].split()[0] == "b-easy"
 
 
-def test_every_check_in_the_zoo_names_settings_that_exist():
-    known = catalog.read()
-    checked = [recipe for recipe in known.recipes.values() if recipe.check is not None]
-    assert len(checked) > 10
-    for recipe in checked:
-        tables = config.override(recipe.tables, recipe.check.overrides, known)
-        assert config.load(tables, known, recipe.name)
-        assert recipe.check.better in ("lower", "higher"), recipe.name
+def test_as_written_trains_where_there_is_data_and_goes_on_where_there_is_none(call, monkeypatch, tmp_path):
+    started = fake_worker.install(monkeypatch, steps=52, rate=1e6)
+    monkeypatch.setattr(figures, "record_path", lambda: tmp_path / "reached.json")
+    recipe("aimed", 1, more="aim = 60")
+    recipe("plain", 1)
+    recipe("far", 1, dataset="mnist")
+    status, out, _ = call("zoo", "check", "--full", "--only", "aimed", "plain", "far", "--record")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert status == 0 and len(started) == 2
+    assert lines["aimed"].endswith("pass: 2 epochs") and "≤ 60" in lines["aimed"]
+    assert lines["plain"].endswith("trained: 2 epochs")
+    assert "no data here: mnist; set dataset.root" in lines["far"]
+    status, out, _ = call("zoo", "check", "--full", "--only", "aimed", "--set", "train.minutes=1")
+    assert "trained: 2 epochs, with train.minutes=1" in out  # cut short, so not held against the aim
+    kept = figures.read().full
+    assert set(kept) == {"aimed", "plain"} and kept["aimed"].expected == 60
+    out = call("recipe", "aimed")[1]
+    words = " ".join(line.removeprefix("# ") for line in out.splitlines() if line.startswith("#"))
+    assert "20 nats (Somebody 2020)" in words and "as written: val/vae/loss" in words
+
+
+def test_data_is_at_hand_in_the_cache_in_the_root_or_built_in(tmp_path):
+    assert datasets.at_hand("digits", "") and datasets.at_hand("python-help", "/nowhere")
+    assert not datasets.at_hand("mnist", "") and not datasets.at_hand("mnist", str(tmp_path))
+    assert not datasets.at_hand("folder", "") and datasets.at_hand("folder", str(tmp_path))
+    for base in (tmp_path, datasets.downloaded()):
+        raw = base / "MNIST" / "raw"
+        raw.mkdir(parents=True)
+        for name in datasets.IDX:
+            (raw / f"{name}.gz").touch()
+    assert datasets.at_hand("mnist", "") and datasets.at_hand("mnist", str(tmp_path))
+    assert not datasets.at_hand("fashion-mnist", str(tmp_path))
+
+
+def test_a_run_that_fails_is_one_line_and_the_others_go_on(call, monkeypatch, tmp_path):
+    fake_worker.install(monkeypatch, steps=20, rate=1e6, crash_at=5)
+    recipe("bad-one", 60)
+    recipe("bad-two", 60, more='aim = "low"')
+    recipe("bad-three", 60)
+    status, out, err = call("zoo", "check", "--only", "bad-*", "--record", str(tmp_path / "r.json"))
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert status == 1 and "Traceback" not in out + err
+    for name in ("bad-one", "bad-three"):
+        assert "failed: RuntimeError: the fake worker was told to crash" in lines[name]
+    assert "bad-two.toml: [recipe]: the check of its figure cannot be used" in err and "`$.aim`" in err
+    assert not (tmp_path / "r.json").exists() or not figures.read(tmp_path / "r.json").small  # nothing was measured
+
+
+def test_a_metric_that_is_not_in_the_log_is_named_with_those_that_are(call, monkeypatch):
+    fake_worker.install(monkeypatch, steps=20, rate=1e6)
+    recipe("odd", 60)
+    path = Path(os.environ["XDG_CONFIG_HOME"]) / "tui-gen" / "recipes" / "odd.toml"
+    path.write_text(path.read_text().replace("val/vae/loss", "val/vae/los"))
+    status, out, _ = call("zoo", "check", "--only", "odd")
+    assert status == 1 and "no val/vae/los in its log; there are val/vae/loss\n" in out
+
+
+def test_when_the_budget_is_spent_what_trains_is_stopped_and_nothing_more_begins(call, monkeypatch):
+    started = fake_worker.install(monkeypatch, rate=100)  # without an end
+    for name in ("slow-a", "slow-b"):
+        recipe(name, 60)
+    status, out, _ = call("zoo", "check", "--only", "slow-*", "--budget", "1s")
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert status == 1 and len(started) == 1
+    assert lines["slow-a"].split()[-1] == "spent" and lines["slow-b"].endswith("not started: the budget is spent")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_what_trains_and_shows_what_there_is(number):
+    recipe("endless", 60)
+    process = fake_cli.start("zoo", "check", "--only", "endless", rate=50)
+    root = runs.default_root()
+
+    def trains() -> bool:
+        return any(runs.state_of(path)[0] == "running" for path in root.glob("*check-endless*"))
+
+    wait_for(trains, what="the run")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number and "Traceback" not in err
+    assert "stopped: interrupted" in out and "1 stopped" in out
+    assert not any(info.live for info in runs.list_runs(root))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["check", "--only", "vae-digit"], "did you mean"),
+        (["check", "--only", "nothing-*"], "no such recipe"),
+        (["chek"], "invalid choice"),
+        ([], "TASK"),
+        (["check", "--jobs", "0"], "whole number"),
+        (["check", "--budget", "soon"], "is not a time"),
+        (["check", "--set", "train.setps=3"], "train.setps"),
+        (["check", "--json", "--markdown"], "not allowed with"),
+        (["table", "--record", "/nowhere/at/all.json"], "nothing is on record"),
+    ],
+)
+def test_what_cannot_be_done_is_said(call, monkeypatch, words, told):
+    fake_worker.install(monkeypatch, steps=20, rate=1e6)
+    recipe("one", 60)
+    only = ["--only", "one"] if "--set" in words else []
+    status, out, err = call("zoo", *words, *only)
+    assert told in out + err and "Traceback" not in out + err
+    assert status != 0 or words[0] == "table"
+
+
+def test_a_record_that_is_none_is_refused_before_anything_trains(call, monkeypatch, tmp_path):
+    started = fake_worker.install(monkeypatch, steps=20, rate=1e6)
+    (tmp_path / "r.json").write_text("[1, 2]")
+    status, _, err = call("zoo", "check", "--record", str(tmp_path / "r.json"))
+    assert status == 2 and "is no record of figures" in err and not started
+    assert call("zoo", "table", "--record", str(tmp_path / "r.json"))[0] == 2
+
+
+def test_a_recipe_may_state_no_figure(call, monkeypatch):
+    fake_worker.install(monkeypatch, steps=20, rate=1e6)
+    recipe("mute", 60)
+    path = Path(os.environ["XDG_CONFIG_HOME"]) / "tui-gen" / "recipes" / "mute.toml"
+    path.write_text(path.read_text()[path.read_text().index("[model]") :])
+    status, _, err = call("zoo", "check", "--only", "mute")
+    assert status == 1 and "mute: states no figure that can be checked" in err
+    assert catalog.read().problems == []

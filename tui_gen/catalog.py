@@ -71,6 +71,11 @@ class Recipe(msgspec.Struct):
     source: str = ""
 
     @property
+    def stated(self) -> str:
+        """The figure with who says so; empty where it states none."""
+        return f"{self.figure} ({self.source})" if self.figure and self.source else self.figure
+
+    @property
     def model(self) -> str:
         """Name of the model it trains; empty where a user's recipe does not say."""
         table = self.tables.get("model")

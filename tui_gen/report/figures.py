@@ -107,11 +107,6 @@ def row(result: Result) -> str:
     )
 
 
-def stated(recipe: Recipe) -> str:
-    """The figure that a recipe states, with who says so."""
-    return f"{recipe.figure} ({recipe.source})" if recipe.figure and recipe.source else recipe.figure
-
-
 def known(recipe: Recipe, record: Record) -> list[str]:
     """What is on record of a recipe, in sentences."""
     lines = []
@@ -148,7 +143,7 @@ def markdown(results: list[Result], recipes: dict[str, Recipe]) -> list[str]:
         words = f": {result.words}" if result.words else ""
         cells = (
             f"`{result.recipe}`",
-            stated(recipe) if recipe else "",
+            recipe.stated if recipe else "",
             result.dataset,
             f"`{result.metric.removeprefix('val/')}`",
             _bound(result),

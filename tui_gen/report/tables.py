@@ -13,7 +13,7 @@ from tui_gen.config import OPTIM_PARAMS
 from tui_gen.datasets import DatasetEntry
 from tui_gen.draw.text import clean, width_of
 from tui_gen.params import Param
-from tui_gen.report.figures import Record, known, stated
+from tui_gen.report.figures import Record, known
 from tui_gen.report.quantities import ago
 from tui_gen.runs import RunInfo
 
@@ -124,7 +124,7 @@ def recipes_table(catalog: Catalog) -> list[str]:
 def recipe_header(recipe: Recipe, record: Record) -> str:
     """What a recipe says of itself, and what it reached, as TOML comments."""
     lines = [f"{recipe.name}: {recipe.title}" if recipe.title else recipe.name]
-    for text in (recipe.summary, recipe.reference, stated(recipe), *known(recipe, record)):
+    for text in (recipe.summary, recipe.reference, recipe.stated, *known(recipe, record)):
         if text:
             lines += wrapped(text, 110)
     lines.append("Complete: every setting with its value and help. Change what you like, then: tui-gen --run FILE")

@@ -118,7 +118,7 @@ def check(args: argparse.Namespace, root: Path) -> int:
             out.line(_json(result, catalog))
         else:
             plain.line(figures.row(result))
-            if told := figures.stated(catalog.recipes[result.recipe]):
+            if told := catalog.recipes[result.recipe].stated:
                 plain.line(f"    figure: {told}")
         if record is not None:
             record.take(result, full=args.full)
@@ -283,12 +283,14 @@ class Keeper:
         values = {name: _last(curve.values) for name, curve in view.series.items()}
         if self.caught:
             result.verdict, result.words = figures.STOPPED, self.ended
-        elif view.state not in ("finished", "stopped"):
+        elif view.state not in ("finished", "stopped") and not self.ended:
             said = view.reason or next(reversed(runs.last_log_lines(view.path)), "")
-            result.verdict, result.words = figures.FAILED, " ".join(f"{view.state}: {said}".split())
+            words = said if view.state == "failed" else f"{view.state}: {said}"
+            result.verdict, result.words = figures.FAILED, " ".join(words.split())
         elif values.get(result.metric) is None:
+            there = sorted(name for name in values if name.startswith("val/"))
             result.verdict = figures.FAILED
-            result.words = self.ended or f"no {result.metric} in its log; there are {', '.join(sorted(values))}"
+            result.words = self.ended or f"no {result.metric} in its log; there are {', '.join(there) or 'none'}"
         else:
             result.reached = values[result.metric]
             result.judge()
