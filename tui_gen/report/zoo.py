@@ -158,7 +158,7 @@ class Trial:
 
     result: Result
     config: RunConfig | None = None
-    prefix: str = "check"
+    full: bool = False
 
 
 def trial_of(recipe: Recipe, catalog: catalogs.Catalog, args: argparse.Namespace) -> Trial:
@@ -166,7 +166,7 @@ def trial_of(recipe: Recipe, catalog: catalogs.Catalog, args: argparse.Namespace
     check = recipe.check
     assert check is not None
     result = Result(recipe.name, metric=check.metric, better=check.better, expected=check.reach)
-    trial = Trial(result, prefix="full" if args.full else "check")
+    trial = Trial(result, full=args.full)
     changed = [one for one in args.assignments if not one.startswith(HARMLESS)]
     if args.full:
         result.expected = None if changed else check.aim
@@ -250,7 +250,8 @@ class Keeper:
                 trial.result.words = self.ended
                 self.report(trial.result)
             else:
-                path = runs.create(self.root, f"{trial.prefix}-{trial.result.recipe}", configs.dumps(trial.config))
+                name = f"{'full' if trial.full else 'check'}-{trial.result.recipe}"
+                path = runs.create(self.root, name, configs.dumps(trial.config))
                 process = launch.start(path, model_dirs=trial.config.model_dirs)
                 self.active.append(Running(trial, process, RunView(path), time.monotonic()))
 
@@ -278,31 +279,29 @@ class Keeper:
             pass
         result.seconds = round(time.monotonic() - running.started, 1)
         result.day = time.strftime("%Y-%m-%d")
-        result.steps = view.step
-        result.device = view.plan.device if view.plan else ""
-        values = {name: _last(curve.values) for name, curve in view.series.items()}
+        measure(result, view, full=running.trial.full)
         if self.caught:
-            result.verdict, result.words = figures.STOPPED, self.ended
-        elif view.state not in ("finished", "stopped") and not self.ended:
-            said = view.reason or next(reversed(runs.last_log_lines(view.path)), "")
-            words = said if view.state == "failed" else f"{view.state}: {said}"
-            result.verdict, result.words = figures.FAILED, " ".join(words.split())
-        elif values.get(result.metric) is None:
-            there = sorted(name for name in values if name.startswith("val/"))
-            result.verdict = figures.FAILED
-            result.words = self.ended or f"no {result.metric} in its log; there are {', '.join(there) or 'none'}"
-        else:
-            result.reached = values[result.metric]
-            result.judge()
-            if running.trial.prefix == "full":
-                result.words = _how_long(view, result.words)
-                result.others = {
-                    name: value
-                    for name, value in values.items()
-                    if value is not None and name.startswith("val/") and name != result.metric
-                }
-            result.words = self.ended or result.words
+            result.verdict, result.reached = figures.STOPPED, None
+        result.words = self.ended or result.words
         self.report(result)
+
+
+def measure(result: Result, view: RunView, *, full: bool) -> None:
+    """Fill in what a run that ended reached, and judge it."""
+    result.steps, result.device = view.step, view.plan.device if view.plan else ""
+    values = {name: _last(curve.values) for name, curve in view.series.items() if name.startswith("val/")}
+    result.reached = values.pop(result.metric, None)
+    if view.state not in ("finished", "stopped"):
+        said = view.reason or next(reversed(runs.last_log_lines(view.path)), "")
+        words = said if view.state == "failed" else f"{view.state}: {said}"
+        result.verdict, result.reached, result.words = figures.FAILED, None, " ".join(words.split())
+        return
+    if result.reached is None:
+        result.words = f"no {result.metric} in its log; there are {', '.join(sorted(values)) or 'no validations'}"
+    elif full:
+        result.words = _how_long(view, result.words)
+        result.others = {name: value for name, value in values.items() if value is not None}
+    result.judge()
 
 
 def _how_long(view: RunView, words: str) -> str:
