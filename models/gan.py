@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, one_hot
 from tui_gen.models.diffaugment import augmented
+from tui_gen.models.distances import sliced_wasserstein
 from tui_gen.models.layers import (
     Activation,
     LeakyReLU,
@@ -428,18 +429,6 @@ class Discriminator(nn.Module):
         if self.label is not None:
             score = score + (self.label(labels) * features).sum(1)
         return score.float()
-
-
-def sliced_wasserstein(samples: Tensor, real: Tensor, directions: int = 64) -> Tensor:
-    """Wasserstein-1 distance of equally many samples and real examples (N, *shape), averaged over random directions.
-
-    In units of the real examples' standard deviation along them. Rabin et al. 2011; for GANs, Karras et al. 2018.
-    """
-    samples, real = samples.flatten(1).float(), real.flatten(1).float()
-    along = F.normalize(torch.randn(real.shape[1], directions, device=real.device), dim=0)
-    samples, real = (samples @ along).sort(dim=0).values, (real @ along).sort(dim=0).values
-    deviation = (real - real.mean(0)).square().mean().sqrt().clamp(min=1e-6)
-    return (samples - real).abs().mean() / deviation
 
 
 @torch.compiler.disable

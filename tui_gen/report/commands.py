@@ -19,7 +19,8 @@ from tui_gen import config as configs
 from tui_gen import control, launch, runs
 from tui_gen import quality as figures
 from tui_gen.params import Param, Problem, nearest
-from tui_gen.report import figures, headless, tables
+from tui_gen.report import figures as records
+from tui_gen.report import headless, tables
 from tui_gen.report import outlet as outlets
 from tui_gen.report.summary import coloured, figures_lines, grid_text, shown, text_lines, unicode_ok, width_of
 from tui_gen.report.zoo import zoo
@@ -197,13 +198,13 @@ def recipe(args: argparse.Namespace, root: Path) -> int:
     return 0
 
 
-def _record(err: outlets.Outlet) -> figures.Record:
+def _record(err: outlets.Outlet) -> records.Record:
     """What is on record of the recipes; a warning where that cannot be read."""
     try:
-        return figures.read()
+        return records.read()
     except runs.RunError as error:
         err.line(f"warning: {error}")
-        return figures.Record()
+        return records.Record()
 
 
 def _with_choices(param: Param) -> Param:
