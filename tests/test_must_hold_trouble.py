@@ -195,7 +195,7 @@ def test_the_workbench_needs_a_terminal():
     assert done.returncode == 2 and "needs a terminal" in done.stderr
     with PtyTerminal(WORKBENCH, env={"TERM": "dumb"}) as terminal:
         assert terminal.wait_exit() == 2
-        terminal.wait_for_text("needs a terminal")
+        terminal.wait_for_text("TERM=dumb: the workbench needs a terminal that can move its cursor")
     assert sys.executable == WORKBENCH[0]
 
 

@@ -410,8 +410,13 @@ def _attach(args: argparse.Namespace, path: Path) -> int:
 
 def _workbench(args: argparse.Namespace, root: Path) -> int:
     if not _on_terminal():
+        term = os.environ.get("TERM", "")
+        if _streams_are_terminals():
+            need = f"TERM={term}: the workbench needs a terminal that can move its cursor (TERM=xterm-256color, say)"
+        else:
+            need = "the workbench needs a terminal"
         _complain(
-            "the workbench needs a terminal; without one, train headless: tui-gen --run vae-digits "
+            f"{need}; without one, train headless: tui-gen --run vae-digits "
             "(tui-gen recipes lists what there is, tui-gen --help everything else)"
         )
         return 2
@@ -420,11 +425,14 @@ def _workbench(args: argparse.Namespace, root: Path) -> int:
 
 def _on_terminal() -> bool:
     """Whether a workbench can be shown: a terminal on both ends that can do more than print."""
+    return _streams_are_terminals() and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def _streams_are_terminals() -> bool:
     try:
-        both = sys.stdin.isatty() and sys.stdout.isatty()
+        return sys.stdin.isatty() and sys.stdout.isatty()
     except ValueError:
         return False
-    return both and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def _open_workbench(args: argparse.Namespace, root: Path, path: Path | None) -> int:
