@@ -115,6 +115,18 @@ def test_the_same_frame_again_is_nothing_until_it_is_forgotten():
     assert sent(other) == list(range(HEIGHT))
 
 
+def test_a_wide_character_is_never_taken_for_the_blank_that_a_cut_would_leave_of_it():
+    screen, known = Screen(), Screenful()
+
+    def sent(*texts: str) -> str:
+        update = LayoutUpdate([[Strip([Segment(text)]) for text in texts]], Region(0, 0, WIDTH, 1))
+        return "".join(strip.text for _, _, strip in known.reduce(update, WIDTH, screen.console).pieces)
+
+    assert sent("abc名" + " " * 19) == "abc名" + " " * 19
+    assert sent("abc ", " " * 20) == "abc " + " " * 20
+    assert sent("abc  ", " " * 19) == ""
+
+
 def sent_by(terminal: PtyTerminal, key: str) -> int:
     """Bytes that a key makes the command send."""
     before = terminal.bytes_out

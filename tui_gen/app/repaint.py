@@ -91,14 +91,15 @@ class Screenful:
 
 
 def _joined(known: dict[int, Strip]) -> Strip:
-    """A row from its pieces, or nothing where they leave gaps."""
+    """A row from its pieces; nothing where they leave gaps, or have wide characters, which another cut would halve."""
     x, strips = 0, []
     for place, strip in sorted(known.items()):
         if place != x:
             return Strip([])
         strips.append(strip)
         x += strip.cell_length
-    return Strip.join(strips)
+    row = Strip.join(strips)
+    return row if len(row.text) == row.cell_length else Strip([])
 
 
 def _width(strip: Strip) -> int:
