@@ -335,6 +335,8 @@ async def test_text_is_shown_as_it_is_and_pictures_come_back(tmp_path):
         await driver.press("t")
         await driver.until(lambda: "the second" in driver.app.text(), "the newest text")
         assert driver.caption == "step 9 · 2/2" and driver.pane._words_view.has_focus
+        await driver.press("g", "enter")
+        assert driver.pane._picture.mode == "halfblock" and driver.pane.tile is None  # neither is for text
         await driver.press("left")
         await driver.until(lambda: "[bold]not markup[/]" in driver.app.text(), "the text before")
         shown = driver.app.text()

@@ -167,6 +167,7 @@ async def test_runs_pane_lists_opens_filters_and_deletes(monkeypatch, four_runs)
         assert all(f"{sign} {word}" in text for sign, word in zip("✔■✖!", four_runs, strict=True))
         await pilot.press("slash", *"stopped", "enter")
         await until(pilot, lambda: len(pane._filtered()) == 1)
+        assert re.search(r"vae on digits · .*\d\d:\d\d:\d\d", screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: state(app) == "stopped" and app.conductor.view.series)
         assert app.conductor.view.path == four_runs["stopped"]

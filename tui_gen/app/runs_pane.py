@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 from tui_gen.app.background import away
 from tui_gen.app.pane import Pane
 from tui_gen.app.session import RunList
-from tui_gen.app.status import STYLES, duration, glyph
+from tui_gen.app.status import STYLES, glyph
 
 if TYPE_CHECKING:
     from tui_gen.runs import RunInfo
@@ -204,12 +204,12 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
         elif info is None:
             text = "No runs match." if self.rows else "No runs yet: F5 starts one." if self._looked else ""
         else:
-            ago = duration(round(max(0, time.time() - info.updated), -1)) if not info.live else ""
             text = f"{info.model} on {info.dataset}" if info.model else Path(info.path).name
-            if info.reason and not info.live:
-                text += f" · {info.reason}"
-            elif ago and time.time() - info.updated > 3600:
-                text += f" · {time.strftime('%d %b %H:%M', time.localtime(info.updated))}"
+            if not info.live:
+                then, today = time.localtime(info.updated), time.localtime()
+                day = "" if then[:3] == today[:3] else time.strftime("%d %b ", then)
+                text += f" · {info.reason}" if info.reason else ""
+                text += f" · {day}{time.strftime('%H:%M:%S', then)}"  # no time that passes: it would be drawn anew
         if str(line.content) != text:
             line.update(Content(text))
 

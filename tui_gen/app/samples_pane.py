@@ -373,6 +373,8 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("whole", "tile"):
             return self.tile is not None
+        if action in ("zoom", "graphics") and self._words_view.display:
+            return False  # text has no tiles, and one way to be shown
         return not (action in ("kind", "kinds") and len(self.kinds()) < 2)
 
     # -- graphics and files
