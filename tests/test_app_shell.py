@@ -240,6 +240,7 @@ async def test_palette_knows_what_panes_can_do_and_the_kinds_of_previews(monkeyp
     write_run(path, *(write_sample(path, 0, kind) for kind in ("samples", "code histogram")))
     async with workbench(monkeypatch, (80, 24), open_run=path) as (app, pilot):
         losses, samples = app.workspace.pane("losses"), app.workspace.pane("samples")
+        assert app.enabled("in_pane('samples', 'kinds')") and not app.enabled("in_pane('samples', 'whole')")
         for words, done in (
             ("losses: log", lambda: losses.looking.log_y and app.workspace.active is losses),
             ("previews: code", lambda: samples.kind == "code histogram" and app.workspace.active is samples),

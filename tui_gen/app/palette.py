@@ -50,8 +50,10 @@ class Commands(Provider):
                     )
         for pane in app.workspace.panes:
             for binding in keys.of_pane(pane):
-                do = partial(app.do, f"in_pane({pane.id!r}, {binding.action!r})")
-                yield Command(f"{pane.TITLE}: {binding.description}", do, f"key {app.key_of(binding.id)}")
+                action = f"in_pane({pane.id!r}, {binding.action!r})"
+                if app.enabled(action):
+                    name = f"{pane.TITLE}: {binding.description}"
+                    yield Command(name, partial(app.do, action), f"key {app.key_of(binding.id)}")
         samples: Any = app.workspace.pane("samples")
         for kind in getattr(samples, "kinds", list)():
             yield Command(f"Previews: {clean(kind)}", partial(self._show_kind, samples, kind), "in the Samples pane")

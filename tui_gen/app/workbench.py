@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.geometry import Size
@@ -260,6 +261,10 @@ class Workbench(TellingApp):
             form = self.form
             wanted = rest.strip("')")
             return form is not None and (wanted != "copy_run" or self.shown is not None)
+        if name == "in_pane":
+            where, what = parse(action)[2]
+            pane, (_, its, given) = self._pane(where), parse(what)
+            return isinstance(pane, Pane) and pane.check_action(its, given) is True
         if name in (*NEED_LIVE, "resume", "close_run"):
             return self.check_action(name, ()) is True
         return True
