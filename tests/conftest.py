@@ -31,7 +31,21 @@ CLEARED = (
     "NO_COLOR", "COLORTERM", "TMUX", "STY", "SSH_CONNECTION", "SSH_TTY", "TUI_GEN_GRAPHICS", "TUI_GEN_MODELS",
     "TEXTUAL_COLOR_SYSTEM", "TEXTUAL_THEME", "LINES", "COLUMNS", "FORCE_COLOR",
 )  # fmt: skip
+SHARED = "TUI_GEN_TEST_SHARED"
+"""Names the folder of what is made once for all tests, whichever of pytest's processes they run in."""
 _numbers = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the shared folder, in the process that starts the others."""
+    if not hasattr(config, "workerinput"):
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="tg-", dir="/tmp")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove it."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(SHARED), ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -43,10 +57,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 @pytest.fixture(scope="session", autouse=True)
 def _session_world() -> Iterator[Path]:
-    """What fixtures of wider scope than a test see; catalogues and feature networks are made once for all tests."""
+    """What fixtures of wider scope than a test see."""
     base = Path(tempfile.mkdtemp(prefix="tg-", dir="/tmp"))
     with pytest.MonkeyPatch.context() as patch:
-        mark = _furnish(base / "s", patch, base / "catalogs")
+        mark = _furnish(base / "s", patch)
         yield base
         kill_marked(mark)
     shutil.rmtree(base, ignore_errors=True)
@@ -56,13 +70,13 @@ def _session_world() -> Iterator[Path]:
 def world(_session_world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """This test's private folder, under which lie `config`, `cache`, `run` (sockets) and `runs`."""
     base = _session_world / f"t{next(_numbers)}"  # short: a socket's path has room for about 100 bytes
-    mark = _furnish(base, monkeypatch, _session_world / "catalogs")
+    mark = _furnish(base, monkeypatch)
     yield base
     kill_marked(mark)
     shutil.rmtree(base, ignore_errors=True)
 
 
-def _furnish(base: Path, patch: pytest.MonkeyPatch, catalogs: Path) -> str:
+def _furnish(base: Path, patch: pytest.MonkeyPatch) -> str:
     for variable, name in (
         ("XDG_CONFIG_HOME", "config"),
         ("XDG_CACHE_HOME", "cache"),
@@ -72,9 +86,10 @@ def _furnish(base: Path, patch: pytest.MonkeyPatch, catalogs: Path) -> str:
         (base / name).mkdir(parents=True, mode=0o700)
         patch.setenv(variable, str(base / name))
     (base / "cache" / "tui-gen").mkdir()
-    for kept in (catalogs, catalogs.with_name("quality")):
+    for name in ("catalogs", "quality"):  # catalogues and feature networks: their caches know what they were made from
+        kept = Path(os.environ[SHARED]) / name
         kept.mkdir(exist_ok=True)
-        (base / "cache" / "tui-gen" / kept.name).symlink_to(kept)
+        (base / "cache" / "tui-gen" / name).symlink_to(kept)
     for variable in CLEARED:
         patch.delenv(variable, raising=False)
     mark = f"{os.getpid()}-{base.name}"
