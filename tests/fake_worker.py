@@ -21,12 +21,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from PIL import Image
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import control, events, launch, runs
+from tui_gen import control, events, launch, quality, runs
 from tui_gen.params import Param
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,6 +147,14 @@ class FakeRun:
         aside.rename(self.path / name)
         return events.Sample(step=self.step, path=name, columns=COLUMNS, rows=ROWS, tile=(TILE, TILE))
 
+    def quality(self) -> quality.Report:
+        """Figures that fall with the steps."""
+        figures = [
+            quality.Figure("fid", 5 + 500 / (1 + self.step), 0.8, real_doubt="from 180 held-out images"),
+            quality.Figure("recall", 0.75, 0.9),
+        ]
+        return quality.Report(self.step, 2000, 1617, 180, "digits classifier network abc", figures, 1.5)
+
     def checkpoint(self, reason: str) -> events.Checkpoint:
         """Make a checkpoint directory without weights and give its event."""
         name = f"checkpoints/{self.step:06d}"
@@ -260,6 +269,14 @@ class FakeWorker:
                 drawn = run.sample()
                 self.writer.write(drawn)
                 request.answer(step=step, path=drawn.path)
+            case "quality":
+                report = run.quality()
+                path = f"samples/{step:06d}-quality.txt"
+                (run.path / path).write_text(quality.table(report), encoding="utf-8")
+                self.writer.write(
+                    events.Quality(report=report), events.Sample(step=step, path=path, kind="quality")
+                )
+                request.answer(step=step, report=msgspec.to_builtins(report))
             case "edit":
                 self._edit(request)
             case "decode":

@@ -25,6 +25,7 @@ WORDS = {
     "resume": "goes on",
     "checkpoint": "checkpoint made",
     "sample": "preview drawn",
+    "quality": "quality measured",
     "stop": "stops",
 }
 
@@ -158,8 +159,26 @@ class Conductor:
         words = WORDS.get(op, op)
         if op == "stop" and fields.get("checkpoint", True):
             words = "stops with a checkpoint"
-        self.app.tell(f"{name}{words} at step {reply.data.get('step', 0):,}", log=bool(name) or op == "sample")
+        text = f"{name}{words} at step {reply.data.get('step', 0):,}"
+        if op == "quality":
+            text += self._measured(reply.data)
+        self.app.tell(text, log=bool(name) or op == "sample")
         return True
+
+    def _measured(self, data: dict[str, Any]) -> str:
+        """The figures that a worker answered with, in words; the samples pane shows all of them."""
+        import msgspec
+
+        from tui_gen import quality
+
+        pane = self.app.workspace.pane("samples")
+        if hasattr(pane, "show_kind"):
+            pane.show_kind("quality")
+        try:
+            report = msgspec.convert(data.get("report"), quality.Report)
+        except msgspec.ValidationError:  # a worker of another version
+            return ""
+        return f": {quality.summary(report)}"
 
     async def edit(self, key: str, value: Any) -> None:
         """Change a setting of the run shown; the form is told when it took effect, or why it was refused."""

@@ -126,7 +126,7 @@ of points take shape. Averaged (EMA) weights are used where the model keeps them
 | `home` `end` | the first preview; the newest, and follow it |
 | `enter`, click | one tile large; again, or `escape`: the whole grid |
 | `↑` `↓` | the tile before, or after, when one is shown |
-| `t` `T` | the next kind, or the one before: samples, reconstructions, codes … |
+| `t` `T` | the next kind, or the one before: samples, reconstructions, codes, quality … |
 | `k` | a list of all kinds |
 | `g` | another way to draw: pixels (kitty or sixel), half-blocks, ASCII, off |
 | `y` | copy the path of the file |
@@ -165,6 +165,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         self._words_view = TextView()
         self._timeline = Timeline()
         self._seen: tuple[int, int] | None = None
+        self._wanted = ""
 
     def compose(self) -> ComposeResult:
         yield self._caption
@@ -181,6 +182,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
 
     def show_run(self, view: RunView | None) -> None:
         super().show_run(view)  # the kind stays, where this run has it too
+        self._wanted = ""
         self.tile = self._index = self._seen = None
         self._refill()
 
@@ -208,6 +210,8 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         if not self.is_mounted:
             return
         kinds = self.kinds()
+        if self._wanted in kinds:
+            self.kind, self._wanted, self._index, self.tile = self._wanted, "", None, None
         if self.kind not in kinds:
             self.kind = kinds[0] if kinds else ""
             self._index = None
@@ -336,6 +340,11 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
     def on_caption_kind_picked(self, message: Caption.KindPicked) -> None:
         message.stop()
         self.pick(message.kind)
+
+    def show_kind(self, kind: str) -> None:
+        """Show the newest preview of a kind, as soon as there is one."""
+        self._wanted = kind
+        self._refill()
 
     def pick(self, kind: str) -> None:
         """Show another kind, at the step that was shown, or the nearest one before it."""

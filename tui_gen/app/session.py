@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NICE = 10
 """How far workers started here step back behind the UI."""
-SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0}
+SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0, "quality": 1800.0}
 """Seconds to wait for an answer that takes work; others take 15."""
 WARMING = 45.0
 """Seconds to wait for a worker that is warming up: a second one that begins anew would only be later."""

@@ -20,12 +20,13 @@ from typing import Any
 
 import torch
 
-from tui_gen import control, events, runs
+from tui_gen import control, events, quality, runs
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
 from tui_gen.train import checkpoints, compiling
 from tui_gen.train.health import Health
 from tui_gen.train.previews import Previewer
+from tui_gen.train.quality.schedule import Schedule
 from tui_gen.train.requests import answer
 from tui_gen.train.trainer import Trainer
 
@@ -70,6 +71,8 @@ class RunLoop:
         self.health = Health()
         preview = self.config.preview
         self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
+        self.measuring = Schedule(trainer, self.emit)
+        self._told = ""
         self.edits = sorted(self.config.edits, key=lambda edit: edit["step"])
         self.ranked: float | None = None
         self._saved_step = -1
@@ -254,6 +257,30 @@ class RunLoop:
         due = cadence.every_minutes and now - self._checkpointed >= 60 * cadence.every_minutes
         if (cadence.every_steps and step % cadence.every_steps == 0) or due:
             self.checkpoint("every so often")
+        if self.measuring.busy or self.config.quality.every_seconds:
+            self._report(self.measuring.turn(self.elapsed()))
+
+    def _report(self, report: quality.Report | None) -> None:
+        """Write down a measurement of quality that is complete; say so where one failed."""
+        if self.measuring.trouble != self._told:
+            self._told = self.measuring.trouble
+            if self._told:
+                self.note(f"quality was not measured: {self._told}", "warning")
+        if report is None:
+            return
+        name = f"samples/{report.step:06d}-quality.txt"
+        self.persist(lambda: runs.write_atomic(self.path / name, quality.table(report).encode()))
+        self.emit(events.Quality(report=report), events.Sample(step=report.step, path=name, kind="quality"))
+
+    def _rest_of_quality(self) -> None:
+        """What is still to be measured when the run has finished; a stop ends it."""
+        for report in self.measuring.rest():
+            self._report(report)
+            self.answer_requests()
+            if self.ending is not None:
+                break
+        self._report(None)
+        self.measuring.drop("the run is being stopped")
 
     def _validation_steps(self) -> int:
         return self.config.train.validate_every or self.trainer.stream.steps_per_epoch
@@ -354,7 +381,10 @@ class RunLoop:
         self.seconds, self._running_since = self.elapsed(), None
         self.change_state("paused")
         while self.paused and self.ending is None:
-            self.answer_requests(timeout=3600)
+            idle = not self.measuring.busy
+            self.answer_requests(timeout=3600 if idle else 0.1 if self.measuring.blocked else 0)
+            if self.measuring.busy:
+                self._report(self.measuring.turn(self.elapsed(), idle=True))
         self._running_since = self._measured = time.perf_counter()
         self._measured_step = self.trainer.step
         if self.ending is None:
@@ -380,7 +410,9 @@ class RunLoop:
             self.ending = Stopped("stopped", self.asked_to_stop)
 
     def _end(self, state: str, reason: str) -> None:
-        """The last metrics, picture and checkpoint, then the final word."""
+        """The last metrics, picture, figures and checkpoint, then the final word."""
+        if state != "finished":
+            self.measuring.drop(f"the run is {state}; tui-gen quality {self.path.name} measures its last checkpoint")
         try:
             self.flush()
             if state == "finished" and self.trainer.step % self._validation_steps():
@@ -388,6 +420,7 @@ class RunLoop:
             if state != "failed" and not reason.startswith("without"):
                 if state == "finished":
                     self.preview()
+                    self._rest_of_quality()
                 else:
                     self.change_state("stopping", reason)
                 self.checkpoint("the end" if state == "finished" else "stopped")

@@ -1,4 +1,4 @@
-"""What a training worker does when asked: pause, resume, stop, checkpoint, sample, edit, status, decode, encode."""
+"""What a training worker does when asked: pause, resume, stop, checkpoint, sample, quality, edit, status, …"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def answer(loop: RunLoop, request: Request) -> None:
     from tui_gen.train.loop import Stopped
 
     step = loop.trainer.step
-    if loop.trouble and request.op in ("checkpoint", "sample", "edit", "pause", "resume"):
+    if loop.trouble and request.op in ("checkpoint", "sample", "edit", "pause", "resume", "quality"):
         request.refuse(loop.trouble)
         return
     match request.op:
@@ -48,6 +48,8 @@ def answer(loop: RunLoop, request: Request) -> None:
             request.answer(step=step, path=str(path.relative_to(loop.path)))
         case "sample":
             request.answer(step=step, path=loop.preview())
+        case "quality":
+            loop.measuring.ask(request)  # answered when it is measured: training goes on meanwhile
         case "edit":
             key = str(request.data.get("key", ""))
             value, wrong = configs.check_edit(key, request.data.get("value"), loop.known)

@@ -22,14 +22,16 @@ WIDTH = 64
 """Features of an image."""
 LARGEST = 64
 """Images are averaged down to this side, in pixels."""
-BATCH = 64
+BATCH = 64, 128
+"""Images of a training step, of few data and of `MANY`."""
+MANY = 20_000
 STEPS = (700, 1500)
-"""Fewest and most training steps; between them two passes over the data. Of few data, `PASSES` passes are enough."""
+"""Fewest and most training steps; between them three passes over the data. Of few data, `PASSES` passes are enough."""
 PASSES = 40
 SLICE = 5
 """Training steps between two of the moments where the work may be put off."""
 RATE = 3e-3
-DROPPED = 0.4
+DROPPED = 0.25
 """Share of the features that training leaves out."""
 TURNS = ("0°", "90°", "180°", "270°")
 
@@ -79,7 +81,8 @@ def train(net: FeatureNet, source: Source, count: int, labelled: bool, seed: int
     same network.
     """
     device = next(net.parameters()).device
-    steps = min(max(STEPS[0], 2 * count // BATCH), STEPS[1], max(1, PASSES * count // BATCH))
+    batch = BATCH[count >= MANY]
+    steps = min(max(STEPS[0], 3 * count // batch), STEPS[1], max(1, PASSES * count // batch))
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(net.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
@@ -87,7 +90,7 @@ def train(net: FeatureNet, source: Source, count: int, labelled: bool, seed: int
     while step < steps:
         with alone(), torch.enable_grad():
             for _ in range(min(SLICE, steps - step)):
-                picked = torch.randint(count, (BATCH,), generator=generator)
+                picked = torch.randint(count, (batch,), generator=generator)
                 raw, labels = source.take(picked.to(source.device))
                 images = raw.to(device).float() / 255
                 if not labelled:

@@ -1,0 +1,152 @@
+"""When a run's samples are measured: by the clock within a share of its time, when somebody asks, and at its end."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tui_gen.control import Request
+from tui_gen.events import Event
+from tui_gen.quality import Report
+from tui_gen.train.quality.evaluate import measure, refuse
+from tui_gen.train.quality.reference import WAITING, QualityError
+
+if TYPE_CHECKING:
+    from tui_gen.train.trainer import Trainer
+
+ASKED_SHARE = 0.5
+"""The share of the time that a measurement may take which somebody waits for."""
+
+
+class Schedule:
+    """Measures a run between its training steps, one short slice at a time.
+
+    `turn` is to be called after every step. A measurement is of a copy of the weights that previews use, made when it
+    begins; no slice of it begins while it has taken more than its share of the time since then. So training never
+    waits for longer than one slice, and goes on with the very bits that it would have had without.
+    """
+
+    def __init__(self, trainer: Trainer, tell: Callable[[Event], None]) -> None:
+        self.trainer, self.tell = trainer, tell
+        self.trouble = ""
+        """Why the last measurement failed, in words; empty where it did not."""
+        self.blocked = False
+        """Whether another process prepares what is needed."""
+        self._work: Iterator[str] | None = None
+        self._asked: list[Request] = []
+        self._waiting: list[Request] = []
+        self._spent = 0.0
+        self._since = 0.0
+        self._last: float | None = None
+        self._measured = -1
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something to do at once."""
+        return self._work is not None or bool(self._waiting)
+
+    def ask(self, request: Request) -> None:
+        """Measure the weights as they are at the next turn; answered with the report when that is done."""
+        try:
+            refuse(self.trainer.model, self.trainer.data)
+        except QualityError as error:
+            request.refuse(str(error))
+        else:
+            self._waiting.append(request)
+
+    def turn(self, elapsed: float, idle: bool = False) -> Report | None:
+        """Do the next slice if it is time for it; the report where that was the last one.
+
+        `elapsed` is the run's training time in seconds; when `idle`, nothing is held up and every slice may be done.
+        """
+        settings = self.trainer.config.quality
+        if self._last is None:
+            self._last = elapsed
+        if self._work is None:
+            due = settings.every_seconds and elapsed - self._last >= settings.every_seconds
+            if not self._waiting and not due:
+                return None
+            if not self._begin(elapsed):
+                return None
+        share = ASKED_SHARE if self._asked else settings.share
+        if not idle and self._spent > share * (elapsed - self._since):
+            return None
+        return self._slice()
+
+    def rest(self) -> Iterator[Report | None]:
+        """What is still to be done when a run has finished, slice by slice: what was asked for, and the measurement of
+        the last step where the config wants one. None after a slice that was not the last of a measurement."""
+        if self._work is not None and not self._asked:
+            self.drop()  # of earlier weights, and nobody waits for it
+        last = self.trainer.config.quality.at_end and self._measured != self.trainer.step
+        while self.busy or last:
+            if self._work is None:
+                last = False
+                if not self._begin(0.0):
+                    continue
+            yield self._slice()
+            if self.blocked:
+                time.sleep(0.1)
+
+    def drop(self, words: str = "") -> None:
+        """Leave off what has begun; with `words`, refuse everybody who waits."""
+        if self._work is not None:
+            self._work.close()
+            self._work = None
+        if words:
+            for request in (*self._asked, *self._waiting):
+                request.refuse(words)
+            self._asked, self._waiting = [], []
+
+    def _begin(self, elapsed: float) -> bool:
+        """Begin a measurement of the weights as they are; False where there can be none."""
+        trainer, settings = self.trainer, self.trainer.config.quality
+        self._asked, self._waiting = self._waiting, []
+        self._spent, self._since, self._last = 0.0, elapsed, elapsed
+        try:
+            refuse(trainer.model, trainer.data)
+        except QualityError as error:
+            self._failed(str(error))
+            return False
+        self._work = measure(
+            copy.deepcopy(trainer.eval_model),
+            trainer.data,
+            trainer.config.dataset,
+            trainer.device,
+            step=trainer.step,
+            samples=settings.samples,
+            seed=settings.seed,
+            tell=self.tell,
+        )
+        return True
+
+    def _slice(self) -> Report | None:
+        begun = time.perf_counter()
+        try:
+            self.blocked = next(self._work) == WAITING
+            return None
+        except StopIteration as done:
+            report: Report = done.value
+        except Exception as error:  # a fault in a model's sampler, memory: training must not end for it
+            words = str(error) if isinstance(error, QualityError) else f"{type(error).__name__}: {error}"
+            self._work = None
+            self._failed(words)
+            return None
+        finally:
+            self._spent += time.perf_counter() - begun
+        self._work, self.blocked, self.trouble = None, False, ""
+        self._measured = report.step
+        for request in self._asked:
+            request.answer(step=report.step, report=msgspec.to_builtins(report))
+        self._asked = []
+        return report
+
+    def _failed(self, words: str) -> None:
+        self.trouble, self.blocked = words, False
+        for request in self._asked:
+            request.refuse(words)
+        self._asked = []
