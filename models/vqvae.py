@@ -119,7 +119,7 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
             int,
             hyper("Unused for so long, a code starts anew at an encoder output; 0 is never", ge=0, le=10**9,
                   unit="steps", live=True),
-        ] = 100  # fmt: skip
+        ] = 20  # fmt: skip
         loss: Annotated[
             Literal["mse", "bce"], hyper("Squared error over the variance, or cross-entropy; points need mse")
         ] = "mse"
@@ -195,7 +195,7 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
         self.prior = CausalTransformer(
             size, math.prod(self.grid), config.prior_width, config.prior_layers, max(1, self.classes)
         )
-        self._seen: tuple[Tensor, Tensor] | None = None
+        self._seen: tuple[Tensor, Tensor, int] | None = None
 
     @property
     def conditional(self) -> bool:
@@ -246,7 +246,7 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
             loss = loss + F.mse_loss(e, z.detach())
         batch.shared["codes"] = codes
         if self.training:
-            self._seen = z.detach(), codes
+            self._seen = z.detach(), codes, batch.step
         shares = self.count(codes) / codes.numel()
         metrics = {
             "reconstruction": reconstruction,
@@ -261,20 +261,22 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
     def move_codebook(self) -> None:
         """After an update: moving averages of the codebook, and a new start for codes that nothing has chosen lately.
 
-        It is given the latents and codes of the step by `loss`.
+        `loss` leaves it the step's latents and codes.
         """
         if self._seen is None:
             return
-        z, codes = self._seen
+        z, codes, step = self._seen
         self._seen = None
         config = self.config
         flat = z.movedim(1, -1).flatten(0, -2)
         used = self.count(codes)
         if config.codebook == "ema":
             sums = torch.zeros_like(self.vectors).index_add_(0, codes.flatten(), flat)
-            self.counts.lerp_(used, 1 - config.ema_decay)
+            # Young averages would mostly remember the untrained encoder, and lose sight of it: they forget faster.
+            decay = min(config.ema_decay, (1 + step) / (10 + step))
+            self.counts.lerp_(used, 1 - decay)
             pull = (sums - used[:, None] * self.vectors) / self.counts[:, None].clamp(min=1e-6)
-            self.vectors.add_(pull, alpha=1 - config.ema_decay)
+            self.vectors.add_(pull, alpha=1 - decay)
         self.idle.copy_(torch.where(used > 0, 0, self.idle + 1))
         if config.restart_after:
             dead = self.idle >= config.restart_after
@@ -315,18 +317,23 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
         )
 
     def rebuild(self, e: Tensor) -> Tensor:
-        """The decoder's output (N, *data.shape) before the sigmoid that images go through."""
+        """The decoder's output (N, *data.shape): values themselves with mse, logits of pixels with bce."""
         return self.decoder(e).float().reshape(len(e), *self.data.shape)
 
     def distance(self, out: Tensor, x: Tensor) -> Tensor:
         """Mean cross-entropy of a pixel, or its squared error in shares of the batch's variance: a scalar."""
         if self.config.loss == "bce":
             return F.binary_cross_entropy_with_logits(out, x)
-        return F.mse_loss(self.mean(out), x) / x.var(correction=0).clamp(min=1e-3)
+        return F.mse_loss(out, x) / x.var(correction=0).clamp(min=1e-3)
 
     def mean(self, out: Tensor) -> Tensor:
-        """What the decoder's output stands for: images through a sigmoid, points as they are."""
-        return out if self.data.kind == "points" else torch.sigmoid(out)
+        """What the decoder's output stands for: points as they are, pixels in [0, 1].
+
+        Under a squared error a sigmoid would be a trap: dark images drive it to where it has no gradient.
+        """
+        if self.data.kind == "points":
+            return out
+        return torch.sigmoid(out) if self.config.loss == "bce" else out.clamp(0, 1)
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, h · w) standard normal → (N, *data.shape): codes drawn from the prior, decoded.

@@ -22,7 +22,7 @@ from tui_gen.quality import Report
 from tui_gen.train import catalogue, checkpoints, quality
 from tui_gen.train.restore import restore
 
-AIMS = {"vae-digits": 0.65, "dcgan-digits": 0.8, "ddpm-digits": 0.8}
+AIMS = {"vae-digits": 0.65, "dcgan-digits": 0.8, "ddpm-digits": 0.8, "vq-vae-digits": 0.8}
 SMALLEST = 0.03
 SAMPLES = 2500
 
