@@ -14,9 +14,11 @@ from torch.nn import functional as F
 from tests import small_runs
 from tests.test_models import CODES, POINTS, batch_for, build, images, train
 from tests.test_models_vae import check_recipe
+from tui_gen import events
 from tui_gen.model import Batch, DataSpec, Given
 from tui_gen.models.transformer import CausalTransformer
 from tui_gen.models.vqvae import VQVAE
+from tui_gen.train.health import Health
 from tui_gen.train.trainer import weights_of
 
 CONV = {"channels": [4, 8], **CODES}
@@ -185,6 +187,20 @@ def test_without_restarts_dead_codes_stay_dead_and_it_can_be_switched_on_live():
         _, metrics = model.loss(batch)
         model.move_codebook()
     assert metrics["active_codes"] > 2
+
+
+def test_a_collapsed_codebook_is_told_once_for_a_while():
+    health = Health()
+
+    def look(start, codes):
+        return health.look([events.Metrics(start=start, values={"vq-vae/active_codes": [codes] * 150})])
+
+    assert look(0, 1.0) == []  # too early to tell
+    assert look(150, 2.0) == []
+    (alert,) = look(300, 1.0)
+    assert alert.what.startswith("codebook collapse") and alert.where == "vq-vae/active_codes"
+    assert alert.step == 449 and "restart_after" in alert.advice
+    assert look(450, 1.0) == []
 
 
 def test_nothing_but_training_moves_the_codebook():

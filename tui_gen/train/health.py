@@ -11,7 +11,7 @@ QUIET = 500
 
 
 class Health:
-    """Watches flushed metrics; `look` returns new alerts. Rules: not finite, spike, collapse, posterior collapse."""
+    """Watches flushed metrics; `look` returns new alerts. Rules: not finite, spike, three kinds of collapse."""
 
     def __init__(self) -> None:
         self._recent: dict[str, list[float]] = {}
@@ -58,6 +58,10 @@ class Health:
         if name.endswith("/kl") and last > 200 and len(recent) >= 50 and abs(np.median(recent[-50:])) < 0.05:
             words = "posterior collapse: the code carries no information"
             found += self._give(last, "warning", words, name, "Lower beta, or make the decoder weaker.")
+        if name.endswith("/active_codes") and last > 200 and len(recent) >= 50 and np.median(recent[-50:]) < 1.5:
+            words = "codebook collapse: every place of every example has the same code"
+            advice = "Let codes restart (restart_after = 20), lower the learning rate, or raise commitment."
+            found += self._give(last, "warning", words, name, advice)
         return found
 
     def _give(self, step: int, level: str, what: str, where: str, advice: str) -> list[events.Alert]:
