@@ -244,9 +244,7 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
         loss = reconstruction + config.commitment * commitment
         if config.codebook == "gradient":
             loss = loss + F.mse_loss(e, z.detach())
-        batch.shared["codes"] = codes
-        if self.training:
-            self._seen = z.detach(), codes, batch.step
+        self.remember(batch, z.detach(), codes)
         shares = self.count(codes) / codes.numel()
         metrics = {
             "reconstruction": reconstruction,
@@ -256,6 +254,16 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
             "active_codes": (shares > 0).sum().float(),
         }
         return loss, metrics
+
+    @torch.compiler.disable
+    def remember(self, batch: Batch, z: Tensor, codes: Tensor) -> None:
+        """Hand codes on to the prior, and latents to `move_codebook`.
+
+        Hidden from the compiler, which would compile every step anew for the step's number.
+        """
+        batch.shared["codes"] = codes
+        if self.training:
+            self._seen = z, codes, batch.step
 
     @torch.no_grad()
     def move_codebook(self) -> None:
