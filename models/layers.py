@@ -178,19 +178,23 @@ def draw_symbol(logits: Tensor, draw: Tensor, temperature: float) -> Tensor:
 
 
 class TimeEmbedding(nn.Module):
-    """Sinusoids of a time in [0, T), as in the Transformer and DDPM: (N,) → (N, width) float32."""
+    """Sinusoids of a time in [0, T), as in the Transformer and DDPM: (N,) → (N, width) float32, width ≥ 2.
+
+    They come in pairs; an odd width ends in zeros.
+    """
 
     frequencies: Tensor
 
     def __init__(self, width: int, longest: float = 10_000.0) -> None:
         super().__init__()
-        half = max(1, width // 2)
+        half = width // 2
+        self.odd = width % 2
         powers = torch.arange(half, dtype=torch.float64) / half
         self.register_buffer("frequencies", (longest**-powers).float(), persistent=False)
 
     def forward(self, time: Tensor) -> Tensor:
         angles = time.float()[:, None] * self.frequencies
-        return torch.cat([angles.sin(), angles.cos()], dim=1)
+        return F.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, self.odd))
 
 
 class MinibatchDiscrimination(nn.Module):

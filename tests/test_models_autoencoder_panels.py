@@ -1,7 +1,6 @@
 """What autoencoders show of themselves, how codes are drawn, and their recipes."""
 
 import re
-import tomllib
 
 import numpy as np
 import pytest
@@ -9,11 +8,9 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
-from tests import small_runs
-from tests.test_models import batch_for, build, images, train
+from tests.test_models import build, images, train
 from tests.test_models_autoencoder import LINEAR, SIGMOID, digits, recipes
-from tui_gen import catalog
-from tui_gen.model import Batch, DataSpec, Given, Text
+from tui_gen.model import Batch, Given, Text
 from tui_gen.models.autoencoder import Autoencoder
 from tui_gen.models.codes import histogram, neighbours, principal, scatter
 
@@ -154,17 +151,3 @@ def test_the_histogram_counts_every_unit():
 
 def test_every_autoencoder_of_the_table_is_a_recipe():
     assert set(NAMES) <= set(recipes())
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_recipes_small_version_is_a_valid_config(name):
-    known = small_runs.built()[0]
-    known.recipes = recipes()
-    about = tomllib.loads(known.recipes[name].text)["recipe"]
-    config = catalog.resolve(name, known, about["check"])
-    assert config.dataset.name == "digits" and 0 < config.train.steps <= 3000
-    assert about["metric"].startswith("val/autoencoder/") and about["better"] == "lower"
-    entry = DataSpec("digits", "image", (1, 8, 8), tuple("0123456789"), 1617)
-    model = Autoencoder(Autoencoder.Config(**config.model.values), entry)
-    assert not list(Autoencoder.refuse(model.config, entry))
-    assert about["metric"].removeprefix("val/") in model.eval().validation(batch_for(model))

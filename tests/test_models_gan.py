@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images, train
 from tests.test_models_autoencoder import recipes
-from tests.test_models_vae import check_recipe
 from tui_gen import catalog
 from tui_gen.model import Batch, DataSpec
 from tui_gen.models.diffaugment import augmented
@@ -432,8 +431,3 @@ def test_sliced_wasserstein_is_zero_for_equal_sets_and_grows_with_what_is_lost()
 def test_points_are_not_augmented():
     (problem,) = GAN.refuse(GAN.Config(augment="shift"), POINTS)
     assert problem.key == "model.augment" and problem.hint == "set it to none"
-
-
-@pytest.mark.parametrize("name", ["gan", "gan-deep", "dcgan", "cgan", "lsgan", "hinge-gan", "wgan", "wgan-gp"])
-def test_a_recipes_small_version_needs_no_download_and_has_its_metric(name):
-    check_recipe(GAN, name)

@@ -1,6 +1,5 @@
 """Character models: textbook sizes, the loss by hand, pinned and tempered text, runs on text."""
 
-import copy
 import math
 from itertools import pairwise
 
@@ -9,13 +8,12 @@ import pytest
 import torch
 
 from tests import small_runs
-from tests.test_models import POINTS, images, train
-from tui_gen import catalog, params, runs
+from tests.test_models import POINTS, images
+from tui_gen import catalog, runs
 from tui_gen.events import Sample
 from tui_gen.model import Batch, DataSpec, Given, Text
 from tui_gen.models.sequence import CharRNN
 from tui_gen.train import previews
-from tui_gen.train.trainer import weights_of
 
 ABC = DataSpec("toy", "text", (13,), tuple("\n abcdefgh."), 100)
 CELLS = [{"cell": "lstm"}, {"cell": "gru"}, {"cell": "lstm", "layers": 2, "dropout": 0.3}]
@@ -48,20 +46,6 @@ def test_the_textbook_networks_have_the_textbooks_parameter_counts(name, count):
     assert CharRNN(CharRNN.Config(**values), data).parameter_count() == count
 
 
-@pytest.mark.parametrize("values", CELLS, ids=str)
-def test_gradients_reach_every_parameter_and_the_loss_falls(values):
-    model = build(**values)
-    batch = batch_for(model, 8)
-    (phase,) = model.phases()
-    parameters = list(phase.parameters)
-    gradients = torch.autograd.grad(phase.loss(batch)[0], parameters)
-    assert all(torch.isfinite(g).all() and g.abs().sum() > 0 for g in gradients)
-    assert {id(p) for p in parameters} == {id(p) for p in model.parameters() if p.requires_grad}
-    before = train(model, 1, batch)["rnn/loss"]
-    assert before == pytest.approx(math.log(11), rel=0.1)
-    assert train(model, 150, batch, lr=2e-2)["rnn/loss"] < 0.6 * before
-
-
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_the_loss_is_the_mean_surprise_of_each_character_but_the_first(cell):
     model = build(cell=cell, layers=2).eval()
@@ -85,36 +69,6 @@ def test_a_character_is_guessed_from_those_before_it_only():
     changed[0, 7] = (changed[0, 7] + 1) % 11
     before, after = model(x)[0], model(changed)[0]
     assert torch.equal(before[:, :7], after[:, :7]) and not torch.allclose(before[:, 7:], after[:, 7:])
-
-
-@pytest.mark.parametrize("values", CELLS, ids=str)
-def test_losses_are_float32_under_autocast_and_small_batches_train(values):
-    model = build(**values)
-    for count in (1, 2, 3):
-        with torch.autocast("cpu", torch.bfloat16):
-            loss, named = model.loss(batch_for(model, count))
-        assert loss.dtype == torch.float32 and all(value.dtype == torch.float32 for value in named.values())
-        gradients = torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])
-        assert all(torch.isfinite(g).all() for g in gradients)
-
-
-@pytest.mark.parametrize("values", CELLS, ids=str)
-def test_resume_is_bit_exact(values):
-    given = {f"model__{key}": value for key, value in values.items()}
-    one, other = (small_runs.trainer("char-rnn", **given) for _ in range(2))
-    for _ in range(3):
-        one.train_step()
-    weights = {name: tensor.clone() for name, tensor in weights_of(one.model).items()}
-    state = copy.deepcopy(one.state())
-    other.restore(state, weights, None)
-    for _ in range(8):  # into the next epoch
-        one.train_step()
-    torch.set_rng_state(state["rng"])
-    for _ in range(8):
-        other.train_step()
-    assert one.stream.epoch == other.stream.epoch == 1
-    for name, tensor in weights_of(one.model).items():
-        assert torch.equal(tensor, weights_of(other.model)[name]), name
 
 
 # Text
@@ -249,32 +203,6 @@ def test_other_models_refuse_text():
 def test_an_endless_prompt_is_refused():
     (problem,) = CharRNN.refuse(CharRNN.Config(prompt="a" * 1001), ABC)
     assert problem.key == "model.prompt" and problem.hint
-
-
-def bounds():
-    for param in params.describe(CharRNN.Config):
-        if param.kind == "str":
-            continue
-        values = param.choices or [param.ge, param.le]
-        assert None not in values, f"{param.name} has no bounds"
-        for value in values:
-            yield pytest.param(param, int(value) if param.kind == "int" else value, id=f"{param.name}-{value}")
-
-
-@pytest.mark.parametrize(("param", "value"), list(bounds()))
-def test_at_its_bounds_every_hyperparameter_trains_and_writes(param, value):
-    if value == 4096 and param.name in ("sample_length", "hidden"):
-        value = 400  # a tenth of that shows as much in less time
-    torch.manual_seed(0)
-    config = CharRNN.Config(**{"embedding": 4, "hidden": 8, "sample_length": 5} | {param.name: value})
-    assert not list(CharRNN.refuse(config, ABC))
-    model = CharRNN(config, ABC)
-    found = train(model, 2, batch_for(model, 2))
-    assert all(math.isfinite(number) for number in found.values()), found
-    model.eval()
-    with torch.no_grad():
-        written = model.sample(torch.randn(1, *model.noise_shape))
-    assert written.max() < 11 and written.shape[1] >= config.sample_length
 
 
 def test_a_model_without_a_recipe_would_start_on_text_that_needs_no_file():
