@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import msgspec
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper
-from tui_gen.models.guidance import drop_labels, guided, label_count, refuse_guidance
-from tui_gen.models.layers import refuse_labels, refuse_network, refuse_pyramid
-from tui_gen.models.unet import Perceptron, UNet
+from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
+from tui_gen.models.guidance import Guided, by_time, guided
 
 
-class DDPM(Model):
+class DDPM(Guided):
     name = "ddpm"
     family = "diffusion"
     title = "Denoising diffusion"
@@ -28,8 +24,6 @@ class DDPM(Model):
         "DDIM: Song, Meng & Ermon 2021, arXiv:2010.02502; v-prediction: Salimans & Ho 2022, arXiv:2202.00512; "
         "min-SNR-γ: Hang et al. 2023, arXiv:2303.09556; guidance: Ho & Salimans 2022, arXiv:2207.12598"
     )
-    kinds = ("image", "points")
-    pixels = "signed"
     optimizers = {"ddpm": Optim(lr=1e-3)}
     description = """\
 Take an image *x₀*, mix in more and more noise over T small steps, and train one network to tell the noise in the
@@ -69,21 +63,7 @@ then exaggerates what the label changes: samples get more typical of their class
 - **Loss jumps**: lower the learning rate, add a warm-up, or clip the gradient norm at 1.
 """
 
-    class Config(msgspec.Struct):
-        network: Annotated[
-            Literal["auto", "unet", "mlp"], hyper("What predicts the noise; auto is unet for images, mlp for points")
-        ] = "auto"
-        channels: Annotated[
-            list[int],
-            hyper(
-                "Channels of the unet at full, half, quarter… resolution", ge=1, le=512, min_items=1, max_items=6
-            ),
-        ] = msgspec.field(default_factory=lambda: [32, 64])
-        blocks: Annotated[int, hyper("Residual blocks per resolution, each way", ge=1, le=8)] = 1
-        attention: Annotated[bool, hyper("Self-attention at the lowest resolution")] = False
-        hidden: Annotated[
-            list[int], hyper("Layer widths of the mlp", ge=2, le=8192, unit="units", min_items=1, max_items=8)
-        ] = msgspec.field(default_factory=lambda: [128, 128, 128])
+    class Config(Guided.Config):
         timesteps: Annotated[int, hyper("T, the steps from clean to noise", ge=2, le=10_000, unit="steps")] = 1000
         schedule: Annotated[Literal["linear", "cosine"], hyper("How noise is mixed in over the steps")] = "cosine"
         prediction: Annotated[
@@ -101,31 +81,9 @@ then exaggerates what the label changes: samples get more typical of their class
         ] = "ddim"
         sample_steps: Annotated[int, hyper("Steps of the ddim sampler", ge=1, le=10_000, unit="steps", live=True)] = 50
         eta: Annotated[float, hyper("Fresh noise in the ddim sampler; 0 is deterministic", ge=0, le=1, live=True)] = 0.0
-        conditional: Annotated[bool, hyper("Tell the network the label")] = False
-        label_dropout: Annotated[
-            float, hyper("Share of labels hidden in training, for guidance; 0.1 is usual", ge=0, le=0.9)
-        ] = 0.0
-        guidance: Annotated[
-            float, hyper("How far samples follow the label; 1 is no guidance", ge=0, le=50, live=True)
-        ] = 1.0
-
-    @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
-        yield from refuse_labels(cls.name, config, data)
-        yield from refuse_guidance(config)
-        yield from refuse_network("model.network", config.network, ("unet",), data)
-        if data.kind == "image" and config.network != "mlp":
-            yield from refuse_pyramid("model.channels", config.channels, data, halvings=len(config.channels) - 1)
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
-        self.classes = label_count(config, data)
-        self.perceptron = config.network == "mlp" or data.kind == "points"
-        if self.perceptron:
-            self.network = Perceptron(data.features, config.hidden, self.classes)
-        else:
-            self.network = UNet(data.channels, config.channels, config.blocks, config.attention, self.classes)
         # ᾱ stays a list of Python numbers for the sampler, which then never has to read the device.
         self.alpha_bars = alpha_bars(config.schedule, config.timesteps)
         table = torch.tensor(self.alpha_bars, dtype=torch.float64)
@@ -134,23 +92,6 @@ then exaggerates what the label changes: samples get more typical of their class
         self.register_buffer("weights", None, persistent=False)
         if config.weighting == "min-snr":
             self.weights = loss_weights(table, config.prediction, config.min_snr_gamma).float()
-
-    @property
-    def compiles(self) -> bool:  # type: ignore[override]
-        return self.perceptron  # convolutions run slower compiled, on CPUs
-
-    @property
-    def conditional(self) -> bool:
-        return self.classes > 0
-
-    @property
-    def unlabelled(self) -> int:
-        """The label that means none."""
-        return len(self.data.classes)
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        return self.data.shape
 
     def phases(self) -> list[Phase]:
         return [Phase("ddpm", self.loss, self.parameters())]
@@ -165,31 +106,18 @@ then exaggerates what the label changes: samples get more typical of their class
         shape = (count, *[1] * (x.dim() - 1))
         signal, noise = self.signal[time].view(shape), self.noise[time].view(shape)
         noisy = signal * x + noise * epsilon
-        labels = batch.labels
-        if self.training:
-            labels = drop_labels(labels, self.config.label_dropout, self.unlabelled)
         if self.config.prediction == "v":
             target = signal * epsilon - noise * x
         else:
             target = epsilon if self.config.prediction == "epsilon" else x
-        off = self.network(noisy, time, labels) - target
+        off = self.network(noisy, time, self.told(batch.labels)) - target
         if self.config.distance == "huber":
             errors = F.huber_loss(off, torch.zeros_like(off), reduction="none").flatten(1).mean(1)
         else:
             errors = off.square().flatten(1).mean(1)
         if self.weights is not None:
             errors = errors * self.weights[time]
-        metrics = {}
-        if count >= 4:  # times rise along the batch, so each quarter of the batch is one quarter of the times
-            quarters = errors.detach().tensor_split(4)
-            metrics = {name: quarter.mean() for name, quarter in zip(QUARTERS, quarters)}
-        return errors.mean(), metrics
-
-    def validation(self, batch: Batch) -> dict[str, Tensor]:
-        """The same in random order: examples sorted by class must not meet times sorted by noise."""
-        order = torch.randperm(len(batch.x), device=batch.x.device)
-        labels = None if batch.labels is None else batch.labels[order]
-        return super().validation(Batch(batch.x[order], labels, batch.step))
+        return errors.mean(), by_time(errors)
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (N, *data.shape) → examples (N, *data.shape); images in [-1, 1]."""
@@ -216,9 +144,8 @@ then exaggerates what the label changes: samples get more typical of their class
     def clean(self, x: Tensor, time: int, labels: Tensor | None) -> Tensor:
         """The estimate of x₀, (N, *data.shape), from x at one time, with guidance."""
         signal, noise = math.sqrt(self.alpha_bars[time]), math.sqrt(1 - self.alpha_bars[time])
-        scale = self.config.guidance if self.config.label_dropout else 1.0
         times = torch.full((len(x),), time, device=x.device)
-        predicted = guided(self.network, x, times, labels, scale, self.unlabelled)
+        predicted = guided(self.network, x, times, labels, self.strength, self.unlabelled)
         if self.config.prediction == "x0":
             return predicted
         if self.config.prediction == "v":
@@ -251,9 +178,6 @@ then exaggerates what the label changes: samples get more typical of their class
             if index + 1 in keep:
                 states[index + 1] = x
         return [states[step] for step in keep]
-
-
-QUARTERS = ("loss_0-25%", "loss_25-50%", "loss_50-75%", "loss_75-100%")
 
 
 def loss_weights(alpha_bars: Tensor, prediction: str, gamma: float) -> Tensor:

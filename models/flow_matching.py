@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
-from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper
-from tui_gen.models.diffusion import QUARTERS
+from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
 from tui_gen.models.distances import sliced_wasserstein
-from tui_gen.models.guidance import drop_labels, guided, label_count, refuse_guidance
-from tui_gen.models.layers import refuse_labels, refuse_network, refuse_pyramid
-from tui_gen.models.unet import Perceptron, UNet
+from tui_gen.models.guidance import Guided, by_time, guided
 
 Field = Callable[[Tensor, float], Tensor]
 """(x (N, …), t in [0, 1]) → dx/dt, of the shape of x."""
@@ -26,7 +22,7 @@ TIME_SCALE = 1000.0
 """The network's time codes were made for times from 0 to about 1000; a flow's go from 0 to 1."""
 
 
-class FlowMatching(Model):
+class FlowMatching(Guided):
     name = "flow-matching"
     family = "diffusion"
     title = "Flow matching"
@@ -35,8 +31,6 @@ class FlowMatching(Model):
         "Lipman et al. 2023, Flow Matching for Generative Modeling, arXiv:2210.02747; rectified flow: Liu, Gong & Liu "
         "2023, arXiv:2209.03003; logit-normal times: Esser et al. 2024, arXiv:2403.03206"
     )
-    kinds = ("image", "points")
-    pixels = "signed"
     optimizers = {"flow-matching": Optim(lr=1e-3)}
     description = """\
 Draw a straight line from a noise sample *x₀* to an example *x₁* and walk along it at constant speed. One network learns
@@ -79,21 +73,7 @@ With `conditional` and `label_dropout`, `guidance` above 1 exaggerates what the 
 - **Loss jumps**: lower the learning rate, add a warm-up, or clip the gradient norm at 1.
 """
 
-    class Config(msgspec.Struct):
-        network: Annotated[
-            Literal["auto", "unet", "mlp"], hyper("What predicts the velocity; auto is unet for images, mlp for points")
-        ] = "auto"
-        channels: Annotated[
-            list[int],
-            hyper(
-                "Channels of the unet at full, half, quarter… resolution", ge=1, le=512, min_items=1, max_items=6
-            ),
-        ] = msgspec.field(default_factory=lambda: [32, 64])
-        blocks: Annotated[int, hyper("Residual blocks per resolution, each way", ge=1, le=8)] = 1
-        attention: Annotated[bool, hyper("Self-attention at the lowest resolution")] = False
-        hidden: Annotated[
-            list[int], hyper("Layer widths of the mlp", ge=2, le=8192, unit="units", min_items=1, max_items=8)
-        ] = msgspec.field(default_factory=lambda: [128, 128, 128])
+    class Config(Guided.Config):
         sigma_min: Annotated[float, hyper("Noise left where lines end; 0 is rectified flow", ge=0, le=0.5)] = 0.0
         times: Annotated[
             Literal["uniform", "logit-normal"], hyper("Which times are trained: all alike, or more in the middle")
@@ -106,50 +86,14 @@ With `conditional` and `label_dropout`, `guidance` above 1 exaggerates what the 
         ] = 10
         sampler: Annotated[Literal["euler", "heun"], hyper("One or two predictions a step", live=True)] = "heun"
         sample_steps: Annotated[int, hyper("Steps from noise to sample", ge=1, le=10_000, unit="steps", live=True)] = 20
-        conditional: Annotated[bool, hyper("Tell the network the label")] = False
-        label_dropout: Annotated[
-            float, hyper("Share of labels hidden in training, for guidance; 0.1 is usual", ge=0, le=0.9)
-        ] = 0.0
-        guidance: Annotated[
-            float, hyper("How far samples follow the label; 1 is no guidance", ge=0, le=50, live=True)
-        ] = 1.0
-
-    @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
-        yield from refuse_labels(cls.name, config, data)
-        yield from refuse_guidance(config)
-        yield from refuse_network("model.network", config.network, ("unet",), data)
-        if data.kind == "image" and config.network != "mlp":
-            yield from refuse_pyramid("model.channels", config.channels, data, halvings=len(config.channels) - 1)
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
-        self.classes = label_count(config, data)
-        self.perceptron = config.network == "mlp" or data.kind == "points"
-        self.network: nn.Module
-        if self.perceptron:
-            self.network = Perceptron(data.features, config.hidden, self.classes)
-        else:
-            self.network = UNet(data.channels, config.channels, config.blocks, config.attention, self.classes)
         self.teacher = copy.deepcopy(self.network).requires_grad_(False) if config.reflow_after else None
 
     @property
     def compiles(self) -> bool:  # type: ignore[override]
-        return self.perceptron and self.teacher is None  # convolutions run slower compiled, on CPUs
-
-    @property
-    def conditional(self) -> bool:
-        return self.classes > 0
-
-    @property
-    def unlabelled(self) -> int:
-        """The label that means none."""
-        return len(self.data.classes)
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        return self.data.shape
+        return super().compiles and self.teacher is None
 
     def phases(self) -> list[Phase]:
         return [Phase("flow-matching", self.loss, self.network.parameters())]
@@ -161,17 +105,12 @@ With `conditional` and `label_dropout`, `guidance` above 1 exaggerates what the 
         time = (torch.arange(count, device=x.device) + torch.rand(count, device=x.device)) / count
         if self.config.times == "logit-normal":
             time = torch.special.ndtri(time).sigmoid()
-        labels = batch.labels
-        if self.training:
-            labels = drop_labels(labels, self.config.label_dropout, self.unlabelled)
         start = (1 - self.config.sigma_min) * noise
         place = time.view(count, *[1] * (x.dim() - 1))
         between = noise + place * (x - start)
-        errors = (self.network(between, TIME_SCALE * time, labels) - (x - start)).square().flatten(1).mean(1)
-        metrics = {}
-        if count >= 4 and self.config.times == "uniform":  # a quarter of the batch is a quarter of the times
-            metrics = {name: part.mean() for name, part in zip(QUARTERS, errors.detach().tensor_split(4))}
-        return errors.mean(), metrics
+        off = self.network(between, TIME_SCALE * time, self.told(batch.labels)) - (x - start)
+        errors = off.square().flatten(1).mean(1)
+        return errors.mean(), by_time(errors) if self.config.times == "uniform" else {}
 
     def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Where the lines begin and end, each (N, *data.shape): strangers, or with reflow a noise and its sample."""
@@ -186,22 +125,21 @@ With `conditional` and `label_dropout`, `guidance` above 1 exaggerates what the 
             return noise, solve(field, noise, self.config.reflow_steps, "heun")[-1]
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss in random order (examples sorted by class must not meet sorted times), straightness, and distance.
+        """The loss, the straightness of paths, and the distance of their ends from real examples.
 
         Straightness is that of Liu et al.: the mean square of (x₁ − x₀) − v over a path and its pixels. The distance is
-        that of the ends of these paths, samples of few Euler steps, from real examples.
+        that of samples of few Euler steps.
         """
-        order = torch.randperm(len(batch.x), device=batch.x.device)
-        labels = None if batch.labels is None else batch.labels[order]
-        metrics = super().validation(Batch(batch.x[order], labels, batch.step))
-        measured = MEASURED if self.data.kind == "image" else len(order)
-        labels = None if labels is None else labels[:measured]
+        found = super().validation(batch)
+        measured = MEASURED if self.data.kind == "image" else len(batch.x)
+        some = torch.randperm(len(batch.x), device=batch.x.device)[:measured]
+        labels = None if batch.labels is None else batch.labels[some]
         field = self.velocity(self.network, labels)
         path = solve(field, torch.randn_like(batch.x[:measured]), STRAIGHT_STEPS, "euler")
         bend = (path[-1] - path[0]) - STRAIGHT_STEPS * path.diff(dim=0)
-        return metrics | {
+        return found | {
             f"{self.name}/straightness": bend.square().mean(),
-            f"{self.name}/sliced_wasserstein": sliced_wasserstein(path[-1], batch.x[order[:measured]]),
+            f"{self.name}/sliced_wasserstein": sliced_wasserstein(path[-1], batch.x[some]),
         }
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -212,7 +150,7 @@ With `conditional` and `label_dropout`, `guidance` above 1 exaggerates what the 
         """The way from noise to sample: (frames, N, *data.shape), the noise first, the sample last."""
         steps = self.config.sample_steps
         keep = [steps] if frames == 1 else [round(index * steps / (frames - 1)) for index in range(frames)]
-        field = self.velocity(self.network, labels, self.config.guidance if self.config.label_dropout else 1.0)
+        field = self.velocity(self.network, labels, self.strength)
         path = solve(field, noise, steps, self.config.sampler, keep)
         if self.data.kind == "image":
             path[-1].clamp_(-1, 1)

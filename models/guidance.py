@@ -7,12 +7,103 @@ label and without. When sampling, the prediction is pushed along the difference 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
-from tui_gen.model import DataSpec, Problem
+from tui_gen.model import Batch, DataSpec, Model, Problem, hyper
+from tui_gen.models.layers import refuse_labels, refuse_network, refuse_pyramid
+from tui_gen.models.unet import Perceptron, UNet
+
+QUARTERS = ("loss_0-25%", "loss_25-50%", "loss_50-75%", "loss_75-100%")
+
+
+class Guided(Model):
+    """What diffusion and flow matching have in common: one network over noisy examples, told the time and the label."""
+
+    kinds = ("image", "points")
+    pixels = "signed"
+
+    class Config(msgspec.Struct):
+        network: Annotated[
+            Literal["auto", "unet", "mlp"], hyper("What learns to predict; auto is unet for images, mlp for points")
+        ] = "auto"
+        channels: Annotated[
+            list[int],
+            hyper("Channels of the unet at full, half, quarter… resolution", ge=1, le=512, min_items=1, max_items=6),
+        ] = msgspec.field(default_factory=lambda: [32, 64])
+        blocks: Annotated[int, hyper("Residual blocks per resolution, each way", ge=1, le=8)] = 1
+        attention: Annotated[bool, hyper("Self-attention at the lowest resolution")] = False
+        hidden: Annotated[
+            list[int], hyper("Layer widths of the mlp", ge=2, le=8192, unit="units", min_items=1, max_items=8)
+        ] = msgspec.field(default_factory=lambda: [128, 128, 128])
+        conditional: Annotated[bool, hyper("Tell the network the label")] = False
+        label_dropout: Annotated[
+            float, hyper("Share of labels hidden in training, for guidance; 0.1 is usual", ge=0, le=0.9)
+        ] = 0.0
+        guidance: Annotated[
+            float, hyper("How far samples follow the label; 1 is no guidance", ge=0, le=50, live=True)
+        ] = 1.0
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+        yield from super().refuse(config, data)
+        yield from refuse_labels(cls.name, config, data)
+        yield from refuse_guidance(config)
+        yield from refuse_network("model.network", config.network, ("unet",), data)
+        if data.kind == "image" and config.network != "mlp":
+            yield from refuse_pyramid("model.channels", config.channels, data, halvings=len(config.channels) - 1)
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.classes = label_count(config, data)
+        self.perceptron = config.network == "mlp" or data.kind == "points"
+        self.network: nn.Module
+        if self.perceptron:
+            self.network = Perceptron(data.features, config.hidden, self.classes)
+        else:
+            self.network = UNet(data.channels, config.channels, config.blocks, config.attention, self.classes)
+
+    @property
+    def compiles(self) -> bool:  # type: ignore[override]
+        return self.perceptron  # convolutions run slower compiled, on CPUs
+
+    @property
+    def conditional(self) -> bool:
+        return self.classes > 0
+
+    @property
+    def unlabelled(self) -> int:
+        """The label that means none."""
+        return len(self.data.classes)
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def strength(self) -> float:
+        """The guidance in force when sampling: 1, none, where the network never learnt to do without labels."""
+        return self.config.guidance if self.config.label_dropout else 1.0
+
+    def told(self, labels: Tensor | None) -> Tensor | None:
+        """The labels (N,) of a batch as the network is told them: in training, some of them hidden."""
+        return drop_labels(labels, self.config.label_dropout, self.unlabelled) if self.training else labels
+
+    def validation(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss in random order: examples sorted by class must not meet times sorted by noise."""
+        order = torch.randperm(len(batch.x), device=batch.x.device)
+        labels = None if batch.labels is None else batch.labels[order]
+        return super().validation(Batch(batch.x[order], labels, batch.step))
+
+
+def by_time(errors: Tensor) -> dict[str, Tensor]:
+    """Mean errors (N,) of each quarter of the times, where these are uniform and rise along the batch."""
+    if len(errors) < 4:
+        return {}
+    return {name: quarter.mean() for name, quarter in zip(QUARTERS, errors.detach().tensor_split(4))}
 
 
 def label_count(config: Any, data: DataSpec) -> int:

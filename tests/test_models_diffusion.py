@@ -9,8 +9,8 @@ import torch
 from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images
 from tui_gen.model import Batch
-from tui_gen.models.diffusion import DDPM, QUARTERS, alpha_bars, loss_weights
-from tui_gen.models.guidance import drop_labels, guided
+from tui_gen.models.diffusion import DDPM, alpha_bars, loss_weights
+from tui_gen.models.guidance import QUARTERS, drop_labels, guided
 from tui_gen.train import checkpoints
 from tui_gen.train.checkpoints import Meta
 from tui_gen.train.trainer import weights_of
