@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from tui_gen import config, params
-from tui_gen.app import external_editor
+from tui_gen import config
+from tui_gen.app import external_editor, form_words
 from tui_gen.app.field_editor import FieldEditor
 from tui_gen.app.form_state import FormState
 from tui_gen.app.pane import Pane
@@ -269,44 +269,17 @@ from which it holds.
 
     def _describe(self) -> None:
         """Title, subtitle and the words at the foot."""
-        state = self.state
-        kind = "run " if state.live else ""
-        count = len(state.changed())
-        wrong = len(state.placed())
-        parts = [f"{count} changed" if count else "", f"{wrong} problem{'s' * (wrong > 1)}" if wrong else ""]
-        frame = (kind + plain(state.source), " · ".join(part for part in parts if part))
+        frame = form_words.titles(self.state)
         if frame != self._frame and not self.fields.editing:
             # Not while typing: another title repaints the whole pane.
             self._frame = frame
             self.set_title(*frame)
-        key = self.fields.key
-        words = self._words(key) if key else self._help()
+        words = form_words.at_foot(self.state, self.fields.key)
         if words != self._told_words:
             # Its height is fixed, so nothing needs to be laid out anew.
             for foot in self.query("#foot").results(Static):
                 self._told_words = words
                 foot.update(words, layout=False)
-
-    def _words(self, key: str) -> Content:
-        state = self.state
-        param = state.params[key]
-        base = state.baseline(key)
-        facts = [param.allowed() + (f" [{param.unit}]" if param.unit else "")]
-        if param.default not in (None, "", []):
-            facts.append(f"default {params.show(param.default)}")
-        if state.modified(key) and base.text:
-            facts.append(f"{'run' if state.live else 'recipe'} {base.text}")
-        if param.live:
-            facts.append("live")
-        if not state.editable(key):
-            why = "the run has ended" if state.ended else "fixed while the run trains"
-            facts.insert(0, f"{why}; v shows the form for the next run")  # first: the end may have no room
-        return Content.assemble((plain(param.help or param.name), "bold"), "\n", plain(" · ".join(facts)))
-
-    def _help(self) -> Content:
-        if self.state.live:
-            return Content("The run's values. Enter on a live one edits it, v shows the form for the next run.")
-        return Content("Enter folds or unfolds. / filters, n next problem, R resets all, e opens $EDITOR.")
 
     @on(FieldEditor.Edited)
     def _on_edited(self, event: FieldEditor.Edited) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
@@ -12,9 +13,8 @@ from textual.binding import Binding
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.widgets import Input
 
-from tui_gen.app.pane import Pane
+from tui_gen.app.filter_pane import FilterPane
 
 if TYPE_CHECKING:
     from tui_gen.view import RunView
@@ -124,7 +124,7 @@ class Lines(ScrollView, can_focus=True):
         return Strip([Segment(text, style)]).adjust_cell_length(self.size.width, base)
 
 
-class LogPane(Pane):
+class LogPane(FilterPane):
     """What happened in the run that is shown: states, checkpoints, edits, alerts, notes."""
 
     TITLE = "Log"
@@ -138,9 +138,6 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
 - **o** switches to the worker's own output (`worker.log`) and back: tracebacks and prints are there
 - **End** follows the newest line; scroll up to stay where you are
 """
-    DEFAULT_CSS = """
-    LogPane > Input { height: 1; border: none; padding: 0 1; background: $surface; display: none; }
-    """
     BINDINGS = [
         Binding("slash", "filter", "Filter", id="log.filter"),
         Binding("o", "toggle_output", "Worker's output", id="log.output"),
@@ -159,9 +156,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
 
     def compose(self) -> ComposeResult:
         """Filter and lines."""
-        box = Input(placeholder="filter", compact=True)
-        box.cursor_blink = False
-        yield box
+        yield self.filter_line()
         yield self.lines
 
     def on_mount(self) -> None:
@@ -171,7 +166,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
     def show_run(self, view: RunView | None) -> None:
         """Start over with this run's log."""
         super().show_run(view)
-        self._rewrite()
+        self.list_anew()
 
     def note(self, level: str, text: str) -> None:
         """A line of the workbench's own, shown among the run's."""
@@ -185,17 +180,18 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         if "log" not in changed or self.view is None or self.output:
             return
         if len(self.view.log) < self._seen:
-            self._rewrite()
+            self.list_anew()
             return
         new = self.view.log[self._seen :]
         if new and new[0][0] < self._newest:  # a note of the workbench's own came before, while this was not shown
-            self._rewrite()
+            self.list_anew()
             return
         self._seen = len(self.view.log)
         self._newest = max([self._newest, *(t for t, _, _ in new)])
         self.lines.append(self._format(new))
 
-    def _rewrite(self) -> None:
+    def list_anew(self) -> None:
+        """Write all lines that match anew."""
         self._tail = (0, 0)
         if self.output:
             self.lines.clear()
@@ -208,11 +204,8 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         self.lines.replace(self._format(lines))
 
     def _format(self, lines: list[tuple[float, str, str]]) -> list[tuple[str, str]]:
-        words = self.query_one(Input).value.lower().split() if self.query(Input) else []
         rows = []
-        for t, level, text in lines:
-            if words and not all(word in f"{level} {text}".lower() for word in words):
-                continue
+        for t, level, text in compress(lines, self.matching(f"{level} {text}" for _, level, text in lines)):
             clock = time.strftime("%H:%M:%S", time.localtime(t))
             rows += [(level, f"{clock} {SIGNS.get(level, ' ')} {part}") for part in text.splitlines() or [""]]
         return rows
@@ -231,10 +224,9 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         if stamp == self._tail:
             return
         self._tail = stamp
-        words = self.query_one(Input).value.lower().split()
         lines = runs.last_log_lines(self.view.path, 500)
         self.lines.clear()
-        self.lines.append([("info", one) for one in lines if all(word in one.lower() for word in words)])
+        self.lines.append([("info", one) for one in compress(lines, self.matching(lines))])
 
     def action_toggle_output(self) -> None:
         """Show the worker's own output, or the log again."""
@@ -244,31 +236,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         else:
             self._timer.pause()
         self.set_title("worker.log" if self.output else "")
-        self._rewrite()
-
-    def action_filter(self) -> None:
-        """Type a filter."""
-        box = self.query_one(Input)
-        box.display = True
-        box.focus()
-
-    def action_clear_filter(self) -> None:
-        """No filter."""
-        box = self.query_one(Input)
-        box.value = ""
-        box.display = False
-        self.lines.focus()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter as it is typed."""
-        event.stop()
-        self._rewrite()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keep the filter and go to the lines."""
-        event.stop()
-        event.input.display = bool(event.value)
-        self.lines.focus()
+        self.list_anew()
 
     def focus_inside(self) -> None:
         """The lines."""

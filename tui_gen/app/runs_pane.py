@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui_gen.app.background import away
-from tui_gen.app.pane import Pane
+from tui_gen.app.filter_pane import FilterPane
 from tui_gen.app.session import RunList
 from tui_gen.app.status import STYLES, glyph
 
@@ -43,7 +44,7 @@ class RunDeleteAsked(RunOpened):
     """A run's directory is to be removed."""
 
 
-class RunsPane(Pane):
+class RunsPane(FilterPane):
     """The runs of a folder, newest first. Looks at the folder every two seconds while it is on screen."""
 
     TITLE = "Runs"
@@ -59,7 +60,6 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
 - **/** filters by words: state, model, dataset, name
 """
     DEFAULT_CSS = """
-    RunsPane > Input { height: 1; border: none; padding: 0 1; background: $surface; display: none; }
     RunsPane > OptionList {
         height: 1fr; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1;
     }
@@ -84,9 +84,7 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
 
     def compose(self) -> ComposeResult:
         """Filter, list, and a line about the highlighted run."""
-        box = Input(placeholder="filter", compact=True)
-        box.cursor_blink = False
-        yield box
+        yield self.filter_line()
         yield OptionList()
         yield Static("", markup=False)
 
@@ -109,7 +107,7 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
         self._looked = True
         if self.is_attached:
             self.rows = rows
-            self._fill()
+            self.list_anew()
 
     def on_show(self) -> None:
         """Back on screen."""
@@ -117,12 +115,12 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
 
     def on_resize(self) -> None:
         """Rows are as wide as the pane."""
-        self._fill()
+        self.list_anew()
 
     def show_run(self, view: RunView | None) -> None:
         """Mark the run that is shown."""
         super().show_run(view)
-        self._fill()
+        self.list_anew()
 
     def update_view(self, changed: set[str]) -> None:
         """The shown run's own row follows its view, between looks at the folder."""
@@ -131,19 +129,14 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
         for info in self.rows:
             if info.path == str(self.view.path) and (info.state, info.step) != (self.view.state, self.view.step):
                 info.state, info.step, info.reason = self.view.state, self.view.step, self.view.reason
-                self._fill()
+                self.list_anew()
 
     def _filtered(self) -> list[RunInfo]:
-        words = self.query_one(Input).value.lower().split()
-        if not words:
-            return self.rows
+        texts = (f"{one.state} {one.model} {one.dataset} {one.name} {Path(one.path).name}" for one in self.rows)
+        return list(compress(self.rows, self.matching(texts)))
 
-        def text(info: RunInfo) -> str:
-            return f"{info.state} {info.model} {info.dataset} {info.name} {Path(info.path).name}".lower()
-
-        return [info for info in self.rows if all(word in text(info) for word in words)]
-
-    def _fill(self) -> None:
+    def list_anew(self) -> None:
+        """Show the runs that match."""
         if not self.is_mounted or not self.query(OptionList):
             return
         options = self.query_one(OptionList)
@@ -246,30 +239,6 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
     def action_delete(self) -> None:
         """Remove it."""
         self.post_message(RunDeleteAsked(Path(self.highlighted)))
-
-    def action_filter(self) -> None:
-        """Type a filter."""
-        box = self.query_one(Input)
-        box.display = True
-        box.focus()
-
-    def action_clear_filter(self) -> None:
-        """No filter."""
-        box = self.query_one(Input)
-        box.value = ""
-        box.display = False
-        self.query_one(OptionList).focus()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter as it is typed."""
-        event.stop()
-        self._fill()
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keep the filter and go to the list."""
-        event.stop()
-        event.input.display = bool(event.value)
-        self.query_one(OptionList).focus()
 
     def focus_inside(self) -> None:
         """The list."""
