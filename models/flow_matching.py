@@ -74,7 +74,9 @@ With `conditional` and `label_dropout`, `guidance` above 1 exaggerates what the 
 """
 
     class Config(Guided.Config):
-        sigma_min: Annotated[float, hyper("Noise left where lines end; 0 is rectified flow", ge=0, le=0.5)] = 0.0
+        sigma_min: Annotated[
+            float, hyper("Noise left where lines end; 0 is rectified flow", ge=0, le=0.5, live=True)
+        ] = 0.0
         times: Annotated[
             Literal["uniform", "logit-normal"], hyper("Which times are trained: all alike, or more in the middle")
         ] = "uniform"

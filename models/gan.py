@@ -226,10 +226,6 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
         return self.config.network == "mlp"  # convolutions run slower compiled, on CPUs
 
     @property
-    def conditional(self) -> bool:
-        return self.classes > 0
-
-    @property
     def noise_shape(self) -> tuple[int, ...]:
         return (self.config.latent,)
 

@@ -71,10 +71,6 @@ class Guided(Model):
         return self.perceptron  # convolutions run slower compiled, on CPUs
 
     @property
-    def conditional(self) -> bool:
-        return self.classes > 0
-
-    @property
     def unlabelled(self) -> int:
         """The label that means none."""
         return len(self.data.classes)

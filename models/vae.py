@@ -168,10 +168,6 @@ The ELBO lies below ln p(x). Many codes of one image bring it closer (`iw_sample
         return self.config.network == "mlp"  # convolutions run slower compiled, on CPUs
 
     @property
-    def conditional(self) -> bool:
-        return self.classes > 0
-
-    @property
     def noise_shape(self) -> tuple[int, ...]:
         return (self.config.latent,)
 

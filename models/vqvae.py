@@ -198,10 +198,6 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
         self._seen: tuple[Tensor, Tensor, int] | None = None
 
     @property
-    def conditional(self) -> bool:
-        return self.classes > 0
-
-    @property
     def noise_shape(self) -> tuple[int, ...]:
         """One number a code that is to be drawn."""
         return (math.prod(self.grid),)

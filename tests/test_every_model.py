@@ -128,6 +128,26 @@ def test_at_its_bounds_every_hyperparameter_trains_or_is_refused(name, param, va
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_live_hyperparameters_may_change_between_steps(name):
+    """Each to its bounds, or to every choice, in a model that was built without knowing of it."""
+    kind = built()[1][name]
+    live = [param for param in small_recipes.params_of(name) if param.live]
+    assert live
+    data = DATA[kind.kinds[0]]
+    model = kind(kind.Config(**NARROW.get(name, {})), data).train()
+    batch = batch_for(model, 2)
+    for param in live:
+        before = getattr(model.config, param.name)
+        for value in values_of(param):
+            changed = msgspec.structs.replace(model.config, **{param.name: value})
+            if (name, param.name) in COSTLY or list(kind.refuse(changed, data)):
+                continue
+            setattr(model.config, param.name, value)
+            assert all(math.isfinite(number) for number in train(model, 1, batch).values()), (param.name, value)
+        setattr(model.config, param.name, before)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_every_kind_of_data_trains_or_is_refused_by_name(name):
     kind = built()[1][name]
     assert set(kind.kinds) <= set(DATA)

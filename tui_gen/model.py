@@ -165,10 +165,13 @@ class Model(nn.Module):
                 f"{cls.name} trains on {' or '.join(cls.kinds)} data, this is {data.kind} data",
             )
 
+    classes: int = 0
+    """How many labels the networks are told; 0 for none."""
+
     @property
     def conditional(self) -> bool:
         """Whether samples are asked for with labels."""
-        return False
+        return self.classes > 0
 
     noise_shape: tuple[int, ...] = ()
     """Shape of one sample's starting noise (standard normal), without the batch dimension; an attribute or property."""
