@@ -249,6 +249,25 @@ def test_gradients_of_the_contractive_penalty_are_those_of_finite_differences(va
     assert gradient[2, 3].item() == pytest.approx(((above - below) / 2e-5).item(), rel=1e-3)
 
 
+@pytest.mark.parametrize("last", ["sigmoid", "tanh", "relu", "linear"])
+def test_the_closed_form_of_the_contractive_penalty_and_the_general_one_agree(last):
+    """A layer that changes nothing sends the same encoder the general way."""
+    one = build(Autoencoder, images(), contractive=1.0, latent=5, code_activation=last)
+    other = build(
+        Autoencoder, images(), contractive=1.0, hidden=[64], activation="linear", latent=5, code_activation=last
+    )
+    other.net.encoder[0].weight.data.copy_(torch.eye(64))
+    other.net.encoder[1].load_state_dict(one.net.encoder[0].state_dict())
+    x = batch_for(one, 6).x
+    closed, general = (model.contraction(x, model.net.encode(x)) for model in (one, other))
+    torch.testing.assert_close(closed, general)
+    gradients = [
+        torch.autograd.grad(penalty, layer.weight)[0]
+        for penalty, layer in ((closed, one.net.encoder[0]), (general, other.net.encoder[1]))
+    ]
+    torch.testing.assert_close(*gradients)
+
+
 def test_a_linear_autoencoder_finds_the_subspace_of_pca():
     """Baldi & Hornik 1989: every minimum of the squared error spans the leading principal components."""
     x, held_out = digits()
