@@ -1,17 +1,13 @@
 """The VAE's terms against closed forms and PyTorch's own distributions."""
 
 import math
-import tomllib
 
 import pytest
 import torch
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 from torch.nn import functional as F
 
-from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images, train
-from tests.test_models_autoencoder import recipes
-from tui_gen import catalog
 from tui_gen.model import Batch, DataSpec, Given
 from tui_gen.models.vae import VAE
 
@@ -224,20 +220,3 @@ def test_the_code_panel_stays_short_and_bears_a_run_that_diverged():
         model.encoder[0].weight.fill_(float("nan"))
         _, panel = model.panels(Given(batch_for(model).x, None, None, None))
     assert panel.text.startswith("0 of 100 dimensions active")
-
-
-def check_recipe(kind, name):
-    """A recipe's small version is a valid config on data at hand, short, and measures what it is judged by."""
-    known = small_runs.built()[0]
-    known.recipes = recipes()
-    about = tomllib.loads(known.recipes[name].text)["recipe"]
-    config = catalog.resolve(name, known, about["check"])
-    assert 0 < config.train.steps <= 3000
-    size = config.dataset.size or {"digits": 8, "shapes": 32}[config.dataset.name]
-    channels = {"digits": 1, "shapes": 3}[config.dataset.name]
-    data = DataSpec(config.dataset.name, "image", (channels, size, size), tuple("0123456789"), 1617)
-    model = kind(kind.Config(**config.model.values), data)
-    assert not list(kind.refuse(model.config, data))
-    with torch.no_grad():
-        assert about["metric"].removeprefix("val/") in model.eval().validation(batch_for(model, 3))
-    assert about["better"] in ("lower", "higher") and isinstance(about["reach"], int | float)

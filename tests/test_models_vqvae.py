@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from tests import small_runs
 from tests.test_models import CODES, POINTS, batch_for, build, images, train
-from tests.test_models_vae import check_recipe
 from tui_gen import events
 from tui_gen.model import Batch, DataSpec, Given
 from tui_gen.models.transformer import CausalTransformer
@@ -510,11 +509,6 @@ def test_a_textbook_loop_ends_at_the_same_loss():
         theirs.append(textbook_loss(seed, x, held_out, 300))
     spread = math.sqrt((np.var(ours, ddof=1) + np.var(theirs, ddof=1)) / 4)
     assert abs(np.mean(ours) - np.mean(theirs)) < 3 * spread + 0.002, (ours, theirs)
-
-
-@pytest.mark.parametrize("name", ["vq-vae", "vq-vae-digits"])
-def test_a_recipes_small_version_needs_no_download_and_has_its_metric(name):
-    check_recipe(VQVAE, name)
 
 
 def test_the_recipe_for_mnist_writes_a_digit_with_49_codes():
