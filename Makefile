@@ -9,6 +9,8 @@ STAMP := $(VENV)/.installed
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tui-gen; else $(BIN)/tui-gen --run vae-digits; fi
 
+# Compiled files are kept, whatever the environment says: the tests start hundreds of processes that import the package.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
