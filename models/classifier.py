@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -129,9 +129,7 @@ units out in each training step; none is left out in validation.
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
-        self.net = {"perceptron": Dense, "mlp": Dense, "cnn": Convolutional, "lstm": Recurrent}[config.network](
-            config, data
-        )
+        self.net = NETWORKS[config.network](config, data)
         self.net.apply(glorot)
 
     def phases(self) -> list[Phase]:
@@ -313,3 +311,11 @@ class Recurrent(nn.Module):
         """The first LSTM's outputs, rows down and units across, as one image (1, 1, H, units)."""
         rows, _ = self.cells[0](x.permute(0, 2, 1, 3).flatten(2))
         return rows[:, None]
+
+
+NETWORKS: dict[str, Callable[[Any, DataSpec], nn.Module]] = {
+    "perceptron": Dense,
+    "mlp": Dense,
+    "cnn": Convolutional,
+    "lstm": Recurrent,
+}

@@ -84,17 +84,19 @@ then exaggerates what the label changes: samples get more typical of their class
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
+        limit = 1.0 if data.kind == "image" else 4.0
         # ᾱ stays a list of Python numbers for the sampler, which then never has to read the device.
         self.alpha_bars = alpha_bars(config.schedule, config.timesteps)
         table = torch.tensor(self.alpha_bars, dtype=torch.float64)
         self.register_buffer("signal", table.sqrt().float(), persistent=False)
         self.register_buffer("noise", (1 - table).sqrt().float(), persistent=False)
+        self.register_buffer("limit", torch.tensor(limit), persistent=False)
         self.register_buffer("weights", None, persistent=False)
         if config.weighting == "min-snr":
             self.weights = loss_weights(table, config.prediction, config.min_snr_gamma).float()
 
     def phases(self) -> list[Phase]:
-        return [Phase("ddpm", self.loss, self.parameters())]
+        return [Phase(self.name, self.loss, [p for p in self.parameters() if p.requires_grad])]
 
     def loss(self, batch: Batch) -> Loss:
         """The simple loss (equation 14 of DDPM) on what is predicted, and its part from each quarter of the times."""
@@ -162,14 +164,13 @@ then exaggerates what the label changes: samples get more typical of their class
         eta = 1.0 if self.config.sampler == "ddpm" else self.config.eta
         times = self.times()
         keep = [len(times)] if keep is None else keep
-        limit = 1.0 if self.data.kind == "image" else 4.0
         states = {0: noise}
         x = noise
         for index, time in enumerate(times):
             now = self.alpha_bars[time]
             then = self.alpha_bars[times[index + 1]] if index + 1 < len(times) else 1.0
             clean = self.clean(x, time, labels)
-            clean = clean.clamp(-limit, limit)
+            clean = clean.clamp(-self.limit, self.limit)
             epsilon = (x - math.sqrt(now) * clean) / math.sqrt(1 - now)
             spread = eta * math.sqrt((1 - then) / (1 - now) * max(0.0, 1 - now / then))
             x = math.sqrt(then) * clean + math.sqrt(max(0.0, 1 - then - spread**2)) * epsilon

@@ -44,6 +44,8 @@ def values_of(param: Param) -> st.SearchStrategy[Any]:
         found = st.lists(scalars[param.item], min_size=param.min_items, max_size=min(param.max_items, 5))
     else:
         found = scalars[param.kind]
+    if param.run:
+        found = found.filter(str.strip)
     if param.optional:
         found = st.none() | found.filter(lambda value: value != "")
     return found

@@ -12,6 +12,9 @@ from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import runs
 
+FIRST = "vae-digits train.steps=12 train.batch_size=16 model.latent=4 model.hidden=[16] preview.every_seconds=0"
+"""A recipe to train first, cut short."""
+
 SMALL: dict[str, dict[str, Any]] = {
     "autoencoder": {"model": {"name": "autoencoder", "latent": 8}},
     "vae": {"model": {"name": "vae", "latent": 4, "hidden": [24]}},
@@ -46,6 +49,29 @@ SMALL: dict[str, dict[str, Any]] = {
         },
         "train": {"ema": 0.9},
     },
+    "pretrained-classifier": {
+        "model": {"name": "pretrained-classifier", "encoder": FIRST, "labels": 20, "frozen_steps": 6},
+        "train": {"ema": 0.9},
+    },
+    "augmented-classifier": {
+        "model": {
+            "name": "augmented-classifier",
+            "generator": f"{FIRST} model.conditional=true",
+            "hidden": [12],
+            "dropout": 0.1,
+            "samples": 150,
+        },
+    },
+    "latent-diffusion": {
+        "model": {
+            "name": "latent-diffusion",
+            "first_stage": FIRST,
+            "hidden": [16, 16],
+            "timesteps": 20,
+            "sample_steps": 3,
+        },
+        "train": {"ema": 0.9},
+    },
     "ddpm": {"model": {"name": "ddpm", "channels": [8, 8], "sample_steps": 3, "timesteps": 20}, "train": {"ema": 0.9}},
 }
 
@@ -55,7 +81,9 @@ def built() -> tuple[catalogs.Catalog, dict[str, type]]:
     """The catalogue and the model classes, built in this process once."""
     from tui_gen.train import catalogue
 
-    return catalogue.build()
+    made, kinds = catalogue.build()
+    made.recipes, _ = catalogs.recipes()
+    return made, kinds
 
 
 def tables(family: str, **overrides: Any) -> dict[str, Any]:
@@ -92,4 +120,18 @@ def trainer(family: str, **overrides: Any) -> Any:
 
     made = config(family, **overrides)
     data = load(made.dataset, torch.device("cpu"), seed=made.train.seed)
-    return Trainer(built()[1][made.model.name], made, data, torch.device("cpu"), lambda _: made.train.steps or None)
+    kind, parts = built()[1][made.model.name], parts_of(made, data.spec)
+    return Trainer(kind, made, data, torch.device("cpu"), lambda _: made.train.steps or None, parts)
+
+
+def parts_of(made: configs.RunConfig, spec: Any) -> dict[str, Any]:
+    """What a config's model is built on, untrained, the same each time; with weights so large that codes matter."""
+    from tui_gen.train.dependencies import foreseen
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        parts, problems = foreseen(made, *built(), spec)
+        assert not problems
+        for tensor in (tensor for part in parts.values() for tensor in part.model.parameters()):
+            tensor.mul_(3)
+    return parts

@@ -61,7 +61,7 @@ def test_every_event_is_read_back_as_it_was_written(event):
 def test_every_type_has_its_word():
     assert sorted(KINDS) == [
         "alert", "checkpoint", "edit", "metrics", "note", "plan", "progress", "quality",
-        "resume", "sample", "state", "system",
+        "resume", "sample", "state", "system", "uses",
     ]  # fmt: skip
 
 

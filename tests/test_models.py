@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.small_runs import built
+from tests.small_runs import built, parts_of
 from tui_gen import params
 from tui_gen.catalog import built_in_dir
-from tui_gen.config import OPTIM_PARAMS
+from tui_gen.config import OPTIM_PARAMS, load
 from tui_gen.datasets import DATASETS
 from tui_gen.model import ABILITIES, Batch, DataSpec
 from tui_gen.models.diffusion import DDPM
@@ -19,6 +19,7 @@ from tui_gen.models.gan import GAN
 from tui_gen.models.layers import TimeEmbedding
 from tui_gen.models.vae import VAE
 from tui_gen.models.vqvae import VQVAE
+from tui_gen.train.trainer import build_model
 
 TEN = tuple("0123456789")
 POINTS = DataSpec("ring", "points", (2,), ("a", "b"))
@@ -300,6 +301,8 @@ def test_a_recipe_is_valid_complete_and_trains(path: Path):
     shape = shapes.get(entry.kind, (entry.channels, size, size))
     data = DataSpec(entry.name, entry.kind, shape, tuple("a few" if entry.kind == "text" else entry.classes))
     config = kind.Config(**values)
-    assert not list(kind.refuse(config, data))
-    model = kind(config, data)
+    whole = {"model": {"name": kind.name, **values}, "dataset": tables["dataset"], "train": {"steps": 1}}
+    made = load(whole, built()[0])
+    model = build_model(kind, values, data, parts_of(made, data))
+    assert model.config == config
     assert all(math.isfinite(value) for value in train(model, 1).values())

@@ -14,6 +14,7 @@ from tui_gen.train.previews import Previewer
 from tui_gen.train.trainer import RefusedError, TrainingError, pick_device, pick_precision, weights_of
 
 FAMILIES = ["vae", "vq-vae", "gan", "ddpm", "classifier", "char-rnn"]
+FAMILIES += ["latent-diffusion", "pretrained-classifier", "augmented-classifier"]
 
 
 def digest(trainer):

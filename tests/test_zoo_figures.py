@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from tests.small_runs import parts_of
 from tui_gen import catalog as catalogs
 from tui_gen.models.gan import sliced_wasserstein
 from tui_gen.report import figures, zoo
@@ -47,7 +48,8 @@ def test_a_recipe_states_its_figure_and_an_untrained_model_misses_it(name):
     config = small_config(name)
     _, kinds = built()
     data = load(config.dataset, CPU, seed=0)
-    trainer = Trainer(kinds[config.model.name], config, data, CPU, lambda _: config.train.steps)
+    parts = parts_of(config, data.spec)
+    trainer = Trainer(kinds[config.model.name], config, data, CPU, lambda _: config.train.steps, parts)
     value = trainer.validate(256)[recipe.check.metric]
     assert judged(name, value) == figures.MISSED, value
 

@@ -159,7 +159,7 @@ def read(extra: list[str] | None = None) -> Catalog:
         except (OSError, ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, of another version
             continue
     catalog.datasets = dict(DATASETS)
-    catalog.recipes, wrong = _recipes()
+    catalog.recipes, wrong = recipes()
     catalog.problems = [*catalog.problems, *wrong]
     return catalog
 
@@ -192,7 +192,8 @@ def ensure(extra: list[str] | None = None) -> Catalog:
     return catalog
 
 
-def _recipes() -> tuple[dict[str, Recipe], list[str]]:
+def recipes() -> tuple[dict[str, Recipe], list[str]]:
+    """The recipes, built-in and the user's, and what is wrong with those that cannot be read."""
     found, wrong = {}, []
     for folder in (built_in_dir() / "recipes", config_dir() / "recipes"):
         if not folder.is_dir():

@@ -99,6 +99,18 @@ class Edit(Event, tag="edit"):
     new: Any
 
 
+class Uses(Event, tag="uses"):
+    """The run needs another: hyperparameter `key` asked for it with `asked`, `run` is its folder.
+
+    `step` is that of the checkpoint taken; None while the other run is yet to be trained.
+    """
+
+    key: str
+    run: str
+    asked: str = ""
+    step: int | None = None
+
+
 class Alert(Event, tag="alert"):
     """Something a person should look at: what happened, where, and what to try."""
 
@@ -143,7 +155,9 @@ class Quality(Event, tag="quality"):
     report: Report
 
 
-AnyEvent = Quality | Metrics | State | Resume | Plan | Sample | Checkpoint | Edit | Alert | Note | Progress | System
+AnyEvent = (
+    Metrics | State | Resume | Plan | Sample | Checkpoint | Edit | Uses | Alert | Note | Progress | System | Quality
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)

@@ -5,6 +5,20 @@ owns *how*: optimisers, precision, clipping, EMA, compilation, checkpoints, prev
 `~/.config/tui-gen/models/`, or in a folder given with `--models DIR`, is a full citizen.
 
 What a model can do is found from the methods it has: `sample`, `reconstruct`, `encode`, `decode`, `trajectory`.
+
+A model may be built on another run's model. It declares a hyperparameter that names a run, and takes the model under
+the same name:
+
+    class Config(msgspec.Struct):
+        first_stage: Annotated[str, hyper("Whose codes are modelled", run=("encode", "decode"))] = "conv-vae"
+
+    def __init__(self, config, data, first_stage):
+        super().__init__(config, data)
+        self.first_stage = first_stage
+
+The value is a run, or a recipe that is trained first. What comes is that run's model with its averaged weights where
+there are any, in evaluation mode (and it stays so), its parameters frozen. As a part of the new model it is in every
+checkpoint, so the other run may be deleted.
 """
 
 from __future__ import annotations
@@ -144,6 +158,8 @@ class Model(nn.Module):
     """The range images come in, and samples go out: `unit` [0, 1] or `signed` [-1, 1]."""
     optimizers: ClassVar[dict[str, Optim]] = {}
     """Phase name → default optimiser settings, in the order of `phases`."""
+    examples: int = 0
+    """How many training examples `prepare` is to get; it is not called for 0. An attribute or property."""
     compiles: ClassVar[bool] = False
     """Whether `train.compile = "auto"` may try torch.compile on the phases' losses."""
 
@@ -157,7 +173,11 @@ class Model(nn.Module):
 
     @classmethod
     def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        """Every reason why this configuration cannot train on this data; called before the model is built."""
+        """Every reason why this configuration cannot train on this data; called before the model is built.
+
+        A model that needs others takes them here as it does in `__init__`, by name, untrained perhaps; they are left
+        out (so give them the default None) where the other run's model cannot be told yet.
+        """
         if data.kind not in cls.kinds:
             yield Problem(
                 "dataset.name",
@@ -180,6 +200,20 @@ class Model(nn.Module):
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of what `encode` gives and `decode` takes, without the batch dimension: that of the noise, mostly."""
         return self.noise_shape
+
+    def prepare(self, batch: Batch) -> None:
+        """Measure on training examples, drawn at random, what must be known before the first step (a scale, say).
+
+        Called once, without gradients, with `examples` examples (or all there are); keep what is found in buffers.
+        """
+
+    def train(self, mode: bool = True) -> Model:
+        """As in PyTorch; but a model within this one, which is another run's, stays in evaluation mode."""
+        super().train(mode)
+        for part in self.children():
+            if isinstance(part, Model):
+                part.eval()
+        return self
 
     def phases(self) -> list[Phase]:
         """The phases of a training step, in order."""
@@ -207,6 +241,13 @@ class Model(nn.Module):
     def parameter_count(self) -> int:
         """Trainable numbers in all networks."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def in_range(x: Tensor, given: str, wanted: str) -> Tensor:
+    """Images in one value range (`unit` or `signed`, see `Model.pixels`) as they are in another."""
+    if given == wanted:
+        return x
+    return 2 * x - 1 if wanted == "signed" else (x + 1) / 2
 
 
 ABILITIES = ("sample", "reconstruct", "encode", "decode", "trajectory")

@@ -28,7 +28,8 @@ class Param(msgspec.Struct, frozen=True, omit_defaults=True):
     """One hyperparameter: its type, bounds and words for people.
 
     `kind` is one of KINDS; `item` is the kind of a list's elements; `optional` values may be empty (`None`).
-    `live` ones may be edited while a run trains.
+    `live` ones may be edited while a run trains. `run` is not empty where the value names another run (or a recipe):
+    what that run's model must be able to do.
     """
 
     name: str
@@ -46,11 +47,14 @@ class Param(msgspec.Struct, frozen=True, omit_defaults=True):
     max_items: int = 16
     optional: bool = False
     live: bool = False
+    run: list[str] = []
 
     def allowed(self) -> str:
         """What may be written here, in words: `a whole number, 1 ≤ x ≤ 1024`."""
         if self.kind == "choice":
             return "one of " + ", ".join(str(choice) for choice in self.choices)
+        if self.run:
+            return f"a run or a recipe whose model can {' and '.join(self.run)}"
         names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
         if self.kind == "list":
             words = f"a list of {self.min_items} to {self.max_items} values, each {names.get(self.item, self.item)}"
@@ -96,12 +100,15 @@ def hyper(
     live: bool = False,
     min_items: int = 0,
     max_items: int = 16,
+    run: tuple[str, ...] = (),
 ) -> msgspec.Meta:
     """Declare a hyperparameter: goes inside `Annotated[type, hyper(...)]`.
 
-    Bounds apply to the number, or to each element of a list; `live` values may be edited while the run trains.
+    Bounds apply to the number, or to each element of a list; `live` values may be edited while the run trains. A text
+    with `run` names another run, or a recipe to train first; `run` lists what its model must be able to do
+    (`encode`, `decode`, `sample`…). See `tui_gen.model.Model`.
     """
-    extra = {"ge": ge, "gt": gt, "le": le, "lt": lt, "unit": unit, "live": live}
+    extra: dict[str, Any] = {"ge": ge, "gt": gt, "le": le, "lt": lt, "unit": unit, "live": live, "run": list(run)}
     extra |= {"min_items": min_items, "max_items": max_items}
     return msgspec.Meta(description=help, extra=extra)
 
@@ -115,7 +122,7 @@ def describe(struct: type[msgspec.Struct]) -> list[Param]:
         param = _describe_field(name, hints[name], field)
         if param is not None:
             params.append(param)
-    return params
+    return sorted(params, key=lambda param: not param.run)  # what all else is built on comes first
 
 
 def _describe_field(name: str, hint: Any, field: Any) -> Param | None:
@@ -231,7 +238,7 @@ def _unwritable(value: Any) -> bool:
 
 def _check_scalar(param: Param, kind: str, value: Any) -> tuple[Any, bool]:
     if kind == "str":
-        return value, not isinstance(value, str) or _unwritable(value)
+        return value, not isinstance(value, str) or _unwritable(value) or (bool(param.run) and not value.strip())
     if kind == "bool":
         return value, not isinstance(value, bool)
     if isinstance(value, bool) or not isinstance(value, int | float):

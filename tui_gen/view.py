@@ -151,6 +151,10 @@ class RunView:
                 self.edits.append(event)
                 self._say(event.t, "edit", f"{event.key}: {show(event.old)} → {show(event.new)} from step {event.step}")
                 changed |= {"marks", "log"}
+            case events.Uses():
+                what = "is trained first" if event.step is None else f"is used as it was at step {event.step}"
+                self._say(event.t, "info", f"{event.key}: {event.run} {what}")
+                changed.add("log")
             case events.Alert():
                 self.alerts.append(event)
                 where = f" in {event.where}" if event.where else ""

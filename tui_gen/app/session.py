@@ -94,12 +94,14 @@ class Session:
 
         The model is asked only where a warm worker is ready; a worker that starts cold finds out by itself.
         """
-        from tui_gen import config, control
+        from tui_gen import config, control, dependencies
 
         try:
             made = config.load(tables, self.catalog, "the form")
         except config.ConfigError as error:
             return None, error.problems
+        if problems := dependencies.settle(made, self.catalog, self.root):
+            return None, problems
         self.drop_warm()
         if self.warm is not None and self.warm.ready:
             with contextlib.suppress(control.ControlError):

@@ -11,7 +11,7 @@ from typing import Any
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import control, launch, runs
+from tui_gen import control, dependencies, launch, runs
 from tui_gen.params import Problem
 from tui_gen.report import outlet as outlets
 from tui_gen.report.follow import Follow
@@ -186,13 +186,15 @@ def start(
 
     Raises ConfigError with the model's objections (nothing is left behind), RunError, and Cancelled.
     """
+    catalog = catalogs.read(dirs)
+    if problems := dependencies.settle(config, catalog, root):
+        raise configs.ConfigError(config.name, problems)
     warm = launch.WarmWorker(nice=0, model_dirs=dirs)
     try:
         warm.spawn()
         problems = asked(warm, configs.to_tables(config), signals)
         if problems:
             raise configs.ConfigError(config.name, problems)
-        catalog = catalogs.read(dirs)
         path = runs.create(root, config.name, configs.dumps(config, catalog))
         process = warm.process
         if process is not None and warm.start(path):

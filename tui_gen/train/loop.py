@@ -216,6 +216,8 @@ class RunLoop:
 
     def _begin(self) -> None:
         self.change_state("running")
+        if self.trainer.parts and not self._resumed:
+            self.checkpoint("holds the other runs' models")  # from here on those runs are not needed any more
         if self.trainer.step == 0:
             # The picture of the untrained model, which all later ones are held against, can be slow to draw: it is
             # drawn once the first loss is out.

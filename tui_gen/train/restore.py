@@ -10,7 +10,7 @@ import torch
 from tui_gen import config as configs
 from tui_gen import runs
 from tui_gen.model import Model
-from tui_gen.train import catalogue, checkpoints
+from tui_gen.train import catalogue, checkpoints, dependencies
 from tui_gen.train.data import Data, Report, load
 from tui_gen.train.trainer import build_model, pick_device, put
 
@@ -57,6 +57,7 @@ def restore(run: Path, step: int | None = None, device: str = "", report: Report
     where = pick_device(device or config.train.device)
     data = load(config.dataset, where, seed=config.train.seed, report=report)
     values = {**config.model.values, **loaded.state["values"]}
-    model = build_model(kinds[config.model.name], values, data.spec).to(where)
+    parts = dependencies.kept(loaded.state, kinds)
+    model = build_model(kinds[config.model.name], values, data.spec, parts).to(where)
     put(model, loaded.average if loaded.average is not None else loaded.weights)
     return Restored(model.eval(), data, config, where, loaded.meta.step)

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
 from tui_gen.config import Optim, RunConfig
-from tui_gen.model import Batch, Model, Phase
+from tui_gen.model import Batch, DataSpec, Model, Phase
 from tui_gen.params import Problem
 from tui_gen.train import optim
-from tui_gen.train.data import Data, Stream
+from tui_gen.train.data import Data, Stream, drawn
 from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.meter import Meter
+
+if TYPE_CHECKING:
+    from tui_gen.train.dependencies import Part
 
 LIVE = ("preview", "checkpoint", "quality")
 """Tables of the config that may be edited while training and mean nothing to the trainer itself."""
@@ -64,16 +68,27 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
 
 
-def build_model(kind: type[Model], values: dict[str, Any], data: Any) -> Model:
-    """A model from its hyperparameters, or RefusedError with every reason why not."""
+def build_model(
+    kind: type[Model], values: dict[str, Any], data: DataSpec, parts: Mapping[str, Part] | None = None
+) -> Model:
+    """A model from its hyperparameters, or RefusedError with every reason why not.
+
+    `parts` are the other runs' models that it is built on, by the names of the hyperparameters that name the runs.
+    """
     try:
         config = msgspec.convert(values, kind.Config)
     except msgspec.ValidationError as error:
         raise RefusedError([Problem("model", None, str(error))]) from None
-    problems = list(kind.refuse(config, data))
+    problems = refusals(kind, config, data, parts)
     if problems:
         raise RefusedError(problems)
-    return kind(config, data)
+    return kind(config, data, **{name: part.model for name, part in (parts or {}).items()})
+
+
+def refusals(kind: type[Model], config: Any, data: DataSpec, parts: Mapping[str, Part] | None = None) -> list[Problem]:
+    """What a model has against a configuration; its `refuse` gets those of the other runs' models that it takes."""
+    taken = inspect.signature(kind.refuse).parameters
+    return list(kind.refuse(config, data, **{n: part.model for n, part in (parts or {}).items() if n in taken}))
 
 
 @contextlib.contextmanager
@@ -88,8 +103,8 @@ def random_state_kept(device: torch.device, seed: int) -> Iterator[None]:
 class Trainer:
     """One run's training state and its step.
 
-    `wrap(phase, loss)` may return a compiled form of a phase's loss. Everything random comes from PyTorch's global
-    generators, seeded here from `train.seed`, and from the data stream's own.
+    Everything random comes from PyTorch's global generators, seeded here from `train.seed`, and from the data stream's
+    own. `parts` are the other runs' models that the model is built on.
     """
 
     def __init__(
@@ -99,13 +114,17 @@ class Trainer:
         data: Data,
         device: torch.device,
         total_steps: Callable[[int], int | None] = lambda steps_per_epoch: None,
+        parts: Mapping[str, Part] | None = None,
     ) -> None:
         self.config, self.data, self.device = config, data, device
+        self.parts = dict(parts or {})
         self.precision = pick_precision(config.train.precision, device)
         torch.manual_seed(config.train.seed)
-        self.model = build_model(kind, config.model.values, data.spec).to(device)
+        self.model = build_model(kind, config.model.values, data.spec, self.parts).to(device)
         if data.spec.kind == "image":
             self.model = self.model.to(memory_format=torch.channels_last)
+        if self.model.examples:
+            self._prepare()
         self.stream = Stream(
             data.train,
             config.dataset,
@@ -130,6 +149,12 @@ class Trainer:
         self.meter = Meter()
         self.step = 0
         self.model.train()
+
+    def _prepare(self) -> None:
+        pixels, count = self.model.pixels, self.model.examples
+        x, labels = drawn(self.data.train, count=count, seed=self.config.train.seed, pixels=pixels)
+        with torch.no_grad():
+            self.model.eval().prepare(Batch(x, labels))
 
     def _pair_up(self) -> None:
         """Line up the tensors that the averaged model follows; integer buffers are copied, not averaged."""
@@ -236,7 +261,8 @@ class Trainer:
         if part != "model":
             return ""
         config = msgspec.structs.replace(self.model.config, **{name: value})
-        return "; ".join(f"{one.message} ({one.hint})" for one in type(self.model).refuse(config, self.data.spec))
+        problems = refusals(type(self.model), config, self.data.spec, self.parts)
+        return "; ".join(f"{one.message} ({one.hint})" for one in problems)
 
     def edit(self, key: str, value: Any) -> None:
         """Change a live setting; counts from the next step on. The value must have been checked."""
@@ -268,6 +294,8 @@ class Trainer:
         state: dict[str, Any] = {
             "step": self.step,
             "data": self.fingerprint(),
+            "spec": msgspec.to_builtins(self.data.spec),
+            "parts": {name: msgspec.to_builtins(part.origin) for name, part in self.parts.items()},
             "threads": torch.get_num_threads(),
             "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
             "stream": self.stream.state_dict(),

@@ -9,45 +9,61 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import gc
 import os
 import queue
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tui_gen import config as configs
-from tui_gen import control, events, runs
+from tui_gen import control, dependencies, events, runs
 
 
 class Worker:
-    """One run's process: its log, socket, signals, and the way from a config to a trained model."""
+    """One run's process: its log, socket, signals, and the way from a config to a trained model.
 
-    def __init__(self, path: Path, resume: bool) -> None:
-        self.path, self.resume = path, resume
+    A run that the run needs is trained first, in the same process: `first` is then the worker that does so. It is
+    found, steered and stopped as any other; whatever stops this one stops it too.
+    """
+
+    def __init__(
+        self, path: Path, resume: bool, log: Callable[[Path], events.EventWriter] = events.EventWriter
+    ) -> None:
+        self.path, self.resume, self._log = path, resume, log
         self.loop: Any = None
+        self.server: control.Server | None = None
         self.stop_reason = ""
+        self.first: Worker | None = None
+        self._handing_on = threading.Lock()
 
     def main(self) -> int:
-        """Train the run; the exit status."""
+        """Train the run in a process of its own; the exit status."""
         self._redirect_output()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        return self.train()
+
+    def train(self) -> int:
+        """Train the run; the exit status."""
         lock = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            os.close(lock)
             print(f"another process is already training {self.path}", file=sys.stderr)
             return 1
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
-            server = control.Server(control.socket_path(str(self.path)), self._immediate)
+            self.server = server = control.Server(control.socket_path(str(self.path)), self._immediate)
         except (OSError, control.ControlError) as error:
             return self._refuse(f"nobody could steer this run: {error}")
         try:
-            writer = events.EventWriter(self.path / "events.jsonl")
+            writer = self._log(self.path / "events.jsonl")
             writer.write(events.State(state="starting", step=0))
             runs.register(self.path, server.path)
             state, reason = self._train(writer, server)
@@ -81,20 +97,23 @@ class Worker:
         os.close(null)
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        self._stop(f"by {signal.Signals(number).name}")
-        if self.loop is None:
-            from tui_gen.train.loop import Stopped
+        reason = f"by {signal.Signals(number).name}"
+        self.stop_reason, at_work = reason, self
+        while at_work.first is not None:
+            at_work = at_work.first
+            at_work.stop_reason = reason
+        if at_work.loop is not None:
+            at_work.loop.asked_to_stop = reason
+            return
+        from tui_gen.train.loop import Stopped
 
-            raise Stopped("stopped", f"{self.stop_reason}, before training began")
-
-    def _stop(self, reason: str) -> None:
-        self.stop_reason = reason
-        if self.loop is not None:
-            self.loop.asked_to_stop = reason
+        raise Stopped("stopped", f"{reason}, before training began")
 
     def _immediate(self, request: control.Request) -> bool:
         """Answer what needs no step boundary, and everything while the data is still being prepared."""
         loop = self.loop
+        if self._handed_on(request):
+            return True
         if request.op == "status":
             if loop is None:
                 request.answer(state="starting", step=0, trouble="", seconds=0.0)
@@ -111,6 +130,122 @@ class Worker:
         else:
             request.refuse("the run is still preparing its data; ask again when it trains")
         return True
+
+    def _handed_on(self, request: control.Request) -> bool:
+        """Whether a request went to the run that is trained first: it is paused, resumed and stopped in our place."""
+        with self._handing_on:
+            first = self.first
+            if first is None or request.op not in ("pause", "resume", "stop"):
+                return False
+            if first._handed_on(request):
+                self.stop_reason = first.stop_reason
+                return True
+            if first.loop is None or first.server is None:
+                return False
+            if request.op == "stop":
+                self.stop_reason = "asked to"
+            first.server.inbox.put(request)
+            return True
+
+    def _parts(self, config: configs.RunConfig, made: Any, kinds: Any, writer: events.EventWriter) -> Any:
+        """The paths of the runs that the config's model needs, trained first where they must be, then `Part`s of them.
+
+        Returns a function of the data's spec. Raises Stopped, ConfigError, TrainingError.
+        """
+        from tui_gen import catalog
+        from tui_gen.train import dependencies as others
+
+        if not dependencies.needs(config, made):
+            return lambda spec: {}
+        kept = others.kept_by(self.path, kinds) if self.resume else None
+        if kept is not None:
+            return lambda spec: kept
+        made.recipes, _ = catalog.recipes()
+        asked = {need.key: need.value for need in dependencies.needs(config, made)}
+        for need in dependencies.needs(config, made):
+            path = dependencies.begun(self.path, need.key)
+            if path is not None:
+                self._train_first(path, need, config, writer)
+        if problems := dependencies.settle(config, made, self.path.parent, self.path):
+            raise configs.ConfigError(str(self.path / "config.toml"), problems)
+        for need in dependencies.needs(config, made):
+            if dependencies.recipe_of(need.value, made) is not None:
+                first = dependencies.first_config(need, config, made)
+                path = runs.create(self.path.parent, first.name, configs.dumps(first, made))
+                writer.write(events.Uses(need.key, str(path), need.value))
+                self._train_first(path, need, config, writer)
+        found = dependencies.needs(config, made)
+        if any(need.value != asked[need.key] for need in found):
+            runs.write_atomic(self.path / "config.toml", configs.dumps(config, made).encode())
+        for need in found:
+            folder, _, step = need.value.rpartition("@")
+            writer.write(events.Uses(need.key, folder, asked[need.key], int(step)))
+        return lambda spec: {need.name: others.taken(need, made, kinds, spec) for need in found}
+
+    def _train_first(
+        self, path: Path, need: dependencies.Need, config: configs.RunConfig, writer: events.EventWriter
+    ) -> None:
+        """Train a run that ours needs, or go on with it, unless it is finished; then name it in the config.
+
+        Raises Stopped with ours, or with what became of the other.
+        """
+        import torch
+
+        from tui_gen.train.dependencies import Relay
+        from tui_gen.train.loop import Stopped
+
+        if runs.state_of(path)[0] != "finished":
+            if runs.alive(runs.worker_of(path)):
+                words = f"{path.name}, which this run needs, is trained by another process; resume when it has finished"
+                raise Stopped("failed", words)
+            begun = (path / "events.jsonl").exists()
+            words = f"{path.name} {'goes on' if begun else 'is trained'} first"
+
+            def tell(*new: events.Event) -> None:
+                writer.write(*new)
+                if self.server is not None and any(isinstance(event, events.State) for event in new):
+                    runs.register(self.path, self.server.path)  # later than the word, or we would seem to be coming up
+
+            tell(events.State("starting", 0, words), events.Note(f"{words}: {path}"))
+            threads = torch.get_num_threads()
+            first = Worker(path, begun, lambda log: Relay(log, path.name, tell))
+            self.first = first
+            try:
+                first.train_within()
+            finally:
+                with self._handing_on:
+                    self.first = None
+                while first.server is not None and not first.server.inbox.empty():
+                    first.server.inbox.get().refuse(f"{path.name} has just ended; ask again")
+                first.loop = None
+                gc.collect()
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                torch.set_num_threads(threads)
+        state, step, reason = runs.state_of(path)
+        if self.stop_reason:
+            raise Stopped("stopped", f"{self.stop_reason}, while {path.name} was trained first")
+        if state != "finished":
+            why = f": {reason}" if reason else ""
+            words = f"{path.name}, which is trained first for {need.key}, {state} at step {step:,}{why}"
+            raise Stopped("stopped" if state == "stopped" else "failed", words)
+        writer.write(events.Note(f"{path.name} has finished at step {step:,}"))
+        config.model.values[need.name] = f"{path}@{dependencies.checkpoint_steps(path)[-1]}"
+
+    def train_within(self) -> int:
+        """Train the run within the process of another run's worker, which gets its output back; the exit status."""
+        outer = os.dup(1), os.dup(2)
+        self._redirect_output()
+        try:
+            return self.train()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, before in zip((1, 2), outer):
+                os.dup2(before, number)
+                os.close(before)
+            with contextlib.suppress(OSError):  # the process lives on, but no longer trains this run
+                (self.path / "worker.json").unlink()
 
     def _train(self, writer: events.EventWriter, server: control.Server) -> tuple[str, str]:
         import torch
@@ -130,8 +265,10 @@ class Worker:
             if config.train.threads:
                 torch.set_num_threads(config.train.threads)
             device = pick_device(config.train.device)
+            parts_for = self._parts(config, made, kinds, writer)
             data = load(config.dataset, device, seed=config.train.seed, report=writer.write)
-            trainer = Trainer(kinds[config.model.name], config, data, device, lambda epoch: _length(config, epoch))
+            parts, kind = parts_for(data.spec), kinds[config.model.name]
+            trainer = Trainer(kind, config, data, device, lambda epoch: _length(config, epoch), parts)
             loop = RunLoop(self.path, trainer, writer, configs.keys(config.model.name, made), server)
             if self.resume:
                 loop.resume()
@@ -142,7 +279,7 @@ class Worker:
             return loop.state, ""
         except Stopped as ending:
             return ending.state, ending.reason
-        except (configs.ConfigError, DataError, TrainingError) as error:
+        except (configs.ConfigError, DataError, TrainingError, runs.RunError) as error:
             print(f"error: {error}", file=sys.stderr)
             return "failed", str(error)
         except torch.OutOfMemoryError as error:
@@ -226,26 +363,21 @@ def _check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]
     """What is wrong with a config, the model's own reasons included, without reading any data."""
     import msgspec
 
-    from tui_gen.datasets import DATASETS
-    from tui_gen.model import DataSpec
-    from tui_gen.train.trainer import RefusedError, TrainingError, pick_device
+    from tui_gen import catalog
+    from tui_gen.train import dependencies as others
+    from tui_gen.train.trainer import RefusedError, TrainingError, pick_device, refusals
 
     try:
         config = configs.load(tables, made)
     except configs.ConfigError as error:
         return [msgspec.to_builtins(problem) for problem in error.problems]
-    entry = DATASETS[config.dataset.name]
-    channels = {"grey": 1, "rgb": 3}.get(config.dataset.channels, entry.channels)
-    size = config.dataset.size or entry.default_size
-    shapes = {"points": (2,), "text": (config.dataset.length + 1,)}
-    shape = shapes.get(entry.kind, (channels, size, size))
-    # A folder's classes and a text's characters are known only once they are read: assume there are some.
-    classes = ("a", "b") if config.dataset.name == "folder" or entry.kind == "text" else tuple(entry.classes)
-    kind = kinds[config.model.name]
-    spec = DataSpec(entry.name, entry.kind, shape, classes, entry.count)
+    kind, spec = kinds[config.model.name], others.expected(config.dataset)
+    if dependencies.needs(config, made):
+        made.recipes, _ = catalog.recipes()
     try:
         pick_device(config.train.device)
-        problems = list(kind.refuse(msgspec.convert(config.model.values, kind.Config), spec))
+        parts, problems = others.foreseen(config, made, kinds, spec)
+        problems += refusals(kind, msgspec.convert(config.model.values, kind.Config), spec, parts)
     except RefusedError as error:
         problems = error.problems
     except TrainingError as error:

@@ -18,7 +18,7 @@ from tui_gen.train.data.sources import (
     Resident,
     Source,
 )
-from tui_gen.train.data.stream import Stream, batches, denormalise, normalise
+from tui_gen.train.data.stream import Stream, batches, denormalise, drawn, normalise
 
 __all__ = [
     "ENDLESS_EPOCH",
@@ -32,6 +32,7 @@ __all__ = [
     "Stream",
     "batches",
     "denormalise",
+    "drawn",
     "load",
     "normalise",
 ]

@@ -133,6 +133,16 @@ class Stream:
         return self.source.to_device(*self._ahead.popleft().result())
 
 
+def drawn(source: Source, *, count: int, seed: int, pixels: str) -> tuple[Tensor, Tensor | None]:
+    """`count` examples drawn at random without repetition (or all there are), without augmentation, with labels."""
+    if source.count is None:
+        places = torch.arange(count)
+    else:
+        places = torch.randperm(source.count, generator=draws.generator(seed, "drawn", 0))[:count]
+    raw, labels = source.take(places.to(source.device))
+    return normalise(raw, pixels), labels
+
+
 def batches(
     source: Source, *, batch_size: int, pixels: str, limit: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -1,0 +1,143 @@
+"""The classification accuracy score (Ravuri & Vinyals 2019): a classifier trained on what a generator draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper, in_range
+from tui_gen.models.classifier import NETWORKS, Classifier
+from tui_gen.models.layers import glorot
+
+SHOWN = 60
+"""Generated images in their panel, at most."""
+
+
+class AugmentedClassifier(Classifier):
+    name = "augmented-classifier"
+    family = "classifier"
+    title = "Classifier on generated images"
+    summary = "Trains on what another run's generator draws and is tested on real images: how good is the generator?"
+    reference = (
+        "Ravuri & Vinyals 2019, Classification Accuracy Score for Conditional Generative Models, arXiv:1905.10887; "
+        "train on synthetic, test on real: Esteban et al. 2017, arXiv:1706.02633"
+    )
+    optimizers = {"generated": Optim(lr=1e-3), "real": Optim(lr=1e-3)}
+    description = """\
+A generator that truly has the data's distribution is as good as the data: a classifier that learns from its samples
+alone must do as well on **real** images as one that learns from real images. This run trains both, two networks of the
+same shape, side by side:
+
+    generated   learns from samples of another run, each with the label that the generator was asked for
+    real        learns from the dataset
+
+The accuracy of the first on real validation images is the **classification accuracy score** (CAS). Unlike FID it needs
+no other network's features, and it tells what is missing: a class drawn badly, or in too few ways, is one the
+classifier does not find.
+
+`generator` names a run that samples by label (`cvae`, `cgan`, `cfg-diffusion`…), or a recipe that is trained first on
+the same data. `samples` images are drawn, as many of each class, a batch in each of the first steps, and kept in the
+checkpoints. With `real_share` above 0 that share of each of its batches is real: augmentation in its proper sense.
+
+### Loss (nats per example)
+
+    loss = −mean log p(true class)        of each network on its own images
+
+### What to watch
+
+- `val/generated/accuracy` (the score) beside `val/real/accuracy` (what could be had), and `val/gap` between them.
+- `generated/accuracy` near 1 with a low score: samples that are easy to tell apart, since they lack variety.
+- `scores`: which classes are not found: those that the generator draws badly.
+- `generated`: what is learnt from.
+
+### What goes wrong
+
+- **A low score with beautiful samples**: dropped modes. Strong guidance, for one, makes samples typical and alike.
+- **The score falls while training goes on**: it learns the generator's flaws by heart. More `samples`, or stop early.
+"""
+
+    class Config(Classifier.Config):
+        generator: Annotated[
+            str, hyper("The run that draws the images, or a recipe to train first", run=("sample",))
+        ] = "cvae"
+        samples: Annotated[int, hyper("Images that are drawn and kept", ge=10, le=100_000, unit="images")] = 10_000
+        real_share: Annotated[
+            float, hyper("Share of real images mixed in; 0 gives the score", ge=0, le=0.95, live=True)
+        ] = 0.0
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec, generator: Model | None = None) -> Iterator[Problem]:
+        yield from super().refuse(config, data)
+        if generator is not None and not generator.conditional:
+            words = "draws images without a label, so there is nothing to learn from them"
+            hint = "name a run that samples by label: cvae, cgan or cfg-diffusion, say (model.conditional = true)"
+            yield Problem("model.generator", config.generator, words, hint)
+
+    def __init__(self, config: Config, data: DataSpec, generator: Model) -> None:
+        super().__init__(config, data)
+        self.real = NETWORKS[config.network](config, data)
+        self.real.apply(glorot)
+        self.generator = generator
+        self.register_buffer("images", torch.zeros(config.samples, *data.shape, dtype=torch.uint8))
+        self.register_buffer("asked", torch.arange(config.samples) % len(data.classes))
+
+    def phases(self) -> list[Phase]:
+        return [
+            Phase("generated", self.generated_loss, [p for p in self.net.parameters() if p.requires_grad]),
+            Phase("real", self.real_loss, [p for p in self.real.parameters() if p.requires_grad]),
+        ]
+
+    def generated_loss(self, batch: Batch) -> Loss:
+        """Cross-entropy of the network that learns from generated images, on those; on the batch in validation."""
+        if not self.training:
+            return self.score(self(batch.x), batch.labels)
+        x, labels = self.drawn(batch)
+        return self.score(self(x), labels)
+
+    def real_loss(self, batch: Batch) -> Loss:
+        """Cross-entropy of the other network, on real images."""
+        return self.score(self.real(batch.x), batch.labels)
+
+    def score(self, logits: Tensor, labels: Tensor | None) -> Loss:
+        smoothing = self.config.label_smoothing if self.training else 0.0
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
+        return loss, {"accuracy": (logits.argmax(1) == labels).float().mean()}
+
+    @torch.no_grad()
+    def drawn(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """A batch of generated images and their labels, some real ones among them where asked for."""
+        count, total = len(batch.x), len(self.images)
+        start = batch.step * count
+        if start < total:
+            part = slice(start, min(total, start + count))
+            self.images[part] = self.draw(self.asked[part])
+        places = torch.randint(min(total, start + count), (count,), device=batch.x.device)
+        x, labels = self.images[places].float() / 255, self.asked[places]
+        real = round(self.config.real_share * count)
+        if real:
+            x, labels = torch.cat([batch.x[:real], x[real:]]), torch.cat([batch.labels[:real], labels[real:]])
+        return x, labels
+
+    def draw(self, labels: Tensor) -> Tensor:
+        """Fresh samples of these classes (N,), as uint8 (N, *data.shape)."""
+        noise = torch.randn(len(labels), *self.generator.noise_shape, device=labels.device)
+        x = in_range(self.generator.sample(noise, labels).float(), self.generator.pixels, "unit")
+        return (x.nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
+
+    def validation(self, batch: Batch) -> dict[str, Tensor]:
+        """Loss and accuracy of both networks on real images, and how much more the one that learns from them finds."""
+        found: dict[str, Tensor] = {}
+        for name, network in (("generated", self.net), ("real", self.real)):
+            loss, scores = self.score(network(batch.x), batch.labels)
+            found |= {f"{name}/loss": loss, f"{name}/accuracy": scores["accuracy"]}
+        return found | {"gap": found["real/accuracy"] - found["generated/accuracy"]}
+
+    def panels(self, given: Given) -> list[Picture | Text]:
+        """What the network learns from, then what a classifier shows, of the network that learns from it."""
+        columns = min(len(self.data.classes), SHOWN)
+        few = self.images[: SHOWN // columns * columns].float() / 255
+        return [Picture("generated", few, columns), *super().panels(given)]

@@ -1,0 +1,161 @@
+"""Latent diffusion (Rombach et al. 2022): another run's autoencoder makes codes, and diffusion learns to draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor
+
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Picture, Problem, Text, hyper
+from tui_gen.models.codes import principal, scatter
+from tui_gen.models.diffusion import DDPM
+from tui_gen.models.guidance import Guided, refuse_guidance
+from tui_gen.models.layers import refuse_labels, refuse_pyramid
+
+MEASURED = 2048
+"""Training examples whose codes give their centre and scale."""
+
+
+class LatentDiffusion(DDPM):
+    name = "latent-diffusion"
+    family = "diffusion"
+    title = "Latent diffusion"
+    summary = "Diffusion among the codes of an autoencoder that was trained first: small, and quick to sample from."
+    reference = (
+        "Rombach, Blattmann, Lorenz, Esser & Ommer 2022, arXiv:2112.10752; two stages: van den Oord et al. 2017, "
+        "arXiv:1711.00937; diffusion, samplers and guidance as in ddpm"
+    )
+    kinds = ("image", "points")
+    optimizers = {"latent-diffusion": Optim(lr=1e-3)}
+    examples = MEASURED
+    compiles = False
+    description = """\
+Most of what is in an image's pixels no eye would miss. So the work is shared between two runs: the **first stage**, a
+VAE or VQ-VAE, squeezes images *x* into codes *z = E(x)* and decodes them; then **diffusion** learns which codes there
+are. It never sees a pixel, so its network is small, and a sample costs one pass of the decoder at the end.
+
+`first_stage` names a recipe, which is then trained first on the same data, as a run of its own (settings may follow:
+`conv-vae-digits train.steps=500`), or a run there is already: its name, its folder, or `latest`, with `@STEP` for one
+of its checkpoints. Its weights stay frozen, and are copied into this run's checkpoints.
+
+### Loss
+
+    z    = (E(x) − m) / σ
+    loss = ‖ε − ε_θ(√ᾱ_t · z + √(1 − ᾱ_t) · ε, t)‖²        averaged over the code's numbers, t uniform
+
+m is the mean of each dimension (each channel of a map), σ the standard deviation of all numbers together, both measured
+once on training images: noise schedules are made for data of unit variance. Prediction, weighting, samplers and
+guidance are those of `ddpm`. A code that is a vector gets the mlp, a map of codes the unet.
+
+### What to watch
+
+- `reconstructions` are what the first stage makes of images: **no sample can be better**. If they are bad, train a
+  better first stage; nothing here will help.
+- `codes`: real codes on the left, drawn ones on the right, in the same two directions. They should look alike.
+- `loss` falls less far than on pixels: a good code leaves little that could be foretold.
+
+### What goes wrong
+
+- **Blurred samples**: those of a VAE are. Give it less β or a larger code; or take a VQ-VAE.
+- **Samples like the VAE's own**: with β ≥ 1 its codes are nearly normal already. A first stage with small β leaves
+  more to the diffusion and reconstructs better; that is the point of two stages.
+- **Broken samples, good reconstructions**: train longer, a wider network, averaged weights (`train.ema`).
+"""
+
+    class Config(DDPM.Config):
+        first_stage: Annotated[
+            str,
+            hyper("The run whose codes are diffused, or a recipe to train first", run=("encode", "decode")),
+        ] = "conv-vae"
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec, first_stage: Model | None = None) -> Iterator[Problem]:
+        yield from super(Guided, cls).refuse(config, data)
+        yield from refuse_labels(cls.name, config, data)
+        yield from refuse_guidance(config)
+        if first_stage is None or data.kind not in cls.kinds:
+            return
+        if first_stage.conditional and not config.conditional:
+            words = "the first stage decodes with labels, so codes must be drawn with them"
+            yield Problem("model.conditional", False, words, "set it to true")
+        codes = codes_of(first_stage)
+        if codes.kind == "points" and config.network == "unet":
+            words = f"needs maps of codes; those of the first stage are vectors of {codes.features} numbers"
+            yield Problem("model.network", "unet", words, "set it to mlp or auto, or take a VQ-VAE")
+        elif codes.kind == "image" and config.network != "mlp":
+            yield from refuse_pyramid("model.channels", config.channels, codes, halvings=len(config.channels) - 1)
+
+    def __init__(self, config: Config, data: DataSpec, first_stage: Model) -> None:
+        codes = codes_of(first_stage)
+        super().__init__(config, codes)
+        self.data, self.codes = data, codes
+        self.pixels = first_stage.pixels
+        self.first_stage = first_stage
+        self.register_buffer("mean", torch.zeros(codes.shape[0], *[1] * (len(codes.shape) - 1)))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("limit", torch.full((), 4.0))
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        return self.codes.shape
+
+    def prepare(self, batch: Batch) -> None:
+        """Measure where codes lie: the mean of each dimension or channel, one scale, the largest number."""
+        places = torch.arange(len(batch.x), device=batch.x.device).split(256)
+        z = torch.cat([self.raw(batch.x[one], None if batch.labels is None else batch.labels[one]) for one in places])
+        self.mean.copy_(z.transpose(0, 1).flatten(1).mean(1).view_as(self.mean))
+        off = z - self.mean
+        self.scale.copy_(off.square().mean().sqrt().clamp(min=1e-6))
+        self.limit.copy_(off.abs().max() / self.scale)
+
+    def raw(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """The first stage's codes (N, *codes.shape) of x (N, *data.shape)."""
+        return self.first_stage.encode(x, labels if self.first_stage.conditional else None).float()
+
+    def encode(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, *data.shape) → codes (N, *noise_shape) of mean 0 and variance 1."""
+        return (self.raw(x, labels) - self.mean) / self.scale
+
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Codes (N, *noise_shape) → (N, *data.shape), by the first stage."""
+        return self.first_stage.decode(z * self.scale + self.mean, labels if self.first_stage.conditional else None)
+
+    def reconstruct(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """x through the first stage: the best that a sample can be."""
+        return self.decode(self.encode(x, labels), labels)
+
+    def loss(self, batch: Batch) -> Loss:
+        """DDPM's loss on the codes of the batch."""
+        with torch.no_grad():
+            z = self.encode(batch.x, batch.labels)
+        return super().loss(Batch(z, batch.labels, batch.step))
+
+    def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Noise (N, *noise_shape) → codes → (N, *data.shape)."""
+        return self.decode(super().sample(noise, labels), labels)
+
+    def trajectory(self, noise: Tensor, labels: Tensor | None = None, frames: int = 8) -> Tensor:
+        """What the codes on the way from noise to sample decode to: (frames, N, *data.shape)."""
+        return torch.stack([self.decode(z, labels) for z in super().trajectory(noise, labels, frames)])
+
+    def panels(self, given: Given) -> list[Picture | Text]:
+        """Real codes beside drawn ones, along the two directions in which the real ones vary most."""
+        real = self.encode(given.x, given.labels).flatten(1)
+        drawn = self.walk(given.noise, given.noise_labels)[-1].flatten(1)
+        flat = principal(torch.cat([real, drawn]), 2).split([len(real), len(drawn)])
+        pictures = [scatter(flat[0], given.labels), scatter(flat[1], given.noise_labels)]
+        return [Picture("codes", torch.cat(pictures), 2)]
+
+
+def codes_of(first_stage: Model) -> DataSpec:
+    """A model's codes as if they were data: square maps (C, s, s) as images, all else as points, whatever its shape."""
+    data = first_stage.data
+    with torch.no_grad():
+        tensor = next(first_stage.parameters())
+        x = torch.zeros(1, *data.shape, device=tensor.device)
+        labels = torch.zeros(1, dtype=torch.int64, device=tensor.device) if first_stage.conditional else None
+        shape = tuple(first_stage.encode(x, labels).shape[1:])
+    square = len(shape) == 3 and shape[1] == shape[2] > 1
+    return DataSpec(data.name, "image" if square else "points", shape, data.classes, data.count)
