@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint bench quality catalog screenshot wheel clean
+.PHONY: run test lint bench quality catalog figures screenshot wheel clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tui-gen; else $(BIN)/tui-gen --run vae-digits; fi
@@ -25,6 +25,9 @@ quality: $(STAMP)
 
 catalog: $(STAMP)
 	$(BIN)/python -m tui_gen.train.catalogue --write models/catalog.json
+
+figures: $(STAMP)
+	$(BIN)/python -m tests.readme_figures README.md
 
 screenshot: $(STAMP)
 	$(BIN)/python -m tests.screenshot docs/workbench.png

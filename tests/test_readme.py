@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.readme_figures import with_table
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S) for line in block.splitlines() if line]
@@ -42,6 +44,10 @@ def test_every_model_and_recipe_that_it_names_exists_and_none_is_left_out():
     assert set(re.findall(r"`([a-z0-9-]+)`", table)) >= {*known.models, *known.recipes}
     for name in known.datasets:
         assert f"`{name}`" in TEXT, name
+
+
+def test_its_figures_are_the_output_of_the_command():
+    assert with_table(TEXT) == TEXT, "make figures brings the README up to date"
 
 
 def test_the_commands_work_as_written(tmp_path):
