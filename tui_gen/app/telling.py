@@ -1,4 +1,4 @@
-"""An app that tells: toasts, lines in the log, the status bar, dialogs nobody asked for, and faults of its own."""
+"""An app that tells: toasts, lines in the log, the status bar, help, dialogs nobody asked for, faults of its own."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from tui_gen.app.theming import ThemedApp
 from tui_gen.app.workspace import Workspace
 
 if TYPE_CHECKING:
+    from tui_gen.app.session import Session
     from tui_gen.draw.terminal import Terminal
 
 
 class TellingApp(ThemedApp):
-    """Has the menu bar and the status bar; a subclass has the `workspace`, and ends its things in `session_close`."""
+    """Has the menu bar and the status bar; a subclass has the `workspace` and the `session`, and ends its things in
+    `session_close`."""
 
     workspace: Workspace
+    session: Session
 
     def __init__(self, terminal: Terminal | None = None) -> None:
         super().__init__(terminal)
@@ -116,3 +119,25 @@ class TellingApp(ThemedApp):
 
             self.tell(f"{action}: {type(error).__name__}: {error}. See {report(error)}", "error")
             return True
+
+    def action_help(self) -> None:
+        """Help on the focused pane."""
+        from tui_gen.app.help import Reading
+
+        pane = self.workspace.active
+        if pane is not None:
+            self.push_screen(Reading(f"Help: {pane.TITLE}", pane.HELP, markdown=True))
+
+    def action_keys(self) -> None:
+        """Every key."""
+        from tui_gen.app import keys
+        from tui_gen.app.help import Reading, keys_page
+
+        self.push_screen(Reading("Keys", keys_page(keys.sections(self))))
+
+    def action_about(self) -> None:
+        """What this is."""
+        from tui_gen import __version__
+        from tui_gen.app.help import ABOUT, Reading
+
+        self.push_screen(Reading("About", ABOUT.format(version=__version__, root=self.session.root.resolve())))

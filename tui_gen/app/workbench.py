@@ -381,28 +381,6 @@ class Workbench(TellingApp):
         elif name:
             self.workspace.open(name)
 
-    def action_help(self) -> None:
-        """Help on the focused pane."""
-        from tui_gen.app.help import Reading
-
-        pane = self.workspace.active
-        if pane is not None:
-            self.push_screen(Reading(f"Help: {pane.TITLE}", pane.HELP, markdown=True))
-
-    def action_keys(self) -> None:
-        """Every key."""
-        from tui_gen.app import keys
-        from tui_gen.app.help import Reading, keys_page
-
-        self.push_screen(Reading("Keys", keys_page(keys.sections(self))))
-
-    def action_about(self) -> None:
-        """What this is."""
-        from tui_gen import __version__
-        from tui_gen.app.help import ABOUT, Reading
-
-        self.push_screen(Reading("About", ABOUT.format(version=__version__, root=self.session.root.resolve())))
-
     async def action_quit(self) -> None:
         """Leave, after a question where runs are live."""
         if not self._leaving:
