@@ -156,7 +156,8 @@ def test_delete_asks():
 def test_ctrl_c_before_there_is_a_run_leaves_nothing(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(fake_cli.ROOT)]))
     code = (
-        "import sys; from tui_gen import launch, cli\n"
+        "import signal, sys; from tui_gen import launch, cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whatever the tests' own parent ignores
         "launch.WarmWorker.alive = True; launch.WarmWorker.ready = False\n"
         "launch.WarmWorker.spawn = lambda self: print('warming', flush=True)\n"
         f"sys.exit(cli.main(['--run', {RECIPE!r}]))"
