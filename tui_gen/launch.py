@@ -19,9 +19,9 @@ from tui_gen import control, runs
 from tui_gen.params import Problem
 
 TUNED = {
-    # OpenMP threads wait for each other some tens of microseconds, then sleep. Without end, a barrier loses a factor of
+    # OpenMP threads wait for each other up to a tenth of a millisecond, then sleep. Without end, a barrier loses a factor of
     # ten when another process has one of the cores (a workbench, say); not at all, small steps lose a third to waking.
-    "GOMP_SPINCOUNT": "3000",
+    "GOMP_SPINCOUNT": "6000",
     "KMP_BLOCKTIME": "0",
     # glibc keeps the memory of big tensors for the next step, instead of giving it back and faulting it in again:
     # a tenth of a U-Net's step. 32 MiB is the highest threshold that it takes.

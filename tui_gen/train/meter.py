@@ -23,7 +23,13 @@ class Meter:
 
     def record(self, step: int, metrics: dict[str, Tensor]) -> None:
         """Keep scalar tensors (detached here) as step `step`'s values; copied, so a graph may reuse their memory."""
-        row = torch.stack([value.detach().float().reshape(()) for value in metrics.values()])
+        with torch.no_grad():
+            try:
+                row = torch.stack(list(metrics.values()))
+            except RuntimeError:  # not all of one shape: some are (1,)
+                row = torch.cat([value.reshape(1) for value in metrics.values()])
+            if row.dtype != torch.float32 or row.dim() != 1:
+                row = row.float().flatten()
         self._rows.setdefault(tuple(metrics), []).append((step, row))
 
     def record_float(self, step: int, name: str, value: float) -> None:
