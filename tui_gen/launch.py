@@ -19,8 +19,9 @@ from tui_gen import control, runs
 from tui_gen.params import Problem
 
 TUNED = {
-    # OpenMP threads wait for each other up to a tenth of a millisecond, then sleep. Without end, a barrier loses a factor of
-    # ten when another process has one of the cores (a workbench, say); not at all, small steps lose a third to waking.
+    # OpenMP threads wait for each other for a tenth of a millisecond or so, then sleep. Where they wait without end, a
+    # barrier loses a factor of ten when another process has one of the cores (a workbench, say); where they do not wait
+    # at all, small steps lose a third of their speed to waking up.
     "GOMP_SPINCOUNT": "6000",
     "KMP_BLOCKTIME": "0",
     # glibc keeps the memory of big tensors for the next step, instead of giving it back and faulting it in again:
