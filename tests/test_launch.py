@@ -104,16 +104,28 @@ def logged(run: Path, *new: events.Event) -> None:
     writer.close()
 
 
-def test_a_worker_s_environment_is_tuned_for_training(monkeypatch):
-    for name in launch.TUNED:
+@pytest.mark.parametrize(("company", "spin"), [(False, launch.SPIN), (True, launch.SPIN_IN_COMPANY)])
+def test_a_worker_s_environment_is_tuned_for_training(monkeypatch, company, spin):
+    monkeypatch.setattr(launch, "in_company", lambda: company)
+    for name in (*launch.TUNED, "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SOMETHING", "else")
     env = launch.environment()
     assert launch.TUNED.items() <= env.items() and env["SOMETHING"] == "else"
-    assert 0 < int(env["GOMP_SPINCOUNT"]) <= 10_000  # up to a tenth of a millisecond
+    assert env["GOMP_SPINCOUNT"] == str(spin)
     assert "TUI_GEN_MODELS" not in env
     monkeypatch.setenv("GOMP_SPINCOUNT", "1000")  # who sets it knows better
     assert launch.environment()["GOMP_SPINCOUNT"] == "1000"
+
+
+@pytest.mark.parametrize(
+    ("text", "company"),
+    [("2.87 3.90 6.27 1/96 2529\n", False), ("0.00 0.00 0.00 2/96 2529\n", True), ("nonsense", False), (None, False)],
+)
+def test_company_is_another_process_that_runs_at_every_look(tmp_path, text, company):
+    if text is not None:
+        (tmp_path / "loadavg").write_text(text)
+    assert launch.in_company(looks=3, loadavg=tmp_path / "loadavg") is company
 
 
 def test_a_worker_finds_model_folders_wherever_it_runs(monkeypatch, tmp_path):

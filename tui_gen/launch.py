@@ -19,10 +19,6 @@ from tui_gen import control, runs
 from tui_gen.params import Problem
 
 TUNED = {
-    # OpenMP threads wait for each other for a tenth of a millisecond or so, then sleep. Where they wait without end, a
-    # barrier loses a factor of ten when another process has one of the cores (a workbench, say); where they do not wait
-    # at all, small steps lose a third of their speed to waking up.
-    "GOMP_SPINCOUNT": "6000",
     "KMP_BLOCKTIME": "0",
     # glibc keeps the memory of big tensors for the next step, instead of giving it back and faulting it in again:
     # a tenth of a U-Net's step. 32 MiB is the highest threshold that it takes.
@@ -30,14 +26,48 @@ TUNED = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
 """What makes training fast and must be in the environment before the process starts; one's own settings win."""
+SPIN, SPIN_IN_COMPANY = 6000, 300
+"""How often OpenMP threads look whether the others are ready before they sleep.
+
+On a quiet machine a tenth of a millisecond or so of waiting saves small steps a third of their time, which goes into
+waking up. Where another process wants a core, a thread that waits awake loses that core to it when its turn comes.
+"""
 
 
 def environment(model_dirs: list[str] | None = None) -> dict[str, str]:
-    """The environment of a worker: this one, tuned for training."""
-    env = {**TUNED, **os.environ, "PYTHONUNBUFFERED": "1"}
+    """The environment of a worker: this one, tuned for training on this machine as busy as it is now."""
+    spin = SPIN_IN_COMPANY if in_company() else SPIN
+    env = {**TUNED, "GOMP_SPINCOUNT": str(spin), **os.environ, "PYTHONUNBUFFERED": "1"}
     if model_dirs:  # absolute: a worker's current folder is /
         env["TUI_GEN_MODELS"] = os.pathsep.join(os.path.abspath(os.path.expanduser(one)) for one in model_dirs)
     return env
+
+
+def in_company(looks: int = 8, loadavg: Path = Path("/proc/loadavg")) -> bool:
+    """Whether other processes compute all the time: at each of a few looks within some milliseconds one is running.
+
+    False where the system does not tell (macOS).
+    """
+    for look in range(looks):
+        try:
+            running = int(loadavg.read_text().split()[3].partition("/")[0])
+        except (OSError, ValueError, IndexError):
+            return False
+        if running <= max(1, _own_running()):
+            return False
+        if look + 1 < looks:
+            time.sleep(0.002)
+    return True
+
+
+def _own_running() -> int:
+    """How many threads of this process run or wait for a core: a workbench that is starting has several."""
+    count = 0
+    with contextlib.suppress(OSError):
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(OSError):
+                count += (task / "stat").read_text().rpartition(") ")[2].startswith("R")
+    return count
 
 
 def start(
