@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import tmux
 from tests.waiting import wait_for
 from tui_gen.draw import sixel, terminal
 from tui_gen.draw.place import at_cell
@@ -318,23 +319,22 @@ def here() -> dict[str, str]:
 
 
 def test_inside_real_tmux(tmp_path):
-    if not shutil.which("tmux"):
-        pytest.skip("tmux is not installed")
+    tmux.need()
     result, command = run_and_read(tmp_path)
-    tmux = ["tmux", "-S", str(tmp_path / "s"), "-f", "/dev/null"]
-    subprocess.run([*tmux, "new-session", "-d", "-x", "80", "-y", "24", "cat"], check=True, env=here())
+    call = ["tmux", "-S", str(tmp_path / "s"), "-f", "/dev/null"]
+    subprocess.run([*call, "new-session", "-d", "-x", "80", "-y", "24", "cat"], check=True, env=here())
     try:
-        title = subprocess.check_output([*tmux, "display-message", "-p", "#{pane_title}"])
-        subprocess.run([*tmux, "respawn-pane", "-k", " ".join([*command, ";", "cat"])], check=True)
+        title = subprocess.check_output([*call, "display-message", "-p", "#{pane_title}"])
+        subprocess.run([*call, "respawn-pane", "-k", " ".join([*command, ";", "cat"])], check=True)
         wait_for(result.exists, what="the probe inside tmux")
         graphics, version, cell, _, answered, left = json.loads(result.read_text())
         assert answered and version not in ("", "?") and cell and left == ""
         number = tuple(map(int, re.search(r"(\d+)\.(\d+)", version).groups()))
         assert graphics == "halfblock" or (graphics == "sixel" and number >= (3, 4))
-        assert subprocess.check_output([*tmux, "display-message", "-p", "#{pane_title}"]) == title
-        assert subprocess.check_output([*tmux, "capture-pane", "-p"]).strip() == b""
+        assert subprocess.check_output([*call, "display-message", "-p", "#{pane_title}"]) == title
+        assert subprocess.check_output([*call, "capture-pane", "-p"]).strip() == b""
     finally:
-        subprocess.run([*tmux, "kill-server"], check=False)
+        subprocess.run([*call, "kill-server"], check=False)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
@@ -169,7 +170,6 @@ def test_a_warm_worker_checks_and_starts(tmp_path):
         worker.close()
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/autogroup"), reason="this kernel does not group sessions")
 def test_a_polite_worker_gives_way_with_its_whole_session_and_ends_with_its_parent():
     worker = launch.WarmWorker(nice=7)
     worker.spawn()
@@ -177,8 +177,8 @@ def test_a_polite_worker_gives_way_with_its_whole_session_and_ends_with_its_pare
     try:
         wait_for(lambda: worker.ready, 60, "the worker to warm up")
         assert os.getpriority(os.PRIO_PROCESS, pid) >= os.getpriority(os.PRIO_PROCESS, 0) + 7
-        with open(f"/proc/{pid}/autogroup") as group:
-            assert group.read().split()[-1] == "7"
+        if (group := Path(f"/proc/{pid}/autogroup")).exists():  # a kernel that weighs whole sessions
+            assert group.read_text().split()[-1] == "7"
         worker.process.stdin.close()  # what happens when the parent dies
         assert worker.process.wait(120) == 0 and not os.path.exists(worker.socket)
     finally:
