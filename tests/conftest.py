@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,6 +95,20 @@ def _furnish(base: Path, patch: pytest.MonkeyPatch) -> str:
     mark = f"{os.getpid()}-{base.name}"
     patch.setenv(MARK, mark)
     return mark
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line in this process: (exit status, standard output, standard error)."""
+
+    from tui_gen import cli
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = cli.main(list(arguments))
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
 
 
 def kill_marked(mark: str) -> list[int]:

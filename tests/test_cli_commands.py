@@ -7,24 +7,11 @@ import socket
 import sys
 
 import msgspec
-import pytest
 
 from tests import fake_cli, fake_worker
 from tui_gen import catalog as catalogs
 from tui_gen import cli, launch, runs
 from tui_gen import config as configs
-
-
-@pytest.fixture
-def call(capsys):
-    """Run a command line in this process: (exit status, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = cli.main(list(arguments))
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 def test_runs_of_every_state(call):

@@ -13,7 +13,7 @@ import pytest
 
 from tests import fake_cli, fake_worker
 from tests.waiting import wait_for
-from tui_gen import catalog, cli, datasets, runs
+from tui_gen import catalog, datasets, runs
 from tui_gen.report import figures
 
 RECIPE = """
@@ -38,18 +38,6 @@ steps = 900
 validate_every = 20
 device = "cpu"
 """
-
-
-@pytest.fixture
-def call(capsys):
-    """Run a command line in this process: (exit status, standard output, standard error)."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        status = cli.main(list(arguments))
-        out, err = capsys.readouterr()
-        return status, out, err
-
-    return run
 
 
 def recipe(name: str, reach: float, dataset: str = "digits", more: str = "") -> None:
