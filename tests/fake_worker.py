@@ -109,7 +109,7 @@ class FakeRun:
         """The Plan event of this run."""
         return events.Plan(
             steps=self.steps, steps_per_epoch=26, batch_size=self.batch, device="cpu (1 thread)", parameters=12345,
-            phases=self.phases,
+            phases=self.phases, threads=1,
         )  # fmt: skip
 
     def metrics(self, first: int, last: int, nan_at: int = -1) -> events.Metrics:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from tui_gen.app.pacing import Pacer
+import pytest
+
+from tui_gen.app.pacing import Pacer, Restraint
 
 
 def frames(pacer, trip, seconds, more=()):
@@ -66,3 +68,25 @@ def test_an_answer_to_nobody_changes_nothing():
     pacer = Pacer(0.05)
     pacer.answered(3.0)
     assert pacer.round_trip == 0.05 and pacer.interval == 0.1 and pacer.answers
+
+
+def test_frames_take_their_share_of_a_core_and_no_more():
+    restraint = Restraint()
+    assert restraint.left(0.0, 5.0) == 0.0
+    restraint.drawing(10.0, 5.0)
+    assert restraint.left(10.0, 5.0 + 0.6 * Restraint.SHARE) == pytest.approx(0.6)
+    assert restraint.left(10.5, 5.0 + 0.6 * Restraint.SHARE) == pytest.approx(0.1)
+    assert restraint.left(10.6, 5.0 + 0.6 * Restraint.SHARE) == pytest.approx(0.0)
+    assert restraint.left(10.0, 99.0) == Restraint.LONGEST
+
+
+def test_who_presses_keys_waits_for_no_frame():
+    restraint = Restraint()
+    restraint.drawing(10.0, 5.0)
+    assert restraint.touched(10.1)
+    assert restraint.left(10.2, 99.0) == 0.0
+    assert not restraint.touched(11.0)
+    assert restraint.left(10.9 + Restraint.HANDS_ON, 99.0) == 0.0
+    restraint.drawing(13.0, 99.0)
+    assert restraint.left(13.1, 100.0) > 0.8
+    assert restraint.touched(13.2)

@@ -15,6 +15,7 @@ from tests import fake_worker
 from tests.shell import check_snapshot, screen_text, until, workbench
 from tests.waiting import wait_for
 from tui_gen import control, launch, runs
+from tui_gen.app.pacing import Restraint
 from tui_gen.app.session import RunList, Session
 
 
@@ -77,6 +78,23 @@ async def test_start_shows_the_run_and_everything_is_acknowledged(monkeypatch):
         await pilot.press("f9")
         await until(pilot, lambda: "■ stopped" in app.status.text)
         await until(pilot, lambda: "stops with a checkpoint at step" in said(app))
+
+
+@pytest.mark.parametrize("cores", [2, 1])
+async def test_frames_are_few_only_while_training_needs_every_core(monkeypatch, cores):
+    monkeypatch.setattr("tui_gen.app.live.CORES", cores)
+    monkeypatch.setattr(Restraint, "SHARE", 1e-9)
+    monkeypatch.setattr(Restraint, "LONGEST", 1e9)
+    async with workbench(monkeypatch) as (app, pilot):
+        view = await started(monkeypatch, app, pilot)
+        app.live.restraint._touched = -1e9  # the keys that started it are long ago
+        before, seen = view.step, app.live._drawn
+        wait_for(lambda: runs.state_of(view.path)[1] > before + 5)
+        if cores == 1:
+            app.live.tick()
+            assert (view.step, app.live._drawn) == (before, seen) and app.live.pause > 1e6
+            await pilot.press("alt+3")
+        await until(pilot, lambda: view.step > before and app.live._drawn > seen and app.live.pause < 1)
 
 
 async def test_live_edits_are_acknowledged_with_their_step_or_refused(monkeypatch):

@@ -54,7 +54,10 @@ class Resume(Event, tag="resume"):
 
 
 class Plan(Event, tag="plan"):
-    """What is going to happen: the length in steps (or None with a time limit), and the sizes readers need."""
+    """What is going to happen: the length in steps (or None with a time limit), and the sizes readers need.
+
+    `threads` is how many CPU threads compute; 0 where a GPU does, or where it was not written down.
+    """
 
     steps: int | None
     steps_per_epoch: int
@@ -64,6 +67,7 @@ class Plan(Event, tag="plan"):
     parameters: int = 0
     phases: list[str] = []
     compiled: bool = False
+    threads: int = 0
 
 
 class Sample(Event, tag="sample"):

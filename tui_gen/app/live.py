@@ -5,10 +5,11 @@ When nothing changed nothing is drawn and nothing is sent.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING
 
-from tui_gen.app.pacing import Pacer
+from tui_gen.app.pacing import Pacer, Restraint
 from tui_gen.app.pane import Pane
 from tui_gen.app.pixels import Wire
 from tui_gen.app.status import StatusBar
@@ -26,6 +27,7 @@ COVERED = 1.0
 """Seconds between two frames under a dialog: there every change repaints the whole screen."""
 QUIET = 3.0
 """Seconds without news after which a run is looked at less often."""
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Live:
@@ -44,6 +46,7 @@ class Live:
         self.status = status
         self.wire = wire
         self.pacer = pacer
+        self.restraint = Restraint()
         self.view: RunView | None = None
         self._on_state = on_state
         self._on_fault = on_fault
@@ -80,9 +83,24 @@ class Live:
         """Seconds since anything was heard from the run."""
         return time.monotonic() - self._news
 
+    @property
+    def shares_cores(self) -> bool:
+        """Whether the run shown computes on all cores of this machine."""
+        view = self.view
+        return view is not None and view.state == "running" and bool(view.plan) and view.plan.threads >= CORES
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next tick."""
+        if not self.shares_cores:
+            return PERIOD
+        return max(PERIOD, self.restraint.left(time.monotonic(), time.process_time()))
+
     def tick(self) -> None:
         """Poll, and draw where there is something to draw and the link has room."""
         now = time.monotonic()
+        if self.shares_cores and self.restraint.left(now, time.process_time()):
+            return
         if now >= self._next:
             self._poll(now)
         if len(self.workspace.app.screen_stack) > 1 and now - self._drawn < COVERED:
@@ -128,6 +146,7 @@ class Live:
         self._drawn = now
         self.status.update_text()
         self.pacer.drawing(now)
+        self.restraint.drawing(now, time.process_time())
         self._asking = True
 
     def _settle(self, now: float) -> None:

@@ -1,5 +1,7 @@
 """How often live data is drawn: as fast as the link carries it, and never so fast that keys wait behind frames.
 
+And never so fast that training which computes on the same cores feels it.
+
 After a frame the terminal is asked a question; its answer tells that the frame has arrived. The next frame goes out no
 earlier than twice that time after the one before, so at least half of a slow link's time is free for the frames that
 key presses cause. A terminal that never answers is drawn at a fixed, modest rate.
@@ -86,3 +88,39 @@ class Pacer:
         if not more:
             self._busy = now - self._since if self._since is not None else trip
             self._since = None
+
+
+class Restraint:
+    """Keeps what is drawn from training that needs every core of this machine: SHARE of one core, on the average.
+
+    Each frame takes a core from one of the threads that compute a step together, so all of them wait: the step feels
+    it more than its share says. While somebody presses keys nothing is held back. Times are in seconds, `now` from any
+    steady clock, `spent` the processor time that this process has taken so far.
+    """
+
+    SHARE = 0.005
+    LONGEST = 1.0
+    """Between two frames, however much they take."""
+    HANDS_ON = 2.0
+    """How long after a key press or a click there is no restraint."""
+
+    def __init__(self) -> None:
+        self._drawn = -1e9
+        self._spent = 0.0
+        self._touched = -1e9
+
+    def drawing(self, now: float, spent: float) -> None:
+        """A live frame is being drawn."""
+        self._drawn, self._spent = now, spent
+
+    def touched(self, now: float) -> bool:
+        """Somebody pressed a key, or a button of the mouse; whether that ends a time of restraint."""
+        before, self._touched = self._touched, now
+        return now - before >= self.HANDS_ON
+
+    def left(self, now: float, spent: float) -> float:
+        """Seconds until the next frame may be drawn; 0 for at once."""
+        if now - self._touched < self.HANDS_ON:
+            return 0.0
+        rest = min(self.LONGEST, (spent - self._spent) / self.SHARE)
+        return max(0.0, self._drawn + rest - now)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from textual import events
 from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -29,6 +30,8 @@ from tui_gen.app.telling import TellingApp
 from tui_gen.app.workspace import PaneTabs, Workspace
 
 if TYPE_CHECKING:
+    from textual.timer import Timer
+
     from tui_gen.app.conductor import Conductor
     from tui_gen.app.form_pane import FormPane
     from tui_gen.app.live import Live
@@ -70,6 +73,7 @@ class Workbench(TellingApp):
         self._leaving = False
         self._gone = False
         self._beat = 0.0
+        self._timer: Timer | None = None
         rows = frames.remembered()
         first = [frames.Frame(name, rows if name == "models" else None) for name in PANES]
         self.workspace = Workspace(*first, shares=self._shares(), id="workspace")
@@ -102,12 +106,11 @@ class Workbench(TellingApp):
         self.wire.attach()
         await self._furnish()
         from tui_gen.app import keys
-        from tui_gen.app.live import PERIOD
 
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self)})
         if keymap:
             self.set_keymap(keymap)
-        self.set_interval(PERIOD, self._tick, name="live")
+        self._tick()
         for problem in [*key_problems, self.settings.problem, self.session.writable()]:
             if problem:
                 self.tell(problem, "warning")
@@ -207,13 +210,24 @@ class Workbench(TellingApp):
     # -- the one timer ------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        if self._gone or not self.workspace.is_attached:
+        if self._gone:
+            return
+        self._timer = self.set_timer(self.live.pause, self._tick, name="live")
+        if not self.workspace.is_attached:
             return
         self.live.tick()
         now = time.monotonic()
         if now - self._beat >= 1.0:
             self._beat = now
             self.conductor.beat(self.live.quiet_for)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Somebody who presses keys sees at once what they do to the run."""
+        by_hand = isinstance(event, events.Key | events.MouseDown)
+        if by_hand and self._timer is not None and self.live.restraint.touched(time.monotonic()):
+            self._timer.stop()
+            self._tick()
+        await super().on_event(event)
 
     def on_terminal_supports_synchronized_output(self) -> None:
         """The terminal answered: it has drawn everything up to the question."""

@@ -205,6 +205,7 @@ class RunLoop:
                 parameters=trainer.model.parameter_count(),
                 phases=[phase.name for phase in trainer.phases],
                 compiled=self.compiled,
+                threads=torch.get_num_threads() if trainer.device.type == "cpu" else 0,
             )
         )
 
