@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
+import itertools
+import math
+import os
 import select
 import signal
 import subprocess
@@ -67,92 +69,152 @@ def make_run(name: str, root: str, **train: Any) -> Path:
     return runs.create(runs.default_root(), tables["name"], configs.dumps(configs.load(tables, catalog), catalog))
 
 
-@contextlib.contextmanager
-def worker(run: Path, nice: int = 0) -> Iterator[subprocess.Popen[bytes]]:
-    """Its worker, started as everybody starts one; killed at the end."""
-    process = launch.start(run, nice=nice)
-    try:
-        yield process
-    finally:
+class Racer:
+    """Something that trains in a process of its own, and can be held: `poll` gives (monotonic seconds, images so far)
+    of what it did since the last call."""
+
+    process: subprocess.Popen[bytes]
+    parameters = 0
+
+    def poll(self) -> list[tuple[float, int]]:
+        raise NotImplementedError
+
+    def __enter__(self) -> Racer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
-            process.send_signal(signal.SIGKILL)
-        process.wait(20)
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait(20)
+
+    def hold(self) -> None:
+        """Stop it, so that it takes nothing of the machine."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def release(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def speed(self, seconds: float) -> float:
+        """Images a second over so many seconds from now on, and four looks that found something."""
+        self.poll()
+        marks: list[tuple[float, int]] = []
+        deadline = time.monotonic() + 300 + 3 * seconds
+        # The first one ends a step that was perhaps held in the middle. The looks are few: each wakes a core.
+        while len(marks) < 4 or marks[-1][0] - marks[1][0] < seconds:
+            select.select([], [], [], 0.25)
+            marks += self.poll()
+            if self.process.poll() is not None:
+                raise RuntimeError(f"it ended: {self.last_words()}")
+            if time.monotonic() > deadline:
+                raise RuntimeError("it says nothing of its progress")
+        (since, before), (until, after) = marks[1], marks[-1]
+        return (after - before) / (until - since)
+
+    def turn(self, seconds: float) -> float:
+        """Its speed in a turn of its own."""
+        self.release()
+        found = self.speed(seconds)
+        self.hold()
+        return found
+
+    def last_words(self) -> str:
+        return ""
 
 
-def speed(run: Path, process: subprocess.Popen[bytes], seconds: float) -> tuple[float, int]:
-    """(images/s, parameters) of a run over so many seconds of training, from its own log, after a warm-up."""
-    follower, marks, sizes = events.Follower(run / "events.jsonl"), [], [1, 0]
+class Worker(Racer):
+    """A run of this trainer, its worker started as everybody starts one; its progress is in the run's log."""
 
-    def done() -> bool:
-        for event in follower.poll():
+    def __init__(self, run: Path, nice: int = 0) -> None:
+        self.run = run
+        self.process = launch.start(run, nice=nice)
+        self._follower = events.Follower(run / "events.jsonl")
+        self._batch = 1
+        self._offset = time.monotonic() - time.time()
+
+    def poll(self) -> list[tuple[float, int]]:
+        marks = []
+        for event in self._follower.poll():
             if isinstance(event, events.Plan):
-                sizes[:] = event.batch_size, event.parameters
-            elif isinstance(event, events.System) and (marks or event.seconds >= WARM):
-                marks.append((event.seconds, event.step))
-        if process.poll() is not None:
-            raise RuntimeError("the worker ended: " + " | ".join(runs.last_log_lines(run, 3)))
-        return len(marks) > 1 and marks[-1][0] - marks[0][0] >= seconds
+                self._batch, self.parameters = event.batch_size, event.parameters
+            elif isinstance(event, events.Metrics):
+                steps = event.start + event.stride * max(map(len, event.values.values()))
+                marks.append((event.t + self._offset, steps * self._batch))
+        # metrics that come at some steps only have events of their own, written at the same time
+        return [mark for mark, later in itertools.pairwise([*marks, (math.inf, 0)]) if later[0] - mark[0] > 1e-3]
 
-    # Looks that are few: each one wakes a core that the worker's threads need.
-    deadline = time.monotonic() + 300 + 3 * seconds
-    while not done():
-        if time.monotonic() > deadline:
-            raise RuntimeError("no measurements in the run's log")
-        select.select([], [], [], 0.25)
-    (first, start), (last, end) = marks[0], marks[-1]
-    return (end - start) / (last - first) * sizes[0], sizes[1]
+    def last_words(self) -> str:
+        return " | ".join(runs.last_log_lines(self.run, 3))
 
 
-def ours(name: str, root: str, seconds: float, **train: Any) -> tuple[float, int]:
-    """(images/s, parameters) of this trainer."""
-    run = make_run(name, root, **train)
-    with worker(run) as process:
-        return speed(run, process, seconds)
+class Textbook(Racer):
+    """A textbook loop; its progress comes through a pipe."""
+
+    def __init__(self, name: str, root: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.textbook", name, "--root", root], cwd=ROOT, stdout=subprocess.PIPE
+        )
+        assert self.process.stdout is not None
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self._rest = b""
+
+    def poll(self) -> list[tuple[float, int]]:
+        assert self.process.stdout is not None
+        *lines, self._rest = (self._rest + (self.process.stdout.read() or b"")).split(b"\n")
+        marks = []
+        for line in lines:
+            now, _, images = line.partition(b" ")
+            if images:
+                marks.append((float(now), int(images)))
+            else:
+                self.parameters = int(now)
+        return marks
 
 
-def textbook(name: str, root: str, seconds: float) -> tuple[float, int]:
-    """(images/s, parameters) of the textbook loop."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.textbook", name, "--root", root, "--seconds", str(seconds)],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    found = json.loads(done.stdout.splitlines()[-1])
-    return found["images_per_second"], found["parameters"]
+def warmed(racer: Racer) -> None:
+    """Wait until its first steps, which are slow everywhere, are over, and hold it."""
+    racer.speed(WARM)
+    racer.hold()
 
 
 def against_the_textbook(name: str, what: str, aim: float, settings: Settings, base: Path, root: str) -> Figure:
-    """This trainer's images/s ÷ the textbook loop's."""
-    ours(name, root, 0.5)  # torch.compile is tried out once per machine, and its code cached
-    pairs = []
-    for _ in range(settings.pairs):
-        mine, my_size = ours(name, root, settings.seconds)
-        theirs, their_size = textbook(name, root, settings.seconds)
-        if my_size != their_size:
-            raise RuntimeError(f"not the same network: {my_size:,} against {their_size:,} parameters")
-        pairs.append((mine, theirs))
+    """This trainer's images/s ÷ the textbook loop's, each held while the other has its turn."""
+    with Worker(make_run(name, root)) as ours:
+        warmed(ours)
+        with Textbook(name, root) as theirs:
+            warmed(theirs)
+            if ours.parameters != theirs.parameters:
+                raise RuntimeError(f"not the same network: {ours.parameters:,} and {theirs.parameters:,} parameters")
+            pairs = [(ours.turn(settings.seconds), theirs.turn(settings.seconds)) for _ in range(settings.pairs)]
     return ratio(name, what, pairs, aim, "images/s")
 
 
 @contextlib.contextmanager
-def busy_neighbour() -> Iterator[None]:
+def busy_neighbour() -> Iterator[subprocess.Popen[bytes]]:
     """A process that keeps one core busy."""
     process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait(10)
 
 
 def busy_core(settings: Settings, base: Path, root: str) -> Figure:
-    """The MLP VAE's images/s with another process on one of the two cores ÷ alone."""
-    ours("vae", root, 0.5)
+    """The MLP VAE's images/s with another process on one of the two cores ÷ alone.
+
+    A worker looks at its start whether it is alone: there is one that was started alone, and one that was not.
+    """
     pairs = []
-    for _ in range(settings.pairs):
-        alone, _ = ours("vae", root, settings.seconds)
-        with busy_neighbour():
-            disturbed, _ = ours("vae", root, settings.seconds)
-        pairs.append((disturbed, alone))
+    with Worker(make_run("vae", root)) as alone:
+        warmed(alone)
+        with busy_neighbour() as neighbour, Worker(make_run("vae", root)) as disturbed:
+            warmed(disturbed)
+            for _ in range(settings.pairs):
+                there = disturbed.turn(settings.seconds)
+                neighbour.send_signal(signal.SIGSTOP)
+                pairs.append((there, alone.turn(settings.seconds)))
+                neighbour.send_signal(signal.SIGCONT)
     return ratio("busy-core", "MLP VAE, other core busy ÷ undisturbed", pairs, 0.5, "images/s")
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import select
 import signal
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from tests import bench_trainer
@@ -26,8 +26,6 @@ MINIMAL = [
     "class Minimal(App):\n    def compose(self): yield Static('Hello, terminal')\nMinimal().run()",
 ]
 IDLE_SECONDS = 10.0
-TURN = 1.5
-"""Seconds of training that a turn of `attached` measures."""
 
 
 def sockets() -> list[Path]:
@@ -42,59 +40,39 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def window(follower: events.Follower, seconds: float) -> float:
-    """Steps per second of training over the coming `seconds`, from a run's log, which is not looked at meanwhile."""
-    follower.poll()
-    marks: list[events.Metrics] = []
-    deadline = time.monotonic() + 60 + 3 * seconds
-    while len(marks) < 2:
-        select.select([], [], [], seconds)
-        marks += [one for one in follower.poll() if isinstance(one, events.Metrics)]
-        if time.monotonic() > deadline:
-            raise RuntimeError("no metrics in the run's log")
-    return (marks[-1].start - marks[0].start) / (marks[-1].t - marks[0].t)
-
-
 def attached(settings: Settings, base: Path, root: str) -> Figure:
     """One run of the MLP VAE: its speed while a workbench shows it ÷ while nobody looks, in turn.
 
-    Nobody looks while the workbench is stopped by a signal. The turns are short and many, each held against the mean of
-    those before and after it: other programs' changes last longer than a turn.
+    Nobody looks while the workbench is stopped by a signal. Each turn is held against the mean of those before and
+    after it.
     """
-    run = bench_trainer.make_run("vae", root)
-    ratios, shares, shown, alone = [], [], [], []
-    with bench_trainer.worker(run) as process:
-        bench_trainer.speed(run, process, 1.0)
-        follower = events.Follower(run / "events.jsonl")
-        command = [*WORKBENCH, "attach", str(run)]
+    shares, shown, alone = [], [], []
+    with bench_trainer.Worker(bench_trainer.make_run("vae", root)) as worker:
+        worker.speed(bench_trainer.WARM)
+        command = [*WORKBENCH, "attach", str(worker.run)]
         with PtyTerminal(command, 120, 40, PLAIN, emulate=False, watch=b"running") as terminal:
             wait_for(lambda: terminal.watched_at, 60, "the run on the screen")
             # Its start is not what is measured, nor that of the warm worker that it keeps.
             wait_for(lambda: len(sockets()) > 1, 60, "the warm worker")
-            window(follower, 3.0)
+            worker.speed(3.0)
 
             def stopped() -> float:
                 terminal.process.send_signal(signal.SIGSTOP)
-                found = window(follower, TURN)
+                found = worker.speed(settings.seconds)
                 terminal.process.send_signal(signal.SIGCONT)
                 return found
 
             alone.append(stopped())
-            for _ in range(round(settings.pairs * settings.seconds)):
-                window(follower, 0.3)  # it draws what it missed
+            for _ in range(3 * settings.pairs):
+                worker.speed(0.3)  # it draws what it missed
                 taken, since = cpu_seconds(terminal.process.pid), time.monotonic()
-                shown.append(window(follower, TURN))
+                shown.append(worker.speed(settings.seconds))
                 shares.append((cpu_seconds(terminal.process.pid) - taken) / (time.monotonic() - since))
                 alone.append(stopped())
-                ratios.append(2 * shown[-1] / (alone[-2] + alone[-1]))
-    quarter = statistics.quantiles(ratios, n=4)
-    value = statistics.median(ratios)
-    return Figure(
-        "attached", "MLP VAE with a workbench attached ÷ headless alone", value, quarter[0], quarter[2], "≥ 0.98",
-        value >= 0.98,
-        f"{statistics.median(shown):,.0f} to {statistics.median(alone):,.0f} steps/s; {len(ratios)} turns, spread of "
-        f"their middle half; the workbench takes {statistics.mean(shares):.1%} of a core",
-    )  # fmt: skip
+    pairs = [(one, (before + after) / 2) for one, (before, after) in zip(shown, pairwise(alone), strict=True)]
+    figure = ratio("attached", "MLP VAE with a workbench attached ÷ headless alone", pairs, 0.98, "images/s")
+    figure.detail += f"; the workbench takes {statistics.mean(shares):.1%} of a core"
+    return figure
 
 
 def paint(command: list[str], text: bytes, env: dict[str, str]) -> tuple[float, float]:
@@ -114,7 +92,7 @@ def first_paint(settings: Settings, base: Path, root: str) -> Figure:
     for command, text in (*both, *both):  # the second time is the first with the model tree in its cache
         paint(command, text, env)
     pairs, processor = [], []
-    for turn in range(max(5, 5 * settings.pairs)):
+    for turn in range(max(5, settings.pairs)):
         found = {text: paint(command, text, env) for command, text in (both if turn % 2 else both[::-1])}
         ours, theirs = (found[text] for _, text in both)
         pairs.append((ours[0], theirs[0]))
@@ -128,7 +106,7 @@ def first_paint(settings: Settings, base: Path, root: str) -> Figure:
 def start_to_loss(settings: Settings, base: Path, root: str) -> Figure:
     """F5 on vae-digits with the warm worker: until the first loss is on the screen, and in the log."""
     shown, logged = [], []
-    for _ in range(settings.pairs):
+    for _ in range(max(1, settings.pairs // 5)):
         known, taken = set(runs.default_root().glob("*")), len(sockets())
         with PtyTerminal(WORKBENCH, 120, 40, KITTY) as terminal:
             terminal.wait_for_text("press F5")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tui_gen.train.meter import Meter
+from tui_gen.train.meter import Meter, row_of
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,8 @@ from tui_gen.train.meter import Meter
 )
 def test_scalars_of_every_kind_are_kept(values):
     meter = Meter()
-    meter.record(3, {"a": torch.tensor(0.5), "b": torch.tensor(1.0)})
-    meter.record(4, values)
+    meter.record(3, ("a", "b"), row_of([torch.tensor(0.5), torch.tensor(1.0)]))
+    meter.record(4, tuple(values), row_of(list(values.values())))
     [event] = meter.flush()
     assert (event.start, event.stride, event.values) == (3, 1, {"a": [0.5, 1.5], "b": [1.0, 2.0]})
     assert meter.flush() == []
@@ -30,8 +30,8 @@ def test_scalars_of_every_kind_are_kept(values):
 def test_a_recorded_loss_holds_no_graph_and_no_memory_of_the_step():
     meter, weight = Meter(), torch.ones(2, requires_grad=True)
     loss = weight.sum()
-    meter.record(0, {"loss": loss})
+    meter.record(0, ("loss",), row_of([loss]))
     with torch.no_grad():
-        loss.zero_()  # a compiled graph writes its next loss to the same place
+        loss.zero_()
     [event] = meter.flush()
     assert event.values == {"loss": [2.0]}

@@ -1,14 +1,13 @@
-"""The loops that the trainer's speed is held against: `python -m tests.textbook NAME --root DIR --seconds S`.
+"""The loops that the trainer's speed is held against: `python -m tests.textbook NAME --root DIR`.
 
 Each is what a tutorial would show: torchvision's MNIST through a DataLoader with ToTensor, default Adam, the losses
 read with `.item()` at every step. The networks and the maths are those of the trainer's models (the parameter counts
-must agree), the code is written apart from them. Prints one JSON object: images/s and the number of parameters.
+must agree), the code is written apart from them. Trains until it is killed, and prints how far it is.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import time
@@ -22,7 +21,8 @@ from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
 Step = Callable[[torch.Tensor], list[float]]
-WARM_STEPS, WARM_SECONDS = 5, 1.5
+TELL = 0.1
+"""Seconds between two lines, the time of a step at least."""
 
 
 def linear_stack(sizes: list[int], activation: Callable[[], nn.Module], batch_norm: bool = False) -> list[nn.Module]:
@@ -254,41 +254,36 @@ LOOPS: dict[str, tuple[Callable[[], tuple[list[nn.Module], Step]], int, list[obj
 """Name → (loop, batch size, transforms after ToTensor)."""
 
 
-def measure(name: str, root: str, seconds: float) -> dict[str, float]:
-    """Train for `seconds` after a short warm-up."""
+def train(name: str, root: str) -> None:
+    """Train without end; print the number of parameters, then now and then a time (monotonic) and the images so far."""
     build, batch_size, after = LOOPS[name]
     torch.manual_seed(0)
     networks, step = build()
+    print(sum(p.numel() for network in networks for p in network.parameters()), flush=True)
     before = [transforms.Resize(32)] if name == "dcgan" else []
     data = datasets.MNIST(root, train=True, transform=transforms.Compose([*before, transforms.ToTensor(), *after]))
     loader = DataLoader(data, batch_size=batch_size, shuffle=True)
     losses: list[float] = []
-    images, steps, begun, started = 0, 0, time.perf_counter(), None
+    images, told = 0, 0.0
     while True:
         for batch, _ in loader:
             losses.append(step(batch)[0])
-            steps += 1
-            now = time.perf_counter()
-            if started is None:
-                if steps >= WARM_STEPS and now - begun >= WARM_SECONDS:
-                    started = now
-                continue
             images += len(batch)
-            if now - started >= seconds:
-                counts = sum(p.numel() for network in networks for p in network.parameters())
-                return {"images_per_second": images / (now - started), "parameters": counts, "loss": losses[-1]}
+            now = time.monotonic()
+            if now - told >= TELL:
+                told = now
+                print(f"{now:.6f} {images}", flush=True)
 
 
 def main() -> int:
-    """Measure one loop and print what came out as JSON."""
+    """Train one loop until somebody ends it."""
     parser = argparse.ArgumentParser(prog="python -m tests.textbook", description=__doc__)
     parser.add_argument("name", choices=LOOPS)
     parser.add_argument("--root", required=True, help="folder that holds MNIST/raw")
-    parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    print(json.dumps(measure(given.name, given.root, given.seconds)))
+    train(given.name, given.root)
     return 0
 
 

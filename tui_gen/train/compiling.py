@@ -12,12 +12,11 @@ from typing import Any
 
 import msgspec
 import torch
-from torch import Tensor
 
 from tui_gen.catalog import cache_dir
 from tui_gen.model import Batch
 from tui_gen.runs import write_atomic
-from tui_gen.train.trainer import Trainer, put, random_state_kept, weights_of
+from tui_gen.train.trainer import Compute, Computed, Trainer, put, random_state_kept, weights_of
 
 WORTH_STEPS = 5_000
 """With `auto`, shorter runs are not compiled: compiling takes longer than it saves."""
@@ -51,25 +50,36 @@ def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
 
 
 def apply(trainer: Trainer, say: Callable[[str], None]) -> None:
-    """Compile every phase's loss; one that fails to compile is trained as it is, and the log says so."""
+    """Compile what every phase computes; one that fails to compile is trained as it is, and the log says so."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
-    for phase in trainer.phases:
-        trainer.losses[phase.name] = _with_fallback(phase.name, phase.loss, compiled(trainer, phase.loss), say)
+    for name, plain in trainer.compute.items():
+        trainer.compute[name] = _with_fallback(name, plain, compiled(trainer, plain), say)
 
 
-def compiled(trainer: Trainer, loss: Callable[[Batch], Any]) -> Callable[[Batch], Any]:
-    """A compiled form of a loss; CUDA graphs on GPUs, where these nets are bound by kernel launches."""
-    mode = "reduce-overhead" if trainer.device.type == "cuda" else None
-    return torch.compile(loss, mode=mode, dynamic=False)
+def compiled(trainer: Trainer, plain: Compute) -> Compute:
+    """A compiled form of a phase's loss and gradients; CUDA graphs on GPUs, where these nets wait for kernel launches.
+
+    The gradients are compiled along with the loss where PyTorch can: one graph has no bookkeeping of what the backward
+    pass will need, which is a sixth of a small net's step.
+    """
+    if hasattr(torch._dynamo.config, "trace_autograd_ops"):
+        torch._dynamo.config.trace_autograd_ops = True
+    if trainer.device.type != "cuda":
+        return torch.compile(plain, dynamic=False)
+    fast = torch.compile(plain, mode="reduce-overhead", dynamic=False)
+
+    def compute(batch: Batch) -> Computed:
+        names, row, gradients = fast(batch)
+        return names, row.clone(), gradients  # the graph writes its next metrics to the same place
+
+    return compute
 
 
-def _with_fallback(
-    name: str, plain: Callable[[Batch], Any], fast: Callable[[Batch], Any], say: Callable[[str], None]
-) -> Callable[[Batch], Any]:
+def _with_fallback(name: str, plain: Compute, fast: Compute, say: Callable[[str], None]) -> Compute:
     chosen = fast
     first = True
 
-    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def compute(batch: Batch) -> Computed:
         nonlocal chosen, first
         if not first:
             return chosen(batch)
@@ -86,28 +96,24 @@ def _with_fallback(
             say(f"{name}: torch.compile failed ({_first_line(error)}); training without")
             return plain(batch)
 
-    return loss
+    return compute
 
 
 def _measure(trainer: Trainer) -> float:
-    """Speed of the compiled losses with their gradients, as a multiple of the plain ones'."""
+    """Speed of what is compiled, as a multiple of the plain form's."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
     state = trainer.stream.state_dict()
     x, labels = trainer.stream.next()
     trainer.stream.load_state_dict(state)
-    fast = {phase.name: compiled(trainer, phase.loss) for phase in trainer.phases}
-    plain = {phase.name: phase.loss for phase in trainer.phases}
+    plain = dict(trainer.compute)
+    fast = {name: compiled(trainer, compute) for name, compute in plain.items()}
 
-    def once(losses: dict[str, Callable[[Batch], Any]]) -> None:
-        batch = Batch(x, labels, 0)
-        for name, loss in losses.items():
-            value, _ = loss(batch)
-            torch.autograd.grad(value, trainer.parameters[name], allow_unused=True)
-
-    def seconds(losses: dict[str, Callable[[Batch], Any]], count: int) -> float:
+    def seconds(computes: dict[str, Compute], count: int) -> float:
         started = time.perf_counter()
         for _ in range(count):
-            once(losses)
+            batch = Batch(x, labels, 0)
+            for compute in computes.values():
+                compute(batch)
         if trainer.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started
@@ -132,7 +138,7 @@ def _key(trainer: Trainer) -> str:
     )
     values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
     values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
-    values += [str(trainer.precision)]
+    values += [str(trainer.precision), "with gradients"]
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 

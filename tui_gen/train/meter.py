@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tui_gen import events
+
+
+def row_of(values: Sequence[Tensor]) -> Tensor:
+    """Numbers in tensors, () or (1,) of any type, as one float32 tensor (count,) without their graph."""
+    with torch.no_grad():
+        if any(value.dim() or value.dtype != torch.float32 for value in values):
+            values = [value.float().reshape(()) for value in values]
+        return torch.stack(tuple(values))
 
 
 class Meter:
@@ -21,16 +30,9 @@ class Meter:
         self._rows: dict[tuple[str, ...], list[tuple[int, Tensor]]] = {}
         self._floats: dict[str, list[tuple[int, float]]] = {}
 
-    def record(self, step: int, metrics: dict[str, Tensor]) -> None:
-        """Keep scalar tensors (detached here) as step `step`'s values; copied, so a graph may reuse their memory."""
-        with torch.no_grad():
-            try:
-                row = torch.stack(list(metrics.values()))
-            except RuntimeError:  # not all of one shape: some are (1,)
-                row = torch.cat([value.reshape(1) for value in metrics.values()])
-            if row.dtype != torch.float32 or row.dim() != 1:
-                row = row.float().flatten()
-        self._rows.setdefault(tuple(metrics), []).append((step, row))
+    def record(self, step: int, names: tuple[str, ...], row: Tensor) -> None:
+        """Keep what `row_of` made of step `step`'s values."""
+        self._rows.setdefault(names, []).append((step, row))
 
     def record_float(self, step: int, name: str, value: float) -> None:
         """Keep a number that the host already knows."""

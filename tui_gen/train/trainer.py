@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -22,7 +22,7 @@ from tui_gen.params import Problem
 from tui_gen.train import optim
 from tui_gen.train.data import Data, Stream, drawn
 from tui_gen.train.data import batches as fixed_batches
-from tui_gen.train.meter import Meter
+from tui_gen.train.meter import Meter, row_of
 
 if TYPE_CHECKING:
     from tui_gen.train.dependencies import Part
@@ -100,6 +100,11 @@ def random_state_kept(device: torch.device, seed: int) -> Iterator[None]:
         yield
 
 
+Computed = tuple[tuple[str, ...], Tensor, Sequence[Tensor | None]]
+"""Names of metrics, the loss first; their values (count,); and a gradient for each parameter of the phase."""
+Compute = Callable[[Batch], Computed]
+
+
 class Trainer:
     """One run's training state and its step.
 
@@ -135,13 +140,13 @@ class Trainer:
         )
         self.total = total_steps(self.stream.steps_per_epoch)
         self.phases: list[Phase] = self.model.phases()
-        self.losses = {phase.name: phase.loss for phase in self.phases}
         self.parameters = {phase.name: [p for p in phase.parameters if p.requires_grad] for phase in self.phases}
         self.optims: dict[str, Optim] = {phase.name: config.train.phases[phase.name] for phase in self.phases}
         self.optimizers = {
             phase.name: optim.build(self.optims[phase.name], self.parameters[phase.name]) for phase in self.phases
         }
         self.scaler = torch.amp.GradScaler(device.type) if self.precision is torch.float16 else None
+        self.compute: dict[str, Compute] = {phase.name: self._computing(phase) for phase in self.phases}
         self.average: Model | None = None
         if config.train.ema:
             self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
@@ -192,6 +197,24 @@ class Trainer:
                 averaged.copy_(raw)
         self.step += 1
 
+    def _computing(self, phase: Phase) -> Compute:
+        """What computes a phase's metrics and gradients; may be replaced by a compiled form."""
+        name, loss_of, parameters = phase.name, phase.loss, self.parameters[phase.name]
+        kind, precision, scaler = self.device.type, self.precision, self.scaler
+
+        def compute(batch: Batch) -> Computed:
+            if precision is torch.float32:
+                loss, metrics = loss_of(batch)
+            else:
+                with torch.autocast(kind, precision):
+                    loss, metrics = loss_of(batch)
+            scaled = loss if scaler is None else scaler.scale(loss)
+            gradients = torch.autograd.grad(scaled, parameters, allow_unused=True)
+            names = (f"{name}/loss", *[f"{name}/{metric}" for metric in metrics])
+            return names, row_of([loss, *metrics.values()]), gradients
+
+        return compute
+
     def _update(self, phase: Phase, batch: Batch, fraction: float) -> None:
         name, settings = phase.name, self.optims[phase.name]
         optimizer, parameters = self.optimizers[name], self.parameters[name]
@@ -201,20 +224,15 @@ class Trainer:
             self.meter.record_float(self.step, f"{name}/lr", rate)
         if group["lr"] != rate:
             group["lr"] = rate
-        if self.precision is torch.float32:
-            loss, metrics = self.losses[name](batch)
-        else:
-            with torch.autocast(self.device.type, self.precision):
-                loss, metrics = self.losses[name](batch)
-        scaled = loss if self.scaler is None else self.scaler.scale(loss)
-        gradients = torch.autograd.grad(scaled, parameters, allow_unused=True)
+        names, row, gradients = self.compute[name](batch)
+        self.meter.record(self.step, names, row)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         if self.scaler is not None:
             self.scaler.unscale_(optimizer)
-        metrics = {f"{name}/loss": loss} | {f"{name}/{key}": value for key, value in metrics.items()}
         if settings.clip_norm:
-            metrics[f"{name}/grad_norm"] = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
+            norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
+            self.meter.record(self.step, (f"{name}/grad_norm",), row_of([norm]))
         if self.scaler is None:
             optimizer.step()
         else:
@@ -224,7 +242,6 @@ class Trainer:
             parameter.grad = None
         if phase.after is not None:
             phase.after()
-        self.meter.record(self.step, metrics)
 
     def validate(self, limit: int | None = None) -> dict[str, float]:
         """Metrics over the validation examples (at most `limit`), means weighted by batch; training is not touched."""

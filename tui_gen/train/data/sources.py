@@ -54,12 +54,18 @@ class Resident(Source):
         self.examples = examples.to(device).contiguous()
         self.labels = None if labels is None else labels.to(device, torch.int64)
         self.count = len(examples)
+        self._words: Tensor | None = None
+        if self.examples.dtype == torch.uint8 and examples[:1].numel() % 8 == 0:
+            self._words = self.examples.flatten(1).view(torch.int64)  # eight pixels are gathered as fast as one
 
     def take(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """An index-select; `indices` should already be on the device."""
         indices = indices.to(self.device)
         labels = None if self.labels is None else self.labels.index_select(0, indices)
-        return self.examples.index_select(0, indices), labels
+        if self._words is None:
+            return self.examples.index_select(0, indices), labels
+        rows = self._words.index_select(0, indices).view(torch.uint8)
+        return rows.view(len(rows), *self.examples.shape[1:]), labels
 
 
 class Mapped(Source):

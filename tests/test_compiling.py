@@ -1,0 +1,193 @@
+"""Compiled training: the same numbers, one graph with the gradients, a fallback, a decision that is remembered."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import msgspec
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from tests import small_runs
+from tui_gen.train import checkpoints, compiling
+from tui_gen.train.checkpoints import Meta
+from tui_gen.train.trainer import weights_of
+
+POINTS = {"dataset__name": "ring", "dataset__shift": 0}
+MLPS = {
+    "vae": ("vae", {}),
+    "conditional vae": ("vae", {"model__conditional": True}),
+    "vae with warm-up": ("vae", {"model__kl_warmup": 10, "model__free_bits": 0.1}),
+    "vae in bfloat16": ("vae", {"train__precision": "bfloat16"}),
+    "vae, clipped": ("vae", {"train__phases__vae__clip_norm": 0.5}),
+    "autoencoder": ("autoencoder", {}),
+    "ddpm": ("ddpm", {"model__hidden": [16, 16], "model__channels": [8], **POINTS}),
+    "flow": ("flow-matching", {"model__hidden": [16, 16], **POINTS}),
+    "gan": ("gan", {"model__network": "mlp", "model__r1_weight": 0.0, "model__r1_every": 1}),
+    "wgan-gp": (
+        "gan",
+        {"model__network": "mlp", "model__r1_weight": 0.0, "model__r1_every": 1, "model__loss": "wasserstein-gp"},
+    ),
+}
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """Everything of torch.compile but its code generator, which needs a compiler and a quarter of a minute."""
+    torch._dynamo.reset()
+    counters.clear()
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.fixture
+def no_chance(monkeypatch):
+    """Random numbers that are the same in every step: compiled code draws others than plain code does."""
+
+    def waves(*size, **_):
+        sizes = size[0] if isinstance(size[0], tuple | list | torch.Size) else size
+        return (torch.arange(math.prod(sizes)) * 12.9898).sin().reshape(sizes) * 1.4
+
+    def whole(*bounds, **_):
+        low, high, size = bounds if len(bounds) == 3 else (0, *bounds)
+        return low + (torch.arange(math.prod(size)) * 7 % (high - low)).reshape(size)
+
+    monkeypatch.setattr(torch, "randn", waves)
+    monkeypatch.setattr(torch, "rand", lambda *size, **_: waves(*size).abs() / 1.5)
+    monkeypatch.setattr(torch, "randn_like", lambda x, **_: waves(*x.shape))
+    monkeypatch.setattr(torch, "rand_like", lambda x, **_: waves(*x.shape).abs() / 1.5)
+    monkeypatch.setattr(torch, "randint", whole)
+
+
+def advanced(trainer, steps):
+    for _ in range(steps):
+        trainer.train_step()
+    return trainer
+
+
+def values(trainer):
+    """Every metric's values so far."""
+    return {name: column for event in trainer.meter.flush() for name, column in event.values.items()}
+
+
+@pytest.mark.parametrize("which", MLPS)
+def test_compiled_training_is_the_plain_one(traced, no_chance, which):
+    family, settings = MLPS[which]
+    plain, fast = (small_runs.trainer(family, **settings) for _ in range(2))
+    said = []
+    compiling.apply(fast, said.append)
+    advanced(plain, 4)
+    advanced(fast, 4)
+    assert len(said) == len(fast.phases) and all("compiled in" in one for one in said)
+    mine, theirs = values(fast), values(plain)
+    assert mine.keys() == theirs.keys()
+    for name, column in mine.items():
+        assert column == pytest.approx(theirs[name], rel=1e-3, abs=1e-5), name
+    for name, tensor in weights_of(fast.model).items():
+        torch.testing.assert_close(tensor, weights_of(plain.model)[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("which", ["vae", "autoencoder", "gan"])
+def test_loss_and_gradients_are_one_graph(traced, which):
+    family, settings = MLPS[which]
+    trainer = small_runs.trainer(family, **settings)
+    compiling.apply(trainer, lambda _: None)
+    advanced(trainer, 3)
+    assert not counters["graph_break"]
+    assert counters["stats"]["unique_graphs"] == len(trainer.phases)
+
+
+def test_a_live_edit_reaches_compiled_training(traced, no_chance):
+    plain, fast = (small_runs.trainer("vae") for _ in range(2))
+    compiling.apply(fast, lambda _: None)
+    for trainer in (plain, fast):
+        advanced(trainer, 2)
+        trainer.edit("model.beta", 7.0)
+        advanced(trainer, 2)
+    assert values(fast)["vae/loss"] == pytest.approx(values(plain)["vae/loss"], rel=1e-4)
+
+
+def test_what_does_not_compile_is_trained_as_it_is(monkeypatch):
+    def broken(plain, **_):
+        def compute(batch):
+            torch.rand(3)  # some of the work, before it fails
+            raise RuntimeError("no C++ compiler\nand more lines")
+
+        return compute
+
+    monkeypatch.setattr(torch, "compile", broken)
+    plain = advanced(small_runs.trainer("vae"), 3)
+    said, fast = [], small_runs.trainer("vae")
+    compiling.apply(fast, said.append)
+    advanced(fast, 3)
+    assert said == ["vae: torch.compile failed (RuntimeError: no C++ compiler); training without"]
+    assert values(fast) == values(plain)
+
+
+@pytest.mark.parametrize("ratio", [1.3, 1.05, None])
+def test_auto_measures_once_and_remembers(monkeypatch, ratio):
+    measured, said = [], []
+
+    def measure(trainer):
+        measured.append(trainer)
+        if ratio is None:
+            raise RuntimeError("no C++ compiler")
+        return ratio
+
+    monkeypatch.setattr(compiling, "_measure", measure)
+    trainer = small_runs.trainer("vae", train__compile="auto", train__steps=compiling.WORTH_STEPS)
+    assert [compiling.decide(trainer, said.append) for _ in range(2)] == [ratio == 1.3] * 2
+    assert len(measured) == 1
+    assert ("no C++ compiler" in said[1]) == (ratio is None)
+    known = msgspec.json.decode((compiling.cache_dir() / "compile.json").read_bytes())
+    assert list(known.values()) == [ratio or 0.0]
+
+
+@pytest.mark.parametrize(
+    ("wish", "steps", "family", "decision"),
+    [
+        ("off", 10**6, "vae", False),
+        ("on", 10, "gan", True),
+        ("auto", compiling.WORTH_STEPS - 1, "vae", False),
+        ("auto", 10**6, "gan", False),
+    ],
+)
+def test_what_needs_no_measuring(monkeypatch, wish, steps, family, decision):
+    monkeypatch.setattr(compiling, "_measure", lambda trainer: pytest.fail("measured"))
+    trainer = small_runs.trainer(family, train__compile=wish, train__steps=steps)
+    assert compiling.decide(trainer, lambda _: None) == decision
+
+
+@pytest.mark.parametrize("which", ["vae", "gan"])
+def test_measuring_changes_nothing(traced, which):
+    family, settings = MLPS[which]
+    plain = advanced(small_runs.trainer(family, **settings), 3)
+    measured = small_runs.trainer(family, **settings)
+    assert compiling._measure(measured) > 0
+    advanced(measured, 3)
+    assert values(measured) == values(plain)
+
+
+def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path):
+    """With the code generator where there is a compiler; else the log says so, and the run is plain."""
+
+    def trainer():
+        made = small_runs.trainer("vae")
+        compiling.apply(made, said.append)
+        return made
+
+    said = []
+    whole, half = advanced(trainer(), 9), advanced(trainer(), 4)
+    path = checkpoints.save(tmp_path, half, Meta(4, 1.0, "test"))
+    torch.manual_seed(999)
+    again = trainer()
+    loaded = checkpoints.load(path)
+    again.restore(loaded.state, loaded.weights, loaded.average)
+    advanced(again, 5)
+    assert len(said) == 3 and all("compiled in" in one or "torch.compile failed" in one for one in said)
+    wanted = weights_of(whole.model)
+    assert all(torch.equal(tensor, wanted[name]) for name, tensor in weights_of(again.model).items())
+    assert values(again)["vae/loss"] == values(whole)["vae/loss"][4:]
