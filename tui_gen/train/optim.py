@@ -81,7 +81,7 @@ class FusedAdam(torch.optim.Adam):
     def _gather(self, parameters: list[nn.Parameter]) -> None:
         """Line the state up; the counts of steps become views of one array, so that one addition serves all.
 
-        NumPy adds in a fiftieth of the time that PyTorch takes once a step has emptied the caches.
+        A NumPy array: its additions have less around them than PyTorch's.
         """
         states = [self.state[parameter] for parameter in parameters]
         self._counts = torch.stack([state["step"] for state in states]).numpy()
