@@ -1,8 +1,8 @@
 """What it costs and what it gains: `python -m tests.bench [NAME …] [--quick]`, or `make bench`.
 
 Every figure is a ratio of two things measured in turn (A B A B …) in one run, so that what else the machine does falls
-on both. The turns are short and many, as other programs' changes last longer than a turn. Prints a table with the aim
-beside each figure; never fails because of a figure.
+on both. The turns are many and last seconds, as other programs' changes do. Prints a table with the aim beside each
+figure; never fails because of a figure.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ os.environ.setdefault("PYTHONWARNINGS", "ignore")
 class Settings:
     """How long to measure: `pairs` times `seconds` a side."""
 
-    pairs: int = 15
-    seconds: float = 1.2
+    pairs: int = 10
+    seconds: float = 2.5
 
 
 @dataclass

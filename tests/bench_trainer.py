@@ -24,6 +24,8 @@ from tui_gen import events, launch, runs
 ROOT = Path(__file__).resolve().parents[1]
 WARM = 2.0
 """Seconds of training that are not counted: the first steps are slow everywhere."""
+SETTLE = 0.5
+"""Seconds at the start of a turn that are not counted."""
 MODELS: dict[str, tuple[dict[str, Any], int, int]] = {
     "vae": ({"name": "vae", "network": "mlp", "hidden": [400], "latent": 20}, 128, 28),
     "gan": (
@@ -112,8 +114,9 @@ class Racer:
         return (after - before) / (until - since)
 
     def turn(self, seconds: float) -> float:
-        """Its speed in a turn of its own."""
+        """Its speed in a turn of its own, without the first moments: threads that were held are slow at first."""
         self.release()
+        self.speed(SETTLE)
         found = self.speed(seconds)
         self.hold()
         return found

@@ -63,7 +63,7 @@ def attached(settings: Settings, base: Path, root: str) -> Figure:
                 return found
 
             alone.append(stopped())
-            for _ in range(3 * settings.pairs):
+            for _ in range(2 * settings.pairs):
                 worker.speed(0.3)  # it draws what it missed
                 taken, since = cpu_seconds(terminal.process.pid), time.monotonic()
                 shown.append(worker.speed(settings.seconds))
