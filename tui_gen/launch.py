@@ -26,7 +26,7 @@ TUNED = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
 """What makes training fast and must be in the environment before the process starts; one's own settings win."""
-SPIN, SPIN_IN_COMPANY = 6000, 300
+SPIN, SPIN_IN_COMPANY = 6000, 100
 """How often OpenMP threads look whether the others are ready before they sleep.
 
 On a quiet machine a tenth of a millisecond or so of waiting saves small steps a third of their time, which goes into
