@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import functools
 import itertools
@@ -71,15 +72,16 @@ def make_run(name: str, root: str, **train: Any) -> Path:
     return runs.create(runs.default_root(), tables["name"], configs.dumps(configs.load(tables, catalog), catalog))
 
 
-class Racer:
+class Racer(abc.ABC):
     """Something that trains in a process of its own, and can be held: `poll` gives (monotonic seconds, images so far)
     of what it did since the last call."""
 
     process: subprocess.Popen[bytes]
     parameters = 0
 
+    @abc.abstractmethod
     def poll(self) -> list[tuple[float, int]]:
-        raise NotImplementedError
+        """What it did since the last call."""
 
     def __enter__(self) -> Racer:
         return self
