@@ -5,8 +5,6 @@ from __future__ import annotations
 import abc
 import contextlib
 import functools
-import itertools
-import math
 import os
 import select
 import signal
@@ -138,15 +136,18 @@ class Worker(Racer):
         self._offset = time.monotonic() - time.time()
 
     def poll(self) -> list[tuple[float, int]]:
-        marks = []
+        marks: list[tuple[float, int]] = []
         for event in self._follower.poll():
             if isinstance(event, events.Plan):
                 self._batch, self.parameters = event.batch_size, event.parameters
             elif isinstance(event, events.Metrics):
-                steps = event.start + event.stride * max(map(len, event.values.values()))
-                marks.append((event.t + self._offset, steps * self._batch))
-        # metrics that come at some steps only have events of their own, written at the same time
-        return [mark for mark, later in itertools.pairwise([*marks, (math.inf, 0)]) if later[0] - mark[0] > 1e-3]
+                steps = event.start + event.stride * (max(map(len, event.values.values())) - 1) + 1
+                mark = event.t + self._offset, steps * self._batch
+                if marks and mark[0] - marks[-1][0] < 1e-3:
+                    # metrics that come at some steps only have events of their own, written at the same time
+                    mark = mark[0], max(mark[1], marks.pop()[1])
+                marks.append(mark)
+        return marks
 
     def last_words(self) -> str:
         return " | ".join(runs.last_log_lines(self.run, 3))

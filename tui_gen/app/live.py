@@ -18,11 +18,15 @@ from tui_gen.app.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from textual.timer import Timer
+
     from tui_gen.view import RunView
 
 PERIOD = 0.08
 LARGE = 2000
 """Bytes that need a question of their own: pictures and panes draw frames that nobody here asked for."""
+BEAT = 1.0
+"""Seconds between two looks at what changes without the run shown."""
 COVERED = 1.0
 """Seconds between two frames under a dialog: there every change repaints the whole screen."""
 QUIET = 3.0
@@ -48,6 +52,9 @@ class Live:
         self.pacer = pacer
         self.restraint = Restraint()
         self.view: RunView | None = None
+        self._timer: Timer | None = None
+        self._on_beat: Callable[[float], None] = lambda quiet: None
+        self._beat = 0.0
         self._on_state = on_state
         self._on_fault = on_fault
         self._state = ""
@@ -88,6 +95,33 @@ class Live:
         """Whether the run shown computes on all cores of this machine."""
         view = self.view
         return view is not None and view.state == "running" and bool(view.plan) and view.plan.threads >= CORES
+
+    def run(self, on_beat: Callable[[float], None]) -> None:
+        """Tick from now on. `on_beat` is told every second for how long nothing was heard from the run."""
+        self._on_beat = on_beat
+        self._turn()
+
+    def stop(self) -> None:
+        """No more ticks."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    def touched(self) -> None:
+        """Somebody pressed a key, or a button of the mouse: there is no restraint for a while."""
+        if self.restraint.touched(time.monotonic()) and self._timer is not None:
+            self._timer.stop()
+            self._turn()
+
+    def _turn(self) -> None:
+        self._timer = self.workspace.app.set_timer(self.pause, self._turn, name="live")
+        if not self.workspace.is_attached:
+            return
+        self.tick()
+        now = time.monotonic()
+        if now - self._beat >= BEAT:
+            self._beat = now
+            self._on_beat(self.quiet_for)
 
     @property
     def pause(self) -> float:

@@ -30,8 +30,6 @@ from tui_gen.app.telling import TellingApp
 from tui_gen.app.workspace import PaneTabs, Workspace
 
 if TYPE_CHECKING:
-    from textual.timer import Timer
-
     from tui_gen.app.conductor import Conductor
     from tui_gen.app.form_pane import FormPane
     from tui_gen.app.live import Live
@@ -71,9 +69,6 @@ class Workbench(TellingApp):
         self._given = (runs_root, list(model_dirs or []), open_run)
         self._furnished = False
         self._leaving = False
-        self._gone = False
-        self._beat = 0.0
-        self._timer: Timer | None = None
         rows = frames.remembered()
         first = [frames.Frame(name, rows if name == "models" else None) for name in PANES]
         self.workspace = Workspace(*first, shares=self._shares(), id="workspace")
@@ -97,7 +92,7 @@ class Workbench(TellingApp):
         """Hear the signals; the rest waits for the first paint."""
         if not self.is_headless:
             loop = asyncio.get_running_loop()
-            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            with contextlib.suppress(RuntimeError, ValueError):  # no such signal, or not in the main thread
                 loop.add_signal_handler(signal.SIGHUP, self._hang_up)
                 loop.add_signal_handler(signal.SIGTERM, self.leave)
 
@@ -110,7 +105,7 @@ class Workbench(TellingApp):
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self)})
         if keymap:
             self.set_keymap(keymap)
-        self._tick()
+        self.live.run(self.conductor.beat)
         for problem in [*key_problems, self.settings.problem, self.session.writable()]:
             if problem:
                 self.tell(problem, "warning")
@@ -207,26 +202,12 @@ class Workbench(TellingApp):
         if self._furnished:
             self.session.close()
 
-    # -- the one timer ------------------------------------------------------------------------------------------
-
-    def _tick(self) -> None:
-        if self._gone:
-            return
-        self._timer = self.set_timer(self.live.pause, self._tick, name="live")
-        if not self.workspace.is_attached:
-            return
-        self.live.tick()
-        now = time.monotonic()
-        if now - self._beat >= 1.0:
-            self._beat = now
-            self.conductor.beat(self.live.quiet_for)
+    # -- the terminal -------------------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
         """Somebody who presses keys sees at once what they do to the run."""
-        by_hand = isinstance(event, events.Key | events.MouseDown)
-        if by_hand and self._timer is not None and self.live.restraint.touched(time.monotonic()):
-            self._timer.stop()
-            self._tick()
+        if self._furnished and isinstance(event, events.Key | events.MouseDown):
+            self.live.touched()
         await super().on_event(event)
 
     def on_terminal_supports_synchronized_output(self) -> None:
@@ -411,7 +392,8 @@ class Workbench(TellingApp):
     def leave(self) -> None:
         """Leave; runs go on. An answer of the terminal that is on its way is waited for, or the shell would read it."""
         self.session_close()
-        self._gone = True
+        if self._furnished:
+            self.live.stop()
         self._leave_by(time.monotonic() + 1.0)
 
     def _leave_by(self, deadline: float) -> None:
