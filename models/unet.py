@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.models.layers import TimeEmbedding, norm
+from tui_gen.models.norm_silu import norm_silu
 
 
 class Condition(nn.Module):
@@ -39,8 +40,8 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)  # every block starts as its skip
 
     def forward(self, x: Tensor, shift: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x))) + shift[:, :, None, None]
-        return self.conv2(F.silu(self.norm2(h))) + self.skip(x)
+        h = self.conv1(norm_silu(self.norm1, x))
+        return self.conv2(norm_silu(self.norm2, h, shift)) + self.skip(x)
 
 
 class Attention(nn.Module):
@@ -133,7 +134,7 @@ class UNet(nn.Module):
             if index and index % self.blocks == 0:
                 x = self.doublings[index // self.blocks - 1](x)
             x = block(torch.cat([x, skips.pop()], dim=1), next(shifts))
-        return self.out(F.silu(self.norm(x)))
+        return self.out(norm_silu(self.norm, x))
 
 
 class Perceptron(nn.Module):

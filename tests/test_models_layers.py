@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tui_gen.models import norm_silu
 from tui_gen.models.layers import Slopes
 from tui_gen.models.unet import Doubling
 
@@ -35,3 +36,63 @@ def test_slopes_are_the_activation_and_its_penalty_has_the_same_gradient(leak, p
 
     for ours, theirs in zip(penalty_gradients(Slopes(leak)), penalty_gradients(plain), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-7)
+
+
+def plain_norm_silu(layer: nn.GroupNorm, x: Tensor, shift: Tensor | None) -> Tensor:
+    return F.silu(layer(x if shift is None else x + shift[:, :, None, None]))
+
+
+@pytest.fixture
+def in_small_chunks(monkeypatch):
+    """Maps of any size go to our own kernel, in chunks of two examples with one left over."""
+    monkeypatch.setattr(norm_silu, "WORTH", 1)
+    monkeypatch.setattr(norm_silu, "CHUNK", 2 * 12 * 4 * 6)
+
+
+def norm_and_map(dtype: torch.dtype = torch.float32) -> tuple[nn.GroupNorm, Tensor, Tensor]:
+    torch.manual_seed(0)
+    layer = nn.GroupNorm(4, 12).to(dtype)
+    nn.init.normal_(layer.weight)
+    nn.init.normal_(layer.bias)
+    x = (3 + 2 * torch.randn(5, 12, 4, 6, dtype=dtype)).to(memory_format=torch.channels_last)
+    return layer, x.requires_grad_(), torch.randn(5, 12, dtype=dtype).requires_grad_()
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_normalisation_with_silu_and_all_its_gradients(in_small_chunks, shifted):
+    layer, x, shift = norm_and_map(torch.float64)
+    shift = shift if shifted else None
+    wanted = [one for one in (x, shift, layer.weight, layer.bias) if one is not None]
+    ours = norm_silu.NormSiLU.apply(x, shift, layer.weight, layer.bias, layer.num_groups, layer.eps)
+    plain = plain_norm_silu(layer, x, shift)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(ours, plain, atol=1e-12)
+    towards = torch.randn(5, 12, 4, 6, dtype=torch.float64)  # not in channels-last order
+    for one, two in zip(torch.autograd.grad(ours, wanted, towards), torch.autograd.grad(plain, wanted, towards)):
+        assert one.shape == two.shape
+        assert torch.allclose(one, two, atol=1e-12)
+
+
+def test_normalisation_takes_its_own_kernel_only_where_it_can(in_small_chunks, monkeypatch):
+    layer, x, shift = norm_and_map()
+    calls: list[Tensor] = []
+    own = norm_silu.NormSiLU.apply
+    monkeypatch.setattr(norm_silu.NormSiLU, "apply", lambda x, *rest: calls.append(x) or own(x, *rest))
+    assert torch.allclose(norm_silu.norm_silu(layer, x, shift), plain_norm_silu(layer, x, shift), atol=1e-5)
+    assert len(calls) == 1
+    norm_silu.norm_silu(layer, x.contiguous(), shift)
+    norm_silu.norm_silu(layer.double(), x.double(), shift.double())
+    with torch.autocast("cpu", torch.bfloat16):
+        norm_silu.norm_silu(layer.float(), x, shift)
+    monkeypatch.setattr(norm_silu, "WORTH", x.numel() + 1)
+    norm_silu.norm_silu(layer, x, shift)
+    assert len(calls) == 1
+
+
+def test_a_constant_map_is_normalised_to_the_bias(in_small_chunks):
+    layer, x, _ = norm_and_map()
+    flat = torch.full_like(x, 2.0).requires_grad_()
+    out = norm_silu.norm_silu(layer, flat)
+    (grad,) = torch.autograd.grad(out.sum(), flat)
+    assert torch.allclose(out, F.silu(layer.bias)[None, :, None, None].expand_as(out), atol=1e-3)
+    assert torch.isfinite(grad).all()
