@@ -6,6 +6,7 @@ import torch
 
 from tui_gen.config import DatasetConfig
 from tui_gen.train.data import Mapped, Resident, Stream, load, sources
+from tui_gen.train.data import stream as streams
 from tui_gen.train.data.augment import Augment
 
 CPU = torch.device("cpu")
@@ -56,6 +57,30 @@ def test_continuing_is_exact_in_the_middle_of_an_epoch_and_across_its_end(config
     assert torch.equal(got, wanted)
     assert labels is wanted_labels is None or torch.equal(labels, wanted_labels)
     assert resumed.state_dict() == straight.state_dict()
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_taking_several_batches_at_a_time_changes_none_of_them(config, monkeypatch):
+    source = load(config, CPU, seed=5).train
+    together = stream_of(source, config, batch_size=24, seed=5)
+    wanted, wanted_labels = take(together, 200)
+    monkeypatch.setattr(streams, "BLOCK_BATCHES", 1)
+    singly = stream_of(load(config, CPU, seed=5).train, config, batch_size=24, seed=5)
+    got, labels = take(singly, 200)
+    assert torch.equal(got, wanted)
+    assert labels is wanted_labels is None or torch.equal(labels, wanted_labels)
+    assert singly.state_dict() == together.state_dict()
+
+
+def test_a_small_source_is_asked_rarely(monkeypatch):
+    source = numbered(320)
+    asked = []
+    plain = source.take
+    monkeypatch.setattr(source, "take", lambda indices: asked.append(len(indices)) or plain(indices))
+    stream = stream_of(source)
+    asked.clear()
+    take(stream, 30)
+    assert asked == [256, 64, 256]  # 16 batches of 16, the rest of the epoch, and 16 of the next
 
 
 def test_the_state_survives_a_weights_only_checkpoint(tmp_path):

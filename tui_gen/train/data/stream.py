@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice, repeat
 
 import torch
 from torch import Tensor
@@ -19,6 +20,10 @@ ENDLESS_BATCHES = 4096
 
 BLOCK_POINTS = 1 << 15
 """Endless points are made this many at a time (or a batch, if that is more): one is nearly as dear as a thousand."""
+
+BLOCK_BYTES, BLOCK_BATCHES = 1 << 20, 16
+"""Batches are taken from a finite source up to this many at a time: for a small one, starting each operation takes
+longer than doing it."""
 
 AHEAD = 4
 """Batches read ahead from a memory-mapped source."""
@@ -66,15 +71,14 @@ class Stream:
         self.epoch = 0
         self.cursor = 0
         self._order: Tensor | None = None
-        self._block: tuple[int, Tensor, Tensor | None] | None = None
-        self._blocked = 1
-        images = True
-        if source.count is None:
-            example, _ = source.take(torch.zeros(1, dtype=torch.int64))
-            images = example.dtype == torch.uint8
+        self._block: deque[tuple[Tensor, Tensor | None]] = deque()
+        example, _ = source.take(torch.zeros(1, dtype=torch.int64))
+        if source.count is not None:
+            self._blocked = min(BLOCK_BATCHES, max(1, BLOCK_BYTES // (batch_size * example.nbytes)))
+        else:
             self._blocked = max(1, BLOCK_POINTS // batch_size) if example.is_floating_point() else 1
         self._augment = Augment(config, seed=seed, batch_size=batch_size, device=self.device)
-        self._augmented = images and self._augment.active
+        self._augmented = example.dtype == torch.uint8 and self._augment.active
         self._reader = ThreadPoolExecutor(1, "read-ahead") if source.slow else None
         self._ahead: deque[Future] = deque()
 
@@ -84,16 +88,16 @@ class Stream:
             self.epoch, self.cursor, self._order = self.epoch + 1, 0, None
             self._ahead.clear()
         step = self.epoch * self.steps_per_epoch + self.cursor
-        if self.source.count is None:
-            raw, labels = self._endless(step)
-        elif self._reader is not None:
-            raw, labels = self._read_ahead()
+        if self._reader is not None:
+            x, labels = self._read_ahead()
         else:
-            raw, labels = self.source.take(self._indices(self.cursor))
+            if not self._block:
+                self._block.extend(self._endless(step) if self.source.count is None else self._finite())
+            x, labels = self._block.popleft()
         self.cursor += 1
-        if self._augmented and raw.dtype == torch.uint8:
-            raw = self._augment(raw, step)
-        return normalise(raw, self.pixels), labels
+        if self._augmented:
+            x = self._augment(x, step)
+        return normalise(x, self.pixels), labels
 
     def state_dict(self) -> dict[str, Tensor | int]:
         """What `load_state_dict` needs to go on with the very next batch."""
@@ -102,10 +106,11 @@ class Stream:
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
         """Go on where a stream of the same source, config, batch size and seed stood."""
         self.epoch, self.cursor = int(state["epoch"]), int(state["cursor"])
-        self._order = self._block = None
+        self._order = None
+        self._block.clear()
         self._ahead.clear()
 
-    def _indices(self, cursor: int) -> Tensor:
+    def _indices(self, cursor: int, batches: int = 1) -> Tensor:
         if self._order is None:
             count = self.source.count or 0
             order = torch.randperm(count, generator=draws.generator(self.seed, "order", self.epoch))
@@ -113,18 +118,27 @@ class Stream:
                 order = order.repeat(-(-self.batch_size // count))
             # an epoch's order crosses to the device in one go, so that no step has to wait for one
             self._order = order if self._reader is not None else order.to(self.device)
-        return self._order[cursor * self.batch_size : (cursor + 1) * self.batch_size]
+        return self._order[cursor * self.batch_size : (cursor + batches) * self.batch_size]
 
-    def _endless(self, step: int) -> tuple[Tensor, Tensor | None]:
+    def _finite(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The next batches of this epoch, normalised already where nothing is to be done with them before."""
+        count = min(self._blocked, self.steps_per_epoch - self.cursor)
+        x, labels = self.source.take(self._indices(self.cursor, count))
+        return self._parted(x if self._augmented else normalise(x, self.pixels), labels)
+
+    def _endless(self, step: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The batches from a step on to the end of its block.
+
+        Blocks start at fixed steps: the same numbers come out when a resume begins in the middle of one.
+        """
         block, place = divmod(step, self._blocked)
-        if self._block is None or self._block[0] != block:
-            # blocks start at fixed steps: the same numbers come out when a resume begins in the middle of one
-            size = self._blocked * self.batch_size
-            positions = torch.arange(block * size, (block + 1) * size, device=self.device)
-            self._block = (block, *self.source.take(positions))
-        _, raw, labels = self._block
-        part = slice(place * self.batch_size, (place + 1) * self.batch_size)
-        return raw[part], None if labels is None else labels[part]
+        size = self._blocked * self.batch_size
+        positions = torch.arange(block * size, (block + 1) * size, device=self.device)
+        return islice(self._parted(*self.source.take(positions)), place, None)
+
+    def _parted(self, x: Tensor, labels: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+        parts = x.split(self.batch_size)
+        return zip(parts, repeat(None) if labels is None else labels.split(self.batch_size))
 
     def _read_ahead(self) -> tuple[Tensor, Tensor | None]:
         assert isinstance(self.source, Mapped) and self._reader is not None
