@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import msgspec
 import pytest
 import torch
 from torch._dynamo.utils import counters
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests import small_runs
-from tui_gen.train import checkpoints, compiling
+from tui_gen.train import checkpoints, compiling, products
 from tui_gen.train.checkpoints import Meta
 from tui_gen.train.trainer import weights_of
 
@@ -38,7 +38,10 @@ def traced(monkeypatch):
     """Everything of torch.compile but its code generator, which needs a compiler and a quarter of a minute."""
     torch._dynamo.reset()
     counters.clear()
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
+    compile = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda plain, dynamic, **_: compile(plain, dynamic=dynamic, backend="aot_eager")
+    )
     yield
     torch._dynamo.reset()
 
@@ -171,8 +174,60 @@ def test_measuring_changes_nothing(traced, which):
     assert values(measured) == values(plain)
 
 
-def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path):
+def graph_of(function, *inputs):
+    """A function's graph as the compiler sees it, with the shapes in it."""
+    return make_fx(function, tracing_mode="fake")(*inputs)
+
+
+def targets(module):
+    return [str(node.target) for node in module.graph.nodes if node.op == "call_function"]
+
+
+def test_products_that_gain_are_given_to_the_other_library(monkeypatch):
+    monkeypatch.setattr(products, "WORTH", 8 * 6 * 5)
+    x, weight, bias, grad = torch.randn(8, 6), torch.randn(5, 6), torch.randn(5), torch.randn(8, 5)
+
+    def layer(x, weight, bias, grad):
+        return torch.addmm(bias, x, weight.t()), grad @ weight, grad.t() @ x, x[:7] @ weight.t()
+
+    module = graph_of(layer, x, weight, bias, grad)
+    assert products.replace(module.graph) == 2
+    module.graph.lint()
+    module.recompile()
+    names = targets(module)
+    assert names.count("tui_gen.product.default") == 2
+    assert names.count("aten.mm.default") == 2  # the gradient of the weights, and a product that is too small
+    assert "aten.addmm.default" not in names
+    for mine, theirs in zip(module(x, weight, bias, grad), layer(x, weight, bias, grad)):
+        torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, bias: torch.addmm(bias, x.double(), x.double().t()),
+        lambda x, bias: torch.addmm(bias[:, None].float(), x, x.t()),
+        lambda x, bias: torch.addmm(bias.float(), x, x.t(), beta=2),
+    ],
+    ids=["float64", "a bias per row", "scaled"],
+)
+def test_products_of_another_kind_stay(monkeypatch, function):
+    monkeypatch.setattr(products, "WORTH", 1)
+    module = graph_of(function, torch.randn(4, 4), torch.randn(4, dtype=torch.float64))
+    assert products.replace(module.graph) == 0
+
+
+def test_products_stay_where_nothing_is_known_of_the_processor(monkeypatch):
+    products.faster.cache_clear()
+    monkeypatch.setattr(products.torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert not products.faster() and products.options(torch.device("cpu")) is None
+    products.faster.cache_clear()
+
+
+def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path, monkeypatch):
     """With the code generator where there is a compiler; else the log says so, and the run is plain."""
+    monkeypatch.setattr(products, "WORTH", 1)
+    monkeypatch.setattr(products, "faster", lambda: torch.backends.mkldnn.is_available())
 
     def trainer():
         made = small_runs.trainer("vae")

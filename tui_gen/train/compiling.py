@@ -16,6 +16,7 @@ import torch
 from tui_gen.catalog import cache_dir
 from tui_gen.model import Batch
 from tui_gen.runs import write_atomic
+from tui_gen.train import products
 from tui_gen.train.trainer import Compute, Computed, Trainer, put, random_state_kept, weights_of
 
 WORTH_STEPS = 5_000
@@ -65,7 +66,7 @@ def compiled(trainer: Trainer, plain: Compute) -> Compute:
     if hasattr(torch._dynamo.config, "trace_autograd_ops"):
         torch._dynamo.config.trace_autograd_ops = True
     if trainer.device.type != "cuda":
-        return torch.compile(plain, dynamic=False)
+        return torch.compile(plain, dynamic=False, options=products.options(trainer.device))
     fast = torch.compile(plain, mode="reduce-overhead", dynamic=False)
 
     def compute(batch: Batch) -> Computed:
@@ -138,7 +139,7 @@ def _key(trainer: Trainer) -> str:
     )
     values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
     values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
-    values += [str(trainer.precision), "with gradients"]
+    values += [str(trainer.precision), "with gradients", products.options(trainer.device) is not None]
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
