@@ -1,7 +1,7 @@
 """Group normalisation and SiLU in one, for big maps on CPUs, where memory and not arithmetic is what they cost.
 
-PyTorch's kernels for maps in channels-last order take about twice as long forward and backward, and add the shift that
-diffusion models put between convolution and normalisation in one more pass over memory.
+PyTorch's kernels for big maps in channels-last order take longer, forward and backward, and the shift that diffusion
+models put between convolution and normalisation is one more pass over memory there.
 """
 
 from __future__ import annotations

@@ -354,6 +354,17 @@ def test_every_malformed_override_is_told():
     assert "did you mean train.phases.vae.lr?" in told[7]
 
 
+def test_a_key_in_the_wrong_table_is_told_by_its_end():
+    wrong = ["train.lr=1", "chekpoint.every_steps=3", "every_steps=3"]
+    with pytest.raises(ConfigError) as caught:
+        override(tables(), wrong, CATALOG)
+    assert [problem.hint for problem in caught.value.problems] == [
+        "did you mean 'train.phases.vae.lr'?",
+        "did you mean 'checkpoint.every_steps'?",
+        "did you mean preview.every_steps or checkpoint.every_steps?",
+    ]
+
+
 @pytest.mark.parametrize(
     "odd", [{"model": 5}, {"model": {"name": ["x"]}}, {"model": {}}, {}, {"train": "x"}, {"train": None}]
 )

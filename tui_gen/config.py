@@ -336,6 +336,15 @@ def keys(model: str, catalog: Any) -> dict[str, Param]:
     return found | {param.name: param for param in TOP}
 
 
+def _meant(key: str, known: list[str]) -> str:
+    """A hint at the keys that may have been meant: those that end as it does before those that look like it."""
+    table, _, name = key.rpartition(".")
+    endings = [one for one in known if one.endswith(f".{name}")]
+    if table and (close := params.nearest(key, endings)):
+        return close
+    return f"did you mean {' or '.join(endings)}?" if endings else params.nearest(key, known)
+
+
 def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Any) -> dict[str, Any]:
     """Apply `key=value` overrides to tables, in order; a new dict. Values are TOML, or bare words for text.
 
@@ -357,9 +366,7 @@ def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Any) -
         name = table.get("name") if isinstance(table, dict) else None
         known = keys(name if isinstance(name, str) else "", catalog)
         if key not in known:
-            endings = [one for one in known if one.endswith(f".{key}")]
-            hint = f"did you mean {' or '.join(endings)}?" if endings else params.nearest(key, known)
-            problems.append(Problem("--set", assignment, "names no setting", hint))
+            problems.append(Problem("--set", assignment, "names no setting", _meant(key, list(known))))
             continue
         value = params.parse(known[key], text)
         if key in LENGTHS and value:

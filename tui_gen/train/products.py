@@ -1,7 +1,7 @@
 """Matrix products of compiled code by oneDNN instead of MKL, on AMD's processors with AVX-512.
 
-There MKL computes with AVX2 and copies both factors into another order first, which for the small batches of these nets
-is a fifth of the product's time. Products whose left factor is transposed (gradients of weights) gain nothing.
+There MKL computes with AVX2 and copies both factors into another order first, which is dear for the small batches of
+these nets. Products whose left factor is transposed (gradients of weights) gain nothing.
 """
 
 from __future__ import annotations
