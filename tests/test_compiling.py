@@ -198,8 +198,9 @@ def test_products_that_gain_are_given_to_the_other_library(monkeypatch):
     assert names.count("tui_gen.product.default") == 2
     assert names.count("aten.mm.default") == 2  # the gradient of the weights, and a product that is too small
     assert "aten.addmm.default" not in names
-    for mine, theirs in zip(module(x, weight, bias, grad), layer(x, weight, bias, grad)):
-        torch.testing.assert_close(mine, theirs)
+    if torch.backends.mkldnn.is_available():  # not in every build of PyTorch
+        for mine, theirs in zip(module(x, weight, bias, grad), layer(x, weight, bias, grad)):
+            torch.testing.assert_close(mine, theirs)
 
 
 @pytest.mark.parametrize(
