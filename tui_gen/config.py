@@ -274,7 +274,7 @@ def check_edit(key: str, value: Any, known: dict[str, Param]) -> tuple[Any, str]
     """Whether a setting may be changed to a value while a run trains: the value to use, and what is wrong if not."""
     param = known.get(key)
     if param is None:
-        return value, f"no such setting {params.nearest(key, known)}".rstrip()
+        return value, f"no such setting {_meant(key, list(known))}".rstrip()
     if not param.live:
         live = ", ".join(name for name, one in known.items() if one.live)
         return value, f"cannot be changed while training; these can: {live}"

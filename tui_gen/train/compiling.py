@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -52,7 +51,6 @@ def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
 
 def apply(trainer: Trainer, say: Callable[[str], None]) -> None:
     """Compile what every phase computes; one that fails to compile is trained as it is, and the log says so."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
     for name, plain in trainer.compute.items():
         trainer.compute[name] = _with_fallback(name, plain, compiled(trainer, plain), say)
 
@@ -61,7 +59,7 @@ def compiled(trainer: Trainer, plain: Compute) -> Compute:
     """A compiled form of a phase's loss and gradients; CUDA graphs on GPUs, where these nets wait for kernel launches.
 
     The gradients are compiled along with the loss where PyTorch can: one graph has no bookkeeping of what the backward
-    pass will need, which is a sixth of a small net's step.
+    pass will need, which small nets feel.
     """
     if hasattr(torch._dynamo.config, "trace_autograd_ops"):
         torch._dynamo.config.trace_autograd_ops = True
@@ -102,7 +100,6 @@ def _with_fallback(name: str, plain: Compute, fast: Compute, say: Callable[[str]
 
 def _measure(trainer: Trainer) -> float:
     """Speed of what is compiled, as a multiple of the plain form's."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_dir() / "inductor"))
     state = trainer.stream.state_dict()
     x, labels = trainer.stream.next()
     trainer.stream.load_state_dict(state)
@@ -139,7 +136,7 @@ def _key(trainer: Trainer) -> str:
     )
     values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
     values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
-    values += [str(trainer.precision), "with gradients", products.options(trainer.device) is not None]
+    values += [str(trainer.precision), "with gradients", products.faster()]
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
