@@ -160,7 +160,7 @@ def test_sample_asks_a_process_of_its_own(call, tmp_path, monkeypatch):
     status, out, _ = call("sample", run.name, "-n", "9", "-o", str(target), *options)
     assert status == 0 and out == f"{target}\n"
     assert asked[0][1:] == [
-        "-m", "tui_gen.train.sample", str(run), "-n", "9", "-o", str(target), *options,
+        "-P", "-m", "tui_gen.train.sample", str(run), "-n", "9", "-o", str(target), *options,
     ]  # fmt: skip
     failed = commands.subprocess.CompletedProcess([], 1, "", "noise\nerror: no checkpoint of step 7\n")
     monkeypatch.setattr(commands.subprocess, "run", lambda *_, **__: failed)

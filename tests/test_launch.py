@@ -139,8 +139,8 @@ def test_a_worker_is_a_process_of_its_own(run, started, monkeypatch):
     monkeypatch.chdir(run.parent)
     launch.start(Path(run.name), resume=True, nice=5)
     [asked] = started
-    assert asked.command[0] == sys.executable and asked.command[1:3] == ["-m", "tui_gen.train.worker"]
-    assert asked.command[3:] == [str(run), "--nice", "5", "--resume"]
+    assert asked.command[0] == sys.executable and asked.command[1:4] == ["-P", "-m", "tui_gen.train.worker"]
+    assert asked.command[4:] == [str(run), "--nice", "5", "--resume"]
     assert asked.start_new_session and asked.cwd == "/" and asked.stdin == subprocess.DEVNULL
     assert asked.stdout is asked.stderr and asked.stdout.name == str(run / "worker.log") and asked.stdout.closed
     launch.start(run)
@@ -151,7 +151,7 @@ def test_its_output_is_added_to_the_run_s_log(run, monkeypatch):
     (run / "worker.log").write_text("before\n")
     monkeypatch.setattr(sys, "executable", "/bin/echo")
     assert launch.start(run).wait(120) == 0
-    assert runs.last_log_lines(run) == ["before", f"-m tui_gen.train.worker {run} --nice 0"]
+    assert runs.last_log_lines(run) == ["before", f"-P -m tui_gen.train.worker {run} --nice 0"]
 
 
 def test_what_keeps_a_worker_from_starting_is_told(run, monkeypatch):
@@ -239,7 +239,7 @@ def test_the_real_warm_worker_is_started_like_any_other(started):
     worker = launch.WarmWorker(nice=3, model_dirs=["/m"])
     worker.spawn()
     [asked] = started
-    assert asked.command[1:] == ["-m", "tui_gen.train.worker", "--warm", worker.socket, "--nice", "3"]
+    assert asked.command[1:] == ["-P", "-m", "tui_gen.train.worker", "--warm", worker.socket, "--nice", "3"]
     assert asked.start_new_session and asked.cwd == "/" and asked.stdin == subprocess.PIPE
     assert asked.env["TUI_GEN_MODELS"] == "/m" and "GOMP_SPINCOUNT" in asked.env
 

@@ -37,7 +37,7 @@ def test_the_command_shows_what_a_process_of_its_own_measures(monkeypatch, capsy
     options = ["--samples", "2000", "--seed", "3", "--step", "60", "--device", "cpu"]
     assert cli.main(["quality", run.name, *options]) == 0
     out, err = capsys.readouterr()
-    assert asked[0][1:] == ["-m", "tui_gen.train.quality", str(run), *options]
+    assert asked[0][1:] == ["-P", "-m", "tui_gen.train.quality", str(run), *options]
     assert out == quality.table(REPORT) and "0.8?" in out and err == "sampling\n"
     assert cli.main(["quality", "latest", "--json"]) == 0
     assert msgspec.json.decode(capsys.readouterr().out, type=quality.Report) == REPORT

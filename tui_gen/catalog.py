@@ -178,13 +178,13 @@ def ensure(extra: list[str] | None = None) -> Catalog:
     if not stale(catalog, extra):
         return catalog
     import subprocess
-    import sys
 
-    # -P: files in the current folder must not stand in for modules that the subprocess imports
-    command = [sys.executable, "-P", "-m", "tui_gen.train.catalogue"]
-    for folder in extra or []:
-        command += ["--models", folder]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    from tui_gen import children
+
+    words = [word for folder in extra or [] for word in ("--models", os.path.abspath(os.path.expanduser(folder)))]
+    done = children.run(
+        "tui_gen.train.catalogue", *words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+    )
     catalog = read(extra)
     if done.returncode or stale(catalog, extra):
         words = done.stderr.strip().splitlines()

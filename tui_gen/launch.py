@@ -10,12 +10,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from tui_gen import control, runs
+from tui_gen import children, control, runs
 from tui_gen.params import Problem
 
 TUNED = {
@@ -76,23 +75,21 @@ def start(
     """Start a fresh worker for a run directory. Raises RunError where one is already training it, or none can start."""
     run = run.resolve()
     refuse_if_live(run)
-    command = [sys.executable, "-m", "tui_gen.train.worker", str(run), "--nice", str(nice)]
-    if resume:
-        command.append("--resume")
+    words = [run, "--nice", nice, *(["--resume"] if resume else [])]
     try:
         log = open(run / "worker.log", "ab")  # noqa: SIM115 - the child keeps it
     except OSError as error:
         raise runs.RunError(f"cannot write {run / 'worker.log'}: {error.strerror}") from None
     try:
         with log:
-            return subprocess.Popen(
-                command,
+            return children.start(
+                "tui_gen.train.worker",
+                *words,
+                env=environment(model_dirs),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                cwd="/",
-                env=environment(model_dirs),
             )
     except OSError as error:
         raise runs.RunError(f"cannot start a worker: {error.strerror or error}") from None
@@ -122,16 +119,14 @@ class WarmWorker:
     def spawn(self) -> None:
         """Start the process; returns at once (`ready` tells when it has warmed up)."""
         self.socket = control.socket_path(f"warm-{time.monotonic_ns()}")
-        command = [sys.executable, "-m", "tui_gen.train.worker", "--warm", self.socket, "--nice", str(self._nice)]
-        self._process = subprocess.Popen(
-            command,
+        self._process = children.start(
+            "tui_gen.train.worker", "--warm", self.socket, "--nice", self._nice,
+            env=environment(self.model_dirs),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            cwd="/",
-            env=environment(self.model_dirs),
-        )
+        )  # fmt: skip
 
     @property
     def alive(self) -> bool:

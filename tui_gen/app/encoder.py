@@ -21,6 +21,7 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
+from tui_gen import children
 from tui_gen.draw.place import Box, fit
 
 LENGTH = struct.Struct(">I")
@@ -225,10 +226,9 @@ class Encoder:
 
     def _ask(self, request: Request) -> Reply:
         if self.pid is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tui_gen.app.encoder"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+            self._process = children.start(
+                "tui_gen.app.encoder", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
         process = self._process
         data = msgspec.msgpack.encode(request)
         process.stdin.write(LENGTH.pack(len(data)) + data)

@@ -16,7 +16,7 @@ import numpy as np
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import control, launch, runs
+from tui_gen import children, control, launch, runs
 from tui_gen import quality as figures
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.report import figures as records
@@ -84,14 +84,15 @@ def sample(args: argparse.Namespace, root: Path) -> int:
     out, err = outlets.standard()
     path = runs.find(root, args.name)
     target = Path(os.path.expanduser(args.output)).absolute()
-    command = [sys.executable, "-m", "tui_gen.train.sample", str(path), "-n", str(args.count), "-o", str(target)]
-    command += ["--seed", str(args.seed)]
+    words: list[object] = [path, "-n", args.count, "-o", target, "--seed", args.seed]
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):
-        command += [option, str(value)] if value not in (None, "") else []
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=launch.environment())
+        words += [option, value] if value not in (None, "") else []
+    done = children.run(
+        "tui_gen.train.sample", *words, env=launch.environment(), capture_output=True, text=True, errors="replace"
+    )
     if done.returncode:
-        words = done.stderr.strip().splitlines()
-        err.line(f"tui-gen: {words[-1].removeprefix('error: ') if words else 'no samples were made'}")
+        said = done.stderr.strip().splitlines()
+        err.line(f"tui-gen: {said[-1].removeprefix('error: ') if said else 'no samples were made'}")
         return 1
     if not done.stdout.rstrip("\n").endswith(target.name):
         target = target.with_suffix(".txt")  # text, not the picture that the name promised
@@ -112,14 +113,15 @@ def quality(args: argparse.Namespace, root: Path) -> int:
     path = runs.find(root, args.name)
     if args.step is None and not any((path / "checkpoints").glob("[0-9]*")) and runs.alive(runs.worker_of(path)):
         launch.ask_run(path, "checkpoint", timeout=STOP_TIMEOUT)  # a live run that has not made one yet
-    command = [sys.executable, "-m", "tui_gen.train.quality", str(path)]
+    words: list[object] = [path]
     for option, value in (
         ("--samples", args.count), ("--seed", args.seed), ("--step", args.step), ("--device", args.device),
     ):  # fmt: skip
-        command += [option, str(value)] if value not in (None, "") else []
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=launch.environment()
-    ) as process:
+        words += [option, value] if value not in (None, "") else []
+    with children.start(
+        "tui_gen.train.quality", *words,
+        env=launch.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+    ) as process:  # fmt: skip
         failed: list[str] = []
         for line in map(str.rstrip, process.stderr):
             if failed or line.startswith(("error: ", "Traceback ")):
