@@ -51,9 +51,11 @@ def test_relative_folders_in_the_environment_keep_their_meaning(tmp_path, monkey
 
 def test_one_place_starts_python():
     """Whoever else names the interpreter would have to think of all this again."""
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Attribute) and node.attr in ("executable", "_base_executable"):
-                found.append(path.name)
+    trees = {path.name: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+    found = [
+        name
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("executable", "_base_executable")
+    ]
     assert found == ["children.py"]

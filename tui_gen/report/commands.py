@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from tui_gen import catalog as catalogs
-from tui_gen import config as configs
 from tui_gen import children, control, launch, runs
+from tui_gen import config as configs
 from tui_gen import quality as figures
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.report import figures as records
