@@ -7,6 +7,7 @@ random state, data order) and `meta.json`, which is written last.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -48,26 +49,27 @@ def directory(run: Path, step: int) -> Path:
 
 
 def save(run: Path, trainer: Trainer, meta: Meta) -> Path:
-    """Write a checkpoint of the trainer as it is. Raises OSError (disk full, …); what was there before stays."""
+    """Write a checkpoint of the trainer as it is. Raises OSError (disk full, …); what was there before stays.
+
+    The folder of checkpoints is made where it is missing, the run's own never is.
+    """
     final = directory(run, meta.step)
     aside = final.with_name(f".{final.name}.partial")
+    with contextlib.suppress(FileExistsError):
+        final.parent.mkdir()
     shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    aside.mkdir()
     try:
         _save_tensors(aside / "model.safetensors", weights_of(trainer.model))
         if trainer.average is not None:
             _save_tensors(aside / "ema.safetensors", weights_of(trainer.average))
-        with open(aside / "state.pt", "wb") as file:
-            torch.save(trainer.state(), file)
+        _save_state(aside / "state.pt", trainer.state())
         (aside / "meta.json").write_bytes(msgspec.json.encode(meta))
         for path in aside.iterdir():
             _sync(path)
         _sync(aside)
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except OSError:
         shutil.rmtree(aside, ignore_errors=True)
-        # The writers of tensors report a full disk in words of their own: ask the disk itself.
-        if not isinstance(error, OSError):
-            raise OSError(_errno_of(error, run), f"{error}") from error
         raise
     if final.exists():
         old = final.with_name(f".{final.name}.old")
@@ -81,24 +83,72 @@ def save(run: Path, trainer: Trainer, meta: Meta) -> Path:
     return final
 
 
-def _errno_of(error: Exception, run: Path) -> int:
-    import errno
-
-    words = str(error).lower()
-    full = "no space" in words or "enospc" in words or "file too large" in words or "unexpected pos" in words
-    full = full or "iostream" in words or "write" in words or shutil.disk_usage(run).free < 1 << 20
-    return errno.ENOSPC if full else errno.EIO
-
-
 def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, path)
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(kept, path)
+    except SafetensorError as error:  # tells of a full disk, or of any other, in words of its own
+        raise _asked(path.parent, sum(tensor.nbytes for tensor in kept.values()), error) from error
+
+
+def _asked(folder: Path, size: int, error: Exception) -> OSError:
+    """What the system says when `size` bytes are written to a folder in which a library just could not."""
+    block, left = bytes(1 << 20), size + (1 << 16)  # with the head of the file
+    try:
+        with open(folder / "probe", "wb", buffering=0) as file:
+            while left > 0:
+                left -= file.write(block[:left])
+            os.fsync(file.fileno())
+    except OSError as told:
+        return told
+    return OSError(errno.EIO, f"{error}", str(folder))  # it was for a moment, or is no fault of the disk
+
+
+class _Kept:
+    """A file for a writer that says in words of its own what went wrong: `error` is what the system said."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by `close`
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write all of it, or raise OSError."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def close(self) -> None:
+        """Write what is still in memory. Raises OSError."""
+        self._file.close()
+
+    def flush(self) -> None:
+        """Nothing: `close` does it, and its errors are not lost on the way through a library."""
+
+
+def _save_state(path: Path, state: dict[str, Any]) -> None:
+    file = _Kept(path)
+    try:
+        torch.save(state, file)
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            file.close()
+        if file.error is None:
+            raise
+        raise file.error from error
+    file.close()
 
 
 def _sync(path: Path) -> None:
+    """Have a file or folder on the disk. Raises OSError where a file's content did not get there."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # some file systems cannot sync a directory
-            os.fsync(handle)
+        os.fsync(handle)
+    except OSError as error:
+        # Some file systems cannot sync a folder, or nothing at all; quotas and dead disks are often told only here.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
+            raise
     finally:
         os.close(handle)
 
@@ -130,7 +180,8 @@ def recover(run: Path) -> None:
             if final.exists():
                 shutil.rmtree(path, ignore_errors=True)
             else:
-                os.rename(path, final)
+                with contextlib.suppress(OSError):  # a folder that cannot be written now: it stays as it is
+                    os.rename(path, final)
 
 
 def load(path: Path) -> Loaded:
