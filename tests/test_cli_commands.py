@@ -165,6 +165,9 @@ def test_sample_asks_a_process_of_its_own(call, tmp_path, monkeypatch):
     failed = commands.subprocess.CompletedProcess([], 1, "", "noise\nerror: no checkpoint of step 7\n")
     monkeypatch.setattr(commands.subprocess, "run", lambda *_, **__: failed)
     assert call("sample", run.name) == (1, "", "tui-gen: no checkpoint of step 7\n")
+    passed_over = commands.subprocess.CompletedProcess([], 0, f"{target}\n", "noise\nwarning: 000060 is damaged\n")
+    monkeypatch.setattr(commands.subprocess, "run", lambda *_, **__: passed_over)
+    assert call("sample", run.name, "-o", str(target)) == (0, f"{target}\n", "warning: 000060 is damaged\n")
     status, _, err = call("sample", run.name, "-n", "0")
     assert status == 2 and "1 to 100000" in err
 

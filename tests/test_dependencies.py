@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from tests import small_runs
+from tui_gen import checkpoints, dependencies, events, runs
 from tui_gen import config as configs
-from tui_gen import dependencies, events, runs
 from tui_gen.catalog import ModelEntry
 from tui_gen.params import check_value, describe, hyper
 
@@ -33,7 +33,8 @@ def a_run(root, family="vae", state="finished", steps=(20,), reason="", **overri
     for step in steps:
         folder = path / "checkpoints" / f"{step:06d}"
         folder.mkdir()
-        (folder / "meta.json").write_text("{}")
+        meta = checkpoints.Meta(step, 0.0, "test")
+        (folder / "meta.json").write_bytes(checkpoints.sealed(meta))
     return path
 
 

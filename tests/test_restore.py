@@ -1,12 +1,9 @@
 """A run's model from its checkpoints, with nobody training it."""
 
-import os
-
 import pytest
 import torch
 
 from tests import small_runs
-from tui_gen import runs
 from tui_gen.train import checkpoints
 from tui_gen.train.restore import RestoreError, restore
 
@@ -39,16 +36,3 @@ def test_what_is_missing_is_said_with_what_there_is(world):
     run, _ = saved(world / "runs", "vae")
     with pytest.raises(RestoreError, match="no checkpoint of step 3; it has 2, 4"):
         restore(run, 3)
-
-
-def test_a_live_workers_half_written_checkpoint_is_left_alone(world):
-    run, _ = saved(world / "runs", "vae")
-    partial = checkpoints.directory(run, 6).with_name(".000006.partial")
-    partial.mkdir()
-    runs.register(run, "/nowhere.sock")
-    assert runs.worker_of(run).pid == os.getpid()
-    assert restore(run, device="cpu").step == 4
-    assert partial.is_dir()
-    (run / "worker.json").unlink()
-    restore(run, device="cpu")
-    assert not partial.exists()

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
+from tui_gen import checkpoints, events, runs
 from tui_gen import config as configs
-from tui_gen import events, runs
 from tui_gen.catalog import Catalog, ModelEntry
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.params import Problem, nearest
@@ -126,7 +126,7 @@ def find(need: Need, catalog: Catalog, root: Path, itself: Path | None = None) -
     model = runs.info_of(path).model
     if not _able(catalog.models.get(model), need):
         raise runs.RunError("; ".join(_unable(f"the run {path.name}", model, need, catalog)))
-    steps = checkpoint_steps(path)
+    steps = checkpoints.steps(path)
     state, _, reason = runs.state_of(path)
     if wanted is not None:
         if wanted not in steps:
@@ -136,17 +136,22 @@ def find(need: Need, catalog: Catalog, root: Path, itself: Path | None = None) -
     if state == "failed":
         more = f"; add @{steps[-1]} to use its last checkpoint all the same" if steps else ""
         raise runs.RunError(f"the run {path.name} failed: {reason or 'see its worker.log'}{more}")
-    if not steps:
-        what = "yet; wait for one" if state in runs.LIVE else f"({state}); let it go on with --resume"
-        raise runs.RunError(f"the run {path.name} has no checkpoint {what}")
-    return path, steps[-1]
+    damaged = ""
+    for one in checkpoints.sound(path):
+        if one.meta is not None:
+            return path, one.step
+        damaged = damaged or f"no checkpoint of the run {path.name} can be used: {one.problem}"
+    if damaged:
+        raise runs.RunError(damaged)
+    what = "yet; wait for one" if state in runs.LIVE else f"({state}); let it go on with --resume"
+    raise runs.RunError(f"the run {path.name} has no checkpoint {what}")
 
 
 def _found(name: str, need: Need, catalog: Catalog, root: Path, itself: Path | None) -> Path:
     """The run meant by a name. Raises RunError."""
     if name == "latest":
         rows = [row for row in runs.list_runs(root) if itself is None or Path(row.path).resolve() != itself.resolve()]
-        fit = [row for row in rows if _able(catalog.models.get(row.model), need) and checkpoint_steps(Path(row.path))]
+        fit = [row for row in rows if _able(catalog.models.get(row.model), need) and checkpoints.steps(Path(row.path))]
         if not fit:
             raise runs.RunError(f"no run in {root} can {' and '.join(need.abilities)} and has a checkpoint")
         return Path(fit[0].path).resolve()
@@ -159,15 +164,6 @@ def _found(name: str, need: Need, catalog: Catalog, root: Path, itself: Path | N
     if itself is not None and path == itself.resolve():
         raise runs.RunError(f"{path.name} is this very run")
     return path
-
-
-def checkpoint_steps(path: Path) -> list[int]:
-    """The steps of a run's complete checkpoints, rising."""
-    try:
-        found = [one for one in (path / "checkpoints").iterdir() if one.name.isdigit()]
-    except OSError:
-        return []
-    return sorted(int(one.name) for one in found if (one / "meta.json").is_file())
 
 
 def begun(path: Path, key: str) -> Path | None:

@@ -65,6 +65,11 @@ def _trial(killed: Path, root: Path, hit: list[int], damage: Callable[[Path], No
     new = [events.decode(line) for line in (run / "events.jsonl").read_bytes()[read:].split(b"\n")]
     wrong = []
     resumed = [event.step for event in new if isinstance(event, events.Resume)]
+    if not good:  # no checkpoint is left: it says so, and does not begin again unasked
+        words = runs.state_of(run)[2]
+        if resumed or "can be used" not in words:
+            wrong.append(f"it went on from {resumed}: {words}")
+        return wrong
     if resumed != [good]:
         wrong.append(f"it went on from {resumed}, not from {good}")
     said = " ".join(event.text for event in new if isinstance(event, events.Note | events.Alert) and _warns(event))

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from tui_gen import catalog as catalogs
-from tui_gen import children, control, launch, runs
+from tui_gen import checkpoints, children, control, launch, runs
 from tui_gen import config as configs
 from tui_gen import quality as figures
 from tui_gen.params import Param, Problem, nearest
@@ -75,7 +75,7 @@ def _stop_one(path: Path, checkpoint: bool) -> str:
     while runs.alive(info) and time.monotonic() < deadline:
         time.sleep(0.02)
     state, step, _ = runs.state_of(path)
-    made = (path / "checkpoints" / f"{step:06d}").is_dir()
+    made = step in checkpoints.steps(path)
     return f"{state} at step {step}" + (" with a checkpoint" if made else "")
 
 
@@ -90,8 +90,11 @@ def sample(args: argparse.Namespace, root: Path) -> int:
     done = children.run(
         "tui_gen.train.sample", *words, env=launch.environment(), capture_output=True, text=True, errors="replace"
     )
+    said = done.stderr.strip().splitlines()
+    for line in said:
+        if line.startswith("warning: "):  # of ours: libraries have words of their own for it
+            err.line(line)
     if done.returncode:
-        said = done.stderr.strip().splitlines()
         err.line(f"tui-gen: {said[-1].removeprefix('error: ') if said else 'no samples were made'}")
         return 1
     if not done.stdout.rstrip("\n").endswith(target.name):
@@ -111,7 +114,7 @@ def quality(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen quality`: PyTorch runs in a process of its own."""
     out, err = outlets.standard()
     path = runs.find(root, args.name)
-    if args.step is None and not any((path / "checkpoints").glob("[0-9]*")) and runs.alive(runs.worker_of(path)):
+    if args.step is None and not checkpoints.found(path) and runs.alive(runs.worker_of(path)):
         launch.ask_run(path, "checkpoint", timeout=STOP_TIMEOUT)  # a live run that has not made one yet
     words: list[object] = [path]
     for option, value in (

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tui_gen import catalog as catalogs
+from tui_gen import checkpoints, control, dependencies, launch, runs
 from tui_gen import config as configs
-from tui_gen import control, dependencies, launch, runs
 from tui_gen.params import Problem
 from tui_gen.report import outlet as outlets
 from tui_gen.report.follow import Follow
@@ -235,7 +235,7 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
     config = catalogs.resolve(str(path), catalog)
     tables = configs.to_tables(config)
     known = configs.keys(config.model.name, catalog)
-    step = newest_checkpoint(path)
+    step = checkpoints.newest_sound(path)
     problems: list[Problem] = []
     lengths = [one for one in assignments if one.partition("=")[0].strip() in configs.LENGTHS]
     for assignment in assignments:
@@ -269,15 +269,6 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
         except OSError as error:
             raise runs.RunError(f"cannot write {path / 'config.toml'}: {error.strerror or error}") from None
     return new
-
-
-def newest_checkpoint(path: Path) -> int:
-    """The step of a run's newest checkpoint, 0 without one."""
-    try:
-        names = [one.name for one in (path / "checkpoints").iterdir() if one.is_dir()]
-    except OSError:
-        return 0
-    return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def drained(path: Path) -> RunView:

@@ -1,7 +1,7 @@
-"""Checkpoints: written aside, flushed to the disk, renamed; one cut short by a kill is never loaded.
+"""Checkpoints: written aside, flushed to the disk, renamed; one cut short by a kill is never loaded, nor a damaged one.
 
 `checkpoints/000500/` holds `model.safetensors`, `ema.safetensors` where weights are averaged, `state.pt` (optimisers,
-random state, data order) and `meta.json`, which is written last.
+random state, data order) and `meta.json`, which is written last and has a SHA-256 of each.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import queue
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,40 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tui_gen.checkpoints import (
+    META,
+    DamagedError,
+    FileSum,
+    Found,
+    Meta,
+    check,
+    complete,
+    directory,
+    found,
+    halves,
+    read_meta,
+    sealed,
+    sum_of,
+)
 from tui_gen.train.trainer import Trainer, weights_of
 
-
-class Meta(msgspec.Struct):
-    """`meta.json`: what a checkpoint is. `ranked` is the validation value that ranks it, lower is better."""
-
-    step: int
-    seconds: float
-    reason: str
-    ranked: float | None = None
-    compiled: bool = False
+__all__ = [
+    "DamagedError",
+    "Found",
+    "Loaded",
+    "Meta",
+    "complete",
+    "directory",
+    "found",
+    "halves",
+    "load",
+    "newest",
+    "prune",
+    "recover",
+    "save",
+    "set_aside",
+    "state_of",
+]
 
 
 class Loaded(msgspec.Struct):
@@ -41,11 +66,6 @@ class Loaded(msgspec.Struct):
     weights: dict[str, Tensor]
     average: dict[str, Tensor] | None
     state: dict[str, Any]
-
-
-def directory(run: Path, step: int) -> Path:
-    """Where the checkpoint of a step is."""
-    return run / "checkpoints" / f"{step:06d}"
 
 
 def save(run: Path, trainer: Trainer, meta: Meta) -> Path:
@@ -60,13 +80,17 @@ def save(run: Path, trainer: Trainer, meta: Meta) -> Path:
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
     try:
-        _save_tensors(aside / "model.safetensors", weights_of(trainer.model))
-        if trainer.average is not None:
-            _save_tensors(aside / "ema.safetensors", weights_of(trainer.average))
-        _save_state(aside / "state.pt", trainer.state())
-        (aside / "meta.json").write_bytes(msgspec.json.encode(meta))
-        for path in aside.iterdir():
-            _sync(path)
+        with _Sealing() as sealing:  # the biggest first: its digest is made while the others are written
+            _save_state(aside / "state.pt", trainer.state())
+            sealing.take(aside / "state.pt")
+            _save_tensors(aside / "model.safetensors", weights_of(trainer.model))
+            sealing.take(aside / "model.safetensors")
+            if trainer.average is not None:
+                _save_tensors(aside / "ema.safetensors", weights_of(trainer.average))
+                sealing.take(aside / "ema.safetensors")
+        meta = msgspec.structs.replace(meta, files=sealing.sums)
+        (aside / META).write_bytes(sealed(meta))
+        _sync(aside / META)
         _sync(aside)
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)
@@ -153,56 +177,129 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def complete(run: Path) -> list[tuple[int, Path, Meta]]:
-    """Every complete checkpoint, oldest first."""
-    found = []
-    folder = run / "checkpoints"
-    if not folder.is_dir():
-        return []
-    for path in folder.iterdir():
-        if path.name.isdigit():
-            with contextlib.suppress(OSError, msgspec.DecodeError):
-                meta = msgspec.json.decode((path / "meta.json").read_bytes(), type=Meta)
-                found.append((int(path.name), path, meta))
-    return sorted(found)
+class _Sealing:
+    """Flushes files to the disk and takes their digests, in a thread of its own where one can be had."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, FileSum] = {}
+        self._failed: list[OSError] = []
+        self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = threading.Thread(target=self._work, name="sealing", daemon=True)
+
+    def __enter__(self) -> _Sealing:
+        try:
+            self._thread.start()
+        except RuntimeError:  # no more threads allowed: a checkpoint must be had all the same
+            self._thread = None
+        return self
+
+    def take(self, path: Path) -> None:
+        """A file that has been written."""
+        if self._thread is None:
+            self._seal(path)
+        else:
+            self._waiting.put(path)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+        if kind is None and self._failed:
+            raise self._failed[0]
+
+    def _work(self) -> None:
+        while (path := self._waiting.get()) is not None:
+            self._seal(path)
+
+    def _seal(self, path: Path) -> None:
+        try:
+            self.sums[path.name] = sum_of(path)
+            _sync(path)
+        except OSError as error:
+            self._failed.append(error)
 
 
-def recover(run: Path) -> None:
-    """Tidy what a kill left: a half-written checkpoint goes, one that was being replaced comes back."""
-    folder = run / "checkpoints"
-    if not folder.is_dir():
-        return
-    for path in folder.iterdir():
-        if path.name.endswith(".partial"):
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name.endswith(".old"):
-            final = path.with_name(path.name[1:-4])
-            if final.exists():
+def recover(run: Path) -> list[str]:
+    """Tidy what a kill left: a half-written checkpoint goes, one that was being replaced comes back. For the worker
+    that holds the run, nobody else. The names of checkpoints that were cut short.
+    """
+    cut = halves(run)
+    with contextlib.suppress(OSError):
+        for path in (run / "checkpoints").iterdir():
+            if path.name.endswith((".partial", ".gone")):
                 shutil.rmtree(path, ignore_errors=True)
-            else:
-                with contextlib.suppress(OSError):  # a folder that cannot be written now: it stays as it is
-                    os.rename(path, final)
+            elif path.name.endswith(".old"):
+                final = path.with_name(path.name[1:-4])
+                if final.exists():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):  # a folder that cannot be written now: it stays as it is
+                        os.rename(path, final)
+    return cut
 
 
-def load(path: Path) -> Loaded:
-    """Read one checkpoint. Raises ValueError where any part of it is missing or damaged."""
+def load(path: Path, averaged: bool | None = None) -> Loaded:
+    """Read one checkpoint. Raises DamagedError where any part of it is missing or not what was written.
+
+    `averaged` says whether its run averages its weights: what older checkpoints do not tell themselves.
+    """
+    meta = read_meta(path)
+    check(path, meta)
+    ema = path / "ema.safetensors"
+    if not meta.files and averaged and not ema.exists():
+        raise DamagedError(f"{path.name} is damaged: {ema.name} is missing, and the run averages its weights")
     try:
-        meta = msgspec.json.decode((path / "meta.json").read_bytes(), type=Meta)
         weights = load_file(path / "model.safetensors")
-        average = load_file(path / "ema.safetensors") if (path / "ema.safetensors").exists() else None
-        state = torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+        average = load_file(ema) if ema.name in meta.files or (not meta.files and ema.exists()) else None
+        state = _state(path)
     except Exception as error:  # torch and safetensors raise many kinds for damaged files
-        raise ValueError(f"{path.name} cannot be read: {error}") from error
+        raise DamagedError(f"{path.name} cannot be read: {error}") from error
     return Loaded(path, meta, weights, average, state)
 
 
-def newest(run: Path) -> Iterator[Loaded | str]:
-    """Checkpoints newest first: a `Loaded` one, or words about one that cannot be read."""
-    for _, path, _ in reversed(complete(run)):
+def _state(path: Path) -> dict[str, Any]:
+    return torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+
+
+def state_of(one: Found) -> dict[str, Any] | None:
+    """A checkpoint's state without its weights; None where it is damaged."""
+    try:
+        if one.meta is None:
+            return None
+        check(one.path, one.meta, "state.pt")
+        return _state(one.path)
+    except Exception:  # torch raises many kinds for damaged files; who loads all of it tells about them
+        return None
+
+
+def newest(run: Path, averaged: bool | None = None) -> Iterator[Loaded | str]:
+    """Checkpoints newest first: a `Loaded` one, or words about one that cannot be used."""
+    for one in reversed(found(run)):
+        if one.meta is None:
+            yield one.problem
+            continue
         try:
-            yield load(path)
-        except ValueError as error:
-            yield str(error)
+            yield load(one.path, averaged)
+        except DamagedError as error:
+            if one.path.exists():  # else its worker has just deleted it, as it does with old ones
+                yield str(error)
+
+
+def set_aside(run: Path, step: int) -> list[str]:
+    """Rename what lies after `step`, from which a run goes on: damaged checkpoints, which would count as the newest
+    when old ones are deleted. Their new names, relative to the run.
+    """
+    kept = []
+    for one in found(run):
+        if one.step > step:
+            name, number = f"{one.path.name}.damaged", 1
+            while (to := one.path.with_name(name)).exists():
+                number += 1
+                name = f"{one.path.name}.damaged-{number}"
+            with contextlib.suppress(OSError):
+                os.rename(one.path, to)
+                kept.append(f"checkpoints/{name}")
+    return kept
 
 
 def prune(run: Path, keep_last: int, keep_best: int) -> None:
@@ -212,7 +309,7 @@ def prune(run: Path, keep_last: int, keep_best: int) -> None:
     keep = {step for step, _, _ in have[-keep_last:]} | {step for step, _, _ in ranked[:keep_best]}
     for step, path, _ in have:
         if step not in keep:
-            gone = path.with_name(f".{path.name}.partial")
+            gone = path.with_name(f".{path.name}.gone")
             with contextlib.suppress(OSError):
                 os.rename(path, gone)
                 shutil.rmtree(gone, ignore_errors=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 
 from tui_gen import config as configs
 from tui_gen import dependencies, events, runs
@@ -69,13 +68,9 @@ def kept(state: dict[str, Any], kinds: Kinds) -> dict[str, Part]:
 
 def kept_by(path: Path, kinds: Kinds) -> dict[str, Part] | None:
     """The same from a run's newest checkpoint that can be read, None where there is none."""
-    for _, one, _ in reversed(checkpoints.complete(path)):
-        try:
-            state = torch.load(one / "state.pt", map_location="cpu", weights_only=True)
-        except Exception:  # torch raises many kinds for damaged files; the loop tells about them
-            continue
-        return kept(state, kinds)
-    return None
+    states = (checkpoints.state_of(one) for one in reversed(checkpoints.found(path)))
+    state = next((state for state in states if state is not None), None)
+    return None if state is None else kept(state, kinds)
 
 
 def taken(need: Need, catalog: Catalog, kinds: Kinds, spec: DataSpec) -> Part:
@@ -85,11 +80,11 @@ def taken(need: Need, catalog: Catalog, kinds: Kinds, spec: DataSpec) -> Part:
     """
     folder, _, step = need.value.rpartition("@")
     path = Path(folder)
-    try:
-        loaded = checkpoints.load(checkpoints.directory(path, int(step)))
-    except ValueError as error:
-        raise TrainingError(f"{need.key} = {need.value}: checkpoint {error}") from None
     config = configs.load(configs.read_toml(path / "config.toml"), catalog, str(path / "config.toml"))
+    try:
+        loaded = checkpoints.load(checkpoints.directory(path, int(step)), averaged=config.train.ema > 0)
+    except checkpoints.DamagedError as error:
+        raise TrainingError(f"{need.key} = {need.value}: checkpoint {error}; name another one of its") from None
     parts = {name: msgspec.convert(one, Origin) for name, one in loaded.state.get("parts", {}).items()}
     values = {**config.model.values, **loaded.state["values"]}
     origin = Origin(str(path), int(step), config.model.name, values, _spec_of(loaded.state, config), parts)

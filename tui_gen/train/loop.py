@@ -28,7 +28,7 @@ from tui_gen.train.health import Health
 from tui_gen.train.previews import Previewer
 from tui_gen.train.quality.schedule import Schedule
 from tui_gen.train.requests import answer
-from tui_gen.train.trainer import Trainer
+from tui_gen.train.trainer import Trainer, TrainingError
 
 FLUSH = 0.1
 """Seconds between flushes of metrics; the first step's leave at once."""
@@ -89,13 +89,18 @@ class RunLoop:
 
     def resume(self) -> None:
         """Go on from the newest checkpoint that can be read, or from the start where there is none."""
-        checkpoints.recover(self.path)
-        loaded = None
-        for one in checkpoints.newest(self.path):
+        for name in checkpoints.recover(self.path):
+            self.note(f"checkpoint {name} was cut short by a kill; what there was of it is gone")
+        loaded, damaged = None, []
+        for one in checkpoints.newest(self.path, averaged=self.trainer.average is not None):
             if isinstance(one, checkpoints.Loaded):
                 loaded = one
                 break
+            damaged.append(one)
             self.note(f"checkpoint {one}; trying the one before", "warning")
+        if damaged and loaded is None:
+            words = "; to begin again from step 0 move its folder checkpoints away"
+            raise TrainingError(f"no checkpoint of {self.path.name} can be used: {damaged[0]}{words}")
         step = loaded.meta.step if loaded else 0
         if loaded is not None:
             if loaded.state.get("data", self.trainer.fingerprint()) != self.trainer.fingerprint():
@@ -104,6 +109,8 @@ class RunLoop:
                 # Sums are split by thread: only the same number gives the same bits.
                 torch.set_num_threads(int(loaded.state.get("threads", torch.get_num_threads())))
             self.trainer.restore(loaded.state, loaded.weights, loaded.average)
+            if damaged and (kept := checkpoints.set_aside(self.path, step)):
+                self.note(f"what is damaged is kept as {', '.join(kept)}")
             self.seconds = loaded.meta.seconds
             self.compiled = loaded.meta.compiled
             self._saved_step = step

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from tui_gen import config as configs
-from tui_gen import runs
+from tui_gen.events import Note
 from tui_gen.model import Model
 from tui_gen.train import catalogue, checkpoints, dependencies
 from tui_gen.train.data import Data, Report, load
@@ -35,25 +35,10 @@ def restore(run: Path, step: int | None = None, device: str = "", report: Report
 
     `device` overrides the run's `train.device`. Raises RestoreError, or the errors of the config, data and device.
     """
-    if not runs.alive(runs.worker_of(run)):  # a live worker's half-written checkpoint is not ours to tidy
-        checkpoints.recover(run)
-    have = checkpoints.complete(run)
-    if not have:
-        raise RestoreError(f"{run.name} has no checkpoint yet; wait for one, or ask its worker for one")
-    if step is None:
-        loaded = next((one for one in checkpoints.newest(run) if not isinstance(one, str)), None)
-        if loaded is None:
-            raise RestoreError(f"no checkpoint of {run.name} can be read")
-    else:
-        path = next((path for at, path, _ in have if at == step), None)
-        if path is None:
-            raise RestoreError(
-                f"{run.name} has no checkpoint of step {step}; it has {', '.join(str(s) for s, _, _ in have)}"
-            )
-        loaded = checkpoints.load(path)
     tables = configs.read_toml(run / "config.toml")
     made, kinds = catalogue.build(tables.get("model_dirs", []))
     config = configs.load(tables, made, str(run / "config.toml"))
+    loaded = _loaded(run, step, config.train.ema > 0, report)
     where = pick_device(device or config.train.device)
     data = load(config.dataset, where, seed=config.train.seed, report=report)
     values = {**config.model.values, **loaded.state["values"]}
@@ -61,3 +46,27 @@ def restore(run: Path, step: int | None = None, device: str = "", report: Report
     model = build_model(kinds[config.model.name], values, data.spec, parts).to(where)
     put(model, loaded.average if loaded.average is not None else loaded.weights)
     return Restored(model.eval(), data, config, where, loaded.meta.step)
+
+
+def _loaded(run: Path, step: int | None, averaged: bool, report: Report) -> checkpoints.Loaded:
+    """The checkpoint of a step, or the newest that can be used, with a warning for each that cannot."""
+    have = checkpoints.found(run)
+    if not have:
+        cut = f"; the first one, {names[0]}, was not completed" if (names := checkpoints.halves(run)) else ""
+        raise RestoreError(f"{run.name} has no checkpoint yet{cut}; wait for one, or ask its worker for one")
+    if step is not None:
+        one = next((one for one in have if one.step == step), None)
+        if one is None:
+            there = ", ".join(str(one.step) for one in have)
+            raise RestoreError(f"{run.name} has no checkpoint of step {step}; it has {there}")
+        try:
+            return checkpoints.load(one.path, averaged)
+        except checkpoints.DamagedError as error:
+            raise RestoreError(f"checkpoint {error}; leave the step out for the newest that can be used") from None
+    damaged = []
+    for found in checkpoints.newest(run, averaged):
+        if isinstance(found, checkpoints.Loaded):
+            return found
+        damaged.append(found)
+        report(Note(text=f"checkpoint {found}; trying the one before", level="warning"))
+    raise RestoreError(f"no checkpoint of {run.name} can be used: {damaged[0] if damaged else 'they are gone'}")

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tui_gen import config as configs
+from tui_gen.events import Event, Note
 from tui_gen.train.data import DataError, denormalise
 from tui_gen.train.plots import scatter
 from tui_gen.train.previews import plots_of, tiles, written
@@ -22,12 +23,18 @@ class SampleError(Exception):
     """Why there are no samples, in words for people."""
 
 
+def warn(event: Event) -> None:
+    """Say on standard error what is worth knowing."""
+    if isinstance(event, Note) and event.level == "warning":
+        print(f"warning: {' '.join(event.text.split())}", file=sys.stderr, flush=True)
+
+
 def sample(run: Path, count: int, seed: int, step: int | None, label: str | None, device: str) -> bytes:
     """`count` samples of a run as a PNG, or as UTF-8 text where the run's data is text.
 
     Raises SampleError, RestoreError, or the errors of the config, data and device.
     """
-    found = restore(run, step, device)
+    found = restore(run, step, device, warn)
     model, data, where = found.model, found.data, found.device
     if not hasattr(model, "sample"):
         raise SampleError(f"{model.name} makes no samples")

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tui_gen import checkpoints, control, dependencies, events, runs
 from tui_gen import config as configs
-from tui_gen import control, dependencies, events, runs
 
 
 class Worker:
@@ -230,7 +230,7 @@ class Worker:
             words = f"{path.name}, which is trained first for {need.key}, {state} at step {step:,}{why}"
             raise Stopped("stopped" if state == "stopped" else "failed", words)
         writer.write(events.Note(f"{path.name} has finished at step {step:,}"))
-        config.model.values[need.name] = f"{path}@{dependencies.checkpoint_steps(path)[-1]}"
+        config.model.values[need.name] = f"{path}@{checkpoints.steps(path)[-1]}"
 
     def train_within(self) -> int:
         """Train the run within the process of another run's worker, which gets its output back; the exit status."""

@@ -37,7 +37,7 @@ class _Telling:
     def event(self, event: Event) -> None:
         """What loading the data has to say."""
         if isinstance(event, Note) and event.level != "info":
-            print(event.text, file=sys.stderr, flush=True)
+            print(f"{event.level}: {event.text}", file=sys.stderr, flush=True)
         elif isinstance(event, Progress):
             self(f"{event.what}: {event.done:,} of {event.total:,} {event.unit}")
 

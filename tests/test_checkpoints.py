@@ -1,0 +1,190 @@
+"""Checkpoints are what was written, to the bit, or they are not used; looking at them changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+
+import msgspec
+import pytest
+import torch
+
+from tests import small_runs
+from tests.damages import DAMAGES, FILES
+from tui_gen import checkpoints as files
+from tui_gen import events
+from tui_gen.train import checkpoints, sample
+from tui_gen.train.loop import RunLoop
+from tui_gen.train.quality import __main__ as measuring
+from tui_gen.train.restore import RestoreError, restore
+from tui_gen.train.trainer import TrainingError, weights_of
+from tui_gen.view import RunView
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A run with averaged weights and checkpoints of steps 2 and 4."""
+    run = small_runs.make_run(tmp_path_factory.mktemp("runs"), "gan")
+    trainer = small_runs.trainer("gan")
+    for step in (2, 4):
+        while trainer.step < step:
+            trainer.train_step()
+        checkpoints.save(run, trainer, checkpoints.Meta(step, 0.0, "test"))
+    return run
+
+
+@pytest.fixture
+def run(template, tmp_path):
+    return shutil.copytree(template, tmp_path / "run")
+
+
+def at(run, step):
+    return files.directory(run, step)
+
+
+def tree(folder):
+    return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_every_damage_leads_to_the_checkpoint_before_with_the_reason(run, name):
+    DAMAGES[name](at(run, 4))
+    file = "meta.json" if name == "folder swept" else name.split()[0]
+    said, good = checkpoints.newest(run)
+    assert "000004" in said and file in said and good.meta.step == 2 and good.average is not None
+    assert files.newest_sound(run) == 2
+    before, told = tree(run), []
+    assert restore(run, device="cpu", report=told.append).step == 2
+    assert [(one.level, file in one.text) for one in told if "000004" in one.text] == [("warning", True)]
+    with pytest.raises(RestoreError, match=re.escape(file)):
+        restore(run, 4, "cpu")
+    assert tree(run) == before
+
+
+def test_the_weights_of_another_checkpoint_are_not_taken_for_its_own(run):
+    """They are whole in themselves, and of the same size."""
+    shutil.copyfile(at(run, 2) / "model.safetensors", at(run, 4) / "model.safetensors")
+    said, good = checkpoints.newest(run)
+    assert "model.safetensors is not what was written" in said and good.meta.step == 2
+
+
+def test_meta_has_the_digest_of_each_file_and_seals_itself(run):
+    meta = files.read_meta(at(run, 4))
+    assert set(meta.files) == set(FILES) - {"meta.json"}
+    for name, one in meta.files.items():
+        data = (at(run, 4) / name).read_bytes()
+        assert (one.size, one.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    raw = (at(run, 4) / "meta.json").read_bytes()
+    for place in range(len(raw)):  # not one bit of it can change
+        (at(run, 4) / "meta.json").write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
+        with pytest.raises(files.DamagedError):
+            files.read_meta(at(run, 4))
+
+
+def test_a_folder_that_was_renamed_is_not_another_steps_checkpoint(run):
+    at(run, 4).rename(at(run, 6))
+    said, good = checkpoints.newest(run)
+    assert "000006" in said and "step 4" in said and good.meta.step == 2
+
+
+def older(path):
+    """Make a checkpoint as it was before there were digests."""
+    meta = msgspec.json.decode((path / "meta.json").read_bytes())
+    kept = {key: meta[key] for key in ("step", "seconds", "reason", "ranked", "compiled")}
+    (path / "meta.json").write_bytes(msgspec.json.encode(kept))
+
+
+def test_a_checkpoint_without_digests_loads_as_before(run):
+    whole = checkpoints.load(at(run, 4))
+    older(at(run, 4))
+    found = checkpoints.load(at(run, 4), averaged=True)
+    assert torch.equal(found.state["rng"], whole.state["rng"])
+    for name, tensor in whole.weights.items():
+        assert torch.equal(found.weights[name], tensor)
+    assert files.newest_sound(run) == 4 and restore(run, device="cpu").step == 4
+
+
+def test_averaged_weights_that_are_missing_never_become_raw_ones(run):
+    older(at(run, 4))
+    (at(run, 4) / "ema.safetensors").unlink()
+    said, good = checkpoints.newest(run, averaged=True)
+    assert "ema.safetensors is missing" in said and good.meta.step == 2
+    assert restore(run, device="cpu").step == 2
+
+
+def loop_of(run):
+    trainer = small_runs.trainer("gan")
+    return RunLoop(run, trainer, events.EventWriter(run / "events.jsonl"), {})
+
+
+def log_of(run):
+    view = RunView(run)
+    view.poll()
+    return [(level, text) for _, level, text in view.log]
+
+
+def test_a_run_goes_on_from_the_good_one_and_keeps_the_damaged_one_out_of_the_way(run):
+    good = checkpoints.load(at(run, 2))
+    (at(run, 4) / "ema.safetensors").unlink()
+    loop = loop_of(run)
+    loop.resume()
+    assert loop.trainer.step == 2
+    for name, tensor in weights_of(loop.trainer.average).items():
+        assert torch.equal(tensor, good.average[name])
+    (warning,) = [text for level, text in log_of(run) if level == "warning" and "000004" in text]
+    assert "ema.safetensors is missing" in warning and "the one before" in warning
+    # else it would count as the newest of those that are kept, and the first new one would go
+    loop.config.checkpoint.keep_last = 1
+    loop.trainer.train_step()
+    loop.checkpoint("test")
+    assert files.steps(run) == [3] and (run / "checkpoints" / "000004.damaged" / "model.safetensors").exists()
+
+
+def test_where_every_checkpoint_is_damaged_the_run_does_not_begin_again_unasked(run):
+    for step in (2, 4):
+        (at(run, step) / "state.pt").write_bytes(b"")
+    before = tree(run / "checkpoints")
+    with pytest.raises(TrainingError, match=r"no checkpoint of run can be used: 000004 .*state\.pt"):
+        loop_of(run).resume()
+    assert tree(run / "checkpoints") == before and "resumed" not in str(log_of(run))
+    with pytest.raises(RestoreError, match=r"no checkpoint of run can be used: 000004 .*state\.pt"):
+        restore(run)
+
+
+def test_what_a_kill_cut_short_is_no_damage(run):
+    partial = at(run, 6).with_name(".000006.partial")
+    partial.mkdir()
+    told = []
+    assert restore(run, device="cpu", report=told.append).step == 4 and partial.is_dir()
+    assert not [one for one in told if getattr(one, "level", "") == "warning"]
+    loop_of(run).resume()
+    assert not partial.exists()
+    assert [level for level, text in log_of(run) if "000006 was cut short by a kill" in text] == ["info"]
+
+
+def test_one_that_was_being_replaced_when_the_run_was_killed_is_read_where_it_is(run):
+    old = at(run, 4).with_name(".000004.old")
+    at(run, 4).rename(old)
+    assert files.steps(run) == [2, 4] and restore(run, device="cpu").step == 4 and old.is_dir()
+    shutil.copytree(old, at(run, 4))
+    assert [one.path.name for one in files.found(run)] == ["000002", "000004"]
+
+
+def test_a_checkpoint_is_had_where_no_thread_can_be_started(run, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(checkpoints.threading.Thread, "start", refuse)
+    trainer = small_runs.trainer("gan")
+    assert checkpoints.load(checkpoints.save(run, trainer, checkpoints.Meta(0, 0.0, "test"))).meta.step == 0
+
+
+@pytest.mark.parametrize("command", [sample, measuring], ids=["sample", "quality"])
+def test_sample_and_quality_say_which_checkpoint_they_passed_over(run, tmp_path, monkeypatch, capsys, command):
+    (at(run, 4) / "model.safetensors").unlink()
+    more = ["-o", str(tmp_path / "grid.png"), "-n", "4"] if command is sample else ["--samples", "60"]
+    monkeypatch.setattr("sys.argv", ["", str(run), "--device", "cpu", *more])
+    assert command.main() == 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert warned == ["warning: checkpoint 000004 is damaged: model.safetensors is missing; trying the one before"]
