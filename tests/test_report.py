@@ -144,7 +144,7 @@ def test_previews_of_text_are_printed_as_they_are():
     summary.print_summary(Outlet(stream), view, "finished", graphics="off")
     lines = stream.getvalue().splitlines()
     start = lines.index("scores at step 60")
-    assert lines[start + 1 : start + 3] == ["[bold]  one[2J", "line"] and lines.count("line") == 59
+    assert lines[start + 1 : start + 3] == ["[bold]  one", "line"] and lines.count("line") == 59
     assert summary.text_lines(path / "samples" / "gone.txt") == []
     view.samples = [events.Sample(step=60, path="samples/000060-scores.txt")]
     assert any(line.endswith("-n 3 -o text.txt") for line in summary.ending(view, "finished"))
@@ -152,7 +152,7 @@ def test_previews_of_text_are_printed_as_they_are():
 
 def test_columns_align_and_control_characters_go():
     rows = [("a", "long", "x"), ("bb\x1b[2J\x07", "漢字", "y")]
-    assert tables.aligned(rows) == ["a      long  x", "bb[2J  漢字  y"]
+    assert tables.aligned(rows) == ["a   long  x", "bb  漢字  y"]
     assert tables.aligned([]) == []
 
 

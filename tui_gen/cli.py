@@ -57,6 +57,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line, what to do, exit status 2."""
         from tui_gen.params import nearest
+        from tui_gen.text import clean
 
         hint = ""
         known = set(_options(self))
@@ -67,7 +68,7 @@ class Parser(argparse.ArgumentParser):
         elif "COMMAND: invalid choice: " in message:
             name = message.split("invalid choice: ", 1)[1].split("'")[1]
             message, hint = f"no such command {name!r}", nearest(name, COMMANDS)
-        self.exit(2, f"tui-gen: {message}" + (f" ({hint})" if hint else "") + "\nsee tui-gen --help\n")
+        self.exit(2, clean(f"tui-gen: {message}" + (f" ({hint})" if hint else "")) + "\nsee tui-gen --help\n")
 
 
 def _options(parser: argparse.ArgumentParser) -> list[str]:
@@ -337,10 +338,10 @@ def _explain(error: Exception) -> int:
 
 
 def _complain(text: str) -> None:
-    from tui_gen.draw.text import clean
+    from tui_gen.text import clean_lines
 
     with contextlib.suppress(OSError, ValueError):
-        print("tui-gen: " + "\n".join(clean(line) for line in text.splitlines()), file=sys.stderr, flush=True)
+        print("tui-gen: " + "\n".join(clean_lines(text)), file=sys.stderr, flush=True)
 
 
 def _silence_stdout() -> None:

@@ -17,6 +17,7 @@ import msgspec
 
 from tui_gen import params
 from tui_gen.params import Param, Problem, hyper
+from tui_gen.text import clean
 
 FORMAT = 1
 """The version of the config format; a config that states a higher one comes from a newer tui-gen."""
@@ -432,8 +433,7 @@ def dump_toml(tables: dict[str, Any], notes: dict[str, Param] | None = None, pat
         param = (notes or {}).get(".".join(where))
         if param is not None and param.help:
             unit = f" [{param.unit}]" if param.unit else ""
-            words = "".join(c if c.isprintable() else " " for c in f"{param.help}{unit}")
-            line = f"{line:<32}  # {' '.join(words.split())}"
+            line = f"{line:<32}  # {' '.join(clean(f'{param.help}{unit}').split())}"
         lines.append(line)
     text = "\n".join(lines) + "\n" if lines else ""
     for where, value in nested:

@@ -27,6 +27,8 @@ from typing import Any
 
 import msgspec
 
+from tui_gen.text import cleaned
+
 _HEADER = struct.Struct(">II")
 LARGEST = 1 << 28
 WATCH = 2.0
@@ -139,6 +141,7 @@ def ask(path: str, op: str, *, timeout: float = 10.0, blob: bytes = b"", **field
         raise ControlError(f"cannot reach the worker: {getattr(error, 'strerror', '') or error}") from None
     if reply is None:
         raise ControlError(f"the worker ended before it answered {op!r}")
+    reply.data = cleaned(reply.data)
     if not reply.data.get("ok"):
         raise ControlError(str(reply.data.get("error", f"the worker refused {op!r}")))
     return reply

@@ -21,6 +21,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import msgspec
 
+from tui_gen.text import clean, escape
+
 KINDS = ("int", "float", "bool", "str", "choice", "list")
 
 
@@ -79,14 +81,13 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         text = f"[{show(self.value)}]" if isinstance(self.value, list | tuple) else show(self.value) or '""'
-        shown = "" if self.value is None else f" = {_one_line(text)}"
-        return f"{_one_line(self.key)}{shown}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        shown = "" if self.value is None else f" = {_short_of(text)}"
+        return f"{_short_of(self.key)}{shown}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
-def _one_line(text: str, most: int = 160) -> str:
-    """Text from a file or a command line so that it can stand in a message: short, nothing but printable characters."""
-    text = text if len(text) <= most else text[: most - 1] + "…"
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _short_of(text: str, most: int = 160) -> str:
+    """Text from a file or a command line so that it can stand in a message, which shows what does not print in it."""
+    return clean(text if len(text) <= most else text[: most - 1] + "…", escaped=True)
 
 
 def hyper(
@@ -334,8 +335,8 @@ def _parse_scalar(kind: str, text: str) -> Any:
 
 
 def quote(text: str) -> str:
-    """Text as a TOML basic string."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """Text as a TOML basic string that prints."""
+    return escape(json.dumps(text, ensure_ascii=False), wide="U")
 
 
 def show(value: Any) -> str:

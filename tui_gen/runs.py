@@ -26,6 +26,7 @@ import msgspec
 from tui_gen import events
 from tui_gen.params import nearest
 from tui_gen.places import default_root as default_root
+from tui_gen.text import clean
 
 LIVE = ("starting", "running", "paused", "stopping")
 ENDED = ("finished", "stopped", "failed", "interrupted")
@@ -382,7 +383,7 @@ def edits_of(path: Path) -> list[dict[str, Any]]:
 
 
 def last_log_lines(path: Path, count: int = 20) -> list[str]:
-    """The end of `worker.log`, as text lines without control characters."""
+    """The end of `worker.log`, as clean lines."""
     try:
         with open(path / "worker.log", "rb") as file:
             end = file.seek(0, os.SEEK_END)
@@ -391,14 +392,8 @@ def last_log_lines(path: Path, count: int = 20) -> list[str]:
     except OSError:
         return []
     # A carriage return starts a line over: what progress bars do.
-    lines = [_SEQUENCES.sub("", line.rstrip("\r").rsplit("\r", 1)[-1]) for line in text.split("\n")]
+    lines = [clean(line.rstrip("\r").rsplit("\r", 1)[-1].expandtabs(4)) for line in text.split("\n")]
     return [line for line in lines if line.strip()][-count:]
-
-
-_SEQUENCES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-)
-"""Control sequences (CSI, OSC and other strings, the rest) and control characters."""
 
 
 def delete(path: Path) -> None:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from tui_gen import events, quality, runs
 from tui_gen.draw.curves import Series
 from tui_gen.params import show
+from tui_gen.text import clean, cleaned
 
 SPEED = 30.0
 
@@ -78,7 +82,7 @@ class RunView:
                 changed.add("log")
         for event in new:
             try:
-                self._take(event, changed)
+                self._take(readable(event), changed)
             except (ValueError, OverflowError):  # a step of a thousand digits, say
                 self._senseless += 1
         now = time.monotonic()
@@ -241,3 +245,32 @@ class RunView:
     def worst_log_lines(self, count: int = 8) -> list[str]:
         """The end of the worker's own output, for a run that ended badly."""
         return runs.last_log_lines(self.path, count)
+
+
+MANY_LINES = {"text", "reason", "advice", "what", "words", "notes"}
+"""Texts of events that may have several lines; all others are names, which have one."""
+
+
+def readable(event: events.Event) -> events.Event:
+    """An event whose texts can be shown: whatever a terminal would obey is gone, as a log may be anybody's."""
+    if isinstance(event, events.Metrics):
+        event.values = {clean(name): column for name, column in event.values.items()}
+        return event
+    return _readable(event)
+
+
+def _readable(value: Any, many: bool = False) -> Any:
+    match value:
+        case msgspec.Struct():
+            for name in value.__struct_fields__:
+                held = getattr(value, name)
+                if not isinstance(held, int | float | None):
+                    setattr(value, name, _readable(held, name in MANY_LINES))
+            return value
+        case str():
+            return cleaned(value) if many else clean(value)
+        case list():
+            return [_readable(one, many) for one in value]
+        case dict():
+            return {_readable(key): _readable(one, many) for key, one in value.items()}
+    return value

@@ -13,6 +13,7 @@ from textual.widgets import Button, Static
 
 from tui_gen.app.modal import Modal
 from tui_gen.params import Problem
+from tui_gen.text import clean, clean_lines
 
 
 class Dialog(Modal[str]):
@@ -45,8 +46,8 @@ class Dialog(Modal[str]):
         self, title: str, text: str | Content, answers: Sequence[tuple[str, str]] = (("close", "Close"),)
     ) -> None:
         super().__init__()
-        self._title = title
-        self._text = text if isinstance(text, Content) else Content(text)
+        self._title = clean(title)
+        self._text = text if isinstance(text, Content) else Content("\n".join(clean_lines(text)))
         self._answers = list(answers)
         self._letters: dict[str, str] = {}
 
@@ -107,7 +108,7 @@ class Dialog(Modal[str]):
 
 def problems_dialog(title: str, problems: Sequence[Problem]) -> Dialog:
     """Every problem of a config, one a paragraph: key and value, what is wrong, the hint."""
-    return Dialog(title, Content("\n").join([Content(f"• {problem}") for problem in problems]))
+    return Dialog(title, Content("\n").join([Content("\n".join(clean_lines(f"• {problem}"))) for problem in problems]))
 
 
 def quit_dialog(names: Sequence[str]) -> Dialog:
@@ -126,10 +127,10 @@ def ended_dialog(name: str, state: str, reason: str, lines: Sequence[str], check
 
     `checkpoint` is the step of its last checkpoint, or None where it would begin again.
     """
-    parts = [Content(f"{reason[:1].upper()}{reason[1:] or 'No reason was given'}.")]
+    parts = [Content("\n".join(clean_lines(f"{reason[:1].upper()}{reason[1:] or 'No reason was given'}.")))]
     if lines:
         parts += [Content(""), Content("The last that was heard of it:")]
-        parts += [Content.styled(f"  {line}", "$text-muted") for line in lines]
+        parts += [Content.styled(f"  {clean(line)}", "$text-muted") for line in lines]
     if checkpoint is None:
         how = "It has no checkpoint yet: Resume trains it again from the start, the same way."
     else:

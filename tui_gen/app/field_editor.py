@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from tui_gen.app.fields import FieldList, Row
 from tui_gen.app.form_state import FormState
-from tui_gen.app.prose import NEWLINE, plain
+from tui_gen.text import NEWLINE, clean
 
 if TYPE_CHECKING:
     from textual.widgets import Input, OptionList
@@ -133,7 +133,7 @@ class FieldEditor(Widget):
         if self.editing and self.editing not in self.state.params:
             self.leave()
         # Not while a key that was typed is still on its way into the state.
-        if self.editing and self.editor.value == self._shown != plain(self.state.text(self.editing)):
+        if self.editing and self.editor.value == self._shown != clean(self.state.text(self.editing), NEWLINE):
             self._fill(self.state.text(self.editing))
         self._moved()
 
@@ -168,7 +168,7 @@ class FieldEditor(Widget):
     def _fill(self, text: str) -> None:
         editor = self.editor
         with editor.prevent(editor.Changed):
-            editor.value = self._shown = plain(text)
+            editor.value = self._shown = clean(text, NEWLINE)
         editor.cursor_position = len(editor.value)
 
     def _typed(self, shown: str) -> None:
@@ -230,7 +230,7 @@ class FieldEditor(Widget):
         self.leave()
         param = self.state.params[key]
         choices = self.choices
-        choices.set_options([plain(str(choice)) for choice in param.choices])
+        choices.set_options([clean(str(choice)) for choice in param.choices])
         value = self.state.value(key)
         choices.highlighted = param.choices.index(value) if value in param.choices else 0 if param.choices else None
         self.choosing = key

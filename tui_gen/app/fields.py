@@ -19,7 +19,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_gen.app.form_state import FormState, Section
-from tui_gen.app.prose import plain
+from tui_gen.text import NEWLINE, clean
 
 GUTTER = 2
 WORDS = 24
@@ -193,7 +193,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             mark, words = "…", "asked for; takes effect at the next step"
         if words is None:
             return []
-        lines = textwrap.wrap(plain(words), max(12, width - GUTTER - 4))[:4]
+        lines = textwrap.wrap(clean(words), max(12, width - GUTTER - 4))[:4]
         return [f"{mark} {line}" if not at else f"  {line}" for at, line in enumerate(lines)]
 
     def line_of(self, index: int) -> int:
@@ -284,7 +284,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
     def _heading(self, row: Row, base: Style, here: bool) -> list[tuple[str, Style]]:
         folded = row.section.name in self.collapsed and not self.filter
         parts = [("›" if here else " ", base)]
-        parts.append((f"{'▸' if folded else '▾'} {plain(row.section.title)}", self._style(base, "fields--section")))
+        parts.append((f"{'▸' if folded else '▾'} {clean(row.section.title)}", self._style(base, "fields--section")))
         wrong = sum(1 for key in row.section.keys if key in self._words)
         changed = sum(1 for key in row.section.keys if self.state.modified(key))
         if folded and changed:
@@ -301,7 +301,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         label_style = self._style(base, "fields--locked" if locked else "fields--label")
         value_name = "fields--locked" if locked else "fields--modified" if modified else "fields--value"
         value_style = self._style(base, value_name)
-        text = plain(state.text(key))
+        text = clean(state.text(key), NEWLINE)
         room = width - self.value_column
         if param.kind == "bool":
             shown = {"true": "[x] on", "false": "[ ] off"}.get(text, text)
@@ -318,7 +318,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             unit = ""
         taken = self.value_column + min(cell_len(shown), room) + len(unit)
         start = max(self.value_column + 20, taken + 2)
-        words = " " * (start - taken) + plain(param.help) if param.help and width - start >= WORDS else ""
+        words = " " * (start - taken) + clean(param.help) if param.help and width - start >= WORDS else ""
         return [
             ("›" if here else " ", base),
             (mark, mark_style),

@@ -17,10 +17,10 @@ from tui_gen.app import external_editor, form_words
 from tui_gen.app.field_editor import FieldEditor
 from tui_gen.app.form_state import FormState
 from tui_gen.app.pane import Pane
-from tui_gen.app.prose import plain
 from tui_gen.catalog import DEFAULT_RECIPE, Catalog
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.params import Problem
+from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from textual.widgets import Input
@@ -211,7 +211,7 @@ from which it holds.
     def notice(self, words: str) -> None:
         """Words above the form (plain text); an empty text takes them away."""
         for line in self.query("#notice").results(Static):
-            line.update(Content("\n".join(plain(one) for one in words.splitlines())))
+            line.update(Content("\n".join(clean(one) for one in words.splitlines())))
             line.display = bool(words)
 
     def focus_field(self, key: str) -> None:
@@ -435,7 +435,7 @@ from which it holds.
             self.notice(f"{path} cannot be written: {error.strerror or error}")
             return
         self.notice("")
-        self.app.notify(plain(f"Saved as {path}"), markup=False)
+        self.app.notify(clean(f"Saved as {path}"), markup=False)
 
     def _toml(self, state: FormState) -> str:
         return config.dump_toml(state.tables(), config.keys(state.model, self.catalog))

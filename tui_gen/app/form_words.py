@@ -6,14 +6,14 @@ from textual.content import Content
 
 from tui_gen import params
 from tui_gen.app.form_state import FormState
-from tui_gen.app.prose import plain
+from tui_gen.text import clean
 
 
 def titles(state: FormState) -> tuple[str, str]:
     """Title and subtitle: whose values are shown, and how many are changed or wrong."""
     count, wrong = len(state.changed()), len(state.placed())
     parts = [f"{count} changed" if count else "", f"{wrong} problem{'s' * (wrong > 1)}" if wrong else ""]
-    return ("run " if state.live else "") + plain(state.source), " · ".join(part for part in parts if part)
+    return ("run " if state.live else "") + clean(state.source), " · ".join(part for part in parts if part)
 
 
 def at_foot(state: FormState, key: str) -> Content:
@@ -33,4 +33,4 @@ def at_foot(state: FormState, key: str) -> Content:
     if not state.editable(key):
         why = "the run has ended" if state.ended else "fixed while the run trains"
         facts.insert(0, f"{why}; v shows the form for the next run")  # first: the end may have no room
-    return Content.assemble((plain(param.help or param.name), "bold"), "\n", plain(" · ".join(facts)))
+    return Content.assemble((clean(param.help or param.name), "bold"), "\n", clean(" · ".join(facts)))

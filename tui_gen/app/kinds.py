@@ -18,7 +18,8 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from tui_gen.app.modal import Modal
-from tui_gen.draw.text import clean, width_of
+from tui_gen.draw.text import width_of
+from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal

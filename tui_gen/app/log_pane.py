@@ -15,6 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_gen.app.filter_pane import FilterPane
+from tui_gen.text import clean_lines
 
 if TYPE_CHECKING:
     from tui_gen.view import RunView
@@ -207,7 +208,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         rows = []
         for t, level, text in compress(lines, self.matching(f"{level} {text}" for _, level, text in lines)):
             clock = time.strftime("%H:%M:%S", time.localtime(t))
-            rows += [(level, f"{clock} {SIGNS.get(level, ' ')} {part}") for part in text.splitlines() or [""]]
+            rows += [(level, f"{clock} {SIGNS.get(level, ' ')} {part}") for part in clean_lines(text)]
         return rows
 
     def _read_output(self) -> None:

@@ -18,7 +18,7 @@ from tui_gen.app.plot_view import PlotView
 from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
 from tui_gen.draw.clock import Clock, time_label
 from tui_gen.draw.curves import Mark, Options
-from tui_gen.draw.text import clean
+from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from tui_gen.view import RunView

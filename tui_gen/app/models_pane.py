@@ -16,8 +16,9 @@ from textual.widgets.tree import TreeNode
 
 from tui_gen import params
 from tui_gen.app.pane import Pane
-from tui_gen.app.prose import plain, prose
+from tui_gen.app.prose import prose
 from tui_gen.catalog import DEFAULT_RECIPE, Catalog, ModelEntry, Recipe
+from tui_gen.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from textual.widgets import Input
@@ -232,19 +233,19 @@ the end with the reason.
     def _label(self, data: Any) -> Text:
         match data:
             case ModelEntry():
-                text = Text(plain(data.title or data.name))
+                text = Text(clean(data.title or data.name))
                 if data.source != "built in":
                     text.append("  yours", style="italic")
                 return Text("• ").append_text(text) if self.picked == data.name else text
             case Recipe():
-                text = Text(plain(data.name))
+                text = Text(clean(data.name))
                 text.stylize("bold" if self.picked == data.name else "")
                 return Text("• ").append_text(text) if self.picked == data.name else text
             case (_, problem):
-                return Text(f"! {plain(problem.splitlines()[0] if problem else '')}")
+                return Text(f"! {clean(problem.splitlines()[0] if problem else '')}")
         if data == "not readable":
             return Text(f"! not readable ({len(self.catalog.problems)})", style="bold")
-        return Text(plain(family_title(data)), style="bold")
+        return Text(clean(family_title(data)), style="bold")
 
     def _matching(self, entry: ModelEntry, words: list[str]) -> list[Recipe] | None:
         """The recipes of a model that a search leaves; None where it leaves nothing of the model."""
@@ -280,7 +281,7 @@ the end with the reason.
         match data:
             case Recipe():
                 entry = catalog.models.get(data.model)
-                lines = [_title(data.title or data.name), Content(plain(data.summary)), Content("")]
+                lines = [_title(data.title or data.name), Content(clean(data.summary)), Content("")]
                 lines += _facts(("recipe", data.name), ("trains", _trains(data)))
                 lines += _facts(("expect", data.stated), ("source", data.reference))
                 about = [Content(""), _title(entry.title), *_model_words(entry)] if entry else []
@@ -288,12 +289,12 @@ the end with the reason.
             case ModelEntry():
                 return Content("\n").join([_title(data.title or data.name), *_model_words(data)])
             case (_, problem):
-                words = "\n".join(map(plain, problem.splitlines()))
+                words = "\n".join(clean_lines(problem))
                 return Content.assemble(_title("Could not be read"), "\n\n", words)
             case str() if data in catalog.families():
                 lines = [_title(family_title(data))]
                 for entry in catalog.families()[data]:
-                    lines += [Content(""), Content.styled(plain(entry.title), "bold"), Content(plain(entry.summary))]
+                    lines += [Content(""), Content.styled(clean(entry.title), "bold"), Content(clean(entry.summary))]
                 return Content("\n").join(lines)
             case "other recipes":
                 return Content("Recipes whose model is not there: it may be in a folder given with --models.")
@@ -392,11 +393,11 @@ def _recipe_words(recipe: Recipe) -> str:
 
 
 def _title(text: str) -> Content:
-    return Content.styled(plain(text), "bold")
+    return Content.styled(clean(text), "bold")
 
 
 def _facts(*facts: tuple[str, str]) -> list[Content]:
-    return [Content.assemble((f"{name:<8}", "dim"), plain(value)) for name, value in facts if value]
+    return [Content.assemble((f"{name:<8}", "dim"), clean(value)) for name, value in facts if value]
 
 
 def _trains(recipe: Recipe) -> str:
@@ -409,7 +410,7 @@ def _trains(recipe: Recipe) -> str:
 
 
 def _model_words(entry: ModelEntry) -> list[Content]:
-    lines = [Content(plain(entry.summary)), Content("")]
+    lines = [Content(clean(entry.summary)), Content("")]
     own = "" if entry.source == "built in" else entry.source
     kinds, abilities = ", ".join(entry.kinds), ", ".join(entry.abilities)
     lines += _facts(("data", kinds), ("can", abilities), ("source", entry.reference), ("file", own))

@@ -10,7 +10,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from tui_gen.app import keys
-from tui_gen.draw.text import clean
+from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from tui_gen.app.samples_pane import SamplesPane

@@ -13,7 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui_gen.app.modal import Modal
-from tui_gen.app.prose import plain
+from tui_gen.text import clean
 
 MOST = 200
 
@@ -97,14 +97,14 @@ class PathDialog(Modal[Path | None]):
 
     def _say(self, words: str, wrong: bool = False) -> None:
         line = self.query_one("#words", Static)
-        line.update(plain(words))
+        line.update(clean(words))
         line.set_class(wrong, "wrong")
 
     def _list(self) -> None:
         options = self.query_one(OptionList)
         options.clear_options()
         self._entries = entries(self.query_one(Input).value, self._suffix)
-        options.add_options([Option(plain(path)) for path in self._entries])
+        options.add_options([Option(clean(path)) for path in self._entries])
 
     @on(Input.Changed)
     def _on_typed(self) -> None:

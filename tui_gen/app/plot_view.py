@@ -21,7 +21,8 @@ from textual.widget import Widget
 from tui_gen.app.panels import PAIRS, Panel
 from tui_gen.draw.axes import reading
 from tui_gen.draw.curves import Frame, Options, Plot, Reading
-from tui_gen.draw.text import Row, clean, fit_row, width_of
+from tui_gen.draw.text import Row, fit_row, width_of
+from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from tui_gen.draw.curves import Series

@@ -10,22 +10,16 @@ import re
 
 from textual.content import Content
 
+from tui_gen.text import clean_lines
+
 _INLINE = re.compile(
     r"\*\*(?P<bold>\S(?:.*?\S)?)\*\*|`(?P<code>[^`]+)`|(?<![\w*])\*(?P<italic>[^\s*](?:[^*]*[^\s*])?)\*(?!\w)"
 )
 _ITEM = re.compile(r"^\s{0,3}(?:[-*+]|\d+[.)])\s+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_CONTROL_OR_BREAK = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-NEWLINE = "↵"
-
-
-def plain(text: str) -> str:
-    """A text on one line without control characters: line ends as ↵, others as ·."""
-    return _CONTROL_OR_BREAK.sub("·", text.replace("\n", NEWLINE))
 
 
 def prose(text: str) -> Content:
-    """Markdown as styled text. Nothing in it is read as Textual markup; control characters are shown as ·."""
+    """Markdown as styled text. Nothing in it is read as Textual markup; control characters are left out."""
     parts: list[Content] = []
     paragraph: list[str] = []
     bullet = ""
@@ -38,7 +32,7 @@ def prose(text: str) -> Content:
         bullet = ""
 
     blank = False
-    for line in _CONTROL.sub("·", text.expandtabs(4)).splitlines():
+    for line in clean_lines(text):
         if not line.strip():
             close()
             blank = True

@@ -18,6 +18,7 @@ from tui_gen.app.background import away
 from tui_gen.app.filter_pane import FilterPane
 from tui_gen.app.session import RunList
 from tui_gen.app.status import STYLES, glyph
+from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from tui_gen.runs import RunInfo
@@ -163,15 +164,15 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
         """One line: sign, state, name, progress."""
         mark = "›" if self.view is not None and info.path == str(self.view.path) else " "
         steps = f"{info.step:,}" + (f"/{info.steps:,}" if info.steps and width >= 60 else "")
-        name = info.name if width < 60 else f"{info.name}  {info.model} on {info.dataset}"
-        tail = Path(info.path).name.rsplit("-", 1)[-1]
+        name = clean(info.name if width < 60 else f"{info.name}  {info.model} on {info.dataset}")
+        tail = clean(Path(info.path).name.rsplit("-", 1)[-1])
         name = f"{name} {tail}"
         room = max(4, width - len(steps) - 16)
         name = name if len(name) <= room else f"{name[: room - len(tail) - 2]}… {tail}" if room > 12 else name[:room]
         return Content.assemble(
             (mark, "bold"),
             (f"{glyph(info.state)} ", f"bold {STYLES.get(info.state, '')}"),
-            (f"{info.state:<11}", STYLES.get(info.state, "")),
+            (f"{clean(info.state):<11}", STYLES.get(info.state, "")),
             " ",
             f"{name:<{room}} ",
             (steps, "$text-muted"),
@@ -203,6 +204,7 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
                 day = "" if then[:3] == today[:3] else time.strftime("%d %b ", then)
                 text += f" · {info.reason}" if info.reason else ""
                 text += f" · {day}{time.strftime('%H:%M:%S', then)}"  # no time that passes: it would be drawn anew
+        text = clean(text)
         if str(line.content) != text:
             line.update(Content(text))
 

@@ -22,6 +22,7 @@ from tui_gen.app.picture_view import PictureView
 from tui_gen.app.pixels import PROTOCOLS
 from tui_gen.app.text_view import TextView
 from tui_gen.events import Sample
+from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
@@ -418,7 +419,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
     def action_copy(self) -> None:
         file = self._file()
         if file is not None:
-            self.app.copy_to_clipboard(str(file))
+            self.app.copy_to_clipboard(clean(str(file)))
             self.notify(f"Copied {file}", markup=False)
 
     def action_save(self) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widget import Widget
 
+from tui_gen.text import clean
+
 if TYPE_CHECKING:
     from tui_gen.view import RunView
 
@@ -155,14 +157,14 @@ class StatusBar(Widget):
         word = f"{glyph(view.state)} {view.state}"
         parts = facts(view)
         if self.trouble:
-            parts.insert(0, f"✖ {self.trouble}")
+            parts.insert(0, clean(f"✖ {self.trouble}"))
         if self.message:
             parts.insert(0, self.message)
         now = preparation(view)
         if now:
             parts.insert(0, now)
         if view.reason and not view.live:
-            parts.insert(1, view.reason)
+            parts.insert(1, clean(view.reason))
         return (word, view.state, parts)
 
     def _right(self) -> str:

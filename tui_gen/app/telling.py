@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widget import Widget
 
 from tui_gen.app.commands import MENUS
+from tui_gen.app.guard import Guard
 from tui_gen.app.menu import MenuBar
 from tui_gen.app.pane import Pane
 from tui_gen.app.status import StatusBar
 from tui_gen.app.theming import ThemedApp
 from tui_gen.app.workspace import Workspace
+from tui_gen.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from tui_gen.app.session import Session
@@ -32,8 +35,13 @@ class TellingApp(ThemedApp):
         super().__init__(terminal)
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
+        self._guard = Guard()
         self._faults: set[str] = set()
         self._offered: Screen | None = None
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's own, and ours after them."""
+        return [*super().get_line_filters(), self._guard]
 
     def session_close(self) -> None:
         """End what belongs to this workbench alone."""
@@ -45,6 +53,10 @@ class TellingApp(ThemedApp):
         with contextlib.suppress(Exception):
             self.notify(text, severity=severity, markup=False, timeout=4 if severity == "information" else 8)
 
+    def notify(self, message: str, *, title: str = "", **more: Any) -> None:
+        """A toast, of clean words: names of files and errors of the system come this way, too."""
+        super().notify("\n".join(clean_lines(message)), title=clean(title), **more)
+
     def note(self, level: str, text: str) -> None:
         """A line in the log pane."""
         pane = self.workspace.pane("log")
@@ -53,12 +65,12 @@ class TellingApp(ThemedApp):
 
     def say(self, text: str) -> None:
         """What is being done now, in the status bar; an empty text: nothing."""
-        self.status.message = text
+        self.status.message = clean(text)
         self.status.update_text()
 
     def caption(self, text: str) -> None:
         """The name of what is shown, in the menu bar."""
-        self.menu_bar.caption = text
+        self.menu_bar.caption = clean(text)
 
     def fault(self, pane: Pane, error: Exception) -> None:
         """A pane failed at something: say so once, go on with the others."""
@@ -87,7 +99,8 @@ class TellingApp(ThemedApp):
 
         self.session_close()
         self._return_code = 1
-        self.panic(Text(f"tui-gen: a fault of its own: {type(error).__name__}: {error}. Runs go on. See {where}"))
+        words = f"tui-gen: a fault of its own: {type(error).__name__}: {error}. Runs go on. See {where}"
+        self.panic(Text("\n".join(clean_lines(words))))
 
     def offer(self, dialog: Screen, answered: Callable[[Any], None]) -> None:
         """Show a dialog nobody asked for, as soon as no other is in the way."""

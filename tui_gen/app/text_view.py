@@ -12,7 +12,8 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui_gen.draw.text import clean, width_of
+from tui_gen.draw.text import width_of
+from tui_gen.text import clean_lines
 
 MOST = 256 * 1024
 """Bytes of a file that are shown."""
@@ -21,8 +22,7 @@ MOST = 256 * 1024
 def wrapped(text: str, width: int) -> list[str]:
     """The lines of a text, those that are wider than `width` cells broken; they hold no control characters."""
     lines = []
-    for line in text.expandtabs(4).split("\n"):
-        rest = clean(line)
+    for rest in clean_lines(text):
         while width_of(rest) > width:
             end = 1  # a wide character goes on a line of its own rather than nowhere
             while end < len(rest) and width_of(rest[: end + 1]) <= width:

@@ -24,7 +24,8 @@ from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, label, log_ticks, reading,
 from tui_gen.draw.canvas import MARKS, Canvas, Mark, legend_glyph, part_of, raster
 from tui_gen.draw.clock import Clock
 from tui_gen.draw.series import Columns, ColumnStats, Series
-from tui_gen.draw.text import Row, Run, cells_of, clean, fit_row, rows_of, width_of
+from tui_gen.draw.text import Row, Run, cells_of, fit_row, rows_of, width_of
+from tui_gen.text import clean
 
 __all__ = ["Area", "Frame", "Mark", "Options", "Plot", "Reading", "Series", "legend_glyph", "render"]
 

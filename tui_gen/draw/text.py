@@ -1,4 +1,8 @@
-"""Rows of styled text: a row is a list of runs, a run is (text, style key). Widths are in terminal cells."""
+"""Rows of styled text: a row is a list of runs, a run is (text, style key). Widths are in terminal cells.
+
+Texts are clean (`tui_gen.text.clean`): their characters print, and those with no width of their own follow the one
+that they are drawn on.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,17 @@ from itertools import pairwise
 
 import numpy as np
 
+from tui_gen.text import is_mark
+
 Run = tuple[str, str]
 Row = list[Run]
 
 
-def clean(text: str) -> str:
-    """`text` without control, combining and invisible characters, so that its width is known."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c for c in text if c == " " or unicodedata.category(c)[0] not in "CMZ")
-
-
 def width_of(text: str) -> int:
-    """Cells that `text`, cleaned before, takes."""
+    """Cells that a clean text takes."""
     if text.isascii():
         return len(text)
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+    return sum(0 if is_mark(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def fit_row(runs: Row, width: int) -> Row:
@@ -56,7 +55,12 @@ def cells_of(row: Row) -> list[Run]:
             cells += [(c, style) for c in text]
         else:
             for c in text:
-                cells += [(c, style)] if width_of(c) == 1 else [(c, style), ("", style)]
+                wide = width_of(c)
+                if wide:
+                    cells += [(c, style), ("", style)][:wide]
+                elif cells:
+                    base = -1 if cells[-1][0] else -2
+                    cells[base] = (cells[base][0] + c, cells[base][1])
     return cells
 
 

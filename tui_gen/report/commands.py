@@ -34,13 +34,13 @@ def list_runs(args: argparse.Namespace, root: Path) -> int:
     out, err = outlets.standard()
     rows = runs.list_runs(root)
     if args.json:
-        out.line(msgspec.json.encode([msgspec.to_builtins(row) | {"live": row.live} for row in rows]).decode())
+        out.json([msgspec.to_builtins(row) | {"live": row.live} for row in rows])
         return 0
     if not rows:
         err.line(f"no runs in {root}; start one with tui-gen --run {runs.DEFAULT}")
         return 0
     for line in tables.runs_table(rows, colour=coloured(out)):
-        out.line(line)
+        out.drawn(line)
     return 0
 
 
@@ -105,7 +105,7 @@ def sample(args: argparse.Namespace, root: Path) -> int:
     elif args.graphics != "off":
         ascii = args.graphics == "ascii" or not coloured(out) or not unicode_ok(out)
         if out.isatty():
-            out.line(grid_text(target, min(width_of(out), 100), ascii=ascii))
+            out.drawn(grid_text(target, min(width_of(out), 100), ascii=ascii))
     out.line(shown(target))
     return 0
 
@@ -139,11 +139,11 @@ def quality(args: argparse.Namespace, root: Path) -> int:
         err.line(f"tui-gen: {words or 'nothing could be measured'}")
         return 1
     if args.json:
-        out.line(text.strip())
+        out.json(msgspec.json.decode(text))
         return 0
     report = msgspec.json.decode(text, type=figures.Report)
     for line in figures_lines(report, out):
-        out.line(line)
+        out.drawn(line)
     return 0
 
 
@@ -199,7 +199,7 @@ def recipe(args: argparse.Namespace, root: Path) -> int:
         raise no_such("recipe", args.name, list(catalog.recipes))
     config = configs.load({"name": found.name, **found.tables}, catalog, found.name)
     notes = {key: _with_choices(param) for key, param in configs.keys(config.model.name, catalog).items()}
-    out.write(tables.recipe_header(found, _record(err)) + "\n" + configs.dump_toml(configs.to_tables(config), notes))
+    out.text(tables.recipe_header(found, _record(err)) + "\n" + configs.dump_toml(configs.to_tables(config), notes))
     return 0
 
 
@@ -229,7 +229,7 @@ def delete(args: argparse.Namespace, root: Path) -> int:
         if not sys.stdin.isatty():
             raise runs.RunError("deleting needs --yes where nobody can be asked")
         names = ", ".join(path.name for path in paths)
-        out.write(f"delete {names} with all samples and checkpoints? [y/N] ")
+        out.text(f"delete {names} with all samples and checkpoints? [y/N] ")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             err.line("nothing deleted")
             return 1

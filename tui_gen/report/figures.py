@@ -9,8 +9,8 @@ import msgspec
 
 from tui_gen import runs
 from tui_gen.catalog import Recipe
-from tui_gen.draw.text import clean
 from tui_gen.report.quantities import duration, metric
+from tui_gen.text import clean
 
 PASSED, MISSED, FAILED = "pass", "MISSED", "failed"
 TRAINED = "trained"

@@ -10,7 +10,9 @@ import errno
 import io
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
+
+from tui_gen.text import clean_lines, json_text
 
 GONE = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ESTALE}
 """The errors that mean: nobody will read this any more."""
@@ -19,7 +21,8 @@ GONE = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ESTALE}
 class Outlet(io.TextIOBase):
     """A text stream around another; `gone` once nobody reads it any more.
 
-    Characters that its encoding lacks become `?`. Works as the file of a Rich console.
+    Characters that its encoding lacks become `?`. What goes out as `line` or `text` is cleaned: it may hold words from
+    anywhere. `write` sends on what draws, control sequences and all: our own pictures, and the lines of a Rich console.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -64,7 +67,20 @@ class Outlet(io.TextIOBase):
         """Nothing to do: every write is flushed."""
 
     def line(self, text: str = "") -> None:
-        """Write a line."""
+        """Write clean text as a line, or as several."""
+        self.text(text + "\n")
+
+    def text(self, text: str) -> None:
+        """Write clean text, with a line end only where it has one."""
+        end = "\n" if text.endswith("\n") else ""
+        self.write("\n".join(clean_lines(text)) + end)
+
+    def json(self, value: Any) -> None:
+        """Write a value as a line of JSON that prints."""
+        self.write(json_text(value) + "\n")
+
+    def drawn(self, text: str) -> None:
+        """Write a line of our own drawing, whose words are clean already."""
         self.write(text + "\n")
 
     def leave(self) -> None:

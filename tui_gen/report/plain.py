@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from tui_gen import events
-from tui_gen.draw.text import clean
 from tui_gen.report.outlet import Outlet
 from tui_gen.report.quantities import duration, metric, rate, size
+from tui_gen.text import clean, clean_lines, escape
 from tui_gen.view import RunView
 
 MOST_METRICS = 8
@@ -105,7 +104,7 @@ class JsonDisplay:
 
     def event(self, event: events.Event) -> None:
         """The event as it is in the log."""
-        self.out.write(events.encode(event).decode())
+        self.out.write(escape(events.encode(event).decode().removesuffix("\n")) + "\n")
 
     def line(self, t: float, level: str, text: str) -> None:
         """Nothing: it is an event already."""
@@ -130,17 +129,12 @@ class JsonDisplay:
         )
 
     def _write(self, kind: str, **fields: Any) -> None:
-        self.out.write(msgspec.json.encode({"type": kind, "t": time.time(), **fields}).decode() + "\n")
+        self.out.json({"type": kind, "t": time.time(), **fields})
 
 
 def clock(t: float) -> str:
     """The time of day of a moment in seconds since the epoch, here."""
     return time.strftime("%H:%M:%S", time.localtime(t))
-
-
-def clean_lines(text: str) -> list[str]:
-    """Text as lines without control characters; at least one."""
-    return [clean(line) for line in text.splitlines()] or [""]
 
 
 def place(view: RunView) -> str:

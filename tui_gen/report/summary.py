@@ -10,11 +10,11 @@ import numpy as np
 
 from tui_gen import events, quality, runs
 from tui_gen.draw.curves import Series
-from tui_gen.draw.text import clean
 from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import ordered, place
 from tui_gen.report.quantities import duration, metric
 from tui_gen.report.tables import aligned
+from tui_gen.text import clean
 from tui_gen.view import RunView
 
 COLOURS = ("blue", "orange", "green", "magenta", "cyan", "red")
@@ -31,14 +31,14 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
     out.line()
     plot = loss_plot(view, min(columns, 100), 18, colour=colour, unicode=unicode_ok(out))
     if plot:
-        out.line(plot)
+        out.drawn(plot)
         rows = [("metric", "first", "last", "lowest", "highest"), *figures(view)]
         for line in aligned(rows):
             out.line(line)
         out.line()
     if view.quality:
         for line in figures_lines(view.quality[-1], out):
-            out.line(line)
+            out.drawn(line)
         out.line()
     grid = last_grid(view)
     if grid is not None and grid.path.endswith(".txt"):
@@ -51,7 +51,7 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
         picture = grid_text(view.path / grid.path, min(columns, 100), ascii=ascii)
         if picture:
             out.line(f"{clean(grid.kind)} at step {grid.step}")
-            out.line(picture)
+            out.drawn(picture)
             out.line()
     for line in ending(view, state):
         out.line(line)

@@ -11,11 +11,12 @@ from tui_gen import params
 from tui_gen.catalog import Catalog, ModelEntry, Recipe
 from tui_gen.config import OPTIM_PARAMS
 from tui_gen.datasets import DatasetEntry
-from tui_gen.draw.text import clean, width_of
+from tui_gen.draw.text import width_of
 from tui_gen.params import Param
 from tui_gen.report.figures import Record, known
 from tui_gen.report.quantities import ago
 from tui_gen.runs import RunInfo
+from tui_gen.text import clean
 
 STATE_COLOUR = {
     "starting": 33, "running": 32, "paused": 33, "stopping": 33, "finished": 34, "stopped": 35, "failed": 31,
@@ -128,7 +129,7 @@ def recipe_header(recipe: Recipe, record: Record) -> str:
         if text:
             lines += wrapped(text, 110)
     lines.append("Complete: every setting with its value and help. Change what you like, then: tui-gen --run FILE")
-    return "".join(f"# {line}\n" for line in lines)
+    return "".join(f"# {clean(line)}\n" for line in lines)
 
 
 def datasets_table(catalog: Catalog) -> list[str]:

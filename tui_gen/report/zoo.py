@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -64,21 +65,21 @@ def table(args: argparse.Namespace) -> int:
         rows = [result for name, result in results.items() if name in chosen]
         if args.json:
             for result in rows:
-                out.line(_json(result, catalog))
+                out.json(_told(result, catalog))
         elif args.markdown and rows:
             blocks.append([f"{title}:", "", *figures.markdown(rows, catalog.recipes)])
         elif rows:
             blocks.append([f"{title}:", figures.heading(), *map(figures.row, rows)])
-    out.write("\n".join("".join(f"{line}\n" for line in block) for block in blocks))
+    out.text("\n".join("".join(f"{line}\n" for line in block) for block in blocks))
     if not (record.small or record.full):
         err.line("nothing is on record; tui-gen zoo check --record keeps what it measures")
     return 0
 
 
-def _json(result: Result, catalog: catalogs.Catalog) -> str:
+def _told(result: Result, catalog: catalogs.Catalog) -> dict[str, Any]:
     recipe = catalog.recipes.get(result.recipe)
     told = {"figure": recipe.figure, "source": recipe.source} if recipe else {}
-    return msgspec.json.encode(msgspec.structs.asdict(result) | told).decode()
+    return msgspec.structs.asdict(result) | told
 
 
 def choose(only: list[str], catalog: catalogs.Catalog) -> list[Recipe]:
@@ -115,7 +116,7 @@ def check(args: argparse.Namespace, root: Path) -> int:
 
     def report(result: Result) -> None:
         if args.json:
-            out.line(_json(result, catalog))
+            out.json(_told(result, catalog))
         else:
             plain.line(figures.row(result))
             if told := catalog.recipes[result.recipe].stated:
