@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 from tests.waiting import wait_for
 from tui_gen.config import DatasetConfig
 from tui_gen.events import Note, Progress
-from tui_gen.train.data import DataError, Mapped, Stream, cache, decode, folder, load, sources
+from tui_gen.train.data import DataError, Mapped, Stream, cache, decode, folder, load, ranges, sources
 
 CPU = torch.device("cpu")
 
@@ -81,6 +82,108 @@ def test_images_beside_folders_and_a_single_folder_have_no_labels(root):
     events = []
     assert read(root, events.append).spec.classes == ()
     assert any("no labels" in text for text in texts(events))
+
+
+def settle(root, *names, count=4):
+    for name in names:
+        for number in range(count):
+            paint(root / name / f"{number}.png", (number * 9, len(name), 0))
+
+
+def test_train_val_and_test_are_a_split(root):
+    settle(root, "train/cat", "train/dog", "val/cat", "val/dog", "test/cat", "test/dog")
+    events = []
+    data = read(root, events.append, validation=0.1)
+    assert data.spec.classes == ("cat", "dog") and (data.train.count, data.validation.count) == (8, 8)
+    assert data.validation.labels.tolist() == [0] * 4 + [1] * 4
+    words = "train is trained on, val validates, test is left alone"
+    assert any(words in text for text in texts(events))
+    assert read(root, validation=0).validation is None and read(root, validation=0).train.count == 8
+    limited = read(root, limit=2, validation=0.1)
+    assert (limited.train.count, limited.validation.count) == (2, 2), "the limit counts for each part"
+
+
+@pytest.mark.parametrize(
+    "names, classes, train, held",
+    [
+        (["Training/a", "Training/b", "Testing/a", "Testing/b"], ("a", "b"), 8, 8),
+        (["train", "valid"], (), 4, 4),
+        (["train/a", "train/b", "val/a", "val/b", "val/c"], ("a", "b"), 8, 8),
+        (["set/train/a", "set/train/b", "set/dev/a"], ("a", "b"), 8, 4),
+        (["train", "bus", "car"], ("bus", "car", "train"), 12, None),
+        (["train/a", "train/b"], ("a", "b"), 8, None),
+        (["val/a", "test/a"], ("test", "val"), 8, None),
+    ],
+)
+def test_which_names_make_a_split(root, names, classes, train, held):
+    settle(root, *names)
+    data = read(root, validation=0.1 if held else 0)
+    assert data.spec.classes == classes and data.train.count == train
+    assert (data.validation.count if data.validation else None) == held
+
+
+def test_what_does_not_belong_to_a_split_is_told(root):
+    settle(root, "train/a", "train/b", "val/a", "val/c", "unsorted")
+    paint(root / "cover.png")
+    events = []
+    read(root, events.append, validation=0.1)
+    said = "\n".join(texts(events))
+    assert "left out beside that split: (images beside them), unsorted" in said
+    assert "left out of val, as train has no such class: c" in said
+
+
+def test_one_wrapping_folder_is_seen_through(root):
+    settle(root, "download/images/cats", "download/images/dogs")
+    events = []
+    assert read(root, events.append).spec.classes == ("cats", "dogs")
+    assert any("nothing but the folder download/images" in text for text in texts(events))
+
+
+def test_what_file_systems_leave_behind_is_no_class(root):
+    settle(root, "cats", "dogs", "@eaDir", "lost+found", "__MACOSX", "dogs/@eaDir")
+    data = read(root)
+    assert data.spec.classes == ("cats", "dogs") and data.spec.count == 8
+
+
+def test_a_link_beside_the_real_folder_does_not_rename_its_class(root):
+    settle(root, "cats", "dogs")
+    (root / "a-link").symlink_to(root / "cats")
+    (root / "z-link").symlink_to(root / "dogs")
+    data = read(root)
+    assert data.spec.classes == ("cats", "dogs") and data.spec.count == 8
+
+
+def test_pictures_that_are_not_read_are_counted_by_kind_in_one_line(root):
+    settle(root, "", count=3)
+    for number in range(20):
+        (root / f"IMG_{number}.HEIC").write_bytes(b"no picture of ours")
+    (root / "a.NEF").write_bytes(b"")
+    (root / "notes.txt").write_text("")
+    events = []
+    assert read(root, events.append).spec.count == 3
+    said = [event.text for event in events if isinstance(event, Note) and event.level == "warning"]
+    assert len(said) == 1 and "20 .heic (pip install pillow-heif)" in said[0] and "1 .nef (raw" in said[0]
+    for path in root.glob("*.png"):
+        path.unlink()
+    with pytest.raises(DataError, match="20 .heic"):
+        read(root)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.5, 0.9])
+def test_no_class_is_held_out_whole(root, share):
+    for name, count in (("a", 5), ("b", 1), ("c", 5), ("d", 2)):
+        settle(root, name, count=count)
+    data = read(root, validation=share)
+    assert set(data.train.labels.tolist()) == {0, 1, 2, 3} or data.train.count < 4
+    assert data.train.count + data.validation.count == 13
+    assert data.validation.count == min(max(round(13 * share), 1), 12)
+
+
+def test_a_class_that_the_limit_leaves_out_is_named(root):
+    settle(root, "a", "b", "c")
+    events = []
+    assert len(read(root, events.append, limit=2).spec.classes) == 2
+    assert any("nothing to train on of" in text for text in texts(events))
 
 
 def test_hidden_and_other_files_do_not_count(root):
@@ -159,7 +262,10 @@ def test_a_class_of_which_nothing_can_be_read_is_no_class(root):
 
 
 def one(path, channels=3, size=8):
-    return decode.decode(path, size, channels)
+    """As `read` would give it if it were alone in its folder."""
+    header = decode.header_of(path)
+    alone = {header.deep: ranges.decide([decode.extent(path)], header.deep)} if header and header.deep else {}
+    return decode.Decoder(size, channels, alone).read(path)
 
 
 def test_the_middle_is_cut_out_of_the_scaled_image(root):
@@ -354,7 +460,7 @@ def test_two_processes_that_build_at_once_build_once(root, store):
         "data = load(config, torch.device('cpu'), seed=0, report=report)\n"
         "print('sum', int(data.train.examples.sum()))"
     )
-    key = cache.key_of(root, folder.scan(root, print)[0], 8, "auto")
+    key = cache.key_of(root, [replace(file, label=0) for file in folder.scan(root, print).train], 8, "auto")
     store.mkdir(parents=True)
     out = store.parent
     with open(store / f"{key}.lock", "w") as lock:

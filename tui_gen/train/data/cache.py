@@ -16,23 +16,23 @@ import shutil
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from tui_gen.catalog import cache_dir
 from tui_gen.events import Note, Progress
-from tui_gen.train.data import locks
-from tui_gen.train.data.decode import decode, is_grey
+from tui_gen.train.data import locks, ranges
+from tui_gen.train.data.decode import DEEP, Decoder, extent, header_of
 from tui_gen.train.data.sources import DataError, Report
 
-VERSION = 1
+VERSION = 2
 """Part of every key: raise it when decoding changes."""
 
 PART = 16
@@ -57,11 +57,13 @@ class ImageFile:
 
 @dataclass
 class Decoded:
-    """`pixels` (N, C, S, S) uint8 (a read-only map of the cache, or memory), `labels` (N,), names not read → why."""
+    """`pixels` (N, C, S, S) uint8 (a read-only map of the cache, or memory), `labels` (N,), names not read → why,
+    and (level, words) of how the images were read."""
 
     pixels: np.ndarray
     labels: np.ndarray
     skipped: list[tuple[str, str]]
+    words: list[tuple[str, str]]
 
 
 def decoded(root: Path, files: list[ImageFile], size: int, channels: str, report: Report) -> Decoded:
@@ -83,6 +85,8 @@ def decoded(root: Path, files: list[ImageFile], size: int, channels: str, report
             text = f"{place.parent} cannot be used ({error.strerror or error}): the images are read anew at every start"
             report(Note(level="warning", text=text))
             found = _in_memory(root, files, size, channels, report)
+    for level, words in found.words:
+        report(Note(level=level, text=words))
     _tell_skipped(root, found, report)
     return found
 
@@ -103,7 +107,8 @@ def _open(place: Path) -> Decoded | None:
         about = json.loads((place / "about.json").read_text(encoding="utf-8"))
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != len(labels):
             return None
-        return Decoded(pixels, labels, [(str(name), str(why)) for name, why in about["skipped"]])
+        skipped, words = ([(str(one), str(two)) for one, two in about[key]] for key in ("skipped", "words"))
+        return Decoded(pixels, labels, skipped, words)
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
 
@@ -117,12 +122,13 @@ def _build(
     aside = place.with_name(f"{place.name}.part-{os.getpid()}")
     aside.mkdir()
     try:
-        depth = _depth(root, files, channels)
+        reading = _prepare(root, files, size, channels, report)
+        depth = reading.decoder.channels
         labels: list[int] = []
         skipped: list[tuple[str, str]] = []
         with open(aside / "pixels.npy", "wb") as file:
             _header(file, (len(files), depth, size, size))
-            for image, pixels in _decode_all(root, files, size, depth, report):
+            for image, pixels in _decode_all(root, files, reading.decoder, report):
                 if isinstance(pixels, str):
                     skipped.append((_shown(image.relative), pixels))
                 else:
@@ -135,7 +141,8 @@ def _build(
             file.flush()
             os.fsync(file.fileno())
         np.save(aside / "labels.npy", np.array(labels, dtype=np.int64))
-        about = {"root": _shown(str(root)), "size": size, "channels": channels, "skipped": skipped}
+        about = {"root": _shown(str(root)), "size": size, "channels": channels}
+        about |= {"skipped": skipped, "words": reading.words(root)}
         (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
         if place.exists():  # damaged, or _open would have used it; or made meanwhile where there are no locks
             shutil.rmtree(place, ignore_errors=True)
@@ -149,43 +156,88 @@ def _build(
 
 
 def _in_memory(root: Path, files: list[ImageFile], size: int, channels: str, report: Report) -> Decoded:
-    depth = _depth(root, files, channels)
+    reading = _prepare(root, files, size, channels, report)
     kept: list[np.ndarray] = []
     labels: list[int] = []
     skipped: list[tuple[str, str]] = []
-    for image, pixels in _decode_all(root, files, size, depth, report):
+    for image, pixels in _decode_all(root, files, reading.decoder, report):
         if isinstance(pixels, str):
             skipped.append((_shown(image.relative), pixels))
         else:
             kept.append(pixels)
             labels.append(image.label)
     _refuse_none(root, labels, skipped)
-    return Decoded(np.stack(kept), np.array(labels, dtype=np.int64), skipped)
+    words = reading.words(root)
+    return Decoded(np.stack(kept), np.array(labels, dtype=np.int64), skipped, words)
 
 
-def _depth(root: Path, files: list[ImageFile], channels: str) -> int:
-    if channels != "auto":
-        return 1 if channels == "grey" else 3
+@dataclass
+class _Reading:
+    """How the images of a set are read, decided from all of them; `counts` says of how many of each deep kind."""
+
+    decoder: Decoder
+    counts: dict[str, int]
+
+    def words(self, root: Path) -> list[tuple[str, str]]:
+        """(level, words) of what was decided and found, once they are read."""
+        said = []
+        for kind, shown in self.decoder.ranges.items():
+            level = "warning" if shown.used < ranges.LITTLE else "info"
+            advice = "; so small a part looks like one grey: scale the pixels to the range"
+            said.append((level, shown.words(kind, self.counts[kind]) + advice * (level == "warning")))
+        if several := sorted(_shown(str(path.relative_to(root))) for path in self.decoder.several):
+            have = f"{len(several):,} images have" if len(several) > 1 else "one image has"
+            first = f"{several[0]}, …" if len(several) > 1 else several[0]
+            said.append(("info", f"{have} several frames or pages: the first is taken ({first})"))
+        return said
+
+
+def _prepare(root: Path, files: list[ImageFile], size: int, channels: str, report: Report) -> _Reading:
+    """Look at the headers for colour and depth, and at the pixels of deep images for the range of them all."""
+    colour, deep = channels == "rgb", {}
     with _quiet_about_size():
-        # ends at the first colour image, so only a folder of greys has all its headers read
-        return 3 if any(is_grey(root / file.relative) is False for file in files) else 1
+        for file in files:
+            may_be_deep = os.path.splitext(file.relative)[1].lower() in DEEP
+            # a set of 8 bits has headers read up to the first colour image only
+            if not may_be_deep and (colour or channels != "auto"):
+                continue
+            header = header_of(root / file.relative)
+            if header is not None:
+                colour |= channels == "auto" and not header.grey
+                if header.deep:
+                    deep.setdefault(header.deep, []).append(file)
+    found: dict[str, ranges.Range] = {}
+    for kind, of_kind in deep.items():
+        what = f"Looking at the range of {len(of_kind):,} images of {_shown(root.name)}"
+        extents = _each(of_kind, lambda file: extent(root / file.relative), what, report)
+        found[kind] = ranges.decide((one for _, one in extents if isinstance(one, tuple)), kind)
+    decoder = Decoder(size, 3 if colour else 1, found)
+    return _Reading(decoder, {kind: len(of_kind) for kind, of_kind in deep.items()})
 
 
 def _decode_all(
-    root: Path, files: list[ImageFile], size: int, depth: int, report: Report
+    root: Path, files: list[ImageFile], decoder: Decoder, report: Report
 ) -> Iterator[tuple[ImageFile, np.ndarray | str]]:
-    """Every file in order with its pixels, or why it could not be read. Threads: Pillow decodes without the GIL."""
+    """Every file in order with its pixels, or why it could not be read."""
+    what = f"Reading images of {_shown(root.name)}"
+    return _each(files, lambda file: decoder.read(root / file.relative), what, report)
 
-    def read(part: list[ImageFile]) -> list[tuple[ImageFile, np.ndarray | str]]:
-        done: list[tuple[ImageFile, np.ndarray | str]] = []
+
+def _each(
+    files: list[ImageFile], read_one: Callable[[ImageFile], Any], what: str, report: Report
+) -> Iterator[tuple[ImageFile, Any]]:
+    """Every file in order with what reading it gave, or why it could not be read, in words. Threads: Pillow decodes
+    without the GIL."""
+
+    def read(part: list[ImageFile]) -> list[tuple[ImageFile, Any]]:
+        done: list[tuple[ImageFile, Any]] = []
         for file in part:
             try:
-                done.append((file, decode(root / file.relative, size, depth)))
+                done.append((file, read_one(file)))
             except Exception as error:  # Pillow's plugins raise nearly anything on broken files
                 done.append((file, _why(error)))
         return done
 
-    what = f"Reading images of {_shown(root.name)}"
     parts = (list(files[start : start + PART]) for start in range(0, len(files), PART))
     workers = max(1, os.cpu_count() or 1)
     count, told = 0, time.monotonic()

@@ -1,69 +1,202 @@
-"""A directory of images: finding them, and which class each belongs to."""
+"""A directory of images: finding them, which class each belongs to, and which are held out."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from tui_gen.events import Note
 from tui_gen.train.data.cache import ImageFile
-from tui_gen.train.data.decode import EXTENSIONS
+from tui_gen.train.data.decode import EXTENSIONS, PLUGINS, UNREAD, with_plugins
 from tui_gen.train.data.sources import DataError, Report
 
+NO_CLASSES = {"@eadir", "lost+found", "__macosx", "#recycle", "#snapshot", "$recycle.bin", "system volume information"}
+"""Folders that file systems, storage boxes and archivers leave behind."""
 
-def scan(root: Path, report: Report) -> tuple[list[ImageFile], list[str]]:
-    """Every image below `root`, sorted, and the classes that their labels count.
+SPLITS = {
+    "train": ("train", "training", "trn"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing", "tst"),
+}
+"""The parts of a set and what their folders are called."""
+
+NAMED = 5
+"""Names that a line about many gives."""
+
+
+@dataclass
+class Found:
+    """`train` and, where the folders make a split, `held` images; `classes` that their labels count, empty for none.
+
+    `held` is None where the folder makes no split of its own.
+    """
+
+    train: list[ImageFile]
+    held: list[ImageFile] | None
+    classes: list[str]
+
+
+def scan(root: Path, report: Report) -> Found:
+    """Every image below `root`, sorted.
 
     One sub-folder per class (with folders inside it, if there are any, belonging to it); images directly in `root`
-    have no class, and neither have those in its only sub-folder. Symbolic links are followed, each folder visited
-    once; hidden files and folders are left out. Raises DataError where there are none.
+    have no class, and neither have those in its only sub-folder. A folder that holds nothing but one folder is seen
+    through. Sub-folders called train and val (or test) are the set's own split. Symbolic links are followed, each
+    folder visited once; hidden files and what file systems leave behind are left out. What is done on the strength of
+    names, and image files that are not read, is told. Raises DataError where there are no images.
     """
     if not root.exists():
         raise DataError(f"dataset.root = {root}: there is no such folder")
     if not root.is_dir():
         raise DataError(f"dataset.root = {root}: is a file, not a folder of images")
-    found: list[tuple[str, int, int]] = []
-    _walk(root, found, report)
-    if not found:
+    walk = _Walk(report)
+    walk.through(root)
+    unread = walk.words()
+    if not walk.found:
         kinds = " ".join(sorted(EXTENSIONS))
-        raise DataError(f"dataset.root = {root}: no images in it or its sub-folders (files that count: {kinds})")
-    found.sort()
-    tops = [relative.split(os.sep, 1)[0] if os.sep in relative else "" for relative, _, _ in found]
-    classes = sorted(set(tops))
-    if "" in classes and len(classes) > 1:
+        more = f"; {unread}" if unread else ""
+        words = f"no images in it or its sub-folders (files that count: {kinds}){more}"
+        raise DataError(f"dataset.root = {root}: {words}")
+    if unread:
+        report(Note(level="warning", text=f"{root}: {unread}"))
+    return _arranged(root, sorted(walk.found), report)
+
+
+Entry = tuple[str, int, int]
+"""A file's path below the root, its size, and when it was changed."""
+
+
+def _arranged(root: Path, files: list[Entry], report: Report) -> Found:
+    files, above = _seen_through(root, files, report)
+    tops = sorted({_top(name) for name, _, _ in files})
+    parts = {part: [top for top in tops if top.lower() in names] for part, names in SPLITS.items()}
+    if parts["train"] and (parts["validation"] or parts["test"]):
+        return _split(root, above, files, parts, report)
+    if "" in tops and len(tops) > 1:
         report(Note(level="warning", text=f"{root} has images both in it and in sub-folders: they get no labels"))
-    if "" in classes or len(classes) == 1:
-        return [ImageFile(*file) for file in found], []
-    number = {name: index for index, name in enumerate(classes)}
-    return [ImageFile(*file, label=number[top]) for file, top in zip(found, tops)], classes
+    classes = [] if "" in tops or len(tops) == 1 else tops
+    numbers = {name: index for index, name in enumerate(classes)}
+    return Found([_image(above, file, numbers.get(_top(file[0]), -1)) for file in files], None, classes)
 
 
-def _walk(root: Path, found: list[tuple[str, int, int]], report: Report) -> None:
-    pending = [(root, "")]
-    seen: set[tuple[int, int]] = set()
-    while pending:
-        folder, relative = pending.pop()
-        try:
-            status = os.stat(folder)
-            if (status.st_dev, status.st_ino) in seen:
-                continue  # a link back to where we have been
-            seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as listed:
-                entries = sorted(listed, key=lambda entry: entry.name)
-        except OSError as error:
-            if not relative:
-                raise DataError(f"dataset.root = {folder}: {error.strerror or error}") from None
-            report(Note(level="warning", text=f"{folder}: {error.strerror or error}; left out"))
-            continue
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            name = os.path.join(relative, entry.name)
+def _seen_through(root: Path, files: list[Entry], report: Report) -> tuple[list[Entry], str]:
+    """The files with their paths below the folder that has more in it than one folder, and that folder's path."""
+    above = ""
+    while True:
+        tops = {_top(name) for name, _, _ in files}
+        inner = {_top(name.split(os.sep, 1)[1]) for name, _, _ in files if os.sep in name}
+        if len(tops) != 1 or "" in tops or inner == {""}:
+            break
+        top = tops.pop()
+        above = os.path.join(above, top)
+        files = [(name.split(os.sep, 1)[1], size, modified) for name, size, modified in files]
+    if above:
+        report(Note(text=f"{root} holds nothing but the folder {above}: what is in that is used"))
+    return files, above
+
+
+def _split(root: Path, above: str, files: list[Entry], parts: dict[str, list[str]], report: Report) -> Found:
+    """The set's own split: trained on `train`, held out `val` (or `test` where there is no other)."""
+    used = "validation" if parts["validation"] else "test"
+    words = f"{', '.join(parts['train'])} is trained on, {', '.join(parts[used])} validates"
+    if used == "validation" and parts["test"]:
+        words += f", {', '.join(parts['test'])} is left alone"
+    report(Note(text=f"{root} has a split of its own: {words}"))
+    named = {top for tops in parts.values() for top in tops}
+    if others := sorted({_top(name) or "(images beside them)" for name, _, _ in files if _top(name) not in named}):
+        report(Note(level="warning", text=f"{root}: left out beside that split: {_names(others)}"))
+
+    train, held = ([file for file in files if _top(file[0]) in parts[part]] for part in ("train", used))
+    tops = sorted({_class_in_part(file) for file in train})
+    classes = [] if "" in tops or len(tops) == 1 else tops
+    strange = sorted({_class_in_part(file) for file in held} - set(tops)) if classes else []
+    if strange:
+        words = f"left out of {', '.join(parts[used])}, as train has no such class: {_names(strange)}"
+        report(Note(level="warning", text=f"{root}: {words}"))
+        held = [file for file in held if _class_in_part(file) not in strange]
+    numbers = {name: index for index, name in enumerate(classes)}
+    train_images, held_images = (
+        [_image(above, file, numbers.get(_class_in_part(file), -1)) for file in some] for some in (train, held)
+    )
+    return Found(train_images, held_images, classes)
+
+
+def _class_in_part(file: Entry) -> str:
+    """The folder below `train`, `val` or `test` in which a file is."""
+    return _top(file[0].split(os.sep, 1)[1])
+
+
+def _image(above: str, file: Entry, label: int) -> ImageFile:
+    name, size, modified = file
+    return ImageFile(os.path.join(above, name), size, modified, label)
+
+
+def _top(name: str) -> str:
+    """The first folder of a relative path; empty for a file that is in none."""
+    return name.split(os.sep, 1)[0] if os.sep in name else ""
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+class _Walk:
+    """The image files below a folder, and how many files of kinds that are not read."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.found: list[Entry] = []
+        self.unread: Counter[str] = Counter()
+        self._endings = EXTENSIONS
+
+    def through(self, root: Path) -> None:
+        """Visit every folder once, the real one before links to it, which else would rename a class."""
+        folders, links = [(root, "")], []
+        seen: set[tuple[int, int]] = set()
+        while folders or links:
+            folder, relative = folders.pop() if folders else links.pop(0)
             try:
-                if entry.is_dir():
-                    pending.append((Path(entry.path), name))
-                elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
-                    status = entry.stat()
-                    found.append((name, status.st_size, status.st_mtime_ns))
-            except OSError:
-                found.append((name, -1, 0))  # a dangling link: reading it will say so
+                status = os.stat(folder)
+                if (status.st_dev, status.st_ino) in seen:
+                    continue  # a link back to where we have been
+                seen.add((status.st_dev, status.st_ino))
+                with os.scandir(folder) as listed:
+                    entries = sorted(listed, key=lambda entry: entry.name)
+            except OSError as error:
+                if not relative:
+                    raise DataError(f"dataset.root = {folder}: {error.strerror or error}") from None
+                self.report(Note(level="warning", text=f"{folder}: {error.strerror or error}; left out"))
+                continue
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    name = os.path.join(relative, entry.name)
+                    if not self._file(entry, name) and entry.name.lower() not in NO_CLASSES:
+                        (links if entry.is_symlink() else folders).append((Path(entry.path), name))
+
+    def _file(self, entry: os.DirEntry[str], name: str) -> bool:
+        """Take a file, whatever it is; False for a folder."""
+        try:
+            if entry.is_dir():
+                return False
+            ending = os.path.splitext(entry.name)[1].lower()
+            if ending in PLUGINS and ending not in self._endings and ending not in self.unread:
+                self._endings = self._endings | with_plugins({ending})
+            if ending in self._endings:
+                status = entry.stat()
+                self.found.append((name, status.st_size, status.st_mtime_ns))
+            elif ending in UNREAD:
+                self.unread[ending] += 1
+        except OSError:
+            self.found.append((name, -1, 0))  # a dangling link: reading it will say so
+        return True
+
+    def words(self) -> str:
+        """One line about the files of kinds that are not read; empty where there are none."""
+        by_advice: dict[str, list[str]] = {}
+        for ending, count in self.unread.most_common():
+            by_advice.setdefault(UNREAD[ending], []).append(f"{count:,} {ending}")
+        listed = "; ".join(f"{', '.join(counts)} ({advice})" for advice, counts in by_advice.items())
+        return f"left out, as they are not read: {listed}" if listed else ""

@@ -65,10 +65,24 @@ def limited(labels: Tensor | None, count: int, limit: int) -> Tensor:
 def split(labels: Tensor | None, count: int, share: float) -> tuple[Tensor, Tensor]:
     """Positions to train on and to validate with, disjoint and sorted, the same in every run whatever its seed.
 
-    At least one example is held out when `share` is above 0 and there are two or more; at least one is trained on.
+    At least one example is held out when `share` is above 0 and there are two or more; at least one is trained on, and
+    one of each class as long as another class can be held out in its place.
     """
     held = min(max(round(count * share), 1), count - 1) if share > 0 else 0
     validation = spread(labels, count, held, "validation")
     kept = np.ones(count, dtype=bool)
     kept[validation.numpy()] = False
-    return torch.from_numpy(np.flatnonzero(kept)), validation
+    if labels is not None:
+        _train_on_each(labels.cpu().numpy(), kept)
+    return torch.from_numpy(np.flatnonzero(kept)), torch.from_numpy(np.flatnonzero(~kept))
+
+
+def _train_on_each(labels: np.ndarray, kept: np.ndarray) -> None:
+    """Swap examples where a class would be held out whole: one comes back for another of the most trained class."""
+    for missing in np.setdiff1d(labels, labels[kept]):
+        names, counts = np.unique(labels[kept], return_counts=True)
+        if not len(counts) or counts.max() < 2:
+            return
+        most = names[counts.argmax()]
+        kept[np.flatnonzero((labels == most) & kept)[0]] = False
+        kept[np.flatnonzero(labels == missing)[0]] = True

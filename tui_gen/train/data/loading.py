@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,16 +192,35 @@ def _folder(config: DatasetConfig, device: torch.device, report: Report) -> Data
     from tui_gen.train.data import cache, folder
 
     root = Path(os.path.expanduser(config.root))
-    files, classes = folder.scan(root, report)
-    labels = torch.tensor([file.label for file in files]) if classes else None
-    files = [files[row] for row in limited(labels, len(files), config.limit).tolist()]
+    listed = folder.scan(root, report)
+    classes = listed.classes
+    files = []
+    for is_held, of_part in enumerate((listed.train, listed.held if config.validation and listed.held else [])):
+        labels = torch.tensor([file.label for file in of_part]) if classes else None
+        rows = limited(labels, len(of_part), config.limit).tolist()
+        files += [replace(of_part[row], label=2 * max(of_part[row].label, 0) + is_held) for row in rows]
     found = cache.decoded(root, files, config.size or DATASETS["folder"].default_size, config.channels, report)
+    codes = torch.from_numpy(found.labels)
+    own, is_held = codes // 2, codes % 2 == 1
+    if is_held.all():
+        raise DataError(f"dataset.root = {root}: none of the images to train on can be read")
     labels = None
     if classes:
-        # a class of which nothing could be read is no class
-        present, numbers = np.unique(found.labels, return_inverse=True)
-        classes, labels = [classes[index] for index in present], torch.from_numpy(numbers.astype(np.int64))
-    kept, held = split(labels, len(found.pixels), config.validation)
+        # a class of which nothing can be trained on is no class
+        present = own[~is_held].unique()
+        usable = torch.isin(own, present)
+        if gone := [name for index, name in enumerate(classes) if index not in present]:
+            words = f"{root}: nothing to train on of {', '.join(gone[: folder.NAMED])}"
+            more = f" and {len(gone) - folder.NAMED} more" if len(gone) > folder.NAMED else ""
+            report(Note(level="warning", text=f"{words}{more}: left out"))
+        classes, labels = [classes[index] for index in present], torch.searchsorted(present, own)
+        labels[~usable] = -1
+    else:
+        usable = torch.ones_like(is_held)
+    if listed.held is None:
+        kept, held = split(labels, len(codes), config.validation)
+    else:
+        kept, held = (~is_held).nonzero().flatten(), (is_held & usable).nonzero().flatten()
     return _stored("folder", found.pixels, labels, kept, held, classes, device)
 
 
