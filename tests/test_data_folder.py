@@ -165,7 +165,7 @@ def test_pictures_that_are_not_read_are_counted_by_kind_in_one_line(root):
     assert len(said) == 1 and "20 .heic (pip install pillow-heif)" in said[0] and "1 .nef (raw" in said[0]
     for path in root.glob("*.png"):
         path.unlink()
-    with pytest.raises(DataError, match="20 .heic"):
+    with pytest.raises(DataError, match=r"20 \.heic"):
         read(root)
 
 

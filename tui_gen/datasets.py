@@ -122,9 +122,10 @@ _ENTRIES = [
     ),
     DatasetEntry(
         "folder", "Folder of images", "image", 64, 3, [], None, True, False,
-        "Your own images: every picture in the folder `dataset.root`, or one sub-folder per class. They are resized "
-        "by the shorter side, cropped to the centre and kept as pixels in the cache folder, so only the first start "
-        "takes long.",
+        "Your own images: every picture in the folder `dataset.root`, or one sub-folder per class; sub-folders called "
+        "train and val (or test) are used as the split. Colour profiles are converted to sRGB; pixels of more than 8 "
+        "bits get one range for the whole set, which is said. Images are resized by the shorter side, cropped to the "
+        "centre and kept in the cache folder, so only the first start takes long.",
         "",
     ),
     DatasetEntry(
