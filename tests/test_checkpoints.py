@@ -138,7 +138,7 @@ def test_a_run_goes_on_from_the_good_one_and_keeps_the_damaged_one_out_of_the_wa
     loop.config.checkpoint.keep_last = 1
     loop.trainer.train_step()
     loop.checkpoint("test")
-    assert files.steps(run) == [3] and (run / "checkpoints" / "000004.damaged" / "model.safetensors").exists()
+    assert files.steps(run) == [3] and (run / "checkpoints" / "damaged-000004" / "model.safetensors").exists()
 
 
 def test_where_every_checkpoint_is_damaged_the_run_does_not_begin_again_unasked(run):

@@ -292,10 +292,10 @@ def set_aside(run: Path, step: int) -> list[str]:
     kept = []
     for one in found(run):
         if one.step > step:
-            name, number = f"{one.path.name}.damaged", 1
+            name, number = f"damaged-{one.path.name}", 1
             while (to := one.path.with_name(name)).exists():
                 number += 1
-                name = f"{one.path.name}.damaged-{number}"
+                name = f"damaged-{one.path.name}-{number}"
             with contextlib.suppress(OSError):
                 os.rename(one.path, to)
                 kept.append(f"checkpoints/{name}")
