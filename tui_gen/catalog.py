@@ -18,6 +18,7 @@ import msgspec
 from tui_gen import __version__
 from tui_gen.config import ConfigError, Optim, RunConfig, load, override, parse_toml, read_toml, set_key
 from tui_gen.datasets import DATASETS, DatasetEntry
+from tui_gen.edits import merged
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.places import cache_dir, config_dir
 from tui_gen.runs import edits_of
@@ -250,7 +251,7 @@ def resolve(
     elif os.path.isfile(path / "config.toml"):
         tables = read_toml(path / "config.toml")
         # A run that was steered is run again with the same hand on the wheel.
-        tables["edits"] = edits_of(path) or tables.get("edits", [])
+        tables["edits"] = merged(tables.get("edits", []), edits_of(path))
     elif path.suffix == ".toml" or os.path.exists(path):
         tables = read_toml(path)
     elif source in catalog.models:

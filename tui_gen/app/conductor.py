@@ -196,7 +196,10 @@ class Conductor:
         step, new = reply.data.get("step", 0), reply.data.get("new", value)
         if view is self.view:
             form.acknowledge(key, new, step)
-        self.app.tell(f"{key} = {show(new)} from step {step:,}", log=False)
+        if words := str(reply.data.get("words") or ""):
+            self.app.tell(words, "warning", log=False)
+        else:
+            self.app.tell(f"{key} = {show(new)} from step {step:,}", log=False)
 
     async def stop(self, path: Path | None = None) -> None:
         """Stop a run with a checkpoint."""

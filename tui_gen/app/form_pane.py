@@ -19,6 +19,7 @@ from tui_gen.app.form_state import FormState
 from tui_gen.app.pane import Pane
 from tui_gen.catalog import DEFAULT_RECIPE, Catalog
 from tui_gen.config import ConfigError, RunConfig
+from tui_gen.edits import merged
 from tui_gen.params import Problem
 from tui_gen.text import clean
 
@@ -389,7 +390,8 @@ from which it holds.
             except ConfigError as error:
                 self.notice(str(error))
                 return
-            edits = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in self.view.edits]
+            made = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in self.view.edits]
+            edits = merged(tables.get("edits", []), made)
             self.load_tables(tables | ({"edits": edits} if edits else {}), self.view.path.name)
         elif self.live is not None:
             self.load_tables(self.live.tables(), f"run {self.live.source}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_gen import catalog as catalogs
-from tui_gen import checkpoints, control, dependencies, launch, runs
+from tui_gen import checkpoints, control, dependencies, edits, launch, runs
 from tui_gen import config as configs
 from tui_gen.params import Problem
 from tui_gen.report import outlet as outlets
@@ -127,9 +127,20 @@ def resolve(source: str, assignments: list[str], dirs: list[str], err: Outlet) -
         config = catalogs.resolve(source, catalog, assignments, extra)
     except configs.ConfigError as error:
         raise with_the_rest(error, source, assignments, catalog, extra) from None
+    for assignment in assignments:
+        key = assignment.partition("=")[0].strip()
+        if words := edits.overriding(config.edits, key, -1, _value(config, key)):
+            err.line(f"warning: {words}")
     if config.dataset.root:  # workers run in another folder
         config.dataset.root = os.path.abspath(os.path.expanduser(config.dataset.root))
     return config
+
+
+def _value(config: configs.RunConfig, key: str) -> Any:
+    try:
+        return configs.get_key(configs.to_tables(config), key)
+    except KeyError:
+        return None
 
 
 def named_dirs(source: str) -> list[str]:
@@ -232,11 +243,12 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
     """
     _, err = outlets.standard()
     catalog = ensured(list(dict.fromkeys([*dirs, *named_dirs(str(path))])), err)
-    config = catalogs.resolve(str(path), catalog)
+    config = configs.load(configs.read_toml(path / "config.toml"), catalog, path.name)
     tables = configs.to_tables(config)
     known = configs.keys(config.model.name, catalog)
     step = checkpoints.newest_sound(path)
     problems: list[Problem] = []
+    added: list[tuple[str, Any]] = []
     lengths = [one for one in assignments if one.partition("=")[0].strip() in configs.LENGTHS]
     for assignment in assignments:
         key, equals, text = (part.strip() for part in assignment.partition("="))
@@ -250,6 +262,7 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
             problems.append(Problem("--set", assignment, LIVE_ON_RESUME, hint))
         else:
             value = configs.params.parse(known[key], text)
+            added.append((key, value))
             tables.setdefault("edits", []).append({"step": step, "key": key, "value": value})
     if device:
         tables["train"]["device"] = device
@@ -263,6 +276,9 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
     if not lengths and runs.state_of(path)[0] == "finished":
         hint = "give it more with --set train.steps=…, train.epochs=… or train.minutes=…"
         raise configs.ConfigError(path.name, [Problem("train", None, "the run has finished its length", hint)])
+    for key, value in added:
+        if words := edits.overriding(edits.merged(config.edits, runs.edits_of(path)), key, step, value):
+            err.line(f"warning: {words}")
     if assignments or device:
         try:
             runs.write_atomic(path / "config.toml", configs.dumps(new, catalog).encode())

@@ -20,15 +20,15 @@ from typing import Any
 
 import torch
 
-from tui_gen import control, events, quality, runs
+from tui_gen import control, edits, events, quality, runs
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
-from tui_gen.train import checkpoints, compiling
+from tui_gen.train import checkpoints, compiling, continuing
 from tui_gen.train.health import Health
 from tui_gen.train.previews import Previewer
 from tui_gen.train.quality.schedule import Schedule
 from tui_gen.train.requests import answer
-from tui_gen.train.trainer import Trainer, TrainingError
+from tui_gen.train.trainer import Trainer
 
 FLUSH = 0.1
 """Seconds between flushes of metrics; the first step's leave at once."""
@@ -88,39 +88,12 @@ class RunLoop:
     # What ran before
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint that can be read, or from the start where there is none."""
-        for name in checkpoints.recover(self.path):
-            self.note(f"checkpoint {name} was cut short by a kill; what there was of it is gone")
-        loaded, damaged = None, []
-        for one in checkpoints.newest(self.path, averaged=self.trainer.average is not None):
-            if isinstance(one, checkpoints.Loaded):
-                loaded = one
-                break
-            damaged.append(one)
-            self.note(f"checkpoint {one}; trying the one before", "warning")
-        if damaged and loaded is None:
-            words = "; to begin again from step 0 move its folder checkpoints away"
-            raise TrainingError(f"no checkpoint of {self.path.name} can be used: {damaged[0]}{words}")
-        step = loaded.meta.step if loaded else 0
-        if loaded is not None:
-            if loaded.state.get("data", self.trainer.fingerprint()) != self.trainer.fingerprint():
-                self.note("the data changed since the checkpoint; training goes on with what is there", "warning")
-            if not self.config.train.threads:
-                # Sums are split by thread: only the same number gives the same bits.
-                torch.set_num_threads(int(loaded.state.get("threads", torch.get_num_threads())))
-            self.trainer.restore(loaded.state, loaded.weights, loaded.average)
-            if damaged and (kept := checkpoints.set_aside(self.path, step)):
-                self.note(f"what is damaged is kept as {', '.join(kept)}")
-            self.seconds = loaded.meta.seconds
-            self.compiled = loaded.meta.compiled
-            self._saved_step = step
-        self._resumed = loaded is not None
-        later = [edit for edit in runs.edits_of(self.path) if edit["step"] >= step]
-        if later or loaded is not None:
-            # What the config plans before this step is in the checkpoint; what a person did after it was logged.
-            planned = [edit for edit in self.edits if edit["step"] >= step and edit not in later]
-            self.edits = sorted(planned + later, key=lambda edit: edit["step"])
-        self.emit(events.Resume(step=step))
+        """Go on from the newest checkpoint that can be used, or from the start where there is none."""
+        past = continuing.restored(self.path, self.trainer, self.edits, self.note)
+        if past.meta is not None:
+            self.seconds, self.compiled, self._saved_step = past.meta.seconds, past.meta.compiled, past.step
+        self._resumed, self.edits = past.meta is not None, past.edits
+        self.emit(events.Resume(step=past.step))
 
     # Writing down
 
@@ -376,15 +349,21 @@ class RunLoop:
         self._checkpointed = time.perf_counter()
         return path
 
-    def apply_edit(self, key: str, value: Any) -> dict[str, Any]:
-        """Make a checked live edit; counts from the next step. Logged where it changes anything."""
+    def apply_edit(self, key: str, value: Any, by_hand: bool = False) -> dict[str, Any]:
+        """Make a checked live edit; counts from the next step. Logged where it changes anything.
+
+        One by hand that a planned one will override is told so.
+        """
         old, step = self.trainer.current(key), self.trainer.step
         if old != value:
             self.flush()
             self.trainer.edit(key, value)
             self._saved_step = -1
             self.emit(events.Edit(step=step, key=key, old=old, new=value))
-        return {"step": step, "old": old, "new": value}
+        words = edits.overriding(self.edits, key, step - 1, value) if by_hand else ""
+        if words:
+            self.note(words, "warning")
+        return {"step": step, "old": old, "new": value, "words": words}
 
     def _pause(self) -> None:
         self.flush()

@@ -57,7 +57,7 @@ def answer(loop: RunLoop, request: Request) -> None:
             if wrong:
                 request.refuse(f"{key}: {wrong}")
             else:
-                request.answer(**loop.apply_edit(key, value))
+                request.answer(**loop.apply_edit(key, value, by_hand=True))
         case "decode" | "encode":
             try:
                 _latent(loop, request)

@@ -1,0 +1,42 @@
+"""Edits of settings while training, `{step, key, value}`: what a config plans and what a log holds, as one list."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tui_gen.params import show
+
+Edits = list[dict[str, Any]]
+
+
+def merged(planned: Any, made: Edits) -> Any:
+    """What a config plans and what was made of it and by hand, by step, each once.
+
+    At one step what was made comes first, in its order: a plan is carried out after what people ask for, and what
+    `--resume --set` adds to a plan is newer than all that the log holds. A plan that is none (it was written by hand)
+    is given back as it is, for `config.load` to say what is wrong with it.
+    """
+    if not isinstance(planned, list) or not all(isinstance(one, dict) and _whole(one.get("step")) for one in planned):
+        return planned
+    left, rest = list(made), []
+    for edit in planned:
+        if edit in left:
+            left.remove(edit)
+        else:
+            rest.append(edit)
+    return sorted([*made, *rest], key=lambda edit: edit["step"])
+
+
+def _whole(step: Any) -> bool:
+    return isinstance(step, int) and not isinstance(step, bool)
+
+
+def overriding(edits: Edits, key: str, step: int, value: Any) -> str:
+    """Words for that a setting changed at `step` is set to another value by one of these edits later; or empty."""
+    later = next((one for one in edits if one["key"] == key and one["step"] > step and one["value"] != value), None)
+    if later is None:
+        return ""
+    return (
+        f"{key} = {show(value)} counts until step {later['step']:,}: there an edit that was planned or made before "
+        f"sets it to {show(later['value'])}"
+    )
