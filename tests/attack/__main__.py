@@ -24,9 +24,9 @@ from tests.bench import private_world  # noqa: E402
 
 def attacks() -> dict[str, Attack]:
     """Name → attack, in the order of the table."""
-    from tests.attack import damage, kills
+    from tests.attack import damage, disk, kills, settings, sockets
 
-    return kills.ATTACKS | damage.ATTACKS
+    return kills.ATTACKS | damage.ATTACKS | disk.ATTACKS | settings.ATTACKS | sockets.ATTACKS
 
 
 def run(names: list[str], seed: int, seconds: float) -> list[Outcome]:

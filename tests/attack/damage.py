@@ -26,7 +26,7 @@ def damaged(plan: Plan) -> Iterator[Outcome]:
     root = plan.folder("damage")
     reference = undisturbed(FAMILY, root, keep_last=KEPT)
     killed = runs.create(root / "killed", "killed", config_of(FAMILY, keep_last=KEPT))
-    stop = forked.Places(killed, root / "told", name="mkdir .000030.partial")
+    stop = forked.Places(killed, root / "told", 5, "mkdir .N.partial")
     forked.worker(killed, around=stop.counted).wait()
     steps = _steps(killed)
     row = Outcome("damage", "the newest checkpoint")

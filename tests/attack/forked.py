@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import select
 import signal
 import sys
@@ -96,16 +97,16 @@ class Places:
     """Counts this process's file operations below a folder, and stops at one of them: dies, or waits for a word.
 
     Operations are what Python reports to audit hooks (open, rename, mkdir, remove, listdir …), `os.write` (before it,
-    and with half of the bytes written) and `os.fsync`. The one to stop at is told by its number, or by a part of its
-    name (`mkdir .000006.partial`). `told` is a file outside the folder, in which every operation's name is left, a
-    line each, at the end or at the stop. `gate` are the ends of two pipes: to say that it waits, and to hear that it
-    may go on; without them it dies by SIGKILL.
+    and with half of the bytes written) and `os.fsync`. The one to stop at is the `number`th of all, or of those of a
+    kind (`kind_of`). `told` is a file outside the folder, in which every operation's name is left, a line each, at the
+    end or at the stop. `gate` are the ends of two pipes: to hear that it may go on, and to say that it waits; without
+    them it dies by SIGKILL.
     """
 
     def __init__(
-        self, root: Path, told: Path, number: int = 0, name: str = "", gate: tuple[int, int] | None = None
+        self, root: Path, told: Path, number: int = 0, kind: str = "", gate: tuple[int, int] | None = None
     ) -> None:
-        self.root, self.told, self.number, self.name, self.gate = os.fsencode(root), told, number, name, gate
+        self.root, self.told, self.number, self.kind, self.gate = os.fsencode(root), told, number, kind, gate
         self.seen: list[str] = []
         self._write, self._fsync = os.write, os.fsync
 
@@ -122,17 +123,21 @@ class Places:
     def _hear(self, event: str, given: tuple[Any, ...]) -> None:
         if event != "open" and not event.startswith(("os.", "shutil.")):
             return
-        names = [os.fsencode(one) for one in given[:2] if isinstance(one, str | bytes | os.PathLike)]
+        named = given[: 1 if event == "open" else 2]  # a second one is what it is renamed or copied to
+        names = [os.fsencode(one) for one in named if isinstance(one, str | bytes | os.PathLike)]
         if any(name.startswith(self.root) for name in names):
             reads = event == "open" and isinstance(given[2], int) and given[2] & 3 == os.O_RDONLY
             event = "read" if reads else event.rpartition(".")[2]
-            self.place(f"{event} {os.fsdecode(os.path.basename(names[-1]))}")
+            name = names[-1].removeprefix(self.root)
+            self.place(f"{event} {os.fsdecode(os.path.basename(name)) or 'the folder of runs'}")
 
     def place(self, what: str) -> None:
         """One operation; the process may not survive it."""
         self.seen.append(what)
-        if len(self.seen) == self.number or (self.name and self.name in what):
-            self.number, self.name = 0, ""
+        if not self.number or (self.kind and kind_of(what) != self.kind):
+            return
+        self.number -= 1
+        if not self.number:
             self._tell()
             if self.gate is None:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -147,7 +152,7 @@ class Places:
     def _half_write(self, handle: int, data: bytes) -> int:
         if (name := self._ours(handle)) and len(data) > 1:
             self.place(f"write {name}")
-            if self.gate is None and len(self.seen) + 1 == self.number:
+            if self.gate is None and self.number == 1 and not self.kind:
                 self._write(handle, data[: len(data) // 2])
             self.place(f"half of write {name}")
         return self._write(handle, data)
@@ -164,6 +169,12 @@ class Places:
             if path.startswith(self.root):
                 return os.fsdecode(os.path.basename(path))
         return ""
+
+
+def kind_of(operation: str) -> str:
+    """An operation's name without what differs between runs and steps: `mkdir .N.partial`."""
+    name = re.sub(r"\d+", "N", re.sub(r"\d{8}-\d{4}-[a-z0-9-]+", "RUN", operation))
+    return re.sub(r"N-(?!quality)[a-z]+\.", "N.", name)  # pictures, whatever they show
 
 
 def operations(told: Path) -> list[str]:

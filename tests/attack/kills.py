@@ -31,7 +31,6 @@ END = 20.0
 """Seconds in which a worker that was asked to stop must have ended; 5 are promised, others may be busy."""
 
 _SHORT: dict[str, Any] = {
-    "train__steps": 40,
     "train__validate_every": 10,
     "checkpoint__every_steps": 6,
     "preview__every_steps": 11,
@@ -53,11 +52,11 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 """Row → a small configuration (tests/small_runs.py) and what makes it differ."""
 
 
-def config_of(family: str, keep_last: int = 2) -> str:
+def config_of(family: str, steps: int = 40, keep_last: int = 2) -> str:
     """A family's config as TOML, with an edit planned for a step in the middle."""
     name, more = FAMILIES[family]
     made = small_runs.config(name, **_SHORT, **more)
-    made.checkpoint.keep_last = keep_last
+    made.train.steps, made.checkpoint.keep_last = steps, keep_last
     phase = next(iter(made.train.phases))
     made.edits = [{"step": 17, "key": f"train.phases.{phase}.lr", "value": 5e-4}]
     return configs.dumps(made)
@@ -74,10 +73,10 @@ class Reference:
     places: int
 
 
-def undisturbed(family: str, root: Path, keep_last: int = 2) -> Reference:
-    """Train a run that nobody touches."""
+def undisturbed(family: str, root: Path, **more: int) -> Reference:
+    """Train a run that nobody touches; `more` as `config_of` takes it."""
     folder = root / "whole"
-    run = runs.create(folder, family, config_of(family, keep_last))
+    run = runs.create(folder, family, config_of(family, **more))
     told = root / "places"
     started = time.monotonic()
     child = forked.worker(run, around=forked.Places(folder, told).counted)
