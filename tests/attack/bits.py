@@ -63,8 +63,8 @@ def _different_checkpoints(expected: Path, found: Path) -> list[str]:
 
 def newest(run: Path) -> Path | None:
     """The newest complete checkpoint's folder."""
-    found = [path for path in (run / "checkpoints").glob("[0-9]*") if (path / "meta.json").exists()]
-    return max(found, key=lambda path: int(path.name), default=None)
+    found = [path for path in (run / "checkpoints").glob("[0-9]*") if path.name.isdecimal()]
+    return max((path for path in found if (path / "meta.json").exists()), key=lambda path: int(path.name), default=None)
 
 
 def _unlike(one: Any, two: Any, where: str = "") -> list[str]:

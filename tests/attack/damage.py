@@ -18,7 +18,7 @@ KEPT = 3
 
 
 def _steps(run: Path) -> list[int]:
-    return sorted(int(path.name) for path in (run / "checkpoints").glob("[0-9]*"))
+    return sorted(int(path.name) for path in (run / "checkpoints").glob("[0-9]*") if path.name.isdecimal())
 
 
 def damaged(plan: Plan) -> Iterator[Outcome]:

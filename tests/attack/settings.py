@@ -25,10 +25,11 @@ SLOW = 5.0
 
 ODD: list[Any] = [
     None, True, False, 0, -1, 1, 2, 3.5, -0.0, 1e308, -1e308, 1e-320, float("inf"), float("nan"), 2**31, 2**63,
-    -(2**63), 10**30, 10**400, "", " ", "0", "1e9", "nan", "true", "cpu", "cuda", "cuda:99", "cuda:²", "mps", "x" * 5000, "\0",
-    "a\nb", "\x1b]0;title\x07", "ä→\U0001f600", "\ud800", "../../etc", "/dev/null", "~nobody/x", "$HOME", "=", "[", "'",
-    '"""', [], [0], [-1], [1] * 100, [10**9, 10**9], ["a"], [[]], [None], [True], {}, {"a": 1}, {"": ""},
-    {"name": "vae"}, [{"step": 1, "key": "train.phases.vae.lr", "value": 1e-4}], [{"step": -1}], [{}], [{"step": 0.5}],
+    -(2**63), 10**30, 10**400, "", " ", "0", "1e9", "nan", "true", "cpu", "cuda", "cuda:99", "cuda:²", "mps", "\0",
+    "x" * 5000, "a\nb", "\x1b]0;x\x07", "ä→\U0001f600", "\ud800", "../../etc", "/dev/null", "~nobody/x", "$HOME",
+    "=", "[", "'", '"""', [], [0], [-1], [1] * 100, [10**9, 10**9], ["a"], [[]], [None], [True], {}, {"a": 1},
+    {"": ""}, {"name": "vae"}, [{"step": 1, "key": "train.phases.vae.lr", "value": 1e-4}], [{"step": -1}], [{}],
+    [{"step": 0.5}],
 ]  # fmt: skip
 """Values that somebody may write where another kind is meant."""
 BARE = ["", "=", "==", "train.steps", "=5", "train.steps=", "train.steps==5", ".=1", "a.b.c.d=1", "train=1", "model={}"]
