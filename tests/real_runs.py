@@ -74,7 +74,7 @@ def wait_for_progress(run: Path, by: int = 20, timeout: float = 120.0) -> int:
 def steps_logged(run: Path, metric: str = "vae/loss") -> list[int]:
     """Every step whose value of a metric is in the log, in the order written; after a resume, what it redoes."""
     steps: list[int] = []
-    for event in events.Follower(run / "events.jsonl").poll(1 << 40):
+    for event in events.read(run / "events.jsonl"):
         if isinstance(event, events.Resume):
             steps = [step for step in steps if step < event.step]
         elif isinstance(event, events.Metrics) and metric in event.values:

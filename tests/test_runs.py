@@ -19,6 +19,7 @@ from tests.waiting import wait_for
 from tui_gen import events, runs
 from tui_gen.events import Edit, Event, EventWriter, Metrics, Note, Resume, State, System
 from tui_gen.runs import RunError, WorkerInfo
+from tui_gen.tails import known_tails, tail_of
 
 CONFIG = 'name = "a run"\n[model]\nname = "vae"\n[dataset]\nname = "digits"\n[train]\nsteps = 500\n'
 HERE = socket.gethostname()
@@ -293,15 +294,15 @@ def test_looking_again_and_again_finds_what_one_look_finds(tmp_path_factory, par
                     file.write(b"\xff\0{\n")
                 case "torn":
                     file.write(b'{"type":"state","t":0,')
-                    assert runs._tail(path, size)[1] == expected_step
+                    assert tail_of(f"{path}/events.jsonl", size)[1] == expected_step
                     file.write(b'"x":\n')
                 case "long":
                     file.write(b"x" * 3000 + b"\n")
             if data.draw(st.booleans()):
-                last, step = runs._tail(path, size)
+                last, step = tail_of(f"{path}/events.jsonl", size)
                 assert (last.state if last else None, step) == (expected_state, expected_step)
-    runs._tails.clear()
-    assert runs._tail(path, size)[1] == expected_step
+    known_tails.clear()
+    assert tail_of(f"{path}/events.jsonl", size)[1] == expected_step
 
 
 def test_a_log_that_was_replaced_is_read_anew(tmp_path):

@@ -172,7 +172,7 @@ def begun(path: Path, key: str) -> Path | None:
     A run that was deleted since does not count.
     """
     found = None
-    for event in events.Follower(path / "events.jsonl").poll(1 << 40):
+    for event in events.read(path / "events.jsonl", events.Uses):
         if isinstance(event, events.Uses) and event.key == key and event.step is None:
             found = Path(event.run)
     return found if found is not None and runs.is_run(found) else None

@@ -2,7 +2,8 @@
 
 `events.jsonl` holds one JSON object a line, only ever appended to. Every event has a `type` and `t`, the wall-clock
 time in seconds since the epoch. A torn last line is left for later; a line that is not a known event is counted and
-passed over, so a newer writer or a disk fault never blinds a reader.
+passed over, so a newer writer or a disk fault never blinds a reader. So is an event that cannot be true (a step or a
+time out of all bounds, a path that leaves the run): `decode` is the one check, its readers need none of their own.
 """
 
 from __future__ import annotations
@@ -10,47 +11,88 @@ from __future__ import annotations
 import errno
 import os
 import time
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
+from tui_gen import columns
+from tui_gen.files import open_regular
 from tui_gen.quality import Report
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors that mean: no room now, perhaps later."""
 
 
+LONGEST = 16 << 20
+"""The longest line that is read, in bytes."""
+LONG = 1 << 16
+"""The longest line that may hold anything but metrics; of longer notes, states and alerts the words are cut."""
+MOST_WORDS = 10_000
+"""The longest text of an event, in characters: of an error message of megabytes the beginning is what tells."""
+SHORT = 8
+"""Columns of fewer values are written as plain numbers: packed they would not be smaller."""
+CHUNK = 1 << 20
+"""How much of a log is read at a time."""
+
+When = Annotated[float, Meta(ge=0, le=2.5e11)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Step = Annotated[int, Meta(ge=-1, le=10**15)]
+Small = Annotated[int, Meta(ge=0, le=10**6)]
+Amount = Annotated[float, Meta(ge=0, le=1e15)]
+Name = Annotated[str, Meta(max_length=200)]
+FilePath = Annotated[str, Meta(max_length=4000)]
+Stride = Annotated[int, Meta(ge=1, le=10**9)]
+Columns = Annotated[dict[Name, Annotated[list[float | None], Meta(max_length=10**6)]], Meta(max_length=1000)]
+
+
 class Event(msgspec.Struct, tag_field="type", kw_only=True):
     """What every event has: `t`, seconds since the epoch."""
 
-    t: float = msgspec.field(default_factory=time.time)
+    t: When = msgspec.field(default_factory=time.time)
 
 
 class Metrics(Event, tag="metrics", kw_only=True):
     """Some steps' values, columnar: metric → one value a step; steps are `start, start + stride, …`.
 
     A value that was NaN or infinite is `null`. Names are `phase/metric` (`vae/elbo`), with `val/` in front when
-    they come from the validation split.
+    they come from the validation split. In memory a column may be an `array('f')` with NaN for `null`: those of a few
+    steps or more are written as a `Packed` event, which is read back as this one.
     """
 
-    start: int
-    stride: int = 1
-    values: dict[str, list[float | None]]
+    start: Step
+    stride: Stride = 1
+    values: Columns
+
+
+class Packed(Event, tag="packed", kw_only=True, omit_defaults=True):
+    """Metrics in a third of the room: the columns of `names`, one after the other, as `columns.pack` packs them.
+
+    In JSON `data` is base64. Unpacked, in bytes of float32: for every column the lowest byte of each of its numbers,
+    then the second ones, the third ones and the highest; zlib over all of it.
+    """
+
+    start: Step
+    stride: Stride = 1
+    names: Annotated[list[Name], Meta(min_length=1, max_length=1000)]
+    data: bytes
 
 
 class State(Event, tag="state"):
     """The run went over to `state`: starting, running, paused, stopping, finished, stopped or failed."""
 
-    state: str
-    step: int
+    state: Name
+    step: Step
     reason: str = ""
 
 
 class Resume(Event, tag="resume"):
     """Training goes on from `step` (a checkpoint's): whatever the log says of later steps was lost and is redone."""
 
-    step: int
+    step: Step
 
 
 class Plan(Event, tag="plan"):
@@ -59,15 +101,15 @@ class Plan(Event, tag="plan"):
     `threads` is how many CPU threads compute; 0 where a GPU does, or where it was not written down.
     """
 
-    steps: int | None
-    steps_per_epoch: int
-    batch_size: int
-    minutes: float | None = None
-    device: str = ""
-    parameters: int = 0
-    phases: list[str] = []
+    steps: Step | None
+    steps_per_epoch: Step
+    batch_size: Step
+    minutes: Amount | None = None
+    device: Name = ""
+    parameters: Count = 0
+    phases: list[Name] = []
     compiled: bool = False
-    threads: int = 0
+    threads: Small = 0
 
 
 class Sample(Event, tag="sample"):
@@ -77,28 +119,28 @@ class Sample(Event, tag="sample"):
     `tile` = (height, width) pixels, `gap` pixels between them. `step` counts the training steps the weights have seen.
     """
 
-    step: int
-    path: str
-    kind: str = "samples"
-    columns: int = 1
-    rows: int = 1
-    tile: tuple[int, int] = (1, 1)
-    gap: int = 0
+    step: Step
+    path: FilePath
+    kind: Name = "samples"
+    columns: Small = 1
+    rows: Small = 1
+    tile: tuple[Small, Small] = (1, 1)
+    gap: Small = 0
 
 
 class Checkpoint(Event, tag="checkpoint"):
     """A checkpoint was completed: `path` is relative to the run directory; `reason` says why it was made."""
 
-    step: int
-    path: str
+    step: Step
+    path: FilePath
     reason: str = ""
 
 
 class Edit(Event, tag="edit"):
     """A setting was changed while training; it took effect before step `step` was made."""
 
-    step: int
-    key: str
+    step: Step
+    key: Name
     old: Any
     new: Any
 
@@ -109,19 +151,19 @@ class Uses(Event, tag="uses"):
     `step` is that of the checkpoint taken; None while the other run is yet to be trained.
     """
 
-    key: str
-    run: str
-    asked: str = ""
-    step: int | None = None
+    key: Name
+    run: FilePath
+    asked: FilePath = ""
+    step: Step | None = None
 
 
 class Alert(Event, tag="alert"):
     """Something a person should look at: what happened, where, and what to try."""
 
-    step: int
-    level: str
+    step: Step
+    level: Name
     what: str
-    where: str = ""
+    where: Name = ""
     advice: str = ""
 
 
@@ -129,27 +171,27 @@ class Note(Event, tag="note"):
     """A line for the log pane."""
 
     text: str
-    level: str = "info"
+    level: Name = "info"
 
 
 class Progress(Event, tag="progress"):
     """A long preparation (download, image cache): `done` of `total` units; the last one has done == total."""
 
     what: str
-    done: int
-    total: int
-    unit: str = ""
+    done: Count
+    total: Count
+    unit: Name = ""
 
 
 class System(Event, tag="system"):
     """How fast it goes and what it takes, every second or so: steps/s, images/s, bytes of memory."""
 
-    step: int
-    steps_per_second: float
-    images_per_second: float
-    memory: int = 0
-    device_memory: int = 0
-    seconds: float = 0.0
+    step: Step
+    steps_per_second: Amount
+    images_per_second: Amount
+    memory: Count = 0
+    device_memory: Count = 0
+    seconds: Amount = 0.0
     """Time spent training so far, pauses left out, earlier sessions counted in."""
 
 
@@ -160,17 +202,24 @@ class Quality(Event, tag="quality"):
 
 
 AnyEvent = (
-    Metrics | State | Resume | Plan | Sample | Checkpoint | Edit | Uses | Alert | Note | Progress | System | Quality
+    Metrics | Packed | State | Resume | Plan | Sample | Checkpoint | Edit | Uses | Alert | Note | Progress | System
+    | Quality
 )
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)
+_WORDS = {State: ("reason",), Note: ("text",), Alert: ("what", "advice"), Progress: ("what",)}
+"""The texts of events that are cut where they are too long; what else is too long is no event."""
 
 
 def encode(event: Event) -> bytes:
     """One line, newline included. NaN and infinities become `null`; text that is not Unicode (the name of a file,
-    say) is written with `?` in the places that are not.
+    say) is written with `?` in the places that are not; very long words are cut.
     """
+    if type(event) is Metrics:
+        event = _packed(event)
+    else:
+        event = _cut(event)
     try:
         return _encoder.encode(event) + b"\n"
     except UnicodeEncodeError:
@@ -185,12 +234,80 @@ def _unicode(value: Any) -> Any:
     return [_unicode(one) for one in value] if isinstance(value, list) else value
 
 
+def _packed(event: Metrics) -> Metrics | Packed:
+    """Metrics as they are written: packed where their columns are arrays of one length that is worth it."""
+    found = list(event.values.values())
+    if not found or any(type(one) is not array for one in found):
+        return plain(event)
+    if len(found[0]) < SHORT or any(len(one) != len(found[0]) for one in found):
+        return plain(event)
+    data = columns.pack(found)  # type: ignore[arg-type]
+    return Packed(t=event.t, start=event.start, stride=event.stride, names=list(event.values), data=data)
+
+
+def plain(event: Event) -> Event:
+    """An event with plain numbers in all its columns."""
+    if type(event) is not Metrics or not any(type(one) is array for one in event.values.values()):
+        return event
+    values = {k: columns.decimals(one) if type(one) is array else one for k, one in event.values.items()}
+    return Metrics(t=event.t, start=event.start, stride=event.stride, values=values)
+
+
+def _cut(event: Event) -> Event:
+    """The event with words of a length that can be shown."""
+    long = {
+        name: text[:MOST_WORDS] + f"… ({len(text)} characters)"
+        for name in _WORDS.get(type(event), ())
+        if len(text := getattr(event, name)) > MOST_WORDS + 40
+    }
+    return msgspec.structs.replace(event, **long) if long else event
+
+
 def decode(line: bytes) -> Event | None:
-    """The event on a line, or None where the line holds no event this version knows."""
+    """The event on a line, or None where the line holds no event that this version knows or that can be true."""
     try:
-        return _decoder.decode(line)
+        event = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    kind = type(event)
+    if kind is Packed:
+        try:
+            found = columns.unpack(event.data, len(event.names))
+        except ValueError:
+            return None
+        values: dict[str, Any] = dict(zip(event.names, found))
+        return Metrics(t=event.t, start=event.start, stride=event.stride, values=values)
+    if kind is Metrics or kind is System:
+        return event
+    if len(line) > MOST_WORDS:
+        event = _cut(event)
+        if len(line) > LONG and kind not in _WORDS:
+            return None
+    if (kind is Sample or kind is Checkpoint) and not _inside(event.path):
+        return None
+    return None if kind is Uses and not _possible(event.run) else event
+
+
+def _possible(path: str) -> bool:
+    """Whether a file system may know such a path."""
+    return bool(path) and "\0" not in path and all(len(one) <= 255 for one in os.fsencode(path).split(b"/"))
+
+
+def _inside(path: str) -> bool:
+    """Whether a path leads to something within the run."""
+    return _possible(path) and not path.startswith("/") and ".." not in path.split("/")
+
+
+def read(path: Path, *kinds: type[Event]) -> Iterator[Event]:
+    """All events of these kinds in a log, in order; however long it is, a small part of it at a time is in memory.
+
+    A log that is absent or cannot be read has none.
+    """
+    follower = Follower(path, kinds)
+    while True:
+        yield from follower.poll()
+        if not follower.behind:
+            return
 
 
 class EventWriter:
@@ -247,23 +364,27 @@ class EventWriter:
 class Follower:
     """Reads a run's events from the start and keeps up with its growth; cheap to poll.
 
-    `poll` returns the events that are complete since the last call. A file that shrank or was replaced is read
-    anew, with `restarted` true for that poll. `garbage` counts lines that held no event; `trouble` says why the file
-    cannot be read, if it cannot.
+    `poll` returns the next events that are complete; `behind` says that there are more already. A file that shrank or
+    was replaced is read anew, with `restarted` true for that poll. `garbage` counts lines that held no event; `trouble`
+    says why the file cannot be read, if it cannot. With `kinds`, lines that cannot be of these are not looked at.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kinds: tuple[type[Event], ...] = ()) -> None:
         self.path = Path(path)
         self.garbage = 0
         self.restarted = False
+        self.behind = False
         self.trouble = ""
+        self._kinds = kinds
+        self._marks = tuple(f'"{one.__struct_config__.tag}"'.encode() for one in kinds)
         self._offset = 0
         self._inode = 0
         self._beginning = b""
+        self._endless = False  # within a line that is too long to be an event
 
-    def poll(self, limit: int = 16 << 20) -> list[Event]:
-        """Events that became complete; reads at most `limit` bytes a call. An absent file gives none."""
-        self.restarted = False
+    def poll(self, limit: int = CHUNK) -> list[Event]:
+        """Events that became complete, from about `limit` bytes or one line; an absent file gives none."""
+        self.restarted = self.behind = False
         try:
             status = os.stat(self.path)
             if (status.st_ino, status.st_size) == (self._inode, self._offset):
@@ -278,33 +399,60 @@ class Follower:
             return []
         self.trouble = ""
         end = data.rfind(b"\n") + 1
-        if end == 0 and len(data) == limit:
-            end = limit  # one endless line: it can only be garbage
+        start = 0
+        if self._endless:
+            start = data.find(b"\n") + 1 or len(data)
+            self._endless = end == 0
+            end = max(start, end)
+        elif end == 0 and len(data) >= max(limit, LONGEST):
+            end = start = len(data)
+            self._endless = True
+            self.garbage += 1
         self._offset += end
-        events = []
-        for line in data[:end].split(b"\n"):
-            if not line.strip():
+        return self._events(data[start:end])
+
+    def _events(self, data: bytes) -> list[Event]:
+        if self._kinds and not any(mark in data for mark in self._marks):
+            return []
+        found = []
+        for line in data.split(b"\n"):
+            if not line or line.isspace() or (self._kinds and not any(mark in line for mark in self._marks)):
                 continue
             event = decode(line)
             if event is None:
                 self.garbage += 1
-            else:
-                events.append(event)
-        return events
+            elif not self._kinds or isinstance(event, self._kinds):
+                found.append(event)
+        return found
 
     def _read(self, limit: int) -> bytes:
         """What follows the part that was read, or the beginning where this is no longer the file that it was.
 
         A new file may have the old one's inode: its beginning, where the first event has its time, tells.
         """
-        with open(self.path, "rb") as file:
+        with open_regular(self.path) as file:
             status = os.fstat(file.fileno())
             replaced = status.st_ino != self._inode or status.st_size < self._offset
             if replaced or file.read(len(self._beginning)) != self._beginning:
                 self.restarted = self._offset > 0
                 self._inode, self._offset, self.garbage, self._beginning = status.st_ino, 0, 0, b""
+                self._endless = False
             file.seek(self._offset)
-            data = file.read(min(limit, status.st_size - self._offset))
+            parts = [file.read(limit)]
+            have = len(parts[0])
+            # A line may be longer than that: read on to its end, within reason.
+            while have >= limit and have < LONGEST and not self._endless and b"\n" not in parts[-1]:
+                parts.append(file.read(limit))
+                if not parts[-1]:
+                    break
+                have += len(parts[-1])
+            data = b"".join(parts)
+            self.behind = self._offset + len(data) < status.st_size
         if self._offset == 0:
             self._beginning = data[: data.find(b"\n") + 1][:256]
         return data
+
+    def skip_to(self, other: Follower) -> None:
+        """Go on from where another follower of this log is."""
+        self._offset, self._inode, self._beginning = other._offset, other._inode, other._beginning
+        self._endless, self.garbage = other._endless, other.garbage

@@ -7,8 +7,14 @@ can beat but by luck: what perfect is.
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
+
+Step = Annotated[int, Meta(ge=-1, le=10**15)]
+Count = Annotated[int, Meta(ge=0, le=10**15)]
+Words = Annotated[str, Meta(max_length=2000)]
 
 ENOUGH = 2000
 """Samples from which the Fréchet distance may be trusted; with fewer it is biased upwards."""
@@ -54,13 +60,13 @@ class Figure(msgspec.Struct, omit_defaults=True):
     `doubt` and `real_doubt` say why a value cannot be trusted; empty where it can. None is a value that there is not.
     """
 
-    name: str
+    name: Annotated[str, Meta(max_length=180)]
     value: float | None
     real: float | None = None
     error: float | None = None
     real_error: float | None = None
-    doubt: str = ""
-    real_doubt: str = ""
+    doubt: Words = ""
+    real_doubt: Words = ""
 
 
 class Report(msgspec.Struct):
@@ -70,14 +76,14 @@ class Report(msgspec.Struct):
     figures; `seconds` is the time it took.
     """
 
-    step: int
-    samples: int
-    train: int
-    held_out: int
-    features: str
-    figures: list[Figure]
-    seconds: float = 0.0
-    notes: list[str] = []
+    step: Step
+    samples: Count
+    train: Count
+    held_out: Count
+    features: Words
+    figures: Annotated[list[Figure], Meta(max_length=1000)]
+    seconds: Annotated[float, Meta(ge=0, le=1e15)] = 0.0
+    notes: list[Words] = []
 
     def figure(self, name: str) -> Figure | None:
         """The figure with this name, where there is one."""

@@ -14,6 +14,7 @@ import random
 import re
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import threading
@@ -24,8 +25,11 @@ from typing import Any
 import msgspec
 
 from tui_gen import events
+from tui_gen.files import open_regular, read_regular
+from tui_gen.headline import headline
 from tui_gen.params import nearest
 from tui_gen.places import default_root as default_root
+from tui_gen.tails import tail_of
 from tui_gen.text import clean
 
 LIVE = ("starting", "running", "paused", "stopping")
@@ -160,7 +164,7 @@ def register(path: Path, socket_path: str) -> WorkerInfo:
 def worker_of(path: Path) -> WorkerInfo | None:
     """What `worker.json` says, or None."""
     try:
-        return msgspec.json.decode((path / "worker.json").read_bytes(), type=WorkerInfo)
+        return msgspec.json.decode(read_regular(f"{path}/worker.json", 1 << 16), type=WorkerInfo)
     except (OSError, ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, not what it should be
         return None
 
@@ -211,105 +215,35 @@ def _coming_up(path: Path, last: events.State | None, info: WorkerInfo | None) -
     return last.state == "starting" and now - last.t < 10 and (info is None or info.since < last.t)
 
 
-def _mtime(path: Path) -> float:
+def _mtime(path: Path | str) -> float:
     try:
-        return path.stat().st_mtime
+        return os.stat(path).st_mtime
     except OSError:
         return 0.0
 
 
-class _Tail(msgspec.Struct):
-    """What a log said up to an offset, remembered between two looks: a long run's log is large and looked at often."""
-
-    inode: int
-    beginning: bytes
-    offset: int
-    last: events.State | None
-    step: int | None
+def _tail(path: Path) -> tuple[events.State | None, int]:
+    """The last State event and the last step in a run's log."""
+    return tail_of(f"{path}/events.jsonl")
 
 
-_tails: dict[str, _Tail] = {}
-
-
-def _tail(path: Path, size: int = 1 << 16) -> tuple[events.State | None, int]:
-    """The last State event and the last step in the log, read backwards to where a look before this one ended."""
-    file = path / "events.jsonl"
-    try:
-        with open(file, "rb") as stream:
-            status, beginning = os.fstat(stream.fileno()), stream.read(64)
-            known = _tails.get(str(file))
-            grown = known is not None and known.inode == status.st_ino and known.offset <= status.st_size
-            if known is None or not (grown and beginning.startswith(known.beginning)):
-                known = None
-            floor = known.offset if known else 0
-            last, step, rest, complete = None, None, b"", floor
-            position = status.st_size
-            while position > floor and (last is None or step is None):
-                start = max(floor, position - size)
-                stream.seek(start)
-                data = stream.read(position - start)
-                if complete == floor and b"\n" in data:
-                    complete = start + data.rfind(b"\n") + 1
-                lines = (data + rest).split(b"\n")
-                rest = lines.pop(0) if start > floor else b""
-                for line in reversed(lines):
-                    if last is not None and step is not None:
-                        break
-                    event = events.decode(line) if step is None or b'"state"' in line else None
-                    if last is None and isinstance(event, events.State):
-                        last = event
-                    step = _step_after(event) if step is None else step
-                position, size = start, size * 4
-    except OSError:
-        return None, 0
-    if known is not None:
-        last, step = last or known.last, known.step if step is None else step
-    _tails[str(file)] = _Tail(status.st_ino, beginning if complete >= 64 else b"", complete, last, step)
-    return last, step or 0
-
-
-def _step_after(event: events.Event | None) -> int | None:
-    """How many steps were made when an event was written, where it tells."""
-    match event:
-        case events.Metrics():
-            longest = max((len(column) for column in event.values.values()), default=1)
-            return event.start + (longest - 1) * event.stride + 1
-        case events.State(state="starting"):
-            return None  # nothing is loaded yet, so its step is always 0
-        case events.State() | events.System() | events.Resume():
-            return event.step
-    return None
-
-
-def info_of(path: Path) -> RunInfo:
-    """The row of a list for one run directory."""
-    import tomllib
-
+def info_of(path: Path, created: float | None = None) -> RunInfo:
+    """The row of a list for one run directory; `created` where it is known already."""
+    path = Path(path)
     state, step, reason = state_of(path)
-    tables: dict[str, Any] = {}
-    # ValueError: not TOML, not UTF-8, a number of thousands of digits
-    with contextlib.suppress(OSError, ValueError, RecursionError):
-        tables = tomllib.loads((path / "config.toml").read_text(encoding="utf-8"))
-
-    def text(value: Any) -> str:
-        return value if isinstance(value, str) else ""
-
-    def inner(table: str, key: str) -> Any:
-        return tables[table].get(key) if isinstance(tables.get(table), dict) else None
-
-    steps = inner("train", "steps")
+    config = headline(f"{path}/config.toml")
     worker = worker_of(path)
     return RunInfo(
         path=str(path),
-        name=text(tables.get("name")) or path.name,
+        name=config.get("name") or path.name,
         state=state,
         step=step,
-        steps=steps if isinstance(steps, int) and steps > 0 else None,
+        steps=config.get("steps"),
         reason=reason,
-        created=_mtime(path / "config.toml"),
-        updated=_mtime(path / "events.jsonl") or _mtime(path),
-        model=text(inner("model", "name")),
-        dataset=text(inner("dataset", "name")),
+        created=_mtime(f"{path}/config.toml") if created is None else created,
+        updated=_mtime(f"{path}/events.jsonl") or _mtime(path),
+        model=config.get("model", ""),
+        dataset=config.get("dataset", ""),
         host=worker.host if worker else "",
     )
 
@@ -319,16 +253,38 @@ def is_run(path: Path) -> bool:
     return os.path.isfile(path / "config.toml")
 
 
-def list_runs(root: Path) -> list[RunInfo]:
-    """Every run in a folder, newest first. An absent folder has none. Raises RunError where it cannot be read."""
-    root = Path(root)
+def folders(root: Path) -> list[tuple[float, str]]:
+    """(created, path) of every run in a folder, newest first; looks into none of them.
+
+    An absent folder has none. Raises RunError where it cannot be read.
+    """
+    found = []
     try:
-        if not root.exists():
-            return []
-        paths = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".") and is_run(path)]
+        with os.scandir(root) as entries:
+            for one in entries:
+                if one.name.startswith("."):
+                    continue
+                try:
+                    status = os.stat(f"{one.path}/config.toml")
+                except OSError:
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    found.append((status.st_mtime, one.path))
+    except FileNotFoundError:
+        return []
     except OSError as error:
         raise RunError(f"cannot read {root}: {error.strerror or error}") from None
-    return sorted((info_of(path) for path in paths), key=lambda info: (info.created, info.path), reverse=True)
+    return sorted(found, reverse=True)
+
+
+def list_runs(root: Path) -> list[RunInfo]:
+    """Every run in a folder, newest first. An absent folder has none. Raises RunError where it cannot be read."""
+    return [info_of(Path(path), created) for created, path in folders(root)]
+
+
+def live_runs(root: Path) -> list[Path]:
+    """The runs in a folder that train, newest first. Raises RunError where it cannot be read."""
+    return [path for _, one in folders(root) if state_of(path := Path(one))[0] in LIVE]
 
 
 def find(root: Path, name: str = "") -> Path:
@@ -343,17 +299,20 @@ def find(root: Path, name: str = "") -> Path:
     if name and os.sep in name:
         why = "it has no config.toml" if given.is_dir() else "there is no such folder"
         raise RunError(f"{given} is no run: {why}")
-    rows = list_runs(root)
-    if not rows:
+    found = [Path(path) for _, path in folders(root)]
+    if not found:
         raise RunError(f"no runs in {root}; start one with tui-gen --run {DEFAULT}")
     if name in ("", "latest"):
-        return Path(next((row for row in rows if row.live), rows[0]).path).resolve()
-    names = {Path(row.path).name: row for row in rows}
-    matches = [n for n in names if n == name] or [
-        n for n, row in names.items() if n.startswith(name) or n.endswith(name) or row.name == name
-    ]
+        return next((path for path in found if state_of(path)[0] in LIVE), found[0]).resolve()
+    names = {path.name: path for path in found}
+    if name in names:
+        return names[name].resolve()
+    matches = [
+        n for n, path in names.items()
+        if n.startswith(name) or n.endswith(name) or headline(f"{path}/config.toml").get("name") == name
+    ]  # fmt: skip
     if len(matches) == 1:
-        return Path(names[matches[0]].path).resolve()
+        return names[matches[0]].resolve()
     if matches:
         raise RunError(f"{name!r} could be any of: {', '.join(matches)}")
     hint = nearest(name, names) or "see tui-gen runs"
@@ -370,7 +329,7 @@ def edits_of(path: Path) -> list[dict[str, Any]]:
     """
     done: list[dict[str, Any]] = []
     pending: list[dict[str, Any]] = []
-    for event in events.Follower(path / "events.jsonl").poll(1 << 40):
+    for event in events.read(path / "events.jsonl", events.Resume, events.Edit):
         if isinstance(event, events.Resume):
             pending = [edit for edit in done if edit["step"] >= event.step] + pending
             done = [edit for edit in done if edit["step"] < event.step]
@@ -385,7 +344,7 @@ def edits_of(path: Path) -> list[dict[str, Any]]:
 def last_log_lines(path: Path, count: int = 20) -> list[str]:
     """The end of `worker.log`, as clean lines."""
     try:
-        with open(path / "worker.log", "rb") as file:
+        with open_regular(path / "worker.log") as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - (1 << 15)))
             text = file.read().decode("utf-8", "replace")

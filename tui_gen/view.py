@@ -6,10 +6,12 @@ Used by the workbench, the headless display and the reports alike, for live and 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from tui_gen import events, quality, runs
 from tui_gen.draw.curves import Series
@@ -17,6 +19,14 @@ from tui_gen.params import show
 from tui_gen.text import clean, cleaned
 
 SPEED = 30.0
+PATIENCE = 0.1
+"""Seconds after which a poll leaves the rest of a long log for the next one."""
+MOST_CURVES = 1000
+"""Metrics of other names are not kept: nobody could look at them, and garbage may have any number."""
+MOST = 100_000
+"""Samples, log lines and so on that are kept; of more the oldest are forgotten."""
+FEW = 16
+"""Columns of fewer values are put together before they are added to a curve: adding costs more than they do."""
 
 
 class RunView:
@@ -25,12 +35,16 @@ class RunView:
     Parts: `series`, `samples`, `log`, `marks`, `status`, `progress`. `revision[part]` counts their changes, so that a
     pane redraws only when its number moved. `series` maps `phase/metric` and `val/phase/metric` to curves over steps;
     `clock` has the seconds of training by then.
+
+    With `points`, curves have no more than about that many in all, the newest at full density: for those who only need
+    to know where a run is, however long it becomes. Without, every step's value is there, at 12 bytes each.
     """
 
     PARTS = ("series", "samples", "log", "marks", "status", "progress")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, points: int | None = None) -> None:
         self.path = Path(path)
+        self._points = points
         self._follower = events.Follower(self.path / "events.jsonl")
         self.revision = dict.fromkeys(self.PARTS, 0)
         self._checked = 0.0
@@ -47,6 +61,9 @@ class RunView:
         self.alerts: list[events.Alert] = []
         self.quality: list[quality.Report] = []
         self.log: list[tuple[float, str, str]] = []
+        self.forgotten = 0
+        """Log lines that are no longer kept: they came before `log[0]`."""
+        self._new: dict[str, tuple[list[int], list[float | None]]] = {}
         self.progress: events.Progress | None = None
         self.plan: events.Plan | None = None
         self.system: events.System | None = None
@@ -70,29 +87,48 @@ class RunView:
 
     def poll(self) -> set[str]:
         """Read what was appended since the last call; the parts that changed."""
-        new = self._follower.poll()
         changed: set[str] = set()
-        if self._follower.restarted:
-            self._reset()
-            changed |= set(self.PARTS)
-        if self._follower.trouble != self.trouble:
-            self.trouble = self._follower.trouble
-            if self.trouble:
-                self._say(time.time(), "error", self.trouble)
-                changed.add("log")
-        for event in new:
-            try:
+        begun, heard = time.monotonic(), False
+        while True:
+            new = self._follower.poll()
+            if self._follower.restarted:
+                self._reset()
+                changed |= set(self.PARTS)
+            if self._follower.trouble != self.trouble:
+                self.trouble = self._follower.trouble
+                if self.trouble:
+                    self._say(time.time(), "error", self.trouble)
+                    changed.add("log")
+            for event in new:
                 self._take(readable(event), changed)
-            except (ValueError, OverflowError):  # a step of a thousand digits, say
-                self._senseless += 1
+            self._add_new()
+            if new:
+                heard = True
+                self._tidy()
+            if not self.behind or time.monotonic() - begun > PATIENCE:
+                break
         now = time.monotonic()
-        if new or now - self._checked > 0.5:
+        if heard or now - self._checked > 0.5:
             self._checked = now
             if self._settle():
                 changed.add("status")
         for part in changed:
             self.revision[part] += 1
         return changed
+
+    @property
+    def behind(self) -> bool:
+        """Whether there was more to read than the last poll had the time for."""
+        return self._follower.behind
+
+    def read_all(self) -> None:
+        """Poll until nothing more comes."""
+        while self.poll() or self.behind:
+            pass
+
+    def follow_on(self, follower: events.Follower) -> None:
+        """Let a follower of the same log go on from where this view is."""
+        follower.skip_to(self._follower)
 
     def _settle(self) -> bool:
         """Hold the logged state against the process: a live word without a live worker is `interrupted`."""
@@ -115,9 +151,7 @@ class RunView:
             case events.Metrics():
                 longest = 0
                 for name, column in event.values.items():
-                    curve = self.series.get(name, Series())
-                    curve.append_stride(event.start, event.stride, column)
-                    self.series[name] = curve
+                    self._add(name, event, column)
                     longest = max(longest, len(column))
                 if longest and not next(iter(event.values)).startswith("val/"):
                     self.step = max(self.step, event.start + (longest - 1) * event.stride + 1)
@@ -173,6 +207,46 @@ class RunView:
                 self.progress = None if event.done >= event.total > 0 else event
                 changed.add("progress")
 
+    def _add(self, name: str, event: events.Metrics, column: Sequence[float | None]) -> None:
+        """Some values for a curve; a few of them wait for more."""
+        steps, values = self._new.get(name, ([], []))
+        if len(column) < FEW and (not steps or event.start > steps[-1]):
+            if column:
+                steps.extend(range(event.start, event.start + len(column) * event.stride, event.stride))
+                values.extend(column)
+                self._new[name] = steps, values
+            return
+        self._add_new(name)
+        if (curve := self._curve(name)) is not None:
+            curve.append_stride(event.start, event.stride, column)
+
+    def _add_new(self, *names: str) -> None:
+        """Put values that waited onto their curves, all or those of these names."""
+        for name in names or list(self._new):
+            if (waiting := self._new.pop(name, None)) and (curve := self._curve(name)) is not None:
+                curve.append(*waiting)
+
+    def _curve(self, name: str) -> Series | None:
+        if name not in self.series:
+            if len(self.series) >= MOST_CURVES:
+                self._senseless += 1
+                return None
+            self.series[name] = Series(dtype=np.float32)
+        return self.series[name]
+
+    def _tidy(self) -> None:
+        """Forget what is more than anybody can look at."""
+        if self._points is not None:
+            most = max(1000, self._points // (len(self.series) + 1))
+            for curve in (*self.series.values(), self.clock):
+                curve.thin(most)
+        if len(self.log) > MOST:
+            self.forgotten += len(self.log) - MOST // 2
+            del self.log[: -MOST // 2]
+        for some in (self.samples, self.checkpoints, self.edits, self.alerts, self.quality):
+            if len(some) > MOST:
+                del some[: -MOST // 2]
+
     def _take_quality(self, event: events.Quality, changed: set[str]) -> None:
         """Figures become curves: `quality/fid` and so on, with `val/quality/fid` for those of held-out data."""
         report, at = event.report, float(event.report.step - 1)
@@ -180,10 +254,13 @@ class RunView:
         for one in report.figures:
             for name, value in ((f"quality/{one.name}", one.value), (f"val/quality/{one.name}", one.real)):
                 if value is not None:
-                    curve = self.series.get(name, Series())
+                    if name not in self.series:
+                        if len(self.series) >= MOST_CURVES:
+                            continue
+                        self.series[name] = Series()
+                    curve = self.series[name]
                     curve.truncate(at - 1)  # measured again at the same step: the newer one counts
                     curve.append(at, value)
-                    self.series[name] = curve
         self._say(event.t, "info", f"quality at step {report.step}: {quality.summary(report)}")
         changed |= {"series", "log"}
 
@@ -192,6 +269,7 @@ class RunView:
 
     def _truncate(self, step: int) -> None:
         """Forget what a crashed session did after the checkpoint that training goes on from."""
+        self._add_new()
         for curve in self.series.values():
             curve.truncate(step - 1)  # the last step made before a checkpoint of step N is number N - 1
         self.clock.truncate(step)

@@ -180,14 +180,15 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         """Append what is new."""
         if "log" not in changed or self.view is None or self.output:
             return
-        if len(self.view.log) < self._seen:
+        seen = self._seen - self.view.forgotten
+        if not 0 <= seen <= len(self.view.log):
             self.list_anew()
             return
-        new = self.view.log[self._seen :]
+        new = self.view.log[seen:]
         if new and new[0][0] < self._newest:  # a note of the workbench's own came before, while this was not shown
             self.list_anew()
             return
-        self._seen = len(self.view.log)
+        self._seen += len(new)
         self._newest = max([self._newest, *(t for t, _, _ in new)])
         self.lines.append(self._format(new))
 
@@ -199,7 +200,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
             self._read_output()
             return
         log = list(self.view.log) if self.view is not None else []
-        self._seen = len(log)
+        self._seen = len(log) + (self.view.forgotten if self.view is not None else 0)
         lines = sorted(log + self._notes, key=lambda line: line[0])
         self._newest = lines[-1][0] if lines else 0.0
         self.lines.replace(self._format(lines))

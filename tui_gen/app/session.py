@@ -154,11 +154,7 @@ class Session:
         from tui_gen.view import RunView
 
         view = RunView(path)
-        size, read = -1, 0
-        while size != read:
-            read = size
-            view.poll()
-            size = sum(view.revision.values())
+        view.read_all()
         return view
 
     def config_of(self, path: Path) -> RunConfig:

@@ -300,7 +300,7 @@ def _interpolate(
     j = after[inside]
     if len(j):
         x = (edges[where[inside]] + edges[where[inside] + 1]) / 2
-        a, b = values[j - 1], values[j]
+        a, b = values[j - 1].astype(np.float64), values[j].astype(np.float64)
         if log:
             with np.errstate(divide="ignore", invalid="ignore"):
                 a, b = np.log10(a), np.log10(b)

@@ -1,7 +1,8 @@
 """One metric over time: growing arrays, an incremental EMA, and min/max per pixel column.
 
-Everything is float64. A value that is no number (NaN, an infinity, None, beyond 1e150) is a gap: it is stored as NaN,
-never drawn, and it neither moves nor poisons the average.
+Everything is computed in float64; values may be kept in float32, which metrics are measured in: 12 bytes a point.
+A value that is no number (NaN, an infinity, None, or beyond LARGEST) is a gap: it is stored as NaN, never drawn, and
+it neither moves nor poisons the average.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 _SCAN_CHUNK = 1 << 14
 # A loss this large has diverged; leaving it out keeps the arithmetic of averages and axes from overflowing.
 LARGEST = 1e150
+LARGEST_SINGLE = 1e37
+"""The same for values that are kept in float32."""
 
 
 def _scan(values: np.ndarray, factor: float, carry: float) -> np.ndarray:
@@ -38,21 +41,21 @@ def _scan(values: np.ndarray, factor: float, carry: float) -> np.ndarray:
 class _Average:
     """State of one bias-corrected EMA (Kingma & Ba 2015, section 3) over the finite values of a series."""
 
-    def __init__(self, factor: float) -> None:
+    def __init__(self, factor: float, dtype: type = np.float64) -> None:
         self.factor = factor
         self.done = 0  # points already averaged
         self.finite = 0  # of them, how many were no gap
         self.sum = 0.0  # the uncorrected average
-        self.values = np.empty(0)
+        self.values = np.empty(0, dtype)
 
     def extend(self, values: np.ndarray) -> None:
         """Average `values[self.done:]`."""
         n = len(values)
         if len(self.values) < n:
-            grown = np.empty(max(1024, 2 * n))
+            grown = np.empty(max(1024, 2 * n), self.values.dtype)
             grown[: self.done] = self.values[: self.done]
             self.values = grown
-        new, out = values[self.done : n], self.values[self.done : n]
+        new, out = values[self.done : n].astype(np.float64, copy=False), self.values[self.done : n]
         keep = ~np.isnan(new)
         whole = bool(keep.all())
         x = new if whole else new[keep]
@@ -88,7 +91,8 @@ class Series:
     """A named metric: steps in ascending order and one value per step.
 
     `slot` is its colour (its place in the list drawn unless given); `smooth=False` draws it without an average (sparse
-    validation losses). `revision` changes with every change of the data, `generation` when points were taken away.
+    validation losses). `dtype` is what values are kept in. `revision` changes
+    with every change of the data, `generation` when points were taken away.
     """
 
     def __init__(
@@ -99,12 +103,15 @@ class Series:
         *,
         slot: int | None = None,
         smooth: bool = True,
+        dtype: type = np.float64,
     ) -> None:
         self.name = name
         self.slot = slot
         self.smooth = smooth
         self._steps = np.empty(256)
-        self._values = np.empty(256)
+        self._values = np.empty(256, dtype)
+        self._largest = LARGEST if dtype is np.float64 else LARGEST_SINGLE
+        self._extremes = (np.nan, np.nan)  # of points that were thinned out
         self._n = 0
         self._averages: dict[float, _Average] = {}
         self.has_gaps = False
@@ -150,15 +157,15 @@ class Series:
         if end > len(self._steps):
             size = max(end, 2 * len(self._steps))
             for name in ("_steps", "_values"):
-                grown = np.empty(size)
+                grown = np.empty(size, getattr(self, name).dtype)
                 grown[: self._n] = getattr(self, name)[: self._n]
                 setattr(self, name, grown)
+        finite = np.abs(y) <= self._largest  # False for NaN
+        if not finite.all():
+            y = np.where(finite, y, np.nan)
+            self.has_gaps = True
         self._steps[self._n : end] = x
         self._values[self._n : end] = y
-        finite = np.abs(y) <= LARGEST  # False for NaN
-        if not finite.all():
-            self._values[self._n : end][~finite] = np.nan
-            self.has_gaps = True
         self._n = end
         self.revision += 1
 
@@ -189,13 +196,35 @@ class Series:
             raise ValueError(f"EMA factor must be in [0, 1), not {factor}")
         if factor == 0.0:
             return self.values
-        average = self._averages.pop(factor, None) or _Average(factor)
+        average = self._averages.pop(factor, None) or _Average(factor, self._values.dtype.type)
         self._averages[factor] = average  # most recent last
         while len(self._averages) > 2:
             del self._averages[next(iter(self._averages))]
         if average.done < self._n:
             average.extend(self.values)
         return average.values[: self._n]
+
+    def thin(self, most: int) -> None:
+        """Keep at most `most` points: the newest half as it is, of those before it some at about equal distances."""
+        if self._n <= most:
+            return
+        self._extremes = self.extremes()
+        older = self._n - most // 2
+        steps = self.steps[:older]
+        width = max((steps[-1] - steps[0]) / max(1, most // 4 - 1), 1e-300)
+        place = np.floor((steps - steps[0]) / width)
+        keep = np.concatenate((np.flatnonzero(np.diff(place, prepend=-1.0)), np.arange(older, self._n)))
+        self._steps, self._values = self._steps[keep], self._values[keep]
+        self._averages.clear()
+        self._n = len(keep)
+        self.revision += 1
+        self.generation += 1
+
+    def extremes(self) -> tuple[float, float]:
+        """The lowest and the highest value there was, also of points that were thinned out; NaN without any."""
+        finite = self.values[~np.isnan(self.values)]
+        low, high = (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
+        return float(np.fmin(low, self._extremes[0])), float(np.fmax(high, self._extremes[1]))
 
     def nearest(self, step: float) -> int | None:
         """Index of the point nearest to `step`, None when there is no point."""

@@ -50,7 +50,7 @@ def stop(args: argparse.Namespace, root: Path) -> int:
     if args.all:
         if args.names:
             raise configs.ConfigError("command line", [Problem("--all", None, "name runs, or give --all")])
-        paths = [Path(row.path) for row in runs.list_runs(root) if row.live]
+        paths = runs.live_runs(root)
         if not paths:
             err.line(f"no live runs in {root}")
     else:

@@ -72,7 +72,7 @@ class Follow:
         self.detached = False
         self._follower = events.Follower(view.path / "events.jsonl")
         self._seen_before = view.heard
-        self._said = max(0, len(view.log) - history)
+        self._said = view.forgotten + max(0, len(view.log) - history)
         self._interrupts = 0
         self._terminated = False
         self._killed = False
@@ -85,9 +85,8 @@ class Follow:
 
     def skip_past(self) -> None:
         """What earlier sessions of the run did is known: show only what comes now."""
-        while self._follower.poll():
-            pass
-        self._said = len(self.view.log)
+        self.view.follow_on(self._follower)
+        self._said = self.view.forgotten + len(self.view.log)
 
     def run(self, signals: Signals) -> int:
         """Follow until the run ends or a signal says otherwise; the exit status."""
@@ -117,17 +116,18 @@ class Follow:
 
     def _look(self) -> None:
         """Read what is new and show it."""
-        while new := self._follower.poll():
+        while (new := self._follower.poll()) or self._follower.behind:
             for event in new:
                 self.display.event(event)
-        while self.view.poll():
+        while self.view.poll() or self.view.behind:
             self._moved = time.monotonic()
             self.trouble = ""
-        if self._said > len(self.view.log):  # the log was replaced
+        said = self.view.forgotten + len(self.view.log)
+        if self._said > said:  # the log was replaced
             self._said = 0
-        for t, level, text in self.view.log[self._said :]:
+        for t, level, text in self.view.log[max(0, self._said - self.view.forgotten) :]:
             self.display.line(t, level, text)
-        self._said = len(self.view.log)
+        self._said = said
         while self._words:
             self.display.notice(*self._words.pop(0))
         fresh = not self.owner or self.view.heard > self._seen_before

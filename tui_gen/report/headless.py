@@ -67,7 +67,7 @@ def train(
             return 128 + cancelled.number
         if detach:
             return detached(path, out, style)
-        view = RunView(path)
+        view = RunView(path, POINTS)
         if not style.json:
             introduce(out, path, config, style)
         follow = Follow(view, display_for(style, out, config.name), out)
@@ -287,11 +287,14 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
     return new
 
 
-def drained(path: Path) -> RunView:
-    """A run, read up to now."""
-    view = RunView(path)
-    while view.poll():
-        pass
+POINTS = 500_000
+"""Of a run that is followed as text so many values are kept: a line and a plot of a hundred columns show no more."""
+
+
+def drained(path: Path, points: int | None = POINTS) -> RunView:
+    """A run, read up to now; `points` as RunView has it."""
+    view = RunView(path, points)
+    view.read_all()
     return view
 
 

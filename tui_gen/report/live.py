@@ -140,7 +140,7 @@ def smooth(curve: Series) -> float:
 
 def trend(curve: Series) -> str:
     """An arrow: the mean of the last tenth of the steps against the tenth before it, held against their spread."""
-    values = curve.values[np.isfinite(curve.values)]
+    values = curve.values[np.isfinite(curve.values)].astype(np.float64)
     part = len(values) // 10
     if part < 5:
         return " "

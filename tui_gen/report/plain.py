@@ -23,17 +23,19 @@ class PlainDisplay:
         self.out, self.every = out, every
         self._last = 0.0
         self._step = -1
-        self._since: dict[str, int] = {}
+        self._since: dict[str, float] = {}
         self._progress = ""
         self._view: RunView | None = None
 
     def open(self, view: RunView) -> None:
         """Figures count from here on."""
         self._view, self._step = view, view.step
-        self._since = {name: len(curve) for name, curve in view.series.items()}
+        self._since = {name: float(curve.steps[-1]) for name, curve in view.series.items() if len(curve)}
 
     def event(self, event: events.Event) -> None:
         """Preparations: their beginning, their end, and how far they are in between. Figures come from the view."""
+        if isinstance(event, events.Resume):  # these steps are made again
+            self._since = {name: min(step, event.step - 1.0) for name, step in self._since.items()}
         if not isinstance(event, events.Progress):
             return
         now = time.monotonic()
@@ -79,13 +81,14 @@ class PlainDisplay:
         found = []
         for name in ordered(view):
             curve = view.series[name]
-            new = curve.values[min(self._since.get(name, 0), len(curve)) :]
-            self._since[name] = len(curve)
+            new = curve.values[curve.steps.searchsorted(self._since.get(name, -np.inf), side="right") :]
+            if len(curve):
+                self._since[name] = float(curve.steps[-1])
             if name.startswith("val/"):
                 new = new[-1:]
             if len(new):
                 finite = new[np.isfinite(new)]
-                found.append((name, float(finite.mean()) if len(finite) else float("nan")))
+                found.append((name, float(finite.mean(dtype=np.float64)) if len(finite) else float("nan")))
         return found[:MOST_METRICS]
 
 
@@ -103,8 +106,8 @@ class JsonDisplay:
         self._write("run", path=str(view.path), state=view.state, step=view.step)
 
     def event(self, event: events.Event) -> None:
-        """The event as it is in the log."""
-        self.out.write(escape(events.encode(event).decode().removesuffix("\n")) + "\n")
+        """The event as it is in the log; values are plain numbers, however they are written there."""
+        self.out.write(escape(events.encode(events.plain(event)).decode().removesuffix("\n")) + "\n")
 
     def line(self, t: float, level: str, text: str) -> None:
         """Nothing: it is an event already."""

@@ -138,7 +138,7 @@ def loss_plot(view: RunView, width: int, height: int, *, colour: bool, unicode: 
 def thinned(curve: Series, points: int) -> tuple[list[float], list[float]]:
     """At most `points` points: means over equal shares of the steps, values that are no number left out."""
     finite = np.isfinite(curve.values)
-    steps, values = curve.steps[finite], curve.values[finite]
+    steps, values = curve.steps[finite], curve.values[finite].astype(np.float64)
     if len(values) > points:
         edges = np.linspace(0, len(values), points + 1).astype(int)
         counts = np.diff(edges)
@@ -219,9 +219,8 @@ def figures(view: RunView) -> list[tuple[str, str, str, str, str]]:
     """Metric, first, last, lowest and highest value, as text, for every metric that has values."""
     rows = []
     for name in ordered(view):
-        values = view.series[name].values
-        finite = values[np.isfinite(values)]
-        if len(values):
-            ends = (values[0], values[-1], *((finite.min(), finite.max()) if len(finite) else (np.nan, np.nan)))
+        curve = view.series[name]
+        if len(curve):
+            ends = (curve.values[0], curve.values[-1], *curve.extremes())
             rows.append((clean(name), *(metric(float(value)) for value in ends)))
     return rows

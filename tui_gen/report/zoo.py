@@ -254,7 +254,7 @@ class Keeper:
                 name = f"{'full' if trial.full else 'check'}-{trial.result.recipe}"
                 path = runs.create(self.root, name, configs.dumps(trial.config))
                 process = launch.start(path, model_dirs=trial.config.model_dirs)
-                self.active.append(Running(trial, process, RunView(path), time.monotonic()))
+                self.active.append(Running(trial, process, RunView(path, headless.POINTS), time.monotonic()))
 
     def _obey(self, number: int) -> None:
         if number == signal.SIGHUP:
@@ -276,8 +276,7 @@ class Keeper:
     def _finish(self, running: Running) -> None:
         """What a run that ended reached."""
         result, view = running.trial.result, running.view
-        while view.poll():
-            pass
+        view.read_all()
         result.seconds = round(time.monotonic() - running.started, 1)
         result.day = time.strftime("%Y-%m-%d")
         measure(result, view, full=running.trial.full)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tui_gen import events
@@ -27,29 +29,31 @@ class Health:
                 alerts += self._one(name, event, column)
         return alerts
 
-    def _one(self, name: str, event: events.Metrics, column: list[float | None]) -> list[events.Alert]:
+    def _one(self, name: str, event: events.Metrics, column: Sequence[float | None]) -> list[events.Alert]:
         found = []
-        bad = next((i for i, value in enumerate(column) if value is None), None)
-        if bad is not None:
+        numbers = np.asarray(column, dtype=np.float64)  # None becomes NaN
+        finite = np.isfinite(numbers)
+        if not finite.all():
+            bad = int(np.argmin(finite))
             step = event.start + bad * event.stride
             if name.endswith("/loss") and not name.startswith("val/") and not self.broken:
                 self.broken = f"{name} is not finite at step {step}"
             advice = "Lower the learning rate, clip gradients (clip_norm = 1), or train in float32."
             found += self._give(step, "error", "the value is not finite (NaN or infinite)", name, advice)
-        values = [value for value in column if value is not None]
-        if not values or name.startswith("val/") or name.endswith("/lr"):
+        values = numbers[finite]
+        if not len(values) or name.startswith("val/") or name.endswith("/lr"):
             return found
         last = event.start + (len(column) - 1) * event.stride
         recent = self._recent.setdefault(name, [])
         if name.endswith("/loss") and len(recent) >= 100:
             middle = float(np.median(recent))
             spread = float(np.median(np.abs(np.array(recent) - middle))) + 1e-6 * abs(middle) + 1e-9
-            top = max(values)
+            top = float(values.max())
             if top > middle + 30 * spread and top > middle + 2 * abs(middle):
-                step = event.start + column.index(top) * event.stride
+                step = event.start + int(np.flatnonzero(numbers == top)[0]) * event.stride
                 words = f"spike: {top:.4g}, the median of late is {middle:.4g}"
                 found += self._give(step, "warning", words, name, "If it comes back: clip_norm = 1, or a lower lr.")
-        recent += values
+        recent += values[-200:].tolist()
         del recent[:-200]
         if name.endswith("/diversity") and last > 200 and len(recent) >= 50 and np.median(recent[-50:]) < 0.1:
             words = "mode collapse: generated images are nearly all alike"

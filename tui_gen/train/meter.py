@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ class Meter:
         self._floats.setdefault(name, []).append((step, value))
 
     def flush(self) -> list[events.Metrics]:
-        """Everything recorded since the last flush, columnar; values with 7 significant digits, not finite as None."""
+        """Everything recorded since the last flush: columns of float32, NaN for what is not finite."""
         parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         for names, rows in self._rows.items():
             steps = np.array([step for step, _ in rows])
@@ -71,11 +72,15 @@ def _stretches(steps: list[int], columns: dict[str, np.ndarray]) -> list[events.
         stride = steps[end] - steps[start] if end < len(steps) else 1
         while end < len(steps) and steps[end] - steps[end - 1] == stride:
             end += 1
-        values = {name: [_rounded(value) for value in column[start:end].tolist()] for name, column in columns.items()}
+        values: dict[str, Any] = {name: _column(values[start:end]) for name, values in columns.items()}
         found.append(events.Metrics(start=steps[start], stride=stride, values=values))
         start = end
     return found
 
 
-def _rounded(value: float) -> float | None:
-    return float(f"{value:.7g}") if math.isfinite(value) else None
+def _column(values: np.ndarray) -> array[float]:
+    column = array("f")
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+    column.frombytes(np.where(np.isfinite(single), single, np.float32(np.nan)).tobytes())
+    return column

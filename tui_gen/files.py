@@ -1,0 +1,42 @@
+"""Reading files that anybody may have put there: regular ones only, and never more of them than is asked for.
+
+A FIFO or a device under the name of a log would keep its reader waiting for ever, a large one would fill the memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
+"""How a file is opened that may be none: without waiting for whoever is to write it."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A regular file for reading, unbuffered. Raises OSError for anything else, and never waits."""
+    file = open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, FLAGS))  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file  # type: ignore[return-value]
+
+
+def read_regular(path: str | Path, most: int) -> bytes:
+    """All of a regular file. Raises OSError for anything else, and for a file of more than `most` bytes."""
+    descriptor = os.open(path, FLAGS)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, "not a regular file")
+        parts, left = [], most + 1
+        while left > 0 and (part := os.read(descriptor, min(left, 1 << 20))):
+            parts.append(part)
+            left -= len(part)
+        if left <= 0:
+            raise OSError(errno.EFBIG, f"larger than {most} bytes")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,120 @@
+"""What a log said last: read backwards from its end, as little of it as tells, whatever lies there."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import msgspec
+
+from tui_gen import events
+from tui_gen.files import FLAGS
+
+BLOCK = 1 << 12
+"""The first look at a log's end takes so many bytes; the next ones more."""
+LARGEST_BLOCK = 1 << 20
+FAR = 16 << 20
+"""So far back from the end is looked. Where no change of state came since then, steps did: the run was running."""
+
+
+class Tail(msgspec.Struct):
+    """What a log said up to an offset, remembered between two looks: a long run's log is large and looked at often."""
+
+    inode: int
+    beginning: bytes
+    offset: int
+    last: events.State | None
+    step: int | None
+
+
+known_tails: dict[str, Tail] = {}
+
+
+def tail_of(path: str, block: int = BLOCK) -> tuple[events.State | None, int]:
+    """The last State event and the last step in a log; (None, 0) where there is none or it cannot be read."""
+    try:
+        descriptor = os.open(path, FLAGS)
+    except (OSError, ValueError):
+        return None, 0
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None, 0
+        return _look(descriptor, path, status, block)
+    except OSError:
+        return None, 0
+    finally:
+        os.close(descriptor)
+
+
+def _look(descriptor: int, path: str, status: os.stat_result, block: int) -> tuple[events.State | None, int]:
+    beginning = os.pread(descriptor, 64, 0)
+    known = known_tails.get(path)
+    if known is not None:
+        same = known.inode == status.st_ino and known.offset <= status.st_size
+        if not same or not beginning.startswith(known.beginning):
+            known = None
+    floor = known.offset if known else 0
+    back = _Backwards(descriptor, status.st_size, floor, block)
+    back.run()
+    last, step = back.last, back.step
+    if last is None and back.position > floor:  # it goes on and on about something else
+        last = events.State(t=0.0, state="running", step=step or 0)
+    elif known is not None:
+        last, step = last or known.last, known.step if step is None else step
+    done = back.complete
+    known_tails[path] = Tail(status.st_ino, beginning if done >= 64 else b"", done, last, step)
+    return last, step or 0
+
+
+class _Backwards:
+    """Reads lines from the end of a file until the last state and step are known, or FAR back."""
+
+    def __init__(self, descriptor: int, size: int, floor: int, block: int) -> None:
+        self.descriptor, self.floor, self.block = descriptor, floor, block
+        self.position = size
+        self.stop = max(floor, size - FAR)
+        self.complete = floor
+        """The end of the last complete line."""
+        self.last: events.State | None = None
+        self.step: int | None = None
+
+    def run(self) -> None:
+        rest, endless = b"", False
+        while self.position > self.stop and (self.last is None or self.step is None):
+            start = max(self.stop, self.position - self.block)
+            data = os.pread(self.descriptor, self.position - start, start)
+            if self.complete == self.floor and b"\n" in data:
+                self.complete = start + data.rfind(b"\n") + 1
+            lines = (data + rest).split(b"\n")
+            if endless:  # what the last of them ends with was too long to keep
+                lines.pop()
+            rest = lines.pop(0) if lines and start > self.floor else b""
+            endless = (endless and b"\n" not in data) or len(rest) > LARGEST_BLOCK
+            if endless:
+                rest = b""
+            for line in reversed(lines):
+                if self.last is not None and self.step is not None:
+                    break
+                self._take(line)
+            self.position, self.block = start, min(self.block * 4, LARGEST_BLOCK)
+
+    def _take(self, line: bytes) -> None:
+        event = events.decode(line) if self.step is None or b'"state"' in line else None
+        if self.last is None and isinstance(event, events.State):
+            self.last = event
+        if self.step is None:
+            self.step = step_after(event)
+
+
+def step_after(event: events.Event | None) -> int | None:
+    """How many steps were made when an event was written, where it tells."""
+    match event:
+        case events.Metrics():
+            longest = max((len(column) for column in event.values.values()), default=1)
+            return event.start + (longest - 1) * event.stride + 1
+        case events.State(state="starting"):
+            return None  # nothing is loaded yet, so its step is always 0
+        case events.State() | events.System() | events.Resume():
+            return event.step
+    return None
