@@ -171,20 +171,50 @@ def test_a_disk_that_fills_and_empties_loses_nothing(tmp_path_factory, story, di
     assert read(path) == [str(one) for one in range(number)]
 
 
-def test_a_disk_that_fails_is_not_taken_for_a_full_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EBADF])
+def test_whatever_keeps_a_log_from_being_written_is_told_and_loses_nothing(tmp_path, monkeypatch, number):
     writer = EventWriter(tmp_path / "events.jsonl")
 
     def fail(fd: int, data: bytes) -> int:
-        raise OSError(errno.EIO, "Input/output error")
+        raise OSError(number, os.strerror(number))
 
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fail)
+        assert not writer.write(Note(text="1")) and not writer.flush()
+        assert writer.error.errno == number and os.strerror(number) in writer.trouble and writer.backlog
+    assert writer.write(Note(text="2")) and not writer.trouble
+    writer.close()
+    assert texts(Follower(writer.path).poll()) == ["1", "2"]
+
+
+def test_a_log_that_its_server_knows_no_more_by_number_is_opened_by_name(tmp_path, monkeypatch):
+    writer, write = EventWriter(tmp_path / "events.jsonl"), os.write
+    stale = writer._file
+
+    def fail(fd: int, data: bytes) -> int:
+        if fd == stale:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return write(fd, data)
+
+    writer.write(Note(text="1"))
+    other = os.open("/dev/null", os.O_RDONLY)  # so that the new number is not the old one again
     monkeypatch.setattr(os, "write", fail)
-    with pytest.raises(OSError, match="Input/output"):
-        writer.write(Note(text="x"))
-    with pytest.raises(OSError, match="Input/output"):
-        writer.close()
-    monkeypatch.undo()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        writer.flush()
+    assert writer.write(Note(text="2"))
+    os.close(other)
+    writer.close()
+    assert texts(Follower(writer.path).poll()) == ["1", "2"]
+
+
+def test_a_log_that_was_deleted_is_told_and_can_be_had_back(tmp_path):
+    writer = EventWriter(tmp_path / "events.jsonl")
+    writer.write(Note(text="1"))
+    writer.path.unlink()
+    assert writer.removed and not writer.write(Note(text="2")) and writer.error.errno == errno.ENOENT
+    assert not writer.path.exists()
+    writer.restore()
+    assert writer.flush() and not writer.removed and not writer.trouble
+    writer.close()
+    assert texts(Follower(writer.path).poll()) == ["1", "2"]
 
 
 # The follower

@@ -8,6 +8,7 @@ time out of all bounds, a path that leaves the run): `decode` is the one check, 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -313,23 +314,36 @@ def read(path: Path, *kinds: type[Event]) -> Iterator[Event]:
 class EventWriter:
     """Appends events to a file; one `write` a flush. Not thread-safe: the worker's training thread owns it.
 
-    When the disk is full the lines stay in memory (`backlog`), `trouble` says why, and every later `flush` tries
-    again, so nothing is lost while the process lives.
+    What cannot be written stays in memory (`backlog`), `trouble` says why (`error` is what the system said), and every
+    later `flush` tries again, so nothing is lost while the process lives. Opening it may raise OSError, writing never.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.trouble = ""
+        self.error: OSError | None = None
         self._pending: list[bytes] = []
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
+        self._file = self._opened()
+        status = os.fstat(self._file)
+        self._counted = status.st_nlink > 0  # some file systems count no links
+        if status.st_size and os.pread(self._file, 1, status.st_size - 1) != b"\n":
             self._pending.append(b"\n")
+
+    def _opened(self) -> int:
+        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
     @property
     def backlog(self) -> int:
-        """How many chunks wait for room on the disk."""
+        """How many chunks wait until they can be written."""
         return len(self._pending)
+
+    @property
+    def removed(self) -> bool:
+        """Whether the file was deleted: nobody would read what is still written to it."""
+        try:
+            return self._counted and os.fstat(self._file).st_nlink == 0
+        except OSError:
+            return False
 
     def write(self, *events: Event) -> bool:
         """Append events and flush. False while they could not reach the disk."""
@@ -337,27 +351,50 @@ class EventWriter:
         return self.flush()
 
     def flush(self) -> bool:
-        """Try to write what is pending. False (and `trouble` set) when there is no room."""
+        """Try to write what is pending. False (and `trouble` and `error` set) when that cannot be."""
         if not self._pending:
             return True
         data = b"".join(self._pending)
+        self._pending = [data]
         try:
-            done = os.write(self._file, data)
+            if self.removed:
+                raise FileNotFoundError(errno.ENOENT, "it was deleted", str(self.path))
+            done = self._put(data)
         except OSError as error:
-            if error.errno not in FULL:
-                raise
-            self._pending = [data]
-            self.trouble = f"cannot write {self.path}: {error.strerror}"
+            self.error, self.trouble = error, f"cannot write {self.path}: {error.strerror or error}"
             return False
         self._pending = [data[done:]] if done < len(data) else []
         self.trouble = f"cannot write all of {self.path}" if self._pending else ""
+        self.error = OSError(errno.ENOSPC, "no room for all of it", str(self.path)) if self._pending else None
         return not self._pending
 
-    def close(self) -> None:
-        """Flush what can be flushed and close the file."""
+    def _put(self, data: bytes) -> int:
         try:
-            self.flush()
-        finally:
+            return os.write(self._file, data)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+        stale, self._file = self._file, self._opened()  # a server that was set up anew knows it by its name only
+        with contextlib.suppress(OSError):
+            os.close(stale)
+        return os.write(self._file, data)
+
+    def restore(self) -> None:
+        """Write a file that was deleted again, with all that it held: the process still has that. Raises OSError."""
+        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        deleted, offset = self._file, 0
+        with open(aside, "wb") as file:
+            while part := os.pread(deleted, 1 << 20, offset):
+                offset += len(part)
+                file.write(part)
+        os.rename(aside, self.path)
+        self._file = self._opened()
+        os.close(deleted)
+
+    def close(self) -> None:
+        """Write what can be written and close the file."""
+        self.flush()
+        with contextlib.suppress(OSError):
             os.close(self._file)
 
 

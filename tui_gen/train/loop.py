@@ -1,19 +1,19 @@
 """One run from its directory's point of view: steps, cadences, requests, and what is written down.
 
-The training thread alone writes. Requests reach it at step boundaries. When the disk is full the run waits, keeps
-everything in memory, says so to whoever asks, and goes on when there is room.
+The training thread alone writes. Requests reach it at step boundaries. What happens where nothing can be written is in
+`tui_gen.train.record`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import errno
 import math
 import os
 import queue
-import resource
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,12 @@ from tui_gen import control, edits, events, quality, runs
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
 from tui_gen.train import checkpoints, compiling, continuing
+from tui_gen.train.cutting import Cut, Stopped, cuttable
 from tui_gen.train.health import Health
+from tui_gen.train.meter import resident_bytes
 from tui_gen.train.previews import Previewer
 from tui_gen.train.quality.schedule import Schedule
+from tui_gen.train.record import Gone, Record
 from tui_gen.train.requests import answer
 from tui_gen.train.trainer import Trainer
 
@@ -35,14 +38,6 @@ FLUSH = 0.1
 SYSTEM = 1.0
 VALIDATION_SHARE = 10
 """A validation takes at most this fraction (1 / n) of the examples trained on between two of them."""
-
-
-class Stopped(Exception):
-    """The run ends before its length: `state` (stopped or failed) and why."""
-
-    def __init__(self, state: str, reason: str) -> None:
-        self.state, self.reason = state, reason
-        super().__init__(reason)
 
 
 class RunLoop:
@@ -59,19 +54,27 @@ class RunLoop:
         known: dict[str, Param],
         server: control.Server | None = None,
     ) -> None:
-        self.path, self.trainer, self.writer, self.known, self.server = path, trainer, writer, known, server
+        self.trainer, self.writer, self.known, self.server = trainer, writer, known, server
+        self.record = Record(path, writer, self._serve, self._moved)
         self.config = trainer.config
         self.state = "starting"
         self.paused = False
-        self.trouble = ""
         self.ending: Stopped | None = None
         self.asked_to_stop: str = ""
+        self.hurry = False
+        """Whether somebody asks to stop, by a request that is yet to be answered."""
+        self.begun = False
+        """Whether this session has made a step: until then nothing would be lost."""
+        self._whole = True
         self.seconds = 0.0
         self.compiled = False
         self.health = Health()
         preview = self.config.preview
         self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
-        self.measuring = Schedule(trainer, self.emit)
+        self.measuring = Schedule(trainer, self.emit, self.check)
+        for source in (trainer.data.train, trainer.data.validation):
+            if source is not None:
+                source.check = self.check
         self._told = ""
         self.edits = sorted(self.config.edits, key=lambda edit: edit["step"])
         self.ranked: float | None = None
@@ -97,47 +100,38 @@ class RunLoop:
 
     # Writing down
 
+    @property
+    def path(self) -> Path:
+        """The run's folder, wherever it was moved to."""
+        return self.record.path
+
+    @property
+    def trouble(self) -> str:
+        """Why the run waits, in words; empty while it does not."""
+        return self.record.trouble
+
     def emit(self, *new: events.Event) -> None:
-        """Append events; where there is no room, wait for it."""
-        if not self.writer.write(*new):
-            self.wait_for_room(self.writer.flush, lambda: self.writer.trouble)
+        """Append events; where they cannot be written, wait."""
+        self.record.emit(*new)
 
     def note(self, text: str, level: str = "info") -> None:
         """A line for the log pane, and for worker.log."""
-        print(f"{level}: {text}", file=sys.stderr, flush=True)
+        print(f"{level}: {text}", file=sys.stderr)
         self.emit(events.Note(text=text, level=level))
 
-    def persist(self, write: Callable[[], Any]) -> Any:
-        """Do something that writes files; where there is no room, wait for it and do it again."""
-        result: list[Any] = []
-        words = ""
+    def _serve(self, seconds: float) -> None:
+        """Answer requests while nothing can be written; raises what is to end the run."""
+        self.answer_requests(timeout=seconds)
+        if self.ending is not None:
+            ending, self.ending = self.ending, None
+            self.asked_to_stop = self.asked_to_stop or ending.reason  # from here on nothing is waited for
+            raise ending
 
-        def attempt() -> bool:
-            nonlocal words
-            try:
-                result.append(write())
-            except OSError as error:
-                if error.errno not in events.FULL:
-                    raise
-                words = f"cannot write in {self.path}: {error.strerror or os.strerror(errno.ENOSPC)}"
-                return False
-            return True
-
-        if not attempt():
-            self.wait_for_room(attempt, lambda: words)
-        return result[0]
-
-    def wait_for_room(self, attempt: Callable[[], bool], words: Callable[[], str]) -> None:
-        """Hold the run until `attempt` succeeds. A stop without a checkpoint ends it all the same."""
-        self.trouble = f"{words()}; training waits until there is room"
-        print(f"warning: {self.trouble}", file=sys.stderr, flush=True)
-        while not attempt():
-            self.answer_requests(timeout=0.25)
-            if self.ending is not None:
-                ending, self.ending = self.ending, None
-                raise ending
-        self.trouble = ""
-        print("info: there is room again; training goes on", file=sys.stderr, flush=True)
+    def _moved(self, path: Path) -> None:
+        self.writer.write(events.Note(text=f"the run's folder is {path} now"))
+        if self.server is not None:
+            with contextlib.suppress(OSError):
+                runs.register(path, self.server.path)
 
     def change_state(self, state: str, reason: str = "") -> None:
         """Go over to a state and log it."""
@@ -147,27 +141,64 @@ class RunLoop:
     # The run
 
     def run(self) -> str:
-        """Train until the length is reached or the run is stopped; the final state word."""
-        trainer = self.trainer
+        """Train until the length is reached or the run is stopped; the final state word.
+
+        Raises what a fault in a model raises, once the steps that were made before it are in a checkpoint.
+        """
         try:
-            self._prepare()
-            self._begin()
-            while not self._complete():
-                self.answer_requests()
-                if self.ending is not None:
-                    raise self.ending
-                if self.paused:
-                    self._pause()
-                    continue
-                while self.edits and self.edits[0]["step"] <= trainer.step:
-                    edit = self.edits.pop(0)
-                    self.apply_edit(edit["key"], edit["value"])
-                trainer.train_step(self._fraction_by_time())
-                self._after_step()
-            self._end("finished", "")
-        except Stopped as ending:
-            self._end(ending.state, ending.reason)
+            try:
+                self._train()
+                state, reason = "finished", ""
+            except Stopped as ending:
+                state, reason = ending.state, ending.reason
+            self._end(state, reason)
+        except Gone as gone:
+            self.state = "failed"
+            print(f"error: {gone}", file=sys.stderr)
+        except Exception:
+            self._rescue()
+            raise
+        finally:
+            self.record.close()
         return self.state
+
+    def _train(self) -> None:
+        trainer = self.trainer
+        self._prepare()
+        self._begin()
+        while not self._complete():
+            self.answer_requests()
+            if self.ending is not None:
+                raise self.ending
+            if self.paused:
+                self._pause()
+                continue
+            while self.edits and self.edits[0]["step"] <= trainer.step:
+                edit = self.edits.pop(0)
+                self.apply_edit(edit["key"], edit["value"])
+            try:
+                batch = trainer.stream.next()
+            except Cut:
+                continue
+            self._whole = False
+            trainer.train_step(self._fraction_by_time(), batch)
+            self._whole = self.begun = True
+            self._after_step()
+
+    def _rescue(self) -> None:
+        """Keep what was trained before a fault outside a step: in a preview, say."""
+        if not (self._whole and self.begun):
+            return
+        try:
+            with self.record.impatient():
+                self.checkpoint("before a fault")
+        except Exception:  # the fault itself is told
+            traceback.print_exc()
+
+    def check(self) -> None:
+        """Raise Cut where the run is to stop: what takes long and can be left off asks now and then."""
+        if self.asked_to_stop or self.hurry:
+            raise Cut
 
     def _prepare(self) -> None:
         trainer, train = self.trainer, self.config.train
@@ -221,6 +252,10 @@ class RunLoop:
         return self.elapsed() / (60 * minutes) if minutes else None
 
     def _after_step(self) -> None:
+        with contextlib.suppress(Cut):
+            self._turn_to_the_rest()
+
+    def _turn_to_the_rest(self) -> None:
         now, step = time.perf_counter(), self.trainer.step
         if now - self._flushed >= FLUSH or not self._shown:
             self._shown = True
@@ -252,16 +287,17 @@ class RunLoop:
         if report is None:
             return
         name = f"samples/{report.step:06d}-quality.txt"
-        self.persist(lambda: runs.write_atomic(self.path / name, quality.table(report).encode()))
+        self.record.persist(lambda path: runs.write_atomic(path / name, quality.table(report).encode()))
         self.emit(events.Quality(report=report), events.Sample(step=report.step, path=name, kind="quality"))
 
     def _rest_of_quality(self) -> None:
         """What is still to be measured when the run has finished; a stop ends it."""
-        for report in self.measuring.rest():
-            self._report(report)
-            self.answer_requests()
-            if self.ending is not None:
-                break
+        with contextlib.suppress(Cut):
+            for report in self.measuring.rest():
+                self._report(report)
+                self.answer_requests()
+                if self.ending is not None:
+                    break
         self._report(None)
         self.measuring.drop("the run is being stopped")
 
@@ -284,7 +320,7 @@ class RunLoop:
                     step=self.trainer.step,
                     steps_per_second=round(speed, 3),
                     images_per_second=round(speed * self.config.train.batch_size, 1),
-                    memory=_resident_bytes(),
+                    memory=resident_bytes(),
                     device_memory=torch.cuda.memory_allocated() if self.trainer.device.type == "cuda" else 0,
                     seconds=round(self.elapsed(), 3),
                 )
@@ -297,7 +333,7 @@ class RunLoop:
     def validate(self) -> None:
         """Metrics of the validation split, into the log."""
         limit = max(1, self._validation_steps() // VALIDATION_SHARE) * self.config.train.batch_size
-        values = self.trainer.validate(max(limit, 256))
+        values = self.trainer.validate(max(limit, 256), self.check)
         if not values:
             return
         wanted = self.config.checkpoint.best or next(iter(values))
@@ -307,11 +343,17 @@ class RunLoop:
         self.emit(events.Metrics(start=self.trainer.step - 1, values=columns))
 
     def preview(self, model: Model | None = None, step: int | None = None) -> str:
-        """Draw and write the previews of the weights as they are; the path of the first, relative to the run."""
+        """Draw and write the previews of the weights as they are; the path of the first, relative to the run.
+
+        Raises Cut where the run is to stop before they are drawn.
+        """
         started = time.perf_counter()
         first = ""
         step = self.trainer.step if step is None else step
-        for grid in self.previewer.draw(model or self.trainer.eval_model):
+        model = model or self.trainer.eval_model
+        with cuttable(model, self.check):
+            grids = self.previewer.draw(model)
+        for grid in grids:
             suffix = "" if grid.kind == "samples" else f"-{grid.kind}"
             if isinstance(grid, Text):
                 name, data = f"samples/{step:06d}{suffix}.txt", grid.text.encode()
@@ -327,7 +369,7 @@ class RunLoop:
                     tile=grid.tile,
                     gap=grid.gap,
                 )
-            self.persist(lambda name=name, data=data: runs.write_atomic(self.path / name, data))
+            self.record.persist(lambda path, name=name, data=data: runs.write_atomic(path / name, data))
             self.emit(event)
             first = first or name
         self._previewed = time.perf_counter()
@@ -338,16 +380,16 @@ class RunLoop:
         """Write a checkpoint, unless this very state has one; the directory."""
         self.flush()
         step = self.trainer.step
-        path = checkpoints.directory(self.path, step)
-        if self._saved_step != step or not path.exists():
+        if self._saved_step != step or not os.path.exists(checkpoints.directory(self.path, step)):
             meta = checkpoints.Meta(step, self.elapsed(), reason, self.ranked, self.compiled)
-            self.persist(lambda: checkpoints.save(self.path, self.trainer, meta))
+            saved = self.record.persist(lambda path: checkpoints.save(path, self.trainer, meta))
             self._saved_step = step
-            self.emit(events.Checkpoint(step=step, path=str(path.relative_to(self.path)), reason=reason))
+            self.emit(events.Checkpoint(step=step, path=str(saved.relative_to(self.path)), reason=reason))
             cadence = self.config.checkpoint
-            checkpoints.prune(self.path, cadence.keep_last, cadence.keep_best)
+            with contextlib.suppress(OSError):
+                checkpoints.prune(self.path, cadence.keep_last, cadence.keep_best)
         self._checkpointed = time.perf_counter()
-        return path
+        return checkpoints.directory(self.path, step)
 
     def apply_edit(self, key: str, value: Any, by_hand: bool = False) -> dict[str, Any]:
         """Make a checked live edit; counts from the next step. Logged where it changes anything.
@@ -371,9 +413,11 @@ class RunLoop:
         self.change_state("paused")
         while self.paused and self.ending is None:
             idle = not self.measuring.busy
-            self.answer_requests(timeout=3600 if idle else 0.1 if self.measuring.blocked else 0)
+            self.answer_requests(timeout=0.25 if idle else 0.1 if self.measuring.blocked else 0)
+            self.record.look()
             if self.measuring.busy:
-                self._report(self.measuring.turn(self.elapsed(), idle=True))
+                with contextlib.suppress(Cut):
+                    self._report(self.measuring.turn(self.elapsed(), idle=True))
         self._running_since = self._measured = time.perf_counter()
         self._measured_step = self.trainer.step
         if self.ending is None:
@@ -386,45 +430,55 @@ class RunLoop:
         if self.server is None:
             return
         inbox = self.server.inbox
-        deadline = time.monotonic() + timeout
-        while timeout and self.ending is None and not self.asked_to_stop and time.monotonic() < deadline:
-            try:  # short waits: a signal only sets a flag, which must be seen
-                answer(self, inbox.get(timeout=0.25))
-                break
-            except queue.Empty:
-                continue
+        if timeout and self.ending is None:  # for a short while: a signal only sets a flag, which must be seen
+            with contextlib.suppress(queue.Empty):
+                self._answer(inbox.get(timeout=timeout))
         while not inbox.empty():
-            answer(self, inbox.get())
+            self._answer(inbox.get())
         if self.asked_to_stop and self.ending is None:
             self.ending = Stopped("stopped", self.asked_to_stop)
 
+    def _answer(self, request: control.Request) -> None:
+        """Do what a request asks. What goes wrong in it is the answer, and none of the run's business."""
+        try:
+            with self.record.impatient():
+                answer(self, request)
+        except (Stopped, Gone):
+            request.refuse("the run has ended")
+            raise
+        except Cut:
+            request.refuse("the run is being stopped")
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            request.refuse(f"{request.op}: cannot write{where}: {error.strerror or error}")
+        except Exception as error:
+            traceback.print_exc()
+            request.refuse(f"{request.op}: {type(error).__name__}: {error}")
+
     def _end(self, state: str, reason: str) -> None:
-        """The last metrics, picture, figures and checkpoint, then the final word."""
+        """The last metrics, picture, figures and checkpoint, then the final word.
+
+        Where nothing can be written, this waits as everything does; when it is to stop, each is attempted once more.
+        """
+        kept = state != "failed" and not reason.startswith("without")
+        rest: list[Callable[[], Any]] = [self.flush]
         if state != "finished":
             self.measuring.drop(f"the run is {state}; tui-gen quality {self.path.name} measures its last checkpoint")
-        try:
-            self.flush()
-            if state == "finished" and self.trainer.step % self._validation_steps():
-                self.validate()
-            if state != "failed" and not reason.startswith("without"):
-                if state == "finished":
-                    self.preview()
-                    self._rest_of_quality()
-                else:
-                    self.change_state("stopping", reason)
-                self.checkpoint("the end" if state == "finished" else "stopped")
-        except Stopped as ending:
-            state, reason = ending.state, ending.reason
-        try:
-            self.change_state(state, reason)
-        except Stopped:
-            self.state = state
-
-
-def _resident_bytes() -> int:
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
+            rest += [lambda: self.change_state("stopping", reason)] if kept else []
+        else:
+            rest += [self.validate] if self.trainer.step % self._validation_steps() else []
+            rest += [self.preview, self._rest_of_quality]
+        rest += [lambda: self.checkpoint("the end" if state == "finished" else "stopped")] if kept else []
+        word = state, reason
+        for one in rest:
+            try:
+                one()
+            except Cut:
+                continue
+            except Stopped as ending:
+                word = ending.state, ending.reason
+                if ending.state == "failed" or ending.reason.startswith("without"):
+                    break
+        with contextlib.suppress(Stopped):
+            self.change_state(*word)
+        self.state = word[0]

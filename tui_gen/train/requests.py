@@ -9,11 +9,16 @@ import torch
 
 from tui_gen import config as configs
 from tui_gen.control import Request
-from tui_gen.train.data import denormalise
+from tui_gen.train.cutting import Stopped
+from tui_gen.train.data import denormalise, normalise
 from tui_gen.train.trainer import random_state_kept
 
 if TYPE_CHECKING:
     from tui_gen.train.loop import RunLoop
+
+
+MOST = 4096
+"""Examples that one request may ask to decode or encode."""
 
 
 def status(loop: RunLoop) -> dict[str, Any]:
@@ -22,9 +27,10 @@ def status(loop: RunLoop) -> dict[str, Any]:
 
 
 def answer(loop: RunLoop, request: Request) -> None:
-    """Do what a request asks, in the training thread, and reply with the step at which it took effect."""
-    from tui_gen.train.loop import Stopped
+    """Do what a request asks, in the training thread, and reply with the step at which it took effect.
 
+    What it raises is told to whoever asked, and ends nothing; except for Stopped and Gone, which end the run.
+    """
     step = loop.trainer.step
     if loop.trouble and request.op in ("checkpoint", "sample", "edit", "pause", "resume", "quality"):
         request.refuse(loop.trouble)
@@ -37,15 +43,10 @@ def answer(loop: RunLoop, request: Request) -> None:
             loop.paused = False
             request.answer(step=step)
         case "stop":
-            keep = bool(request.data.get("checkpoint", True))
-            if keep and loop.trouble:
-                request.refuse(f"{loop.trouble}. Make room, or stop without a checkpoint")
-                return
-            loop.ending = Stopped("stopped", "asked to" if keep else "without a checkpoint, as asked")
-            request.answer(step=step)
+            _stop(loop, request)
         case "checkpoint":
             path = loop.checkpoint("asked for")
-            request.answer(step=step, path=str(path.relative_to(loop.path)))
+            request.answer(step=step, path=f"checkpoints/{path.name}")
         case "sample":
             request.answer(step=step, path=loop.preview())
         case "quality":
@@ -59,40 +60,78 @@ def answer(loop: RunLoop, request: Request) -> None:
             else:
                 request.answer(**loop.apply_edit(key, value, by_hand=True))
         case "decode" | "encode":
-            try:
-                _latent(loop, request)
-            except (ValueError, RuntimeError) as error:
-                request.refuse(f"{request.op}: {error}")
+            _latent(loop, request)
         case _:
             request.refuse(f"this worker does not know the request {request.op!r}")
 
 
+def _stop(loop: RunLoop, request: Request) -> None:
+    keep, loop.hurry = request.data.get("checkpoint", True), False
+    if not isinstance(keep, bool):
+        request.refuse("stop: checkpoint must be true or false")
+        return
+    if keep and loop.trouble and loop.state != "starting":
+        # The run waits for something, perhaps for a picture only: the checkpoint may well be written.
+        try:
+            written = loop.writer.flush() and bool(loop.checkpoint("stopped"))
+        except OSError:
+            written = False
+        if not written:
+            request.refuse(f"{loop.trouble}. Make room, or stop without a checkpoint")
+            return
+    loop.ending = Stopped("stopped", "asked to" if keep else "without a checkpoint, as asked")
+    request.answer(step=loop.trainer.step)
+
+
 def _latent(loop: RunLoop, request: Request) -> None:
     """decode: float32 codes (N, *latent_shape) → uint8 images; encode: uint8 images → float32 codes."""
-    model = loop.trainer.eval_model
+    model, spec = loop.trainer.eval_model, loop.trainer.data.spec
     if not hasattr(model, request.op):
         request.refuse(f"{model.name} cannot {request.op}")
         return
-    raw = np.frombuffer(request.blob, np.float32 if request.op == "decode" else np.uint8)
-    shape = model.latent_shape if request.op == "decode" else loop.trainer.data.spec.shape
-    given = torch.from_numpy(raw.copy()).reshape(-1, *shape).to(loop.trainer.device)
-    labels = request.data.get("labels")
-    labels = torch.tensor(labels, device=loop.trainer.device) if labels else None
-    if model.conditional and labels is None:
-        labels = torch.zeros(len(given), dtype=torch.int64, device=loop.trainer.device)
+    try:
+        given, labels = _given(loop, request)
+    except (ValueError, TypeError, OverflowError) as error:
+        request.refuse(f"{request.op}: {error}")
+        return
     was = model.training
     model.eval()
     try:
         with torch.no_grad(), random_state_kept(loop.trainer.device, loop.config.preview.seed):
             if request.op == "decode":
                 out = model.decode(given, labels)
-                points = loop.trainer.data.spec.kind == "points"
-                out = out.float() if points else denormalise(out, model.pixels)
+                out = out.float() if spec.kind == "points" else denormalise(out, model.pixels)
             else:
-                from tui_gen.train.data import normalise
-
                 out = model.encode(normalise(given, model.pixels), labels).float()
     finally:
         model.train(was)
     out = out.cpu().contiguous().numpy()
     request.answer(out.tobytes(), shape=list(out.shape), dtype=str(out.dtype), step=loop.trainer.step)
+
+
+def _given(loop: RunLoop, request: Request) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What is to be decoded or encoded, on the device, and its labels. Raises ValueError where it makes no sense.
+
+    On a GPU a number out of its range would end the process, not raise.
+    """
+    model, spec = loop.trainer.eval_model, loop.trainer.data.spec
+    kinds = {"points": np.float32, "text": np.int64}
+    kind = np.float32 if request.op == "decode" else kinds.get(spec.kind, np.uint8)
+    shape = model.latent_shape if request.op == "decode" else spec.shape
+    size = np.dtype(kind).itemsize * int(np.prod(shape))
+    count, rest = divmod(len(request.blob), size)
+    if rest or not 0 < count <= MOST:
+        raise ValueError(
+            f"{len(request.blob)} bytes came; {np.dtype(kind).name} numbers of shape (N, {', '.join(map(str, shape))}) "
+            f"are expected, N ≤ {MOST}"
+        )
+    raw = np.frombuffer(request.blob, kind)
+    if kind is np.int64 and not ((raw >= 0) & (raw < len(spec.classes))).all():
+        raise ValueError(f"a text has the numbers of its characters, 0 ≤ n < {len(spec.classes)}")
+    labels = request.data.get("labels") or ([0] * count if model.conditional else None)
+    if labels is not None:
+        right = isinstance(labels, list) and len(labels) == count
+        if not right or not all(type(one) is int and 0 <= one < len(spec.classes) for one in labels):
+            raise ValueError(f"labels must be a list of {count} numbers of classes, 0 ≤ n < {len(spec.classes)}")
+        labels = torch.tensor(labels, dtype=torch.int64, device=loop.trainer.device)
+    return torch.from_numpy(raw.copy()).reshape(-1, *shape).to(loop.trainer.device), labels

@@ -20,6 +20,7 @@ from tui_gen.config import Optim, RunConfig
 from tui_gen.model import Batch, DataSpec, Model, Phase
 from tui_gen.params import Problem
 from tui_gen.train import optim
+from tui_gen.train.cutting import Check, never
 from tui_gen.train.data import Data, Stream, drawn
 from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.meter import Meter, row_of
@@ -175,12 +176,13 @@ class Trainer:
         """The model that previews and samples use: averaged weights where there are any."""
         return self.average if self.average is not None else self.model
 
-    def train_step(self, fraction: float | None = None) -> None:
+    def train_step(self, fraction: float | None = None, drawn: tuple[Tensor, Tensor | None] | None = None) -> None:
         """One step: every phase whose turn it is, then the averaged weights. Never waits for the device.
 
-        `fraction` is how much of the run is done, where that is not `step / total`.
+        `fraction` is how much of the run is done, where that is not `step / total`. `drawn` is what the stream gave,
+        where it was asked already.
         """
-        x, labels = self.stream.next()
+        x, labels = self.stream.next() if drawn is None else drawn
         if x.dim() == 4 and x.shape[1] > 1:
             x = x.contiguous(memory_format=torch.channels_last)
         batch = Batch(x, labels, self.step)
@@ -243,8 +245,11 @@ class Trainer:
         if phase.after is not None:
             phase.after()
 
-    def validate(self, limit: int | None = None) -> dict[str, float]:
-        """Metrics over the validation examples (at most `limit`), means weighted by batch; training is not touched."""
+    def validate(self, limit: int | None = None, check: Check = never) -> dict[str, float]:
+        """Metrics over the validation examples (at most `limit`), means weighted by batch; training is not touched.
+
+        Calls `check` before every batch, and lets through what that raises.
+        """
         if self.data.validation is None:
             return {}
         sums: dict[str, Tensor] = {}
@@ -259,6 +264,7 @@ class Trainer:
                     pixels=self.model.pixels,
                     limit=limit,
                 ):
+                    check()
                     for name, value in self.model.validation(Batch(x, labels, self.step)).items():
                         part = value.detach().float().reshape(()) * len(x)
                         sums[name] = sums[name] + part if name in sums else part

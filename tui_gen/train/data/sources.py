@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from tui_gen.events import Event
 from tui_gen.model import DataSpec
+from tui_gen.train.cutting import Check, awaited, never
 
 Report = Callable[[Event], None]
 """Receives Progress and Note events; an exception raised in it abandons the loading, leaving no half-written files."""
@@ -40,6 +42,8 @@ class Source:
     """Examples that count as one epoch where `count` is None."""
     slow = False
     """Whether taking examples may wait for a disk, so that it is worth doing ahead in a thread."""
+    check: Check = staticmethod(never)
+    """Called now and then while a disk is waited for; what it raises ends the waiting."""
 
     def take(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """The examples at int64 positions (N,), 0 ≤ position (< count)."""
@@ -82,6 +86,7 @@ class Mapped(Source):
         self.rows = rows
         self.labels = labels
         self.count = len(rows)
+        self._reader: ThreadPoolExecutor | None = None
 
     def read(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
         """Like `take`, but in host memory, pinned where the device is CUDA; safe to call from a thread."""
@@ -98,8 +103,10 @@ class Mapped(Source):
         return raw, None if labels is None else labels.to(self.device, non_blocking=True)
 
     def take(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Read rows from the map and send them to the device."""
-        return self.to_device(*self.read(indices.cpu()))
+        """Read rows from the map, in a thread that may wait for the disk for ever, and send them to the device."""
+        if self._reader is None:
+            self._reader = ThreadPoolExecutor(1, "read")
+        return self.to_device(*awaited(self._reader.submit(self.read, indices.cpu()), self.check))
 
 
 class Procedural(Source):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tui_gen.config import DatasetConfig
+from tui_gen.train.cutting import awaited
 from tui_gen.train.data import draws
 from tui_gen.train.data.augment import Augment
 from tui_gen.train.data.sources import Mapped, Source
@@ -144,7 +145,11 @@ class Stream:
         assert isinstance(self.source, Mapped) and self._reader is not None
         while len(self._ahead) < AHEAD and self.cursor + len(self._ahead) < self.steps_per_epoch:
             self._ahead.append(self._reader.submit(self.source.read, self._indices(self.cursor + len(self._ahead))))
-        return self.source.to_device(*self._ahead.popleft().result())
+        try:
+            return self.source.to_device(*awaited(self._ahead.popleft(), self.source.check))
+        except BaseException:
+            self._ahead.clear()  # whoever asks again is given this batch, not the one after it
+            raise
 
 
 def drawn(source: Source, *, count: int, seed: int, pixels: str) -> tuple[Tensor, Tensor | None]:

@@ -12,10 +12,12 @@ import msgspec
 from tui_gen.control import Request
 from tui_gen.events import Event
 from tui_gen.quality import Report
+from tui_gen.train.cutting import Check, Cut, cuttable, never
 from tui_gen.train.quality.evaluate import measure, refuse
 from tui_gen.train.quality.reference import WAITING, QualityError
 
 if TYPE_CHECKING:
+    from tui_gen.model import Model
     from tui_gen.train.trainer import Trainer
 
 ASKED_SHARE = 0.5
@@ -30,13 +32,14 @@ class Schedule:
     waits for longer than one slice, and goes on with the very bits that it would have had without.
     """
 
-    def __init__(self, trainer: Trainer, tell: Callable[[Event], None]) -> None:
-        self.trainer, self.tell = trainer, tell
+    def __init__(self, trainer: Trainer, tell: Callable[[Event], None], check: Check = never) -> None:
+        self.trainer, self.tell, self.check = trainer, tell, check
         self.trouble = ""
         """Why the last measurement failed, in words; empty where it did not."""
         self.blocked = False
         """Whether another process prepares what is needed."""
         self._work: Iterator[str] | None = None
+        self._model: Model | None = None
         self._asked: list[Request] = []
         self._waiting: list[Request] = []
         self._spent = 0.0
@@ -112,8 +115,9 @@ class Schedule:
         except QualityError as error:
             self._failed(str(error))
             return False
+        self._model = copy.deepcopy(trainer.eval_model)
         self._work = measure(
-            copy.deepcopy(trainer.eval_model),
+            self._model,
             trainer.data,
             trainer.config.dataset,
             trainer.device,
@@ -127,10 +131,14 @@ class Schedule:
     def _slice(self) -> Report | None:
         begun = time.perf_counter()
         try:
-            self.blocked = next(self._work) == WAITING
+            with cuttable(self._model, self.check):
+                self.blocked = next(self._work) == WAITING
             return None
         except StopIteration as done:
             report: Report = done.value
+        except Cut:
+            self._work = None
+            raise
         except Exception as error:  # a fault in a model's sampler, memory: training must not end for it
             words = str(error) if isinstance(error, QualityError) else f"{type(error).__name__}: {error}"
             self._work = None
