@@ -9,41 +9,11 @@ import numpy as np
 import pytest
 
 from tests import small_runs
+from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
-from tui_gen import config as configs
-from tui_gen import control, events, runs
+from tui_gen import control, events
 from tui_gen.train import checkpoints
-from tui_gen.train.loop import RunLoop
 from tui_gen.train.trainer import weights_of
-from tui_gen.view import RunView
-
-
-class Run:
-    """A run directory with its loop in a thread of this process, and a client's view of it."""
-
-    def __init__(self, root, family="vae", resume=False, path=None, **overrides):
-        self.path = path or small_runs.make_run(root, family, **overrides)
-        self.trainer = small_runs.trainer(family, **overrides)
-        self.writer = events.EventWriter(self.path / "events.jsonl")
-        self.server = control.Server(control.socket_path(str(self.path)))
-        known = configs.keys(self.trainer.config.model.name, small_runs.built()[0])
-        self.loop = RunLoop(self.path, self.trainer, self.writer, known, self.server)
-        runs.register(self.path, self.server.path)
-        if resume:
-            self.loop.resume()
-        self.thread = threading.Thread(target=self.loop.run, daemon=True)
-        self.view = RunView(self.path)
-
-    def ask(self, op, **fields):
-        return control.ask(self.server.path, op, **fields)
-
-    def finish(self):
-        self.thread.join(60)
-        assert not self.thread.is_alive()
-        self.server.close()
-        self.writer.close()
-        self.view.poll()
-        return self.view
 
 
 @pytest.fixture
@@ -57,11 +27,7 @@ def start(tmp_path):
         return run
 
     yield begin
-    for run in made:
-        if run.thread.is_alive():
-            run.loop.asked_to_stop = "the test is over"
-            run.thread.join(30)
-        run.server.close()
+    all_ended(made)
 
 
 def test_a_run_leaves_everything_a_reader_needs(start):

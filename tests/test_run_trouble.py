@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import resource
-from collections.abc import Iterator
+import shutil
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
+import torch
 
 from tests import small_runs
-from tui_gen.train import checkpoints
+from tests.loop_run import Run, all_ended
+from tests.waiting import wait_for
+from tui_gen import control, events, runs
+from tui_gen.train import checkpoints, record
+from tui_gen.train import trainer as trainers
+from tui_gen.train.data import loading
+from tui_gen.train.data.sources import Mapped
+from tui_gen.view import RunView
 
 
 @contextlib.contextmanager
@@ -65,3 +76,220 @@ def test_a_checkpoint_makes_its_folder_but_never_a_run_s(tmp_path):
     with pytest.raises(FileNotFoundError):
         saved(path.parent / "gone", trainer)
     assert not (path.parent / "gone").exists()
+
+
+@pytest.fixture
+def start(tmp_path) -> Iterator[Callable[..., Run]]:
+    made: list[Run] = []
+
+    def begin(family="vae", **kwargs):
+        run = Run(tmp_path / "runs", family, train__steps=10_000_000, **kwargs)
+        made.append(run)
+        run.thread.start()
+        wait_for(lambda: run.trainer.step > 3, what="some steps")
+        return run
+
+    yield begin
+    all_ended(made)
+
+
+def goes_on(run: Run) -> None:
+    """Wait until it has made more steps."""
+    before = run.trainer.step
+    wait_for(lambda: run.trainer.step > before, what="training to go on")
+
+
+def test_a_run_whose_folder_is_renamed_goes_on_in_it(start):
+    run = start()
+    moved = run.path.with_name("renamed")
+    run.path.rename(moved)
+    run.path.mkdir()  # somebody else's, of the same name
+    path = run.ask("checkpoint").data["path"]
+    assert checkpoints.load(moved / path).meta.step and (moved / run.ask("sample").data["path"]).exists()
+    goes_on(run)
+    run.ask("stop")
+    run.finish()
+    assert not list(run.path.iterdir())
+    view = RunView(moved)
+    view.poll()
+    assert view.state == "stopped" and view.checkpoints[-1].step == view.step
+    assert any(text == f"the run's folder is {moved} now" for _, _, text in view.log)
+    assert runs.worker_of(moved).socket == run.server.path
+
+
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("delete", [shutil.rmtree, lambda path: [shutil.rmtree(path), path.mkdir()]])
+def test_a_run_whose_folder_is_deleted_ends_and_makes_nothing_anew(start, paused, delete):
+    run = start(checkpoint__every_steps=50)
+    if paused:
+        run.ask("pause")
+    with contextlib.suppress(FileNotFoundError):
+        delete(run.path)
+    shutil.rmtree(run.path, ignore_errors=True)  # it may have written meanwhile
+    run.thread.join(60)
+    assert not run.thread.is_alive() and run.loop.state == "failed" and not run.path.exists()
+
+
+def test_a_folder_that_was_emptied_is_no_run_any_more(start):
+    run = start()
+    for one in (run.path / "config.toml", run.path / "events.jsonl"):
+        one.unlink()
+    run.thread.join(60)
+    assert run.loop.state == "failed" and not (run.path / "events.jsonl").exists()
+
+
+def test_a_log_that_was_removed_is_written_again_whole(start, monkeypatch):
+    monkeypatch.setattr(record, "REMOVED", 0.0)
+    run = start()
+    (run.path / "events.jsonl").unlink()
+    wait_for(lambda: (run.path / "events.jsonl").exists(), what="the log to be there again")
+    goes_on(run)
+    run.ask("stop")
+    view = run.finish()
+    assert view.state == "stopped" and not view.garbage
+    assert list(view.series["vae/loss"].steps) == list(range(view.step))
+
+
+def test_folders_that_are_missing_are_made_again(start):
+    run = start()
+    for name in ("samples", "checkpoints"):
+        shutil.rmtree(run.path / name)
+    assert (run.path / run.ask("sample").data["path"]).exists()
+    assert (run.path / run.ask("checkpoint").data["path"] / "meta.json").exists()
+    assert not run.loop.trouble
+
+
+def in_the_way(path):
+    """A file in place of a folder: what even root cannot write in."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.touch()
+
+
+@pytest.mark.parametrize(("name", "op"), [("samples", "sample"), ("checkpoints", "checkpoint")])
+def test_a_write_that_somebody_asks_for_is_refused_where_it_cannot_be_and_training_goes_on(start, name, op):
+    run = start()
+    in_the_way(run.path / name)
+    with pytest.raises(control.ControlError, match=f"{op}: cannot write .*{name}.*"):
+        run.ask(op)
+    assert not run.loop.trouble
+    goes_on(run)
+    (run.path / name).unlink()
+    assert run.ask(op).data["path"]
+
+
+@pytest.mark.parametrize("name", ["samples", "checkpoints"])
+def test_a_write_that_is_due_waits_says_so_and_is_made_when_it_can_be(start, name):
+    run = start(checkpoint__every_steps=20, preview__every_steps=20)
+    in_the_way(run.path / name)
+    trouble = wait_for(lambda: run.loop.trouble, what="the trouble to be noticed")
+    assert str(run.path) in trouble and "training waits until" in trouble and "room" not in trouble
+    held = run.trainer.step
+    for op in ("sample", "checkpoint", "edit", "pause"):
+        with pytest.raises(control.ControlError, match="training waits"):
+            run.ask(op)
+    if name == "checkpoints":
+        with pytest.raises(control.ControlError, match="or stop without a checkpoint"):
+            run.ask("stop")
+        assert run.trainer.step == held
+        (run.path / name).unlink()
+        wait_for(lambda: run.trainer.step > held, what="training to go on")
+    run.ask("stop")  # a picture that cannot be written keeps nobody from stopping with a checkpoint
+    view = run.finish()
+    assert view.state == "stopped" and view.checkpoints[-1].step == view.step
+    assert checkpoints.load(run.path / view.checkpoints[-1].path).meta.step == view.step
+    assert list(view.series["vae/loss"].steps) == list(range(view.step))
+    assert (name == "samples") or any("Training waited" in text for _, _, text in view.log)
+
+
+@pytest.mark.parametrize("stop", ["request", "signal"])
+def test_where_nothing_can_be_written_a_stop_without_a_checkpoint_ends_the_run_at_once(start, monkeypatch, stop):
+    run = start()
+    write = os.write
+
+    def fail(handle, data):
+        if handle == run.writer._file:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return write(handle, data)
+
+    monkeypatch.setattr(events.os, "write", fail)
+    wait_for(lambda: run.loop.trouble, what="the trouble to be noticed")
+    if stop == "request":
+        run.ask("stop", checkpoint=False)
+    else:
+        run.loop.asked_to_stop = "by SIGTERM"
+    run.thread.join(60)
+    assert not run.thread.is_alive() and run.loop.state == "stopped"
+    # The log cannot have it, but the work of a run that was not told to leave it is kept.
+    assert len(list((run.path / "checkpoints").iterdir())) == (stop == "signal")
+
+
+def test_a_fault_in_a_picture_ends_the_run_but_loses_no_step(tmp_path, monkeypatch):
+    run = Run(tmp_path, preview__every_steps=7)
+    monkeypatch.setattr(run.loop.previewer, "draw", lambda model: (run.trainer.step > 6 and 1 / 0) or [])
+    with contextlib.closing(run.server), pytest.raises(ZeroDivisionError):
+        run.loop.run()
+    assert [step for step, _, _ in checkpoints.complete(run.path)] == [run.trainer.step] == [7]
+
+
+class Slow(Mapped):
+    """Examples on a disk that stops to answer."""
+
+    def __init__(self, source):
+        super().__init__(source.examples.numpy(), torch.arange(source.count), source.labels, source.device)
+        self.asked, self.answers = threading.Event(), threading.Event()
+        self.answers.set()
+
+    def read(self, indices):
+        if not self.answers.is_set():
+            self.asked.set()
+        self.answers.wait(120)
+        return super().read(indices)
+
+
+def slowly(data):
+    """The same data, read from a slow disk."""
+    data.train = Slow(data.train)
+    return data
+
+
+def begin_what_never_ends(run: Run, monkeypatch: pytest.MonkeyPatch, work: str) -> threading.Event:
+    """Have a run do so between its steps; the event tells that it does."""
+    begun = threading.Event()
+    if work == "validation":
+        monkeypatch.setattr(trainers, "fixed_batches", lambda *_, **__: itertools.repeat((torch.zeros(1), None)))
+        monkeypatch.setattr(run.trainer.model, "validation", lambda batch: begun.set() or {})
+        run.trainer.config.train.validate_every = 1
+    elif work == "preview":
+
+        def draw(model):
+            noise = run.loop.previewer.noise(model, 1)[0]
+            while True:
+                model.decode(noise)
+                begun.set()
+
+        monkeypatch.setattr(run.loop.previewer, "draw", draw)
+        run.trainer.config.preview.every_steps = 1
+    else:
+        run.trainer.stream.source.answers.clear()
+        begun = run.trainer.stream.source.asked
+    return begun
+
+
+@pytest.mark.parametrize("work", ["validation", "preview", "reading"])
+@pytest.mark.parametrize("stop", ["request", "signal"])
+def test_what_never_ends_is_cut_when_the_run_is_to_stop(start, monkeypatch, work, stop):
+    if work == "reading":
+        load = loading.load
+        monkeypatch.setattr("tui_gen.train.data.load", lambda *given, **more: slowly(load(*given, **more)))
+    run = start()
+    begun = begin_what_never_ends(run, monkeypatch, work)
+    assert begun.wait(120)
+    if stop == "signal":
+        run.loop.asked_to_stop = "by SIGTERM"
+    else:
+        run.loop.hurry = True  # as a worker does before it puts the request into the queue
+        run.ask("stop")
+    view = run.finish()
+    assert view.state == "stopped" and view.step == view.checkpoints[-1].step > 0
+    if work == "reading":
+        run.trainer.stream.source.answers.set()
