@@ -212,19 +212,13 @@ class RunLoop:
                 steps_per_epoch=trainer.stream.steps_per_epoch,
                 batch_size=train.batch_size,
                 minutes=train.minutes or None,
-                device=self._device_name(),
+                device=trainer.device_name,
                 parameters=trainer.model.parameter_count(),
                 phases=[phase.name for phase in trainer.phases],
                 compiled=self.compiled,
                 threads=torch.get_num_threads() if trainer.device.type == "cpu" else 0,
             )
         )
-
-    def _device_name(self) -> str:
-        if self.trainer.device.type == "cuda":
-            return f"{self.trainer.device} {torch.cuda.get_device_name(self.trainer.device)}"
-        threads = torch.get_num_threads()
-        return f"{self.trainer.device.type} ({threads} thread{'s' if threads > 1 else ''})"
 
     def _begin(self) -> None:
         self.change_state("running")

@@ -172,6 +172,14 @@ class Trainer:
         self._copied = [pair for pair in buffers if not pair[0].is_floating_point()]
 
     @property
+    def device_name(self) -> str:
+        """Where this trains, in words: the GPU's name, or the number of threads."""
+        if self.device.type == "cuda":
+            return f"{self.device} {torch.cuda.get_device_name(self.device)}"
+        threads = torch.get_num_threads()
+        return f"{self.device.type} ({threads} thread{'s' if threads > 1 else ''})"
+
+    @property
     def eval_model(self) -> Model:
         """The model that previews and samples use: averaged weights where there are any."""
         return self.average if self.average is not None else self.model
