@@ -4,7 +4,8 @@ It registers itself, listens on the control socket, logs columnar metrics, draws
 Starts in a tenth of the real one's time, so tests of the workbench and of the command line can have many.
 
 In tests: `make_run` makes a run directory, `start` a worker for it, `install` puts it in place of the real one,
-`record` writes a whole finished run at once without a process.
+`record` writes a whole finished run at once without a process. A test that has to see a run while it trains and to its
+end too has it `hold` at a step and calls `release`: how fast the test and the machine are does not matter then.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from tui_gen.params import Param
 
 ROOT = Path(__file__).resolve().parents[1]
 TILE, COLUMNS, ROWS = 8, 8, 8
+RELEASE = "release"
+"""A file in the run's folder: with it there, a worker that waits at `--hold` goes on to its end."""
 
 
 def make_run(root: Path | None = None, recipe: str = "vae-digits", *assignments: str) -> Path:
@@ -76,6 +80,11 @@ def install(monkeypatch: Any, **settings: Any) -> list[subprocess.Popen[bytes]]:
     monkeypatch.setattr(launch, "start", fake)
     monkeypatch.setattr(launch.WarmWorker, "spawn", lambda self: None)
     return started
+
+
+def release(run: Path) -> None:
+    """Let a worker go on that holds at a step: what a test wants to see before the end is seen."""
+    (run / RELEASE).touch()
 
 
 def record(run: Path, steps: int = 200, state: str = "finished", samples: int = 3, reason: str = "") -> Path:
@@ -215,7 +224,7 @@ class FakeWorker:
             if self.state == "paused":
                 begun, base = now, run.step
                 continue
-            target = min(given.steps, base + int((now - begun) * given.rate))
+            target = min(self._end(), base + int((now - begun) * given.rate))
             if 0 <= given.crash_at < target:
                 self._advance(given.crash_at)
                 raise RuntimeError("the fake worker was told to crash")
@@ -232,6 +241,11 @@ class FakeWorker:
         self.change_state(state, reason)
         self.server.close()
         return 0
+
+    def _end(self) -> int:
+        """The step that it goes to: its last one, or the one at which it waits to be released."""
+        given = self.given
+        return given.steps if given.hold < 0 or (self.path / RELEASE).exists() else min(given.hold, given.steps)
 
     def _advance(self, target: int) -> None:
         if target > self.run.step:
@@ -307,6 +321,7 @@ def main() -> int:
     parser.add_argument("--beat", type=float, default=0.03, help="seconds between two looks at the clock")
     parser.add_argument("--sample-seconds", type=float, default=0.5, help="seconds between sample grids; 0: none")
     parser.add_argument("--prepare", type=int, default=0, help="log the progress of reading this many images first")
+    parser.add_argument("--hold", type=int, default=-1, help="stay at this step until `release` is called")
     parser.add_argument("--crash-at", type=int, default=-1, help="raise an exception at this step")
     parser.add_argument("--nan-at", type=int, default=-1, help="the loss of this step is NaN, and an alert says so")
     parser.add_argument("--trouble", default="", help="what `status` says under `trouble`")
@@ -314,8 +329,9 @@ def main() -> int:
     try:
         return worker.main()
     except RuntimeError as error:
+        traceback.print_exc()  # before it is said that it is there
         worker.change_state("failed", f"RuntimeError: {error} (worker.log has the traceback)")
-        raise
+        return 1
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ import pyte
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[1]
+LAST_WORDS = 10.0
+"""Seconds for the kernel to hand over what a command wrote last, where its end does not say that this is all."""
 
 
 @dataclass(frozen=True)
@@ -200,15 +202,30 @@ class PtyTerminal:
         return None
 
     def wait_for_text(self, text: str | re.Pattern[str], timeout: float = 30.0) -> str:
-        """Wait until a text, or a match of a pattern, is on the screen; the screen."""
-        pattern = text if isinstance(text, re.Pattern) else re.compile(re.escape(text))
-        return self.wait_until(lambda screen: pattern.search(screen) is not None, timeout, f"{pattern.pattern!r}")
+        """Wait until a text, or a match of a pattern, is on the screen; the screen.
+
+        That screen may be half painted: whatever else a test wants to see on it goes into `wait_for_texts`.
+        """
+        return self.wait_for_texts(text, timeout=timeout)
+
+    def wait_for_texts(self, *texts: str | re.Pattern[str], timeout: float = 30.0) -> str:
+        """Wait until every one of these texts and patterns is on one and the same screen; the screen."""
+        patterns = [text if isinstance(text, re.Pattern) else re.compile(re.escape(text)) for text in texts]
+
+        def missing(screen: str) -> list[str]:
+            return [pattern.pattern for pattern in patterns if pattern.search(screen) is None]
+
+        return self.wait_until(
+            lambda screen: not missing(screen), timeout, lambda: " and ".join(map(repr, missing(self.text())))
+        )
 
     def wait_gone(self, text: str, timeout: float = 30.0) -> str:
         """Wait until a text is on the screen no more; the screen."""
         return self.wait_until(lambda screen: text not in screen, timeout, f"{text!r} to go away")
 
-    def wait_until(self, condition: Callable[[str], object], timeout: float = 30.0, what: str = "") -> str:
+    def wait_until(
+        self, condition: Callable[[str], object], timeout: float = 30.0, what: str | Callable[[], str] = ""
+    ) -> str:
         """Wait until `condition(screen text)`; the screen. Fails with the screen as it is when time is up."""
         found: list[str] = []
 
@@ -216,7 +233,11 @@ class PtyTerminal:
             found[:] = [self.text()]
             return bool(condition(found[0]))
 
-        wait_for(look, timeout, lambda: f"{what or condition} on this screen{self._end_words()}:\n{self.text()}")
+        def in_vain() -> str:
+            words = what() if callable(what) else what or condition
+            return f"{words} on this screen{self._end_words()}:\n{self.text()}"
+
+        wait_for(look, timeout, in_vain)
         return found[0]
 
     def wait_quiet(self, seconds: float, timeout: float = 60.0) -> int:
@@ -331,7 +352,7 @@ class PtyTerminal:
     def wait_exit(self, timeout: float = 30.0) -> int:
         """Wait until the command ends; its exit status."""
         wait_for(lambda: self.process.poll() is not None, timeout, lambda: f"the command's end:\n{self.text()}")
-        self._thread.join(1)
+        self._thread.join(LAST_WORDS)  # it ends where the output ends, unless a child of the command keeps it open
         wait_for(lambda: not self._thread.is_alive() or not self._unread(), timeout, "what it wrote last")
         return self.process.returncode
 

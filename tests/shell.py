@@ -36,21 +36,44 @@ def screen_text(app: Workbench, hide: tuple[str, ...] = ()) -> str:
     return "\n".join(row.rstrip() for row in rows) + "\n"
 
 
-def check_snapshot(name: str, text: str) -> None:
-    """Compare with `tests/snapshots/NAME.txt`; UPDATE_SNAPSHOTS=1 writes it. Clocks and random names are evened out."""
-    text = re.sub(r"\d\d:\d\d:\d\d", "00:00:00", text)
-    text = re.sub(r"\d{8}-\d{4}-([a-z-]+)-[a-z0-9]{4}", r"20260101-0000-\1-aaaa", text)
+async def check_snapshot(pilot: Pilot, name: str, look: Callable[[], str]) -> None:
+    """Wait until `look()` gives what is in `tests/snapshots/NAME.txt`; clocks and random names are evened out.
+
+    UPDATE_SNAPSHOTS=1 writes the file instead.
+    """
+
+    def seen() -> str:
+        text = re.sub(r"\d\d:\d\d:\d\d", "00:00:00", look())
+        return re.sub(r"\d{8}-\d{4}-([a-z-]+)-[a-z0-9]{4}", r"20260101-0000-\1-aaaa", text)
+
     file = SNAPSHOTS / f"{name}.txt"
     if os.environ.get("UPDATE_SNAPSHOTS"):
         SNAPSHOTS.mkdir(exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        await pilot.pause()
+        file.write_text(seen(), encoding="utf-8")
     assert file.exists(), f"no snapshot {file.name}: run once with UPDATE_SNAPSHOTS=1 and look at it"
-    assert text == file.read_text(encoding="utf-8"), f"{file.name} differs; UPDATE_SNAPSHOTS=1 takes the new one"
+    wanted = file.read_text(encoding="utf-8")
+    with contextlib.suppress(AssertionError):  # pytest shows better what differs
+        await until(pilot, lambda: seen() == wanted, timeout=5)
+    assert seen() == wanted, f"{file.name} differs; UPDATE_SNAPSHOTS=1 takes the new one"
 
 
 async def until(pilot: Pilot, condition: Callable[[], Any], what: str = "", timeout: float = 30.0) -> Any:
     """Wait for a condition while the app goes on."""
     return await wait_for_async(condition, timeout, what or (lambda: screen_text(pilot.app)), tick=pilot.pause)
+
+
+async def until_shown(pilot: Pilot, *texts: str) -> str:
+    """Wait until every one of these texts is on one and the same screen; the screen."""
+
+    def missing() -> list[str]:
+        shown = screen_text(pilot.app)
+        return [text for text in texts if text not in shown]
+
+    await wait_for_async(
+        lambda: not missing(), what=lambda: f"{missing()} on this screen:\n{screen_text(pilot.app)}", tick=pilot.pause
+    )
+    return screen_text(pilot.app)
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from PIL import Image
 from tests import fake_worker
 from tests.plot_host import write_run, write_sample
 from tests.pty_terminal import KITTY, Personality, PtyTerminal
+from tests.real_runs import COLD
 from tests.test_draw_graphics import decode_sixel
 from tests.waiting import wait_for
 from tui_gen import events
@@ -37,7 +37,7 @@ def source(run, step):
 
 
 def workbench(run, personality):
-    return PtyTerminal([sys.executable, "-m", "tui_gen", "attach", str(run)], 120, 40, personality)
+    return PtyTerminal([*COLD, "attach", str(run)], 120, 40, personality)
 
 
 class Kitty:
@@ -97,7 +97,7 @@ def test_kitty_is_left_with_the_very_pixels_replaced_in_place_and_gone_under_a_d
             terminal.press(away)
             wait_for(lambda: shows(terminal, source(run, 0)), what=f"the picture after {words}")
         terminal.press("ctrl+q")
-        wait_for(lambda: terminal.process.poll() is not None, what="the end")
+        terminal.wait_exit()
         assert Kitty(terminal.strings["apc"]).picture is None
 
 

@@ -168,13 +168,13 @@ async def test_one_spike_among_1e5_steps_is_seen_and_drawing_is_quick(tmp_path):
         lines = app.text().split("\n")
         columns = [x for x in range(10, 118) if any(dots(line[x]) for line in lines[4:8])]
         assert len(columns) == 1 and abs(top.step_at(columns[0] - 1) - 77_777) < 2_000
-        # a tick that brings 10 values may cost a small part of the 100 ms it has; noisy machines get a wide margin
+        # a tick that brings 10 values may cost a small part of the 100 ms it has, whoever else the cores work for
         best = 1.0
         for tick in range(5):
             append(app.view.path, events.Metrics(start=100_000 + 10 * tick, values={"vae/loss": [1.0] * 10}))
-            started = time.perf_counter()
+            started = time.thread_time()
             app.action_update()
-            best = min(best, time.perf_counter() - started)
+            best = min(best, time.thread_time() - started)
             await pilot.pause()
         assert best < 0.1
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from tests.pty_terminal import KITTY, PLAIN, SIXEL, PtyTerminal
 from tests.waiting import wait_for, wait_for_async
 from tui_gen import events
 from tui_gen.app.encoder import Encoder, Reply, Request, make, seen_tiles
-from tui_gen.app.pixels import Wire, free_region
+from tui_gen.app.pixels import REST, Wire, free_region
 from tui_gen.draw.terminal import Terminal
 
 
@@ -138,7 +139,7 @@ async def test_the_encoder_dies_with_its_input(grid):
         sys.executable, "-m", "tui_gen.app.encoder", stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     process.stdin.close()
-    assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert await asyncio.wait_for(process.wait(), 120) == 0
 
 
 def test_the_encoder_imports_neither_torch_nor_textual(grid):
@@ -147,7 +148,7 @@ def test_the_encoder_imports_neither_torch_nor_textual(grid):
         f"e.make(e.Request({grid!r}, 10, 5, protocol='sixel', cell=(8, 16)))\n"
         "bad = {'torch', 'textual'} & set(sys.modules)\nassert not bad, bad"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 # -- what lies over what
@@ -185,8 +186,7 @@ async def test_a_picture_is_free_only_when_nothing_is_over_it(tmp_path):
         app.clear_notifications()
         await wait_for_async(lambda: free_region(picture) is not None, tick=pilot.pause, what="the toast to go")
         await pilot.press("m")
-        await pilot.pause()
-        assert free_region(picture) is None
+        await wait_for_async(lambda: free_region(picture) is None, tick=pilot.pause, what="the dialog to cover it")
         await pilot.press("escape")
         await wait_for_async(lambda: free_region(picture) is not None, tick=pilot.pause, what="the dialog to go")
         app.samples.display = False
@@ -198,7 +198,7 @@ async def test_headless_shows_cells_and_never_pixels(tmp_path):
     terminal = Terminal("sixel", "for the test", cell=(10, 20))
     app = Host(write_run(tmp_path / "run", write_sample(tmp_path / "run", 0)), "samples", terminal)
     async with app.run_test(size=(80, 24)) as pilot:
-        await wait_for_async(lambda: "▀" in app.text() or "  " in app.text(), tick=pilot.pause, what="a picture")
+        await wait_for_async(lambda: "▀" in app.text(), tick=pilot.pause, what="a picture")
         assert app.samples._picture.mode == "sixel" and not app.samples._picture.picture.possible
 
 
@@ -235,6 +235,7 @@ def shown(request, tmp_path_factory):
     """One terminal for several tests: each leaves it with pixels shown, the newest followed, 80 x 24."""
     run = two_samples(tmp_path_factory.mktemp("pixels") / "run")
     with open_samples(run, request.param) as terminal:
+        assert len(pixels(terminal)) <= 2 and half_blocks(terminal) == 0
         yield terminal, run
 
 
@@ -245,7 +246,7 @@ def half_blocks(terminal):
 @on_one_terminal
 def test_pixels_come_once_and_an_idle_screen_sends_nothing(shown):
     terminal, _ = shown
-    assert len(pixels(terminal)) <= 2 and half_blocks(terminal) == 0
+    assert half_blocks(terminal) == 0
     count, sent = terminal.bytes_out, len(pixels(terminal))
     terminal.wait_quiet(1.2)
     assert (terminal.bytes_out, len(pixels(terminal))) == (count, sent)
@@ -349,14 +350,15 @@ def test_a_slow_link_gets_one_picture_at_a_time_and_rests_between_them(tmp_path)
     run = write_run(tmp_path / "run", write_sample(tmp_path / "run", 0))
     with open_samples(run, KITTY, latency=0.3) as terminal:
         terminal.wait_quiet(0.7)
-        before = len(pixels(terminal))
+        before, begun = len(pixels(terminal)), time.monotonic()
         for step in range(10, 80, 10):  # previews faster than the terminal tells that it has them
             append(run, write_sample(run, step))
             terminal.press("u")
             terminal.wait_for_text(f"step {step} ")
         terminal.wait_quiet(0.5)
         wait_for(lambda: len(pixels(terminal)) > before, what="the newest picture")
-        assert len(pixels(terminal)) - before <= 4
+        # An answer takes 0.3 s, and a rest follows it; on a busy machine there is time for more while keys are pressed.
+        assert len(pixels(terminal)) - before <= 2 + (time.monotonic() - begun) / (0.3 * (1 + REST))
         assert terminal.queries.count("?2026$p") >= 2
         terminal.press("home")
         wait_for(lambda: pixels(terminal)[-1] == pixels(terminal)[0], what="the first picture, in the end")

@@ -21,7 +21,7 @@ def shown(app):
 async def test_layout(monkeypatch, name):
     async with workbench(monkeypatch, SIZES[name]) as (app, pilot):
         await until(pilot, lambda: "No runs yet" in screen_text(app) or "runs" not in shown(app))
-        check_snapshot(f"empty-{name}", screen_text(app, OTHERS))
+        await check_snapshot(pilot, f"empty-{name}", lambda: screen_text(app, OTHERS))
         if name == "200x60":
             assert shown(app) == list(PANES)
         if name == "80x24":
@@ -67,8 +67,7 @@ async def test_number_keys_switch_panes_and_tabs_follow(monkeypatch):
 async def test_digits_are_text_in_a_field(monkeypatch):
     async with workbench(monkeypatch) as (app, pilot):
         await pilot.press("alt+1", "slash", "3")
-        await pilot.pause()
-        assert app.focused.value == "3"
+        await until(pilot, lambda: getattr(app.focused, "value", None) == "3")
         assert app.workspace.active.id == "models"
 
 
@@ -103,7 +102,7 @@ async def test_boundaries_move_by_key_and_mouse_and_are_remembered(monkeypatch):
         await until(pilot, lambda: pane.region.right - 1 > edge + 5)
         width = pane.region.width
     async with workbench(monkeypatch, (200, 60)) as (app, pilot):
-        assert app.workspace.pane("form").region.width == width
+        await until(pilot, lambda: app.workspace.pane("form").region.width == width)
         app.action_reset_layout()
         await until(pilot, lambda: app.workspace.pane("form").region == before)
 
@@ -116,18 +115,19 @@ async def test_resizing_the_terminal_rearranges(monkeypatch):
         focused = app.focused
         assert focused is None or focused.display
         await pilot.resize_terminal(200, 60)
-        await until(pilot, lambda: len(shown(app)) == 6)
-        assert "│" in screen_text(app)
+        await until(pilot, lambda: len(shown(app)) == 6 and "│" in screen_text(app))
 
 
 async def test_menus_by_keys(monkeypatch):
     async with workbench(monkeypatch) as (app, pilot):
         await pilot.press("alt+r")
-        await until(pilot, lambda: len(app.screen_stack) == 2)
-        await pilot.pause()
-        box = app.screen.query_one("OptionList").region
-        rows = screen_text(app).splitlines()[box.y : box.bottom]
-        check_snapshot("menu-run", "\n".join(row[box.x : box.right] for row in rows) + "\n")
+        await until(pilot, lambda: len(app.screen_stack) == 2 and app.screen.query("OptionList"))
+
+        def menu() -> str:
+            box = app.screen.query_one("OptionList").region
+            return "".join(f"{row[box.x : box.right]}\n" for row in screen_text(app).splitlines()[box.y : box.bottom])
+
+        await check_snapshot(pilot, "menu-run", menu)
         await pilot.press("right", "right")
         await until(pilot, lambda: "About" in screen_text(app))
         await pilot.press("b")
@@ -163,8 +163,7 @@ async def test_jump(monkeypatch):
 async def test_focus_ring_is_a_heavier_frame(monkeypatch):
     async with workbench(monkeypatch, (200, 60)) as (app, pilot):
         await pilot.press("alt+5")
-        await until(pilot, lambda: "┏━  5 Log" in screen_text(app))
-        assert screen_text(app).count("┏") == 1
+        await until(pilot, lambda: "┏━  5 Log" in screen_text(app) and screen_text(app).count("┏") == 1)
 
 
 async def test_help_of_every_pane(monkeypatch):
@@ -212,10 +211,12 @@ async def test_keys_are_the_users(monkeypatch, world):
 async def test_key_bar_follows_the_focus_and_can_be_clicked(monkeypatch):
     async with workbench(monkeypatch) as (app, pilot):
         await pilot.press("alt+5")
-        await until(pilot, lambda: "o Worker's output" in screen_text(app).splitlines()[-1])
-        bar = screen_text(app).splitlines()[-1]
-        assert "F9" not in bar, "keys that can do nothing now are not shown"
-        await pilot.click("KeyBar", offset=(bar.index("o Worker's"), 0))
+        def bar() -> str:
+            return screen_text(app).splitlines()[-1]
+
+        # keys that can do nothing now are not shown
+        await until(pilot, lambda: "o Worker's output" in bar() and "F9" not in bar())
+        await pilot.click("KeyBar", offset=(bar().index("o Worker's"), 0))
         await until(pilot, lambda: app.workspace.pane("log").output)
 
 

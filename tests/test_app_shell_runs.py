@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests import fake_worker
-from tests.shell import check_snapshot, screen_text, until, workbench
+from tests.shell import check_snapshot, screen_text, until, until_shown, workbench
 from tests.waiting import wait_for
 from tui_gen import control, launch, runs
 from tui_gen.app.pacing import Restraint
@@ -64,7 +64,7 @@ async def test_start_shows_the_run_and_everything_is_acknowledged(monkeypatch):
         view = await started(monkeypatch, app, pilot)
         await until(pilot, lambda: "▶ running" in app.status.text and "it/s" in app.status.text)
         assert runs.list_runs(app.session.root)[0].path == str(view.path)
-        assert view.path.name in screen_text(app).splitlines()[0]
+        await until(pilot, lambda: view.path.name in screen_text(app).splitlines()[0])
         await pilot.press("f6")
         await until(pilot, lambda: "‖ paused" in app.status.text)
         await until(pilot, lambda: "paused at step" in said(app))
@@ -118,9 +118,7 @@ async def test_an_invalid_form_tells_every_problem_and_makes_no_run(monkeypatch)
         monkeypatch.setattr(app.form, "tables", lambda: tables)
         monkeypatch.setattr(app.form, "problems", list)
         await pilot.press("f5")
-        await until(pilot, lambda: "This cannot be started" in screen_text(app))
-        text = screen_text(app)
-        assert all(word in text for word in ("train.batch_size", "train.device", "did you mean 'digits'?"))
+        await until_shown(pilot, "This cannot be started", "train.batch_size", "train.device", "did you mean 'digits'?")
         await pilot.press("escape")
         assert runs.list_runs(app.session.root) == []
 
@@ -132,9 +130,7 @@ async def test_a_killed_worker_is_interrupted_and_resume_is_offered(monkeypatch)
         step = view.step
         os.kill(runs.worker_of(view.path).pid, signal.SIGKILL)
         await until(pilot, lambda: "interrupted" in app.status.text, timeout=5)
-        await until(pilot, lambda: ": interrupted" in screen_text(app), timeout=5)
-        text = screen_text(app)
-        assert "fake worker of" in text and "Resume goes on from its checkpoint" in text
+        await until_shown(pilot, ": interrupted", "fake worker of", "Resume goes on from its checkpoint")
         await pilot.press("r")
         await until(pilot, lambda: state(app) == "running" and view.step > step)
         assert "resumed from step" in "\n".join(text for _, _, text in view.log)
@@ -155,8 +151,7 @@ async def test_a_failed_run_shows_its_last_words(monkeypatch):
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         fake_worker.install(monkeypatch, crash_at=30)
         await pilot.press("f5")
-        await until(pilot, lambda: ": failed" in screen_text(app))
-        assert "RuntimeError: the fake worker was told to crash" in screen_text(app)
+        await until_shown(pilot, ": failed", "RuntimeError: the fake worker was told to crash")
         await pilot.press("c")
         await until(pilot, lambda: len(app.screen_stack) == 1)
         assert state(app) == "failed"
@@ -181,11 +176,10 @@ async def test_runs_pane_lists_opens_filters_and_deletes(monkeypatch, four_runs)
         pane = app.workspace.pane("runs")
         await until(pilot, lambda: len(pane.rows) == 4)
         await pilot.press("alt+6")
-        text = screen_text(app)
-        assert all(f"{sign} {word}" in text for sign, word in zip("✔■✖!", four_runs, strict=True))
+        await until_shown(pilot, *(f"{sign} {word}" for sign, word in zip("✔■✖!", four_runs, strict=True)))
         await pilot.press("slash", *"stopped", "enter")
         await until(pilot, lambda: len(pane._filtered()) == 1)
-        assert re.search(r"vae on digits · .*\d\d:\d\d:\d\d", screen_text(app))
+        await until(pilot, lambda: re.search(r"vae on digits · .*\d\d:\d\d:\d\d", screen_text(app)))
         await pilot.press("enter")
         await until(pilot, lambda: state(app) == "stopped" and app.conductor.view.series)
         assert app.conductor.view.path == four_runs["stopped"]
@@ -208,10 +202,12 @@ async def test_runs_pane_lists_opens_filters_and_deletes(monkeypatch, four_runs)
 async def test_runs_pane_snapshot(monkeypatch, four_runs):
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         await pilot.press("alt+6", "z")
-        await until(pilot, lambda: "! interrupted" in screen_text(app))
-        rows = [row for row in screen_text(app).splitlines() if "vae on digits " in row]
-        rows = [re.sub("digits [a-z0-9]{4} ", "digits aaaa ", row) for row in rows]
-        check_snapshot("runs", "\n".join(sorted(rows)) + "\n")
+
+        def rows() -> str:
+            found = [row for row in screen_text(app).splitlines() if "vae on digits " in row]
+            return "\n".join(sorted(re.sub("digits [a-z0-9]{4} ", "digits aaaa ", row) for row in found)) + "\n"
+
+        await check_snapshot(pilot, "runs", rows)
 
 
 async def test_resume_from_the_runs_pane(monkeypatch, four_runs):
@@ -263,9 +259,12 @@ async def test_quit_asks_and_leaves_the_run_running_by_default(monkeypatch):
         view = await started(monkeypatch, app, pilot)
         await pilot.press("ctrl+q")
         await until(pilot, lambda: "Leave running" in screen_text(app))
-        box = app.screen.query_one("#dialog").region
-        rows = [row[box.x : box.right] for row in screen_text(app).splitlines()[box.y : box.bottom]]
-        check_snapshot("quit", "\n".join(rows) + "\n")
+
+        def dialog() -> str:
+            box = app.screen.query_one("#dialog").region
+            return "".join(f"{row[box.x : box.right]}\n" for row in screen_text(app).splitlines()[box.y : box.bottom])
+
+        await check_snapshot(pilot, "quit", dialog)
         await pilot.press("escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
         assert app.is_running
@@ -297,8 +296,7 @@ async def test_quitting_while_a_run_starts_asks_about_that_run_too(monkeypatch):
         await pilot.press("f5")
         await until(pilot, lambda: "PyTorch is still being loaded" in app.status.text)
         await pilot.press("ctrl+q")
-        await until(pilot, lambda: "is still training" in screen_text(app))
-        assert app.shown is not None and app.shown.path.name in screen_text(app)
+        await until_shown(pilot, "is still training", app.shown.path.name)
         app.session.warm = None
         await pilot.press("escape")
 
@@ -448,8 +446,10 @@ async def test_the_log_stays_at_its_end_whatever_the_size(monkeypatch, four_runs
         await pilot.press("alt+5", "f11")
         for size in ((120, 30), (90, 30), (120, 50)):
             await pilot.resize_terminal(*size)
-            await until(pilot, lambda: log.lines.scroll_offset.y == log.lines.max_scroll_y > 0)
-            assert "line 59" in screen_text(app)
+            await until(
+                pilot,
+                lambda: log.lines.scroll_offset.y == log.lines.max_scroll_y > 0 and "line 59" in screen_text(app),
+            )
         await pilot.press("pageup")
         await until(pilot, lambda: log.lines.scroll_offset.y < log.lines.max_scroll_y - 1)
         place = log.lines.scroll_offset.y

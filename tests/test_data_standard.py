@@ -398,7 +398,7 @@ def test_two_runs_that_download_at_once_fetch_everything_once(server, mnist):
     )
     server.gate.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert loaded == [40, 40] and sorted(server.requests) == sorted(server.files)
 
 

@@ -131,8 +131,7 @@ def stopped_while_first_trains(path, ask):
     first = wait_for(lambda: first_of(path), 60, "the first run")
     wait_for(lambda: runs.state_of(first)[1] > 3, 60, lambda: f"its steps; {runs.state_of(first)}")
     ask(first)
-    thread.join(60)
-    assert not thread.is_alive()
+    wait_for(lambda: not thread.is_alive(), 60, "the end of the waiting run")
     return viewed(path), viewed(first)
 
 
@@ -182,7 +181,7 @@ def test_killed_while_the_first_run_trains_it_goes_on_with_that_one(root):
         assert any(isinstance(_decode(line), Progress) for line in (path / "events.jsonl").read_bytes().splitlines())
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait(30)
+        process.wait(120)
     assert {runs.state_of(one)[0] for one in (path, first)} == {"interrupted"}
     (first / "config.toml").write_text((first / "config.toml").read_text().replace("steps = 3000", "steps = 3"))
     view = trained(path, resume=True)  # it has made more than 3 steps: it is finished at once, and was not begun anew

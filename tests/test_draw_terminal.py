@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import signal
 import struct
@@ -64,7 +65,7 @@ class FakeTerminal:
 
     def __exit__(self, *_: object) -> None:
         os.write(self._stop_write, b"x")
-        self._thread.join(10)
+        self._thread.join(120)
         for fd in (self.master, self.slave, self._stop_read, self._stop_write):
             os.close(fd)
 
@@ -190,7 +191,7 @@ def test_a_terminal_that_hangs_up_while_asked_is_no_error():
     closer = threading.Thread(target=lambda: (os.read(master, 4096), os.close(master)))
     closer.start()
     found = probe(environ=XTERM, read_fd=slave, write_fd=slave)
-    closer.join(10)
+    closer.join(120)
     os.close(slave)
     assert (found.graphics, found.answered) == ("halfblock", False)
 
@@ -201,7 +202,14 @@ def test_sigterm_while_asking_restores_the_mode():
     before = termios.tcgetattr(slave)
     child = subprocess.Popen([sys.executable, "-c", code], stdin=slave, stdout=slave, stderr=slave)
     try:
-        wait_for(lambda: termios.tcgetattr(slave) != before and b"\x1b[c" in os.read(master, 4096), what="questions")
+        asked = bytearray()
+
+        def questions() -> bool:
+            if select.select([master], [], [], 0)[0]:
+                asked.extend(os.read(master, 4096))
+            return b"\x1b[c" in asked and termios.tcgetattr(slave) != before
+
+        wait_for(questions, what="questions")
         child.terminate()
         assert child.wait(120) == 128 + signal.SIGTERM
         assert termios.tcgetattr(slave) == before
@@ -318,14 +326,14 @@ def here() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in drop} | {"PYTHONPATH": os.getcwd()}
 
 
-def test_inside_real_tmux(tmp_path):
+def test_inside_real_tmux(tmp_path, world):
     tmux.need()
     result, command = run_and_read(tmp_path)
-    call = ["tmux", "-S", str(tmp_path / "s"), "-f", "/dev/null"]
+    call = ["tmux", "-S", str(world / "s"), "-f", "/dev/null"]  # a socket's path must be short
     subprocess.run([*call, "new-session", "-d", "-x", "80", "-y", "24", "cat"], check=True, env=here())
     try:
         title = subprocess.check_output([*call, "display-message", "-p", "#{pane_title}"])
-        subprocess.run([*call, "respawn-pane", "-k", " ".join([*command, ";", "cat"])], check=True)
+        subprocess.run([*call, "respawn-pane", "-k", f"{shlex.join(command)}; cat"], check=True)
         wait_for(result.exists, what="the probe inside tmux")
         graphics, version, cell, _, answered, left = json.loads(result.read_text())
         assert answered and version not in ("", "?") and cell and left == ""
@@ -363,7 +371,7 @@ def test_real_xterm_shows_sixel_pixels(tmp_path, display):
     pixels = np.zeros((2, 2, 3), dtype=np.uint8)
     pixels[0, 0], pixels[0, 1], pixels[1, 0], pixels[1, 1] = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
     payload.write_bytes(at_cell(3, 5, sixel.encode(pixels, 80, 120)))
-    shell = " ".join([*command, ";", "cat", str(payload), ";", "sleep", "60"])
+    shell = f"{shlex.join(command)}; {shlex.join(['cat', str(payload)])}; sleep 600"
     environ = here() | {"DISPLAY": display}
     xterm = subprocess.Popen(
         ["xterm", "-ti", "vt340", "-xrm", "*numColorRegisters: 256", "-bg", "black", "-e", "sh", "-c", shell],

@@ -27,7 +27,7 @@ def start(tmp_path):
     yield begin
     for run in made:
         run.loop.asked_to_stop = "the test is over"
-        run.thread.join(30)
+        run.thread.join(120)
         run.server.close()
 
 

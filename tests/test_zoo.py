@@ -159,7 +159,7 @@ def test_a_signal_stops_what_trains_and_shows_what_there_is(number):
 
     wait_for(trains, what="the run")
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number and "Traceback" not in err
     assert "stopped: interrupted" in out and "1 stopped" in out
     assert not any(info.live for info in runs.list_runs(root))
