@@ -11,6 +11,8 @@ from tests import fake_worker
 from tests.plot_host import write_run, write_sample
 from tests.shell import OTHERS, SIZES, check_snapshot, screen_text, until, workbench
 from tui_gen.app.arrangement import PANES, SHAPES, arrange, edges_around, groups, shape_of
+from tui_gen.app.settings import Settings, read_keys
+from tui_gen.app.themes import read_theme
 
 
 def shown(app):
@@ -283,6 +285,21 @@ async def test_a_broken_settings_file_is_told_and_kept(monkeypatch, world):
         await until(pilot, lambda: "settings.toml could not be read" in screen_text(app))
         app.choose_theme("paper")
     assert (folder / "settings.toml").read_text() == "theme = ["
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a = [", b"\xff", b"a = " + b"1" * 5000, b"a = " + b"[" * 5000, b".".join([b"a"] * 2000) + b" = 1"],
+    ids=range(5),
+)
+def test_no_file_of_settings_keys_or_colours_raises(tmp_path, content):
+    file = tmp_path / "odd.toml"
+    file.write_bytes(content)
+    assert "could not be read and is left as it is" in Settings(file).problem
+    keys, problems = read_keys({"run.start"}, file)
+    assert keys == {} and len(problems) == 1 and str(file) in problems[0]
+    with pytest.raises(ValueError):
+        read_theme(file)
 
 
 async def test_a_pane_that_fails_is_told_and_the_others_go_on(monkeypatch):

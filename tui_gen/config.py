@@ -186,8 +186,10 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     """TOML text as tables. Raises ConfigError with the line where it stops being TOML."""
     try:
         tables = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
+    except ValueError as error:  # also a number of thousands of digits
         raise ConfigError(source, [Problem("file", None, f"is not valid TOML: {error}")]) from None
+    except RecursionError:  # how deep that is differs between versions of Python; it is far more than DEEPEST
+        raise ConfigError(source, [Problem("file", None, f"has tables more than {DEEPEST} deep")]) from None
     inner: list[Any] = [tables]
     for _ in range(DEEPEST):
         inner = [one for table in inner for one in (table.values() if isinstance(table, dict) else table)]

@@ -23,10 +23,10 @@ class Settings:
         self.problem = ""
         self._values: dict[str, Any] = {}
         try:
-            self._values = _flat(tomllib.loads(self.path.read_text(encoding="utf-8")))
+            self._values = _read(self.path)
         except FileNotFoundError:
             pass
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (OSError, ValueError) as error:
             self.problem = f"{self.path} could not be read and is left as it is: {error}"
 
     def get(self, key: str, default: Any) -> Any:
@@ -67,6 +67,14 @@ class Settings:
             os.replace(aside, self.path)
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """A file's values by dotted key. Raises OSError where it cannot be read, ValueError for all else that is wrong."""
+    try:
+        return _flat(tomllib.loads(path.read_text(encoding="utf-8")))
+    except RecursionError:
+        raise ValueError("its tables are too deep") from None
+
+
 def _flat(tables: dict[str, Any], path: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tables.items():
@@ -79,16 +87,16 @@ def read_keys(known: set[str], path: Path | None = None) -> tuple[dict[str, str]
     """The user's key map (binding id → keys, several separated by commas) and what is wrong with it, in words."""
     path = path or config_dir() / "keys.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = _read(path)
     except FileNotFoundError:
         return {}, []
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         return {}, [f"{path}: {error}"]
     from tui_gen.params import nearest
 
     keymap: dict[str, str] = {}
     problems = []
-    for name, keys in _flat(table).items():
+    for name, keys in table.items():
         if name not in known:
             hint = nearest(name, known)
             problems.append(f"{path}: no binding has the id {name!r}" + (f"; {hint}" if hint else ""))

@@ -45,7 +45,7 @@ def read_theme(path: Path) -> Theme:
         table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(error.strerror or str(error)) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise ValueError(f"is not valid TOML: {error}") from None
     table.setdefault("name", path.stem)
     unknown = sorted(set(table) - KNOWN)
