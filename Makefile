@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test lint bench quality catalog figures screenshot wheel clean
+.PHONY: run test repeat lint bench quality catalog figures screenshot wheel clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tui-gen; else $(BIN)/tui-gen --run vae-digits; fi
@@ -13,6 +13,11 @@ run: $(STAMP)
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+# The suite ten times: beside busy cores, with a long TMPDIR, in random orders, in bare and in talkative environments.
+repeat: export PYTHONDONTWRITEBYTECODE =
+repeat: $(STAMP)
+	$(BIN)/python -m tests.repeat --runs $(or $(RUNS),10)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

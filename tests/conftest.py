@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
+import re
 import shutil
 import signal
 import tempfile
@@ -27,13 +29,36 @@ os.environ["PYTHONFAULTHANDLER"] = "1"
 MARK = "TUI_GEN_TEST"
 """In the environment of everything that a test starts, so that it can be found again."""
 OURS = (b"tui_gen", b"tui-gen", b"tests.fake_worker", b"tests/fake_worker")
-CLEARED = (
-    "NO_COLOR", "COLORTERM", "TMUX", "STY", "SSH_CONNECTION", "SSH_TTY", "TUI_GEN_GRAPHICS", "TUI_GEN_MODELS",
-    "TEXTUAL_COLOR_SYSTEM", "TEXTUAL_THEME", "LINES", "COLUMNS", "FORCE_COLOR",
-)  # fmt: skip
+CLEARED = re.compile(
+    r"NO_COLOR|FORCE_COLOR|CLICOLOR.*|COLORTERM|TERM_PROGRAM.*|TMUX.*|STY|SSH_.*|LINES|COLUMNS|TEXTUAL.*"
+    r"|TUI_GEN_(?!TEST).*|VISUAL|EDITOR|LC_.*|LANGUAGE|PYTHONIOENCODING|PYTHONUTF8|PYTHONWARNINGS|PYTHONSAFEPATH"
+    r"|(SLURM|PBS|LSB|SGE|FLUX)_.*|(https?|ftp|all|no)_proxy",
+    re.IGNORECASE,
+)
+"""What an environment tells programs of their terminal, link, language, job and network: each test says it itself."""
+FIRST = ("test_readme.py", "test_every_recipe.py", "test_must_hold_survival.py", "test_worker.py")
+"""Files with the tests that take longest: begun last, they would keep one process busy and the others idle."""
 SHARED = "TUI_GEN_TEST_SHARED"
 """Names the folder of what is made once for all tests, whichever of pytest's processes they run in."""
 _numbers = itertools.count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--shuffle SEED`: another order of the files, and of the tests in each, for each number."""
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run files, and the tests in each, in random order")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long ones first, or any order that is asked for; the same in each of pytest's processes."""
+    seed = config.getoption("--shuffle")
+    if seed is None:
+        items.sort(key=lambda item: item.path.name not in FIRST)
+        return
+    dice = random.Random(seed)
+    files = sorted({item.path for item in items})
+    order = {path: place for place, path in enumerate(dice.sample(files, len(files)))}
+    dice.shuffle(items)
+    items.sort(key=lambda item: order[item.path])  # stable: each file's own tests stay shuffled
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,6 +102,9 @@ def world(_session_world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 
 def _furnish(base: Path, patch: pytest.MonkeyPatch) -> str:
+    for variable in filter(CLEARED.fullmatch, list(os.environ)):
+        patch.delenv(variable)
+    patch.setenv("LANG", "C.UTF-8")
     for variable, name in (
         ("XDG_CONFIG_HOME", "config"),
         ("XDG_CACHE_HOME", "cache"),
@@ -90,8 +118,6 @@ def _furnish(base: Path, patch: pytest.MonkeyPatch) -> str:
         kept = Path(os.environ[SHARED]) / name
         kept.mkdir(exist_ok=True)
         (base / "cache" / "tui-gen" / name).symlink_to(kept)
-    for variable in CLEARED:
-        patch.delenv(variable, raising=False)
     mark = f"{os.getpid()}-{base.name}"
     patch.setenv(MARK, mark)
     return mark
