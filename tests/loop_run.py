@@ -31,7 +31,7 @@ class Run:
         return control.ask(self.server.path, op, **fields)
 
     def finish(self):
-        self.thread.join(60)
+        self.thread.join(120)
         assert not self.thread.is_alive()
         self.server.close()
         self.writer.close()
@@ -44,5 +44,5 @@ def all_ended(made: list[Run]) -> None:
     for run in made:
         if run.thread.is_alive():
             run.loop.asked_to_stop = "the test is over"
-            run.thread.join(30)
+            run.thread.join(120)
         run.server.close()

@@ -114,7 +114,7 @@ def test_a_reply_of_a_worker_is_clean_when_it_is_read(world):
     with pytest.raises(control.ControlError) as refused:
         control.ask(server.path, "status")
     reply = control.ask(server.path, "status")
-    thread.join(30)
+    thread.join(120)
     server.close()
     assert hostile.found_in(str(refused.value)) == [] and hostile.SHOWN in str(refused.value)
     assert hostile.found_in("".join(map(str, [*reply.data, *reply.data.values()]))) == []

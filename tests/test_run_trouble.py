@@ -126,7 +126,7 @@ def test_a_run_whose_folder_is_deleted_ends_and_makes_nothing_anew(start, paused
     with contextlib.suppress(FileNotFoundError):
         delete(run.path)
     shutil.rmtree(run.path, ignore_errors=True)  # it may have written meanwhile
-    run.thread.join(60)
+    run.thread.join(120)
     assert not run.thread.is_alive() and run.loop.state == "failed" and not run.path.exists()
 
 
@@ -134,7 +134,7 @@ def test_a_folder_that_was_emptied_is_no_run_any_more(start):
     run = start()
     for one in (run.path / "config.toml", run.path / "events.jsonl"):
         one.unlink()
-    run.thread.join(60)
+    run.thread.join(120)
     assert run.loop.state == "failed" and not (run.path / "events.jsonl").exists()
 
 
@@ -217,7 +217,7 @@ def test_where_nothing_can_be_written_a_stop_without_a_checkpoint_ends_the_run_a
         run.ask("stop", checkpoint=False)
     else:
         run.loop.asked_to_stop = "by SIGTERM"
-    run.thread.join(60)
+    run.thread.join(120)
     assert not run.thread.is_alive() and run.loop.state == "stopped"
     # The log cannot have it, but the work of a run that was not told to leave it is kept.
     assert len(list((run.path / "checkpoints").iterdir())) == (stop == "signal")
