@@ -11,7 +11,7 @@ from tui_gen import quality as tables
 from tui_gen.config import DatasetConfig
 from tui_gen.model import Model
 from tui_gen.places import cache_dir
-from tui_gen.train.data import load
+from tui_gen.train.data import load, sources
 from tui_gen.train.quality import WAITING, QualityError, evaluate, finish, measure, nets, prepared, reference
 
 CPU = torch.device("cpu")
@@ -182,6 +182,16 @@ def test_too_few_images_are_refused_with_their_number():
 
 
 # The reference
+
+
+def test_data_that_do_not_vary_have_no_figures():
+    data = data_of(SMALL)
+    data.train.examples[:] = data.train.examples[:1]
+    data.train = sources.Resident(data.train.examples, data.train.labels, data.train.device)
+    with pytest.raises(QualityError, match="the data do not vary"):
+        ready(data=data)
+    data.train.examples[-1, 0, 3, 3] += 1
+    assert reference._varies((data.train, data.train.count, 0)), "one pixel of the last one is enough"
 
 
 def test_measuring_draws_nothing_from_the_global_generators_and_repeats_itself():

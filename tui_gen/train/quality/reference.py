@@ -93,6 +93,8 @@ def prepared(data: Data, config: DatasetConfig, device: torch.device, report: Re
         raise QualityError(
             f"{data.spec.name} has {train[1]} training examples; figures of quality need at least {FEWEST}"
         )
+    if not _varies(train):
+        raise QualityError(f"{data.spec.name}: the data do not vary, every example is the same: no figures")
     if data.spec.kind == "points":
         return _points(data.spec, train, held, endless)
     place = cache_dir() / "quality" / _key(data.spec, train, held)
@@ -141,6 +143,12 @@ def _take(part: Part, start: int, count: int) -> tuple[Tensor, Tensor | None]:
     if source.count is not None and source.count > size:
         positions = positions * source.count // size
     return source.take((positions + first).to(source.device))
+
+
+def _varies(part: Part) -> bool:
+    """Whether some example differs from the first; distances are in units of how much examples differ."""
+    first = _take(part, 0, 1)[0]
+    return any(bool((_take(part, start, BATCH)[0] != first).any()) for start in range(0, part[1], BATCH))
 
 
 def _key(spec: DataSpec, train: Part, held: Part | None) -> str:
