@@ -21,6 +21,16 @@ from tui_gen.train.trainer import Compute, Computed, Trainer, put, random_state_
 WORTH_STEPS = 5_000
 """With `auto`, shorter runs are not compiled: compiling takes longer than it saves."""
 WORTH_RATIO = 1.1
+RETRY = 86_400
+"""Seconds after which a failure to compile is no longer believed: somebody may have installed a compiler."""
+
+
+class Probe(msgspec.Struct):
+    """What was measured `at` a time (seconds since the epoch): `ratio` × the speed, 0 and why where it failed."""
+
+    ratio: float
+    at: float
+    failure: str = ""
 
 
 def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
@@ -32,20 +42,23 @@ def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
         return False
     known = _read()
     key = _key(trainer)
-    if key not in known:
+    probe = known.get(key)
+    if probe is None or (not probe.ratio and not 0 <= time.time() - probe.at < RETRY):
         say("measuring whether torch.compile pays here (once per machine and model)")
         try:
-            known[key] = round(_measure(trainer), 3)
+            probe = Probe(round(_measure(trainer), 3), time.time())
         except Exception as error:  # no compiler, or a model that it cannot compile
-            say(f"torch.compile does not work here ({_first_line(error)}); training without")
-            known[key] = 0.0
+            probe = Probe(0.0, time.time(), _first_line(error))
+        known[key] = probe
         with contextlib.suppress(OSError):
             path = cache_dir() / "compile.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, msgspec.json.encode(known))
-    ratio = known[key]
-    pays = ratio >= WORTH_RATIO
-    say(f"torch.compile: {ratio:g} × the speed of plain training here, so it is {'on' if pays else 'off'}")
+    if not probe.ratio:
+        say(f"torch.compile does not work here ({probe.failure}); training without, it is tried again in a day")
+        return False
+    pays = probe.ratio >= WORTH_RATIO
+    say(f"torch.compile: {probe.ratio:g} × the speed of plain training here, so it is {'on' if pays else 'off'}")
     return pays
 
 
@@ -140,11 +153,13 @@ def _key(trainer: Trainer) -> str:
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 
-def _read() -> dict[str, float]:
+def _read() -> dict[str, Probe]:
     try:
-        return msgspec.json.decode((cache_dir() / "compile.json").read_bytes(), type=dict[str, float])
-    except (OSError, msgspec.DecodeError):
+        kept = msgspec.json.decode((cache_dir() / "compile.json").read_bytes(), type=dict[str, Probe | float])
+    except (OSError, ValueError):
         return {}
+    # before, a bare number was kept, 0 for a failure
+    return {key: one if isinstance(one, Probe) else Probe(one, 0.0) for key, one in kept.items()}
 
 
 def _first_line(error: Exception) -> str:
