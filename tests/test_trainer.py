@@ -11,7 +11,14 @@ from tui_gen.model import Text
 from tui_gen.train import checkpoints, optim
 from tui_gen.train.checkpoints import Meta
 from tui_gen.train.previews import Previewer
-from tui_gen.train.trainer import RefusedError, TrainingError, pick_device, pick_precision, weights_of
+from tui_gen.train.trainer import (
+    RefusedError,
+    TrainingError,
+    pick_device,
+    pick_precision,
+    random_state_kept,
+    weights_of,
+)
 
 FAMILIES = ["vae", "vq-vae", "gan", "ddpm", "classifier", "char-rnn"]
 FAMILIES += ["latent-diffusion", "pretrained-classifier", "augmented-classifier"]
@@ -195,6 +202,15 @@ def test_pruning_keeps_the_newest_and_the_best(tmp_path):
     assert [step for step, _, _ in checkpoints.complete(tmp_path)] == [2, 4, 5]
 
 
+def test_pruning_compares_only_what_the_same_metric_ranked(tmp_path):
+    trainer = small_runs.trainer("vae")
+    elbo = "val/vae/elbo"
+    for step, ranked, by in ((1, -99.0, ""), (2, 90.0, elbo), (3, 80.0, elbo), (4, 85.0, elbo)):
+        checkpoints.save(tmp_path, trainer, Meta(step, 0.0, "test", ranked, ranked_by=by))
+    checkpoints.prune(tmp_path, keep_last=1, keep_best=1)
+    assert [step for step, _, _ in checkpoints.complete(tmp_path)] == [3, 4]
+
+
 def test_saving_the_same_step_again_replaces_it(tmp_path):
     trainer = small_runs.trainer("vae")
     checkpoints.save(tmp_path, trainer, Meta(0, 0.0, "one"))
@@ -243,3 +259,39 @@ def test_devices_and_precisions_that_are_not_there():
     with pytest.raises(TrainingError, match="float16"):
         pick_precision("float16", torch.device("cpu"))
     assert pick_precision("auto", torch.device("cpu")) is torch.float32
+
+
+def test_the_random_state_of_any_device_is_kept_and_checkpointed(monkeypatch):
+    # stands in for an Apple GPU, whose generator torch.manual_seed seeds as well
+    own = torch.Generator()
+    monkeypatch.setattr(torch.mps, "manual_seed", own.manual_seed)
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda device="mps": own.get_state())
+    monkeypatch.setattr(torch.mps, "set_rng_state", lambda state, device="mps": own.set_state(state))
+    device = torch.device("mps")
+    trainer = small_runs.trainer("vae")
+    own.manual_seed(5)
+    before, cpu = own.get_state(), torch.get_rng_state()
+    with random_state_kept(device, 3):
+        torch.rand(2, generator=own), torch.rand(2)
+    assert torch.equal(own.get_state(), before) and torch.equal(torch.get_rng_state(), cpu)
+    state = (trainer.state(), setattr(trainer, "device", device), trainer.state())[2]
+    assert torch.equal(state["rng_mps"], before)
+    torch.rand(2, generator=own)
+    trainer.restore(state, weights_of(trainer.model), None)
+    assert torch.equal(own.get_state(), before)
+
+
+def test_the_gradient_scaler_counts_steps_not_phases():
+    trainer = small_runs.trainer("gan")
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    for phase in trainer.phases:
+        trainer.compute[phase.name] = trainer._computing(phase)
+    for _ in range(5):
+        trainer.train_step()
+    assert trainer.scaler._get_growth_tracker() == 5
+
+    name = trainer.phases[0].name
+    whole = trainer.compute[name]
+    trainer.compute[name] = lambda batch: (*whole(batch)[:2], [None] * len(trainer.parameters[name]))
+    trainer.train_step()
+    assert trainer.scaler._get_growth_tracker() == 6, "a phase without gradients is passed over"

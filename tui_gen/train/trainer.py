@@ -92,11 +92,17 @@ def refusals(kind: type[Model], config: Any, data: DataSpec, parts: Mapping[str,
     return list(kind.refuse(config, data, **{n: part.model for n, part in (parts or {}).items() if n in taken}))
 
 
+def device_generator(device: torch.device) -> Any:
+    """PyTorch's module (torch.cuda, torch.mps, …) that keeps a device's own generator; None for the CPU."""
+    module = getattr(torch, device.type, None)
+    return module if device.type != "cpu" and hasattr(module, "get_rng_state") else None
+
+
 @contextlib.contextmanager
 def random_state_kept(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed the global generators for what happens inside, and put them back as they were."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices, device_type="cuda" if devices else "cpu"):
+    """Seed the global generators for what happens inside, and put them back as they were, the device's own too."""
+    devices = [device] if device_generator(device) is not None else []
+    with torch.random.fork_rng(devices, device_type=device.type):
         torch.manual_seed(seed)
         yield
 
@@ -147,6 +153,7 @@ class Trainer:
             phase.name: optim.build(self.optims[phase.name], self.parameters[phase.name]) for phase in self.phases
         }
         self.scaler = torch.amp.GradScaler(device.type) if self.precision is torch.float16 else None
+        self._scaled = False
         self.compute: dict[str, Compute] = {phase.name: self._computing(phase) for phase in self.phases}
         self.average: Model | None = None
         if config.train.ema:
@@ -199,6 +206,9 @@ class Trainer:
         for phase in self.phases:
             if self.step % phase.every() == 0 and (phase.when is None or phase.when(self.step, self.total)):
                 self._update(phase, batch, fraction)
+        if self._scaled:
+            self.scaler.update()  # once a step: its growth counts steps, and one phase's overflow concerns all
+            self._scaled = False
         if self.average is not None:
             # A young average would mostly remember the untrained weights: let it forget faster at first.
             decay = min(self.config.train.ema, (1 + self.step) / (10 + self.step))
@@ -238,16 +248,17 @@ class Trainer:
         self.meter.record(self.step, names, row)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        if self.scaler is not None:
+        scaled = self.scaler is not None and any(gradient is not None for gradient in gradients)
+        if scaled:
             self.scaler.unscale_(optimizer)
+            self._scaled = True
         if settings.clip_norm:
             norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
             self.meter.record(self.step, (f"{name}/grad_norm",), row_of([norm]))
         if self.scaler is None:
             optimizer.step()
-        else:
+        elif scaled:
             self.scaler.step(optimizer)
-            self.scaler.update()
         for parameter in parameters:
             parameter.grad = None
         if phase.after is not None:
@@ -336,8 +347,8 @@ class Trainer:
             "live": {table: msgspec.structs.asdict(getattr(self.config, table)) for table in LIVE}
             | {"train": {"validate_every": self.config.train.validate_every, "on_nan": self.config.train.on_nan}},
         }
-        if self.device.type == "cuda":
-            state["rng_cuda"] = torch.cuda.get_rng_state(self.device)
+        if (own := device_generator(self.device)) is not None:
+            state[f"rng_{self.device.type}"] = own.get_rng_state(self.device)
         if self.scaler is not None:
             state["scaler"] = self.scaler.state_dict()
         return state
@@ -361,8 +372,9 @@ class Trainer:
         self.stream.load_state_dict(state["stream"])
         self.step = int(state["step"])
         torch.set_rng_state(state["rng"])
-        if "rng_cuda" in state and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["rng_cuda"], self.device)
+        own, drawn_from = device_generator(self.device), f"rng_{self.device.type}"
+        if own is not None and drawn_from in state:
+            own.set_rng_state(state[drawn_from], self.device)
         if self.scaler is not None and "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
 
