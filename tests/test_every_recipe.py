@@ -111,4 +111,7 @@ def test_words_are_complete_and_the_small_version_needs_no_download(name):
     entry = DATASETS[config.dataset.name]
     assert not entry.downloads and not entry.needs_root and 0 < config.train.steps <= 3000
     assert recipe.check.better in ("lower", "higher") and math.isfinite(recipe.check.reach)
-    assert recipe.check.metric in small_recipes.trainer(small_recipes.config(name)).validate()
+    trainer = small_recipes.trainer(small_recipes.config(name))
+    assert recipe.check.metric in trainer.validate()
+    more = recipe.check.metric.rpartition("/")[2] in trainer.model.higher_is_better
+    assert recipe.check.better == ("higher" if more else "lower"), "its checkpoints are ranked the other way round"

@@ -189,3 +189,21 @@ def test_data_that_changed_since_the_checkpoint_is_told(tmp_path):
     again = Run(tmp_path, path=path, train__steps=6, dataset__limit=120, resume=True)
     again.thread.start()
     assert any("the data changed" in text for _, _, text in again.finish().log)
+
+
+@pytest.mark.parametrize("best, sign", [("vae/elbo", -1), ("val/vae/elbo", -1), ("", 1), ("vae/loss", 1)])
+def test_the_best_checkpoint_is_the_one_with_the_better_figure(start, best, sign):
+    run = start(train__steps=20, checkpoint__every_steps=5, train__validate_every=5, checkpoint__best=best)
+    view = run.finish()
+    metas = {meta.step: meta for _, _, meta in checkpoints.complete(view.path)}
+    curve = view.series["val/vae/elbo" if "elbo" in best else "val/vae/loss"]
+    for step, meta in metas.items():
+        at = list(curve.steps).index(step - 1)
+        assert meta.ranked == pytest.approx(sign * curve.values[at], rel=1e-5)
+    assert {meta.ranked_by for meta in metas.values()} == {"val/vae/elbo" if "elbo" in best else "val/vae/loss"}
+
+
+def test_a_metric_that_is_not_there_is_said_once(start):
+    view = start(train__steps=12, train__validate_every=4, checkpoint__best="vae/elbow").finish()
+    said = [text for _, _, text in view.log if "vae/elbow" in text]
+    assert len(said) == 1 and "vae/elbo" in said[0].replace("vae/elbow", "")

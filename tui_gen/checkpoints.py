@@ -31,10 +31,11 @@ class FileSum(msgspec.Struct, frozen=True):
 
 
 class Meta(msgspec.Struct):
-    """`meta.json`: what a checkpoint is. `ranked` is the validation value that ranks it, lower is better.
+    """`meta.json`: what a checkpoint is. `ranked` is what ranks it by the validation metric `ranked_by`, turned about
+    where more is better, so that less always is.
 
     `files` are the others beside it, `spec` is what the model was told of its data, `machine` what computed it. Older
-    checkpoints lack the three: they are taken as they are.
+    checkpoints lack these and `ranked_by`: they are taken as they are.
     """
 
     step: int
@@ -45,6 +46,7 @@ class Meta(msgspec.Struct):
     files: dict[str, FileSum] = {}
     spec: dict[str, Any] | None = None
     machine: dict[str, str] = {}
+    ranked_by: str = ""
 
 
 class Found(NamedTuple):

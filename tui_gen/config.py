@@ -99,7 +99,7 @@ class CheckpointConfig(msgspec.Struct):
     every_minutes: Annotated[float, hyper("Minutes between checkpoints; 0 is none", ge=0, le=1e6, live=True)] = 2.0
     keep_last: Annotated[int, hyper("Newest checkpoints kept", ge=1, le=10_000, live=True)] = 2
     keep_best: Annotated[int, hyper("Best checkpoints kept as well", ge=0, le=10_000, live=True)] = 1
-    best: Annotated[str, hyper("The validation metric that ranks them, lower is better; empty is the first")] = ""
+    best: Annotated[str, hyper("The validation metric that ranks them; empty is the first")] = ""
 
 
 class QualityConfig(msgspec.Struct):

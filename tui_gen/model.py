@@ -160,6 +160,8 @@ class Model(nn.Module):
     """Phase name → default optimiser settings, in the order of `phases`."""
     examples: int = 0
     """How many training examples `prepare` is to get; it is not called for 0. An attribute or property."""
+    higher_is_better: ClassVar[tuple[str, ...]] = ("accuracy", "auc", "bits_saved", "elbo", "f1", "log_likelihood")
+    """The last part of the names of metrics of which more is better; of all others less is. Ranks checkpoints."""
     compiles: ClassVar[bool] = False
     """Whether `train.compile = "auto"` may try torch.compile on the phases' losses."""
 

@@ -305,7 +305,9 @@ def set_aside(run: Path, step: int) -> list[str]:
 def prune(run: Path, keep_last: int, keep_best: int) -> None:
     """Delete all but the newest and the best-ranked checkpoints."""
     have = complete(run)
-    ranked = sorted((one for one in have if one[2].ranked is not None), key=lambda one: one[2].ranked)
+    by = have[-1][2].ranked_by if have else ""  # what another metric ranked cannot be compared
+    ranked = [one for one in have if one[2].ranked is not None and one[2].ranked_by == by]
+    ranked.sort(key=lambda one: one[2].ranked)
     keep = {step for step, _, _ in have[-keep_last:]} | {step for step, _, _ in ranked[:keep_best]}
     for step, path, _ in have:
         if step not in keep:

@@ -78,6 +78,7 @@ class RunLoop:
         self._told = ""
         self.edits = sorted(self.config.edits, key=lambda edit: edit["step"])
         self.ranked: float | None = None
+        self.ranked_by = ""
         self._saved_step = -1
         self._resumed = False
         self._preview_cost = 0.0
@@ -330,11 +331,22 @@ class RunLoop:
         values = self.trainer.validate(max(limit, 256), self.check)
         if not values:
             return
-        wanted = self.config.checkpoint.best or next(iter(values))
-        ranked = values.get(wanted, values.get(f"val/{wanted}", math.nan))
-        self.ranked = ranked if math.isfinite(ranked) else None
+        self._rank(values)
         columns = {name: [float(f"{v:.7g}") if math.isfinite(v) else None] for name, v in values.items()}
         self.emit(events.Metrics(start=self.trainer.step - 1, values=columns))
+
+    def _rank(self, values: dict[str, float]) -> None:
+        """Remember how good the run is by the metric that ranks its checkpoints."""
+        wanted = self.config.checkpoint.best or next(iter(values))
+        name = next((one for one in (wanted, f"val/{wanted}") if one in values), "")
+        if not name and wanted != self.ranked_by:
+            listed = ", ".join(one.removeprefix("val/") for one in values)
+            words = f"checkpoint.best = {wanted}: validation has no such metric, so none is the best"
+            self.note(f"{words} (it has {listed})", "warning")
+        value = values.get(name, math.nan)
+        if name.rpartition("/")[2] in self.trainer.model.higher_is_better:
+            value = -value
+        self.ranked, self.ranked_by = value if math.isfinite(value) else None, name or wanted
 
     def preview(self, model: Model | None = None, step: int | None = None) -> str:
         """Draw and write the previews of the weights as they are; the path of the first, relative to the run.
@@ -375,7 +387,7 @@ class RunLoop:
         self.flush()
         step = self.trainer.step
         if self._saved_step != step or not os.path.exists(checkpoints.directory(self.path, step)):
-            meta = checkpoints.Meta(step, self.elapsed(), reason, self.ranked, self.compiled)
+            meta = checkpoints.Meta(step, self.elapsed(), reason, self.ranked, self.compiled, ranked_by=self.ranked_by)
             saved = self.record.persist(lambda path: checkpoints.save(path, self.trainer, meta))
             self._saved_step = step
             self.emit(events.Checkpoint(step=step, path=str(saved.relative_to(self.path)), reason=reason))
