@@ -61,7 +61,7 @@ KITTY = Personality(
     "kitty", "62;c", "kitty(0.26.5)", (10, 20), kitty=True, sync=True, truecolor=True, term="xterm-kitty"
 )
 TMUX = Personality(
-    "tmux", "1;2", "tmux 3.3a", term="tmux-256color", environ=(("TMUX", "/nonexistent/tmux,1,0"),), truecolor=False
+    "tmux", "1;2", "tmux 3.6a", term="tmux-256color", environ=(("TMUX", "/nonexistent/tmux,1,0"),), truecolor=False
 )
 MUTE = Personality("mute", da1=None)
 
@@ -472,9 +472,9 @@ class PtyTerminal:
 
     def _answer_string(self, kind: str, token: bytes) -> None:
         who = self.personality
-        if kind == "dcs" and token == b"$qm":
-            colour = self._colour.decode() if who.truecolor and self._colour else "0"
-            self._reply("DCS $qm", f"\x1bP1$r0;{colour}m\x1b\\" if who.version or who.truecolor else "")
+        if kind == "dcs" and token.startswith(b"$q"):
+            colour = self._colour.decode() if who.truecolor and self._colour else "48:5:16"
+            self._reply("colours", f"\x1bP1$r0;{colour}m\x1b\\" if who.version or who.truecolor else "")
         elif kind == "apc" and token.startswith(b"G") and b"a=q" in token:
             identity = re.search(rb"i=(\d+)", token)
             number = identity[1].decode() if identity else "0"

@@ -19,7 +19,7 @@ from tests.waiting import wait_for
 from tui_gen import events
 
 TMUX_SIXEL = Personality(
-    "tmux with sixel", "1;2;4", "tmux 3.5a", (10, 20), truecolor=True, term="tmux-256color",
+    "tmux with sixel", "1;2;4", "tmux 3.6a", (10, 20), truecolor=True, term="tmux-256color",
     environ=(("TMUX", "/nonexistent/tmux,1,0"),),
 )  # fmt: skip
 

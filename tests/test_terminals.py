@@ -27,7 +27,7 @@ PROBE = (
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 7, 1000])
 def test_splitting_in_any_chunks(cut):
-    stream = b"ab\x1b[1;31mred\x1b[?2026$p\x1b_Gi=31,a=q;AAAA\x1b\\x\x1bP$qm\x1b\\\x1b]0;title\x07\x1b7\x1bMend"
+    stream = b"ab\x1b[1;31mred\x1b[?2026$p\x1b_Gi=31,a=q;AAAA\x1b\\x\x1bP1$r0m\x1b\\\x1b]0;title\x07\x1b7\x1bMend"
     split = Splitter()
     tokens = [token for at in range(0, len(stream), cut) for token in split.feed(stream[at : at + cut])]
     joined: list[tuple[str, bytes]] = []
@@ -38,7 +38,7 @@ def test_splitting_in_any_chunks(cut):
             joined.append((kind, token))
     assert joined == [
         ("text", b"ab"), ("csi", b"\x1b[1;31m"), ("text", b"red"), ("csi", b"\x1b[?2026$p"),
-        ("apc", b"Gi=31,a=q;AAAA"), ("text", b"x"), ("dcs", b"$qm"), ("osc", b"0;title"), ("esc", b"\x1b7"),
+        ("apc", b"Gi=31,a=q;AAAA"), ("text", b"x"), ("dcs", b"1$r0m"), ("osc", b"0;title"), ("esc", b"\x1b7"),
         ("esc", b"\x1bM"), ("text", b"end"),
     ]  # fmt: skip
 
@@ -136,7 +136,8 @@ def test_each_personality_is_recognised_by_the_probe(personality, latency, expec
     assert found["graphics"] == expected
     assert found["sync"] == personality.sync
     assert found["answered"] == (personality.da1 is not None)
-    assert found["truecolor"] == (personality.truecolor and personality.da1 is not None)
+    answers = personality.da1 is not None
+    assert found["colours"] == (("truecolor" if personality.truecolor else "256") if answers else "")
 
 
 def test_strings_are_collected_not_shown():

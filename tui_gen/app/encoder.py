@@ -48,7 +48,7 @@ class Request(msgspec.Struct, frozen=True):
     tile: int | None = None
     protocol: str = ""
     ident: int = 1
-    cell: tuple[int, int] | None = None
+    cell: tuple[float, float] | None = None
     light: bool = False
 
 

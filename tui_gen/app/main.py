@@ -37,14 +37,14 @@ def run_workbench(
 
 
 def prepare_environment(terminal: Terminal | None = None) -> None:
-    """Set what Textual reads from the environment at import: no animations, true colour where the terminal has it.
+    """Set what Textual reads from the environment at import: no animations, the colours that the terminal has.
 
     A user's own setting of these variables wins.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
-    if terminal is not None and terminal.truecolor and "NO_COLOR" not in os.environ:
-        os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", "truecolor")
+    if terminal is not None and terminal.colours and "NO_COLOR" not in os.environ:
+        os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", terminal.colours)
 
 
 def __getattr__(name: str) -> Any:

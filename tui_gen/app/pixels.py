@@ -21,6 +21,7 @@ from textual.geometry import Region
 from tui_gen.app.repaint import Screenful
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
     from textual.screen import Screen
     from textual.widget import Widget
 
@@ -334,6 +335,14 @@ class WiredApp(App):
         """Textual has drawn (or skipped) a frame."""
         super().post_display_hook()
         self.wire.drawn()
+
+    def get_driver_class(self) -> type[Driver]:
+        """Ours, unless the user names one."""
+        if os.environ.get("TEXTUAL_DRIVER"):
+            return super().get_driver_class()
+        from tui_gen.app.driver import TerminalDriver
+
+        return TerminalDriver
 
     def exit(self, *args: Any, **kwargs: Any) -> None:
         """Leave, and leave no picture behind."""

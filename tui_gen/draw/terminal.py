@@ -1,14 +1,19 @@
 """What the terminal can show, asked before the application starts.
 
-One write asks everything, the answer to DA1 comes last and is the fence: a terminal answers in order, and every
-terminal answers DA1. So the probe ends as soon as all answers are there, is right at any latency within its budget,
-and leaves nothing in the input for the application to mistake for keys.
+In two turns, because a multiplexer must not hear most of these questions (tui_gen.draw.multiplexer): who is there is
+asked first, and only a terminal that said so, and that is none, is asked the rest.
 
-    kitty query   ESC _ G i=31,a=q ... ST    answered by terminals with kitty graphics (not asked under tmux or screen,
-                                             which take it for a title)
-    CSI 16 t      cell size in pixels        CSI ? 2026 $ p    synchronised output (DECRQM)
-    CSI > q       name and version           DCS $ q m ST      colours (DECRQSS after setting 48;2;1;2;3)
-    CSI c         DA1; parameter 4 is sixel
+    first   CSI > q   name and version
+    then    kitty query   ESC _ G i=31,a=q ... ST      answered by terminals with kitty graphics
+            CSI 14 t, CSI 16 t   size of the text area, of a cell, in pixels
+            CSI ? 2026 $ p   synchronised output (DECRQM)
+            DCS $ q m ST   colours (DECRQSS after setting 48;2;1;2;3)
+            CSI ? 2 ; 4 ; 0 S   the largest sixel (XTSMGRAPHICS), where there is sixel
+    last    CSI c   device attributes (DA1); parameter 4 is sixel
+            CSI 6 n   where the cursor is: the fence, for not all know the one before
+
+A terminal answers in order, and every terminal answers the fence. So each turn ends as soon as all answers are there,
+is right at any latency within its budget, and leaves nothing in the input for the application to mistake for keys.
 """
 
 from __future__ import annotations
@@ -20,7 +25,6 @@ import re
 import select
 import signal
 import struct
-import subprocess
 import sys
 import termios
 import threading
@@ -28,14 +32,24 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from tui_gen.draw import multiplexer as places
+from tui_gen.draw.multiplexer import TmuxClient
+from tui_gen.draw.signals import ENDING
+
 CHOICES = ("auto", "kitty", "sixel", "halfblock", "ascii", "off")
 VARIABLE = "TUI_GEN_GRAPHICS"
 BUDGET, BUDGET_SSH = 1.0, 2.0  # seconds to wait for the fence
+XTERM_LARGEST = (1000, 1000)  # pixels of a sixel; xterm drops a larger one whole
 _DRAIN = 2.0  # more seconds to swallow late answers after that; only terminals that never answer wait that long
+_PATIENCE = 0.3  # seconds for the cursor report of a terminal that answered DA1 but may know no cursor reports
 
 _KITTY = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
-_ASK = b"\x1b[16t\x1b[?2026$p\x1b[>q\x1b[48;2;1;2;3m\x1bP$qm\x1b\\\x1b[0m"
-_FENCE = re.compile(rb"\x1b\[\?([\d;]*)c")
+_THEN = b"\x1b[14t\x1b[16t\x1b[?2026$p\x1b[48;2;1;2;3m\x1bP$qm\x1b\\\x1b[0m"
+_LARGEST = b"\x1b[?2;4;0S"
+_DEVICE = re.compile(rb"\x1b\[\?([\d;]*)c")
+_FENCE = re.compile(rb"\x1b\[\d+;\d+R")
+
+Cell = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -43,35 +57,53 @@ class Terminal:
     """The answers, and what follows from them.
 
     `graphics`: kitty, sixel, halfblock, ascii or off, and `reason`, why, in words. `cell`: (width, height) of a cell in
-    pixels, None if unknown. `sync`: synchronised output. `tmux`: its version, "" outside ("?" if it does not tell).
-    `unicode`: braille and blocks can be shown. `round_trip`: seconds to the first answer, None without one.
+    pixels, None if unknown; `largest`: the same of the largest sixel, None for any. `colours`: "truecolor" or "256" if
+    known, "" for what TERM says. `sync`: synchronised output. `multiplexer`: its name, "" outside; `tmux`: its version,
+    "" outside ("?" if it does not tell). `unicode`: braille and blocks can be shown. `mouse`: it may be listened to.
+    `round_trip`: seconds to the first answer, None without one.
     """
 
     graphics: str
     reason: str
-    cell: tuple[int, int] | None = None
-    truecolor: bool = False
+    cell: Cell | None = None
+    colours: str = ""
     colour: bool = True
     unicode: bool = True
     sync: bool = False
+    multiplexer: str = ""
     tmux: str = ""
     name: str = ""
     version: str = ""
     round_trip: float | None = None
     answered: bool = False
+    largest: tuple[int, int] | None = None
+    choice: str = "auto"
+    """What was asked for, to ask again."""
+
+    @property
+    def truecolor(self) -> bool:
+        """Whether all colours can be shown."""
+        return self.colours == "truecolor"
+
+    @property
+    def mouse(self) -> bool:
+        """Not in GNU screen, which keeps the Escape key to itself while the mouse is listened to."""
+        return self.multiplexer != "screen"
 
 
 @dataclass
 class Replies:
-    """What a terminal answered, as parsed by `parse`."""
+    """What a terminal answered, as parsed by `parse`. `truecolor` is None without an answer, `area` the text's size."""
 
     kitty: bool = False
     sixel: bool = False
-    cell: tuple[int, int] | None = None
-    truecolor: bool = False
+    cell: Cell | None = None
+    area: tuple[int, int] | None = None
+    truecolor: bool | None = None
     sync: bool = False
     name: str = ""
     version: str = ""
+    largest: tuple[int, int] | None = None
     fence: bool = False
 
 
@@ -110,36 +142,44 @@ def probe(
     write_fd = _standard(sys.__stdout__, sys.__stderr__) if write_fd is None else write_fd
     dumb = environ.get("TERM", "") in ("", "dumb")
     tty = read_fd >= 0 and write_fd >= 0 and os.isatty(read_fd) and os.isatty(write_fd)
-    replies, round_trip = Replies(), None
+    replies, round_trip, client = Replies(), None, None
     if tty and not dumb and graphics != "off" and _foreground(read_fd):
         if budget is None:
             budget = BUDGET_SSH if environ.get("SSH_CONNECTION") or environ.get("SSH_TTY") else BUDGET
-        questions = (b"" if _multiplexed(environ) else _KITTY) + _ASK
-        # DECSC/DECRC keep cursor and colours; the blank line hides what a very old terminal may have echoed
-        data, round_trip = _exchange(read_fd, write_fd, b"\x1b7" + questions + b"\x1b8\x1b[K\x1b[c", budget)
+        data, round_trip = _converse(read_fd, write_fd, environ, budget)
         replies = parse(data)
-    if replies.cell is None and write_fd >= 0:
-        replies.cell = cell_size(write_fd)
-    return decide(replies, graphics, source, environ, tty, round_trip)
+        if places.named(environ, replies.name) == "tmux":
+            client = places.tmux_client(environ)
+    replies.cell = _cell(replies, write_fd, client)
+    return decide(replies, graphics, source, environ, tty, round_trip, client)
 
 
 def parse(data: bytes) -> Replies:
     """The answers found in `data`, in any order, whatever is between them."""
     replies = Replies()
-    if fence := _FENCE.search(data):
+    if device := _DEVICE.search(data):
         replies.fence = True
-        replies.sixel = b"4" in fence[1].split(b";")[1:]
+        replies.sixel = b"4" in device[1].split(b";")[1:]
     replies.kitty = re.search(rb"\x1b_Gi=31[^;\x1b]*;OK\x1b\\", data) is not None
     if size := re.search(rb"\x1b\[6;(\d+);(\d+)t", data):
         height, width = int(size[1]), int(size[2])
-        replies.cell = (width, height) if width and height else None
+        replies.cell = (width, height) if believable(width, height) else None
+    if size := re.search(rb"\x1b\[4;(\d+);(\d+)t", data):
+        replies.area = int(size[2]), int(size[1])
     if mode := re.search(rb"\x1b\[\?2026;(\d)\$y", data):
         replies.sync = mode[1] in (b"1", b"2", b"3")
-    replies.truecolor = re.search(rb"\x1bP1\$r[\d:;]*48[:;]2[:;]{1,2}1[:;]2[:;]3[^\x1b]*m", data) is not None
+    if colours := re.search(rb"\x1bP1\$r([\d:;]*)m\x1b\\", data):
+        if re.search(rb"48[:;]2[:;]{1,2}1[:;]2[:;]3(?![\d:])", colours[1]):
+            replies.truecolor = True
+        elif re.search(rb"(^|;)(48[:;]|4\d(;|$)|10\d(;|$))", colours[1]):
+            replies.truecolor = False  # the nearest of fewer; an answer that tells no ground tells nothing
     if version := re.search(rb"\x1bP>\|([^\x1b]*)\x1b\\", data):
         text = version[1].decode("utf-8", "replace")
         name, _, number = text.replace("(", " ").rstrip(")").partition(" ")
         replies.name, replies.version = name, number.strip()
+    if largest := re.search(rb"\x1b\[\?2;0;(\d+);(\d+)S", data):
+        width, height = int(largest[1]), int(largest[2])
+        replies.largest = (width, height) if width and height else None
     return replies
 
 
@@ -150,11 +190,13 @@ def decide(
     environ: Mapping[str, str],
     tty: bool,
     round_trip: float | None = None,
+    client: TmuxClient | None = None,
 ) -> Terminal:
-    """The Terminal for these replies; `graphics` is the user's choice or auto. No input or output but asking tmux."""
+    """The Terminal for these replies; `graphics` is the user's choice or auto. No input or output."""
     term = environ.get("TERM", "")
+    multiplexer = places.named(environ, replies.name)
     tmux = ""
-    if replies.name.lower() == "tmux" or environ.get("TMUX") or term.startswith("tmux"):
+    if multiplexer == "tmux":
         tmux = replies.version if replies.name.lower() == "tmux" and replies.version else "?"
     colour = not environ.get("NO_COLOR") and term not in ("", "dumb")
     unicode = term not in ("", "dumb", "linux") and not _other_charset(environ)
@@ -168,41 +210,82 @@ def decide(
         chosen, reason = "ascii", "NO_COLOR is set"
     elif not unicode:
         chosen, reason = "ascii", f"no block characters (TERM={term}, locale)"
-    elif replies.kitty and not tmux:
+    elif replies.kitty and not multiplexer:
         chosen, reason = "kitty", "the terminal answered the kitty graphics query"
-    elif replies.sixel and replies.cell and (why_not := _tmux_hides_sixel(tmux, environ)):
+    elif replies.sixel and replies.cell and tmux and (why_not := places.hides_sixel(tmux, client)):
         chosen, reason = "halfblock", why_not
     elif replies.sixel and replies.cell:
         chosen, reason = "sixel", "the terminal reports sixel graphics" + (" (through tmux)" if tmux else "")
     else:
         chosen = "halfblock"
         reason = "the terminal reports no pixel graphics" if replies.fence else "the terminal did not answer"
-    deep = environ.get("COLORTERM", "").lower() in ("truecolor", "24bit") or term.endswith("-direct")
+    largest = replies.largest
+    if client is not None and client.kind.startswith("XTerm"):
+        largest = XTERM_LARGEST  # it will not be asked
     return Terminal(
         graphics=chosen,
         reason=reason,
         cell=replies.cell,
-        truecolor=colour and (replies.truecolor or deep),
+        colours=_colours(replies, multiplexer, client, environ) if colour else "",
         colour=colour,
         unicode=unicode,
         sync=replies.sync,
+        multiplexer=multiplexer,
         tmux=tmux,
         name=replies.name,
         version=replies.version,
         round_trip=round_trip,
         answered=replies.fence,
+        largest=largest,
+        choice=graphics,
     )
+
+
+def _colours(replies: Replies, multiplexer: str, client: TmuxClient | None, environ: Mapping[str, str]) -> str:
+    """What is known about colours: by their answer, by tmux's word, by the environment."""
+    if replies.truecolor is not None:
+        return "truecolor" if replies.truecolor else "256"
+    if client is not None:
+        return "truecolor" if "RGB" in client.features else "256"
+    if places.claims_truecolor(environ, replies.name):
+        return "truecolor"
+    return "256" if multiplexer else ""
+
+
+def believable(width: float, height: float) -> bool:
+    """Whether a cell can be of this size in pixels. Where nobody knows it, systems make sizes up, or pass on noise."""
+    return 4 <= width <= 64 and 6 <= height <= 128 and width <= height <= 4 * width
+
+
+def _cell(replies: Replies, fd: int, client: TmuxClient | None) -> Cell | None:
+    """The size of a cell by the best source that can be believed: tmux's terminal, ours, the kernel."""
+    if client is not None:
+        return client.cell if client.cell and believable(*client.cell) else None
+    cell = replies.cell
+    if replies.area is not None and fd >= 0:
+        rows, columns = _size(fd)[:2]
+        width, height = (replies.area[0] / columns, replies.area[1] / rows) if rows and columns else (0.0, 0.0)
+        # parts of pixels are lost where a terminal tells a cell's size; a frame around the text would be more
+        if believable(width, height) and (cell is None or (0 <= width - cell[0] < 1 and 0 <= height - cell[1] < 1)):
+            cell = (width, height)
+    return cell or (cell_size(fd) if fd >= 0 else None)
 
 
 def cell_size(fd: int) -> tuple[int, int] | None:
     """(width, height) of a cell in pixels as the kernel knows it, None when it does not (usual over SSH)."""
+    rows, columns, width, height = _size(fd)
+    if not (rows and columns and believable(width // columns, height // rows)):
+        return None
+    return width // columns, height // rows
+
+
+def _size(fd: int) -> tuple[int, int, int, int]:
+    """(rows, columns, width, height) as the kernel knows them; zeros when it does not."""
     try:
         rows, columns, width, height = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
     except OSError:
-        return None
-    if not (rows and columns and width and height):
-        return None
-    return max(1, width // columns), max(1, height // rows)
+        return 0, 0, 0, 0
+    return rows, columns, width, height
 
 
 def _standard(*streams: object) -> int:
@@ -225,10 +308,6 @@ def _foreground(fd: int) -> bool:
         return True  # not our controlling terminal: nobody will stop us
 
 
-def _multiplexed(environ: Mapping[str, str]) -> bool:
-    return bool(environ.get("TMUX") or environ.get("STY")) or environ.get("TERM", "").startswith(("tmux", "screen"))
-
-
 def _other_charset(environ: Mapping[str, str]) -> bool:
     """Whether the locale names a character set that is not UTF-8 (an unset or C locale is taken for UTF-8)."""
     value = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG") or ""
@@ -236,54 +315,50 @@ def _other_charset(environ: Mapping[str, str]) -> bool:
     return charset not in ("", "utf8")
 
 
-def _tmux_hides_sixel(tmux: str, environ: Mapping[str, str]) -> str:
-    """Why sixel will not come through tmux; "" when it will, or outside tmux."""
-    if not tmux:
-        return ""
-    number = re.search(r"(\d+)\.(\d+)", tmux)
-    if not number or (int(number[1]), int(number[2])) < (3, 4):
-        return f"tmux {tmux} does not pass pixel graphics on"
-    if not environ.get("TMUX"):
-        return ""
-    # tmux built with sixel claims it even where the terminal around it has none
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        asked = subprocess.run(
-            ["tmux", "display-message", "-p", "#{client_termfeatures}"],
-            capture_output=True, text=True, timeout=0.5, env=dict(environ), stdin=subprocess.DEVNULL, check=True,
-        )  # fmt: skip
-        if asked.stdout.strip() and "sixel" not in asked.stdout:
-            return "the terminal around tmux has no sixel"
-    return ""
+def _converse(read_fd: int, write_fd: int, environ: Mapping[str, str], budget: float) -> tuple[bytes, float | None]:
+    """All answers to the questions that may be asked here, and the seconds to the first of them."""
+    data, first = b"", None
+    # OSError and termios.error: the terminal went away while we asked
+    with contextlib.suppress(OSError, termios.error), _quiet(read_fd):
+        data, first = _exchange(read_fd, write_fd, places.VERSION, budget)
+        who = parse(data)
+        if who.fence and not places.named(environ, who.name):
+            more = _KITTY + _THEN + (_LARGEST if who.sixel else b"")
+            data += _exchange(read_fd, write_fd, more, max(budget, 3 * (first or 0)))[0]
+    return data, first
 
 
 def _exchange(read_fd: int, write_fd: int, questions: bytes, budget: float) -> tuple[bytes, float | None]:
-    """Send `questions` and read until the fence; (all bytes read, seconds to the first of them)."""
+    """Send `questions` and read until the fence; (all bytes read, seconds to the first of them).
+
+    DECSC and DECRC keep cursor and colours; the blank line hides what a very old terminal may have printed.
+    """
+    start = time.monotonic()
+    view = memoryview(b"\x1b7" + questions + b"\x1b8\x1b[K" + places.DEVICE + places.POSITION)
+    while view:
+        if not select.select([], [write_fd], [], budget)[1]:
+            return b"", None  # nobody reads our output
+        view = view[os.write(write_fd, view) :]
     data = bytearray()
     first: float | None = None
-    # OSError and termios.error: the terminal went away while we asked
-    with contextlib.suppress(OSError, termios.error), _quiet(read_fd):
-        start = time.monotonic()
-        view = memoryview(questions)
-        while view:
-            if not select.select([], [write_fd], [], budget)[1]:
-                return b"", None  # nobody reads our output
-            view = view[os.write(write_fd, view) :]
-        deadline, extended = start + budget, False
-        while not _FENCE.search(data):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                if extended:
-                    break
-                # too late to wait on, but what comes now would be typed into the application
-                deadline, extended = time.monotonic() + _DRAIN, True
-                continue
-            if select.select([read_fd], [], [], left)[0]:
-                chunk = os.read(read_fd, 4096)
-                if not chunk:
-                    break
-                if first is None and b"\x1b" in chunk:  # not something typed meanwhile
-                    first = time.monotonic() - start
-                data += chunk
+    deadline, extended = start + budget, False
+    while not _FENCE.search(data):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            if extended:
+                break
+            # too late to wait on, but what comes now would be typed into the application
+            deadline, extended = time.monotonic() + _DRAIN, True
+            continue
+        if select.select([read_fd], [], [], left)[0]:
+            chunk = os.read(read_fd, 4096)
+            if not chunk:
+                break
+            if first is None and b"\x1b" in chunk:  # not something typed meanwhile
+                first = time.monotonic() - start
+            data += chunk
+            if _DEVICE.search(data):
+                deadline, extended = min(deadline, time.monotonic() + max(_PATIENCE, 2 * (first or 0))), True
     return bytes(data), first
 
 
@@ -291,12 +366,13 @@ def _exchange(read_fd: int, write_fd: int, questions: bytes, budget: float) -> t
 def _quiet(fd: int) -> Iterator[None]:
     """No echo and no line editing on `fd`; the old mode comes back on every way out and unread input is dropped.
 
-    Ctrl-C keeps working. SIGTERM and SIGHUP become SystemExit meanwhile; by default they would leave the terminal mute.
+    Ctrl-C keeps working. The other signals that end a program become SystemExit meanwhile: by default they would leave
+    the terminal mute.
     """
     before = termios.tcgetattr(fd)
     handlers = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in ENDING:
             if signal.getsignal(number) is signal.SIG_DFL:
                 handlers[number] = signal.signal(number, _leave)
     try:

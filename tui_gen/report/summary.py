@@ -10,6 +10,7 @@ import numpy as np
 
 from tui_gen import events, quality, runs
 from tui_gen.draw.curves import Series
+from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import ordered, place
 from tui_gen.report.quantities import duration, metric
@@ -184,8 +185,7 @@ def grid_text(path: Path, width: int, *, ascii: bool) -> str:
     height, wide = pixels.shape[:2]
     scale = max(1, min(width // wide, 2 * rows // height, -(-32 // wide)))
     columns, rows = min(width, scale * wide), min(rows, -(-scale * height // 2))
-    truecolor = os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit")
-    return to_ansi(pixels, columns, rows, truecolor=truecolor)
+    return to_ansi(pixels, columns, rows, truecolor=claims_truecolor(os.environ))
 
 
 def figures_lines(report: quality.Report, out: Outlet) -> list[str]:

@@ -1,0 +1,135 @@
+"""The programs that stand between us and the terminal, and what may be said to them.
+
+A multiplexer (tmux, GNU screen, dvtm, Zellij) reads every byte itself. What it does not know it may print, put into a
+title, or take for something else: a question that every terminal passes over has ended a whole tmux server. So under
+one, nothing is asked but device attributes, name and version, and the cursor's position, and nothing is written but
+what `permitted` lets through.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+NAMES = ("tmux", "screen", "zellij", "dvtm")
+"""By these names a version answer tells that it comes from a multiplexer."""
+SAFE_TMUX = (3, 6)
+"""The first tmux that, built with sixel, shows pictures and survives them."""
+
+DEVICE, VERSION, POSITION = b"\x1b[c", b"\x1b[>q", b"\x1b[6n"
+QUESTIONS = (DEVICE, VERSION, POSITION)
+"""All that may be asked anywhere: DA1, XTVERSION, a cursor report."""
+
+_STRING = re.compile(r"\x1b([P_\]^X])((?:[^\x1b\x07]|\x1b(?!\\))*)(?:\x07|\x1b\\|\Z)", re.DOTALL)
+# Whatever is not a move, an erasure, a colour, an insertion or deletion, DEVICE, POSITION, or the cursor kept and
+# brought back. A pattern that fits only what goes wrong: a frame holds thousands of colours.
+_OTHER = re.compile(
+    r"\x1b\[(?![\d;:]*[A-HJ-MPXdfm]|6n|c)([<=>?]?)([\d;:]*[ -/]*)([@-~])|\x1b(?![\[78P_\]^X\\])[ -/]*[0-~]|[\x80-\x9f]"
+)
+MODES = frozenset(["7", "25", "1000", "1002", "1003", "1004", "1006", "1015", "1047", "1048", "1049", "2004"])
+"""Private modes that every multiplexer knows or passes over: wrap, cursor, mouse, focus, alternate screen, paste."""
+_SIXEL = re.compile(r"[\d;]*q[\d\"#]")
+_CLIPBOARD = re.compile(r"52;[a-z]*;[A-Za-z0-9+/=]*\Z")
+
+
+def named(environ: Mapping[str, str], name: str = "") -> str:
+    """The multiplexer that reads what we write: one of NAMES, "" for none.
+
+    `name` is what a version answer gave, and goes before the environment, which a window that was opened from inside
+    one, or a multiplexer inside another, inherits. A name that is no multiplexer's takes nothing back.
+    """
+    term = environ.get("TERM", "")
+    if name.lower() in NAMES:
+        return name.lower()
+    if environ.get("STY") and not term.startswith("tmux"):
+        return "screen"  # it alone gives no version
+    if environ.get("TMUX") or term.startswith("tmux"):
+        return "tmux"
+    if term.startswith("screen"):
+        return "screen"
+    if environ.get("ZELLIJ"):
+        return "zellij"
+    return "dvtm" if term.startswith("dvtm") or environ.get("DVTM") else ""
+
+
+def permitted(data: str, multiplexer: str, graphics: str = "") -> str:
+    """The part of `data`, whole sequences for a terminal, that may be written where `multiplexer` reads it.
+
+    Outside one that is all. Inside, strings (DCS, APC, OSC, PM, SOS) and private sequences stay away, but for MODES,
+    the clipboard (OSC 52; not in screen and dvtm) and pictures of the protocol `graphics`, kitty or sixel.
+    """
+    if not multiplexer:
+        return data
+
+    def string(match: re.Match[str]) -> str:
+        kind, body = match[1], match[2]
+        known = multiplexer in ("tmux", "zellij")
+        if kind == "P":
+            good = graphics == "sixel" and _SIXEL.match(body)
+        elif kind == "_":
+            good = graphics == "kitty" and body.startswith("G")
+        else:
+            good = kind == "]" and known and _CLIPBOARD.match(body)
+        return match[0] if good else ""
+
+    def other(match: re.Match[str]) -> str:
+        mode = match[1] == "?" and match[3] in "hl" and MODES.issuperset(match[2].split(";"))
+        return match[0] if mode else ""
+
+    return _OTHER.sub(other, _STRING.sub(string, data))
+
+
+def claims_truecolor(environ: Mapping[str, str], name: str = "") -> bool:
+    """Whether the environment says that all colours can be shown, where nothing better is known.
+
+    COLORTERM is inherited by whatever starts in a terminal. tmux and Zellij turn colours into those there are; the
+    others take the numbers of a colour for something else, and everything becomes unreadable.
+    """
+    said = environ.get("COLORTERM", "").lower() in ("truecolor", "24bit") or environ.get("TERM", "").endswith("-direct")
+    return said and named(environ, name) not in ("screen", "dvtm")
+
+
+@dataclass(frozen=True)
+class TmuxClient:
+    """The terminal around tmux, as tmux knows it: its `features`, a `cell`'s (width, height) in pixels, its `kind`.
+
+    `cell` is None where that terminal does not tell (tmux invents a size for its panes then), `kind` a name and version
+    such as XTerm(379), or "".
+    """
+
+    features: frozenset[str]
+    cell: tuple[int, int] | None = None
+    kind: str = ""
+
+
+def tmux_client(environ: Mapping[str, str]) -> TmuxClient | None:
+    """Ask tmux, over its own socket, about the terminal around it; None without an answer. Waits for at most 0.5 s."""
+    if not environ.get("TMUX"):
+        return None
+    words = "#{client_termfeatures}|#{client_cell_width}|#{client_cell_height}|#{client_termtype}"
+    try:
+        done = subprocess.run(
+            ["tmux", "display-message", "-p", words],
+            capture_output=True, text=True, timeout=0.5, env=dict(environ), stdin=subprocess.DEVNULL, check=True,
+            cwd=os.sep,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return None
+    parts = done.stdout.strip().split("|")
+    if len(parts) != 4 or not parts[0]:
+        return None
+    width, height = (int(part) if part.isdigit() else 0 for part in parts[1:3])
+    return TmuxClient(frozenset(parts[0].split(",")), (width, height) if width and height else None, parts[3])
+
+
+def hides_sixel(version: str, client: TmuxClient | None) -> str:
+    """Why a tmux of this version will not show sixels, in words; "" where it will."""
+    number = re.search(r"(\d+)\.(\d+)", version)
+    if not number or (int(number[1]), int(number[2])) < SAFE_TMUX:
+        return f"tmux {version} does not show pixel graphics safely; {'.'.join(map(str, SAFE_TMUX))} does"
+    if client is not None and "sixel" not in client.features:
+        return "the terminal around tmux has no sixel"  # tmux built with sixel claims it all the same
+    return ""
