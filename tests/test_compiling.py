@@ -112,6 +112,15 @@ def test_a_live_edit_reaches_compiled_training(traced, no_chance):
     assert values(fast)["vae/loss"] == pytest.approx(values(plain)["vae/loss"], rel=1e-4)
 
 
+def test_many_live_edits_leave_training_compiled(traced):
+    trainer = small_runs.trainer("vae")
+    compiling.apply(trainer, lambda _: None)
+    for edits in range(12):
+        trainer.edit("model.beta", 1.0 + edits)
+        advanced(trainer, 1)
+    assert counters["stats"]["unique_graphs"] == 12, "PyTorch gives up after eight"
+
+
 def test_what_does_not_compile_is_trained_as_it_is(monkeypatch):
     def broken(plain, **_):
         def compute(batch):

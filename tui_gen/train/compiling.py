@@ -21,6 +21,8 @@ from tui_gen.train.trainer import Compute, Computed, Trainer, put, random_state_
 WORTH_STEPS = 5_000
 """With `auto`, shorter runs are not compiled: compiling takes longer than it saves."""
 WORTH_RATIO = 1.1
+EDITS = 1000
+"""How many live edits a compiled run may see before it goes on uncompiled."""
 RETRY = 86_400
 """Seconds after which a failure to compile is no longer believed: somebody may have installed a compiler."""
 
@@ -76,6 +78,9 @@ def compiled(trainer: Trainer, plain: Compute) -> Compute:
     """
     if hasattr(torch._dynamo.config, "trace_autograd_ops"):
         torch._dynamo.config.trace_autograd_ops = True
+    # A live number is a constant of the compiled code, and its edit compiles anew. PyTorch gives up for good after
+    # eight; numbers as inputs would need one compilation only, but round otherwise in a resumed run than before it.
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = EDITS
     if trainer.device.type != "cuda":
         return torch.compile(plain, dynamic=False, options=products.options(trainer.device))
     fast = torch.compile(plain, mode="reduce-overhead", dynamic=False)
