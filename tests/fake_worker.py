@@ -29,8 +29,9 @@ from PIL import Image
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import control, events, launch, quality, runs
+from tui_gen import control, events, launch, presence, quality, runs
 from tui_gen.params import Param
+from tui_gen.presence import Hold
 
 ROOT = Path(__file__).resolve().parents[1]
 TILE, COLUMNS, ROWS = 8, 8, 8
@@ -54,27 +55,33 @@ def command(run: Path, **settings: Any) -> list[str]:
     return words
 
 
-def start(run: Path, **settings: Any) -> subprocess.Popen[bytes]:
-    """Start a fake worker as a real one is started: own session, output to `worker.log`."""
+def start(run: Path, hold: Hold | None = None, **settings: Any) -> subprocess.Popen[bytes]:
+    """Start a fake worker as a real one is started: own session, output to `worker.log`, the run's lock inherited."""
+    hold = hold or runs.claim(run)
+    (run / "worker.json").unlink(missing_ok=True)
     with open(run / "worker.log", "ab") as log:
-        return subprocess.Popen(
-            command(run, **settings),
+        process = subprocess.Popen(
+            command(run, lock=hold.handle, **settings),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            pass_fds=[hold.handle],
         )
+    hold.hand_over()
+    return process
 
 
 def install(monkeypatch: Any, **settings: Any) -> list[subprocess.Popen[bytes]]:
     """Have `launch` start fake workers, with these settings, and no warm one; the processes, as they are started."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def fake(run: Path, *, resume: bool = False, **_: Any) -> subprocess.Popen[bytes]:
-        launch.refuse_if_live(run)
-        started.append(start(run, resume=resume, **settings))
+    def fake(
+        run: Path, *, resume: bool = False, hold: Hold | None = None, **_: Any
+    ) -> subprocess.Popen[bytes]:
+        started.append(start(run, hold, resume=resume, **settings))
         return started[-1]
 
     monkeypatch.setattr(launch, "start", fake)
@@ -176,14 +183,16 @@ class FakeWorker:
     """The process: a clock in place of training."""
 
     def __init__(self, given: argparse.Namespace) -> None:
-        self.given, self.path = given, Path(given.run)
+        self.given, self.path, self.id = given, Path(given.run), presence.new_id()
+        self.hold = Hold.adopt(self.path, given.lock) if given.lock is not None else runs.claim(self.path)
+        self.hold.keep_alive()
         self.writer = events.EventWriter(self.path / "events.jsonl")
         self.run = FakeRun(self.path, self.writer, given.steps)
         self.state, self.ending = "starting", ("", "")
         catalog = catalogs.read()
         self.known: dict[str, Param] = configs.keys(self.run.name, catalog)
         self.edited: dict[str, Any] = {}
-        self.server = control.Server(control.socket_path(str(self.path)), self._immediate)
+        self.server = control.Server(control.socket_path(f"{self.path}:{self.id}"), self._immediate, id=self.id)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -206,7 +215,7 @@ class FakeWorker:
         """Train, so to speak; the exit status."""
         given, run = self.given, self.run
         self.writer.write(events.State(state="starting", step=0))
-        runs.register(self.path, self.server.path)
+        runs.register(self.path, self.server.path, self.id)
         print(f"fake worker of {self.path.name}", flush=True)
         if given.resume:
             run.step = max((int(one.name) for one in (self.path / "checkpoints").glob("[0-9]*")), default=0)
@@ -316,6 +325,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fake_worker", description=__doc__)
     parser.add_argument("run", help="the run directory")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
+    parser.add_argument("--lock", type=int, help="the run's lock, inherited")
     parser.add_argument("--steps", type=int, default=1_000_000, help="length of the run")
     parser.add_argument("--rate", type=float, default=200.0, help="steps per second")
     parser.add_argument("--beat", type=float, default=0.03, help="seconds between two looks at the clock")

@@ -16,8 +16,8 @@ SCREEN = ("app",)
 """Rooms that show: Textual may be imported in these, and PyTorch must not."""
 READERS = ("draw", "report")
 CONTRACTS = (
-    "config", "catalog", "events", "runs", "control", "params", "quality", "datasets", "view", "launch", "cli",
-    "text", "children",
+    "config", "catalog", "events", "runs", "presence", "control", "params", "quality", "datasets", "view", "launch",
+    "cli", "text", "children",
 )
 """Modules that everybody may import: neither PyTorch nor Textual at import time."""
 

@@ -140,7 +140,8 @@ def test_a_worker_is_a_process_of_its_own(run, started, monkeypatch):
     launch.start(Path(run.name), resume=True, nice=5)
     [asked] = started
     assert asked.command[0] == sys.executable and asked.command[1:4] == ["-P", "-m", "tui_gen.train.worker"]
-    assert asked.command[4:] == [str(run), "--nice", "5", "--resume"]
+    assert asked.command[4:-1] == [str(run), "--nice", "5", "--resume", "--lock"]
+    assert asked.pass_fds == [int(asked.command[-1])]
     assert asked.start_new_session and asked.cwd == "/" and asked.stdin == subprocess.DEVNULL
     assert asked.stdout is asked.stderr and asked.stdout.name == str(run / "worker.log") and asked.stdout.closed
     launch.start(run)
@@ -151,7 +152,8 @@ def test_its_output_is_added_to_the_run_s_log(run, monkeypatch):
     (run / "worker.log").write_text("before\n")
     monkeypatch.setattr(sys, "executable", "/bin/echo")
     assert launch.start(run).wait(120) == 0
-    assert runs.last_log_lines(run) == ["before", f"-P -m tui_gen.train.worker {run} --nice 0"]
+    before, said = runs.last_log_lines(run)
+    assert before == "before" and said.startswith(f"-P -m tui_gen.train.worker {run} --nice 0 --lock ")
 
 
 def test_what_keeps_a_worker_from_starting_is_told(run, monkeypatch):

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
-from tui_gen import events, runs
+from tui_gen import events, presence, runs
 from tui_gen.events import Edit, Event, EventWriter, Metrics, Note, Resume, State, System
 from tui_gen.runs import RunError, WorkerInfo
 from tui_gen.tails import known_tails, tail_of
@@ -215,7 +215,7 @@ def test_a_worker_that_ends_while_it_is_looked_at_is_not_interrupted(tmp_path, m
         writer.close()
         return ""
 
-    monkeypatch.setattr(runs, "process_started", ends)
+    monkeypatch.setattr(presence, "process_started", ends)
     assert runs.state_of(path) == ("finished", 500, "")
 
 

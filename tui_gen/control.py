@@ -127,13 +127,18 @@ def _read(connection: socket.socket, count: int) -> bytes | None:
     return bytes(parts)
 
 
-def ask(path: str, op: str, *, timeout: float = 10.0, blob: bytes = b"", **fields: Any) -> Reply:
-    """One request to the worker behind a socket. Raises ControlError (no worker, no answer in time, refused)."""
+def ask(
+    path: str, op: str, *, timeout: float = 10.0, blob: bytes = b"", worker: str = "", **fields: Any
+) -> Reply:
+    """One request to the worker behind a socket. Raises ControlError (no worker, no answer in time, refused).
+
+    `worker` is the id of the one that is meant (see `Server`): another one does nothing.
+    """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)
             _connect(connection, path, timeout)
-            send(connection, {"op": op, **fields}, blob)
+            send(connection, {"op": op, **fields, **({"worker": worker} if worker else {})}, blob)
             reply = receive(connection)
     except TimeoutError:
         raise ControlError(f"the worker did not answer {op!r} within {timeout:g} s") from None
@@ -141,10 +146,15 @@ def ask(path: str, op: str, *, timeout: float = 10.0, blob: bytes = b"", **field
         raise ControlError(f"cannot reach the worker: {getattr(error, 'strerror', '') or error}") from None
     if reply is None:
         raise ControlError(f"the worker ended before it answered {op!r}")
+    if worker and reply.data.get("worker") != worker:
+        raise ControlError(STRANGER)
     reply.data = cleaned(reply.data)
     if not reply.data.get("ok"):
         raise ControlError(str(reply.data.get("error", f"the worker refused {op!r}")))
     return reply
+
+
+STRANGER = "another worker answers in place of this run's, and was left alone"
 
 
 def _connect(connection: socket.socket, path: str, timeout: float) -> None:
@@ -191,11 +201,14 @@ class Server:
     """Listens on a socket; hands each request to `inbox` and sends back its answer.
 
     `immediate(request)` may answer a request at once, in the connection's thread (return True); the rest waits for the
-    training thread to take it from `inbox` at a step boundary.
+    training thread to take it from `inbox` at a step boundary. `id` tells this worker from others: it is in every
+    answer, and a request that is meant for another is refused.
     """
 
-    def __init__(self, path: str, immediate: Callable[[Request], bool] = lambda request: False) -> None:
-        self.path = path
+    def __init__(
+        self, path: str, immediate: Callable[[Request], bool] = lambda request: False, *, id: str = ""
+    ) -> None:
+        self.path, self.id = path, id
         self.inbox: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._immediate = immediate
         self._closed = False
@@ -205,14 +218,16 @@ class Server:
         threading.Thread(target=self._accept, name="control", daemon=True).start()
 
     def _listen(self) -> socket.socket:
+        aside = str(Path(self.path).with_suffix(".new"))  # whoever finds the socket in its place can connect
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
+            os.unlink(aside)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            listening.bind(self.path)
-            os.chmod(self.path, 0o600)  # until here the folder's mode keeps others out
+            listening.bind(aside)
+            os.chmod(aside, 0o600)  # until here the folder's mode keeps others out
             listening.listen(128)
             listening.settimeout(WATCH)
+            os.replace(aside, self.path)
         except OSError:
             listening.close()
             raise
@@ -253,7 +268,7 @@ class Server:
                 request = Request(message.data, message.blob)
                 self._open.add(request)
                 try:
-                    handled = self._immediate(request)
+                    handled = self._stranger(request) or self._immediate(request)
                 except Exception as error:  # a fault in one answer must not end the service
                     request.refuse(f"{type(error).__name__}: {error}")
                     handled = True
@@ -263,12 +278,21 @@ class Server:
                     else:
                         self.inbox.put(request)
                 data, blob = request.wait()
+                ours = {"worker": self.id} if self.id else {}
                 try:
-                    send(connection, data, blob)
+                    send(connection, {**data, **ours}, blob)
                 except ControlError as error:
-                    send(connection, {"ok": False, "error": str(error)})
+                    send(connection, {"ok": False, "error": str(error), **ours})
                 finally:
                     self._open.discard(request)
+
+    def _stranger(self, request: Request) -> bool:
+        """Whether a request was meant for another worker, and is refused for that."""
+        meant = request.data.get("worker", "")
+        if not meant or meant == self.id:
+            return False
+        request.refuse(STRANGER)
+        return True
 
     def close(self) -> None:
         """Stop listening, refuse whatever still waits, see every answer on its way, remove the socket."""

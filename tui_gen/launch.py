@@ -14,8 +14,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tui_gen import children, control, runs
+from tui_gen import children, control, presence, runs
 from tui_gen.params import Problem
+from tui_gen.presence import Hold
 
 TUNED = {
     "KMP_BLOCKTIME": "0",
@@ -70,19 +71,23 @@ def _own_running() -> int:
 
 
 def start(
-    run: Path, *, resume: bool = False, nice: int = 0, model_dirs: list[str] | None = None
+    run: Path, *, resume: bool = False, nice: int = 0, model_dirs: list[str] | None = None, hold: Hold | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a fresh worker for a run directory. Raises RunError where one is already training it, or none can start."""
+    """Start a fresh worker for a run directory. Raises RunError where one is already training it, or none can start.
+
+    The worker inherits the run's lock: `hold` where the caller has it already, which is over in any case.
+    """
     run = run.resolve()
-    refuse_if_live(run)
-    words = [run, "--nice", nice, *(["--resume"] if resume else [])]
+    hold = hold or runs.claim(run)
+    inherited = [hold.handle] if hold.certain else []
+    words = [run, "--nice", nice, *(["--resume"] if resume else []), *(["--lock", *inherited] if inherited else [])]
+    what = f"write {run / 'worker.log'}"
     try:
-        log = open(run / "worker.log", "ab")  # noqa: SIM115 - the child keeps it
-    except OSError as error:
-        raise runs.RunError(f"cannot write {run / 'worker.log'}: {error.strerror}") from None
-    try:
-        with log:
-            return children.start(
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(run / presence.WORKER)  # it names the worker before
+        with open(run / "worker.log", "ab") as log:
+            what = "start a worker"
+            process = children.start(
                 "tui_gen.train.worker",
                 *words,
                 env=environment(model_dirs),
@@ -90,18 +95,19 @@ def start(
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=inherited,
             )
     except OSError as error:
-        raise runs.RunError(f"cannot start a worker: {error.strerror or error}") from None
+        hold.release()
+        raise runs.RunError(f"cannot {what}: {error.strerror or error}") from None
+    hold.hand_over()
+    return process
 
 
 def refuse_if_live(run: Path) -> None:
-    """Raise RunError where a live worker already trains this run."""
-    info = runs.worker_of(run)
-    if runs.alive(info):
-        raise runs.RunError(f"{run.name} is already training (process {info.pid}); tui-gen attach {run.name} shows it")
-    if host := runs.elsewhere(run):
-        raise runs.RunError(f"{run.name} is already training on {host}; stop it there first")
+    """Raise RunError where somebody trains this run, or is about to."""
+    if runs.live(run):
+        raise runs.RunError(runs.in_use(run))
 
 
 class WarmWorker:
@@ -144,7 +150,10 @@ class WarmWorker:
         return self.alive and os.path.exists(self.socket)
 
     def start(self, run: Path, *, resume: bool = False) -> bool:
-        """Hand it a run. False (and nothing done) where it is not ready: use `launch.start` then."""
+        """Hand it a run. False (and nothing done) where it is not ready: use `launch.start` then.
+
+        It takes the run's lock before it answers. Raises RunError where somebody else trains the run.
+        """
         run = run.resolve()
         refuse_if_live(run)
         if not self.ready:
@@ -180,11 +189,19 @@ class WarmWorker:
 def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **fields: Any) -> control.Reply:
     """A request to the worker of a run. Raises ControlError where none is alive or it does not answer."""
     info = runs.worker_of(run)
-    if not runs.alive(info):
-        if host := runs.elsewhere(run):
-            raise control.ControlError(f"{run.name} trains on {host}; ask it there")
+    if not runs.live(run):
         raise control.ControlError(f"{run.name} has no live worker; tui-gen --resume {run.name} goes on with it")
-    return control.ask(info.socket, op, timeout=timeout, blob=blob, **fields)
+    if info is None or not presence.about(info, run):
+        raise control.ControlError(f"{run.name} is only just being started; ask again in a moment")
+    if not presence.here(info):
+        raise control.ControlError(f"{run.name} trains on {info.host}; ask it there")
+    try:
+        return control.ask(info.socket, op, timeout=timeout, blob=blob, worker=info.id, **fields)
+    except control.ControlError as error:
+        if os.path.exists(info.socket) or runs.alive(info):
+            raise
+        where = f"process {info.pid} of {info.host}, as that is called where it runs: in another container, perhaps"
+        raise control.ControlError(f"{error}; {run.name} is trained by {where}") from None
 
 
 def wait_until_listening(run: Path, timeout: float = 60.0) -> None:
@@ -192,9 +209,10 @@ def wait_until_listening(run: Path, timeout: float = 60.0) -> None:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         info = runs.worker_of(run)
-        if runs.alive(info) and os.path.exists(info.socket):
-            return
-        if info is not None and runs.state_of(run)[0] in runs.ENDED:
-            return
+        if info is not None and presence.about(info, run):
+            if runs.live(run) and os.path.exists(info.socket):
+                return
+            if runs.state_of(run)[0] in runs.ENDED:
+                return
         time.sleep(0.02)
     raise control.ControlError(f"{run.name}: its worker did not start within {timeout:g} s; see {run / 'worker.log'}")

@@ -1,8 +1,8 @@
 """Run directories: create, list, open, state, delete.
 
 A run directory is the truth about a run (`config.toml`, `events.jsonl`, `samples/`, `checkpoints/`, `worker.json`,
-`worker.log`). A run is *running* only while the very process named in `worker.json` is alive: same host, same pid,
-same process start time. Otherwise it is finished, stopped, failed or interrupted, whatever its log said last.
+`worker.log`, and `worker.lock`: see `presence`). A run is *running* only while its worker is alive. Otherwise it is
+finished, stopped, failed or interrupted, whatever its log said last.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ import os
 import random
 import re
 import shutil
-import socket
 import stat
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -24,11 +21,14 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import events
-from tui_gen.files import open_regular, read_regular
+from tui_gen import events, presence
+from tui_gen.files import open_regular
 from tui_gen.headline import headline
 from tui_gen.params import nearest
 from tui_gen.places import default_root as default_root
+from tui_gen.presence import Hold, WorkerInfo, mtime, worker_of
+from tui_gen.presence import alive as alive
+from tui_gen.presence import process_started as process_started
 from tui_gen.tails import tail_of
 from tui_gen.text import clean
 
@@ -38,16 +38,6 @@ ENDED = ("finished", "stopped", "failed", "interrupted")
 
 class RunError(Exception):
     """A run that cannot be found, made or changed; the text says which, why, and what to do."""
-
-
-class WorkerInfo(msgspec.Struct):
-    """`worker.json`: the process that trains a run. `started` tells it from a later process with the same pid."""
-
-    pid: int
-    host: str
-    started: str
-    socket: str
-    since: float = 0.0
 
 
 class RunInfo(msgspec.Struct):
@@ -123,103 +113,87 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
 
 
-def process_started(pid: int) -> str:
-    """A text that tells a process from a later one with the same pid; empty when there is no such process.
-
-    A zombie (ended, not yet waited for) counts as ended.
-    """
-    if sys.platform == "linux":
-        try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
-                fields = file.read().rsplit(b")", 1)[1].split()
-        except (OSError, IndexError):
-            return ""
-        return "" if fields[0] in (b"Z", b"X") else f"{_boot()}-{fields[19].decode()}"
-    # One language and time zone, or two processes would tell the same moment in different words.
-    words = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
-    command = ["ps", "-o", "lstart=", "-o", "stat=", "-p", str(pid)]
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, check=False, env=words).stdout.split()
-    except OSError:
-        return ""
-    return "" if not told or told[-1].startswith("Z") else " ".join(told[:-1])
-
-
-def _boot() -> str:
-    """What tells this start of the machine from others: start times of processes count from it."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            return file.read().strip()[:8]
-    except OSError:  # some sandboxes hide it
-        return ""
-
-
-def register(path: Path, socket_path: str) -> WorkerInfo:
-    """Write `worker.json` for this process."""
-    info = WorkerInfo(os.getpid(), socket.gethostname(), process_started(os.getpid()), socket_path, time.time())
-    write_atomic(path / "worker.json", msgspec.json.encode(info))
+def register(path: Path, socket_path: str, id: str = "") -> WorkerInfo:
+    """Write `worker.json` for this process; `id` is in every answer of its control server."""
+    info = presence.described(path, socket_path, id)
+    write_atomic(path / presence.WORKER, msgspec.json.encode(info))
     return info
 
 
-def worker_of(path: Path) -> WorkerInfo | None:
-    """What `worker.json` says, or None."""
-    try:
-        return msgspec.json.decode(read_regular(f"{path}/worker.json", 1 << 16), type=WorkerInfo)
-    except (OSError, ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, not what it should be
-        return None
-
-
-def alive(info: WorkerInfo | None) -> bool:
-    """Whether that very process lives on this machine. Nobody here can tell for another host: that is False."""
-    if info is None or info.host != socket.gethostname():
+def live(path: Path) -> bool:
+    """Whether a run is being trained (or started, changed, deleted), here or elsewhere, as far as can be told."""
+    locked = presence.held(path)
+    if locked:
+        return True
+    info = worker_of(path)
+    if info is None:
         return False
-    return bool(info.started) and process_started(info.pid) == info.started
+    if not presence.here(info):  # locks do not always reach over the network
+        last, _ = _tail(path)
+        return (last is None or last.state not in ENDED) and presence.silence(path) < presence.SILENT
+    if locked is False and info.boot:
+        return False
+    return alive(info) and presence.about(info, path)
+
+
+def claim(path: Path) -> Hold:
+    """Take a run's lock, to train or change it. Raises RunError where somebody trains it, or nothing can be written.
+
+    Nothing else may be written into a run directory before this.
+    """
+    if live(path):
+        raise RunError(in_use(path))
+    try:
+        return Hold.take(path)
+    except presence.Taken:
+        raise RunError(in_use(path)) from None
+    except OSError as error:
+        raise RunError(f"cannot write in {path}: {error.strerror or error}") from None
+
+
+def in_use(path: Path) -> str:
+    """Why a live run cannot be trained or changed, in words."""
+    info = worker_of(path)
+    if info is None or not presence.about(info, path):
+        return f"{path.name} is in use: another process is starting, changing or deleting it"
+    if not presence.here(info):
+        return f"{path.name} is already training on {info.host}; stop it there first"
+    return f"{path.name} is already training (process {info.pid}); tui-gen attach {path.name} shows it"
 
 
 def elsewhere(path: Path) -> str:
     """The other host on which a run is training, as far as its log tells; empty where it trains on none."""
     info = worker_of(path)
-    here = info is None or info.host == socket.gethostname()
-    return "" if here or state_of(path)[0] not in LIVE else info.host
+    near = info is None or presence.here(info)
+    return "" if near or state_of(path)[0] not in LIVE else info.host
 
 
 def state_of(path: Path) -> tuple[str, int, str]:
-    """(state, last step known, reason). A live word without a live worker is `interrupted`.
-
-    A worker on another host counts as alive while its log grew within the last minute.
-    """
+    """(state, last step known, reason). A live word without a live worker is `interrupted`."""
     last, step = _tail(path)
     state, reason = (last.state, last.reason) if last else ("starting", "")
     if state in ENDED:
         return state, step, reason
-    info = worker_of(path)
-    if alive(info):
-        return state, step, reason
+    if live(path):
+        info = worker_of(path)
+        near = info is None or presence.here(info)
+        return state, step, reason if near else f"on {info.host}"
     last, step = _tail(path)  # it may have written its last word, and ended, since the first look
     if last is not None and last.state in ENDED:
         return last.state, step, last.reason
-    if info is not None and info.host != socket.gethostname():
-        fresh = time.time() - _mtime(path / "events.jsonl") < 60
-        where = f"on {info.host}"
-        return (state, step, where) if fresh else ("interrupted", step, f"nothing heard from {info.host}")
+    info = worker_of(path)
     if _coming_up(path, last, info):
         return "starting", step, ""
-    return "interrupted", step, "the worker is gone"
+    near = info is None or presence.here(info)
+    return "interrupted", step, "the worker is gone" if near else f"nothing heard from {info.host}"
 
 
 def _coming_up(path: Path, last: events.State | None, info: WorkerInfo | None) -> bool:
     """Whether a worker may be on its way: just asked for, or heard of but not yet named in `worker.json`."""
     now = time.time()
     if last is None:
-        return info is None and now - _mtime(path / "config.toml") < 20
+        return info is None and now - mtime(path / "config.toml") < 20
     return last.state == "starting" and now - last.t < 10 and (info is None or info.since < last.t)
-
-
-def _mtime(path: Path | str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except OSError:
-        return 0.0
 
 
 def _tail(path: Path) -> tuple[events.State | None, int]:
@@ -240,8 +214,8 @@ def info_of(path: Path, created: float | None = None) -> RunInfo:
         step=step,
         steps=config.get("steps"),
         reason=reason,
-        created=_mtime(f"{path}/config.toml") if created is None else created,
-        updated=_mtime(f"{path}/events.jsonl") or _mtime(path),
+        created=mtime(f"{path}/config.toml") if created is None else created,
+        updated=mtime(f"{path}/events.jsonl") or mtime(path),
         model=config.get("model", ""),
         dataset=config.get("dataset", ""),
         host=worker.host if worker else "",
@@ -359,11 +333,21 @@ def delete(path: Path) -> None:
     """Remove a run directory. Raises RunError while its worker lives, or where it is no run directory."""
     if not is_run(path):
         raise RunError(f"{path} is not a run directory")
-    if alive(worker_of(path)):
-        raise RunError(f"{path.name} is still training; stop it first with tui-gen stop {path.name}")
-    if host := elsewhere(path):
-        raise RunError(f"{path.name} is still training on {host}; stop it there first")
+    refuse_if_training(path)
+    hold = claim(path)  # nobody starts to train it while it goes
     try:
         shutil.rmtree(path)
     except OSError as error:
         raise RunError(f"cannot delete {path}: {error.strerror or error}") from None
+    finally:
+        hold.release()
+
+
+def refuse_if_training(path: Path) -> None:
+    """Raise RunError with what to do where a run must not be deleted, as it trains."""
+    if not live(path):
+        return
+    info = worker_of(path)
+    if info is not None and not presence.here(info):
+        raise RunError(f"{path.name} is still training on {info.host}; stop it there first")
+    raise RunError(f"{path.name} is still training; stop it first with tui-gen stop {path.name}")

@@ -135,7 +135,7 @@ class RunView:
         before = (self.state, self.reason)
         if self.logged_state in runs.ENDED:
             return False
-        if self.logged_state and runs.alive(runs.worker_of(self.path)):
+        if self.logged_state and runs.live(self.path):
             self.state, self.reason = self.logged_state, self._logged_reason
             return before != (self.state, self.reason)
         state, _, reason = runs.state_of(self.path)

@@ -133,8 +133,9 @@ class Session:
         warm, given = self.warm, False
         if warm is not None:
             deadline, self._hurried = time.monotonic() + WARMING, False
-            while warm.alive and not warm.ready and time.monotonic() < deadline and not self._hurried:
-                time.sleep(0.02)
+            with runs.claim(path):  # nobody else starts or deletes it meanwhile
+                while warm.alive and not warm.ready and time.monotonic() < deadline and not self._hurried:
+                    time.sleep(0.02)
             given = warm.start(path, resume=resume)
         if given:
             self.warm = None

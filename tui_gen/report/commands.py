@@ -71,8 +71,8 @@ def _stop_one(path: Path, checkpoint: bool) -> str:
     if state in runs.ENDED:
         raise control.ControlError(f"is not training: {state} at step {step}")
     launch.ask_run(path, "stop", timeout=STOP_TIMEOUT, checkpoint=checkpoint)
-    info, deadline = runs.worker_of(path), time.monotonic() + END_TIMEOUT
-    while runs.alive(info) and time.monotonic() < deadline:
+    deadline = time.monotonic() + END_TIMEOUT
+    while runs.live(path) and time.monotonic() < deadline:
         time.sleep(0.02)
     state, step, _ = runs.state_of(path)
     made = step in checkpoints.steps(path)
@@ -114,7 +114,7 @@ def quality(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen quality`: PyTorch runs in a process of its own."""
     out, err = outlets.standard()
     path = runs.find(root, args.name)
-    if args.step is None and not checkpoints.found(path) and runs.alive(runs.worker_of(path)):
+    if args.step is None and not checkpoints.found(path) and runs.live(path):
         launch.ask_run(path, "checkpoint", timeout=STOP_TIMEOUT)  # a live run that has not made one yet
     words: list[object] = [path]
     for option, value in (
@@ -223,8 +223,7 @@ def delete(args: argparse.Namespace, root: Path) -> int:
     out, err = outlets.standard()
     paths = [runs.find(root, name) for name in args.names]
     for path in paths:
-        if runs.alive(runs.worker_of(path)):
-            raise runs.RunError(f"{path.name} is still training; stop it first with tui-gen stop {path.name}")
+        runs.refuse_if_training(path)
     if not args.yes:
         if not sys.stdin.isatty():
             raise runs.RunError("deleting needs --yes where nobody can be asked")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import gc
 import os
 import queue
@@ -20,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tui_gen import checkpoints, control, dependencies, events, runs
+from tui_gen import checkpoints, control, dependencies, events, presence, runs
 from tui_gen import config as configs
 
 
@@ -32,9 +31,14 @@ class Worker:
     """
 
     def __init__(
-        self, path: Path, resume: bool, log: Callable[[Path], events.EventWriter] = events.EventWriter
+        self,
+        path: Path,
+        resume: bool,
+        log: Callable[[Path], events.EventWriter] = events.EventWriter,
+        hold: presence.Hold | None = None,
     ) -> None:
-        self.path, self.resume, self._log = path, resume, log
+        self.path, self.resume, self._log, self._hold = path, resume, log, hold
+        self.id = presence.new_id()
         self.loop: Any = None
         self.server: control.Server | None = None
         self.stop_reason = ""
@@ -51,21 +55,27 @@ class Worker:
 
     def train(self) -> int:
         """Train the run; the exit status."""
-        lock = os.open(self.path, os.O_RDONLY)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            print(f"another process is already training {self.path}", file=sys.stderr)
+            hold = self._hold or runs.claim(self.path)
+        except runs.RunError as error:
+            print(f"error: {error}", file=sys.stderr)
             return 1
+        hold.keep_alive()
         try:
-            self.server = server = control.Server(control.socket_path(str(self.path)), self._immediate)
+            return self._train_held()
+        finally:
+            hold.release()
+
+    def _train_held(self) -> int:
+        try:
+            place = control.socket_path(f"{self.path}:{self.id}")
+            self.server = server = control.Server(place, self._immediate, id=self.id)
         except (OSError, control.ControlError) as error:
             return self._refuse(f"nobody could steer this run: {error}")
         try:
             writer = self._log(self.path / "events.jsonl")
             writer.write(events.State(state="starting", step=0))
-            runs.register(self.path, server.path)
+            runs.register(self.path, server.path, self.id)
             state, reason = self._train(writer, server)
             if self.loop is None or self.loop.state not in runs.ENDED:
                 step = self.loop.trainer.step if self.loop else 0
@@ -76,7 +86,6 @@ class Worker:
             return 1
         finally:
             server.close()
-            os.close(lock)
         return 1 if state == "failed" else 0
 
     def _refuse(self, reason: str) -> int:
@@ -195,7 +204,7 @@ class Worker:
         from tui_gen.train.loop import Stopped
 
         if runs.state_of(path)[0] != "finished":
-            if runs.alive(runs.worker_of(path)):
+            if runs.live(path):
                 words = f"{path.name}, which this run needs, is trained by another process; resume when it has finished"
                 raise Stopped("failed", words)
             begun = (path / "events.jsonl").exists()
@@ -204,7 +213,8 @@ class Worker:
             def tell(*new: events.Event) -> None:
                 writer.write(*new)
                 if self.server is not None and any(isinstance(event, events.State) for event in new):
-                    runs.register(self.path, self.server.path)  # later than the word, or we would seem to be coming up
+                    # Later than the word, or we would seem to be coming up.
+                    runs.register(self.path, self.server.path, self.id)
 
             tell(events.State("starting", 0, words), events.Note(f"{words}: {path}"))
             threads = torch.get_num_threads()
@@ -311,10 +321,12 @@ def warm(socket_path: str) -> int:
         try:
             match request.op:
                 case "start":
+                    path, resume = Path(request.data["run"]), bool(request.data.get("resume"))
+                    hold = runs.claim(path)
                     given.set()
                     request.answer()
                     server.close()
-                    return Worker(Path(request.data["run"]), bool(request.data.get("resume"))).main()
+                    return Worker(path, resume, hold=hold).main()
                 case "check":
                     request.answer(problems=_check(request.data["tables"], made, kinds))
                 case "catalog":
@@ -404,6 +416,7 @@ def main() -> int:
     parser.add_argument("run", nargs="?", help="the run directory to train")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     parser.add_argument("--warm", metavar="SOCKET", help="wait on this socket to be given a run")
+    parser.add_argument("--lock", type=int, metavar="FD", help="the run's lock, inherited from whoever starts this")
     parser.add_argument("--nice", type=int, default=0, help="raise the nice value by this much")
     given = parser.parse_args()
     if given.nice:
@@ -412,7 +425,9 @@ def main() -> int:
         return warm(given.warm)
     if not given.run:
         parser.error("name a run directory, or --warm SOCKET")
-    return Worker(Path(given.run), given.resume).main()
+    path = Path(given.run)
+    hold = presence.Hold.adopt(path, given.lock) if given.lock is not None else None
+    return Worker(path, given.resume, hold=hold).main()
 
 
 if __name__ == "__main__":
