@@ -58,7 +58,6 @@ def command(run: Path, **settings: Any) -> list[str]:
 def start(run: Path, hold: Hold | None = None, **settings: Any) -> subprocess.Popen[bytes]:
     """Start a fake worker as a real one is started: own session, output to `worker.log`, the run's lock inherited."""
     hold = hold or runs.claim(run)
-    (run / "worker.json").unlink(missing_ok=True)
     with open(run / "worker.log", "ab") as log:
         process = subprocess.Popen(
             command(run, lock=hold.handle, **settings),

@@ -83,8 +83,6 @@ def start(
     words = [run, "--nice", nice, *(["--resume"] if resume else []), *(["--lock", *inherited] if inherited else [])]
     what = f"write {run / 'worker.log'}"
     try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(run / presence.WORKER)  # it names the worker before
         with open(run / "worker.log", "ab") as log:
             what = "start a worker"
             process = children.start(

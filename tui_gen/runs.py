@@ -144,7 +144,10 @@ def claim(path: Path) -> Hold:
     if live(path):
         raise RunError(in_use(path))
     try:
-        return Hold.take(path)
+        hold = Hold.take(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path / presence.WORKER)  # it names the worker before
+        return hold
     except presence.Taken:
         raise RunError(in_use(path)) from None
     except OSError as error:
@@ -176,8 +179,9 @@ def state_of(path: Path) -> tuple[str, int, str]:
         return state, step, reason
     if live(path):
         info = worker_of(path)
-        near = info is None or presence.here(info)
-        return state, step, reason if near else f"on {info.host}"
+        if info is None or not presence.about(info, path):
+            return "starting", step, ""  # it has been claimed, and whoever trains it will name itself
+        return state, step, reason if presence.here(info) else f"on {info.host}"
     last, step = _tail(path)  # it may have written its last word, and ended, since the first look
     if last is not None and last.state in ENDED:
         return last.state, step, last.reason

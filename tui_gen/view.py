@@ -135,13 +135,10 @@ class RunView:
         before = (self.state, self.reason)
         if self.logged_state in runs.ENDED:
             return False
-        if self.logged_state and runs.live(self.path):
-            self.state, self.reason = self.logged_state, self._logged_reason
-            return before != (self.state, self.reason)
         state, _, reason = runs.state_of(self.path)
-        if state == "interrupted" or (self.logged_state == "" and state != "starting"):
+        if state in ("starting", "interrupted") or not self.logged_state:
             self.state, self.reason = state, reason
-        elif self.logged_state:
+        else:
             self.state, self.reason = self.logged_state, self._logged_reason
         return before != (self.state, self.reason)
 
