@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 import time
 
@@ -165,7 +166,7 @@ def four_runs():
         path = fake_worker.make_run(None, "vae-digits", f"name={name}-one")
         fake_worker.record(path, steps=100, state="running" if name == "interrupted" else name)
         (path / "worker.json").write_text(
-            json.dumps({"pid": 1, "host": runs.socket.gethostname(), "started": "long ago", "socket": ""})
+            json.dumps({"pid": 1, "host": socket.gethostname(), "started": "long ago", "socket": ""})
         )
         made[name] = path
     return made
