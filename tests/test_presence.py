@@ -321,7 +321,7 @@ def test_a_copy_neither_steers_nor_blocks_and_a_renamed_run_is_the_same():
     run = fake_worker.make_run()
     worker = fake_worker.start(run, sample_seconds=0)
     launch.wait_until_listening(run)
-    wait_for(lambda: runs.state_of(run)[0] == "running", 30, "its start")
+    wait_for(lambda: runs.state_of(run)[1] > 0, 30, "its first steps: the fake one writes no file after that")
     copy = run.with_name("copy")
     shutil.copytree(run, copy)
     assert runs.state_of(copy)[0] == "interrupted"
