@@ -10,8 +10,9 @@ import msgspec
 
 from tests import fake_cli, fake_worker
 from tui_gen import catalog as catalogs
-from tui_gen import cli, launch, runs
+from tui_gen import cli, columns, events, launch, runs
 from tui_gen import config as configs
+from tui_gen.report import headless
 
 
 def test_runs_of_every_state(call):
@@ -101,6 +102,25 @@ def test_export_has_a_row_a_step(call, tmp_path):
     assert status == 0 and out == "" and len((tmp_path / "a.csv").read_text().splitlines()) == 61
     status, _, err = call("export", "--csv", str(tmp_path / "no" / "a.csv"))
     assert status == 2 and "cannot write" in err
+
+
+def test_export_has_every_value_of_a_log_that_is_followed_in_part(call, monkeypatch):
+    monkeypatch.setattr(headless, "POINTS", 1000)
+    run = fake_worker.make_run()
+    steps, value = range(5000), 0.1
+    column = columns.column(step + value for step in steps)
+    story = [
+        events.Metrics(start=0, values={"vae/loss": column}),
+        events.Metrics(start=4999, values={"val/vae/loss": [1e-30]}),
+        events.Metrics(start=7000, stride=500, values={"late": [None, 1e20]}),
+    ]
+    (run / "events.jsonl").write_bytes(b"".join(map(events.encode, story)))
+    assert len(headless.drained(run).series["vae/loss"]) <= 1000
+    status, out, _ = call("export", run.name)
+    rows = list(csv.DictReader(out.splitlines()))
+    assert status == 0 and [int(row["step"]) for row in rows] == [*steps, 7000, 7500]
+    assert [row["vae/loss"] for row in rows] == [f"{step}.1" for step in steps] + ["", ""]
+    assert rows[4999]["val/vae/loss"] == "1e-30" and [row["late"] for row in rows[-2:]] == ["", "1e+20"]
 
 
 def test_models(call):

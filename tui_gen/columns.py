@@ -67,7 +67,7 @@ def decimals(one: array[float]) -> list[float | None]:
 
 def shortest(value: float) -> float:
     """The decimal with the fewest digits whose nearest float32 is `value`."""
-    for digits in (6, 7, 8):
+    for digits in (7, 8):  # zeros at the end are left out
         near = float(f"{value:.{digits}g}")
         if abs(near) <= LARGEST and array("f", (near,))[0] == value:
             return near

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from tui_gen import catalog as catalogs
 from tui_gen import checkpoints, children, control, launch, runs
@@ -22,6 +21,7 @@ from tui_gen.params import Param, Problem, nearest
 from tui_gen.report import figures as records
 from tui_gen.report import headless, tables
 from tui_gen.report import outlet as outlets
+from tui_gen.report.rows import rows
 from tui_gen.report.summary import coloured, figures_lines, grid_text, shown, text_lines, unicode_ok, width_of
 from tui_gen.report.zoo import zoo
 
@@ -240,23 +240,14 @@ def delete(args: argparse.Namespace, root: Path) -> int:
 
 def export(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen export`: a row a step, a column a metric; empty where a metric has no value."""
-    view = headless.drained(runs.find(root, args.name))
-    names = list(view.series)
-    steps = np.unique(np.concatenate([np.empty(0), *(view.series[name].steps for name in names)]))
-    table = np.full((len(steps), len(names)), np.nan)
-    for column, name in enumerate(names):
-        curve = view.series[name]
-        table[np.searchsorted(steps, curve.steps), column] = curve.values
-    rows = [["step", *names]]
-    for step, row in zip(steps, table):
-        rows.append([str(int(step)), *("" if np.isnan(value) else f"{value:.9g}" for value in row)])
+    found = rows(headless.drained(runs.find(root, args.name), whole=True))
     if args.csv == "-":
-        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        csv.writer(sys.stdout, lineterminator="\n").writerows(found)
         sys.stdout.flush()
         return 0
     try:
         with open(args.csv, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(rows)
+            csv.writer(file, lineterminator="\n").writerows(found)
     except OSError as error:
         raise runs.RunError(f"cannot write {args.csv}: {error.strerror or error}") from None
     return 0

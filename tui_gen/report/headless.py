@@ -291,9 +291,9 @@ POINTS = 500_000
 """Of a run that is followed as text so many values are kept: a line and a plot of a hundred columns show no more."""
 
 
-def drained(path: Path, points: int | None = POINTS) -> RunView:
-    """A run, read up to now; `points` as RunView has it."""
-    view = RunView(path, points)
+def drained(path: Path, *, whole: bool = False) -> RunView:
+    """A run, read up to now; with every value where the `whole` of it is asked for."""
+    view = RunView(path, None if whole else POINTS)
     view.read_all()
     return view
 
