@@ -93,7 +93,8 @@ async def test_frames_are_few_only_while_training_needs_every_core(monkeypatch, 
         wait_for(lambda: runs.state_of(view.path)[1] > before + 5)
         if cores == 1:
             app.live.tick()
-            assert (view.step, app.live._drawn) == (before, seen) and app.live.pause > 1e6
+            assert (view.step, app.live._drawn) == (before, seen)
+            assert app.live.pause > 1e3  # a millionth of a core's second would be enough
             await pilot.press("alt+3")
         await until(pilot, lambda: view.step > before and app.live._drawn > seen and app.live.pause < 1)
 

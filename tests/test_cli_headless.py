@@ -301,7 +301,7 @@ def test_torn_and_garbage_lines_do_not_matter():
     with open(run / "events.jsonl", "ab") as file:
         file.write(b"\x00\xff garbage\n" + events.encode(events.Note(text="\x1b[31mhello [/b]\x07")) + b'{"type": "met')
     done = fake_cli.run("attach", run.name)
-    assert done.returncode == 0 and "[31mhello [/b]" in done.stdout and "\x1b" not in done.stdout
+    assert done.returncode == 0 and "hello [/b]" in done.stdout and not re.search(r"[\x1b\x07]", done.stdout)
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -331,7 +331,7 @@ def test_config_problems_come_all_together_and_leave_nothing(tmp_path):
         (["--run", RECIPE, "--resume", "latest"], "one of them"),
         (["--run", RECIPE, "--json", "--plain"], "one of them"),
         (["--run", RECIPE, "--models", "/nonexistent"], "is no folder"),
-        (["--run", RECIPE, "--runs", "/proc/nothing"], "another folder with --runs DIR"),
+        (["--run", RECIPE, "--runs", "/proc/nothing"], "choose another"),
         (["--set", "train.steps=3"], "needs --run"),
         (["--resume", "nothing"], "no runs in"),
         (["--detch"], "did you mean '--detach'?"),

@@ -327,7 +327,8 @@ def run_and_read(tmp_path: Path) -> tuple[Path, list[str]]:
 
 def here() -> dict[str, str]:
     drop = ("TMUX", "TERM", "NO_COLOR", "TUI_GEN_GRAPHICS", "COLORTERM", "STY", "LC_ALL", "LC_CTYPE", "LANG")
-    return {k: v for k, v in os.environ.items() if k not in drop} | {"PYTHONPATH": os.getcwd()}
+    # the shell is said, as an account that nobody logs in to has none that would run a command
+    return {k: v for k, v in os.environ.items() if k not in drop} | {"PYTHONPATH": os.getcwd(), "SHELL": "/bin/sh"}
 
 
 def test_inside_real_tmux(tmp_path, world):

@@ -41,7 +41,7 @@ def test_a_full_disk_holds_the_run_until_there_is_room():
         full = (run / "events.jsonl").stat().st_size + 20_000
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (full, hard))
         trouble = wait_for(lambda: launch.ask_run(run, "status").data["trouble"], 60, "the disk to be full")
-        assert "events.jsonl" in trouble and "room" in trouble
+        assert str(run) in trouble and "room" in trouble
         screen = terminal.wait_for_text("room")
         assert "Traceback" not in screen
         held = launch.ask_run(run, "status").data["step"]
@@ -108,7 +108,7 @@ def test_a_config_from_a_newer_version(tmp_path):
     for words in (("--run", config), ("--resume", run)):
         done = tui_gen(*words, "--plain")
         assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
-        assert "newer tui-gen" in done.stderr and "99" in done.stderr and str(run) in done.stderr
+        assert "newer tui-gen" in done.stderr and "99" in done.stderr and run.name in done.stderr
     with workbench(run) as terminal:
         wait_for_step(terminal, 90)
         screen = terminal.wait_for_texts("newer tui-gen", "finished")
