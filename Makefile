@@ -1,10 +1,10 @@
-# Everything a checkout needs: `make run`, `make test`, `make lint`, `make bench`.
+# Everything a checkout needs: `make run`, `make test`, `make lint`, `make attack`, `make bench`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test repeat lint bench quality catalog figures screenshot wheel clean
+.PHONY: run test repeat lint attack bench quality catalog figures screenshot wheel clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tui-gen; else $(BIN)/tui-gen --run vae-digits; fi
@@ -21,6 +21,9 @@ repeat: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
+
+attack: $(STAMP)
+	$(BIN)/python -m tests.attack
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench

@@ -24,12 +24,15 @@ from tests.bench import private_world  # noqa: E402
 
 def attacks() -> dict[str, Attack]:
     """Name → attack, in the order of the table."""
-    from tests.attack import damage, disk, kills, settings, sockets
+    from tests.attack import damage, disk, escapes, kills, logs, outputs, settings, sockets
 
-    return kills.ATTACKS | damage.ATTACKS | disk.ATTACKS | settings.ATTACKS | sockets.ATTACKS
+    found: dict[str, Attack] = {}
+    for module in (kills, damage, disk, outputs, settings, logs, escapes, sockets):
+        found |= module.ATTACKS
+    return found
 
 
-def run(names: list[str], seed: int, seconds: float) -> list[Outcome]:
+def run(names: list[str], seed: int, seconds: float, kept: Path | None) -> list[Outcome]:
     """The rows of the attacks that are named."""
     import torch
 
@@ -43,7 +46,7 @@ def run(names: list[str], seed: int, seconds: float) -> list[Outcome]:
             for name in names:
                 started = time.monotonic()
                 try:
-                    for row in known[name](Plan(base / name, seed, deadline)):
+                    for row in known[name](Plan(base / name, seed, deadline, kept)):
                         say(f"{row.kind} {row.what}: {row.held} of {row.tried} held {row.detail}")
                         rows.append(row)
                 except Exception as error:  # a fault of the attack is no success
@@ -55,6 +58,12 @@ def run(names: list[str], seed: int, seconds: float) -> list[Outcome]:
     return rows
 
 
+def _circumstances(seed: int, started: float) -> str:
+    took, load = time.monotonic() - started, os.getloadavg()[0]
+    cores = len(os.sched_getaffinity(0))
+    return f"seed {seed}, {took / 60:.0f} min {took % 60:.0f} s, {cores} cores, load {load:.1f}"
+
+
 def main() -> int:
     """Run the attacks and print what came of them."""
     known = attacks()
@@ -62,17 +71,21 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAME,…", help=f"any of: {', '.join(known)}")
     parser.add_argument("--seed", type=int, default=0, help="of everything that is random (default 0)")
     parser.add_argument("--seconds", type=float, default=840.0, help="begin no trial after this long (default 840)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs that did harm in this folder")
     parser.add_argument("--readme", type=Path, help="put the table into this file, between its marks")
     given = parser.parse_args()
     names = [name for name in given.only.split(",") if name] or list(known)
     if unknown := [name for name in names if name not in known]:
         parser.error(f"no attack {', '.join(unknown)}; there are: {', '.join(known)}")
     started = time.monotonic()
-    rows = run(names, given.seed, given.seconds)
+    rows = run(names, given.seed, given.seconds, given.keep and given.keep.absolute())
     print(outcome.text_table(rows))
-    print(f"seed {given.seed}, {time.monotonic() - started:.0f} s")
+    print(_circumstances(given.seed, started))
     for line in outcome.broken_lines(rows):
         print(line)
+    if given.readme is not None:
+        text = given.readme.read_text(encoding="utf-8")
+        given.readme.write_text(outcome.with_table(text, rows, _circumstances(given.seed, started)), encoding="utf-8")
     return 0 if all(row.tried == row.held and row.tried for row in rows) else 1
 
 

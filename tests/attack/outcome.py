@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -36,12 +37,15 @@ class Outcome:
 
 @dataclass
 class Plan:
-    """What an attack is given: a folder of its own, a seed, the time at which it begins no more trials."""
+    """What an attack is given: a folder of its own, a seed, the time at which it begins no more trials.
+
+    `kept` is a folder for what did harm, where somebody wants to look at it.
+    """
 
     root: Path
     seed: int
     deadline: float = float("inf")
-    keep: bool = False
+    kept: Path | None = None
 
     def dice(self, name: str) -> random.Random:
         """Random numbers that depend on the seed and a name alone."""
@@ -83,8 +87,19 @@ def text_table(rows: list[Outcome]) -> str:
     return "\n".join(lines)
 
 
+PLACE = re.compile(r"(<!-- attack -->\n).*(<!-- /attack -->)", re.S)
+
+
+def with_table(text: str, rows: list[Outcome], circumstances: str) -> str:
+    """A README with the table as it came out. Raises ValueError where it has no place for one."""
+    if not PLACE.search(text):
+        raise ValueError("the text has no <!-- attack --> … <!-- /attack -->")
+    return PLACE.sub(lambda found: f"{found[1]}\n{markdown_table(rows)}\n\n({circumstances})\n\n{found[2]}", text)
+
+
 def markdown_table(rows: list[Outcome]) -> str:
     """The table for the README."""
+    tried, held = sum(row.tried for row in rows), sum(row.held for row in rows)
     lines = ["| attack | on | tried | held | |", "|---|---|---|---|---|"]
     lines += [f"| {row.kind} | {row.what} | {row.tried:,} | {row.held:,} | {row.detail} |" for row in rows]
-    return "\n".join(lines)
+    return "\n".join([*lines, f"| all | | {tried:,} | {held:,} | |"])
