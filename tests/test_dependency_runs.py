@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from tests import small_runs
 from tests.waiting import wait_for
-from tui_gen import catalog, control, dependencies, launch, runs
+from tui_gen import catalog, control, dependencies, launch, runs, trust
 from tui_gen import config as configs
 from tui_gen.app.form_state import FormState
 from tui_gen.app.session import Session
@@ -265,6 +265,7 @@ class Probe(Model):
 
 def test_a_users_own_model_may_be_built_on_a_run(root, tmp_path):
     (tmp_path / "probe.py").write_text(USERS)
+    trust.allow([tmp_path])
     text = f'model_dirs = ["{tmp_path}"]\n[model]\nname = "probe"\nbase = "{FIRST}"\n[dataset]\nlimit = 150\n'
     text += '[train]\nsteps = 3\nbatch_size = 16\ndevice = "cpu"\ncompile = "off"\nthreads = 1\n'
     view = trained(runs.create(root, "probe", text + "[preview]\nevery_seconds = 0.0\n"))

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from tests import small_runs
 from tests.waiting import wait_for
-from tui_gen import control, launch, runs
+from tui_gen import control, launch, runs, trust
 from tui_gen.events import EventWriter, Resume
 from tui_gen.train.loop import RunLoop
 from tui_gen.view import RunView
@@ -142,6 +142,7 @@ def test_a_fault_in_a_user_s_model_is_told_and_its_traceback_kept(tmp_path, proc
     (path / "config.toml").write_text(
         f'model_dirs = ["{folder}"]\n[model]\nname = "faulty"\n[train]\nsteps = 3\ndevice = "cpu"\n'
     )
+    trust.allow([folder])
     process = launch.start(path)
     processes.append(process)
     assert process.wait(120) == 1

@@ -116,6 +116,13 @@ def _models_option(parser: Any, top: bool = False) -> None:
     default = {"default": []} if top else {"default": argparse.SUPPRESS}
     words = "a folder of your own model files"
     parser.add_argument("--models", metavar="DIR", action="append", dest="model_dirs", help=words, **default)
+    _trust_option(parser, top)
+
+
+def _trust_option(parser: Any, top: bool = False) -> None:
+    default = {"default": []} if top else {"default": argparse.SUPPRESS}
+    words = "a folder of model files that a config or a run names: execute what is in it now without asking"
+    parser.add_argument("--trust", metavar="DIR", action="append", help=words, **default)
 
 
 def _style_options(parser: Any, top: bool = False) -> None:
@@ -159,6 +166,7 @@ def _commands(commands: Any) -> None:
     one.add_argument("--label", help="of this class only, for conditional models")
     one.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
     one.add_argument("--graphics", choices=GRAPHICS, default=argparse.SUPPRESS, help="how the grid is shown here")
+    _trust_option(one)
     _runs_option(one)
     one = add("quality", "measure the samples of a run's checkpoint against real data: FID, KID, precision, recall …")
     one.add_argument("name", metavar="RUN", nargs="?", default="", help=run_help)
@@ -170,6 +178,7 @@ def _commands(commands: Any) -> None:
     one.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
     one.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
     one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as a JSON object")
+    _trust_option(one)
     _runs_option(one)
     for name, help in (
         ("models", "list the models, or everything about one"),
@@ -353,7 +362,11 @@ def _silence_stdout() -> None:
 
 def _dispatch(args: argparse.Namespace) -> int:
     root = Path(os.path.expanduser(args.runs)) if args.runs else default_root()
-    args.model_dirs = _absolute(args.model_dirs)
+    args.model_dirs, trusted = _absolute(args.model_dirs), _absolute(args.trust, "--trust")
+    if args.model_dirs or trusted:
+        from tui_gen import trust
+
+        trust.allow([*args.model_dirs, *trusted])
     if args.run is not None or args.resume is not None:
         return _train(args, root)
     if args.command is None:
@@ -367,8 +380,8 @@ def _dispatch(args: argparse.Namespace) -> int:
     return commands.RUN[args.command](args, root)
 
 
-def _absolute(folders: list[str]) -> list[str]:
-    """The folders from `--models` as absolute paths. Raises ConfigError for one that is none."""
+def _absolute(folders: list[str], option: str = "--models") -> list[str]:
+    """The folders that an option names as absolute paths. Raises ConfigError for one that is none."""
     if not folders:
         return []
     from tui_gen.config import ConfigError
@@ -376,7 +389,7 @@ def _absolute(folders: list[str]) -> list[str]:
 
     missing = [one for one in folders if not Path(os.path.expanduser(one)).is_dir()]
     if missing:
-        raise ConfigError("command line", [Problem("--models", one, "is no folder") for one in missing])
+        raise ConfigError("command line", [Problem(option, one, "is no folder") for one in missing])
     return [str(Path(os.path.expanduser(one)).resolve()) for one in folders]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui_gen import runs
 from tui_gen.app.background import away
-from tui_gen.app.dialogs import Dialog, ended_dialog, problems_dialog, quit_dialog
+from tui_gen.app.dialogs import Dialog, ended_dialog, problems_dialog, quit_dialog, trust_dialog
 from tui_gen.app.session import Session
 from tui_gen.params import Problem, show
 
@@ -105,6 +105,8 @@ class Conductor:
                 form.add_problems(problems)
                 self.app.push_screen(problems_dialog("This cannot be started", problems))
                 return
+            if not await self._trusted(made.model_dirs, "These settings name"):
+                return
             if self.session.warming:
                 self.app.say("starting: PyTorch is still being loaded…")
             path = await away(self.session.start, made)
@@ -119,8 +121,26 @@ class Conductor:
         await self.open(path)
         self.app.after_start()
 
+    async def _trusted(self, where: Path | list[str], who: str) -> bool:
+        """Whether the code in the folders that a run, or settings, name may be executed; asks where nobody said so."""
+        from tui_gen.config import ConfigError
+
+        try:
+            folders = await away(self.session.named_by, where) if isinstance(where, Path) else where
+            strange = await away(self.session.strange, folders)
+        except ConfigError as error:
+            self.app.push_screen(problems_dialog("This cannot be started", error.problems))
+            return False
+        for folder, code in strange.items():
+            if await self.app.push_screen_wait(trust_dialog(who, folder, code)) != "trust":
+                return False
+            await away(self.session.trust, [folder])
+        return True
+
     async def resume(self, path: Path) -> None:
         """Let a run that ended go on from its last checkpoint, and show it."""
+        if not await self._trusted(path, f"{path.name} names"):
+            return
         loading = " PyTorch is still being loaded…" if self.session.warming else ""
         self.app.say(f"resuming {path.name}…{loading}")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from textual import events
 from textual.app import ComposeResult
@@ -109,6 +110,16 @@ class Dialog(Modal[str]):
 def problems_dialog(title: str, problems: Sequence[Problem]) -> Dialog:
     """Every problem of a config, one a paragraph: key and value, what is wrong, the hint."""
     return Dialog(title, Content("\n").join([Content("\n".join(clean_lines(f"• {problem}"))) for problem in problems]))
+
+
+def trust_dialog(who: str, folder: Path, code: Sequence[Path]) -> Dialog:
+    """Whether the code in a folder that somebody's settings name may be executed; not to is the default."""
+    names = ", ".join(str(path.relative_to(folder)) for path in code[:6]) + (", …" if len(code) > 6 else "")
+    text = (
+        f"{who} a folder of model files:\n\n{folder}\n{names}\n\n"
+        "They are Python, and will be executed with your rights. You are asked again only if they change."
+    )
+    return Dialog("Whose code is this?", text, [("cancel", "Cancel"), ("trust", "Trust them")])
 
 
 def quit_dialog(names: Sequence[str]) -> Dialog:

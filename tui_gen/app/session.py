@@ -49,12 +49,14 @@ class Session:
 
     def spawn_warm(self) -> None:
         """Have a warm worker, unless there is one. Does nothing where none can be started: Start still works."""
+        from tui_gen import trust
         from tui_gen.control import ControlError
         from tui_gen.launch import WarmWorker
 
         with self._spawning:
             if self._closed or (self.warm is not None and self.warm.alive):
                 return
+            trust.allow(self.model_dirs)  # the user named them, and may have changed what is in them
             warm = WarmWorker(nice=NICE, model_dirs=self.model_dirs)
             with contextlib.suppress(OSError, ControlError):
                 self._warm_key = self._key()
@@ -122,6 +124,27 @@ class Session:
         path = runs.create(self.root, made.name or made.model.name, text)
         self._launch(path, resume=False)
         return path
+
+    def strange(self, folders: list[str]) -> dict[Path, list[Path]]:
+        """Those of a config's folders of model files that were not trusted as they are now, and the code in them.
+
+        Raises ConfigError for a folder that holds too much to be looked through.
+        """
+        from tui_gen import trust
+
+        return trust.unknown(set(folders).difference(trust.named({"model_dirs": self.model_dirs})))
+
+    def named_by(self, path: Path) -> list[str]:
+        """The folders of model files that a run's config names. Raises ConfigError where it cannot be read."""
+        from tui_gen import config, trust
+
+        return trust.named(config.read_toml(path / "config.toml"))
+
+    def trust(self, folders: list[Path]) -> None:
+        """Remember that these may be executed as they are now."""
+        from tui_gen import trust
+
+        trust.allow(folders)
 
     def resume(self, path: Path) -> None:
         """Let a run that ended go on from its last checkpoint. Raises RunError."""

@@ -18,8 +18,8 @@ from tui_gen import checkpoints, children, control, launch, runs
 from tui_gen import config as configs
 from tui_gen import quality as figures
 from tui_gen.params import Param, Problem, nearest
+from tui_gen.report import consent, headless, tables
 from tui_gen.report import figures as records
-from tui_gen.report import headless, tables
 from tui_gen.report import outlet as outlets
 from tui_gen.report.rows import rows
 from tui_gen.report.summary import coloured, figures_lines, grid_text, shown, text_lines, unicode_ok, width_of
@@ -83,6 +83,7 @@ def sample(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen sample`: PyTorch runs in a process of its own."""
     out, err = outlets.standard()
     path = runs.find(root, args.name)
+    consent.ask(headless.named_dirs(str(path)), path.name, err)
     target = Path(os.path.expanduser(args.output)).absolute()
     words: list[object] = [path, "-n", args.count, "-o", target, "--seed", args.seed]
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):
@@ -114,6 +115,7 @@ def quality(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen quality`: PyTorch runs in a process of its own."""
     out, err = outlets.standard()
     path = runs.find(root, args.name)
+    consent.ask(headless.named_dirs(str(path)), path.name, err)
     if args.step is None and not checkpoints.found(path) and runs.live(path):
         launch.ask_run(path, "checkpoint", timeout=STOP_TIMEOUT)  # a live run that has not made one yet
     words: list[object] = [path]

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tui_gen import catalog as catalogs
-from tui_gen import checkpoints, control, dependencies, edits, launch, runs
+from tui_gen import checkpoints, control, dependencies, edits, launch, runs, trust
 from tui_gen import config as configs
 from tui_gen.params import Problem
+from tui_gen.report import consent
 from tui_gen.report import outlet as outlets
 from tui_gen.report.follow import Follow
 from tui_gen.report.outlet import Outlet
@@ -54,8 +55,11 @@ def train(
     `model_dirs` are absolute.
     """
     out, err = outlets.standard()
-    dirs = [*(model_dirs or []), *named_dirs(source)]
+    named = named_dirs(source)
+    consent.ask(set(named).difference(model_dirs or []), source, err)
+    dirs = [*(model_dirs or []), *named]
     config = resolve(source, assignments, dirs, err)
+    consent.ask(set(config.model_dirs).difference(dirs), source, err)
     refuse_unwritable(root)
     if out.isatty() and not style.json:
         out.line("starting a worker…")
@@ -93,6 +97,7 @@ def resume(
     state, _, reason = runs.state_of(path)
     if state in runs.LIVE and reason.startswith("on "):
         raise runs.RunError(f"{path.name} is training {reason}; stop it there first")
+    consent.ask(set(named_dirs(str(path))).difference(dirs), path.name, err)
     config = continued(path, assignments, device, dirs)
     view = drained(path)
     with Signals() as signals:
@@ -149,9 +154,7 @@ def named_dirs(source: str) -> list[str]:
     path = path / "config.toml" if os.path.isdir(path) else path
     if not os.path.isfile(path):
         return []
-    found = configs.read_toml(path).get("model_dirs", [])
-    words = [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
-    return [str(Path(os.path.expanduser(one)).resolve()) for one in words]
+    return trust.named(configs.read_toml(path))
 
 
 def with_the_rest(

@@ -29,7 +29,7 @@ from tui_gen import datasets, launch, runs
 from tui_gen.catalog import Check, Recipe
 from tui_gen.config import RunConfig
 from tui_gen.params import Problem, nearest
-from tui_gen.report import figures, headless
+from tui_gen.report import consent, figures, headless
 from tui_gen.report import outlet as outlets
 from tui_gen.report.figures import Result
 from tui_gen.report.outlet import hang_up
@@ -108,6 +108,8 @@ def check(args: argparse.Namespace, root: Path) -> int:
     record = figures.read(path) if args.record is not None else None
     chosen = choose(args.only, catalog)
     trials = [trial_of(recipe, catalog, args) for recipe in chosen if recipe.check is not None]
+    dirs = {one for trial in trials if trial.config is not None for one in trial.config.model_dirs}
+    consent.ask(dirs.difference(args.model_dirs), "a recipe", err)
     for recipe in chosen:
         if recipe.check is None and args.only:
             err.line(f"{recipe.name}: states no figure that can be checked, so it is left out")

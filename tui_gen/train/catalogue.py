@@ -12,8 +12,9 @@ import importlib.util
 import os
 import pkgutil
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import msgspec
 
@@ -65,9 +66,17 @@ def discover(extra: list[str] | None = None) -> tuple[dict[str, type[Model]], di
     return found, sources, problems
 
 
+class _Source(SourceFileLoader):
+    """Reads the source itself, never a compiled copy beside it: that may hold something else."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def _import_file(path: Path) -> ModuleType:
     name = f"tui_gen_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from tui_gen import config as configs
+from tui_gen import trust
 from tui_gen.events import Note
 from tui_gen.model import Model
 from tui_gen.train import catalogue, checkpoints, dependencies
@@ -36,7 +37,8 @@ def restore(run: Path, step: int | None = None, device: str = "", report: Report
     `device` overrides the run's `train.device`. Raises RestoreError, or the errors of the config, data and device.
     """
     tables = configs.read_toml(run / "config.toml")
-    made, kinds = catalogue.build(tables.get("model_dirs", []))
+    trust.refuse(dirs := trust.named(tables), str(run / "config.toml"))
+    made, kinds = catalogue.build(dirs)
     config = configs.load(tables, made, str(run / "config.toml"))
     loaded = _loaded(run, step, config.train.ema > 0, report)
     where = pick_device(device or config.train.device)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tui_gen import checkpoints, control, dependencies, events, presence, runs
+from tui_gen import checkpoints, control, dependencies, events, presence, runs, trust
 from tui_gen import config as configs
 
 
@@ -267,8 +267,9 @@ class Worker:
 
         try:
             tables = configs.read_toml(self.path / "config.toml")
-            dirs = [*os.environ.get("TUI_GEN_MODELS", "").split(os.pathsep), *tables.get("model_dirs", [])]
-            made, kinds = catalogue.build([one for one in dict.fromkeys(dirs) if one])
+            given, dirs = _extra_dirs(), trust.named(tables)
+            trust.refuse(set(dirs).difference(given), str(self.path / "config.toml"))
+            made, kinds = catalogue.build(list(dict.fromkeys([*given, *dirs])))
             for problem in made.problems:
                 writer.write(events.Note(text=problem, level="warning"))
             config = configs.load(tables, made, str(self.path / "config.toml"))

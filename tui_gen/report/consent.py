@@ -1,0 +1,27 @@
+"""Asking before code that a config names is executed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from tui_gen import runs, trust
+from tui_gen.report.outlet import Outlet
+
+
+def ask(folders: Iterable[str], source: str, err: Outlet) -> None:
+    """Have every folder trusted that `source` (a config or a run) names: by a question where there is a terminal.
+
+    Raises ConfigError where nobody can be asked, RunError where the answer is no.
+    """
+    folders = list(folders)
+    if not (sys.stdin.isatty() and err.isatty()):
+        trust.refuse(folders, source)
+        return
+    for folder, code in trust.unknown(folders).items():
+        err.line(f"{source} names a folder of model files: {folder} ({trust.listed(folder, code)}).")
+        err.line("They are Python, and will be executed with your rights. You are asked again only if they change.")
+        err.text("Do you trust them? [y/N] ")
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise runs.RunError(f"nothing was done: {folder} is not trusted")
+        trust.allow([folder])

@@ -1,0 +1,157 @@
+"""Whose code is executed: folders of model files that a config names, and what the user has said of them.
+
+Model files are Python, so to read them is to execute them. Those in the user's own folder and in folders named on the
+command line (`--models`) are trusted. A config may name more (`model_dirs`), and a config may be a colleague's: such a
+folder is asked about once, as it is. The answer is kept by a digest of its place and its code, one line each in
+`trusted` in the config folder, where it can be taken back by deleting the line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from importlib.machinery import all_suffixes
+from pathlib import Path
+from typing import Any
+
+from tui_gen.config import ConfigError
+from tui_gen.files import read_regular
+from tui_gen.params import Problem
+from tui_gen.places import config_dir
+
+MOST_FILES, MOST_BYTES = 5000, 64 << 20
+"""A folder with more code than this is not looked through: it is no folder of model files."""
+VARIABLE = "TUI_GEN_TRUSTED"
+"""Digests of what is trusted for as long as this process and its children live, where no file can keep them."""
+
+
+def store() -> Path:
+    """The file that keeps what was trusted."""
+    return config_dir() / "trusted"
+
+
+def named(tables: dict[str, Any]) -> list[str]:
+    """The folders that a config's tables name, as absolute paths; whatever else stands there is left to the check."""
+    found = tables.get("model_dirs", [])
+    words = [one for one in found if isinstance(one, str) and one] if isinstance(found, list) else []
+    return list(dict.fromkeys(str(Path(os.path.expanduser(one)).resolve()) for one in words if "\0" not in one))
+
+
+def code_in(folder: Path) -> list[Path]:
+    """Everything below a folder that Python could execute, sorted. Raises ConfigError where that is too much."""
+    found: list[Path] = []
+    endings = tuple(all_suffixes())
+    for place, folders, names in os.walk(folder):
+        folders[:] = [one for one in folders if one != "__pycache__"]  # never used: see catalogue._import_file
+        found += [Path(place, name) for name in names if name.endswith(endings)]
+        if len(found) > MOST_FILES:
+            raise _too_much(folder)
+    return sorted(found)
+
+
+def digest(folder: Path, code: list[Path]) -> str:
+    """What a folder is known by: its path, and the paths and content of the code in it."""
+    whole = hashlib.sha256(os.fsencode(folder) + b"\0")
+    left = MOST_BYTES
+    for path in code:
+        try:
+            data = read_regular(path, left)
+        except FileNotFoundError:
+            data = b""
+        except OSError:
+            raise _too_much(folder) if _size(path) > left else _unreadable(path) from None
+        left -= len(data)
+        whole.update(os.fsencode(path.relative_to(folder)) + b"\0" + hashlib.sha256(data).digest())
+    return whole.hexdigest()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _too_much(folder: Path) -> ConfigError:
+    hint = "name the folder that holds the model files, and nothing else"
+    words = f"holds more than {MOST_FILES} Python files, or {MOST_BYTES >> 20} MB of them"
+    return ConfigError("model_dirs", [Problem("model_dirs", str(folder), words, hint)])
+
+
+def _unreadable(path: Path) -> ConfigError:
+    return ConfigError("model_dirs", [Problem("model_dirs", str(path), "cannot be read as a file")])
+
+
+def allow(folders: Iterable[str | Path]) -> None:
+    """Trust these folders as they are now, and remember it: the user named them, or said so."""
+    lines, known = [], _known()
+    for folder in _there(folders):
+        try:
+            code = code_in(folder)
+            key = digest(folder, code)
+        except ConfigError:  # too much: it is trusted this time only, for it was named
+            continue
+        if code and key not in known:
+            os.environ[VARIABLE] = f"{os.environ.get(VARIABLE, '')} {key}".strip()
+            lines.append(f"{key} {json.dumps(str(folder))}\n")
+    if not lines:
+        return
+    with contextlib.suppress(OSError):
+        store().parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(store(), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write("".join(lines))
+
+
+def unknown(folders: Iterable[str | Path]) -> dict[Path, list[Path]]:
+    """Those of these folders whose code nobody has trusted as it is now, and that code; what holds none is no matter.
+
+    Raises ConfigError for a folder that holds too much to be looked through.
+    """
+    found: dict[Path, list[Path]] = {}
+    known: set[str] | None = None
+    for folder in _there(folders):
+        code = code_in(folder)
+        if code:
+            known = _known() if known is None else known
+            if digest(folder, code) not in known:
+                found[folder] = code
+    return found
+
+
+def refuse(folders: Iterable[str | Path], source: str) -> None:
+    """Raise ConfigError that names every folder of these whose code nobody has trusted as it is now."""
+    problems = [
+        Problem("model_dirs", str(folder), f"holds code that would be executed ({listed(folder, code)})",
+                f"if you trust it as it is: --trust {folder}")
+        for folder, code in unknown(folders).items()
+    ]  # fmt: skip
+    if problems:
+        raise ConfigError(source, problems)
+
+
+def listed(folder: Path, code: list[Path], most: int = 4) -> str:
+    """The names of the files, the first few of them."""
+    names = [str(path.relative_to(folder)) for path in code]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _there(folders: Iterable[str | Path]) -> list[Path]:
+    """Those of the folders that are there, but for the user's own."""
+    own = (config_dir() / "models").resolve()
+    found = (Path(os.path.expanduser(one)).resolve() for one in folders)
+    return [one for one in dict.fromkeys(found) if one != own and one.is_dir()]
+
+
+def _known() -> set[str]:
+    """The digests of what is trusted. A file that others could have written counts for nothing."""
+    found = set(os.environ.get(VARIABLE, "").split())
+    with contextlib.suppress(OSError, ValueError):
+        status = store().stat()
+        if status.st_uid == os.getuid() and not status.st_mode & 0o022:
+            lines = read_regular(store(), 16 << 20).decode("utf-8", "replace").splitlines()
+            found |= {line.split()[0] for line in lines if line.strip()}
+    return found
