@@ -20,7 +20,7 @@ from tui_gen import config as configs
 from tui_gen import launch, runs
 from tui_gen.quality import Report
 from tui_gen.train import catalogue, checkpoints, quality
-from tui_gen.train.restore import restore
+from tui_gen.train.restore import data_of, restore
 
 AIMS = {"vae-digits": 0.65, "dcgan-digits": 0.8, "ddpm-digits": 0.8, "vq-vae-digits": 0.8}
 SMALLEST = 0.03
@@ -59,7 +59,7 @@ def measure(recipe: str, root: Path, minutes: float, overrides: list[str], known
     _, _, meta = checkpoints.complete(run)[-1]
     found = restore(run, device="cpu")
     work = quality.measure(
-        found.model, found.data, config.dataset, found.device, step=meta.step, samples=SAMPLES, seed=1
+        found.model, data_of(found), config.dataset, found.device, step=meta.step, samples=SAMPLES, seed=1
     )
     return Result(recipe, meta.step, meta.seconds, quality.finish(work))
 

@@ -23,7 +23,7 @@ def saved(root, family, steps=(2, 4), **overrides):
 def test_the_newest_checkpoint_gives_the_averaged_weights(world):
     run, trainer = saved(world / "runs", "gan")
     found = restore(run, device="cpu")
-    assert found.step == 4 and not found.model.training and found.data.spec.name == "digits"
+    assert found.step == 4 and not found.model.training and found.spec.name == "digits"
     for name, tensor in trainer.average.state_dict().items():
         assert torch.equal(found.model.state_dict()[name], tensor), name
     assert restore(run, 2, "cpu").step == 2

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -34,8 +34,8 @@ class Meta(msgspec.Struct):
     """`meta.json`: what a checkpoint is. `ranked` is what ranks it by the validation metric `ranked_by`, turned about
     where more is better, so that less always is.
 
-    `files` are the others beside it, `spec` is what the model was told of its data, `machine` what computed it. Older
-    checkpoints lack these and `ranked_by`: they are taken as they are.
+    `files` are the others beside it, `machine` is what computed it. Older checkpoints lack both, and `ranked_by`: they
+    are taken as they are.
     """
 
     step: int
@@ -44,7 +44,6 @@ class Meta(msgspec.Struct):
     ranked: float | None = None
     compiled: bool = False
     files: dict[str, FileSum] = {}
-    spec: dict[str, Any] | None = None
     machine: dict[str, str] = {}
     ranked_by: str = ""
 

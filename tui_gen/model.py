@@ -195,6 +195,11 @@ class Model(nn.Module):
         """Whether samples are asked for with labels."""
         return self.classes > 0
 
+    @property
+    def told_labels(self) -> bool:
+        """Whether training depends on labels: the networks are told them, or (having no ability) are to name them."""
+        return self.conditional or not self.abilities()
+
     noise_shape: tuple[int, ...] = ()
     """Shape of one sample's starting noise (standard normal), without the batch dimension; an attribute or property."""
 

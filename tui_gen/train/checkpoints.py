@@ -37,6 +37,7 @@ from tui_gen.checkpoints import (
     sealed,
     sum_of,
 )
+from tui_gen.model import DataSpec
 from tui_gen.train.trainer import Trainer, weights_of
 
 __all__ = [
@@ -49,11 +50,14 @@ __all__ = [
     "found",
     "halves",
     "load",
+    "machine",
     "newest",
     "prune",
     "recover",
     "save",
+    "sealed",
     "set_aside",
+    "spec_of",
     "state_of",
 ]
 
@@ -88,7 +92,7 @@ def save(run: Path, trainer: Trainer, meta: Meta) -> Path:
             if trainer.average is not None:
                 _save_tensors(aside / "ema.safetensors", weights_of(trainer.average))
                 sealing.take(aside / "ema.safetensors")
-        meta = msgspec.structs.replace(meta, files=sealing.sums)
+        meta = msgspec.structs.replace(meta, files=sealing.sums, machine=machine(trainer.device))
         (aside / META).write_bytes(sealed(meta))
         _sync(aside / META)
         _sync(aside)
@@ -257,8 +261,8 @@ def load(path: Path, averaged: bool | None = None) -> Loaded:
     return Loaded(path, meta, weights, average, state)
 
 
-def _state(path: Path) -> dict[str, Any]:
-    return torch.load(path / "state.pt", map_location="cpu", weights_only=True)
+def _state(path: Path, mmap: bool = False) -> dict[str, Any]:
+    return torch.load(path / "state.pt", map_location="cpu", weights_only=True, mmap=mmap)
 
 
 def state_of(one: Found) -> dict[str, Any] | None:
@@ -267,9 +271,24 @@ def state_of(one: Found) -> dict[str, Any] | None:
         if one.meta is None:
             return None
         check(one.path, one.meta, "state.pt")
-        return _state(one.path)
+        return _state(one.path, mmap=True)
     except Exception:  # torch raises many kinds for damaged files; who loads all of it tells about them
         return None
+
+
+def spec_of(run: Path) -> DataSpec | None:
+    """What a run's model was told of its data, by its newest checkpoint that can be used; None where none says."""
+    for one in reversed(found(run)):
+        if (state := state_of(one)) is not None:
+            return msgspec.convert(state["spec"], DataSpec) if "spec" in state else None
+    return None
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What computes here, as far as the bits of its sums depend on it."""
+    found = {"PyTorch": str(torch.__version__), "CPU": torch.backends.cpu.get_cpu_capability()}
+    found["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return found
 
 
 def newest(run: Path, averaged: bool | None = None) -> Iterator[Loaded | str]:

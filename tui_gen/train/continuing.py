@@ -47,11 +47,7 @@ def restored(path: Path, trainer: Trainer, planned: edits.Edits, note: Note) -> 
         words = "; to begin again from step 0 move its folder checkpoints away"
         raise TrainingError(f"no checkpoint of {path.name} can be used: {damaged[0]}{words}")
     if loaded is not None:
-        if loaded.state.get("data", trainer.fingerprint()) != trainer.fingerprint():
-            note("the data changed since the checkpoint; training goes on with what is there", "warning")
-        if not trainer.config.train.threads:
-            # Sums are split by thread: only the same number gives the same bits.
-            torch.set_num_threads(int(loaded.state.get("threads", torch.get_num_threads())))
+        _tell_changes(loaded, trainer, note)
         trainer.restore(loaded.state, loaded.weights, loaded.average)
         if damaged and (kept := checkpoints.set_aside(path, loaded.meta.step)):
             note(f"what is damaged is kept as {', '.join(kept)}")
@@ -59,3 +55,22 @@ def restored(path: Path, trainer: Trainer, planned: edits.Edits, note: Note) -> 
     # What the config plans before this step is in the checkpoint; what a person did after it was logged.
     past.edits = [edit for edit in edits.merged(planned, runs.edits_of(path)) if edit["step"] >= past.step]
     return past
+
+
+def _tell_changes(loaded: checkpoints.Loaded, trainer: Trainer, note: Note) -> None:
+    """Say what is no longer as it was, where that changes the numbers; compute with as many threads as before."""
+    then, now = loaded.state.get("data", trainer.fingerprint()), trainer.fingerprint()
+    if then != now:
+        counts = f" ({then[0]:,} examples then, {now[0]:,} now)" if then[0] != now[0] else ""
+        note(f"the data changed since the checkpoint{counts}; training goes on with what is there", "warning")
+    threads = int(loaded.state.get("threads", torch.get_num_threads()))
+    if not trainer.config.train.threads:
+        torch.set_num_threads(threads)  # sums are split by thread: only the same number gives the same bits
+    here = checkpoints.machine(trainer.device) | {"threads": str(torch.get_num_threads())}
+    was = loaded.meta.machine | {"threads": str(threads)}
+    if trainer.device.type == "cuda":  # the CPU's threads add up nothing there
+        here.pop("threads")
+    changes = [f"{name} {was[name]} → {value}" for name, value in here.items() if was.get(name, value) != value]
+    if changes:
+        words = "training goes on, but not bit for bit as it would have there"
+        note(f"this is not what the checkpoint was computed with: {', '.join(changes)}; {words}", "warning")

@@ -19,6 +19,7 @@ from tui_gen.dependencies import Need
 from tui_gen.model import DataSpec, Model
 from tui_gen.params import Problem
 from tui_gen.train import checkpoints
+from tui_gen.train.data.matching import described
 from tui_gen.train.trainer import RefusedError, TrainingError, build_model, put
 
 Kinds = Mapping[str, type[Model]]
@@ -156,7 +157,7 @@ def mismatch(need: Need, model: Model, spec: DataSpec) -> Problem | None:
     theirs = model.data
     if (theirs.kind, theirs.shape) != (spec.kind, spec.shape):
         return need.problem(
-            f"was trained on {_shown(theirs)} ({theirs.name}), but this run has {_shown(spec)} ({spec.name})",
+            f"was trained on {described(theirs)} ({theirs.name}), but this run has {described(spec)} ({spec.name})",
             "give both the same dataset.size and dataset.channels, or name another run",
         )
     if model.conditional and theirs.classes != spec.classes:
@@ -166,12 +167,6 @@ def mismatch(need: Need, model: Model, spec: DataSpec) -> Problem | None:
             "name a run without labels (model.conditional = false), or one on the same dataset",
         )
     return None
-
-
-def _shown(spec: DataSpec) -> str:
-    if spec.kind == "image":
-        return f"{spec.size}×{spec.size} {'grey' if spec.channels == 1 else 'RGB'} images"
-    return "2-D points" if spec.kind == "points" else f"text of {spec.shape[0] - 1} characters"
 
 
 class Relay(events.EventWriter):

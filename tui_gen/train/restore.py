@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import torch
 
 from tui_gen import config as configs
 from tui_gen import trust
 from tui_gen.events import Note
-from tui_gen.model import Model
+from tui_gen.model import DataSpec, Model
 from tui_gen.train import catalogue, checkpoints, dependencies
 from tui_gen.train.data import Data, Report, load
+from tui_gen.train.data.matching import load_as
 from tui_gen.train.trainer import build_model, pick_device, put
 
 
@@ -22,19 +24,23 @@ class RestoreError(Exception):
 
 @dataclass
 class Restored:
-    """`model` has the averaged weights where there are any, in evaluation mode, on `device`; `step` made it."""
+    """`model` has the averaged weights where there are any, in evaluation mode, on `device`; `step` made it.
+
+    `spec` is what it was told of its data.
+    """
 
     model: Model
-    data: Data
+    spec: DataSpec
     config: configs.RunConfig
     device: torch.device
     step: int
 
 
 def restore(run: Path, step: int | None = None, device: str = "", report: Report = lambda event: None) -> Restored:
-    """The model of a run at a step, or of its newest readable checkpoint.
+    """The model of a run at a step, or of its newest usable checkpoint. Its data is not read, and need not be there.
 
-    `device` overrides the run's `train.device`. Raises RestoreError, or the errors of the config, data and device.
+    `device` overrides the run's `train.device`. Raises RestoreError, or the errors of the config and device; and those
+    of the data for a checkpoint of an older version, which does not say what the model was told of it.
     """
     tables = configs.read_toml(run / "config.toml")
     trust.refuse(dirs := trust.named(tables), str(run / "config.toml"))
@@ -42,12 +48,23 @@ def restore(run: Path, step: int | None = None, device: str = "", report: Report
     config = configs.load(tables, made, str(run / "config.toml"))
     loaded = _loaded(run, step, config.train.ema > 0, report)
     where = pick_device(device or config.train.device)
-    data = load(config.dataset, where, seed=config.train.seed, report=report)
+    if "spec" in loaded.state:
+        spec = msgspec.convert(loaded.state["spec"], DataSpec)
+    else:
+        spec = load(config.dataset, where, seed=config.train.seed, report=report).spec
     values = {**config.model.values, **loaded.state["values"]}
     parts = dependencies.kept(loaded.state, kinds)
-    model = build_model(kinds[config.model.name], values, data.spec, parts).to(where)
+    model = build_model(kinds[config.model.name], values, spec, parts).to(where)
     put(model, loaded.average if loaded.average is not None else loaded.weights)
-    return Restored(model.eval(), data, config, where, loaded.meta.step)
+    return Restored(model.eval(), spec, config, where, loaded.meta.step)
+
+
+def data_of(found: Restored, report: Report = lambda event: None) -> Data:
+    """The data of a restored model's run, with labels as the model knows them. Raises DataError."""
+    config, told_labels = found.config, found.model.told_labels
+    return load_as(
+        found.spec, config.dataset, found.device, lambda spec: told_labels, seed=config.train.seed, report=report
+    )
 
 
 def _loaded(run: Path, step: int | None, averaged: bool, report: Report) -> checkpoints.Loaded:

@@ -35,10 +35,10 @@ def sample(run: Path, count: int, seed: int, step: int | None, label: str | None
     Raises SampleError, RestoreError, or the errors of the config, data and device.
     """
     found = restore(run, step, device, warn)
-    model, data, where = found.model, found.data, found.device
+    model, spec, where = found.model, found.spec, found.device
     if not hasattr(model, "sample"):
         raise SampleError(f"{model.name} makes no samples")
-    labels = _labels(model, data.spec.classes, label, count, where)
+    labels = _labels(model, spec.classes, label, count, where)
     noise = torch.randn(count, *model.noise_shape, generator=torch.Generator().manual_seed(seed)).to(where)
     torch.manual_seed(seed)
     with torch.no_grad():
@@ -47,13 +47,13 @@ def sample(run: Path, count: int, seed: int, step: int | None, label: str | None
             for i in range(0, count, 256)
         ]
     out = torch.cat(parts)
-    if data.spec.kind == "text":
-        return written(out, data.spec).encode()
-    if data.spec.kind == "points":
+    if spec.kind == "text":
+        return written(out, spec).encode()
+    if spec.kind == "points":
         return plots_of([scatter(out.cpu().numpy(), None)], "samples").png()
     columns = max(1, round(count**0.5))
-    if labels is not None and label is None and count > len(data.spec.classes):
-        columns = len(data.spec.classes)
+    if labels is not None and label is None and count > len(spec.classes):
+        columns = len(spec.classes)
     return tiles(denormalise(out, model.pixels), columns, "samples").png()
 
 

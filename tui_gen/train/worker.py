@@ -42,6 +42,8 @@ class Worker:
         self.loop: Any = None
         self.server: control.Server | None = None
         self.stop_reason = ""
+        self.before: runs.RunInfo | None = None
+        """What the run was before this resume."""
         self.first: Worker | None = None
         self._handing_on = threading.Lock()
 
@@ -74,12 +76,13 @@ class Worker:
             return self._refuse(f"nobody could steer this run: {error}")
         try:
             writer = self._log(self.path / "events.jsonl")
-            writer.write(events.State(state="starting", step=0))
+            if self.resume:
+                self.before = runs.info_of(self.path)
+            writer.write(events.State(state="starting", step=self._step()))
             runs.register(self.path, server.path, self.id)
             state, reason = self._train(writer, server)
             if self.loop is None or self.loop.state not in runs.ENDED:
-                step = self.loop.trainer.step if self.loop else 0
-                writer.write(events.State(state=state, step=step, reason=reason))
+                writer.write(*self._last_words(state, reason))
             writer.close()
         except OSError as error:
             print(f"error: {error}", file=sys.stderr)
@@ -88,11 +91,25 @@ class Worker:
             server.close()
         return 1 if state == "failed" else 0
 
+    def _step(self) -> int:
+        """The last step known: a resume that is refused, or ends early, takes nothing away from the run."""
+        made = self.loop.trainer.step if self.loop is not None else 0
+        return made or (self.before.step if self.before is not None else 0)
+
+    def _last_words(self, state: str, reason: str) -> list[events.Event]:
+        """How a run ends that never began to train; one that had finished, and has no more to do, stays finished."""
+        before = self.before
+        over = before is not None and before.state == "finished" and before.step >= (before.steps or 2**63)
+        if state == "failed" and before is not None and over:
+            words = events.Note(f"not resumed: {reason}", "error")
+            return [words, events.State("finished", before.step, before.reason)]
+        return [events.State(state, self._step(), reason)]
+
     def _refuse(self, reason: str) -> int:
         print(f"error: {reason}", file=sys.stderr)
         with contextlib.suppress(OSError):
             writer = events.EventWriter(self.path / "events.jsonl")
-            writer.write(events.State(state="failed", step=0, reason=reason))
+            writer.write(events.State("failed", runs.state_of(self.path)[1], reason))
             writer.close()
         return 1
 
@@ -261,9 +278,11 @@ class Worker:
         import torch
 
         from tui_gen.train import catalogue
-        from tui_gen.train.data import DataError, load
+        from tui_gen.train.checkpoints import spec_of
+        from tui_gen.train.data import DataError
+        from tui_gen.train.data.matching import load_as
         from tui_gen.train.loop import RunLoop, Stopped
-        from tui_gen.train.trainer import Trainer, TrainingError, pick_device
+        from tui_gen.train.trainer import Trainer, TrainingError, build_model, pick_device
 
         try:
             tables = configs.read_toml(self.path / "config.toml")
@@ -277,8 +296,14 @@ class Worker:
                 torch.set_num_threads(config.train.threads)
             device = pick_device(config.train.device)
             parts_for = self._parts(config, made, kinds, writer)
-            data = load(config.dataset, device, seed=config.train.seed, report=writer.write)
-            parts, kind = parts_for(data.spec), kinds[config.model.name]
+            kind = kinds[config.model.name]
+
+            def told_labels(spec: Any) -> bool:
+                return build_model(kind, config.model.values, spec, parts_for(spec)).told_labels
+
+            then = spec_of(self.path) if self.resume else None
+            data = load_as(then, config.dataset, device, told_labels, seed=config.train.seed, report=writer.write)
+            parts = parts_for(data.spec)
             trainer = Trainer(kind, config, data, device, lambda epoch: _length(config, epoch), parts)
             loop = RunLoop(self.path, trainer, writer, configs.keys(config.model.name, made), server)
             if self.resume:

@@ -16,7 +16,7 @@ from tui_gen import config as configs
 from tui_gen.events import Event, Note, Progress
 from tui_gen.train.data import DataError
 from tui_gen.train.quality import QualityError, finish, measure
-from tui_gen.train.restore import RestoreError, restore
+from tui_gen.train.restore import RestoreError, data_of, restore
 from tui_gen.train.trainer import TrainingError
 
 EVERY = 2.0
@@ -54,10 +54,11 @@ def main() -> int:
     tell = _Telling()
     try:
         found = restore(given.run, given.step, given.device, tell.event)
+        data = data_of(found, tell.event)
         settings = found.config.quality
         work = measure(
             found.model,
-            found.data,
+            data,
             found.config.dataset,
             found.device,
             step=found.step,

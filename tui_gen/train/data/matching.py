@@ -1,0 +1,117 @@
+"""The data of a run that goes on, held against what its model was trained on: the same, mapped to it, or refused.
+
+A label is the place of a class among the sorted names of all. Where a class was renamed, added or taken away the
+labels of others would silently become those of their neighbours; so would the characters of a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import torch
+from torch import Tensor
+
+from tui_gen.config import DatasetConfig
+from tui_gen.events import Note
+from tui_gen.model import DataSpec
+from tui_gen.train.data.loading import load
+from tui_gen.train.data.sources import Data, DataError, Mapped, Report, Resident, Source
+from tui_gen.train.data.text import Windows
+
+MOST = 12
+"""Names that are listed."""
+
+
+def load_as(
+    then: DataSpec | None,
+    config: DatasetConfig,
+    device: torch.device,
+    told_labels: Callable[[DataSpec], bool],
+    *,
+    seed: int,
+    report: Report,
+) -> Data:
+    """`load`, with data that mean what they meant `then` (None: nobody knows). `told_labels` is asked whether the
+    model, made for a spec, is told labels. Raises DataError.
+    """
+    data = load(config, device, seed=seed, report=report)
+    if then is None:
+        return data
+    now = data.spec
+    if now.kind == then.kind == "image" and config.channels == "auto" and now.channels != then.channels:
+        depth = {1: "grey", 3: "rgb"}[then.channels]
+        words = f"the data has become {described(now)}: they are read as {depth}, as the checkpoint knows them"
+        report(Note(text=words, level="warning"))
+        data = load(msgspec.structs.replace(config, channels=depth), device, seed=seed, report=report)
+    return matched(data, then, lambda: told_labels(then), report)
+
+
+def matched(data: Data, then: DataSpec, told_labels: Callable[[], bool], report: Report) -> Data:
+    """Data with labels (or characters) that mean what they meant `then`, and with the spec of then but for the count.
+
+    `told_labels` is asked, where it matters, whether the model is told labels. Raises DataError where the data has
+    become another kind, shape or set of classes than the model can be told of.
+    """
+    now = data.spec
+    if (now.kind, now.shape) != (then.kind, then.shape):
+        raise DataError(
+            f"{now.name} has become {described(now)}; this run was trained on {described(then)}. "
+            "Bring back the data or its settings, or start a new run on this one"
+        )
+    if now.classes == then.classes:
+        return data
+    new = [name for name in now.classes if name not in then.classes]
+    gone = [name for name in then.classes if name not in now.classes]
+    what = "character" if now.kind == "text" else "class"
+    if new and now.kind != "text" and not told_labels():
+        report(Note(text=f"{_changes(what, new, gone)}; the model is not told classes", level="warning"))
+        return data
+    if new or not now.classes:
+        way = "start a new run for the new text" if now.kind == "text" else "start a new run for the new classes"
+        if new and gone and now.kind != "text":
+            way = f"if {_names(new)} is another name of {_names(gone)}, name it as before; else {way}"
+        known = _names(then.classes)
+        raise DataError(f"{_changes(what, new, gone)}; the model was trained on {known}. {way[:1].upper()}{way[1:]}")
+    places = torch.tensor([then.classes.index(name) for name in now.classes])
+    for source in (data.train, data.validation):
+        if source is not None:
+            _map(source, places, now.kind)
+    if gone:
+        report(Note(text=f"{_changes(what, new, gone)}; the others keep their numbers", level="warning"))
+    spec = DataSpec(now.name, now.kind, now.shape, then.classes, now.count)
+    return Data(spec, data.train, data.validation)
+
+
+def described(spec: DataSpec) -> str:
+    """What one example is, in words."""
+    if spec.kind == "image":
+        return f"{spec.size}×{spec.size} {'grey' if spec.channels == 1 else 'RGB'} images"
+    return "2-D points" if spec.kind == "points" else f"text of {spec.shape[0] - 1} characters"
+
+
+def _map(source: Source, places: Tensor, kind: str) -> None:
+    if kind == "text" and isinstance(source, Windows):
+        lookup = places.to(source.characters.dtype).numpy()
+        source.characters = torch.from_numpy(lookup[source.characters.cpu().numpy()]).to(source.device)
+    elif kind == "text" and isinstance(source, Resident):
+        source.examples = places.to(source.device)[source.examples]
+    elif isinstance(source, Resident | Mapped) and source.labels is not None:
+        source.labels = places.to(source.labels.device)[source.labels]
+    else:  # made on demand: its classes are ours, and change with a version of this program only
+        raise DataError("the classes of this dataset are others than those that the run was trained on")
+
+
+def _changes(what: str, new: list[str], gone: list[str]) -> str:
+    plural = {"class": "classes", "character": "characters"}[what]
+    parts = []
+    for names, one, more in ((new, "is new", "are new"), (gone, "is gone", "are gone")):
+        if names:
+            parts.append(f"{what} {_names(names)} {one}" if len(names) == 1 else f"{plural} {_names(names)} {more}")
+    return " and ".join(parts) + " in the data"
+
+
+def _names(names: list[str] | tuple[str, ...]) -> str:
+    shown = [name if len(name) > 1 else repr(name) for name in names[:MOST]]
+    return ", ".join(shown) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
+
