@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 MOST_BYTES = 16 << 20
 """The most that the columns of one event may hold, unpacked; a larger one is damage, or somebody's joke."""
 WIDTH = 4
-LARGEST = 3.4028234663852886e38
-"""The largest float32."""
+LARGEST = 3.40282356e38
+"""Numbers beyond this are no float32, not even rounded."""
 
 
 def column(values: Iterable[float | None]) -> array[float]:

@@ -13,6 +13,8 @@ WANTED = {(b"", b"name"): "name", (b"model", b"name"): "model", (b"dataset", b"n
           (b"train", b"steps"): "steps"}  # fmt: skip
 
 _LINES = re.compile(rb"^[ \t]*(?:\[{1,2}([^\[\]\n]+)\]|(name|steps)[ \t]*=[ \t]*([^\n]*))", re.MULTILINE)
+_OTHER = re.compile(rb"\"\"\"|'''|^[ \t]*(?:[\"']|(?:model|dataset|train)[ \t]*[.=])", re.MULTILINE)
+"""What only a hand writes: texts of many lines, keys in quotes or with dots, tables in a line."""
 _TEXT = re.compile(rb'"([^"\\\x00-\x1f\x7f]*)"[ \t]*(?:#.*)?\r?')
 _WHOLE = re.compile(rb"([0-9]{1,18})[ \t]*(?:#.*)?\r?")
 
@@ -29,7 +31,7 @@ def headline(path: str) -> dict[str, Any]:
 
 def _scanned(data: bytes) -> dict[str, Any] | None:
     """From a config as `config.dumps` writes it; None for one that has to be parsed, such as one written by hand."""
-    if b'"""' in data or b"'''" in data:
+    if _OTHER.search(data):
         return None
     found: dict[str, Any] = {}
     table = b""
