@@ -80,7 +80,7 @@ def text_table(rows: list[Outcome]) -> str:
     """The table for a terminal."""
     lines = [f"{'attack':<12}{'on':<34}{'tried':>8}{'held':>8}  "]
     for row in rows:
-        mark = "" if row.tried == row.held and row.tried else "NOT HELD"
+        mark = "" if row.tried == row.held and row.tried else "NOT HELD" if row.tried else "NOT TRIED: no time was left"
         lines.append(f"{row.kind:<12}{row.what:<34}{row.tried:>8,}{row.held:>8,}  {mark or row.detail}".rstrip())
     tried, held = sum(row.tried for row in rows), sum(row.held for row in rows)
     lines.append(f"{'all':<46}{tried:>8,}{held:>8,}")
