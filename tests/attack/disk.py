@@ -8,6 +8,8 @@ mounted; elsewhere the worker's files may grow no more (RLIMIT_FSIZE).
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import os
 import random
 import resource
@@ -26,6 +28,7 @@ from tui_gen import control, launch, runs
 FAMILIES = ("flow matching", "VAE", "sequence", "latent diffusion")
 """Together they write everything there is: averages, quality, text, the run of a first stage and its name."""
 SIZE = 32 << 20
+CLONE_NEWNS = 0x20000
 WRITES = ("open", "mkdir", "rename", "write")
 PARTS = 6
 """Trials in which a disk is full within a checkpoint."""
@@ -42,6 +45,7 @@ class Disk:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
+        _mount_privately()
         words = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},nr_inodes=4096", "attack", str(path)]
         try:
             self.limit = subprocess.run(words, capture_output=True, check=False).returncode != 0
@@ -79,6 +83,14 @@ class Disk:
         """Unmount it."""
         if not self.limit:
             subprocess.run(["umount", "--lazy", str(self.path)], capture_output=True, check=False)
+
+
+@functools.cache
+def _mount_privately() -> None:
+    """What this process mounts is seen by it and its children alone, and gone when they are, however they end."""
+    with contextlib.suppress(OSError, AttributeError):
+        if ctypes.CDLL(None).unshare(CLONE_NEWNS) == 0:
+            subprocess.run(["mount", "--make-rprivate", "/"], capture_output=True, check=False)
 
 
 @contextlib.contextmanager
