@@ -15,9 +15,11 @@ import contextlib
 import hashlib
 import os
 import queue
+import re
 import socket
 import stat
 import struct
+import sys
 import tempfile
 import threading
 import time
@@ -49,16 +51,26 @@ class Reply(msgspec.Struct):
 def runtime_dir() -> Path:
     """The 0700 directory for sockets: in XDG_RUNTIME_DIR, else in the temporary folder, one per user.
 
-    Raises ControlError where it cannot be made, is a link or a file, or belongs to somebody else.
+    Raises ControlError where it cannot be made, is a link or a file, or where somebody else owns it or could put
+    another in its place.
     """
     base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(base) and _short(base) and os.path.isdir(base) and os.access(base, os.W_OK | os.X_OK):
+    if os.path.isabs(base) and _short(base) and _usable(base):
         path = Path(base) / "tui-gen"
     else:
         folder = tempfile.gettempdir()
         path = Path(folder if os.path.isabs(folder) and _short(folder) else "/tmp") / f"tui-gen-{os.getuid()}"
     _make_private(path)
     return path
+
+
+def _usable(base: str) -> bool:
+    """Whether a folder is there and ours to write in; after `su` the one of the user before is named."""
+    try:
+        ours = os.stat(base).st_uid in (os.getuid(), 0)
+    except (OSError, ValueError):
+        return False
+    return ours and os.path.isdir(base) and os.access(base, os.W_OK | os.X_OK)
 
 
 def _short(folder: str) -> bool:
@@ -78,8 +90,51 @@ def _make_private(path: Path) -> None:
             raise ControlError(f"{path} belongs to somebody else; {advice}")
         if status.st_mode & 0o777 != 0o700:
             path.chmod(0o700)
+        for parent in dict.fromkeys([*path.parents, *Path(os.path.realpath(path)).parents]):
+            if words := _replaceable(parent):
+                raise ControlError(f"{path} is no safe place for sockets, as {parent} {words}; {advice}")
     except OSError as error:
         raise ControlError(f"cannot make a folder for sockets, {path}: {error.strerror or error}; {advice}") from None
+
+
+def _replaceable(folder: Path) -> str:
+    """Why somebody else could replace what lies in a folder, in words; an empty text where nobody can."""
+    status = folder.stat()
+    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+        return "can be written by everybody and has no sticky bit"
+    if status.st_uid not in (os.getuid(), 0, os.stat("/").st_uid):  # in a user namespace root may be nobody
+        return f"belongs to somebody else (user {status.st_uid})"
+    return ""
+
+
+def check_socket(path: str) -> None:
+    """Raise ControlError unless a socket that a run directory names is one of ours, in a private folder of ours."""
+    try:
+        folder, there = os.lstat(os.path.dirname(path)), os.lstat(path)
+    except (OSError, ValueError) as error:
+        raise ControlError(f"cannot reach the worker: {getattr(error, 'strerror', '') or error}") from None
+    private = stat.S_ISDIR(folder.st_mode) and not folder.st_mode & 0o077
+    if not (private and stat.S_ISSOCK(there.st_mode) and os.path.isabs(path) and _NAME.search(path)):
+        raise ControlError(f"{path} is no socket of a worker, and was left alone")
+    if not folder.st_uid == there.st_uid == os.getuid():
+        raise ControlError(f"{path} belongs to another user (user {there.st_uid}), and was left alone")
+
+
+_NAME = re.compile(r"/tui-gen(-\d+)?/[0-9a-f]{16}\.sock\Z")
+
+
+def peer(connection: socket.socket) -> int | None:
+    """The user id of the process on the other side; None where the system does not tell."""
+    try:
+        if hasattr(socket, "SO_PEERCRED"):
+            told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            return struct.unpack("=iII", told)[1]
+        if sys.platform == "darwin" or "bsd" in sys.platform:  # LOCAL_PEERCRED at SOL_LOCAL: a struct xucred
+            told = connection.getsockopt(0, 1, 76)
+            return struct.unpack_from("=II", told)[1] if len(told) >= 8 else None
+    except OSError:
+        pass
+    return None
 
 
 def socket_path(name: str) -> str:
@@ -138,6 +193,8 @@ def ask(
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(timeout)
             _connect(connection, path, timeout)
+            if peer(connection) not in (None, os.getuid()):
+                raise ControlError(f"{path} is served by another user's process; nothing was sent")
             send(connection, {"op": op, **fields, **({"worker": worker} if worker else {})}, blob)
             reply = receive(connection)
     except TimeoutError:
@@ -264,6 +321,9 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError, ControlError):
+            if peer(connection) not in (None, os.getuid(), 0):
+                send(connection, {"ok": False, "error": "this worker belongs to another user"})
+                return
             while (message := receive(connection)) is not None:
                 request = Request(message.data, message.blob)
                 self._open.add(request)

@@ -169,12 +169,13 @@ def _found(name: str, need: Need, catalog: Catalog, root: Path, itself: Path | N
 def begun(path: Path, key: str) -> Path | None:
     """The run that was made for a run's hyperparameter `key` to be trained first, as its log tells; None if none is.
 
-    A run that was deleted since does not count.
+    A run that was deleted since does not count, nor one in another folder: a log may be anybody's.
     """
     found = None
     for event in events.read(path / "events.jsonl", events.Uses):
         if isinstance(event, events.Uses) and event.key == key and event.step is None:
-            found = Path(event.run)
+            name = Path(event.run).name
+            found = path.resolve().parent / name if name not in ("", "..", path.resolve().name) else None
     return found if found is not None and runs.is_run(found) else None
 
 

@@ -194,6 +194,7 @@ def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **f
     if not presence.here(info):
         raise control.ControlError(f"{run.name} trains on {info.host}; ask it there")
     try:
+        control.check_socket(info.socket)
         return control.ask(info.socket, op, timeout=timeout, blob=blob, worker=info.id, **fields)
     except control.ControlError as error:
         if os.path.exists(info.socket) or runs.alive(info):

@@ -5,6 +5,8 @@ Used by the workbench, the headless display and the reports alike, for live and 
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -129,6 +131,13 @@ class RunView:
     def follow_on(self, follower: events.Follower) -> None:
         """Let a follower of the same log go on from where this view is."""
         follower.skip_to(self._follower)
+
+    def file(self, name: str) -> Path:
+        """A file of the run that an event names. Raises OSError where a link leads to something outside."""
+        path = self.path / name
+        if not os.path.realpath(path).startswith(os.path.join(os.path.realpath(self.path), "")):
+            raise OSError(errno.EXDEV, "it lies outside the run's folder", str(path))
+        return path
 
     def _settle(self) -> bool:
         """Hold the logged state against the process: a live word without a live worker is `interrupted`."""

@@ -21,7 +21,7 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
-from tui_gen import children
+from tui_gen import children, pictures
 from tui_gen.draw.place import Box, fit
 
 LENGTH = struct.Struct(">I")
@@ -29,8 +29,6 @@ KEPT = 8
 """Decoded pictures the child keeps, so that stepping back and forth reads no file twice."""
 LEAST_TILE = 10
 """Where the whole grid would give a tile fewer pixels than this, and much fewer than it has, text shows fewer tiles."""
-LARGEST = 64 << 20
-"""Pixels of a picture that is still read."""
 ENDED = "The picture cannot be shown: the process that draws it ended."
 
 
@@ -73,16 +71,6 @@ class Reply(msgspec.Struct):
 # -- in the child
 
 
-def _read_picture(path: str) -> np.ndarray:
-    from PIL import Image
-
-    with Image.open(path) as image:
-        if image.width * image.height > LARGEST:
-            raise ValueError(f"{image.width}×{image.height} pixels are too many to show")
-        image.load()
-        return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-
-
 class _Files:
     """The pictures read last, by path and time of change."""
 
@@ -93,7 +81,7 @@ class _Files:
         status = os.stat(path)
         key = (path, status.st_mtime_ns, status.st_size)
         if key not in self._kept:
-            self._kept[key] = _read_picture(path)
+            self._kept[key] = pictures.read_png(path)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)

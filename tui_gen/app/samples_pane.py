@@ -230,10 +230,16 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         grid = (max(1, one.columns), max(1, one.rows))
         if self.tile is not None:
             self.tile = min(self.tile, grid[0] * grid[1] - 1)
-        if self._words_view.display:
-            self._words_view.show_file(self.view.path / one.path)
+        try:
+            file = self.view.file(one.path)
+        except OSError as error:
+            self._swap(False)
+            self._picture.show_words(f"{one.path} cannot be shown: {error.strerror}.")
         else:
-            self._picture.show_picture(str(self.view.path / one.path), grid, self.tile, urgent=urgent)
+            if self._words_view.display:
+                self._words_view.show_file(file)
+            else:
+                self._picture.show_picture(str(file), grid, self.tile, urgent=urgent)
         self._timeline.show([sample.step for sample in history], index, self._index is None)
         self._caption.show(kinds, self.kind, self._text(one, index, len(history)))
 
@@ -414,7 +420,10 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
 
     def _file(self) -> Path | None:
         one = self.shown
-        return self.view.path / one.path if one is not None else None
+        try:
+            return self.view.file(one.path) if one is not None else None
+        except OSError:
+            return None
 
     def action_copy(self) -> None:
         file = self._file()

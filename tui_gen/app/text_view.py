@@ -13,6 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_gen.draw.text import width_of
+from tui_gen.files import open_regular
 from tui_gen.text import clean_lines
 
 MOST = 256 * 1024
@@ -63,7 +64,7 @@ class TextView(ScrollView, can_focus=True, inherit_bindings=False):
             return
         self._path = path
         try:
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 self.text = file.read(MOST).decode("utf-8", "replace")
         except OSError as error:
             self.text, self._path = f"{path.name} cannot be read: {error.strerror or error}", None

@@ -14,7 +14,7 @@ BLOCK = 4096
 
 def rows(view: RunView) -> Iterator[Sequence[str]]:
     """The names, then a row for each step; empty where a metric has no value. Made as they are asked for."""
-    yield ["step", *view.series]
+    yield ["step", *map(as_text, view.series)]
     curves = list(view.series.values())
     steps = np.empty(0)
     for curve in curves:
@@ -23,6 +23,11 @@ def rows(view: RunView) -> Iterator[Sequence[str]]:
     for first in range(0, len(steps), BLOCK):
         part = steps[first : first + BLOCK]
         yield from zip((str(int(step)) for step in part), *(_texts(curve, part) for curve in curves))
+
+
+def as_text(cell: str) -> str:
+    """A cell that a spreadsheet takes for text: what begins as a formula does would be computed."""
+    return f"'{cell}" if cell.startswith(tuple("=+-@＝＋－＠")) else cell
 
 
 def _texts(curve: Series, steps: np.ndarray) -> list[str]:

@@ -11,6 +11,8 @@ import numpy as np
 from tui_gen import events, quality, runs
 from tui_gen.draw.curves import Series
 from tui_gen.draw.multiplexer import claims_truecolor
+from tui_gen.files import open_regular
+from tui_gen.pictures import read_png
 from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import ordered, place
 from tui_gen.report.quantities import duration, metric
@@ -21,6 +23,8 @@ from tui_gen.view import RunView
 COLOURS = ("blue", "orange", "green", "magenta", "cyan", "red")
 MOST_CURVES = 6
 LOG_LINES = 12
+MOST_TEXT = 1 << 18
+"""Bytes of a preview of text that are read."""
 WIDE = 130
 """Columns from which a table of figures says what each of them tells."""
 
@@ -44,12 +48,12 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
     grid = last_grid(view)
     if grid is not None and grid.path.endswith(".txt"):
         out.line(f"{clean(grid.kind)} at step {grid.step}")
-        for line in text_lines(view.path / grid.path):
+        for line in text_lines(view.file(grid.path)):
             out.line(line)
         out.line()
     elif grid is not None and graphics != "off":
         ascii = graphics == "ascii" or not colour or not unicode_ok(out)
-        picture = grid_text(view.path / grid.path, min(columns, 100), ascii=ascii)
+        picture = grid_text(view.file(grid.path), min(columns, 100), ascii=ascii)
         if picture:
             out.line(f"{clean(grid.kind)} at step {grid.step}")
             out.drawn(picture)
@@ -151,16 +155,24 @@ def thinned(curve: Series, points: int) -> tuple[list[float], list[float]]:
 def last_grid(view: RunView) -> events.Sample | None:
     """The newest samples whose file is there; where there are none, the first of the newest previews."""
     for sample in reversed(view.samples):
-        if sample.kind == "samples" and (view.path / sample.path).is_file():
+        if sample.kind == "samples" and _is_there(view, sample):
             return sample
-    there = [sample for sample in view.samples if (view.path / sample.path).is_file()]
+    there = [sample for sample in view.samples if _is_there(view, sample)]
     return next((sample for sample in there if sample.step == there[-1].step), None)
+
+
+def _is_there(view: RunView, sample: events.Sample) -> bool:
+    try:
+        return view.file(sample.path).is_file()
+    except OSError:
+        return False
 
 
 def text_lines(path: Path, most: int = 60) -> list[str]:
     """The lines of a preview of text, as they can be printed; at most `most`, none where it cannot be read."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").expandtabs(4).split("\n")
+        with open_regular(path) as file:
+            lines = file.read(MOST_TEXT).decode("utf-8", "replace").expandtabs(4).split("\n")
     except OSError:
         return []
     while lines and not lines[-1].strip():
@@ -170,14 +182,11 @@ def text_lines(path: Path, most: int = 60) -> list[str]:
 
 def grid_text(path: Path, width: int, *, ascii: bool) -> str:
     """A picture as half-blocks or ASCII, at most `width` columns and 40 rows; empty where it cannot be read."""
-    from PIL import Image, UnidentifiedImageError
-
     from tui_gen.draw.blocks import to_ansi, to_ascii
 
     try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("RGB" if picture.mode not in ("L", "1") else "L"))
-    except (OSError, UnidentifiedImageError, ValueError):
+        pixels = read_png(path)
+    except (OSError, ValueError, SyntaxError, EOFError):
         return ""
     rows = 40
     if ascii:
