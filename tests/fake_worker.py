@@ -55,7 +55,7 @@ def command(run: Path, **settings: Any) -> list[str]:
     return words
 
 
-def start(run: Path, hold: Hold | None = None, **settings: Any) -> subprocess.Popen[bytes]:
+def start(run: Path, hold: Hold | None = None, /, **settings: Any) -> subprocess.Popen[bytes]:
     """Start a fake worker as a real one is started: own session, output to `worker.log`, the run's lock inherited."""
     hold = hold or runs.claim(run)
     with open(run / "worker.log", "ab") as log:
