@@ -92,6 +92,7 @@ def test_each_place_is_asked_what_it_may_hear_and_no_more(name, monkeypatch):
 def test_tmux_tells_what_is_around_it(tmp_path, monkeypatch):
     """Its word goes before COLORTERM, and before the size it makes up where nobody tells it one (3.3a: 16 x 32)."""
     program = tmp_path / "tmux"
+    monkeypatch.setattr(multiplexer, "PATIENCE", 60)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     environ = {**XTERM, **TMUX, "PATH": f"{tmp_path}:/bin:/usr/bin", "COLORTERM": "truecolor"}
     for features, expected in (

@@ -19,6 +19,8 @@ NAMES = ("tmux", "screen", "zellij", "dvtm")
 SAFE_TMUX = (3, 6)
 """The first tmux that, built with sixel, shows pictures and survives them."""
 
+PATIENCE = 0.5
+"""Seconds that tmux may take to tell about the terminal around it."""
 DEVICE, VERSION, POSITION = b"\x1b[c", b"\x1b[>q", b"\x1b[6n"
 QUESTIONS = (DEVICE, VERSION, POSITION)
 """All that may be asked anywhere: DA1, XTVERSION, a cursor report."""
@@ -106,14 +108,14 @@ class TmuxClient:
 
 
 def tmux_client(environ: Mapping[str, str]) -> TmuxClient | None:
-    """Ask tmux, over its own socket, about the terminal around it; None without an answer. Waits for at most 0.5 s."""
+    """Ask tmux, over its own socket, about the terminal around it; None without an answer in time."""
     if not environ.get("TMUX"):
         return None
     words = "#{client_termfeatures}|#{client_cell_width}|#{client_cell_height}|#{client_termtype}"
     try:
         done = subprocess.run(
             ["tmux", "display-message", "-p", words],
-            capture_output=True, text=True, timeout=0.5, env=dict(environ), stdin=subprocess.DEVNULL, check=True,
+            capture_output=True, text=True, timeout=PATIENCE, env=dict(environ), stdin=subprocess.DEVNULL, check=True,
             cwd=os.sep,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
