@@ -21,8 +21,8 @@ from textual.widgets import Static
 
 from tui_gen import events
 from tui_gen.app.losses_pane import LossesPane
-from tui_gen.app.pixels import WiredApp
 from tui_gen.app.samples_pane import SamplesPane
+from tui_gen.app.theming import ThemedApp
 from tui_gen.draw.terminal import Terminal, probe
 from tui_gen.view import RunView
 
@@ -75,7 +75,7 @@ class Cover(ModalScreen):
         yield Static("a dialog")
 
 
-class Host(WiredApp):
+class Host(ThemedApp):
     """Both panes, side by side, or one of them."""
 
     CSS = "Screen > Horizontal { height: 1fr; }"

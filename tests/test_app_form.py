@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from textual import events
-from textual.app import App
 
 from tests.form_host import ODD, catalog, odd_tables, screen_text
 from tests.waiting import wait_for_async
 from tui_gen import config
 from tui_gen.app.form_pane import FormChanged, FormPane, LiveEditAsked
 from tui_gen.app.path_dialog import PathDialog
+from tui_gen.app.theming import ThemedApp
 from tui_gen.events import Edit
 from tui_gen.params import Problem
 
@@ -23,7 +23,7 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 NONSENSE = ["[/path]", "[red", "nonsense", "-1e999", "\\[x]", "9" * 20 + "[/b]"]
 
 
-class Host(App):
+class Host(ThemedApp):
     """An app with nothing but the pane; it keeps what the pane tells."""
 
     def __init__(self) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from textual.app import App
 from textual.content import Content
 
 from tests.form_host import catalog, screen_text, small
 from tui_gen.app.models_pane import ModelPicked, ModelsPane, RecipePicked
 from tui_gen.app.prose import inline, prose
+from tui_gen.app.theming import ThemedApp
 from tui_gen.catalog import Catalog, Recipe
 
 CATALOG = catalog()
@@ -24,7 +24,7 @@ def broken() -> Catalog:
     return found
 
 
-class Host(App):
+class Host(ThemedApp):
     """An app with nothing but the pane; it keeps what was picked."""
 
     def __init__(self, found: Catalog | None = None) -> None:

@@ -141,7 +141,7 @@ def ended_dialog(name: str, state: str, reason: str, lines: Sequence[str], check
     parts = [Content("\n".join(clean_lines(f"{reason[:1].upper()}{reason[1:] or 'No reason was given'}.")))]
     if lines:
         parts += [Content(""), Content("The last that was heard of it:")]
-        parts += [Content.styled(f"  {clean(line)}", "$text-muted") for line in lines]
+        parts += [Content.styled(f"  {clean(line)}", "$quiet") for line in lines]
     if checkpoint is None:
         how = "It has no checkpoint yet: Resume trains it again from the start, the same way."
     else:

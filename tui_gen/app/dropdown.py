@@ -72,7 +72,7 @@ class DropDown(Modal[str]):
                 if place >= 0
                 else Content(item.label)
             )
-            line = Content.assemble(" ", label, gap, (keys[item], "$text-muted"), " ")
+            line = Content.assemble(" ", label, gap, (keys[item], "$quiet"), " ")
             options.append(Option(line, id=item.action, disabled=not enabled))
         yield OptionList(*options)
 

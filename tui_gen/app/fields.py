@@ -77,13 +77,13 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         & > .fields--section { text-style: bold; color: $text-primary; }
         & > .fields--value { color: $foreground; }
         & > .fields--modified { color: $text-warning; text-style: bold; }
-        & > .fields--unit { color: $text-muted; }
-        & > .fields--help { color: $text-disabled; }
-        & > .fields--locked { color: $text-muted; }
+        & > .fields--unit { color: $quiet; }
+        & > .fields--help { color: $faint; }
+        & > .fields--locked { color: $quiet; }
         & > .fields--error { color: $text-error; }
         & > .fields--note { color: $text-success; }
         & > .fields--cursor { background: $boost; }
-        & > .fields--here { background: $primary 40%; }
+        & > .fields--here { background: $here; text-style: $here-style; }
     }
     """
 

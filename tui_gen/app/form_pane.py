@@ -69,7 +69,7 @@ from which it holds.
     FormPane {
         & > #filter { height: 1; border: none; padding: 0 1; background: $surface; display: none; }
         & > #notice { height: auto; max-height: 6; color: $text-warning; display: none; padding: 0 1; }
-        & > #foot { height: 3; color: $text-muted; padding: 0 1; background: $surface; }
+        & > #foot { height: 3; color: $quiet; padding: 0 1; background: $surface; }
         &.-narrow > #foot { height: 4; }
         &.-low > #foot { height: 2; }
     }

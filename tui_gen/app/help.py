@@ -87,7 +87,7 @@ def keys_page(sections: Iterable[tuple[str, Iterable[tuple[str, str, str]]]]) ->
             parts.append(Content(""))
         parts.append(Content.styled(title, "bold underline"))
         for key, words, name in rows:
-            parts.append(Content.assemble((f"  {key:<18}", "bold"), f" {words:<34} ", (name, "$text-muted")))
+            parts.append(Content.assemble((f"  {key:<18}", "bold"), f" {words:<34} ", (name, "$quiet")))
     parts += [
         Content(""),
         Content("Other keys: map the names on the right in ~/.config/tui-gen/keys.toml, for example"),

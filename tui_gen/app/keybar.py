@@ -13,7 +13,7 @@ class KeyBar(Widget):
     """Shows every binding that is meant to be shown and can be used now; a click does it. Takes as many as fit."""
 
     DEFAULT_CSS = """
-    KeyBar { height: 1; width: 1fr; background: $panel; color: $foreground; }
+    KeyBar { height: 1; width: 1fr; background: $panel; color: $on-panel; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:

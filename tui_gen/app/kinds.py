@@ -37,7 +37,7 @@ class Caption(Widget):
     """
 
     DEFAULT_CSS = """
-    Caption { height: 1; width: 1fr; color: $text-muted; }
+    Caption { height: 1; width: 1fr; color: $quiet; }
     """
 
     class KindPicked(Message):
@@ -127,7 +127,7 @@ class KindList(Modal[str]):
             name = clean(kind)
             digit = str(number) if number < 10 else " "
             gap = " " * (wide - width_of(name) + 2)
-            words = Content.assemble(f" {digit} ", (name, "bold"), gap, (what, "$text-muted"), " ")
+            words = Content.assemble(f" {digit} ", (name, "bold"), gap, (what, "$quiet"), " ")
             options.append(Option(words, id=str(number - 1)))
         yield OptionList(*options)
 

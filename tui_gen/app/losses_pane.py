@@ -60,7 +60,7 @@ class Empty(Widget):
     DEFAULT_CSS = """
     Empty {
         width: 1fr; height: 1fr; padding: 0 2;
-        content-align: center middle; text-align: center; color: $text-muted;
+        content-align: center middle; text-align: center; color: $quiet;
     }
     """
 

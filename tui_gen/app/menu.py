@@ -32,7 +32,7 @@ class MenuBar(Widget):
     """The row at the top: titles of the menus, and the name of what is shown at the right."""
 
     DEFAULT_CSS = """
-    MenuBar { height: 1; width: 1fr; background: $panel; color: $foreground; }
+    MenuBar { height: 1; width: 1fr; background: $panel; color: $on-panel; }
     """
 
     class Opened(Message):

@@ -104,7 +104,7 @@ the end with the reason.
     DEFAULT_CSS = """
     ModelsPane {
         layout: grid; grid-size: 1 3; grid-rows: 1 3fr 2fr;
-        & > #search, & > #hint { height: 1; border: none; padding: 0 1; background: $surface; color: $text-muted; }
+        & > #search, & > #hint { height: 1; border: none; padding: 0 1; background: $surface; color: $quiet; }
         & > #search { color: $foreground; }
         & > ModelTree { background: transparent; scrollbar-size-vertical: 1; overflow-x: hidden; padding: 0; }
         & > VerticalScroll { border-top: solid $panel-lighten-2; padding: 0 1; scrollbar-size-vertical: 1; }

@@ -31,9 +31,9 @@ class Pane(Widget):
     Pane {
         layout: vertical;
         border: round $panel-lighten-2;
-        border-title-color: $text-muted;
+        border-title-color: $quiet;
         border-title-style: none;
-        border-subtitle-color: $text-muted;
+        border-subtitle-color: $quiet;
         overflow: hidden hidden;
         height: 1fr;
         width: 1fr;

@@ -66,7 +66,7 @@ class PathDialog(Modal[Path | None]):
         }
         & Input { margin: 0; }
         & OptionList { height: 8; border: none; background: $surface; scrollbar-size-vertical: 1; }
-        & #words { height: auto; color: $text-muted; }
+        & #words { height: auto; color: $quiet; }
         & #words.wrong { color: $text-error; }
     }
     """

@@ -15,7 +15,7 @@ class PlotBar(Widget):
     """One row above the plots: what can be switched, by mouse too, and the readout of the crosshair."""
 
     DEFAULT_CSS = """
-    PlotBar { height: 1; width: 1fr; color: $text-muted; }
+    PlotBar { height: 1; width: 1fr; color: $quiet; }
     """
 
     def __init__(self) -> None:

@@ -65,7 +65,7 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
         height: 1fr; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1;
     }
     RunsPane > OptionList:focus { border: none; }
-    RunsPane > Static { height: auto; max-height: 3; padding: 0 1; color: $text-muted; }
+    RunsPane > Static { height: auto; max-height: 3; padding: 0 1; color: $quiet; }
     """
     BINDINGS = [
         Binding("slash", "filter", "Filter", id="runs.filter"),
@@ -175,7 +175,7 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
             (f"{clean(info.state):<11}", STYLES.get(info.state, "")),
             " ",
             f"{name:<{room}} ",
-            (steps, "$text-muted"),
+            (steps, "$quiet"),
         )
 
     @property

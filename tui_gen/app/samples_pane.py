@@ -35,7 +35,7 @@ class Timeline(Widget):
     """All previews of a kind in a row, in the order of their steps; a click or a drag goes to one."""
 
     DEFAULT_CSS = """
-    Timeline { height: 1; width: 1fr; color: $text-muted; }
+    Timeline { height: 1; width: 1fr; color: $quiet; }
     """
 
     class Scrubbed(Message):

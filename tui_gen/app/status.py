@@ -28,7 +28,7 @@ STYLES = {
     "paused": "$text-warning",
     "stopping": "$text-warning",
     "finished": "$text-primary",
-    "stopped": "$text-muted",
+    "stopped": "$quiet",
     "failed": "$text-error",
     "interrupted": "$text-error",
 }
@@ -120,7 +120,7 @@ class StatusBar(Widget):
     """One line: state, progress, speed and the link. Repainted only when its text changes."""
 
     DEFAULT_CSS = """
-    StatusBar { height: 1; width: 1fr; background: $panel; color: $foreground; padding: 0 1; }
+    StatusBar { height: 1; width: 1fr; background: $panel; color: $on-panel; padding: 0 1; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -192,5 +192,5 @@ class StatusBar(Widget):
             right = ""
         space = max(1, room - len(word) - len(middle) - len(right) - 2)
         return Content.assemble(
-            (word, f"bold {STYLES.get(state, '$text-muted')}"), "  ", middle, " " * space, (right, "$text-muted")
+            (word, f"bold {STYLES.get(state, '$quiet')}"), "  ", middle, " " * space, (right, "$quiet")
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -74,3 +75,74 @@ def _colour(key: str, value: Any) -> None:
         Color.parse(value)
     except (ColorParseError, TypeError, AttributeError):
         raise ValueError(f"{key} = {value!r} is not a colour, such as #4c9be8") from None
+
+
+VALUE, REST = 4.5, 3.0
+"""Least contrast of what is read for its content, and of everything else that is text (WCAG 2, levels AA)."""
+
+
+ROUNDING = 0.15
+"""What the shades that widgets make of a ground may cost."""
+
+
+def contrast(one: Color, other: Color) -> float:
+    """The contrast ratio of two colours without transparency, 1 … 21 (WCAG 2)."""
+    dark, light = sorted((_luminance(one), _luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: Color) -> float:
+    parts = (one / 255 for one in (colour.r, colour.g, colour.b))
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def legible(colour: Color, grounds: Iterable[Color], least: float) -> Color:
+    """A colour as near to `colour` as has at least this contrast on every ground; the best there is where none has."""
+    grounds = list(grounds)
+
+    def worst(one: Color) -> float:
+        return min(contrast(one, ground) for ground in grounds)
+
+    ends = Color(0, 0, 0), Color(255, 255, 255)
+    steps = (colour.blend(end, share / 20) for share in range(21) for end in ends)
+    return next((one for one in steps if worst(one) >= least + ROUNDING), max(ends, key=worst))
+
+
+def readable(variables: dict[str, str]) -> dict[str, str]:
+    """A theme's CSS variables with `$quiet` (secondary text), `$faint` (help), `$on-panel` (text of bars), `$here` and
+    `$here-style` (ground and style of the row under the cursor), and every colour of text moved as far as it must be to
+    be read.
+
+    Textual's own `$text-muted` and `$text-disabled` are no colours but shades of whatever they stand on; where the
+    ground is not known they become white.
+    """
+    found = dict(variables)
+    try:
+        background, surface, panel, foreground = (
+            Color.parse(variables[name]) for name in ("background", "surface", "panel", "foreground")
+        )
+        primary = Color.parse(variables["primary"])
+    except (ColorParseError, KeyError):
+        background = Color.parse("ansi_default")
+    if background.ansi is not None:  # the terminal's own colours, which nobody here knows
+        plain = dict.fromkeys(("quiet", "faint", "here", "on-panel", "foreground"), "ansi_default")
+        return found | plain | {"here-style": "reverse"}
+    if any(one.a < 1 for one in (surface, panel)):
+        surface, panel = (background.blend(one, one.a).with_alpha(1) for one in (surface, panel))
+    pages = (background, surface)
+    foreground = legible(foreground, pages, VALUE)
+    shades = (surface.blend(primary, share / 20) for share in range(8, 0, -1))
+    here = next((one for one in shades if contrast(foreground, one) >= 1.4 * VALUE), surface.blend(primary, 0.05))
+    made = {
+        "foreground": legible(foreground, (*pages, here), VALUE),
+        "here": here,
+        "quiet": legible(background.blend(foreground, 0.7), (*pages, panel, here), VALUE),
+        "faint": legible(background.blend(foreground, 0.5), (*pages, panel, here), REST),
+        "on-panel": legible(foreground, [panel], VALUE),
+    }
+    for name in ("primary", "accent", "error", "warning", "success", "secondary"):
+        made[f"text-{name}"] = legible(Color.parse(variables[f"text-{name}"]), (*pages, here), VALUE)
+    cursor = Color.parse(variables["block-cursor-background"])
+    made["block-cursor-foreground"] = legible(cursor.get_contrast_text(1.0), [cursor], VALUE)
+    return found | {name: colour.hex for name, colour in made.items()} | {"here-style": "none"}

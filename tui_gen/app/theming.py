@@ -11,7 +11,7 @@ from textual.screen import Screen
 
 from tui_gen.app.pixels import WiredApp
 from tui_gen.app.settings import Settings
-from tui_gen.app.themes import DEFAULT, load_themes
+from tui_gen.app.themes import DEFAULT, load_themes, readable
 
 if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
@@ -51,6 +51,10 @@ class ThemedApp(WiredApp):
             self.theme_problems.append(f"there is no theme {wanted!r}; {DEFAULT} is used")
             wanted = DEFAULT
         self.theme = wanted
+
+    def get_css_variables(self) -> dict[str, str]:
+        """As Textual's, with colours that can be read in every theme."""
+        return readable(super().get_css_variables())
 
     @property
     def theme_names(self) -> list[str]:

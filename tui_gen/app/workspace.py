@@ -24,7 +24,7 @@ class PaneTabs(Widget):
     """One row that names the panes of a group; a click shows one."""
 
     DEFAULT_CSS = """
-    PaneTabs { height: 1; background: $panel; color: $foreground; }
+    PaneTabs { height: 1; background: $panel; color: $on-panel; }
     """
 
     class Picked(Message):
