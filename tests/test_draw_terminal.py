@@ -131,7 +131,7 @@ def test_answers_later_than_the_budget_are_swallowed_and_used():
 
 def test_ssh_has_a_longer_budget(monkeypatch):
     budgets = []
-    monkeypatch.setattr(terminal, "_converse", lambda r, w, environ, budget: (budgets.append(budget), (b"", None))[1])
+    monkeypatch.setattr(terminal, "_converse", lambda *given: (budgets.append(given[3]), (b"", None))[1])
     with FakeTerminal(ANSWERS) as fake:
         fake.probe()
         fake.probe({**XTERM, "SSH_CONNECTION": "1.2.3.4 5 6.7.8.9 22"})

@@ -47,9 +47,15 @@ class TerminalDriver(LinuxDriver):
             self.write("\x1b[0m\x1b[H\x1b[2J")
         super().stop_application_mode()
 
-    def renew(self) -> None:
-        """Set every mode again: after a detached session was attached again, none is."""
-        self.write("\x1b[?1049h")
+    def renew(self, screen: bool = True) -> None:
+        """Set every mode again: after a detached session was attached again, none is.
+
+        With `screen` the alternate screen, too, which is blank then where it was not there.
+        """
+        if self._writer_thread is None:
+            return
+        if screen:
+            self.write("\x1b[?1049h")
         self._enable_mouse_support()
         self.write("\x1b[?25l\x1b[?1004h")
         if not constants.DISABLE_KITTY_KEY:

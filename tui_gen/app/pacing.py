@@ -24,6 +24,8 @@ class Pacer:
     PATIENCE = 5.0
     """How long an answer is waited for, doubled with each one that stays away, up to LONGEST."""
     LONGEST = 60.0
+    OVERDUE = 1.0
+    """Seconds, and four times what the last answer took, after which a key press waits for an answer no longer."""
 
     def __init__(self, round_trip: float | None = None) -> None:
         self.round_trip = round_trip
@@ -66,6 +68,15 @@ class Pacer:
             self._since = None
             self._patience = min(self.LONGEST, 2 * self._patience)
         return now - self._drawn >= self.interval
+
+    def overdue(self, now: float) -> bool:
+        """Whether an answer should have come long ago: it may have gone where nobody listens any more."""
+        return self._asked is not None and now - self._asked > max(self.OVERDUE, 4 * (self._busy or 0.0))
+
+    def drop(self) -> None:
+        """Wait for the answer no longer: who attaches to a session was not there to be asked."""
+        self._asked = self._since = None
+        self._patience = self.PATIENCE
 
     def drawing(self, now: float) -> None:
         """A live frame is being drawn."""

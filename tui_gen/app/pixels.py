@@ -11,18 +11,22 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textual._compositor import CompositorUpdate
 from textual.app import App
 from textual.geometry import Region
+from textual.signal import Signal
 
 from tui_gen.app.repaint import Screenful
 
 if TYPE_CHECKING:
     from textual.driver import Driver
+    from textual.events import Resize
+    from textual.filter import LineFilter
     from textual.screen import Screen
+    from textual.timer import Timer
     from textual.widget import Widget
 
     from tui_gen.draw.terminal import Terminal
@@ -37,6 +41,10 @@ REST = 3.0
 """After a picture the link is left to others for so many times as long as it took, unless somebody asks for another."""
 PATIENCE = 20.0
 """Seconds after which an answer is not waited for any more."""
+SETTLED = 0.3
+"""Seconds without another size after which a window is no longer being dragged."""
+ASKING = 0.5
+"""Seconds for the answers of a terminal that is asked again; so long again for those that come late."""
 SETTLE = 0.03
 """Seconds to wait for another frame before sixels that were painted over are sent again."""
 
@@ -54,6 +62,8 @@ class Wire:
         self.frames = 0
         """Frames drawn since the start."""
         self.after_frame: list[Callable[[], None]] = []
+        self.when_dropped: list[Callable[[], None]] = []
+        """Called when no answer is waited for any more."""
         self.pictures: list[Picture] = []
         self.screenful = Screenful()
         self.answers = False
@@ -111,6 +121,14 @@ class Wire:
         if then is not None:
             then()
         return then is None
+
+    def drop(self) -> None:
+        """Wait for no answer any more: the terminal that was asked may be gone."""
+        self._asked.clear()
+        for picture in self.pictures:
+            picture.drop()
+        for call in self.when_dropped:
+            call()
 
     # -- what a frame painted, and what lies over what
 
@@ -276,6 +294,10 @@ class Picture:
             self._rest = now + REST * (now - self._sent)
             self._sent = None
 
+    def drop(self) -> None:
+        """Wait no longer to hear that it has arrived."""
+        self._sent = None
+
     def free(self, urgent: bool) -> bool:
         """Whether another picture may be sent: the last one has arrived and, unless `urgent`, the link had its rest."""
         now = time.monotonic()
@@ -304,17 +326,40 @@ class Picture:
 
 
 class WiredApp(App):
-    """An app whose `wire` hears of every frame; `terminal` is what the terminal answered before the app started."""
+    """An app whose `wire` hears of every frame; `terminal` is what the terminal answered before the app started.
+
+    `terminal_changed_signal` tells that it answered otherwise when it was asked again.
+    """
 
     def __init__(self, terminal: Terminal | None = None) -> None:
+        self.terminal = terminal
         super().__init__()
         self.wire = Wire(self)
-        self.terminal = terminal
+        self.terminal_changed_signal: Signal[Terminal] = Signal(self, "terminal-changed")
         self._drawn_size: object = None
+        self._settled_size: object = None
+        self._settling: Timer | None = None
 
     def on_mount(self) -> None:
         """Pictures do not survive a suspend."""
         self.app_resume_signal.subscribe(self, lambda _app: self.wire.forget(), immediate=True)
+
+    def on_resize(self, event: Resize) -> None:
+        """Another size; where it stays the same, somebody has attached to a session that was detached."""
+        self.wire.drop()
+        if self._settled_size is None:
+            self._settled_size = event.size
+            return
+        if self._settling is not None:
+            self._settling.stop()
+        self._settling = self.set_timer(SETTLED, self._settled)
+
+    def _settled(self) -> None:
+        before, self._settled_size = self._settled_size, self.size
+        if before == self.size:
+            self.action_redraw()
+        else:
+            self._renew(screen=False)
 
     def _display(self, screen: Screen, renderable: Any) -> None:
         self.wire.painting(None if self._batch_count else renderable)
@@ -327,14 +372,53 @@ class WiredApp(App):
         super()._display(screen, renderable)
 
     def action_redraw(self) -> None:
-        """Draw the screen anew, after another program has written on it, say."""
+        """Draw the screen anew, after another program has written on it, or on another terminal than before."""
+        self.wire.drop()
+        self._renew()
+        self._ask_again()
         self.wire.forget()
         self.screen.refresh()
+
+    def _renew(self, screen: bool = True) -> None:
+        if self.wire.real and hasattr(self._driver, "renew"):
+            self._driver.renew(screen)
+
+    def _ask_again(self) -> None:
+        """Ask what the terminal can show now; one that does not answer is taken for the one before."""
+        before = self.terminal
+        if before is None or not self.wire.real or not hasattr(self._driver, "ask_again"):
+            return
+        from tui_gen.draw.terminal import probe
+
+        budget = min(2.0, max(ASKING, 4 * (before.round_trip or 0.0)))
+        found = self._driver.ask_again(lambda: probe(before.choice, budget=budget, drain=ASKING))
+        if found is None or (before.answered and not found.answered):
+            return
+        self.terminal = found
+        if found.colours != before.colours and found.colours:
+            self._recolour(found.colours)
+        self.terminal_changed_signal.publish(found)
+
+    def _recolour(self, colours: str) -> None:
+        """So many colours from now on."""
+        from rich.console import COLOR_SYSTEMS
+
+        self.console._color_system = COLOR_SYSTEMS[colours]
+        self.refresh_css(animate=False)
 
     def post_display_hook(self) -> None:
         """Textual has drawn (or skipped) a frame."""
         super().post_display_hook()
         self.wire.drawn()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and ours for terminals that have no frames."""
+        filters = super().get_line_filters()
+        if self.terminal is None or self.terminal.unicode:
+            return filters
+        from tui_gen.app.bare import AsciiFilter
+
+        return [*filters, AsciiFilter()]
 
     def get_driver_class(self) -> type[Driver]:
         """Ours, unless the user names one."""

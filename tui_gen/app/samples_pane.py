@@ -176,8 +176,12 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
 
     def on_mount(self) -> None:
         self._words_view.display = False
-        self._picture.set_mode(self.modes()[0])
+        self._best = self.modes()[0]
+        self._picture.set_mode(self._best)
         self._refill()
+        changed = getattr(self.app, "terminal_changed_signal", None)
+        if changed is not None:
+            changed.subscribe(self, lambda _terminal: self._on_another_terminal())
 
     # -- the run
 
@@ -417,6 +421,13 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         self._picture.set_mode(mode)
         self.set_title(mode if mode != self.modes()[0] else "")
         self._refill()
+
+    def _on_another_terminal(self) -> None:
+        """The best there is, unless something else was chosen that is there, too."""
+        before, self._best = self._best, self.modes()[0]
+        mode = self._picture.mode
+        self.set_graphics(mode if mode != before and mode in self.modes() else self._best)
+        self._picture.show_again()
 
     def _file(self) -> Path | None:
         one = self.shown

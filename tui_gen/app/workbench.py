@@ -28,6 +28,7 @@ from tui_gen.app.pane import Pane
 from tui_gen.app.settings import read_keys
 from tui_gen.app.telling import TellingApp
 from tui_gen.app.workspace import PaneTabs, Workspace
+from tui_gen.draw.signals import ENDING
 
 if TYPE_CHECKING:
     from tui_gen.app.conductor import Conductor
@@ -66,6 +67,7 @@ class Workbench(TellingApp):
         self.conductor: Conductor
         self.live: Live
         self.pacer = Pacer(terminal.round_trip if terminal is not None else None)
+        self.wire.when_dropped.append(self.pacer.drop)
         self._given = (runs_root, list(model_dirs or []), open_run)
         self._furnished = False
         self._leaving = False
@@ -88,13 +90,14 @@ class Workbench(TellingApp):
         yield self.status
         yield KeyBar(id="keys")
 
-    def on_mount(self) -> None:
-        """Hear the signals; the rest waits for the first paint."""
+    def on_load(self) -> None:
+        """Hear the signals, before the terminal is set to anything: it must be set back."""
         if not self.is_headless:
             loop = asyncio.get_running_loop()
-            with contextlib.suppress(RuntimeError, ValueError):  # no such signal, or not in the main thread
-                loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-                loop.add_signal_handler(signal.SIGTERM, self.leave)
+            for number in ENDING:
+                if number == signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                    with contextlib.suppress(RuntimeError, ValueError, OSError):  # not in the main thread, say
+                        loop.add_signal_handler(number, self._hang_up if number == signal.SIGHUP else self.leave)
 
     async def on_ready(self) -> None:
         """The first frame is out: bring in the panes, the warm worker, the one timer."""
@@ -207,6 +210,8 @@ class Workbench(TellingApp):
     async def on_event(self, event: events.Event) -> None:
         """Somebody who presses keys sees at once what they do to the run."""
         if self._furnished and isinstance(event, events.Key | events.MouseDown):
+            if self.pacer.overdue(time.monotonic()):
+                self.wire.drop()
             self.live.touched()
         await super().on_event(event)
 

@@ -129,11 +129,12 @@ def probe(
     read_fd: int | None = None,
     write_fd: int | None = None,
     budget: float | None = None,
+    drain: float | None = None,
 ) -> Terminal:
     """Ask the terminal on `read_fd` and `write_fd` (standard input and output by default) and decide.
 
     `choice` or TUI_GEN_GRAPHICS (see CHOICES) wins over everything found. Without a terminal, with TERM=dumb, or in the
-    background nothing is asked. Blocks for at most `budget` seconds (1, over SSH 2) and two seconds more when
+    background nothing is asked. Blocks for at most `budget` seconds (1, over SSH 2) and `drain` seconds (2) more when
     answers are late. Raises ValueError for an unknown choice.
     """
     environ = os.environ if environ is None else environ
@@ -146,7 +147,7 @@ def probe(
     if tty and not dumb and graphics != "off" and _foreground(read_fd):
         if budget is None:
             budget = BUDGET_SSH if environ.get("SSH_CONNECTION") or environ.get("SSH_TTY") else BUDGET
-        data, round_trip = _converse(read_fd, write_fd, environ, budget)
+        data, round_trip = _converse(read_fd, write_fd, environ, budget, _DRAIN if drain is None else drain)
         replies = parse(data)
         if places.named(environ, replies.name) == "tmux":
             client = places.tmux_client(environ)
@@ -315,20 +316,24 @@ def _other_charset(environ: Mapping[str, str]) -> bool:
     return charset not in ("", "utf8")
 
 
-def _converse(read_fd: int, write_fd: int, environ: Mapping[str, str], budget: float) -> tuple[bytes, float | None]:
+def _converse(
+    read_fd: int, write_fd: int, environ: Mapping[str, str], budget: float, drain: float
+) -> tuple[bytes, float | None]:
     """All answers to the questions that may be asked here, and the seconds to the first of them."""
     data, first = b"", None
     # OSError and termios.error: the terminal went away while we asked
     with contextlib.suppress(OSError, termios.error), _quiet(read_fd):
-        data, first = _exchange(read_fd, write_fd, places.VERSION, budget)
+        data, first = _exchange(read_fd, write_fd, places.VERSION, budget, drain)
         who = parse(data)
         if who.fence and not places.named(environ, who.name):
             more = _KITTY + _THEN + (_LARGEST if who.sixel else b"")
-            data += _exchange(read_fd, write_fd, more, max(budget, 3 * (first or 0)))[0]
+            data += _exchange(read_fd, write_fd, more, max(budget, 3 * (first or 0)), drain)[0]
     return data, first
 
 
-def _exchange(read_fd: int, write_fd: int, questions: bytes, budget: float) -> tuple[bytes, float | None]:
+def _exchange(
+    read_fd: int, write_fd: int, questions: bytes, budget: float, drain: float
+) -> tuple[bytes, float | None]:
     """Send `questions` and read until the fence; (all bytes read, seconds to the first of them).
 
     DECSC and DECRC keep cursor and colours; the blank line hides what a very old terminal may have printed.
@@ -348,7 +353,7 @@ def _exchange(read_fd: int, write_fd: int, questions: bytes, budget: float) -> t
             if extended:
                 break
             # too late to wait on, but what comes now would be typed into the application
-            deadline, extended = time.monotonic() + _DRAIN, True
+            deadline, extended = time.monotonic() + drain, True
             continue
         if select.select([read_fd], [], [], left)[0]:
             chunk = os.read(read_fd, 4096)

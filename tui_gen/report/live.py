@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
+from typing import Any
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -17,6 +19,7 @@ from tui_gen.draw.curves import Series
 from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import clock, ordered, place, progress_words, speed
 from tui_gen.report.quantities import duration, metric
+from tui_gen.report.summary import unicode_ok
 from tui_gen.text import clean, clean_lines
 from tui_gen.view import RunView
 
@@ -29,21 +32,61 @@ STATE_STYLE = {
 LEVEL_STYLE = {"error": "bold red", "warning": "yellow", "state": "cyan", "edit": "magenta"}
 
 
+class Terminal(Console):
+    """A console that leaves the cursor as it is: then there is nothing to bring back, whatever stops or ends us.
+
+    `plain`: frames and bars in ASCII.
+    """
+
+    def __init__(self, out: Outlet, plain: bool) -> None:
+        super().__init__(file=out, markup=False, highlight=False, emoji=False)  # type: ignore[arg-type]
+        self._plain = plain
+
+    @property
+    def encoding(self) -> str:
+        """What Rich chooses its characters by."""
+        return "ascii" if self._plain else super().encoding
+
+    def show_cursor(self, show: bool = True) -> bool:
+        """Nothing."""
+        return False
+
+
 class LiveDisplay:
-    """Redraws a few lines in place, at most `fps` times a second and only where something changed."""
+    """Redraws a few lines in place, at most `fps` times a second and only where something changed.
+
+    After Ctrl-Z and `fg` it goes on below what the shell has written meanwhile. Main thread only.
+    """
 
     def __init__(self, out: Outlet, title: str, fps: float = 5.0) -> None:
-        self.console = Console(file=out, markup=False, highlight=False, emoji=False)  # type: ignore[arg-type]
+        unicode = unicode_ok(out)
+        self.console = Terminal(out, plain=not unicode)
         self.title = clean(title)
         self._period = 1 / fps
         self._drawn = 0.0
         self._shown: object = None
-        self._live = Live(console=self.console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-        unicode = "utf" in (out.encoding or "").lower()
+        self._live = self._new()
         self._bars = BARS if unicode else ".:-=+*#%"
+        self._stopped = False
+        self._before: Any = None
+
+    def _new(self) -> Live:
+        return Live(console=self.console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
 
     def open(self, view: RunView) -> None:
         """Take the cursor's line."""
+        self._before = signal.signal(signal.SIGCONT, self._continued)
+        self._live.start()
+
+    def _continued(self, _number: int, _frame: object) -> None:
+        self._stopped = True
+
+    def _begin_again(self) -> None:
+        """The lines drawn last are no longer right above the cursor: leave them."""
+        self._stopped, self._shown = False, None
+        self.console.pop_render_hook()
+        self.console.clear_live()
+        self._live = self._new()
         self._live.start()
 
     def event(self, event: events.Event) -> None:
@@ -62,6 +105,8 @@ class LiveDisplay:
 
     def update(self, view: RunView, state: str, trouble: str, hint: str) -> None:
         """Draw, if something changed and it is time to."""
+        if self._stopped:
+            self._begin_again()
         now = time.monotonic()
         if now - self._drawn < self._period:
             return
@@ -72,6 +117,9 @@ class LiveDisplay:
 
     def close(self, view: RunView, state: str) -> None:
         """Leave the last picture standing."""
+        if self._stopped:
+            self._begin_again()
+        signal.signal(signal.SIGCONT, self._before or signal.SIG_DFL)
         self._live.update(self._picture(view, state, "", ""), refresh=True)
         self._live.stop()
 
