@@ -151,6 +151,8 @@ class PtyTerminal:
         """Synchronised updates that were completed."""
         self.strings: dict[str, list[bytes]] = {"dcs": [], "apc": [], "osc": []}
         self.queries: list[str] = []
+        self.modes: set[str] = set()
+        """The private modes that are set: "1049" is the alternate screen, "1003" the mouse, "25" the cursor …"""
         self.last_output = time.monotonic()
         self.first_output: float | None = None
         self.watch, self.watched_at, self.watched_cpu, self._recent = watch, None, 0.0, b""
@@ -317,6 +319,18 @@ class PtyTerminal:
 
     # What happens to terminals
 
+    def replaced(self, personality: Personality) -> None:
+        """Another terminal, blank and in no mode, attaches to the same session, as with dtach or abduco."""
+        with self._lock:
+            self.personality = personality
+            self.screen.reset()
+            self.modes.clear()
+            self.queries.clear()
+            for strings in self.strings.values():
+                strings.clear()
+        self._set_size(self.master)
+        os.kill(self.process.pid, signal.SIGWINCH)
+
     def resize(self, columns: int, rows: int) -> None:
         """Another size; the command gets SIGWINCH."""
         with self._lock:
@@ -461,6 +475,8 @@ class PtyTerminal:
         if reply is not None:
             self._reply(words, reply)
             return
+        if modes := re.fullmatch(r"\?([\d;]+)([hl])", words):
+            (self.modes.update if modes[2] == "h" else self.modes.difference_update)(modes[1].split(";"))
         if words == "?2026l":
             self.frames += 1
         if colour := re.search(rb"48;2;(\d+);(\d+);(\d+)", token):

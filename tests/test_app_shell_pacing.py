@@ -54,6 +54,21 @@ def test_a_terminal_that_never_answers_is_drawn_at_a_modest_rate_and_asked_no_mo
     assert len([one for one in drawn if one > 10]) > 5 / Pacer.UNKNOWN
 
 
+def test_a_terminal_that_was_exchanged_is_waited_for_no_longer_than_somebody_notices():
+    pacer = Pacer()
+    drawn = frames(pacer, lambda now: 0.01, 1.0)
+    assert not pacer.overdue(1.0)
+    pacer.ask(1.0)  # and then nobody is there to answer
+    assert not pacer.overdue(1.5) and pacer.overdue(2.1) and not pacer.may_draw(2.1) and drawn
+    pacer.drop()
+    assert pacer.may_draw(2.1) and not pacer.overdue(9.0) and pacer.may_ask
+    slow = Pacer()
+    frames(slow, lambda now: 2.0, 20)
+    slow.drop()
+    slow.ask(20.0)
+    assert not slow.overdue(26.0) and slow.overdue(29.0), "an answer that takes long is not overdue"
+
+
 def test_what_followed_a_frame_counts_as_its_time():
     pacer = Pacer(0.01)
     pacer.drawing(0.0)
