@@ -154,6 +154,8 @@ def test_samples_need_no_data_and_know_their_classes(tmp_path, animals, monkeypa
     assert status == 1 and "it knows bird, cat, dog" in err
     status, err = run(measuring)
     assert status == 1 and str(animals) in err  # figures are of samples beside real data
+    status, err = run(measuring, "--root", str(tmp_path / "moved"))
+    assert status == 1 and "16 training examples" in err  # found there: only too few of them
 
 
 def test_a_checkpoint_that_does_not_tell_its_data_is_sampled_with_the_data(tmp_path, animals):

@@ -177,6 +177,7 @@ def _commands(commands: Any) -> None:
     one.add_argument("--seed", type=int, help="seed of their noise (default: the run's quality.seed)")
     one.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
     one.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
+    one.add_argument("--root", metavar="DIR", default="", help="where the run's data is now, if it was moved")
     one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as a JSON object")
     _trust_option(one)
     _runs_option(one)

@@ -188,3 +188,11 @@ def at_hand(name: str, root: str) -> bool:
     if entry.downloads:
         return FILES[name].find(Path(os.path.expanduser(root)) if root else downloaded()) is not None
     return not entry.needs_root or bool(root and Path(os.path.expanduser(root)).exists())
+
+
+def lost(name: str, root: str) -> bool:
+    """Whether a folder or file that `dataset.root` names is not there, or does not hold the dataset."""
+    try:
+        return bool(root) and not at_hand(name, root)
+    except (OSError, ValueError):  # no right to look, or no path at all
+        return True

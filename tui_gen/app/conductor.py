@@ -141,6 +141,8 @@ class Conductor:
         """Let a run that ended go on from its last checkpoint, and show it."""
         if not await self._trusted(path, f"{path.name} names"):
             return
+        if not await self._has_data(path):
+            return
         loading = " PyTorch is still being loaded…" if self.session.warming else ""
         self.app.say(f"resuming {path.name}…{loading}")
         try:
@@ -156,6 +158,31 @@ class Conductor:
             await self.open(path)
             if self.view is not None and not self.view.live:
                 self.app.say(f"resuming {path.name}…")
+
+    async def _has_data(self, path: Path) -> bool:
+        """Whether a run's data is where it was, or where somebody says that it is now."""
+        from tui_gen.app.path_dialog import PathDialog
+        from tui_gen.config import ConfigError
+
+        try:
+            lost, is_file = await away(self.session.lost_data, path)
+        except ConfigError:
+            return True  # whoever goes on with it is told
+        if not lost:
+            return True
+        why = f"{path.name} read {lost}, which is not there any more."
+        dialog = PathDialog("Where is its data now?", folder=not is_file, suffix="", why=why)
+        picked = await self.app.push_screen_wait(dialog)
+        if picked is None:
+            self.app.tell(f"{path.name} was not resumed: its data is not at {lost}.", "warning")
+            return False
+        try:
+            await away(self.session.move_data, path, picked)
+        except (runs.RunError, ConfigError) as error:
+            self.app.tell(str(error), "error")
+            return False
+        self.app.tell(f"{path.name} reads its data from {picked} now.")
+        return True
 
     # -- steering -----------------------------------------------------------------------------------------------
 

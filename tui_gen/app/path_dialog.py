@@ -1,4 +1,4 @@
-"""A dialog that asks for a file: a path with completion, and the folder's entries to pick from."""
+"""A dialog that asks for a file or a folder: a path with completion, and the folder's entries to pick from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
+from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -55,7 +56,10 @@ def completed(typed: str, suffix: str) -> str:
 
 
 class PathDialog(Modal[Path | None]):
-    """Asks for a path; the answer is a Path, or None. With `save`, replacing a file takes a second Enter."""
+    """Asks for a file, or a `folder`; the answer is a Path, or None. With `save`, replacing one takes a second Enter.
+
+    `why` is said below the path.
+    """
 
     DEFAULT_CSS = """
     PathDialog {
@@ -76,14 +80,18 @@ class PathDialog(Modal[Path | None]):
         Binding("down", "to_list", "List", show=False, id="path.list"),
     ]
 
-    def __init__(self, title: str, path: str = "", *, save: bool = False, suffix: str = ".toml") -> None:
+    def __init__(
+        self, title: str, path: str = "", *, save: bool = False, folder: bool = False, suffix: str = ".toml",
+        why: str = "",
+    ) -> None:  # fmt: skip
         super().__init__()
+        self._folder, self._why = folder, why
         self._title, self._path, self._save, self._suffix = title, path, save, suffix
         self._confirmed = ""
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
-            box.border_title = self._title
+            box.border_title = Content(clean(self._title))
             path = Input(self._path, placeholder="path", select_on_focus=False)
             path.cursor_blink = False
             yield path
@@ -92,12 +100,12 @@ class PathDialog(Modal[Path | None]):
 
     def on_mount(self) -> None:
         self._list()
-        self._say("Enter takes it, Tab completes, ↓ to the list, Esc leaves")
+        self._say(f"{self._why}\nEnter takes it, Tab completes, ↓ to the list, Esc leaves".strip())
         self.query_one(Input).focus()
 
     def _say(self, words: str, wrong: bool = False) -> None:
         line = self.query_one("#words", Static)
-        line.update(clean(words))
+        line.update("\n".join(clean(one) for one in words.splitlines()))
         line.set_class(wrong, "wrong")
 
     def _list(self) -> None:
@@ -130,6 +138,11 @@ class PathDialog(Modal[Path | None]):
         try:
             if not typed.strip():
                 self._say("type a path", wrong=True)
+            elif self._folder:
+                if path.is_dir():
+                    self.dismiss(path)
+                else:
+                    self._say(f"there is no folder {path}", wrong=True)
             elif path.is_dir():
                 self._say(f"{path} is a folder: type a file's name", wrong=True)
             elif not self._save and not path.is_file():

@@ -146,6 +146,30 @@ class Session:
 
         trust.allow(folders)
 
+    def lost_data(self, path: Path) -> tuple[str, bool]:
+        """Where a run's data was and is no more (or empty), and whether that is a file. Raises ConfigError."""
+        from tui_gen import config, datasets
+
+        dataset = config.load(config.read_toml(path / "config.toml"), self.catalog, path.name).dataset
+        if not datasets.lost(dataset.name, dataset.root):
+            return "", False
+        return dataset.root, datasets.DATASETS[dataset.name].kind == "text"
+
+    def move_data(self, path: Path, root: Path) -> None:
+        """Write down where a run's data is now. Raises RunError, or ConfigError where it is not that data."""
+        from tui_gen import config, datasets
+
+        with runs.claim(path):
+            made = config.load(config.read_toml(path / "config.toml"), self.catalog, path.name)
+            made.dataset.root = os.path.abspath(root)
+            if datasets.lost(made.dataset.name, made.dataset.root):
+                words = f"does not hold {datasets.DATASETS[made.dataset.name].title}"
+                raise config.ConfigError(path.name, [Problem("dataset.root", made.dataset.root, words)])
+            try:
+                runs.write_atomic(path / "config.toml", config.dumps(made, self.catalog).encode())
+            except OSError as error:
+                raise runs.RunError(f"cannot write {path / 'config.toml'}: {error.strerror or error}") from None
+
     def resume(self, path: Path) -> None:
         """Let a run that ended go on from its last checkpoint. Raises RunError."""
         self._launch(path, resume=True)

@@ -121,6 +121,7 @@ def quality(args: argparse.Namespace, root: Path) -> int:
     words: list[object] = [path]
     for option, value in (
         ("--samples", args.count), ("--seed", args.seed), ("--step", args.step), ("--device", args.device),
+        ("--root", os.path.abspath(os.path.expanduser(args.root)) if args.root else ""),
     ):  # fmt: skip
         words += [option, value] if value not in (None, "") else []
     with children.start(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_gen import catalog as catalogs
-from tui_gen import checkpoints, control, dependencies, edits, launch, runs, trust
+from tui_gen import checkpoints, control, datasets, dependencies, edits, launch, runs, trust
 from tui_gen import config as configs
 from tui_gen.params import Problem
 from tui_gen.report import consent
@@ -235,14 +235,15 @@ def asked(warm: launch.WarmWorker, tables: dict[str, Any], signals: Signals) -> 
     return []
 
 
-LIVE_ON_RESUME = "only the length and settings that may change while training can be set on --resume"
+ROOT = "dataset.root"
+LIVE_ON_RESUME = f"only the length, {ROOT} and settings that may change while training can be set on --resume"
 
 
 def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) -> configs.RunConfig:
     """The config a run goes on with; `config.toml` is rewritten only where something was changed.
 
-    A new length replaces the old one. Live settings become edits at the step of the newest checkpoint, so that the
-    log shows them and the config still says what the run began with.
+    A new length, or a new place of the data, replaces the old one. Live settings become edits at the step of the newest
+    checkpoint, so that the log shows them and the config still says what the run began with.
     """
     _, err = outlets.standard()
     catalog = ensured(list(dict.fromkeys([*dirs, *named_dirs(str(path))])), err)
@@ -260,6 +261,8 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
                 tables = configs.override(tables, [assignment], catalog)
             except configs.ConfigError as error:
                 problems += error.problems
+        elif key == ROOT:
+            tables["dataset"]["root"] = os.path.abspath(os.path.expanduser(text)) if text else ""
         elif not known[key].live:
             hint = f"for another run: tui-gen --run {path.name}/config.toml --set {assignment}"
             problems.append(Problem("--set", assignment, LIVE_ON_RESUME, hint))
@@ -276,6 +279,10 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
         words = f"the run is at step {step} already"
         hint = f"for more: tui-gen --resume {path.name} --set train.steps={2 * step}"
         raise configs.ConfigError(path.name, [Problem("train.steps", new.train.steps, words, hint)])
+    if datasets.lost(new.dataset.name, new.dataset.root):
+        hint = f"where it is now: tui-gen --resume {path.name} --set {ROOT}=…"
+        words = "is not there, or does not hold the run's data"
+        raise configs.ConfigError(path.name, [Problem(ROOT, new.dataset.root, words, hint)])
     if not lengths and runs.state_of(path)[0] == "finished":
         hint = "give it more with --set train.steps=…, train.epochs=… or train.minutes=…"
         raise configs.ConfigError(path.name, [Problem("train", None, "the run has finished its length", hint)])

@@ -50,10 +50,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--step", type=int)
     parser.add_argument("--device", default="")
+    parser.add_argument("--root", default="")
     given = parser.parse_args()
     tell = _Telling()
     try:
         found = restore(given.run, given.step, given.device, tell.event)
+        found.config.dataset.root = given.root or found.config.dataset.root
         data = data_of(found, tell.event)
         settings = found.config.quality
         work = measure(
