@@ -82,6 +82,23 @@ def test_no_command_lets_it_through(run, call, tmp_path, monkeypatch, words):
         assert all(json.loads(line) is not None for line in out.splitlines())
 
 
+def test_what_a_recipe_says_of_itself_stays_in_its_comments(run, call):
+    from tui_gen.catalog import Recipe
+    from tui_gen.config import dump_toml, parse_toml
+    from tui_gen.params import Param
+    from tui_gen.report.figures import Record
+    from tui_gen.report.tables import recipe_header
+
+    for end in ("\n", "\r", "\r\n", "\v", "\x1e", "\x85", "\u2028"):
+        words = f"a{end}name = 'injected'{end}[train]{end}steps = 5"
+        recipe = Recipe(f"r{end}x = 1", *[words] * 4, {}, "", source=words)
+        assert parse_toml(recipe_header(recipe, Record()), "the header") == {}
+        text = dump_toml({"a": 1}, {"a": Param("a", "int", help=words, unit=words)})
+        assert parse_toml(text, "a config") == {"a": 1}
+    _, out, _ = call("recipe", "evil")
+    assert parse_toml(out, "the recipe")["name"] == "evil"
+
+
 def test_json_says_it_in_escapes_that_read_back(run, call):
     _, out, _ = call("runs", "--json")
     [row] = json.loads(out)

@@ -17,7 +17,7 @@ SCREEN = ("app",)
 READERS = ("draw", "report")
 CONTRACTS = (
     "config", "catalog", "events", "runs", "presence", "control", "params", "quality", "datasets", "view", "launch",
-    "cli", "text", "children",
+    "cli", "text", "children", "trust", "pictures",
 )
 """Modules that everybody may import: neither PyTorch nor Textual at import time."""
 
