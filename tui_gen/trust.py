@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Iterable
 from importlib.machinery import all_suffixes
 from pathlib import Path
@@ -126,7 +127,7 @@ def refuse(folders: Iterable[str | Path], source: str) -> None:
     """Raise ConfigError that names every folder of these whose code nobody has trusted as it is now."""
     problems = [
         Problem("model_dirs", str(folder), f"holds code that would be executed ({listed(folder, code)})",
-                f"if you trust it as it is: --trust {folder}")
+                f"if you trust it as it is: --trust {shlex.quote(str(folder))}")
         for folder, code in unknown(folders).items()
     ]  # fmt: skip
     if problems:
