@@ -26,23 +26,16 @@ def said(app):
 
 
 class Warm:
-    """A warm worker: ready at the third look, or dead by then."""
+    """A warm worker: on its way, or dead."""
 
-    def __init__(self, dies: bool = False) -> None:
-        self.looks, self.dies, self.given = 0, dies, []
+    process, ready = None, False
 
-    @property
-    def alive(self) -> bool:
-        self.looks += 1
-        return not (self.dies and self.looks > 2)
-
-    @property
-    def ready(self) -> bool:
-        return self.looks > 2 and not self.dies
+    def __init__(self, alive: bool = True) -> None:
+        self.alive, self.given = alive, []
 
     def start(self, path, *, resume):
-        self.given += [path] if self.ready else []
-        return self.ready
+        self.given += [path] if self.alive else []
+        return self.alive
 
     def close(self) -> None:
         pass
@@ -289,15 +282,24 @@ async def test_quit_can_stop_with_a_checkpoint(monkeypatch):
 
 
 async def test_quitting_while_a_run_starts_asks_about_that_run_too(monkeypatch):
-    class Warming(Warm):
-        ready = False
+    release = threading.Event()
+
+    class Thinking(Warm):
+        ready = True
+
+        def check(self, tables):
+            release.wait(120)
+            return []
 
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         fake_worker.install(monkeypatch)
-        app.session.warm = Warming()
+        app.session.warm = Thinking(alive=False)
+        monkeypatch.setattr(app.session, "drop_warm", lambda: None)
         await pilot.press("f5")
-        await until(pilot, lambda: "PyTorch is still being loaded" in app.status.text)
+        await until(pilot, lambda: "starting" in app.status.text)
         await pilot.press("ctrl+q")
+        release.set()
+        await until(pilot, lambda: app.shown is not None)
         await until_shown(pilot, "is still training", app.shown.path.name)
         app.session.warm = None
         await pilot.press("escape")
@@ -505,7 +507,7 @@ def test_session_starts_cold_where_no_warm_worker_is_ready(monkeypatch, world):
     session.close()
 
 
-def test_session_waits_for_a_worker_that_is_warming_up(monkeypatch, world):
+def test_session_hands_a_run_to_a_worker_that_is_warming_up_and_waits_for_nothing(monkeypatch, world):
     from tui_gen import catalog
 
     cold = fake_worker.install(monkeypatch, steps=5)
@@ -514,7 +516,7 @@ def test_session_waits_for_a_worker_that_is_warming_up(monkeypatch, world):
     made, _ = session.check(known.recipes["vae-digits"].tables)
     session.warm = one = Warm()
     assert one.given == [session.start(made)] and session.warm is None and not cold
-    session.warm = Warm(dies=True)
+    session.warm = Warm(alive=False)
     session.start(made)
     assert len(cold) == 1
     cold[0].wait(30)

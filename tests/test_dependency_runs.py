@@ -20,7 +20,8 @@ from tui_gen.app.session import Session
 from tui_gen.events import Progress, Uses
 from tui_gen.train import checkpoints
 from tui_gen.train.restore import restore
-from tui_gen.train.worker import Worker, _check
+from tui_gen.train.warm import _check
+from tui_gen.train.worker import Worker
 from tui_gen.view import RunView
 
 FIRST = small_runs.FIRST

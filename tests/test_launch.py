@@ -17,27 +17,31 @@ import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for
-from tui_gen import control, events, launch, runs
+from tui_gen import events, launch, runs
 from tui_gen.control import ControlError
 from tui_gen.runs import RunError, WorkerInfo
 
 WARM = """
-import os, sys, threading
-from tui_gen import control
-server = control.Server(sys.argv[1])
+import json, os, socket, sys, threading
+from pathlib import Path
+from tui_gen import control, presence
 def end():
-    while os.read(0, 100):
-        pass
-    os._exit(7)
+    with socket.socket(fileno=0) as owner:
+        data, handles, _, _ = socket.recv_fds(owner, 1000, 1)
+    if not data:
+        os._exit(7)
+    given = json.loads(data)
+    run = Path(given["run"])
+    locked = presence.held(run)
+    presence.Hold.adopt(run, handles[0])
+    (run / "given").write_text(f"{run} {given['resume']} {locked}")
+    server.close()
+    os._exit(0)
+server = control.Server(sys.argv[1])
 threading.Thread(target=end, daemon=True).start()
 while True:
     request = server.inbox.get()
     match request.op:
-        case "start":
-            print(request.data["run"], request.data["resume"], file=open(request.data["run"] + "/given", "w"))
-            request.answer()
-            server.close()
-            os._exit(0)
         case "check":
             key = request.data["tables"].get("wrong")
             request.answer(problems=[{"key": key, "value": 5, "message": "m", "hint": "h"}] if key else [])
@@ -76,13 +80,13 @@ def warm(monkeypatch):
         processes.append(real([sys.executable, "-c", WARM, place], **settings))
         return processes[-1]
 
-    def make(spawn: bool = True) -> launch.WarmWorker:
+    def make(spawn: bool = True, wait: bool = True) -> launch.WarmWorker:
         made.append(launch.WarmWorker(nice=0))
         if spawn:
             with monkeypatch.context() as patch:
                 patch.setattr(subprocess, "Popen", stand_in)
                 made[-1].spawn()
-            wait_for(lambda: made[-1].ready, 30, "the worker to warm up")
+            wait_for(lambda: made[-1].ready or not wait, 30, "the worker to warm up")
         return made[-1]
 
     yield make
@@ -196,10 +200,10 @@ def test_a_warm_worker_is_given_one_run(run, warm, monkeypatch):
     worker.build_catalog()
     monkeypatch.chdir(run.parent)
     assert worker.start(Path(run.name), resume=True)
-    assert (run / "given").read_text() == f"{run} True\n"
     assert not worker.alive and not worker.ready and worker.process is None
     assert process.wait(120) == 0 and not os.path.exists(place)
-    assert not worker.start(run)
+    assert (run / "given").read_text() == f"{run} True True"
+    assert not worker.start(run) and not runs.live(run)
     worker.close()
 
 
@@ -213,14 +217,15 @@ def test_a_warm_worker_that_is_not_ready_starts_nothing(run, warm):
     assert os.path.exists(worker.socket) and not worker.ready and not worker.start(run)
 
 
-def test_a_warm_worker_that_does_not_answer_starts_nothing(run, warm):
-    worker = warm()
-    server = control.Server(control.socket_path("deaf"), lambda request: request.refuse("not now") is None)
-    worker.socket, place = server.path, worker.socket
-    assert not worker.start(run) and worker.alive
-    worker.socket = place
-    assert worker.start(run)
-    server.close()
+def test_a_run_is_handed_over_before_the_worker_has_warmed_up_and_survives_who_gave_it(run, warm):
+    """Who gave it may be gone the moment after: the lock goes with the run, and nobody is asked for anything."""
+    worker = warm(wait=False)
+    process = worker.process
+    process.send_signal(signal.SIGSTOP)
+    assert worker.start(run) and worker._link is None
+    assert runs.live(run) and runs.state_of(run)[0] == "starting" and not (run / "given").exists()
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(120) == 0 and (run / "given").exists()
 
 
 def test_a_warm_worker_that_is_closed_leaves_nothing(warm):
@@ -233,7 +238,7 @@ def test_a_warm_worker_that_is_closed_leaves_nothing(warm):
 
 def test_a_warm_worker_ends_with_its_owner(warm):
     worker = warm()
-    worker.process.stdin.close()
+    worker._link.close()
     assert worker.process.wait(120) == 7
 
 
@@ -242,7 +247,7 @@ def test_the_real_warm_worker_is_started_like_any_other(started):
     worker.spawn()
     [asked] = started
     assert asked.command[1:] == ["-P", "-m", "tui_gen.train.worker", "--warm", worker.socket, "--nice", "3"]
-    assert asked.start_new_session and asked.cwd == "/" and asked.stdin == subprocess.PIPE
+    assert asked.start_new_session and asked.cwd == "/" and asked.stdin.family == socket.AF_UNIX
     assert asked.env["TUI_GEN_MODELS"] == "/m" and "GOMP_SPINCOUNT" in asked.env
 
 

@@ -180,7 +180,7 @@ def test_a_polite_worker_gives_way_with_its_whole_session_and_ends_with_its_pare
         assert os.getpriority(os.PRIO_PROCESS, pid) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + 7)
         if (group := Path(f"/proc/{pid}/autogroup")).exists():  # a kernel that weighs whole sessions
             assert group.read_text().split()[-1] == "7"
-        worker.process.stdin.close()  # what happens when the parent dies
+        worker._link.close()  # what happens when the parent dies
         assert worker.process.wait(120) == 0 and not os.path.exists(worker.socket)
     finally:
         worker.close()

@@ -9,10 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from tui_gen import children, control, presence, runs
 from tui_gen.params import Problem
@@ -118,19 +121,28 @@ class WarmWorker:
         self.model_dirs = list(model_dirs or [])
         self._nice = nice
         self._process: subprocess.Popen[bytes] | None = None
+        self._link: socket.socket | None = None
         self.socket = ""
 
     def spawn(self) -> None:
         """Start the process; returns at once (`ready` tells when it has warmed up)."""
         self.socket = control.socket_path(f"warm-{time.monotonic_ns()}")
-        self._process = children.start(
-            "tui_gen.train.worker", "--warm", self.socket, "--nice", self._nice,
-            env=environment(self.model_dirs),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = children.start(
+                "tui_gen.train.worker", "--warm", self.socket, "--nice", self._nice,
+                env=environment(self.model_dirs),
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._link = ours
 
     @property
     def alive(self) -> bool:
@@ -144,23 +156,30 @@ class WarmWorker:
 
     @property
     def ready(self) -> bool:
-        """Whether it can take a run at once."""
+        """Whether it has warmed up: it answers, and a run that it is given trains at once."""
         return self.alive and os.path.exists(self.socket)
 
     def start(self, run: Path, *, resume: bool = False) -> bool:
-        """Hand it a run. False (and nothing done) where it is not ready: use `launch.start` then.
+        """Hand it a run, and the run's lock, whether it has warmed up or not: it takes the run over at once.
 
-        It takes the run's lock before it answers. Raises RunError where somebody else trains the run.
+        Waits for nothing: from here on this process is not needed any more. False (and nothing done) where there is
+        no such worker: use `launch.start` then. Raises RunError where somebody else trains the run.
         """
         run = run.resolve()
-        refuse_if_live(run)
-        if not self.ready:
+        hold = runs.claim(run)
+        link = self._link
+        if not self.alive or link is None:
+            hold.release()
             return False
+        line = msgspec.json.encode({"run": str(run), "resume": resume}) + b"\n"
         try:
-            control.ask(self.socket, "start", run=str(run), resume=resume, timeout=5)
-        except control.ControlError:
+            socket.send_fds(link, [line], [hold.handle] if hold.certain else [])
+        except OSError:
+            hold.release()
             return False
-        self._process = None
+        hold.hand_over()
+        self._process = self._link = None
+        link.close()
         return True
 
     def check(self, tables: dict[str, Any], timeout: float = 10.0) -> list[Problem]:
@@ -178,8 +197,9 @@ class WarmWorker:
         if process is not None:
             with contextlib.suppress(OSError):
                 process.send_signal(signal.SIGTERM)
-            if process.stdin:
-                process.stdin.close()
+            if self._link is not None:
+                self._link.close()
+                self._link = None
             with contextlib.suppress(OSError):
                 os.unlink(self.socket)
 

@@ -107,8 +107,6 @@ class Conductor:
                 return
             if not await self._trusted(made.model_dirs, "These settings name"):
                 return
-            if self.session.warming:
-                self.app.say("starting: PyTorch is still being loaded…")
             path = await away(self.session.start, made)
         except runs.RunError as error:
             self.app.tell(str(error), "error")
@@ -143,8 +141,7 @@ class Conductor:
             return
         if not await self._has_data(path):
             return
-        loading = " PyTorch is still being loaded…" if self.session.warming else ""
-        self.app.say(f"resuming {path.name}…{loading}")
+        self.app.say(f"resuming {path.name}…")
         try:
             await away(self.session.resume, path)
         except runs.RunError as error:
@@ -355,7 +352,6 @@ class Conductor:
     async def may_quit(self) -> bool:
         """Ask what to do with live runs, where there are any, and do it. False: stay."""
         while self._starting:  # what is asked below concerns that run, too
-            self.session.hurry()
             await asyncio.sleep(0.05)
         shown = self.view.path if self.view is not None else None
         live = await away(self.session.live_of_ours, shown)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,6 @@ NICE = 10
 """How far workers started here step back behind the UI."""
 SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0, "quality": 1800.0}
 """Seconds to wait for an answer that takes work; others take 15."""
-WARMING = 45.0
-"""Seconds to wait for a worker that is warming up: a second one that begins anew would only be later."""
 
 
 class Session:
@@ -43,7 +40,7 @@ class Session:
         self.started: set[Path] = set()
         self.warm: WarmWorker | None = None
         self._spawning = threading.Lock()
-        self._closed = self._hurried = False
+        self._closed = False
         self._warm_key = ""
         self._children: list[Any] = []
 
@@ -81,15 +78,6 @@ class Session:
     def warm_ready(self) -> bool:
         """Whether the next Start will be immediate."""
         return self.warm is not None and self.warm.ready
-
-    @property
-    def warming(self) -> bool:
-        """Whether a Start waits for PyTorch to be imported."""
-        return self.warm is not None and self.warm.alive and not self.warm.ready
-
-    def hurry(self) -> None:
-        """Wait for no worker that is warming up any more."""
-        self._hurried = True
 
     def check(self, tables: dict[str, Any]) -> tuple[RunConfig | None, list[Problem]]:
         """The config in these tables and everything wrong with it, the model's own objections included.
@@ -175,22 +163,17 @@ class Session:
         self._launch(path, resume=True)
 
     def _launch(self, path: Path, *, resume: bool) -> None:
+        """Hand the run over to a worker, which needs nobody from here on. Nothing is waited for before that."""
         from tui_gen import launch
 
-        warm, given = self.warm, False
-        if warm is not None:
-            deadline, self._hurried = time.monotonic() + WARMING, False
-            with runs.claim(path):  # nobody else starts or deletes it meanwhile
-                while warm.alive and not warm.ready and time.monotonic() < deadline and not self._hurried:
-                    time.sleep(0.02)
-            given = warm.start(path, resume=resume)
-        if given:
+        warm = self.warm
+        process = warm.process if warm is not None else None
+        if warm is not None and warm.start(path, resume=resume):  # still warming up, it is sooner than a new one
             self.warm = None
         else:
-            try:
-                self._children.append(launch.start(path, resume=resume, nice=NICE, model_dirs=self.model_dirs))
-            except OSError as error:
-                raise runs.RunError(f"cannot start a worker: {error.strerror or error}") from None
+            process = launch.start(path, resume=resume, nice=NICE, model_dirs=self.model_dirs)
+        if process is not None:
+            self._children.append(process)
         self.started.add(path)
 
     def reap(self) -> None:

@@ -1,7 +1,8 @@
 """The process that trains one run: `python -m tui_gen.train.worker RUN [--resume]`, or `--warm SOCKET` to wait for one.
 
-Everything printed, by Python or by libraries, goes to the run's `worker.log`. SIGTERM and SIGINT stop the run with a
-checkpoint; SIGHUP is ignored. The exit status is 0 when the run finished or was stopped, 1 when it failed.
+Everything printed, by Python or by libraries, goes to the run's `worker.log`. SIGTERM, SIGINT, SIGUSR1 and SIGUSR2
+stop the run with a checkpoint; SIGHUP is ignored. The exit status is 0 when the run finished or was stopped, 1 when it
+failed.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ import argparse
 import contextlib
 import gc
 import os
-import queue
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tui_gen import checkpoints, control, dependencies, events, presence, runs, trust
 from tui_gen import config as configs
+from tui_gen.train import output, stops
+
+if TYPE_CHECKING:
+    from tui_gen.train.loop import RunLoop
 
 
 class Worker:
@@ -39,56 +42,68 @@ class Worker:
     ) -> None:
         self.path, self.resume, self._log, self._hold = path, resume, log, hold
         self.id = presence.new_id()
-        self.loop: Any = None
+        self.loop: RunLoop | None = None
         self.server: control.Server | None = None
+        self.writer: events.EventWriter | None = None
         self.stop_reason = ""
         self.before: runs.RunInfo | None = None
         """What the run was before this resume."""
+        self.over = False
         self.first: Worker | None = None
         self._handing_on = threading.Lock()
 
     def main(self) -> int:
         """Train the run in a process of its own; the exit status."""
-        self._redirect_output()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        output.redirect(self.path)
+        stops.Watch(self)
         return self.train()
 
     def train(self) -> int:
         """Train the run; the exit status."""
+        return self.go_on() if self.begin() else 1
+
+    def begin(self, loading: bool = "torch" not in sys.modules) -> bool:
+        """Take the run's lock, log and socket, and say that it is starting: before anything that takes time.
+
+        `loading` says that PyTorch is yet to be loaded. False where it cannot begin; why is then the run's last word,
+        if it can have one.
+        """
         try:
-            hold = self._hold or runs.claim(self.path)
+            self._hold = self._hold or runs.claim(self.path)
         except runs.RunError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 1
-        hold.keep_alive()
+            return False
         try:
-            return self._train_held()
-        finally:
-            hold.release()
-
-    def _train_held(self) -> int:
-        try:
-            place = control.socket_path(f"{self.path}:{self.id}")
-            self.server = server = control.Server(place, self._immediate, id=self.id)
-        except (OSError, control.ControlError) as error:
-            return self._refuse(f"nobody could steer this run: {error}")
-        try:
-            writer = self._log(self.path / "events.jsonl")
+            self._hold.keep_alive()
             if self.resume:
                 self.before = runs.info_of(self.path)
-            writer.write(events.State(state="starting", step=self._step()))
-            runs.register(self.path, server.path, self.id)
-            state, reason = self._train(writer, server)
-            if self.loop is None or self.loop.state not in runs.ENDED:
-                writer.write(*self._last_words(state, reason))
-            writer.close()
-        except OSError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        finally:
-            server.close()
+            self.writer = self._log(self.path / "events.jsonl")
+            self.writer.write(events.State(state="starting", step=self._step()))
+            if loading:
+                self.writer.write(events.Progress(what="loading PyTorch", done=0, total=0))
+            place = control.socket_path(f"{self.path}:{self.id}")
+            self.server = control.Server(place, self._immediate, id=self.id)
+            runs.register(self.path, place, self.id)
+        except (OSError, RuntimeError, control.ControlError) as error:
+            words = self._why(error)
+            if isinstance(error, OSError):
+                words = f"cannot write in {self.path}: {error.strerror or error}"
+            elif self.writer is not None and self.server is None:
+                words = f"nobody could steer this run: {words}"
+            self._last("failed", words)
+            return False
+        return True
+
+    def go_on(self) -> int:
+        """Train the run that has begun; the exit status."""
+        assert self.server is not None
+        state, reason = "failed", ""
+        try:
+            state, reason = self._trained()
+        except BaseException as error:  # whatever a model, or the lack of memory, throws: it is the run's last word
+            traceback.print_exc()
+            state, reason = "failed", self._why(error)
+        self._last(state, reason)
         return 1 if state == "failed" else 0
 
     def _step(self) -> int:
@@ -105,35 +120,87 @@ class Worker:
             return [words, events.State("finished", before.step, before.reason)]
         return [events.State(state, self._step(), reason)]
 
-    def _refuse(self, reason: str) -> int:
-        print(f"error: {reason}", file=sys.stderr)
-        with contextlib.suppress(OSError):
-            writer = events.EventWriter(self.path / "events.jsonl")
-            writer.write(events.State("failed", runs.state_of(self.path)[1], reason))
-            writer.close()
-        return 1
+    def _last(self, state: str, reason: str) -> None:
+        """The last word of a run whose loop has not said it, and the end of all that is held for it."""
+        with _last_word:
+            self.over = True
+            if state == "failed" and reason:
+                print(f"error: {reason}", file=sys.stderr)
+            if self.writer is not None:
+                if self.loop is None or self.loop.state not in runs.ENDED:
+                    self.writer.write(*self._last_words(state, reason))
+                self.writer.close()
+            if self.server is not None:
+                self.server.close()
+            if self._hold is not None:
+                self._hold.release()
 
-    def _redirect_output(self) -> None:
-        log = os.open(self.path / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(log)
-        os.close(null)
+    def at_work(self) -> Worker:
+        """This worker, or the one of the run that is trained first."""
+        at = self
+        while at.first is not None:
+            at = at.first
+        return at
 
-    def _on_signal(self, number: int, frame: Any) -> None:
-        reason = f"by {signal.Signals(number).name}"
-        self.stop_reason, at_work = reason, self
-        while at_work.first is not None:
-            at_work = at_work.first
-            at_work.stop_reason = reason
-        if at_work.loop is not None:
-            at_work.loop.asked_to_stop = reason
+    def ask_to_stop(self, reason: str) -> None:
+        """Have the run stop, whatever it is at; from any thread. Only sets flags."""
+        at: Worker | None = self
+        while at is not None:
+            at.stop_reason = at.stop_reason or reason
+            if at.loop is not None:
+                at.loop.asked_to_stop = at.loop.asked_to_stop or reason
+            at = at.first
+
+    def check(self) -> None:
+        """Raise Stopped where the run is to stop, before it trains."""
+        from tui_gen.train.cutting import Stopped
+
+        if self.stop_reason:
+            raise Stopped("stopped", f"{self.stop_reason}, before training began")
+
+    def end_now(self) -> None:
+        """End the process: it is to stop, has nothing to lose, and does not get on. From another thread."""
+        _last_word.acquire()  # for good: the main thread, should it wake up, has nothing to say any more
+        if self.over:
+            _last_word.release()
             return
-        from tui_gen.train.loop import Stopped
+        at: Worker | None = self
+        while at is not None:
+            reason = f"{at.stop_reason or self.stop_reason}, before training began"
+            if not (at.over or (at.loop is not None and at.loop.state in runs.ENDED)):
+                with contextlib.suppress(OSError):
+                    log = events.EventWriter(at.path / "events.jsonl")
+                    log.write(*at._last_words("stopped", reason))
+            if at.server is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(at.server.path)
+            at = at.first
+        os._exit(0)
 
-        raise Stopped("stopped", f"{reason}, before training began")
+    def _report(self, event: events.Event) -> None:
+        assert self.writer is not None
+        self.writer.write(event)
+        self.check()
+
+    @staticmethod
+    def _why(error: BaseException) -> str:
+        """What ended a run, as its reason."""
+        kind, words = type(error).__name__, str(error)
+        if kind == "OutOfMemoryError":
+            return "the device is out of memory; lower train.batch_size, or the size of the model"
+        if isinstance(error, MemoryError):
+            return (
+                f"there is too little memory{f' ({words})' if words else ''}; give the process more, or lower the size"
+            )
+        if isinstance(error, RuntimeError) and "start new thread" in words:
+            return "no more threads can be started here: raise the limit (ulimit -u, or the container's)"
+        if isinstance(error, (control.ControlError, configs.ConfigError, runs.RunError)):
+            return words
+        if isinstance(error, OSError) and error.strerror:
+            return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        if isinstance(error, SystemExit):
+            return f"something ended the process (SystemExit: {error.code}); worker.log has the traceback"
+        return f"{kind}: {words} (worker.log has the traceback)"
 
     def _immediate(self, request: control.Request) -> bool:
         """Answer what needs no step boundary, and everything while the data is still being prepared."""
@@ -142,17 +209,19 @@ class Worker:
             return True
         if request.op == "status":
             if loop is None:
-                request.answer(state="starting", step=0, trouble="", seconds=0.0)
+                request.answer(state="starting", step=self._step(), trouble="", seconds=0.0)
             else:
                 from tui_gen.train.requests import status
 
                 request.answer(**status(loop))
             return True
         if loop is not None:
+            if request.op == "stop":
+                loop.hurry = True  # what takes long is cut, so that it is answered soon
             return False
         if request.op == "stop":
-            os.kill(os.getpid(), signal.SIGTERM)
-            request.answer(step=0)
+            self.ask_to_stop("asked to")
+            request.answer(step=self._step())
         else:
             request.refuse("the run is still preparing its data; ask again when it trains")
         return True
@@ -217,8 +286,8 @@ class Worker:
         """
         import torch
 
+        from tui_gen.train.cutting import Stopped
         from tui_gen.train.dependencies import Relay
-        from tui_gen.train.loop import Stopped
 
         if runs.state_of(path)[0] != "finished":
             if runs.live(path):
@@ -236,7 +305,9 @@ class Worker:
             tell(events.State("starting", 0, words), events.Note(f"{words}: {path}"))
             threads = torch.get_num_threads()
             first = Worker(path, begun, lambda log: Relay(log, path.name, tell))
-            self.first = first
+            first.stop_reason, self.first = self.stop_reason, first
+            if self.stop_reason:  # between the two
+                first.ask_to_stop(self.stop_reason)
             try:
                 first.train_within()
             finally:
@@ -262,31 +333,38 @@ class Worker:
     def train_within(self) -> int:
         """Train the run within the process of another run's worker, which gets its output back; the exit status."""
         outer = os.dup(1), os.dup(2)
-        self._redirect_output()
+        output.to_log(self.path)
         try:
             return self.train()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
             for number, before in zip((1, 2), outer):
                 os.dup2(before, number)
                 os.close(before)
             with contextlib.suppress(OSError):  # the process lives on, but no longer trains this run
                 (self.path / "worker.json").unlink()
 
-    def _train(self, writer: events.EventWriter, server: control.Server) -> tuple[str, str]:
-        import torch
-
-        from tui_gen.train import catalogue
-        from tui_gen.train.checkpoints import spec_of
-        from tui_gen.train.data import DataError
-        from tui_gen.train.data.matching import load_as
-        from tui_gen.train.loop import RunLoop, Stopped
-        from tui_gen.train.trainer import Trainer, TrainingError, build_model, pick_device
-
+    def _trained(self) -> tuple[str, str]:
+        """Load PyTorch, the model and the data, and train; the state that this ends in, and why."""
+        assert self.writer is not None
+        writer = self.writer
         try:
+            _try_threads()
+            import torch
+
+            from tui_gen.train import catalogue
+            from tui_gen.train.checkpoints import spec_of
+            from tui_gen.train.cutting import Stopped
+            from tui_gen.train.data import DataError
+            from tui_gen.train.data.matching import load_as
+            from tui_gen.train.loop import RunLoop
+            from tui_gen.train.trainer import Trainer, TrainingError, build_model, pick_device
+        except Exception as error:
+            traceback.print_exc()
+            return "failed", f"PyTorch cannot be loaded: {self._why(error)}"
+        try:
+            self.check()
             tables = configs.read_toml(self.path / "config.toml")
-            given, dirs = _extra_dirs(), trust.named(tables)
+            given, dirs = extra_dirs(), trust.named(tables)
             trust.refuse(set(dirs).difference(given), str(self.path / "config.toml"))
             made, kinds = catalogue.build(list(dict.fromkeys([*given, *dirs])))
             for problem in made.problems:
@@ -301,11 +379,13 @@ class Worker:
             def told_labels(spec: Any) -> bool:
                 return build_model(kind, config.model.values, spec, parts_for(spec)).told_labels
 
+            self.check()
             then = spec_of(self.path) if self.resume else None
-            data = load_as(then, config.dataset, device, told_labels, seed=config.train.seed, report=writer.write)
+            data = load_as(then, config.dataset, device, told_labels, seed=config.train.seed, report=self._report)
+            self.check()
             parts = parts_for(data.spec)
             trainer = Trainer(kind, config, data, device, lambda epoch: _length(config, epoch), parts)
-            loop = RunLoop(self.path, trainer, writer, configs.keys(config.model.name, made), server)
+            loop = RunLoop(self.path, trainer, writer, configs.keys(config.model.name, made), self.server)
             if self.resume:
                 loop.resume()
             self.loop = loop
@@ -315,15 +395,38 @@ class Worker:
             return loop.state, ""
         except Stopped as ending:
             return ending.state, ending.reason
-        except (configs.ConfigError, DataError, TrainingError, runs.RunError) as error:
-            print(f"error: {error}", file=sys.stderr)
+        except (DataError, TrainingError) as error:
             return "failed", str(error)
-        except torch.OutOfMemoryError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return "failed", "the device is out of memory; lower train.batch_size, or the size of the model"
-        except Exception as error:  # a fault in a model, ours or the user's: the run says so, the log has it all
-            traceback.print_exc()
-            return "failed", f"{type(error).__name__}: {error} (worker.log has the traceback)"
+        except (configs.ConfigError, runs.RunError) as error:
+            return "failed", self._why(error)
+
+
+_last_word = threading.Lock()
+"""Held by whoever says how a run ended."""
+
+
+def _try_threads() -> None:
+    """Raise RuntimeError where not as many threads can be had as there are cores: OpenMP would end the process."""
+    over = threading.Event()
+    try:
+        for _ in range(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2):
+            threading.Thread(target=over.wait, daemon=True).start()
+    finally:
+        over.set()
+
+
+def leave(status: int) -> int:
+    """The status to exit with, whatever still runs then: a thread that waits for a dead disk keeps no process alive."""
+    ender = threading.Timer(3.0, os._exit, [status])
+    ender.daemon = True
+    with contextlib.suppress(RuntimeError):
+        ender.start()
+    return status
+
+
+def extra_dirs() -> list[str]:
+    """The folders of model files that whoever started this process gave."""
+    return [one for one in os.environ.get("TUI_GEN_MODELS", "").split(os.pathsep) if one]
 
 
 def _length(config: configs.RunConfig, steps_per_epoch: int) -> int | None:
@@ -331,97 +434,6 @@ def _length(config: configs.RunConfig, steps_per_epoch: int) -> int | None:
     if config.train.steps:
         return config.train.steps
     return max(1, round(config.train.epochs * steps_per_epoch)) if config.train.epochs else None
-
-
-def warm(socket_path: str) -> int:
-    """Import PyTorch and the models, then wait to be given a run; ends when the parent does."""
-    given = threading.Event()
-    threading.Thread(target=_end_with_parent, args=(given, socket_path), daemon=True).start()
-    made, kinds = _warm_up()
-    server = control.Server(socket_path)
-    while True:
-        try:
-            request = server.inbox.get(timeout=3600)
-        except queue.Empty:
-            continue
-        try:
-            match request.op:
-                case "start":
-                    path, resume = Path(request.data["run"]), bool(request.data.get("resume"))
-                    hold = runs.claim(path)
-                    given.set()
-                    request.answer()
-                    server.close()
-                    return Worker(path, resume, hold=hold).main()
-                case "check":
-                    request.answer(problems=_check(request.data["tables"], made, kinds))
-                case "catalog":
-                    from tui_gen.train import catalogue
-
-                    request.answer(path=str(catalogue.refresh(_extra_dirs())))
-                case "status":
-                    request.answer(state="warm")
-                case _:
-                    request.refuse(f"a warm worker does not know {request.op!r}")
-        except Exception as error:  # one bad request must not end the worker
-            request.refuse(f"{type(error).__name__}: {error}")
-
-
-def _extra_dirs() -> list[str]:
-    return [one for one in os.environ.get("TUI_GEN_MODELS", "").split(os.pathsep) if one]
-
-
-def _warm_up() -> tuple[Any, Any]:
-    """Pay for imports and first calls now; nothing touches a GPU."""
-    import torch
-
-    import tui_gen.train.data
-    import tui_gen.train.loop  # noqa: F401
-    from tui_gen.train import catalogue
-
-    weight = torch.nn.Linear(4, 4)
-    optimizer = torch.optim.Adam(weight.parameters(), fused=True)
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(weight(torch.ones(2, 4)), torch.ones(2, 4))
-    loss.backward()
-    optimizer.step()
-    return catalogue.build(_extra_dirs())
-
-
-def _end_with_parent(given: threading.Event, socket_path: str) -> None:
-    with contextlib.suppress(OSError):
-        while os.read(0, 1024):
-            pass
-    if not given.is_set():
-        with contextlib.suppress(OSError):
-            os.unlink(socket_path)
-        os._exit(0)
-
-
-def _check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]]:
-    """What is wrong with a config, the model's own reasons included, without reading any data."""
-    import msgspec
-
-    from tui_gen import catalog
-    from tui_gen.train import dependencies as others
-    from tui_gen.train.trainer import RefusedError, TrainingError, pick_device, refusals
-
-    try:
-        config = configs.load(tables, made)
-    except configs.ConfigError as error:
-        return [msgspec.to_builtins(problem) for problem in error.problems]
-    kind, spec = kinds[config.model.name], others.expected(config.dataset)
-    if dependencies.needs(config, made):
-        made.recipes, _ = catalog.recipes()
-    try:
-        pick_device(config.train.device)
-        parts, problems = others.foreseen(config, made, kinds, spec)
-        problems += refusals(kind, msgspec.convert(config.model.values, kind.Config), spec, parts)
-    except RefusedError as error:
-        problems = error.problems
-    except TrainingError as error:
-        words = str(error).removeprefix(f"train.device = {config.train.device}: ")
-        problems = [configs.Problem("train.device", config.train.device, words)]
-    return [msgspec.to_builtins(problem) for problem in problems]
 
 
 def _give_way(nice: int) -> None:
@@ -448,12 +460,14 @@ def main() -> int:
     if given.nice:
         _give_way(given.nice)
     if given.warm:
-        return warm(given.warm)
+        from tui_gen.train.warm import Warm
+
+        return leave(Warm(given.warm).main())
     if not given.run:
         parser.error("name a run directory, or --warm SOCKET")
     path = Path(given.run)
     hold = presence.Hold.adopt(path, given.lock) if given.lock is not None else None
-    return Worker(path, given.resume, hold=hold).main()
+    return leave(Worker(path, given.resume, hold=hold).main())
 
 
 if __name__ == "__main__":

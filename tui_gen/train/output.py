@@ -1,0 +1,66 @@
+"""What a worker prints: all of it goes to the run's `worker.log`, and none of it can fail."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import io
+import os
+import sys
+from pathlib import Path
+
+
+class Mild(io.RawIOBase):
+    """A file descriptor to print to. What cannot be written (the disk is full, say) is lost, and nobody hears of it:
+    an error out of a print would end what it tells about.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def writable(self) -> bool:
+        """Always."""
+        return True
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._number
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        """Write what can be written; tells that it was all."""
+        left = memoryview(data).cast("B")
+        with contextlib.suppress(OSError):
+            while left:
+                left = left[os.write(self._number, left) :]
+        return memoryview(data).nbytes
+
+    def close(self) -> None:
+        """Nothing: the descriptor is the process's own."""
+
+
+def redirect(run: Path) -> None:
+    """Have everything that this process prints, libraries included, in a run's `worker.log`, or nowhere where that
+    cannot be opened; nothing that Python prints fails from here on. Standard input is empty.
+    """
+    to_log(run)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        stream = io.TextIOWrapper(Mild(number), "utf-8", "backslashreplace", write_through=True)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    with contextlib.suppress(OSError, ValueError):
+        faulthandler.enable()  # a crash in native code leaves its traceback
+
+
+def to_log(run: Path) -> None:
+    """Have the descriptors of standard output and errors lead to a run's `worker.log`."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
+    try:
+        log = os.open(run / "worker.log", flags, 0o644)
+    except OSError:
+        log = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.close(null)
