@@ -18,10 +18,10 @@ class Run:
         self.path = path or small_runs.make_run(root, family, **overrides)
         self.trainer = small_runs.trainer(family, **overrides)
         self.writer = events.EventWriter(self.path / "events.jsonl")
-        self.server = control.Server(control.socket_path(str(self.path)))
+        self.server = control.Server(control.socket_path(str(self.path)), id="the run")
         known = configs.keys(self.trainer.config.model.name, small_runs.built()[0])
         self.loop = RunLoop(self.path, self.trainer, self.writer, known, self.server)
-        runs.register(self.path, self.server.path)
+        runs.register(self.path, self.server.path, self.server.id)
         if resume:
             self.loop.resume()
         self.thread = threading.Thread(target=self.loop.run, daemon=True)

@@ -114,7 +114,8 @@ def test_a_run_whose_folder_is_renamed_goes_on_in_it(start):
     view.poll()
     assert view.state == "stopped" and view.checkpoints[-1].step == view.step
     assert any(text == f"the run's folder is {moved} now" for _, _, text in view.log)
-    assert runs.worker_of(moved).socket == run.server.path
+    named = runs.worker_of(moved)
+    assert (named.socket, named.id, named.path) == (run.server.path, run.server.id, str(moved.resolve()))
 
 
 @pytest.mark.parametrize("paused", [False, True])

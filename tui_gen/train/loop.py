@@ -132,7 +132,7 @@ class RunLoop:
         self.writer.write(events.Note(text=f"the run's folder is {path} now"))
         if self.server is not None:
             with contextlib.suppress(OSError):
-                runs.register(path, self.server.path)
+                runs.register(path, self.server.path, self.server.id)
 
     def change_state(self, state: str, reason: str = "") -> None:
         """Go over to a state and log it."""
