@@ -20,7 +20,7 @@ from tui_gen.app.session import Session
 from tui_gen.events import Progress, Uses
 from tui_gen.train import checkpoints
 from tui_gen.train.restore import restore
-from tui_gen.train.warm import _check
+from tui_gen.train.warm import check
 from tui_gen.train.worker import Worker
 from tui_gen.view import RunView
 
@@ -203,7 +203,7 @@ def test_data_that_do_not_match_are_refused_before_the_run_and_by_its_worker(roo
     first = small_runs.make_run(root, "vae", train__steps=1)
     trained(first)
     path = make(root, f"{first}@1", **overrides)
-    problems = _check(configs.read_toml(path / "config.toml"), made, kinds)
+    problems = check(configs.read_toml(path / "config.toml"), made, kinds)
     assert any(words in str(configs.Problem(**problem)) for problem in problems), problems
     view = trained(path)
     assert view.state == "failed" and words in view.reason
@@ -213,14 +213,14 @@ def test_data_that_do_not_match_are_refused_before_the_run_and_by_its_worker(roo
 def test_what_a_recipe_cannot_do_with_the_data_is_told_before_the_run(root):
     made, kinds = small_runs.built()
     path = make(root, "conv-vae-digits model.channels=[4,4,4,4,4]")
-    (problem,) = _check(configs.read_toml(path / "config.toml"), made, kinds)
+    (problem,) = check(configs.read_toml(path / "config.toml"), made, kinds)
     assert problem["key"] == "model.first_stage" and "halves the image 5 times" in problem["message"]
 
 
 def test_a_conditional_first_stage_needs_labels_from_those_who_draw_its_codes(root):
     made, kinds = small_runs.built()
     path = make(root, FIRST + " model.conditional=true")
-    (problem,) = _check(configs.read_toml(path / "config.toml"), made, kinds)
+    (problem,) = check(configs.read_toml(path / "config.toml"), made, kinds)
     assert problem["key"] == "model.conditional" and "must be drawn with them" in problem["message"]
     view = trained(make(root, FIRST + " model.conditional=true", model__conditional=True))
     assert view.state == "finished", view.reason

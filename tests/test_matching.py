@@ -176,7 +176,6 @@ def test_a_checkpoint_that_does_not_tell_its_data_is_sampled_with_the_data(tmp_p
 def in_this_process(monkeypatch):
     """Resume a run as its worker does, in this process: (exit status, the run as a reader sees it)."""
     threads = torch.get_num_threads()
-    monkeypatch.setattr(Worker, "_redirect_output", lambda self: None)
 
     def resume(path):
         status = Worker(path, resume=True).train()

@@ -211,10 +211,10 @@ def test_a_model_without_a_recipe_would_start_on_text_that_needs_no_file():
 
 
 def test_a_worker_checks_a_config_on_text_without_reading_it():
-    from tui_gen.train.worker import _check
+    from tui_gen.train.warm import check
 
     made, kinds = small_runs.built()
     tables = {"model": {"name": "char-rnn"}, "dataset": {"name": "text-file", "root": "x.txt"}, "train": {"steps": 1}}
-    assert _check(tables, made, kinds) == []
+    assert check(tables, made, kinds) == []
     tables["model"] = {"name": "vae"}
-    assert [problem["key"] for problem in _check(tables, made, kinds)] == ["dataset.name"]
+    assert [problem["key"] for problem in check(tables, made, kinds)] == ["dataset.name"]

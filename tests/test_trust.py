@@ -136,12 +136,12 @@ def test_samples_and_figures_of_a_run_execute_nothing_that_was_not_trusted(world
 
 def test_nor_does_a_worker(world, folder, monkeypatch):
     run = naming(folder, fake_worker.make_run())
-    written = []
-    ending = Worker(run, False)._train(type("Log", (), {"write": lambda self, *events: written.extend(events)})(), None)
-    assert ending[0] == "failed" and f"--trust {folder}" in ending[1] and not executed(folder)
+    assert Worker(run, False).train() == 1
+    state, _, reason = runs.state_of(run)
+    assert state == "failed" and f"--trust {folder}" in reason and not executed(folder)
     monkeypatch.setenv("TUI_GEN_MODELS", str(folder))  # as with --models: the user's own word
     monkeypatch.setattr("tui_gen.train.worker.configs.load", lambda *_: 1 / 0)
-    Worker(run, False)._train(type("Log", (), {"write": lambda self, *events: None})(), None)
+    assert Worker(run, False).train() == 1
     assert executed(folder)
 
 

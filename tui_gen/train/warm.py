@@ -65,7 +65,7 @@ class Warm:
             try:
                 match request.op:
                     case "check":
-                        request.answer(problems=_check(request.data["tables"], made, kinds))
+                        request.answer(problems=check(request.data["tables"], made, kinds))
                     case "catalog":
                         from tui_gen.train import catalogue
 
@@ -147,7 +147,7 @@ def _warm_up() -> tuple[Any, Any]:
     return catalogue.build(extra_dirs())
 
 
-def _check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]]:
+def check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]]:
     """What is wrong with a config, the model's own reasons included, without reading any data."""
     import msgspec
 
