@@ -47,19 +47,27 @@ def append(path: Path, *more: events.Event) -> None:
 
 
 def write_sample(
-    path: Path, step: int, kind: str = "samples", grid: tuple[int, int] = (4, 3), tile: int = 8, colour: bool = False
-) -> events.Sample:
-    """A picture of `grid` = (columns, rows) tiles, each brighter than the last and darker at its top; its event."""
+    path: Path, step: int, kind: str = "samples", grid: tuple[int, int] = (4, 3), tile: int = 8, colour: bool = False,
+    gap: int = 0,
+) -> events.Sample:  # fmt: skip
+    """A picture of `grid` = (columns, rows) tiles, each brighter than the last and darker at its top; its event.
+
+    `gap` black pixels between them.
+    """
     columns, rows = grid
     name = f"samples/{step:06d}-{kind}.png"
     (path / "samples").mkdir(parents=True, exist_ok=True)
     levels = np.arange(columns * rows).reshape(rows, columns) * 200 // (columns * rows) + 40 + step % 7
     down = np.arange(rows * tile)[:, None] % tile  # every pixel row another, so that half-blocks are needed
     pixels = (np.kron(levels, np.ones((tile, tile), int)) + down).astype(np.uint8)
+    if gap:
+        wide = pixels.reshape(rows, tile, columns, tile)
+        apart = np.pad(wide, ((0, 0), (0, gap), (0, 0), (0, gap))).reshape(rows * (tile + gap), columns * (tile + gap))
+        pixels = np.ascontiguousarray(apart[:-gap, :-gap])
     if colour:
         pixels = np.stack([pixels, 255 - pixels, np.full_like(pixels, 90)], -1)
     Image.fromarray(pixels).save(path / name)
-    return events.Sample(step=step, path=name, kind=kind, columns=columns, rows=rows, tile=(tile, tile))
+    return events.Sample(step=step, path=name, kind=kind, columns=columns, rows=rows, tile=(tile, tile), gap=gap)
 
 
 class Cover(ModalScreen):

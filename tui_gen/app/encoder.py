@@ -35,7 +35,8 @@ ENDED = "The picture cannot be shown: the process that draws it ended."
 class Request(msgspec.Struct, frozen=True):
     """A picture to show in `columns` x `rows` cells of `cell` = (width, height) pixels.
 
-    The file holds `grid` = (columns, rows) tiles; `tile` picks one of them, counted along the rows. `protocol` is
+    The file holds `grid` = (columns, rows) tiles, `gap` pixels between them; `tile` picks one, counted along the rows.
+    `protocol` is
     kitty (as picture `ident`), sixel, or "" for text only; `light` says that the ground is light.
     """
 
@@ -44,6 +45,7 @@ class Request(msgspec.Struct, frozen=True):
     rows: int
     grid: tuple[int, int] = (1, 1)
     tile: int | None = None
+    gap: int = 0
     protocol: str = ""
     ident: int = 1
     cell: tuple[float, float] | None = None
@@ -55,7 +57,8 @@ class Reply(msgspec.Struct):
 
     `upper`, `lower`: packed half-block colours, int32 little-endian, (rows, columns); `lines`: the luminance ramp;
     `payload`: the protocol's bytes for `box` = (x, y, columns, rows). `shown`: (columns, rows) of tiles in the text
-    forms, fewer than the grid where they would be too small to see.
+    forms, fewer than the grid where they would be too small to see; `gap`: how much of the way from one (column, row)
+    to the next lies between them.
     """
 
     error: str = ""
@@ -65,6 +68,7 @@ class Reply(msgspec.Struct):
     payload: bytes = b""
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
     shown: tuple[int, int] = (1, 1)
+    gap: tuple[float, float] = (0.0, 0.0)
     size: tuple[int, int] = (0, 0)
 
 
@@ -88,17 +92,22 @@ class _Files:
         return self._kept[key]
 
 
-def crop_tiles(pixels: np.ndarray, grid: tuple[int, int], columns: int, rows: int) -> np.ndarray:
-    """The first `columns` x `rows` tiles of a grid of (columns, rows)."""
-    high, wide = pixels.shape[0] // grid[1], pixels.shape[1] // grid[0]
-    return pixels[: rows * high, : columns * wide]
+def pitch(pixels: np.ndarray, grid: tuple[int, int], gap: int) -> tuple[int, int]:
+    """Pixels from the beginning of one tile to that of the next, (down, across): after the last there is no gap."""
+    return (pixels.shape[0] + gap) // grid[1], (pixels.shape[1] + gap) // grid[0]
 
 
-def one_tile(pixels: np.ndarray, grid: tuple[int, int], tile: int) -> np.ndarray:
+def crop_tiles(pixels: np.ndarray, grid: tuple[int, int], columns: int, rows: int, gap: int = 0) -> np.ndarray:
+    """The first `columns` x `rows` tiles of a grid of (columns, rows), with the gaps between them."""
+    down, across = pitch(pixels, grid, gap)
+    return pixels[: rows * down - gap, : columns * across - gap]
+
+
+def one_tile(pixels: np.ndarray, grid: tuple[int, int], tile: int, gap: int = 0) -> np.ndarray:
     """Tile number `tile`, counted along the rows."""
-    high, wide = pixels.shape[0] // grid[1], pixels.shape[1] // grid[0]
+    down, across = pitch(pixels, grid, gap)
     row, column = divmod(tile % (grid[0] * grid[1]), grid[0])
-    return pixels[row * high : (row + 1) * high, column * wide : (column + 1) * wide]
+    return pixels[row * down : (row + 1) * down - gap, column * across : (column + 1) * across - gap]
 
 
 def seen_tiles(pixels: np.ndarray, grid: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
@@ -122,8 +131,11 @@ def make(request: Request, files: _Files | None = None) -> Reply:
     grid = request.grid if min(request.grid) > 0 else (1, 1)
     if pixels.shape[0] < grid[1] or pixels.shape[1] < grid[0]:
         grid = (1, 1)
+    gap = max(0, request.gap)
+    if gap >= min(pitch(pixels, grid, gap)):
+        gap = 0  # not of this file
     if request.tile is not None:
-        pixels, grid = one_tile(pixels, grid, request.tile), (1, 1)
+        pixels, grid, gap = one_tile(pixels, grid, request.tile, gap), (1, 1), 0
     cell = request.cell or (1, 2)
     box, shown, some = Box(0, 0, request.columns, request.rows, 0, 0, 1.0), grid, pixels
     if request.protocol and (request.cell or request.protocol == "kitty"):
@@ -131,8 +143,9 @@ def make(request: Request, files: _Files | None = None) -> Reply:
         box = fit(pixels.shape[:2], request.columns, request.rows, cell, whole=request.cell is not None)
     else:
         shown = seen_tiles(pixels, grid, request.columns, request.rows)
-        some = crop_tiles(pixels, grid, *shown)
-    reply = Reply(shown=shown, size=(pixels.shape[0], pixels.shape[1]))
+        some = crop_tiles(pixels, grid, *shown, gap)
+    down, across = pitch(pixels, grid, gap)
+    reply = Reply(shown=shown, gap=(gap / across, gap / down), size=(pixels.shape[0], pixels.shape[1]))
     _text(reply, some, request, box)
     if box.width and request.protocol == "sixel":
         reply.payload = sixel.encode(pixels, box.width, box.height)

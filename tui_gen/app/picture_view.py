@@ -60,7 +60,7 @@ class PictureView(Widget, can_focus=True):
         """Shown instead of a picture."""
         self.picture: Picture | None = None
         self._encoder = Encoder()
-        self._subject: tuple[str, tuple[int, int], int | None] | None = None
+        self._subject: tuple[str, tuple[int, int], int | None, int] | None = None
         self._wanted: Request | None = None
         self._made: Request | None = None
         self._reply: Reply | None = None
@@ -85,12 +85,15 @@ class PictureView(Widget, can_focus=True):
         self._encoder.close()
 
     def show_picture(
-        self, path: str, grid: tuple[int, int], tile: int | None = None, *, urgent: bool = True
+        self, path: str, grid: tuple[int, int], tile: int | None = None, gap: int = 0, *, urgent: bool = True
     ) -> None:
-        """Show the file of `grid` = (columns, rows) tiles, or one tile of it; `urgent` where somebody asked for it."""
+        """Show the file of `grid` = (columns, rows) tiles, or one tile of it; `urgent` where somebody asked for it.
+
+        `gap`: pixels between two tiles of the file.
+        """
         self._urgent = urgent
-        if (path, grid, tile) != self._subject or self.words:
-            self._subject = (path, grid, tile)
+        if (path, grid, tile, gap) != self._subject or self.words:
+            self._subject = (path, grid, tile, gap)
             if self.words:
                 self.words = ""
                 self.refresh()
@@ -129,13 +132,14 @@ class PictureView(Widget, can_focus=True):
         if protocol == "sixel" and self.content_region.bottom >= self.app.size.height:
             height = max(1, height - 1)  # a sixel that ends on the last row of the screen scrolls it
         terminal: Terminal | None = getattr(self.app, "terminal", None)
-        path, grid, tile = self._subject
+        path, grid, tile, gap = self._subject
         return Request(
             path=path,
             columns=width,
             rows=height,
             grid=grid,
             tile=tile,
+            gap=gap,
             protocol=protocol,
             ident=self.picture.ident if self.picture else 1,
             cell=terminal.cell if terminal else None,
@@ -254,7 +258,16 @@ class PictureView(Widget, can_focus=True):
             part_y = (y - inside.y + 0.5) / max(1, inside.rows)
         if not (0 <= part_x < 1 and 0 <= part_y < 1):
             return None
-        return int(part_y * shown[1]) * columns + int(part_x * shown[0])
+        gap_x, gap_y = self._reply.gap
+        return tile_under(part_y, shown[1], gap_y) * columns + tile_under(part_x, shown[0], gap_x)
+
+
+def tile_under(part: float, count: int, gap: float) -> int:
+    """Which of `count` tiles in a row is at this part (0 to 1) of all; a gap counts for the tile before it.
+
+    `gap`: how much of the way from one tile to the next it takes.
+    """
+    return min(count - 1, int(part * (count - gap)))
 
 
 def _inside(request: Request, reply: Reply) -> Box:

@@ -243,7 +243,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
             if self._words_view.display:
                 self._words_view.show_file(file)
             else:
-                self._picture.show_picture(str(file), grid, self.tile, urgent=urgent)
+                self._picture.show_picture(str(file), grid, self.tile, one.gap, urgent=urgent)
         self._timeline.show([sample.step for sample in history], index, self._index is None)
         self._caption.show(kinds, self.kind, self._text(one, index, len(history)))
 
