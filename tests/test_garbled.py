@@ -122,7 +122,6 @@ BAD_PATHS = ["samples/" + "x" * 256, "é" * 128, "x/" * 2001, "../x", "/etc/x", 
         events.Edit(step=1, key="k", old=None, new=[0] * events.LONG),
         events.Progress(what="x", done=-1, total=0), events.Resume(step=2**63),
     ],
-    ids=str,
 )  # fmt: skip
 def test_an_event_out_of_all_bounds_is_garbage(event):
     assert decode(encode(event)) is None
