@@ -70,7 +70,7 @@ def test_a_run_is_made_with_its_config_under_a_name_that_tells(tmp_path):
     stamp, rest = path.name[:13], path.name[14:]
     assert time.strptime(stamp, "%Y%m%d-%H%M") and rest[:-5] == "my-vae-gr-er" and len(rest[-4:]) == 4
     assert (path / "config.toml").read_text() == CONFIG
-    assert sorted(one.name for one in path.iterdir()) == ["checkpoints", "config.toml", "samples"]
+    assert sorted(one.name for one in path.iterdir()) == ["checkpoints", "config.toml", "samples", "worker.lock"]
 
 
 @given(st.text(max_size=80))
@@ -424,32 +424,6 @@ def test_a_path_that_is_no_run_is_told_as_such(tmp_path):
     for path, why in ((tmp_path, "it has no config.toml"), (tmp_path / "nowhere", "there is no such folder")):
         with pytest.raises(RunError, match=f"{path} is no run: {why}"):
             runs.find(tmp_path / "runs", str(path))
-
-
-# Deleting
-
-
-def test_only_runs_that_nobody_trains_are_deleted(tmp_path):
-    live, far = make(tmp_path, *running(), worker=me()), make(tmp_path, *running(), worker=me(host="box"), age=5)
-    for path, words in ((live, "still training; stop it first with tui-gen stop"), (far, "still training on box")):
-        with pytest.raises(RunError, match=words):
-            runs.delete(path)
-        assert runs.is_run(path)
-    with pytest.raises(RunError, match="is not a run directory"):
-        runs.delete(tmp_path)
-    for path in (make(tmp_path, *running()), make(tmp_path, State(state="finished", step=1), worker=me(pid=1))):
-        runs.delete(path)
-        assert not path.exists()
-    assert live.exists() and far.exists()
-
-
-def test_what_cannot_be_deleted_is_told(tmp_path, monkeypatch):
-    path = make(tmp_path, State(state="finished", step=1))
-    link = tmp_path / "link"
-    link.symlink_to(path)
-    with pytest.raises(RunError, match="cannot delete"):
-        runs.delete(link)
-    assert runs.is_run(path)
 
 
 # Edits and the worker's own words

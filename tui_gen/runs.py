@@ -21,7 +21,8 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import events, presence
+from tui_gen import belongings, events, presence
+from tui_gen.belongings import CONFIG, LOG, is_run, marked
 from tui_gen.files import open_regular
 from tui_gen.headline import headline
 from tui_gen.params import nearest
@@ -86,7 +87,8 @@ def create(root: Path, name: str, config_text: str) -> Path:
             break
         (path / "samples").mkdir()
         (path / "checkpoints").mkdir()
-        write_atomic(path / "config.toml", config_text.encode())
+        write_atomic(path / CONFIG, config_text.encode())
+        (path / presence.LOCK).touch()  # what makes it a run of ours
     except (OSError, UnicodeEncodeError) as error:
         if path is not None:  # an empty folder is no run, and nobody would know what it was meant to be
             shutil.rmtree(path, ignore_errors=True)
@@ -145,7 +147,7 @@ def claim(path: Path) -> Hold:
         raise RunError(in_use(path))
     try:
         hold = Hold.take(path)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(path / presence.WORKER)  # it names the worker before
         return hold
     except presence.Taken:
@@ -226,11 +228,6 @@ def info_of(path: Path, created: float | None = None) -> RunInfo:
     )
 
 
-def is_run(path: Path) -> bool:
-    """Whether a folder is a run directory."""
-    return os.path.isfile(path / "config.toml")
-
-
 def folders(root: Path) -> list[tuple[float, str]]:
     """(created, path) of every run in a folder, newest first; looks into none of them.
 
@@ -246,7 +243,7 @@ def folders(root: Path) -> list[tuple[float, str]]:
                     status = os.stat(f"{one.path}/config.toml")
                 except OSError:
                     continue
-                if stat.S_ISREG(status.st_mode):
+                if stat.S_ISREG(status.st_mode) and marked(one.path):
                     found.append((status.st_mtime, one.path))
     except FileNotFoundError:
         return []
@@ -270,27 +267,34 @@ def find(root: Path, name: str = "") -> Path:
 
     An empty name, or `latest`, is the newest run, a live one before others. Raises RunError that lists candidates.
     """
+    return find_place(root, name).resolve()
+
+
+def find_place(root: Path, name: str) -> Path:
+    """As `find`, but where the run's folder is a link, that link."""
     root = Path(root)
     given = Path(os.path.expanduser(name))
     if name and is_run(given):
-        return given.resolve()
+        return given
     if name and os.sep in name:
         why = "it has no config.toml" if given.is_dir() else "there is no such folder"
+        if os.path.isfile(given / CONFIG):
+            why = f"beside its {CONFIG} there is neither {LOG} nor {presence.WORKER}"
         raise RunError(f"{given} is no run: {why}")
     found = [Path(path) for _, path in folders(root)]
     if not found:
         raise RunError(f"no runs in {root}; start one with tui-gen --run {DEFAULT}")
     if name in ("", "latest"):
-        return next((path for path in found if state_of(path)[0] in LIVE), found[0]).resolve()
+        return next((path for path in found if state_of(path)[0] in LIVE), found[0])
     names = {path.name: path for path in found}
     if name in names:
-        return names[name].resolve()
+        return names[name]
     matches = [
         n for n, path in names.items()
         if n.startswith(name) or n.endswith(name) or headline(f"{path}/config.toml").get("name") == name
     ]  # fmt: skip
     if len(matches) == 1:
-        return names[matches[0]].resolve()
+        return names[matches[0]]
     if matches:
         raise RunError(f"{name!r} could be any of: {', '.join(matches)}")
     hint = nearest(name, names) or "see tui-gen runs"
@@ -334,17 +338,40 @@ def last_log_lines(path: Path, count: int = 20) -> list[str]:
 
 
 def delete(path: Path) -> None:
-    """Remove a run directory. Raises RunError while its worker lives, or where it is no run directory."""
-    if not is_run(path):
-        raise RunError(f"{path} is not a run directory")
-    refuse_if_training(path)
+    """Remove a run directory. Raises RunError with what `doubts` tells, or why it cannot be removed."""
+    path = Path(path)
+    if words := doubts(path):
+        raise RunError(words)
     hold = claim(path)  # nobody starts to train it while it goes
     try:
-        shutil.rmtree(path)
+        belongings.remove(path)
+        hold.release()  # some file systems keep a file in the folder for as long as it is open
+        belongings.remove_last(path)
     except OSError as error:
         raise RunError(f"cannot delete {path}: {error.strerror or error}") from None
     finally:
         hold.release()
+
+
+def doubts(path: Path) -> str:
+    """Why a folder must not be deleted, in words: it is no run, or a link to one, it trains, it holds other files."""
+    if path.is_symlink():
+        return f"{path} is a link to {os.path.realpath(path)}: delete that, or remove the link yourself"
+    if not is_run(path):
+        return f"{path} is not a run directory"
+    if not headline(f"{path}/{CONFIG}").get("model"):
+        return f"{path} is not a run directory: its {CONFIG} names no model; if it was one, remove it yourself"
+    try:
+        refuse_if_training(path)
+        strangers = belongings.foreign(path)
+    except RunError as error:
+        return str(error)
+    except OSError as error:
+        return f"cannot delete {path}: {error.strerror or error}"
+    if strangers:
+        some = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")
+        return f"{path.name} holds what is not a run's: {some}; move that away, or remove the folder yourself"
+    return ""
 
 
 def refuse_if_training(path: Path) -> None:

@@ -279,7 +279,7 @@ class RunList:
     @staticmethod
     def _stamp(folder: Path) -> tuple[float, ...] | None:
         stamp = []
-        for name in ("config.toml", "events.jsonl", "worker.json"):
+        for name in ("config.toml", "events.jsonl", "worker.json", "worker.lock"):
             try:
                 status = os.stat(folder / name)
                 stamp += [status.st_mtime, float(status.st_size)]
@@ -287,4 +287,4 @@ class RunList:
                 if name == "config.toml":
                     return None
                 stamp += [0.0, 0.0]
-        return tuple(stamp)
+        return tuple(stamp) if any(stamp[2:]) else None

@@ -224,9 +224,9 @@ def _with_choices(param: Param) -> Param:
 def delete(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen delete`: asks on a terminal, needs --yes elsewhere."""
     out, err = outlets.standard()
-    paths = [runs.find(root, name) for name in args.names]
-    for path in paths:
-        runs.refuse_if_training(path)
+    paths = list(dict.fromkeys(runs.find_place(root, name).absolute() for name in args.names))
+    if words := [one for path in paths if (one := runs.doubts(path))]:
+        raise runs.RunError("\n".join(words))
     if not args.yes:
         if not sys.stdin.isatty():
             raise runs.RunError("deleting needs --yes where nobody can be asked")
