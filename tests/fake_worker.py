@@ -27,9 +27,9 @@ import msgspec
 import numpy as np
 from PIL import Image
 
+from tui_gen import batch, control, events, launch, presence, quality, runs
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import control, events, launch, presence, quality, runs
 from tui_gen.params import Param
 from tui_gen.presence import Hold
 
@@ -192,7 +192,7 @@ class FakeWorker:
         self.known: dict[str, Param] = configs.keys(self.run.name, catalog)
         self.edited: dict[str, Any] = {}
         self.server = control.Server(control.socket_path(f"{self.path}:{self.id}"), self._immediate, id=self.id)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGINT, *batch.TERMINATE):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 

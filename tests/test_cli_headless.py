@@ -17,6 +17,7 @@ from tests import fake_cli, fake_worker
 from tests.waiting import wait_for
 from tui_gen import events, launch, runs
 from tui_gen.params import Problem
+from tui_gen.report import headless
 
 RECIPE = "vae-digits"
 
@@ -377,3 +378,36 @@ def test_version_is_immediate_and_loads_nothing():
     done = subprocess.run([fake_cli.command()[0], "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "tui-gen" in done.stdout and not loaded & {"textual", "torch", "rich", "numpy", "msgspec"}
+
+
+def test_of_two_resumes_at_once_one_trains_and_the_other_changes_nothing(monkeypatch, call):
+    run = fake_worker.record(fake_worker.make_run(), steps=100, state="stopped")
+    started = fake_worker.install(monkeypatch, steps=100_000)
+    config, real = run / "config.toml", headless.continued
+    before, refused = config.read_bytes(), []
+
+    def continued(*given):
+        monkeypatch.setattr(headless, "continued", real)
+        refused.append(call("--resume", run.name, "--set", "train.steps=777", "--detach"))
+        assert config.read_bytes() == before
+        return real(*given)
+
+    monkeypatch.setattr(headless, "continued", continued)
+    status, out, err = call("--resume", run.name, "--set", "train.steps=300", "--detach")
+    assert status == 0 and "training in the background" in out, err
+    launch.wait_until_listening(run)
+    after = config.read_bytes()
+    assert after != before
+    refused.append(call("--resume", run.name, "--set", "train.steps=777"))
+    assert [status for status, _, _ in refused] == [2, 2] and config.read_bytes() == after
+    assert f"{run.name} is in use: another process is starting, changing or deleting it" in refused[0][2]
+    assert f"{run.name} is already training (process {started[0].pid}); tui-gen attach" in refused[1][2]
+    assert len(started) == 1
+
+
+def test_a_refused_resume_leaves_the_run_free(monkeypatch, call):
+    run = fake_worker.record(fake_worker.make_run(), steps=100, state="stopped")
+    before = (run / "config.toml").read_bytes()
+    status, _, err = call("--resume", run.name, "--set", "model.latent=8")
+    assert status == 2 and "model.latent" in err
+    assert runs.state_of(run)[0] == "stopped" and not runs.live(run) and (run / "config.toml").read_bytes() == before

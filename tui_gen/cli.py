@@ -1,7 +1,8 @@
 """The command line: `tui-gen` opens the workbench, `tui-gen --run` trains headless, the rest looks at runs.
 
-Exit status: 0 finished; 1 failed; 2 a bad command line, config or run name; 3 stopped before its end, with a
-checkpoint; 4 interrupted (the worker died); 130 ended at once by a second Ctrl-C; 143 SIGTERM, with a checkpoint.
+Exit status: 0 finished; 1 failed; 2 a bad command line, config or run name, or a run that somebody trains already;
+3 stopped before its end, with a checkpoint; 4 interrupted (the worker died); 130 ended at once by a second Ctrl-C;
+143 stopped by SIGTERM, SIGUSR1, SIGUSR2 or SIGXCPU, with a checkpoint.
 Textual and PyTorch are imported only by the commands that need them, PyTorch never in this process.
 """
 
@@ -34,16 +35,19 @@ examples:
   tui-gen --run ddpm-digits --json | jq -c 'select(.type == "metrics")'
   tui-gen --run vae-mnist --detach; tui-gen attach
   tui-gen --resume latest --set train.steps=40000
+  tui-gen --run my.toml --name first --resume-if-begun      in a batch script: start it, or go on with it
   tui-gen sample latest -n 64 -o grid.png --seed 1
   tui-gen quality latest --samples 5000
 
-Ctrl-C stops a run with a checkpoint, a second one ends it at once. SIGTERM stops it with a checkpoint. Closing the
-terminal does not touch it: tui-gen attach shows it again. Runs go to ./runs, $TUI_GEN_RUNS or --runs DIR.
+Ctrl-C stops a run with a checkpoint, a second one ends it at once. SIGTERM stops it with a checkpoint, and so do
+SIGUSR1, SIGUSR2 and SIGXCPU, with which batch systems tell that a job's time is up. Closing the terminal does not
+touch it: tui-gen attach shows it again. Runs go to ./runs, $TUI_GEN_RUNS or --runs DIR.
 
 exit status:
-  0  finished                      3    stopped before its end, with a checkpoint
-  1  failed                        4    interrupted: the worker died
-  2  bad command line or config    130  ended at once by a second Ctrl-C    143  SIGTERM, with a checkpoint
+  0  finished (already, with --resume-if-begun)   3    stopped before its end, with a checkpoint
+  1  failed                                       4    interrupted: the worker died
+  2  bad command line or config, or the run       130  ended at once by a second Ctrl-C
+     is being trained already                     143  SIGTERM or the like, with a checkpoint
 """
 
 GRAPHICS = ("auto", "kitty", "sixel", "halfblock", "ascii", "off")
@@ -95,6 +99,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="set one value, as often as needed: --set train.steps=500 --set model.latent=8",
     )  # fmt: skip
     train.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1 or mps; the same as --set train.device=…")
+    train.add_argument("--name", metavar="NAME", default="", help="the folder of the run that --run makes")
+    words = "with --name: go on with that run where it has begun; for jobs that are started again"
+    train.add_argument("--resume-if-begun", action="store_true", help=words)
     train.add_argument("--detach", action="store_true", help="start it and return; tui-gen attach shows it")
     show = parser.add_argument_group("output")
     _style_options(show, top=True)
@@ -304,6 +311,10 @@ def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace
         for given, option in ((args.assignments, "--set"), (args.detach, "--detach")):
             if given and not (option == "--set" and args.command == "zoo"):
                 parser.error(f"{option} needs --run or --resume")
+    if args.name and args.run is None:
+        parser.error("--name needs --run")
+    if args.resume_if_begun and not args.name:
+        parser.error("--resume-if-begun needs --run and --name")
     if args.json and args.plain:
         parser.error("--json and --plain: give one of them")
 
@@ -410,8 +421,18 @@ def _train(args: argparse.Namespace, root: Path) -> int:
         return headless.resume(
             path, args.assignments, style, device=args.device, model_dirs=args.model_dirs, detach=args.detach
         )
+    if args.name:
+        from tui_gen.report import named
+
+        named.check(args.name)
+        if path := named.begun(root, args.name, args.resume_if_begun):
+            return named.go_on(
+                path, args.run, args.assignments, style, device=args.device, dirs=args.model_dirs, detach=args.detach
+            )
     assignments = [*args.assignments, *([f"train.device={args.device}"] if args.device else [])]
-    return headless.train(args.run, assignments, root, style, model_dirs=args.model_dirs, detach=args.detach)
+    return headless.train(
+        args.run, assignments, root, style, model_dirs=args.model_dirs, detach=args.detach, folder=args.name
+    )
 
 
 def _attach(args: argparse.Namespace, path: Path) -> int:

@@ -156,7 +156,12 @@ def held(run: Path) -> bool | None:
 
 def silence(run: Path) -> float:
     """Seconds since a run's worker gave a sign of life."""
-    return time.time() - max(mtime(f"{run}/{LOCK}"), mtime(f"{run}/events.jsonl"))
+    return time.time() - heard(run)
+
+
+def heard(run: Path) -> float:
+    """When a run's worker gave its last sign of life, by the clock of the file system."""
+    return max(mtime(f"{run}/{LOCK}"), mtime(f"{run}/events.jsonl"))
 
 
 def mtime(path: Path | str) -> float:

@@ -67,8 +67,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "run"
 
 
-def create(root: Path, name: str, config_text: str) -> Path:
-    """Make a run directory with its `config.toml`. Raises RunError where the folder cannot be written."""
+def create(root: Path, name: str, config_text: str, folder: str = "") -> Path:
+    """Make a run directory with its `config.toml`, in a new folder or in the one named.
+
+    Raises RunError where it cannot be written, or where the folder named is there.
+    """
     root = Path(root)
     stamp = time.strftime("%Y%m%d-%H%M")
     path = None
@@ -78,7 +81,7 @@ def create(root: Path, name: str, config_text: str) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         while True:
             tail = "".join(random.SystemRandom().choices("abcdefghjkmnpqrstuvwxyz23456789", k=4))
-            made = (root / f"{stamp}-{slug(name)}-{tail}").resolve()
+            made = (root / (f".{folder}.{tail}" if folder else f"{stamp}-{slug(name)}-{tail}")).resolve()
             try:
                 made.mkdir()
             except FileExistsError:
@@ -89,9 +92,13 @@ def create(root: Path, name: str, config_text: str) -> Path:
         (path / "checkpoints").mkdir()
         write_atomic(path / CONFIG, config_text.encode())
         (path / presence.LOCK).touch()  # what makes it a run of ours
+        if folder:  # whole, or not at all: another job may look for it
+            path = path.rename(path.with_name(folder))
     except (OSError, UnicodeEncodeError) as error:
         if path is not None:  # an empty folder is no run, and nobody would know what it was meant to be
             shutil.rmtree(path, ignore_errors=True)
+        if folder and isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise RunError(f"{root / folder} is there already; choose another --name") from None
         if isinstance(error, UnicodeEncodeError):
             raise RunError(f"cannot make a run: its config holds text that is not UTF-8 ({error})") from None
         raise RunError(

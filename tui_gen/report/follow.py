@@ -14,6 +14,7 @@ import time
 from typing import Protocol
 
 from tui_gen import control, events, launch, runs
+from tui_gen.batch import TERMINATE
 from tui_gen.report.outlet import Outlet, hang_up
 from tui_gen.report.signals import Signals
 from tui_gen.view import RunView
@@ -90,7 +91,7 @@ class Follow:
 
     def run(self, signals: Signals) -> int:
         """Follow until the run ends or a signal says otherwise; the exit status."""
-        signals.listener = self._heard_signal
+        signals.listen(self._heard_signal)
         self.display.open(self.view)
         try:
             while True:
@@ -108,7 +109,7 @@ class Follow:
             self._settle()
         finally:
             self._over.set()
-            signals.listener = None
+            signals.listen(None)
             self.display.close(self.view, self.state)
         return self._status()
 
@@ -197,7 +198,7 @@ class Follow:
             return
         if number == signal.SIGINT:
             self._interrupts += 1
-        if number == signal.SIGTERM:
+        if number in TERMINATE:
             self._terminated = True
         if self._interrupts >= 2 or (self._interrupts and self._terminated and number == signal.SIGINT):
             self._kill()
@@ -213,9 +214,9 @@ class Follow:
                 self.detached = True
         elif not self.owner:
             self.detached = True
-            self._terminated = number == signal.SIGTERM
+            self._terminated = number in TERMINATE
         elif not self._killed:
-            name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+            name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
             again = " again" if self._interrupts else ""
             self._hint = f"stopping with a checkpoint; Ctrl-C{again} ends it at once, without one"
             self.display.notice("state", f"{name}: {self._hint}")

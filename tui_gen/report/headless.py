@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tui_gen import batch, checkpoints, control, datasets, dependencies, edits, launch, runs, trust
 from tui_gen import catalog as catalogs
-from tui_gen import checkpoints, control, datasets, dependencies, edits, launch, runs, trust
 from tui_gen import config as configs
 from tui_gen.params import Problem
 from tui_gen.report import consent
 from tui_gen.report import outlet as outlets
+from tui_gen.report.follow import FINISHED as FINISHED
 from tui_gen.report.follow import Follow
 from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import JsonDisplay, PlainDisplay
@@ -49,12 +50,14 @@ def train(
     *,
     model_dirs: list[str] | None = None,
     detach: bool = False,
+    folder: str = "",
 ) -> int:
     """`tui-gen --run`: the exit status. Raises ConfigError and RunError before there is a run directory.
 
-    `model_dirs` are absolute.
+    `model_dirs` are absolute; `folder` names the run's folder.
     """
     out, err = outlets.standard()
+    tell_of_job(err, detach)
     named = named_dirs(source)
     consent.ask(set(named).difference(model_dirs or []), source, err)
     dirs = [*(model_dirs or []), *named]
@@ -65,7 +68,7 @@ def train(
         out.line("starting a worker…")
     with Signals() as signals:
         try:
-            path, process = start(config, root, dirs, signals)
+            path, process = start(config, root, dirs, signals, folder)
         except Cancelled as cancelled:
             err.line(f"{cancelled}: ended before training began; there is no run directory")
             return 128 + cancelled.number
@@ -93,22 +96,21 @@ def resume(
     """`tui-gen --resume`: the exit status. Raises ConfigError and RunError, with the run left as it was."""
     out, err = outlets.standard()
     dirs = model_dirs or []
+    tell_of_job(err, detach)
     launch.refuse_if_live(path)
-    state, _, reason = runs.state_of(path)
-    if state in runs.LIVE and reason.startswith("on "):
-        raise runs.RunError(f"{path.name} is training {reason}; stop it there first")
     consent.ask(set(named_dirs(str(path))).difference(dirs), path.name, err)
-    config = continued(path, assignments, device, dirs)
-    view = drained(path)
-    with Signals() as signals:
-        follow = Follow(view, display_for(style, out, config.name), out)
-        follow.skip_past()
-        follow.process = launch.start(path, resume=True, model_dirs=dirs)
-        if detach:
-            return detached(path, out, style)
-        if not style.json:
-            introduce(out, path, config, style)
-        status = follow.run(signals)
+    with runs.claim(path) as hold:  # of two at once, one; the other has changed nothing
+        config = continued(path, assignments, device, dirs)
+        view = drained(path)
+        with Signals() as signals:
+            follow = Follow(view, display_for(style, out, config.name), out)
+            follow.skip_past()
+            follow.process = launch.start(path, resume=True, model_dirs=dirs, hold=hold)
+            if detach:
+                return detached(path, out, style)
+            if not style.json:
+                introduce(out, path, config, style)
+            status = follow.run(signals)
     conclude(out, err, follow, style)
     return status
 
@@ -122,6 +124,12 @@ def attach(path: Path, style: Style) -> int:
         status = follow.run(signals)
     conclude(out, err, follow, style)
     return status
+
+
+def tell_of_job(err: Outlet, detach: bool) -> None:
+    """Warn where a batch system would end the run without a checkpoint."""
+    if words := batch.warning(detach):
+        err.line(f"warning: {words}")
 
 
 def resolve(source: str, assignments: list[str], dirs: list[str], err: Outlet) -> configs.RunConfig:
@@ -194,7 +202,7 @@ def refuse_unwritable(root: Path) -> None:
 
 
 def start(
-    config: configs.RunConfig, root: Path, dirs: list[str], signals: Signals
+    config: configs.RunConfig, root: Path, dirs: list[str], signals: Signals, folder: str = ""
 ) -> tuple[Path, subprocess.Popen[bytes]]:
     """Make the run directory and start its worker, once the model itself has agreed to the config.
 
@@ -209,7 +217,7 @@ def start(
         problems = asked(warm, configs.to_tables(config), signals)
         if problems:
             raise configs.ConfigError(config.name, problems)
-        path = runs.create(root, config.name, configs.dumps(config, catalog))
+        path = runs.create(root, config.name, configs.dumps(config, catalog), folder)
         process = warm.process
         if process is not None and warm.start(path):
             return path, process

@@ -10,18 +10,19 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from tui_gen.batch import TERMINATE
+
+WATCHED = (signal.SIGINT, signal.SIGHUP, *TERMINATE)
 
 
 class Signals:
-    """While entered, SIGINT, SIGTERM and SIGHUP are queued; `wait` returns early when one comes.
+    """While entered, SIGINT, SIGHUP and those in TERMINATE are queued; `wait` returns early when one comes.
 
-    A signal that was ignored before stays ignored (`nohup`, background jobs of a script). `listener` is called at
-    once, in the main thread, whatever that is doing (blocked in a write, say). Main thread only.
+    A signal that was ignored before stays ignored (`nohup`, background jobs of a script). Main thread only.
     """
 
     def __init__(self) -> None:
-        self.listener: Callable[[int], None] | None = None
+        self._listener: Callable[[int], None] | None = None
         self._came: list[int] = []
         self._before: dict[int, Any] = {}
         self._pipe: tuple[int, int] | None = None
@@ -46,8 +47,16 @@ class Signals:
         self._came.append(number)
         with contextlib.suppress(OSError):
             os.write(self._pipe[1], b"!")  # type: ignore[index]
-        if self.listener is not None:
-            self.listener(number)
+        if self._listener is not None:
+            self._listener(number)
+
+    def listen(self, listener: Callable[[int], None] | None) -> None:
+        """Have a function called for each signal at once, in the main thread, whatever that is doing (blocked in a
+        write, say), beginning with those that nobody has taken yet.
+        """
+        self._listener = listener
+        for number in list(self._came) if listener is not None else ():
+            listener(number)
 
     def take(self) -> list[int]:
         """The signals that came since the last call, in order."""

@@ -16,11 +16,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tui_gen.batch import TERMINATE
+
 if TYPE_CHECKING:
     from tui_gen.train.worker import Worker
 
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-"""What stops a run with a checkpoint; SIGUSR1 and SIGUSR2 are how schedulers warn of the end of a job."""
+STOPPING = (signal.SIGINT, *TERMINATE)
+"""What stops a run with a checkpoint."""
 GRACE = 3.0
 """Seconds in which what comes before training may end by itself."""
 

@@ -1,8 +1,8 @@
 """The process that trains one run: `python -m tui_gen.train.worker RUN [--resume]`, or `--warm SOCKET` to wait for one.
 
-Everything printed, by Python or by libraries, goes to the run's `worker.log`. SIGTERM, SIGINT, SIGUSR1 and SIGUSR2
-stop the run with a checkpoint; SIGHUP is ignored. The exit status is 0 when the run finished or was stopped, 1 when it
-failed.
+Everything printed, by Python or by libraries, goes to the run's `worker.log`. SIGTERM, SIGINT and what batch systems
+send stop the run with a checkpoint; SIGHUP is ignored. The exit status is 0 when the run finished or was stopped, 1
+when it failed.
 """
 
 from __future__ import annotations

@@ -1,0 +1,115 @@
+"""Runs under a name of one's own, for jobs that are started again: `--run CONFIG --name NAME --resume-if-begun`.
+
+The first time the run is made, later times it goes on; whichever it is, the same command line does it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from tui_gen import catalog as catalogs
+from tui_gen import config as configs
+from tui_gen import presence, runs
+from tui_gen.params import Problem, show
+from tui_gen.report import headless
+from tui_gen.report import outlet as outlets
+from tui_gen.report.outlet import Outlet
+
+LOOK = 0.5
+"""Seconds between two looks for a sign of life."""
+
+
+def check(name: str) -> None:
+    """Raise ConfigError where a name cannot be that of a run's folder."""
+    strange = [one for one in name if one in "/\\" or not one.isprintable()]
+    if name[0] in ".-" or strange or len(name.encode("utf-8", "replace")) > 100 or name == "latest":
+        words = "is no name for a run's folder: up to 100 bytes, no slash, no dot or dash at the beginning, not latest"
+        raise configs.ConfigError("command line", [Problem("--name", name, words)])
+
+
+def begun(root: Path, name: str, resume: bool) -> Path | None:
+    """The run of this name, where there is one to go on with. Raises RunError where the name is taken."""
+    path = Path(root) / name
+    if resume and runs.is_run(path):
+        return path.resolve()
+    if path.exists() or path.is_symlink():
+        way = "--resume-if-begun goes on with it" if runs.is_run(path) else "it is no run; choose another --name"
+        raise runs.RunError(f"{path} is there already: {way}")
+    return None
+
+
+def go_on(
+    path: Path,
+    source: str,
+    assignments: list[str],
+    style: headless.Style,
+    *,
+    device: str = "",
+    dirs: list[str],
+    detach: bool = False,
+) -> int:
+    """Go on with a run that has begun; the exit status, 0 where it has finished. Raises RunError where it is live."""
+    _, err = outlets.standard()
+    state, step, _ = runs.state_of(path)
+    if state == "finished":
+        err.line(f"{path.name} has finished, at step {step}: nothing is left to do")
+        return headless.FINISHED
+    if far_and_live(path, err):
+        raise runs.RunError(runs.in_use(path))
+    if words := differences(path, source, assignments, dirs):
+        err.line(f"warning: {words}")
+    return headless.resume(path, [], style, device=device, model_dirs=dirs, detach=detach)
+
+
+def far_and_live(path: Path, err: Outlet) -> bool:
+    """Whether a worker on another machine trains a run. Where its last sign of life may be from just before its end
+    (a node that failed, say, whose job was started again at once), this waits for the next one.
+    """
+    info = runs.worker_of(path)
+    if info is None or presence.here(info) or not runs.live(path):
+        return False
+    heard, told = presence.heard(path), False
+    deadline = time.monotonic() + presence.SILENT + presence.BEAT
+    while runs.live(path):
+        if presence.held(path) or presence.heard(path) != heard or time.monotonic() > deadline:
+            return True
+        if not told:
+            told = True
+            err.line(f"looking whether {info.host} still trains {path.name}: {presence.SILENT:.0f} s at most")
+        time.sleep(LOOK)
+    return False
+
+
+def differences(path: Path, source: str, assignments: list[str], dirs: list[str]) -> str:
+    """How a run that goes on differs from what is asked for now, in words; empty where it does not."""
+    end = f"the run goes on as it began (tui-gen --resume {path.name} --set KEY=VALUE changes what may change)"
+    known = [*dirs, *headless.named_dirs(source), *headless.named_dirs(str(path))]
+    catalog = catalogs.read(list(dict.fromkeys(known)))  # as it is cached: executes nobody's code
+    try:
+        wanted = catalogs.resolve(source, catalog, assignments)
+        have = configs.load(configs.read_toml(path / runs.CONFIG), catalog, path.name)
+    except configs.ConfigError as error:
+        return f"{error}\n{end}"
+    if have.model.name != wanted.model.name:
+        return f"{path.name} trains {have.model.name}, not {wanted.model.name}; {end}"
+    if wanted.dataset.root:
+        wanted.dataset.root = os.path.abspath(os.path.expanduser(wanted.dataset.root))
+    ours, theirs = configs.to_tables(have), configs.to_tables(wanted)
+    other = []
+    for key, param in configs.keys(have.model.name, catalog).items():
+        if "." not in key or param.run:  # its name; a run that it needs, which was written down as a folder and a step
+            continue
+        value, asked = _value(ours, key), _value(theirs, key)
+        if value != asked:
+            other.append(f"{key} {show(value)}, not {show(asked)}")
+    return f"{path.name} has {', '.join(other)}; {end}" if other else ""
+
+
+def _value(tables: dict[str, Any], key: str) -> Any:
+    try:
+        return configs.get_key(tables, key)
+    except KeyError:
+        return None
