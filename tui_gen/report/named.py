@@ -86,9 +86,9 @@ def far_and_live(path: Path, err: Outlet) -> bool:
 def differences(path: Path, source: str, assignments: list[str], dirs: list[str]) -> str:
     """How a run that goes on differs from what is asked for now, in words; empty where it does not."""
     end = f"the run goes on as it began (tui-gen --resume {path.name} --set KEY=VALUE changes what may change)"
-    known = [*dirs, *headless.named_dirs(source), *headless.named_dirs(str(path))]
-    catalog = catalogs.read(list(dict.fromkeys(known)))  # as it is cached: executes nobody's code
     try:
+        known = [*dirs, *headless.named_dirs(source), *headless.named_dirs(str(path))]
+        catalog = catalogs.read(list(dict.fromkeys(known)))  # as it is cached: executes nobody's code
         wanted = catalogs.resolve(source, catalog, assignments)
         have = configs.load(configs.read_toml(path / runs.CONFIG), catalog, path.name)
     except configs.ConfigError as error:
