@@ -102,6 +102,12 @@ def named(run: Path, **changes: Any) -> None:
     (run / "worker.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(info, **changes)))
 
 
+def silent(run: Path) -> None:
+    """No sign of life for long."""
+    for name in ("events.jsonl", "worker.lock"):
+        os.utime(run / name, (0, 0))
+
+
 def logged(run: Path, *new: events.Event) -> None:
     writer = events.EventWriter(run / "events.jsonl")
     writer.write(*new)
@@ -184,7 +190,7 @@ def test_a_run_is_never_trained_twice(run, started, warm):
         named(run, **changes)
         launch.refuse_if_live(run)
     named(run, host="gpu-box")
-    os.utime(run / "events.jsonl", (0, 0))
+    silent(run)
     launch.refuse_if_live(run)
     (run / "worker.json").write_bytes(b"\xff")
     launch.start(run)
@@ -272,7 +278,7 @@ def test_a_run_without_a_worker_here_is_told(run):
     named(run, host="gpu-box")
     with pytest.raises(ControlError, match="trains on gpu-box; ask it there"):
         launch.ask_run(run, "status")
-    os.utime(run / "events.jsonl", (0, 0))
+    silent(run)
     with pytest.raises(ControlError, match="no live worker"):
         launch.ask_run(run, "status")
     named(run, socket="/nowhere.sock")

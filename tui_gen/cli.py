@@ -99,7 +99,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="set one value, as often as needed: --set train.steps=500 --set model.latent=8",
     )  # fmt: skip
     train.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1 or mps; the same as --set train.device=…")
-    train.add_argument("--name", metavar="NAME", default="", help="the folder of the run that --run makes")
+    words = "the folder of the run that --run makes"
+    train.add_argument("--name", metavar="NAME", dest="run_name", default="", help=words)
     words = "with --name: go on with that run where it has begun; for jobs that are started again"
     train.add_argument("--resume-if-begun", action="store_true", help=words)
     train.add_argument("--detach", action="store_true", help="start it and return; tui-gen attach shows it")
@@ -311,9 +312,9 @@ def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace
         for given, option in ((args.assignments, "--set"), (args.detach, "--detach")):
             if given and not (option == "--set" and args.command == "zoo"):
                 parser.error(f"{option} needs --run or --resume")
-    if args.name and args.run is None:
+    if args.run_name and args.run is None:
         parser.error("--name needs --run")
-    if args.resume_if_begun and not args.name:
+    if args.resume_if_begun and not args.run_name:
         parser.error("--resume-if-begun needs --run and --name")
     if args.json and args.plain:
         parser.error("--json and --plain: give one of them")
@@ -421,17 +422,17 @@ def _train(args: argparse.Namespace, root: Path) -> int:
         return headless.resume(
             path, args.assignments, style, device=args.device, model_dirs=args.model_dirs, detach=args.detach
         )
-    if args.name:
+    if args.run_name:
         from tui_gen.report import named
 
-        named.check(args.name)
-        if path := named.begun(root, args.name, args.resume_if_begun):
+        named.check(args.run_name)
+        if path := named.begun(root, args.run_name, args.resume_if_begun):
             return named.go_on(
                 path, args.run, args.assignments, style, device=args.device, dirs=args.model_dirs, detach=args.detach
             )
     assignments = [*args.assignments, *([f"train.device={args.device}"] if args.device else [])]
     return headless.train(
-        args.run, assignments, root, style, model_dirs=args.model_dirs, detach=args.detach, folder=args.name
+        args.run, assignments, root, style, model_dirs=args.model_dirs, detach=args.detach, folder=args.run_name
     )
 
 
