@@ -204,10 +204,16 @@ def test_commands_ask_once_or_say_what_to_do(call, folder, tmp_path, answer, exe
     assert (run / "config.toml").read_bytes() == before and len(list(runs.default_root().iterdir())) == 1
 
 
-def test_naming_it_on_the_command_line_is_trust_that_is_remembered(call, folder, execution):
+def test_naming_it_on_the_command_line_is_trust_that_is_remembered(call, folder, execution, monkeypatch):
     run = naming(folder, fake_worker.record(fake_worker.make_run(), state="stopped"))
     assert call("--resume", str(run), "--models", str(folder))[2] == "tui-gen: reached\n"
     assert call("sample", str(run))[2] == "tui-gen: reached\n"
+    (folder / "model.py").write_text("x = 7\n")
+    assert "--trust" in call("quality", str(run))[2]
+    monkeypatch.setattr(trust, "MOST_FILES", 1)  # a folder that cannot be looked through, named all the same
+    for words in (["quality"], ["sample"], ["--resume"]):
+        assert call(*words, str(run), "--models", str(folder))[2] == "tui-gen: reached\n"
+        assert "give it with --models" in call(*words, str(run))[2]
     assert "--trust = /nowhere: is no folder" in call("sample", str(run), "--trust", "/nowhere")[2]
 
 

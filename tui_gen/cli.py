@@ -174,7 +174,7 @@ def _commands(commands: Any) -> None:
     one.add_argument("--label", help="of this class only, for conditional models")
     one.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
     one.add_argument("--graphics", choices=GRAPHICS, default=argparse.SUPPRESS, help="how the grid is shown here")
-    _trust_option(one)
+    _models_option(one)
     _runs_option(one)
     one = add("quality", "measure the samples of a run's checkpoint against real data: FID, KID, precision, recall …")
     one.add_argument("name", metavar="RUN", nargs="?", default="", help=run_help)
@@ -187,7 +187,7 @@ def _commands(commands: Any) -> None:
     one.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
     one.add_argument("--root", metavar="DIR", default="", help="where the run's data is now, if it was moved")
     one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as a JSON object")
-    _trust_option(one)
+    _models_option(one)
     _runs_option(one)
     for name, help in (
         ("models", "list the models, or everything about one"),

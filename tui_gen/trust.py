@@ -41,6 +41,11 @@ def named(tables: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(str(Path(os.path.expanduser(one)).resolve()) for one in words if "\0" not in one))
 
 
+def given() -> list[str]:
+    """The folders that were named on the command line of whoever started this process."""
+    return [one for one in os.environ.get("TUI_GEN_MODELS", "").split(os.pathsep) if one]
+
+
 def code_in(folder: Path) -> list[Path]:
     """Everything below a folder that Python could execute, sorted. Raises ConfigError where that is too much."""
     found: list[Path] = []
@@ -77,7 +82,7 @@ def _size(path: Path) -> int:
 
 
 def _too_much(folder: Path) -> ConfigError:
-    hint = "name the folder that holds the model files, and nothing else"
+    hint = "if it is yours, give it with --models; better one with the model files and nothing else"
     words = f"holds more than {MOST_FILES} Python files, or {MOST_BYTES >> 20} MB of them"
     return ConfigError("model_dirs", [Problem("model_dirs", str(folder), words, hint)])
 
@@ -124,11 +129,11 @@ def unknown(folders: Iterable[str | Path]) -> dict[Path, list[Path]]:
 
 
 def refuse(folders: Iterable[str | Path], source: str) -> None:
-    """Raise ConfigError that names every folder of these whose code nobody has trusted as it is now."""
+    """Raise ConfigError that names every folder of these whose code nobody has trusted as it is now, or has given."""
     problems = [
         Problem("model_dirs", str(folder), f"holds code that would be executed ({listed(folder, code)})",
                 f"if you trust it as it is: --trust {shlex.quote(str(folder))}")
-        for folder, code in unknown(folders).items()
+        for folder, code in unknown(sorted(set(map(str, folders)).difference(given()))).items()
     ]  # fmt: skip
     if problems:
         raise ConfigError(source, problems)

@@ -83,14 +83,15 @@ def sample(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen sample`: PyTorch runs in a process of its own."""
     out, err = outlets.standard()
     path = runs.find(root, args.name)
-    consent.ask(headless.named_dirs(str(path)), path.name, err)
+    consent.ask(set(headless.named_dirs(str(path))).difference(args.model_dirs), path.name, err)
     target = Path(os.path.expanduser(args.output)).absolute()
     words: list[object] = [path, "-n", args.count, "-o", target, "--seed", args.seed]
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):
         words += [option, value] if value not in (None, "") else []
     done = children.run(
-        "tui_gen.train.sample", *words, env=launch.environment(), capture_output=True, text=True, errors="replace"
-    )
+        "tui_gen.train.sample", *words,
+        env=launch.environment(args.model_dirs), capture_output=True, text=True, errors="replace",
+    )  # fmt: skip
     said = done.stderr.strip().splitlines()
     for line in said:
         if line.startswith("warning: "):  # of ours: libraries have words of their own for it
@@ -115,7 +116,7 @@ def quality(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen quality`: PyTorch runs in a process of its own."""
     out, err = outlets.standard()
     path = runs.find(root, args.name)
-    consent.ask(headless.named_dirs(str(path)), path.name, err)
+    consent.ask(set(headless.named_dirs(str(path))).difference(args.model_dirs), path.name, err)
     if args.step is None and not checkpoints.found(path) and runs.live(path):
         launch.ask_run(path, "checkpoint", timeout=STOP_TIMEOUT)  # a live run that has not made one yet
     words: list[object] = [path]
@@ -126,7 +127,8 @@ def quality(args: argparse.Namespace, root: Path) -> int:
         words += [option, value] if value not in (None, "") else []
     with children.start(
         "tui_gen.train.quality", *words,
-        env=launch.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+        env=launch.environment(args.model_dirs),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
     ) as process:  # fmt: skip
         failed: list[str] = []
         for line in map(str.rstrip, process.stderr):

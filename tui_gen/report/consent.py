@@ -14,7 +14,7 @@ def ask(folders: Iterable[str], source: str, err: Outlet) -> None:
 
     Raises ConfigError where nobody can be asked, RunError where the answer is no.
     """
-    folders = list(folders)
+    folders = sorted(folders)
     if not (sys.stdin.isatty() and err.isatty()):
         trust.refuse(folders, source)
         return

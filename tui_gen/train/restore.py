@@ -44,7 +44,7 @@ def restore(run: Path, step: int | None = None, device: str = "", report: Report
     """
     tables = configs.read_toml(run / "config.toml")
     trust.refuse(dirs := trust.named(tables), str(run / "config.toml"))
-    made, kinds = catalogue.build(dirs)
+    made, kinds = catalogue.build(list(dict.fromkeys([*trust.given(), *dirs])))
     config = configs.load(tables, made, str(run / "config.toml"))
     loaded = _loaded(run, step, config.train.ema > 0, report)
     where = pick_device(device or config.train.device)

@@ -18,9 +18,9 @@ from typing import Any
 import msgspec
 
 from tui_gen import config as configs
-from tui_gen import control, dependencies, presence
+from tui_gen import control, dependencies, presence, trust
 from tui_gen.train import output, stops
-from tui_gen.train.worker import Worker, extra_dirs
+from tui_gen.train.worker import Worker
 
 
 class Given(msgspec.Struct):
@@ -69,7 +69,7 @@ class Warm:
                     case "catalog":
                         from tui_gen.train import catalogue
 
-                        request.answer(path=str(catalogue.refresh(extra_dirs())))
+                        request.answer(path=str(catalogue.refresh(trust.given())))
                     case "status":
                         request.answer(state="warm")
                     case _:
@@ -144,7 +144,7 @@ def _warm_up() -> tuple[Any, Any]:
     loss = torch.nn.functional.binary_cross_entropy_with_logits(weight(torch.ones(2, 4)), torch.ones(2, 4))
     loss.backward()
     optimizer.step()
-    return catalogue.build(extra_dirs())
+    return catalogue.build(trust.given())
 
 
 def check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]]:

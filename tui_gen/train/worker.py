@@ -364,9 +364,8 @@ class Worker:
         try:
             self.check()
             tables = configs.read_toml(self.path / "config.toml")
-            given, dirs = extra_dirs(), trust.named(tables)
-            trust.refuse(set(dirs).difference(given), str(self.path / "config.toml"))
-            made, kinds = catalogue.build(list(dict.fromkeys([*given, *dirs])))
+            trust.refuse(dirs := trust.named(tables), str(self.path / "config.toml"))
+            made, kinds = catalogue.build(list(dict.fromkeys([*trust.given(), *dirs])))
             for problem in made.problems:
                 writer.write(events.Note(text=problem, level="warning"))
             config = configs.load(tables, made, str(self.path / "config.toml"))
@@ -422,11 +421,6 @@ def leave(status: int) -> int:
     with contextlib.suppress(RuntimeError):
         ender.start()
     return status
-
-
-def extra_dirs() -> list[str]:
-    """The folders of model files that whoever started this process gave."""
-    return [one for one in os.environ.get("TUI_GEN_MODELS", "").split(os.pathsep) if one]
 
 
 def _length(config: configs.RunConfig, steps_per_epoch: int) -> int | None:
