@@ -21,21 +21,26 @@ settings.register_profile(
 )
 settings.load_profile("tui-gen")  # the same examples every time, however busy the machine is
 
-os.environ["OMP_NUM_THREADS"] = "1"
-# Set before anything imports PyTorch: spinning threads of several processes would starve each other.
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
-os.environ["PYTHONFAULTHANDLER"] = "1"
-
 MARK = "TUI_GEN_TEST"
 """In the environment of everything that a test starts, so that it can be found again."""
 OURS = (b"tui_gen", b"tui-gen", b"tests.fake_worker", b"tests/fake_worker")
 CLEARED = re.compile(
-    r"NO_COLOR|FORCE_COLOR|CLICOLOR.*|COLORTERM|TERM_PROGRAM.*|TMUX.*|STY|SSH_.*|LINES|COLUMNS|TEXTUAL.*"
-    r"|TUI_GEN_(?!TEST).*|VISUAL|EDITOR|LC_.*|LANGUAGE|PYTHONIOENCODING|PYTHONUTF8|PYTHONWARNINGS|PYTHONSAFEPATH"
-    r"|(SLURM|PBS|LSB|SGE|FLUX)_.*|(https?|ftp|all|no)_proxy",
+    r"NO_COLOR|FORCE_COLOR|CLICOLOR.*|COLORTERM|TERM_PROGRAM.*|TMUX.*|STY|ZELLIJ.*|DVTM.*|SSH_.*|LINES|COLUMNS"
+    r"|TEXTUAL_(?!ANIMATIONS|SMOOTH).*|TUI_GEN_(?!TEST).*|VISUAL|EDITOR|LC_.*|LANGUAGE"
+    r"|PYTHON(IOENCODING|UTF8|WARNINGS|SAFEPATH)|(SLURM|PBS|LSB|SGE|FLUX)_.*|(https?|ftp|all|no)_proxy",
     re.IGNORECASE,
 )
 """What an environment tells programs of their terminal, link, language, job and network: each test says it itself."""
+# Before anything is imported that reads them once, as Textual does: in which order files are collected must not matter.
+for variable in filter(CLEARED.fullmatch, list(os.environ)):
+    del os.environ[variable]
+os.environ |= {
+    "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", "TEXTUAL_ANIMATIONS": "none",
+    "TEXTUAL_SMOOTH_SCROLL": "0",
+}  # fmt: skip
+# Before anything imports PyTorch: spinning threads of several processes would starve each other.
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 FIRST = ("test_readme.py", "test_every_recipe.py", "test_must_hold_survival.py", "test_worker.py")
 """Files with the tests that take longest: begun last, they would keep one process busy and the others idle."""
 SHARED = "TUI_GEN_TEST_SHARED"
@@ -102,9 +107,8 @@ def world(_session_world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
 
 
 def _furnish(base: Path, patch: pytest.MonkeyPatch) -> str:
-    for variable in filter(CLEARED.fullmatch, list(os.environ)):
+    for variable in filter(CLEARED.fullmatch, list(os.environ)):  # set by a test, or by what it called
         patch.delenv(variable)
-    patch.setenv("LANG", "C.UTF-8")
     for variable, name in (
         ("XDG_CONFIG_HOME", "config"),
         ("XDG_CACHE_HOME", "cache"),
