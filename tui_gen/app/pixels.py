@@ -356,6 +356,8 @@ class WiredApp(App):
 
     def _settled(self) -> None:
         before, self._settled_size = self._settled_size, self.size
+        if not self.screen_stack:
+            return  # the app was left meanwhile
         if before == self.size:
             self.action_redraw()
         else:
