@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from tui_gen import children, control, presence, runs
+from tui_gen.batch import TERMINATE
 from tui_gen.params import Problem
 from tui_gen.presence import Hold
 
@@ -29,6 +30,8 @@ TUNED = {
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
 }
 """What makes training fast and must be in the environment before the process starts; one's own settings win."""
+STOPPING = (signal.SIGINT, *TERMINATE)
+"""What stops a worker's run with a checkpoint."""
 SPIN, SPIN_IN_COMPANY = 6000, 100
 """How often OpenMP threads look whether the others are ready before they sleep.
 
@@ -88,14 +91,12 @@ def start(
     try:
         with open(run / "worker.log", "ab") as log:
             what = "start a worker"
-            process = children.start(
-                "tui_gen.train.worker",
+            process = _start(
                 *words,
                 env=environment(model_dirs),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
                 pass_fds=inherited,
             )
     except OSError as error:
@@ -103,6 +104,15 @@ def start(
         raise runs.RunError(f"cannot {what}: {error.strerror or error}") from None
     hold.hand_over()
     return process
+
+
+def _start(*words: object, **settings: Any) -> subprocess.Popen[bytes]:
+    """Start a worker's process. Signals that stop it are held back until it can obey them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        return children.start("tui_gen.train.worker", *words, start_new_session=True, **settings)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def refuse_if_live(run: Path) -> None:
@@ -129,13 +139,12 @@ class WarmWorker:
         self.socket = control.socket_path(f"warm-{time.monotonic_ns()}")
         ours, theirs = socket.socketpair()
         try:
-            self._process = children.start(
-                "tui_gen.train.worker", "--warm", self.socket, "--nice", self._nice,
+            self._process = _start(
+                "--warm", self.socket, "--nice", self._nice,
                 env=environment(self.model_dirs),
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,
             )  # fmt: skip
         except OSError:
             ours.close()

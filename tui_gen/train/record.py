@@ -20,7 +20,7 @@ from typing import TypeVar
 from tui_gen import events
 
 T = TypeVar("T")
-PAUSES = 0.25, 2.0
+PAUSES = 0.25, 1.0
 """Seconds between two attempts to write: at first, and at most."""
 REMOVED = 10.0
 """Seconds after which a log that was removed is written again: deleting a large run takes a while, and it may be first

@@ -16,14 +16,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tui_gen.batch import TERMINATE
+from tui_gen.launch import STOPPING
 
 if TYPE_CHECKING:
     from tui_gen.train.worker import Worker
 
-STOPPING = (signal.SIGINT, *TERMINATE)
-"""What stops a run with a checkpoint."""
-GRACE = 3.0
+GRACE = 2.5
 """Seconds in which what comes before training may end by itself."""
 
 
@@ -43,6 +41,7 @@ class Watch:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         threading.Thread(target=self._watch, name="signals", daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # held back since the process was started
 
     def _watch(self) -> None:
         patience = _Patience()
