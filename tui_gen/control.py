@@ -41,6 +41,10 @@ class ControlError(Exception):
     """A worker that cannot be reached, or that refused; the text is for people."""
 
 
+class SilentError(ControlError):
+    """A worker that did not answer in time."""
+
+
 class Reply(msgspec.Struct):
     """What a worker answered: `data` is the JSON object, `blob` the bytes after it."""
 
@@ -198,7 +202,7 @@ def ask(
             send(connection, {"op": op, **fields, **({"worker": worker} if worker else {})}, blob)
             reply = receive(connection)
     except TimeoutError:
-        raise ControlError(f"the worker did not answer {op!r} within {timeout:g} s") from None
+        raise SilentError(f"the worker did not answer {op!r} within {timeout:g} s") from None
     except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
         raise ControlError(f"cannot reach the worker: {getattr(error, 'strerror', '') or error}") from None
     if reply is None:

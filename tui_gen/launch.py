@@ -11,7 +11,9 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -213,23 +215,81 @@ class WarmWorker:
                 os.unlink(self.socket)
 
 
+SILENT = 3.0
+"""Seconds after which somebody who waits for a run to stop is told why it may not answer."""
+
+
+class ComingError(control.ControlError):
+    """A run whose worker is only just being started: it cannot be asked anything yet."""
+
+
 def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **fields: Any) -> control.Reply:
     """A request to the worker of a run. Raises ControlError where none is alive or it does not answer."""
     info = runs.worker_of(run)
     if not runs.live(run):
         raise control.ControlError(f"{run.name} has no live worker; tui-gen --resume {run.name} goes on with it")
     if info is None or not presence.about(info, run):
-        raise control.ControlError(f"{run.name} is only just being started; ask again in a moment")
+        raise ComingError(f"{run.name} is only just being started; ask again in a moment")
     if not presence.here(info):
         raise control.ControlError(f"{run.name} trains on {info.host}; ask it there")
     try:
         control.check_socket(info.socket)
         return control.ask(info.socket, op, timeout=timeout, blob=blob, worker=info.id, **fields)
+    except control.SilentError as error:
+        raise control.SilentError(f"{error}: {why_silent(run)}") from None
     except control.ControlError as error:
         if os.path.exists(info.socket) or runs.alive(info):
             raise
         where = f"process {info.pid} of {info.host}, as that is called where it runs: in another container, perhaps"
         raise control.ControlError(f"{error}; {run.name} is trained by {where}") from None
+
+
+def stop(run: Path, tell: Callable[[str], None], *, checkpoint: bool = True, timeout: float = 600.0) -> None:
+    """Ask a run to stop and wait until it does, or has refused. A worker that is only coming up is waited for.
+
+    `tell` is called once, from another thread, with what is the matter and what to do, where there is no answer
+    after SILENT seconds. Raises ControlError.
+    """
+    deadline = time.monotonic() + timeout
+    teller = threading.Timer(SILENT, lambda: tell(why_silent(run)))
+    teller.daemon = True
+    teller.start()
+    try:
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                ask_run(run, "stop", timeout=max(0.1, left), checkpoint=checkpoint)
+                return
+            except ComingError:
+                if left <= 0:
+                    raise
+            time.sleep(0.05)
+    finally:
+        teller.cancel()
+
+
+def why_silent(run: Path) -> str:
+    """Why a run's worker does not answer, as far as the system tells, and what to do."""
+    info = runs.worker_of(run)
+    if info is None or not presence.about(info, run):
+        return "its worker is only just coming up"
+    end = f"kill -9 {info.pid} ends it at once, and tui-gen --resume {run.name} then goes on from its last checkpoint"
+    if not presence.alive(info):
+        return f"its worker is process {info.pid} of {info.host}, which cannot be looked at from here"
+    match process_state(info.pid):
+        case "T" | "t":
+            return f"its process {info.pid} is held by a signal; kill -CONT {info.pid} lets it go on. {end}"
+        case "D":
+            return f"its process {info.pid} waits for a disk, or a server of files, that does not answer. {end}"
+    return f"its process {info.pid} is busy with something that takes long, a step perhaps, and stops after it. {end}"
+
+
+def process_state(pid: int) -> str:
+    """The letter by which the system tells what a process does (R, S, D, T, Z), or an empty text."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")[2][:1]
+    except OSError:
+        return ""
 
 
 def wait_until_listening(run: Path, timeout: float = 60.0) -> None:

@@ -30,6 +30,10 @@ WORDS = {
 }
 
 
+SILENT = 3.0
+"""Seconds after which a worker that is to stop, and does not answer, is told about."""
+
+
 class Conductor:
     """What the workbench does to runs. `view` is the run shown."""
 
@@ -192,12 +196,15 @@ class Conductor:
             self.app.tell("No run is shown.", "warning")
             return False
         self.app.say(f"{op}…")
+        silent = self.app.set_timer(SILENT, lambda: self._tell_silence(path)) if op == "stop" else None
         try:
             reply = await away(self.session.ask, path, op, **fields)
         except ControlError as error:
             self.app.tell(f"{op}: {error}", "error")
             return False
         finally:
+            if silent is not None:
+                silent.stop()
             self.app.say("")
         name = "" if self.view is not None and path == self.view.path else f"{path.name}: "
         words = WORDS.get(op, op)
@@ -208,6 +215,12 @@ class Conductor:
             text += self._measured(reply.data)
         self.app.tell(text, log=bool(name) or op == "sample")
         return True
+
+    def _tell_silence(self, path: Path) -> None:
+        """A worker that is to stop has not answered for a while: why, and what to do."""
+        from tui_gen import launch
+
+        self.app.tell(f"{path.name} has not stopped yet: {launch.why_silent(path)}.", "warning")
 
     def _measured(self, data: dict[str, Any]) -> str:
         """The figures that a worker answered with, in words; the samples pane shows all of them."""

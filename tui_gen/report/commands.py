@@ -58,19 +58,24 @@ def stop(args: argparse.Namespace, root: Path) -> int:
     status = 0
     for path in paths:
         try:
-            out.line(f"{path.name}: {_stop_one(path, checkpoint=not args.no_checkpoint)}")
+            what = _stop_one(path, not args.no_checkpoint, err)
+            out.line(f"{path.name}: {what}")
         except control.ControlError as error:
             err.line(f"tui-gen: {path.name}: {error}")
             status = 1
     return status
 
 
-def _stop_one(path: Path, checkpoint: bool) -> str:
+def _stop_one(path: Path, checkpoint: bool, err: outlets.Outlet) -> str:
     """Stop a run and wait for its worker to end; what became of it. Raises ControlError."""
     state, step, _ = runs.state_of(path)
     if state in runs.ENDED:
         raise control.ControlError(f"is not training: {state} at step {step}")
-    launch.ask_run(path, "stop", timeout=STOP_TIMEOUT, checkpoint=checkpoint)
+
+    def tell(words: str) -> None:
+        err.line(f"{path.name} has not answered for {launch.SILENT:g} s: {words}. Still waiting; Ctrl-C ends only that")
+
+    launch.stop(path, tell, checkpoint=checkpoint, timeout=STOP_TIMEOUT)
     deadline = time.monotonic() + END_TIMEOUT
     while runs.live(path) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -226,7 +226,7 @@ class Follow:
         last = ""
         while not self._over.is_set():
             try:
-                launch.ask_run(self.view.path, "stop", checkpoint=True, timeout=3600)
+                launch.stop(self.view.path, self._silent, timeout=3600)
                 return
             except control.ControlError as error:
                 if runs.alive(runs.worker_of(self.view.path)) and str(error) != last:
@@ -234,6 +234,9 @@ class Follow:
                     if os.path.exists(runs.worker_of(self.view.path).socket):  # type: ignore[union-attr]
                         self._words.append(("warning", f"not stopped yet: {error}"))
             self._over.wait(0.5)
+
+    def _silent(self, words: str) -> None:
+        self._words.append(("warning", f"not stopped yet: {words}"))
 
     def _kill(self) -> None:
         """End the worker and whatever it started, now."""
