@@ -16,6 +16,7 @@ from tests import fake_worker
 from tests.shell import check_snapshot, screen_text, until, until_shown, workbench
 from tests.waiting import wait_for
 from tui_gen import control, launch, runs
+from tui_gen.app import conductor
 from tui_gen.app.pacing import Restraint
 from tui_gen.app.session import RunList, Session
 
@@ -365,6 +366,18 @@ async def test_a_silent_worker_is_one_message_and_the_screen_goes_on(monkeypatch
         await until(pilot, lambda: app.workspace.active.id == "runs")
         gate.set()
         await until(pilot, lambda: "did not answer 'checkpoint'" in said(app))
+
+
+async def test_a_worker_that_is_to_stop_and_does_not_answer_is_told_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(conductor, "SILENT", 0.2)
+    async with workbench(monkeypatch, (160, 40)) as (app, pilot):
+        view = await started(monkeypatch, app, pilot)
+        pid = runs.worker_of(view.path).pid
+        os.kill(pid, signal.SIGSTOP)
+        await pilot.press("f9")
+        await until(pilot, lambda: f"kill -CONT {pid}" in said(app))
+        os.kill(pid, signal.SIGCONT)
+        await until(pilot, lambda: state(app) == "stopped")
 
 
 async def test_progress_of_preparations_is_in_the_status_bar(monkeypatch):

@@ -17,7 +17,7 @@ import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for
-from tui_gen import events, launch, runs
+from tui_gen import control, events, launch, runs
 from tui_gen.control import ControlError
 from tui_gen.runs import RunError, WorkerInfo
 
@@ -239,7 +239,7 @@ def test_a_warm_worker_that_is_closed_leaves_nothing(warm):
     process, place = worker.process, worker.socket
     worker.close()
     worker.close()
-    assert process.wait(120) == -signal.SIGTERM and not os.path.exists(place)
+    assert process.wait(120) in (7, -signal.SIGTERM) and not os.path.exists(place)
 
 
 def test_a_warm_worker_ends_with_its_owner(warm):
@@ -310,3 +310,43 @@ def test_folders_reach_a_worker_as_absolute_paths(tmp_path, monkeypatch):
     assert path.is_absolute() and written["dataset"]["root"] == str(tmp_path / "pictures")
     assert written["model_dirs"] == [str(tmp_path / "models")]
     assert started[0].wait(120) == 0
+
+
+def test_who_stops_a_worker_that_does_not_answer_is_told_why_and_what_to_do(monkeypatch, call):
+    monkeypatch.setattr(launch, "SILENT", 0.1)
+    run = fake_worker.make_run()
+    process = fake_worker.start(run)
+    launch.wait_until_listening(run)
+    process.send_signal(signal.SIGSTOP)
+    wait_for(lambda: launch.process_state(process.pid) == "T", what="the worker to be held")
+    words = launch.why_silent(run)
+    assert f"kill -CONT {process.pid}" in words and f"tui-gen --resume {run.name}" in words
+    with pytest.raises(control.SilentError, match=f"within 0.2 s: .* held by a signal; kill -CONT {process.pid}"):
+        launch.ask_run(run, "pause", timeout=0.2)
+    heard = []
+    monkeypatch.setattr(launch, "why_silent", lambda run: heard.append(process.send_signal(signal.SIGCONT)) or "words")
+    status, out, err = call("stop", run.name)
+    assert status == 0 and f"{run.name} has not answered for 0.1 s: words" in err and len(heard) == 1
+    assert out.startswith(f"{run.name}: stopped at step") and process.wait(120) == 0
+
+
+def test_a_run_whose_worker_is_only_coming_up_is_stopped_when_it_is_there(run):
+    hold = runs.claim(run)
+    told, asked = [], []
+
+    def answer(request: control.Request) -> bool:
+        asked.append(request.op)
+        request.answer()
+        return True
+
+    server = control.Server(control.socket_path("x"), answer, id="x")
+
+    def come_up(words: str) -> None:
+        told.append(words)
+        runs.register(run, server.path, server.id)
+
+    with hold, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "SILENT", 0.05)
+        launch.stop(run, come_up, timeout=60)
+    server.close()
+    assert told == ["its worker is only just coming up"] and asked == ["stop"]
