@@ -48,7 +48,8 @@ def log(run):
 @pytest.fixture
 def mine(run):
     """This process as the run's worker."""
-    return runs.register(run, "")
+    with runs.claim(run):
+        yield runs.register(run, "")
 
 
 @pytest.fixture
@@ -178,9 +179,10 @@ def test_a_killed_worker_is_interrupted_within_a_poll(run, view, log):
     assert (view.state, view.reason, view.live, view.eta) == ("interrupted", "the worker is gone", False, None)
     view._checked -= 1.5
     assert view.poll() == set()
-    runs.register(run, "")
-    log(State(state="starting", step=0), Resume(step=3), State(state="running", step=3))
-    view.poll()
+    with runs.claim(run):
+        runs.register(run, "")
+        log(State(state="starting", step=0), Resume(step=3), State(state="running", step=3))
+        view.poll()
     assert (view.state, view.reason, view.step) == ("running", "", 3)
 
 
@@ -188,7 +190,8 @@ def test_a_run_on_another_host_that_is_heard_of_again_is_no_longer_interrupted(r
     info = runs.WorkerInfo(1, "gpu-box", "x", "", time.time())
     (run / "worker.json").write_bytes(events.msgspec.json.encode(info))
     log(State(state="running", step=0, reason="on purpose"), loss(0, 5))
-    os.utime(run / "events.jsonl", (0, 0))
+    for name in ("events.jsonl", "worker.lock"):
+        os.utime(run / name, (0, 0))
     view.poll()
     assert (view.state, view.reason) == ("interrupted", "nothing heard from gpu-box")
     log(loss(5, 6))
