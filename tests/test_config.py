@@ -285,7 +285,7 @@ def test_one_odd_value_anywhere_is_kept_or_told(given_tables, value, data):
         (b"\xff\xfe", "is not UTF-8 text"), (b"a = ", "is not valid TOML"), (b"a = 1\na = 2", "is not valid TOML"),
         (b"a = " + b"1" * 5000, "is not valid TOML"), (b"a = " + b"[" * 5000, "more than 32 deep"),
         (b"\0", "not valid TOML"), (b"a = " + b"[" * 40 + b"]" * 40, "more than 32 deep"),
-        (b".".join([b"a"] * 3000) + b" = 1", "more than 32 deep"),
+        (b".".join([b"a"] * 3000) + b" = 1", "more than 32 parts"),
         (None, "No such file"), ("folder", "Is a directory"),
     ],
     ids=range(10),

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tui_gen import __version__
+from tui_gen import __version__, toml
 from tui_gen.config import ConfigError, Optim, RunConfig, load, override, parse_toml, read_toml, set_key
 from tui_gen.datasets import DATASETS, DatasetEntry
 from tui_gen.edits import merged
@@ -201,7 +201,8 @@ def recipes() -> tuple[dict[str, Recipe], list[str]]:
             continue
         for path in sorted(folder.glob("*.toml")):
             try:
-                text = path.read_text(encoding="utf-8-sig")
+                with open(path, "rb") as file:
+                    text = file.read(4 * toml.MOST).decode("utf-8-sig")
                 tables = parse_toml(text, str(path))
             except ConfigError as error:
                 wrong.append(str(error))

@@ -20,6 +20,15 @@ PATHS = (
 """Variables that name a folder; a relative one means the current folder, which is not the child's."""
 
 
+_here: dict[str, str] = {}
+
+
+def set_here(name: str, value: str) -> None:
+    """Set a variable for this process alone, where a person has not set it."""
+    if not os.environ.get(name):
+        os.environ[name] = _here[name] = value
+
+
 def command(module: str, *words: object) -> list[str]:
     """The command line that runs a module of ours. Words that are paths must be absolute."""
     return [sys.executable, "-P", "-m", module, *map(str, words)]
@@ -44,6 +53,9 @@ def apart(env: Mapping[str, str] | None = None) -> dict[str, str]:
     (`PYTHONPATH=$PYTHONPATH:/more` where there was none).
     """
     env = dict(os.environ if env is None else env)
+    for name, value in _here.items():
+        if env.get(name) == value:
+            del env[name]
     for name in PATHS:
         if env.get(name):
             env[name] = os.path.abspath(env[name])

@@ -9,15 +9,14 @@ Textual and PyTorch are imported only by the commands that need them, PyTorch ne
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tui_gen import __version__
-from tui_gen.places import default_root
+from tui_gen import __version__, children
+from tui_gen.outcome import complain, guarded, written
+from tui_gen.places import cache_dir, config_dir, default_root, expanded
 
 DESCRIPTION = """\
 Train generative models from a terminal: live losses, live samples, exact resume, over SSH.
@@ -57,6 +56,16 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors name the nearest valid word; `given` is the command line."""
 
     given: list[str] = []
+    lost = ""
+    """Why a help text could not be written, if so."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        try:
+            (file or sys.stderr).write(message)
+        except BrokenPipeError:
+            pass
+        except OSError as error:
+            Parser.lost = error.strerror or str(error)
 
     def error(self, message: str) -> NoReturn:
         """One line, what to do, exit status 2."""
@@ -285,13 +294,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command line; the exit status. Never raises for anything a person did, nor for a fault of ours."""
     _fill_standard_streams()
     parser = build_parser()
-    Parser.given = list(sys.argv[1:] if argv is None else argv)
+    Parser.given, Parser.lost = list(sys.argv[1:] if argv is None else argv), ""
     try:
         args = parser.parse_args(argv)
         _check_combination(parser, args)
     except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else 2
-    return guarded(lambda: _dispatch(args))
+        return written(leaving.code if isinstance(leaving.code, int) else 2, lost=Parser.lost)
+    return written(guarded(lambda: _dispatch(args)), training=args.run is not None or args.resume is not None)
 
 
 def _fill_standard_streams() -> None:
@@ -320,61 +329,10 @@ def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace
         parser.error("--json and --plain: give one of them")
 
 
-def guarded(command: Callable[[], int]) -> int:
-    """Run a command; every failure becomes one clear message and an exit status."""
-    try:
-        return command()
-    except KeyboardInterrupt:
-        _complain("interrupted")
-        return 130
-    except BrokenPipeError:
-        _silence_stdout()
-        return 0
-    except Exception as error:
-        return _explain(error)
-
-
-def _explain(error: Exception) -> int:
-    from tui_gen.config import ConfigError
-    from tui_gen.control import ControlError
-    from tui_gen.runs import RunError
-
-    if isinstance(error, ConfigError | RunError):
-        _complain(str(error))
-        return 2
-    if isinstance(error, ControlError):
-        _complain(str(error))
-        return 1
-    import tempfile
-    import traceback
-
-    words = " ".join(f"{type(error).__name__}: {error}".split())
-    try:
-        with tempfile.NamedTemporaryFile("w", prefix="tui-gen-", suffix=".log", delete=False) as file:
-            file.write("".join(traceback.format_exception(error)))
-        words += f" (please report it; the details are in {file.name})"
-    except OSError:
-        pass
-    _complain(words)
-    return 1
-
-
-def _complain(text: str) -> None:
-    from tui_gen.text import clean_lines
-
-    with contextlib.suppress(OSError, ValueError):
-        print("tui-gen: " + "\n".join(clean_lines(text)), file=sys.stderr, flush=True)
-
-
-def _silence_stdout() -> None:
-    """Nobody reads our output: end without a word, at interpreter exit too."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
-
-
 def _dispatch(args: argparse.Namespace) -> int:
-    root = Path(os.path.expanduser(args.runs)) if args.runs else default_root()
+    # NumPy's BLAS would start a thread a core, and end this process where that many are not allowed.
+    children.set_here("OPENBLAS_NUM_THREADS", "1")
+    root = expanded(args.runs) if args.runs else default_root()
     args.model_dirs, trusted = _absolute(args.model_dirs), _absolute(args.trust, "--trust")
     if args.model_dirs or trusted:
         from tui_gen import trust
@@ -400,10 +358,10 @@ def _absolute(folders: list[str], option: str = "--models") -> list[str]:
     from tui_gen.config import ConfigError
     from tui_gen.params import Problem
 
-    missing = [one for one in folders if not Path(os.path.expanduser(one)).is_dir()]
+    missing = [one for one in folders if not expanded(one).is_dir()]
     if missing:
         raise ConfigError("command line", [Problem(option, one, "is no folder") for one in missing])
-    return [str(Path(os.path.expanduser(one)).resolve()) for one in folders]
+    return [str(expanded(one).resolve()) for one in folders]
 
 
 def _style(args: argparse.Namespace) -> Any:
@@ -452,7 +410,7 @@ def _workbench(args: argparse.Namespace, root: Path) -> int:
             need = f"TERM={term}: the workbench needs a terminal that can move its cursor (TERM=xterm-256color, say)"
         else:
             need = "the workbench needs a terminal"
-        _complain(
+        complain(
             f"{need}; without one, train headless: tui-gen --run vae-digits "
             "(tui-gen recipes lists what there is, tui-gen --help everything else)"
         )
@@ -474,6 +432,7 @@ def _streams_are_terminals() -> bool:
 
 def _open_workbench(args: argparse.Namespace, root: Path, path: Path | None) -> int:
     """The terminal is asked what it can do before Textual is imported: Textual reads its settings then."""
+    config_dir(), cache_dir()  # said here where there are none, not in the middle of a screen
     from tui_gen.draw.terminal import probe
 
     try:

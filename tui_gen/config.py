@@ -8,14 +8,13 @@ here needs PyTorch.
 from __future__ import annotations
 
 import copy
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from tui_gen import params
+from tui_gen import params, toml
 from tui_gen.params import Param, Problem, hyper
 from tui_gen.text import clean
 
@@ -174,7 +173,8 @@ DEEPEST = 32
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file's tables. Raises ConfigError where it cannot be read or is not TOML."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
+        with open(path, "rb") as file:  # which may be a pipe, but one of any length
+            text = file.read(4 * toml.MOST).decode("utf-8-sig")  # some editors begin a file with a byte order mark
     except UnicodeDecodeError:
         raise ConfigError(str(path), [Problem("file", None, "is not UTF-8 text")]) from None
     except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
@@ -185,11 +185,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 def parse_toml(text: str, source: str) -> dict[str, Any]:
     """TOML text as tables. Raises ConfigError with the line where it stops being TOML."""
     try:
-        tables = tomllib.loads(text)
-    except ValueError as error:  # also a number of thousands of digits
-        raise ConfigError(source, [Problem("file", None, f"is not valid TOML: {error}")]) from None
+        tables = toml.loads(text)
     except RecursionError:  # how deep that is differs between versions of Python; it is far more than DEEPEST
         raise ConfigError(source, [Problem("file", None, f"has tables more than {DEEPEST} deep")]) from None
+    except ValueError as error:  # also a number of thousands of digits
+        raise ConfigError(source, [Problem("file", None, f"is not valid TOML: {error}")]) from None
     inner: list[Any] = [tables]
     for _ in range(DEEPEST):
         inner = [one for table in inner for one in (table.values() if isinstance(table, dict) else table)]

@@ -57,10 +57,10 @@ def _scanned(data: bytes) -> dict[str, Any] | None:
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
-    import tomllib
+    from tui_gen import toml
 
     try:
-        tables = tomllib.loads(data.decode())
+        tables = toml.loads(data.decode())
     except (ValueError, RecursionError):  # not TOML, not UTF-8, a number of thousands of digits
         return {}
     found = {}

@@ -14,13 +14,13 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import tomllib
 from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from tui_gen import toml
 from tui_gen.text import clean, escape
 
 KINDS = ("int", "float", "bool", "str", "choice", "list")
@@ -292,7 +292,7 @@ def _parse_texts(text: str) -> list[str]:
 def _toml_value(text: str) -> Any:
     """What TOML makes of text, or None where that is not one value."""
     try:
-        tables = tomllib.loads(f"x = {text}")
+        tables = toml.loads(f"x = {text}")
     except (ValueError, RecursionError):
         return None
     return tables["x"] if len(tables) == 1 else None

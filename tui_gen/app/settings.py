@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
+from tui_gen import toml
 from tui_gen.places import config_dir
 
 
@@ -70,7 +70,7 @@ class Settings:
 def _read(path: Path) -> dict[str, Any]:
     """A file's values by dotted key. Raises OSError where it cannot be read, ValueError for all else that is wrong."""
     try:
-        return _flat(tomllib.loads(path.read_text(encoding="utf-8")))
+        return _flat(toml.loads(path.read_text(encoding="utf-8")))
     except RecursionError:
         raise ValueError("its tables are too deep") from None
 

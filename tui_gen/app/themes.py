@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from tui_gen import themes as ours
+from tui_gen import toml
 from tui_gen.places import config_dir
 
 DEFAULT = "nocturne"
@@ -43,7 +43,7 @@ def load_themes(folder: Path | None = None) -> tuple[list[Theme], list[str]]:
 def read_theme(path: Path) -> Theme:
     """One theme file. Raises ValueError that says what is wrong with it."""
     try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        table: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(error.strerror or str(error)) from None
     except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits

@@ -18,6 +18,7 @@ from tui_gen import checkpoints, children, control, launch, runs
 from tui_gen import config as configs
 from tui_gen import quality as figures
 from tui_gen.params import Param, Problem, nearest
+from tui_gen.places import expanded
 from tui_gen.report import consent, headless, tables
 from tui_gen.report import figures as records
 from tui_gen.report import outlet as outlets
@@ -89,7 +90,7 @@ def sample(args: argparse.Namespace, root: Path) -> int:
     out, err = outlets.standard()
     path = runs.find(root, args.name)
     consent.ask(set(headless.named_dirs(str(path))).difference(args.model_dirs), path.name, err)
-    target = Path(os.path.expanduser(args.output)).absolute()
+    target = expanded(args.output).absolute()
     words: list[object] = [path, "-n", args.count, "-o", target, "--seed", args.seed]
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):
         words += [option, value] if value not in (None, "") else []
@@ -252,8 +253,13 @@ def export(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen export`: a row a step, a column a metric; empty where a metric has no value."""
     found = rows(headless.drained(runs.find(root, args.name), whole=True))
     if args.csv == "-":
-        csv.writer(sys.stdout, lineterminator="\n").writerows(found)
-        sys.stdout.flush()
+        try:
+            csv.writer(sys.stdout, lineterminator="\n").writerows(found)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise runs.RunError(f"cannot write to standard output: {error.strerror or error}") from None
         return 0
     try:
         with open(args.csv, "w", encoding="utf-8", newline="") as file:

@@ -13,6 +13,7 @@ from tui_gen import batch, checkpoints, control, datasets, dependencies, edits, 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.params import Problem
+from tui_gen.places import expanded
 from tui_gen.report import consent
 from tui_gen.report import outlet as outlets
 from tui_gen.report.follow import FINISHED as FINISHED
@@ -145,7 +146,7 @@ def resolve(source: str, assignments: list[str], dirs: list[str], err: Outlet) -
         if words := edits.overriding(config.edits, key, -1, _value(config, key)):
             err.line(f"warning: {words}")
     if config.dataset.root:  # workers run in another folder
-        config.dataset.root = os.path.abspath(os.path.expanduser(config.dataset.root))
+        config.dataset.root = os.path.abspath(expanded(config.dataset.root))
     return config
 
 

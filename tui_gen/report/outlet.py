@@ -28,6 +28,8 @@ class Outlet(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.gone = False
+        self.lost = ""
+        """Why some of it could not be written, if so."""
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
@@ -60,6 +62,7 @@ class Outlet(io.TextIOBase):
                 if error.errno in GONE:
                     self.leave()
                 else:  # no room, say: drop what is buffered, and keep trying later
+                    self.lost = error.strerror or str(error)
                     self._drop()
         return len(text)
 
@@ -129,6 +132,18 @@ def _is_character_device(mode: int) -> bool:
     return stat.S_ISCHR(mode)
 
 
+_standard: list[Outlet] = []
+
+
+def lost() -> str:
+    """Why some of what was to go to standard output could not be written since the last question, or an empty text."""
+    reasons = [one.lost for one in _standard if one.lost]
+    _standard.clear()
+    return next(iter(reasons), "")
+
+
 def standard() -> tuple[Outlet, Outlet]:
     """Standard output and standard error that never raise."""
-    return Outlet(sys.stdout), Outlet(sys.stderr)
+    out = Outlet(sys.stdout)
+    _standard.append(out)
+    return out, Outlet(sys.stderr)
