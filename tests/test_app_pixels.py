@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 from textual.geometry import Region
 
@@ -54,6 +55,21 @@ def test_sixel_is_enlarged_by_a_whole_factor_inside_its_box(grid):
     x, y, columns, rows = reply.box
     assert (columns, rows) == (-(-width // 10), -(-height // 20))
     assert x + columns <= 40 and y + rows <= 20 and reply.payload.endswith(b"\x1b\\")
+
+
+@pytest.mark.parametrize("cell", [(6, 13), (10, 20), (7.5, 17)], ids=str)
+def test_no_sixel_is_larger_than_the_terminal_shows_and_all_are_whole_cells(grid, cell):
+    """xterm 379 drops one above 1000 × 1000 pixels whole, bands of six rows that reach below included."""
+    for columns, rows in ((193, 66), (193, 12), (12, 66)):
+        asked = request(grid, protocol="sixel", columns=columns, rows=rows, cell=cell, ground=(1, 2, 3))
+        reply = make(structs.replace(asked, largest=(1000, 1000)))
+        width, height = map(int, re.match(rb'\x1bP0;1;0q"1;1;(\d+);(\d+)', reply.payload).groups())
+        assert width <= 1000 and -(-height // 6) * 6 <= 1000
+        x, y, across, down = reply.box
+        assert (width, height) == (int(across * cell[0]), int(down * cell[1]))
+        assert abs(columns - across - 2 * x) <= 1 and abs(rows - down - 2 * y) <= 1, "in the middle"
+        free = make(asked)
+        assert free.box[2] >= across and free.box[3] >= down
 
 
 def test_kitty_carries_the_id_and_the_box(grid):

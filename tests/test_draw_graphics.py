@@ -59,6 +59,20 @@ few_colours = st.one_of(
 )
 
 
+@settings(max_examples=40, deadline=None)
+@given(few_colours, st.integers(1, 3), st.integers(0, 15), st.integers(0, 15))
+def test_ground_fills_the_rest_of_an_area_and_nothing_else(pixels, factor, right, below):
+    height, width = pixels.shape[0] * factor, pixels.shape[1] * factor
+    area = width + right, height + below
+    data = sixel.encode(pixels, width, height, area=area, ground=(51, 0, 255))
+    canvas = decode_sixel(data)
+    assert canvas.shape[:2] == (area[1], area[0])
+    alone = decode_sixel(sixel.encode(pixels, width, height))
+    assert np.array_equal(canvas[:height, :width], alone)
+    around = np.concatenate([canvas[:height, width:].reshape(-1, 3), canvas[height:].reshape(-1, 3)])
+    assert (around == (20, 0, 100)).all()
+
+
 @settings(max_examples=80, deadline=None)
 @given(few_colours, st.integers(1, 5), st.integers(1, 4))
 def test_sixel_decodes_to_the_very_pixels(pixels, across, down):

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import BinaryIO
 
 import msgspec
@@ -37,7 +38,8 @@ class Request(msgspec.Struct, frozen=True):
 
     The file holds `grid` = (columns, rows) tiles, `gap` pixels between them; `tile` picks one, counted along the rows.
     `protocol` is
-    kitty (as picture `ident`), sixel, or "" for text only; `light` says that the ground is light.
+    kitty (as picture `ident`), sixel, or "" for text only. `light` says that the ground is light, `ground` its colour,
+    where it is known; `largest` is the size in pixels that no sixel may exceed.
     """
 
     path: str
@@ -50,6 +52,8 @@ class Request(msgspec.Struct, frozen=True):
     ident: int = 1
     cell: tuple[float, float] | None = None
     light: bool = False
+    ground: tuple[int, int, int] | None = None
+    largest: tuple[int, int] | None = None
 
 
 class Reply(msgspec.Struct):
@@ -140,7 +144,7 @@ def make(request: Request, files: _Files | None = None) -> Reply:
     box, shown, some = Box(0, 0, request.columns, request.rows, 0, 0, 1.0), grid, pixels
     if request.protocol and (request.cell or request.protocol == "kitty"):
         # kitty scales the picture itself, so where a cell's size is not known its usual shape will do
-        box = fit(pixels.shape[:2], request.columns, request.rows, cell, whole=request.cell is not None)
+        box = _box(request, pixels.shape[:2], cell)
     else:
         shown = seen_tiles(pixels, grid, request.columns, request.rows)
         some = crop_tiles(pixels, grid, *shown, gap)
@@ -148,13 +152,25 @@ def make(request: Request, files: _Files | None = None) -> Reply:
     reply = Reply(shown=shown, gap=(gap / across, gap / down), size=(pixels.shape[0], pixels.shape[1]))
     _text(reply, some, request, box)
     if box.width and request.protocol == "sixel":
-        reply.payload = sixel.encode(pixels, box.width, box.height)
+        area = int(box.columns * cell[0]), int(box.rows * cell[1])
+        reply.payload = sixel.encode(pixels, box.width, box.height, area=area, ground=request.ground)
     elif box.width and request.protocol == "kitty":
         enlarge = max(1, min(8, int(box.scale))) if request.cell else 4
         reply.payload = kitty.encode(pixels, request.ident, box.columns, box.rows, enlarge=enlarge)
     if reply.payload:
         reply.box = (box.x, box.y, box.columns, box.rows)
     return reply
+
+
+def _box(request: Request, size: tuple[int, int], cell: tuple[float, float]) -> Box:
+    """Where a picture of `size` = (height, width) pixels goes; in whole cells, no larger than a sixel may be."""
+    columns, rows = request.columns, request.rows
+    if request.protocol == "sixel" and request.largest:
+        wide, high = request.largest
+        columns = min(columns, max(1, int(wide / cell[0])))
+        rows = min(rows, max(1, int(high // 6 * 6 / cell[1])))  # it is drawn in bands of six rows
+    box = fit(size, columns, rows, cell, whole=request.cell is not None)
+    return replace(box, x=(request.columns - box.columns) // 2, y=(request.rows - box.rows) // 2)
 
 
 def _text(reply: Reply, pixels: np.ndarray, request: Request, box: Box) -> None:

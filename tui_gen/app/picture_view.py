@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.color import Color
+from rich.color import Color, ColorSystem
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -144,7 +144,19 @@ class PictureView(Widget, can_focus=True):
             ident=self.picture.ident if self.picture else 1,
             cell=terminal.cell if terminal else None,
             light=not self.app.current_theme.dark,
+            ground=self._ground() if protocol == "sixel" else None,
+            largest=terminal.largest if terminal and protocol == "sixel" else None,
         )
+
+    def _ground(self) -> tuple[int, int, int] | None:
+        """The colour behind the picture as the terminal shows it, None where that is its own."""
+        colour, system = self.rich_style.bgcolor, self.app.console.color_system
+        if colour is None or colour.is_default or system not in ("truecolor", "256"):
+            return None
+        if system == "256":
+            colour = colour.downgrade(ColorSystem.EIGHT_BIT)
+        red, green, blue = colour.get_truecolor()
+        return red, green, blue
 
     async def _make(self) -> None:
         """Have pictures made until the newest wish is met."""

@@ -19,11 +19,20 @@ _SAMPLE = 4096  # pixels
 
 
 def encode(
-    pixels: np.ndarray, width: int = 0, height: int = 0, *, greys: int = GREY_LEVELS, colours: int = COLOURS
+    pixels: np.ndarray,
+    width: int = 0,
+    height: int = 0,
+    *,
+    greys: int = GREY_LEVELS,
+    colours: int = COLOURS,
+    area: tuple[int, int] = (0, 0),
+    ground: tuple[int, int, int] | None = None,
 ) -> bytes:
     """`pixels`, uint8 (H, W) or (H, W, 3), as one sixel image of `width` x `height` screen pixels (native by default).
 
-    At most `greys` levels (2 to 256) for grey images, else at most `colours` (2 to 256) chosen for the image.
+    At most `greys` levels (2 to 256) for grey images, else at most `colours` (2 to 256) chosen for the image. With
+    `ground` (red, green, blue) that colour fills `area` = (width, height) to the right of it and below: whole cells,
+    for terminals that paint the rest of a cell as they like.
     """
     pixels = as_pixels(pixels)
     width, height = width or pixels.shape[1], height or pixels.shape[0]
@@ -38,9 +47,34 @@ def encode(
     index = np.repeat(index, height // index.shape[0], axis=0)
     percent = np.rint(palette.astype(np.float64) * (100 / 255)).astype(int)
     table = "".join(f"#{i};2;{r};{g};{b}" for i, (r, g, b) in enumerate(percent.tolist()))
+    body = _bands(index, len(palette), stretch)
+    across, down = max(width, area[0]), max(height, area[1])
+    if ground is not None and len(palette) < 256 and (across, down) != (width, height):
+        table += f"#{len(palette)};2;" + ";".join(str(round(level * 100 / 255)) for level in ground)
+        body = _on_ground(body, b"#%d" % len(palette), (width, height), (across, down))
+        width, height = across, down
     # P2 = 1: pixels not drawn keep what is there. Raster attributes: square dots, size, so terminals allocate once.
     head = f'\x1bP0;1;0q"1;1;{width};{height}{table}'
-    return head.encode() + _bands(index, len(palette), stretch) + b"\x1b\\"
+    return head.encode() + body + b"\x1b\\"
+
+
+def _on_ground(body: bytes, colour: bytes, size: tuple[int, int], area: tuple[int, int]) -> bytes:
+    """Every band with one pass more, which fills `area` = (width, height) around a picture of `size`."""
+    (width, height), (across, down) = size, area
+
+    def dots(band: int, first: int) -> bytes:
+        """The character for the rows of a band from `first` on, as far as the area goes."""
+        return bytes([63 + sum(1 << row for row in range(6) if first <= 6 * band + row < down)])
+
+    def fill(band: int) -> bytes:
+        below, beside = dots(band, height), across > width
+        if below == b"?" and not beside:
+            return b""
+        return colour + b"!%d%b" % (width, below) + (b"!%d%b" % (across - width, dots(band, 0)) if beside else b"")
+
+    bands = [b"$".join(filter(None, (passes, fill(number)))) for number, passes in enumerate(body.split(b"-"))]
+    bands += [fill(number) for number in range(len(bands), -(-down // 6))]
+    return b"-".join(bands)
 
 
 def quantise(pixels: np.ndarray, greys: int = GREY_LEVELS, colours: int = COLOURS) -> tuple[np.ndarray, np.ndarray]:
