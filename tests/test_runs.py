@@ -274,7 +274,7 @@ def test_torn_and_garbage_lines_hide_nothing(tmp_path):
     assert runs.state_of(path)[:2] == ("running", 7)
 
 
-@given(st.lists(st.sampled_from(["state", "metrics", "note", "garbage", "torn", "long"]), max_size=12), st.data())
+@given(st.lists(st.sampled_from(["state", "metrics", "note", "garbage", "torn", "whole", "long"]), max_size=12), st.data())
 def test_looking_again_and_again_finds_what_one_look_finds(tmp_path_factory, parts, data):
     path = tmp_path_factory.mktemp("run")
     expected_state, expected_step = None, 0
@@ -296,6 +296,12 @@ def test_looking_again_and_again_finds_what_one_look_finds(tmp_path_factory, par
                     file.write(b'{"type":"state","t":0,')
                     assert tail_of(f"{path}/events.jsonl", size)[1] == expected_step
                     file.write(b'"x":\n')
+                case "whole":  # but for its end: a follower leaves it for later too
+                    file.write(events.encode(State(state="stopped", step=number)).rstrip(b"\n"))
+                    last, step = tail_of(f"{path}/events.jsonl", size)
+                    assert (last.state if last else None, step) == (expected_state, expected_step)
+                    file.write(b"\n")
+                    expected_state, expected_step = "stopped", number
                 case "long":
                     file.write(b"x" * 3000 + b"\n")
             if data.draw(st.booleans()):

@@ -80,14 +80,14 @@ class _Backwards:
         self.step: int | None = None
 
     def run(self) -> None:
-        rest, endless = b"", False
+        rest, endless = b"", True  # a last line without its end is still to be written: no reader takes it yet
         while self.position > self.stop and (self.last is None or self.step is None):
             start = max(self.stop, self.position - self.block)
             data = os.pread(self.descriptor, self.position - start, start)
             if self.complete == self.floor and b"\n" in data:
                 self.complete = start + data.rfind(b"\n") + 1
             lines = (data + rest).split(b"\n")
-            if endless:  # what the last of them ends with was too long to keep
+            if endless:  # what the last of them ends with is not there, or was too long to keep
                 lines.pop()
             rest = lines.pop(0) if lines and start > self.floor else b""
             endless = (endless and b"\n" not in data) or len(rest) > LARGEST_BLOCK
