@@ -52,11 +52,9 @@ def test_a_folder_within_another_user_s_is_refused(world, monkeypatch):
         control.runtime_dir()
 
 
-def test_the_runtime_folder_of_the_user_before_is_not_used(monkeypatch, tmp_path):
-    theirs = tmp_path / "run-user-1000"
-    theirs.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(theirs))
-    real = os.stat
+def test_the_runtime_folder_of_the_user_before_is_not_used(monkeypatch, world):
+    theirs, real = world / "run", os.stat
+    assert control.runtime_dir() == theirs / "tui-gen"
 
     def owned(path, *more, **options):
         found = real(path, *more, **options)
