@@ -274,7 +274,10 @@ def test_torn_and_garbage_lines_hide_nothing(tmp_path):
     assert runs.state_of(path)[:2] == ("running", 7)
 
 
-@given(st.lists(st.sampled_from(["state", "metrics", "note", "garbage", "torn", "whole", "long"]), max_size=12), st.data())
+PARTS = ("state", "metrics", "note", "garbage", "torn", "whole", "long")
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=12), st.data())
 def test_looking_again_and_again_finds_what_one_look_finds(tmp_path_factory, parts, data):
     path = tmp_path_factory.mktemp("run")
     expected_state, expected_step = None, 0
