@@ -13,7 +13,7 @@ import torch
 from tests import small_runs
 from tests.damages import DAMAGES, FILES
 from tui_gen import checkpoints as files
-from tui_gen import events
+from tui_gen import dependencies, events, runs
 from tui_gen.train import checkpoints, sample
 from tui_gen.train.loop import RunLoop
 from tui_gen.train.quality import __main__ as measuring
@@ -188,3 +188,15 @@ def test_sample_and_quality_say_which_checkpoint_they_passed_over(run, tmp_path,
     assert command.main() == 0
     warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert warned == ["warning: checkpoint 000004 is damaged: model.safetensors is missing; trying the one before"]
+
+
+def test_another_run_takes_the_newest_good_one_and_says_why(run):
+    (at(run, 4) / "ema.safetensors").write_bytes(bytes((at(run, 4) / "ema.safetensors").stat().st_size))
+    catalog = small_runs.built()[0]
+    need = dependencies.Need("model.first_stage", str(run), ["sample"])
+    assert dependencies.find(need, catalog, run.parent) == (run, 2)
+    (words,) = files.damaged_after(run, 2)
+    assert "000004" in words and "ema.safetensors" in words and files.damaged_after(run, 4) == []
+    (at(run, 2) / "meta.json").unlink()
+    with pytest.raises(runs.RunError, match=r"no checkpoint of the run run can be used: 000004 .*ema\.safetensors"):
+        dependencies.find(need, catalog, run.parent)

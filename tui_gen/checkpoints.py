@@ -167,6 +167,16 @@ def sound(run: Path) -> Iterator[Found]:
         yield one
 
 
+def damaged_after(run: Path, step: int) -> list[str]:
+    """What is wrong with checkpoints newer than that of a step which is used."""
+    problems = []
+    for one in sound(run):
+        if one.step <= step:
+            break
+        problems.append(one.problem)
+    return [words for words in problems if words]
+
+
 def newest_sound(run: Path) -> int:
     """The step from which a run would go on: of its newest checkpoint that is as it was written, 0 without one."""
     return next((one.step for one in sound(run) if one.meta is not None), 0)

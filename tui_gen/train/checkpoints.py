@@ -12,7 +12,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -182,45 +182,73 @@ def _sync(path: Path) -> None:
 
 
 class _Sealing:
-    """Flushes files to the disk and takes their digests, in a thread of its own where one can be had."""
+    """Takes the digests of files and flushes them to the disk, while others are written: a thread for each of the two
+    where threads can be had. The disk must not wait for the digest, nor the digest for the disk.
+    """
 
     def __init__(self) -> None:
         self.sums: dict[str, FileSum] = {}
         self._failed: list[OSError] = []
-        self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = threading.Thread(target=self._work, name="sealing", daemon=True)
+        self._work = [_Queue(self._digest), _Queue(self._flush)]
 
     def __enter__(self) -> _Sealing:
-        try:
-            self._thread.start()
-        except RuntimeError:  # no more threads allowed: a checkpoint must be had all the same
-            self._thread = None
+        for one in self._work:
+            one.start()
         return self
 
     def take(self, path: Path) -> None:
         """A file that has been written."""
-        if self._thread is None:
-            self._seal(path)
-        else:
-            self._waiting.put(path)
+        for one in self._work:
+            one.take(path)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join()
+        for one in self._work:
+            one.end()
         if kind is None and self._failed:
             raise self._failed[0]
 
-    def _work(self) -> None:
-        while (path := self._waiting.get()) is not None:
-            self._seal(path)
-
-    def _seal(self, path: Path) -> None:
+    def _digest(self, path: Path) -> None:
         try:
             self.sums[path.name] = sum_of(path)
+        except OSError as error:
+            self._failed.append(error)
+
+    def _flush(self, path: Path) -> None:
+        try:
             _sync(path)
         except OSError as error:
             self._failed.append(error)
+
+
+class _Queue:
+    """Work on files one after the other, in a thread of its own, or at once where no thread can be started."""
+
+    def __init__(self, work: Callable[[Path], None]) -> None:
+        self._work = work
+        self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        thread = threading.Thread(target=self._run, name="sealing", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no more threads allowed: a checkpoint must be had all the same
+            thread.start()
+            self._thread = thread
+
+    def take(self, path: Path) -> None:
+        if self._thread is None:
+            self._work(path)
+        else:
+            self._waiting.put(path)
+
+    def end(self) -> None:
+        """Wait until all is done."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (path := self._waiting.get()) is not None:
+            self._work(path)
 
 
 def recover(run: Path) -> list[str]:

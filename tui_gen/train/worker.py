@@ -274,6 +274,9 @@ class Worker:
             runs.write_atomic(self.path / "config.toml", configs.dumps(config, made).encode())
         for need in found:
             folder, _, step = need.value.rpartition("@")
+            for problem in checkpoints.damaged_after(Path(folder), int(step)):
+                words = f"checkpoint {problem}; {need.key} takes that of step {int(step):,}"
+                writer.write(events.Note(words, "warning"))
             writer.write(events.Uses(need.key, folder, asked[need.key], int(step)))
         return lambda spec: {need.name: others.taken(need, made, kinds, spec) for need in found}
 
