@@ -184,6 +184,11 @@ async def test_runs_pane_lists_opens_filters_and_deletes(monkeypatch, four_runs)
         app.workspace.pane("runs").query_one("OptionList").highlighted = [
             row.path for row in pane.rows
         ].index(str(four_runs["failed"]))  # fmt: skip
+        (four_runs["failed"] / "notes.md").touch()
+        await pilot.press("delete")
+        await until(pilot, lambda: "holds what is not a run's: notes.md; move that away" in said(app))
+        assert len(app.screen_stack) == 1 and four_runs["failed"].exists()
+        (four_runs["failed"] / "notes.md").unlink()
         await pilot.press("delete")
         await until(pilot, lambda: "It cannot be had back" in screen_text(app))
         await pilot.press("enter")

@@ -228,7 +228,7 @@ def test_another_machine_s_worker_is_heard_by_its_sign_of_life(run):
     age(run)
     assert runs.state_of(run) == ("interrupted", 3, "nothing heard from gpu-box")
     os.utime(run / "worker.lock")  # paused: its log is an hour old
-    assert runs.state_of(run) == ("running", 3, "on gpu-box") and runs.elsewhere(run) == "gpu-box"
+    assert runs.state_of(run) == ("running", 3, "on gpu-box")
     for attempt in (runs.delete, runs.claim, launch.start):
         with pytest.raises(RunError, match="training on gpu-box; stop it there first"):
             attempt(run)

@@ -168,9 +168,8 @@ def test_a_worker_on_another_host_is_judged_by_its_log(tmp_path):
     fresh, stale = make(tmp_path, *running(), worker=far, age=5), make(tmp_path, *running(), worker=far)
     assert runs.state_of(fresh) == ("running", 7, "on gpu-box")
     assert runs.state_of(stale) == ("interrupted", 7, "nothing heard from gpu-box")
-    assert runs.elsewhere(fresh) == "gpu-box" and not runs.elsewhere(stale)
-    assert not runs.elsewhere(make(tmp_path, *running(), worker=me()))
-    assert not runs.elsewhere(make(tmp_path, State(state="finished", step=1), worker=far, age=5))
+    assert runs.live(fresh) and not runs.live(stale)
+    assert not runs.live(make(tmp_path, State(state="finished", step=1), worker=far, age=5))
 
 
 def test_a_zombie_counts_as_ended(tmp_path):

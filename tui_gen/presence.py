@@ -283,11 +283,12 @@ class Hold:
         threading.Thread(target=self._beat, name="sign-of-life", daemon=True).start()
 
     def _beat(self) -> None:
-        while not self._over.wait(BEAT):
+        while True:
             with self._guard, contextlib.suppress(OSError, Taken):
                 if self._over.is_set():
                     return
                 self.renew()
+            self._over.wait(BEAT)
 
     def renew(self) -> None:
         """One sign of life. A lock file that somebody removed is made again."""

@@ -173,13 +173,6 @@ def in_use(path: Path) -> str:
     return f"{path.name} is already training (process {info.pid}); tui-gen attach {path.name} shows it"
 
 
-def elsewhere(path: Path) -> str:
-    """The other host on which a run is training, as far as its log tells; empty where it trains on none."""
-    info = worker_of(path)
-    near = info is None or presence.here(info)
-    return "" if near or state_of(path)[0] not in LIVE else info.host
-
-
 def state_of(path: Path) -> tuple[str, int, str]:
     """(state, last step known, reason). A live word without a live worker is `interrupted`."""
     last, step = _tail(path)

@@ -111,7 +111,7 @@ def _command(*words: str) -> Callable[[Path], None]:
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "view": _view,
-    "state": lambda run: (runs.state_of(run), runs.elsewhere(run), runs.last_log_lines(run)),
+    "state": lambda run: (runs.state_of(run), runs.live(run), runs.last_log_lines(run)),
     "list": lambda run: runs.list_runs(run.parent),
     "edits": runs.edits_of,
     "runs": _command("runs"),

@@ -263,7 +263,10 @@ class Conductor:
         await self.ask("stop", path, checkpoint=True)
 
     async def delete(self, path: Path) -> None:
-        """Remove a run, after a question."""
+        """Remove a run, after a question, unless something speaks against it."""
+        if words := await away(runs.doubts, path):
+            self.app.tell(words, "error")
+            return
         text = f"Everything of {path.name} goes: settings, losses, samples, checkpoints. It cannot be had back."
         answer = await self.app.push_screen_wait(Dialog("Delete", text, [("keep", "Keep"), ("delete", "Delete")]))
         if answer != "delete":

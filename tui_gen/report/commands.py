@@ -70,7 +70,7 @@ def stop(args: argparse.Namespace, root: Path) -> int:
 def _stop_one(path: Path, checkpoint: bool, err: outlets.Outlet) -> str:
     """Stop a run and wait for its worker to end; what became of it. Raises ControlError."""
     state, step, _ = runs.state_of(path)
-    if state in runs.ENDED:
+    if state in runs.ENDED and not runs.live(path):  # one that is being resumed still has its last word
         raise control.ControlError(f"is not training: {state} at step {step}")
 
     def tell(words: str) -> None:

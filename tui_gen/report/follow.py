@@ -229,10 +229,10 @@ class Follow:
                 launch.stop(self.view.path, self._silent, timeout=3600)
                 return
             except control.ControlError as error:
-                if runs.alive(runs.worker_of(self.view.path)) and str(error) != last:
+                info = runs.worker_of(self.view.path)
+                if info is not None and str(error) != last and os.path.exists(info.socket):
                     last = str(error)
-                    if os.path.exists(runs.worker_of(self.view.path).socket):  # type: ignore[union-attr]
-                        self._words.append(("warning", f"not stopped yet: {error}"))
+                    self._words.append(("warning", f"not stopped yet: {error}"))
             self._over.wait(0.5)
 
     def _silent(self, words: str) -> None:
