@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from tui_gen import batch, control, events, launch, presence, quality, runs
+from tui_gen import batch, columns, control, events, launch, presence, quality, runs
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.params import Param
@@ -135,7 +135,8 @@ class FakeRun:
         for phase in self.phases:
             values[f"{phase}/loss"] = [None if s == nan_at else 20 + 30 * w for s, w in zip(steps, wave, strict=True)]
             values[f"{phase}/kl"] = [12 - 10 * w for w in wave]
-        return events.Metrics(start=first, values=values)
+        packed = {name: columns.column(one) for name, one in values.items()}
+        return events.Metrics(start=first, values=packed)  # type: ignore[arg-type]
 
     def validation(self) -> events.Metrics:
         """A validation after `step` steps."""

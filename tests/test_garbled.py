@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests import mutations
+from tests import fake_worker, mutations
 from tui_gen import columns, events, files, runs, tails, toml
 from tui_gen.draw.series import Series
 from tui_gen.events import Follower, Metrics, Note, State, System, decode, encode
@@ -348,11 +348,15 @@ def test_a_config_s_headline_is_what_parsing_all_of_it_finds(tmp_path, text):
 
 
 def test_thousands_of_runs_are_listed_without_parsing_their_configs(tmp_path, monkeypatch):
+    text = (fake_worker.make_run() / "config.toml").read_text()
     for number in range(30):
         run = make(tmp_path, f"r{number:02}", State(state="finished", step=number))
+        (run / "config.toml").write_text(text)
         os.utime(run / "config.toml", (time.time() - number, time.time() - number))
+    tables = tomllib.loads(text)
     monkeypatch.setattr(toml, "loads", lambda _: pytest.fail("parsed"))
-    assert [row.model for row in runs.list_runs(tmp_path)] == ["vae"] * 30
+    found = {(row.name, row.model, row.dataset, row.steps) for row in runs.list_runs(tmp_path)}
+    assert found == {("vae-digits", "vae", "digits", tables["train"]["steps"])}
     monkeypatch.setattr("tui_gen.runs.headline", lambda _: pytest.fail("read a config"))
     assert runs.find(tmp_path, "latest").name == "r00" and runs.find(tmp_path, "r07").name == "r07"
     assert runs.live_runs(tmp_path) == []

@@ -12,11 +12,8 @@ MOST = 1 << 20
 WANTED = {(b"", b"name"): "name", (b"model", b"name"): "model", (b"dataset", b"name"): "dataset",
           (b"train", b"steps"): "steps"}  # fmt: skip
 
-_LINES = re.compile(rb"^[ \t]*(?:\[{1,2}([^\[\]\n]+)\]|(name|steps)[ \t]*=[ \t]*([^\n]*))", re.MULTILINE)
-_OTHER = re.compile(rb"\"\"\"|'''|^[ \t]*(?:[\"']|(?:model|dataset|train)[ \t]*[.=])", re.MULTILINE)
-"""What only a hand writes: texts of many lines, keys in quotes or with dots, tables in a line."""
-_TEXT = re.compile(rb'"([^"\\\x00-\x1f\x7f]*)"[ \t]*(?:#.*)?\r?')
-_WHOLE = re.compile(rb"([0-9]{1,18})[ \t]*(?:#.*)?\r?")
+_NAME = re.compile(rb'\nname = "([^"\\\x00-\x1f\x7f]*)"[ \t]*[#\r\n]')
+_STEPS = re.compile(rb"\nsteps = ([0-9]{1,18})[ \t]*[#\r\n]")
 
 
 def headline(path: str) -> dict[str, Any]:
@@ -31,28 +28,24 @@ def headline(path: str) -> dict[str, Any]:
 
 def _scanned(data: bytes) -> dict[str, Any] | None:
     """From a config as `config.dumps` writes it; None for one that has to be parsed, such as one written by hand."""
-    if _OTHER.search(data):
+    if b'"""' in data or b"'''" in data:
         return None
+    data = b"\n" + data + b"\n"
     found: dict[str, Any] = {}
-    table = b""
-    for match in _LINES.finditer(data):
-        if match[1] is not None:
-            table = match[1].strip()
-            continue
-        key = WANTED.get((table, match[2]))
-        if key is None or key in found:
-            continue
-        value = (_WHOLE if key == "steps" else _TEXT).fullmatch(match[3])
+    for (table, key), name in WANTED.items():
+        start = data.find(b"\n[" + table + b"]\n") if table else 0
+        if start < 0:
+            return None
+        end = data.find(b"\n[", start + 2) + 1 or len(data)
+        value = (_STEPS if key == b"steps" else _NAME).search(data, start, end)
         if value is None:
             return None
         try:
-            found[key] = int(value[1]) if key == "steps" else value[1].decode()
+            found[name] = int(value[1]) if key == b"steps" else value[1].decode()
         except UnicodeDecodeError:
             return None
-    if "model" not in found:
-        return None
-    if not found.get("steps"):
-        found.pop("steps", None)
+    if not found["steps"]:
+        del found["steps"]
     return found
 
 

@@ -209,7 +209,6 @@ def _tail(path: Path) -> tuple[events.State | None, int]:
 
 def info_of(path: Path, created: float | None = None) -> RunInfo:
     """The row of a list for one run directory; `created` where it is known already."""
-    path = Path(path)
     state, step, reason = state_of(path)
     config = headline(f"{path}/config.toml")
     worker = worker_of(path)
