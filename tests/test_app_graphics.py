@@ -116,3 +116,75 @@ def test_tmux_with_sixel_is_sent_the_picture_as_sixel_and_asked_nothing_it_would
         assert factor > 1 and pixels.shape[1] % 10 == pixels.shape[0] % 20 == 0  # whole cells
         pixels = pixels[: wanted.shape[0] * factor, : wanted.shape[1] * factor]
         assert np.abs(pixels - np.kron(wanted, np.ones((factor, factor)))).max() < 6  # sixteen levels of grey
+
+
+XTERM_JS = Personality("xterm.js", "62;4;9;22", "xterm.js(6.1.0-beta)", (8, 16), kitty=True, sync=True, truecolor=True)
+
+
+class Overlay(PtyTerminal):
+    """Kitty's protocol as xterm.js 6.1 beta has it: pictures neither move nor go; text over one takes it away there.
+
+    A picture that reaches below the last row would scroll the screen, and none belongs over frames and words.
+    """
+
+    def __init__(self, *given: object, **more: object) -> None:
+        self.covered: set[tuple[int, int]] = set()
+        self.boxes: list[tuple[int, int, int, int]] = []
+        self.wrong: list[str] = []
+        super().__init__(*given, **more)
+
+    def _take(self, kind: str, token: bytes) -> None:
+        cursor = self.screen.cursor
+        x, y = cursor.x, cursor.y
+        if kind == "apc" and b"a=T" in token:
+            columns, rows = (int(re.search(rb"[,G]%b=(\d+)" % key, token)[1]) for key in (b"c", b"r"))
+            box = {(x + across, y + down) for across in range(columns) for down in range(rows)}
+            self.boxes.append((x, y, columns, rows))
+            if x + columns > self.columns or y + rows >= self.rows:
+                self.wrong.append(f"{self.boxes[-1]} reaches out of the screen")
+            elif any(self.screen.buffer[row][column].data.strip() for column, row in box):
+                self.wrong.append(f"{self.boxes[-1]} lies over words:\n{self.text()}")
+            self.covered |= box
+        super()._take(kind, token)
+        if kind == "text":
+            end = cursor.x if cursor.y == y else self.columns
+            self.covered -= {(column, y) for column in range(x, end)}
+        elif token == b"\x1b[2J":
+            self.covered.clear()
+
+    def shows_one(self) -> bool:
+        """Whether what is left of all pictures is the last one, whole."""
+        with self._lock:
+            x, y, columns, rows = self.boxes[-1] if self.boxes else (0, 0, 0, 0)
+            last = {(x + across, y + down) for across in range(columns) for down in range(rows)}
+            return bool(last) and self.covered == last
+
+
+def test_no_picture_leaves_its_pane_and_none_stays_behind(run):
+    with Overlay([*COLD, "attach", str(run)], 120, 40, XTERM_JS) as terminal:
+        wait_for(terminal.shows_one, what=lambda: f"a picture:\n{terminal.text()}")
+        terminal.press("4")
+        before = terminal.boxes[-1]
+        for key in ("f11", "f11"):
+            seen = len(terminal.boxes)
+            terminal.press(key)
+            wait_for(lambda: len(terminal.boxes) > seen and terminal.shows_one(), what="another place")  # noqa: B023
+            terminal.wait_quiet(0.4)
+        assert terminal.boxes[-1] == before
+        for key, words in (("f1", "Help: Samples"), ("ctrl+p", "Search")):
+            terminal.press(key)
+            terminal.wait_for_text(words)
+            wait_for(lambda: not terminal.covered, what=lambda: f"no picture, but {sorted(terminal.covered)[:9]}")
+            terminal.press("escape")
+            wait_for(terminal.shows_one, what="the picture again")
+        terminal.resize(100, 30)
+        terminal.wait_until(lambda text: max(map(len, text.split("\n"))) <= 100, what="the other size")
+        terminal.press("4")
+        wait_for(
+            terminal.shows_one,
+            what=lambda: f"{terminal.boxes[-1:]} whole in another window:\n{terminal.text()}\n{len(terminal.covered)}",
+        )
+        terminal.press("g", "g", "g")
+        terminal.wait_for_text("Pictures are off")
+        wait_for(lambda: not terminal.covered, what="no picture")
+        assert not terminal.wrong, terminal.wrong[0]

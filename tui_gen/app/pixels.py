@@ -45,6 +45,8 @@ SETTLED = 0.3
 """Seconds without another size after which a window is no longer being dragged."""
 ASKING = 0.5
 """Seconds for the answers of a terminal that is asked again; so long again for those that come late."""
+TRIES = 3
+"""Frames that may be asked for to write the cells of a picture that has to go."""
 SETTLE = 0.03
 """Seconds to wait for another frame before sixels that were painted over are sent again."""
 
@@ -72,6 +74,7 @@ class Wire:
         self._asked: deque[Callable[[], None] | None] = deque(maxlen=64)
         self._counted: object = None
         self._painted: Any = None
+        self._written: Any = None
 
     def attach(self) -> None:
         """Count what the driver writes from now on; harmless to call again (after a suspend, say)."""
@@ -155,6 +158,27 @@ class Wire:
         rows = {y for y, x1, x2 in spans if x1 <= region.x and x2 >= region.right}
         return rows.issuperset(region.line_range)
 
+    def writing(self, renderable: Any) -> None:
+        """Of the update, this is sent to the terminal."""
+        self._written = renderable
+
+    def wrote_all(self, region: Region) -> bool:
+        """Whether the frame just drawn sent every cell of `region` of the screen, also those that look as before."""
+        pieces = getattr(self._written, "pieces", None)
+        if pieces is None or self._painted is None:
+            return self.painted_all(region)
+        width: dict[int, int] = dict.fromkeys(region.line_range, 0)
+        for x, y, strip in pieces:
+            if y in width:
+                width[y] += max(0, min(x + strip.cell_length, region.right) - max(x, region.x))
+        return all(sent >= region.width for sent in width.values())
+
+    def write_again(self, region: Region) -> None:
+        """Have every cell of these rows sent, whatever was known of them."""
+        self.screenful.forget(region.line_range)
+        if self._app.screen_stack:
+            self._app.screen.refresh()
+
     def drawn(self) -> None:
         """Textual has queued the frame, or skipped it."""
         self.frames += 1
@@ -162,7 +186,7 @@ class Wire:
             picture.after_frame()
         for call in self.after_frame:
             call()
-        self._painted = None
+        self._painted = self._written = None
 
     def forget(self) -> None:
         """The terminal has lost what was drawn (resized, suspended): everything is sent again with the next frame."""
@@ -202,7 +226,9 @@ class Picture:
     """Pixels over a widget. The widget says what and where in it (`show`); the rest follows from the frames.
 
     `payload` is complete for its protocol and box: for kitty it carries `ident`. It is sent once for every change, and
-    for sixel again where a frame painted over it. `close` it when the widget goes.
+    again where a frame painted over it, if that takes it away. No box reaches out of the widget or the screen. A
+    picture is taken away by its protocol's own words and by writing its cells, for there are terminals that know only
+    the second. `close` it when the widget goes.
     """
 
     _idents = itertools.count(1)
@@ -213,6 +239,9 @@ class Picture:
         self.ident = (os.getpid() % 0xFFFF + 1) << 12 | next(self._idents) % 0xFFF
         self._wanted: tuple[str, bytes, tuple[int, int, int, int]] | None = None
         self._shown: tuple | None = None
+        self._size: object = None  # of the widget that the box is for
+        self._leaving = Region()  # cells under which there may be pixels that nobody wants
+        self._tries = 0
         self._due = False
         self._sent: float | None = None
         self._rest = 0.0
@@ -231,60 +260,73 @@ class Picture:
 
         The widget keeps blanks under it. A picture in the same box replaces the one there at once, without a frame.
         """
-        before, self._wanted = self._wanted, (protocol, payload, box)
-        if self._shown and before and before[0] == protocol and before[2] == box:
-            region = free_region(self.widget)
-            if region is not None:
-                self._send(region)
+        before, self._wanted, self._size = self._wanted, (protocol, payload, box), self.widget.size
+        if self._shown and before and before[0] == protocol and before[2] == box and self._place():
+            self._send()
 
     def hide(self) -> None:
         """Show nothing from the next frame on."""
         self._wanted = None
 
+    def _place(self) -> Region | None:
+        """Where on the screen the picture that is wanted goes; None while it cannot be there."""
+        if self._wanted is None or not self.wire.real or self.widget.size != self._size:
+            return None
+        region, content = free_region(self.widget), self.widget.content_region
+        x, y, columns, rows = self._wanted[2]
+        box = Region(content.x + x, content.y + y, columns, rows)
+        inside = region is not None and region.contains_region(content) and content.contains_region(box)
+        return box if inside and self.widget.app.size.region.contains_region(box) else None
+
+    @property
+    def _fragile(self) -> bool:
+        """Whether text over the picture takes it away: sixels, and what xterm.js does with kitty's protocol."""
+        terminal = getattr(self.widget.app, "terminal", None)
+        return self._wanted[0] == "sixel" or (terminal is not None and terminal.name.lower() == "xterm.js")
+
     def after_frame(self) -> None:
         """Bring the terminal up to date with what is wanted."""
-        region = free_region(self.widget) if self.wire.real else None
-        if self._wanted is None or region is None:
+        place = self._place()
+        if place is None or (self._shown and Region(*self._shown[2:]) != place):
             self._take_away()
+        if self._leaving and not self.wire.wrote_all(self._leaving) and self._tries:
+            self._tries -= 1
+            self.wire.write_again(self._leaving)
+            return
+        self._leaving = Region()
         if self.held:
             if not self.wire.painted_all(self.widget.region):
                 self.widget.refresh()
                 return
             self.held = False
-        if self._wanted is not None and region is not None:
-            if self._wanted[0] == "sixel" and self.wire.painted(region):
+        if place is not None:
+            if self._fragile and self.wire.painted(place):
                 self._shown = None
                 if not self._due:  # frames often come in twos, when a dialog closes, say: wait for the last
                     self._due = True
                     self.widget.set_timer(SETTLE, self._send_due)
             elif not self._due:
-                self._send(region)
+                self._send()
 
     def _send_due(self) -> None:
         self._due = False
-        region = free_region(self.widget) if self.wire.real else None
-        if self._wanted is not None and region is not None and not self.held:
-            self._send(region)
+        if not self.held and not self._leaving:
+            self._send()
 
-    def _send(self, region: Region) -> None:
-        protocol, payload, (x, y, columns, rows) = self._wanted
-        if protocol not in PROTOCOLS:
+    def _send(self) -> None:
+        place = self._place()
+        if place is None or self._wanted[0] not in PROTOCOLS:
             return
-        content = self.widget.content_region
-        row, column = content.y + y, content.x + x
-        shown = (protocol, payload, row, column, columns, rows)
+        protocol, payload, _ = self._wanted
+        shown = (protocol, payload, *place)
         if shown == self._shown:
             return
-        from tui_gen.draw import kitty  # both import numpy, which the first paint need not wait for
-        from tui_gen.draw.place import at_cell
+        from tui_gen.draw.place import at_cell  # imports numpy, which the first paint need not wait for
 
-        data = payload
-        if protocol == "kitty" and self._shown and self._shown[:2] == (protocol, payload):
-            data = kitty.again(self.ident, columns, rows)
         self._shown = shown
         # Cells under pixels count as unknown: writing them again is what takes sixels away.
-        self.wire.screenful.forget(range(row, row + rows))
-        self.wire.send(at_cell(row, column, data).decode("ascii"))
+        self.wire.screenful.forget(place.line_range)
+        self.wire.send(at_cell(place.y, place.x, payload).decode("ascii"))
         if self.wire.answers and self._sent is None and self.wire.ask_round_trip(self._arrived):
             self._sent = time.monotonic()
 
@@ -306,21 +348,25 @@ class Picture:
         return urgent or now >= self._rest
 
     def _take_away(self) -> None:
-        # sixels are gone when their cells are painted, which the widget does
-        if self._shown and self._shown[0] == "kitty":
+        if self._shown is None:
+            return
+        if self._shown[0] == "kitty":
             from tui_gen.draw import kitty
 
             self.wire.send(kitty.delete(self.ident).decode("ascii"))
-        self._shown = None
+        self._leaving = Region(*self._shown[2:]).intersection(self.widget.app.size.region)
+        self._shown, self._tries = None, TRIES
 
     def forget(self) -> None:
         """Send it again with the next frame."""
-        self._shown = None
+        self._shown, self._leaving = None, Region()
 
     def close(self) -> None:
         """Take it away and never come back."""
         self._wanted = None
         self._take_away()
+        if self._leaving:
+            self.wire.write_again(self._leaving)
         if self in self.wire.pictures:
             self.wire.pictures.remove(self)
 
@@ -371,6 +417,7 @@ class WiredApp(App):
         if isinstance(renderable, CompositorUpdate) and self.wire.real and not self._batch_count:
             cells = self.size.width * self.size.height
             renderable = self.wire.screenful.reduce(renderable, cells, self.console)
+        self.wire.writing(renderable)
         super()._display(screen, renderable)
 
     def action_redraw(self) -> None:

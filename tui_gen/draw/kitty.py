@@ -78,16 +78,6 @@ def delete(ident: int) -> bytes:
     return b"\x1b_Ga=d,d=I,i=%d,q=2\x1b\\" % ident
 
 
-def hide(ident: int) -> bytes:
-    """Take picture `ident` off the screen; its data stays for `again`."""
-    return b"\x1b_Ga=d,d=i,i=%d,q=2\x1b\\" % ident
-
-
-def again(ident: int, columns: int, rows: int) -> bytes:
-    """Show the data sent before as `ident` at the cursor, without sending it again."""
-    return b"\x1b_Ga=p,i=%d,p=1,c=%d,r=%d,C=1,q=2\x1b\\" % (ident, columns, rows)
-
-
 def delete_all() -> bytes:
     """Take every picture off the screen and free all data (on exit)."""
     return b"\x1b_Ga=d,d=A,q=2\x1b\\"
