@@ -221,8 +221,8 @@ def test_the_lock_is_asked_whatever_else_is_seen(run, quiet):
     runs.delete(run)
 
 
-def test_another_machine_s_worker_is_heard_by_its_sign_of_life(run):
-    named(run, boot="another", host="gpu-box")
+def test_another_machine_s_worker_is_heard_by_its_sign_of_life(run, monkeypatch):
+    named(run, boot="another", host="gpu-box", inode=1)  # some network file systems number files anew
     hold = Hold.take(run)
     hold.hand_over()  # its lock does not reach to here
     age(run)
@@ -234,6 +234,14 @@ def test_another_machine_s_worker_is_heard_by_its_sign_of_life(run):
             attempt(run)
     with pytest.raises(ControlError, match="trains on gpu-box; ask it there"):
         launch.ask_run(run, "stop")
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600)  # our clock is not the file system's
+    assert runs.state_of(run)[0] == "interrupted"
+    for attempt in (runs.delete, runs.claim):
+        with pytest.raises(RunError, match="training on gpu-box; stop it there first"):
+            attempt(run)
+    assert run.exists() and presence.worker_of(run).host == "gpu-box" and presence.held(run) is False
+    monkeypatch.setattr(time, "time", now)
     writer = events.EventWriter(run / "events.jsonl")
     writer.write(events.State(state="stopped", step=3))
     writer.close()

@@ -129,8 +129,11 @@ def alive(info: WorkerInfo | None) -> bool:
 
 
 def about(info: WorkerInfo, run: Path) -> bool:
-    """Whether a `worker.json` is about the folder that it lies in: a renamed folder is the same, a copy is not."""
-    if not info.inode:
+    """Whether a `worker.json` is about the folder that it lies in: a renamed folder is the same, a copy is not.
+
+    Over a network that cannot be told: there it always is.
+    """
+    if not info.inode or not here(info):
         return True
     try:
         folder = os.stat(run)

@@ -138,8 +138,7 @@ def live(path: Path) -> bool:
     if info is None:
         return False
     if not presence.here(info):  # locks do not always reach over the network
-        last, _ = _tail(path)
-        return (last is None or last.state not in ENDED) and presence.silence(path) < presence.SILENT
+        return not _has_ended(path) and presence.silence(path) < presence.SILENT
     if locked is False and info.boot:
         return False
     return alive(info) and presence.about(info, path)
@@ -152,15 +151,27 @@ def claim(path: Path) -> Hold:
     """
     if live(path):
         raise RunError(in_use(path))
+    info, heard = worker_of(path), presence.heard(path)
     try:
         hold = Hold.take(path)
-        with contextlib.suppress(OSError):
-            os.unlink(path / presence.WORKER)  # it names the worker before
-        return hold
     except presence.Taken:
         raise RunError(in_use(path)) from None
     except OSError as error:
         raise RunError(f"cannot write in {path}: {error.strerror or error}") from None
+    if info is not None and not presence.here(info):  # our clock may be another than that of the file system
+        with contextlib.suppress(OSError):
+            hold.renew()
+        if presence.heard(path) - heard < presence.SILENT and not _has_ended(path):
+            hold.release()
+            raise RunError(in_use(path))
+    with contextlib.suppress(OSError):
+        os.unlink(path / presence.WORKER)  # it names the worker before
+    return hold
+
+
+def _has_ended(path: Path) -> bool:
+    last, _ = _tail(path)
+    return last is not None and last.state in ENDED
 
 
 def in_use(path: Path) -> str:
