@@ -18,7 +18,7 @@ from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
 from tui_gen import control, events, runs
-from tui_gen.train import checkpoints, record
+from tui_gen.train import checkpoints, cutting, record, worker
 from tui_gen.train import trainer as trainers
 from tui_gen.train.data import loading
 from tui_gen.train.data.sources import Mapped
@@ -294,3 +294,46 @@ def test_what_never_ends_is_cut_when_the_run_is_to_stop(start, monkeypatch, work
     assert view.state == "stopped" and view.step == view.checkpoints[-1].step > 0
     if work == "reading":
         run.trainer.stream.source.answers.set()
+
+
+def test_a_run_waits_for_room_before_it_trains_and_a_stop_ends_that(tmp_path, monkeypatch, capsys):
+    """To make a run that is trained first, its own lock, log and `worker.json`; what else is wrong is told at once."""
+    at = worker.Worker(small_runs.make_run(tmp_path, "vae"), resume=False)
+    monkeypatch.setattr(worker, "PAUSE", 0)
+    full, seen = OSError(errno.ENOSPC, "No space left on device"), []
+
+    def write():
+        seen.append(at.trouble)
+        if len(seen) == 1:
+            raise full
+        if len(seen) == 2:
+            raise runs.RunError("cannot make a run") from full
+        return "made"
+
+    assert at._once_there_is_room(write) == "made"
+    assert seen[0] == "" and "No space left on device" in seen[1] and "room" in seen[1] and seen[2] == seen[1]
+    assert at.trouble == "" and capsys.readouterr().err.count("warning") == 1
+    for other in (runs.RunError("no"), OSError(errno.EACCES, "Permission denied")):
+        with pytest.raises(type(other)):
+            at._once_there_is_room(lambda other=other: (_ for _ in ()).throw(other))
+
+    def never():
+        at.ask_to_stop("by SIGTERM")
+        raise full
+
+    with pytest.raises(cutting.Stopped, match="by SIGTERM"):
+        at._once_there_is_room(never)
+
+
+def test_a_full_disk_when_a_run_is_made_or_claimed_is_known_for_what_it_is(tmp_path, monkeypatch):
+    run = small_runs.make_run(tmp_path, "vae")
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runs, "write_atomic", full)
+    monkeypatch.setattr(runs.Hold, "take", full)
+    for act in (lambda: runs.create(tmp_path, "x", ""), lambda: runs.claim(run)):
+        with pytest.raises(runs.RunError, match="No space") as told:
+            act()
+        assert told.value.__cause__.errno == errno.ENOSPC

@@ -103,7 +103,7 @@ def create(root: Path, name: str, config_text: str, folder: str = "") -> Path:
             raise RunError(f"cannot make a run: its config holds text that is not UTF-8 ({error})") from None
         raise RunError(
             f"cannot make a run in {root}: {error.strerror or error}; choose another folder with --runs DIR"
-        ) from None
+        ) from error
     return path
 
 
@@ -157,7 +157,7 @@ def claim(path: Path) -> Hold:
     except presence.Taken:
         raise RunError(in_use(path)) from None
     except OSError as error:
-        raise RunError(f"cannot write in {path}: {error.strerror or error}") from None
+        raise RunError(f"cannot write in {path}: {error.strerror or error}") from error
     if info is not None and not presence.here(info):  # our clock may be another than that of the file system
         with contextlib.suppress(OSError):
             hold.renew()

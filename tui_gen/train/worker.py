@@ -13,17 +13,23 @@ import gc
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tui_gen import checkpoints, control, dependencies, events, presence, runs, trust
 from tui_gen import config as configs
 from tui_gen.train import output, stops
+from tui_gen.train.cutting import Stopped
 
 if TYPE_CHECKING:
     from tui_gen.train.loop import RunLoop
+
+T = TypeVar("T")
+PAUSE = 0.25
+"""Seconds between two attempts to write where there is no room."""
 
 
 class Worker:
@@ -46,6 +52,8 @@ class Worker:
         self.server: control.Server | None = None
         self.writer: events.EventWriter | None = None
         self.stop_reason = ""
+        self.trouble = ""
+        """What a run that does not train yet waits for, in words; empty while it waits for nothing."""
         self.before: runs.RunInfo | None = None
         """What the run was before this resume."""
         self.over = False
@@ -60,7 +68,7 @@ class Worker:
 
     def train(self) -> int:
         """Train the run; the exit status."""
-        return self.go_on() if self.begin() else 1
+        return self.go_on() if self.begin() else int(not self.stop_reason)
 
     def begin(self, loading: bool = "torch" not in sys.modules) -> bool:
         """Take the run's lock, log and socket, and say that it is starting: before anything that takes time.
@@ -69,21 +77,24 @@ class Worker:
         if it can have one.
         """
         try:
-            self._hold = self._hold or runs.claim(self.path)
-        except runs.RunError as error:
+            self._hold = self._hold or self._once_there_is_room(lambda: runs.claim(self.path))
+        except (runs.RunError, Stopped) as error:
             print(f"error: {error}", file=sys.stderr)
             return False
         try:
             self._hold.keep_alive()
             if self.resume:
                 self.before = runs.info_of(self.path)
-            self.writer = self._log(self.path / "events.jsonl")
+            self.writer = self._once_there_is_room(lambda: self._log(self.path / "events.jsonl"))
             self.writer.write(events.State(state="starting", step=self._step()))
             if loading:
                 self.writer.write(events.Progress(what="loading PyTorch", done=0, total=0))
             place = control.socket_path(f"{self.path}:{self.id}")
             self.server = control.Server(place, self._immediate, id=self.id)
-            runs.register(self.path, place, self.id)
+            self._once_there_is_room(lambda: runs.register(self.path, place, self.id))
+        except Stopped as ending:
+            self._last(ending.state, ending.reason)
+            return False
         except (OSError, RuntimeError, control.ControlError) as error:
             words = self._why(error)
             if isinstance(error, OSError):
@@ -93,6 +104,25 @@ class Worker:
             self._last("failed", words)
             return False
         return True
+
+    def _once_there_is_room(self, write: Callable[[], T]) -> T:
+        """Do something that writes; where there is no room for it, wait and do it again. Raises Stopped."""
+        while True:
+            try:
+                made = write()
+            except (OSError, runs.RunError) as error:
+                full = error if isinstance(error, OSError) else error.__cause__
+                if not isinstance(full, OSError) or full.errno not in events.FULL:
+                    raise
+                words = f"cannot write in {self.path.parent}: {full.strerror or full}; it waits until there is room"
+            else:
+                self.trouble = ""
+                return made
+            if words != self.trouble:
+                self.trouble = words
+                print(f"warning: {words}", file=sys.stderr)
+            self.check()
+            time.sleep(PAUSE)
 
     def go_on(self) -> int:
         """Train the run that has begun; the exit status."""
@@ -153,8 +183,6 @@ class Worker:
 
     def check(self) -> None:
         """Raise Stopped where the run is to stop, before it trains."""
-        from tui_gen.train.cutting import Stopped
-
         if self.stop_reason:
             raise Stopped("stopped", f"{self.stop_reason}, before training began")
 
@@ -209,7 +237,9 @@ class Worker:
             return True
         if request.op == "status":
             if loop is None:
-                request.answer(state="starting", step=self._step(), trouble="", seconds=0.0)
+                at = self.at_work()
+                trouble = at.trouble if at.loop is None else at.loop.trouble
+                request.answer(state="starting", step=self._step(), trouble=trouble, seconds=0.0)
             else:
                 from tui_gen.train.requests import status
 
@@ -266,12 +296,14 @@ class Worker:
         for need in dependencies.needs(config, made):
             if dependencies.recipe_of(need.value, made) is not None:
                 first = dependencies.first_config(need, config, made)
-                path = runs.create(self.path.parent, first.name, configs.dumps(first, made))
+                text = configs.dumps(first, made)
+                path = self._once_there_is_room(lambda f=first, t=text: runs.create(self.path.parent, f.name, t))
                 writer.write(events.Uses(need.key, str(path), need.value))
                 self._train_first(path, need, config, writer)
         found = dependencies.needs(config, made)
         if any(need.value != asked[need.key] for need in found):
-            runs.write_atomic(self.path / "config.toml", configs.dumps(config, made).encode())
+            text = configs.dumps(config, made)
+            self._once_there_is_room(lambda: runs.write_atomic(self.path / "config.toml", text.encode()))
         for need in found:
             folder, _, step = need.value.rpartition("@")
             for problem in checkpoints.damaged_after(Path(folder), int(step)):
@@ -303,7 +335,8 @@ class Worker:
                 writer.write(*new)
                 if self.server is not None and any(isinstance(event, events.State) for event in new):
                     # Later than the word, or we would seem to be coming up.
-                    runs.register(self.path, self.server.path, self.id)
+                    with contextlib.suppress(OSError):
+                        runs.register(self.path, self.server.path, self.id)
 
             tell(events.State("starting", 0, words), events.Note(f"{words}: {path}"))
             threads = torch.get_num_threads()
@@ -356,7 +389,6 @@ class Worker:
 
             from tui_gen.train import catalogue
             from tui_gen.train.checkpoints import spec_of
-            from tui_gen.train.cutting import Stopped
             from tui_gen.train.data import DataError
             from tui_gen.train.data.matching import load_as
             from tui_gen.train.loop import RunLoop
