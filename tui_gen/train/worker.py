@@ -145,7 +145,7 @@ class Worker:
         """How a run ends that never began to train; one that had finished, and has no more to do, stays finished."""
         before = self.before
         over = before is not None and before.state == "finished" and before.step >= (before.steps or 2**63)
-        if state == "failed" and before is not None and over:
+        if state != "finished" and before is not None and over:
             words = events.Note(f"not resumed: {reason}", "error")
             return [words, events.State("finished", before.step, before.reason)]
         return [events.State(state, self._step(), reason)]
