@@ -41,7 +41,10 @@ os.environ |= {
 # Before anything imports PyTorch: spinning threads of several processes would starve each other.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
-FIRST = ("test_readme.py", "test_every_recipe.py", "test_must_hold_survival.py", "test_worker.py")
+FIRST = (
+    "test_compiling.py", "test_readme.py", "test_must_hold_survival.py", "test_worker.py", "test_models_quality.py",
+    "test_every_recipe.py",
+)  # fmt: skip
 """Files with the tests that take longest: begun last, they would keep one process busy and the others idle."""
 SHARED = "TUI_GEN_TEST_SHARED"
 """Names the folder of what is made once for all tests, whichever of pytest's processes they run in."""
@@ -57,7 +60,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """The long ones first, or any order that is asked for; the same in each of pytest's processes."""
     seed = config.getoption("--shuffle")
     if seed is None:
-        items.sort(key=lambda item: item.path.name not in FIRST)
+        order = {name: place for place, name in enumerate(FIRST)}
+        items.sort(key=lambda item: order.get(item.path.name, len(FIRST)))
         return
     dice = random.Random(seed)
     files = sorted({item.path for item in items})

@@ -468,21 +468,23 @@ async def test_save_and_load_give_the_same_form(tmp_path: Path):
         assert app.form.tables() == tables and app.form.draft.source == "a.toml"
 
 
-async def test_the_file_dialog_refuses_what_it_cannot_use(tmp_path: Path):
+async def test_the_file_dialog_refuses_what_it_cannot_use(world: Path):
     app = Host()
-    (tmp_path / "there.toml").write_text("x")
+    folder = world / "there"  # a short path: words after a long one may be broken
+    folder.mkdir()
+    (folder / "there.toml").write_text("x")
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("ctrl+o")
-        for text, words in ((str(tmp_path), "is a folder"), ("/[/no].toml", "there is no file"), ("", "type a path")):
+        for text, words in ((str(folder), "is a folder"), ("/[/no].toml", "there is no file"), ("", "type a path")):
             app.screen.query_one("Input").value = text
             await pilot.press("enter")
             assert words in screen_text(app)
         await pilot.press("escape", "ctrl+s")
-        app.screen.query_one("Input").value = str(tmp_path / "there.toml")
+        app.screen.query_one("Input").value = str(folder / "there.toml")
         await pilot.press("enter")
-        assert "exists; Enter again" in screen_text(app) and (tmp_path / "there.toml").read_text() == "x"
+        assert "exists; Enter again" in screen_text(app) and (folder / "there.toml").read_text() == "x"
         await pilot.press("enter")
-        await wait_for_async(lambda: (tmp_path / "there.toml").read_text() != "x", what="the file replaced")
+        await wait_for_async(lambda: (folder / "there.toml").read_text() != "x", what="the file replaced")
 
 
 async def test_a_file_that_is_not_toml_or_not_there_is_told(tmp_path: Path):

@@ -78,10 +78,10 @@ async def test_start_shows_the_run_and_everything_is_acknowledged(monkeypatch):
 @pytest.mark.parametrize("cores", [2, 1])
 async def test_frames_are_few_only_while_training_needs_every_core(monkeypatch, cores):
     monkeypatch.setattr("tui_gen.app.live.CORES", cores)
-    monkeypatch.setattr(Restraint, "SHARE", 1e-9)
-    monkeypatch.setattr(Restraint, "LONGEST", 1e9)
     async with workbench(monkeypatch) as (app, pilot):
         view = await started(monkeypatch, app, pilot)
+        monkeypatch.setattr(Restraint, "SHARE", 1e-9)  # only now: the first values may come after the first frame
+        monkeypatch.setattr(Restraint, "LONGEST", 1e9)
         app.live.restraint._touched = -1e9  # the keys that started it are long ago
         before, seen = view.step, app.live._drawn
         wait_for(lambda: runs.state_of(view.path)[1] > before + 5)
