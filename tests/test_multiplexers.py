@@ -114,6 +114,15 @@ def test_a_version_answer_goes_before_an_inherited_environment():
     assert named({"TERM": "xterm"}, "XTerm") == named({}) == ""
 
 
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [({}, True), (TMUX, True), (STY, False), ({"TERM": "screen"}, False), ({"DVTM": "1"}, False)],
+)
+def test_an_inherited_claim_of_all_colours_is_not_believed_where_they_are_misread(environ, expected):
+    assert multiplexer.claims_truecolor({**XTERM, "COLORTERM": "truecolor", **environ}) == expected
+    assert not multiplexer.claims_truecolor({**XTERM, **environ})
+
+
 def test_an_old_tmux_is_no_place_for_pixels():
     client = TmuxClient(frozenset({"RGB", "sixel"}))
     assert not multiplexer.hides_sixel("3.6", client) and not multiplexer.hides_sixel("next-3.8", client)
