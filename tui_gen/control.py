@@ -328,7 +328,7 @@ class Server:
             if peer(connection) not in (None, os.getuid(), 0):
                 send(connection, {"ok": False, "error": "this worker belongs to another user"})
                 return
-            while (message := receive(connection)) is not None:
+            while (message := self._received(connection)) is not None:
                 request = Request(message.data, message.blob)
                 self._open.add(request)
                 try:
@@ -349,6 +349,14 @@ class Server:
                     send(connection, {"ok": False, "error": str(error), **ours})
                 finally:
                     self._open.discard(request)
+
+    def _received(self, connection: socket.socket) -> Reply | None:
+        """The next message; one that is malformed is refused, and the connection is over, as nobody knows its end."""
+        try:
+            return receive(connection)
+        except ControlError as error:
+            send(connection, {"ok": False, "error": str(error), **({"worker": self.id} if self.id else {})})
+            raise
 
     def _stranger(self, request: Request) -> bool:
         """Whether a request was meant for another worker, and is refused for that."""

@@ -170,6 +170,8 @@ def progress_words(progress: events.Progress) -> str:
     in_bytes = progress.unit.lower() in ("b", "byte", "bytes")
     done, total = (size(n) if in_bytes else str(n) for n in (progress.done, progress.total))
     unit = "" if in_bytes or not progress.unit else f" {progress.unit}"
+    if progress.total <= 0 and not progress.done:
+        return clean(progress.what)
     if progress.total <= 0:
         return clean(f"{progress.what}: {done}{unit}")
     return clean(f"{progress.what}: {done} of {total}{unit} ({progress.done / progress.total:.0%})")

@@ -1,0 +1,105 @@
+"""A worker before it trains: stopped in every phase, and what keeps it from training is its run's last word."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests import small_runs
+from tests.waiting import wait_for
+from tui_gen import launch, runs
+from tui_gen.train import output, worker
+from tui_gen.train.data import matching
+from tui_gen.train.worker import Worker
+from tui_gen.view import RunView
+
+GIVE = """
+import os, signal, sys
+from pathlib import Path
+from tui_gen import launch
+warm = launch.WarmWorker(nice=0)
+warm.spawn()
+assert not warm.ready and warm.start(Path(sys.argv[1]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("phase", "resume"), [("at once", True), ("while it waits for a file", False)])
+def test_a_stop_before_training_is_obeyed(tmp_path, phase, resume):
+    """The file is a pipe that nobody writes to: opening it waits for ever, as for a dead disk."""
+    silent = tmp_path / "silent.txt"
+    os.mkfifo(silent)
+    path = small_runs.make_run(tmp_path, "char-rnn", dataset__name="text-file", dataset__root=str(silent))
+    process = launch.start(path, resume=resume)
+    if phase != "at once":
+        wait_for(lambda: "silent.txt" in _opening(process.pid), 60, "the worker to open the file")
+    process.send_signal(signal.SIGUSR1 if resume else signal.SIGTERM)
+    assert process.wait(120) == 0
+    name = "SIGUSR1" if resume else "SIGTERM"
+    assert runs.state_of(path) == ("stopped", 0, f"by {name}, before training began") and not runs.live(path)
+
+
+def _opening(pid: int) -> str:
+    """What a process is opening, as far as can be seen: a pipe that nobody writes to does not open."""
+    return "silent.txt" if "wait_for_partner" in _wchan(pid) else ""
+
+
+def _wchan(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/wchan") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def test_a_run_that_was_given_away_trains_whatever_becomes_of_the_giver(tmp_path):
+    """Killed at once, before the worker has loaded anything."""
+    path = small_runs.make_run(tmp_path, "vae", train__steps=5)
+    assert subprocess.run([sys.executable, "-c", GIVE, str(path)], check=False).returncode == -signal.SIGKILL
+    assert runs.state_of(path)[0] in ("starting", "running", "finished")
+    wait_for(lambda: runs.state_of(path)[0] in runs.ENDED, 120, "the run's end")
+    assert runs.state_of(path)[:2] == ("finished", 5)
+    view = RunView(path)
+    view.poll()
+    assert b"loading PyTorch" in (path / "events.jsonl").read_bytes() and view.progress is None
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "words"),
+    [
+        ((worker, "_try_threads"), ImportError("libtorch.so: cannot open"), "PyTorch cannot be loaded: .*libtorch"),
+        ((worker, "_try_threads"), RuntimeError("can't start new thread"), "no more threads .*ulimit -u"),
+        ((matching, "load_as"), MemoryError(), "too little memory"),
+        ((matching, "load_as"), OSError(5, "Input/output error", "/data/x"), "/data/x: Input/output error"),
+        ((matching, "load_as"), SystemExit(3), "ended the process"),
+        ((matching, "load_as"), KeyError("x"), "KeyError: 'x' .worker.log has"),
+    ],
+)
+def test_what_keeps_a_run_from_training_is_its_last_word(tmp_path, monkeypatch, place, error, words):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(*place, fail)
+    path = small_runs.make_run(tmp_path, "vae")
+    assert Worker(path, False).train() == 1
+    view = RunView(path)
+    view.poll()
+    assert view.state == "failed" and not runs.live(path)
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(view.reason)
+
+
+def test_nothing_that_is_printed_fails_on_a_full_disk():
+    handle = os.open("/dev/full", os.O_WRONLY)
+    stream = io.TextIOWrapper(output.Mild(handle), "utf-8", "backslashreplace", write_through=True)
+    print("a line", "\udcff", file=stream, flush=True)
+    stream.writelines(["a" * 100_000, "\n"])
+    with pytest.raises(OSError):
+        os.write(handle, b"x")
+    os.close(handle)
+    print("to a closed one", file=stream, flush=True)
