@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from tui_gen import checkpoints, control, dependencies, events, presence, runs, trust
 from tui_gen import config as configs
@@ -27,7 +27,6 @@ from tui_gen.train.cutting import Stopped
 if TYPE_CHECKING:
     from tui_gen.train.loop import RunLoop
 
-T = TypeVar("T")
 PAUSE = 0.25
 """Seconds between two attempts to write where there is no room."""
 
@@ -105,19 +104,18 @@ class Worker:
             return False
         return True
 
-    def _once_there_is_room(self, write: Callable[[], T]) -> T:
+    def _once_there_is_room(self, write: Callable[[], Any]) -> Any:
         """Do something that writes; where there is no room for it, wait and do it again. Raises Stopped."""
         while True:
             try:
                 made = write()
+                self.trouble = ""
+                return made
             except (OSError, runs.RunError) as error:
                 full = error if isinstance(error, OSError) else error.__cause__
                 if not isinstance(full, OSError) or full.errno not in events.FULL:
                     raise
                 words = f"cannot write in {self.path.parent}: {full.strerror or full}; it waits until there is room"
-            else:
-                self.trouble = ""
-                return made
             if words != self.trouble:
                 self.trouble = words
                 print(f"warning: {words}", file=sys.stderr)
@@ -238,8 +236,7 @@ class Worker:
         if request.op == "status":
             if loop is None:
                 at = self.at_work()
-                trouble = at.trouble if at.loop is None else at.loop.trouble
-                request.answer(state="starting", step=self._step(), trouble=trouble, seconds=0.0)
+                request.answer(state="starting", step=self._step(), trouble=(at.loop or at).trouble, seconds=0.0)
             else:
                 from tui_gen.train.requests import status
 
