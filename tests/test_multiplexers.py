@@ -13,7 +13,8 @@ from dataclasses import replace
 import pytest
 
 from tests.plot_host import write_run, write_sample
-from tests.pty_terminal import Personality, PtyTerminal, Splitter
+from tests.pty_terminal import Personality, PtyTerminal
+from tests.splitter import Splitter
 from tests.test_draw_terminal import ANSWERS, XTERM, FakeTerminal
 from tests.waiting import wait_for
 from tui_gen.draw import multiplexer, terminal

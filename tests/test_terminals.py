@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from tests.pty_terminal import KITTY, MUTE, PLAIN, SIXEL, TMUX, PtyTerminal, Splitter, key_bytes
+from tests.pty_terminal import KITTY, MUTE, PLAIN, SIXEL, TMUX, PtyTerminal, key_bytes
+from tests.splitter import Splitter
 from tests.tmux import Tmux
 from tests.waiting import wait_for
 from tui_gen import runs
