@@ -19,7 +19,7 @@ from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import events
 from tui_gen.draw.curves import Series
-from tui_gen.report import live, plain, quantities, summary, tables
+from tui_gen.report import lines, live, plain, quantities, summary, tables
 from tui_gen.report.outlet import Outlet
 from tui_gen.view import RunView
 
@@ -152,8 +152,8 @@ def test_previews_of_text_are_printed_as_they_are():
 
 def test_columns_align_and_control_characters_go():
     rows = [("a", "long", "x"), ("bb\x1b[2J\x07", "漢字", "y")]
-    assert tables.aligned(rows) == ["a   long  x", "bb  漢字  y"]
-    assert tables.aligned([]) == []
+    assert lines.aligned(rows) == ["a   long  x", "bb  漢字  y"]
+    assert lines.aligned([]) == []
 
 
 def test_wrapping_keeps_lists_and_formulas():

@@ -346,6 +346,10 @@ def _dispatch(args: argparse.Namespace) -> int:
         from tui_gen import runs
 
         return _attach(args, runs.find(root, args.name))
+    if args.command in ("runs", "stop", "delete"):
+        from tui_gen.report import managing
+
+        return managing.RUN[args.command](args, root)
     from tui_gen.report import commands
 
     return commands.RUN[args.command](args, root)

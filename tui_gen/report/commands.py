@@ -1,4 +1,4 @@
-"""The commands that look at runs and at what can be trained. Each takes the arguments and the runs folder."""
+"""The commands that look into runs and at what can be trained. Each takes the arguments and the runs folder."""
 
 from __future__ import annotations
 
@@ -7,82 +7,25 @@ import csv
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from tui_gen import catalog as catalogs
-from tui_gen import checkpoints, children, control, launch, runs
+from tui_gen import checkpoints, children, launch, runs
 from tui_gen import config as configs
 from tui_gen import quality as figures
-from tui_gen.params import Param, Problem, nearest
+from tui_gen.params import Param, nearest
 from tui_gen.places import expanded
 from tui_gen.report import consent, headless, tables
 from tui_gen.report import figures as records
 from tui_gen.report import outlet as outlets
+from tui_gen.report.managing import STOP_TIMEOUT
+from tui_gen.report.outlet import coloured, shown, unicode_ok, width_of
 from tui_gen.report.rows import rows
-from tui_gen.report.summary import coloured, figures_lines, grid_text, shown, text_lines, unicode_ok, width_of
+from tui_gen.report.summary import figures_lines, grid_text, text_lines
 from tui_gen.report.zoo import zoo
-
-STOP_TIMEOUT = 600.0
-END_TIMEOUT = 60.0
-
-
-def list_runs(args: argparse.Namespace, root: Path) -> int:
-    """`tui-gen runs`."""
-    out, err = outlets.standard()
-    rows = runs.list_runs(root)
-    if args.json:
-        out.json([msgspec.to_builtins(row) | {"live": row.live} for row in rows])
-        return 0
-    if not rows:
-        err.line(f"no runs in {root}; start one with tui-gen --run {runs.DEFAULT}")
-        return 0
-    for line in tables.runs_table(rows, colour=coloured(out)):
-        out.drawn(line)
-    return 0
-
-
-def stop(args: argparse.Namespace, root: Path) -> int:
-    """`tui-gen stop`: 0 when every run named has ended."""
-    out, err = outlets.standard()
-    if args.all:
-        if args.names:
-            raise configs.ConfigError("command line", [Problem("--all", None, "name runs, or give --all")])
-        paths = runs.live_runs(root)
-        if not paths:
-            err.line(f"no live runs in {root}")
-    else:
-        paths = [runs.find(root, name) for name in args.names or ["latest"]]
-    status = 0
-    for path in paths:
-        try:
-            what = _stop_one(path, not args.no_checkpoint, err)
-            out.line(f"{path.name}: {what}")
-        except control.ControlError as error:
-            err.line(f"tui-gen: {path.name}: {error}")
-            status = 1
-    return status
-
-
-def _stop_one(path: Path, checkpoint: bool, err: outlets.Outlet) -> str:
-    """Stop a run and wait for its worker to end; what became of it. Raises ControlError."""
-    state, step, _ = runs.state_of(path)
-    if state in runs.ENDED and not runs.live(path):  # one that is being resumed still has its last word
-        raise control.ControlError(f"is not training: {state} at step {step}")
-
-    def tell(words: str) -> None:
-        err.line(f"{path.name} has not answered for {launch.SILENT:g} s: {words}. Still waiting; Ctrl-C ends only that")
-
-    launch.stop(path, tell, checkpoint=checkpoint, timeout=STOP_TIMEOUT)
-    deadline = time.monotonic() + END_TIMEOUT
-    while runs.live(path) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    state, step, _ = runs.state_of(path)
-    made = step in checkpoints.steps(path)
-    return f"{state} at step {step}" + (" with a checkpoint" if made else "")
 
 
 def sample(args: argparse.Namespace, root: Path) -> int:
@@ -229,26 +172,6 @@ def _with_choices(param: Param) -> Param:
     return msgspec.structs.replace(param, help=words)
 
 
-def delete(args: argparse.Namespace, root: Path) -> int:
-    """`tui-gen delete`: asks on a terminal, needs --yes elsewhere."""
-    out, err = outlets.standard()
-    paths = list(dict.fromkeys(runs.find_place(root, name).absolute() for name in args.names))
-    if words := [one for path in paths if (one := runs.doubts(path))]:
-        raise runs.RunError("\n".join(words))
-    if not args.yes:
-        if not sys.stdin.isatty():
-            raise runs.RunError("deleting needs --yes where nobody can be asked")
-        names = ", ".join(path.name for path in paths)
-        out.text(f"delete {names} with all samples and checkpoints? [y/N] ")
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            err.line("nothing deleted")
-            return 1
-    for path in paths:
-        runs.delete(path)
-        out.line(f"deleted {shown(path)}")
-    return 0
-
-
 def export(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen export`: a row a step, a column a metric; empty where a metric has no value."""
     found = rows(headless.drained(runs.find(root, args.name), whole=True))
@@ -275,15 +198,12 @@ def no_such(what: str, name: str, known: list[str]) -> runs.RunError:
 
 
 RUN: dict[str, Callable[[argparse.Namespace, Path], int]] = {
-    "runs": list_runs,
-    "stop": stop,
     "sample": sample,
     "quality": quality,
     "models": models,
     "recipes": recipes,
     "datasets": datasets,
     "recipe": recipe,
-    "delete": delete,
     "export": export,
     "zoo": zoo,
 }

@@ -18,10 +18,10 @@ from tui_gen.report import consent
 from tui_gen.report import outlet as outlets
 from tui_gen.report.follow import FINISHED as FINISHED
 from tui_gen.report.follow import Follow
-from tui_gen.report.outlet import Outlet
+from tui_gen.report.outlet import Outlet, shown
 from tui_gen.report.plain import JsonDisplay, PlainDisplay
 from tui_gen.report.signals import Signals
-from tui_gen.report.summary import print_summary, shown
+from tui_gen.report.summary import print_summary
 from tui_gen.view import RunView
 
 

@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Any, TextIO
 
 from tui_gen.text import clean_lines, json_text
@@ -147,3 +148,31 @@ def standard() -> tuple[Outlet, Outlet]:
     out = Outlet(sys.stdout)
     _standard.append(out)
     return out, Outlet(sys.stderr)
+
+
+def coloured(out: Outlet) -> bool:
+    """Whether colours may be written there."""
+    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def unicode_ok(out: Outlet) -> bool:
+    """Whether the output takes block and braille characters."""
+    return "utf" in out.encoding.lower() and os.environ.get("TERM") != "linux"
+
+
+def width_of(out: Outlet) -> int:
+    """Columns to write in: the terminal's, or 100 into a file."""
+    try:
+        return max(40, os.get_terminal_size(out.fileno()).columns - 1) if out.isatty() else 100
+    except (OSError, ValueError):
+        return 80
+
+
+def shown(path: Path) -> str:
+    """A path as it is read most easily from here: relative below this folder, else absolute."""
+    path = Path(path)
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):
+        return str(path)
+    return str(path) if relative.startswith("..") else relative

@@ -13,10 +13,10 @@ from tui_gen.draw.curves import Series
 from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
 from tui_gen.pictures import read_png
-from tui_gen.report.outlet import Outlet
+from tui_gen.report.lines import aligned
+from tui_gen.report.outlet import Outlet, coloured, shown, unicode_ok, width_of
 from tui_gen.report.plain import ordered, place
 from tui_gen.report.quantities import duration, metric
-from tui_gen.report.tables import aligned
 from tui_gen.text import clean
 from tui_gen.view import RunView
 
@@ -92,16 +92,6 @@ def ending(view: RunView, state: str) -> list[str]:
         found.append(("sample", f"tui-gen sample {name} {how}"))
     width = max(len(word) for word, _ in found)
     return lines + [f"  {word:<{width}}  {text}" for word, text in found]
-
-
-def shown(path: Path) -> str:
-    """A path as it is read most easily from here: relative below this folder, else absolute."""
-    path = Path(path)
-    try:
-        relative = os.path.relpath(path)
-    except (OSError, ValueError):
-        return str(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 def loss_names(view: RunView) -> list[str]:
@@ -204,24 +194,6 @@ def figures_lines(report: quality.Report, out: Outlet) -> list[str]:
     if coloured(out):
         lines = [f"\x1b[2m{line}\x1b[0m" if "?" in line else line for line in lines]
     return lines
-
-
-def coloured(out: Outlet) -> bool:
-    """Whether colours may be written there."""
-    return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "") not in ("", "dumb")
-
-
-def unicode_ok(out: Outlet) -> bool:
-    """Whether the output takes block and braille characters."""
-    return "utf" in out.encoding.lower() and os.environ.get("TERM") != "linux"
-
-
-def width_of(out: Outlet) -> int:
-    """Columns to write in: the terminal's, or 100 into a file."""
-    try:
-        return max(40, os.get_terminal_size(out.fileno()).columns - 1) if out.isatty() else 100
-    except (OSError, ValueError):
-        return 80
 
 
 def figures(view: RunView) -> list[tuple[str, str, str, str, str]]:

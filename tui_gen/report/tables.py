@@ -4,63 +4,15 @@ from __future__ import annotations
 
 import re
 import textwrap
-import time
-from pathlib import Path
 
 from tui_gen import params
 from tui_gen.catalog import Catalog, ModelEntry, Recipe
 from tui_gen.config import OPTIM_PARAMS
 from tui_gen.datasets import DatasetEntry
-from tui_gen.draw.text import width_of
 from tui_gen.params import Param
 from tui_gen.report.figures import Record, known
-from tui_gen.report.quantities import ago
-from tui_gen.runs import RunInfo
+from tui_gen.report.lines import aligned
 from tui_gen.text import clean
-
-STATE_COLOUR = {
-    "starting": 33, "running": 32, "paused": 33, "stopping": 33, "finished": 34, "stopped": 35, "failed": 31,
-    "interrupted": 31,
-}  # fmt: skip
-
-
-def aligned(rows: list[tuple[str, ...]], gap: int = 2) -> list[str]:
-    """Rows of cells as lines with aligned columns; the last column is not padded."""
-    if not rows:
-        return []
-    cells = [[clean(cell) for cell in row] for row in rows]
-    widths = [max(width_of(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = []
-    for row in cells:
-        padded = [cell + " " * (width - width_of(cell)) for cell, width in zip(row, widths)]
-        lines.append((" " * gap).join(padded).rstrip())
-    return lines
-
-
-def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None) -> list[str]:
-    """The runs, newest first: state, place, what, when, directory."""
-    now = time.time() if now is None else now
-    table = [("STATE", "STEP", "MODEL", "DATASET", "CHANGED", "RUN")]
-    for row in rows:
-        total = f"/{row.steps}" if row.steps else ""
-        host = f" on {row.host}" if row.live and row.reason.startswith("on ") else ""
-        table.append(
-            (
-                row.state + host,
-                f"{row.step}{total}",
-                row.model,
-                row.dataset,
-                f"{ago(now - row.updated)} ago",
-                Path(row.path).name,
-            )
-        )
-    lines = aligned(table)
-    if colour:
-        for number, row in enumerate(rows, 1):
-            code = STATE_COLOUR.get(row.state)
-            if code:
-                lines[number] = f"\x1b[{code}m{row.state}\x1b[0m" + lines[number][len(row.state) :]
-    return lines
 
 
 def models_table(catalog: Catalog) -> list[str]:
