@@ -128,9 +128,9 @@ class Racer(abc.ABC):
 class Worker(Racer):
     """A run of this trainer, its worker started as everybody starts one; its progress is in the run's log."""
 
-    def __init__(self, run: Path, nice: int = 0) -> None:
+    def __init__(self, run: Path) -> None:
         self.run = run
-        self.process = launch.start(run, nice=nice)
+        self.process = launch.start(run)
         self._follower = events.Follower(run / "events.jsonl")
         self._batch = 1
         self._offset = time.monotonic() - time.time()

@@ -81,7 +81,7 @@ def warm(monkeypatch):
         return processes[-1]
 
     def make(spawn: bool = True, wait: bool = True) -> launch.WarmWorker:
-        made.append(launch.WarmWorker(nice=0))
+        made.append(launch.WarmWorker(polite=False))
         if spawn:
             with monkeypatch.context() as patch:
                 patch.setattr(subprocess, "Popen", stand_in)
@@ -147,10 +147,10 @@ def test_a_worker_finds_model_folders_wherever_it_runs(monkeypatch, tmp_path):
 
 def test_a_worker_is_a_process_of_its_own(run, started, monkeypatch):
     monkeypatch.chdir(run.parent)
-    launch.start(Path(run.name), resume=True, nice=5)
+    launch.start(Path(run.name), resume=True)
     [asked] = started
     assert asked.command[0] == sys.executable and asked.command[1:4] == ["-P", "-m", "tui_gen.train.worker"]
-    assert asked.command[4:-1] == [str(run), "--nice", "5", "--resume", "--lock"]
+    assert asked.command[4:-1] == [str(run), "--resume", "--lock"]
     assert asked.pass_fds == [int(asked.command[-1])]
     assert asked.start_new_session and asked.cwd == "/" and asked.stdin == subprocess.DEVNULL
     assert asked.stdout is asked.stderr and asked.stdout.name == str(run / "worker.log") and asked.stdout.closed
@@ -163,7 +163,7 @@ def test_its_output_is_added_to_the_run_s_log(run, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/echo")
     assert launch.start(run).wait(120) == 0
     before, said = runs.last_log_lines(run)
-    assert before == "before" and said.startswith(f"-P -m tui_gen.train.worker {run} --nice 0 --lock ")
+    assert before == "before" and said.startswith(f"-P -m tui_gen.train.worker {run} --lock ")
 
 
 def test_what_keeps_a_worker_from_starting_is_told(run, monkeypatch):
@@ -249,10 +249,10 @@ def test_a_warm_worker_ends_with_its_owner(warm):
 
 
 def test_the_real_warm_worker_is_started_like_any_other(started):
-    worker = launch.WarmWorker(nice=3, model_dirs=["/m"])
+    worker = launch.WarmWorker(model_dirs=["/m"])
     worker.spawn()
     [asked] = started
-    assert asked.command[1:] == ["-P", "-m", "tui_gen.train.worker", "--warm", worker.socket, "--nice", "3"]
+    assert asked.command[1:] == ["-P", "-m", "tui_gen.train.worker", "--warm", worker.socket, "--polite"]
     assert asked.start_new_session and asked.cwd == "/" and asked.stdin.family == socket.AF_UNIX
     assert asked.env["TUI_GEN_MODELS"] == "/m" and "GOMP_SPINCOUNT" in asked.env
 

@@ -152,7 +152,7 @@ def test_a_fault_in_a_user_s_model_is_told_and_its_traceback_kept(tmp_path, proc
 
 
 def test_a_warm_worker_checks_and_starts(tmp_path):
-    worker = launch.WarmWorker(nice=0)
+    worker = launch.WarmWorker(polite=False)
     worker.spawn()
     try:
         wait_for(lambda: worker.ready, 60, "the worker to warm up")
@@ -171,15 +171,37 @@ def test_a_warm_worker_checks_and_starts(tmp_path):
         worker.close()
 
 
-def test_a_polite_worker_gives_way_with_its_whole_session_and_ends_with_its_parent():
-    worker = launch.WarmWorker(nice=7)
+def weight(pid):
+    """How a process and its session count: scheduling class and nice value, and the session's."""
+    group = Path(f"/proc/{pid}/autogroup")
+    classes = {os.sched_getscheduler(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}
+    niceness = os.getpriority(os.PRIO_PROCESS, pid) - os.getpriority(os.PRIO_PROCESS, 0)
+    return classes, niceness, group.read_text().split()[-1] if group.exists() else ""
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has one scheduling class")
+def test_a_polite_worker_gives_way_until_it_has_a_run_and_then_counts_as_any_other(tmp_path):
+    grouped = Path("/proc/self/autogroup").exists()  # a kernel that weighs whole sessions
+    worker = launch.WarmWorker()
     worker.spawn()
-    pid = worker._process.pid
+    pid = worker.process.pid
     try:
         wait_for(lambda: worker.ready, 60, "the worker to warm up")
-        assert os.getpriority(os.PRIO_PROCESS, pid) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + 7)
-        if (group := Path(f"/proc/{pid}/autogroup")).exists():  # a kernel that weighs whole sessions
-            assert group.read_text().split()[-1] == "7"
+        assert weight(pid) == ({os.SCHED_BATCH}, 0, "10" if grouped else "")
+        path = small_runs.make_run(tmp_path, "vae", train__steps=10**6)
+        assert worker.start(path)
+        wait_for(lambda: runs.state_of(path)[0] == "running", 60, "the run to train")
+        assert weight(pid) == ({os.SCHED_OTHER}, 0, "0" if grouped else "")
+        launch.ask_run(path, "stop", checkpoint=False)
+        wait_for(lambda: not runs.live(path), 60, "the run to end")
+    finally:
+        worker.close()
+
+
+def test_a_warm_worker_ends_with_its_parent():
+    worker = launch.WarmWorker()
+    worker.spawn()
+    try:
         worker._link.close()  # what happens when the parent dies
         assert worker.process.wait(120) == 0 and not os.path.exists(worker.socket)
     finally:

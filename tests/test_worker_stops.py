@@ -22,7 +22,7 @@ GIVE = """
 import os, signal, sys
 from pathlib import Path
 from tui_gen import launch
-warm = launch.WarmWorker(nice=0)
+warm = launch.WarmWorker(polite=False)
 warm.spawn()
 assert not warm.ready and warm.start(Path(sys.argv[1]))
 os.kill(os.getpid(), signal.SIGKILL)

@@ -79,7 +79,7 @@ def _own_running() -> int:
 
 
 def start(
-    run: Path, *, resume: bool = False, nice: int = 0, model_dirs: list[str] | None = None, hold: Hold | None = None
+    run: Path, *, resume: bool = False, model_dirs: list[str] | None = None, hold: Hold | None = None
 ) -> subprocess.Popen[bytes]:
     """Start a fresh worker for a run directory. Raises RunError where one is already training it, or none can start.
 
@@ -88,7 +88,7 @@ def start(
     run = run.resolve()
     hold = hold or runs.claim(run)
     inherited = [hold.handle] if hold.certain else []
-    words = [run, "--nice", nice, *(["--resume"] if resume else []), *(["--lock", *inherited] if inherited else [])]
+    words = [run, *(["--resume"] if resume else []), *(["--lock", *inherited] if inherited else [])]
     what = f"write {run / 'worker.log'}"
     try:
         with open(run / "worker.log", "ab") as log:
@@ -126,12 +126,13 @@ def refuse_if_live(run: Path) -> None:
 class WarmWorker:
     """A worker that has PyTorch and the models imported and waits to be given a run.
 
-    It ends by itself when this process does. After `start` it belongs to its run; make a new one for the next.
+    It ends by itself when this process does. After `start` it belongs to its run; make a new one for the next. A
+    `polite` one lets others go first until it has a run.
     """
 
-    def __init__(self, *, nice: int = 10, model_dirs: list[str] | None = None) -> None:
+    def __init__(self, *, polite: bool = True, model_dirs: list[str] | None = None) -> None:
         self.model_dirs = list(model_dirs or [])
-        self._nice = nice
+        self.polite = polite
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
         self.socket = ""
@@ -142,7 +143,7 @@ class WarmWorker:
         ours, theirs = socket.socketpair()
         try:
             self._process = _start(
-                "--warm", self.socket, "--nice", self._nice,
+                "--warm", self.socket, *(["--polite"] if self.polite else []),
                 env=environment(self.model_dirs),
                 stdin=theirs,
                 stdout=subprocess.DEVNULL,

@@ -156,7 +156,7 @@ def _socket(run: Path, child: forked.Child) -> str:
 def _warm(plan: Plan, root: Path) -> Outcome:
     """A worker that waits to be given a run is asked the same, and trains one afterwards."""
     row, dice, kept = Outcome("requests", "a warm worker"), plan.dice("warm"), []
-    worker = launch.WarmWorker(nice=0)
+    worker = launch.WarmWorker(polite=False)
     worker.spawn()
     process = worker.process
     try:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tui_gen.launch import WarmWorker
     from tui_gen.view import RunView
 
-NICE = 10
-"""How far workers started here step back behind the UI."""
 SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0, "quality": 1800.0}
 """Seconds to wait for an answer that takes work; others take 15."""
 
@@ -54,7 +52,7 @@ class Session:
             if self._closed or (self.warm is not None and self.warm.alive):
                 return
             trust.allow(self.model_dirs)  # the user named them, and may have changed what is in them
-            warm = WarmWorker(nice=NICE, model_dirs=self.model_dirs)
+            warm = WarmWorker(model_dirs=self.model_dirs)
             with contextlib.suppress(OSError, ControlError):
                 self._warm_key = self._key()
                 warm.spawn()
@@ -171,7 +169,7 @@ class Session:
         if warm is not None and warm.start(path, resume=resume):  # still warming up, it is sooner than a new one
             self.warm = None
         else:
-            process = launch.start(path, resume=resume, nice=NICE, model_dirs=self.model_dirs)
+            process = launch.start(path, resume=resume, model_dirs=self.model_dirs)
         if process is not None:
             self._children.append(process)
         self.started.add(path)

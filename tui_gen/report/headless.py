@@ -212,7 +212,7 @@ def start(
     catalog = catalogs.read(dirs)
     if problems := dependencies.settle(config, catalog, root):
         raise configs.ConfigError(config.name, problems)
-    warm = launch.WarmWorker(nice=0, model_dirs=dirs)
+    warm = launch.WarmWorker(polite=False, model_dirs=dirs)
     try:
         warm.spawn()
         problems = asked(warm, configs.to_tables(config), signals)

@@ -11,6 +11,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,8 @@ class Given(msgspec.Struct):
 class Warm:
     """The process: `main` ends with the run that it was given, or, where it is given none, with its owner."""
 
-    def __init__(self, socket_path: str) -> None:
-        self.path = socket_path
+    def __init__(self, socket_path: str, polite: bool = False) -> None:
+        self.path, self.polite = socket_path, polite
         self.worker: Worker | None = None
         self._begun = False
         self._server: control.Server | None = None
@@ -44,6 +45,8 @@ class Warm:
 
     def main(self) -> int:
         """Warm up, answer, train the run that is given; the exit status."""
+        if self.polite:
+            weigh(less=True)
         threading.Thread(target=self._listen, name="owner", daemon=True).start()
         try:
             made, kinds = _warm_up()
@@ -96,6 +99,8 @@ class Warm:
             return
         path = Path(given.run)
         hold = presence.Hold.adopt(path, handle) if handle is not None else None
+        if self.polite:
+            weigh(less=False)
         worker = Worker(path, given.resume, hold=hold)
         with self._lock:
             self.worker = self._watch.worker = worker
@@ -110,6 +115,34 @@ class Warm:
         with contextlib.suppress(OSError):
             os.unlink(self.path)
         os._exit(0)
+
+
+LESS = 10
+"""The nice value of a session that waits for a run."""
+
+
+def weigh(*, less: bool) -> None:
+    """Let the workbench and everything else go first while nobody waits for this process, and count as any other again.
+
+    Not by a nice value of the process, which nobody but root may lower again. Linux schedules each session as a group
+    (autogroup) whose nice value may be; within one, a thread of the batch class takes the core from none that runs.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        policy = os.SCHED_BATCH if less else os.SCHED_OTHER
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(int(thread), policy, os.sched_param(0))
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        try:
+            with open("/proc/self/autogroup", "w") as group:
+                group.write(str(LESS if less else 0))
+        except BlockingIOError:  # it may be changed ten times a second
+            time.sleep(0.02)
+        except OSError:  # a kernel without autogroups, or no Linux
+            return
+        else:
+            return
 
 
 def _received() -> tuple[bytes, int | None]:

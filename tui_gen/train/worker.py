@@ -462,18 +462,6 @@ def _length(config: configs.RunConfig, steps_per_epoch: int) -> int | None:
     return max(1, round(config.train.epochs * steps_per_epoch)) if config.train.epochs else None
 
 
-def _give_way(nice: int) -> None:
-    """Let the workbench and everything else go first.
-
-    Linux schedules each session as a group (autogroup), and a worker has a session of its own: there its nice value
-    counts only among its own threads, and the group has one that must be raised as well.
-    """
-    with contextlib.suppress(OSError):
-        os.nice(nice)
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
-        group.write(str(nice))
-
-
 def main() -> int:
     """The command line of a worker; people use `tui-gen` instead."""
     parser = argparse.ArgumentParser(prog="python -m tui_gen.train.worker", description=__doc__)
@@ -481,14 +469,12 @@ def main() -> int:
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     parser.add_argument("--warm", metavar="SOCKET", help="wait on this socket to be given a run")
     parser.add_argument("--lock", type=int, metavar="FD", help="the run's lock, inherited from whoever starts this")
-    parser.add_argument("--nice", type=int, default=0, help="raise the nice value by this much")
+    parser.add_argument("--polite", action="store_true", help="let others go first until there is a run")
     given = parser.parse_args()
-    if given.nice:
-        _give_way(given.nice)
     if given.warm:
         from tui_gen.train.warm import Warm
 
-        return leave(Warm(given.warm).main())
+        return leave(Warm(given.warm, given.polite).main())
     if not given.run:
         parser.error("name a run directory, or --warm SOCKET")
     path = Path(given.run)
