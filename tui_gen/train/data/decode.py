@@ -168,7 +168,7 @@ def _stored(path: Path, image: Image.Image) -> tuple[np.ndarray, np.ndarray | No
     with open(path, "rb") as file:
         start = file.read(26)
     if start.startswith(b"\x89PNG") and start[25] != 0:
-        from torchvision.io import decode_png  # Pillow cuts these to 8 bits
+        from torchvision.io import decode_png  # Pillow 13.0 cuts these to 8 bits
 
         planes = decode_png(torch.from_numpy(np.fromfile(path, dtype=np.uint8))).numpy()
         opacity = planes[-1] / 65535 if len(planes) in (2, 4) else None
@@ -176,7 +176,7 @@ def _stored(path: Path, image: Image.Image) -> tuple[np.ndarray, np.ndarray | No
     else:
         values, opacity = np.asarray(image), None
     tags = getattr(image, "tag_v2", {})
-    # Pillow reads 32 bits without a sign as if they had one
+    # Pillow 13.0 reads 32 bits without a sign as if they had one
     if values.dtype == np.int32 and tags and tags.get(SAMPLE_FORMAT, (1,))[0] == 1 and tags.get(BITS, (0,))[0] == 32:
         values = values.view(np.uint32)
     key = image.info.get("transparency")
