@@ -1,13 +1,16 @@
-"""Reading files that anybody may have put there: regular ones only, and never more of them than is asked for.
+"""Reading files that anybody may have put there: regular ones only, and never more of them than is asked for. Writing
+files that are whole or not there.
 
 A FIFO or a device under the name of a log would keep its reader waiting for ever, a large one would fill the memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,3 +43,24 @@ def read_regular(path: str | Path, most: int) -> bytes:
         return parts[0] if len(parts) == 1 else b"".join(parts)
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Where to write a file that is to be whole or not there, as on a full disk; it takes its place at the end.
+
+    What is there before stays until then. Devices, pipes and files in folders that cannot be written are written as
+    they are.
+    """
+    place = Path(os.path.realpath(path))
+    if (place.exists() and not place.is_file()) or not os.access(place.parent, os.W_OK):
+        yield place
+        return
+    aside = place.with_name(f".tui-gen-{os.getpid()}")
+    try:
+        yield aside
+        os.replace(aside, place)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise

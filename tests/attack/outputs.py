@@ -14,8 +14,9 @@ from tests.attack.outcome import Attack, Outcome, Plan
 
 FULL = Path("/dev/full")
 PRINTED = (
-    "runs", "runs --json", "models", "models vae", "recipes", "recipe vae-digits", "datasets", "attach RUN --plain",
-    "attach RUN --json", "export RUN", "sample RUN -o grid.png", "zoo table", "--help", "--version",
+    "--runs . runs", "--runs . runs --json", "models", "models vae", "recipes", "recipe vae-digits", "datasets",
+    "attach RUN --plain", "attach RUN --json", "export RUN", "sample RUN -o grid.png", "zoo table", "--help",
+    "--version",
 )  # fmt: skip
 """What is printed to a device that is full."""
 WRITTEN = ("sample RUN -n 64 -o DISK/grid.png", "export RUN --csv DISK/out.csv", "--run vae-digits --runs DISK/runs")

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from tui_gen import catalog as catalogs
-from tui_gen import checkpoints, children, launch, runs
+from tui_gen import checkpoints, children, files, launch, runs
 from tui_gen import config as configs
 from tui_gen import quality as figures
 from tui_gen.params import Param, nearest
@@ -185,7 +185,7 @@ def export(args: argparse.Namespace, root: Path) -> int:
             raise runs.RunError(f"cannot write to standard output: {error.strerror or error}") from None
         return 0
     try:
-        with open(args.csv, "w", encoding="utf-8", newline="") as file:
+        with files.written_whole(args.csv) as aside, open(aside, "w", encoding="utf-8", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(found)
     except OSError as error:
         raise runs.RunError(f"cannot write {args.csv}: {error.strerror or error}") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from tui_gen import config as configs
+from tui_gen import files
 from tui_gen.events import Event, Note
 from tui_gen.train.data import DataError, denormalise
 from tui_gen.train.plots import scatter
@@ -86,7 +87,8 @@ def main() -> int:
         data = sample(given.run, given.n, given.seed, given.step, given.label, given.device)
         if not data.startswith(PNG) and given.output.suffix == ".png":  # text: see how it is shown by its name
             given.output = given.output.with_suffix(".txt")
-        given.output.write_bytes(data)
+        with files.written_whole(given.output) as aside:
+            aside.write_bytes(data)
     except (SampleError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
