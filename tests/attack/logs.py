@@ -131,10 +131,11 @@ def logs(plan: Plan) -> Iterator[Outcome]:
     for number in range(LOGS):
         if plan.over():
             break
-        run = _made(dice, sound, root / "read")
+        run = _made(dice, sound, root / f"read-{number}")
         picked = ["view", "state", "list", "edits", dice.choice(list(READERS)[4:])]
         wrong = [words for name in picked for words in _read(name, run)]
         row.take(wrong, f"log {number}{_keep(plan, run, f'log-{number}', wrong)}")
+        shutil.rmtree(run.parent)
     row.detail = f"{len(READERS)} readers"
     yield row
     yield _opened(plan, sound, root)
@@ -142,7 +143,7 @@ def logs(plan: Plan) -> Iterator[Outcome]:
     for number in range(RESUMED):
         if plan.over():
             break
-        run = _made(dice, sound, root / "resumed", steps=60)
+        run = _made(dice, sound, root / f"resumed-{number}", steps=60)
         child, wrong = forked.worker(run, resume=True), []
         if child.wait() is None:
             child.end()
@@ -156,7 +157,6 @@ def logs(plan: Plan) -> Iterator[Outcome]:
 
 def _made(dice: random.Random, sound: list[Path], root: Path, steps: int = 0) -> Path:
     """A run directory, alone in its folder, with a mutated log."""
-    shutil.rmtree(root, ignore_errors=True)
     whole = dice.choice(sound)
     run = root / whole.name
     shutil.copytree(whole, run, ignore=shutil.ignore_patterns(*([] if steps else ["checkpoints", "*.png"])))
