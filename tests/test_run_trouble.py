@@ -337,3 +337,30 @@ def test_a_full_disk_when_a_run_is_made_or_claimed_is_known_for_what_it_is(tmp_p
         with pytest.raises(runs.RunError, match="No space") as told:
             act()
         assert told.value.__cause__.errno == errno.ENOSPC
+
+
+@pytest.mark.parametrize(("what", "step"), [("validate", 10), ("draw", 10), ("validate", 20), ("draw", 20)])
+def test_what_a_stop_leaves_off_is_made_up_for_by_the_resume(tmp_path, monkeypatch, what, step):
+    """A validation, a picture; in the middle of a run and after its last step."""
+    options = {"train__steps": 20, "train__validate_every": 10, "preview__every_steps": 10}
+    first = Run(tmp_path, **options)
+    part = first.trainer if what == "validate" else first.loop.previewer
+    do = getattr(part, what)
+
+    def stopped(*given, **more):
+        if first.trainer.step == step:
+            first.loop.asked_to_stop = "by SIGTERM"
+            first.loop.check()
+        return do(*given, **more)
+
+    monkeypatch.setattr(part, what, stopped)
+    first.thread.start()
+    view = first.finish()
+    assert (view.state, view.reason, view.step) == ("stopped", "by SIGTERM", step)
+    again = Run(tmp_path, path=first.path, resume=True, **options)
+    again.thread.start()
+    view = again.finish()
+    assert (view.state, view.step) == ("finished", 20)
+    assert list(view.series["val/vae/loss"].steps) == [9, 19]
+    assert sorted({one.step for one in view.samples}) == [0, 10, 20]
+    assert all((view.path / one.path).is_file() for one in view.samples)

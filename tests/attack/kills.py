@@ -138,7 +138,7 @@ class Trial:
         """Whether it came to its end."""
         return runs.state_of(self.run)[0] == "finished"
 
-    def conclude(self, row: Outcome, pictures: bool = True) -> int:
+    def conclude(self, row: Outcome) -> int:
         """Let it go on to its end, hold it against the undisturbed run, and count its moments as trials; how many."""
         if not self.finished:
             child = self.start()
@@ -146,7 +146,7 @@ class Trial:
                 child.end()
                 self.wrong.append("the last resume hangs")
             self.ended()
-        self.wrong += bits.differences(self.reference.run, self.run, pictures)
+        self.wrong += bits.differences(self.reference.run, self.run)
         for number in range(len(self.moments)):
             wrong = self.wrong if number + 1 == len(self.moments) else []
             row.take(wrong, f"{self.reference.family}, {', then '.join(self.moments)} ({self.run})")
@@ -227,7 +227,7 @@ def _terminated(plan: Plan, references: list[Reference]) -> Outcome:
             elif status not in (0, -signal.SIGTERM):  # the latter: before it could know of a signal
                 trial.wrong.append(f"status {status} after {trial.moments[-1]}")
             trial.ended()
-        trial.conclude(row, pictures=False)
+        trial.conclude(row)
     row.detail = f"the slowest ended {longest:.1f} s after the signal"
     return row
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from tui_gen import edits, runs
+from tui_gen import edits, events, runs
 from tui_gen.train import checkpoints
 from tui_gen.train.trainer import Trainer, TrainingError
 
@@ -55,6 +55,17 @@ def restored(path: Path, trainer: Trainer, planned: edits.Edits, note: Note) -> 
     # What the config plans before this step is in the checkpoint; what a person did after it was logged.
     past.edits = [edit for edit in edits.merged(planned, runs.edits_of(path)) if edit["step"] >= past.step]
     return past
+
+
+def shown_at(path: Path, step: int) -> tuple[bool, bool]:
+    """Whether a run's log has a validation, and pictures, of the weights after so many steps."""
+    validated = drawn = False
+    for event in events.read(path / "events.jsonl", events.Metrics, events.Sample):
+        if isinstance(event, events.Sample):
+            drawn |= event.step == step and event.kind != "quality"
+        elif isinstance(event, events.Metrics):
+            validated |= event.start == step - 1 and any(name.startswith("val/") for name in event.values)
+    return validated, drawn
 
 
 def _tell_changes(loaded: checkpoints.Loaded, trainer: Trainer, note: Note) -> None:

@@ -231,6 +231,13 @@ class RunLoop:
             self._untrained = copy.deepcopy(self.trainer.eval_model)
         self._running_since = self._measured = self._previewed = self._checkpointed = time.perf_counter()
         self._measured_step = self.trainer.step
+        step, every = self.trainer.step, self.config.preview.every_steps
+        with contextlib.suppress(Cut):  # what was due after the step that this goes on from, and was left off by a stop
+            validated, drawn = continuing.shown_at(self.path, step) if self._resumed and step else (True, True)
+            if not validated and step % self._validation_steps() == 0:
+                self.validate()
+            if not drawn and every and step % every == 0:
+                self.preview()
 
     def elapsed(self) -> float:
         """Seconds of training so far, pauses left out, earlier sessions counted in."""
@@ -480,7 +487,8 @@ class RunLoop:
             try:
                 one()
             except Cut:
-                continue
+                if state == "finished":  # a resume makes up for what is left off
+                    word = "stopped", self.asked_to_stop or "asked to"
             except Stopped as ending:
                 word = ending.state, ending.reason
                 if ending.state == "failed" or ending.reason.startswith("without"):
