@@ -6,6 +6,7 @@ no alternate screen. The modes can be set anew, and the terminal asked again, af
 
 from __future__ import annotations
 
+import signal
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,21 @@ class TerminalDriver(LinuxDriver):
     def __init__(self, app: App[Any], *, mouse: bool = True, **more: Any) -> None:
         terminal: Terminal | None = getattr(app, "terminal", None)
         super().__init__(app, mouse=mouse and (terminal is None or terminal.mouse), **more)
+        self.size_signals = 0
+        """How often SIGWINCH came: the sizes that are told at the start, or by the terminal itself, come without."""
+
+    def start_application_mode(self) -> None:
+        """As Textual's, and counts the signals that tell of another size, or of another terminal of the same size."""
+        super().start_application_mode()
+        told = signal.getsignal(signal.SIGWINCH)
+        if not callable(told):
+            return  # it cannot hear of signals
+
+        def on_signal(number: int, frame: Any) -> None:
+            self.size_signals += 1
+            told(number, frame)
+
+        signal.signal(signal.SIGWINCH, on_signal)
 
     def write(self, data: str) -> None:
         """Write what may be read by whatever is between us and the terminal."""

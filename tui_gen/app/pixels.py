@@ -44,7 +44,7 @@ PATIENCE = 20.0
 SETTLED = 0.3
 """Seconds without another size after which a window is no longer being dragged."""
 ASKING = 0.5
-"""Seconds for the answers of a terminal that is asked again; so long again for those that come late."""
+"""Seconds for the answers of a terminal that is asked again, at least; on a slow link longer."""
 TRIES = 3
 """Frames that may be asked for to write the cells of a picture that has to go."""
 SETTLE = 0.03
@@ -384,6 +384,7 @@ class WiredApp(App):
         self.terminal_changed_signal: Signal[Terminal] = Signal(self, "terminal-changed")
         self._drawn_size: object = None
         self._settled_size: object = None
+        self._size_signals = 0
         self._settling: Timer | None = None
 
     def on_mount(self) -> None:
@@ -393,17 +394,15 @@ class WiredApp(App):
     def on_resize(self, event: Resize) -> None:
         """Another size; where it stays the same, somebody has attached to a session that was detached."""
         self.wire.drop()
-        if self._settled_size is None:
-            self._settled_size = event.size
-            return
         if self._settling is not None:
             self._settling.stop()
         self._settling = self.set_timer(SETTLED, self._settled)
 
     def _settled(self) -> None:
         before, self._settled_size = self._settled_size, self.size
-        if not self.screen_stack:
-            return  # the app was left meanwhile
+        signals, self._size_signals = self._size_signals, getattr(self._driver, "size_signals", 0)
+        if not self.screen_stack or signals == self._size_signals:
+            return  # the app was left meanwhile; or a size that nobody changed, as at the start
         if before == self.size:
             self.action_redraw()
         else:
@@ -440,7 +439,7 @@ class WiredApp(App):
         from tui_gen.draw.terminal import probe
 
         budget = min(2.0, max(ASKING, 4 * (before.round_trip or 0.0)))
-        found = self._driver.ask_again(lambda: probe(before.choice, budget=budget, drain=ASKING))
+        found = self._driver.ask_again(lambda: probe(before.choice, budget=budget))
         if found is None or (before.answered and not found.answered):
             return
         self.terminal = found
