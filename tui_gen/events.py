@@ -23,6 +23,7 @@ from msgspec import Meta
 from tui_gen import columns
 from tui_gen.files import open_regular
 from tui_gen.quality import Report
+from tui_gen.text import characters
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors that mean: no room now, perhaps later."""
@@ -224,15 +225,7 @@ def encode(event: Event) -> bytes:
     try:
         return _encoder.encode(event) + b"\n"
     except UnicodeEncodeError:
-        return _encoder.encode(_unicode(msgspec.to_builtins(event))) + b"\n"
-
-
-def _unicode(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_unicode(key): _unicode(one) for key, one in value.items()}
-    return [_unicode(one) for one in value] if isinstance(value, list) else value
+        return _encoder.encode(characters(msgspec.to_builtins(event))) + b"\n"
 
 
 def _packed(event: Metrics) -> Metrics | Packed:

@@ -90,7 +90,7 @@ def json_text(value: Any) -> str:
     try:
         text = msgspec.json.encode(value).decode()
     except UnicodeEncodeError:
-        text = msgspec.json.encode(_characters(msgspec.to_builtins(value))).decode()
+        text = msgspec.json.encode(characters(msgspec.to_builtins(value))).decode()
     return escape(text)
 
 
@@ -110,9 +110,10 @@ def _escaped(code: int, wide: str) -> str:
     return f"\\U{code:08x}" if wide else f"\\u{0xD7C0 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
-def _characters(value: Any) -> Any:
+def characters(value: Any) -> Any:
+    """A value as JSON gives it, with `?` for what is no character: a byte of a file's name that is not UTF-8, say."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {_characters(key): _characters(one) for key, one in value.items()}
-    return [_characters(one) for one in value] if isinstance(value, list) else value
+        return {characters(key): characters(one) for key, one in value.items()}
+    return [characters(one) for one in value] if isinstance(value, list) else value
