@@ -178,8 +178,9 @@ def test_no_picture_leaves_its_pane_and_none_stays_behind(run):
             terminal.press("escape")
             wait_for(terminal.shows_one, what="the picture again")
         terminal.resize(100, 30)
-        terminal.wait_until(lambda text: max(map(len, text.split("\n"))) <= 100, what="the other size")
+        terminal.wait_for_text(re.compile("1 Models.*2 Hyperparameters.*6 Runs"))  # there is room for one pane only
         terminal.press("4")
+        terminal.wait_for_text("▐ 4 Samples ▌")
         wait_for(
             terminal.shows_one,
             what=lambda: f"{terminal.boxes[-1:]} whole in another window:\n{terminal.text()}\n{len(terminal.covered)}",
