@@ -70,8 +70,9 @@ class Disk:
     def empty(self) -> None:
         """Make room again."""
         if self.limit:
-            _, hard = resource.prlimit(self._pid, resource.RLIMIT_FSIZE)
-            resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (hard, hard))
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                _, hard = resource.prlimit(self._pid, resource.RLIMIT_FSIZE)
+                resource.prlimit(self._pid, resource.RLIMIT_FSIZE, (hard, hard))
         else:
             (self.path / "ballast").unlink(missing_ok=True)
             self._remount("nr_inodes=4096")
