@@ -74,6 +74,8 @@ class Wire:
         self._asked: deque[Callable[[], None] | None] = deque(maxlen=64)
         self._counted: object = None
         self._painted: Any = None
+        self.front: Screen | None = None
+        """The screen that the terminal shows: the one in front of the app, once a frame of it was drawn."""
         self._written: Any = None
 
     def attach(self) -> None:
@@ -135,9 +137,11 @@ class Wire:
 
     # -- what a frame painted, and what lies over what
 
-    def painting(self, renderable: Any) -> None:
-        """Textual is about to draw this update (None: nothing)."""
+    def painting(self, renderable: Any, screen: Screen | None = None) -> None:
+        """Textual is about to draw this update (None: nothing) of a screen."""
         self._painted = renderable
+        if renderable is not None:
+            self.front = screen
 
     def painted(self, region: Region) -> bool:
         """Whether the frame just drawn wrote any cell of `region` of the screen."""
@@ -272,6 +276,8 @@ class Picture:
         """Where on the screen the picture that is wanted goes; None while it cannot be there."""
         if self._wanted is None or not self.wire.real or self.widget.size != self._size:
             return None
+        if self.wire.front is not self.widget.screen:
+            return None  # a dialog has gone, but the terminal shows it yet
         region, content = free_region(self.widget), self.widget.content_region
         x, y, columns, rows = self._wanted[2]
         box = Region(content.x + x, content.y + y, columns, rows)
@@ -409,7 +415,7 @@ class WiredApp(App):
             self._renew(screen=False)
 
     def _display(self, screen: Screen, renderable: Any) -> None:
-        self.wire.painting(None if self._batch_count else renderable)
+        self.wire.painting(None if self._batch_count else renderable, screen)
         if self.size != self._drawn_size:
             self._drawn_size = self.size
             self.wire.forget()
