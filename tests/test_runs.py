@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -81,7 +82,7 @@ def test_any_name_becomes_part_of_a_folder_s_name(name):
 
 def test_names_never_collide(tmp_path, monkeypatch):
     tails = iter(["aaaa", "aaaa", "bbbb"])
-    monkeypatch.setattr(runs.random.SystemRandom, "choices", lambda self, letters, k: next(tails))
+    monkeypatch.setattr(random.SystemRandom, "choices", lambda self, letters, k: next(tails))
     assert runs.create(tmp_path, "x", "").name[-4:] == "aaaa"
     assert runs.create(tmp_path, "x", "").name[-4:] == "bbbb"
 

@@ -16,9 +16,7 @@ import errno
 import fcntl
 import functools
 import os
-import secrets
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -75,6 +73,8 @@ def process_started(pid: int) -> str:
         except (OSError, IndexError):
             return ""
         return "" if fields[0] in (b"Z", b"X") else f"{boot()[:8]}-{fields[19].decode()}"
+    import subprocess
+
     # One language and time zone, or two processes would tell the same moment in different words.
     words = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
     command = ["ps", "-o", "lstart=", "-o", "stat=", "-p", str(pid)]
@@ -91,6 +91,8 @@ def boot() -> str:
     with contextlib.suppress(OSError):
         if sys.platform != "darwin":
             return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        import subprocess
+
         command = ["sysctl", "-n", "kern.bootsessionuuid"]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     return ""
@@ -107,10 +109,10 @@ def described(run: Path, socket_path: str, id: str = "") -> WorkerInfo:
 
 def new_id() -> str:
     """What tells a worker's answers from those of any other."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
-def worker_of(run: Path) -> WorkerInfo | None:
+def worker_of(run: Path | str) -> WorkerInfo | None:
     """What `worker.json` says, or None."""
     try:
         return msgspec.json.decode(read_regular(f"{run}/{WORKER}", 1 << 16), type=WorkerInfo)
@@ -128,7 +130,7 @@ def alive(info: WorkerInfo | None) -> bool:
     return info is not None and here(info) and bool(info.started) and process_started(info.pid) == info.started
 
 
-def about(info: WorkerInfo, run: Path) -> bool:
+def about(info: WorkerInfo, run: Path | str) -> bool:
     """Whether a `worker.json` is about the folder that it lies in: a renamed folder is the same, a copy is not.
 
     Over a network that cannot be told: there it always is.
@@ -143,7 +145,7 @@ def about(info: WorkerInfo, run: Path) -> bool:
     return folder.st_ino == info.inode and (folder.st_dev == info.device or os.path.realpath(run) == info.path)
 
 
-def held(run: Path) -> bool | None:
+def held(run: Path | str) -> bool | None:
     """Whether somebody holds a run's lock. None where that cannot be told: no lock file, no right to look, no locks."""
     try:
         handle = os.open(f"{run}/{LOCK}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -157,12 +159,12 @@ def held(run: Path) -> bool | None:
         os.close(handle)
 
 
-def silence(run: Path) -> float:
+def silence(run: Path | str) -> float:
     """Seconds since a run's worker gave a sign of life."""
     return time.time() - heard(run)
 
 
-def heard(run: Path) -> float:
+def heard(run: Path | str) -> float:
     """When a run's worker gave its last sign of life, by the clock of the file system."""
     return max(mtime(f"{run}/{LOCK}"), mtime(f"{run}/events.jsonl"))
 

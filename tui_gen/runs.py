@@ -3,6 +3,8 @@
 A run directory is the truth about a run (`config.toml`, `events.jsonl`, `samples/`, `checkpoints/`, `worker.json`,
 `worker.log`, and `worker.lock`: see `presence`). A run is *running* only while its worker is alive. Otherwise it is
 finished, stopped, failed or interrupted, whatever its log said last.
+
+Lists of runs are asked for often, from scripts too: what only some functions need is imported there.
 """
 
 from __future__ import annotations
@@ -10,9 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import re
-import shutil
 import stat
 import threading
 import time
@@ -25,7 +25,6 @@ from tui_gen import belongings, events, presence
 from tui_gen.belongings import CONFIG, LOG, is_run, marked
 from tui_gen.files import open_regular
 from tui_gen.headline import headline
-from tui_gen.params import nearest
 from tui_gen.places import default_root as default_root
 from tui_gen.presence import Hold, WorkerInfo, mtime, worker_of
 from tui_gen.presence import alive as alive
@@ -72,6 +71,9 @@ def create(root: Path, name: str, config_text: str, folder: str = "") -> Path:
 
     Raises RunError where it cannot be written, or where the folder named is there.
     """
+    import random
+    import shutil
+
     root = Path(root)
     stamp = time.strftime("%Y%m%d-%H%M")
     path = None
@@ -129,7 +131,7 @@ def register(path: Path, socket_path: str, id: str = "") -> WorkerInfo:
     return info
 
 
-def live(path: Path) -> bool:
+def live(path: Path | str) -> bool:
     """Whether a run is being trained (or started, changed, deleted), here or elsewhere, as far as can be told."""
     locked = presence.held(path)
     if locked:
@@ -169,7 +171,7 @@ def claim(path: Path) -> Hold:
     return hold
 
 
-def _has_ended(path: Path) -> bool:
+def _has_ended(path: Path | str) -> bool:
     last, _ = _tail(path)
     return last is not None and last.state in ENDED
 
@@ -184,7 +186,7 @@ def in_use(path: Path) -> str:
     return f"{path.name} is already training (process {info.pid}); tui-gen attach {path.name} shows it"
 
 
-def state_of(path: Path) -> tuple[str, int, str]:
+def state_of(path: Path | str) -> tuple[str, int, str]:
     """(state, last step known, reason). A live word without a live worker is `interrupted`."""
     last, step = _tail(path)
     state, reason = (last.state, last.reason) if last else ("starting", "")
@@ -205,27 +207,28 @@ def state_of(path: Path) -> tuple[str, int, str]:
     return "interrupted", step, "the worker is gone" if near else f"nothing heard from {info.host}"
 
 
-def _coming_up(path: Path, last: events.State | None, info: WorkerInfo | None) -> bool:
+def _coming_up(path: Path | str, last: events.State | None, info: WorkerInfo | None) -> bool:
     """Whether a worker may be on its way: just asked for, or heard of but not yet named in `worker.json`."""
     now = time.time()
     if last is None:
-        return info is None and now - mtime(path / "config.toml") < 20
+        return info is None and now - mtime(f"{path}/{CONFIG}") < 20
     return last.state == "starting" and now - last.t < 10 and (info is None or info.since < last.t)
 
 
-def _tail(path: Path) -> tuple[events.State | None, int]:
+def _tail(path: Path | str) -> tuple[events.State | None, int]:
     """The last State event and the last step in a run's log."""
     return tail_of(f"{path}/events.jsonl")
 
 
-def info_of(path: Path, created: float | None = None) -> RunInfo:
+def info_of(path: Path | str, created: float | None = None) -> RunInfo:
     """The row of a list for one run directory; `created` where it is known already."""
+    # Thousands are asked for at once: no path is made of a text here that a text would do for.
     state, step, reason = state_of(path)
     config = headline(f"{path}/config.toml")
     worker = worker_of(path)
     return RunInfo(
         path=str(path),
-        name=config.get("name") or path.name,
+        name=config.get("name") or os.path.basename(path),
         state=state,
         step=step,
         steps=config.get("steps"),
@@ -264,12 +267,12 @@ def folders(root: Path) -> list[tuple[float, str]]:
 
 def list_runs(root: Path) -> list[RunInfo]:
     """Every run in a folder, newest first. An absent folder has none. Raises RunError where it cannot be read."""
-    return [info_of(Path(path), created) for created, path in folders(root)]
+    return [info_of(path, created) for created, path in folders(root)]
 
 
 def live_runs(root: Path) -> list[Path]:
     """The runs in a folder that train, newest first. Raises RunError where it cannot be read."""
-    return [path for _, one in folders(root) if state_of(path := Path(one))[0] in LIVE]
+    return [Path(path) for _, path in folders(root) if state_of(path)[0] in LIVE]
 
 
 def find(root: Path, name: str = "") -> Path:
@@ -291,12 +294,12 @@ def find_place(root: Path, name: str) -> Path:
         if os.path.isfile(given / CONFIG):
             why = f"beside its {CONFIG} there is neither {LOG} nor {presence.WORKER}"
         raise RunError(f"{given} is no run: {why}")
-    found = [Path(path) for _, path in folders(root)]
+    found = [path for _, path in folders(root)]
     if not found:
         raise RunError(f"no runs in {root}; start one with tui-gen --run {DEFAULT}")
     if name in ("", "latest"):
-        return next((path for path in found if state_of(path)[0] in LIVE), found[0])
-    names = {path.name: path for path in found}
+        return Path(next((path for path in found if state_of(path)[0] in LIVE), found[0]))
+    names = {os.path.basename(path): Path(path) for path in found}
     if name in names:
         return names[name]
     matches = [
@@ -307,6 +310,8 @@ def find_place(root: Path, name: str) -> Path:
         return names[matches[0]]
     if matches:
         raise RunError(f"{name!r} could be any of: {', '.join(matches)}")
+    from tui_gen.params import nearest
+
     hint = nearest(name, names) or "see tui-gen runs"
     raise RunError(f"no run {name!r} in {root}; {hint}")
 

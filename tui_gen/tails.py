@@ -13,6 +13,8 @@ from tui_gen.files import FLAGS
 BLOCK = 1 << 12
 """The first look at a log's end takes so many bytes; the next ones more."""
 LARGEST_BLOCK = 1 << 20
+HEAD = 64
+"""So many bytes of its beginning tell a log from another that took its place."""
 FAR = 16 << 20
 """So far back from the end is looked. Where no change of state came since then, steps did: the run was running."""
 
@@ -48,11 +50,10 @@ def tail_of(path: str, block: int = BLOCK) -> tuple[events.State | None, int]:
 
 
 def _look(descriptor: int, path: str, status: os.stat_result, block: int) -> tuple[events.State | None, int]:
-    beginning = os.pread(descriptor, 64, 0)
     known = known_tails.get(path)
     if known is not None:
         same = known.inode == status.st_ino and known.offset <= status.st_size
-        if not same or not beginning.startswith(known.beginning):
+        if not same or not os.pread(descriptor, HEAD, 0).startswith(known.beginning):
             known = None
     floor = known.offset if known else 0
     back = _Backwards(descriptor, status.st_size, floor, block)
@@ -63,7 +64,8 @@ def _look(descriptor: int, path: str, status: os.stat_result, block: int) -> tup
     elif known is not None:
         last, step = last or known.last, known.step if step is None else step
     done = back.complete
-    known_tails[path] = Tail(status.st_ino, beginning if done >= 64 else b"", done, last, step)
+    beginning = b"" if done < HEAD else known.beginning if known and known.beginning else back.head()
+    known_tails[path] = Tail(status.st_ino, beginning, done, last, step)
     return last, step or 0
 
 
@@ -78,12 +80,14 @@ class _Backwards:
         """The end of the last complete line."""
         self.last: events.State | None = None
         self.step: int | None = None
+        self.seen = b""
+        """What was read last."""
 
     def run(self) -> None:
         rest, endless = b"", True  # a last line without its end is still to be written: no reader takes it yet
         while self.position > self.stop and (self.last is None or self.step is None):
             start = max(self.stop, self.position - self.block)
-            data = os.pread(self.descriptor, self.position - start, start)
+            data = self.seen = os.pread(self.descriptor, self.position - start, start)
             if self.complete == self.floor and b"\n" in data:
                 self.complete = start + data.rfind(b"\n") + 1
             lines = (data + rest).split(b"\n")
@@ -98,6 +102,10 @@ class _Backwards:
                     break
                 self._take(line)
             self.position, self.block = start, min(self.block * 4, LARGEST_BLOCK)
+
+    def head(self) -> bytes:
+        """The first bytes of the log."""
+        return self.seen[:HEAD] if self.position == 0 else os.pread(self.descriptor, HEAD, 0)
 
     def _take(self, line: bytes) -> None:
         event = events.decode(line) if self.step is None or b'"state"' in line else None

@@ -10,12 +10,12 @@ def aligned(rows: list[tuple[str, ...]], gap: int = 2) -> list[str]:
     if not rows:
         return []
     cells = [[clean(cell) for cell in row] for row in rows]
-    widths = [max(_width(row[i]) for row in cells) for i in range(len(cells[0]))]
-    lines = []
-    for row in cells:
-        padded = [cell + " " * (width - _width(cell)) for cell, width in zip(row, widths)]
-        lines.append((" " * gap).join(padded).rstrip())
-    return lines
+    taken = [[_width(cell) for cell in row] for row in cells]
+    most, between = [max(column) for column in zip(*taken)], " " * gap
+    return [
+        between.join([cell + " " * (wide - own) for cell, own, wide in zip(row, widths, most)]).rstrip()
+        for row, widths in zip(cells, taken)
+    ]
 
 
 def _width(text: str) -> int:

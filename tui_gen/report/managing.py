@@ -6,6 +6,7 @@ They are called often, from scripts too, in folders of thousands of runs: whatev
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import checkpoints, control, launch, runs
+from tui_gen import runs
 from tui_gen.report import outlet as outlets
 from tui_gen.report.lines import aligned
 from tui_gen.report.outlet import coloured, shown
@@ -57,7 +58,7 @@ def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None) -
                 row.model,
                 row.dataset,
                 f"{ago(now - row.updated)} ago",
-                Path(row.path).name,
+                os.path.basename(row.path),
             )
         )
     lines = aligned(table)
@@ -71,6 +72,8 @@ def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None) -
 
 def stop(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen stop`: 0 when every run named has ended."""
+    from tui_gen import control
+
     out, err = outlets.standard()
     if args.all:
         if args.names:
@@ -93,6 +96,8 @@ def stop(args: argparse.Namespace, root: Path) -> int:
 
 def _stop_one(path: Path, checkpoint: bool, err: outlets.Outlet) -> str:
     """Stop a run and wait for its worker to end; what became of it. Raises ControlError."""
+    from tui_gen import checkpoints, control, launch
+
     state, step, _ = runs.state_of(path)
     if state in runs.ENDED and not runs.live(path):  # one that is being resumed still has its last word
         raise control.ControlError(f"is not training: {state} at step {step}")
