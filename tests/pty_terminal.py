@@ -479,5 +479,15 @@ def _processor_seconds(pid: int) -> float:
         return 0.0
 
 
+def usual_signals() -> None:
+    """In a child: no signal is ignored, as under a terminal's shell, whatever the tests' own parent ignores.
+
+    A shell's background jobs ignore SIGINT and SIGQUIT, those of `nohup` SIGHUP, and pass that on.
+    """
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _take_terminal() -> None:
+    usual_signals()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -14,6 +14,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,6 +41,8 @@ class Condition:
     """Processes beside it that keep a core busy each."""
     long_tmpdir: bool = False
     umask: int = -1
+    background: bool = False
+    """Signals are ignored as in a shell's background job under `nohup`."""
 
 
 def conditions(seed: int) -> list[Condition]:
@@ -58,7 +61,7 @@ def conditions(seed: int) -> list[Condition]:
         Condition("environment that says much", environ=told),
         Condition("umask 077", umask=0o077),
         Condition("busy cores, random order", ["--shuffle", str(seed + 2)], busy=os.cpu_count() or 1),
-        Condition("plain again"),
+        Condition("background job", background=True),
     ]
 
 
@@ -90,11 +93,17 @@ def run(condition: Condition, more: list[str], log: Path) -> tuple[str, list[str
         subprocess.run(
             [*command, *condition.arguments, *more], cwd=ROOT, env=environ, stdin=subprocess.DEVNULL, stdout=file,
             stderr=subprocess.STDOUT, umask=condition.umask, check=False,
+            preexec_fn=_ignore if condition.background else None,
         )  # fmt: skip
     text = log.read_text(errors="replace")
     counts = re.findall(r"^(?:=+ )?((?:\d+ [a-z]+,? ?)+)in [\d.]+s", text, re.M)
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", text, re.M)
     return (counts[-1].strip() if counts else "no result"), failed, time.monotonic() - begun
+
+
+def _ignore() -> None:
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def main() -> int:

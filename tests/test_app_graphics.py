@@ -177,6 +177,7 @@ def test_no_picture_leaves_its_pane_and_none_stays_behind(run):
             wait_for(lambda: not terminal.covered, what=lambda: f"no picture, but {sorted(terminal.covered)[:9]}")
             terminal.press("escape")
             wait_for(terminal.shows_one, what="the picture again")
+        terminal.wait_quiet(0.4)  # what was on its way when the window changes is not the workbench's fault
         terminal.resize(100, 30)
         terminal.wait_for_text(re.compile("1 Models.*2 Hyperparameters.*6 Runs"))  # there is room for one pane only
         terminal.press("4")

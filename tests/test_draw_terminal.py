@@ -26,6 +26,7 @@ import pytest
 from PIL import Image
 
 from tests import tmux
+from tests.pty_terminal import usual_signals
 from tests.waiting import wait_for
 from tui_gen.draw import sixel, terminal
 from tui_gen.draw.place import at_cell
@@ -201,7 +202,8 @@ def test_signals_while_asking_restore_the_mode(number):
     code = "from tui_gen.draw.terminal import probe; probe(environ={'TERM': 'xterm'}, budget=60)"
     master, slave = pty.openpty()
     before = termios.tcgetattr(slave)
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=slave, stdout=slave, stderr=slave)
+    streams = {"stdin": slave, "stdout": slave, "stderr": slave}
+    child = subprocess.Popen([sys.executable, "-c", code], **streams, preexec_fn=usual_signals)
     try:
         asked = bytearray()
 

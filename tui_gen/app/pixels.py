@@ -76,6 +76,8 @@ class Wire:
         self._painted: Any = None
         self.front: Screen | None = None
         """The screen that the terminal shows: the one in front of the app, once a frame of it was drawn."""
+        self.drawn_size: object = None
+        """The size of the window for which that frame was laid out."""
         self._written: Any = None
 
     def attach(self) -> None:
@@ -137,11 +139,11 @@ class Wire:
 
     # -- what a frame painted, and what lies over what
 
-    def painting(self, renderable: Any, screen: Screen | None = None) -> None:
-        """Textual is about to draw this update (None: nothing) of a screen."""
+    def painting(self, renderable: Any, screen: Screen | None = None, size: object = None) -> None:
+        """Textual is about to draw this update (None: nothing) of a screen, in a window of this size."""
         self._painted = renderable
         if renderable is not None:
-            self.front = screen
+            self.front, self.drawn_size = screen, size
 
     def painted(self, region: Region) -> bool:
         """Whether the frame just drawn wrote any cell of `region` of the screen."""
@@ -276,8 +278,8 @@ class Picture:
         """Where on the screen the picture that is wanted goes; None while it cannot be there."""
         if self._wanted is None or not self.wire.real or self.widget.size != self._size:
             return None
-        if self.wire.front is not self.widget.screen:
-            return None  # a dialog has gone, but the terminal shows it yet
+        if self.wire.front is not self.widget.screen or self.wire.drawn_size != self.widget.app.size:
+            return None  # a dialog has gone, or the window has another size, but the terminal shows it as it was
         region, content = free_region(self.widget), self.widget.content_region
         x, y, columns, rows = self._wanted[2]
         box = Region(content.x + x, content.y + y, columns, rows)
@@ -388,7 +390,6 @@ class WiredApp(App):
         super().__init__()
         self.wire = Wire(self)
         self.terminal_changed_signal: Signal[Terminal] = Signal(self, "terminal-changed")
-        self._drawn_size: object = None
         self._settled_size: object = None
         self._size_signals = 0
         self._settling: Timer | None = None
@@ -415,9 +416,9 @@ class WiredApp(App):
             self._renew(screen=False)
 
     def _display(self, screen: Screen, renderable: Any) -> None:
-        self.wire.painting(None if self._batch_count else renderable, screen)
-        if self.size != self._drawn_size:
-            self._drawn_size = self.size
+        before = self.wire.drawn_size
+        self.wire.painting(None if self._batch_count else renderable, screen, self.size)
+        if self.wire.drawn_size != before:
             self.wire.forget()
         if isinstance(renderable, CompositorUpdate) and self.wire.real and not self._batch_count:
             cells = self.size.width * self.size.height
