@@ -9,7 +9,7 @@ import pytest
 
 from tests import hostile
 from tests.shell import screen_text, until, workbench
-from tui_gen import children, cli, control, places, text
+from tui_gen import children, cli, control, places, remedy, text
 from tui_gen.app import guard
 from tui_gen.report import outlet
 from tui_gen.report.figures import Record, Result
@@ -177,6 +177,7 @@ async def test_no_pane_toast_or_dialog_of_the_workbench_lets_it_through(run, mon
 
         for made in (
             dialogs.ended_dialog(hostile.TEXT, hostile.TEXT, hostile.TEXT, [hostile.TEXT], None),
+            dialogs.broken_dialog(hostile.TEXT, hostile.TEXT, remedy.smaller({hostile.TEXT: 0.5}, 3), None),
             dialogs.quit_dialog([hostile.TEXT]),
             dialogs.problems_dialog(hostile.TEXT, [Problem(hostile.TEXT, hostile.TEXT, hostile.TEXT, hostile.TEXT)]),
         ):

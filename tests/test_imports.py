@@ -17,7 +17,7 @@ SCREEN = ("app",)
 READERS = ("draw", "report")
 CONTRACTS = (
     "config", "catalog", "events", "runs", "presence", "control", "params", "quality", "datasets", "view", "launch",
-    "cli", "text", "children", "trust", "pictures", "batch", "belongings",
+    "cli", "text", "children", "trust", "pictures", "batch", "belongings", "remedy", "resuming",
 )
 """Modules that everybody may import: neither PyTorch nor Textual at import time."""
 

@@ -32,8 +32,12 @@ def _whole(step: Any) -> bool:
 
 
 def overriding(edits: Edits, key: str, step: int, value: Any) -> str:
-    """Words for that a setting changed at `step` is set to another value by one of these edits later; or empty."""
-    later = next((one for one in edits if one["key"] == key and one["step"] > step and one["value"] != value), None)
+    """Words for that a setting changed at `step` is set to another value by one of these edits later; or empty.
+
+    Of several at one step the last counts.
+    """
+    last = {one["step"]: one for one in edits if one["key"] == key and one["step"] > step}
+    later = next((one for _, one in sorted(last.items()) if one["value"] != value), None)
     if later is None:
         return ""
     return (

@@ -160,13 +160,17 @@ class Uses(Event, tag="uses"):
 
 
 class Alert(Event, tag="alert"):
-    """Something a person should look at: what happened, where, and what to try."""
+    """Something a person should look at: what happened, where, and what to try.
+
+    `rates` has the learning rates in force, by their keys, that led to a loss that was no number (see `remedy`).
+    """
 
     step: Step
     level: Name
     what: str
     where: Name = ""
     advice: str = ""
+    rates: Annotated[dict[Name, float], Meta(max_length=1000)] = {}
 
 
 class Note(Event, tag="note"):

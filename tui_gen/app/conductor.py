@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_gen import runs
+from tui_gen import remedy, runs
 from tui_gen.app.background import away
-from tui_gen.app.dialogs import Dialog, ended_dialog, problems_dialog, quit_dialog, trust_dialog
+from tui_gen.app.dialogs import Dialog, broken_dialog, ended_dialog, problems_dialog, quit_dialog, trust_dialog
 from tui_gen.app.session import Session
 from tui_gen.params import Problem, show
 
@@ -139,19 +139,32 @@ class Conductor:
             await away(self.session.trust, [folder])
         return True
 
-    async def resume(self, path: Path) -> None:
-        """Let a run that ended go on from its last checkpoint, and show it."""
+    async def resume(self, path: Path, answer: str = "") -> None:
+        """Let a run that ended go on from its last checkpoint, and show it.
+
+        One whose loss was no number would repeat that: a smaller rate is offered first, unless `answer` tells already
+        what was chosen (`smaller`, or `resume` for as it was).
+        """
+        from tui_gen.config import ConfigError
+
+        found = await away(self.session.remedy, path) if answer != "resume" else None
+        if found is not None and not answer:
+            answer = await self.app.push_screen_wait(broken_dialog(path.name, "", found, await away(_newest, path)))
+            if answer not in ("smaller", "resume"):
+                return
         if not await self._trusted(path, f"{path.name} names"):
             return
         if not await self._has_data(path):
             return
         self.app.say(f"resuming {path.name}…")
         try:
-            await away(self.session.resume, path)
-        except runs.RunError as error:
+            warnings = await away(self.session.resume, path, found.assignments if found and answer == "smaller" else [])
+        except (runs.RunError, ConfigError) as error:
             self.app.say("")
             self.app.tell(str(error), "error")
             return
+        for words in warnings:
+            self.app.tell(words, "warning")
         self._replenish = True
         self._resuming = time.monotonic()
         self.app.note("state", f"resuming {path.name}")
@@ -303,9 +316,12 @@ class Conductor:
         name = view.path.name
         if after in ("failed", "interrupted"):
             self._replenish_warm()
-            lines = view.worst_log_lines() or [text for _, _, text in view.log[-6:]]
             last = view.checkpoints[-1].step if view.checkpoints else None
-            dialog = ended_dialog(name, after, view.reason, lines, last)
+            if broken := remedy.find(view.alerts, view.checkpoints):
+                dialog = broken_dialog(name, view.reason, broken, last)
+            else:
+                lines = view.worst_log_lines() or [text for _, _, text in view.log[-6:]]
+                dialog = ended_dialog(name, after, view.reason, lines, last)
             self.app.offer(dialog, lambda answer: self._answered(answer, view.path))
         else:
             self.app.tell(f"{name} {after} at step {view.step:,}.", log=False)
@@ -317,8 +333,8 @@ class Conductor:
             self.app.say("")
 
     def _answered(self, answer: str | None, path: Path) -> None:
-        if answer == "resume":
-            self.app.run_worker(self.resume(path), exit_on_error=False)
+        if answer in ("resume", "smaller"):
+            self.app.run_worker(self.resume(path, answer), exit_on_error=False)
 
     def beat(self, quiet_for: float) -> None:
         """Called about once a second: keep a warm worker in stock, ask a silent run what troubles it."""
@@ -326,7 +342,8 @@ class Conductor:
         if self._resuming and (time.monotonic() - self._resuming > 60 or (view is not None and view.live)):
             self._resumed()
         if view is not None and len(view.alerts) != self._alerts:
-            if len(view.alerts) > self._alerts:
+            told = not view.live and remedy.find(view.alerts, view.checkpoints)  # a dialog offers the same
+            if len(view.alerts) > self._alerts and not told:
                 last = view.alerts[-1]
                 severity = "error" if last.level == "error" else "warning"
                 self.app.tell(f"Step {last.step:,}: {last.what}. {last.advice}".strip(), severity, log=False)
@@ -378,6 +395,13 @@ class Conductor:
             done = [await self.ask("stop", path, checkpoint=True) for path in live]
             return all(done)
         return answer == "leave"
+
+
+def _newest(path: Path) -> int | None:
+    """The step of a run's newest checkpoint that can be used, or None."""
+    from tui_gen import checkpoints
+
+    return checkpoints.newest_sound(path) or None
 
 
 def _some(problems: list[Problem], most: int = 4) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
@@ -13,8 +14,11 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from tui_gen.app.modal import Modal
-from tui_gen.params import Problem
+from tui_gen.params import Problem, show
 from tui_gen.text import clean, clean_lines
+
+if TYPE_CHECKING:
+    from tui_gen.remedy import Remedy
 
 
 class Dialog(Modal[str]):
@@ -133,6 +137,19 @@ def quit_dialog(names: Sequence[str]) -> Dialog:
     )
 
 
+def broken_dialog(name: str, reason: str, remedy: Remedy, checkpoint: int | None) -> Dialog:
+    """A run's loss was no number: the offer to go on with a smaller learning rate, or as it was.
+
+    Answers with `smaller`, `resume` or `close`. `checkpoint` as in `ended_dialog`.
+    """
+    where = "it begins again, having no checkpoint" if checkpoint is None else f"from its checkpoint at {checkpoint:,}"
+    lines = [f"{reason[:1].upper()}{reason[1:]}.", ""] if reason else []
+    lines += [f"As it was it would break again. Resumed with a smaller learning rate, {where}:", ""]
+    lines += [f"  {key} = {show(value)}  (it was {show(remedy.was[key])})" for key, value in remedy.now.items()]
+    answers = [("smaller", "Resume with it"), ("resume", "As it was"), ("close", "Close")]
+    return Dialog(f"{name}: its loss is not finite", "\n".join(lines), answers)
+
+
 def ended_dialog(name: str, state: str, reason: str, lines: Sequence[str], checkpoint: int | None) -> Dialog:
     """A run ended badly: why, the last lines that were heard of it, and the offer to go on.
 
@@ -143,7 +160,7 @@ def ended_dialog(name: str, state: str, reason: str, lines: Sequence[str], check
         parts += [Content(""), Content("The last that was heard of it:")]
         parts += [Content.styled(f"  {clean(line)}", "$quiet") for line in lines]
     if checkpoint is None:
-        how = "It has no checkpoint yet: Resume trains it again from the start, the same way."
+        how = "It has no checkpoint yet: Resume trains it again from the start."
     else:
         how = f"Resume goes on from its checkpoint at step {checkpoint:,}."
     parts += [Content(""), Content(how)]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tui_gen.config import RunConfig
     from tui_gen.control import Reply
     from tui_gen.launch import WarmWorker
+    from tui_gen.remedy import Remedy
     from tui_gen.view import RunView
 
 SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0, "quality": 1800.0}
@@ -156,9 +157,25 @@ class Session:
             except OSError as error:
                 raise runs.RunError(f"cannot write {path / 'config.toml'}: {error.strerror or error}") from None
 
-    def resume(self, path: Path) -> None:
-        """Let a run that ended go on from its last checkpoint. Raises RunError."""
+    def remedy(self, path: Path) -> Remedy | None:
+        """What to resume a run with whose loss was no number at the end; None for any other."""
+        from tui_gen import remedy
+
+        return remedy.read(path)
+
+    def resume(self, path: Path, assignments: list[str] | None = None) -> list[str]:
+        """Let a run that ended go on from its last checkpoint, with these settings set there; warnings.
+
+        Raises RunError, and ConfigError for settings that cannot be.
+        """
+        from tui_gen import resuming
+
+        warnings: list[str] = []
+        if assignments:
+            with runs.claim(path):
+                _, warnings = resuming.continued(path, assignments, self.catalog)
         self._launch(path, resume=True)
+        return warnings
 
     def _launch(self, path: Path, *, resume: bool) -> None:
         """Hand the run over to a worker, which needs nobody from here on. Nothing is waited for before that."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tui_gen import batch, checkpoints, control, datasets, dependencies, edits, launch, runs, trust
+from tui_gen import batch, control, dependencies, edits, launch, remedy, resuming, runs, trust
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.params import Problem
@@ -244,66 +244,18 @@ def asked(warm: launch.WarmWorker, tables: dict[str, Any], signals: Signals) -> 
     return []
 
 
-ROOT = "dataset.root"
-LIVE_ON_RESUME = f"only the length, {ROOT} and settings that may change while training can be set on --resume"
-
-
 def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) -> configs.RunConfig:
-    """The config a run goes on with; `config.toml` is rewritten only where something was changed.
-
-    A new length, or a new place of the data, replaces the old one. Live settings become edits at the step of the newest
-    checkpoint, so that the log shows them and the config still says what the run began with.
-    """
+    """The config a run goes on with, as `resuming.continued`; what speaks against it is said."""
     _, err = outlets.standard()
     catalog = ensured(list(dict.fromkeys([*dirs, *named_dirs(str(path))])), err)
-    config = configs.load(configs.read_toml(path / "config.toml"), catalog, path.name)
-    tables = configs.to_tables(config)
-    known = configs.keys(config.model.name, catalog)
-    step = checkpoints.newest_sound(path)
-    problems: list[Problem] = []
-    added: list[tuple[str, Any]] = []
-    lengths = [one for one in assignments if one.partition("=")[0].strip() in configs.LENGTHS]
-    for assignment in assignments:
-        key, equals, text = (part.strip() for part in assignment.partition("="))
-        if not equals or key not in known or key in configs.LENGTHS:
-            try:
-                tables = configs.override(tables, [assignment], catalog)
-            except configs.ConfigError as error:
-                problems += error.problems
-        elif key == ROOT:
-            tables["dataset"]["root"] = os.path.abspath(os.path.expanduser(text)) if text else ""
-        elif not known[key].live:
-            hint = f"for another run: tui-gen --run {path.name}/config.toml --set {assignment}"
-            problems.append(Problem("--set", assignment, LIVE_ON_RESUME, hint))
-        else:
-            value = configs.params.parse(known[key], text)
-            added.append((key, value))
-            tables.setdefault("edits", []).append({"step": step, "key": key, "value": value})
-    if device:
-        tables["train"]["device"] = device
-    if problems:
-        raise configs.ConfigError(path.name, problems)
-    new = configs.load(tables, catalog, path.name)
-    if lengths and new.train.steps and new.train.steps <= step:
-        words = f"the run is at step {step} already"
-        hint = f"for more: tui-gen --resume {path.name} --set train.steps={2 * step}"
-        raise configs.ConfigError(path.name, [Problem("train.steps", new.train.steps, words, hint)])
-    if datasets.lost(new.dataset.name, new.dataset.root):
-        hint = f"where it is now: tui-gen --resume {path.name} --set {ROOT}=…"
-        words = "is not there, or does not hold the run's data"
-        raise configs.ConfigError(path.name, [Problem(ROOT, new.dataset.root, words, hint)])
-    if not lengths and runs.state_of(path)[0] == "finished":
-        hint = "give it more with --set train.steps=…, train.epochs=… or train.minutes=…"
-        raise configs.ConfigError(path.name, [Problem("train", None, "the run has finished its length", hint)])
-    for key, value in added:
-        if words := edits.overriding(edits.merged(config.edits, runs.edits_of(path)), key, step, value):
-            err.line(f"warning: {words}")
-    if assignments or device:
-        try:
-            runs.write_atomic(path / "config.toml", configs.dumps(new, catalog).encode())
-        except OSError as error:
-            raise runs.RunError(f"cannot write {path / 'config.toml'}: {error.strerror or error}") from None
-    return new
+    config, warnings = resuming.continued(path, assignments, catalog, device)
+    for words in warnings:
+        err.line(f"warning: {words}")
+    broken = remedy.read(path)
+    if broken is not None and not broken.now.keys() & {one.partition("=")[0].strip() for one in assignments}:
+        words = "it will again, unless it goes on with a smaller learning rate"
+        err.line(f"warning: its loss broke at step {broken.step}; {words}: {broken.options}")
+    return config
 
 
 POINTS = 500_000

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tui_gen import events, quality, runs
+from tui_gen import events, quality, remedy, runs
 from tui_gen.draw.curves import Series
 from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
@@ -85,7 +85,9 @@ def ending(view: RunView, state: str) -> list[str]:
         found += [("attach", f"tui-gen attach {name}"), ("stop", f"tui-gen stop {name}")]
     else:
         found.append(("show", f"tui-gen attach {name}"))
+        broken = remedy.find(view.alerts, view.checkpoints)
         further = f" --set train.steps={2 * view.step}" if state == "finished" and view.step else ""
+        further += f" {broken.options}" if broken is not None else ""
         found.append(("go on", f"tui-gen --resume {name}{further}"))
     if view.checkpoints and grid is not None and grid.kind == "samples":
         how = "-n 3 -o text.txt" if grid.path.endswith(".txt") else "-n 64 -o grid.png"

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tui_gen import events
+from tui_gen import events, remedy
+from tui_gen.config import TrainConfig
 
 QUIET = 500
 """Steps before the same alert is given again."""
@@ -15,32 +16,59 @@ QUIET = 500
 class Health:
     """Watches flushed metrics; `look` returns new alerts. Rules: not finite, spike, three kinds of collapse."""
 
-    def __init__(self) -> None:
+    def __init__(self, train: TrainConfig | None = None) -> None:
+        self._train = train or TrainConfig()
         self._recent: dict[str, list[float]] = {}
         self._given: dict[tuple[str, str], int] = {}
         self.broken = ""
-        """The first loss that stopped being finite, or an empty string."""
+        """Which loss stopped being finite first, and when, or an empty string."""
 
     def look(self, columns: list[events.Metrics]) -> list[events.Alert]:
         """New alerts in these metrics."""
         alerts = []
+        broken: dict[str, int] = {}
+        for event in columns:
+            for name, column in event.values.items():
+                finite = np.isfinite(np.asarray(column, dtype=np.float64))  # None becomes NaN
+                if not finite.all():
+                    step = event.start + int(np.argmin(finite)) * event.stride
+                    broken[name] = min(step, broken.get(name, step))
+        if broken:  # one alert, however many figures it shows in; what comes of it needs none of its own
+            return self._not_finite(broken)
         for event in columns:
             for name, column in event.values.items():
                 alerts += self._one(name, event, column)
         return alerts
 
+    def _not_finite(self, broken: dict[str, int]) -> list[events.Alert]:
+        """The alert for metrics that stopped being finite, each with the first step where it was not."""
+        losses = [name for name in broken if name.endswith("/loss") and not name.startswith("val/")]
+        first = min(losses or broken, key=broken.__getitem__)
+        step = broken[first]
+        where = first if len(broken) == 1 else f"{first} and {len(broken) - 1} more"
+        if not losses:
+            words = "a value is not finite (NaN or infinite)"
+            return self._give(step, "warning", words, where, "Training goes on: its loss is finite.")
+        self.broken = self.broken or f"{first} is not finite at step {step}"
+        phases = [name.removesuffix("/loss") for name in losses]
+        return self._loss_broke(step, "the loss is not finite (NaN or infinite)", where, phases if step else [])
+
+    def weights_broke(self, step: int) -> list[events.Alert]:
+        """The alert for weights that an update made not finite, after so many steps: no loss has told it yet."""
+        if self.broken:
+            return []
+        self.broken = f"the weights are not finite after step {step - 1}"
+        words = "the weights are not finite any more (NaN or infinite)"
+        return self._loss_broke(step, words, "", list(self._train.phases))
+
+    def _loss_broke(self, step: int, what: str, where: str, phases: list[str]) -> list[events.Alert]:
+        rates = {f"train.phases.{name}.lr": one.lr for name, one in self._train.phases.items() if name in phases}
+        advice = remedy.advice(rates, step, self._train.on_nan == "stop")
+        return self._give(step, "error", what, where, advice, rates)
+
     def _one(self, name: str, event: events.Metrics, column: Sequence[float | None]) -> list[events.Alert]:
-        found = []
-        numbers = np.asarray(column, dtype=np.float64)  # None becomes NaN
-        finite = np.isfinite(numbers)
-        if not finite.all():
-            bad = int(np.argmin(finite))
-            step = event.start + bad * event.stride
-            if name.endswith("/loss") and not name.startswith("val/") and not self.broken:
-                self.broken = f"{name} is not finite at step {step}"
-            advice = "Lower the learning rate, clip gradients (clip_norm = 1), or train in float32."
-            found += self._give(step, "error", "the value is not finite (NaN or infinite)", name, advice)
-        values = numbers[finite]
+        found: list[events.Alert] = []
+        numbers = values = np.asarray(column, dtype=np.float64)
         if not len(values) or name.startswith("val/") or name.endswith("/lr"):
             return found
         last = event.start + (len(column) - 1) * event.stride
@@ -68,9 +96,11 @@ class Health:
             found += self._give(last, "warning", words, name, advice)
         return found
 
-    def _give(self, step: int, level: str, what: str, where: str, advice: str) -> list[events.Alert]:
-        kind = (what.split(":")[0], where)
+    def _give(
+        self, step: int, level: str, what: str, where: str, advice: str, rates: dict[str, float] | None = None
+    ) -> list[events.Alert]:
+        kind = (what.split(":")[0], where.split(" and ")[0] if rates is None else "")  # a run has one loss that broke
         if step - self._given.get(kind, -QUIET) < QUIET:
             return []
         self._given[kind] = step
-        return [events.Alert(step=step, level=level, what=what, where=where, advice=advice)]
+        return [events.Alert(step=step, level=level, what=what, where=where[:200], advice=advice, rates=rates or {})]

@@ -68,7 +68,7 @@ class RunLoop:
         self._whole = True
         self.seconds = 0.0
         self.compiled = False
-        self.health = Health()
+        self.health = Health(trainer.config.train)
         preview = self.config.preview
         self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
         self.measuring = Schedule(trainer, self.emit, self.check)
@@ -330,7 +330,7 @@ class RunLoop:
         if new:
             self.emit(*new)
         if self.health.broken and self.config.train.on_nan == "stop":
-            raise Stopped("failed", f"{self.health.broken}; the last checkpoint is from before that")
+            raise Stopped("failed", self.health.broken)
 
     def validate(self) -> None:
         """Metrics of the validation split, into the log."""
@@ -368,32 +368,31 @@ class RunLoop:
             grids = self.previewer.draw(model)
         for grid in grids:
             suffix = "" if grid.kind == "samples" else f"-{grid.kind}"
+            layout: dict[str, Any] = {}
             if isinstance(grid, Text):
                 name, data = f"samples/{step:06d}{suffix}.txt", grid.text.encode()
-                event = events.Sample(step=step, path=name, kind=grid.kind)
             else:
                 name, data = f"samples/{step:06d}{suffix}.png", grid.png()
-                event = events.Sample(
-                    step=step,
-                    path=name,
-                    kind=grid.kind,
-                    columns=grid.columns,
-                    rows=grid.rows,
-                    tile=grid.tile,
-                    gap=grid.gap,
-                )
+                layout = {"columns": grid.columns, "rows": grid.rows, "tile": grid.tile, "gap": grid.gap}
             self.record.persist(lambda path, name=name, data=data: runs.write_atomic(path / name, data))
-            self.emit(event)
+            self.emit(events.Sample(step=step, path=name, kind=grid.kind, **layout))
             first = first or name
         self._previewed = time.perf_counter()
         self._preview_cost = self._previewed - started
         return first
 
-    def checkpoint(self, reason: str) -> Path:
-        """Write a checkpoint, unless this very state has one; the directory."""
+    def checkpoint(self, reason: str) -> Path | None:
+        """Write a checkpoint, unless this very state has one; the directory. None where the weights are not finite."""
         self.flush()
         step = self.trainer.step
         if self._saved_step != step or not os.path.exists(checkpoints.directory(self.path, step)):
+            if not self.trainer.finite():  # a resume from these would only repeat it
+                self.emit(*self.health.weights_broke(step))
+                if self.config.train.on_nan == "stop":
+                    raise Stopped("failed", self.health.broken)
+                self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
+                self._checkpointed = time.perf_counter()
+                return None
             meta = checkpoints.Meta(step, self.elapsed(), reason, self.ranked, self.compiled, ranked_by=self.ranked_by)
             saved = self.record.persist(lambda path: checkpoints.save(path, self.trainer, meta))
             self._saved_step = step

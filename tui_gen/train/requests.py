@@ -46,7 +46,10 @@ def answer(loop: RunLoop, request: Request) -> None:
             _stop(loop, request)
         case "checkpoint":
             path = loop.checkpoint("asked for")
-            request.answer(step=step, path=f"checkpoints/{path.name}")
+            if path is None:
+                request.refuse("no checkpoint is made: the weights are not finite (NaN or infinite)")
+            else:
+                request.answer(step=step, path=f"checkpoints/{path.name}")
         case "sample":
             request.answer(step=step, path=loop.preview())
         case "quality":

@@ -264,6 +264,11 @@ class Trainer:
         if phase.after is not None:
             phase.after()
 
+    def finite(self) -> bool:
+        """Whether every number that is trained is finite. Waits for the device."""
+        sound = [torch.isfinite(one).all() for some in self.parameters.values() for one in some]
+        return not sound or bool(torch.stack(sound).all())
+
     def validate(self, limit: int | None = None, check: Check = never) -> dict[str, float]:
         """Metrics over the validation examples (at most `limit`), means weighted by batch; training is not touched.
 
