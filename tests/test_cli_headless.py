@@ -60,14 +60,14 @@ def test_plain_lines_tell_all_and_end_with_plot_grid_and_places():
 
 
 def test_json_is_one_object_a_line_from_the_log():
-    done = fake_cli.run("--run", RECIPE, "--json", steps=40, rate=200)
+    done = fake_cli.run("--run", RECIPE, "--json", steps=400, rate=4000)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     run = only_run()
     assert done.returncode == 0
     assert lines[0]["type"] == "run" and lines[0]["path"] == str(run)
-    assert lines[-1]["type"] == "end" and lines[-1]["state"] == "finished" and lines[-1]["step"] == 40
+    assert lines[-1]["type"] == "end" and lines[-1]["state"] == "finished" and lines[-1]["step"] == 400
     assert Path(lines[-1]["checkpoint"]).is_dir() and Path(lines[-1]["samples"]).is_file()
-    logged = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
+    logged = [json.loads(events.encode(events.plain(event))) for event in events.read(run / "events.jsonl")]
     assert [line["type"] for line in lines[1:-1]] == [event["type"] for event in logged]
     assert [v for line in lines if line["type"] == "metrics" and "vae/kl" in line["values"]
             for v in line["values"]["vae/kl"]] == [

@@ -12,8 +12,8 @@ import pytest
 
 from tests import small_runs
 from tests.waiting import wait_for
-from tui_gen import launch, runs
-from tui_gen.train import output, worker
+from tui_gen import control, launch, presence, runs
+from tui_gen.train import output, stops, worker
 from tui_gen.train.data import matching
 from tui_gen.train.worker import Worker
 from tui_gen.view import RunView
@@ -92,6 +92,22 @@ def test_what_keeps_a_run_from_training_is_its_last_word(tmp_path, monkeypatch, 
     assert view.state == "failed" and not runs.live(path)
     with pytest.raises(AssertionError, match=words):
         raise AssertionError(view.reason)
+
+
+@pytest.mark.parametrize("place", [(stops, "Watch"), (presence.Hold, "keep_alive"), (control, "Server")], ids=str)
+def test_a_run_that_can_have_no_thread_has_failed(tmp_path, monkeypatch, place):
+    """As under `ulimit -u 4`, whichever of its threads is one too many."""
+
+    def fail(*_, **__):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(output, "redirect", lambda path: None)
+    monkeypatch.setattr(stops, "Watch", lambda worker: None)
+    monkeypatch.setattr(*place, fail)
+    path = small_runs.make_run(tmp_path, "vae")
+    assert Worker(path, False).main() == 1
+    state, step, reason = runs.state_of(path)
+    assert (state, step) == ("failed", 0) and "ulimit -u" in reason and not runs.live(path)
 
 
 def test_nothing_that_is_printed_fails_on_a_full_disk():

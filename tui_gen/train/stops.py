@@ -28,7 +28,7 @@ GRACE = 2.5
 class Watch:
     """Watches over a process that trains `worker`, or waits to be given one: `unused` ends it then.
 
-    To be made in the main thread.
+    To be made in the main thread. Raises RuntimeError where it can have no thread; then signals end the process.
     """
 
     def __init__(self, worker: Worker | None = None, unused: Callable[[], None] = lambda: None) -> None:
@@ -36,12 +36,14 @@ class Watch:
         self._read, self._write = os.pipe()
         for end in (self._read, self._write):
             os.set_blocking(end, False)
-        for number in STOPPING:
-            signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        threading.Thread(target=self._watch, name="signals", daemon=True).start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # held back since the process was started
+        try:
+            threading.Thread(target=self._watch, name="signals", daemon=True).start()
+            for number in STOPPING:
+                signal.signal(number, lambda *_: None)
+            signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # held back since the process was started
 
     def _watch(self) -> None:
         patience = _Patience()

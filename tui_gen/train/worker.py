@@ -58,11 +58,16 @@ class Worker:
         self.over = False
         self.first: Worker | None = None
         self._handing_on = threading.Lock()
+        self._lacking: Exception | None = None
+        """Why it cannot train, known before it has a log to say so."""
 
     def main(self) -> int:
         """Train the run in a process of its own; the exit status."""
         output.redirect(self.path)
-        stops.Watch(self)
+        try:
+            stops.Watch(self)
+        except RuntimeError as error:  # no thread is to be had for it
+            self._lacking = error
         return self.train()
 
     def train(self) -> int:
@@ -81,11 +86,13 @@ class Worker:
             print(f"error: {error}", file=sys.stderr)
             return False
         try:
-            self._hold.keep_alive()
             if self.resume:
                 self.before = runs.info_of(self.path)
             self.writer = self._once_there_is_room(lambda: self._log(self.path / "events.jsonl"))
             self.writer.write(events.State(state="starting", step=self._step()))
+            if self._lacking is not None:
+                raise self._lacking
+            self._hold.keep_alive()
             if loading:
                 self.writer.write(events.Progress(what="loading PyTorch", done=0, total=0))
             place = control.socket_path(f"{self.path}:{self.id}")
