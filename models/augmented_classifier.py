@@ -9,7 +9,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper, in_range
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Given,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Picture,
+    Problem,
+    Text,
+    Tiles,
+    hyper,
+    in_range,
+)
 from tui_gen.models.classifier import NETWORKS, Classifier
 from tui_gen.models.layers import glorot
 
@@ -140,4 +154,7 @@ checkpoints. With `real_share` above 0 that share of each of its batches is real
         """What the network learns from, then what a classifier shows, of the network that learns from it."""
         columns = min(len(self.data.classes), SHOWN)
         few = self.images[: SHOWN // columns * columns].float() / 255
-        return [Picture("generated", few, columns), *super().panels(given)]
+        what = Tiles(block=(1, 1), labels=tuple(self.data.classes[label] for label in self.asked[: len(few)].tolist()))
+        if columns == len(self.data.classes):  # labels go round
+            what = Tiles(block=(1, len(few) // columns), titles=self.data.classes)
+        return [Picture("generated", few, columns, what), *super().panels(given)]

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper
-from tui_gen.models.codes import histogram, neighbours, pca_error, principal, scatter
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.models.codes import histogram, neighbours, pca_error, plot, principal
 from tui_gen.models.layers import ACTIVATIONS, glorot
 
 SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -299,13 +299,17 @@ drives its values to 0 and 1: bits, by which similar images can be looked up (se
         if self.config.noise != "none":
             noisy = self.corrupt(x[:few])
             rows = torch.cat([x[:few], noisy.clamp(0, 1), self.reconstruct(noisy)])
-            found.append(Picture("denoising", rows, few))
-        found.append(Picture("codes", scatter(self.flat(codes), given.labels), 1))
+            what = Tiles(block=(1, 3), parts=("original", "with noise", "rebuilt"))
+            found.append(Picture("denoising", rows, few, what))
+        names = ("t-SNE 1", "t-SNE 2") if self.config.projection == "t-sne" else ("1st component", "2nd component")
+        found.append(plot("codes", self.flat(codes), given.labels, self.data.classes, names))
         scores = self.anomaly_score(x)
         worst = x[scores.argsort(descending=True, stable=True)[:few]]
-        found.append(Picture("anomalies", torch.cat([worst, self.reconstruct(worst)]), few))
+        pairs = Tiles(block=(1, 2), parts=("original", "rebuilt"))
+        found.append(Picture("anomalies", torch.cat([worst, self.reconstruct(worst)]), few, pairs))
         if self.hashes:
-            found.append(Picture("neighbours", x[neighbours(codes.round(), few).flatten()], few))
+            what = Tiles(block=(few, 1), parts=("image", "nearest", *(str(place) for place in range(2, few))))
+            found.append(Picture("neighbours", x[neighbours(codes.round(), few).flatten()], few, what))
         return [*found, Text("code", self.numbers(x, codes, scores))]
 
     def flat(self, codes: Tensor) -> Tensor:

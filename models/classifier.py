@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
 from tui_gen.models.layers import ACTIVATIONS, glorot
 from tui_gen.models.scores import confusion, report
 
@@ -189,17 +189,29 @@ units out in each training step; none is left out in validation.
         wrong = named != labels
         # the surest errors first, then the least sure of what is right
         order = torch.where(wrong, 2 + sure, 1 - sure).argsort(descending=True, stable=True)[:SHOWN]
-        found: list[Picture | Text] = [Picture("predictions", x[order], min(COLUMNS, len(order)))]
+        what = Tiles(block=(1, 1), labels=self.verdicts(named[order], labels[order]))
+        found: list[Picture | Text] = [Picture("predictions", x[order], min(COLUMNS, len(order)), what)]
         found.append(Text("answers", self.answers(probabilities[order], labels[order])))
         table = confusion(labels, named, len(self.data.classes))
         found.append(Text("scores", report(table, labels, probabilities, self.data.classes, LINE)))
         few = x[order[:EXPLAINED]]
         rows = [few, bright(self.saliency(few)).expand_as(few), bright(self.occlusion(few)).expand_as(few)]
-        found.append(Picture("saliency", torch.cat(rows), len(few)))
+        what = Tiles(
+            block=(1, 3),
+            titles=self.verdicts(named[order[: len(few)]], labels[order[: len(few)]]),
+            parts=("image", "saliency", "occlusion"),
+        )
+        found.append(Picture("saliency", torch.cat(rows), len(few), what))
         features = self.net.features(few[:1])
         if features is not None:
-            found.append(Picture("features", bright(features), min(8, len(features))))
+            found.append(Picture("features", bright(features), min(8, len(features)), Tiles(block=(1, 1))))
         return found
+
+    def verdicts(self, guesses: Tensor, truths: Tensor) -> tuple[str, ...]:
+        """What each image (N,) is; what it is and what it is taken for where that is something else."""
+        names = self.data.classes
+        pairs = zip(guesses.tolist(), truths.tolist())
+        return tuple(names[truth] if guess == truth else f"{names[truth]}→{names[guess]}" for guess, truth in pairs)
 
     def answers(self, probabilities: Tensor, labels: Tensor) -> str:
         """What each image in the grid of predictions is, or is and is taken for, and how surely; laid out as there."""

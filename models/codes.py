@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from tui_gen.model import Picture, Tiles
+from tui_gen.pictures import colour
 
 PALETTE = (
     (228, 26, 28), (55, 126, 184), (77, 175, 74), (180, 100, 200), (255, 127, 0),
@@ -46,13 +51,43 @@ def scatter(points: Tensor, labels: Tensor | None, side: int = 160) -> Tensor:
     colours = torch.tensor(PALETTE) / 255
     which = torch.zeros(len(points)).long() if labels is None else labels[: len(points)].cpu()
     ink = colours[which % len(colours)]
-    span = points.abs().quantile(0.99).clamp(min=1e-6) * 1.1
+    span = reach(points)
     places = ((points / span + 1) / 2 * (side - 2)).round().long().clamp(0, side - 2)
     picture = torch.full((3, side, side), 16 / 255)
     for down in (0, 1):
         for right in (0, 1):
             picture[:, side - 2 - places[:, 1] + down, places[:, 0] + right] = ink.T
     return picture[None]
+
+
+def reach(points: Tensor) -> Tensor:
+    """How far the axes of a scatter plot of (N, 2) reach on all sides; a scalar."""
+    return points.abs().quantile(0.99).clamp(min=1e-6) * 1.1
+
+
+def plot(
+    kind: str,
+    points: Tensor,
+    labels: Tensor | None,
+    classes: Sequence[str],
+    axes: tuple[str, str] = ("1st component", "2nd component"),
+) -> Picture:
+    """(N, 2) as a panel: a scatter plot with what its colours and axes are."""
+    span = reach(points.float().cpu()).item()
+    what = Tiles(
+        block=(1, 1),
+        legend=legend(classes) if labels is not None else (),
+        axes=tuple((name, -span, span) for name in axes),
+    )
+    return Picture(kind, scatter(points, labels), 1, what)
+
+
+def legend(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """(colour, classes) for each colour of `scatter` that so many classes have; of more than ten some share one."""
+    found = []
+    for place, rgb in enumerate(PALETTE[: len(classes)]):
+        found.append((colour(rgb), ", ".join(classes[place :: len(PALETTE)])))
+    return tuple(found)
 
 
 def histogram(values: Tensor, bins: int = 10, width: int = 40) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Picture, Problem, Text, hyper
-from tui_gen.models.codes import principal, scatter
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Picture, Problem, Text, Tiles, hyper
+from tui_gen.models.codes import legend, principal, reach, scatter
 from tui_gen.models.diffusion import DDPM
 from tui_gen.models.guidance import Guided, refuse_guidance
 from tui_gen.models.layers import refuse_labels, refuse_pyramid
@@ -143,10 +143,14 @@ guidance are those of `ddpm`. A code that is a vector gets the mlp, a map of cod
     def panels(self, given: Given) -> list[Picture | Text]:
         """Real codes beside drawn ones, along the two directions in which the real ones vary most."""
         real = self.encode(given.x, given.labels).flatten(1)
-        drawn = self.walk(given.noise, given.noise_labels)[-1].flatten(1)
-        flat = principal(torch.cat([real, drawn]), 2).split([len(real), len(drawn)])
+        codes = self.walk(given.noise, given.noise_labels)[-1].flatten(1)
+        flat = principal(torch.cat([real, codes]), 2).split([len(real), len(codes)])
         pictures = [scatter(flat[0], given.labels), scatter(flat[1], given.noise_labels)]
-        return [Picture("codes", torch.cat(pictures), 2)]
+        drawn = "drawn" if given.noise_labels is not None else "drawn, of any class"
+        parts = tuple(f"{name}, to ±{reach(one.float().cpu()):.3g}" for name, one in zip(("real", drawn), flat))
+        classes = self.data.classes if given.labels is not None else ()
+        what = Tiles(block=(2, 1), parts=parts, legend=legend(classes))
+        return [Picture("codes", torch.cat(pictures), 2, what)]
 
 
 def codes_of(first_stage: Model) -> DataSpec:

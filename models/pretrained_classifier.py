@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper
-from tui_gen.models.codes import principal, scatter
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.models.codes import plot, principal
 from tui_gen.models.layers import glorot, perceptron
 from tui_gen.models.scores import confusion, report
 from tui_gen.params import describe
@@ -220,13 +220,14 @@ used as they are in evaluation: without noise or dropout.
     def panels(self, given: Given) -> list[Picture | Text]:
         """The labelled images, codes in two dimensions, confusion and scores of the pretrained network."""
         few = self.shown(self.images[:SHOWN])
+        names = tuple(self.data.classes[label] for label in self.truths[: len(few)].tolist())
         codes = self.codes(self.encoder, given.x)
         probabilities = self(given.x).softmax(1).nan_to_num(0.0)
         table = confusion(given.labels, probabilities.argmax(1), len(self.data.classes))
         words = report(table, given.labels, probabilities, self.data.classes, LINE)
         return [
-            Picture("labelled", few, min(COLUMNS, len(few))),
-            Picture("codes", scatter(principal(codes, 2), given.labels), 1),
+            Picture("labelled", few, min(COLUMNS, len(few)), Tiles(block=(1, 1), labels=names)),
+            plot("codes", principal(codes, 2), given.labels, self.data.classes),
             Text("scores", words),
         ]
 

@@ -25,7 +25,7 @@ from tui_gen.model import (
     hyper,
     one_hot,
 )
-from tui_gen.models.codes import principal, scatter
+from tui_gen.models.codes import plot, principal
 from tui_gen.models.layers import (
     ReLU,
     doubling,
@@ -283,7 +283,7 @@ The ELBO lies below ln p(x). Many codes of one image bring it closer (`iw_sample
         """Codes in 2-D, coloured by label, and the KL of every code dimension."""
         mean, log_variance = self.posterior(given.x, given.labels)
         return [
-            Picture("codes", scatter(principal(mean, 2), given.labels), 1),
+            plot("codes", principal(mean, 2), given.labels, self.data.classes),
             Text("code", self.numbers(mean, log_variance)),
         ]
 

@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper
-from tui_gen.models.codes import PALETTE, principal, scatter
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.models.codes import PALETTE, plot, principal
 from tui_gen.models.layers import (
     ReLU,
     doubling,
@@ -24,6 +25,7 @@ from tui_gen.models.layers import (
     uniform,
 )
 from tui_gen.models.transformer import CausalTransformer
+from tui_gen.pictures import colour
 
 MOST_CODES = 1024
 """Longest sequence of codes that a prior is asked to learn."""
@@ -378,11 +380,15 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
         both = principal(torch.cat([flat, self.vectors]), 2)
         grey, red = len(PALETTE) - 2, 0
         kinds = torch.tensor([grey] * len(flat) + [red] * len(self.vectors))
-        found: list[Picture | Text] = [Picture("latents", scatter(both, kinds), 1)]
+        latents = plot("latents", both, kinds, ())
+        legend = ((colour(PALETTE[grey]), "latents"), (colour(PALETTE[red]), "code vectors"))
+        latents.tiles = replace(latents.tiles, legend=legend)
+        found: list[Picture | Text] = [latents]
         if self.data.kind == "image":
             few = min(8, len(codes))
             rows = [given.x[:few], self.colours(codes[:few]), self.decode_codes(codes[:few])]
-            found.append(Picture("codes", torch.cat([row.expand(-1, 3, -1, -1) for row in rows]), few))
+            what = Tiles(block=(1, 3), parts=("original", "codes", "rebuilt"))
+            found.append(Picture("codes", torch.cat([row.expand(-1, 3, -1, -1) for row in rows]), few, what))
         return [*found, Text("codebook", self.usage(codes))]
 
     def colours(self, codes: Tensor) -> Tensor:

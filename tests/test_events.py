@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
-from tui_gen import events, quality
+from tui_gen import events, pictures, quality
 from tui_gen.events import Alert, Edit, EventWriter, Follower, Metrics, Note, Progress, Sample, State, decode, encode
 
 KINDS = {kind.__struct_config__.tag: kind for kind in events.Event.__subclasses__()}
@@ -41,6 +41,12 @@ VALUES = {
         quality.Report, STEP, COUNT, COUNT, COUNT, TEXT,
         st.lists(st.builds(quality.Figure, TEXT, *[st.none() | NUMBER] * 4, TEXT, TEXT), max_size=3),
         AMOUNT, st.lists(TEXT, max_size=2),
+    ),
+    "Tiles": st.builds(
+        pictures.Tiles, st.integers(0, 10**6), st.tuples(*[st.integers(0, 10**6)] * 2),
+        *[st.lists(TEXT, max_size=3).map(tuple)] * 3,
+        st.lists(st.tuples(st.just("#0a1b2c"), TEXT), max_size=2).map(tuple),
+        st.lists(st.tuples(TEXT, NUMBER, NUMBER), max_size=2).map(tuple),
     ),
     "Columns": st.dictionaries(TEXT, st.lists(st.none() | NUMBER, max_size=4), max_size=3),
 }  # fmt: skip

@@ -22,6 +22,7 @@ from msgspec import Meta
 
 from tui_gen import columns
 from tui_gen.files import open_regular
+from tui_gen.pictures import UNKNOWN, Small, Tiles
 from tui_gen.quality import Report
 from tui_gen.text import characters
 
@@ -43,7 +44,6 @@ CHUNK = 1 << 20
 When = Annotated[float, Meta(ge=0, le=2.5e11)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Step = Annotated[int, Meta(ge=-1, le=10**15)]
-Small = Annotated[int, Meta(ge=0, le=10**6)]
 Amount = Annotated[float, Meta(ge=0, le=1e15)]
 Name = Annotated[str, Meta(max_length=200)]
 FilePath = Annotated[str, Meta(max_length=4000)]
@@ -118,7 +118,8 @@ class Sample(Event, tag="sample"):
     """A preview was written: `path` is relative to the run directory; a PNG grid, or lines of text (`.txt`).
 
     `kind` is what it shows (`samples`, `reconstructions`, `trajectory`, …); `columns` × `rows` tiles of
-    `tile` = (height, width) pixels, `gap` pixels between them. `step` counts the training steps the weights have seen.
+    `tile` = (height, width) pixels, `gap` pixels between them; `tiles` says what they are. `step` counts the training
+    steps the weights have seen.
     """
 
     step: Step
@@ -128,6 +129,7 @@ class Sample(Event, tag="sample"):
     rows: Small = 1
     tile: tuple[Small, Small] = (1, 1)
     gap: Small = 0
+    tiles: Tiles = UNKNOWN
 
 
 class Checkpoint(Event, tag="checkpoint"):

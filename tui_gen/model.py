@@ -33,8 +33,9 @@ from torch import Tensor, nn
 
 from tui_gen.config import Optim
 from tui_gen.params import Problem, hyper
+from tui_gen.pictures import UNKNOWN, Tiles
 
-__all__ = ["Batch", "DataSpec", "Given", "Model", "Optim", "Phase", "Picture", "Problem", "Text", "hyper"]
+__all__ = ["Batch", "DataSpec", "Given", "Model", "Optim", "Phase", "Picture", "Problem", "Text", "Tiles", "hyper"]
 
 Loss = tuple[Tensor, dict[str, Tensor]]
 
@@ -124,11 +125,15 @@ class Given:
 
 @dataclass
 class Picture:
-    """A panel of images: (N, C, H, W) in the model's value range, laid out in `columns` columns."""
+    """A panel of images: (N, C, H, W) in the model's value range, laid out in `columns` columns.
+
+    `tiles` says which of them belong together and what they are called; without it the grid is shown as it is.
+    """
 
     kind: str
     images: Tensor
     columns: int
+    tiles: Tiles = UNKNOWN
 
 
 @dataclass

@@ -116,4 +116,4 @@ def characters(value: Any) -> Any:
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
         return {characters(key): characters(one) for key, one in value.items()}
-    return [characters(one) for one in value] if isinstance(value, list) else value
+    return [characters(one) for one in value] if isinstance(value, list | tuple) else value

@@ -368,14 +368,14 @@ class RunLoop:
             grids = self.previewer.draw(model)
         for grid in grids:
             suffix = "" if grid.kind == "samples" else f"-{grid.kind}"
-            layout: dict[str, Any] = {}
             if isinstance(grid, Text):
                 name, data = f"samples/{step:06d}{suffix}.txt", grid.text.encode()
+                event = events.Sample(step=step, path=name, kind=grid.kind)
             else:
                 name, data = f"samples/{step:06d}{suffix}.png", grid.png()
-                layout = {"columns": grid.columns, "rows": grid.rows, "tile": grid.tile, "gap": grid.gap}
+                event = grid.event(step, name)
             self.record.persist(lambda path, name=name, data=data: runs.write_atomic(path / name, data))
-            self.emit(events.Sample(step=step, path=name, kind=grid.kind, **layout))
+            self.emit(event)
             first = first or name
         self._previewed = time.perf_counter()
         self._preview_cost = self._previewed - started

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from PIL import Image
 from torch import Tensor
 
-from tui_gen.model import DataSpec, Given, Model, Picture, Text
+from tui_gen import events
+from tui_gen.model import DataSpec, Given, Model, Picture, Text, Tiles
+from tui_gen.pictures import UNKNOWN, colour
 from tui_gen.train.data import Data, denormalise
 from tui_gen.train.data import batches as fixed_batches
-from tui_gen.train.plots import PLOT, density, heat, paths, scatter
+from tui_gen.train.plots import GREY, ORANGE, PLOT, RAMP, density, heat, paths, scatter
 from tui_gen.train.trainer import random_state_kept
 
 POINTS = 1024
@@ -38,7 +41,7 @@ WAYS, WAY_FRAMES = 96, 32
 
 @dataclass
 class Grid:
-    """A picture made of tiles: `pixels` (H, W) or (H, W, 3) uint8."""
+    """A picture made of tiles: `pixels` (H, W) or (H, W, 3) uint8; `tiles` says what they are."""
 
     kind: str
     pixels: np.ndarray
@@ -46,6 +49,14 @@ class Grid:
     rows: int
     tile: tuple[int, int]
     gap: int = 0
+    tiles: Tiles = UNKNOWN
+
+    def event(self, step: int, path: str) -> events.Sample:
+        """The event that tells of it, at `path` of the run. Raises msgspec.ValidationError for impossible tiles."""
+        return events.Sample(
+            step=step, path=path, kind=self.kind, columns=self.columns, rows=self.rows, tile=self.tile, gap=self.gap,
+            tiles=self.tiles.brief(),
+        )  # fmt: skip
 
     def png(self) -> bytes:
         """The grid as a PNG at native pixels."""
@@ -54,7 +65,7 @@ class Grid:
         return file.getvalue()
 
 
-def tiles(images: Tensor, columns: int, kind: str) -> Grid:
+def tiles(images: Tensor, columns: int, kind: str, what: Tiles = UNKNOWN) -> Grid:
     """(N, C, H, W) uint8 → a grid with `columns` columns, `GAP` black pixels between tiles; missing tiles are black."""
     count, channels, height, width = images.shape
     rows = -(-count // columns)
@@ -63,18 +74,30 @@ def tiles(images: Tensor, columns: int, kind: str) -> Grid:
     grid = full.reshape(rows, columns, channels, height + GAP, width + GAP).permute(0, 3, 1, 4, 2)
     pixels = grid.reshape(rows * (height + GAP), columns * (width + GAP), channels).numpy()
     pixels = np.ascontiguousarray(pixels[: pixels.shape[0] - GAP, : pixels.shape[1] - GAP])
-    return Grid(kind, pixels[..., 0] if channels == 1 else pixels, columns, rows, (height, width), GAP)
+    what = replace(what, count=count)
+    return Grid(kind, pixels[..., 0] if channels == 1 else pixels, columns, rows, (height, width), GAP, what)
 
 
-def plots_of(pictures: list[np.ndarray], kind: str) -> Grid:
+def plots_of(pictures: list[np.ndarray], kind: str, what: Tiles = UNKNOWN) -> Grid:
     """Plots (side, side, 3) uint8 side by side, at most four in a row."""
-    return tiles(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), min(4, len(pictures)), kind)
+    return tiles(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), min(4, len(pictures)), kind, what)
+
+
+def frame_names(count: int) -> tuple[str, ...]:
+    """What the frames of a way from noise to sample are called: their shares of it."""
+    inner = (f"{round(100 * place / (count - 1))} %" for place in range(1, count - 1))
+    return ("noise", *inner, "sample")[-count:]
 
 
 def written(numbers: Tensor, spec: DataSpec) -> str:
     """(N, length) int64 numbers of characters as N texts, a line between them."""
     texts = ("".join(spec.classes[number] for number in row) for row in numbers.tolist())
     return f"\n{RULE}\n".join(texts) + "\n"
+
+
+def axes(span: float) -> tuple[tuple[str, float, float], ...]:
+    """The axes of a plot of points that reach as far on all sides."""
+    return tuple((name, -span, span) for name in "xy")
 
 
 class Previewer:
@@ -133,45 +156,70 @@ class Previewer:
         count = self.count
         if model.conditional and count >= columns:
             count -= count % columns
-        out = model.sample(*self.noise(model, count))
+        noise, labels = self.noise(model, count)
+        out = model.sample(noise, labels)
         if self.texts:
             return [Text("samples", written(out, self.spec))]
         if self.points:
             return [self._plots("samples", [out], model), self._densities(out, model)]
-        return [tiles(denormalise(out, model.pixels), columns, "samples")]
+        classes = self.spec.classes
+        what = Tiles(block=(1, 1))
+        if labels is not None and columns == len(classes) and count % columns == 0:
+            what = Tiles(block=(1, count // columns), titles=classes)
+        elif labels is not None and len(classes) > 1:
+            what = Tiles(block=(1, 1), labels=self._names(labels))
+        return [tiles(denormalise(out, model.pixels), columns, "samples", what)]
+
+    def _names(self, labels: Tensor | None) -> tuple[str, ...]:
+        """The classes of these labels."""
+        return () if labels is None else tuple(self.spec.classes[label] for label in labels.tolist())
 
     def _reconstructions(self, model: Model) -> list[Grid]:
         """Columns of pairs: an example above, its reconstruction below."""
         x, labels = self._given(model)
         out = model.reconstruct(x, labels)
         if self.points:
-            return [self._plots("reconstructions", [out], model)]
+            return [self._plots("reconstructions", [out], model, "reconstructed")]
         both = torch.stack([denormalise(x, model.pixels), denormalise(out, model.pixels)], dim=1)
         columns = min(8, len(x))
         rows = both.reshape(len(x) // columns, columns, 2, *x.shape[1:]).transpose(1, 2)
-        return [tiles(rows.reshape(-1, *x.shape[1:]), columns, "reconstructions")]
+        what = Tiles(block=(1, 2), parts=("original", "reconstruction"))
+        return [tiles(rows.reshape(-1, *x.shape[1:]), columns, "reconstructions", what)]
 
     def _trajectory(self, model: Model) -> list[Grid]:
         """A row a sample: from noise on the left to the sample on the right. Of points, clouds, and ways as lines."""
-        frames = model.trajectory(*self.noise(model, POINTS if self.points else 8), FRAMES)
+        noise, labels = self.noise(model, POINTS if self.points else 8)
+        frames = model.trajectory(noise, labels, FRAMES)
+        names = frame_names(len(frames))
         if self.points:
             ways = model.trajectory(*self.noise(model, WAYS), WAY_FRAMES).float().cpu().numpy()
             real, span = self._real_points(model)
-            drawn = plots_of([paths(ways, real, PLOT, span)], "paths")
-            return [self._plots("trajectory", list(frames), model), drawn]
+            dark, bright = (colour(RAMP[place]) for place in (1, -1))
+            legend = ((dark, "noise"), (bright, "sample"), (colour(GREY), "real"))
+            what = Tiles(block=(1, 1), legend=legend, axes=axes(span))
+            drawn = plots_of([paths(ways, real, PLOT, span)], "paths", what)
+            clouds = self._plots("trajectory", list(frames), model)
+            clouds.tiles = replace(clouds.tiles, labels=names)
+            return [clouds, drawn]
         images = denormalise(frames.transpose(0, 1).reshape(-1, *frames.shape[2:]), model.pixels)
-        return [tiles(images, frames.shape[0], "trajectory")]
+        what = Tiles(block=(len(frames), 1), titles=self._names(labels), parts=names)
+        return [tiles(images, frames.shape[0], "trajectory", what)]
 
-    def _plots(self, kind: str, clouds: list[Tensor], model: Model) -> Grid:
+    def _plots(self, kind: str, clouds: list[Tensor], model: Model, drawn: str = "generated") -> Grid:
         real, span = self._real_points(model)
         side = PLOT if len(clouds) == 1 else PLOT // 2
-        return plots_of([scatter(cloud.float().cpu().numpy(), real, side, span) for cloud in clouds], kind)
+        legend = ((colour(ORANGE), drawn), (colour(GREY), "real"))
+        what = Tiles(block=(1, 1), legend=legend, axes=axes(span))
+        return plots_of([scatter(cloud.float().cpu().numpy(), real, side, span) for cloud in clouds], kind, what)
 
     def _densities(self, out: Tensor, model: Model) -> Grid:
         """Real points on the left, generated ones on the right, in the same colours."""
         real, span = self._real_points(model)
         true, found = (density(cloud, PLOT, span) for cloud in (real, out.float().cpu().numpy()))
-        return plots_of([heat(true, true.max()), heat(found, true.max())], "density")
+        shades = ((4, "the most of real"), (2, "a quarter of it"), (0, "none"))
+        legend = tuple((colour(RAMP[place]), words) for place, words in shades)
+        what = Tiles(block=(2, 1), parts=("real", "generated"), legend=legend, axes=axes(span))
+        return plots_of([heat(true, true.max()), heat(found, true.max())], "density", what)
 
     def _real_points(self, model: Model) -> tuple[np.ndarray, float]:
         """Real points (N, 2) to compare with, and how far the axes of plots reach."""
@@ -193,7 +241,7 @@ class Previewer:
     def _panel(self, panel: Picture | Text, model: Model) -> Grid | Text:
         if isinstance(panel, Text):
             return panel
-        return tiles(denormalise(panel.images, model.pixels), panel.columns, panel.kind)
+        return tiles(denormalise(panel.images, model.pixels), panel.columns, panel.kind, panel.tiles)
 
     def _given(self, model: Model) -> tuple[Tensor, Tensor | None]:
         if self._examples is None:
