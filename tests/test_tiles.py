@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests import small_runs
-from tui_gen import events
+from tui_gen import events, view
 from tui_gen.model import Picture
 from tui_gen.pictures import Tiles
 from tui_gen.train.previews import Grid, Previewer, frame_names
@@ -122,6 +122,12 @@ def test_names_are_cut_so_that_the_log_keeps_the_preview():
 def test_axes_of_a_run_that_diverged_do_not_lose_its_preview():
     tiles = Tiles(axes=(("x", -math.inf, math.inf), ("y", math.nan, 1.0), ("z", 0.0, 1.0))).brief()
     assert tiles.axes == (("z", 0.0, 1.0),)
+
+
+def test_a_reader_gets_names_that_a_terminal_does_not_obey():
+    evil = Tiles(titles=("a\x1b]0;mine\x07b",), labels=("x\ny", "\x9b31m"), axes=(("\x1b[2J", 0.0, 1.0),))
+    found = view.readable(events.Sample(step=1, path="a.png", tiles=evil)).tiles
+    assert found == Tiles(titles=("ab",), labels=("x y", ""), axes=(("", 0.0, 1.0),))
 
 
 @pytest.mark.parametrize("tiles", [Tiles(block=(-1, 1)), Tiles(legend=(("red", "x"),)), Tiles(count="many")], ids=str)

@@ -346,15 +346,21 @@ def readable(event: events.Event) -> events.Event:
 def _readable(value: Any, many: bool = False) -> Any:
     match value:
         case msgspec.Struct():
-            for name in value.__struct_fields__:
-                held = getattr(value, name)
-                if not isinstance(held, int | float | None):
-                    setattr(value, name, _readable(held, name in MANY_LINES))
+            held = {name: getattr(value, name) for name in value.__struct_fields__}
+            clean_ones = {
+                name: _readable(one, name in MANY_LINES)
+                for name, one in held.items()
+                if not isinstance(one, int | float | None)
+            }
+            if value.__struct_config__.frozen:
+                return msgspec.structs.replace(value, **clean_ones)
+            for name, one in clean_ones.items():
+                setattr(value, name, one)
             return value
         case str():
             return cleaned(value) if many else clean(value)
-        case list():
-            return [_readable(one, many) for one in value]
+        case list() | tuple():
+            return type(value)(_readable(one, many) for one in value)
         case dict():
             return {_readable(key): _readable(one, many) for key, one in value.items()}
     return value
