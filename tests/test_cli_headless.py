@@ -338,6 +338,8 @@ def test_config_problems_come_all_together_and_leave_nothing(tmp_path):
         (["--detch"], "did you mean '--detach'?"),
         (["atach"], "did you mean 'attach'?"),
         (["--run", RECIPE, "--every", "soon"], "seconds"),
+        (["--run", "vae-mnist", "--set", "dataset.root=/nonexistent"], "leave it empty to download MNIST"),
+        (["--run", RECIPE, "--set", "dataset.name=folder", "--set", "dataset.root=/nonexistent"], "is not there"),
     ],
 )
 def test_bad_usage_is_one_clear_message(arguments, words):

@@ -190,9 +190,24 @@ def at_hand(name: str, root: str) -> bool:
     return not entry.needs_root or bool(root and Path(os.path.expanduser(root)).exists())
 
 
+def missing(name: str, root: str) -> tuple[str, str]:
+    """Why the dataset cannot be where `dataset.root` says, and what to do; empty texts where it can be."""
+    entry = DATASETS[name]
+    try:
+        if not root or at_hand(name, root):
+            return "", ""
+        base = Path(os.path.expanduser(root))
+        found = "does not hold all of it" if base.is_dir() else "is a file" if base.exists() else "is not there"
+    except (OSError, ValueError) as error:  # no right to look, or no path at all
+        found, base = f"cannot be looked into ({getattr(error, 'strerror', '') or error})", Path(root)
+    if not entry.downloads:
+        return found, "correct it"
+    if found.startswith("does not hold"):
+        layout = FILES[name]
+        found += f": no {base / layout.places[0]} with {', '.join(layout.files)}"
+    return found, f"correct it, or leave it empty to download {entry.title}"
+
+
 def lost(name: str, root: str) -> bool:
     """Whether a folder or file that `dataset.root` names is not there, or does not hold the dataset."""
-    try:
-        return bool(root) and not at_hand(name, root)
-    except (OSError, ValueError):  # no right to look, or no path at all
-        return True
+    return bool(missing(name, root)[0])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tui_gen import batch, control, dependencies, edits, launch, remedy, resuming, runs, trust
+from tui_gen import batch, control, datasets, dependencies, edits, launch, remedy, resuming, runs, trust
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.params import Problem
@@ -147,6 +147,9 @@ def resolve(source: str, assignments: list[str], dirs: list[str], err: Outlet) -
             err.line(f"warning: {words}")
     if config.dataset.root:  # workers run in another folder
         config.dataset.root = os.path.abspath(expanded(config.dataset.root))
+        why, remedy = datasets.missing(config.dataset.name, config.dataset.root)
+        if why:
+            raise configs.ConfigError(source, [Problem("dataset.root", config.dataset.root, why, remedy)])
     return config
 
 

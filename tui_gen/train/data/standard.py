@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from tui_gen.catalog import cache_dir
-from tui_gen.datasets import CELEBA, CIFAR, DATASETS, FILES, IDX, SVHN, downloaded
+from tui_gen.datasets import CELEBA, CIFAR, DATASETS, FILES, IDX, SVHN, downloaded, missing
 from tui_gen.events import Note, Progress
 from tui_gen.train.data import locks
 from tui_gen.train.data.download import fetch
@@ -49,14 +49,10 @@ def locate(name: str, root: str, report: Report) -> Path:
     layout, title, hint = FILES[name], DATASETS[name].title, ORIGINS[name].hint
     expected = os.path.join(layout.places[0], layout.files[0])
     if root:
-        base = Path(os.path.expanduser(root))
-        found = layout.find(base)
+        found = layout.find(Path(os.path.expanduser(root)))
         if found is None:
-            reason = "does not hold all of it" if base.is_dir() else "is not a folder"
-            raise DataError(
-                f"{title}: dataset.root = {root} {reason}. Expected {base / layout.places[0]} with "
-                f"{', '.join(layout.files)}. Correct dataset.root, or leave it empty to download {title}."
-            )
+            why, remedy = missing(name, root)
+            raise DataError(f"{title}: dataset.root = {root} {why}; {remedy}")
         return found
     base = downloaded()
     found = layout.find(base)
