@@ -179,7 +179,7 @@ async def test_runs_pane_lists_opens_filters_and_deletes(monkeypatch, four_runs)
         await pilot.press("enter")
         await until(pilot, lambda: state(app) == "stopped" and app.conductor.view.series)
         assert app.conductor.view.path == four_runs["stopped"]
-        await pilot.press("escape")
+        await pilot.press("alt+6", "escape")
         await until(pilot, lambda: len(pane._filtered()) == 4)
         app.workspace.pane("runs").query_one("OptionList").highlighted = [
             row.path for row in pane.rows

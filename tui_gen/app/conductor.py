@@ -17,6 +17,7 @@ from tui_gen.app.session import Session
 from tui_gen.params import Problem, show
 
 if TYPE_CHECKING:
+    from tui_gen.app.pane import Pane
     from tui_gen.app.workbench import Workbench
     from tui_gen.view import RunView
 
@@ -50,8 +51,9 @@ class Conductor:
 
     # -- showing ------------------------------------------------------------------------------------------------
 
-    async def open(self, path: Path) -> None:
-        """Show a run, live or past, with its full history."""
+    async def open(self, path: Path, asked_in: Pane | None = None) -> None:
+        """Show a run, live or past, with its full history. `asked_in` is the pane from which, else the active one."""
+        asked_in = asked_in or self.app.workspace.active
         self.app.say(f"opening {path.name}…")
         try:
             view = await away(self.session.attach, path)
@@ -64,6 +66,7 @@ class Conductor:
         self._alerts = len(view.alerts)
         self.app.live.show(view)
         self.app.caption(path.name)
+        self.app.land(asked_in)
         self.app.refresh_bindings()
         await self._show_config()
         if view.garbage:
@@ -99,6 +102,7 @@ class Conductor:
         form = self.app.form
         if self._starting or form is None:
             return
+        asked_in = self.app.workspace.active
         self._starting = True
         self.app.say("starting…")
         try:
@@ -120,8 +124,7 @@ class Conductor:
             self.app.say("")
         self._replenish = True
         self.app.note("state", f"started {path.name}")
-        await self.open(path)
-        self.app.after_start()
+        await self.open(path, asked_in)
 
     async def _trusted(self, where: Path | list[str], who: str) -> bool:
         """Whether the code in the folders that a run, or settings, name may be executed; asks where nobody said so."""
@@ -147,6 +150,7 @@ class Conductor:
         """
         from tui_gen.config import ConfigError
 
+        asked_in = self.app.workspace.active
         found = await away(self.session.remedy, path) if answer != "resume" else None
         if found is not None and not answer:
             answer = await self.app.push_screen_wait(broken_dialog(path.name, "", found, await away(_newest, path)))
@@ -168,8 +172,10 @@ class Conductor:
         self._replenish = True
         self._resuming = time.monotonic()
         self.app.note("state", f"resuming {path.name}")
-        if self.view is None or self.view.path != path:
-            await self.open(path)
+        if self.view is not None and self.view.path == path:
+            self.app.land(asked_in)
+        else:
+            await self.open(path, asked_in)
             if self.view is not None and not self.view.live:
                 self.app.say(f"resuming {path.name}…")
 

@@ -483,7 +483,7 @@ class Workbench(TellingApp):
         if pane is not None and hasattr(pane, "look"):
             pane.look()
 
-    def after_start(self) -> None:
-        """A run of ours is shown: bring its losses on screen where there is room for little."""
-        if self.workspace.shape in ("narrow", "tall") or self.workspace.maximised:
-            self.workspace.open("losses")
+    def land(self, asked_in: Pane | None) -> None:
+        """A run is shown that was asked for in this pane: bring it before whoever has not gone on to another pane."""
+        if self.workspace.active is asked_in:
+            self.workspace.watch()

@@ -16,6 +16,8 @@ from tui_gen.app import arrangement
 from tui_gen.app.arrangement import PANES, Arrangement, Edge
 from tui_gen.app.pane import Pane
 
+WATCHED = ("losses", "samples")
+"""The panes in which a run is watched."""
 STEP_X, STEP_Y = 4, 2
 """Cells a boundary moves with one key press."""
 
@@ -134,6 +136,8 @@ class Workspace(Widget):
         self.chosen: dict[str, str] = {}
         self.maximised = ""
         self.last_pane = "models"
+        self.watched = "losses"
+        """Which of the panes that show a run was looked at last."""
         self.shape = "wide"
         self._found = Arrangement()
         self._dragged: Edge | None = None
@@ -146,7 +150,10 @@ class Workspace(Widget):
 
     def plan(self, size: Size) -> Arrangement:
         """The arrangement for a size."""
-        self.shape = arrangement.shape_of(size.width, size.height)
+        shape = arrangement.shape_of(size.width, size.height)
+        if shape != self.shape:
+            self._keep_in_sight(shape)
+            self.shape = shape
         self._found = arrangement.arrange(
             size.width, size.height, self.shape, self.shares, self.chosen, self.maximised
         )
@@ -154,6 +161,18 @@ class Workspace(Widget):
             self._shown = set(self._found.panes)
             self.call_later(self._settle)
         return self._found
+
+    def _keep_in_sight(self, shape: str) -> None:
+        """Choose the tabs of another shape so that what was looked at is still seen, the pane with the focus first."""
+        active = self.active
+        last = active.id if active is not None and active.id else self.last_pane
+        for group in arrangement.groups(arrangement.SHAPES[shape]):
+            key = f"{shape}.{group.panes[0]}"
+            seen = [name for name in group.panes if name in self._found.panes]
+            if len(group.panes) > 1 and seen and self.chosen.get(key) not in seen:
+                self.chosen[key] = self.watched if self.watched in seen else seen[0]
+            if last in group.panes:
+                self.chosen[key] = last
 
     def _settle(self) -> None:
         """Make `display` follow the arrangement, so that hidden panes take no focus and draw nothing."""
@@ -212,10 +231,19 @@ class Workspace(Widget):
             self.chosen[f"{self.shape}.{group.panes[0]}"] = name
         if name not in self._found.panes or self.maximised or len(group.panes) > 1:
             self.rearrange()
-        self.last_pane = name
+        self._looked_at(name)
         pane = self.pane(name)
         if focus and pane is not None:
             pane.focus_inside()
+
+    def watch(self) -> None:
+        """Bring the run that is shown on screen: its losses, or its samples where those were looked at last."""
+        self.open(self.watched)
+
+    def _looked_at(self, name: str) -> None:
+        self.last_pane = name
+        if name in WATCHED:
+            self.watched = name
 
     def toggle_maximised(self, name: str = "") -> None:
         """Let a pane (the active one) fill the workspace, or give the others their place back."""
@@ -321,7 +349,7 @@ class Workspace(Widget):
         """Remember where the focus is, for when it comes back from a dialog or a closed pane."""
         pane = self.active
         if pane is not None and pane.id:
-            self.last_pane = pane.id
+            self._looked_at(pane.id)
 
 
 def _display(widget: Widget, on: bool) -> None:

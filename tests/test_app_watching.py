@@ -1,0 +1,82 @@
+"""Where the eyes go: a run that is opened, started or resumed is on screen, and stays there whatever the size."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import fake_worker
+from tests.shell import SIZES, screen_text, until, workbench
+
+
+def shown(app):
+    return [pane.id for pane in app.workspace.shown]
+
+
+def state(app):
+    return app.conductor.view.state if app.conductor.view is not None else None
+
+
+def watches(app, name="losses"):
+    """Whether a run's pane is on screen and has the focus."""
+    active = app.workspace.active
+    return active.id == name and name in shown(app) and active in (app.focused.ancestors_with_self if app.focused else ())
+
+
+@pytest.fixture
+def two_runs():
+    """A finished run and a stopped one."""
+    return [fake_worker.record(fake_worker.make_run(), state=state) for state in ("finished", "stopped")]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_run_that_is_opened_or_resumed_is_seen_at_once(monkeypatch, two_runs, size):
+    started = fake_worker.install(monkeypatch, steps=1)
+    async with workbench(monkeypatch, SIZES[size], open_run=two_runs[0]) as (app, pilot):
+        await until(pilot, lambda: state(app) == "finished" and watches(app))
+        await pilot.press("4", "6")
+        pane = app.workspace.pane("runs")
+        await until(pilot, lambda: len(pane.rows) == 2 and pane.highlighted)
+        await pilot.press(*(["down"] if pane.highlighted == str(two_runs[0]) else []), "enter")
+        await until(pilot, lambda: state(app) == "stopped" and watches(app, "samples"))
+        await pilot.press("3", "1", "f12")
+        await until(pilot, lambda: started and watches(app))
+        if size == "80x24":
+            assert shown(app) == ["losses"]
+        assert started[0].wait(120) == 0
+
+
+async def test_who_went_on_while_a_long_run_was_read_is_left_there(monkeypatch, two_runs):
+    async with workbench(monkeypatch, (80, 24)) as (app, pilot):
+        attach = app.session.attach
+        moved = []
+
+        def slow(path):
+            app.call_from_thread(app.workspace.open, "log")
+            moved.append(path)
+            return attach(path)
+
+        monkeypatch.setattr(app.session, "attach", slow)
+        app.open_run(two_runs[0])
+        await until(pilot, lambda: moved and state(app) == "finished")
+        await pilot.pause()
+        assert watches(app, "log")
+
+
+async def test_what_is_looked_at_stays_on_screen_through_any_resize(monkeypatch, two_runs):
+    async with workbench(monkeypatch, (120, 40), open_run=two_runs[0]) as (app, pilot):
+        await until(pilot, lambda: watches(app))
+        for name, number in (("samples", 4), ("runs", 6), ("form", 2)):
+            await pilot.press(f"alt+{number}")
+            await until(pilot, lambda name=name: watches(app, name))
+            for size in ((100, 30), (200, 60), (80, 24), (80, 50), (60, 20), (120, 40)):
+                await pilot.resize_terminal(*size)
+                await until(pilot, lambda size=size: app.size == size and app.workspace.size.width == size[0])
+                await until(pilot, lambda name=name: watches(app, name), lambda: f"{name}: {screen_text(app)}")
+        assert shown(app)[-1] == "runs", "the tab that was chosen here before"
+        app.form.show_draft()
+        app.form.focus_field("model.latent")
+        await pilot.press("enter", "x")
+        text = app.form.fields.editor.value
+        await pilot.resize_terminal(100, 30)
+        await until(pilot, lambda: shown(app) == ["form"])
+        assert app.focused is app.form.fields.editor and app.form.fields.editor.value == text
