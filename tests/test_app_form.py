@@ -161,6 +161,61 @@ async def test_keys_that_come_all_at_once_do_what_they_would_one_by_one():
         assert app.form.draft.changed() == ["train.batch_size", "train.seed", "train.device"]
 
 
+async def test_what_is_typed_on_a_field_edits_it():
+    """Digits start a number, letters find a choice or set a switch; nothing that is typed is a command there."""
+    app = Host()
+    app.bell = lambda: app.told.append("bell")
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.form.load_tables(odd_tables(), "odd")
+        for key, typing, wanted in (
+            ("model.latent", "42", "42"), ("model.beta", ".5", ".5"), ("model.latent", "-3", "-3"),
+            ("model.beta", "1e-3", "1e-3"), ("model.latent", "Rncev", "Rncev"), ("model.flag", "n", "false"),
+            ("model.flag", "y", "true"), ("model.flag", "0", "false"), ("model.widths", "4,5", "4,5"),
+            ("model.path", "/home/né+?", "/home/né+?"), ("name", "c3 v", "c3 v"), ("train.device", "cuda:1", "cuda:1"),
+        ):  # fmt: skip
+            await go(pilot, key)
+            for letter in typing:  # all at once, as over a slow link
+                app.post_message(events.Key("space" if letter == " " else letter, letter))
+            await wait_for_async(lambda: app.form.draft.text(key) == wanted, what=f"{wanted} in {key}")  # noqa: B023
+            assert app.form.fields.key == key and app.form.state is app.form.draft
+            await pilot.press("enter")
+            assert app.focused is app.form.fields.list
+        await go(pilot, "model.flag")
+        await pilot.press("q")
+        assert "y turns it on, n off" in on_one_line(app)
+        await go(pilot, "model.way")
+        await pilot.press("b")
+        assert app.focused is app.form.fields.choices
+        await pilot.press("enter")
+        assert app.form.draft.text("model.way") == "b"
+        await pilot.press("3", "space")
+        assert app.form.draft.text("model.way") == "3"
+        await go(pilot, "dataset.name")
+        await pilot.press(*"moox", "backspace", *"ons")
+        assert app.told[-1] == "bell" and app.form.fields.choices.sought == "moons"
+        await pilot.press("enter")
+        assert app.form.draft.text("dataset.name") == "moons"
+
+
+async def test_commands_are_with_ctrl_on_a_field_and_letters_elsewhere():
+    app = Host()
+    async with app.run_test(size=(80, 40)) as pilot:
+        app.form.show_live(config.load(odd_tables(), CATALOG))
+        await go(pilot, "model.beta")  # live
+        await pilot.press("ctrl+t")
+        assert app.form.state is app.form.draft
+        await go(pilot, "train.batch_size")
+        await pilot.press("9", "ctrl+t")
+        assert app.form.state is app.form.live and app.form.draft.text("train.batch_size") == "9"
+        await pilot.press("ctrl+d")
+        assert app.form.state is app.form.draft and app.form.draft.model == "odd"
+        await go(pilot, "train.batch_size")
+        await pilot.press("7", "enter", "up", "up", "ctrl+n", "ctrl+u")
+        assert app.form.draft.changed() == []
+        await pilot.press("ctrl+f", "v", "c")
+        assert app.form.query_one("#filter").value == "vc"
+
+
 async def test_tab_edits_the_next_field_and_leaves_the_form_from_the_list():
     app = Host()
     async with app.run_test(size=(80, 24)) as pilot:
@@ -214,7 +269,7 @@ async def test_every_row_that_changed_is_drawn_anew():
         app.form.fields.changed()
         await go(pilot, "train.seed")
         assert "*latent" in screen_text(app)
-        await pilot.press("R")
+        await pilot.press("ctrl+u")
         assert "*latent" not in screen_text(app) and "777" in screen_text(app)
 
 
@@ -294,11 +349,11 @@ async def test_n_goes_from_problem_to_problem():
         app.form.draft.set_text("preview.count", "y")
         app.form.fields.list.toggle(next(row for row in app.form.fields.list.rows if row.ident == "[preview]"), True)
         app.form.fields.changed()
-        await pilot.press("n")
+        await pilot.press("ctrl+n")
         assert app.form.fields.key == "train.batch_size"
-        await pilot.press("n")
+        await pilot.press("ctrl+n")
         assert app.form.fields.key == "preview.count" and "!count" in screen_text(app)
-        await pilot.press("n")
+        await pilot.press("ctrl+n")
         assert app.form.fields.key == "train.batch_size"
         assert "2 problems" in screen_text(app)
 
@@ -366,9 +421,22 @@ async def test_a_live_run_asks_for_nothing_wrong_and_locks_the_rest():
         await go(pilot, "model.widths")
         await pilot.press("5", "enter", "x", "right")
         await go(pilot, "train.batch_size")
-        await pilot.press("right", "5", "enter")
+        for key in ("right", "5", "x", "enter", "space", "delete"):
+            await pilot.press("down", "up")
+            assert "marked live" not in on_one_line(app)
+            await pilot.press(key)
+            assert "Fixed while the run trains; what can be changed is marked live" in on_one_line(app), key
+        fields = app.form.fields.list
+        line = fields.line_of(fields.index) - round(fields.scroll_y)
+        await pilot.press("down")
+        await pilot.click(fields, offset=(fields.value_column + 1, line))
+        assert "Fixed while the run trains; what" in on_one_line(app)
         assert not [one for one in app.told if isinstance(one, tuple)]
-        assert app.form.live.changed() == ["model.beta"] and "fixed while the run trains" in screen_text(app)
+        assert app.form.live.changed() == ["model.beta"] and not app.form.fields.editing
+        app.form.live.ended = True
+        await pilot.press("down", "up", "enter")
+        assert "The run has ended" in on_one_line(app)
+        app.form.live.ended = False
         await go(pilot, "model.flag")
         await pilot.press("space", "enter")
         assert app.told[-1] == ("model.flag", False)
@@ -396,12 +464,12 @@ async def test_show_live_again_keeps_what_is_being_typed():
 async def test_v_turns_between_run_and_next_run_and_c_copies():
     app = Host()
     async with app.run_test(size=(80, 40)) as pilot:
-        await pilot.press("c")
+        await pilot.press("ctrl+d")
         assert "No run is shown" in screen_text(app)
         app.form.show_live(config.load(odd_tables(), CATALOG))
         await pilot.press("v")
         assert "vae-digits" in screen_text(app)
-        await pilot.press("v", "c")
+        await pilot.press("ctrl+t", "c")
         assert app.form.tables()["model"]["name"] == "odd" and app.form.state is app.form.draft
         await pilot.press("ctrl+z")
         assert app.form.tables()["model"]["name"] == "vae"
@@ -513,15 +581,15 @@ async def test_the_editor_changes_the_form(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("VISUAL", raising=False)
     async with app.run_test(size=(80, 24)) as pilot:
         monkeypatch.setenv("EDITOR", editor_script(tmp_path, "sed -i 's/^latent = .*/latent = 3/' $1"))
-        await pilot.press("e")
+        await pilot.press("ctrl+e")
         assert app.form.draft.text("model.latent") == "3" and app.form.draft.changed() == ["model.latent"]
         monkeypatch.setenv("EDITOR", editor_script(tmp_path, "echo 'a = [/b' >> $1"))
-        await pilot.press("e")
+        await pilot.press("ctrl+e")
         assert "e opens it again" in on_one_line(app)
         assert app.form.draft.text("model.latent") == "3"
         mend = "sed -i '$d; s/^latent = .*/latent = 4/; s/^beta = .*/beta = true/' $1"
         monkeypatch.setenv("EDITOR", editor_script(tmp_path, mend))
-        await pilot.press("e")
+        await pilot.press("ctrl+e")
         assert app.form.draft.text("model.latent") == "4" and "model.beta" in app.form.draft.placed()
         await pilot.press("ctrl+z")
         assert app.form.draft.text("model.latent") == "3"
@@ -534,14 +602,14 @@ async def test_an_editor_that_does_not_work_is_told(editor: str, monkeypatch: py
     monkeypatch.setenv("VISUAL", editor)
     async with app.run_test(size=(80, 24)) as pilot:
         before = app.form.tables()
-        await pilot.press("e")
+        await pilot.press("ctrl+e")
         assert app.form.query_one("#notice").display and app.form.tables() == before
 
 
 async def test_without_a_terminal_to_hand_over_the_editor_says_so():
     app = Host()
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("e")
+        await pilot.press("ctrl+e")
         assert "cannot be handed" in on_one_line(app)
 
 

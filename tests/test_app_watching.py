@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests import fake_worker
-from tests.shell import SIZES, screen_text, until, workbench
+from tests.shell import SIZES, until, workbench
 
 
 def shown(app):
@@ -19,7 +19,8 @@ def state(app):
 def watches(app, name="losses"):
     """Whether a run's pane is on screen and has the focus."""
     active = app.workspace.active
-    return active.id == name and name in shown(app) and active in (app.focused.ancestors_with_self if app.focused else ())
+    above = app.focused.ancestors_with_self if app.focused is not None else []
+    return active.id == name and name in shown(app) and active in above
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ async def test_what_is_looked_at_stays_on_screen_through_any_resize(monkeypatch,
             for size in ((100, 30), (200, 60), (80, 24), (80, 50), (60, 20), (120, 40)):
                 await pilot.resize_terminal(*size)
                 await until(pilot, lambda size=size: app.size == size and app.workspace.size.width == size[0])
-                await until(pilot, lambda name=name: watches(app, name), lambda: f"{name}: {screen_text(app)}")
+                await until(pilot, lambda name=name: watches(app, name), name)
         assert shown(app)[-1] == "runs", "the tab that was chosen here before"
         app.form.show_draft()
         app.form.focus_field("model.latent")

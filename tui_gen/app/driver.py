@@ -11,6 +11,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from textual import constants
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 KITTY_KEYS = "\x1b[=25;1u"
 """The kitty keyboard protocol as Textual has it, set without another level that would have to be taken back."""
+
+for _digit in "123456789":
+    # What terminals without kitty's protocol send for Alt and a digit. Textual 8.2 makes ¡ ™ £ of it, as macOS does:
+    # on a field these would be text, and a pane could not be reached from there.
+    ANSI_SEQUENCES_KEYS.pop(f"\x1b{_digit}", None)
 
 
 class TerminalDriver(LinuxDriver):

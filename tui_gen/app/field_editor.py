@@ -11,12 +11,15 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.widget import Widget
 
+from tui_gen.app import form_words
 from tui_gen.app.fields import FieldList, Row
 from tui_gen.app.form_state import FormState
 from tui_gen.text import NEWLINE, clean
 
 if TYPE_CHECKING:
     from textual.widgets import Input, OptionList
+
+    from tui_gen.app.choices import Choices
 
 MAX_CHOICES = 12
 
@@ -85,8 +88,9 @@ class FieldEditor(Widget):
         self.choosing = ""
         """The key of the field whose choices are open, or an empty string."""
         self._shown = ""
-        self._editors: tuple[Input, OptionList] | None = None
-        self.list = FieldList(state, self._pressed, self._moved, self._place)
+        self._text = (False, False, False)
+        self._editors: tuple[Input, Choices] | None = None
+        self.list = FieldList(state, self._pressed, self._moved, self._place, self._type)
 
     def compose(self) -> ComposeResult:
         yield self.list
@@ -95,13 +99,12 @@ class FieldEditor(Widget):
         # Neither mounted nor imported before the first frame, which shows no editor.
         self.call_after_refresh(self._mount_editors)
 
-    def _mount_editors(self) -> tuple[Input, OptionList]:
+    def _mount_editors(self) -> tuple[Input, Choices]:
         if self._editors is None:
-            from textual.widgets import OptionList
-
+            from tui_gen.app.choices import Choices
             from tui_gen.app.line_editor import LineEditor
 
-            self._editors = LineEditor(self), OptionList(id="choices", compact=True, markup=False)
+            self._editors = LineEditor(self), Choices()
             if self.is_attached:
                 self.mount(*self._editors)
         return self._editors
@@ -112,7 +115,7 @@ class FieldEditor(Widget):
         return self._mount_editors()[0]
 
     @property
-    def choices(self) -> OptionList:
+    def choices(self) -> Choices:
         """The one list of choices."""
         return self._mount_editors()[1]
 
@@ -148,7 +151,7 @@ class FieldEditor(Widget):
     def begin(self, text: str | None = None) -> None:
         """Edit the text of the field under the cursor; `text` replaces what stands there."""
         key = self.key
-        if not key or not self.state.editable(key):
+        if not key or not self.may_edit(key):
             return
         self.close_choices()
         self.state.close()
@@ -164,6 +167,13 @@ class FieldEditor(Widget):
             editor.value = ""
             editor.insert_text_at_cursor(text)
             self._typed(editor.value)
+
+    def may_edit(self, key: str) -> bool:
+        """Whether a field may be edited; says why, under it, where it may not."""
+        if self.state.editable(key):
+            return True
+        self.list.say(form_words.why_locked(self.state, key))
+        return False
 
     def _fill(self, text: str) -> None:
         editor = self.editor
@@ -216,8 +226,7 @@ class FieldEditor(Widget):
         if self.choosing:
             count = min(self.choices.option_count, MAX_CHOICES, max(3, region.height))
             top = line + 1 if line + 1 + count <= region.height else max(0, min(line - count, region.height - count))
-            widest = max((len(str(option.prompt)) for option in self.choices.options), default=8)
-            width = min(region.width, max(10, widest + 4))
+            width = min(region.width, max(10, self.choices.widest + 4))
             self.choices.styles.offset = (max(0, min(left - 1, region.width - width)), top)
             self.choices.styles.width = width
             self.choices.styles.height = count
@@ -228,11 +237,8 @@ class FieldEditor(Widget):
         """Open the choices of the field under the cursor."""
         key = self.key
         self.leave()
-        param = self.state.params[key]
         choices = self.choices
-        choices.set_options([clean(str(choice)) for choice in param.choices])
-        value = self.state.value(key)
-        choices.highlighted = param.choices.index(value) if value in param.choices else 0 if param.choices else None
+        choices.offer(self.state.params[key].choices, self.state.value(key))
         self.choosing = key
         self._place()
         choices.visible = True
@@ -260,6 +266,51 @@ class FieldEditor(Widget):
         if self.state.set_text(key, text):
             self.state.close()
             self.changed()
+
+    # -- what is typed ------------------------------------------------------------------------------------------
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """What is typed on a field is no key of the pane or of the app."""
+        return self.list.has_focus and self.is_text(character or "")
+
+    def is_text(self, character: str) -> bool:
+        """Whether a character that is typed on the row under the cursor is for that field."""
+        if not self.key or not character.strip() or not character.isprintable():
+            return False
+        if not self.state.editable(self.key):
+            return character.isdigit()
+        kind = self.state.params[self.key].kind
+        return kind in ("str", "list") or character.isalnum() or (character in ".-" and kind in ("int", "float"))
+
+    def _type(self, character: str) -> bool:
+        """Edit the field under the cursor by what was typed on it; whether it was for a field."""
+        if not self.is_text(character):
+            return False
+        if self.may_edit(self.key):
+            kind = self.state.params[self.key].kind
+            if kind == "choice":
+                self.open_choices()
+                self.choices.seek(character.lower())
+            elif kind == "bool":
+                self._turn(character.lower())
+            else:
+                self.begin(character)
+        return True
+
+    def on_key(self, event: events.Key) -> None:
+        """Whatever else is typed on a field that may not be edited, and means nothing here."""
+        if self.list.has_focus and self.key and event.is_printable and event.key not in self.screen.active_bindings:
+            event.stop()
+            self.may_edit(self.key)
+
+    def _turn(self, letter: str) -> None:
+        """A switch, by a letter of yes, no, true, false, or a binary digit."""
+        if letter in "yt1":
+            self._set(self.key, "true")
+        elif letter in "nf0":
+            self._set(self.key, "false")
+        else:
+            self.list.say("y turns it on, n off, Space over")
 
     # -- keys and mouse -----------------------------------------------------------------------------------------
 
@@ -303,7 +354,7 @@ class FieldEditor(Widget):
             self.list.toggle(row)
         elif column == 1 and self.state.modified(row.key):
             self._do_reset()
-        elif column >= self.list.value_column and self.state.editable(row.key):
+        elif column >= self.list.value_column and self.may_edit(row.key):
             self._activate(row.key)
 
     def _activate(self, key: str) -> None:
@@ -317,6 +368,11 @@ class FieldEditor(Widget):
 
     def _moved(self) -> None:
         self.post_message(self.Moved())
+        kinds = (self.is_text("1"), self.is_text("x"), self.is_text("/"))
+        if kinds != self._text:
+            self._text = kinds
+            if self.is_attached:
+                self.refresh_bindings()
 
     def _move(self, by: int) -> None:
         self.leave()
@@ -343,7 +399,7 @@ class FieldEditor(Widget):
 
     def step(self, direction: int, big: bool = False) -> None:
         """Step the field under the cursor up (+1) or down (-1)."""
-        if self.key and self.state.step(self.key, direction, big):
+        if self.key and self.may_edit(self.key) and self.state.step(self.key, direction, big):
             self.changed()
 
     def _do_forward(self) -> None:
@@ -384,13 +440,13 @@ class FieldEditor(Widget):
                 self.list.toggle(self.list.row)
         elif self.state.live and self.state.editable(key) and self.state.modified(key):
             self.post_message(self.Asked(key))
-        elif not editing and self.state.editable(key):
+        elif not editing and self.may_edit(key):
             self._activate(key)
 
     def _do_switch(self) -> None:
         if not self.key:
             self._do_enter()
-        elif self.state.editable(self.key):
+        elif self.may_edit(self.key):
             self._activate(self.key)
 
     def _do_next(self) -> None:
@@ -409,7 +465,7 @@ class FieldEditor(Widget):
 
     def _do_reset(self) -> None:
         """Put back what the recipe says in the field under the cursor."""
-        if self.key:
+        if self.key and self.may_edit(self.key):
             self.state.reset(self.key)
             self.changed()
 

@@ -51,7 +51,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
     """Draws a FormState's sections and fields, with a cursor; knows no key and changes no value.
 
     `pressed(row, column)` is called for a click on a row, `moved()` after the cursor moved, `shifted()` when rows lie
-    elsewhere on the screen than before.
+    elsewhere on the screen than before. `typed(character)` tells whether it took what was typed.
     """
 
     ALLOW_SELECT = False
@@ -93,13 +93,15 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         pressed: Callable[[Row, int], None],
         moved: Callable[[], None],
         shifted: Callable[[], None],
+        typed: Callable[[str], bool],
     ) -> None:
         super().__init__()
         self.state = state
         self.filter = ""
         self.collapsed: set[str] = set()
         self.rows: list[Row] = []
-        self._pressed, self._moved, self._shifted = pressed, moved, shifted
+        self._pressed, self._moved, self._shifted, self._typed = pressed, moved, shifted, typed
+        self._said = ("", "")
         self._words: dict[str, str] = {}
         self._lines: list[tuple[int, str]] = []
         self._first: list[int] = []
@@ -191,10 +193,20 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             mark, words = "✓", self.state.notes.get(key)
         if words is None and key in self.state.asked:
             mark, words = "…", "asked for; takes effect at the next step"
+        if words is None and key == self._said[0]:
+            mark, words = "–", self._said[1]
         if words is None:
             return []
         lines = textwrap.wrap(clean(words), max(12, width - GUTTER - 4))[:4]
         return [f"{mark} {line}" if not at else f"  {line}" for at, line in enumerate(lines)]
+
+    def say(self, words: str) -> None:
+        """Show words under the row of the cursor, where nothing else is told, until the cursor moves; empty: none."""
+        said = (self.row.key, words) if words and self.rows else ("", "")
+        if said != self._said:
+            self._said = said
+            self.sync()
+            self.show_cursor()
 
     def line_of(self, index: int) -> int:
         """The first line of a row, counted from the top of the list."""
@@ -210,6 +222,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             return
         index = max(0, min(index, len(self.rows) - 1))
         if index != self.index:
+            self.say("")
             self.refresh_row(self.index)
             self._ident = self.rows[index].ident
             self.refresh_row(index)
@@ -267,8 +280,9 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             # Not a rule for :focus, which would repaint the whole list whenever the focus moves.
             base = base + self.get_component_rich_style("fields--here" if self.has_focus else "fields--cursor")
         if below:
-            note = row.key not in self._words
-            style = self._style(base, "fields--note" if note else "fields--error")
+            heard = row.key in self.state.notes or row.key in self.state.asked
+            name = "error" if row.key in self._words else "note" if heard else "unit"
+            style = self._style(base, f"fields--{name}")
             parts = [(" " * GUTTER + "  ", base), (below, style)]
         elif row.key:
             parts = self._field(row.key, base, here, width)
@@ -330,6 +344,10 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         ]
 
     # -- events -------------------------------------------------------------------------------------------------
+
+    def take(self, event: events.Key) -> bool:
+        """Have a field edited by what is typed on it, before any key means anything (see `TypingApp`)."""
+        return event.is_printable and event.character is not None and self._typed(event.character)
 
     # Textual repaints a widget that gets or loses the focus, here 10 kB; only the cursor's row looks different.
 

@@ -53,13 +53,16 @@ class FormPane(Pane):
     HELP = """\
 Every setting of a run. What differs from the recipe has a `*`, what is wrong a `!` and the reason under it.
 
-- **↑ ↓** move, **Enter** edits (typing replaces what stands there), **Esc** takes back what was typed
+- **↑ ↓** move; **typing** replaces what stands there, **Enter** edits it, **Esc** takes back what was typed
 - **← →** step: whole numbers by 1, others along 1, 2, 5, 10; **Shift+↑ ↓** bigger steps; **↑ ↓** step while editing
-- **Space** turns a switch over or opens the choices; on a heading it folds the section
-- **Delete** resets a field to the recipe, **R** everything; **Ctrl+Z** undoes, **Ctrl+Y** redoes
-- **/** shows only fields with a word in their name or help; **n** goes to the next problem
-- **Ctrl+O** loads a TOML file, **Ctrl+S** saves one, **e** opens the form in `$EDITOR`
-- **v** changes between the run that is shown and the form for the next one, **c** copies the run's settings into it
+- **Space** turns a switch over or opens the choices, **letters** find a choice; on a heading it folds the section
+- **Delete** resets a field to the recipe, **Ctrl+U** everything; **Ctrl+Z** undoes, **Ctrl+Y** redoes
+- **/** or **Ctrl+F** shows only fields with a word in their name or help; **Ctrl+N** goes to the next problem
+- **Ctrl+O** loads a TOML file, **Ctrl+S** saves one, **Ctrl+E** opens the form in `$EDITOR`
+- **Ctrl+T** turns to the run that is shown or to the form for the next one, **Ctrl+D** copies the run's settings to it
+
+Where nothing can be typed, on headings and on what a run keeps fixed, **R n e v c** do the same without Ctrl. Digits
+and letters are text on a field; other panes are at **Alt+1** to **Alt+6**, **Ctrl+G** and **F10** from everywhere.
 
 While a run trains only its live settings can be edited. **Enter** asks the run for the value (`…`); it tells the step
 from which it holds.
@@ -76,16 +79,16 @@ from which it holds.
     """
 
     BINDINGS = [
-        Binding("slash", "filter", "Filter", id="form.filter"),
+        Binding("slash,ctrl+f", "filter", "Filter", id="form.filter"),
         Binding("ctrl+z", "undo", "Undo", id="form.undo"),
         Binding("ctrl+y", "redo", "Redo", show=False, id="form.redo"),
-        Binding("n", "next_problem", "Next problem", show=False, id="form.next_problem"),
-        Binding("R", "reset_all", "Reset all", show=False, id="form.reset_all"),
-        Binding("e", "editor", "$EDITOR", id="form.editor"),
+        Binding("n,ctrl+n", "next_problem", "Next problem", show=False, id="form.next_problem"),
+        Binding("R,ctrl+u", "reset_all", "Reset all", show=False, id="form.reset_all"),
+        Binding("e,ctrl+e", "editor", "$EDITOR", id="form.editor"),
         Binding("ctrl+o", "load", "Load", show=False, id="form.load"),
         Binding("ctrl+s", "save", "Save", show=False, id="form.save"),
-        Binding("c", "copy_run", "Copy from run", show=False, id="form.copy_run"),
-        Binding("v", "turn", "Run / next run", show=False, id="form.turn"),
+        Binding("c,ctrl+d", "copy_run", "Copy from run", show=False, id="form.copy_run"),
+        Binding("v,ctrl+t", "turn", "Run / next run", show=False, id="form.turn"),
         Binding("escape", "clear", "Clear filter", show=False, id="form.clear"),
     ]
 
@@ -396,7 +399,7 @@ from which it holds.
         elif self.live is not None:
             self.load_tables(self.live.tables(), f"run {self.live.source}")
         else:
-            self.notice("No run is shown: open one in the Runs pane, then c copies its settings.")
+            self.notice("No run is shown: open one in the Runs pane, then Ctrl+D copies its settings.")
 
     def action_load(self) -> None:
         """Load a TOML file."""

@@ -21,7 +21,8 @@ def at_foot(state: FormState, key: str) -> Content:
     if not key:
         if state.live:
             return Content("The run's values. Enter on a live one edits it, v shows the form for the next run.")
-        return Content("Enter folds or unfolds. / filters, n next problem, R resets all, e opens $EDITOR.")
+        words = "Enter folds or unfolds. / filters, n next problem, R resets all, e opens $EDITOR; on fields with Ctrl."
+        return Content(words)
     param, base = state.params[key], state.baseline(key)
     facts = [param.allowed() + (f" [{param.unit}]" if param.unit else "")]
     if param.default not in (None, "", []):
@@ -31,6 +32,20 @@ def at_foot(state: FormState, key: str) -> Content:
     if param.live:
         facts.append("live")
     if not state.editable(key):
-        why = "the run has ended" if state.ended else "fixed while the run trains"
-        facts.insert(0, f"{why}; v shows the form for the next run")  # first: the end may have no room
+        facts.insert(0, f"{locked(state)}; v shows the form for the next run")  # first: the end may have no room
     return Content.assemble((clean(param.help or param.name), "bold"), "\n", clean(" · ".join(facts)))
+
+
+def locked(state: FormState) -> str:
+    """Why a field of a run may not be edited, in a few words."""
+    return "the run has ended" if state.ended else "fixed while the run trains"
+
+
+def why_locked(state: FormState, key: str) -> str:
+    """The same in a line or two, to whoever tried: what can be done instead."""
+    then = "v shows the form for the next run, c copies these settings into it"
+    if state.ended:
+        return f"The run has ended, and would go on with what it had; {then}."
+    live = [name.rpartition(".")[2] for name, param in state.params.items() if param.live]
+    can = f"; what can be changed is marked live ({', '.join(dict.fromkeys(live[:4]))}, …)" if live else ""
+    return f"Fixed while the run trains{can}. {then[:1].upper()}{then[1:]}."

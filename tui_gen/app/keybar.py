@@ -31,7 +31,8 @@ class KeyBar(Widget):
             return
         seen: set[str] = set()
         keys = []
-        active = [one for one in self.screen.active_bindings.values() if one.enabled and one.binding.show]
+        known = self.screen.active_bindings
+        active = [one for one in known.values() if one.enabled and one.binding.show]
         # What the focused pane can do comes first, then the app's keys in the order in which they were declared.
         ranks = {binding.id: number for number, binding in enumerate(self.app.BINDINGS)}
         active.sort(key=lambda one: ranks.get(one.binding.id, 0) + 1 if one.node is self.app else 0)
@@ -39,6 +40,11 @@ class KeyBar(Widget):
             if binding.description and binding.action not in seen:
                 seen.add(binding.action)
                 keys.append((self.app.get_key_display(binding), binding.description, binding.key))
+        if "1" not in known:  # digits are text where the focus is
+            first = next((one.binding for one in known.values() if one.binding.id == "pane.1.always"), None)
+            place = sum(one.node is not self.app for one in active)
+            if first is not None:
+                keys.insert(place, (f"{self.app.get_key_display(first)}…6", "Panes", first.key))
         if keys != self._keys:
             self._keys = keys
             self.refresh()

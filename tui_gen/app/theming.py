@@ -9,9 +9,9 @@ from textual.command import CommandPalette
 from textual.css.query import NoMatches
 from textual.screen import Screen
 
-from tui_gen.app.pixels import WiredApp
 from tui_gen.app.settings import Settings
 from tui_gen.app.themes import DEFAULT, load_themes, readable
+from tui_gen.app.typing_app import TypingApp
 
 if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
@@ -23,7 +23,7 @@ def _commands() -> type:
     return Commands
 
 
-class ThemedApp(WiredApp):
+class ThemedApp(TypingApp):
     """Keeps the `settings`, registers the themes; `theme_problems` are the files that are none, in words."""
 
     COMMANDS = {_commands}

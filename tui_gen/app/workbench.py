@@ -228,7 +228,7 @@ class Workbench(TellingApp):
     # -- actions ------------------------------------------------------------------------------------------------
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What can be done now; keys for panes are letters to a field that is being typed in."""
+        """What can be done now."""
         view = self.shown
         if action in NEED_LIVE:
             return True if view is not None and view.live else None
@@ -238,21 +238,12 @@ class Workbench(TellingApp):
             return True if view is not None else None
         if len(self.screen_stack) > 1 and action in ALONE:
             return False
-        if action == "open_pane" and self._typing():
-            return False
         return super().check_action(action, parameters)
 
     @property
     def shown(self) -> RunView | None:
         """The run that is shown."""
         return self.conductor.view if self._furnished else None
-
-    def _typing(self) -> bool:
-        if self.focused is None:  # so at the first paint, for which the fields need not be imported
-            return False
-        from textual.widgets import Input, TextArea
-
-        return isinstance(self.focused, Input | TextArea)
 
     def enabled(self, action: str) -> bool:
         """Whether a menu's entry can be chosen."""
