@@ -423,14 +423,14 @@ async def test_a_live_run_asks_for_nothing_wrong_and_locks_the_rest():
         await go(pilot, "train.batch_size")
         for key in ("right", "5", "x", "enter", "space", "delete"):
             await pilot.press("down", "up")
-            assert "marked live" not in on_one_line(app)
+            assert "these can be changed" not in on_one_line(app)
             await pilot.press(key)
-            assert "Fixed while the run trains; what can be changed is marked live" in on_one_line(app), key
+            assert "Fixed while the run trains; these can be changed: latent, beta" in on_one_line(app), key
         fields = app.form.fields.list
         line = fields.line_of(fields.index) - round(fields.scroll_y)
         await pilot.press("down")
         await pilot.click(fields, offset=(fields.value_column + 1, line))
-        assert "Fixed while the run trains; what" in on_one_line(app)
+        assert "Fixed while the run trains; these" in on_one_line(app)
         assert not [one for one in app.told if isinstance(one, tuple)]
         assert app.form.live.changed() == ["model.beta"] and not app.form.fields.editing
         app.form.live.ended = True

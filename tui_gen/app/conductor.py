@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from tui_gen import remedy, runs
 from tui_gen.app.background import away
-from tui_gen.app.dialogs import Dialog, broken_dialog, ended_dialog, problems_dialog, quit_dialog, trust_dialog
+from tui_gen.app.dialogs import (
+    Dialog,
+    beside_dialog,
+    broken_dialog,
+    ended_dialog,
+    problems_dialog,
+    quit_dialog,
+    trust_dialog,
+)
 from tui_gen.app.session import Session
 from tui_gen.params import Problem, show
 
@@ -43,6 +51,7 @@ class Conductor:
         self.session = session
         self.view: RunView | None = None
         self._starting = False
+        self._questions = 0
         self._replenish = False
         self._asked_status = 0.0
         self._asking_status = False
@@ -113,7 +122,7 @@ class Conductor:
                 form.add_problems(problems)
                 self.app.push_screen(problems_dialog("This cannot be started", problems))
                 return
-            if not await self._trusted(made.model_dirs, "These settings name"):
+            if not await self._trusted(made.model_dirs, "These settings name") or not await self._may_begin("start"):
                 return
             path = await away(self.session.start, made)
         except runs.RunError as error:
@@ -137,10 +146,44 @@ class Conductor:
             self.app.push_screen(problems_dialog("This cannot be started", error.problems))
             return False
         for folder, code in strange.items():
-            if await self.app.push_screen_wait(trust_dialog(who, folder, code)) != "trust":
+            if await self._answer_to(trust_dialog(who, folder, code)) != "trust":
                 return False
             await away(self.session.trust, [folder])
         return True
+
+    async def _answer_to(self, dialog: Dialog) -> str | None:
+        """What somebody answers; meanwhile nothing is under way that quitting has to wait for."""
+        self._questions += 1
+        try:
+            return await self.app.push_screen_wait(dialog)
+        finally:
+            self._questions -= 1
+
+    async def _may_begin(self, doing: str, path: Path | None = None) -> bool:
+        """Whether to start (or resume) a run: asks where others are live, and stops them first if that is wanted."""
+        shown = self.view.path if self.view is not None else None
+        others = [one for one in await away(self.session.live_here, shown) if one[0] != path]
+        if not others:
+            return True
+        answer = await self._answer_to(beside_dialog(doing, [(one.name, state, step) for one, state, step in others]))
+        if answer != "stop":
+            return answer == "beside"
+        for one, _, _ in others:
+            if not await self._ended(one):
+                done = "resumed" if doing == "resume" else "started"
+                self.app.tell(f"{one.name} has not stopped, so nothing was {done}.", "warning")
+                return False
+        return True
+
+    async def _ended(self, path: Path) -> bool:
+        """Stop a run and wait for its end, two minutes at most; whether it has ended."""
+        stopping = (await away(runs.state_of, path))[0] == "stopping" or await self.ask("stop", path, checkpoint=True)
+        deadline = time.monotonic() + (120 if stopping else 0)
+        self.app.say(f"waiting for {path.name} to stop…")
+        while (live := (await away(runs.state_of, path))[0] in runs.LIVE) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        self.app.say("")
+        return not live
 
     async def resume(self, path: Path, answer: str = "") -> None:
         """Let a run that ended go on from its last checkpoint, and show it.
@@ -158,7 +201,7 @@ class Conductor:
                 return
         if not await self._trusted(path, f"{path.name} names"):
             return
-        if not await self._has_data(path):
+        if not await self._has_data(path) or not await self._may_begin("resume", path):
             return
         self.app.say(f"resuming {path.name}…")
         try:
@@ -390,7 +433,7 @@ class Conductor:
 
     async def may_quit(self) -> bool:
         """Ask what to do with live runs, where there are any, and do it. False: stay."""
-        while self._starting:  # what is asked below concerns that run, too
+        while self._starting and not self._questions:  # what is asked below concerns that run, too
             await asyncio.sleep(0.05)
         shown = self.view.path if self.view is not None else None
         live = await away(self.session.live_of_ours, shown)

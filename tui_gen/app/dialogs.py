@@ -126,6 +126,24 @@ def trust_dialog(who: str, folder: Path, code: Sequence[Path]) -> Dialog:
     return Dialog("Whose code is this?", text, [("cancel", "Cancel"), ("trust", "Trust them")])
 
 
+STATES = {"running": "is training", "paused": "is paused", "starting": "is starting", "stopping": "is stopping"}
+
+
+def beside_dialog(doing: str, others: Sequence[tuple[str, str, int]]) -> Dialog:
+    """Whether to `start` (or `resume`) a run while others, each (name, state, step), are live here; not to is the
+    default."""
+    said = [f"{name} {STATES.get(state, 'is live')}, at step {step:,}." for name, state, step in others]
+    it = "it" if len(others) == 1 else "them"
+    said += ["", f"A run beside {it} leaves each of them only a part of this machine. Stopped, with a checkpoint, "
+             f"{it.replace('them', 'they')} can be resumed."]  # fmt: skip
+    answers = [
+        ("cancel", "Cancel"),
+        ("beside", f"{doing.capitalize()} beside {it}"),
+        ("stop", f"Stop {it}, then {doing}"),
+    ]
+    return Dialog("Another run is live" if len(others) == 1 else "Other runs are live", "\n".join(said), answers)
+
+
 def quit_dialog(names: Sequence[str]) -> Dialog:
     """What to do with live runs; leaving them running is the default."""
     if len(names) == 1:

@@ -271,7 +271,8 @@ class FieldEditor(Widget):
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
         """What is typed on a field is no key of the pane or of the app."""
-        return self.list.has_focus and self.is_text(character or "")
+        character = "/" if key == "slash" else character or ""  # Textual 8.2 does not know it by this name
+        return self.list.has_focus and self.is_text(character)
 
     def is_text(self, character: str) -> bool:
         """Whether a character that is typed on the row under the cursor is for that field."""

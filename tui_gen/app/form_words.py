@@ -43,9 +43,9 @@ def locked(state: FormState) -> str:
 
 def why_locked(state: FormState, key: str) -> str:
     """The same in a line or two, to whoever tried: what can be done instead."""
-    then = "v shows the form for the next run, c copies these settings into it"
+    then = "For the next run: v shows its form, c copies these settings into it."
     if state.ended:
-        return f"The run has ended, and would go on with what it had; {then}."
+        return f"The run has ended, and would go on with what it had. {then}"
     live = [name.rpartition(".")[2] for name, param in state.params.items() if param.live]
-    can = f"; what can be changed is marked live ({', '.join(dict.fromkeys(live[:4]))}, …)" if live else ""
-    return f"Fixed while the run trains{can}. {then[:1].upper()}{then[1:]}."
+    can = f"; these can be changed: {', '.join(dict.fromkeys(live[:4]))}, …" if live else ""
+    return f"Fixed while the run trains{can}. {then}"

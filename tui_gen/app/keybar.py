@@ -36,15 +36,16 @@ class KeyBar(Widget):
         # What the focused pane can do comes first, then the app's keys in the order in which they were declared.
         ranks = {binding.id: number for number, binding in enumerate(self.app.BINDINGS)}
         active.sort(key=lambda one: ranks.get(one.binding.id, 0) + 1 if one.node is self.app else 0)
-        for _, binding, _, _ in active:
+        own = 0
+        for node, binding, _, _ in active:
             if binding.description and binding.action not in seen:
                 seen.add(binding.action)
                 keys.append((self.app.get_key_display(binding), binding.description, binding.key))
+                own += node is not self.app
         if "1" not in known:  # digits are text where the focus is
             first = next((one.binding for one in known.values() if one.binding.id == "pane.1.always"), None)
-            place = sum(one.node is not self.app for one in active)
             if first is not None:
-                keys.insert(place, (f"{self.app.get_key_display(first)}…6", "Panes", first.key))
+                keys.insert(own, (f"{self.app.get_key_display(first)}…6", "Panes", first.key))
         if keys != self._keys:
             self._keys = keys
             self.refresh()

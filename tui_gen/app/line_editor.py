@@ -25,6 +25,10 @@ class LineEditor(Input):
         self.cursor_blink = False
         self._owner = owner
 
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """As any Input's, and a slash, which Textual 8.2 does not know by its name."""
+        return key == "slash" or super().check_consume_key(key, character)
+
     def on_key(self, event: events.Key) -> None:
         doing = self._owner.doing(event.key)
         if doing in FORM_KEYS or (doing and not self._owner.editing):

@@ -234,6 +234,22 @@ class Session:
         concerned = self.started | ({shown} if shown is not None else set())
         return sorted(path for path in concerned if runs.state_of(path)[0] in runs.LIVE)
 
+    def live_here(self, shown: Path | None) -> list[tuple[Path, str, int]]:
+        """(path, state, step) of the runs that another one would train beside: the live one on screen, and those of
+        this machine that were started here or lie in the runs folder."""
+        from tui_gen import presence
+
+        near = set(self.started)
+        with contextlib.suppress(runs.RunError):
+            near |= set(runs.live_runs(self.root))
+        found = {}
+        for path in [*sorted(near), *([shown] if shown is not None else [])]:
+            state, step, _ = runs.state_of(path)
+            worker = runs.worker_of(path)
+            if state in runs.LIVE and (path == shown or worker is None or presence.here(worker)):
+                found[path.resolve()] = (path, state, step)
+        return list(found.values())
+
     def delete(self, path: Path) -> None:
         """Remove a run's directory. Raises RunError while it trains."""
         runs.delete(path)

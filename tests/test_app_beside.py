@@ -1,0 +1,81 @@
+"""Starting or resuming where another run is live: asked, with its name, before anything begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import fake_worker
+from tests.shell import check_snapshot, screen_text, until, until_shown, workbench
+from tests.waiting import wait_for
+from tui_gen import launch, runs
+
+
+@pytest.fixture
+def other():
+    """A live run that no workbench started."""
+    path = fake_worker.make_run(None, "vae-digits", "name=other")
+    process = fake_worker.start(path)
+    launch.wait_until_listening(path)
+    yield path
+    process.kill()
+    process.wait(120)
+
+
+def dialog(app) -> str:
+    box = app.screen.query_one("#dialog").region
+    return "".join(f"{row[box.x : box.right]}\n" for row in screen_text(app).splitlines()[box.y : box.bottom])
+
+
+async def test_start_asks_where_a_run_is_live_and_can_stop_it_first(monkeypatch, other):
+    async with workbench(monkeypatch, (80, 24)) as (app, pilot):
+        started = fake_worker.install(monkeypatch)
+        await pilot.press("f5")
+        await until_shown(pilot, "Another run is live", other.name, "is training", "Cancel")
+        await pilot.press("f5", "enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1 and not app.conductor._starting)
+        assert not started and app.shown is None, "to start nothing is the default"
+        await pilot.press("f5")
+        await until_shown(pilot, "Another run is live")
+        await pilot.press("s")
+        await until(pilot, lambda: started and app.shown is not None and app.shown.state == "running")
+        assert runs.state_of(other)[0] == "running", "beside it"
+        await pilot.press("f5")
+        await until_shown(pilot, "Other runs are live", other.name, app.shown.path.name)
+        await pilot.press("t")
+        await until(pilot, lambda: len(started) == 2 and app.shown.state == "running", timeout=60)
+        assert [row.state for row in runs.list_runs(app.session.root)] == ["running", "stopped", "stopped"]
+
+
+async def test_the_question_at_80_columns(monkeypatch):
+    async with workbench(monkeypatch, (80, 24)) as (app, pilot):
+        found = [(app.session.root / "20260101-0000-vae-digits-aaaa", "paused", 1234)]
+        monkeypatch.setattr(app.session, "live_here", lambda shown: found)
+        await pilot.press("f5")
+        await until_shown(pilot, "Another run is live")
+        await check_snapshot(pilot, "beside-80x24", lambda: dialog(app))
+        await pilot.press("ctrl+q")  # waits for nobody's answer
+        await until(pilot, lambda: app._exit)
+
+
+async def test_resume_asks_too_and_starts_nothing_where_the_other_does_not_stop(monkeypatch, other):
+    path = fake_worker.record(fake_worker.make_run(), state="stopped")
+    async with workbench(monkeypatch, (120, 40), open_run=path) as (app, pilot):
+        started = fake_worker.install(monkeypatch)
+        await until(pilot, lambda: app.shown is not None)
+
+        async def refused(op, path, **_):
+            return False
+
+        ask = app.conductor.ask
+        monkeypatch.setattr(app.conductor, "ask", refused)
+        await pilot.press("f12")
+        await until_shown(pilot, "Another run is live", "Resume beside it")
+        await pilot.press("s")
+        await until(pilot, lambda: any("so nothing was resumed" in one for one in app.told))
+        assert not started
+        monkeypatch.setattr(app.conductor, "ask", ask)
+        await pilot.press("f12")
+        await until_shown(pilot, "Another run is live")
+        await pilot.press("s")
+        await until(pilot, lambda: started and app.shown.state == "running")
+        assert wait_for(lambda: runs.state_of(other)[0] == "stopped")
