@@ -11,7 +11,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Given,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Picture,
+    Problem,
+    Text,
+    Tiles,
+    hyper,
+    nonzero,
+)
 from tui_gen.models.codes import histogram, neighbours, pca_error, plot, principal
 from tui_gen.models.layers import ACTIVATIONS, glorot
 
@@ -163,6 +177,11 @@ drives its values to 0 and 1: bits, by which similar images can be looked up (se
         return config.network == "mlp" and not config.contractive and not config.pretrain_steps
 
     @property
+    def arithmetic(self) -> tuple[str, ...]:  # type: ignore[override]
+        level = () if self.config.noise == "dropout" else ("noise_level",)  # PyTorch's dropout takes no tensor
+        return (*level, "code_noise", "sparsity_weight", "sparsity_target")
+
+    @property
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of a code: there is no sampler, but codes can be decoded."""
         return (self.config.latent,)
@@ -248,7 +267,7 @@ drives its values to 0 and 1: bits, by which similar images can be looked up (se
         """Σ|z| of an example, or Σ over units of KL(target ‖ mean activation over the batch): a scalar ≥ 0."""
         if self.config.sparsity == "l1":
             return code.abs().sum() / len(code)
-        target = torch.full_like(code[0], self.config.sparsity_target)
+        target = torch.zeros_like(code[0]) + self.config.sparsity_target
         mean = code.mean(0).clamp(1e-6, 1 - 1e-6)
         return (target * (target / mean).log() + (1 - target) * ((1 - target) / (1 - mean)).log()).sum()
 
@@ -376,7 +395,7 @@ class Dense(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
         for layer in range(len(self.encoder)):
-            if self.training and self.config.code_noise and layer == len(self.encoder) - 1:
+            if self.training and nonzero(self.config.code_noise) and layer == len(self.encoder) - 1:
                 x = x + self.config.code_noise * torch.randn_like(x)
             x = self.down(layer, x)
         return x

@@ -32,6 +32,7 @@ class FlowMatching(Guided):
         "2023, arXiv:2209.03003; logit-normal times: Esser et al. 2024, arXiv:2403.03206"
     )
     optimizers = {"flow-matching": Optim(lr=1e-3)}
+    arithmetic = ("sigma_min",)
     description = """\
 Draw a straight line from a noise sample *x₀* to an example *x₁* and walk along it at constant speed. One network learns
 the velocity at every place and time. Where lines cross it learns their mean, and following that mean field from t = 0

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, one_hot
+from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, nonzero, one_hot
 from tui_gen.models.diffaugment import augmented
 from tui_gen.models.distances import sliced_wasserstein
 from tui_gen.models.layers import (
@@ -51,6 +51,9 @@ class GAN(Model):
     )
     kinds = ("image", "points")
     pixels = "signed"
+    arithmetic = (
+        "gp_weight", "r1_weight", "label_smoothing", "instance_noise", "instance_noise_steps", "replay_share",
+    )  # fmt: skip
     optimizers = {
         "generator": Optim(lr=2e-4, beta1=0.5, beta2=0.999),
         "discriminator": Optim(lr=2e-4, beta1=0.5, beta2=0.999),
@@ -293,9 +296,10 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
             penalty = (norms - 1).square().mean()
             loss = loss + config.gp_weight * penalty
             metrics["gradient_penalty"] = penalty.detach()
-        if config.r1_weight and is_due(batch, config.r1_every):
+        weight = r1_weight(batch, config) if nonzero(config.r1_weight) else None
+        if weight is not None:
             penalty = 0.5 * gradient_norms(self.discriminator, x, labels).square().mean()
-            loss = loss + config.r1_weight * config.r1_every * penalty
+            loss = loss + weight * penalty
             metrics["r1"] = penalty.detach()
         if len(x) > 1:
             metrics["diversity"] = spread(fakes) / spread(batch.x).clamp(min=1e-6)
@@ -306,8 +310,9 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
         config = self.config
         if config.augment != "none":
             x = augmented(x, config.augment)
-        if config.instance_noise:
-            fade = 1 - progress(batch, config.instance_noise_steps) if config.instance_noise_steps else 1.0
+        if nonzero(config.instance_noise):
+            steps = config.instance_noise_steps
+            fade = 1 - progress(batch, steps) if nonzero(steps) else 1.0
             x = x + config.instance_noise * fade * torch.randn_like(x)
         return x
 
@@ -428,9 +433,9 @@ class Discriminator(nn.Module):
 
 
 @torch.compiler.disable
-def is_due(batch: Batch, every: int) -> bool:
-    """Whether the step is a multiple of `every`. Hidden from the compiler, which would compile every step anew."""
-    return batch.step % every == 0
+def r1_weight(batch: Batch, config: Any) -> float | Tensor | None:
+    """What R1 weighs in this step, None in the steps between. Hidden from the compiler, as `progress` is."""
+    return None if batch.step % config.r1_every else config.r1_weight * config.r1_every
 
 
 def gradient_norms(discriminator: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:

@@ -60,11 +60,13 @@ def spread(x: Tensor) -> Tensor:
 
 
 @torch.compiler.disable
-def progress(batch: Batch, steps: int) -> Tensor:
+def progress(batch: Batch, steps: float | Tensor) -> Tensor:
     """How much of the first `steps` steps is done with this one, in (0, 1]: a scalar on the batch's device.
 
     A tensor, and hidden from the compiler, which would compile every step anew for a number.
     """
+    if isinstance(steps, Tensor):
+        return ((batch.step + 1) / steps).clamp(max=1.0)
     return torch.full((), min(1.0, (batch.step + 1) / steps), device=batch.x.device)
 
 

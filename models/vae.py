@@ -23,6 +23,7 @@ from tui_gen.model import (
     Problem,
     Text,
     hyper,
+    nonzero,
     one_hot,
 )
 from tui_gen.models.codes import plot, principal
@@ -55,6 +56,7 @@ class VAE(Model):
     kinds = ("image", "points")
     pixels = "unit"
     optimizers = {"vae": Optim(lr=1e-3)}
+    arithmetic = ("beta", "kl_warmup", "free_bits")
     description = """\
 An **encoder** turns an image *x* into a small Gaussian over codes, q(z|x) = N(μ(x), σ²(x)); a **decoder** turns a code
 *z* back into an image. Codes are pulled towards a standard normal, so a random normal code decodes to a new image.
@@ -182,9 +184,9 @@ The ELBO lies below ln p(x). Many codes of one image bring it closer (`iw_sample
         reconstruction = self.negative_log_likelihood(self.logits(z, batch.labels), batch.x)
         terms = divergences(mean, log_variance)
         taxed = kl = 0.5 * terms.sum() / len(mean)
-        if config.free_bits:
+        if nonzero(config.free_bits):
             taxed = (0.5 * terms.mean(0)).clamp(min=config.free_bits).sum()
-        if config.kl_warmup:
+        if nonzero(config.kl_warmup):
             taxed = progress(batch, config.kl_warmup) * taxed
         loss = reconstruction + config.beta * taxed
         code = mean.detach()

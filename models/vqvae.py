@@ -45,6 +45,7 @@ class VQVAE(Model):
     )
     kinds = ("image", "points")
     pixels = "unit"
+    arithmetic = ("commitment",)
     optimizers = {"vq-vae": Optim(lr=1e-3), "prior": Optim(lr=1e-3)}
     description = """\
 An **encoder** turns an image into a small grid of vectors z. Each is replaced by the nearest of the K vectors of a

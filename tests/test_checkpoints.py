@@ -14,7 +14,7 @@ from tests import small_runs
 from tests.damages import DAMAGES, FILES
 from tui_gen import checkpoints as files
 from tui_gen import dependencies, events, runs
-from tui_gen.train import checkpoints, sample
+from tui_gen.train import checkpoints, compiling, sample
 from tui_gen.train.loop import RunLoop
 from tui_gen.train.quality import __main__ as measuring
 from tui_gen.train.restore import RestoreError, restore
@@ -103,6 +103,23 @@ def test_a_checkpoint_without_digests_loads_as_before(run):
     for name, tensor in whole.weights.items():
         assert torch.equal(found.weights[name], tensor)
     assert files.newest_sound(run) == 4 and restore(run, device="cpu").step == 4
+
+
+@pytest.mark.parametrize("tensors", [True, False])
+def test_a_compiled_run_stays_compiled_as_it_was(run, monkeypatch, tensors):
+    """Live numbers were constants of compiled code before they were tensors: bits depend on it."""
+    meta = checkpoints.Meta(4, 0.0, "test", compiled=True, tensors=True)
+    first = loop_of(run)
+    first.resume()
+    saved = checkpoints.save(run, first.trainer, meta)
+    if not tensors:
+        older(saved)
+    applied = []
+    monkeypatch.setattr(compiling, "apply", lambda trainer, say, how: applied.append(how))
+    loop = loop_of(run)
+    loop.resume()
+    loop.run()
+    assert applied == [tensors] and files.read_meta(at(run, loop.trainer.step)).tensors == tensors
 
 
 def test_averaged_weights_that_are_missing_never_become_raw_ones(run):

@@ -112,13 +112,80 @@ def test_a_live_edit_reaches_compiled_training(traced, no_chance):
     assert values(fast)["vae/loss"] == pytest.approx(values(plain)["vae/loss"], rel=1e-4)
 
 
-def test_many_live_edits_leave_training_compiled(traced):
+GAN = {"network": "mlp", "generator_hidden": [16], "discriminator_hidden": [16], "r1_weight": 0.0, "r1_every": 1}
+LIVE = {
+    "vae": ("vae", {}, {"beta": 0.5, "kl_warmup": 50, "free_bits": 0.05}),
+    "autoencoder": (
+        "autoencoder",
+        {"noise": "mask", "sparsity": "l1"},
+        {"noise_level": 0.1, "code_noise": 0.2, "sparsity_weight": 0.01},
+    ),
+    "autoencoder, kl": (
+        "autoencoder",
+        {"sparsity": "kl", "code_activation": "sigmoid"},
+        {"sparsity_target": 0.05, "sparsity_weight": 0.1},
+    ),
+    "gan": (
+        "gan",
+        GAN | {"replay": 32},
+        {
+            "r1_weight": 1.0,
+            "r1_every": 2,
+            "label_smoothing": 0.1,
+            "instance_noise": 0.2,
+            "instance_noise_steps": 50,
+            "replay_share": 0.2,
+        },
+    ),
+    "wgan-gp": ("gan", GAN | {"loss": "wasserstein-gp"}, {"gp_weight": 1.0}),
+    "flow": ("flow-matching", {"hidden": [16, 16]}, {"sigma_min": 0.1}),
+}
+"""Settings of models, and the live numbers of their losses with values to begin with."""
+
+
+@pytest.mark.parametrize("which", LIVE)
+def test_live_edits_compile_nothing_anew_and_count(traced, no_chance, which):
+    family, settings, live = LIVE[which]
+    points = POINTS if which == "flow" else {}
+    given = {f"model__{name}": value for name, value in (settings | live).items()}
+    plain, fast = (small_runs.trainer(family, **given, **points) for _ in range(2))
+    said = []
+    compiling.apply(fast, said.append)
+    for trainer in (plain, fast):
+        advanced(trainer, 4)  # R1 comes in every second step
+        before = counters["stats"]["unique_graphs"]
+        for edit in range(1, 15):
+            name = list(live)[edit % len(live)]
+            value = trainer.current(f"model.{name}")
+            trainer.edit(f"model.{name}", value + 1 if isinstance(value, int) else value * 1.1)
+            advanced(trainer, 1)
+    assert counters["stats"]["unique_graphs"] == before > 0
+    assert all("compiled in" in one for one in said)
+    mine, theirs = values(fast), values(plain)
+    for metric, column in mine.items():
+        assert column == pytest.approx(theirs[metric], rel=5e-3, abs=1e-4), metric
+    for name in live:
+        assert fast.current(f"model.{name}") == plain.current(f"model.{name}"), "the model has its own numbers again"
+
+
+@pytest.mark.parametrize("tensors", [True, False])
+def test_many_live_edits_leave_training_compiled(traced, tensors):
+    """Also those of constants: in runs that began as such, and of numbers that PyTorch takes as constants only."""
     trainer = small_runs.trainer("vae")
-    compiling.apply(trainer, lambda _: None)
-    for edits in range(12):
+    compiling.apply(trainer, lambda _: None, tensors)
+    for edits in range(10):
         trainer.edit("model.beta", 1.0 + edits)
         advanced(trainer, 1)
-    assert counters["stats"]["unique_graphs"] == 12, "PyTorch gives up after eight"
+    assert counters["stats"]["unique_graphs"] == (1 if tensors else 10), "PyTorch gives up after eight"
+
+
+def test_what_a_live_number_turns_on_is_compiled_once(traced):
+    trainer = small_runs.trainer("vae")
+    compiling.apply(trainer, lambda _: None)
+    for bits in (0.0, 0.3, 0.0, 0.2, 0.1):
+        trainer.edit("model.free_bits", bits)
+        advanced(trainer, 1)
+    assert counters["stats"]["unique_graphs"] == 2
 
 
 def test_what_does_not_compile_is_trained_as_it_is(monkeypatch):
@@ -261,14 +328,21 @@ def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path, monkeypatch):
         compiling.apply(made, said.append)
         return made
 
+    def edited(trainer, steps):
+        for _ in range(steps):
+            if trainer.step % 3 == 2:  # before the checkpoint and after it
+                trainer.edit("model.beta", 1.0 + trainer.step)
+            trainer.train_step()
+        return trainer
+
     said = []
-    whole, half = advanced(trainer(), 9), advanced(trainer(), 4)
+    whole, half = edited(trainer(), 9), edited(trainer(), 4)
     path = checkpoints.save(tmp_path, half, Meta(4, 1.0, "test"))
     torch.manual_seed(999)
     again = trainer()
     loaded = checkpoints.load(path)
     again.restore(loaded.state, loaded.weights, loaded.average)
-    advanced(again, 5)
+    edited(again, 5)
     assert len(said) == 3 and all("compiled in" in one or "torch.compile failed" in one for one in said)
     if products.faster() and "compiled in" in said[0]:
         assert exchanged and all(exchanged)

@@ -34,18 +34,19 @@ class Meta(msgspec.Struct):
     """`meta.json`: what a checkpoint is. `ranked` is what ranks it by the validation metric `ranked_by`, turned about
     where more is better, so that less always is.
 
-    `files` are the others beside it, `machine` is what computed it. Older checkpoints lack both, and `ranked_by`: they
-    are taken as they are.
+    `files` are the others beside it, `machine` is what computed it; `tensors`: the run is `compiled` with its live
+    numbers as tensors, not as constants. Older checkpoints lack these, and `ranked_by`: they are taken as they are.
     """
 
     step: int
     seconds: float
     reason: str
     ranked: float | None = None
+    ranked_by: str = ""
     compiled: bool = False
+    tensors: bool = False
     files: dict[str, FileSum] = {}
     machine: dict[str, str] = {}
-    ranked_by: str = ""
 
 
 class Found(NamedTuple):

@@ -35,7 +35,9 @@ from tui_gen.config import Optim
 from tui_gen.params import Problem, hyper
 from tui_gen.pictures import UNKNOWN, Tiles
 
-__all__ = ["Batch", "DataSpec", "Given", "Model", "Optim", "Phase", "Picture", "Problem", "Text", "Tiles", "hyper"]
+__all__ = [
+    "Batch", "DataSpec", "Given", "Model", "Optim", "Phase", "Picture", "Problem", "Text", "Tiles", "hyper", "nonzero",
+]  # fmt: skip
 
 Loss = tuple[Tensor, dict[str, Tensor]]
 
@@ -169,6 +171,9 @@ class Model(nn.Module):
     """The last part of the names of metrics of which more is better; of all others less is. Ranks checkpoints."""
     compiles: ClassVar[bool] = False
     """Whether `train.compile = "auto"` may try torch.compile on the phases' losses."""
+    arithmetic: tuple[str, ...] = ()
+    """Live numbers that the losses only calculate with, besides asking whether they are `nonzero`. Compiled losses get
+    them as scalar float32 tensors, so that an edit of one compiles nothing anew. An attribute or property."""
 
     class Config(msgspec.Struct):
         """Hyperparameters: `name: Annotated[type, hyper(...)] = default`."""
@@ -253,6 +258,11 @@ class Model(nn.Module):
     def parameter_count(self) -> int:
         """Trainable numbers in all networks."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def nonzero(number: float | Tensor) -> bool:
+    """Whether a live number is other than 0. In compiled code a tensor is: zeros stay numbers there (`arithmetic`)."""
+    return isinstance(number, Tensor) or bool(number)
 
 
 def in_range(x: Tensor, given: str, wanted: str) -> Tensor:

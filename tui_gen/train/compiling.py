@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import platform
 import time
@@ -13,7 +14,7 @@ import msgspec
 import torch
 
 from tui_gen.catalog import cache_dir
-from tui_gen.model import Batch
+from tui_gen.model import Batch, Model
 from tui_gen.runs import write_atomic
 from tui_gen.train import products
 from tui_gen.train.trainer import Compute, Computed, Trainer, put, random_state_kept, weights_of
@@ -22,7 +23,7 @@ WORTH_STEPS = 5_000
 """With `auto`, shorter runs are not compiled: compiling takes longer than it saves."""
 WORTH_RATIO = 1.1
 EDITS = 1000
-"""How many live edits a compiled run may see before it goes on uncompiled."""
+"""How many live edits that compile anew a compiled run may see before it goes on uncompiled."""
 RETRY = 86_400
 """Seconds after which a failure to compile is no longer believed: somebody may have installed a compiler."""
 
@@ -64,22 +65,76 @@ def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
     return pays
 
 
-def apply(trainer: Trainer, say: Callable[[str], None]) -> None:
-    """Compile what every phase computes; one that fails to compile is trained as it is, and the log says so."""
+class Hyperparameters:
+    """A model's hyperparameters as compiled code gets them: its live `arithmetic` numbers as scalar tensors.
+
+    A number is a constant of compiled code, so that an edit compiles anew; a tensor is an input of it. (PyTorch can
+    make a number an input, too, but only after it changed once: a run that was resumed would round otherwise than one
+    that went on.) Zeros stay numbers: they turn something off.
+    """
+
+    def __init__(self, model: Model, device: torch.device) -> None:
+        self.config = model.config
+        self.told = copy.copy(self.config)
+        """What compiled code reads; it stays the same object with the same tensors."""
+        self.tensors = {name: torch.zeros((), device=device) for name in model.arithmetic}
+        self.holders = [module for module in model.modules() if getattr(module, "config", None) is self.config]
+        self.seen: tuple[Any, ...] = ()
+
+    def update(self) -> None:
+        """Follow the edits since the last call."""
+        values = msgspec.structs.astuple(self.config)
+        if values == self.seen:
+            return
+        self.seen = values
+        for name, value in zip(self.config.__struct_fields__, values, strict=True):
+            if name in self.tensors and value:
+                self.tensors[name].fill_(value)
+                value = self.tensors[name]
+            setattr(self.told, name, value)
+
+    def given_to(self, fast: Compute) -> Compute:
+        """The compiled form, while it computes, finds these hyperparameters in the model."""
+        if not self.tensors:
+            return fast
+
+        def compute(batch: Batch) -> Computed:
+            self.update()
+            for module in self.holders:
+                module.config = self.told
+            try:
+                return fast(batch)
+            finally:
+                for module in self.holders:
+                    module.config = self.config
+
+        return compute
+
+
+def apply(trainer: Trainer, say: Callable[[str], None], tensors: bool = True) -> None:
+    """Compile what every phase computes; one that fails to compile is trained as it is, and the log says so.
+
+    Without `tensors`, live numbers are constants: as in runs that were compiled before they were tensors, whose bits
+    depend on it.
+    """
     for name, plain in trainer.compute.items():
-        trainer.compute[name] = _with_fallback(name, plain, compiled(trainer, plain), say)
+        trainer.compute[name] = _with_fallback(name, plain, compiled(trainer, plain, tensors), say)
 
 
-def compiled(trainer: Trainer, plain: Compute) -> Compute:
+def compiled(trainer: Trainer, plain: Compute, tensors: bool = True) -> Compute:
     """A compiled form of a phase's loss and gradients; CUDA graphs on GPUs, where these nets wait for kernel launches.
 
     The gradients are compiled along with the loss where PyTorch can: one graph has no bookkeeping of what the backward
     pass will need, which small nets feel.
     """
+    fast = _compiled(trainer, plain)
+    return Hyperparameters(trainer.model, trainer.device).given_to(fast) if tensors else fast
+
+
+def _compiled(trainer: Trainer, plain: Compute) -> Compute:
     if hasattr(torch._dynamo.config, "trace_autograd_ops"):
         torch._dynamo.config.trace_autograd_ops = True
-    # A live number is a constant of the compiled code, and its edit compiles anew. PyTorch gives up for good after
-    # eight; numbers as inputs would need one compilation only, but round otherwise in a resumed run than before it.
+    # Live numbers that are no tensors are constants: edits compile anew, and PyTorch gives up for good after eight.
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = EDITS
     if trainer.device.type != "cuda":
         return torch.compile(plain, dynamic=False, options=products.options(trainer.device))

@@ -67,7 +67,7 @@ class RunLoop:
         """Whether this session has made a step: until then nothing would be lost."""
         self._whole = True
         self.seconds = 0.0
-        self.compiled = False
+        self.compiled, self.tensors = False, True
         self.health = Health(trainer.config.train)
         preview = self.config.preview
         self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
@@ -96,6 +96,7 @@ class RunLoop:
         past = continuing.restored(self.path, self.trainer, self.edits, self.note)
         if past.meta is not None:
             self.seconds, self.compiled, self._saved_step = past.meta.seconds, past.meta.compiled, past.step
+            self.tensors = past.meta.tensors
         self._resumed, self.edits = past.meta is not None, past.edits
         self.emit(events.Resume(step=past.step))
 
@@ -206,7 +207,7 @@ class RunLoop:
         if not self._resumed:
             self.compiled = compiling.decide(trainer, self.note)
         if self.compiled:
-            compiling.apply(trainer, self.note)
+            compiling.apply(trainer, self.note, self.tensors)
         self.emit(
             events.Plan(
                 steps=trainer.total,
@@ -393,7 +394,8 @@ class RunLoop:
                 self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
                 self._checkpointed = time.perf_counter()
                 return None
-            meta = checkpoints.Meta(step, self.elapsed(), reason, self.ranked, self.compiled, ranked_by=self.ranked_by)
+            ranked, compiled = (self.ranked, self.ranked_by), (self.compiled, self.tensors)
+            meta = checkpoints.Meta(step, self.elapsed(), reason, *ranked, *compiled)
             saved = self.record.persist(lambda path: checkpoints.save(path, self.trainer, meta))
             self._saved_step = step
             self.emit(events.Checkpoint(step=step, path=str(saved.relative_to(self.path)), reason=reason))
