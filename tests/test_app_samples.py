@@ -379,3 +379,21 @@ async def test_text_that_cannot_be_read_says_why(tmp_path):
 )
 def test_lines_are_broken_at_the_width(text, lines):
     assert wrapped(text, 4) == lines
+
+
+async def test_pictures_of_runs_in_the_current_folder_are_found_by_whoever_draws_them(world, monkeypatch):
+    """`tui-gen` alone looks into ./runs, and what draws pictures is a process in another folder."""
+    from tests.fake_worker import make_run, record
+    from tests.shell import workbench
+
+    run = record(make_run())
+    monkeypatch.chdir(world)
+    monkeypatch.setenv("TUI_GEN_RUNS", "runs")
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        app.action_go_to_pane("runs")
+        await wait_for_async(app.run_rows, what="the run", tick=pilot.pause)
+        assert app.run_rows()[0].path == str(run), "one name for a run, whoever tells it"
+        app.open_run(app.run_rows()[0].path)
+        picture = app.workspace.pane("samples")._picture
+        await wait_for_async(lambda: picture._reply is not None, what="a picture", tick=pilot.pause)
+        assert picture._reply.error == "" and picture._reply.upper

@@ -68,7 +68,8 @@ class Workbench(TellingApp):
         self.live: Live
         self.pacer = Pacer(terminal.round_trip if terminal is not None else None)
         self.wire.when_dropped.append(self.pacer.drop)
-        self._given = (runs_root, list(model_dirs or []), open_run)
+        # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
+        self._given = (Path(os.path.realpath(runs_root)), list(model_dirs or []), open_run)
         self._furnished = False
         self._leaving = False
         rows = frames.remembered()
