@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 import subprocess
@@ -16,17 +17,6 @@ from tests import fake_worker
 from tui_gen import children, cli, config, events, outcome, places, runs, toml
 
 FULL = Path("/dev/full")
-
-
-@pytest.fixture
-def call(capsys):
-    """Run a command line in this process: (status, standard output, standard error)."""
-
-    def call(*words: str) -> tuple[int, str, str]:
-        status = cli.main(list(words))
-        return status, *capsys.readouterr()
-
-    return call
 
 
 @pytest.fixture
@@ -70,6 +60,18 @@ def test_homes_in_paths_are_found_wherever_they_are_given(monkeypatch, tmp_path,
     monkeypatch.chdir(tmp_path)
     (tmp_path / "~nobody-of-this-name").mkdir()
     assert places.expanded("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+
+
+@pytest.mark.parametrize("words", ["--help", "sample --help", "export", "models", "zoo table"])
+def test_characters_that_the_output_s_encoding_lacks_fail_nothing(monkeypatch, capsys, words):
+    run = fake_worker.make_run()
+    with open(run / "events.jsonl", "wb") as log:
+        log.write(events.encode(events.Metrics(start=0, values={"ελεγχος/β": [1.0, 2.0]})))
+    out = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    status = cli.main(words.split())
+    out.flush()
+    assert (status, capsys.readouterr().err) == (0, "") and out.buffer.getvalue().count(b"\n") > 2
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="the system has no /dev/full")

@@ -9,6 +9,7 @@ Textual and PyTorch are imported only by the commands that need them, PyTorch ne
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -292,7 +293,7 @@ def _seconds(text: str) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line; the exit status. Never raises for anything a person did, nor for a fault of ours."""
-    _fill_standard_streams()
+    _prepare_standard_streams()
     parser = build_parser()
     Parser.given, Parser.lost = list(sys.argv[1:] if argv is None else argv), ""
     try:
@@ -303,11 +304,15 @@ def main(argv: list[str] | None = None) -> int:
     return written(guarded(lambda: _dispatch(args)), training=args.run is not None or args.resume is not None)
 
 
-def _fill_standard_streams() -> None:
-    """Where somebody closed them (`>&-`, some service managers), standard streams lead nowhere."""
+def _prepare_standard_streams() -> None:
+    """Where somebody closed them (`>&-`, some service managers), standard streams lead nowhere; what the encoding of
+    standard output lacks is written as `?`.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for as long as we live
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
