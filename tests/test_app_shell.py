@@ -310,22 +310,6 @@ async def test_a_pane_that_fails_is_told_and_the_others_go_on(monkeypatch):
         await until(pilot, lambda: "Losses: ZeroDivisionError" in screen_text(app))
 
 
-async def test_no_colour(monkeypatch):
-    monkeypatch.setenv("NO_COLOR", "1")
-    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
-        await pilot.press("alt+5")
-        await until(pilot, lambda: "┏━  5 Log" in screen_text(app))
-        strips = app.screen._compositor.render_strips()
-        colours = {
-            (segment.style.color, segment.style.bgcolor) for strip in strips for segment in strip.apply_filter(
-                app._filters[-1], app.current_theme and app.background_colors[0]
-            ) if segment.style
-        } if app._filters else set()  # fmt: skip
-        assert app.no_color
-        for pair in colours:
-            assert all(one is None or one.triplet is None or len(set(one.triplet)) == 1 for one in pair)
-
-
 def test_no_torch_and_little_else_is_imported():
     code = (
         "import sys; import tui_gen.app.main as m; assert 'textual' not in sys.modules; m.Workbench;"

@@ -47,6 +47,9 @@ def fit(text: str, width: int) -> str:
     return set_cell_size(text, width)
 
 
+EDITABLE = Style(underline=True)
+
+
 class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
     """Draws a FormState's sections and fields, with a cursor; knows no key and changes no value.
 
@@ -328,6 +331,8 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             shown, value_style = "–", self._style(base, "fields--unit")
         if wrong and not locked and text:
             value_style = self._style(base, "fields--error")
+        if state.live and not locked:  # among others that are not: seen without colours, too
+            value_style += EDITABLE
         if cell_len(shown) + len(unit) > room:
             unit = ""
         taken = self.value_column + min(cell_len(shown), room) + len(unit)

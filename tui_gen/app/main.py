@@ -39,8 +39,10 @@ def run_workbench(
 def prepare_environment(terminal: Terminal | None = None) -> None:
     """Set what Textual reads from the environment at import: no animations, the colours that the terminal has.
 
-    A user's own setting of these variables wins.
+    A user's own setting of these variables wins. NO_COLOR means what it means elsewhere: it counts unless it is empty.
     """
+    if not os.environ.get("NO_COLOR", "1"):
+        del os.environ["NO_COLOR"]
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     os.environ.setdefault("TEXTUAL_SMOOTH_SCROLL", "0")
     if terminal is not None and terminal.colours and "NO_COLOR" not in os.environ:

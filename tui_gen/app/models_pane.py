@@ -107,11 +107,11 @@ the end with the reason.
         & > #search, & > #hint { height: 1; border: none; padding: 0 1; background: $surface; color: $quiet; }
         & > #search { color: $foreground; }
         & > ModelTree { background: transparent; scrollbar-size-vertical: 1; overflow-x: hidden; padding: 0; }
-        & > VerticalScroll { border-top: solid $panel-lighten-2; padding: 0 1; scrollbar-size-vertical: 1; }
+        & > VerticalScroll { border-top: solid $frame; padding: 0 1; scrollbar-size-vertical: 1; }
         & > VerticalScroll:focus { border-top: heavy $primary; }
         &.-wide { grid-size: 2 2; grid-columns: 2fr 3fr; grid-rows: 1 1fr; }
         &.-wide > #search, &.-wide > #hint { column-span: 2; }
-        &.-wide > VerticalScroll { border-top: none; border-left: solid $panel-lighten-2; }
+        &.-wide > VerticalScroll { border-top: none; border-left: solid $frame; }
         &.-wide > VerticalScroll:focus { border-left: heavy $primary; }
         &.-low { grid-size: 1 2; grid-rows: 1 1fr; }
         &.-low > VerticalScroll { display: none; }

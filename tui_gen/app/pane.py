@@ -30,7 +30,7 @@ class Pane(Widget):
     DEFAULT_CSS = """
     Pane {
         layout: vertical;
-        border: round $panel-lighten-2;
+        border: round $frame;
         border-title-color: $quiet;
         border-title-style: none;
         border-subtitle-color: $quiet;

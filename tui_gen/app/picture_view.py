@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.color import Color, ColorSystem
+from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -26,6 +26,8 @@ from tui_gen.draw.blocks import Blocks
 from tui_gen.draw.place import Box
 
 if TYPE_CHECKING:
+    from textual.filter import LineFilter
+
     from tui_gen.draw.terminal import Terminal
 
 LOOK = 0.05
@@ -153,8 +155,8 @@ class PictureView(Widget, can_focus=True):
         colour, system = self.rich_style.bgcolor, self.app.console.color_system
         if colour is None or colour.is_default or system not in ("truecolor", "256"):
             return None
-        if system == "256":
-            colour = colour.downgrade(ColorSystem.EIGHT_BIT)
+        if (depth := getattr(self.app, "depth", None)) is not None:
+            colour = depth.ground(colour)
         red, green, blue = colour.get_truecolor()
         return red, green, blue
 
@@ -210,6 +212,10 @@ class PictureView(Widget, can_focus=True):
             self._styles_cache.clear()
             self.picture.held = True
         return super().render_lines(crop)
+
+    def get_line_filters(self) -> list[LineFilter]:
+        """As the app's, but a picture keeps its colours."""
+        return [getattr(one, "of_pictures", one) for one in super().get_line_filters()]
 
     def render_line(self, y: int) -> Strip:
         width, height = self.size

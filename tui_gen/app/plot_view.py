@@ -203,7 +203,7 @@ class PlotView(Widget):
 
     def _new_look(self, key: str) -> Style:
         ground = self.background_colors[1]
-        dark = ground.brightness < 0.5
+        dark = ground.brightness < 0.5 if ground.ansi is None else self.app.current_theme.dark
         kind, _, which = key.partition(".")
         text = Color.parse("#e6e6e6" if dark else "#1c1c1c")
         if kind in ("line", "band"):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +78,19 @@ def _colour(key: str, value: Any) -> None:
         raise ValueError(f"{key} = {value!r} is not a colour, such as #4c9be8") from None
 
 
+BLACK, GREY, WHITE, BLUE = (Color.parse(one) for one in ("#000000", "#aaaaaa", "#ffffff", "#0000aa"))
 VALUE, REST = 4.5, 3.0
 """Least contrast of what is read for its content, and of everything else that is text (WCAG 2, levels AA)."""
 
-
+FRAME = 1.5
+"""The same of lines that only set panes apart."""
 ROUNDING = 0.15
 """What the shades that widgets make of a ground may cost."""
+
+
+MARKS = ("block-cursor-background", "input-cursor-background", "input-selection-background")
+MARKS += ("scrollbar", "scrollbar-hover", "scrollbar-active")
+"""Grounds that are seen only by being other than the page's."""
 
 
 def contrast(one: Color, other: Color) -> float:
@@ -91,6 +99,7 @@ def contrast(one: Color, other: Color) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
+@lru_cache(4096)
 def _luminance(colour: Color) -> float:
     parts = (one / 255 for one in (colour.r, colour.g, colour.b))
     red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
@@ -104,19 +113,28 @@ def legible(colour: Color, grounds: Iterable[Color], least: float) -> Color:
     def worst(one: Color) -> float:
         return min(contrast(one, ground) for ground in grounds)
 
-    ends = Color(0, 0, 0), Color(255, 255, 255)
-    steps = (colour.blend(end, share / 20) for share in range(21) for end in ends)
-    return next((one for one in steps if worst(one) >= least + ROUNDING), max(ends, key=worst))
+    return next((one for one in on_the_way(colour) if worst(one) >= least + ROUNDING), max((BLACK, WHITE), key=worst))
 
 
-def readable(variables: dict[str, str]) -> dict[str, str]:
-    """A theme's CSS variables with `$quiet` (secondary text), `$faint` (help), `$on-panel` (text of bars), `$here` and
-    `$here-style` (ground and style of the row under the cursor), and every colour of text moved as far as it must be to
-    be read.
+def on_the_way(colour: Color) -> Iterator[Color]:
+    """A colour and its shades, ever darker and ever lighter, to black and white."""
+    return (colour.blend(end, share / 20) for share in range(21) for end in (BLACK, WHITE))
+
+
+def readable(
+    variables: dict[str, str], same: Callable[[Color, Color], bool] | None = None, coloured: bool = True
+) -> dict[str, str]:
+    """A theme's CSS variables with `$quiet` (secondary text), `$faint` (help), `$on-panel` (text of bars), `$frame`
+    (lines around panes), `$here` and `$here-style` (ground and style of the row under the cursor), and every colour of
+    text moved as far as it must be to be read.
+
+    `same` tells whether two grounds look the same on the terminal; what is marked by its ground is marked there, too.
+    Without colours (not `coloured`) the row under the cursor is reversed, and of a scroll bar only the thumb is seen.
 
     Textual's own `$text-muted` and `$text-disabled` are no colours but shades of whatever they stand on; where the
     ground is not known they become white.
     """
+    same = same or Color.__eq__
     found = dict(variables)
     try:
         background, surface, panel, foreground = (
@@ -126,23 +144,51 @@ def readable(variables: dict[str, str]) -> dict[str, str]:
     except (ColorParseError, KeyError):
         background = Color.parse("ansi_default")
     if background.ansi is not None:  # the terminal's own colours, which nobody here knows
-        plain = dict.fromkeys(("quiet", "faint", "here", "on-panel", "foreground"), "ansi_default")
+        plain = dict.fromkeys(("quiet", "faint", "here", "on-panel", "foreground", "frame"), "ansi_default")
         return found | plain | {"here-style": "reverse"}
     if any(one.a < 1 for one in (surface, panel)):
         surface, panel = (background.blend(one, one.a).with_alpha(1) for one in (surface, panel))
     pages = (background, surface)
     foreground = legible(foreground, pages, VALUE)
-    shades = (surface.blend(primary, share / 20) for share in range(8, 0, -1))
-    here = next((one for one in shades if contrast(foreground, one) >= 1.4 * VALUE), surface.blend(primary, 0.05))
+
+    def apart(one: Color) -> bool:
+        return not any(same(one, page) for page in pages)
+
+    shades = [surface.blend(primary, share / 20) for share in range(8, 0, -1)]
+    seen = [one for one in shades if contrast(foreground, one) >= 1.4 * VALUE]
+    seen += [surface.blend(foreground, share / 20) for share in range(1, 5)] + [BLUE, GREY]
+    seen = [one for one in seen if coloured and apart(one) and contrast(foreground, one) >= REST]
+    here, style = (seen[0], "none") if seen else (surface, "reverse")
     made = {
         "foreground": legible(foreground, (*pages, here), VALUE),
         "here": here,
         "quiet": legible(background.blend(foreground, 0.7), (*pages, panel, here), VALUE),
         "faint": legible(background.blend(foreground, 0.5), (*pages, panel, here), REST),
         "on-panel": legible(foreground, [panel], VALUE),
+        "frame": legible(Color.parse(variables["panel-lighten-2"]), pages, FRAME),
     }
     for name in ("primary", "accent", "error", "warning", "success", "secondary"):
         made[f"text-{name}"] = legible(Color.parse(variables[f"text-{name}"]), (*pages, here), VALUE)
-    cursor = Color.parse(variables["block-cursor-background"])
-    made["block-cursor-foreground"] = legible(cursor.get_contrast_text(1.0), [cursor], VALUE)
-    return found | {name: colour.hex for name, colour in made.items()} | {"here-style": "none"}
+    for name in MARKS:
+        if not apart(_over(surface, variables[name])):
+            made[name] = foreground
+    if not apart(_over(surface, variables["block-cursor-blurred-background"])):
+        found["block-cursor-blurred-text-style"] = "underline"
+    for name in ("block-cursor", "input-cursor", "input-selection"):
+        ground = made.get(f"{name}-background") or _over(surface, variables[f"{name}-background"])
+        made[f"{name}-foreground"] = legible(ground.get_contrast_text(1.0), [ground], VALUE)
+    if not coloured:
+        tracks = [name for name in found if name.startswith(("scrollbar-background", "scrollbar-corner"))]
+        found |= dict.fromkeys(tracks, "#00000000")
+    return found | {name: colour.hex for name, colour in made.items()} | {"here-style": style}
+
+
+def _over(ground: Color, text: str) -> Color:
+    """What a colour as CSS writes it (`#4c9be8 30%`) makes of a ground; the ground where it is none."""
+    name, _, share = text.partition(" ")
+    try:
+        colour = Color.parse(name)
+        part = float(share.removesuffix("%")) / 100 if share else colour.a
+    except (ColorParseError, ValueError):
+        return ground
+    return ground.blend(colour, part).with_alpha(1)

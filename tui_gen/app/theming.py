@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from rich.color import ColorSystem
 from textual.command import CommandPalette
 from textual.css.query import NoMatches
+from textual.filter import Monochrome
 from textual.screen import Screen
 
 from tui_gen.app.settings import Settings
@@ -14,6 +16,11 @@ from tui_gen.app.themes import DEFAULT, load_themes, readable
 from tui_gen.app.typing_app import TypingApp
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.filter import LineFilter
+
+    from tui_gen.app.depth import Depth
     from tui_gen.draw.terminal import Terminal
 
 
@@ -29,11 +36,13 @@ class ThemedApp(TypingApp):
     COMMANDS = {_commands}
 
     def __init__(self, terminal: Terminal | None = None) -> None:
+        self._depth: tuple[object, Depth] | None = None
         super().__init__(terminal)
         self.settings = Settings()
         self.theme_problems: list[str] = []
         self.own_themes: list[str] = []
         self._theme_before = ""
+        self._plain: LineFilter | None = None
 
     @property
     def keymap(self) -> dict[str, str]:
@@ -54,7 +63,39 @@ class ThemedApp(TypingApp):
 
     def get_css_variables(self) -> dict[str, str]:
         """As Textual's, with colours that can be read in every theme."""
-        return readable(super().get_css_variables())
+        depth = self.depth
+        return readable(
+            super().get_css_variables(), depth.same if depth is not None else None, coloured=not self.no_color
+        )
+
+    @property
+    def depth(self) -> Depth | None:
+        """What brings this theme to the colours of the terminal; None where every colour is there, or none wanted."""
+        theme, system = self.current_theme, self.console._color_system
+        if self.no_color or (system in (None, ColorSystem.TRUECOLOR) and not theme.ansi):
+            return None
+        key = (system, theme.ansi, theme.dark)
+        if self._depth is None or self._depth[0] != key:
+            from tui_gen.app.depth import Depth
+
+            self._depth = key, Depth(system or ColorSystem.TRUECOLOR, own=theme.ansi, dark=theme.dark)
+        return self._depth[1]
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, those of the terminal, and after what makes colours what makes them readable."""
+        filters = super().get_line_filters()
+        if self.no_color:
+            if self._plain is None:
+                from tui_gen.app.depth import NoColours
+
+                self._plain = NoColours()
+            ours: LineFilter | None = self._plain
+        else:
+            ours = self.depth
+        if ours is None:
+            return filters
+        theirs = [one for one in filters if one in self._filters and not isinstance(one, Monochrome)]
+        return [*theirs, ours, *(one for one in filters if one not in self._filters)]
 
     @property
     def theme_names(self) -> list[str]:
