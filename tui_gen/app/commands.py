@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from textual.actions import parse
 from textual.binding import Binding
 
 from tui_gen.app.arrangement import PANES
 from tui_gen.app.menu import Item, Menu
 from tui_gen.app.workspace import TITLES
+
+if TYPE_CHECKING:
+    from tui_gen.app.workbench import Workbench
 
 MENUS = (
     Menu(
@@ -25,7 +31,7 @@ MENUS = (
         "Run",
         (
             Item("Start", "start", "run.start"),
-            Item("Pause or go on", "pause", "run.pause"),
+            Item("Pause", "pause", "run.pause"),
             Item("Sample now", "ask('sample')", "run.sample"),
             Item("Measure quality now", "ask('quality')", "run.quality"),
             Item("Checkpoint now", "ask('checkpoint')", "run.checkpoint"),
@@ -43,11 +49,11 @@ MENUS = (
             *(Item(TITLES[name], f"open_pane('{name}')", f"pane.{number}") for number, name in enumerate(PANES, 1)),
             None,
             Item("Losses over steps, epochs or time", "in_pane('losses', 'x_axis')", "losses.x_axis"),
-            Item("Losses on a log scale or not", "in_pane('losses', 'log')", "losses.log"),
+            Item("Losses on a log scale", "in_pane('losses', 'log')", "losses.log"),
             Item("Kinds of previews…", "in_pane('samples', 'kinds')", "samples.kinds"),
             None,
             Item("Jump to a pane…", "jump", "view.jump"),
-            Item("Maximise or restore", "maximise", "view.maximise"),
+            Item("Maximise", "maximise", "view.maximise"),
             Item("Restore the layout", "reset_layout", "view.reset"),
             Item("Draw the screen anew", "redraw", "view.redraw"),
             Item("Theme…", "themes", "view.themes"),
@@ -110,3 +116,29 @@ for number, pane in enumerate(PANES, 1):
             f"alt+{number}", f"go_to_pane('{pane}')", always, show=False, priority=True, id=f"pane.{number}.always"
         ),
     ]
+
+
+def label(app: Workbench, words: str, action: str, pane: Any = None) -> str:
+    """What an action is called now: `words` unless doing it once more would undo it.
+
+    `action` is the app's, or that of the `pane` which has it.
+    """
+    if action.startswith("in_pane"):
+        _, _, (name, action) = parse(action)
+        pane = app.workspace.pane(name)
+    if pane is not None and not hasattr(pane, "HELP"):  # only its frame is there
+        return words
+    match pane.id if pane is not None else "", action:
+        case "", "pause" if app.shown is not None and app.shown.state == "paused":
+            return "Go on"
+        case "", "maximise" if app.workspace.maximised:
+            return "Restore"
+        case "losses", "log" if pane.looking.log_y:
+            return "Losses on a linear scale" if len(words) > 3 else "Linear"
+        case "log", "toggle_output" if pane.output:
+            return "The run's log"
+        case "form", "turn":
+            return "The run" if pane.state is pane.draft else "Next run"
+        case "samples", "zoom" if pane.tile is not None:
+            return "Whole grid"
+    return words

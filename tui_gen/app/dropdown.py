@@ -38,12 +38,14 @@ class DropDown(Modal[str]):
         number: int,
         key_of: Callable[[str], str],
         enabled: Callable[[str], bool],
+        label: Callable[[str, str], str],
     ) -> None:
         super().__init__()
         self._bar = bar
         self._number = number
         self._key_of = key_of
         self._enabled = enabled
+        self._label = label
         self._letters: dict[str, int] = {}
 
     def compose(self) -> ComposeResult:
@@ -55,22 +57,24 @@ class DropDown(Modal[str]):
             for item in menu.items
             if item is not None
         }
-        width = max(len(item.label) + max(3, len(keys[item])) for item in keys) + 4
+        words = {item: self._label(item.label, item.action) for item in keys}
+        width = max(len(words[item]) + max(3, len(keys[item])) for item in keys) + 4
         options: list[Option | None] = []
         for item in menu.items:
             if item is None:
                 options.append(None)
                 continue
-            gap = " " * (width - len(item.label) - len(keys[item]) - 2)
-            letter = next((c for c in item.label.lower() if c.isalpha() and c not in self._letters), "")
-            place = item.label.lower().find(letter) if letter else -1
+            text = words[item]
+            gap = " " * (width - len(text) - len(keys[item]) - 2)
+            letter = next((c for c in text.lower() if c.isalpha() and c not in self._letters), "")
+            place = text.lower().find(letter) if letter else -1
             enabled = self._enabled(item.action)
             if letter:
                 self._letters[letter] = len(options)
             label = (
-                Content.assemble(item.label[:place], (item.label[place], "underline"), item.label[place + 1 :])
+                Content.assemble(text[:place], (text[place], "underline"), text[place + 1 :])
                 if place >= 0
-                else Content(item.label)
+                else Content(text)
             )
             line = Content.assemble(" ", label, gap, (keys[item], "$quiet"), " ")
             options.append(Option(line, id=item.action, disabled=not enabled))

@@ -384,6 +384,7 @@ from which it holds.
         if other is not None:
             self.fields.show(other)
             self._describe()
+            self.refresh_bindings()
 
     def action_copy_run(self) -> None:
         """Copy the shown run's settings, with its live edits, into the form for the next run."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from textual.binding import Binding
 from textual.widget import Widget
 
+from tui_gen.app.commands import label
+
 if TYPE_CHECKING:
     from tui_gen.app.workbench import Workbench
 
@@ -58,11 +60,17 @@ def sections(app: Workbench) -> Iterator[tuple[str, list[tuple[str, str, str]]]]
 
 
 def _rows(app: Workbench, nodes: list[Any]) -> list[tuple[str, str, str]]:
-    found: dict[str, tuple[Binding, list[str]]] = {}
-    for binding in (one for node in nodes for one in _bindings(node)):
-        if binding.description:
-            found.setdefault(binding.id or "", (binding, []))[1].append(binding.key)
+    found: dict[str, tuple[Binding, Any, list[str]]] = {}
+    for node in nodes:
+        pane = None if node is app else node
+        for binding in _bindings(node):
+            if binding.description:
+                found.setdefault(binding.id or "", (binding, pane, []))[2].append(binding.key)
     return [
-        (" ".join(_shown(app, binding, list(dict.fromkeys(keys)))), binding.description, name)
-        for name, (binding, keys) in found.items()
+        (
+            " ".join(_shown(app, binding, list(dict.fromkeys(keys)))),
+            label(app, binding.description, binding.action, pane),
+            name,
+        )
+        for name, (binding, pane, keys) in found.items()
     ]

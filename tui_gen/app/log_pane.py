@@ -238,6 +238,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         else:
             self._timer.pause()
         self.set_title("worker.log" if self.output else "")
+        self.refresh_bindings()
         self.list_anew()
 
     def focus_inside(self) -> None:

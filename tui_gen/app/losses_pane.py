@@ -358,6 +358,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
 
     def action_log(self) -> None:
         self._look(log_y=not self.looking.log_y)
+        self.refresh_bindings()
 
     def action_clip(self) -> None:
         self._look(clip=not self.looking.clip)

@@ -10,6 +10,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from tui_gen.app import keys
+from tui_gen.app.commands import label
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -46,13 +47,16 @@ class Commands(Provider):
                 if item is not None and app.enabled(item.action):
                     key = app.key_of(item.binding)
                     yield Command(
-                        f"{menu.title}: {item.label}", partial(app.do, item.action), f"key {key}" if key else "", True
+                        f"{menu.title}: {label(app, item.label, item.action)}",
+                        partial(app.do, item.action),
+                        f"key {key}" if key else "",
+                        True,
                     )
         for pane in app.workspace.panes:
             for binding in keys.of_pane(pane):
                 action = f"in_pane({pane.id!r}, {binding.action!r})"
                 if app.enabled(action):
-                    name = f"{pane.TITLE}: {binding.description}"
+                    name = f"{pane.TITLE}: {label(app, binding.description, binding.action, pane)}"
                     yield Command(name, partial(app.do, action), f"key {app.key_of(binding.id)}")
         samples: Any = app.workspace.pane("samples")
         for kind in getattr(samples, "kinds", list)():

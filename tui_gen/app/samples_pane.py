@@ -381,6 +381,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
 
     def action_zoom(self) -> None:
         self._zoom(0 if self.tile is None else None)
+        self.refresh_bindings()
 
     def action_whole(self) -> None:
         self._zoom(None)

@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from textual.widget import Widget
 
 from tui_gen.app import frames
 from tui_gen.app.arrangement import PANES
-from tui_gen.app.commands import ALONE, BINDINGS, NEED_LIVE
+from tui_gen.app.commands import ALONE, BINDINGS, NEED_LIVE, label
 from tui_gen.app.keybar import KeyBar
 from tui_gen.app.menu import MenuBar
 from tui_gen.app.pacing import Pacer
@@ -280,7 +281,8 @@ class Workbench(TellingApp):
         """Open a menu."""
         from tui_gen.app.dropdown import DropDown
 
-        self.push_screen(DropDown(self.menu_bar, number, self.key_of, self.enabled), self._menu_left)
+        menu = DropDown(self.menu_bar, number, self.key_of, self.enabled, partial(label, self))
+        self.push_screen(menu, self._menu_left)
 
     def on_menu_bar_opened(self, message: MenuBar.Opened) -> None:
         """A menu's title was clicked."""

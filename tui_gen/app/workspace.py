@@ -255,6 +255,7 @@ class Workspace(Widget):
         else:
             return
         self.rearrange()
+        self.refresh_bindings()
         if pane is not None:
             self.open(pane.id or "")
 
