@@ -55,8 +55,9 @@ def test_homes_in_paths_are_found_wherever_they_are_given(monkeypatch, tmp_path,
     run = fake_worker.record(fake_worker.make_run(), steps=5)
     assert run.is_relative_to(tmp_path / "elsewhere") and run.name in call("runs")[1]
     monkeypatch.setenv("TUI_GEN_RUNS", "~nobody-of-this-name/x")
-    status, _, err = call("runs")
-    assert status == 2 and "there is no user 'nobody-of-this-name'" in err
+    for words in (["runs"], ["quality", str(run), "--root", "~nobody-of-this-name/x"]):
+        status, _, err = call(*words)
+        assert status == 2 and "there is no user 'nobody-of-this-name'" in err
     monkeypatch.chdir(tmp_path)
     (tmp_path / "~nobody-of-this-name").mkdir()
     assert places.expanded("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")

@@ -22,6 +22,7 @@ import msgspec
 from tui_gen import children, control, presence, runs
 from tui_gen.batch import TERMINATE
 from tui_gen.params import Problem
+from tui_gen.places import called
 from tui_gen.presence import Hold
 
 TUNED = {
@@ -228,7 +229,7 @@ def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **f
     """A request to the worker of a run. Raises ControlError where none is alive or it does not answer."""
     info = runs.worker_of(run)
     if not runs.live(run):
-        raise control.ControlError(f"{run.name} has no live worker; tui-gen --resume {run.name} goes on with it")
+        raise control.ControlError(f"{run.name} has no live worker; tui-gen --resume {called(run)} goes on with it")
     if info is None or not presence.about(info, run):
         raise ComingError(f"{run.name} is only just being started; ask again in a moment")
     if not presence.here(info):
@@ -274,7 +275,8 @@ def why_silent(run: Path) -> str:
     info = runs.worker_of(run)
     if info is None or not presence.about(info, run):
         return "its worker is only just coming up"
-    end = f"kill -9 {info.pid} ends it at once, and tui-gen --resume {run.name} then goes on from its last checkpoint"
+    again = f"tui-gen --resume {called(run)}"
+    end = f"kill -9 {info.pid} ends it at once, and {again} then goes on from its last checkpoint"
     if not presence.alive(info):
         return f"its worker is process {info.pid} of {info.host}, which cannot be looked at from here"
     match process_state(info.pid):

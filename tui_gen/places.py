@@ -28,6 +28,28 @@ def default_root() -> Path:
     return _named("TUI_GEN_RUNS") or Path("runs")
 
 
+def shown(path: Path) -> str:
+    """A path as it is read most easily from here: relative below this folder, else absolute."""
+    path = Path(path)
+    try:
+        relative = os.path.relpath(path)
+        near = not relative.startswith("..") and os.getcwd() != os.sep  # where workers stand, whoever reads their words
+    except (OSError, ValueError):
+        return str(path)
+    return relative if near else str(path)
+
+
+def called(run: Path) -> str:
+    """What names a run in a command typed here: its folder's name where runs go by default, elsewhere its path."""
+    import shlex
+
+    try:
+        by_name = run.parent.resolve() == default_root().resolve()
+    except NoHome:
+        by_name = False
+    return shlex.quote(run.name if by_name else shown(run))
+
+
 def expanded(path: str) -> Path:
     """A path as a person writes it, with `~` and `~name` at its beginning."""
     full = os.path.expanduser(path)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_gen import checkpoints, datasets, edits, remedy, runs
 from tui_gen import config as configs
 from tui_gen.params import Problem
+from tui_gen.places import called, expanded, shown
 
 if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
@@ -41,9 +43,10 @@ def continued(
             except configs.ConfigError as error:
                 problems += error.problems
         elif key == ROOT:
-            tables["dataset"]["root"] = os.path.abspath(os.path.expanduser(text)) if text else ""
+            tables["dataset"]["root"] = os.path.abspath(expanded(text)) if text else ""
         elif not known[key].live:
-            hint = f"for another run: tui-gen --run {path.name}/config.toml --set {assignment}"
+            words = shlex.join(["--run", shown(path / "config.toml"), "--set", assignment])
+            hint = f"for another run: tui-gen {words}"
             problems.append(Problem("--set", assignment, LIVE_ON_RESUME, hint))
         else:
             added.append((key, configs.params.parse(known[key], text)))
@@ -56,10 +59,10 @@ def continued(
     new = configs.load(tables, catalog, path.name)
     if lengths and new.train.steps and new.train.steps <= step:
         words = f"the run is at step {step} already"
-        hint = f"for more: tui-gen --resume {path.name} --set train.steps={2 * step}"
+        hint = f"for more: tui-gen --resume {called(path)} --set train.steps={2 * step}"
         raise configs.ConfigError(path.name, [Problem("train.steps", new.train.steps, words, hint)])
     if datasets.lost(new.dataset.name, new.dataset.root):
-        hint = f"where it is now: tui-gen --resume {path.name} --set {ROOT}=…"
+        hint = f"where it is now: tui-gen --resume {called(path)} --set {ROOT}=…"
         words = "is not there, or does not hold the run's data"
         raise configs.ConfigError(path.name, [Problem(ROOT, new.dataset.root, words, hint)])
     if not lengths and runs.state_of(path)[0] == "finished":

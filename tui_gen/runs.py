@@ -25,6 +25,7 @@ from tui_gen import belongings, events, presence
 from tui_gen.belongings import CONFIG, LOG, is_run, marked
 from tui_gen.files import open_regular
 from tui_gen.headline import headline
+from tui_gen.places import called
 from tui_gen.places import default_root as default_root
 from tui_gen.presence import Hold, WorkerInfo, mtime, worker_of
 from tui_gen.presence import alive as alive
@@ -183,7 +184,7 @@ def in_use(path: Path) -> str:
         return f"{path.name} is in use: another process is starting, changing or deleting it"
     if not presence.here(info):
         return f"{path.name} is already training on {info.host}; stop it there first"
-    return f"{path.name} is already training (process {info.pid}); tui-gen attach {path.name} shows it"
+    return f"{path.name} is already training (process {info.pid}); tui-gen attach {called(path)} shows it"
 
 
 def state_of(path: Path | str) -> tuple[str, int, str]:
@@ -396,4 +397,4 @@ def refuse_if_training(path: Path) -> None:
     info = worker_of(path)
     if info is not None and not presence.here(info):
         raise RunError(f"{path.name} is still training on {info.host}; stop it there first")
-    raise RunError(f"{path.name} is still training; stop it first with tui-gen stop {path.name}")
+    raise RunError(f"{path.name} is still training; stop it first with tui-gen stop {called(path)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,12 +16,12 @@ from tui_gen import checkpoints, children, files, launch, runs
 from tui_gen import config as configs
 from tui_gen import quality as figures
 from tui_gen.params import Param, nearest
-from tui_gen.places import expanded
+from tui_gen.places import expanded, shown
 from tui_gen.report import consent, headless, tables
 from tui_gen.report import figures as records
 from tui_gen.report import outlet as outlets
 from tui_gen.report.managing import STOP_TIMEOUT
-from tui_gen.report.outlet import coloured, shown, unicode_ok, width_of
+from tui_gen.report.outlet import coloured, unicode_ok, width_of
 from tui_gen.report.rows import rows
 from tui_gen.report.summary import figures_lines, grid_text, text_lines
 from tui_gen.report.zoo import zoo
@@ -71,7 +70,7 @@ def quality(args: argparse.Namespace, root: Path) -> int:
     words: list[object] = [path]
     for option, value in (
         ("--samples", args.count), ("--seed", args.seed), ("--step", args.step), ("--device", args.device),
-        ("--root", os.path.abspath(os.path.expanduser(args.root)) if args.root else ""),
+        ("--root", expanded(args.root).absolute() if args.root else ""),
     ):  # fmt: skip
         words += [option, value] if value not in (None, "") else []
     with children.start(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from tui_gen import batch, control, datasets, dependencies, edits, launch, remed
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.params import Problem
-from tui_gen.places import expanded
+from tui_gen.places import expanded, shown
 from tui_gen.report import consent
 from tui_gen.report import outlet as outlets
 from tui_gen.report.follow import FINISHED as FINISHED
 from tui_gen.report.follow import Follow
-from tui_gen.report.outlet import Outlet, shown
+from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import JsonDisplay, PlainDisplay
 from tui_gen.report.signals import Signals
 from tui_gen.report.summary import print_summary
@@ -299,9 +300,10 @@ def detached(path: Path, out: Outlet, style: Style) -> int:
     if style.json:
         JsonDisplay(out).open(RunView(path))
         return 0
+    name = shlex.quote(shown(path))  # a path, as it will be wanted in another terminal
     out.line(f"training in the background: {shown(path)}")
-    out.line(f"  watch  tui-gen attach {shown(path)}")
-    out.line(f"  stop   tui-gen stop {shown(path)}")
+    out.line(f"  watch  tui-gen attach {name}")
+    out.line(f"  stop   tui-gen stop {name}")
     return 0
 
 
@@ -309,7 +311,7 @@ def conclude(out: Outlet, err: Outlet, follow: Follow, style: Style) -> None:
     """The end of what is shown: the summary, or that the run goes on."""
     if follow.detached:
         if follow.state in runs.LIVE:
-            name = shown(follow.view.path)
+            name = shlex.quote(shown(follow.view.path))
             err.line(f"detached; the run goes on. tui-gen attach {name} shows it, tui-gen stop {name} ends it")
     elif style.json:
         if follow.state in ("failed", "interrupted"):

@@ -15,9 +15,10 @@ from pathlib import Path
 import msgspec
 
 from tui_gen import runs
+from tui_gen.places import shown
 from tui_gen.report import outlet as outlets
 from tui_gen.report.lines import aligned
-from tui_gen.report.outlet import coloured, shown
+from tui_gen.report.outlet import coloured
 from tui_gen.report.quantities import ago
 from tui_gen.runs import RunInfo
 

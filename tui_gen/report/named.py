@@ -14,6 +14,7 @@ from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import presence, runs
 from tui_gen.params import Problem, show
+from tui_gen.places import called
 from tui_gen.report import headless
 from tui_gen.report import outlet as outlets
 from tui_gen.report.outlet import Outlet
@@ -85,7 +86,7 @@ def far_and_live(path: Path, err: Outlet) -> bool:
 
 def differences(path: Path, source: str, assignments: list[str], dirs: list[str]) -> str:
     """How a run that goes on differs from what is asked for now, in words; empty where it does not."""
-    end = f"the run goes on as it began (tui-gen --resume {path.name} --set KEY=VALUE changes what may change)"
+    end = f"the run goes on as it began (tui-gen --resume {called(path)} --set KEY=VALUE changes what may change)"
     try:
         known = [*dirs, *headless.named_dirs(source), *headless.named_dirs(str(path))]
         catalog = catalogs.read(list(dict.fromkeys(known)))  # as it is cached: executes nobody's code

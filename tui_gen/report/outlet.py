@@ -10,7 +10,6 @@ import errno
 import io
 import os
 import sys
-from pathlib import Path
 from typing import Any, TextIO
 
 from tui_gen.text import clean_lines, json_text
@@ -166,13 +165,3 @@ def width_of(out: Outlet) -> int:
         return max(40, os.get_terminal_size(out.fileno()).columns - 1) if out.isatty() else 100
     except (OSError, ValueError):
         return 80
-
-
-def shown(path: Path) -> str:
-    """A path as it is read most easily from here: relative below this folder, else absolute."""
-    path = Path(path)
-    try:
-        relative = os.path.relpath(path)
-    except (OSError, ValueError):
-        return str(path)
-    return str(path) if relative.startswith("..") else relative

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,9 @@ from tui_gen.draw.curves import Series
 from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
 from tui_gen.pictures import read_png
+from tui_gen.places import called, shown
 from tui_gen.report.lines import aligned
-from tui_gen.report.outlet import Outlet, coloured, shown, unicode_ok, width_of
+from tui_gen.report.outlet import Outlet, coloured, unicode_ok, width_of
 from tui_gen.report.plain import ordered, place
 from tui_gen.report.quantities import duration, metric
 from tui_gen.text import clean
@@ -64,8 +64,7 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
 
 def ending(view: RunView, state: str) -> list[str]:
     """What became of the run, and where everything is."""
-    here = view.path.parent.resolve() == runs.default_root().resolve()
-    name = shlex.quote(view.path.name if here else shown(view.path))
+    name = called(view.path)
     words = f"{state} at {place(view)}"
     if view.system is not None:
         words += f", {duration(view.system.seconds)} of training"
