@@ -41,6 +41,8 @@ class AugmentedClassifier(Classifier):
         "train on synthetic, test on real: Esteban et al. 2017, arXiv:1706.02633"
     )
     optimizers = {"generated": Optim(lr=1e-3), "real": Optim(lr=1e-3)}
+    judged = ("accuracy", "gap")
+    together = (("loss",), ("accuracy",))
     description = """\
 A generator that truly has the data's distribution is as good as the data: a classifier that learns from its samples
 alone must do as well on **real** images as one that learns from real images. This run trains both, two networks of the

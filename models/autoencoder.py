@@ -53,6 +53,7 @@ class Autoencoder(Model):
     kinds = ("image",)
     pixels = "unit"
     optimizers = {"autoencoder": Optim(lr=1e-3), "pretrain": Optim(lr=1e-3)}
+    judged = ("denoising_mse", "mse")
     description = """\
 An **encoder** f turns an image *x* into a code *z* of a few numbers, a **decoder** g turns the code back into an image.
 What they cannot pass through the code is lost, so the code must hold what matters. An autoencoder has no sampler: its

@@ -37,6 +37,7 @@ class Classifier(Model):
     kinds = ("image",)
     pixels = "unit"
     optimizers = {"classifier": Optim(lr=1e-3)}
+    judged = ("accuracy",)
     description = """\
 A network turns an image *x* into one number (a **logit**) for each class; softmax makes probabilities of them.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
-from tui_gen.models.guidance import Guided, by_time, guided
+from tui_gen.models.guidance import QUARTERS, Guided, by_time, guided
 
 
 class DDPM(Guided):
@@ -25,6 +25,8 @@ class DDPM(Guided):
         "min-SNR-γ: Hang et al. 2023, arXiv:2303.09556; guidance: Ho & Salimans 2022, arXiv:2207.12598"
     )
     optimizers = {"ddpm": Optim(lr=1e-3)}
+    judged = ("loss",)
+    together = (QUARTERS,)
     description = """\
 Take an image *x₀*, mix in more and more noise over T small steps, and train one network to tell the noise in the
 mixture. To draw an image, start from pure noise and take out a little of the predicted noise, again and again.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
 from tui_gen.models.distances import sliced_wasserstein
-from tui_gen.models.guidance import Guided, by_time, guided
+from tui_gen.models.guidance import QUARTERS, Guided, by_time, guided
 
 Field = Callable[[Tensor, float], Tensor]
 """(x (N, …), t in [0, 1]) → dx/dt, of the shape of x."""
@@ -33,6 +33,8 @@ class FlowMatching(Guided):
     )
     optimizers = {"flow-matching": Optim(lr=1e-3)}
     arithmetic = ("sigma_min",)
+    judged = ("sliced_wasserstein", "loss")
+    together = (QUARTERS,)
     description = """\
 Draw a straight line from a noise sample *x₀* to an example *x₁* and walk along it at constant speed. One network learns
 the velocity at every place and time. Where lines cross it learns their mean, and following that mean field from t = 0

@@ -58,6 +58,8 @@ class GAN(Model):
         "generator": Optim(lr=2e-4, beta1=0.5, beta2=0.999),
         "discriminator": Optim(lr=2e-4, beta1=0.5, beta2=0.999),
     }
+    judged = ("sliced_wasserstein",)
+    together = (("loss",), ("D_real", "D_fake"))
     description = """\
 A **generator** G turns noise *z* into an image; a **discriminator** D scores images. D learns to score real ones high
 and generated ones low, G learns to make D score its images high. Neither loss falls to 0: they fight.

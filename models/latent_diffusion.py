@@ -11,7 +11,7 @@ from torch import Tensor
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Picture, Problem, Text, Tiles, hyper
 from tui_gen.models.codes import legend, principal, reach, scatter
 from tui_gen.models.diffusion import DDPM
-from tui_gen.models.guidance import Guided, refuse_guidance
+from tui_gen.models.guidance import QUARTERS, Guided, refuse_guidance
 from tui_gen.models.layers import refuse_labels, refuse_pyramid
 
 MEASURED = 2048
@@ -29,6 +29,8 @@ class LatentDiffusion(DDPM):
     )
     kinds = ("image", "points")
     optimizers = {"latent-diffusion": Optim(lr=1e-3)}
+    judged = ("loss",)
+    together = (QUARTERS,)
     examples = MEASURED
     compiles = False
     description = """\

@@ -34,6 +34,8 @@ class PretrainedClassifier(Model):
     )
     kinds = ("image",)
     optimizers = {"head": Optim(lr=1e-3), "tune": Optim(lr=1e-4), "scratch": Optim(lr=1e-3)}
+    judged = ("accuracy", "gain")
+    together = (("loss",), ("accuracy",))
     description = """\
 Images are cheap, labels are not. An autoencoder learns from all images without a label what tells them apart; a
 classifier on its **encoder** then needs few labels. This run has two networks of the very same shape:

@@ -35,6 +35,7 @@ class CharRNN(Model):
     )
     kinds = ("text",)
     optimizers = {"rnn": Optim(lr=2e-3, clip_norm=5.0)}
+    judged = ("bits_per_character",)
     description = """\
 A text's probability is a product: each character's, given those before it. A **recurrent network** reads the
 characters one by one into its state *h* and says after each how likely every character is to come next:

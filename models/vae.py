@@ -57,6 +57,7 @@ class VAE(Model):
     pixels = "unit"
     optimizers = {"vae": Optim(lr=1e-3)}
     arithmetic = ("beta", "kl_warmup", "free_bits")
+    judged = ("elbo", "log_likelihood", "mse")
     description = """\
 An **encoder** turns an image *x* into a small Gaussian over codes, q(z|x) = N(μ(x), σ²(x)); a **decoder** turns a code
 *z* back into an image. Codes are pulled towards a standard normal, so a random normal code decodes to a new image.

@@ -47,6 +47,7 @@ class VQVAE(Model):
     pixels = "unit"
     arithmetic = ("commitment",)
     optimizers = {"vq-vae": Optim(lr=1e-3), "prior": Optim(lr=1e-3)}
+    judged = ("mse", "bits_saved")
     description = """\
 An **encoder** turns an image into a small grid of vectors z. Each is replaced by the nearest of the K vectors of a
 **codebook**, so an image becomes a grid of whole numbers, its **codes**. A **decoder** rebuilds the image from the code

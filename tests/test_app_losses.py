@@ -14,10 +14,9 @@ from tests.plot_host import Host, append, write_run
 from tests.waiting import wait_for_async
 from tui_gen import events
 from tui_gen.app.losses_pane import SMOOTHINGS
-from tui_gen.app.panels import panels_of
 from tui_gen.app.plot_bar import PlotBar
-from tui_gen.app.plot_view import legend_rows
 from tui_gen.draw.curves import Reading
+from tui_gen.draw.legend import legend_rows
 from tui_gen.draw.terminal import Terminal
 from tui_gen.view import RunView
 
@@ -47,43 +46,13 @@ def dots(text):
     return sum(0x2800 < ord(character) < 0x2900 for character in text)
 
 
-# -- which curves share a plot
-
-
-def test_losses_come_first_and_train_and_validation_share_a_plot():
-    names = ["discriminator/loss", "discriminator/D_real", "discriminator/D_fake", "generator/loss"]
-    names.append("val/generator/loss")
-    panels = {panel.title: panel for panel in panels_of(names)}
-    assert list(panels)[:2] == ["losses", "discriminator"]
-    losses = {curve.label: curve for curve in panels["losses"].curves}
-    assert list(losses) == ["discriminator", "generator", "val generator"]
-    assert losses["val generator"].slot == losses["generator"].slot + 4 and not losses["val generator"].smooth
-    assert [curve.label for curve in panels["discriminator"].curves] == ["D_real", "D_fake"]
-    assert [curve.label for curve in panels["generator/loss"].curves] == ["train", "val"]
-
-
-def test_a_single_phase_has_one_losses_panel_and_odd_names_have_a_place():
-    assert [panel.title for panel in panels_of(["vae/loss", "val/vae/loss"])] == ["losses"]
-    assert [curve.label for curve in panels_of(["vae/loss", "val/vae/loss"])[0].curves] == ["loss", "val loss"]
-    titles = [panel.title for panel in panels_of(["speed", "a/b/c", "val/x/y", "other"])]
-    assert titles == ["metrics", "speed", "other", "a/b/c", "x/y"]
-    assert panels_of([]) == []
-
-
-def test_every_metric_is_in_some_panel_and_slots_differ():
-    names = [f"phase{i % 3}/metric{i}" for i in range(20)] + ["val/phase0/metric0", "val/phase1/loss", "phase1/loss"]
-    panels = panels_of(names)
-    assert {curve.metric for panel in panels for curve in panel.curves} == set(names)
-    for panel in panels:
-        slots = [curve.slot for curve in panel.curves]
-        assert len(set(slots)) == len(slots)
+# -- the legend
 
 
 def test_a_legend_without_room_counts_what_is_left_out():
-    panel = panels_of(["a/one", "a/two", "a/three", "a/four"])[0]
     readings = [Reading(name, "●", "line.0", 0, 1.5, 1.5) for name in ("one", "two", "three", "four")]
     for width in range(8, 90):
-        rows = legend_rows(panel, readings, width, 1, False)
+        rows = legend_rows("a", readings, width, 1, False)
         text = "".join(run for run, _ in rows[0])
         assert len(rows) == 1 and len(text) == width
         shown = sum(f" {name} " in text for name in ("one", "two", "three", "four"))
@@ -99,7 +68,7 @@ async def test_the_plot_fills_the_pane_at_every_size(tmp_path, size):
     async with drive(app, size):
         lines = app.text().split("\n")
         assert len(lines) == size[1] and all(len(line) == size[0] for line in lines)
-        assert "losses" in lines[2] and "● loss" in lines[2]
+        assert "vae/loss" in lines[2] and "● train" in lines[2]
         assert dots(app.text()) > size[0] / 2
         falling = [next((y for y, line in enumerate(lines) if dots(line[x])), None) for x in (10, size[0] // 2)]
         assert falling[0] < falling[1]
@@ -132,7 +101,7 @@ async def test_n_chooses_how_many_plots_and_pages_turn(tmp_path):
         await pilot.press("n")
         await settled(app, pilot)
         titles = [panel.title for panel in app.losses.panels]
-        assert titles == ["losses", "vae", "vae/kl", "vae/reconstruction", "vae/elbo"]
+        assert titles == ["vae/loss", "vae/kl", "vae/reconstruction", "vae/elbo"]
         for title in [*titles, titles[0]]:
             assert app.text().split("\n")[2][1:].startswith(title)
             await pilot.press("pagedown")
@@ -156,7 +125,7 @@ async def test_nan_is_a_gap_and_the_rest_is_drawn(tmp_path):
         assert min(filled) < 10 and max(filled) > 390
         await pilot.press("home", *["right"] * 5)
         app.losses._look(cursor=150.0)
-        assert "loss nan" in app.text()
+        assert "train nan" in app.text()
 
 
 async def test_one_spike_among_1e5_steps_is_seen_and_drawing_is_quick(tmp_path):
@@ -187,15 +156,15 @@ async def test_the_crosshair_reads_the_values_at_its_step(tmp_path):
     async with drive(app, (100, 30)) as pilot:
         await pilot.press("home")
         await settled(app, pilot)
-        assert "step 0 · epoch 0.00" in app.text() and "● loss 0 " in app.text()
+        assert "step 0 · epoch 0.00" in app.text() and "● train 0 " in app.text()
         await pilot.press("end")
         await settled(app, pilot)
-        assert "step 399 · epoch 3.99" in app.text() and "● loss 399 " in app.text()
+        assert "step 399 · epoch 3.99" in app.text() and "● train 399 " in app.text()
         for _ in range(5):
             await pilot.press("left")
         await settled(app, pilot)
         step = int(app.losses.looking.cursor)
-        assert 360 < step < 399 and f"step {step}" in app.text() and f"● loss {step} " in app.text()
+        assert 360 < step < 399 and f"step {step}" in app.text() and f"● train {step} " in app.text()
         await pilot.press("escape")
         await settled(app, pilot)
         assert "step 3" not in app.text().split("\n")[1] and app.losses.looking.cursor is None
@@ -210,7 +179,7 @@ async def test_the_mouse_reads_keeps_zooms_and_turns_the_wheel(tmp_path):
         await pilot.hover(plot, offset=middle)
         await settled(app, pilot)
         hovered = app.losses.looking.cursor
-        assert 190 <= hovered <= 210 and f"loss {hovered:.0f}" in app.text()
+        assert 190 <= hovered <= 210 and f"train {hovered:.0f}" in app.text()
         await pilot.hover(PlotBar)
         await wait_for_async(lambda: app.losses.looking.cursor is None, tick=pilot.pause, what="the crosshair to go")
         await pilot.click(plot, offset=middle)
@@ -271,9 +240,10 @@ async def test_log_smoothing_and_clipping(tmp_path):
         for _ in SMOOTHINGS:
             await pilot.press("left_square_bracket")
         assert "no EMA" in app.text()
+        assert "no outliers" in app.text()
         await pilot.press("c")
         await settled(app, pilot)
-        assert "clipped" in app.text()
+        assert "everything" in app.text()
 
 
 def below(app):
@@ -377,7 +347,53 @@ async def test_validation_joins_its_training_curve(tmp_path):
     more = events.Metrics(start=49, stride=50, values={"val/vae/loss": [value + 3 for value in CURVE[49::50]]})
     app = Host(run_with(tmp_path, more), "losses")
     async with drive(app, (100, 30)):
-        assert "● loss" in app.text() and "○ val loss" in app.text()
+        assert "● train" in app.text() and "○ val" in app.text() and app.text().count("○") == 8 + 1
+        plot = app.losses._plots[0]
+        looks = [plot._new_look(key).color for key in ("line.0", "line.4", "band.0")]
+        assert len({look.triplet for look in looks}) == 3
+        apart = [abs(a - b) for a, b in zip(looks[0].triplet, looks[1].triplet)]
+        assert sum(apart) > 200  # not two shades of one colour
+
+
+async def test_the_first_plot_is_that_of_what_the_model_is_judged_by(tmp_path):
+    values = {f"vae/{name}": CURVE for name in ("loss", "lr", "kl", "elbo")}
+    app = Host(run_with(tmp_path, events.Metrics(start=0, values=values), losses=()), "losses")
+    async with drive(app) as pilot:
+        assert [panel.title for panel in app.losses.panels] == ["vae/loss", "vae/kl", "vae/elbo", "vae/lr"]
+        word = {"judged": ["sliced_wasserstein", "elbo"], "together": [["loss", "kl"]]}
+        append(app.view.path, events.Plan(None, 100, 8, **word))
+        app.action_update()
+        await settled(app, pilot)
+        append(app.view.path, events.Metrics(start=399, values={"val/vae/loss": [11.5]}))
+        app.action_update()
+        await settled(app, pilot)
+        assert [panel.title for panel in app.losses.panels] == ["vae/elbo", "vae", "vae/lr"]
+        assert app.text().split("\n")[2][1:].startswith("vae/elbo")
+        await pilot.press("pagedown")
+        await settled(app, pilot)
+        assert "val loss 11.5" in app.text()  # measured once: its value stands beside it
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_outliers_leave_the_plot_with_a_word_until_everything_is_asked_for(tmp_path, size):
+    losses = [1000.0, 500.0, 200.0, *(10 + step % 3 / 10 for step in range(397))]
+    app = Host(run_with(tmp_path, losses=losses), "losses")
+    async with drive(app, size) as pilot:
+        assert re.search(r"▲\S* 3 values to 1000", app.text()) and "no outliers" in app.text()
+        assert app.losses._plots[0].drawn.frame.y_limits[1] < 20
+        await pilot.press("c")
+        await settled(app, pilot)
+        assert "▲" not in app.text() and app.losses._plots[0].drawn.frame.y_limits[1] > 999
+
+
+async def test_a_logarithmic_axis_of_values_below_zero_says_so(tmp_path):
+    values = {"vae/elbo": [-value for value in CURVE], "vae/kl": CURVE}
+    app = Host(run_with(tmp_path, events.Metrics(start=0, values=values), losses=()), "losses")
+    async with drive(app) as pilot:
+        await pilot.press("l", "n", "n")
+        await settled(app, pilot)
+        assert "vae/elbo ±log" in app.text() and "vae/kl  ●" in app.text()
+        assert "-100┤" in app.text() and "100┤" in app.text() and dots(app.text()) > 100
 
 
 async def test_names_are_never_markup(tmp_path):
@@ -456,14 +472,14 @@ async def test_resizing_draws_for_the_new_size(tmp_path):
 
 
 EXACT = """\
-┃linear − no EMA + steps                         ┃
-┃losses  ● loss 9                                ┃
+┃linear − no EMA + steps no outliers             ┃
+┃vae/loss  ● train 9                             ┃
 ┃       │        ⢀⡄        ⢀⡄        ⢀⡄        ⢀⡄┃
-┃       │       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋ ┃
-┃       │     ⢀⡼⠁ ⡇     ⢀⡼⠁ ⡇     ⢀⡼⠁ ⡇     ⢀⡼⠁  ┃
-┃      5┤    ⢠⠞   ⢹    ⢠⠞   ⢹    ⢠⠞   ⢹    ⢠⠞    ┃
-┃       │   ⣰⠋    ⢸   ⣰⠋    ⢸   ⣰⠋    ⢸   ⣰⠋     ┃
-┃       │ ⢀⡼⠁     ⢸ ⢀⡼⠁     ⢸ ⢀⡼⠁     ⢸ ⢀⡼⠁      ┃
+┃      8┤       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋ ┃
+┃      6┤     ⢀⡼⠁ ⡇     ⢀⡼⠁ ⡇     ⢀⡼⠁ ⡇     ⢀⡼⠁  ┃
+┃       │    ⢠⠞   ⢹    ⢠⠞   ⢹    ⢠⠞   ⢹    ⢠⠞    ┃
+┃      4┤   ⣰⠋    ⢸   ⣰⠋    ⢸   ⣰⠋    ⢸   ⣰⠋     ┃
+┃      2┤ ⢀⡼⠁     ⢸ ⢀⡼⠁     ⢸ ⢀⡼⠁     ⢸ ⢀⡼⠁      ┃
 ┃       │⢠⠞       ⠸⣤⠞       ⠸⣤⠞       ⠸⣤⠞        ┃
 ┃      0┤⠋         ⠋         ⠋         ⠋         ┃
 ┃       └┴─────────┴─────────┴─────────┴────────┴┃

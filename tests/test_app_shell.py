@@ -318,7 +318,7 @@ def test_no_torch_and_little_else_is_imported():
         "print(*sorted({n.split('.')[0] for n in sys.modules}), 'tui_gen.train' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "torchvision", "sklearn", "plotext"} & set(out)
+    assert not {"torch", "torchvision", "sklearn"} & set(out)
     assert out[-1] == "False"
 
 

@@ -52,7 +52,7 @@ def test_plain_lines_tell_all_and_end_with_plot_grid_and_places():
     assert f"{run.name}: vae on digits" in out.splitlines()[0]
     figures = [line for line in out.splitlines() if re.search(r"step \d+/150 \(\d+%\) epoch", line) and "|" in line]
     assert len(figures) >= 2 and "vae/loss" in figures[0] and "it/s" in figures[-1] and "images/s" in figures[-1]
-    assert "finished at step 150" in out and "losses" in out and "┤" in out
+    assert "finished at step 150" in out and "vae/loss" in out and "┤" in out
     assert "samples at step 150" in out and re.search(r"^[ .:=+*#%@-]{20,}$", out, re.MULTILINE)
     assert "checkpoints/000150 (step 150)" in out and f"tui-gen --resume {run.name} --set train.steps=300" in out
     assert "\x1b" not in out

@@ -35,7 +35,7 @@ def test_it_shows_state_place_losses_speed_and_ends_with_the_summary():
         screen = terminal.text()
         assert "finished at step 400/400" in screen and "samples at step 400" in screen and "go on" in screen
         assert "▀" in screen  # the grid as half-blocks
-        assert "losses" in screen and "┤" in screen
+        assert "vae/loss" in screen and "┤" in screen
         assert not terminal.screen.cursor.hidden
 
 

@@ -146,7 +146,7 @@ def test_readers_and_contracts_load_neither():
 
 def test_the_workbench_loads_without_torch():
     loaded = loaded_after(importable("app"))
-    assert not loaded & (TORCH | {"sklearn", "scipy", "plotext"})
+    assert not loaded & (TORCH | {"sklearn", "scipy"})
     assert not {name for name in loaded if name.startswith("tui_gen.train") or name == "tui_gen.model"}
 
 

@@ -20,6 +20,7 @@ from tui_gen import config as configs
 from tui_gen import events
 from tui_gen.draw.curves import Series
 from tui_gen.report import lines, live, plain, quantities, summary, tables
+from tui_gen.report.curves import curves_text
 from tui_gen.report.outlet import Outlet
 from tui_gen.view import RunView
 
@@ -78,29 +79,37 @@ def test_sparklines_never_fail(values, width):
     assert len(line) == min(width, len(values)) and set(line) <= set(live.BARS + " ")
 
 
-def test_the_plot_shows_every_loss_and_is_logarithmic_where_it_must_be():
-    view = RunView(fake_worker.record(fake_worker.make_run(), steps=300))
+def test_the_plots_at_the_end_have_what_the_model_is_judged_by_and_its_loss_with_legends_above():
+    run = fake_worker.make_run()
+    view = RunView(fake_worker.record(run, steps=300))
     view.poll()
-    text = summary.loss_plot(view, 80, 18, colour=False)
-    lines = text.splitlines()
-    assert "vae/loss" in text and "val/vae/loss" in text and "vae/kl" not in text and "\x1b" not in text
-    assert len(lines) <= 18 and max(map(len, lines)) <= 80 and "300" not in lines[0]
-    assert "\x1b[38;5;" in summary.loss_plot(view, 80, 18, colour=True)
-    assert not any("⠀" <= c <= "⣿" for c in summary.loss_plot(view, 80, 18, colour=False, unicode=False))
+    view.plan.judged = ["kl"]
+    for width in (50, 80, 100, 180):
+        text = curves_text(view, width, colour=False)
+        lines = text.splitlines()
+        assert max(map(len, lines)) <= width and "\x1b" not in text
+        assert len(lines) == 14 * (2 if width < 90 else 1) and lines[0].startswith("vae/kl  ● train")
+        legend = lines[0] if width >= 90 else lines[14]
+        assert "vae/loss" in legend and "○ val" in legend
+        assert not any("● train" in line for line in lines[1:14])  # nothing lies over the start of the curves
+        assert {"0", "100", "200", "300"} <= set(lines[13].split())
+    assert "\x1b[1;34m" in curves_text(view, 80, colour=True)
+    assert curves_text(view, 80, colour=False, unicode=False).isascii()
+
+
+def test_the_plot_is_logarithmic_where_it_must_be_and_robust_where_not():
+    view = RunView(fake_worker.make_run())
     view.series = {"g/loss": Series("", range(1, 100), [1e4 / n**2 for n in range(1, 100)])}
-    assert "logarithmic" in summary.loss_plot(view, 80, 18, colour=False)
+    assert "logarithmic" in curves_text(view, 80, colour=False)
+    view.series = {"g/loss": Series("", range(300), [1e4, 1e3, *(2 + n / 300 for n in range(298))])}
+    text = curves_text(view, 80, colour=False)
+    assert "logarithmic" not in text and "2 values to 10000" in text
+    view.series = {"g/loss": Series("", [7], [3.5])}
+    assert "● 3.5" in curves_text(view, 80, colour=False)
     view.series = {"g/loss": Series("", range(5), [math.nan] * 5)}
-    assert summary.loss_plot(view, 80, 18, colour=False) == ""
+    assert curves_text(view, 80, colour=False) == ""
     view.series = {}
-    assert summary.loss_plot(view, 80, 18, colour=False) == ""
-
-
-def test_thinning_keeps_means_and_drops_gaps():
-    values = [float(n % 10) for n in range(1000)]
-    values[5] = math.nan
-    steps, thin = summary.thinned(Series("", range(1000), values), 100)
-    assert len(thin) == 100 and steps == sorted(steps) and all(abs(v - 4.5) < 1.2 for v in thin)
-    assert summary.thinned(Series("", range(3), [1, math.nan, 2]), 100) == ([0, 2], [1, 2])
+    assert curves_text(view, 80, colour=False) == ""
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "1"])

@@ -100,7 +100,8 @@ class Resume(Event, tag="resume"):
 class Plan(Event, tag="plan"):
     """What is going to happen: the length in steps (or None with a time limit), and the sizes readers need.
 
-    `threads` is how many CPU threads compute; 0 where a GPU does, or where it was not written down.
+    `threads` is how many CPU threads compute; 0 where a GPU does, or where it was not written down. `judged` and
+    `together` are the model's word on which plots come first, and which metrics share one.
     """
 
     steps: Step | None
@@ -112,6 +113,8 @@ class Plan(Event, tag="plan"):
     phases: list[Name] = []
     compiled: bool = False
     threads: Small = 0
+    judged: Annotated[list[Name], Meta(max_length=100)] = []
+    together: Annotated[list[Annotated[list[Name], Meta(max_length=100)]], Meta(max_length=100)] = []
 
 
 class Sample(Event, tag="sample"):

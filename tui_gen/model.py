@@ -169,6 +169,10 @@ class Model(nn.Module):
     """How many training examples `prepare` is to get; it is not called for 0. An attribute or property."""
     higher_is_better: ClassVar[tuple[str, ...]] = ("accuracy", "auc", "bits_saved", "elbo", "f1", "log_likelihood")
     """The last part of the names of metrics of which more is better; of all others less is. Ranks checkpoints."""
+    judged: ClassVar[tuple[str, ...]] = ()
+    """The last part of the names of the metrics that tell how good it is, best first: their plots come first."""
+    together: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Groups of such last parts whose metrics, of all phases, share a plot: they must be of one unit and size."""
     compiles: ClassVar[bool] = False
     """Whether `train.compile = "auto"` may try torch.compile on the phases' losses."""
     arithmetic: tuple[str, ...] = ()

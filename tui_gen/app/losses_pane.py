@@ -7,17 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Container
-from textual.content import Content
-from textual.widget import Widget
 
 from tui_gen.app.pane import Pane
-from tui_gen.app.panels import Panel, panels_of
 from tui_gen.app.plot_bar import PlotBar
+from tui_gen.app.plot_grid import Empty, PlotGrid
 from tui_gen.app.plot_view import PlotView
 from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
 from tui_gen.draw.clock import Clock, time_label
 from tui_gen.draw.curves import Mark, Options
+from tui_gen.panels import Panel, panels_of
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -39,42 +37,11 @@ class Looking:
 
     log_y: bool = False
     smoothing: int = 3
-    clip: bool = False
+    whole: bool = False
     x_axis: str = "steps"
     window: tuple[float, float] | None = None
     follow: float | None = None
     cursor: float | None = None
-
-
-class PlotGrid(Container, can_focus=True):
-    """The plots; one stop of the Tab key for all of them."""
-
-    DEFAULT_CSS = """
-    PlotGrid { layout: grid; grid-size: 1; grid-gutter: 0 1; }
-    """
-
-
-class Empty(Widget):
-    """What to do while there is nothing to draw."""
-
-    DEFAULT_CSS = """
-    Empty {
-        width: 1fr; height: 1fr; padding: 0 2;
-        content-align: center middle; text-align: center; color: $quiet;
-    }
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words = ""
-
-    def say(self, words: str) -> None:
-        if words != self.words:
-            self.words = words
-            self.refresh()
-
-    def render(self) -> Any:
-        return Content(self.words)
 
 
 class LossesPane(Pane):
@@ -84,9 +51,14 @@ class LossesPane(Pane):
     HELP = """
 ## Losses
 
-Every step's value is kept. The dim **band** spans the lowest and highest value in each column, so a spike of one
-step is always seen; the bright **line** is an exponential moving average of the values. Validation losses are drawn
-without an average, with the hollow form of the same glyph. A gap is a value that was NaN or infinite.
+Each plot has one metric, the one that tells how good the model is first. Every step's value is kept. The dim **band**
+spans the lowest and highest value in each column, so a spike of one step is always seen; the bright **line** is an
+exponential moving average of the values. Validation is drawn without an average, dotted, with the hollow form of the
+same glyph. A gap is a value that was NaN or infinite.
+
+The first steps and other **outliers** do not flatten a plot: they run out of it, marked `▲` or `▼` on the edge with how
+many they are and how far they go. `c` shows them all. On a **logarithmic** axis values that are not above 0 are on a
+scale that is symmetric about 0; the title says `±log` then.
 
 | key | does |
 |---|---|
@@ -99,7 +71,7 @@ without an average, with the hollow form of the same glyph. A gap is a value tha
 | `escape` | no crosshair |
 | `0` | everything again |
 | `e` | steps, epochs or time below (training time, without pauses) |
-| `c` | let outliers run out of the picture |
+| `c` | everything, or no outliers |
 | `n` | one plot, two, three, four, or as many as have room |
 | `pageup` `pagedown` | other metrics |
 
@@ -116,7 +88,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         Binding("shift+right", "pan(0.25)", "Move on", show=False, id="losses.pan_right"),
         Binding("0", "reset", "All", id="losses.reset"),
         Binding("f", "follow", "Follow", id="losses.follow"),
-        Binding("c", "clip", "Clip outliers", show=False, id="losses.clip"),
+        Binding("c", "whole", "Everything, or no outliers", show=False, id="losses.clip"),
         Binding("e", "x_axis", "Steps, epochs or time", show=False, id="losses.x_axis"),
         Binding("left", "cursor(-1)", "Crosshair", key_display="← →", id="losses.cursor_left"),
         Binding("right", "cursor(1)", "Crosshair on", show=False, id="losses.cursor_right"),
@@ -141,6 +113,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         self.looking = Looking()
         self.panels: list[Panel] = []
         self._names: tuple[str, ...] = ()
+        self._word: tuple[list[str], list[list[str]]] = ([], [])  # the model's, on the order and what shares a plot
         self._first = 0
         self._asked = 0
         self._x = Limits(GROW_X)  # one for all plots, so that a step is in the same column of each
@@ -210,9 +183,11 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         if not self.is_mounted:
             return
         names = tuple(self.view.series) if self.view else ()
-        if names != self._names:
-            self._names = names
-            self.panels = panels_of(names)
+        plan = self.view.plan if self.view else None
+        word = (plan.judged, plan.together) if plan else ([], [])
+        if (names, word) != (self._names, self._word):
+            self._names, self._word = names, word
+            self.panels = panels_of(names, *word)
         self.set_class(not names, "empty")
         if not names:
             self._empty.say(self._words())
@@ -222,7 +197,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         options = Options(
             smoothing=SMOOTHINGS[self.looking.smoothing],
             log_y=self.looking.log_y,
-            clip=self.looking.clip,
+            whole=self.looking.whole,
             x_window=self._window(),
             cursor=self.looking.cursor,
             unit=float(self._epoch() if self._x_axis() == "epochs" else 1),
@@ -306,8 +281,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         parts += [("log" if looking.log_y else "linear", "log"), ("−", "smooth(-1)")]
         parts += [(f"EMA {smoothing:g}" if smoothing else "no EMA", ""), ("+", "smooth(1)")]
         parts.append((self._x_axis(), "x_axis"))
-        if looking.clip:
-            parts.append(("clipped", "clip"))
+        parts.append(("everything" if looking.whole else "no outliers", "whole"))
         if looking.follow:
             parts.append(("following", "follow"))
         if looking.window or looking.follow:
@@ -360,8 +334,8 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         self._look(log_y=not self.looking.log_y)
         self.refresh_bindings()
 
-    def action_clip(self) -> None:
-        self._look(clip=not self.looking.clip)
+    def action_whole(self) -> None:
+        self._look(whole=not self.looking.whole)
 
     def action_x_axis(self) -> None:
         """The next of steps, epochs and time."""

@@ -5,7 +5,6 @@ It keeps no data of the run; the pane that owns it says what to draw. The mouse 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,20 +17,20 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.app.panels import PAIRS, Panel
-from tui_gen.draw.axes import reading
 from tui_gen.draw.curves import Frame, Options, Plot, Reading
+from tui_gen.draw.legend import legend_rows
 from tui_gen.draw.text import Row, fit_row, width_of
-from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from tui_gen.draw.curves import Series
     from tui_gen.draw.terminal import Terminal
+    from tui_gen.panels import Panel
 
 # Okabe & Ito's colours, which stay apart for every kind of colour vision, made brighter or darker for the ground.
 DARK = ("#56b4e9", "#e69f00", "#2fc894", "#e98bc0", "#f0e442", "#ff7f50", "#9db4ff", "#c9c9c9")
 LIGHT = ("#0072b2", "#b35900", "#00805a", "#a8447f", "#8a7a00", "#c43e00", "#4454c8", "#555555")
-VALUE_WIDTH = 7
+SYMMETRIC = "±log"
+"""What a plot's title says where a logarithmic axis is symmetric about 0, as there are values that are not above it."""
 
 
 @dataclass(frozen=True)
@@ -41,35 +40,6 @@ class Drawn:
     rows: list[Row]
     frame: Frame
     legend: int
-
-
-def legend_rows(panel: Panel, readings: list[Reading], width: int, rows: int, cursor: bool) -> list[Row]:
-    """Title, and glyph, name and value of each curve, in at most `rows` rows; "+3" stands for three that found no room.
-
-    Values have a fixed width, so that nothing moves when a digit comes or goes.
-    """
-    title = clean(panel.title)
-    lines: list[Row] = [[(f"{title} ", "title")]]
-    used = width_of(title) + 1
-    for i, one in enumerate(readings):
-        value = one.value if cursor or math.isnan(one.mean) else one.mean
-        runs: Row = [
-            (f" {one.glyph}", one.style),
-            (f" {clean(one.name)} ", "text"),
-            (reading(value).ljust(VALUE_WIDTH), "value"),
-        ]
-        need = sum(width_of(text) for text, _ in runs)
-        left = len(readings) - i
-        spare = 4 if left > 1 and len(lines) == rows else 0
-        if used + need + spare > width:
-            if len(lines) == rows:
-                lines[-1].append((f" +{left}", "label"))
-                break
-            lines.append([])
-            used = 0
-        lines[-1] += runs
-        used += need
-    return [fit_row(line, width) for line in lines]
 
 
 def changed_span(old: Row, new: Row, width: int) -> tuple[int, int]:
@@ -145,6 +115,8 @@ class PlotView(Widget):
             return
         if panel.title != (self.panel.title if self.panel else None):
             self._plot = Plot()
+        if panel != self.panel:
+            self._looks.clear()
         self.panel = panel
         some = []
         for curve in panel.curves:
@@ -157,11 +129,13 @@ class PlotView(Widget):
         options = replace(options, legend=False, ascii=terminal is not None and not terminal.unicode)
         most = 0 if height < 6 else 2 if height >= 11 else 1
         readings = _expected(some)
-        count = len(legend_rows(panel, readings, width, most, False)) if most else 0
+        title = f"{panel.title} {SYMMETRIC}" if options.log_y else panel.title
+        count = len(legend_rows(title, readings, width, most, False)) if most else 0
         frame = self._plot.render(width, height - count, some, options)
         rows = list(frame.rows)
         if count:
-            rows = legend_rows(panel, frame.readings, width, count, options.cursor is not None) + rows
+            title = title if frame.scale.kind == "symmetric" else panel.title
+            rows = legend_rows(title, frame.readings, width, count, options.cursor is not None) + rows
             rows = [fit_row([], width)] * (height - len(rows)) + rows
         before, self.drawn = self.drawn, Drawn(rows, frame, count)
         if before is None or len(before.rows) != len(rows) or before.frame.width != width:
@@ -209,10 +183,7 @@ class PlotView(Widget):
         if kind in ("line", "band"):
             slot = int(which)
             hues = DARK if dark else LIGHT
-            paired = self.panel is not None and self.panel.paired
-            colour = Color.parse(hues[slot % (PAIRS if paired else len(hues))])
-            if paired and slot >= PAIRS:
-                colour = colour.blend(text, 0.45)
+            colour = Color.parse(hues[(self.panel.hue(slot) if self.panel is not None else slot) % len(hues)])
             if kind == "band":
                 return Style(color=ground.blend(colour, 0.45).rich_color, dim=self.app.no_color)
             return Style(color=colour.rich_color, bold=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tui_gen.draw.text import width_of
+
 GLYPHS = "●■▲◆○□△◇"
 ASCII_GLYPHS = "*+ox#%@&"
 # kind: (unicode, ascii, drawn as a line through the plot); earlier kinds win where several fall into one cell
@@ -19,7 +21,10 @@ MARKS = {
     "sample": ("·", ".", False),
 }
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
+_LEFT = np.bitwise_or.reduce(_DOTS[:, 0])
 _MARKER_EVERY = 24  # cells between the glyphs that tell lines apart without colour
+_DASHES = ((1,), (1, 1, 1, 1, 1, 1, 0, 0), (1, 1, 0, 0), (1, 1, 1, 1, 0, 0, 1, 1, 0, 0))
+"""How lines are dashed, by slot: dot columns that are drawn, over and over. The later slots have them, too."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,12 @@ def legend_glyph(slot: int, ascii_only: bool = False) -> str:
     """The glyph that stands for colour slot `slot`."""
     glyphs = ASCII_GLYPHS if ascii_only else GLYPHS
     return glyphs[slot % len(glyphs)]
+
+
+def dashes(slot: int, count: int) -> np.ndarray:
+    """Which of `count` dot columns a dashed line is drawn in, (count,) bool. Of a pair, the second form is dotted."""
+    pattern = _DASHES[2 if slot >= len(GLYPHS) // 2 else slot]
+    return np.resize(np.array(pattern, bool), count)
 
 
 def part_of(value: float, limits: tuple[float, float], log: bool) -> float:
@@ -60,6 +71,7 @@ class Canvas:
 
     def __init__(self, width: int, height: int, ascii_only: bool) -> None:
         self.ascii = ascii_only
+        self.across, self.down = (1, 1) if ascii_only else (2, 4)  # dots in a cell
         self.chars = np.full((height, width), ord(" "), dtype="<u4")
         self.style = np.zeros((height, width), dtype=np.int16)
         self.keys = [""]
@@ -71,31 +83,95 @@ class Canvas:
             self.keys.append(key)
         return self.keys.index(key)
 
-    def dots(self, dots: np.ndarray, key: str, slot: int) -> None:
-        """Draw a layer over what is there; a line is remembered for `markers`."""
-        height, width = self.chars.shape
+    def dots(self, dots: np.ndarray, key: str, slot: int, always: np.ndarray | None = None) -> None:
+        """Draw a layer over what is there; a line is remembered for `markers`.
+
+        A line is dashed, by its slot, except in the dot columns `always` (bool): what is measured there must be seen.
+        """
+        dashed = always is not None and slot and not self.ascii
         if self.ascii:
-            used = dots
-            glyph = ord("." if key.startswith("band") else legend_glyph(slot, True))
-            self.chars[used] = glyph
+            line = used = dots
+            self.chars[used] = ord("." if key.startswith("band") else legend_glyph(slot, True))
         else:
-            codes = (dots.reshape(height, 4, width, 2) * _DOTS[None, :, None, :]).sum(axis=(1, 3), dtype=np.uint32)
+            codes = np.zeros(self.chars.shape, np.uint8)
+            for row in range(4):
+                for column in range(2):
+                    codes |= dots[row::4, column::2] * _DOTS[row, column]
+            line = codes > 0
+            if dashed:
+                drawn = np.where(dashes(slot, dots.shape[1]) | always, np.uint8(0xFF), np.uint8(0))
+                codes &= drawn[0::2] & _LEFT | drawn[1::2] & ~_LEFT
             used = codes > 0
-            self.chars[used] = 0x2800 + codes[used]
+            self.chars[used] = 0x2800 + codes[used].astype("<u4")
         self.style[used] = self.index_of(key)
         if key.startswith("line"):
-            self.lines.append((slot, self.index_of(key), used))
+            self.lines.append((slot, self.index_of(key), line))
 
-    def markers(self) -> None:
-        """Put each line's glyph on it here and there, at columns of its own, also where another line covers it."""
+    def markers(self, leave: Sequence[bool] = ()) -> None:
+        """Put each line's glyph on it here and there, at columns of its own, also where another line covers it.
+
+        `leave` out lines that have glyphs of their own.
+        """
         if self.ascii:
             return  # every character of a line is its glyph already
-        for slot, style, used in self.lines:
+        for (slot, style, used), other in zip(self.lines, leave or [False] * len(self.lines)):
+            if other:
+                continue
             columns = np.arange((4 + 7 * slot) % _MARKER_EVERY, used.shape[1], _MARKER_EVERY)
             columns = columns[used[:, columns].any(axis=0)]
             rows = used[:, columns].argmax(axis=0)
             self.chars[rows, columns] = ord(legend_glyph(slot))
             self.style[rows, columns] = style
+
+    def rows_at(self, heights: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+        """The rows of cells at these heights, which are between the limits."""
+        rows = self.chars.shape[0] * self.down
+        return np.rint((limits[1] - heights) * ((rows - 1) / (limits[1] - limits[0]))).astype(int) // self.down
+
+    def points(self, places: tuple[np.ndarray, np.ndarray], slot: int) -> None:
+        """A line's glyph at cells (columns, rows)."""
+        columns, rows = places
+        self.chars[rows, columns] = ord(legend_glyph(slot, self.ascii))
+        self.style[rows, columns] = self.index_of(f"line.{slot}")
+
+    def edge(self, columns: np.ndarray, above: bool, slot: int) -> None:
+        """Mark columns of cells in which a line goes on beyond the upper or the lower edge."""
+        row = 0 if above else self.chars.shape[0] - 1
+        glyph = ("^" if above else "v") if self.ascii else ("▲" if above else "▼")
+        self.chars[row, columns] = ord(glyph)
+        self.style[row, columns] = self.index_of(f"line.{slot}")
+
+    def write_beside(self, row: int, column: int, text: str, key: str) -> None:
+        """Words in a row, to the right of the marks that go on from `column`, or to their left; over what is there."""
+        width = self.chars.shape[1]
+        marks = self.chars[row] != ord(" ")
+        after = column + int(np.argmin(np.append(marks[column:], False)))
+        before = column - int(np.argmin(np.append(marks[column::-1], False)))
+        if after + 1 + len(text) <= width:
+            self._write(row, after + 1, text, key)
+        elif before - len(text) >= 0:
+            self._write(row, before - len(text), text, key)
+        elif len(text) + 1 < width:  # marks all over: beside the furthest
+            self._write(row, max(0, min(column + 2, width - len(text))), text, key)
+
+    def name_at(self, column: int, row: int, text: str, key: str) -> None:
+        """Words beside the cell where a line ends, or near it in a row that is free there; nowhere without room."""
+        height, width = self.chars.shape
+        text = text.encode("ascii", "replace").decode() if self.ascii else text
+        length = width_of(text)
+        for begin in (column + 2, column - length + 1):
+            for away in (0, -1, 1, -2, 2, -3, 3) if begin > column else (-1, 1, -2, 2, -3, 3, -4, 4):
+                at = row + away
+                if not 0 <= at < height or begin < 1 or begin + length > width:
+                    continue
+                if (self.chars[at, begin - 1 : begin + length + 1] == ord(" ")).all():
+                    self._write(at, begin, text, key)
+                    return
+
+    def _write(self, row: int, column: int, text: str, key: str) -> None:
+        text = "".join(one for one in text if width_of(one) == 1)
+        self.chars[row, column : column + len(text)] = [ord(one) for one in text]
+        self.style[row, column : column + len(text)] = self.index_of(key)
 
     def vertical(self, part: float, glyph: str, ascii_glyph: str, key: str) -> int | None:
         """A line through the blank cells at `part` of the width; returns its column."""

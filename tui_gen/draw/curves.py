@@ -16,15 +16,17 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, label, log_ticks, reading, ticks
-from tui_gen.draw.canvas import MARKS, Canvas, Mark, legend_glyph, part_of, raster
+from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, reading
+from tui_gen.draw.canvas import Canvas, Mark, legend_glyph, part_of, raster
 from tui_gen.draw.clock import Clock
+from tui_gen.draw.compose import compose
+from tui_gen.draw.scales import LINEAR, Extent, Scale, chosen, extent, worth
 from tui_gen.draw.series import Columns, ColumnStats, Series
-from tui_gen.draw.text import Row, Run, cells_of, fit_row, rows_of, width_of
+from tui_gen.draw.text import Row, cells_of
 from tui_gen.text import clean
 
 __all__ = ["Area", "Frame", "Mark", "Options", "Plot", "Reading", "Series", "legend_glyph", "render"]
@@ -33,11 +35,12 @@ __all__ = ["Area", "Frame", "Mark", "Options", "Plot", "Reading", "Series", "leg
 class Options:
     """What to show and how.
 
-    `smoothing`: EMA factor in [0, 1), 0 draws the data alone; `x_window`, `y_window`: fixed limits (zoom and pan);
-    `follow`: show the newest so many steps, paging on by half of it; `last_step`: where the run is planned to end, the
-    x axis stops there; `clip`: let the highest and lowest 2 % of columns run out of the picture; `cursor`: a step for
-    the crosshair; `unit`: steps in one unit of the x axis' labels (an epoch's, say); `clock`: labels are times
-    instead; `ascii`: no braille or other non-ASCII characters.
+    `smoothing`: EMA factor in [0, 1), 0 draws the data alone; `log_y`: a logarithmic scale, symmetric about 0 where a
+    value is not above it; `x_window`, `y_window`: fixed limits (zoom and pan); `follow`: show the newest so many steps,
+    paging on by half of it; `last_step`: where the run is planned to end, the x axis stops there; `whole`: show also
+    outliers, however flat that makes the rest (`scales.extent` says what they are; out of view, they are marked on the
+    edge); `cursor`: a step for the crosshair; `unit`: steps in one unit of the x axis' labels (an epoch's, say);
+    `clock`: labels are times instead; `ascii`: no braille or other non-ASCII characters.
     """
 
     smoothing: float = 0.9
@@ -47,7 +50,7 @@ class Options:
     y_window: tuple[float, float] | None = None
     follow: float | None = None
     last_step: float | None = None
-    clip: bool = False
+    whole: bool = False
     legend: bool = True
     cursor: float | None = None
     unit: float = 1.0
@@ -89,7 +92,11 @@ class Frame:
     x_limits: tuple[float, float] = (0.0, 1.0)
     y_limits: tuple[float, float] = (0.0, 1.0)
     log_x: bool = False
-    log_y: bool = False
+    scale: Scale = LINEAR
+    heights: tuple[float, float] = (0.0, 1.0)
+    """The y limits on the scale."""
+    outside: int = 0
+    """How many values are out of view, above and below."""
     readings: list[Reading] = field(default_factory=list)
 
     def text(self) -> str:
@@ -122,7 +129,7 @@ class Frame:
     def value_at(self, row: float) -> float:
         """The value at the middle of cell `row` of the frame."""
         part = 1.0 - (row - self.area.y + 0.5) / max(1, self.area.height)
-        return _between(self.y_limits, min(1.0, max(0.0, part)), self.log_y)
+        return self.scale.inverse(_between(self.heights, min(1.0, max(0.0, part)), False))
 
 
 def render(width: int, height: int, series: Sequence[Series], options: Options | None = None) -> Frame:
@@ -138,6 +145,8 @@ class Plot:
         self._y = Limits(GROW_Y)
         self._x_kind: tuple = ()  # what was asked for when the limits were last chosen
         self._y_kind: tuple = ()
+        self._scale = LINEAR
+        self._cut = False  # whether outliers were left out of the last frame
         self._stats: weakref.WeakKeyDictionary[Series, ColumnStats] = weakref.WeakKeyDictionary()
 
     def render(
@@ -148,45 +157,91 @@ class Plot:
         if width < 1 or height < 1:
             return Frame(max(0, width), max(0, height), [[] for _ in range(max(0, height))])
         area = _layout(width, height, options)
-        across, down = (1, 1) if options.ascii else (2, 4)
+        canvas = Canvas(area.width, area.height, options.ascii)
         drawn = [(i if s.slot is None else s.slot, s) for i, s in enumerate(series) if len(s)]
         x0, x1 = self._x_limits([s for _, s in drawn], options)
-        edges = _edges(x0, x1, area.width * across, options.log_x)
+        edges = _edges(x0, x1, area.width * canvas.across, options.log_x)
 
-        spans = []
-        for slot, one in drawn:
-            smoothing = options.smoothing if one.smooth else 0.0
+        found = []
+        for _, one in drawn:
             stats = self._stats.setdefault(one, ColumnStats())
-            columns = stats.update(one, edges, smoothing)
-            spans.append((slot, one, *_spans(one, columns, edges, smoothing, options)))
-        log_y = options.log_y and any(np.isfinite(s[2][1]).any() for s in spans)
-        if options.log_y and not log_y and drawn:  # nothing positive to show on a logarithmic axis
-            return self.render(width, height, series, replace(options, log_y=False))
-        y0, y1 = self._y_limits([s[2] for s in spans], options)
+            found.append(stats.update(one, edges, options.smoothing if one.smooth else 0.0))
+        self._scale = scale = chosen(options.log_y, [end for one in found for end in (one.lo, one.hi)], self._scale)
+        curves = [
+            _Curve(slot, one, columns, *_spans(one, columns, edges, options.smoothing if one.smooth else 0.0, scale))
+            for (slot, one), columns in zip(drawn, found)
+        ]
+        heights = self._heights(curves, options)
 
-        canvas = Canvas(area.width, area.height, options.ascii)
         canvas.marks(options.marks, (x0, x1), options.log_x)
-        rows = area.height * down
-        for layer in ("band", "line"):
-            for slot, _, band, mean in spans:
-                span = band if layer == "band" else mean
-                if span is None:
-                    continue
-                # without an average on top of it, the band is the line
-                key = f"line.{slot}" if mean is None else f"{layer}.{slot}"
-                canvas.dots(raster(*span, y0, y1, rows), key, slot)
-        if len(spans) > 1:
-            canvas.markers()
+        self._draw(canvas, curves, heights)
+        outside = sum(self._mark_outside(canvas, curves, heights, above) for above in (True, False))
+        self._name(canvas, curves, heights)
         if options.cursor is not None:
             canvas.vertical(part_of(options.cursor, (x0, x1), options.log_x), "│", "|", "cursor")
-        if not spans:
+        if not curves:
             canvas.message("no values yet")
 
-        limits = (10.0**y0, 10.0**y1) if log_y else (y0, y1)
+        limits = scale.inverse(heights[0]), scale.inverse(heights[1])
         readings = [_reading(slot, one, options) for slot, one in drawn]
-        frame = Frame(width, height, [], area, (x0, x1), limits, options.log_x, log_y, readings)
-        frame.rows = _compose(frame, canvas, options, bool(drawn))
+        frame = Frame(width, height, [], area, (x0, x1), limits, options.log_x, scale, heights, outside, readings)
+        frame.rows = compose(frame, canvas, options, bool(drawn))
         return frame
+
+    def _draw(self, canvas: Canvas, curves: list[_Curve], heights: tuple[float, float]) -> None:
+        """Bands, the lines over them, and what tells the lines apart without colour."""
+        y0, y1 = heights
+        rows = canvas.chars.shape[0] * canvas.down
+        for one in curves:
+            if one.mean is not None:
+                canvas.dots(raster(*one.band, y0, y1, rows), f"band.{one.slot}", one.slot)
+        for one in curves:
+            if one.mean is not None:
+                canvas.dots(raster(*one.mean, y0, y1, rows), f"line.{one.slot}", one.slot, np.zeros(1, bool))
+            else:  # without an average on top of it, the band is the line
+                canvas.dots(raster(*one.band, y0, y1, rows), f"line.{one.slot}", one.slot, one.columns.filled)
+        if len(curves) > 1:
+            canvas.markers([one.sparse for one in curves])
+        for one in curves:
+            if one.sparse:
+                canvas.points(one.places(self._scale, heights, canvas), one.slot)
+
+    def _mark_outside(self, canvas: Canvas, curves: list[_Curve], heights: tuple[float, float], above: bool) -> int:
+        """Mark the columns whose values leave the picture, and say how many those are and how far they go."""
+        limit = self._scale.inverse(heights[1] if above else heights[0])
+        count, furthest, at = 0, limit, 0
+        for one in curves:
+            ends = one.columns.hi if above else one.columns.lo
+            with np.errstate(invalid="ignore"):
+                out = np.flatnonzero(ends > limit if above else ends < limit)
+                if one.mean is not None:  # the average may stay out for longer than the values that took it there
+                    gone = one.mean[0] > heights[1] if above else one.mean[1] < heights[0]
+                    canvas.edge(np.flatnonzero(gone) // canvas.across, above, one.slot)
+            if not len(out):
+                continue
+            starts = one.columns.starts
+            for begin, end in zip(starts[out], starts[out + 1]):
+                values = one.series.values[begin:end]
+                count += int(np.count_nonzero(values > limit if above else values < limit))
+            canvas.edge(out // canvas.across, above, one.slot)
+            best = out[np.argmax(ends[out]) if above else np.argmin(ends[out])]
+            if (ends[best] > furthest) if above else (ends[best] < furthest):
+                furthest, at = float(ends[best]), int(best) // canvas.across
+        if count and canvas.chars.shape[0] > 2:
+            words = reading(furthest) if count == 1 else f"{count:,} values to {reading(furthest)}"
+            canvas.write_beside(0 if above else canvas.chars.shape[0] - 1, at, words, "note")
+        return count
+
+    def _name(self, canvas: Canvas, curves: list[_Curve], heights: tuple[float, float]) -> None:
+        """Curves are named where they end, if there are several; a single measurement has its value beside it."""
+        for one in curves:
+            words = [clean(one.series.name)] if len(curves) > 1 and one.series.name else []
+            alone = int(np.count_nonzero(np.isfinite(one.columns.hi))) == 1 and one.sparse
+            if alone:
+                words.append(reading(float(one.columns.hi[np.isfinite(one.columns.hi)][0])))
+            end = one.end(heights, canvas)
+            if words and end is not None:
+                canvas.name_at(*end, " ".join(words), f"line.{one.slot}")
 
     def _x_limits(self, series: Sequence[Series], options: Options) -> tuple[float, float]:
         kind = (options.follow, options.last_step, options.log_x)
@@ -211,32 +266,77 @@ class Plot:
             x1 = max(x1, x0 * 1.1)
         return x0, x1
 
-    def _y_limits(self, spans: list, options: Options) -> tuple[float, float]:
-        """Limits in drawing space (log10 of the values on a logarithmic axis)."""
+    def _heights(self, curves: list[_Curve], options: Options) -> tuple[float, float]:
+        """The y limits on the scale."""
+        scale = self._scale
         if options.y_window is not None:
-            lo, hi = sorted(map(float, options.y_window))
-            if options.log_y:
-                hi = max(hi, 1e-150)
-                lo = max(lo, 1e-160) if lo > 0 else hi * 1e-6
-                lo, hi = math.log10(lo), math.log10(hi)
+            values = np.array(sorted(map(float, options.y_window)))
+            if scale.kind == "log":
+                values[1] = max(values[1], 1e-150)
+                values[0] = max(values[0], 1e-160) if values[0] > 0 else values[1] * 1e-6
+            lo, hi = map(float, scale.forward(values))
             return (lo, hi) if hi > lo else (lo, lo + 1.0)
-        kind = (options.log_y, options.clip, options.x_window)
+        some = [found for one in curves if (found := one.extent()) is not None]
+        lo, hi, cut = 0.0, 1.0, False
+        if some:
+            lo, hi, cut = worth(some, self._cut, options.whole)
+        kind = (scale, options.whole, options.x_window, cut)
         if kind != self._y_kind:
             self._y_kind = kind
             self._y.reset()
-        lows, highs = [], []
-        for low, high in spans:
-            low, high = low[np.isfinite(low)], high[np.isfinite(high)]
-            if len(low) and len(high):
-                lows.append(np.quantile(low, 0.02) if options.clip else low.min())
-                highs.append(np.quantile(high, 0.98) if options.clip else high.max())
-        if not lows:
+        self._cut = cut
+        if not some:
             return 0.0, 1.0
-        lo, hi = float(min(lows)), float(max(highs))
-        if options.log_y:
+        if scale.kind == "log":
             hi = max(hi, -150.0)
             lo = max(lo, hi - 12.0)
         return self._y.fit_around(lo, max(lo, hi))
+
+
+Span = tuple[np.ndarray, np.ndarray]
+"""The lowest and the highest height in every column."""
+
+
+@dataclass
+class _Curve:
+    """A series as it is to be drawn: `mean` is the average's span, None where the band is the line."""
+
+    slot: int
+    series: Series
+    columns: Columns
+    band: Span
+    mean: Span | None
+
+    def extent(self) -> Extent | None:
+        """What it spans on the scale."""
+        line = (self.mean or self.band)[0]
+        finite = np.flatnonzero(np.isfinite(line))
+        return extent(*self.band, float(line[finite[-1]]) if len(finite) else math.nan)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether there are so few values that each can be shown as one."""
+        first, last = self.columns.starts[0], self.columns.starts[-1]
+        return bool((last - first) * 12 <= len(self.columns.filled))
+
+    def places(self, scale: Scale, heights: tuple[float, float], canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
+        """Columns and rows of cells of its values in view."""
+        line = scale.forward(self.columns.hi)
+        with np.errstate(invalid="ignore"):
+            at = np.flatnonzero((line >= heights[0]) & (line <= heights[1]))
+        return at // canvas.across, canvas.rows_at(line[at], heights)
+
+    def end(self, heights: tuple[float, float], canvas: Canvas) -> tuple[int, int] | None:
+        """Column and row of the cell where its line ends; None where that is out of view."""
+        low, high = self.mean or self.band
+        finite = np.flatnonzero(np.isfinite(low))
+        if not len(finite):
+            return None
+        last = int(finite[-1])
+        middle = (low[last] + high[last]) / 2
+        if not heights[0] <= middle <= heights[1]:
+            return None
+        return last // canvas.across, int(canvas.rows_at(np.array([middle]), heights)[0])
 
 
 def _layout(width: int, height: int, options: Options) -> Area:
@@ -258,29 +358,19 @@ def _edges(x0: float, x1: float, n: int, log: bool) -> np.ndarray:
     return edges
 
 
-def _spans(series: Series, columns: Columns, edges: np.ndarray, smoothing: float, options: Options) -> tuple:
-    """Drawing-space (low, high) of the band and of the average (None without one), joined from column to column."""
-    lo, hi, first, last = columns.lo, columns.hi, columns.first, columns.last
-    if options.log_y:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            lo, hi, first, last = (np.log10(a) for a in (np.maximum(lo, 0.0), hi, first, last))
-        lo = np.where(np.isfinite(hi), lo, np.nan)
-        hi = np.where(np.isfinite(hi), hi, np.nan)
-        first = np.where(np.isfinite(first), first, np.nan)
-        last = np.where(np.isfinite(last), last, np.nan)
+def _spans(
+    series: Series, columns: Columns, edges: np.ndarray, smoothing: float, scale: Scale
+) -> tuple[Span, Span | None]:
+    """Heights (low, high) of the band and of the average (None without one), joined from column to column."""
+    lo, hi, first, last = map(scale.forward, (columns.lo, columns.hi, columns.first, columns.last))
     empty = np.flatnonzero(~columns.filled)
-    fill = _interpolate(series.steps, series.values, columns, edges, empty, options.log_y)
+    fill = _interpolate(series.steps, series.values, columns, edges, empty, scale)
     lo, hi, first, last = (_filled(a, empty, fill) for a in (lo, hi, first, last))
     band = _joined(lo, hi, first, last)
     if smoothing == 0.0:
         return band, None
-    mean = columns.mean
-    if options.log_y:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean = np.log10(mean)
-        mean = np.where(np.isfinite(mean), mean, np.nan)
-    fill = _interpolate(series.steps, series.ema(smoothing), columns, edges, empty, options.log_y)
-    mean = _filled(mean, empty, fill)
+    fill = _interpolate(series.steps, series.ema(smoothing), columns, edges, empty, scale)
+    mean = _filled(scale.forward(columns.mean), empty, fill)
     return band, _joined(mean, mean, mean, mean)
 
 
@@ -291,7 +381,7 @@ def _filled(values: np.ndarray, where: np.ndarray, fill: np.ndarray) -> np.ndarr
 
 
 def _interpolate(
-    steps: np.ndarray, values: np.ndarray, columns: Columns, edges: np.ndarray, where: np.ndarray, log: bool
+    steps: np.ndarray, values: np.ndarray, columns: Columns, edges: np.ndarray, where: np.ndarray, scale: Scale
 ) -> np.ndarray:
     """The straight line between the points left and right of each column in `where`; NaN next to a gap or an end."""
     after = columns.starts[where]
@@ -300,10 +390,7 @@ def _interpolate(
     j = after[inside]
     if len(j):
         x = (edges[where[inside]] + edges[where[inside] + 1]) / 2
-        a, b = values[j - 1].astype(np.float64), values[j].astype(np.float64)
-        if log:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                a, b = np.log10(a), np.log10(b)
+        a, b = (scale.forward(values[at].astype(np.float64)) for at in (j - 1, j))
         part = (x - steps[j - 1]) / np.maximum(steps[j] - steps[j - 1], 1e-300)
         with np.errstate(invalid="ignore"):
             out[inside] = a + (b - a) * part
@@ -333,102 +420,3 @@ def _reading(slot: int, series: Series, options: Options) -> Reading:
         value=float(series.values[i]),
         mean=float(series.ema(smoothing)[i]),
     )
-
-
-def _legend(frame: Frame, options: Options) -> Row:
-    runs: list[Run] = []
-    if options.cursor is not None:
-        runs.append((f"step {options.cursor:,.0f}  ", "cursor"))
-    used = sum(width_of(text) for text, _ in runs)
-    for i, r in enumerate(frame.readings):
-        value = reading(r.value if options.cursor is not None or math.isnan(r.mean) else r.mean)
-        if options.cursor is not None and r.mean != r.value and not math.isnan(r.mean):
-            value += f" (mean {reading(r.mean)})"
-        name = clean(r.name)
-        if options.ascii:
-            name = name.encode("ascii", "replace").decode()
-        text = f" {name} {value}  "
-        left = len(frame.readings) - i
-        need = width_of(text) + 1 + (len(f"+{left - 1}") if left > 1 else 0)
-        if used + need > frame.width:
-            runs.append((f"+{left}", "label"))
-            break
-        runs += [(r.glyph, r.style), (text, "text")]
-        used += width_of(text) + 1
-    return fit_row(runs, frame.width)
-
-
-def _compose(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> list[Row]:
-    """Canvas, axes and legend put together."""
-    area = frame.area
-    rows: list[Row] = []
-    if area.y:
-        rows.append(_legend(frame, options))
-    body = rows_of(canvas.chars, canvas.style, canvas.keys)
-    if area.x:
-        labels = _y_labels(frame, area.height) if any_data else {}
-        bar, tick = ("|", "+") if options.ascii else ("│", "┤")
-        for i, row in enumerate(body):
-            text = labels.get(i, "")
-            body[i] = [(text.rjust(area.x - 1), "label"), (tick if text else bar, "axis"), *row]
-    rows += body
-    if frame.height - area.y - area.height:
-        rows += _x_axis(frame, canvas, options, any_data)
-    return rows
-
-
-def _y_labels(frame: Frame, height: int) -> dict[int, str]:
-    lo, hi = frame.y_limits
-    count = max(3, height // 4)
-    if frame.log_y:
-        values, distance = log_ticks(lo, hi, max(2, height // 3)), None
-        if len(values) < 2 or hi / lo < 5:
-            values, distance = ticks(lo, hi, count)
-    else:
-        values, distance = ticks(lo, hi, count)
-    labels: dict[int, str] = {}
-    for value in values:
-        part = part_of(float(value), (lo, hi), frame.log_y)
-        row = round((1.0 - part) * (height * 4 - 1)) // 4 if height > 1 else 0
-        text = label(float(value), distance)
-        if len(text) >= frame.area.x:  # a small difference of large numbers: better rough than nothing
-            text = reading(float(value)) if frame.area.x > 7 else f"{value:.0e}"
-        if len(text) < frame.area.x and 0 <= row < height:
-            labels.setdefault(row, text)
-    return labels
-
-
-def _x_axis(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> list[Row]:
-    """The axis line with its marks, and the labels below it."""
-    area, width = frame.area, frame.width
-    corner, line, tick = ("+", "-", "+") if options.ascii else ("└", "─", "┴")
-    chars = np.full((1, area.width), ord(line), dtype="<u4")
-    style = np.full((1, area.width), canvas.index_of("axis"), dtype=np.int16)
-    text = [" "] * width
-    free = 0
-    for step, name in _x_ticks(frame, options) if any_data else []:
-        column = min(area.width - 1, int(part_of(step, frame.x_limits, options.log_x) * area.width))
-        chars[0, column] = ord(tick)
-        begin = min(max(area.x + column - len(name) // 2, 0), width - len(name))
-        if begin >= free:
-            text[begin : begin + len(name)] = name
-            free = begin + len(name) + 1
-    for column, kind in canvas.ticks.items():
-        glyph = MARKS.get(kind, MARKS["sample"])[1 if options.ascii else 0]
-        chars[0, column] = ord(glyph)
-        style[0, column] = canvas.index_of(f"mark.{kind}")
-    axis = rows_of(chars, style, canvas.keys)[0]
-    if area.x:
-        axis = [(" " * (area.x - 1) + corner, "axis"), *axis]
-    return [axis, [("".join(text), "label")]]
-
-
-def _x_ticks(frame: Frame, options: Options) -> list[tuple[float, str]]:
-    """The steps that are named below the axis, and their names."""
-    count = max(2, frame.area.width // 10)
-    if options.clock:
-        return options.clock.ticks(*frame.x_limits, count)
-    lo, hi = (limit / options.unit for limit in frame.x_limits)
-    whole = hi - lo >= 2 and options.unit == 1
-    values, distance = (log_ticks(lo, hi, count), None) if options.log_x else ticks(lo, hi, count, whole)
-    return [(float(value) * options.unit, label(float(value), distance)) for value in values]

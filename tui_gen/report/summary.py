@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-
 from tui_gen import events, quality, remedy, runs
-from tui_gen.draw.curves import Series
 from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
 from tui_gen.pictures import read_png
 from tui_gen.places import called, shown
+from tui_gen.report.curves import curves_text
 from tui_gen.report.lines import aligned
 from tui_gen.report.outlet import Outlet, coloured, unicode_ok, width_of
 from tui_gen.report.plain import ordered, place
@@ -20,8 +18,6 @@ from tui_gen.report.quantities import duration, metric
 from tui_gen.text import clean
 from tui_gen.view import RunView
 
-COLOURS = ("blue", "orange", "green", "magenta", "cyan", "red")
-MOST_CURVES = 6
 LOG_LINES = 12
 MOST_TEXT = 1 << 18
 """Bytes of a preview of text that are read."""
@@ -34,7 +30,7 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
     columns = width_of(out)
     colour = coloured(out)
     out.line()
-    plot = loss_plot(view, min(columns, 100), 18, colour=colour, unicode=unicode_ok(out))
+    plot = curves_text(view, min(columns, 100), colour=colour, unicode=unicode_ok(out))
     if plot:
         out.drawn(plot)
         rows = [("metric", "first", "last", "lowest", "highest"), *figures(view)]
@@ -93,54 +89,6 @@ def ending(view: RunView, state: str) -> list[str]:
         found.append(("sample", f"tui-gen sample {name} {how}"))
     width = max(len(word) for word, _ in found)
     return lines + [f"  {word:<{width}}  {text}" for word, text in found]
-
-
-def loss_names(view: RunView) -> list[str]:
-    """The metrics worth plotting: the losses, each with its validation twin; without any, the first metrics."""
-    named = [name for name in ordered(view) if len(view.series[name])]
-    losses = [name for name in named if name.endswith("/loss")]
-    return (losses or [name for name in named if not name.endswith("/lr")])[:MOST_CURVES]
-
-
-def loss_plot(view: RunView, width: int, height: int, *, colour: bool, unicode: bool = True) -> str:
-    """The losses over the steps as text, drawn by plotext; empty where there is nothing to plot."""
-    curves = [(name, *thinned(view.series[name], max(8, width - 12))) for name in loss_names(view)]
-    curves = [(name, x, y) for name, x, y in curves if len(x)]
-    if not curves:
-        return ""
-    import plotext
-
-    figure = plotext.figure
-    figure.clear()
-    figure.theme("colorless")
-    figure.plot_size(max(30, width), max(8, height))
-    for number, (name, x, y) in enumerate(curves):
-        symbol = "braille" if unicode and (colour or number == 0) else "*+ox#@"[number]
-        marker = plotext.marker(symbol, COLOURS[number]) if colour else symbol
-        figure.draw(figure.signal(x, y, marker=marker).lines().label(clean(name)))
-    lows, highs = [min(y) for _, _, y in curves], [max(y) for _, _, y in curves]
-    log = min(lows) > 0 and max(highs) > 100 * min(lows)
-    if log:
-        figure.ruler("y").scale("log")
-    figure.title("losses" + (", logarithmic" if log else ""))
-    figure.label("step")
-    text = figure.build().string()
-    figure.clear()
-    if not colour:
-        text = plotext.uncolorize(text)
-    return "\n".join(line.rstrip() for line in text.rstrip("\n").split("\n"))
-
-
-def thinned(curve: Series, points: int) -> tuple[list[float], list[float]]:
-    """At most `points` points: means over equal shares of the steps, values that are no number left out."""
-    finite = np.isfinite(curve.values)
-    steps, values = curve.steps[finite], curve.values[finite].astype(np.float64)
-    if len(values) > points:
-        edges = np.linspace(0, len(values), points + 1).astype(int)
-        counts = np.diff(edges)
-        steps = np.add.reduceat(steps, edges[:-1]) / counts
-        values = np.add.reduceat(values, edges[:-1]) / counts
-    return steps.tolist(), values.tolist()
 
 
 def last_grid(view: RunView) -> events.Sample | None:

@@ -219,6 +219,8 @@ class RunLoop:
                 phases=[phase.name for phase in trainer.phases],
                 compiled=self.compiled,
                 threads=torch.get_num_threads() if trainer.device.type == "cpu" else 0,
+                judged=list(trainer.model.judged),
+                together=[list(group) for group in trainer.model.together],
             )
         )
 

@@ -1,0 +1,101 @@
+"""Which curves share a plot, and which plot comes first: metric names of a run, sorted into panels. Knows no widget.
+
+Names are `phase/metric`, with `val/` in front for the validation split. Every metric is in one panel, with its
+validation curve in the hollow form of the same glyph. Only metrics that a model declares to be of one unit and about
+one size share a panel with others. The metrics that the model is judged by come first, then losses, then the rest;
+settings that only change on schedule come last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+PAIRS = 4
+"""Glyphs and colours 0..3 have a second form at +4 (filled and hollow)."""
+TOGETHER = (("precision", "recall", "density", "coverage"),)
+"""Metrics of any run that share a panel: figures of quality that are shares."""
+LAST = ("grad_norm", "lr")
+"""What only tells how the training was set."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One curve of a panel: the metric's full name, what the legend calls it, its glyph, whether to average it."""
+
+    metric: str
+    label: str
+    slot: int
+    smooth: bool
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A named group of curves; `paired` says that slots i and i + 4 are training and validation of one metric."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    paired: bool
+
+    def hue(self, slot: int) -> int:
+        """The place of a slot's colour: as many as there are curves are used, so that they are far apart."""
+        if not self.paired or slot < PAIRS:
+            return slot
+        return slot - PAIRS + 1 + max((one.slot for one in self.curves if one.slot < PAIRS), default=-1)
+
+
+def split(metric: str) -> tuple[bool, str, str]:
+    """`val/vae/kl` → (True, "vae", "kl"); a name without a phase has an empty one."""
+    validation = metric.startswith("val/")
+    rest = metric.removeprefix("val/")
+    phase, slash, name = rest.partition("/")
+    return (validation, phase, name) if slash else (validation, "", rest)
+
+
+def panels_of(
+    metrics: Iterable[str], judged: Sequence[str] = (), together: Sequence[Sequence[str]] = ()
+) -> list[Panel]:
+    """The panels for these metric names, the most telling first, else in the order in which the names came.
+
+    `judged` are the last parts of the names of the metrics that tell how good the model is, best first; `together` are
+    groups of such last parts that share a panel, over all phases.
+    """
+    names = list(metrics)
+    known = set(names)
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for metric in dict.fromkeys(name.removeprefix("val/") for name in names):
+        _, phase, name = split(metric)
+        group = next((tuple(some) for some in (*together, *TOGETHER) if name in some), None)
+        key = ("", *group) if group is not None and (phase == "quality" or group not in TOGETHER) else (metric,)
+        groups.setdefault(key, []).append(metric)
+
+    def rank(group: list[str]) -> tuple[int, int]:
+        own = [split(metric)[2] for metric in group]
+        if split(group[0])[1] == "quality":
+            return 2, 1
+        if found := [judged.index(name) for name in own if name in judged]:
+            return 0, min(found)
+        return (1 if "loss" in own else 3 if set(own) <= set(LAST) else 2), 0
+
+    return [_panel(group, known) for group in sorted(groups.values(), key=rank)]
+
+
+def _panel(group: list[str], known: set[str]) -> Panel:
+    """The panel of metrics given by their training names; the validation curves join where they are known."""
+    parts = [split(metric) for metric in group]
+    phases, names = {phase for _, phase, _ in parts}, {name for _, _, name in parts}
+    paired = len(group) <= PAIRS
+    curves: list[Curve] = []
+    for i, (metric, (_, phase, name)) in enumerate(zip(group, parts)):
+        called = "" if len(group) == 1 else name if len(phases) == 1 else phase if len(names) == 1 else metric
+        for full, text, smooth in (
+            (metric, called or "train", True),
+            (f"val/{metric}", f"val {called}".strip(), False),
+        ):
+            if full in known:
+                slot = i + (0 if smooth else PAIRS) if paired else len(curves)
+                curves.append(Curve(full, text, slot, smooth))
+    title = group[0] if len(group) == 1 else next(iter(phases if len(phases) == 1 else names))
+    if len(group) > 1 and len(phases) > 1 and len(names) > 1:
+        title = "metrics"
+    return Panel(title, tuple(curves), paired)
