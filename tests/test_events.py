@@ -37,6 +37,8 @@ VALUES = {
     "Step | None": st.none() | STEP, "Amount | None": st.none() | AMOUNT, "FilePath": PATH,
     "tuple[Small, Small]": st.tuples(*[st.integers(0, 10**6)] * 2),
     "Stride": st.integers(1, 10**9),
+    "Rates": st.dictionaries(TEXT, AMOUNT, max_size=3), "Names": st.lists(TEXT, max_size=3),
+    "Groups": st.lists(st.lists(TEXT, max_size=3), max_size=3),
     "Report": st.builds(
         quality.Report, STEP, COUNT, COUNT, COUNT, TEXT,
         st.lists(st.builds(quality.Figure, TEXT, *[st.none() | NUMBER] * 4, TEXT, TEXT), max_size=3),

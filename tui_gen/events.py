@@ -48,6 +48,9 @@ Amount = Annotated[float, Meta(ge=0, le=1e15)]
 Name = Annotated[str, Meta(max_length=200)]
 FilePath = Annotated[str, Meta(max_length=4000)]
 Stride = Annotated[int, Meta(ge=1, le=10**9)]
+Rates = Annotated[dict[Name, Amount], Meta(max_length=1000)]
+Names = Annotated[list[Name], Meta(max_length=100)]
+Groups = Annotated[list[Names], Meta(max_length=100)]
 Columns = Annotated[dict[Name, Annotated[list[float | None], Meta(max_length=10**6)]], Meta(max_length=1000)]
 
 
@@ -113,8 +116,8 @@ class Plan(Event, tag="plan"):
     phases: list[Name] = []
     compiled: bool = False
     threads: Small = 0
-    judged: Annotated[list[Name], Meta(max_length=100)] = []
-    together: Annotated[list[Annotated[list[Name], Meta(max_length=100)]], Meta(max_length=100)] = []
+    judged: Names = []
+    together: Groups = []
 
 
 class Sample(Event, tag="sample"):
@@ -175,7 +178,7 @@ class Alert(Event, tag="alert"):
     what: str
     where: Name = ""
     advice: str = ""
-    rates: Annotated[dict[Name, float], Meta(max_length=1000)] = {}
+    rates: Rates = {}
 
 
 class Note(Event, tag="note"):
