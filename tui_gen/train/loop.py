@@ -208,21 +208,20 @@ class RunLoop:
             self.compiled = compiling.decide(trainer, self.note)
         if self.compiled:
             compiling.apply(trainer, self.note, self.tensors)
-        self.emit(
-            events.Plan(
-                steps=trainer.total,
-                steps_per_epoch=trainer.stream.steps_per_epoch,
-                batch_size=train.batch_size,
-                minutes=train.minutes or None,
-                device=trainer.device_name,
-                parameters=trainer.model.parameter_count(),
-                phases=[phase.name for phase in trainer.phases],
-                compiled=self.compiled,
-                threads=torch.get_num_threads() if trainer.device.type == "cpu" else 0,
-                judged=list(trainer.model.judged),
-                together=[list(group) for group in trainer.model.together],
-            )
+        plan = events.Plan(
+            steps=trainer.total,
+            steps_per_epoch=trainer.stream.steps_per_epoch,
+            batch_size=train.batch_size,
+            minutes=train.minutes or None,
+            device=trainer.device_name,
+            parameters=trainer.model.parameter_count(),
+            phases=[phase.name for phase in trainer.phases],
+            compiled=self.compiled,
+            threads=torch.get_num_threads() if trainer.device.type == "cpu" else 0,
+            judged=list(trainer.model.judged),
+            together=list(map(list, trainer.model.together)),
         )
+        self.emit(plan)
 
     def _begin(self) -> None:
         self.change_state("running")
