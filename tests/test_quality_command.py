@@ -82,6 +82,15 @@ def test_a_checkpoint_is_measured_with_the_runs_own_settings(world, monkeypatch,
     assert other["step"] == 2 and other["figures"] != report["figures"]
 
 
+def test_what_a_model_prints_is_no_part_of_the_report(monkeypatch, capsys):
+    def restore(*_):
+        print("my model is being built")
+        raise measuring.RestoreError("no")
+
+    monkeypatch.setattr(measuring, "restore", restore)
+    assert measured(monkeypatch, capsys, "run") == (1, None, "my model is being built\nerror: no\n")
+
+
 def test_what_cannot_be_measured_is_said_in_a_line(world, monkeypatch, capsys):
     run, _ = saved(world / "runs", "classifier")
     status, report, err = measured(monkeypatch, capsys, run)

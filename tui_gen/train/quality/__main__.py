@@ -6,6 +6,7 @@ Prints one JSON object; says on standard error what it does. `tui-gen quality` s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import msgspec
 
 from tui_gen import config as configs
 from tui_gen.events import Event, Note, Progress
+from tui_gen.quality import Report
 from tui_gen.train.data import DataError
 from tui_gen.train.quality import QualityError, finish, measure
 from tui_gen.train.restore import RestoreError, data_of, restore
@@ -54,26 +56,31 @@ def main() -> int:
     given = parser.parse_args()
     tell = _Telling()
     try:
-        found = restore(given.run, given.step, given.device, tell.event)
-        found.config.dataset.root = given.root or found.config.dataset.root
-        data = data_of(found, tell.event)
-        settings = found.config.quality
-        work = measure(
-            found.model,
-            data,
-            found.config.dataset,
-            found.device,
-            step=found.step,
-            samples=given.samples or settings.samples,
-            seed=settings.seed if given.seed is None else given.seed,
-            tell=tell.event,
-        )
-        report = finish(work, tell)
+        with contextlib.redirect_stdout(sys.stderr):  # what somebody's model prints is no part of the report
+            report = _measured(given, tell)
     except (QualityError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(msgspec.json.encode(report).decode())
     return 0
+
+
+def _measured(given: argparse.Namespace, tell: _Telling) -> Report:
+    found = restore(given.run, given.step, given.device, tell.event)
+    found.config.dataset.root = given.root or found.config.dataset.root
+    data = data_of(found, tell.event)
+    settings = found.config.quality
+    work = measure(
+        found.model,
+        data,
+        found.config.dataset,
+        found.device,
+        step=found.step,
+        samples=given.samples or settings.samples,
+        seed=settings.seed if given.seed is None else given.seed,
+        tell=tell.event,
+    )
+    return finish(work, tell)
 
 
 if __name__ == "__main__":
