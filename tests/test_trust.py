@@ -161,6 +161,20 @@ def answer(monkeypatch):
     return say
 
 
+def test_what_is_changed_while_the_question_stands_is_not_trusted_by_the_answer(call, folder, answer, execution):
+    run = naming(folder, fake_worker.record(fake_worker.make_run(), state="stopped"))
+    answer("y\n")
+
+    def changed():
+        (folder / "model.py").write_text("x = 5\n")
+        return "y\n"
+
+    sys.stdin.readline = changed
+    status, _, err = call("--resume", str(run))
+    assert status == 2 and "has changed since you were asked" in err and "reached" not in err
+    assert list(trust.unknown([folder])) == [folder]
+
+
 @pytest.fixture
 def execution(monkeypatch):
     """Instead of reading the models: whether the code would have been executed."""

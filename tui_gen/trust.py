@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,12 @@ def named(tables: dict[str, Any]) -> list[str]:
 def given() -> list[str]:
     """The folders that were named on the command line of whoever started this process."""
     return [one for one in os.environ.get("TUI_GEN_MODELS", "").split(os.pathsep) if one]
+
+
+class Code(list[Path]):
+    """The code in a folder, and the digest of the folder as it was when that was looked at."""
+
+    key = ""
 
 
 def code_in(folder: Path) -> list[Path]:
@@ -92,19 +98,27 @@ def _unreadable(path: Path) -> ConfigError:
 
 
 def allow(folders: Iterable[str | Path]) -> None:
-    """Trust these folders as they are now, and remember it: the user named them, or said so."""
-    lines, known = [], _known()
+    """Trust these folders as they are now, and remember it: the user named them."""
+    keys = {}
     for folder in _there(folders):
-        try:
-            code = code_in(folder)
-            key = digest(folder, code)
-        except ConfigError:  # too much: it is trusted this time only, for it was named
-            continue
-        if code and key not in known:
-            os.environ[VARIABLE] = f"{os.environ.get(VARIABLE, '')} {key}".strip()
-            lines.append(f"{key} {json.dumps(str(folder))}\n")
-    if not lines:
+        with contextlib.suppress(ConfigError):  # too much: it is trusted this time only, for it was named
+            if code := code_in(folder):
+                keys[folder] = digest(folder, code)
+    _remember(keys)
+
+
+def allow_as_seen(folders: Mapping[Path, Code]) -> None:
+    """Trust folders as they were when `unknown` found them: the user was asked about that, and said so."""
+    _remember({folder: code.key for folder, code in folders.items()})
+
+
+def _remember(keys: Mapping[Path, str]) -> None:
+    known = _known()
+    new = {folder: key for folder, key in keys.items() if key not in known}
+    if not new:
         return
+    os.environ[VARIABLE] = " ".join([*os.environ.get(VARIABLE, "").split(), *new.values()])
+    lines = [f"{key} {json.dumps(str(folder))}\n" for folder, key in new.items()]
     with contextlib.suppress(OSError):
         store().parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(store(), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
@@ -112,18 +126,18 @@ def allow(folders: Iterable[str | Path]) -> None:
             file.write("".join(lines))
 
 
-def unknown(folders: Iterable[str | Path]) -> dict[Path, list[Path]]:
+def unknown(folders: Iterable[str | Path]) -> dict[Path, Code]:
     """Those of these folders whose code nobody has trusted as it is now, and that code; what holds none is no matter.
 
     Raises ConfigError for a folder that holds too much to be looked through.
     """
-    found: dict[Path, list[Path]] = {}
+    found: dict[Path, Code] = {}
     known: set[str] | None = None
     for folder in _there(folders):
-        code = code_in(folder)
-        if code:
+        if code := Code(code_in(folder)):
             known = _known() if known is None else known
-            if digest(folder, code) not in known:
+            code.key = digest(folder, code)
+            if code.key not in known:
                 found[folder] = code
     return found
 

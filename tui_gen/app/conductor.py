@@ -148,7 +148,7 @@ class Conductor:
         for folder, code in strange.items():
             if await self._answer_to(trust_dialog(who, folder, code)) != "trust":
                 return False
-            await away(self.session.trust, [folder])
+            await away(self.session.trust, {folder: code})
         return True
 
     async def _answer_to(self, dialog: Dialog) -> str | None:

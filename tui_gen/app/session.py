@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tui_gen.control import Reply
     from tui_gen.launch import WarmWorker
     from tui_gen.remedy import Remedy
+    from tui_gen.trust import Code
     from tui_gen.view import RunView
 
 SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0, "quality": 1800.0}
@@ -112,7 +113,7 @@ class Session:
         self._launch(path, resume=False)
         return path
 
-    def strange(self, folders: list[str]) -> dict[Path, list[Path]]:
+    def strange(self, folders: list[str]) -> dict[Path, Code]:
         """Those of a config's folders of model files that were not trusted as they are now, and the code in them.
 
         Raises ConfigError for a folder that holds too much to be looked through.
@@ -127,11 +128,11 @@ class Session:
 
         return trust.named(config.read_toml(path / "config.toml"))
 
-    def trust(self, folders: list[Path]) -> None:
-        """Remember that these may be executed as they are now."""
+    def trust(self, folders: dict[Path, Code]) -> None:
+        """Remember that these may be executed, as `strange` found them."""
         from tui_gen import trust
 
-        trust.allow(folders)
+        trust.allow_as_seen(folders)
 
     def lost_data(self, path: Path) -> tuple[str, bool]:
         """Where a run's data was and is no more (or empty), and whether that is a file. Raises ConfigError."""

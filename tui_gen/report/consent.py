@@ -24,4 +24,6 @@ def ask(folders: Iterable[str], source: str, err: Outlet) -> None:
         err.text("Do you trust them? [y/N] ")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise runs.RunError(f"nothing was done: {folder} is not trusted")
-        trust.allow([folder])
+        trust.allow_as_seen({folder: code})
+    if changed := trust.unknown(folders):  # by somebody, while they were looked at
+        raise runs.RunError(f"nothing was done: {next(iter(changed))} has changed since you were asked")
