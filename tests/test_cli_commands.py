@@ -78,6 +78,14 @@ def test_runs_that_are_missing_or_ambiguous(call):
     assert status == 2 and f"did you mean {first.name!r}?" in err
 
 
+def test_an_empty_name_is_no_run_s(call):
+    run = fake_worker.record(fake_worker.make_run())
+    for words in ("delete --yes", "stop", "sample", "--resume", "--run vae-digits --name"):
+        status, out, err = call(*words.split(), "")
+        assert (status, out) == (2, "") and "the name is empty" in err, words
+    assert runs.is_run(run) and runs.list_runs(run.parent)[0].path == str(run)
+
+
 def test_delete(call, monkeypatch):
     run = fake_worker.record(fake_worker.make_run(), steps=60)
     status, _, err = call("delete", run.name)

@@ -103,14 +103,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"tui-gen {__version__}")
     train = parser.add_argument_group("headless training")
     train.add_argument("--run", metavar="CONFIG|RECIPE", help="train a TOML file, a recipe, or another run's config")
-    train.add_argument("--resume", metavar="RUN", help="go on with a run from its last checkpoint")
+    train.add_argument("--resume", metavar="RUN", type=_named, help="go on with a run from its last checkpoint")
     train.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments",
         help="set one value, as often as needed: --set train.steps=500 --set model.latent=8",
     )  # fmt: skip
     train.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1 or mps; the same as --set train.device=…")
     words = "the folder of the run that --run makes"
-    train.add_argument("--name", metavar="NAME", dest="run_name", default="", help=words)
+    train.add_argument("--name", metavar="NAME", type=_named, dest="run_name", help=words)
     words = "with --name: go on with that run where it has begun; for jobs that are started again"
     train.add_argument("--resume-if-begun", action="store_true", help=words)
     train.add_argument("--detach", action="store_true", help="start it and return; tui-gen attach shows it")
@@ -160,7 +160,8 @@ def _commands(commands: Any) -> None:
     def add(name: str, help: str, **more: Any) -> argparse.ArgumentParser:
         return commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", **more)
 
-    run_help = "a directory, its name or the beginning of it; latest, or nothing, is the newest run"
+    place_help = "a directory, its name or the beginning of it"
+    run_help = f"{place_help}; latest, or nothing, is the newest run"
     one = add("runs", "list the runs: live, finished, stopped, failed, interrupted")
     one.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as a JSON array")
     _runs_option(one)
@@ -170,12 +171,12 @@ def _commands(commands: Any) -> None:
     _runs_option(one)
     _models_option(one)
     one = add("stop", "stop live runs, with a checkpoint")
-    one.add_argument("names", metavar="RUN", nargs="*", help=run_help)
+    one.add_argument("names", metavar="RUN", type=_named, nargs="*", help=run_help)
     one.add_argument("--all", action="store_true", help="every live run in the folder")
     one.add_argument("--no-checkpoint", action="store_true", help="without a checkpoint")
     _runs_option(one)
     one = add("sample", "make samples from a run's checkpoint")
-    one.add_argument("name", metavar="RUN", help=run_help)
+    one.add_argument("name", metavar="RUN", type=_named, help=f"{place_help}; latest is the newest run")
     one.add_argument("-n", type=_count, default=64, metavar="N", dest="count", help="how many (default: 64)")
     output_help = "the PNG to write (default: grid.png; text goes to a .txt)"
     one.add_argument("-o", "--output", metavar="FILE", default="grid.png", help=output_help)
@@ -212,7 +213,7 @@ def _commands(commands: Any) -> None:
     one.add_argument("name", metavar="NAME", help="see tui-gen recipes")
     _models_option(one)
     one = add("delete", "delete runs that are not training")
-    one.add_argument("names", metavar="RUN", nargs="+", help="a directory, its name or the beginning of it")
+    one.add_argument("names", metavar="RUN", type=_named, nargs="+", help=place_help)
     one.add_argument("--yes", action="store_true", help="do not ask")
     _runs_option(one)
     one = add("export", "write every value of a run's metrics as CSV")
@@ -255,6 +256,13 @@ def _zoo_commands(parser: Any) -> None:
 COMMANDS = (
     "runs", "attach", "stop", "sample", "quality", "models", "recipes", "datasets", "recipe", "delete", "export", "zoo",
 )  # fmt: skip
+
+
+def _named(text: str) -> str:
+    """A name that has to be one: a script whose variable is not set does not mean the newest run."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty (a variable that is not set?)")
+    return text
 
 
 def _count(text: str) -> int:
@@ -399,7 +407,7 @@ def _train(args: argparse.Namespace, root: Path) -> int:
             )
     assignments = [*args.assignments, *([f"train.device={args.device}"] if args.device else [])]
     return headless.train(
-        args.run, assignments, root, style, model_dirs=args.model_dirs, detach=args.detach, folder=args.run_name
+        args.run, assignments, root, style, model_dirs=args.model_dirs, detach=args.detach, folder=args.run_name or ""
     )
 
 
