@@ -168,6 +168,21 @@ def test_many_clients_at_once_get_each_their_own_answer(serve):
     assert sorted(got) == list(range(200))
 
 
+def test_where_no_thread_can_be_had_one_request_is_refused_and_the_next_is_heard(serve, monkeypatch):
+    server, start, left = serve(), threading.Thread.start, [1]
+
+    def refuse_once(thread):
+        if thread.name == "control-client" and left:
+            left.clear()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    with pytest.raises(ControlError, match="no more threads"):
+        ask(server.path, "echo")
+    assert not left and works(server)
+
+
 def test_no_answer_in_time_is_told(serve):
     server = serve(answering=False)
     with pytest.raises(ControlError, match=r"did not answer 'pause' within 0\.05 s"):

@@ -6,7 +6,7 @@ may carry many. Replies have `ok`; where it is false, `error` says why.
 
 Requests (`op`), answered when they have taken effect, with the step at which they did:
     status, pause, resume, stop (checkpoint: bool), checkpoint, sample, quality, edit (key, value),
-    decode / encode (blob: float32), check (tables), start (run), catalog
+    decode / encode (blob: float32), and of a worker that is still warm: check (tables), catalog
 """
 
 from __future__ import annotations
@@ -307,7 +307,18 @@ class Server:
                 time.sleep(WATCH / 10)  # out of file descriptors, say: they come back
                 continue
             connection.settimeout(None)
-            threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, args=(connection,), name="control-client", daemon=True).start()
+            except RuntimeError:  # for now: threads end, and the next who asks must still be heard
+                self._turn_away(connection)
+
+    def _turn_away(self, connection: socket.socket) -> None:
+        """Refuse a request that no thread can be had for."""
+        words = "the worker can start no more threads (ulimit -u, or the container's limit); ask again"
+        with connection, contextlib.suppress(OSError, ControlError):
+            connection.settimeout(WATCH / 2)  # others wait meanwhile
+            receive(connection)
+            send(connection, {"ok": False, "error": words, **({"worker": self.id} if self.id else {})})
 
     def _restore(self) -> None:
         """Listen again where the socket was swept away: at logout (XDG_RUNTIME_DIR), or by a cleaner of /tmp."""
