@@ -145,8 +145,8 @@ def test_what_was_passed_on_counts_only_for_the_folder_that_is_there(run):
     assert presence.held(run) is True and not os.get_inheritable(adopted.handle)
     run.rename(run.with_name("moved"))
     shutil.copytree(run.with_name("moved"), run)
-    with Hold.adopt(run, os.dup(adopted.handle)):
-        assert presence.held(run) is True and presence.held(run.with_name("moved")) is True
+    assert Hold.adopt(run, os.dup(adopted.handle)) is None
+    assert presence.held(run) is False and presence.held(run.with_name("moved")) is True
     adopted.release()
     assert presence.held(run) is False and presence.held(run.with_name("moved")) is False
 

@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import pytest
 
 from tests import small_runs
 from tests.waiting import wait_for
 from tui_gen import control, launch, presence, runs
-from tui_gen.train import output, stops, worker
+from tui_gen.train import output, stops, warm, worker
 from tui_gen.train.data import matching
 from tui_gen.train.worker import Worker
 from tui_gen.view import RunView
@@ -108,6 +110,23 @@ def test_a_run_that_can_have_no_thread_has_failed(tmp_path, monkeypatch, place):
     assert Worker(path, False).main() == 1
     state, step, reason = runs.state_of(path)
     assert (state, step) == ("failed", 0) and "ulimit -u" in reason and not runs.live(path)
+
+
+def test_a_warm_worker_whose_run_is_gone_ends_and_holds_nothing(tmp_path, monkeypatch):
+    """Moved away between the moment when it was handed over and that when it is taken."""
+    path = small_runs.make_run(tmp_path, "vae")
+    handle = os.dup(runs.claim(path).handle)
+    path.rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(warm, "_received", lambda: (f'{{"run": "{path}"}}\n'.encode(), handle))
+    monkeypatch.setattr(warm, "_warm_up", lambda: (None, None))
+    monkeypatch.setattr(output, "redirect", lambda path: None)
+    monkeypatch.setattr(stops, "Watch", lambda unused: SimpleNamespace(worker=None))
+    ended = []
+    one = warm.Warm(control.socket_path("warm-test"))
+    threading.Thread(target=lambda: ended.append(one.main()), daemon=True).start()
+    assert wait_for(lambda: ended, 60, "the end of the worker") == [1] and not os.path.exists(one.path)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handle)
 
 
 def test_nothing_that_is_printed_fails_on_a_full_disk():

@@ -227,13 +227,20 @@ class Hold:
         return one
 
     @classmethod
-    def adopt(cls, run: Path, handle: int) -> Hold:
-        """The hold that a parent took and passed on as an open file."""
+    def adopt(cls, run: Path, handle: int) -> Hold | None:
+        """The hold that a parent took and passed on as an open file. None where it is worth nothing, as the run was
+        moved away meanwhile, or another put in its place: who then takes that one's lock is told.
+        """
+        try:
+            folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            os.close(handle)
+            return None
         os.set_inheritable(handle, False)
-        one = cls(os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), handle)
-        if not one._in_place(handle):  # the run was moved away meanwhile, and another put in its place
+        one = cls(folder, handle)
+        if not one._in_place(handle):
             one.hand_over()
-            return cls.take(run)
+            return None
         one.certain = True
         return one
 

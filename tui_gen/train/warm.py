@@ -105,10 +105,12 @@ class Warm:
         with self._lock:
             self.worker = self._watch.worker = worker
         output.redirect(path)
-        self._begun = worker.begin(loading=self._server is None)
-        self._settled.set()
-        if self._server is not None:
-            self._server.inbox.put(None)  # type: ignore[arg-type]
+        try:
+            self._begun = worker.begin(loading=self._server is None)
+        finally:  # whatever went wrong: the main thread waits for this, and the process holds the run
+            self._settled.set()
+            if self._server is not None:
+                self._server.inbox.put(None)  # type: ignore[arg-type]
 
     def _unused(self) -> None:
         """End: the owner is gone, or wants no warm worker any more."""
