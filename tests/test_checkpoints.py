@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
 import shutil
+import signal
 
 import msgspec
 import pytest
@@ -47,6 +50,22 @@ def tree(folder):
     return {path.relative_to(folder): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
 
 
+@contextlib.contextmanager
+def within(seconds):
+    """Fail what still waits after so long."""
+
+    def fail(*_):
+        raise AssertionError(f"it still waits after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.parametrize("name", DAMAGES)
 def test_every_damage_leads_to_the_checkpoint_before_with_the_reason(run, name):
     DAMAGES[name](at(run, 4))
@@ -86,6 +105,31 @@ def test_a_folder_that_was_renamed_is_not_another_steps_checkpoint(run):
     at(run, 4).rename(at(run, 6))
     said, good = checkpoints.newest(run)
     assert "000006" in said and "step 4" in said and good.meta.step == 2
+
+
+@pytest.mark.parametrize("name", ["meta.json", "state.pt"])
+def test_what_is_no_file_is_damage_and_nobody_waits_for_it(run, name):
+    """A pipe that nobody writes to; for the digest of a file that was empty it would even be of the right size."""
+    path, meta = at(run, 4), files.read_meta(at(run, 4))
+    (path / name).unlink()
+    os.mkfifo(path / name)
+    if name == "state.pt":
+        meta.files[name] = files.FileSum(0, hashlib.sha256().hexdigest())
+        (path / "meta.json").write_bytes(files.sealed(meta))
+    with within(20):
+        said, good = checkpoints.newest(run)
+    assert name in said and "not a regular file" in said and good.meta.step == 2
+
+
+def test_a_checkpoint_has_no_files_elsewhere(run):
+    meta = files.read_meta(at(run, 4))
+    meta.files["../000002/state.pt"] = files.sum_of(at(run, 2) / "state.pt")
+    (at(run, 4) / "meta.json").write_bytes(files.sealed(meta))
+    assert [one.problem for one in files.found(run) if one.meta is None] == [
+        "000004 is damaged: its meta.json names '../000002/state.pt', which is no file of it"
+    ]
+    (at(run, 4) / "meta.json").write_bytes(bytes(files.LARGEST_META + 1))
+    assert "larger than" in files.found(run)[-1].problem
 
 
 def older(path):

@@ -15,7 +15,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from tui_gen.files import open_regular, read_regular
+
 META = "meta.json"
+LARGEST_META = 1 << 20
+"""A `meta.json` has some hundred bytes; one of more than so many is none."""
 _SEAL = b',"sealed":"'
 
 
@@ -72,7 +76,7 @@ def sealed(meta: Meta) -> bytes:
 def read_meta(path: Path) -> Meta:
     """What a checkpoint's `meta.json` says. Raises DamagedError where that is not what was written."""
     try:
-        raw = (path / META).read_bytes()
+        raw = read_regular(path / META, LARGEST_META)
         meta = msgspec.json.decode(raw, type=Meta)
     except FileNotFoundError:
         raise DamagedError(f"{path.name} has no {META}") from None
@@ -82,6 +86,8 @@ def read_meta(path: Path) -> Meta:
     sound = told == hashlib.sha256(body + b"}").hexdigest().encode() + b'"}' if seal else not meta.files
     if not sound:
         raise DamagedError(f"{path.name} is damaged: {META} is not what was written (its SHA-256 differs)")
+    if strange := [name for name in meta.files if os.path.basename(name) != name]:
+        raise DamagedError(f"{path.name} is damaged: its {META} names {strange[0]!r}, which is no file of it")
     if meta.step != _step_of(path.name):
         raise DamagedError(f"{path.name} is not what its name says: its {META} is that of step {meta.step}")
     return meta
@@ -114,7 +120,7 @@ def check(path: Path, meta: Meta, *names: str) -> None:
 
 def sum_of(path: Path) -> FileSum:
     """A file's size and digest. Raises OSError."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return FileSum(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
