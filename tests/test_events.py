@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
-from tui_gen import events, pictures, quality
+from tui_gen import belongings, events, pictures, quality
 from tui_gen.events import Alert, Edit, EventWriter, Follower, Metrics, Note, Progress, Sample, State, decode, encode
 
 KINDS = {kind.__struct_config__.tag: kind for kind in events.Event.__subclasses__()}
@@ -213,12 +213,25 @@ def test_a_log_that_its_server_knows_no_more_by_number_is_opened_by_name(tmp_pat
     assert texts(Follower(writer.path).poll()) == ["1", "2"]
 
 
-def test_a_log_that_was_deleted_is_told_and_can_be_had_back(tmp_path):
+def test_a_log_that_was_deleted_is_told_and_can_be_had_back(tmp_path, monkeypatch):
     writer = EventWriter(tmp_path / "events.jsonl")
     writer.write(Note(text="1"))
     writer.path.unlink()
     assert writer.removed and not writer.write(Note(text="2")) and writer.error.errno == errno.ENOENT
     assert not writer.path.exists()
+    seen = []
+
+    def fail(aside: Path, place: Path) -> None:
+        seen.append(aside.name)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full, pytest.raises(OSError, match="No space"):
+        full.setattr(os, "replace", fail)
+        writer.restore()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / seen[0]).touch()  # what a kill leaves
+    assert not belongings.foreign(tmp_path)
+    (tmp_path / seen[0]).unlink()
     writer.restore()
     assert writer.flush() and not writer.removed and not writer.trouble
     writer.close()

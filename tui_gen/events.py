@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from tui_gen import columns
-from tui_gen.files import open_regular
+from tui_gen.files import open_regular, written_aside
 from tui_gen.pictures import UNKNOWN, Small, Tiles
 from tui_gen.quality import Report
 from tui_gen.text import characters
@@ -386,13 +386,11 @@ class EventWriter:
 
     def restore(self) -> None:
         """Write a file that was deleted again, with all that it held: the process still has that. Raises OSError."""
-        aside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         deleted, offset = self._file, 0
-        with open(aside, "wb") as file:
+        with written_aside(self.path) as aside, open(aside, "wb") as file:
             while part := os.pread(deleted, 1 << 20, offset):
                 offset += len(part)
                 file.write(part)
-        os.rename(aside, self.path)
         self._file = self._opened()
         os.close(deleted)
 

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -61,7 +62,19 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     if (place.exists() and not place.is_file()) or not os.access(place.parent, os.W_OK):
         yield place
         return
-    aside = place.with_name(f".tui-gen-{os.getpid()}")
+    with _renamed(place.with_name(f".tui-gen-{os.getpid()}"), place) as aside:
+        yield aside
+
+
+@contextlib.contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Where to write a file of a run that takes its place at the end; a name that is known for ours (`belongings`)."""
+    with _renamed(path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}"), path) as aside:
+        yield aside
+
+
+@contextlib.contextmanager
+def _renamed(aside: Path, place: Path) -> Iterator[Path]:
     try:
         yield aside
         os.replace(aside, place)

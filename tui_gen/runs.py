@@ -14,7 +14,6 @@ import errno
 import os
 import re
 import stat
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import msgspec
 
 from tui_gen import belongings, events, presence
 from tui_gen.belongings import CONFIG, LOG, is_run, marked
-from tui_gen.files import open_regular
+from tui_gen.files import open_regular, written_aside
 from tui_gen.headline import headline
 from tui_gen.places import called
 from tui_gen.places import default_root as default_root
@@ -112,17 +111,10 @@ def create(root: Path, name: str, config_text: str, folder: str = "") -> Path:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace a file so that a reader sees the old or the new content, and a crash leaves one of them."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_native_id()}")
-    try:
-        with open(aside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-        raise
+    with written_aside(path) as aside, open(aside, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def register(path: Path, socket_path: str, id: str = "") -> WorkerInfo:
