@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -170,6 +172,45 @@ def test_a_first_run_that_fails_fails_the_one_that_waits_with_its_reason(root):
     view = trained(make(root, FIRST + " train.phases.vae.lr=10 train.phases.vae.optimizer=sgd train.steps=200"))
     assert view.state == "failed" and "which is trained first for model.first_stage, failed" in view.reason
     assert "nan" in view.reason.lower() or "finite" in view.reason, view.reason
+
+
+def test_a_stop_is_passed_on_in_a_hurry_and_taken_back_where_it_is_refused(tmp_path):
+    """What takes long in the run that is trained first is cut; and one that must not stop keeps none from going on."""
+    outer, middle, inner = (Worker(tmp_path / name, False) for name in ("outer", "middle", "inner"))
+    outer.first, middle.first = middle, inner
+    inner.loop = SimpleNamespace(hurry=False, state="running")
+    inner.server = SimpleNamespace(inbox=queue.SimpleQueue())
+    for accepted in (False, True):
+        request, answered = control.Request({"op": "stop"}), []
+        asking = threading.Thread(target=lambda: answered.append(outer._immediate(request)))
+        asking.start()
+        assert inner.server.inbox.get(timeout=60) is request and inner.loop.hurry
+        assert outer.stop_reason == middle.stop_reason == "asked to"
+        request.answer(step=3) if accepted else request.refuse("the disk is full")
+        asking.join(60)
+        assert answered == [True] and outer.stop_reason == middle.stop_reason == ("asked to" if accepted else "")
+
+
+def test_a_first_run_without_a_checkpoint_is_told_and_one_that_is_damaged_is_passed_over(root):
+    path = make(root, FIRST + " checkpoint.every_steps=5 checkpoint.keep_last=9")
+    trained(path)
+    first = first_of(path)
+    text = (path / "config.toml").read_text()
+    (path / "config.toml").write_text(text.replace(f"{first}@12", FIRST))  # as it was before the first had finished
+    checkpoints.shutil.rmtree(path / "checkpoints")
+    damaged = checkpoints.directory(first, 12) / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    view = trained(path, resume=True)
+    assert view.state == "finished", view.reason
+    assert used(path)[-1].step == 10 and any("000012 is damaged" in words for _, _, words in view.log)
+    for folder in (path, first):
+        checkpoints.shutil.rmtree(folder / "checkpoints")
+    (path / "config.toml").write_text(text.replace(f"{first}@12", FIRST))
+    view = trained(path, resume=True)
+    assert view.state == "failed" and f"{first.name}, which was trained first" in view.reason, view.reason
+    assert "has no checkpoint that can be used" in view.reason
+    runs.delete(first)
+    assert trained(path, resume=True).state == "finished"
 
 
 def test_killed_while_the_first_run_trains_it_goes_on_with_that_one(root):

@@ -239,6 +239,8 @@ class Worker:
         """Answer what needs no step boundary, and everything while the data is still being prepared."""
         loop = self.loop
         if self._handed_on(request):
+            if request.op == "stop" and not request.wait()[0]["ok"]:
+                self._take_back()
             return True
         if request.op == "status":
             if loop is None:
@@ -273,8 +275,16 @@ class Worker:
                 return False
             if request.op == "stop":
                 self.stop_reason = "asked to"
+                first.loop.hurry = True
             first.server.inbox.put(request)
             return True
+
+    def _take_back(self) -> None:
+        """A stop was refused by the run that is trained first: this one is not to stop either."""
+        at: Worker | None = self
+        while at is not None:
+            at.stop_reason = "" if at.stop_reason == "asked to" else at.stop_reason
+            at = at.first
 
     def _parts(self, config: configs.RunConfig, made: Any, kinds: Any, writer: events.EventWriter) -> Any:
         """The paths of the runs that the config's model needs, trained first where they must be, then `Part`s of them.
@@ -325,7 +335,6 @@ class Worker:
         """
         import torch
 
-        from tui_gen.train.cutting import Stopped
         from tui_gen.train.dependencies import Relay
 
         if runs.state_of(path)[0] != "finished":
@@ -368,7 +377,11 @@ class Worker:
             words = f"{path.name}, which is trained first for {need.key}, {state} at step {step:,}{why}"
             raise Stopped("stopped" if state == "stopped" else "failed", words)
         writer.write(events.Note(f"{path.name} has finished at step {step:,}"))
-        config.model.values[need.name] = f"{path}@{checkpoints.steps(path)[-1]}"
+        taken = next((one.step for one in checkpoints.sound(path) if one.meta is not None), None)
+        if taken is None:
+            words = f"{path.name}, which was trained first for {need.key}, has no checkpoint that can be used"
+            raise Stopped("failed", f"{words}; once it is deleted, a resume of this run trains another")
+        config.model.values[need.name] = f"{path}@{taken}"
 
     def train_within(self) -> int:
         """Train the run within the process of another run's worker, which gets its output back; the exit status."""
@@ -453,15 +466,6 @@ def _try_threads() -> None:
         over.set()
 
 
-def leave(status: int) -> int:
-    """The status to exit with, whatever still runs then: a thread that waits for a dead disk keeps no process alive."""
-    ender = threading.Timer(3.0, os._exit, [status])
-    ender.daemon = True
-    with contextlib.suppress(RuntimeError):
-        ender.start()
-    return status
-
-
 def _length(config: configs.RunConfig, steps_per_epoch: int) -> int | None:
     """The run's length in steps, or None where it is a time."""
     if config.train.steps:
@@ -481,12 +485,12 @@ def main() -> int:
     if given.warm:
         from tui_gen.train.warm import Warm
 
-        return leave(Warm(given.warm, given.polite).main())
+        return stops.leave(Warm(given.warm, given.polite).main())
     if not given.run:
         parser.error("name a run directory, or --warm SOCKET")
     path = Path(given.run)
     hold = presence.Hold.adopt(path, given.lock) if given.lock is not None else None
-    return leave(Worker(path, given.resume, hold=hold).main())
+    return stops.leave(Worker(path, given.resume, hold=hold).main())
 
 
 if __name__ == "__main__":
