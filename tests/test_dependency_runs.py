@@ -191,6 +191,22 @@ def test_a_stop_is_passed_on_in_a_hurry_and_taken_back_where_it_is_refused(tmp_p
         assert outer.stop_reason == middle.stop_reason == ("asked to" if accepted else "")
 
 
+def test_a_stop_that_comes_as_the_first_run_ends_stops_the_one_that_waits(root, monkeypatch):
+    path, request = make(root), control.Request({"op": "stop"})
+    outer, end = Worker(path, False), Worker.train_within
+
+    def end_and_hear(first):
+        status = end(first)
+        assert outer._handed_on(request)
+        return status
+
+    monkeypatch.setattr(Worker, "train_within", end_and_hear)
+    outer.train()
+    view = viewed(path)
+    assert (view.state, view.step) == ("stopped", 0) and "asked to, while" in view.reason
+    assert request.wait()[0] == {"ok": True, "step": 12} and runs.state_of(first_of(path))[0] == "finished"
+
+
 def test_a_first_run_without_a_checkpoint_is_told_and_one_that_is_damaged_is_passed_over(root):
     path = make(root, FIRST + " checkpoint.every_steps=5 checkpoint.keep_last=9")
     trained(path)

@@ -363,7 +363,10 @@ class Worker:
                 with self._handing_on:
                     self.first = None
                 while first.server is not None and not first.server.inbox.empty():
-                    first.server.inbox.get().refuse(f"{path.name} has just ended; ask again")
+                    late = first.server.inbox.get()
+                    if late.op == "stop" and self.stop_reason:  # this run obeys it in its place
+                        late.answer(step=first._step())
+                    late.refuse(f"{path.name} has just ended; ask again")
                 first.loop = None
                 gc.collect()
                 if torch.cuda.is_available():
