@@ -8,6 +8,7 @@ from tests.test_run_loop import Run
 from tests.waiting import wait_for
 from tui_gen import control, quality
 from tui_gen.control import Request
+from tui_gen.train.cutting import Cut
 from tui_gen.train.quality import WAITING, schedule
 from tui_gen.train.trainer import weights_of
 
@@ -208,6 +209,27 @@ def test_a_fault_in_a_sampler_ends_the_measurement_and_not_the_run(scheduled, mo
     assert plan.turn(0.0, idle=True) is None and plan.turn(0.0, idle=True) is None
     assert request.wait()[0] == {"ok": False, "error": "ValueError: odd"} and not plan.busy
     assert plan.trouble == "ValueError: odd"
+
+
+def test_who_asked_for_what_was_cut_is_answered_where_the_stop_is_refused(scheduled, monkeypatch):
+    plan, done = scheduled
+    stopping, measure = [True], schedule.measure
+
+    def cut(*given, **more):
+        if stopping:
+            raise Cut
+        return (yield from measure(*given, **more))
+
+    monkeypatch.setattr(schedule, "measure", cut)
+    request = Request({"op": "quality"})
+    plan.ask(request)
+    with pytest.raises(Cut):
+        plan.turn(0.0, idle=True)
+    assert plan.busy
+    stopping.clear()
+    while plan.busy:
+        plan.turn(0.0, idle=True)
+    assert request.wait()[0]["ok"] and len(done) == 10
 
 
 def test_the_last_measurement_is_of_the_last_step(scheduled):

@@ -136,8 +136,9 @@ class Schedule:
             return None
         except StopIteration as done:
             report: Report = done.value
-        except Cut:
-            self._work = None
+        except Cut:  # should the run go on all the same, who asked is answered from a new measurement
+            self._work, self.blocked = None, False
+            self._waiting, self._asked = [*self._asked, *self._waiting], []
             raise
         except Exception as error:  # a fault in a model's sampler, memory: training must not end for it
             words = str(error) if isinstance(error, QualityError) else f"{type(error).__name__}: {error}"
