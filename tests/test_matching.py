@@ -86,6 +86,16 @@ def test_a_new_class_is_refused_by_its_name_where_the_model_is_told_labels(anima
         again(animals, first.spec)
 
 
+def test_classes_that_are_all_gone_are_refused_only_where_the_model_is_told_labels(animals):
+    first, _ = again(animals, None)
+    for number, path in enumerate(sorted(animals.glob("*/*"))):
+        path.rename(animals / f"{number}.png")
+    with pytest.raises(DataError, match="bird, cat, dog are gone"):
+        again(animals, first.spec)
+    data, (words,) = again(animals, first.spec, told=False)
+    assert "bird, cat, dog are gone in the data; the model is not told classes" in words and not data.spec.classes
+
+
 def test_colour_that_comes_in_is_read_as_it_was_before(animals):
     grey, _ = again(animals, None)
     folder(animals, dog=10, rgb=True)

@@ -64,7 +64,7 @@ def matched(data: Data, then: DataSpec, told_labels: Callable[[], bool], report:
     new = [name for name in now.classes if name not in then.classes]
     gone = [name for name in then.classes if name not in now.classes]
     what = "character" if now.kind == "text" else "class"
-    if new and now.kind != "text" and not told_labels():
+    if (new or not now.classes) and now.kind != "text" and not told_labels():
         report(Note(text=f"{_changes(what, new, gone)}; the model is not told classes", level="warning"))
         return data
     if new or not now.classes:
