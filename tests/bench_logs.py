@@ -203,7 +203,7 @@ def attach(base: Path, size: int, count: int) -> None:
     """A large log in memory, as the workbench holds it, and its export."""
     run = a_run(base / "large", "large")
     code = "import sys; from pathlib import Path; from tui_gen.view import RunView\nview = RunView(Path(sys.argv[1]))\n"
-    code += "while view.poll() or getattr(view, 'behind', False): pass\n"
+    code += "view.read_all()\n"
     code += "print(sum(len(curve) for curve in view.series.values()))"
     empty, export_empty = python(code, str(run)).peak, tui_gen("export", str(run), "--csv", "/dev/null").peak
     for words, lines in (("as numbers", metrics(1 << 40)), ("packed", packed(metrics(1 << 40)))):
@@ -275,7 +275,7 @@ def logs(base: Path, size: int, count: int) -> None:
     run = a_run(base / "opened", "opened")
     code = "import sys, time; from pathlib import Path; from tui_gen.view import RunView\nbest = 9e9\n"
     code += "for _ in range(3):\n    view, begun = RunView(Path(sys.argv[1])), time.process_time()\n"
-    code += "    while view.poll() or getattr(view, 'behind', False): pass\n"
+    code += "    view.read_all()\n"
     code += "    best = min(best, time.process_time() - begun)\nprint(best)"
     for each in (250, 1):
         for words, lines in (("as numbers", metrics(50_000, each)), ("packed", packed(metrics(50_000, each)))):

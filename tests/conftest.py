@@ -27,7 +27,7 @@ OURS = (b"tui_gen", b"tui-gen", b"tests.fake_worker", b"tests/fake_worker")
 CLEARED = re.compile(
     r"NO_COLOR|FORCE_COLOR|CLICOLOR.*|COLORTERM|TERM_PROGRAM.*|TMUX.*|STY|ZELLIJ.*|DVTM.*|SSH_.*|LINES|COLUMNS"
     r"|TEXTUAL_(?!ANIMATIONS|SMOOTH).*|TUI_GEN_(?!TEST).*|VISUAL|EDITOR|LC_.*|LANGUAGE"
-    r"|PYTHON(IOENCODING|UTF8|WARNINGS|SAFEPATH)|(SLURM|PBS|LSB|SGE|FLUX)_.*|(https?|ftp|all|no)_proxy",
+    r"|PYTHON(IOENCODING|UTF8|WARNINGS|SAFEPATH)|(SLURM|PBS|LSB|OAR|FLUX|_CONDOR|SGE|PJM)_.*|(https?|ftp|all|no)_proxy",
     re.IGNORECASE,
 )
 """What an environment tells programs of their terminal, link, language, job and network: each test says it itself."""

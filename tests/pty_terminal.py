@@ -115,9 +115,6 @@ class PtyTerminal:
         self.columns, self.rows, self.personality = columns, rows, personality
         self.latency, self.bandwidth, self.emulate = latency, bandwidth, emulate
         self.bytes_out = 0
-        self.writes = 0
-        self.frames = 0
-        """Synchronised updates that were completed."""
         self.strings: dict[str, list[bytes]] = {"dcs": [], "apc": [], "osc": []}
         self.queries: list[str] = []
         self.modes: set[str] = set()
@@ -265,27 +262,6 @@ class PtyTerminal:
         for _ in range(times):
             self.send(f"\x1b[<{button};{column + 1};{row + 1}M\x1b[<{button};{column + 1};{row + 1}m")
 
-    def click_text(self, text: str, dx: int = 0) -> None:
-        """Click on the first cell of a text that is on the screen, or `dx` further right."""
-        place = self.find(text)
-        assert place, f"{text!r} is not on this screen:\n{self.text()}"
-        self.click(place[0] + dx, place[1])
-
-    def move(self, column: int, row: int) -> None:
-        """Move the mouse there, no button pressed."""
-        self.send(f"\x1b[<35;{column + 1};{row + 1}M")
-
-    def drag(self, start: tuple[int, int], end: tuple[int, int]) -> None:
-        """Press at a cell, move, release at another."""
-        self.send(
-            f"\x1b[<0;{start[0] + 1};{start[1] + 1}M\x1b[<32;{end[0] + 1};{end[1] + 1}M"
-            f"\x1b[<0;{end[0] + 1};{end[1] + 1}m"
-        )
-
-    def scroll(self, column: int, row: int, down: bool = True) -> None:
-        """One notch of the mouse wheel over a cell."""
-        self.send(f"\x1b[<{65 if down else 64};{column + 1};{row + 1}M")
-
     # What happens to terminals
 
     def replaced(self, personality: Personality) -> None:
@@ -402,7 +378,6 @@ class PtyTerminal:
         for kind, token in self._split.feed(data):
             self._take(kind, token)
         self.bytes_out += len(data)
-        self.writes += 1
         self.last_output = now
 
     def _take(self, kind: str, token: bytes) -> None:
@@ -446,8 +421,6 @@ class PtyTerminal:
             return
         if modes := re.fullmatch(r"\?([\d;]+)([hl])", words):
             (self.modes.update if modes[2] == "h" else self.modes.difference_update)(modes[1].split(";"))
-        if words == "?2026l":
-            self.frames += 1
         if colour := re.search(rb"48;2;(\d+);(\d+);(\d+)", token):
             self._colour = b":".join((b"48:2:", *colour.groups()))
         elif words in ("m", "0m"):

@@ -15,6 +15,7 @@ import msgspec
 import pytest
 
 from tests import fake_cli, fake_worker
+from tests.conftest import CLEARED
 from tests.waiting import wait_for
 from tui_gen import batch, cli, launch, presence, runs
 from tui_gen.config import ConfigError
@@ -37,6 +38,7 @@ def only_run() -> Path:
 @pytest.mark.parametrize("variable", batch.SYSTEMS)
 def test_a_job_is_known_by_its_variable(variable):
     assert batch.job({variable: "1", "HOME": "/"}) == variable and not batch.job({variable: "", "HOME": "/"})
+    assert CLEARED.fullmatch(variable), "tests may run in a job themselves"
 
 
 @pytest.fixture

@@ -72,14 +72,6 @@ class Tmux:
         """Press keys by tmux's names (`C-q`, `Enter`, `F1`, `Up`, `a`)."""
         self._call("send-keys", "-t", "test", *keys)
 
-    def type(self, text: str) -> None:
-        """Type a text as it is."""
-        self._call("send-keys", "-t", "test", "-l", text)
-
-    def title(self) -> str:
-        """The pane's title, into which queries that tmux does not know would leak."""
-        return self._call("display", "-p", "-t", "test", "#{pane_title}").strip()
-
     def resize(self, columns: int, rows: int) -> None:
         """Another size for the window."""
         self._call("resize-window", "-t", "test", "-x", str(columns), "-y", str(rows))

@@ -41,8 +41,7 @@ def differences(expected: Path, found: Path) -> list[str]:
 
 def _read(run: Path) -> RunView:
     view = RunView(run)
-    while view.poll():
-        pass
+    view.read_all()
     return view
 
 

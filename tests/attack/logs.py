@@ -92,8 +92,7 @@ def _change(dice: random.Random, event: Any) -> None:
 
 def _view(run: Path) -> None:
     view = RunView(run)
-    while view.poll():
-        pass
+    view.read_all()
     _ = view.epoch, view.fraction, view.eta, view.garbage, view.worst_log_lines()
 
 

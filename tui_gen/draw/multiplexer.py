@@ -22,7 +22,6 @@ SAFE_TMUX = (3, 6)
 PATIENCE = 0.5
 """Seconds that tmux may take to tell about the terminal around it."""
 DEVICE, VERSION, POSITION = b"\x1b[c", b"\x1b[>q", b"\x1b[6n"
-QUESTIONS = (DEVICE, VERSION, POSITION)
 """All that may be asked anywhere: DA1, XTVERSION, a cursor report."""
 
 _STRING = re.compile(r"\x1b([P_\]^X])((?:[^\x1b\x07]|\x1b(?!\\))*)(?:\x07|\x1b\\|\Z)", re.DOTALL)

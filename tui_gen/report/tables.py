@@ -1,4 +1,4 @@
-"""Lists as aligned text: runs, models, recipes, datasets. Control characters never reach the terminal."""
+"""Lists as aligned text: models, recipes, datasets. Control characters never reach the terminal."""
 
 from __future__ import annotations
 
