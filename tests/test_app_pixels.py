@@ -425,7 +425,7 @@ def test_answers_go_to_those_who_asked_in_order(monkeypatch):
 def test_partial_updates_leave_the_screen_as_a_full_one_would(tmp_path):
     run = write_run(tmp_path / "run", losses=[5.0 - step / 100 for step in range(200)])
     with PtyTerminal([sys.executable, "-m", "tests.plot_host", str(run), "losses"], 100, 30, PLAIN) as terminal:
-        terminal.wait_for_text("● loss 3.1")
+        terminal.wait_for_text("● train 3.1")
         terminal.wait_quiet(0.3)
         began = terminal.bytes_out
         for number in range(6):  # beyond the axis' end, so that some frames change everything

@@ -155,7 +155,7 @@ def test_the_start_sends_two_screenfuls_and_a_dialog_one(world):
 def test_a_resized_terminal_is_drawn_whole(tmp_path):
     run = write_run(tmp_path / "run", losses=[5.0 - step / 100 for step in range(200)])
     with PtyTerminal([sys.executable, "-m", "tests.plot_host", str(run), "losses"], 100, 30, PLAIN) as terminal:
-        terminal.wait_for_text("● loss 3.1")
+        terminal.wait_for_text("● train 3.1")
         terminal.wait_quiet(0.3)
         before = terminal.text()
         for columns in (99, 100):  # every row is cut as before, or as it was before that
