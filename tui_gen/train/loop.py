@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from tui_gen import control, edits, events, quality, runs
+from tui_gen import control, edits, events, places, quality, runs
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
 from tui_gen.train import checkpoints, compiling, continuing
@@ -478,7 +478,7 @@ class RunLoop:
         kept = state != "failed" and not reason.startswith("without")
         rest: list[Callable[[], Any]] = [self.flush]
         if state != "finished":
-            self.measuring.drop(f"the run is {state}; tui-gen quality {self.path.name} measures its last checkpoint")
+            self.measuring.drop(f"the run is {state}; tui-gen quality {places.called(self.path)} measures what it kept")
             rest += [lambda: self.change_state("stopping", reason)] if kept else []
         else:
             rest += [self.validate] if self.trainer.step % self._validation_steps() else []
