@@ -176,6 +176,24 @@ def test_what_keeps_a_worker_from_starting_is_told(run, monkeypatch):
         launch.start(run)
 
 
+@pytest.mark.parametrize("name", ["events.jsonl", "worker.log"])
+@pytest.mark.parametrize("kind", ["a link", "a pipe"])
+def test_a_log_that_is_none_is_not_written_and_nobody_waits_for_it(run, started, tmp_path, name, kind):
+    """A colleague's run may lead to any file of ours."""
+    logged(run, events.State(state="stopped", step=1))
+    ours = tmp_path / "ours"
+    ours.write_text("ours")
+    (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(ours) if kind == "a link" else os.mkfifo(run / name)
+    words = f"{name} is " + ("a link, and is not followed" if kind == "a link" else "not a regular file")
+    for start in (launch.start, launch.WarmWorker().start):
+        with pytest.raises(RunError, match=words):
+            start(run, resume=True)
+    with pytest.raises(OSError, match=words):
+        events.EventWriter(run / name)
+    assert ours.read_text() == "ours" and not started and not runs.live(run)
+
+
 def test_a_run_is_never_trained_twice(run, started, warm):
     named(run)
     logged(run, events.State(state="running", step=1))

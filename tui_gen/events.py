@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from tui_gen import columns
-from tui_gen.files import open_regular, written_aside
+from tui_gen.files import open_log, open_regular, written_aside
 from tui_gen.pictures import UNKNOWN, Small, Tiles
 from tui_gen.quality import Report
 from tui_gen.text import characters
@@ -328,14 +328,11 @@ class EventWriter:
         self.trouble = ""
         self.error: OSError | None = None
         self._pending: list[bytes] = []
-        self._file = self._opened()
+        self._file = open_log(path)
         status = os.fstat(self._file)
         self._counted = status.st_nlink > 0  # some file systems count no links
         if status.st_size and os.pread(self._file, 1, status.st_size - 1) != b"\n":
             self._pending.append(b"\n")
-
-    def _opened(self) -> int:
-        return os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
     @property
     def backlog(self) -> int:
@@ -379,7 +376,7 @@ class EventWriter:
         except OSError as error:
             if error.errno != errno.ESTALE:
                 raise
-        stale, self._file = self._file, self._opened()  # a server that was set up anew knows it by its name only
+        stale, self._file = self._file, open_log(self.path)  # a server that was set up anew knows it by its name only
         with contextlib.suppress(OSError):
             os.close(stale)
         return os.write(self._file, data)
@@ -391,7 +388,7 @@ class EventWriter:
             while part := os.pread(deleted, 1 << 20, offset):
                 offset += len(part)
                 file.write(part)
-        self._file = self._opened()
+        self._file = open_log(self.path)
         os.close(deleted)
 
     def close(self) -> None:

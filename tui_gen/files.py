@@ -51,6 +51,23 @@ def read_regular(path: str | Path, most: int) -> bytes:
         os.close(descriptor)
 
 
+def open_log(path: str | Path) -> int:
+    """A run's log for appending, made where there is none: a descriptor. Raises OSError, and never waits, for what is
+    no file: in a colleague's run a link may lead to any file of ours.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, f"{os.path.basename(path)} is a link, and is not followed", str(path)) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"{os.path.basename(path)} is not a regular file", str(path))
+    return descriptor
+
+
 @contextlib.contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
     """Where to write a file that is to be whole or not there, as on a full disk; it takes its place at the end.

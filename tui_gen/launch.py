@@ -21,6 +21,7 @@ import msgspec
 
 from tui_gen import children, control, presence, runs
 from tui_gen.batch import TERMINATE
+from tui_gen.files import open_log
 from tui_gen.params import Problem
 from tui_gen.places import called
 from tui_gen.presence import Hold
@@ -88,11 +89,16 @@ def start(
     """
     run = run.resolve()
     hold = hold or runs.claim(run)
+    try:
+        check_logs(run)
+    except runs.RunError:
+        hold.release()
+        raise
     inherited = [hold.handle] if hold.certain else []
     words = [run, *(["--resume"] if resume else []), *(["--lock", *inherited] if inherited else [])]
     what = f"write {run / 'worker.log'}"
     try:
-        with open(run / "worker.log", "ab") as log:
+        with open(open_log(run / "worker.log"), "ab") as log:
             what = "start a worker"
             process = _start(
                 *words,
@@ -116,6 +122,16 @@ def _start(*words: object, **settings: Any) -> subprocess.Popen[bytes]:
         return children.start("tui_gen.train.worker", *words, start_new_session=True, **settings)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def check_logs(run: Path) -> None:
+    """Raise RunError where a run has a log that is none (see `open_log`): its worker could not say so anywhere."""
+    for name in (runs.LOG, "worker.log"):
+        try:
+            if os.path.lexists(run / name):
+                os.close(open_log(run / name))
+        except OSError as error:
+            raise runs.RunError(f"cannot write {run / name}: {error.strerror or error}") from None
 
 
 def refuse_if_live(run: Path) -> None:
@@ -179,6 +195,7 @@ class WarmWorker:
         no such worker: use `launch.start` then. Raises RunError where somebody else trains the run.
         """
         run = run.resolve()
+        check_logs(run)
         hold = runs.claim(run)
         link = self._link
         if not self.alive or link is None:

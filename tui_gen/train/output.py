@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from tui_gen.files import open_log
+
 
 class Mild(io.RawIOBase):
     """A file descriptor to print to. What cannot be written (the disk is full, say) is lost, and nobody hears of it:
@@ -53,9 +55,8 @@ def redirect(run: Path) -> None:
 
 def to_log(run: Path) -> None:
     """Have the descriptors of standard output and errors lead to a run's `worker.log`."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
     try:
-        log = os.open(run / "worker.log", flags, 0o644)
+        log = open_log(run / "worker.log")
     except OSError:
         log = os.open(os.devnull, os.O_WRONLY)
     null = os.open(os.devnull, os.O_RDONLY)
