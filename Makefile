@@ -35,7 +35,7 @@ catalog: $(STAMP)
 	$(BIN)/python -m tui_gen.train.catalogue --write models/catalog.json
 
 figures: $(STAMP)
-	$(BIN)/python -m tests.readme_figures README.md
+	$(BIN)/python -m tests.readme_figures .
 
 screenshot: $(STAMP)
 	$(BIN)/python -m tests.screenshot docs/workbench.png

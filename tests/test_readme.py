@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.readme_figures import with_table
+from tests import readme_figures
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -47,8 +47,10 @@ def test_every_model_and_recipe_that_it_names_exists_and_none_is_left_out():
         assert f"`{name}`" in TEXT, name
 
 
-def test_its_figures_are_the_output_of_the_command():
-    assert with_table(TEXT) == TEXT, "make figures brings the README up to date"
+def test_its_figures_and_the_page_of_all_of_them_are_those_on_record():
+    assert readme_figures.with_table(TEXT) == TEXT, "make figures brings the README up to date"
+    for name, text in readme_figures.pages().items():
+        assert (ROOT / name).read_text(encoding="utf-8") == text, f"make figures brings {name} up to date"
 
 
 COMMANDS = [[line for line in block if line.startswith("tui-gen ")] for block in BLOCKS]

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import fake_cli, fake_worker
+from tests import fake_cli, fake_worker, small_runs
 from tests.waiting import wait_for
 from tui_gen import catalog, datasets, runs
-from tui_gen.report import figures
+from tui_gen.report import figures, zoo
+from tui_gen.train import checkpoints as saved
+from tui_gen.train import validate
 
 RECIPE = """
 [recipe]
@@ -81,8 +83,16 @@ def test_results_as_json_and_as_a_markdown_table_in_the_catalogues_order(call, m
     assert call("zoo", "table", "--only", "b-*", "--record", str(record))[1].splitlines()[-1].split()[0] == "b-easy"
 
 
+def measuring(monkeypatch, **values: float) -> None:
+    """What is found on all validation examples."""
+    told = json.dumps({f"val/vae/{name}": value for name, value in values.items()})
+    settings = {"stdout": subprocess.PIPE, "start_new_session": True}
+    monkeypatch.setattr(zoo, "validation", lambda running: subprocess.Popen(["printf", "%s", told], **settings))
+
+
 def test_as_written_trains_where_there_is_data_and_goes_on_where_there_is_none(call, monkeypatch, tmp_path):
     started = fake_worker.install(monkeypatch, steps=52, rate=1e6)
+    measuring(monkeypatch, loss=59.0)
     monkeypatch.setattr(figures, "record_path", lambda: tmp_path / "reached.json")
     recipe("aimed", 1, more="aim = 60")
     recipe("plain", 1)
@@ -100,6 +110,61 @@ def test_as_written_trains_where_there_is_data_and_goes_on_where_there_is_none(c
     out = call("recipe", "aimed")[1]
     words = " ".join(line.removeprefix("# ") for line in out.splitlines() if line.startswith("#"))
     assert "20 nats (Somebody 2020)" in words and "as written: val/vae/loss" in words
+
+
+AIMS = """
+[recipe.aims]
+digits = { metric = "val/vae/mse + val/vae/kl / 100 + -0.1", reach = 0.5 }
+shapes = { metric = "val/vae/elbo", better = "higher", reach = -9 }
+"""
+
+
+def test_a_figure_is_stated_by_dataset_and_in_its_own_terms(call, monkeypatch):
+    fake_worker.install(monkeypatch, steps=52, rate=1e6)
+    measuring(monkeypatch, mse=0.25, kl=30.0, elbo=-9.5)
+    recipe("both", 1, more=AIMS)
+
+    def row(*words):
+        status, out, _ = call("zoo", "check", "--full", "--only", "both", "--json", *words)
+        return status, json.loads(out.splitlines()[0])
+
+    status, found = row()
+    assert (status, found["verdict"]) == (0, "pass") and found["reached"] == pytest.approx(0.45)
+    assert found["expected"] == 0.5 and found["others"]["val/vae/kl"] == 30
+    status, found = row("--set", "dataset.name=shapes")
+    assert (status, found["verdict"], found["dataset"]) == (1, "MISSED", "shapes")
+    assert (found["metric"], found["reached"], found["expected"]) == ("val/vae/elbo", -9.5, -9)
+    status, found = row("--set", "dataset.name=ring", "--set", "model.likelihood=gaussian")
+    assert found["verdict"] == "trained" and "with dataset.name=ring, model.likelihood=gaussian" in found["words"]
+    status, found = row("--set", "dataset.name=shapes", "--set", "model.beta=2")
+    assert found["verdict"] == "trained" and "with model.beta=2" in found["words"]
+    measuring(monkeypatch, kl=30.0)
+    status, found = row()
+    assert (status, found["verdict"]) == (1, "failed") and "no val/vae/mse + val/vae/kl / 100" in found["words"]
+
+
+def test_where_the_last_checkpoint_cannot_be_measured_the_log_counts_and_that_is_said(call, monkeypatch):
+    fake_worker.install(monkeypatch, steps=52, rate=1e6)
+    broken = {"stdout": subprocess.PIPE, "start_new_session": True}
+    monkeypatch.setattr(zoo, "validation", lambda running: subprocess.Popen(["false"], **broken))
+    recipe("plain", 1)
+    out = call("zoo", "check", "--full", "--only", "plain")[1]
+    assert "trained: 2 epochs, on a part of the validation examples" in out
+
+
+def test_metrics_of_a_checkpoint_over_all_validation_examples(tmp_path, capsys):
+    settings = {"model__network": "mlp", "dataset__name": "ring", "dataset__shift": 0, "quality__samples": 100}
+    run, trainer = small_runs.make_run(tmp_path, "gan", **settings), small_runs.trainer("gan", **settings)
+    for _ in range(3):
+        trainer.train_step()
+    saved.save(run, trainer, saved.Meta(3, 0.0, "test"))
+    assert validate.main([str(run), "--quality"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    whole = trainer.validate()  # the weights that are trained, not their averages
+    assert {name: found[name] for name in whole} == pytest.approx(whole)
+    assert trainer.validate(256) != pytest.approx(whole)
+    assert 0 <= found["quality/precision"] <= 1
+    assert validate.main([str(tmp_path)]) == 1 and capsys.readouterr().err.startswith("error: ")
 
 
 def test_data_is_at_hand_in_the_cache_in_the_root_or_built_in(tmp_path):

@@ -42,10 +42,20 @@ class ModelEntry(msgspec.Struct):
     source: str = "built in"
 
 
+class Aim(msgspec.Struct):
+    """What a recipe must reach as written on some data; `metric` and `better` are the check's where it says nothing."""
+
+    reach: float
+    metric: str = ""
+    better: Literal["", "lower", "higher"] = ""
+
+
 class Check(msgspec.Struct):
     """How a recipe's figure is checked in little time: `overrides` make it small, `metric` must reach `reach`.
 
-    `aim` is what the same metric must reach where the recipe is trained as written; None where nobody states that.
+    `metric` is a metric of the run's log, or a sum of metrics and numbers: `val/vae/mse + val/vae/kl / 784`. `aims`
+    say by dataset what the recipe must reach as written, in the terms of the published figure; `aim` is short for that
+    of the same metric on the recipe's own dataset.
     """
 
     overrides: list[str]
@@ -53,6 +63,7 @@ class Check(msgspec.Struct):
     better: Literal["lower", "higher"]
     reach: float
     aim: float | None = None
+    aims: dict[str, Aim] = {}
 
 
 class Recipe(msgspec.Struct):
@@ -71,6 +82,16 @@ class Recipe(msgspec.Struct):
     check: Check | None = None
     source: str = ""
 
+    def aim_on(self, dataset: str) -> Aim | None:
+        """What the recipe must reach as written on a dataset, all of it filled in; None where nobody states that."""
+        check = self.check
+        if check is None:
+            return None
+        aim = check.aims.get(dataset)
+        if aim is None and check.aim is not None and dataset == self.dataset:
+            aim = Aim(check.aim)
+        return aim and Aim(aim.reach, aim.metric or check.metric, aim.better or check.better)
+
     @property
     def stated(self) -> str:
         """The figure with who says so; empty where it states none."""
@@ -79,7 +100,15 @@ class Recipe(msgspec.Struct):
     @property
     def model(self) -> str:
         """Name of the model it trains; empty where a user's recipe does not say."""
-        table = self.tables.get("model")
+        return self._name("model")
+
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset it trains on; empty where it does not say."""
+        return self._name("dataset")
+
+    def _name(self, key: str) -> str:
+        table = self.tables.get(key)
         name = table.get("name") if isinstance(table, dict) else None
         return name if isinstance(name, str) else ""
 
@@ -227,7 +256,7 @@ def _check(about: dict[str, Any]) -> Check | None:
 
     Raises msgspec.ValidationError that names what is missing or of the wrong kind.
     """
-    stated = {key: about[key] for key in ("metric", "better", "reach", "aim") if key in about}
+    stated = {key: about[key] for key in ("metric", "better", "reach", "aim", "aims") if key in about}
     if "check" in about:
         stated["overrides"] = about["check"]
     return msgspec.convert(stated, Check) if stated else None

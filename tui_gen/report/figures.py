@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -89,6 +90,19 @@ def write(record: Record, path: Path) -> None:
         raise runs.RunError(f"cannot write {path}: {error.strerror or error}") from None
 
 
+def value_of(metric: str, values: Mapping[str, float | None]) -> float | None:
+    """A metric's value, or that of a sum of metrics and numbers (`a + b / 784 + -0.5`); None where one is unknown."""
+    total = 0.0
+    for term in metric.split(" + "):
+        name, _, divisor = term.partition(" / ")
+        try:
+            value = values[name] if name in values else float(name)
+            total += value / float(divisor or 1)
+        except (TypeError, ValueError, ZeroDivisionError):
+            return None
+    return float(f"{total:.7g}")
+
+
 # As text
 
 
@@ -145,7 +159,7 @@ def markdown(results: list[Result], recipes: dict[str, Recipe]) -> list[str]:
             f"`{result.recipe}`",
             recipe.stated if recipe else "",
             result.dataset,
-            f"`{result.metric.removeprefix('val/')}`",
+            f"`{result.metric.replace('val/', '')}`",
             _bound(result),
             _reached(result),
             duration(result.seconds),

@@ -2,7 +2,8 @@
 
 A recipe says so itself, in its `[recipe]` table: `figure` and `source` in words; `check` (overrides that make it
 small), `metric` (from the run's log), `better` (`lower` or `higher`), `reach` (what the small version must reach) and
-`aim` (what the recipe as written must). The value that counts is the last of the run, not its best.
+`aim` (what the recipe as written must), or `aims` (the same by dataset, with a metric each). The value that counts is
+the last of the run, not its best.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ import msgspec
 import numpy as np
 
 from tui_gen import catalog as catalogs
+from tui_gen import children, datasets, launch, runs
 from tui_gen import config as configs
-from tui_gen import datasets, launch, runs
 from tui_gen.catalog import Check, Recipe
 from tui_gen.config import RunConfig
 from tui_gen.params import Problem, nearest
@@ -168,18 +169,23 @@ def trial_of(recipe: Recipe, catalog: catalogs.Catalog, args: argparse.Namespace
     """What is to be trained of a recipe, small or as written, with the command line's settings."""
     check = recipe.check
     assert check is not None
-    result = Result(recipe.name, metric=check.metric, better=check.better, expected=check.reach)
+    reach = None if args.full else check.reach
+    result = Result(recipe.name, metric=check.metric, better=check.better, expected=reach)
     trial = Trial(result, full=args.full)
-    changed = [one for one in args.assignments if not one.startswith(HARMLESS)]
-    if args.full:
-        result.expected = None if changed else check.aim
-        result.words = f"with {', '.join(changed)}" if changed else ""
     try:
         config = config_of(recipe, catalog, [*([] if args.full else small(check)), *args.assignments])
     except configs.ConfigError as error:
         result.verdict, result.words = figures.FAILED, " ".join(str(error).split())
         return trial
     result.dataset = config.dataset.name
+    if args.full:
+        aim = recipe.aim_on(result.dataset)
+        harmless = HARMLESS if aim is None else (*HARMLESS, "dataset.name=")
+        changed = [one for one in args.assignments if not one.startswith(harmless)]
+        result.words = f"with {', '.join(changed)}" if changed else ""
+        result.expected = None if aim is None or changed else aim.reach
+        if aim is not None:
+            result.metric, result.better = aim.metric, aim.better
     if not datasets.at_hand(config.dataset.name, config.dataset.root):
         result.verdict, result.words = figures.NO_DATA, f"{config.dataset.name}; set dataset.root to a copy of it"
         return trial
@@ -202,12 +208,14 @@ def config_of(recipe: Recipe, catalog: catalogs.Catalog, overrides: list[str]) -
 
 @dataclass
 class Running:
-    """A trial whose worker trains."""
+    """A trial whose worker trains, or whose model, as written and trained, is measured on all validation examples."""
 
     trial: Trial
     process: subprocess.Popen[bytes]
     view: RunView
     started: float
+    seconds: float | None = None
+    """How long it trained, once that is over."""
 
 
 class Keeper:
@@ -234,7 +242,7 @@ class Keeper:
                     self._end("the budget is spent")
                 for running in list(self.active):
                     running.view.poll()
-                    if running.process.poll() is not None:
+                    if running.process.poll() is not None and not self._goes_on(running):
                         self.active.remove(running)
                         self._finish(running)
                 if self.active:
@@ -275,24 +283,57 @@ class Keeper:
         for running in self.active:
             running.process.terminate()
 
+    def _goes_on(self, running: Running) -> bool:
+        """Measure what was trained as written on all validation examples, where that was not done yet."""
+        if running.seconds is not None:
+            return False
+        running.seconds = time.monotonic() - running.started
+        running.view.read_all()
+        if not running.trial.full or running.view.state != "finished" or self.ended:
+            return False
+        running.process = validation(running)
+        return True
+
     def _finish(self, running: Running) -> None:
         """What a run that ended reached."""
         result, view = running.trial.result, running.view
-        view.read_all()
-        result.seconds = round(time.monotonic() - running.started, 1)
+        result.seconds = round(running.seconds or 0.0, 1)
         result.day = time.strftime("%Y-%m-%d")
-        measure(result, view, full=running.trial.full)
+        measure(result, view, full=running.trial.full, measured=measured_by(running.process))
         if self.caught:
             result.verdict, result.reached = figures.STOPPED, None
         result.words = self.ended or result.words
         self.report(result)
 
 
-def measure(result: Result, view: RunView, *, full: bool) -> None:
-    """Fill in what a run that ended reached, and judge it."""
+def validation(running: Running) -> subprocess.Popen[bytes]:
+    """Start measuring a run's last checkpoint on all validation examples: `measured_by` has what it found."""
+    assert running.trial.config is not None
+    words = ["--quality"] if "quality/" in running.trial.result.metric else []
+    return children.start(
+        "tui_gen.train.validate", os.path.abspath(running.view.path), *words,
+        env=launch.environment(running.trial.config.model_dirs), start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def measured_by(process: subprocess.Popen[bytes]) -> dict[str, float | None]:
+    """Metrics that a process of `validation`, which ended, found; none where it failed, or was none."""
+    if process.stdout is None:
+        return {}
+    with process.stdout as found:
+        try:
+            return msgspec.json.decode(found.read(), type=dict[str, float | None])
+        except ValueError:
+            return {}
+
+
+def measure(result: Result, view: RunView, *, full: bool, measured: Mapping[str, float | None] | None = None) -> None:
+    """Fill in what a run that ended reached, and judge it: by the last values of its log, or those `measured` since."""
     result.steps, result.device = view.step, view.plan.device if view.plan else ""
     values = {name: _last(curve.values) for name, curve in view.series.items() if name.startswith("val/")}
-    result.reached = values.pop(result.metric, None)
+    values |= {name: value and float(f"{value:.7g}") for name, value in (measured or {}).items()}
+    result.reached = figures.value_of(result.metric, values)
     if view.state not in ("finished", "stopped"):
         said = view.reason or next(reversed(runs.last_log_lines(view.path)), "")
         words = said if view.state == "failed" else f"{view.state}: {said}"
@@ -301,8 +342,9 @@ def measure(result: Result, view: RunView, *, full: bool) -> None:
     if result.reached is None:
         result.words = f"no {result.metric} in its log; there are {', '.join(sorted(values)) or 'no validations'}"
     elif full:
-        result.words = _how_long(view, result.words)
-        result.others = {name: value for name, value in values.items() if value is not None}
+        part = "" if measured else "on a part of the validation examples"
+        result.words = ", ".join(filter(None, (_how_long(view, result.words), part)))
+        result.others = {name: value for name, value in values.items() if value is not None and name != result.metric}
     result.judge()
 
 

@@ -36,17 +36,25 @@ class Restored:
     step: int
 
 
-def restore(run: Path, step: int | None = None, device: str = "", report: Report = lambda event: None) -> Restored:
+def restore(
+    run: Path,
+    step: int | None = None,
+    device: str = "",
+    report: Report = lambda event: None,
+    *,
+    averaged: bool = True,
+) -> Restored:
     """The model of a run at a step, or of its newest usable checkpoint. Its data is not read, and need not be there.
 
-    `device` overrides the run's `train.device`. Raises RestoreError, or the errors of the config and device; and those
+    `device` overrides the run's `train.device`. Without `averaged` its weights are those that were trained, also where
+    there are averaged ones. Raises RestoreError, or the errors of the config and device; and those
     of the data for a checkpoint of an older version, which does not say what the model was told of it.
     """
     tables = configs.read_toml(run / "config.toml")
     trust.refuse(dirs := trust.named(tables), str(run / "config.toml"))
     made, kinds = catalogue.build(list(dict.fromkeys([*trust.given(), *dirs])))
     config = configs.load(tables, made, str(run / "config.toml"))
-    loaded = _loaded(run, step, config.train.ema > 0, report)
+    loaded = _loaded(run, step, averaged and config.train.ema > 0, report)
     where = pick_device(device or config.train.device)
     if "spec" in loaded.state:
         spec = msgspec.convert(loaded.state["spec"], DataSpec)
@@ -55,7 +63,7 @@ def restore(run: Path, step: int | None = None, device: str = "", report: Report
     values = {**config.model.values, **loaded.state["values"]}
     parts = dependencies.kept(loaded.state, kinds)
     model = build_model(kinds[config.model.name], values, spec, parts).to(where)
-    put(model, loaded.average if loaded.average is not None else loaded.weights)
+    put(model, loaded.weights if loaded.average is None or not averaged else loaded.average)
     return Restored(model.eval(), spec, config, where, loaded.meta.step)
 
 

@@ -274,28 +274,11 @@ class Trainer:
 
         Calls `check` before every batch, and lets through what that raises.
         """
-        if self.data.validation is None:
-            return {}
-        sums: dict[str, Tensor] = {}
-        seen = 0
         was = self.model.training
-        self.model.eval()
         try:
-            with random_state_kept(self.device, self.config.train.seed), torch.no_grad():
-                for x, labels in fixed_batches(
-                    self.data.validation,
-                    batch_size=max(256, self.config.train.batch_size),
-                    pixels=self.model.pixels,
-                    limit=limit,
-                ):
-                    check()
-                    for name, value in self.model.validation(Batch(x, labels, self.step)).items():
-                        part = value.detach().float().reshape(()) * len(x)
-                        sums[name] = sums[name] + part if name in sums else part
-                    seen += len(x)
+            return validated(self.model.eval(), self.data, self.config, self.device, self.step, limit, check)
         finally:
             self.model.train(was)
-        return {f"val/{name}": float(value) / seen for name, value in sums.items()} if seen else {}
 
     def current(self, key: str) -> Any:
         """The value in force of a dotted config key."""
@@ -382,6 +365,32 @@ class Trainer:
             own.set_rng_state(state[drawn_from], self.device)
         if self.scaler is not None and "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
+
+
+def validated(
+    model: Model,
+    data: Data,
+    config: RunConfig,
+    device: torch.device,
+    step: int,
+    limit: int | None = None,
+    check: Check = never,
+) -> dict[str, float]:
+    """Metrics of a model in evaluation mode over the validation examples, as `Trainer.validate` has them."""
+    if data.validation is None:
+        return {}
+    sums: dict[str, Tensor] = {}
+    seen = 0
+    with random_state_kept(device, config.train.seed), torch.no_grad():
+        for x, labels in fixed_batches(
+            data.validation, batch_size=max(256, config.train.batch_size), pixels=model.pixels, limit=limit
+        ):
+            check()
+            for name, value in model.validation(Batch(x, labels, step)).items():
+                part = value.detach().float().reshape(()) * len(x)
+                sums[name] = sums[name] + part if name in sums else part
+            seen += len(x)
+    return {f"val/{name}": float(value) / seen for name, value in sums.items()} if seen else {}
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
