@@ -54,7 +54,8 @@ class Kitty:
             first, data = (keys, part) if "a" in keys else (first, data + part)
             if first["a"] == "T" and keys.get("m") == "0":
                 assert (first["f"], first["C"], first["p"]) == ("100", "1", "1")
-                image = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"))
+                image, solid = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"))[..., [0, 3]].T
+                image = image.T[: solid.any(axis=0).sum(), : solid.any(axis=1).sum()]
                 self.replaced += first["i"] in self.shown
                 self.kept[first["i"]] = image
                 self.shown[first["i"]] = image, (int(first["c"]), int(first["r"]))

@@ -21,8 +21,7 @@ from tests.plot_host import Host, append, write_run, write_sample
 from tests.pty_terminal import KITTY, PLAIN, SIXEL, PtyTerminal
 from tests.waiting import wait_for, wait_for_async
 from tui_gen import events
-from tui_gen.app.encoder import Encoder, Reply, Request, crop_tiles, make, one_tile, seen_tiles
-from tui_gen.app.picture_view import tile_under
+from tui_gen.app.encoder import Encoder, Reply, Request, make
 from tui_gen.app.pixels import REST, Wire, free_region
 from tui_gen.draw.terminal import Terminal
 
@@ -94,51 +93,6 @@ def test_text_takes_the_place_of_the_pixels(grid, protocol):
     x, y, columns, rows = reply.box
     assert len(reply.lines) == 5 and {len(line) for line in reply.lines} == {21}
     assert "".join(line[x : x + columns] for line in reply.lines[y : y + rows]).strip()
-
-
-@pytest.mark.parametrize("gap", [0, 1, 3])
-@pytest.mark.parametrize("size", [(8, 8), (4, 3)], ids=str)
-def test_every_tile_is_cut_out_whole_and_alone(tmp_path, size, gap):
-    """All 64 of an 8 × 8 grid, as they are written: with gaps between tiles and none after the last."""
-    path = str(tmp_path / write_sample(tmp_path, 0, grid=size, tile=8, gap=gap).path)
-    pixels = np.asarray(Image.open(path))
-    for tile in range(size[0] * size[1]):
-        cut = one_tile(pixels, size, tile, gap)
-        row, column = divmod(tile, size[0])
-        level = 40 + tile * 200 // (size[0] * size[1])
-        assert cut.shape == (8, 8) and (cut == (level + np.arange(8))[:, None]).all(), (row, column)
-    for columns, rows in ((1, 1), (2, 3), size):
-        some = crop_tiles(pixels, size, columns, rows, gap)
-        assert some.shape == (rows * (8 + gap) - gap, columns * (8 + gap) - gap)
-    for protocol in ("", "sixel", "kitty"):
-        whole = make(request(path, grid=size, gap=gap, protocol=protocol, columns=120, rows=60))
-        assert whole.size == pixels.shape and whole.shown == size
-        large = make(request(path, grid=size, gap=gap, protocol=protocol, tile=size[0] * size[1] - 1))
-        seen = np.frombuffer(large.upper, "<i4")
-        assert large.size == (8, 8) and (seen[seen >= 0] & 255).min() == level  # the last, and nothing else
-        for tile in range(size[0]):  # the middle of each, and the last pixel before the next
-            for x in (tile * (8 + gap) + 4, (tile + 1) * (8 + gap) - 1):
-                part = min(x + 0.5, pixels.shape[1] - 0.5) / pixels.shape[1]
-                assert tile_under(part, size[0], whole.gap[0]) == tile
-
-
-def test_a_gap_that_its_file_cannot_have_is_none(grid):
-    assert make(request(grid, gap=8)).size == make(request(grid, gap=10**9)).size == (24, 32)
-    assert make(request(grid, gap=99, tile=3)).size == (8, 8)
-
-
-def test_one_tile_is_the_one_asked_for(grid):
-    levels = [np.frombuffer(make(request(grid, tile=i)).upper, "<i4").max() & 255 for i in range(12)]
-    assert levels == sorted(levels) and len(set(levels)) == 12
-
-
-@pytest.mark.parametrize(
-    ("cells", "tile", "seen"),
-    [((40, 20), 28, (4, 4)), ((224, 112), 28, (8, 8)), ((120, 60), 28, (8, 8)), ((3, 2), 28, (1, 1)),
-     ((58, 40), 8, (8, 8))],
-)
-def test_text_shows_as_many_tiles_as_can_be_made_out(cells, tile, seen):
-    assert seen_tiles(np.zeros((8 * tile, 8 * tile), np.uint8), (8, 8), *cells) == seen
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x89PNG\r\n\x1a\ntorn", b"no picture at all"])
@@ -458,5 +412,5 @@ def test_a_row_that_grew_at_its_end_is_sent_from_there(tmp_path):
 def test_replies_survive_the_pipe():
     import msgspec
 
-    reply = Reply(payload=b"\x00\xff", box=(1, 2, 3, 4), lines=["ab"])
+    reply = Reply(pieces=[(b"\x00\xff", (1, 2, 3, 4))], lines=["ab"], words=[(0, 1, "a", "#ff0000")])
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(reply), type=Reply) == reply

@@ -146,3 +146,31 @@ def test_kitty_other_commands_ask_for_no_reply():
     with pytest.raises(ValueError, match="image id"):
         kitty.show(b"png", 0, 1, 1)
     assert kitty.encode(np.zeros((0, 0), dtype=np.uint8), 1, 2, 2) == b""
+
+
+@pytest.mark.parametrize("kind", ["grey", "every grey", "colour"])
+def test_kitty_has_nothing_beyond_a_picture_that_is_padded_to_whole_cells(kind):
+    pixels = {
+        "grey": np.arange(12, dtype=np.uint8).reshape(3, 4) * 23,
+        "every grey": np.arange(256, dtype=np.uint8).reshape(16, 16),
+        "colour": np.arange(36, dtype=np.uint8).reshape(3, 4, 3),
+    }[kind]
+    high, wide = pixels.shape[:2]
+    data = kitty.encode(pixels, 7, 3, 2, enlarge=2, pad=(2 * wide + 5, 2 * high + 3))
+    image = Image.open(io.BytesIO(base64.standard_b64decode(b"".join(re.findall(rb";([^;\x1b]*)\x1b\\", data)))))
+    shown = np.asarray(image.convert("RGBA"))
+    assert shown.shape == (2 * high + 3, 2 * wide + 5, 4)
+    solid = np.zeros(shown.shape[:2], bool)
+    solid[: 2 * high, : 2 * wide] = True
+    assert np.array_equal(shown[..., 3] == 255, solid) and not shown[~solid][:, 3].any()
+    wanted = np.kron(pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, 2), np.ones((2, 2, 1), np.uint8))
+    assert np.array_equal(shown[: 2 * high, : 2 * wide, :3], wanted)
+
+
+def test_sixel_without_blending_has_only_the_colours_that_were_there():
+    pixels = np.full((5, 7, 3), 16, np.uint8)
+    pixels[2, 3] = (255, 255, 255)
+    drawn = decode_sixel(sixel.encode(pixels, 17, 13, blend=False))
+    assert drawn.shape[:2] == (13, 17) and len(np.unique(drawn.reshape(-1, 3), axis=0)) == 2
+    blended = decode_sixel(sixel.encode(pixels, 17, 13))
+    assert len(np.unique(blended.reshape(-1, 3), axis=0)) > 2

@@ -20,10 +20,13 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.app.encoder import Encoder, Reply, Request
+from tui_gen.app.encoder import Encoder
+from tui_gen.app.imaging import Reply, Request
 from tui_gen.app.pixels import PROTOCOLS, Picture
 from tui_gen.draw.blocks import Blocks
 from tui_gen.draw.place import Box
+from tui_gen.draw.text import width_of
+from tui_gen.pictures import UNKNOWN, Tiles
 
 if TYPE_CHECKING:
     from textual.filter import LineFilter
@@ -49,10 +52,10 @@ class PictureView(Widget, can_focus=True):
             super().__init__()
 
     class Drawn(Message):
-        """A picture has been made ready; `shown` says how many (columns, rows) of tiles can be seen of it."""
+        """A picture has been made ready; (columns, rows) and the number of the tiles that can be seen of it."""
 
-        def __init__(self, path: str, shown: tuple[int, int], error: str) -> None:
-            self.path, self.shown, self.error = path, shown, error
+        def __init__(self, path: str, shown: tuple[int, int], count: int, error: str) -> None:
+            self.path, self.shown, self.count, self.error = path, shown, count, error
             super().__init__()
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -62,7 +65,7 @@ class PictureView(Widget, can_focus=True):
         """Shown instead of a picture."""
         self.picture: Picture | None = None
         self._encoder = Encoder()
-        self._subject: tuple[str, tuple[int, int], int | None, int] | None = None
+        self._subject: tuple[str, tuple[int, int], int | None, int, Tiles] | None = None
         self._wanted: Request | None = None
         self._made: Request | None = None
         self._reply: Reply | None = None
@@ -87,15 +90,16 @@ class PictureView(Widget, can_focus=True):
         self._encoder.close()
 
     def show_picture(
-        self, path: str, grid: tuple[int, int], tile: int | None = None, gap: int = 0, *, urgent: bool = True
-    ) -> None:
+        self, path: str, grid: tuple[int, int], tile: int | None = None, gap: int = 0, tiles: Tiles = UNKNOWN, *,
+        urgent: bool = True,
+    ) -> None:  # fmt: skip
         """Show the file of `grid` = (columns, rows) tiles, or one tile of it; `urgent` where somebody asked for it.
 
-        `gap`: pixels between two tiles of the file.
+        `gap`: pixels between two tiles of the file; `tiles`: what they are.
         """
         self._urgent = urgent
-        if (path, grid, tile, gap) != self._subject or self.words:
-            self._subject = (path, grid, tile, gap)
+        if (path, grid, tile, gap, tiles) != self._subject or self.words:
+            self._subject = (path, grid, tile, gap, tiles)
             if self.words:
                 self.words = ""
                 self.refresh()
@@ -134,7 +138,7 @@ class PictureView(Widget, can_focus=True):
         if protocol == "sixel" and self.content_region.bottom >= self.app.size.height:
             height = max(1, height - 1)  # a sixel that ends on the last row of the screen scrolls it
         terminal: Terminal | None = getattr(self.app, "terminal", None)
-        path, grid, tile, gap = self._subject
+        path, grid, tile, gap, tiles = self._subject
         return Request(
             path=path,
             columns=width,
@@ -142,10 +146,12 @@ class PictureView(Widget, can_focus=True):
             grid=grid,
             tile=tile,
             gap=gap,
+            tiles=tiles,
             protocol=protocol,
             ident=self.picture.ident if self.picture else 1,
             cell=terminal.cell if terminal else None,
             light=not self.app.current_theme.dark,
+            colours=self.mode != "ascii" and not self.app.no_color,
             ground=self._ground() if protocol == "sixel" else None,
             largest=terminal.largest if terminal and protocol == "sixel" else None,
         )
@@ -180,14 +186,15 @@ class PictureView(Widget, can_focus=True):
         self._rows = []
         self._put()
         # in the same box the new pixels went over the old ones, and the blanks under them stay
-        if not (self._pixels and before and before.box == reply.box and self._ready() and self.picture.possible):
+        alike = before is not None and (before.words, _boxes(before)) == (reply.words, _boxes(reply))
+        if not (self._pixels and alike and self._ready() and self.picture.possible):
             self.refresh()
-        self.post_message(self.Drawn(request.path, reply.shown, reply.error))
+        self.post_message(self.Drawn(request.path, reply.shown, reply.count, reply.error))
 
     def _ready(self) -> bool:
         """Whether there are pixels for the present mode and size."""
         reply, made = self._reply, self._made
-        if self.picture is None or reply is None or made is None or not reply.payload or self.words:
+        if self.picture is None or reply is None or made is None or not reply.pieces or self.words:
             return False
         width, height = self.size
         low = self.content_region.y + reply.box[1] + reply.box[3]
@@ -198,7 +205,7 @@ class PictureView(Widget, can_focus=True):
     def _put(self) -> None:
         """Tell the picture what is wanted of it."""
         if self._ready():
-            self.picture.show(self.mode, self._reply.payload, self._reply.box)
+            self.picture.show(self.mode, self._reply.pieces)
         elif self.picture is not None:
             self.picture.hide()
 
@@ -223,13 +230,25 @@ class PictureView(Widget, can_focus=True):
         if self.words or error or self.mode == "off":
             words = self.words or error or "Pictures are off. Press g to show them."
             return self._message(words, y, width, height).apply_style(self.rich_style)
-        if self._pixels or self._reply is None or self._made is None:
+        if self._reply is None or self._made is None:
             return Strip.blank(width, self.rich_style)
-        if not self._rows:
-            self._rows = self._cells(self._made, self._reply)
-        if y >= len(self._rows):
-            return Strip.blank(width, self.rich_style)
-        return self._rows[y].adjust_cell_length(width).apply_style(self.rich_style)
+        strip = Strip.blank(width)
+        if not self._pixels:
+            if not self._rows:
+                self._rows = self._cells(self._made, self._reply)
+            if y < len(self._rows):
+                strip = self._rows[y].adjust_cell_length(width)
+        return self._with_words(strip, y).apply_style(self.rich_style)
+
+    def _with_words(self, strip: Strip, y: int) -> Strip:
+        """A row with the names and the legend that stand in it."""
+        for x, row, text, colour in self._reply.words:
+            if row == y and x < strip.cell_length:
+                style = Style(color=colour) if colour else None
+                end = x + width_of(text)
+                word = Strip([Segment(text, style)], width_of(text))
+                strip = Strip.join([strip.crop(0, x), word, strip.crop(end)])
+        return strip.adjust_cell_length(self.size.width)
 
     def _message(self, words: str, y: int, width: int, height: int) -> Strip:
         lines = [line for part in words.split("\n") for line in Content(part).wrap(max(1, width - 2))]
@@ -260,42 +279,16 @@ class PictureView(Widget, can_focus=True):
 
     def _tile_at(self, x: int, y: int) -> int | None:
         """The number of the tile at a cell of this widget."""
-        if self._subject is None or self._reply is None or self._made is None or self._reply.error:
+        if self._subject is None or self._reply is None or self._reply.error:
             return None
-        (columns, rows), tile = self._subject[1], self._subject[2]
-        if tile is not None:
-            return tile
-        if self._pixels:
-            left, top, across, down = self._reply.box
-            part_x, part_y = (x - left + 0.5) / max(1, across), (y - top + 0.5) / max(1, down)
-            shown = (columns, rows)
-        else:
-            shown = self._reply.shown
-            inside = _inside(self._made, self._reply)
-            part_x = (x - inside.x + 0.5) / max(1, inside.columns)
-            part_y = (y - inside.y + 0.5) / max(1, inside.rows)
-        if not (0 <= part_x < 1 and 0 <= part_y < 1):
-            return None
-        gap_x, gap_y = self._reply.gap
-        return tile_under(part_y, shown[1], gap_y) * columns + tile_under(part_x, shown[0], gap_x)
+        for left, top, right, bottom, number in self._reply.places:
+            if left <= x + 0.5 < right and top <= y + 0.5 < bottom:
+                return number
+        return None
 
 
-def tile_under(part: float, count: int, gap: float) -> int:
-    """Which of `count` tiles in a row is at this part (0 to 1) of all; a gap counts for the tile before it.
-
-    `gap`: how much of the way from one tile to the next it takes.
-    """
-    return min(count - 1, int(part * (count - gap)))
-
-
-def _inside(request: Request, reply: Reply) -> Box:
-    """The box of cells that the half-blocks of the picture take."""
-    seen = np.frombuffer(reply.upper, dtype="<i4").reshape(request.rows, request.columns) >= 0
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    if not len(rows):
-        return Box(0, 0, 0, 0, 0, 0, 1.0)
-    across, down = int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)
-    return Box(int(columns[0]), int(rows[0]), across, down, 0, 0, 1.0)
+def _boxes(reply: Reply) -> list[tuple[int, int, int, int]]:
+    return [box for _, box in reply.pieces]
 
 
 def _style(fore: tuple[int, int, int] | None, back: tuple[int, int, int] | None) -> Style | None:

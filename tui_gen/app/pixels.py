@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual._compositor import CompositorUpdate
 from textual.app import App
-from textual.geometry import Region
+from textual.geometry import Offset, Region
 from textual.signal import Signal
 
 from tui_gen.app.repaint import Screenful
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
     from textual.widget import Widget
 
+    from tui_gen.draw.place import Pieces
     from tui_gen.draw.terminal import Terminal
 
 ROUND_TRIP = "\x1b[?2026$p"
@@ -231,10 +232,10 @@ def free_region(widget: Widget) -> Region | None:
 class Picture:
     """Pixels over a widget. The widget says what and where in it (`show`); the rest follows from the frames.
 
-    `payload` is complete for its protocol and box: for kitty it carries `ident`. It is sent once for every change, and
-    again where a frame painted over it, if that takes it away. No box reaches out of the widget or the screen. A
-    picture is taken away by its protocol's own words and by writing its cells, for there are terminals that know only
-    the second. `close` it when the widget goes.
+    Its pieces may have text between them. Each is complete for its protocol and box: for kitty they carry `ident` and
+    the numbers after that. They are sent once for every change, and again where a frame painted over them, if that
+    takes them away. No box reaches out of the widget or the screen. A picture is taken away by its protocol's own words
+    and by writing its cells, for there are terminals that know only the second. `close` it when the widget goes.
     """
 
     _idents = itertools.count(1)
@@ -242,9 +243,9 @@ class Picture:
     def __init__(self, widget: Widget, wire: Wire) -> None:
         self.widget, self.wire = widget, wire
         # kitty's ids are shared by all programs in a window
-        self.ident = (os.getpid() % 0xFFFF + 1) << 12 | next(self._idents) % 0xFFF
-        self._wanted: tuple[str, bytes, tuple[int, int, int, int]] | None = None
-        self._shown: tuple | None = None
+        self.ident = (os.getpid() % 0xFFFF + 1) << 16 | next(self._idents) % 0xFF << 8
+        self._wanted: tuple[str, Pieces] | None = None
+        self._shown: tuple[str, Pieces, Offset] | None = None
         self._size: object = None  # of the widget that the box is for
         self._leaving = Region()  # cells under which there may be pixels that nobody wants
         self._tries = 0
@@ -261,13 +262,14 @@ class Picture:
         """Whether pixels can be seen now. Not in a headless test, not while covered."""
         return self.wire.real and free_region(self.widget) is not None
 
-    def show(self, protocol: str, payload: bytes, box: tuple[int, int, int, int]) -> None:
-        """Show `payload` at `box` = (x, y, columns, rows) in the widget's content, with or after the next frame.
+    def show(self, protocol: str, pieces: Pieces) -> None:
+        """Show `pieces`, at least one, each at its box of the widget's content, with or after the next frame.
 
-        The widget keeps blanks under it. A picture in the same box replaces the one there at once, without a frame.
+        The widget keeps blanks under them. A picture in the same boxes replaces the one there at once, without a frame.
         """
-        before, self._wanted, self._size = self._wanted, (protocol, payload, box), self.widget.size
-        if self._shown and before and before[0] == protocol and before[2] == box and self._place():
+        before, self._wanted, self._size = self._wanted, (protocol, pieces), self.widget.size
+        alike = before is not None and before[0] == protocol and self._regions(before[1]) == self._regions(pieces)
+        if self._shown and alike and self._place():
             self._send()
 
     def hide(self) -> None:
@@ -281,10 +283,13 @@ class Picture:
         if self.wire.front is not self.widget.screen or self.wire.drawn_size != self.widget.app.size:
             return None  # a dialog has gone, or the window has another size, but the terminal shows it as it was
         region, content = free_region(self.widget), self.widget.content_region
-        x, y, columns, rows = self._wanted[2]
-        box = Region(content.x + x, content.y + y, columns, rows)
+        box = Region.from_union(self._regions(self._wanted[1], content.offset))
         inside = region is not None and region.contains_region(content) and content.contains_region(box)
         return box if inside and self.widget.app.size.region.contains_region(box) else None
+
+    @staticmethod
+    def _regions(pieces: Pieces, offset: Offset = Offset()) -> list[Region]:  # noqa: B008
+        return [Region(*box).translate(offset) for _, box in pieces]
 
     @property
     def _fragile(self) -> bool:
@@ -295,7 +300,10 @@ class Picture:
     def after_frame(self) -> None:
         """Bring the terminal up to date with what is wanted."""
         place = self._place()
-        if place is None or (self._shown and Region(*self._shown[2:]) != place):
+        moved = self._shown and self._wanted and self._regions(*self._shown[1:]) != self._regions(
+            self._wanted[1], self.widget.content_region.offset
+        )
+        if place is None or moved:
             self._take_away()
         if self._leaving and not self.wire.wrote_all(self._leaving) and self._tries:
             self._tries -= 1
@@ -325,8 +333,9 @@ class Picture:
         place = self._place()
         if place is None or self._wanted[0] not in PROTOCOLS:
             return
-        protocol, payload, _ = self._wanted
-        shown = (protocol, payload, *place)
+        protocol, pieces = self._wanted
+        content = self.widget.content_region
+        shown = (protocol, pieces, content.offset)
         if shown == self._shown:
             return
         from tui_gen.draw.place import at_cell  # imports numpy, which the first paint need not wait for
@@ -334,7 +343,8 @@ class Picture:
         self._shown = shown
         # Cells under pixels count as unknown: writing them again is what takes sixels away.
         self.wire.screenful.forget(place.line_range)
-        self.wire.send(at_cell(place.y, place.x, payload).decode("ascii"))
+        data = [at_cell(content.y + y, content.x + x, one) for one, (x, y, *_) in pieces]
+        self.wire.send(b"".join(data).decode("ascii"))
         if self.wire.answers and self._sent is None and self.wire.ask_round_trip(self._arrived):
             self._sent = time.monotonic()
 
@@ -361,8 +371,9 @@ class Picture:
         if self._shown[0] == "kitty":
             from tui_gen.draw import kitty
 
-            self.wire.send(kitty.delete(self.ident).decode("ascii"))
-        self._leaving = Region(*self._shown[2:]).intersection(self.widget.app.size.region)
+            self.wire.send(b"".join(kitty.delete(self.ident + at) for at in range(len(self._shown[1]))).decode("ascii"))
+        whole = Region.from_union(self._regions(*self._shown[1:]))
+        self._leaving = whole.intersection(self.widget.app.size.region)
         self._shown, self._tries = None, TRIES
 
     def forget(self) -> None:

@@ -110,6 +110,12 @@ class Timeline(Widget):
         self.release_mouse()
 
 
+def _count(one: Sample) -> int:
+    """How many tiles a preview has; those that only fill its last row are none."""
+    every = max(1, one.columns) * max(1, one.rows)
+    return one.tiles.count if 0 < one.tiles.count <= every else every
+
+
 class SamplesPane(Pane):
     """Previews of the shown run, from step 0 to now."""
 
@@ -133,7 +139,10 @@ of points take shape. Averaged (EMA) weights are used where the model keeps them
 | `y` | copy the path of the file |
 | `w` | save the picture as … |
 
-Where a terminal is too small for the grid, half-blocks show as many tiles as can be made out.
+Tiles are laid out so that they are as large as the pane allows. What belongs together stays together: an original and
+its reconstruction, the samples of a class, a way from noise to sample. Their names stand below or beside them, the
+legend of a plot beside it; where a pane is too small for names, `enter` shows a tile with its name. Where it is too
+small for all tiles, half-blocks show as many as can be made out.
 """
 
     BINDINGS: ClassVar = [
@@ -165,7 +174,8 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         self._picture = PictureView()
         self._words_view = TextView()
         self._timeline = Timeline()
-        self._seen: tuple[int, int] | None = None
+        self._seen: tuple[tuple[int, int], int] | None = None
+        """(columns, rows) and number of the tiles that can be seen."""
         self._wanted = ""
 
     def compose(self) -> ComposeResult:
@@ -233,7 +243,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         index = len(history) - 1 if self._index is None else self._index
         grid = (max(1, one.columns), max(1, one.rows))
         if self.tile is not None:
-            self.tile = min(self.tile, grid[0] * grid[1] - 1)
+            self.tile = min(self.tile, _count(one) - 1)
         try:
             file = self.view.file(one.path)
         except OSError as error:
@@ -243,7 +253,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
             if self._words_view.display:
                 self._words_view.show_file(file)
             else:
-                self._picture.show_picture(str(file), grid, self.tile, one.gap, urgent=urgent)
+                self._picture.show_picture(str(file), grid, self.tile, one.gap, one.tiles, urgent=urgent)
         self._timeline.show([sample.step for sample in history], index, self._index is None)
         self._caption.show(kinds, self.kind, self._text(one, index, len(history)))
 
@@ -271,17 +281,22 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
         high, wide = one.tile
         text = f"step {one.step:,} · {index + 1}/{count}"
         if self.tile is not None:
-            return f"{text} · tile {self.tile + 1} of {one.columns * one.rows}, {wide}×{high}"
-        if one.path.endswith(".txt"):
+            name = one.tiles.name(self.tile, max(1, one.columns))
+            name = f"{name} · " if name else ""
+            return f"{text} · {name}tile {self.tile + 1} of {_count(one)}, {wide}×{high}"
+        if one.path.endswith(".txt") or (one.tiles.plot and _count(one) == 1):
             return text
-        if self._seen and self._picture.mode in ("halfblock", "ascii") and self._seen != (one.columns, one.rows):
-            return f"{text} · {self._seen[0]}×{self._seen[1]} of {one.columns}×{one.rows} tiles"
-        return f"{text} · {one.columns}×{one.rows} of {wide}×{high}"
+        (columns, rows), seen = self._seen or ((one.columns, one.rows), _count(one))
+        if seen < _count(one):
+            return f"{text} · {seen} of {_count(one)} tiles"
+        shape = f"{columns}×{rows}" if columns * rows == seen else f"{seen}"
+        return f"{text} · {shape} of {wide}×{high}"
 
     def on_picture_view_drawn(self, message: PictureView.Drawn) -> None:
         message.stop()
-        if message.shown != self._seen:
-            self._seen = message.shown
+        seen = None if self.tile is not None or message.error else (message.shown, message.count)
+        if seen is not None and seen != self._seen:
+            self._seen = seen
             self._refill()
 
     # -- history
@@ -375,7 +390,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
 
     def _zoom(self, tile: int | None) -> None:
         one = self.shown
-        if one is not None and one.columns * one.rows > 1:
+        if one is not None and _count(one) > 1:
             self.tile = tile
             self._refill()
 
@@ -389,7 +404,7 @@ Where a terminal is too small for the grid, half-blocks show as many tiles as ca
     def action_tile(self, by: int) -> None:
         one = self.shown
         if self.tile is not None and one is not None:
-            self._zoom((self.tile + by) % (one.columns * one.rows))
+            self._zoom((self.tile + by) % _count(one))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("whole", "tile"):

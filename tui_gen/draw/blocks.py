@@ -14,7 +14,7 @@ import numpy as np
 
 from tui_gen.draw.place import Box, as_pixels, fit, resize
 
-__all__ = ["Blocks", "ascii_rows", "halfblocks", "luminance", "to_256", "to_ansi", "to_ascii"]
+__all__ = ["Blocks", "ascii_rows", "halfblocks", "luminance", "packed", "ramp", "to_256", "to_ansi", "to_ascii"]
 
 Colour = tuple[int, int, int]
 BlockRun = tuple[str, Colour | None, Colour | None]
@@ -57,7 +57,8 @@ def _unpack(colour: int) -> Colour | None:
     return None if colour < 0 else (colour >> 16, colour >> 8 & 255, colour & 255)
 
 
-def _pack(pixels: np.ndarray) -> np.ndarray:
+def packed(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (H, W) or (H, W, 3) as packed colours, int32 (H, W)."""
     if pixels.ndim == 2:
         return pixels.astype(np.int32) * 0x010101
     red, green, blue = np.moveaxis(pixels.astype(np.int32), 2, 0)
@@ -77,7 +78,7 @@ def halfblocks(
     shape = (pixels.shape[0] / stretch, pixels.shape[1]) if abs(stretch - 1) > 0.1 else pixels.shape[:2]
     box = fit((max(1, round(shape[0])) if pixels.size else 0, shape[1]), columns, rows, whole=whole)
     if box.width:
-        small = _pack(resize(pixels, box.height, box.width))
+        small = packed(resize(pixels, box.height, box.width))
         top, left = 2 * box.y, box.x
         grid[top : top + box.height, left : left + box.width] = small
     return Blocks(grid[0::2], grid[1::2], box)
@@ -99,11 +100,19 @@ def ascii_rows(
     box = fit(grey.shape, columns, rows, cell, whole=False)
     out = np.full((rows, columns), ord(" "), dtype=np.uint8)
     if box.columns:
-        small = resize(grey, box.rows, box.columns).astype(np.uint16)
-        level = small * len(RAMP) // 256
-        ramp = np.frombuffer(RAMP.encode(), dtype=np.uint8)
-        out[box.y : box.y + box.rows, box.x : box.x + box.columns] = ramp[::-1][level] if light else ramp[level]
+        small = resize(grey, box.rows, box.columns)
+        out[box.y : box.y + box.rows, box.x : box.x + box.columns] = _levels(small, light)
     return [line.tobytes().decode() for line in out]
+
+
+def ramp(pixels: np.ndarray, *, light: bool = False) -> list[str]:
+    """uint8 pixels as strings of the luminance ramp, a character each; `light` for dark text on white."""
+    return [line.tobytes().decode() for line in _levels(luminance(pixels), light)]
+
+
+def _levels(grey: np.ndarray, light: bool) -> np.ndarray:
+    marks = np.frombuffer(RAMP.encode(), dtype=np.uint8)
+    return (marks[::-1] if light else marks)[grey.astype(np.uint16) * len(RAMP) // 256]
 
 
 def to_256(rgb: np.ndarray) -> np.ndarray:

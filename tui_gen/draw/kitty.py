@@ -17,10 +17,11 @@ from tui_gen.draw.sixel import quantise
 CHUNK = 4096
 
 
-def png(pixels: np.ndarray, *, colours: int = 0, level: int = 6) -> bytes:
+def png(pixels: np.ndarray, *, colours: int = 0, level: int = 6, beyond: tuple[int, int] = (0, 0)) -> bytes:
     """`pixels`, uint8 (H, W) or (H, W, 3), as a PNG file; `level` of compression 0 to 9.
 
     `colours`: 0 keeps every colour; 2 to 256 chooses so many for a coloured image, a third of the bytes at 64.
+    `beyond` = (columns, rows) of transparent pixels are added to the right and below; every colour is kept then.
     """
     from PIL import Image
 
@@ -28,14 +29,34 @@ def png(pixels: np.ndarray, *, colours: int = 0, level: int = 6) -> bytes:
     pixels = as_pixels(pixels)
     if pixels.ndim == 3 and (pixels[..., :1] == pixels).all():
         pixels = pixels[..., 0]
-    if pixels.ndim == 3 and colours:
+    more: dict[str, object] = {}
+    if any(beyond):
+        pixels, more["transparency"] = _padded(pixels, beyond)
+        image = Image.fromarray(pixels)
+    elif pixels.ndim == 3 and colours:
         index, palette = quantise(pixels, 256, colours)
         image = Image.fromarray(index)
         image.putpalette(palette.astype(np.uint8).tobytes())
     else:
         image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.save(out, "PNG", compress_level=level)
+    image.save(out, "PNG", compress_level=level, **more)
     return out.getvalue()
+
+
+def _padded(pixels: np.ndarray, beyond: tuple[int, int]) -> tuple[np.ndarray, int | tuple[int, ...]]:
+    """`pixels` with (columns, rows) of a colour more that is not among theirs, and that colour."""
+    if pixels.ndim == 2:
+        free = np.flatnonzero(np.bincount(pixels.ravel(), minlength=256) == 0)
+        if len(free):
+            return np.pad(pixels, ((0, beyond[1]), (0, beyond[0])), constant_values=free[-1]), int(free[-1])
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    taken = np.unique(pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]))
+    free = np.setdiff1d(np.arange(len(taken) + 1), taken)[0]
+    colour = tuple(int(free) >> shift & 255 for shift in (16, 8, 0))
+    out = np.empty((pixels.shape[0] + beyond[1], pixels.shape[1] + beyond[0], 3), np.uint8)
+    out[:] = colour
+    out[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return out, colour
 
 
 def show(image: bytes, ident: int, columns: int, rows: int) -> bytes:
@@ -58,19 +79,22 @@ def show(image: bytes, ident: int, columns: int, rows: int) -> bytes:
 
 
 def encode(
-    pixels: np.ndarray, ident: int, columns: int, rows: int, *, enlarge: int = 1, colours: int = 0
-) -> bytes:
+    pixels: np.ndarray, ident: int, columns: int, rows: int, *, enlarge: int = 1, colours: int = 0,
+    pad: tuple[int, int] = (0, 0),
+) -> bytes:  # fmt: skip
     """`pixels` as picture `ident` in `columns` x `rows` cells; `colours` as for `png`.
 
     The terminal blurs what it enlarges. `enlarge` repeats every pixel that often first, which keeps tiny images crisp
-    and costs few bytes; the whole part of the box's scale is a good value.
+    and costs few bytes; the whole part of the box's scale is a good value. With `pad` = (width, height) there is
+    nothing to the right and below the enlarged picture up to that size, so that it keeps its shape in whole cells.
     """
     if not np.size(pixels):
         return b""
     pixels = as_pixels(pixels)
     if enlarge > 1:
         pixels = resize(pixels, pixels.shape[0] * enlarge, pixels.shape[1] * enlarge)
-    return show(png(pixels, colours=colours), ident, columns, rows)
+    across, down = max(0, pad[0] - pixels.shape[1]), max(0, pad[1] - pixels.shape[0])
+    return show(png(pixels, colours=colours, beyond=(across, down)), ident, columns, rows)
 
 
 def delete(ident: int) -> bytes:

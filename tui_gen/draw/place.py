@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+Pieces = list[tuple[bytes, tuple[int, int, int, int]]]
+"""Bytes of a pixel protocol, each for its box = (x, y, columns, rows) of cells."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -88,3 +91,45 @@ def _area(pixels: np.ndarray, size: int, axis: int) -> np.ndarray:
 def at_cell(row: int, column: int, payload: bytes) -> bytes:
     """`payload` written at a cell (counted from 0), the cursor restored afterwards; empty stays empty."""
     return b"\x1b7\x1b[%d;%dH%b\x1b8" % (row + 1, column + 1, payload) if payload else b""
+
+
+def nearest(size: int, have: int) -> np.ndarray:
+    """Which of `have` pixels in a row each of `size` is a copy of."""
+    return np.arange(size) * have // size
+
+
+def resize_plot(pixels: np.ndarray, height: int, width: int, colours: int = 16) -> np.ndarray:
+    """A plot at another size, with the colours that it has: enlarged by repeating pixels, shrunk so that no dot fades.
+
+    Where it shrinks, a pixel has the most frequent colour of its part that is not the ground's, which is that of the
+    top left corner; of a plot of more than so many colours the mean of those that are not the ground's.
+    """
+    high, wide = pixels.shape[:2]
+    if height > high:
+        pixels = pixels[nearest(height, high)]
+    if width > wide:
+        pixels = pixels[:, nearest(width, wide)]
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    flat = pixels.reshape(*pixels.shape[:2], -1)
+    ground = flat[0, 0]
+    key = flat @ (1 << 8 * np.arange(flat.shape[2]))
+    ink = key != key[0, 0]
+    kinds = np.unique(key[ink])
+    if len(kinds) <= colours:
+        shares = [np.zeros((height, width)) + 1e-9, *(_shares(key == kind, height, width) for kind in kinds)]
+        table = np.array([ground, *([kind >> 8 * part & 255 for part in range(flat.shape[2])] for kind in kinds)])
+        out = table[np.argmax(shares, axis=0)].astype(np.uint8)
+    else:
+        weight = _shares(ink, height, width)[..., None]
+        sums = _shares(np.where(ink[..., None], flat, 0), height, width)
+        out = np.where(weight > 1e-9, sums / np.maximum(weight, 1e-9), ground)
+        out = np.rint(out.clip(0, 255)).astype(np.uint8)
+    return out.reshape(height, width, *pixels.shape[2:])
+
+
+def _shares(values: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Means over (height, width) equal parts."""
+    for axis, size in ((0, height), (1, width)):
+        values = _area(values, size, axis) if values.shape[axis] != size else values
+    return values

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tui_gen.draw.place import as_pixels, resize
+from tui_gen.draw.place import as_pixels, nearest, resize
 
 GREY_LEVELS = 16
 COLOURS = 64
@@ -25,11 +25,13 @@ def encode(
     *,
     greys: int = GREY_LEVELS,
     colours: int = COLOURS,
+    blend: bool = True,
     area: tuple[int, int] = (0, 0),
     ground: tuple[int, int, int] | None = None,
 ) -> bytes:
     """`pixels`, uint8 (H, W) or (H, W, 3), as one sixel image of `width` x `height` screen pixels (native by default).
 
+    Enlarged by no whole factor, it is blended, or without `blend` has some pixels larger than others.
     At most `greys` levels (2 to 256) for grey images, else at most `colours` (2 to 256) chosen for the image. With
     `ground` (red, green, blue) that colour fills `area` = (width, height) to the right of it and below: whole cells,
     for terminals that paint the rest of a cell as they like.
@@ -38,11 +40,15 @@ def encode(
     width, height = width or pixels.shape[1], height or pixels.shape[0]
     if not pixels.size:
         return b""
-    if width % pixels.shape[1]:
+    if width % pixels.shape[1] and (blend or width < pixels.shape[1]):
         pixels = resize(pixels, pixels.shape[0], width)
-    if height % pixels.shape[0]:
+    if height % pixels.shape[0] and (blend or height < pixels.shape[0]):
         pixels = resize(pixels, height, pixels.shape[1])
     index, palette = quantise(pixels, greys, colours)
+    if width % index.shape[1]:
+        index = index[:, nearest(width, index.shape[1])]
+    if height % index.shape[0]:
+        index = index[nearest(height, index.shape[0])]
     stretch = width // index.shape[1]
     index = np.repeat(index, height // index.shape[0], axis=0)
     percent = np.rint(palette.astype(np.float64) * (100 / 255)).astype(int)

@@ -24,6 +24,19 @@ def width_of(text: str) -> int:
     return sum(0 if is_mark(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
+def cut(text: str, width: int) -> str:
+    """As much of the beginning of a clean text as has room in `width` cells."""
+    if width_of(text) <= width:
+        return text
+    kept, used = "", 0
+    for c in text:
+        used += width_of(c)
+        if used > width:
+            break
+        kept += c
+    return kept
+
+
 def fit_row(runs: Row, width: int) -> Row:
     """`runs` cut or padded with blanks to exactly `width` cells."""
     out: Row = []
@@ -31,14 +44,7 @@ def fit_row(runs: Row, width: int) -> Row:
     for text, style in runs:
         if left <= 0:
             break
-        if width_of(text) > left:
-            kept, used = "", 0
-            for c in text:
-                used += width_of(c)
-                if used > left:
-                    break
-                kept += c
-            text = kept
+        text = cut(text, left)
         if text:
             out.append((text, style))
             left -= width_of(text)

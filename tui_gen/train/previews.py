@@ -216,7 +216,7 @@ class Previewer:
         """Real points on the left, generated ones on the right, in the same colours."""
         real, span = self._real_points(model)
         true, found = (density(cloud, PLOT, span) for cloud in (real, out.float().cpu().numpy()))
-        shades = ((4, "the most of real"), (2, "a quarter of it"), (0, "none"))
+        shades = ((4, "the most of real"), (2, "a quarter of it"))
         legend = tuple((colour(RAMP[place]), words) for place, words in shades)
         what = Tiles(block=(2, 1), parts=("real", "generated"), legend=legend, axes=axes(span))
         return plots_of([heat(true, true.max()), heat(found, true.max())], "density", what)

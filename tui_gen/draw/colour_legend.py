@@ -1,0 +1,98 @@
+"""The legend of a plot: what its colours mean and how far its axes reach, beside it or below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tui_gen.draw.text import cut, width_of
+from tui_gen.draw.tiles import WORTH, Layout, Room, Sheet, Word, lay_out
+from tui_gen.text import clean
+
+MARK = "■ "
+BETWEEN = 2
+"""Cells between a plot and its legend, and between two entries in a row."""
+WIDEST = 28
+"""Cells that a legend beside a plot takes at most."""
+
+Entry = tuple[str, str]
+
+
+def entries(
+    legend: Sequence[Entry], axes: Sequence[tuple[str, float, float]], colours: bool = True
+) -> list[Entry]:
+    """(colour or "", text) of every line: what colours mean, where they can be seen, then (name, from, to) of axes."""
+    lines = [(colour, clean(text)) for colour, text in legend] if colours else []
+    if lines and axes:
+        lines.append(("", ""))
+    for name, low, high in axes:
+        lines.append(("", f"{clean(name)} {low:.3g} to {high:.3g}"))
+    return lines
+
+
+def lay_out_plot(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout:
+    """The layout of plots with their legend where they are largest: beside them, below, or without it.
+
+    It is left out where it would cost too much of that.
+    """
+    alone = lay_out(sheet, room)
+    found = [make(sheet, room, lines) for make in (_beside, _below)] if lines else []
+    best = max((one for one in found if one is not None), key=lambda one: one.zoom, default=alone)
+    return best if best.zoom >= WORTH * alone.zoom and best.shown >= alone.shown else alone
+
+
+def _beside(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout | None:
+    wide = min(WIDEST, max(_width(line) for line in lines))
+    if room.columns <= wide + BETWEEN:
+        return None
+    layout = lay_out(sheet, replace(room, columns=room.columns - wide - BETWEEN))
+    left = max(x + columns for x, _, columns, _ in layout.boxes) + BETWEEN
+    top, end = layout.boxes[0][1], layout.boxes[-1][1] + layout.boxes[-1][3]
+    high = max(end - top, min(room.rows, len(lines)))
+    top = min(top, room.rows - high)
+    shown = lines
+    if len(lines) > high:
+        axes = [line for line in lines if not line[0] and line[1]][:high]
+        colours = [line for line in lines if line[0]]
+        fits = max(0, high - len(axes) - 1)
+        shown = [*colours[:fits], ("", f"… {len(colours) - fits} more"), *axes][:high]
+    words = [word for row, line in enumerate(shown) for word in _words(line, left, top + row, wide)]
+    return replace(layout, words=layout.words + words)
+
+
+def _below(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout | None:
+    rows: list[list[Entry]] = [[]]
+    used = 0
+    for line in lines:
+        if not line[1]:
+            used = room.columns  # axes begin a row
+            continue
+        width = min(room.columns, _width(line))
+        if rows[-1] and used + BETWEEN + width > room.columns:
+            rows.append([])
+            used = 0
+        used += width + (BETWEEN if rows[-1] else 0)
+        rows[-1].append(line)
+    if room.rows <= len(rows):
+        return None
+    layout = lay_out(sheet, replace(room, rows=room.rows - len(rows)))
+    bottom = max([box[1] + box[3] for box in layout.boxes] + [word.y + 1 for word in layout.words])
+    words = []
+    for number, row in enumerate(rows):
+        x = max(0, (room.columns - sum(map(_width, row)) - BETWEEN * (len(row) - 1)) // 2)
+        for line in row:
+            words += _words(line, x, bottom + number, room.columns - x)
+            x += _width(line) + BETWEEN
+    return replace(layout, words=layout.words + words)
+
+
+def _width(line: Entry) -> int:
+    return width_of(line[1]) + (len(MARK) if line[0] else 0)
+
+
+def _words(line: Entry, x: int, y: int, width: int) -> list[Word]:
+    """A mark in the entry's colour and its text, cut to a width."""
+    colour, text = line
+    if not colour:
+        return [Word(x, y, cut(text, width))] if text else []
+    return [Word(x, y, MARK.strip(), colour), Word(x + len(MARK), y, cut(text, width - len(MARK)))]
