@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -172,6 +173,30 @@ def test_a_signal_that_comes_before_a_run_is_followed_counts():
         os.kill(os.getpid(), signal.SIGUSR2)
         wait_for(lambda: len(heard) > 1, what="the second")
     assert heard == [signal.SIGUSR1, signal.SIGUSR2]
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_a_signal_is_heard_once_at_whatever_moment_of_the_listening_it_comes(moment):
+    """Twice would end a run at once, without its checkpoint."""
+    heard, lines = [], []
+
+    def trace(frame, event, _):
+        if event == "line" and frame.f_code in (Signals.listen.__code__, Signals._tell.__code__):
+            lines.append(frame.f_lineno)
+            if len(lines) == moment + 1:
+                signal.raise_signal(signal.SIGINT)
+        return trace
+
+    with Signals() as signals:
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            signals.listen(heard.append)
+        finally:
+            sys.settrace(before)
+        if len(lines) <= moment:
+            signal.raise_signal(signal.SIGINT)
+        assert (heard, signals.take()) == ([signal.SIGINT], [signal.SIGINT]), f"line {lines[-1]}"
 
 
 # Jobs that are started again

@@ -24,6 +24,8 @@ class Signals:
     def __init__(self) -> None:
         self._listener: Callable[[int], None] | None = None
         self._came: list[int] = []
+        self._unheard: list[int] = []
+        """Those of them that no listener has been told of: each is taken out by one call, so that it is told once."""
         self._before: dict[int, Any] = {}
         self._pipe: tuple[int, int] | None = None
 
@@ -45,22 +47,30 @@ class Signals:
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self._came.append(number)
+        self._unheard.append(number)
         with contextlib.suppress(OSError):
             os.write(self._pipe[1], b"!")  # type: ignore[index]
-        if self._listener is not None:
-            self._listener(number)
+        self._tell()
 
     def listen(self, listener: Callable[[int], None] | None) -> None:
         """Have a function called for each signal at once, in the main thread, whatever that is doing (blocked in a
         write, say), beginning with those that nobody has taken yet.
         """
         self._listener = listener
-        for number in list(self._came) if listener is not None else ():
+        self._tell()
+
+    def _tell(self) -> None:
+        while (listener := self._listener) is not None and self._unheard:
+            try:
+                number = self._unheard.pop(0)
+            except IndexError:  # a signal came just now, and its handler has told of all
+                return
             listener(number)
 
     def take(self) -> list[int]:
         """The signals that came since the last call, in order."""
         came, self._came = self._came, []
+        del self._unheard[: len(came)]
         return came
 
     def wait(self, timeout: float) -> None:
