@@ -100,19 +100,24 @@ def test_a_run_s_status_is_its_own_where_its_output_was_lost(capsys, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "error",
-    [BlockingIOError(11, "Resource temporarily unavailable"), RuntimeError("can't start new thread")], ids=repr,
+    ("error", "words"),
+    [
+        (BlockingIOError(11, "Resource temporarily unavailable"), "ulimit -u"),
+        (RuntimeError("can't start new thread"), "ulimit -u"),
+        (OSError(12, "Cannot allocate memory"), "not enough memory"),
+    ],
+    ids=repr,
 )  # fmt: skip
-def test_too_few_processes_or_threads_are_told_in_a_line(call, monkeypatch, error):
+def test_too_few_processes_or_threads_or_memory_are_told_in_a_line(call, monkeypatch, error, words):
     def refuse(*_, **__):
         raise error
 
     run = fake_worker.record(fake_worker.make_run(), steps=5)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    for words in (["sample", run.name], ["quality", run.name]):
-        status, out, err = call(*words)
-        assert (status, out) == (1, "") and err.count("\n") == 1 and "ulimit -u" in err
+    for command in ("sample", "quality"):
+        status, out, err = call(command, run.name)
+        assert (status, out) == (1, "") and err.count("\n") == 1 and words in err
 
 
 def test_other_faults_are_still_told_as_such(call, monkeypatch):

@@ -57,7 +57,7 @@ def _explain(error: Exception) -> int:
 
 def _lacking(error: Exception) -> str:
     """What the system would not give, in words; empty where the error is about something else."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return "not enough memory"
     if isinstance(error, BlockingIOError) or (isinstance(error, RuntimeError) and "start new thread" in str(error)):
         return "the system allows no more processes or threads for this user (ulimit -u); end some and try again"
