@@ -78,6 +78,13 @@ def test_runs_that_are_missing_or_ambiguous(call):
     assert status == 2 and f"did you mean {first.name!r}?" in err
 
 
+def test_a_command_that_there_is_not_is_named_as_it_was_typed(call):
+    names = {"rnus": "'rnus' (did you mean 'runs'?)", "it's": '"it\'s"', "a (choose from b": "'a (choose from b'"}
+    for word, said in names.items():
+        status, out, err = call(word)
+        assert (status, out) == (2, "") and err.startswith(f"tui-gen: no such command {said}")
+
+
 def test_an_empty_name_is_no_run_s(call):
     run = fake_worker.record(fake_worker.make_run())
     for words in ("delete --yes", "stop", "sample", "--resume", "--run vae-digits --name"):

@@ -80,8 +80,8 @@ class Parser(argparse.ArgumentParser):
         if strange:  # whatever argparse made of the words after it
             message, hint = f"no such option {strange[0]}", nearest(strange[0], known)
         elif "COMMAND: invalid choice: " in message:
-            name = message.split("invalid choice: ", 1)[1].split("'")[1]
-            message, hint = f"no such command {name!r}", nearest(name, COMMANDS)
+            name = message.split("invalid choice: ", 1)[1].rpartition(" (choose from ")[0]
+            message, hint = f"no such command {name}", nearest(name[1:-1], COMMANDS)
         self.exit(2, clean(f"tui-gen: {message}" + (f" ({hint})" if hint else "")) + "\nsee tui-gen --help\n")
 
 
