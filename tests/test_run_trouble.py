@@ -151,6 +151,24 @@ def test_a_log_that_was_removed_is_written_again_whole(start, monkeypatch):
     assert list(view.series["vae/loss"].steps) == list(range(view.step))
 
 
+def test_whether_a_folder_was_emptied_is_asked_again_where_it_cannot_be_told(start, monkeypatch):
+    """A log that is gone from a folder that may not be searched for now: the run waits."""
+    monkeypatch.setattr(record, "REMOVED", 0.0)
+    run, look, closed = start(), os.stat, [True]
+
+    def stat(path, **more):
+        if closed and os.fspath(path) == str(run.path / "config.toml"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return look(path, **more)
+
+    monkeypatch.setattr(os, "stat", stat)
+    (run.path / "events.jsonl").unlink()
+    wait_for(lambda: "until it may be written again" in run.loop.trouble, what="the run to wait")
+    closed.clear()
+    goes_on(run)
+    assert (run.path / "events.jsonl").exists()
+
+
 def test_folders_that_are_missing_are_made_again(start):
     run = start()
     for name in ("samples", "checkpoints"):

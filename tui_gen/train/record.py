@@ -136,8 +136,12 @@ class Record:
         if self.log.removed:
             now = time.monotonic()
             self._removed = self._removed or now
-            if not (self.look() / "config.toml").exists():
-                raise Gone(f"{self.path} was emptied")
+            try:
+                os.stat(self.look() / "config.toml")
+            except FileNotFoundError:
+                raise Gone(f"{self.path} was emptied") from None
+            except OSError as error:  # nobody can tell now
+                return error
             if now - self._removed > REMOVED:
                 self._removed = None
                 try:
