@@ -10,6 +10,7 @@ import resource
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
 from tui_gen import control, events, runs
+from tui_gen.app import conductor
 from tui_gen.train import checkpoints, cutting, record, worker
 from tui_gen.train import trainer as trainers
 from tui_gen.train.data import loading
@@ -382,3 +384,19 @@ def test_what_a_stop_leaves_off_is_made_up_for_by_the_resume(tmp_path, monkeypat
     assert list(view.series["val/vae/loss"].steps) == [9, 19]
     assert sorted({one.step for one in view.samples}) == [0, 10, 20]
     assert all((view.path / one.path).is_file() for one in view.samples)
+
+
+@pytest.mark.parametrize("state", ["starting", "running", "stopping", "paused", "finished"])
+def test_the_workbench_asks_a_run_that_is_quiet_what_it_waits_for_in_every_state_that_is_no_rest(state):
+    asked = []
+
+    def take(asking, **_):
+        asked.append(asking)
+        asking.close()
+
+    one = conductor.Conductor(SimpleNamespace(run_worker=take, status=SimpleNamespace(trouble="")), None)
+    one.view = SimpleNamespace(state=state, live=state in runs.LIVE, alerts=[], series={})
+    one.beat(1.0)
+    assert not asked
+    one.beat(4.0)
+    assert bool(asked) == (state not in ("paused", "finished"))

@@ -39,6 +39,8 @@ WORDS = {
 }
 
 
+BUSY = ("starting", "running", "stopping")
+"""States in which a run that writes nothing may wait for something."""
 SILENT = 3.0
 """Seconds after which a worker that is to stop, and does not answer, is told about."""
 
@@ -399,7 +401,7 @@ class Conductor:
             self._alerts = len(view.alerts)
         if self._replenish and view is not None and (view.series or not view.live):
             self._replenish_warm()
-        if view is None or view.state != "running" or quiet_for < 3 or self._asking_status:
+        if view is None or view.state not in BUSY or quiet_for < 3 or self._asking_status:
             if view is not None and self.app.status.trouble and quiet_for < 3:
                 self.app.status.trouble = ""
             return
