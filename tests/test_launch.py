@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -368,3 +369,14 @@ def test_a_run_whose_worker_is_only_coming_up_is_stopped_when_it_is_there(run):
         launch.stop(run, come_up, timeout=60)
     server.close()
     assert told == ["its worker is only just coming up"] and asked == ["stop"]
+
+
+def test_a_run_is_stopped_where_no_thread_can_be_had_to_tell_how_that_goes(run, monkeypatch):
+    def fail(thread):
+        raise RuntimeError("can't start new thread")
+
+    asked = []
+    monkeypatch.setattr(launch, "ask_run", lambda run, op, **_: asked.append(op))
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    launch.stop(run, asked.append)
+    assert asked == ["stop"]

@@ -272,7 +272,8 @@ def stop(run: Path, tell: Callable[[str], None], *, checkpoint: bool = True, tim
     deadline = time.monotonic() + timeout
     teller = threading.Timer(SILENT, lambda: tell(why_silent(run)))
     teller.daemon = True
-    teller.start()
+    with contextlib.suppress(RuntimeError):  # no more threads are allowed here: it is asked all the same
+        teller.start()
     try:
         while True:
             left = deadline - time.monotonic()
