@@ -54,7 +54,7 @@ async def check_snapshot(pilot: Pilot, name: str, look: Callable[[], str]) -> No
     assert file.exists(), f"no snapshot {file.name}: run once with UPDATE_SNAPSHOTS=1 and look at it"
     wanted = file.read_text(encoding="utf-8")
     with contextlib.suppress(AssertionError):  # pytest shows better what differs
-        await until(pilot, lambda: seen() == wanted, timeout=5)
+        await until(pilot, lambda: seen() == wanted)
     assert seen() == wanted, f"{file.name} differs; UPDATE_SNAPSHOTS=1 takes the new one"
 
 

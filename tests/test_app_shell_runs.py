@@ -125,7 +125,7 @@ async def test_a_killed_worker_is_interrupted_and_resume_is_offered(monkeypatch)
         await app.conductor.ask("checkpoint")
         step = view.step
         os.kill(runs.worker_of(view.path).pid, signal.SIGKILL)
-        await until(pilot, lambda: "interrupted" in app.status.text, timeout=5)
+        await until(pilot, lambda: "interrupted" in app.status.text)
         await until_shown(pilot, ": interrupted", "fake worker of", "Resume goes on from its checkpoint")
         await pilot.press("r")
         await until(pilot, lambda: state(app) == "running" and view.step > step)
