@@ -197,9 +197,16 @@ def test_sample_asks_a_process_of_its_own(call, tmp_path, monkeypatch):
     assert asked[0][1:] == [
         "-P", "-m", "tui_gen.train.sample", str(run), "-n", "9", "-o", str(target), *options,
     ]  # fmt: skip
-    failed = commands.subprocess.CompletedProcess([], 1, "", "noise\nerror: no checkpoint of step 7\n")
-    monkeypatch.setattr(commands.subprocess, "run", lambda *_, **__: failed)
-    assert call("sample", run.name) == (1, "", "tui-gen: no checkpoint of step 7\n")
+    for words, told in (
+        ("noise\nerror: no checkpoint of step 7\n", "no checkpoint of step 7"),
+        ("noise\nerror: a.toml: 2 problems\n  a: no\n  b: no\n", "a.toml: 2 problems\n  a: no\n  b: no"),
+        ('noise\nTraceback (most recent call last):\n  File "x", line 1\nKeyError: 1\n', "KeyError: 1"),
+        ("its last words\n", "its last words"),
+        ("", "no samples were made"),
+    ):
+        failed = commands.subprocess.CompletedProcess([], 1, "", words)
+        monkeypatch.setattr(commands.subprocess, "run", lambda *_, failed=failed, **__: failed)
+        assert call("sample", run.name) == (1, "", f"tui-gen: {told}\n")
     passed_over = commands.subprocess.CompletedProcess([], 0, f"{target}\n", "noise\nwarning: 000060 is damaged\n")
     monkeypatch.setattr(commands.subprocess, "run", lambda *_, **__: passed_over)
     assert call("sample", run.name, "-o", str(target)) == (0, f"{target}\n", "warning: 000060 is damaged\n")

@@ -26,6 +26,9 @@ from tui_gen.report.rows import rows
 from tui_gen.report.summary import figures_lines, grid_text, text_lines
 from tui_gen.report.zoo import zoo
 
+FAULT = ("error: ", "Traceback ")
+"""How the last words of a process that failed begin: in words for people, or not."""
+
 
 def sample(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen sample`: PyTorch runs in a process of its own."""
@@ -45,7 +48,8 @@ def sample(args: argparse.Namespace, root: Path) -> int:
         if line.startswith("warning: "):  # of ours: libraries have words of their own for it
             err.line(line)
     if done.returncode:
-        err.line(f"tui-gen: {said[-1].removeprefix('error: ') if said else 'no samples were made'}")
+        began = next((number for number, line in enumerate(said) if line.startswith(FAULT)), len(said) - 1)
+        err.line(f"tui-gen: {_fault(said[max(0, began) :]) or 'no samples were made'}")
         return 1
     if not done.stdout.rstrip("\n").endswith(target.name):
         target = target.with_suffix(".txt")  # text, not the picture that the name promised
@@ -80,16 +84,13 @@ def quality(args: argparse.Namespace, root: Path) -> int:
     ) as process:  # fmt: skip
         failed: list[str] = []
         for line in map(str.rstrip, process.stderr):
-            if failed or line.startswith(("error: ", "Traceback ")):
+            if failed or line.startswith(FAULT):
                 failed.append(line)
             elif line:
                 err.line(line)
         text = process.stdout.read()
     if process.returncode:
-        if failed and failed[0].startswith("Traceback "):
-            failed = failed[-1:]
-        words = "\n".join(failed).removeprefix("error: ")
-        err.line(f"tui-gen: {words or 'nothing could be measured'}")
+        err.line(f"tui-gen: {_fault(failed) or 'nothing could be measured'}")
         return 1
     if args.json:
         out.json(msgspec.json.decode(text))
@@ -98,6 +99,13 @@ def quality(args: argparse.Namespace, root: Path) -> int:
     for line in figures_lines(report, out):
         out.drawn(line)
     return 0
+
+
+def _fault(lines: list[str]) -> str:
+    """What a process says about its failure, from the line on that begins with one of FAULT; of a traceback the end."""
+    if lines and lines[0].startswith(FAULT[1]):
+        lines = lines[-1:]
+    return "\n".join(lines).removeprefix(FAULT[0])
 
 
 def models(args: argparse.Namespace, root: Path) -> int:
