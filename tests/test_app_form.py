@@ -650,3 +650,46 @@ async def test_a_catalogue_built_anew_keeps_texts():
         await pilot.pause()
         assert app.form.draft.text("model.latent") == "5" and app.form.draft.changed() == ["model.latent"]
         assert ODD.name not in app.form.draft.params["model.name"].choices
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_run_whose_model_is_not_known_is_shown_as_it_was_written(size):
+    app = Host()
+    tables = {
+        "format": 1,
+        "model": {"name": "mine[/]", "depth": 3, "gain": 0.5, "way": "up", "on": True, "sizes": [1, 2], "o": [[1]]},
+        "dataset": {"name": "ring", "size": "what"},
+        "train": {"steps": 7, "phases": {"first": {"lr": 0.01, "hm": 3}}},
+        "later": {"key": 1},
+        "name": "run of mine",
+    }
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("down")
+        app.form.show_written(tables, "run of mine", "Shown as written: its model is in /there.")
+        await pilot.pause()
+        shown = screen_text(app)
+        assert "run run of mine" in shown and "its model is in /there" in shown
+        state = app.form.state
+        for key, text in (
+            ("model.name", "mine[/]"), ("model.depth", "3"), ("model.gain", "0.5"), ("model.way", "up"),
+            ("model.on", "true"), ("model.sizes", "[1, 2]"), ("dataset.size", "what"), ("later.key", "1"),
+            ("train.phases.first.lr", "0.01"), ("train.phases.first.hm", "3"),
+        ):  # fmt: skip
+            assert state.text(key).strip("[]") == text.strip("[]"), key
+            await go(pilot, key)
+            await pilot.press("enter", "5", "delete", "right")
+            assert state.text(key).strip("[]") == text.strip("[]") and not app.form.fields.editing
+            assert "Shown as written" in on_one_line(app)
+        assert state.params["train.phases.first.lr"].help and state.problems() == [] and state.tables() == tables
+        await pilot.press("ctrl+d")  # no form can be made of it
+        assert app.form.draft.model == "vae"
+        await pilot.press("ctrl+t")
+        assert "vae-digits" in screen_text(app) and "its model is in" not in screen_text(app)
+        await pilot.press("ctrl+t")
+        assert "its model is in" in screen_text(app)
+        app.form.show_live(config.load(odd_tables(), CATALOG))
+        await go(pilot, "model.beta")
+        assert app.form.state.editable("model.beta") and "its model is in" not in screen_text(app)
+        app.form.show_written({}, "nothing", "not even TOML")
+        await pilot.press("down", "enter", "5", "up")
+        assert "not even TOML" in screen_text(app) and app.form.state.model == ""

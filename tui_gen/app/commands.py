@@ -39,6 +39,7 @@ MENUS = (
             None,
             Item("Resume", "resume", "run.resume"),
             Item("Copy its settings to the form", "form('copy_run')", "form.copy_run"),
+            Item("Use its model files…", "form('use_models')", "form.use_models"),
             Item("Open another…", "open_pane('runs')", "pane.6"),
             Item("Close", "close_run", "run.close"),
         ),

@@ -6,11 +6,13 @@ The Session does the work, away from the UI's thread; the Conductor decides, tel
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_gen import remedy, runs
+from tui_gen.app import as_written
 from tui_gen.app.background import away
 from tui_gen.app.dialogs import (
     Dialog,
@@ -22,7 +24,8 @@ from tui_gen.app.dialogs import (
     trust_dialog,
 )
 from tui_gen.app.session import Session
-from tui_gen.params import Problem, show
+from tui_gen.config import ConfigError
+from tui_gen.params import show
 
 if TYPE_CHECKING:
     from tui_gen.app.pane import Pane
@@ -54,6 +57,7 @@ class Conductor:
         self.view: RunView | None = None
         self._starting = False
         self._questions = 0
+        self._told = ""
         self._replenish = False
         self._asked_status = 0.0
         self._asking_status = False
@@ -86,18 +90,41 @@ class Conductor:
             self.app.note("error", f"{path.name} is {view.state}: {view.reason}. Run > Resume goes on with it.")
 
     async def _show_config(self) -> None:
-        from tui_gen.config import ConfigError
-
         view, form = self.view, self.app.form
         if view is None or form is None:
             return
         try:
             made = await away(self.session.config_of, view.path)
         except ConfigError as error:
-            self.app.tell(f"The settings of {view.path.name} cannot be shown.\n" + _some(error.problems), "warning")
+            await self._show_written(view, error)
             return
         if view is self.view:
             form.show_live(made, live=view.live)
+
+    async def _show_written(self, view: RunView, error: ConfigError) -> None:
+        """Settings that cannot be checked here, as they were written; with their model where that may be read."""
+        try:
+            tables, folders = await away(self.session.written, view.path)
+        except ConfigError:  # not even TOML
+            tables, folders = {}, []
+        model = as_written.lacking(tables, self.session.catalog)
+        why = as_written.why(view.path, error, model, folders)
+        if view is not self.view or self.app.form is None:
+            return
+        if why != self._told:
+            self.app.tell(f"{view.path.name}: {why}", "warning")
+            self._told = why
+        self.app.form.show_written(tables, show(tables.get("name") or view.path.name), why)
+        if model:
+            with contextlib.suppress(ConfigError):
+                if await away(self.session.adopt, view.path):
+                    await self.app.read_models()
+                    await self._show_config()
+
+    async def use_models(self) -> None:
+        """Read the model files that the run shown names, once they are trusted, and show its settings with them."""
+        if self.view is not None and await self._trusted(self.view.path, f"{self.view.path.name} names"):
+            await self._show_config()
 
     def close_shown(self) -> None:
         """Show no run."""
@@ -139,8 +166,6 @@ class Conductor:
 
     async def _trusted(self, where: Path | list[str], who: str) -> bool:
         """Whether the code in the folders that a run, or settings, name may be executed; asks where nobody said so."""
-        from tui_gen.config import ConfigError
-
         try:
             folders = await away(self.session.named_by, where) if isinstance(where, Path) else where
             strange = await away(self.session.strange, folders)
@@ -193,8 +218,6 @@ class Conductor:
         One whose loss was no number would repeat that: a smaller rate is offered first, unless `answer` tells already
         what was chosen (`smaller`, or `resume` for as it was).
         """
-        from tui_gen.config import ConfigError
-
         asked_in = self.app.workspace.active
         found = await away(self.session.remedy, path) if answer != "resume" else None
         if found is not None and not answer:
@@ -227,8 +250,6 @@ class Conductor:
     async def _has_data(self, path: Path) -> bool:
         """Whether a run's data is where it was, or where somebody says that it is now."""
         from tui_gen.app.path_dialog import PathDialog
-        from tui_gen.config import ConfigError
-
         try:
             lost, is_file = await away(self.session.lost_data, path)
         except ConfigError:
@@ -453,10 +474,3 @@ def _newest(path: Path) -> int | None:
     from tui_gen import checkpoints
 
     return checkpoints.newest_sound(path) or None
-
-
-def _some(problems: list[Problem], most: int = 4) -> str:
-    lines = [str(problem) for problem in problems[:most]]
-    if len(problems) > most:
-        lines.append(f"… and {len(problems) - most} more")
-    return "\n".join(lines)

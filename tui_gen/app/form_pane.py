@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import on
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
 from tui_gen import config
-from tui_gen.app import external_editor, form_words
+from tui_gen.app import form_words
 from tui_gen.app.field_editor import FieldEditor
+from tui_gen.app.form_files import FormFiles
 from tui_gen.app.form_state import FormState
 from tui_gen.app.pane import Pane
 from tui_gen.catalog import DEFAULT_RECIPE, Catalog
@@ -46,7 +46,11 @@ class LiveEditAsked(Message):
         self.value = value
 
 
-class FormPane(Pane):
+class ModelsWanted(Message):
+    """The model files that the run shown names are to be read."""
+
+
+class FormPane(FormFiles, Pane):
     """Shows the form for the next run, or the values of a run (`show_live`); `v` goes from one to the other."""
 
     TITLE = "Hyperparameters"
@@ -82,13 +86,14 @@ from which it holds.
         Binding("slash,ctrl+f", "filter", "Filter", id="form.filter"),
         Binding("ctrl+z", "undo", "Undo", id="form.undo"),
         Binding("ctrl+y", "redo", "Redo", show=False, id="form.redo"),
-        Binding("n,ctrl+n", "next_problem", "Next problem", show=False, id="form.next_problem"),
-        Binding("R,ctrl+u", "reset_all", "Reset all", show=False, id="form.reset_all"),
-        Binding("e,ctrl+e", "editor", "$EDITOR", id="form.editor"),
+        Binding("ctrl+n,n", "next_problem", "Next problem", show=False, id="form.next_problem"),
+        Binding("ctrl+u,R", "reset_all", "Reset all", show=False, id="form.reset_all"),
+        Binding("ctrl+e,e", "editor", "$EDITOR", id="form.editor"),
         Binding("ctrl+o", "load", "Load", show=False, id="form.load"),
         Binding("ctrl+s", "save", "Save", show=False, id="form.save"),
-        Binding("c,ctrl+d", "copy_run", "Copy from run", show=False, id="form.copy_run"),
-        Binding("v,ctrl+t", "turn", "Run / next run", show=False, id="form.turn"),
+        Binding("ctrl+d,c", "copy_run", "Copy from run", show=False, id="form.copy_run"),
+        Binding("ctrl+t,v", "turn", "Run / next run", show=False, id="form.turn"),
+        Binding("m", "use_models", "Use its model files", id="form.use_models"),
         Binding("escape", "clear", "Clear filter", show=False, id="form.clear"),
     ]
 
@@ -103,7 +108,6 @@ from which it holds.
         self._started: dict[str, Any] = {}
         self._frame = ("", "")
         self._told_words = Content("")
-        self._kept: Path | None = None
         self.fields = FieldEditor(self.draft)
 
     def compose(self) -> ComposeResult:
@@ -186,9 +190,18 @@ from which it holds.
 
     def show_live(self, run: RunConfig, live: bool = True) -> None:
         """Show a run's values; with `live` (its worker is alive) those declared live may be edited."""
-        tables = config.to_tables(run)
-        if self.live is None:
-            self.live = FormState(self.catalog, tables, run.name, live=True)
+        self._show_run(config.to_tables(run), run.name, live)
+
+    def show_written(self, tables: dict[str, Any], name: str, why: str) -> None:
+        """Show a run's tables as they were written, and why nothing more can be made of them here."""
+        self._show_run(tables, name, False, why)
+        self.notice(why)
+
+    def _show_run(self, tables: dict[str, Any], name: str, live: bool, unread: str = "") -> None:
+        if self.live is None or self.live.unread or unread:
+            if self.live is not None and self.live.unread:
+                self.notice("")
+            self.live = FormState(self.catalog, tables, name, live=True, unread=unread)
         else:
             self.live.follow(tables)
         self._started, self._edits_seen = tables, 0
@@ -234,6 +247,8 @@ from which it holds.
         before = self.view.path if self.view is not None else None
         super().show_run(view)
         if view is None or view.path != before:
+            if self.live is not None and self.live.unread:
+                self.notice("")
             self._edits_seen = 0
             self.live = None
             self.show_draft()
@@ -242,7 +257,7 @@ from which it holds.
         view = self.view
         if view is None or self.live is None:
             return
-        if self._follow_edits() or self.live.ended == view.live:
+        if self._follow_edits() or (self.live.ended == view.live and not self.live.unread):
             self.live.ended = not view.live
             self._refresh_live()
 
@@ -383,12 +398,25 @@ from which it holds.
         other = self.live if self.state is self.draft else self.draft
         if other is not None:
             self.fields.show(other)
+            self.notice(other.unread)
             self._describe()
             self.refresh_bindings()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Model files are wanted only where they are lacking."""
+        if action == "use_models":
+            return self.live is not None and self.live.unread != "" and self.live.model not in self.catalog.models
+        return super().check_action(action, parameters)
+
+    def action_use_models(self) -> None:
+        """Have the model files read that the run names."""
+        self.post_message(ModelsWanted())
+
     def action_copy_run(self) -> None:
         """Copy the shown run's settings, with its live edits, into the form for the next run."""
-        if self.view is not None:
+        if self.live is not None and self.live.unread and self.live.model not in self.catalog.models:
+            self.notice(self.live.unread)  # a form needs the model
+        elif self.view is not None:
             try:
                 tables = config.read_toml(self.view.path / "config.toml")
             except ConfigError as error:
@@ -401,86 +429,3 @@ from which it holds.
             self.load_tables(self.live.tables(), f"run {self.live.source}")
         else:
             self.notice("No run is shown: open one in the Runs pane, then Ctrl+D copies its settings.")
-
-    def action_load(self) -> None:
-        """Load a TOML file."""
-        from tui_gen.app.path_dialog import PathDialog
-
-        self.fields.leave()
-        self.app.push_screen(PathDialog("Load settings"), self.load_file)
-
-    def load_file(self, path: Path | None) -> None:
-        """Load a config file into the form; what is wrong with it is told in the form."""
-        if path is None:
-            return
-        try:
-            tables = config.read_toml(path)
-        except ConfigError as error:
-            self.notice(str(error))
-            return
-        self.load_tables(tables, str(path.name))
-
-    def action_save(self) -> None:
-        """Save the form as a TOML file."""
-        from tui_gen import runs
-        from tui_gen.app.path_dialog import PathDialog
-
-        self.fields.leave()
-        name = self.state.text("name") or self.state.source.removesuffix(".toml") or "settings"
-        self.app.push_screen(PathDialog("Save settings", f"{runs.slug(name)}.toml", save=True), self.save_file)
-
-    def save_file(self, path: Path | None) -> None:
-        """Write the form, with every setting explained, to a file; it replaces what was there only when complete."""
-        from tui_gen import runs
-
-        if path is None:
-            return
-        try:
-            runs.write_atomic(path, self._toml(self.state).encode())
-        except OSError as error:
-            self.notice(f"{path} cannot be written: {error.strerror or error}")
-            return
-        self.notice("")
-        self.app.notify(clean(f"Saved as {path}"), markup=False)
-
-    def _toml(self, state: FormState) -> str:
-        return config.dump_toml(state.tables(), config.keys(state.model, self.catalog))
-
-    def action_editor(self) -> None:
-        """Edit the form as TOML in $EDITOR; a text that cannot be read is kept and opened again next time."""
-        self.fields.leave()
-        path = self._kept or external_editor.draft(self._toml(self.draft))
-        before = path.read_text(encoding="utf-8") if self._kept is None else None
-        try:
-            with self.app.suspend():
-                wrong = external_editor.edit(path)
-        except SuspendNotSupported:
-            wrong = "this terminal cannot be handed to an editor; save the form with Ctrl+S and edit the file"
-        self.app.refresh(layout=True)
-        if wrong:
-            self.notice(wrong)
-            if self._kept is None:
-                path.unlink(missing_ok=True)
-            return
-        try:
-            tables = config.read_toml(path)
-            unchanged = before is not None and path.read_text(encoding="utf-8") == before
-        except ConfigError as error:
-            self._kept = path
-            self.notice(f"{error}\nYour text is kept; e opens it again.")
-            return
-        self._kept = None
-        path.unlink(missing_ok=True)
-        if not unchanged:
-            self.edited_tables(tables)
-
-    def edited_tables(self, tables: dict[str, Any]) -> None:
-        """Take an edited whole: marks still compare with what was loaded before."""
-        try:
-            left_out = self.draft.replace(tables)
-        except ConfigError as error:
-            self.notice(str(error))
-            return
-        self.notice("Not taken over:\n" + "\n".join(map(str, left_out)) if left_out else "")
-        self.show_draft()
-        self._told()

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tui_gen import config, params
+from tui_gen.app import as_written
 from tui_gen.app.steps import stepped
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError
@@ -48,14 +49,21 @@ class FormState:
     """The texts of a form, the recipe they are compared with, and the way back.
 
     `catalog` is what can be trained. With `live`, the form shows a run that is training: only what is declared live
-    may be edited, and `asked`, `notes` and `refused` tell what became of each edit (by key).
+    may be edited, and `asked`, `notes` and `refused` tell what became of each edit (by key). With `unread`, the reason
+    why a run's tables could not be checked, they are shown as they were written, and nothing may be edited.
     """
 
     def __init__(
-        self, catalog: Catalog, tables: dict[str, Any] | None = None, source: str = "", live: bool = False
+        self,
+        catalog: Catalog,
+        tables: dict[str, Any] | None = None,
+        source: str = "",
+        live: bool = False,
+        unread: str = "",
     ) -> None:
         self.catalog = catalog
         self.live = live
+        self.unread = unread
         self.ended = False
         """Whether the run shown has no worker any more; nothing may be edited then."""
         self.source = source
@@ -77,7 +85,7 @@ class FormState:
     @property
     def model(self) -> str:
         """The model named in the form (not necessarily one that exists)."""
-        return self._cells["model.name"].text
+        return self._cells["model.name"].text if "model.name" in self._cells else ""
 
     def sections(self) -> list[Section]:
         """The fields in groups: model, dataset, training, one per phase's optimiser, then previews and what follows."""
@@ -86,6 +94,7 @@ class FormState:
             groups.setdefault(key.rpartition(".")[0], []).append(key)
         phases = [name for name in groups if name.startswith("train.phases.")]
         order = ["model", "dataset", "train", *phases, "preview", "checkpoint", "quality", ""]
+        order += [name for name in groups if name not in order]
         return [Section(name, _title(name), groups[name]) for name in order if name in groups]
 
     def text(self, key: str) -> str:
@@ -110,10 +119,12 @@ class FormState:
 
     def editable(self, key: str) -> bool:
         """Whether a field may be edited now: in a run that is training, only what is declared live."""
-        return not self.live or (self.params[key].live and not self.ended)
+        return not self.live or (self.params[key].live and not self.ended and not self.unread)
 
     def tables(self) -> dict[str, Any]:
         """The form as nested tables, complete, as TOML gives them; unreadable texts stand in as they are."""
+        if self.unread:
+            return copy.deepcopy(self._base)
         tables: dict[str, Any] = {"format": config.FORMAT}
         for key in sorted(self.params, key=lambda key: "." in key):
             value = self._cells[key].value
@@ -127,6 +138,8 @@ class FormState:
 
     def problems(self) -> list[Problem]:
         """Everything wrong with the form as it stands."""
+        if self._found is None and self.unread:
+            self._found = []
         if self._found is None:
             found: list[Problem] = []
             try:
@@ -354,6 +367,8 @@ class FormState:
         self._settle()
 
     def _declared(self, model: str) -> dict[str, Param]:
+        if self.unread:
+            return as_written.declared(self._base)
         names = Param("name", "choice", "", "The model that is trained", choices=list(self.catalog.models))
         declared = {"model.name": names} | config.keys(model, self.catalog)
         datasets = list(self.catalog.datasets)

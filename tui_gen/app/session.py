@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_gen import runs
+from tui_gen.config import ConfigError
 from tui_gen.params import Problem
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Session:
     def __init__(self, root: Path, model_dirs: list[str], catalog: Catalog) -> None:
         self.root = Path(root)
         self.model_dirs = list(model_dirs)
+        self.adopted: list[str] = []
+        """Folders of model files that runs named, read because they are trusted; see `dirs`."""
         self.catalog = catalog
         self.started: set[Path] = set()
         self.warm: WarmWorker | None = None
@@ -43,6 +46,28 @@ class Session:
         self._closed = False
         self._warm_key = ""
         self._children: list[Any] = []
+
+    def dirs(self) -> list[str]:
+        """The folders of model files in use: those that were given, and the adopted ones that are still trusted."""
+        from tui_gen import trust
+
+        found = list(self.model_dirs)
+        for folder in self.adopted:
+            with contextlib.suppress(ConfigError):
+                found += [] if trust.unknown([folder]) else [folder]
+        return found
+
+    def adopt(self, path: Path) -> bool:
+        """Use the folders of model files that a run names, where all are trusted; whether any was not in use before.
+
+        Raises ConfigError where one holds too much to be looked through.
+        """
+        named = [one for one in self.named_by(path) if os.path.isdir(one)]
+        if not named or self.strange(named):
+            return False
+        before = {os.path.realpath(os.path.expanduser(one)) for one in self.dirs()}
+        self.adopted += [one for one in named if one not in self.adopted]
+        return not before.issuperset(named)
 
     def spawn_warm(self) -> None:
         """Have a warm worker, unless there is one. Does nothing where none can be started: Start still works."""
@@ -54,7 +79,7 @@ class Session:
             if self._closed or (self.warm is not None and self.warm.alive):
                 return
             trust.allow(self.model_dirs)  # the user named them, and may have changed what is in them
-            warm = WarmWorker(model_dirs=self.model_dirs)
+            warm = WarmWorker(model_dirs=self.dirs())
             with contextlib.suppress(OSError, ControlError):
                 self._warm_key = self._key()
                 warm.spawn()
@@ -63,7 +88,7 @@ class Session:
     def _key(self) -> str:
         from tui_gen import catalog
 
-        return catalog.key_of(catalog.model_dirs(self.model_dirs))
+        return catalog.key_of(catalog.model_dirs(self.dirs()))
 
     def drop_warm(self, unless_fresh: bool = True) -> None:
         """End the warm worker, unless the model files are still those that it has read."""
@@ -104,8 +129,10 @@ class Session:
         """Make the run's directory and start its worker. Raises RunError."""
         from tui_gen import config
 
-        if self.model_dirs and not made.model_dirs:
-            made.model_dirs = [str(Path(os.path.expanduser(one)).resolve()) for one in self.model_dirs]
+        if not made.model_dirs:
+            model = self.catalog.models.get(made.model.name)
+            its = [one for one in self.adopted if model is not None and Path(model.source).is_relative_to(one)]
+            made.model_dirs = [str(Path(os.path.expanduser(one)).resolve()) for one in [*self.model_dirs, *its]]
         if made.dataset.root:  # workers run in another folder
             made.dataset.root = os.path.abspath(os.path.expanduser(made.dataset.root))
         text = config.dumps(made, self.catalog)
@@ -204,6 +231,13 @@ class Session:
         view.read_all()
         return view
 
+    def written(self, path: Path) -> tuple[dict[str, Any], list[str]]:
+        """A run's settings as they were written, and the folders of model files that they name. Raises ConfigError."""
+        from tui_gen import config, trust
+
+        tables = config.read_toml(path / "config.toml")
+        return tables, trust.named(tables)
+
     def config_of(self, path: Path) -> RunConfig:
         """The config a run was started with. Raises ConfigError with every problem."""
         from tui_gen import config
@@ -216,15 +250,31 @@ class Session:
 
         return launch.ask_run(path, op, timeout=SLOW.get(op, 15.0), **fields)
 
+    def stale(self) -> bool:
+        """Whether the models in use must be read anew."""
+        from tui_gen import catalog
+
+        return catalog.stale(self.catalog, self.dirs())
+
+    def take_kept(self) -> bool:
+        """Take the catalogue that was kept of the models in use, where it is not the one that is shown. True then."""
+        from tui_gen import catalog
+
+        kept = catalog.read(self.dirs())
+        if kept.key == self.catalog.key or catalog.stale(kept, self.dirs()):
+            return False
+        self.catalog = kept
+        return True
+
     def refresh_catalog(self) -> bool:
         """Have a warm worker read models that changed since the catalogue was made. True where it is new now."""
         from tui_gen import catalog, control
 
-        if not catalog.stale(self.catalog, self.model_dirs) or self.warm is None:
+        if not self.stale() or self.warm is None:
             return False
         with contextlib.suppress(control.ControlError):
             self.warm.build_catalog()
-        fresh = catalog.read(self.model_dirs)
+        fresh = catalog.read(self.dirs())
         if fresh.key == self.catalog.key:
             return False
         self.catalog = fresh

@@ -157,24 +157,32 @@ class Workbench(TellingApp):
 
     async def _background_start(self) -> None:
         """The warm worker, and through it a catalogue that has become stale."""
-        from tui_gen import catalog
         from tui_gen.app.background import away
 
         await away(self.session.spawn_warm)
-        if await away(catalog.stale, self.session.catalog, self.session.model_dirs):
+        if await away(self.session.stale):
             await self._read_models()
+
+    async def read_models(self) -> None:
+        """Know the models in the folders that are in use now: by what was kept of them, else by a new warm worker."""
+        from tui_gen.app.background import away
+
+        await away(self.session.drop_warm)
+        await away(self.session.spawn_warm)
+        await self._read_models()
 
     async def _read_models(self) -> None:
         from tui_gen.app.background import away
 
-        self.say("reading the models…")
-        deadline = time.monotonic() + 60
-        while not self.session.warm_ready and time.monotonic() < deadline:
-            await asyncio.sleep(0.2)
-        fresh = await away(self.session.refresh_catalog)
-        self.say("")
-        if not fresh:
-            return
+        if not await away(self.session.take_kept):
+            self.say("reading the models…")
+            deadline = time.monotonic() + 60
+            while not self.session.warm_ready and time.monotonic() < deadline:
+                await asyncio.sleep(0.2)
+            fresh = await away(self.session.refresh_catalog)
+            self.say("")
+            if not fresh:
+                return
         for pane in (self._pane("models"), self.form):
             if pane is not None and hasattr(pane, "set_catalog"):
                 pane.set_catalog(self.session.catalog)
@@ -183,15 +191,7 @@ class Workbench(TellingApp):
 
     def action_reload(self) -> None:
         """Read model files and recipes again, after they were changed."""
-
-        async def again() -> None:
-            from tui_gen.app.background import away
-
-            await away(self.session.drop_warm)
-            await away(self.session.spawn_warm)
-            await self._read_models()
-
-        self.run_worker(again(), exit_on_error=False)
+        self.run_worker(self.read_models(), exit_on_error=False)
 
     def _pane(self, name: str) -> Any:
         return self.workspace.pane(name)
@@ -253,7 +253,8 @@ class Workbench(TellingApp):
         if name == "form":
             form = self.form
             wanted = rest.strip("')")
-            return form is not None and (wanted != "copy_run" or self.shown is not None)
+            able = form is not None and form.check_action(wanted, ()) is True
+            return able and (wanted != "copy_run" or self.shown is not None)
         if name == "in_pane":
             where, what = parse(action)[2]
             pane, (_, its, given) = self._pane(where), parse(what)
@@ -421,6 +422,10 @@ class Workbench(TellingApp):
     def on_live_edit_asked(self, message: Any) -> None:
         """A live value is to change."""
         self.run_worker(self.conductor.edit(message.key, message.value), exit_on_error=False)
+
+    def on_models_wanted(self) -> None:
+        """The model files that the run shown names are to be read."""
+        self.run_worker(self.conductor.use_models(), exit_on_error=False)
 
     def on_run_opened(self, message: Any) -> None:
         """A run is to be shown."""
