@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from textual import events
 
 from tests import fake_worker
-from tests.shell import SIZES, until, workbench
+from tests.shell import SIZES, screen_text, until, workbench
 
 
 def shown(app):
@@ -81,3 +82,19 @@ async def test_what_is_looked_at_stays_on_screen_through_any_resize(monkeypatch,
         await pilot.resize_terminal(100, 30)
         await until(pilot, lambda: shown(app) == ["form"])
         assert app.focused is app.form.fields.editor and app.form.fields.editor.value == text
+
+
+async def test_alt_and_a_digit_reach_a_pane_from_any_field(monkeypatch, two_runs):
+    """Textual 8.2 makes a Key with the digit as its character of what terminals send: Escape and the digit."""
+    async with workbench(monkeypatch, (80, 24), open_run=two_runs[0]) as (app, pilot):
+        await until(pilot, lambda: watches(app) and app.form.live is not None)
+        for press in ("", "1"):  # the run's fields, which are fixed, and then the draft's, edited
+            for key in ("model.latent", "model.network", "train.device", "model.conditional"):
+                app.workspace.open("form")
+                app.form.focus_field(key)
+                await until(pilot, lambda: watches(app, "form") and "alt+1…6 Panes" in screen_text(app))
+                await pilot.press(*press)
+                app.post_message(events.Key("alt+6", "6"))
+                await until(pilot, lambda: watches(app, "runs"), key)
+            app.form.show_draft()
+        assert app.form.draft.changed() == ["model.latent", "model.conditional", "train.device"]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from textual import events
 from textual.widgets import OptionList
 
+from tui_gen.app.typing_app import typed
 from tui_gen.text import clean
 
 
@@ -48,8 +49,8 @@ class Choices(OptionList):
         """Letters, and what takes them back."""
         if event.key == "space":
             self.action_select()
-        elif event.is_printable and event.character:
-            self.seek(self.sought + event.character.lower())
+        elif character := typed(event):
+            self.seek(self.sought + character.lower())
         elif event.key == "backspace":
             self.seek(self.sought[:-1])
         else:

@@ -14,6 +14,7 @@ from textual.widget import Widget
 from tui_gen.app import form_words
 from tui_gen.app.fields import FieldList, Row
 from tui_gen.app.form_state import FormState
+from tui_gen.app.typing_app import typed
 from tui_gen.text import NEWLINE, clean
 
 if TYPE_CHECKING:
@@ -300,7 +301,7 @@ class FieldEditor(Widget):
 
     def on_key(self, event: events.Key) -> None:
         """Whatever else is typed on a field that may not be edited, and means nothing here."""
-        if self.list.has_focus and self.key and event.is_printable and event.key not in self.screen.active_bindings:
+        if self.list.has_focus and self.key and typed(event) and event.key not in self.screen.active_bindings:
             event.stop()
             self.may_edit(self.key)
 

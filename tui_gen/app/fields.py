@@ -19,6 +19,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_gen.app.form_state import FormState, Section
+from tui_gen.app.typing_app import typed
 from tui_gen.text import NEWLINE, clean
 
 GUTTER = 2
@@ -54,7 +55,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
     """Draws a FormState's sections and fields, with a cursor; knows no key and changes no value.
 
     `pressed(row, column)` is called for a click on a row, `moved()` after the cursor moved, `shifted()` when rows lie
-    elsewhere on the screen than before. `typed(character)` tells whether it took what was typed.
+    elsewhere on the screen than before. `taken(character)` tells whether it took what was typed.
     """
 
     ALLOW_SELECT = False
@@ -96,14 +97,14 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         pressed: Callable[[Row, int], None],
         moved: Callable[[], None],
         shifted: Callable[[], None],
-        typed: Callable[[str], bool],
+        taken: Callable[[str], bool],
     ) -> None:
         super().__init__()
         self.state = state
         self.filter = ""
         self.collapsed: set[str] = set()
         self.rows: list[Row] = []
-        self._pressed, self._moved, self._shifted, self._typed = pressed, moved, shifted, typed
+        self._pressed, self._moved, self._shifted, self._taken = pressed, moved, shifted, taken
         self._said = ("", "")
         self._words: dict[str, str] = {}
         self._lines: list[tuple[int, str]] = []
@@ -352,7 +353,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def take(self, event: events.Key) -> bool:
         """Have a field edited by what is typed on it, before any key means anything (see `TypingApp`)."""
-        return event.is_printable and event.character is not None and self._typed(event.character)
+        return self._taken(typed(event))
 
     # Textual repaints a widget that gets or loses the focus, here 10 kB; only the cursor's row looks different.
 

@@ -6,6 +6,14 @@ from textual import events
 
 from tui_gen.app.pixels import WiredApp
 
+OTHER = {"alt", "ctrl", "super", "hyper", "meta"}
+
+
+def typed(event: events.Key) -> str:
+    """The character that a key types, or an empty text. Textual 8.2 gives Alt and a digit the digit as character."""
+    character = event.character or ""
+    return "" if OTHER & set(event.key.split("+")[:-1]) or not character.isprintable() else character
+
 
 class TypingApp(WiredApp):
     """Hands keys to the focused widget's `take(event)` first, where it has one; True: that was text.
