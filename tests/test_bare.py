@@ -171,6 +171,29 @@ def test_ordinary_dots_are_no_obstacle():
         toml.loads("x = 1\n\n" + ".".join("a" * (toml.PARTS + 1)) + " = 1")
 
 
+LONG_KEY = "a." * toml.PARTS + "a = 1"
+HIDDEN = [
+    "x = {%s}", "x = {b = 1, %s}", "x = [ {%s} ]", '"\\"".%s', "'#'. %s", "# it's\n%s", 'x = ["\\"", {%s}]',
+    "x = ['\\', {%s}]", 'x = ["""a"""", {%s}]', "x = ['''a'''', {%s}]", 'x = ["""\n"" \\""" # """, {%s}]', 'x = "\n%s',
+    'x = ["# ", {%s}]',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HIDDEN)
+def test_a_long_key_is_found_wherever_it_stands(text, monkeypatch):
+    monkeypatch.setattr(tomllib, "loads", lambda _: pytest.fail("parsed"))
+    with pytest.raises(ValueError, match=f"more than {toml.PARTS} parts"):
+        toml.loads(text % LONG_KEY)
+
+
+NONE = ['x = "{%s"', "x = '''\n%s'''", '# %s', 'x = """{\n%s""""', 'x = ["\\"{", "{%s"]', "x = '\"{%s'"]
+
+
+@pytest.mark.parametrize("text", NONE)
+def test_what_looks_like_a_long_key_within_a_text_is_none(text):
+    assert toml.loads(text % LONG_KEY) == tomllib.loads(text % LONG_KEY)
+
+
 def test_a_config_may_come_through_a_pipe(tmp_path):
     pipe = tmp_path / "pipe.toml"
     os.mkfifo(pipe)

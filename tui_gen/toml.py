@@ -7,12 +7,23 @@ import tomllib
 from typing import Any
 
 MOST = 2 << 20
-"""The longest text that is read, in bytes; a config has a few thousand."""
+"""The longest text that is read, in characters; a config has a few thousand."""
 PARTS = 32
-"""The most parts of a dotted key. The parser takes the square of their number."""
+"""The most parts of a dotted key. The parser takes the square of their number, or more."""
 
-_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*"""
-_LONG_KEY = re.compile(rf"^[ \t]*\[{{0,2}}[ \t]*(?:{_PART}\.[ \t]*){{{PARTS}}}", re.MULTILINE | re.ASCII)
+_PART = r"""(?:[\w-]++|"(?:\\[^\n]|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+"""
+# Texts and comments are gone over as a whole: what looks like a key there is none. Each takes what it can, to the end
+# if it has none of its own, and gives nothing back, so all of it takes one pass.
+_TOKEN = re.compile(
+    rf"(?P<key>{_PART}(?:\.[ \t]*+{_PART}){{{PARTS}}})"
+    r'|"""(?:\\.|[^"\\]|"{1,2}+(?!"))*+(?:"{3,5}+|\Z|\\)'
+    r"|'''(?:[^']|'{1,2}+(?!'))*+(?:'{3,5}+|\Z)"
+    r'|"(?:\\[^\n]|[^"\\\n])*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+"
+    r"|[\w-]++(?:\.[\w-]++)*+",
+    re.ASCII | re.DOTALL,
+)
 
 
 def loads(text: str) -> dict[str, Any]:
@@ -20,7 +31,9 @@ def loads(text: str) -> dict[str, Any]:
     RecursionError where it is nested too deep."""
     if len(text) > MOST:
         raise ValueError(f"longer than {MOST >> 20} MB")
-    if found := _LONG_KEY.search(text):
-        line = text.count("\n", 0, found.start()) + 1
-        raise ValueError(f"a key of more than {PARTS} parts (at line {line})")
+    if text.count(".") >= PARTS:
+        for found in _TOKEN.finditer(text):
+            if found["key"] is not None:
+                line = text.count("\n", 0, found.start()) + 1
+                raise ValueError(f"a key of more than {PARTS} parts (at line {line})")
     return tomllib.loads(text)
