@@ -127,6 +127,22 @@ def test_an_event_out_of_all_bounds_is_garbage(event):
     assert decode(encode(event)) is None
 
 
+@pytest.mark.parametrize("depth", [0, 2, 7, 8, 400, 900])
+@pytest.mark.parametrize("ends", ["[]", ('{"a":', "}")])
+def test_a_setting_is_no_tower_of_lists(tmp_path, depth, ends):
+    """JSON is read to a thousand levels or so; who then walks over them may recurse no further than a few hundred."""
+    for place in ("old", "new"):
+        values = {"old": "1", "new": "1", place: ends[0] * depth + "2" + ends[1] * depth}
+        line = f'{{"type":"edit","t":1,"step":3,"key":"k","old":{values["old"]},"new":{values["new"]}}}'
+        assert (events.decode(line.encode()) is not None) == (depth < 8)
+        path = make(tmp_path, f"{depth} {place}", events.Note("x"))
+        with open(path / "events.jsonl", "a") as log:
+            log.write(line + "\n")
+        view = RunView(path)
+        view.read_all()
+        assert view.garbage == (depth >= 8)
+
+
 def test_an_error_message_of_megabytes_is_cut():
     reason = "CUDA error: " + "x" * 45_000_000
     line = encode(State(state="failed", step=7, reason=reason))

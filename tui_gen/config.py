@@ -16,7 +16,7 @@ import msgspec
 
 from tui_gen import params, toml
 from tui_gen.params import Param, Problem, hyper
-from tui_gen.text import clean
+from tui_gen.text import clean, deeper_than
 
 FORMAT = 1
 """The version of the config format; a config that states a higher one comes from a newer tui-gen."""
@@ -190,11 +190,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
         raise ConfigError(source, [Problem("file", None, f"has tables more than {DEEPEST} deep")]) from None
     except ValueError as error:  # also a number of thousands of digits
         raise ConfigError(source, [Problem("file", None, f"is not valid TOML: {error}")]) from None
-    inner: list[Any] = [tables]
-    for _ in range(DEEPEST):
-        inner = [one for table in inner for one in (table.values() if isinstance(table, dict) else table)]
-        inner = [one for one in inner if isinstance(one, dict | list)]
-    if inner:
+    if deeper_than(tables, DEEPEST):
         raise ConfigError(source, [Problem("file", None, f"has tables more than {DEEPEST} deep")])
     return tables
 

@@ -24,7 +24,7 @@ from tui_gen import columns
 from tui_gen.files import open_log, open_regular, written_aside
 from tui_gen.pictures import UNKNOWN, Small, Tiles
 from tui_gen.quality import Report
-from tui_gen.text import characters
+from tui_gen.text import characters, deeper_than
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors that mean: no room now, perhaps later."""
@@ -36,6 +36,8 @@ LONG = 1 << 16
 """The longest line that may hold anything but metrics; of longer notes, states and alerts the words are cut."""
 MOST_WORDS = 10_000
 """The longest text of an event, in characters: of an error message of megabytes the beginning is what tells."""
+DEEPEST = 8
+"""Levels of lists that a setting may have, and more than any has."""
 SHORT = 8
 """Columns of fewer values are written as plain numbers: packed they would not be smaller."""
 CHUNK = 1 << 20
@@ -290,6 +292,8 @@ def decode(line: bytes) -> Event | None:
         if len(line) > LONG and kind not in _WORDS:
             return None
     if (kind is Sample or kind is Checkpoint) and not _inside(event.path):
+        return None
+    if kind is Edit and deeper_than([event.old, event.new], DEEPEST):
         return None
     return None if kind is Uses and not _possible(event.run) else event
 

@@ -82,6 +82,17 @@ def cleaned(value: Any) -> Any:
     return value
 
 
+def deeper_than(value: Any, levels: int) -> bool:
+    """Whether lists and tables lie so deep in each other in a value as JSON or TOML gives it. Does not recurse, as all
+    else does that walks over values.
+    """
+    inner = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        found = (one for table in inner for one in (table.values() if isinstance(table, dict) else table))
+        inner = [one for one in found if isinstance(one, dict | list)]
+    return bool(inner)
+
+
 def json_text(value: Any) -> str:
     """A value as JSON on one line that can be shown: whatever does not print, C1 and DEL included, as `\\u009b`.
 
