@@ -187,6 +187,6 @@ def read_all_ways(run: Path) -> RunView:
     for _ in rows(view):
         pass
     clock = Clock(view.clock.steps, view.clock.values)
-    for options in (Options(), Options(log_y=True, log_x=True, clip=True, clock=clock)):
+    for options in (Options(), Options(log_y=True, log_x=True, whole=True, clock=clock)):
         Plot().render(60, 12, list(view.series.values())[:6], options)
     return view
