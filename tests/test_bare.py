@@ -63,6 +63,24 @@ def test_homes_in_paths_are_found_wherever_they_are_given(monkeypatch, tmp_path,
     assert places.expanded("~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
 
 
+@pytest.mark.parametrize("kind", ["long", "loop"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--run vae-digits --runs PATH", "--run vae-digits --name first --runs PATH", "runs --runs PATH", "attach PATH",
+        "models --models PATH", "--run FILE --set train.stepz=1", "recipe vae-digits --trust PATH",
+    ],
+)  # fmt: skip
+def test_paths_that_cannot_be_looked_at_are_told_in_words(call, tmp_path, words, kind):
+    path, file = tmp_path / ("a" * 300 if kind == "long" else "loop"), tmp_path / "my.toml"
+    if kind == "loop":
+        path.symlink_to(path)
+    file.write_text(f'model_dirs = ["{path}"]\n[model]\nname = "vae"\n[train]\nsteps = 5\n')
+    status, _, err = call(*(word.replace("PATH", str(path)).replace("FILE", str(file)) for word in words.split()))
+    assert status == 2 and "please report" not in err, err
+    assert ("train.stepz" if "FILE" in words else str(path)[:40]) in err
+
+
 @pytest.mark.parametrize("words", ["--help", "sample --help", "export", "models", "zoo table"])
 def test_characters_that_the_output_s_encoding_lacks_fail_nothing(monkeypatch, capsys, words):
     run = fake_worker.make_run()

@@ -375,7 +375,7 @@ def _absolute(folders: list[str], option: str = "--models") -> list[str]:
     from tui_gen.config import ConfigError
     from tui_gen.params import Problem
 
-    missing = [one for one in folders if not expanded(one).is_dir()]
+    missing = [one for one in folders if not os.path.isdir(expanded(one))]
     if missing:
         raise ConfigError("command line", [Problem(option, one, "is no folder") for one in missing])
     return [str(expanded(one).resolve()) for one in folders]

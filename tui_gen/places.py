@@ -44,7 +44,7 @@ def called(run: Path) -> str:
     import shlex
 
     try:
-        by_name = run.parent.resolve() == default_root().resolve()
+        by_name = os.path.realpath(run.parent) == os.path.realpath(default_root())
     except NoHome:
         by_name = False
     return shlex.quote(run.name if by_name else shown(run))

@@ -283,7 +283,7 @@ def find_place(root: Path, name: str) -> Path:
     if name and is_run(given):
         return given
     if name and os.sep in name:
-        why = "it has no config.toml" if given.is_dir() else "there is no such folder"
+        why = "it has no config.toml" if os.path.isdir(given) else "there is no such folder"
         if os.path.isfile(given / CONFIG):
             why = f"beside its {CONFIG} there is neither {LOG} nor {presence.WORKER}"
         raise RunError(f"{given} is no run: {why}")

@@ -38,7 +38,7 @@ def named(tables: dict[str, Any]) -> list[str]:
     """The folders that a config's tables name, as absolute paths; whatever else stands there is left to the check."""
     found = tables.get("model_dirs", [])
     words = [one for one in found if isinstance(one, str) and one] if isinstance(found, list) else []
-    return list(dict.fromkeys(str(Path(os.path.expanduser(one)).resolve()) for one in words if "\0" not in one))
+    return list(dict.fromkeys(os.path.realpath(os.path.expanduser(one)) for one in words if "\0" not in one))
 
 
 def given() -> list[str]:
@@ -161,9 +161,9 @@ def listed(folder: Path, code: list[Path], most: int = 4) -> str:
 
 def _there(folders: Iterable[str | Path]) -> list[Path]:
     """Those of the folders that are there, but for the user's own."""
-    own = (config_dir() / "models").resolve()
-    found = (Path(os.path.expanduser(one)).resolve() for one in folders)
-    return [one for one in dict.fromkeys(found) if one != own and one.is_dir()]
+    own = os.path.realpath(config_dir() / "models")
+    found = (os.path.realpath(os.path.expanduser(one)) for one in folders)
+    return [Path(one) for one in dict.fromkeys(found) if one != own and os.path.isdir(one)]
 
 
 def _known() -> set[str]:

@@ -309,9 +309,9 @@ class Session:
     def writable(self) -> str:
         """Why no run can be made in the runs folder, in words, or an empty text."""
         folder = self.root
-        while not folder.exists() and folder != folder.parent:
+        while not os.path.exists(folder) and folder != folder.parent:
             folder = folder.parent
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             return f"{folder} is not a folder; choose another with --runs DIR"
         if not os.access(folder, os.W_OK | os.X_OK):
             return f"{self.root} cannot be written; choose another folder with --runs DIR"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import signal
@@ -197,10 +198,16 @@ def ensured(dirs: list[str], err: Outlet) -> catalogs.Catalog:
 
 def refuse_unwritable(root: Path) -> None:
     """Raise RunError where no run can be made in a folder, before anything takes time."""
+    try:
+        os.stat(root)
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):  # nothing can ever be there
+            words = f"cannot make a run in {root}: {error.strerror}; choose another with --runs DIR"
+            raise runs.RunError(words) from None
     near = Path(root).absolute()
-    while not near.exists() and near != near.parent:
+    while not os.path.exists(near) and near != near.parent:
         near = near.parent
-    if not near.is_dir():
+    if not os.path.isdir(near):
         raise runs.RunError(f"cannot make a run in {root}: {near} is no folder; choose another with --runs DIR")
     if not os.access(near, os.W_OK | os.X_OK):
         raise runs.RunError(f"cannot make a run in {root}: no right to write in {near}; choose another with --runs DIR")

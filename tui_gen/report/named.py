@@ -36,7 +36,7 @@ def begun(root: Path, name: str, resume: bool) -> Path | None:
     path = Path(root) / name
     if resume and runs.is_run(path):
         return path.resolve()
-    if path.exists() or path.is_symlink():
+    if os.path.lexists(path):
         way = "--resume-if-begun goes on with it" if runs.is_run(path) else "it is no run; choose another --name"
         raise runs.RunError(f"{path} is there already: {way}")
     return None
