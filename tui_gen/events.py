@@ -407,7 +407,8 @@ class Follower:
 
     `poll` returns the next events that are complete; `behind` says that there are more already. A file that shrank or
     was replaced is read anew, with `restarted` true for that poll. `garbage` counts lines that held no event; `trouble`
-    says why the file cannot be read, if it cannot. With `kinds`, lines that cannot be of these are not looked at.
+    says why the file cannot be read, if it cannot. With `kinds`, lines that cannot be of these are not looked at, nor
+    are packed metrics.
     """
 
     def __init__(self, path: Path, kinds: tuple[type[Event], ...] = ()) -> None:
