@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from tests.test_run_loop import Run
 from tui_gen import config as configs
 from tui_gen import runs
 from tui_gen.train import checkpoints, sample
-from tui_gen.train.data import DataError, load
+from tui_gen.train.data import DataError, cache, decode, load
 from tui_gen.train.data.matching import load_as
 from tui_gen.train.quality import __main__ as measuring
 from tui_gen.train.restore import data_of, restore
@@ -262,3 +264,34 @@ def test_which_models_are_told_labels():
 
     assert told("classifier") and told("pretrained-classifier") and told("vae", model__conditional=True)
     assert not told("vae") and not told("autoencoder") and not told("gan")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(PermissionError(errno.EACCES, "no right"), "no right"), (MemoryError(), "there is too little memory")],
+)
+def test_what_could_not_be_read_for_now_is_not_left_out_for_ever(tmp_path, monkeypatch, error, words):
+    """Rights change no file, nor does a disk that answers again: nothing tells that the cache has become wrong."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for number in range(3):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.new("L", (8, 8), 80 * number).save(tmp_path / "images" / f"{number}.png")
+    config = configs.DatasetConfig(name="folder", root=str(tmp_path / "images"), size=8, validation=0)
+    whole, told = decode.Decoder.read, []
+
+    def failing(self, path):
+        if path.name == "1.png":
+            raise error
+        return whole(self, path)
+
+    def report(event):
+        told.append(getattr(event, "text", ""))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode.Decoder, "read", failing)
+        data = load(config, CPU, seed=0, report=report)
+    assert data.spec.count == 2 and any(f"1.png: {words}" in one for one in told) and cache.AGAIN[1] in told
+    assert sorted(data.train.take(torch.arange(2))[0].flatten(1)[:, 0].tolist()) == [0, 160]
+    told.clear()
+    assert load(config, CPU, seed=0, report=report).spec.count == 3 and cache.AGAIN[1] not in told
+    assert load(config, CPU, seed=0, report=report).spec.count == 3

@@ -9,6 +9,7 @@ A folder KEY is complete: it is built aside, synced, and renamed.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -43,6 +44,12 @@ NAMED = 20
 
 EVERY = 0.2
 """Seconds between progress events."""
+
+LASTING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+"""What the system says of a file that has to become another to be read. Of rights and of disks this is not so."""
+
+AGAIN = ("warning", "some may be read another time (rights, a disk, memory): all are read anew at the next start")
+"""Told where images were left out for something that is not in them."""
 
 
 @dataclass(frozen=True)
@@ -141,9 +148,12 @@ def _build(
             file.flush()
             os.fsync(file.fileno())
         np.save(aside / "labels.npy", np.array(labels, dtype=np.int64))
+        passing = any(isinstance(why, _Passing) for _, why in skipped)
         about = {"root": _shown(str(root)), "size": size, "channels": channels}
-        about |= {"skipped": skipped, "words": reading.words(root)}
+        about |= {"skipped": skipped, "words": reading.words(root) + [AGAIN] * passing}
         (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
+        if passing and (found := _open(aside)) is not None:
+            return found  # for this time; what is mapped stays as long as it is
         if place.exists():  # damaged, or _open would have used it; or made meanwhile where there are no locks
             shutil.rmtree(place, ignore_errors=True)
         os.rename(aside, place)
@@ -260,6 +270,10 @@ def _each(
     report(Progress(what=what, done=count, total=count, unit="images"))
 
 
+class _Passing(str):
+    """Why a file could not be read, where that may be over the next time though the file is the same."""
+
+
 class _quiet_about_size(warnings.catch_warnings):
     """No warnings about large images while decoding; images of a size that only an attack has still fail."""
 
@@ -300,7 +314,9 @@ def _why(error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         return "has more pixels than is safe to decode"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        return error.strerror if error.errno in LASTING else _Passing(error.strerror)
+    if isinstance(error, MemoryError):
+        return _Passing("there is too little memory for it")
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
