@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.attack import bits, forked, logs, outcome, settings, sockets
+from tests.attack import bits, forked, kills, logs, outcome, settings, sockets
 from tests.attack.outcome import Outcome
 from tests.damages import DAMAGES
 
@@ -83,6 +83,17 @@ def test_what_did_not_hold_is_counted_and_told(capsys):
     assert "| kind | other | 1 | 1 | a detail |" in put and "(seed 5)" in put and "old" not in put and put[-2:] == "\nb"
     with pytest.raises(ValueError, match="attack"):
         outcome.with_table("nothing", [], "")
+
+
+@pytest.mark.parametrize(("moments", "wrong"), [(0, 0), (0, 1), (3, 0), (3, 1)])
+def test_a_run_that_went_wrong_counts_however_often_it_was_stopped(monkeypatch, tmp_path, moments, wrong):
+    monkeypatch.setattr(kills.Trial, "finished", property(lambda _: True))
+    monkeypatch.setattr(bits, "differences", lambda *_: ["a bit"] * wrong)
+    trial, row = kills.Trial.__new__(kills.Trial), Outcome("SIGKILL", "VAE")
+    trial.reference, trial.run = kills.Reference("VAE", tmp_path, tmp_path, 1.0, 5), tmp_path
+    trial.moments, trial.wrong = [f"at {number} s" for number in range(moments)], []
+    assert trial.conclude(row) == moments
+    assert row.tried == max(moments, wrong) and row.tried - row.held == wrong
 
 
 def test_mutations_are_the_same_for_a_seed_and_differ_otherwise():

@@ -147,9 +147,10 @@ class Trial:
                 self.wrong.append("the last resume hangs")
             self.ended()
         self.wrong += bits.differences(self.reference.run, self.run)
-        for number in range(len(self.moments)):
-            wrong = self.wrong if number + 1 == len(self.moments) else []
-            row.take(wrong, f"{self.reference.family}, {', then '.join(self.moments)} ({self.run})")
+        moments = self.moments or (["never stopped"] if self.wrong else [])
+        for number in range(len(moments)):
+            wrong = self.wrong if number + 1 == len(moments) else []
+            row.take(wrong, f"{self.reference.family}, {', then '.join(moments)} ({self.run})")
         return len(self.moments)
 
 
