@@ -77,6 +77,8 @@ def test_what_did_not_hold_is_counted_and_told(capsys):
         "kind, one: second: a thing; another"
     ]
     assert "second" in capsys.readouterr().err
+    assert outcome.all_held([other])
+    assert not any(map(outcome.all_held, ([], [row, other], [other, Outcome("no", "time")])))
     text = outcome.text_table([row, other])
     assert "NOT HELD" in text.splitlines()[1] and text.splitlines()[-1].split() == ["all", "3", "2"]
     put = outcome.with_table("a\n<!-- attack -->\nold\n<!-- /attack -->\nb", [other], "seed 5")

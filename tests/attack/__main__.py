@@ -86,7 +86,7 @@ def main() -> int:
     if given.readme is not None:
         text = given.readme.read_text(encoding="utf-8")
         given.readme.write_text(outcome.with_table(text, rows, _circumstances(given.seed, started)), encoding="utf-8")
-    return 0 if all(row.tried == row.held and row.tried for row in rows) else 1
+    return 0 if outcome.all_held(rows) else 1
 
 
 if __name__ == "__main__":

@@ -70,6 +70,11 @@ def say(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
+def all_held(rows: list[Outcome]) -> bool:
+    """Whether there was something to hold in every row, and all of it did."""
+    return bool(rows) and all(row.tried == row.held and row.tried for row in rows)
+
+
 def broken_lines(rows: list[Outcome]) -> list[str]:
     """What did not hold, a line each, cut to a readable length."""
     lines = [f"{row.kind}, {row.what}: {one}" for row in rows for one in row.broken]
