@@ -76,6 +76,8 @@ def test_users_models_are_citizens_and_broken_ones_are_told(models, tmp_path, mo
     model_file(models / "taken.py", "vae")
     model_file(models / "dotted.py", "dotted", phase="a.b")
     model_file(models / "bounds.py", "bounds", width=0)
+    model_file(models / "judged.py", "judged")
+    (models / "judged.py").write_text((models / "judged.py").read_text() + "\n    judged = 'elbo'\n")
     (models / "syntax.py").write_text("x = 1\ndef f(:\n")
     (models / "leaves.py").write_text("import sys\n\nsys.exit('bye')\n")
     (models / "asks.py").write_text("input('who is there?')\n")
@@ -116,13 +118,13 @@ def test_users_models_are_citizens_and_broken_ones_are_told(models, tmp_path, mo
 
     told = {Path(line.split(":")[0]).name: line for line in catalog.problems}
     assert told.keys() == {
-        "taken.py", "dotted.py", "bounds.py", "syntax.py", "leaves.py", "asks.py", "missing.py", "binary.py",
-        "folder.py", "entry point broken = packaged_nowhere",
+        "taken.py", "dotted.py", "bounds.py", "judged.py", "syntax.py", "leaves.py", "asks.py", "missing.py",
+        "binary.py", "folder.py", "entry point broken = packaged_nowhere",
     }  # fmt: skip
     expected = {
         "taken.py": "'vae' is taken by built in", "dotted.py": "phase 'a.b'", "syntax.py": "line 2: SyntaxError",
         "leaves.py": "line 3: SystemExit: bye", "asks.py": "line 1: EOFError", "missing.py": "nothing_of_that_name",
-        "bounds.py": "default of width needs a whole number, 1 ≤ x",
+        "bounds.py": "default of width needs a whole number, 1 ≤ x", "judged.py": "its judged cannot be used",
     }  # fmt: skip
     assert all(words in told[name] for name, words in expected.items()), told
 

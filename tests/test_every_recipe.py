@@ -11,6 +11,7 @@ from tests.small_recipes import known
 from tui_gen import catalog
 from tui_gen.datasets import DATASETS
 from tui_gen.model import Batch
+from tui_gen.panels import panels_of
 from tui_gen.train.trainer import weights_of
 
 RECIPES = small_recipes.recipes()
@@ -112,6 +113,10 @@ def test_words_are_complete_and_the_small_version_needs_no_download(name):
     assert not entry.downloads and not entry.needs_root and 0 < config.train.steps <= 3000
     assert recipe.check.better in ("lower", "higher") and math.isfinite(recipe.check.reach)
     trainer = small_recipes.trainer(small_recipes.config(name))
-    assert recipe.check.metric in trainer.validate()
+    found = trainer.validate()
+    assert recipe.check.metric in found
+    panels = panels_of(found, trainer.model.judged, trainer.model.together)
+    first = {curve.metric for panel in panels[:2] for curve in panel.curves}
+    assert recipe.check.metric in first, "the plot of what it is judged by is not among the first"
     more = recipe.check.metric.rpartition("/")[2] in trainer.model.higher_is_better
     assert recipe.check.better == ("higher" if more else "lower"), "its checkpoints are ranked the other way round"

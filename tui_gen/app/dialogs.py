@@ -160,9 +160,10 @@ def broken_dialog(name: str, reason: str, remedy: Remedy, checkpoint: int | None
 
     Answers with `smaller`, `resume` or `close`. `checkpoint` as in `ended_dialog`.
     """
-    where = "it begins again, having no checkpoint" if checkpoint is None else f"from its checkpoint at {checkpoint:,}"
+    begin, go_on = "Begin again (it has no checkpoint)", f"Go on from its checkpoint at {checkpoint or 0:,}"
+    where = begin if checkpoint is None else go_on
     lines = [f"{reason[:1].upper()}{reason[1:]}.", ""] if reason else []
-    lines += [f"As it was it would break again. Resumed with a smaller learning rate, {where}:", ""]
+    lines += [f"As it was it would break again. {where} with a smaller learning rate:", ""]
     lines += [f"  {key} = {show(value)}  (it was {show(remedy.was[key])})" for key, value in remedy.now.items()]
     answers = [("smaller", "Resume with it"), ("resume", "As it was"), ("close", "Close")]
     return Dialog(f"{name}: its loss is not finite", "\n".join(lines), answers)

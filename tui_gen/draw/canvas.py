@@ -23,8 +23,9 @@ MARKS = {
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
 _LEFT = np.bitwise_or.reduce(_DOTS[:, 0])
 _MARKER_EVERY = 24  # cells between the glyphs that tell lines apart without colour
-_DASHES = ((1,), (1, 1, 1, 1, 1, 1, 0, 0), (1, 1, 0, 0), (1, 1, 1, 1, 0, 0, 1, 1, 0, 0))
-"""How lines are dashed, by slot: dot columns that are drawn, over and over. The later slots have them, too."""
+_DASHES = ((1,), (1,) * 12 + (0,) * 4, (1,) * 8 + (0,) * 8, (1,) * 12 + (0, 0, 1, 1, 0, 0))
+_DOTTED = (1, 1, 0, 0)
+"""How lines are dashed, by slot: dot columns that are drawn, over and over. In long parts: each costs a colour."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def legend_glyph(slot: int, ascii_only: bool = False) -> str:
 
 def dashes(slot: int, count: int) -> np.ndarray:
     """Which of `count` dot columns a dashed line is drawn in, (count,) bool. Of a pair, the second form is dotted."""
-    pattern = _DASHES[2 if slot >= len(GLYPHS) // 2 else slot]
+    pattern = _DASHES[slot] if slot < len(_DASHES) else _DOTTED
     return np.resize(np.array(pattern, bool), count)
 
 

@@ -21,6 +21,7 @@ import msgspec
 import tui_gen.models
 from tui_gen import catalog, params
 from tui_gen.catalog import Catalog, ModelEntry
+from tui_gen.events import Groups, Names
 from tui_gen.model import ABILITIES, Model
 
 FAMILIES = ("autoencoder", "vae", "gan", "diffusion", "classifier", "sequence")
@@ -113,6 +114,11 @@ def _faults(kind: type[Model]) -> str:
     for phase in kind.optimizers:
         if "." in phase or not phase.isprintable() or not phase:
             return f"its phase {phase!r} cannot be part of a setting's name; use letters, digits and dashes"
+    for name, wanted, example in (("judged", Names, '("mse",)'), ("together", Groups, '(("mse", "mae"),)')):
+        try:
+            msgspec.convert(getattr(kind, name), wanted)
+        except msgspec.ValidationError as error:
+            return f"its {name} cannot be used ({error}); write names of metrics, as {example}"
     try:
         kind.Config()
         declared = params.describe(kind.Config)
