@@ -67,6 +67,9 @@ def test_sparklines_show_shape_and_gaps():
     steps = np.arange(64)
     line = live.sparkline(Series("", steps, steps * 1.0), 8)
     assert line == "▁▂▃▄▅▆▇█"
+    falling = np.r_[1000.0, 400.0, 9 - steps / 9]  # the first steps are not all that can be seen
+    line = live.sparkline(Series("", np.arange(66), falling), 32)
+    assert line[0] == "█" and line[-1] == "▁" and len(set(line)) >= 6
     gappy = np.where(steps < 32, np.nan, 1.0)
     assert live.sparkline(Series("", steps, gappy), 8) == "    ▁▁▁▁"
     assert live.sparkline(Series("", steps, np.full(64, np.nan)), 8) == " " * 8

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from tui_gen import events
 from tui_gen.draw.curves import Series
+from tui_gen.draw.scales import extent, worth
 from tui_gen.report.outlet import Outlet, unicode_ok
 from tui_gen.report.plain import clock, ordered, place, progress_words, speed
 from tui_gen.report.quantities import duration, metric
@@ -200,7 +201,10 @@ def trend(curve: Series) -> str:
 
 
 def sparkline(curve: Series, width: int, bars: str = BARS) -> str:
-    """The whole history in `width` characters, each the mean of its share of the steps; a blank is no number."""
+    """The whole history in `width` characters, each the mean of its share of the steps; a blank is no number.
+
+    Outliers, as the first steps often are, do not flatten the rest: they have the lowest or the highest character.
+    """
     values = curve.values
     if width <= 0 or len(values) < 2:
         return ""
@@ -212,9 +216,11 @@ def sparkline(curve: Series, width: int, bars: str = BARS) -> str:
     with np.errstate(invalid="ignore", divide="ignore"):
         means = sums / counts
     known = means[np.isfinite(means)]
-    if not len(known):
+    spanned = extent(means, means, float(known[-1]) if len(known) else math.nan)
+    if spanned is None:
         return " " * width
-    low, high = float(known.min()), float(known.max())
+    low, high, _ = worth([spanned], cut=False, everything=False)
     span = (high - low) or 1.0
-    levels = np.where(np.isfinite(means), (means - low) / span * (len(bars) - 1), 0).round().astype(int)
+    parts = np.clip(np.where(np.isfinite(means), (means - low) / span, 0.0), 0.0, 1.0)
+    levels = (parts * (len(bars) - 1)).round().astype(int)
     return "".join(bars[level] if np.isfinite(mean) else " " for level, mean in zip(levels, means))
