@@ -182,6 +182,16 @@ def test_progress_in_words():
     assert plain.progress_words(events.Progress(what="reading", done=3, total=0, unit="images")) == "reading: 3 images"
 
 
+@pytest.mark.parametrize(("total", "lines"), [(0, 1), (2000, 1), (999, 2)])
+def test_progress_is_told_at_its_beginning_and_end_and_every_so_often(total, lines):
+    """A server that does not say how large a file is has no last part, not many."""
+    out = io.StringIO()
+    display = plain.PlainDisplay(Outlet(out), every=3600.0)
+    for done in range(1000):
+        display.event(events.Progress(what="mnist", done=done, total=total, unit="bytes"))
+    assert len(out.getvalue().splitlines()) == lines
+
+
 def test_an_outlet_never_raises():
     reader, writer = os.pipe()
     stream = os.fdopen(writer, "w", encoding="ascii")

@@ -39,7 +39,7 @@ class PlainDisplay:
         if not isinstance(event, events.Progress):
             return
         now = time.monotonic()
-        if event.what != self._progress or event.done >= event.total or now - self._last >= self.every:
+        if event.what != self._progress or event.done >= event.total > 0 or now - self._last >= self.every:
             self._progress, self._last = event.what, now
             self.out.line(f"{clock(event.t)} {progress_words(event)}")
 
