@@ -40,6 +40,8 @@ def filled(kind: Any, number: int = 3) -> Any:
         case msgspec.inspect.StructType():
             named = {field.name: filled(field.type, number) for field in info.fields}
             return info.cls(**named)
+        case msgspec.inspect.StrType() if info.pattern:  # colours are the only texts that must have a form
+            return "#0a1b2c"
         case msgspec.inspect.StrType() | msgspec.inspect.AnyType():
             return TEXT
         case msgspec.inspect.LiteralType():
@@ -52,6 +54,8 @@ def filled(kind: Any, number: int = 3) -> Any:
             return float(number)
         case msgspec.inspect.ListType():
             return [filled(info.item_type, number)]
+        case msgspec.inspect.VarTupleType():
+            return (filled(info.item_type, number),)
         case msgspec.inspect.TupleType():
             return tuple(filled(one, number) for one in info.item_types)
         case msgspec.inspect.DictType():
