@@ -114,7 +114,7 @@ def test_a_live_edit_reaches_compiled_training(traced, no_chance):
 
 GAN = {"network": "mlp", "generator_hidden": [16], "discriminator_hidden": [16], "r1_weight": 0.0, "r1_every": 1}
 LIVE = {
-    "vae": ("vae", {}, {"beta": 0.5, "kl_warmup": 50, "free_bits": 0.05}),
+    "vae": ("vae", {}, {"beta": 0.5, "kl_warmup": 20, "free_bits": 2.0}),
     "autoencoder": (
         "autoencoder",
         {"noise": "mask", "sparsity": "l1"},
