@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from tests import fake_worker
 from tests.waiting import wait_for
 from tui_gen import control, events, launch, runs
 from tui_gen.control import ControlError
+from tui_gen.places import called
 from tui_gen.runs import RunError, WorkerInfo
 
 WARM = """
@@ -291,7 +293,7 @@ def test_a_live_run_answers():
 
 
 def test_a_run_without_a_worker_here_is_told(run):
-    with pytest.raises(ControlError, match=f"no live worker; tui-gen --resume {run.name} goes on"):
+    with pytest.raises(ControlError, match=re.escape(f"no live worker; tui-gen --resume {called(run)} goes")):
         launch.ask_run(run, "status")
     logged(run, events.State(state="running", step=1))
     named(run, host="gpu-box")

@@ -98,7 +98,7 @@ def start(
     words = [run, *(["--resume"] if resume else []), *(["--lock", *inherited] if inherited else [])]
     what = f"write {run / 'worker.log'}"
     try:
-        with open(open_log(run / "worker.log"), "ab") as log:
+        with open(run / "worker.log", "ab", opener=lambda path, _: open_log(path)) as log:
             what = "start a worker"
             process = _start(
                 *words,
