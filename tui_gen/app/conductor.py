@@ -89,19 +89,20 @@ class Conductor:
         if view.state in ("failed", "interrupted"):
             self.app.note("error", f"{path.name} is {view.state}: {view.reason}. Run > Resume goes on with it.")
 
-    async def _show_config(self) -> None:
+    async def _show_config(self, read: bool = True) -> None:
+        """The settings of the run shown, in the form; with `read`, a model that is lacking is read where it may be."""
         view, form = self.view, self.app.form
         if view is None or form is None:
             return
         try:
             made = await away(self.session.config_of, view.path)
         except ConfigError as error:
-            await self._show_written(view, error)
+            await self._show_written(view, error, read)
             return
         if view is self.view:
             form.show_live(made, live=view.live)
 
-    async def _show_written(self, view: RunView, error: ConfigError) -> None:
+    async def _show_written(self, view: RunView, error: ConfigError, read: bool) -> None:
         """Settings that cannot be checked here, as they were written; with their model where that may be read."""
         try:
             tables, folders = await away(self.session.written, view.path)
@@ -115,11 +116,11 @@ class Conductor:
             self.app.tell(f"{view.path.name}: {why}", "warning")
             self._told = why
         self.app.form.show_written(tables, show(tables.get("name") or view.path.name), why)
-        if model:
+        if model and read:
             with contextlib.suppress(ConfigError):
                 if await away(self.session.adopt, view.path):
                     await self.app.read_models()
-                    await self._show_config()
+                    await self._show_config(read=False)
 
     async def use_models(self) -> None:
         """Read the model files that the run shown names, once they are trusted, and show its settings with them."""

@@ -212,6 +212,7 @@ from which it holds.
         else:
             self.fields.sync()
         self._describe()
+        self.refresh_bindings()
 
     def acknowledge(self, key: str, value: Any, step: int) -> None:
         """The run shown took an edit: its value from this step on."""

@@ -58,16 +58,15 @@ class Session:
         return found
 
     def adopt(self, path: Path) -> bool:
-        """Use the folders of model files that a run names, where all are trusted; whether any was not in use before.
+        """Use the folders of model files that a run names, where all are trusted; whether models must be read for it.
 
         Raises ConfigError where one holds too much to be looked through.
         """
         named = [one for one in self.named_by(path) if os.path.isdir(one)]
         if not named or self.strange(named):
             return False
-        before = {os.path.realpath(os.path.expanduser(one)) for one in self.dirs()}
         self.adopted += [one for one in named if one not in self.adopted]
-        return not before.issuperset(named)
+        return self._key() != self.catalog.key
 
     def spawn_warm(self) -> None:
         """Have a warm worker, unless there is one. Does nothing where none can be started: Start still works."""

@@ -176,7 +176,7 @@ class Workbench(TellingApp):
 
         if not await away(self.session.take_kept):
             self.say("reading the models…")
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while not self.session.warm_ready and time.monotonic() < deadline:
                 await asyncio.sleep(0.2)
             fresh = await away(self.session.refresh_catalog)
