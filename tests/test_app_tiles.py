@@ -156,6 +156,23 @@ def test_every_tile_is_cut_out_whole_and_alone(tmp_path, size, gap):
             assert left[2] == right[0], "what lies between two tiles belongs to the first"
 
 
+def test_what_a_log_says_of_a_picture_is_only_believed_where_it_can_be(tmp_path):
+    """A log may be anybody's: neither a million tiles nor blocks of that size keep anybody busy."""
+    path = tmp_path / "wide.png"
+    Image.fromarray(np.full((1100, 1100), 90, np.uint8)).save(path)
+    huge = 10**6
+    for grid, tiles in (
+        ((1100, 1100), Tiles(block=(1, 1))),
+        ((huge, huge), Tiles(count=huge, block=(huge, huge))),
+        ((4, 4), Tiles(count=huge, block=(3, 1), titles=("x",) * 50, parts=("y",) * 50)),
+        ((4, 4), Tiles(block=(huge, 1), labels=("z" * 200,) * 50)),
+        ((100, 100), Tiles(block=(1, 1), labels=("z" * 200,) * 10_000)),
+    ):
+        for protocol in ("", "sixel", "kitty"):
+            reply = make(Request(str(path), 80, 24, grid, None, 0, tiles, protocol, cell=CELL))
+            assert not reply.error and reply.count >= 1 and len(reply.places) <= 10_000
+
+
 # -- the pane
 
 

@@ -24,6 +24,8 @@ KEPT = 8
 """Decoded pictures the child keeps, so that stepping back and forth reads no file twice."""
 LEAST_TILE = 9.5
 """Where all tiles would get fewer pixels than this, and much fewer than they have, text shows fewer tiles."""
+MOST_TILES = 10_000
+"""Tiles of a picture that are laid out; one of more, which no preview has, is shown as one image."""
 
 Box = tuple[int, int, int, int]
 """(x, y, columns, rows) in cells."""
@@ -158,7 +160,9 @@ def _centred(whole: int, room: int, spans: list[tuple[int, int]]) -> int:
 def _measured(pixels: np.ndarray, request: Request) -> tuple[tuple[int, int], int, tuple[int, int]]:
     """The grid, the gap and a tile's (height, width) of a file; those asked for where the file can have them."""
     high, wide = pixels.shape[:2]
-    grid = request.grid if min(request.grid) > 0 and wide >= request.grid[0] and high >= request.grid[1] else (1, 1)
+    grid = request.grid
+    if min(grid) < 1 or wide < grid[0] or high < grid[1] or grid[0] * grid[1] > MOST_TILES:
+        grid = (1, 1)
     gap = max(0, request.gap)
     down, across = (high + gap) // grid[1], (wide + gap) // grid[0]
     if gap >= min(down, across):

@@ -76,6 +76,11 @@ class Sheet:
         every = self.grid[0] * self.grid[1] // math.prod(self.block)
         return max(block + 1 for block in range(every) if self.number(block) >= 0)
 
+    @cached_property
+    def widest(self) -> dict[str, int]:
+        """Cells of the widest name of each sort."""
+        return {sort: max(map(width_of, getattr(self, sort)), default=0) for sort in ("titles", "parts", "labels")}
+
     def number(self, block: int, across: int = 0, down: int = 0) -> int:
         """The number of the tile at a place of a block; -1 where there is none."""
         beside = self.grid[0] // self.block[0]
@@ -210,8 +215,9 @@ class _Shape:
 
     def beside(self, room: Room) -> int:
         """Cells that names beside the tiles take, a blank included."""
-        names = self.sheet.titles if self.titles_beside else self.sheet.parts if self.parts_beside else ()
-        return min(max(map(width_of, names)), BESIDE, room.columns // 4) + 1 if names else 0
+        if not (self.titles_beside or self.parts_beside):
+            return 0
+        return min(self.sheet.widest["titles" if self.titles_beside else "parts"], BESIDE, room.columns // 4) + 1
 
     # -- pixels
 
@@ -264,12 +270,12 @@ class _Shape:
     def _readable(self, zoom: float, room: Room) -> bool:
         """Whether the names below tiles have the room to tell something."""
         width = self.sheet.tile[1] * zoom / room.cell[0]
-        for there, names, cells in (
-            (self.labels, self.sheet.labels, width),
-            (self.titles_below, self.sheet.titles, width * self.part[0]),
-            (self.parts_below, self.sheet.parts, width),
+        for there, sort, cells in (
+            (self.labels, "labels", width),
+            (self.titles_below, "titles", width * self.part[0]),
+            (self.parts_below, "parts", width),
         ):
-            longest = max(map(width_of, names)) if there else 0
+            longest = self.sheet.widest[sort] if there else 0
             if longest and cells + EXACT < (1 if longest == 1 else min(READABLE, longest) + 1):
                 return False
         return True
