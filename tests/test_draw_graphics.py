@@ -148,12 +148,13 @@ def test_kitty_other_commands_ask_for_no_reply():
     assert kitty.encode(np.zeros((0, 0), dtype=np.uint8), 1, 2, 2) == b""
 
 
-@pytest.mark.parametrize("kind", ["grey", "every grey", "colour"])
+@pytest.mark.parametrize("kind", ["grey", "every grey", "colour", "every likely colour"])
 def test_kitty_has_nothing_beyond_a_picture_that_is_padded_to_whole_cells(kind):
     pixels = {
         "grey": np.arange(12, dtype=np.uint8).reshape(3, 4) * 23,
         "every grey": np.arange(256, dtype=np.uint8).reshape(16, 16),
         "colour": np.arange(36, dtype=np.uint8).reshape(3, 4, 3),
+        "every likely colour": np.array([[*kitty.UNLIKELY, (0, 0, 0), (0, 0, 1)]], np.uint8),
     }[kind]
     high, wide = pixels.shape[:2]
     data = kitty.encode(pixels, 7, 3, 2, enlarge=2, pad=(2 * wide + 5, 2 * high + 3))

@@ -15,13 +15,18 @@ from tui_gen.draw.place import as_pixels, resize
 from tui_gen.draw.sixel import quantise
 
 CHUNK = 4096
+UNLIKELY = ((1, 254, 3), (253, 2, 251), (7, 9, 250))
+"""Colours that few pictures have: one may stand for what is transparent."""
 
 
-def png(pixels: np.ndarray, *, colours: int = 0, level: int = 6, beyond: tuple[int, int] = (0, 0)) -> bytes:
+def png(
+    pixels: np.ndarray, *, colours: int = 0, level: int = 6, enlarge: int = 1, size: tuple[int, int] = (0, 0)
+) -> bytes:
     """`pixels`, uint8 (H, W) or (H, W, 3), as a PNG file; `level` of compression 0 to 9.
 
     `colours`: 0 keeps every colour; 2 to 256 chooses so many for a coloured image, a third of the bytes at 64.
-    `beyond` = (columns, rows) of transparent pixels are added to the right and below; every colour is kept then.
+    Every pixel is repeated `enlarge` times in both directions. Up to `size` = (width, height) there are transparent
+    pixels to the right and below; every colour is kept then.
     """
     from PIL import Image
 
@@ -30,9 +35,19 @@ def png(pixels: np.ndarray, *, colours: int = 0, level: int = 6, beyond: tuple[i
     if pixels.ndim == 3 and (pixels[..., :1] == pixels).all():
         pixels = pixels[..., 0]
     more: dict[str, object] = {}
-    if any(beyond):
-        pixels, more["transparency"] = _padded(pixels, beyond)
-        image = Image.fromarray(pixels)
+    high, wide = (enlarge * length for length in pixels.shape[:2])
+    across, down = max(0, size[0] - wide), max(0, size[1] - high)
+    colour: int | tuple[int, ...] = 0
+    if across or down:
+        pixels, colour = _free(pixels)
+        more["transparency"] = colour
+    if enlarge > 1:
+        pixels = resize(pixels, high, wide)
+    if across or down:
+        whole = np.empty((high + down, wide + across, *pixels.shape[2:]), np.uint8)
+        whole[:] = colour
+        whole[:high, :wide] = pixels
+        image = Image.fromarray(whole)
     elif pixels.ndim == 3 and colours:
         index, palette = quantise(pixels, 256, colours)
         image = Image.fromarray(index)
@@ -43,20 +58,19 @@ def png(pixels: np.ndarray, *, colours: int = 0, level: int = 6, beyond: tuple[i
     return out.getvalue()
 
 
-def _padded(pixels: np.ndarray, beyond: tuple[int, int]) -> tuple[np.ndarray, int | tuple[int, ...]]:
-    """`pixels` with (columns, rows) of a colour more that is not among theirs, and that colour."""
+def _free(pixels: np.ndarray) -> tuple[np.ndarray, int | tuple[int, ...]]:
+    """`pixels`, and a colour that none of them has; in colour where they have every grey."""
     if pixels.ndim == 2:
         free = np.flatnonzero(np.bincount(pixels.ravel(), minlength=256) == 0)
         if len(free):
-            return np.pad(pixels, ((0, beyond[1]), (0, beyond[0])), constant_values=free[-1]), int(free[-1])
+            return pixels, int(free[-1])
         pixels = np.repeat(pixels[..., None], 3, axis=2)
+    for one in UNLIKELY:
+        if not (pixels == one).all(axis=2).any():
+            return pixels, one
     taken = np.unique(pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]))
-    free = np.setdiff1d(np.arange(len(taken) + 1), taken)[0]
-    colour = tuple(int(free) >> shift & 255 for shift in (16, 8, 0))
-    out = np.empty((pixels.shape[0] + beyond[1], pixels.shape[1] + beyond[0], 3), np.uint8)
-    out[:] = colour
-    out[: pixels.shape[0], : pixels.shape[1]] = pixels
-    return out, colour
+    free = int(np.setdiff1d(np.arange(len(taken) + 1), taken)[0])
+    return pixels, (free >> 16, free >> 8 & 255, free & 255)
 
 
 def show(image: bytes, ident: int, columns: int, rows: int) -> bytes:
@@ -90,11 +104,7 @@ def encode(
     """
     if not np.size(pixels):
         return b""
-    pixels = as_pixels(pixels)
-    if enlarge > 1:
-        pixels = resize(pixels, pixels.shape[0] * enlarge, pixels.shape[1] * enlarge)
-    across, down = max(0, pad[0] - pixels.shape[1]), max(0, pad[1] - pixels.shape[0])
-    return show(png(pixels, colours=colours, beyond=(across, down)), ident, columns, rows)
+    return show(png(pixels, colours=colours, enlarge=enlarge, size=pad), ident, columns, rows)
 
 
 def delete(ident: int) -> bytes:

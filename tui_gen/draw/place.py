@@ -114,22 +114,21 @@ def resize_plot(pixels: np.ndarray, height: int, width: int, colours: int = 16) 
     flat = pixels.reshape(*pixels.shape[:2], -1)
     ground = flat[0, 0]
     key = flat @ (1 << 8 * np.arange(flat.shape[2]))
-    ink = key != key[0, 0]
-    kinds = np.unique(key[ink])
+    row, column = np.nonzero(key != key[0, 0])
+    ink, cells = flat[row, column], height * width
+    cell = row * height // flat.shape[0] * width + column * width // flat.shape[1]
+    values = key[row, column]
+    few = len(np.unique(values[:: 1 + len(values) // 1000])) <= colours  # all of them are looked at only then
+    kinds, kind = np.unique(values, return_inverse=True) if few else (values, values)
+    out = np.broadcast_to(ground, (cells, flat.shape[2])).copy()
     if len(kinds) <= colours:
-        shares = [np.zeros((height, width)) + 1e-9, *(_shares(key == kind, height, width) for kind in kinds)]
-        table = np.array([ground, *([kind >> 8 * part & 255 for part in range(flat.shape[2])] for kind in kinds)])
-        out = table[np.argmax(shares, axis=0)].astype(np.uint8)
+        counts = np.bincount(kind * cells + cell, minlength=len(kinds) * cells).reshape(len(kinds), cells)
+        table = np.stack([kinds >> 8 * part & 255 for part in range(flat.shape[2])], axis=1)
+        seen = np.flatnonzero(counts.any(axis=0))
+        out[seen] = table[counts[:, seen].argmax(axis=0)] if len(seen) else 0
     else:
-        weight = _shares(ink, height, width)[..., None]
-        sums = _shares(np.where(ink[..., None], flat, 0), height, width)
-        out = np.where(weight > 1e-9, sums / np.maximum(weight, 1e-9), ground)
-        out = np.rint(out.clip(0, 255)).astype(np.uint8)
+        count = np.bincount(cell, minlength=cells)
+        seen = np.flatnonzero(count)
+        for part in range(flat.shape[2]):
+            out[seen, part] = np.rint(np.bincount(cell, ink[:, part], cells)[seen] / count[seen])
     return out.reshape(height, width, *pixels.shape[2:])
-
-
-def _shares(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Means over (height, width) equal parts."""
-    for axis, size in ((0, height), (1, width)):
-        values = _area(values, size, axis) if values.shape[axis] != size else values
-    return values

@@ -45,15 +45,11 @@ def encode(
     if height % pixels.shape[0] and (blend or height < pixels.shape[0]):
         pixels = resize(pixels, height, pixels.shape[1])
     index, palette = quantise(pixels, greys, colours)
-    if width % index.shape[1]:
-        index = index[:, nearest(width, index.shape[1])]
-    if height % index.shape[0]:
-        index = index[nearest(height, index.shape[0])]
-    stretch = width // index.shape[1]
-    index = np.repeat(index, height // index.shape[0], axis=0)
+    index = index[nearest(height, index.shape[0])]
+    edges = -(-np.arange(index.shape[1] + 1) * width // index.shape[1])
     percent = np.rint(palette.astype(np.float64) * (100 / 255)).astype(int)
     table = "".join(f"#{i};2;{r};{g};{b}" for i, (r, g, b) in enumerate(percent.tolist()))
-    body = _bands(index, len(palette), stretch)
+    body = _bands(index, len(palette), edges)
     across, down = max(width, area[0]), max(height, area[1])
     if ground is not None and len(palette) < 256 and (across, down) != (width, height):
         table += f"#{len(palette)};2;" + ";".join(str(round(level * 100 / 255)) for level in ground)
@@ -112,8 +108,8 @@ def quantise(pixels: np.ndarray, greys: int = GREY_LEVELS, colours: int = COLOUR
     return index.reshape(red.shape).astype(np.uint8), table[np.minimum(used, len(table) - 1)]
 
 
-def _bands(index: np.ndarray, colours: int, stretch: int) -> bytes:
-    """All bands of `index` (H, W), each dot `stretch` wide."""
+def _bands(index: np.ndarray, colours: int, edges: np.ndarray) -> bytes:
+    """All bands of `index` (H, W); column c reaches from `edges[c]` to `edges[c + 1]`."""
     height, width = index.shape
     bands = -(-height // 6)
     planes = np.zeros((bands, colours, width), dtype=np.uint8)
@@ -124,10 +120,10 @@ def _bands(index: np.ndarray, colours: int, stretch: int) -> bytes:
         planes[np.arange(len(part))[:, None], part, column] |= 1 << row
     planes = planes.reshape(bands * colours, width)
     used = np.flatnonzero(planes.any(axis=1))
-    return _runs(planes[used], used // colours, used % colours, stretch)
+    return _runs(planes[used], used // colours, used % colours, edges)
 
 
-def _runs(planes: np.ndarray, band: np.ndarray, colour: np.ndarray, stretch: int) -> bytes:
+def _runs(planes: np.ndarray, band: np.ndarray, colour: np.ndarray, edges: np.ndarray) -> bytes:
     """Run-length code the passes `planes` (n, W); pass i draws `colour[i]` in `band[i]`."""
     count, width = planes.shape
     flat = planes.ravel()
@@ -136,8 +132,8 @@ def _runs(planes: np.ndarray, band: np.ndarray, colour: np.ndarray, stretch: int
     start[::width] = True
     at = np.flatnonzero(start)
     value = flat[at]
-    length = np.diff(np.append(at, len(flat))) * stretch
     line = at // width
+    length = edges[np.append(at[1:], len(flat)) - line * width] - edges[at - line * width]
     # blanks up to the end of a pass need not be written
     keep = (value != 0) | (np.append(line[1:], -1) == line)
     value, length, line = value[keep] + 63, length[keep], line[keep]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from tui_gen.draw.text import cut, width_of
 from tui_gen.text import clean
@@ -143,11 +143,13 @@ class Layout:
         return self.numbers[place * len(self.ys) : (place + 1) * len(self.ys)]
 
 
+@lru_cache(maxsize=64)
 def lay_out(sheet: Sheet, room: Room) -> Layout:
     """The layout in which a tile is largest, with names unless they would cost too much of that.
 
     Of layouts with equally large tiles the file's own is taken. Where tiles would be smaller than `room.least`, as many
-    are shown as are not; of a block with names for its places those that are spread evenly.
+    are shown as are not; of a block with names for its places those that are spread evenly. Nobody may change a layout:
+    it is kept, as the previews of a run are all alike.
     """
     shape = _largest(sheet, room, False)
     if sheet.titles or sheet.parts or sheet.labels:
