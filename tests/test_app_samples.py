@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
+from textual.app import App
 
 from tests.plot_host import Host, append, write_run, write_sample
 from tests.waiting import wait_for_async
 from tui_gen import events
 from tui_gen.app.samples_pane import Caption, Timeline
-from tui_gen.app.text_view import wrapped
+from tui_gen.app.text_view import TextView, wrapped
 from tui_gen.draw.terminal import Terminal
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -379,6 +380,37 @@ async def test_text_that_cannot_be_read_says_why(tmp_path):
 )
 def test_lines_are_broken_at_the_width(text, lines):
     assert wrapped(text, 4) == lines
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["digit  right  wrong\nzero      94      6", "    7 ████████ 94\n    8 ██ 6", "the words of a text\n ^        ^"],
+    ids=["columns", "bars", "marks"],
+)
+def test_tables_are_not_broken_but_the_words_around_them_are(table):
+    assert wrapped(f"some words\n\n{table}\n\nand more", 8) == [
+        "some ", "words", "", *table.split("\n"), "", "and more",
+    ]  # fmt: skip
+
+
+async def test_what_does_not_fit_of_a_table_is_scrolled_to(tmp_path):
+    file = tmp_path / "table.txt"
+    file.write_text("\n".join(f"row {n}  {'x' * 30}  the end" for n in range(3)))
+    view = TextView()
+
+    class Shown(App):
+        def compose(self):
+            yield view
+
+    async with Shown().run_test(size=(24, 8)) as pilot:
+        view.show_file(file)
+        view.focus()
+        await pilot.pause()
+        assert "the end" not in view.render_line(0).text
+        for _ in range(40):
+            await pilot.press("shift+right")
+        await pilot.pause()
+        assert view.render_line(0).text.rstrip().endswith("the end")
 
 
 async def test_pictures_of_runs_in_the_current_folder_are_found_by_whoever_draws_them(world, monkeypatch):

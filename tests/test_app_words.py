@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from tests import fake_worker
+import pytest
+
+from tests import fake_worker, form_host
+from tests.form_host import catalog
 from tests.shell import screen_text, until, until_shown, workbench
+from tests.test_app_form import Host
+from tui_gen import events
 from tui_gen.app import keys
+from tui_gen.app.form_state import FormState
 from tui_gen.app.keybar import KeyBar
+from tui_gen.app.models_pane import family_title
 from tui_gen.app.palette import Commands
+from tui_gen.app.status import facts
+from tui_gen.report.lines import aligned
+from tui_gen.report.plain import speed
+from tui_gen.view import RunView
 
 
 def key_page(app):
@@ -69,3 +80,62 @@ async def test_keys_for_which_the_bar_has_no_room_are_counted_and_shown(monkeypa
         last = screen_text(app).splitlines()[-1]
         await pilot.click("KeyBar", offset=(last.index("more"), 0))
         await until_shown(pilot, "Esc closes")
+
+
+@pytest.mark.parametrize(
+    ("table", "amount", "unit"),
+    [
+        ('name = "mnist"', 64.0, "images"),
+        ('name = "ring"', 64.0, "points"),
+        ('name = "python-help"\nlength = 50', 3200.0, "characters"),
+        ('name = "python-help"\nlength = "x"', 64.0, "examples"),
+        ('name = "of a later version"', 64.0, "examples"),
+        ("name = 3", 64.0, "examples"),
+        ("no TOML [", 64.0, "examples"),
+    ],
+)
+def test_a_rate_is_of_what_the_data_are(tmp_path, table, amount, unit):
+    (tmp_path / "config.toml").write_text(f"[dataset]\n{table}\n")
+    view = RunView(tmp_path)
+    assert view.throughput is None
+    view.system, view.state = events.System(step=1, steps_per_second=2.0, images_per_second=64.0), "running"
+    assert view.throughput == (amount, unit)
+    assert f"{amount:,.0f} {unit}/s" in [one.replace("64.0", "64") for one in facts(view)]
+    assert any(one.endswith(f" {unit}/s") for one in speed(view))
+
+
+def test_tables_take_the_width_of_a_terminal_and_stay_whole_elsewhere():
+    rows = [("NAME", "WHAT"), ("short", "few words"), ("a-long-name", "many words " * 12), ("日本語", "x" * 60)]
+    whole = aligned(rows)
+    assert all("\n" not in line for line in whole) and len(whole[2]) > 120
+    for width in (60, 80, 400):
+        lines = aligned(rows, width=width)
+        assert len(lines) == len(rows) and (lines == whole) == (width == 400)
+        assert all(len(part) <= width for line in lines for part in line.split("\n"))
+        assert lines[2].split() == whole[2].split()
+        assert all(part.startswith(" " * 13) for part in lines[2].split("\n")[1:])  # beside the names
+    narrow = aligned(rows, width=40)[2].split("\n")
+    assert narrow[0] == "a-long-name" and all(part.startswith("    many") or len(part) <= 40 for part in narrow[1:])
+
+
+def test_a_length_that_is_not_used_says_so():
+    state = FormState(catalog(), {"model": {"name": "odd"}, "train": {"epochs": 3}})
+    assert [state.unlimited(f"train.{key}") for key in ("steps", "epochs", "minutes")] == [True, False, True]
+    state.set_text("train.steps", "500")
+    assert [state.unlimited(f"train.{key}") for key in ("steps", "epochs", "minutes")] == [False, True, True]
+    state.set_text("train.steps", "0")
+    assert not any(state.unlimited(f"train.{key}") for key in ("steps", "epochs", "minutes", "seed"))  # a problem
+
+
+async def test_a_model_of_ones_own_begins_with_a_config_of_its_own():
+    app = Host()
+    async with app.run_test(size=(100, 40)) as pilot:
+        app.form.set_model("odd")
+        await pilot.pause()
+        assert app.form.problems() == []
+        draft = app.form.draft
+        assert (draft.text("name"), draft.text("dataset.name"), draft.changed()) == ("odd", "ring", [])
+        app.form.focus_field("train.epochs")
+        await until(pilot, lambda: "not limited" in form_host.screen_text(app), form_host.screen_text(app))
+        assert "5000 steps" in form_host.screen_text(app)
+        assert family_title("own") == "Your own models" and family_title("vae") == "VAE"

@@ -8,7 +8,7 @@ import sys
 
 import msgspec
 
-from tests import fake_cli, fake_worker
+from tests import fake_cli, fake_worker, form_host
 from tui_gen import catalog as catalogs
 from tui_gen import cli, columns, events, launch, runs
 from tui_gen import config as configs
@@ -173,6 +173,21 @@ def test_recipes_and_a_complete_commented_one(call, tmp_path):
     assert "adam, adamw" in out and "[train]" in out
     status, _, err = call("recipe", "vae-digit")
     assert status == 2 and "did you mean 'vae-digits'?" in err
+
+
+def test_a_model_that_no_recipe_names_has_a_complete_config_too(call, tmp_path, monkeypatch):
+    catalog = form_host.catalog()
+    monkeypatch.setattr(headless, "ensured", lambda *_: catalog)
+    status, out, _ = call("recipe", form_host.ODD.name)
+    file = tmp_path / "mine.toml"
+    file.write_text(out)
+    config = catalogs.resolve(str(file), catalog)
+    assert status == 0 and config == catalogs.resolve(form_host.ODD.name, catalog)
+    assert config.name == config.model.name == form_host.ODD.name and config.train.steps > 0
+    assert catalog.datasets[config.dataset.name].kind in form_host.ODD.kinds
+    assert out.startswith("# odd: Odd") and "No recipe names this model" in out
+    status, _, err = call("recipe", "od")
+    assert status == 2 and "no recipe or model 'od'; did you mean 'odd'?" in err
 
 
 def test_sample_asks_a_process_of_its_own(call, tmp_path, monkeypatch):

@@ -89,7 +89,8 @@ def test_a_config_is_complete_and_explains_itself():
     assert all(config.get_key(read, key) is not None for key in plain)
     assert read["train"]["phases"].keys() == ODD.phases.keys() and read["format"] == config.FORMAT
     assert "# Help of two lines # and more" in text and "\x1b" not in text
-    assert "# Examples per step" in text and "[units]" not in text and "# Length in steps [steps]" in text
+    assert "# Examples per step" in text and "[units]" not in text
+    assert "# Length in steps; 0 where another length is set [steps]" in text
 
 
 @given(st.dictionaries(TEXT, anything(["a", "b c", "d.e"]), max_size=5))
@@ -333,6 +334,15 @@ def test_setting_one_length_ends_the_others(length):
     assert getattr(last.train, length) == 7
     if length != "steps":
         assert load(override(tables(), [f"train.{length}=0"], CATALOG), CATALOG).train.steps == 5
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("wrong", ["-1", "many", "1e12"])
+def test_a_length_that_is_none_is_told_whatever_comes_after_it(length, wrong):
+    for more in ([], [f"train.{other}=3" for other in LENGTHS if other != length]):
+        with pytest.raises(ConfigError) as caught:
+            override(tables(), [f"train.{length}={wrong}", *more], CATALOG)
+        assert [problem.key for problem in caught.value.problems] == [f"train.{length}"]
 
 
 def test_another_model_may_be_named_and_its_settings_after_it():

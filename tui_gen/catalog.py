@@ -113,6 +113,10 @@ class Recipe(msgspec.Struct):
         return name if isinstance(name, str) else ""
 
 
+OWN_FAMILY = "own"
+"""The family of models that name none."""
+
+
 class Catalog(msgspec.Struct):
     """Everything that can be named in a config. `problems` are user files that could not be read, in words."""
 
@@ -264,8 +268,13 @@ def _check(about: dict[str, Any]) -> Check | None:
 
 def start_of(model: ModelEntry) -> dict[str, Any]:
     """A first config for a model that no recipe names: its defaults, on the smallest data that it trains on."""
-    dataset = next((one.name for one in DATASETS.values() if one.kind in model.kinds), "digits")
-    return {"model": {"name": model.name}, "dataset": {"name": dataset}, "train": {"steps": 5000}}
+    here = (one.name for one in DATASETS.values() if one.kind in model.kinds and not one.needs_root)
+    return {
+        "name": model.name,
+        "model": {"name": model.name},
+        "dataset": {"name": next(here, "digits")},
+        "train": {"steps": 5000},
+    }
 
 
 def resolve(

@@ -59,9 +59,15 @@ class DatasetConfig(msgspec.Struct):
 class TrainConfig(msgspec.Struct):
     """The `[train]` table; exactly one of `steps`, `epochs` and `minutes` is above 0."""
 
-    steps: Annotated[int, hyper("Length in steps", ge=0, le=1_000_000_000, unit="steps")] = 0
-    epochs: Annotated[float, hyper("Length in passes over the data", ge=0, le=1e6, unit="epochs")] = 0.0
-    minutes: Annotated[float, hyper("Length in training time", ge=0, le=1e6, unit="minutes")] = 0.0
+    steps: Annotated[
+        int, hyper("Length in steps; 0 where another length is set", ge=0, le=1_000_000_000, unit="steps")
+    ] = 0
+    epochs: Annotated[
+        float, hyper("Length in passes over the data; 0 where another length is set", ge=0, le=1e6, unit="epochs")
+    ] = 0.0
+    minutes: Annotated[
+        float, hyper("Length in training time; 0 where another length is set", ge=0, le=1e6, unit="minutes")
+    ] = 0.0
     batch_size: Annotated[int, hyper("Examples per step", ge=1, le=65536)] = 128
     seed: Annotated[int, hyper("Seed of every random draw", ge=0, le=2**31 - 1)] = 0
     device: Annotated[str, hyper("auto, cpu, cuda, cuda:1, mps")] = "auto"
@@ -368,6 +374,9 @@ def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Any) -
             problems.append(Problem("--set", assignment, "names no setting", _meant(key, list(known))))
             continue
         value = params.parse(known[key], text)
+        if key in LENGTHS and (wrong := params.check_value(known[key], value)[1]):
+            problems.append(Problem(key, value, wrong))  # at once: another length after it would put it out of sight
+            continue
         if key in LENGTHS and value:
             for other in LENGTHS:
                 set_key(tables, other, 0)

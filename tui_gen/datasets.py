@@ -37,6 +37,8 @@ class DatasetEntry(msgspec.Struct):
     reference: str
 
 
+COUNTED = {"image": "images", "points": "points", "text": "characters"}
+"""What data of a kind are counted in, where it is told how many pass in a second."""
 TEN = [str(digit) for digit in range(10)]
 SHAPES = ["circle", "square", "triangle", "ring", "cross", "star"]
 

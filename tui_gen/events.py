@@ -200,11 +200,12 @@ class Progress(Event, tag="progress"):
 
 
 class System(Event, tag="system"):
-    """How fast it goes and what it takes, every second or so: steps/s, images/s, bytes of memory."""
+    """How fast it goes and what it takes, every second or so: steps/s, examples/s, bytes of memory."""
 
     step: Step
     steps_per_second: Amount
     images_per_second: Amount
+    """Examples, whatever they are."""
     memory: Count = 0
     device_memory: Count = 0
     seconds: Amount = 0.0

@@ -17,6 +17,7 @@ import numpy as np
 
 from tui_gen import events, quality, runs
 from tui_gen.draw.curves import Series
+from tui_gen.headline import counted
 from tui_gen.params import show
 from tui_gen.text import clean, cleaned
 
@@ -48,6 +49,7 @@ class RunView:
         self.path = Path(path)
         self._points = points
         self._follower = events.Follower(self.path / "events.jsonl")
+        self._counted: tuple[str, int] | None = None
         self.revision = dict.fromkeys(self.PARTS, 0)
         self._checked = 0.0
         self.trouble = ""
@@ -286,6 +288,16 @@ class RunView:
         self.edits = [one for one in self.edits if one.step < step]
         self.alerts = [one for one in self.alerts if one.step < step]
         self.step = step
+
+    @property
+    def throughput(self) -> tuple[float, str] | None:
+        """How many images, points or characters pass in a second, and which of these; None before that is known."""
+        if self.system is None:
+            return None
+        if self._counted is None:
+            self._counted = counted(str(self.path / "config.toml"))
+        unit, each = self._counted
+        return self.system.images_per_second * each, unit
 
     @property
     def epoch(self) -> float:

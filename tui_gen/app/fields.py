@@ -48,6 +48,7 @@ def fit(text: str, width: int) -> str:
     return set_cell_size(text, width)
 
 
+UNLIMITED = "not limited"
 EDITABLE = Style(underline=True)
 
 
@@ -328,6 +329,8 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         else:
             shown = text
         unit = f" {param.unit}" if param.unit else ""
+        if state.unlimited(key):
+            shown, unit, value_style = UNLIMITED, "", self._style(base, "fields--unit")
         if not text and param.kind != "choice":
             shown, value_style = "–", self._style(base, "fields--unit")
         if wrong and not locked and text:

@@ -17,7 +17,7 @@ from tui_gen.app.field_editor import FieldEditor
 from tui_gen.app.form_files import FormFiles
 from tui_gen.app.form_state import FormState
 from tui_gen.app.pane import Pane
-from tui_gen.catalog import DEFAULT_RECIPE, Catalog
+from tui_gen.catalog import DEFAULT_RECIPE, Catalog, start_of
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.edits import merged
 from tui_gen.params import Problem
@@ -146,8 +146,12 @@ from which it holds.
         return left_out
 
     def set_model(self, name: str) -> None:
-        """Train another model; what carries over stays."""
+        """Train another model; what carries over stays. One that no recipe shows begins with a start of its own."""
         self.fields.leave()
+        entry = self.catalog.models.get(name)
+        if entry is not None and not self.catalog.recipes_of(name):
+            self.load_tables(start_of(entry), name)
+            return
         self.draft.set_text("model.name", name)
         self.draft.close()
         self.show_draft()

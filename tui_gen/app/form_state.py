@@ -121,6 +121,12 @@ class FormState:
         """Whether a field may be edited now: in a run that is training, only what is declared live."""
         return not self.live or (self.params[key].live and not self.ended and not self.unread)
 
+    def unlimited(self, key: str) -> bool:
+        """Whether a field is a length that does not end the run, as another one does."""
+        if key not in config.LENGTHS or self._cells[key].value != 0:
+            return False
+        return any(self._cells[one].value not in (0, None, "") for one in config.LENGTHS)
+
     def tables(self) -> dict[str, Any]:
         """The form as nested tables, complete, as TOML gives them; unreadable texts stand in as they are."""
         if self.unread:

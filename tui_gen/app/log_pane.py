@@ -185,7 +185,8 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
             self.list_anew()
             return
         new = self.view.log[seen:]
-        if new and new[0][0] < self._newest:  # a note of the workbench's own came before, while this was not shown
+        times = [self._newest, *(t for t, _, _ in new)]
+        if times != sorted(times):  # a note of the workbench's own came before, while this was not shown
             self.list_anew()
             return
         self._seen += len(new)

@@ -17,7 +17,7 @@ from textual.widgets.tree import TreeNode
 from tui_gen import params
 from tui_gen.app.pane import Pane
 from tui_gen.app.prose import prose
-from tui_gen.catalog import DEFAULT_RECIPE, Catalog, ModelEntry, Recipe
+from tui_gen.catalog import DEFAULT_RECIPE, OWN_FAMILY, Catalog, ModelEntry, Recipe
 from tui_gen.text import clean, clean_lines
 
 if TYPE_CHECKING:
@@ -371,8 +371,10 @@ the end with the reason.
 
 
 def family_title(family: str) -> str:
-    """A family's heading: short names are abbreviations."""
-    return family.upper() if len(family) <= 4 else family[:1].upper() + family[1:]
+    """A family's heading: short names are abbreviations; models that name none are the user's."""
+    if family == OWN_FAMILY:
+        return "Your own models"
+    return family.upper() if len(family) <= 3 else family[:1].upper() + family[1:]
 
 
 def _ident(data: Any) -> str:

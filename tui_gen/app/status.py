@@ -89,7 +89,8 @@ def facts(view: RunView) -> list[str]:
             parts.append(f"ETA {duration(view.eta)}")
         if system is not None and view.state == "running":
             parts.append(f"{number(system.steps_per_second)} it/s")
-            parts.append(f"{number(system.images_per_second)} img/s")
+            amount, unit = view.throughput
+            parts.append(f"{number(amount)} {unit}/s")
     elif system is not None and system.seconds:
         parts.append(f"took {duration(system.seconds)}")
     if plan and plan.steps_per_epoch > 0:

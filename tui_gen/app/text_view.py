@@ -1,7 +1,9 @@
-"""A preview made of text as a widget: plain lines, wrapped, scrolled where they are more than fit."""
+"""A preview made of text as a widget: plain lines, wrapped unless they are a table, scrolled where they do not fit."""
 
 from __future__ import annotations
 
+import re
+from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,11 +22,19 @@ MOST = 256 * 1024
 """Bytes of a file that are shown."""
 
 
+COLUMNS = re.compile(r"\S {2,}\S|[▀-▟]")
+"""Words in columns, or bars: broken, such a line says nothing any more."""
+
+
 def wrapped(text: str, width: int) -> list[str]:
-    """The lines of a text, those that are wider than `width` cells broken; they hold no control characters."""
-    lines = []
-    for rest in clean_lines(text):
-        while width_of(rest) > width:
+    """The lines of a text, those that are wider than `width` cells broken; they hold no control characters.
+
+    Lines that stand together with one of words in columns are left whole.
+    """
+    lines, given = [], clean_lines(text)
+    whole = _in_columns(given)
+    for rest, kept in zip(given, whole):
+        while not kept and width_of(rest) > width:
             end = 1  # a wide character goes on a line of its own rather than nowhere
             while end < len(rest) and width_of(rest[: end + 1]) <= width:
                 end += 1
@@ -38,11 +48,21 @@ def wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
+def _in_columns(lines: list[str]) -> list[bool]:
+    """For every line whether it belongs to a table: a paragraph with words in columns, or with marks under words."""
+    found: list[bool] = []
+    for blank, group in groupby(lines, lambda line: not line.strip()):
+        part = list(group)
+        table = not blank and len(part) > 1 and any(COLUMNS.search(line.strip()) for line in part)
+        found += [table] * len(part)
+    return found
+
+
 class TextView(ScrollView, can_focus=True, inherit_bindings=False):
     """Shows one file of text."""
 
     DEFAULT_CSS = """
-    TextView { width: 1fr; height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; }
+    TextView { width: 1fr; height: 1fr; overflow-x: auto; scrollbar-size: 1 1; }
     """
 
     BINDINGS: ClassVar = [
@@ -50,6 +70,8 @@ class TextView(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("down", "scroll_down", "Scroll down", show=False),
         Binding("pageup", "page_up", "Page up", show=False),
         Binding("pagedown", "page_down", "Page down", show=False),
+        Binding("shift+left", "scroll_left", "Scroll left", show=False),
+        Binding("shift+right", "scroll_right", "Scroll right", show=False),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -57,6 +79,7 @@ class TextView(ScrollView, can_focus=True, inherit_bindings=False):
         self.text = ""
         self._path: Path | None = None
         self._lines: list[str] = []
+        self._widest = 0
 
     def show_file(self, path: Path) -> None:
         """Show a file; where it cannot be read, say why."""
@@ -73,7 +96,8 @@ class TextView(ScrollView, can_focus=True, inherit_bindings=False):
     def _wrap(self) -> None:
         width = max(1, self.scrollable_content_region.width)
         self._lines = wrapped(self.text, width)
-        self.virtual_size = Size(width, len(self._lines))
+        self._widest = max([width, *map(width_of, self._lines)])
+        self.virtual_size = Size(self._widest, len(self._lines))
         self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -82,4 +106,6 @@ class TextView(ScrollView, can_focus=True, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         at = y + self.scroll_offset.y
         line = self._lines[at] if at < len(self._lines) else ""
-        return Strip([Segment(line)]).adjust_cell_length(self.size.width).apply_style(self.rich_style)
+        left = self.scroll_offset.x
+        whole = Strip([Segment(line)]).adjust_cell_length(max(self._widest, left + self.size.width))
+        return whole.crop(left, left + self.size.width).apply_style(self.rich_style)

@@ -21,7 +21,7 @@ from tui_gen.report import consent, headless, tables
 from tui_gen.report import figures as records
 from tui_gen.report import outlet as outlets
 from tui_gen.report.managing import STOP_TIMEOUT
-from tui_gen.report.outlet import coloured, unicode_ok, width_of
+from tui_gen.report.outlet import coloured, terminal_width, unicode_ok, width_of
 from tui_gen.report.rows import rows
 from tui_gen.report.summary import figures_lines, grid_text, text_lines
 from tui_gen.report.zoo import zoo
@@ -113,7 +113,7 @@ def models(args: argparse.Namespace, root: Path) -> int:
     out, err = outlets.standard()
     catalog = headless.ensured(args.model_dirs, err)
     if not args.name:
-        lines = tables.models_table(catalog)
+        lines = tables.models_table(catalog, terminal_width(out))
     else:
         entry = catalog.models.get(args.name)
         if entry is None:
@@ -130,7 +130,7 @@ def recipes(args: argparse.Namespace, root: Path) -> int:
     catalog = catalogs.read(args.model_dirs)
     for problem in catalog.problems:
         err.line(f"warning: {problem}")
-    for line in tables.recipes_table(catalog):
+    for line in tables.recipes_table(catalog, terminal_width(out)):
         out.line(line)
     return 0
 
@@ -140,7 +140,7 @@ def datasets(args: argparse.Namespace, root: Path) -> int:
     out, _ = outlets.standard()
     catalog = catalogs.Catalog()
     if not args.name:
-        lines = tables.datasets_table(catalog)
+        lines = tables.datasets_table(catalog, terminal_width(out))
     else:
         entry = catalog.datasets.get(args.name)
         if entry is None:
@@ -152,15 +152,19 @@ def datasets(args: argparse.Namespace, root: Path) -> int:
 
 
 def recipe(args: argparse.Namespace, root: Path) -> int:
-    """`tui-gen recipe NAME`: a complete config on standard output."""
+    """`tui-gen recipe NAME`: a complete config on standard output, of a recipe or for a model that has none."""
     out, err = outlets.standard()
     catalog = headless.ensured(args.model_dirs, err)
-    found = catalog.recipes.get(args.name)
-    if found is None:
-        raise no_such("recipe", args.name, list(catalog.recipes))
-    config = configs.load({"name": found.name, **found.tables}, catalog, found.name)
+    if (found := catalog.recipes.get(args.name)) is not None:
+        named, header = {"name": found.name, **found.tables}, tables.recipe_header(found, _record(err))
+    elif (model := catalog.models.get(args.name)) is not None:
+        named, header = catalogs.start_of(model), tables.model_header(model)
+        named["model_dirs"] = list(args.model_dirs)
+    else:
+        raise no_such("recipe or model", args.name, [*catalog.recipes, *catalog.models])
+    config = configs.load(named, catalog, args.name)
     notes = {key: _with_choices(param) for key, param in configs.keys(config.model.name, catalog).items()}
-    out.text(tables.recipe_header(found, _record(err)) + "\n" + configs.dump_toml(configs.to_tables(config), notes))
+    out.text(header + "\n" + configs.dump_toml(configs.to_tables(config), notes))
     return 0
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from tui_gen import runs
 from tui_gen.catalog import Recipe
+from tui_gen.report.lines import folded
 from tui_gen.report.quantities import duration, metric
 from tui_gen.text import clean
 
@@ -111,14 +112,16 @@ def heading() -> str:
     return f"{'recipe':<24} {'metric':<32} {'expected':>10} {'reached':>10} {'seconds':>8}  result"
 
 
-def row(result: Result) -> str:
-    """A result as a line of text."""
+def row(result: Result, width: int = 0) -> str:
+    """A result as a line of text, or wrapped to a `width`."""
     seconds = "–" if result.seconds is None else f"{result.seconds:.0f}"
     words = f": {clean(result.words)}" if result.words else ""
-    return (
+    start = (
         f"{clean(result.recipe):<24} {clean(result.metric):<32} {_bound(result):>10} {_reached(result):>10} "
-        f"{seconds:>8}  {result.verdict}{words}"
+        f"{seconds:>8}  "
     )
+    line = f"{start}{result.verdict}{words}"
+    return line if not width or len(line) <= width else folded(start, line[len(start) :], len(start), width)
 
 
 def known(recipe: Recipe, record: Record) -> list[str]:

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from tui_gen.text import clean
 
+ROOM = 30
+"""Columns that words need to stand beside the others; with fewer they go below."""
 
-def aligned(rows: list[tuple[str, ...]], gap: int = 2) -> list[str]:
-    """Rows of cells as lines with aligned columns; the last column is not padded."""
+
+def aligned(rows: list[tuple[str, ...]], gap: int = 2, width: int = 0) -> list[str]:
+    """Rows of cells as lines with aligned columns; the last column is not padded.
+
+    With a `width` (a terminal's) the words of the last column are wrapped to it, below the others where there is too
+    little room beside them: a row is then one text of several lines.
+    """
     if not rows:
         return []
     cells = [[clean(cell) for cell in row] for row in rows]
     taken = [[_width(cell) for cell in row] for row in cells]
     most, between = [max(column) for column in zip(*taken)], " " * gap
-    return [
-        between.join([cell + " " * (wide - own) for cell, own, wide in zip(row, widths, most)]).rstrip()
-        for row, widths in zip(cells, taken)
-    ]
+    lines = []
+    for row, widths in zip(cells, taken):
+        padded = [cell + " " * (wide - own) for cell, own, wide in zip(row, widths, most)]
+        line = between.join(padded).rstrip()
+        if width and len(row) > 1 and _width(line) > width:
+            line = folded(between.join([*padded[:-1], ""]), row[-1], sum(most[:-1]) + gap * (len(row) - 1), width)
+        lines.append(line)
+    return lines
+
+
+def folded(start: str, words: str, column: int, width: int) -> str:
+    """A row whose `start` takes `column` columns, and the words after it, in lines of at most `width` columns."""
+    import textwrap
+
+    if width - column >= ROOM:
+        found = textwrap.wrap(words, width - column, break_on_hyphens=False) or [""]
+        return f"\n{' ' * column}".join([start + found[0], *found[1:]])
+    below = textwrap.wrap(words, max(ROOM, width - 4), break_on_hyphens=False)
+    return "\n    ".join([start.rstrip(), *below])
 
 
 def _width(text: str) -> int:

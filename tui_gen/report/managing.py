@@ -18,7 +18,7 @@ from tui_gen import runs
 from tui_gen.places import shown
 from tui_gen.report import outlet as outlets
 from tui_gen.report.lines import aligned
-from tui_gen.report.outlet import coloured
+from tui_gen.report.outlet import coloured, terminal_width
 from tui_gen.report.quantities import ago
 from tui_gen.runs import RunInfo
 
@@ -40,12 +40,12 @@ def list_runs(args: argparse.Namespace, root: Path) -> int:
     if not rows:
         err.line(f"no runs in {root}; start one with tui-gen --run {runs.DEFAULT}")
         return 0
-    for line in runs_table(rows, colour=coloured(out)):
+    for line in runs_table(rows, colour=coloured(out), width=terminal_width(out)):
         out.drawn(line)
     return 0
 
 
-def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None) -> list[str]:
+def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None, width: int = 0) -> list[str]:
     """The runs, newest first: state, place, what, when, directory."""
     now = time.time() if now is None else now
     table = [("STATE", "STEP", "MODEL", "DATASET", "CHANGED", "RUN")]
@@ -62,7 +62,7 @@ def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None) -
                 os.path.basename(row.path),
             )
         )
-    lines = aligned(table)
+    lines = aligned(table, width=width)
     if colour:
         for number, row in enumerate(rows, 1):
             code = STATE_COLOUR.get(row.state)

@@ -165,3 +165,8 @@ def width_of(out: Outlet) -> int:
         return max(40, os.get_terminal_size(out.fileno()).columns - 1) if out.isatty() else 100
     except (OSError, ValueError):
         return 80
+
+
+def terminal_width(out: Outlet) -> int:
+    """Columns to wrap a table to; 0 where it goes to a file or another program, which may want whole lines."""
+    return width_of(out) if out.isatty() else 0

@@ -153,7 +153,8 @@ def speed(view: RunView) -> list[str]:
     """Rates, time left, device and memory, as far as they are known."""
     words = []
     if view.system is not None:
-        words += [f"{rate(view.system.steps_per_second)} it/s", f"{rate(view.system.images_per_second)} images/s"]
+        amount, unit = view.throughput
+        words += [f"{rate(view.system.steps_per_second)} it/s", f"{rate(amount)} {unit}/s"]
     if view.eta is not None:
         words.append(f"ETA {duration(view.eta)}")
     if view.plan is not None and view.plan.device:

@@ -6,7 +6,7 @@ import re
 import textwrap
 
 from tui_gen import params
-from tui_gen.catalog import Catalog, ModelEntry, Recipe
+from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry, Recipe
 from tui_gen.config import OPTIM_PARAMS
 from tui_gen.datasets import DatasetEntry
 from tui_gen.params import Param
@@ -15,12 +15,13 @@ from tui_gen.report.lines import aligned
 from tui_gen.text import clean
 
 
-def models_table(catalog: Catalog) -> list[str]:
-    """The models by family, with one line each."""
+def models_table(catalog: Catalog, width: int = 0) -> list[str]:
+    """The models by family, with one line each, or wrapped to a `width`."""
     rows = [("MODEL", "FAMILY", "DATA", "WHAT IT IS")]
     for family, entries in catalog.families().items():
+        family = "your own" if family == OWN_FAMILY else family
         rows += [(entry.name, family, " ".join(entry.kinds), entry.summary or entry.title) for entry in entries]
-    return aligned(rows)
+    return aligned(rows, width=width)
 
 
 def model_page(entry: ModelEntry, catalog: Catalog, width: int) -> list[str]:
@@ -29,7 +30,7 @@ def model_page(entry: ModelEntry, catalog: Catalog, width: int) -> list[str]:
     lines += wrapped(entry.description or entry.summary, width)
     if entry.reference:
         lines += ["", *wrapped(entry.reference, width)]
-    lines += ["", *aligned(_facts(entry, catalog)), "", "Hyperparameters ([model])", ""]
+    lines += ["", *aligned(_facts(entry, catalog), width=width), "", "Hyperparameters ([model])", ""]
     lines += param_lines(entry.params, "model", width)
     for phase, optim in entry.phases.items():
         changed = [
@@ -44,7 +45,7 @@ def model_page(entry: ModelEntry, catalog: Catalog, width: int) -> list[str]:
 def _facts(entry: ModelEntry, catalog: Catalog) -> list[tuple[str, ...]]:
     recipes = ", ".join(recipe.name for recipe in catalog.recipes_of(entry.name)) or "none"
     return [
-        ("family", entry.family),
+        ("family", "your own" if entry.family == OWN_FAMILY else entry.family),
         ("trains on", ", ".join(entry.kinds)),
         ("can", ", ".join(entry.abilities)),
         ("recipes", recipes),
@@ -64,31 +65,40 @@ def param_lines(declared: list[Param], table: str, width: int) -> list[str]:
     return lines
 
 
-def recipes_table(catalog: Catalog) -> list[str]:
-    """The recipes with one line each."""
+def recipes_table(catalog: Catalog, width: int = 0) -> list[str]:
+    """The recipes with one line each, or wrapped to a `width`."""
     rows = [("RECIPE", "MODEL", "DATASET", "WHAT IT IS")]
     for recipe in sorted(catalog.recipes.values(), key=lambda one: (one.model, one.name)):
         dataset = recipe.tables.get("dataset", {})
         name = str(dataset.get("name", "")) if isinstance(dataset, dict) else ""
         rows.append((recipe.name, recipe.model, name, recipe.summary or recipe.title))
-    return aligned(rows)
+    return aligned(rows, width=width)
 
 
 def recipe_header(recipe: Recipe, record: Record) -> str:
     """What a recipe says of itself, and what it reached, as TOML comments."""
     lines = [f"{recipe.name}: {recipe.title}" if recipe.title else recipe.name]
-    for text in (recipe.summary, recipe.reference, recipe.stated, *known(recipe, record)):
-        if text:
-            lines += wrapped(text, 110)
+    return _header(lines, [recipe.summary, recipe.reference, recipe.stated, *known(recipe, record)])
+
+
+def model_header(entry: ModelEntry) -> str:
+    """What a model that no recipe names says of itself, as TOML comments."""
+    lines = [f"{entry.name}: {entry.title}" if entry.title else entry.name]
+    return _header(lines, [entry.summary, entry.reference, "No recipe names this model: these are its defaults."])
+
+
+def _header(lines: list[str], texts: list[str]) -> str:
+    for text in filter(None, texts):
+        lines += wrapped(text, 110)
     lines.append("Complete: every setting with its value and help. Change what you like, then: tui-gen --run FILE")
     return "".join(f"# {clean(line)}\n" for line in lines)
 
 
-def datasets_table(catalog: Catalog) -> list[str]:
-    """The datasets with one line each."""
+def datasets_table(catalog: Catalog, width: int = 0) -> list[str]:
+    """The datasets with one line each, or wrapped to a `width`."""
     rows = [("DATASET", "KIND", "SIZE", "EXAMPLES", "FROM", "WHAT IT IS")]
     rows += [(e.name, e.kind, _shape(e), _count(e), _source(e), e.title) for e in catalog.datasets.values()]
-    return aligned(rows)
+    return aligned(rows, width=width)
 
 
 def dataset_page(entry: DatasetEntry, width: int) -> list[str]:
@@ -96,7 +106,7 @@ def dataset_page(entry: DatasetEntry, width: int) -> list[str]:
     facts = [("kind", entry.kind), ("size", _shape(entry)), ("examples", _count(entry)), ("from", _source(entry))]
     if entry.classes:
         facts.append(("classes", ", ".join(entry.classes)))
-    lines = [f"{entry.name}: {entry.title}", "", *wrapped(entry.summary, width), "", *aligned(facts)]
+    lines = [f"{entry.name}: {entry.title}", "", *wrapped(entry.summary, width), "", *aligned(facts, width=width)]
     return lines + (["", *wrapped(entry.reference, width)] if entry.reference else [])
 
 

@@ -33,7 +33,7 @@ from tui_gen.params import Problem, nearest
 from tui_gen.report import consent, figures, headless
 from tui_gen.report import outlet as outlets
 from tui_gen.report.figures import Result
-from tui_gen.report.outlet import hang_up
+from tui_gen.report.outlet import hang_up, terminal_width
 from tui_gen.report.quantities import duration
 from tui_gen.report.signals import Signals
 from tui_gen.view import RunView
@@ -70,7 +70,8 @@ def table(args: argparse.Namespace) -> int:
         elif args.markdown and rows:
             blocks.append([f"{title}:", "", *figures.markdown(rows, catalog.recipes)])
         elif rows:
-            blocks.append([f"{title}:", figures.heading(), *map(figures.row, rows)])
+            lines = [figures.row(result, terminal_width(out)) for result in rows]
+            blocks.append([f"{title}:", figures.heading(), *lines])
     out.text("\n".join("".join(f"{line}\n" for line in block) for block in blocks))
     if not (record.small or record.full):
         err.line("nothing is on record; tui-gen zoo check --record keeps what it measures")
@@ -121,7 +122,7 @@ def check(args: argparse.Namespace, root: Path) -> int:
         if args.json:
             out.json(_told(result, catalog))
         else:
-            plain.line(figures.row(result))
+            plain.line(figures.row(result, terminal_width(plain)))
             if told := catalog.recipes[result.recipe].stated:
                 plain.line(f"    figure: {told}")
         if record is not None:

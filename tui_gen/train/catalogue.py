@@ -20,7 +20,7 @@ import msgspec
 
 import tui_gen.models
 from tui_gen import catalog, params
-from tui_gen.catalog import Catalog, ModelEntry
+from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry
 from tui_gen.events import Groups, Names
 from tui_gen.model import ABILITIES, Model
 
@@ -132,7 +132,7 @@ def entry_of(kind: type[Model], source: str) -> ModelEntry:
     """A model class as plain data."""
     return ModelEntry(
         name=kind.name,
-        family=kind.family or "own",
+        family=kind.family or OWN_FAMILY,
         title=kind.title or kind.name,
         summary=kind.summary or (kind.__doc__ or "").strip().split("\n")[0],
         description=kind.description,
