@@ -217,6 +217,19 @@ async def test_without_colours_everything_is_seen(monkeypatch):
                     looks[key] = next(iter(app.screen._compositor.render_strips()[y].crop(x, x + 1))).style
         assert looks["beta"].underline and not looks["latent"].underline  # beta may be edited while it trains
 
+        def reversed_cells():
+            strips = app.screen._compositor.render_strips()
+            return sum(one.cell_length for strip in strips for one in strip if one.style and one.style.reverse)
+
+        before = reversed_cells()
+        for key in ("f10", "f1", "ctrl+p"):  # what lies behind is as it was; a dialog has a title, and a row chosen
+            await pilot.press(key)
+            await until(pilot, lambda: len(app.screen_stack) > 1)
+            await pilot.pause()
+            assert reversed_cells() < before + 200, screen_text(app)
+            await pilot.press("escape")
+            await until(pilot, lambda: len(app.screen_stack) == 1)
+
 
 @pytest.mark.parametrize(
     ("system", "palette", "numbers"),

@@ -208,5 +208,5 @@ class NoColours(LineFilter):
 
 @lru_cache(4096)
 def _plain(style: Style, ground: RichColor) -> Style:
-    marked = style.bgcolor is not None and style.bgcolor != ground
+    marked = style.bgcolor is not None and not style.bgcolor.is_default and style.bgcolor != ground
     return style + UNCOLOURED + (REVERSE if marked else Style())

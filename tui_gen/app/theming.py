@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.color import ColorSystem
 from textual.command import CommandPalette
 from textual.css.query import NoMatches
-from textual.filter import Monochrome
+from textual.filter import ANSIToTruecolor, Monochrome
 from textual.screen import Screen
 
 from tui_gen.app.settings import Settings
@@ -94,7 +94,8 @@ class ThemedApp(TypingApp):
             ours = self.depth
         if ours is None:
             return filters
-        theirs = [one for one in filters if one in self._filters and not isinstance(one, Monochrome)]
+        without = (Monochrome, ANSIToTruecolor) if self.no_color else ()  # they give colours to what has none
+        theirs = [one for one in filters if one in self._filters and not isinstance(one, without)]
         return [*theirs, ours, *(one for one in filters if one not in self._filters)]
 
     @property
