@@ -152,7 +152,9 @@ class Conductor:
                 form.add_problems(problems)
                 self.app.push_screen(problems_dialog("This cannot be started", problems))
                 return
-            if not await self._trusted(made.model_dirs, "These settings name") or not await self._may_begin("start"):
+            if not await self._trusted(made.model_dirs, "These settings name"):
+                return
+            if not await self._may_begin("start", made.name or made.model.name):
                 return
             path = await away(self.session.start, made)
         except runs.RunError as error:
@@ -187,13 +189,14 @@ class Conductor:
         finally:
             self._questions -= 1
 
-    async def _may_begin(self, doing: str, path: Path | None = None) -> bool:
+    async def _may_begin(self, doing: str, what: str, path: Path | None = None) -> bool:
         """Whether to start (or resume) a run: asks where others are live, and stops them first if that is wanted."""
         shown = self.view.path if self.view is not None else None
         others = [one for one in await away(self.session.live_here, shown) if one[0] != path]
         if not others:
             return True
-        answer = await self._answer_to(beside_dialog(doing, [(one.name, state, step) for one, state, step in others]))
+        named = [(one.name, state, step) for one, state, step in others]
+        answer = await self._answer_to(beside_dialog(doing, what, named))
         if answer != "stop":
             return answer == "beside"
         for one, _, _ in others:
@@ -227,7 +230,7 @@ class Conductor:
                 return
         if not await self._trusted(path, f"{path.name} names"):
             return
-        if not await self._has_data(path) or not await self._may_begin("resume", path):
+        if not await self._has_data(path) or not await self._may_begin("resume", path.name, path):
             return
         self.app.say(f"resuming {path.name}…")
         try:

@@ -129,13 +129,13 @@ def trust_dialog(who: str, folder: Path, code: Sequence[Path]) -> Dialog:
 STATES = {"running": "is training", "paused": "is paused", "starting": "is starting", "stopping": "is stopping"}
 
 
-def beside_dialog(doing: str, others: Sequence[tuple[str, str, int]]) -> Dialog:
-    """Whether to `start` (or `resume`) a run while others, each (name, state, step), are live here; not to is the
-    default."""
+def beside_dialog(doing: str, what: str, others: Sequence[tuple[str, str, int]]) -> Dialog:
+    """Whether to `start` (or `resume`) what is named while others, each (name, state, step), are live here; not to is
+    the default."""
     said = [f"{name} {STATES.get(state, 'is live')}, at step {step:,}." for name, state, step in others]
     it = "it" if len(others) == 1 else "them"
-    said += ["", f"A run beside {it} leaves each of them only a part of this machine. Stopped, with a checkpoint, "
-             f"{it.replace('them', 'they')} can be resumed."]  # fmt: skip
+    said += ["", f"{what} beside {it} leaves each of them only a part of this machine. "
+             f"Stopped, with a checkpoint, {it.replace('them', 'they')} can be resumed."]  # fmt: skip
     answers = [
         ("cancel", "Cancel"),
         ("beside", f"{doing.capitalize()} beside {it}"),

@@ -12,6 +12,7 @@ from tui_gen.app.pane import Pane
 from tui_gen.app.plot_bar import PlotBar
 from tui_gen.app.plot_grid import Empty, PlotGrid
 from tui_gen.app.plot_view import PlotView
+from tui_gen.app.status import preparation
 from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
 from tui_gen.draw.clock import Clock, time_label
 from tui_gen.draw.curves import Mark, Options
@@ -170,8 +171,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         if view is None:
             return "No run is shown.\nChoose a recipe and start it, or open a run from the Runs pane."
         if view.progress is not None:
-            done = f"{view.progress.done:,} of {view.progress.total:,} {view.progress.unit}".strip()
-            return f"{view.progress.what}: {done}"
+            return preparation(view)
         if view.live:
             return f"The run is {view.state}. Its first values appear here."
         return f"The run is {view.state} and has no values." + (f"\n{view.reason}" if view.reason else "")
