@@ -29,7 +29,7 @@ def the_run_goes_on_and_can_be_steered(run):
     wait_for_progress(run)
     with workbench(run) as again:
         wait_for_step(again, wait_for_progress(run))
-        again.wait_for_text("loss")
+        again.wait_for_text("elbo")
         again.press("f9")
         again.wait_for_text("■ stopped", 60)
     assert runs.state_of(run)[0] == "stopped"
