@@ -205,7 +205,6 @@ class System(Event, tag="system"):
     step: Step
     steps_per_second: Amount
     images_per_second: Amount
-    """Examples, whatever they are."""
     memory: Count = 0
     device_memory: Count = 0
     seconds: Amount = 0.0
