@@ -17,6 +17,7 @@ from typing import Any
 from tui_gen import columns, dependencies, events, quality, runs
 from tui_gen.draw.clock import Clock
 from tui_gen.draw.curves import Options, Plot
+from tui_gen.pictures import Tiles
 from tui_gen.report import headless, summary
 from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import JsonDisplay, PlainDisplay, speed
@@ -38,6 +39,7 @@ def story() -> list[events.Event]:
     t = 1.8e9
     loss = columns.column(30 * math.exp(-step / 50) for step in range(120))
     figure = quality.Figure("fid", 30.5, 0.8, 0.1, None, "few samples")
+    tiles = Tiles(60, (1, 8), tuple("01234567"), ("a part",), ("a label",), (("#ff8000", "real"),), (("x", -1.0, 2.5),))
     return [
         events.State(t=t, state="starting", step=0),
         events.Progress(t=t, what="downloading", done=5, total=10, unit="bytes"),
@@ -48,7 +50,7 @@ def story() -> list[events.Event]:
         events.Metrics(t=t + 2, start=120, stride=2, values={"vae/loss": [1.5, None, 2.5], "vae/kl": [1.0, 2.0, 3.0]}),
         events.Metrics(t=t + 2, start=125, values={"val/vae/loss": [1.25]}),
         events.System(t=t + 3, step=126, steps_per_second=60.0, images_per_second=3840.0, memory=10**8, seconds=2.5),
-        events.Sample(t=t + 3, step=126, path="samples/000126.png", columns=8, rows=8, tile=(28, 28), gap=1),
+        events.Sample(t=t + 3, step=126, path="a/000126.png", columns=8, rows=8, tile=(28, 28), gap=1, tiles=tiles),
         events.Checkpoint(t=t + 3, step=126, path="checkpoints/000126", reason="every 2 minutes"),
         events.Edit(t=t + 4, step=130, key="train.phases.vae.lr", old=0.001, new=0.002),
         events.Alert(t=t + 4, step=130, level="warning", what="spike: 40", where="vae/loss", advice="Clip."),
