@@ -75,7 +75,7 @@ async def test_keys_for_which_the_bar_has_no_room_are_counted_and_shown(monkeypa
                     number, word = shown[-1].words.split()
                     assert word == "more" and int(number) == len(every) - len(shown)
                     assert shown[-1].key == "question_mark"
-                if room >= 60:
+                if room >= 80:
                     assert {"f1", "f5", "f6", "f9", "f10"} <= {one.key for one in shown}
         last = screen_text(app).splitlines()[-1]
         await pilot.click("KeyBar", offset=(last.index("more"), 0))
