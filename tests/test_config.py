@@ -341,7 +341,7 @@ def test_setting_one_length_ends_the_others(length):
 def test_a_length_that_is_none_is_told_whatever_comes_after_it(length, wrong):
     for more in ([], [f"train.{other}=3" for other in LENGTHS if other != length]):
         with pytest.raises(ConfigError) as caught:
-            override(tables(), [f"train.{length}={wrong}", *more], CATALOG)
+            load(override(tables(), [f"train.{length}={wrong}", *more], CATALOG), CATALOG)
         assert [problem.key for problem in caught.value.problems] == [f"train.{length}"]
 
 

@@ -357,7 +357,7 @@ def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Any) -
     Raises ConfigError listing every assignment that names no key.
     """
     tables = copy.deepcopy(tables)
-    problems = []
+    problems, wrong = [], set()
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip()
@@ -374,12 +374,12 @@ def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Any) -
             problems.append(Problem("--set", assignment, "names no setting", _meant(key, list(known))))
             continue
         value = params.parse(known[key], text)
-        if key in LENGTHS and (wrong := params.check_value(known[key], value)[1]):
-            problems.append(Problem(key, value, wrong))  # at once: another length after it would put it out of sight
-            continue
-        if key in LENGTHS and value:
+        if key in LENGTHS:
+            if params.check_value(known[key], value)[1]:
+                wrong.add(key)  # stays, to be told: another length after it does not put it out of sight
             for other in LENGTHS:
-                set_key(tables, other, 0)
+                if value and other not in wrong:
+                    set_key(tables, other, 0)
         set_key(tables, key, value)
     if problems:
         raise ConfigError("command line", problems)
