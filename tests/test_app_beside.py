@@ -31,6 +31,7 @@ async def test_start_asks_where_a_run_is_live_and_can_stop_it_first(monkeypatch,
         started = fake_worker.install(monkeypatch)
         await pilot.press("f5")
         await until_shown(pilot, "Another run is live", other.name, "is training", "Cancel")
+        assert "starting…" not in app.status.text, "while somebody thinks about it nothing is"
         await pilot.press("f5", "enter")
         await until(pilot, lambda: len(app.screen_stack) == 1 and not app.conductor._starting)
         assert not started and app.shown is None, "to start nothing is the default"

@@ -184,10 +184,13 @@ class Conductor:
     async def _answer_to(self, dialog: Dialog) -> str | None:
         """What somebody answers; meanwhile nothing is under way that quitting has to wait for."""
         self._questions += 1
+        doing = self.app.status.message
+        self.app.say("")
         try:
             return await self.app.push_screen_wait(dialog)
         finally:
             self._questions -= 1
+            self.app.say(doing)
 
     async def _may_begin(self, doing: str, what: str, path: Path | None = None) -> bool:
         """Whether to start (or resume) a run: asks where others are live, and stops them first if that is wanted."""
