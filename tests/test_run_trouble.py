@@ -181,9 +181,14 @@ def test_folders_that_are_missing_are_made_again(start):
 
 
 def in_the_way(path):
-    """A file in place of a folder: what even root cannot write in."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.touch()
+    """A file in place of a folder: what even root cannot write in.
+
+    The run beside it may put a file into the folder, or make the folder again, at any moment of this.
+    """
+    while not path.is_file():
+        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(FileExistsError):
+            path.touch(exist_ok=False)
 
 
 @pytest.mark.parametrize(("name", "op"), [("samples", "sample"), ("checkpoints", "checkpoint")])
