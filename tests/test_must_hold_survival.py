@@ -1,11 +1,13 @@
 """What a run survives, and what its readers see of it: real workers, the real workbench, on real terminals."""
 
 import signal
+import sys
 import time
 
 import pytest
 
 from tests import tmux
+from tests.pty_terminal import PtyTerminal
 from tests.real_runs import (
     WORKBENCH,
     assert_no_step_lost,
@@ -62,6 +64,17 @@ def test_a_run_outlives_its_workbench(end):
             wait_for(lambda: not runs.process_started(ours), what="the workbench's end")
         assert runs.state_of(run)[0] == "running"
         the_run_goes_on_and_can_be_steered(run)
+
+
+def test_a_workbench_whose_terminal_is_gone_ends_though_no_signal_tells_it():
+    code = (
+        "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])\n"
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    with PtyTerminal([sys.executable, "-c", code, *WORKBENCH]) as terminal:
+        terminal.wait_for_text("press F5")
+        terminal.close()
+        assert terminal.process.wait(120) == 128 + signal.SIGHUP
 
 
 def test_a_terminal_that_does_not_read_costs_no_step():

@@ -1,11 +1,13 @@
 """Textual's driver with what it leaves out: places between us and the terminal, and terminals that come back.
 
 What a multiplexer must not read is not written, whoever writes it. The screen is cleared on leaving, for there may be
-no alternate screen. The modes can be set anew, and the terminal asked again, after another has come in its place.
+no alternate screen. The modes can be set anew, and the terminal asked again, after another has come in its place. A
+terminal that is gone for good ends the app.
 """
 
 from __future__ import annotations
 
+import select
 import signal
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -41,10 +43,12 @@ class TerminalDriver(LinuxDriver):
         super().__init__(app, mouse=mouse and (terminal is None or terminal.mouse), **more)
         self.size_signals = 0
         """How often SIGWINCH came: the sizes that are told at the start, or by the terminal itself, come without."""
+        self._watched = False
 
     def start_application_mode(self) -> None:
         """As Textual's, and counts the signals that tell of another size, or of another terminal of the same size."""
         super().start_application_mode()
+        self._watch_for_the_end()
         told = signal.getsignal(signal.SIGWINCH)
         if not callable(told):
             return  # it cannot hear of signals
@@ -54,6 +58,25 @@ class TerminalDriver(LinuxDriver):
             told(number, frame)
 
         signal.signal(signal.SIGWINCH, on_signal)
+
+    def _watch_for_the_end(self) -> None:
+        """Call the app's `hang_up` when the terminal is closed, in a thread: the app may hang in a write to it by then.
+
+        SIGHUP alone is not enough. It may be blocked, or may not come; and from a closed terminal there is always
+        something to read, an empty answer, for which Textual's input thread asks again and again without a pause.
+        """
+        hang_up: Callable[[], None] | None = getattr(self._app, "hang_up", None)
+        if self._watched or hang_up is None or not self.input_tty:
+            return
+        self._watched = True
+
+        def watch() -> None:
+            end = select.poll()
+            end.register(self.fileno, 0)
+            if any(told & select.POLLHUP for _, told in end.poll()):  # macOS cannot watch terminals, and says so
+                hang_up()
+
+        Thread(target=watch, name="terminal's end", daemon=True).start()
 
     def write(self, data: str) -> None:
         """Write what may be read by whatever is between us and the terminal."""

@@ -99,7 +99,7 @@ class Workbench(TellingApp):
             for number in ENDING:
                 if number == signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                     with contextlib.suppress(RuntimeError, ValueError, OSError):  # not in the main thread, say
-                        loop.add_signal_handler(number, self._hang_up if number == signal.SIGHUP else self.leave)
+                        loop.add_signal_handler(number, self.hang_up if number == signal.SIGHUP else self.leave)
 
     async def on_ready(self) -> None:
         """The first frame is out: bring in the panes, the warm worker, the one timer."""
@@ -402,10 +402,12 @@ class Workbench(TellingApp):
         else:
             self.exit()
 
-    def _hang_up(self) -> None:
-        """The terminal is gone: there is nobody to tell and nothing to restore. Runs go on."""
-        self.session_close()
-        os._exit(128 + signal.SIGHUP)
+    def hang_up(self) -> None:
+        """The terminal is gone: there is nobody to tell and nothing to restore. Runs go on. From any thread."""
+        try:
+            self.session_close()
+        finally:
+            os._exit(128 + signal.SIGHUP)
 
     # -- facts from the panes -----------------------------------------------------------------------------------
 
