@@ -32,7 +32,7 @@ quality: $(STAMP)
 	$(BIN)/python -m tests.quality
 
 catalog: $(STAMP)
-	$(BIN)/python -m tui_gen.train.catalogue --write models/catalog.json
+	$(BIN)/python -m tui_gen.train.discover --write models/catalog.json
 
 figures: $(STAMP)
 	$(BIN)/python -m tests.readme_figures .

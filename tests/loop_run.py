@@ -7,7 +7,7 @@ import threading
 from tests import small_runs
 from tui_gen import config as configs
 from tui_gen import control, events, runs
-from tui_gen.train.loop import RunLoop
+from tui_gen.train.run.loop import RunLoop
 from tui_gen.view import RunView
 
 

@@ -20,9 +20,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui_gen import events
-from tui_gen.app.losses_pane import LossesPane
-from tui_gen.app.samples_pane import SamplesPane
-from tui_gen.app.theming import ThemedApp
+from tui_gen.app.panes.losses.pane import LossesPane
+from tui_gen.app.panes.samples.pane import SamplesPane
+from tui_gen.app.shell.theming import ThemedApp
 from tui_gen.draw.terminal import Terminal, probe
 from tui_gen.view import RunView
 

@@ -19,8 +19,9 @@ from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import launch, runs
 from tui_gen.quality import Report
-from tui_gen.train import catalogue, checkpoints, quality
-from tui_gen.train.restore import data_of, restore
+from tui_gen.train import discover, quality
+from tui_gen.train.offline.restore import data_of, restore
+from tui_gen.train.run import checkpoints
 
 AIMS = {"vae-digits": 0.65, "dcgan-digits": 0.8, "ddpm-digits": 0.8, "vq-vae-digits": 0.8}
 SMALLEST = 0.03
@@ -37,7 +38,7 @@ class Result:
 
 def train(run: Path, minutes: float) -> None:
     """Train a run to its end, or stop it with a checkpoint when it has trained that long."""
-    command = [sys.executable, "-m", "tui_gen.train.worker", str(run)]
+    command = [sys.executable, "-m", "tui_gen.train.run.worker", str(run)]
     worker = subprocess.Popen(command, env=launch.environment())
     try:
         worker.wait(60 * minutes)
@@ -71,7 +72,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3.0, help="stop training after this long (default 3)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a recipe's value")
     given = parser.parse_args()
-    known, _ = catalogue.build()
+    known, _ = discover.build()
     known.recipes = catalogs.read().recipes
     wanted = given.only or list(AIMS)
     unknown = [name for name in wanted if name not in known.recipes]

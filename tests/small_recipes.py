@@ -78,7 +78,7 @@ def config(name: str, **overrides: Any) -> configs.RunConfig:
 
 def trainer(made: configs.RunConfig) -> Any:
     """A trainer of a config in this process; trainers of the same data share it."""
-    from tui_gen.train.trainer import Trainer
+    from tui_gen.train.engine.trainer import Trainer
 
     data = _data(msgspec.json.encode(made.dataset))
     return Trainer(built()[1][made.model.name], made, data, torch.device("cpu"), lambda _: made.train.steps or None)

@@ -79,9 +79,9 @@ SMALL: dict[str, dict[str, Any]] = {
 @cache
 def built() -> tuple[catalogs.Catalog, dict[str, type]]:
     """The catalogue and the model classes, built in this process once."""
-    from tui_gen.train import catalogue
+    from tui_gen.train import discover
 
-    made, kinds = catalogue.build()
+    made, kinds = discover.build()
     made.recipes, _ = catalogs.recipes()
     return made, kinds
 
@@ -116,7 +116,7 @@ def make_run(root: Path, family: str, **overrides: Any) -> Path:
 def trainer(family: str, **overrides: Any) -> Any:
     """A trainer of a small config, in this process."""
     from tui_gen.train.data import load
-    from tui_gen.train.trainer import Trainer
+    from tui_gen.train.engine.trainer import Trainer
 
     made = config(family, **overrides)
     data = load(made.dataset, torch.device("cpu"), seed=made.train.seed)
@@ -126,7 +126,7 @@ def trainer(family: str, **overrides: Any) -> Any:
 
 def parts_of(made: configs.RunConfig, spec: Any) -> dict[str, Any]:
     """What a config's model is built on, untrained, the same each time; with weights so large that codes matter."""
-    from tui_gen.train.dependencies import foreseen
+    from tui_gen.train.engine.parts import foreseen
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -13,8 +13,8 @@ from textual.color import Color
 
 from tests import fake_worker
 from tests.shell import screen_text, until, until_shown, workbench
-from tui_gen.app import themes
-from tui_gen.app.depth import GROUNDS, Depth
+from tui_gen.app.shell import themes
+from tui_gen.app.shell.depth import GROUNDS, Depth
 
 DRAWN = re.compile(r"[\s\u2500-\u259f\u2800-\u28ff▸▾]*")
 """Frames, curves, pictures and scroll bars: not text."""

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.form_host import catalog, odd_tables
 from tui_gen import config
-from tui_gen.app.form_state import FormState, read_cell
-from tui_gen.app.steps import stepped
+from tui_gen.app.panes.form.state import FormState, read_cell
+from tui_gen.app.panes.form.steps import stepped
 from tui_gen.config import ConfigError
 from tui_gen.params import Param, Problem
 

@@ -13,8 +13,8 @@ import pytest
 from tests.plot_host import Host, append, write_run
 from tests.waiting import wait_for_async
 from tui_gen import events
-from tui_gen.app.losses_pane import SMOOTHINGS
-from tui_gen.app.plot_bar import PlotBar
+from tui_gen.app.panes.losses.bar import PlotBar
+from tui_gen.app.panes.losses.pane import SMOOTHINGS
 from tui_gen.draw.curves import Reading
 from tui_gen.draw.legend import legend_rows
 from tui_gen.draw.terminal import Terminal

@@ -7,9 +7,9 @@ import pytest
 from textual.content import Content
 
 from tests.form_host import catalog, screen_text, small
-from tui_gen.app.models_pane import ModelPicked, ModelsPane, RecipePicked
-from tui_gen.app.prose import inline, prose
-from tui_gen.app.theming import ThemedApp
+from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
+from tui_gen.app.shell.theming import ThemedApp
+from tui_gen.app.widgets.prose import inline, prose
 from tui_gen.catalog import Catalog, Recipe
 
 CATALOG = catalog()

@@ -21,8 +21,8 @@ from tests.plot_host import Host, append, write_run, write_sample
 from tests.pty_terminal import KITTY, PLAIN, SIXEL, PtyTerminal
 from tests.waiting import wait_for, wait_for_async
 from tui_gen import events
-from tui_gen.app.encoder import Encoder, Reply, Request, make
-from tui_gen.app.pixels import REST, Wire, free_region
+from tui_gen.app.panes.samples.encoder import Encoder, Reply, Request, make
+from tui_gen.app.terminal.wire import REST, Wire, free_region
 from tui_gen.draw.terminal import Terminal
 
 
@@ -138,7 +138,7 @@ async def test_the_encoder_answers_and_comes_back_after_its_death(grid):
 
 async def test_the_encoder_dies_with_its_input(grid):
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tui_gen.app.encoder", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        sys.executable, "-m", "tui_gen.app.panes.samples.encoder", stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     process.stdin.close()
     assert await asyncio.wait_for(process.wait(), 120) == 0
@@ -146,7 +146,7 @@ async def test_the_encoder_dies_with_its_input(grid):
 
 def test_the_encoder_imports_neither_torch_nor_textual(grid):
     code = (
-        "import sys, tui_gen.app.encoder as e\n"
+        "import sys, tui_gen.app.panes.samples.encoder as e\n"
         f"e.make(e.Request({grid!r}, 10, 5, protocol='sixel', cell=(8, 16)))\n"
         "bad = {'torch', 'textual'} & set(sys.modules)\nassert not bad, bad"
     )
@@ -400,7 +400,7 @@ def test_partial_updates_leave_the_screen_as_a_full_one_would(tmp_path):
 
 
 def test_a_row_that_grew_at_its_end_is_sent_from_there(tmp_path):
-    from tui_gen.app.plot_view import changed_span
+    from tui_gen.app.panes.losses.plot import changed_span
 
     old = [("  12", "label"), ("┤", "axis"), ("⣀⣀⣀", "line.0"), ("    ", "")]
     new = [("  12", "label"), ("┤", "axis"), ("⣀⣀⣠⣀", "line.0"), ("   ", "")]

@@ -20,7 +20,7 @@ from tests.plot_host import write_run
 from tests.pty_terminal import KITTY, PLAIN, PtyTerminal
 from tests.real_runs import workbench
 from tests.waiting import wait_for
-from tui_gen.app.repaint import Screenful
+from tui_gen.app.terminal.repaint import Screenful
 
 WIDTH, HEIGHT = 24, 7
 

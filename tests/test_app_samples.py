@@ -12,8 +12,8 @@ from textual.app import App
 from tests.plot_host import Host, append, write_run, write_sample
 from tests.waiting import wait_for_async
 from tui_gen import events
-from tui_gen.app.samples_pane import Caption, Timeline
-from tui_gen.app.text_view import TextView, wrapped
+from tui_gen.app.panes.samples.pane import Caption, Timeline
+from tui_gen.app.panes.samples.text import TextView, wrapped
 from tui_gen.draw.terminal import Terminal
 
 SIZES = [(80, 24), (120, 40), (200, 60)]

@@ -10,9 +10,9 @@ import pytest
 from tests import fake_worker
 from tests.plot_host import write_run, write_sample
 from tests.shell import OTHERS, SIZES, check_snapshot, screen_text, until, workbench
-from tui_gen.app.arrangement import PANES, SHAPES, arrange, edges_around, groups, shape_of
-from tui_gen.app.settings import Settings, read_keys
-from tui_gen.app.themes import read_theme
+from tui_gen.app.shell.arrangement import PANES, SHAPES, arrange, edges_around, groups, shape_of
+from tui_gen.app.shell.settings import Settings, read_keys
+from tui_gen.app.shell.themes import read_theme
 
 
 def shown(app):
@@ -313,8 +313,8 @@ async def test_a_pane_that_fails_is_told_and_the_others_go_on(monkeypatch):
 def test_no_torch_and_little_else_is_imported():
     code = (
         "import sys; import tui_gen.app.main as m; assert 'textual' not in sys.modules; m.Workbench;"
-        "import tui_gen.app.form_pane, tui_gen.app.losses_pane, tui_gen.app.samples_pane, tui_gen.app.runs_pane,"
-        " tui_gen.app.log_pane, tui_gen.app.palette, tui_gen.app.help;"
+        "import tui_gen.app.panes.form.pane, tui_gen.app.panes.losses.pane, tui_gen.app.panes.samples.pane,"
+        " tui_gen.app.panes.runs, tui_gen.app.panes.log, tui_gen.app.shell.palette, tui_gen.app.shell.help;"
         "print(*sorted({n.split('.')[0] for n in sys.modules}), 'tui_gen.train' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

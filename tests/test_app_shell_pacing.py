@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tui_gen.app.pacing import Pacer, Restraint
+from tui_gen.app.terminal.pacing import Pacer, Restraint
 
 
 def frames(pacer, trip, seconds, more=()):

@@ -16,9 +16,9 @@ from tests import fake_worker
 from tests.shell import check_snapshot, screen_text, until, until_shown, workbench
 from tests.waiting import wait_for
 from tui_gen import control, launch, runs
-from tui_gen.app import conductor
-from tui_gen.app.pacing import Restraint
-from tui_gen.app.session import RunList, Session
+from tui_gen.app.steering import conductor
+from tui_gen.app.steering.session import RunList, Session
+from tui_gen.app.terminal.pacing import Restraint
 
 
 def said(app):
@@ -77,7 +77,7 @@ async def test_start_shows_the_run_and_everything_is_acknowledged(monkeypatch):
 
 @pytest.mark.parametrize("cores", [2, 1])
 async def test_frames_are_few_only_while_training_needs_every_core(monkeypatch, cores):
-    monkeypatch.setattr("tui_gen.app.live.CORES", cores)
+    monkeypatch.setattr("tui_gen.app.steering.follower.CORES", cores)
     async with workbench(monkeypatch) as (app, pilot):
         view = await started(monkeypatch, app, pilot)
         monkeypatch.setattr(Restraint, "SHARE", 1e-9)  # only now: the first values may come after the first frame

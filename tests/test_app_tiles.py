@@ -19,7 +19,7 @@ from tests.test_app_samples import SIZES, drive
 from tests.test_draw_graphics import decode_sixel
 from tests.waiting import wait_for
 from tui_gen import events
-from tui_gen.app.imaging import Reply, Request, make
+from tui_gen.app.panes.samples.imaging import Reply, Request, make
 from tui_gen.draw.place import nearest
 from tui_gen.draw.terminal import Terminal
 from tui_gen.pictures import Tiles

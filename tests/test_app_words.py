@@ -9,12 +9,12 @@ from tests.form_host import catalog
 from tests.shell import screen_text, until, until_shown, workbench
 from tests.test_app_form import Host
 from tui_gen import events
-from tui_gen.app import keys
-from tui_gen.app.form_state import FormState
-from tui_gen.app.keybar import KeyBar
-from tui_gen.app.models_pane import family_title
-from tui_gen.app.palette import Commands
-from tui_gen.app.status import facts
+from tui_gen.app.panes.form.state import FormState
+from tui_gen.app.panes.models import family_title
+from tui_gen.app.shell import keys
+from tui_gen.app.shell.keybar import KeyBar
+from tui_gen.app.shell.palette import Commands
+from tui_gen.app.shell.status import facts
 from tui_gen.report.lines import aligned
 from tui_gen.report.plain import speed
 from tui_gen.view import RunView

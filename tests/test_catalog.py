@@ -47,7 +47,7 @@ def recipes(world) -> Path:
 
 def test_the_shipped_catalogue_is_up_to_date(tmp_path, world):
     fresh = tmp_path / "catalog.json"
-    command = [sys.executable, "-m", "tui_gen.train.catalogue", "--write", str(fresh)]
+    command = [sys.executable, "-m", "tui_gen.train.discover", "--write", str(fresh)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT, timeout=120)
     shipped = catalogs.built_in_dir() / "catalog.json"
     assert fresh.read_text() == shipped.read_text(), "models/catalog.json is out of date: run `make catalog`"

@@ -17,11 +17,13 @@ from tests import small_runs
 from tests.damages import DAMAGES, FILES
 from tui_gen import checkpoints as files
 from tui_gen import dependencies, events, runs
-from tui_gen.train import checkpoints, compiling, sample
-from tui_gen.train.loop import RunLoop
-from tui_gen.train.quality import __main__ as measuring
-from tui_gen.train.restore import RestoreError, restore
-from tui_gen.train.trainer import TrainingError, weights_of
+from tui_gen.train.engine import compiling
+from tui_gen.train.engine.trainer import TrainingError, weights_of
+from tui_gen.train.offline import quality as measuring
+from tui_gen.train.offline import sample
+from tui_gen.train.offline.restore import RestoreError, restore
+from tui_gen.train.run import checkpoints
+from tui_gen.train.run.loop import RunLoop
 from tui_gen.view import RunView
 
 

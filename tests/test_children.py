@@ -25,11 +25,13 @@ def traps(tmp_path, monkeypatch):
 
 def test_files_in_the_current_folder_are_not_executed(traps, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{os.pathsep}{Path(__file__).parents[1]}")  # an empty part: the current folder
-    done = children.run("tui_gen.app.encoder", stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = children.run("tui_gen.app.panes.samples.encoder", stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert not traps.exists()
-    beside = subprocess.run([sys.executable, "-m", "tui_gen.app.encoder"], stdin=subprocess.DEVNULL, check=False,
-                            capture_output=True, env={**os.environ, "PYTHONPATH": ""})  # fmt: skip
+    command = [sys.executable, "-m", "tui_gen.app.panes.samples.encoder"]
+    beside = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, env={**os.environ, "PYTHONPATH": ""}, check=False
+    )
     assert traps.exists() or beside.returncode  # without our way of starting it they are
 
 

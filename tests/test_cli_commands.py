@@ -210,7 +210,7 @@ def test_sample_asks_a_process_of_its_own(call, tmp_path, monkeypatch):
     status, out, _ = call("sample", run.name, "-n", "9", "-o", str(target), *options)
     assert status == 0 and out == f"{target}\n"
     assert asked[0][1:] == [
-        "-P", "-m", "tui_gen.train.sample", str(run), "-n", "9", "-o", str(target), *options,
+        "-P", "-m", "tui_gen.train.offline.sample", str(run), "-n", "9", "-o", str(target), *options,
     ]  # fmt: skip
     for words, told in (
         ("noise\nerror: no checkpoint of step 7\n", "no checkpoint of step 7"),

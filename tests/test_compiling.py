@@ -10,9 +10,11 @@ from torch._dynamo.utils import counters
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests import small_runs
-from tui_gen.train import checkpoints, compiling, products
-from tui_gen.train.checkpoints import Meta
-from tui_gen.train.trainer import weights_of
+from tui_gen.train.engine import compiling
+from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.run import checkpoints
+from tui_gen.train.run.checkpoints import Meta
+from tui_gen.train.tuned import onednn
 
 POINTS = {"dataset__name": "ring", "dataset__shift": 0}
 MLPS = {
@@ -274,14 +276,14 @@ def targets(module):
 
 
 def test_products_that_gain_are_given_to_the_other_library(monkeypatch):
-    monkeypatch.setattr(products, "WORTH", 8 * 6 * 5)
+    monkeypatch.setattr(onednn, "WORTH", 8 * 6 * 5)
     x, weight, bias, grad = torch.randn(8, 6), torch.randn(5, 6), torch.randn(5), torch.randn(8, 5)
 
     def layer(x, weight, bias, grad):
         return torch.addmm(bias, x, weight.t()), grad @ weight, grad.t() @ x, x[:7] @ weight.t()
 
     module = graph_of(layer, x, weight, bias, grad)
-    assert products.replace(module.graph) == 2
+    assert onednn.replace(module.graph) == 2
     module.graph.lint()
     module.recompile()
     names = targets(module)
@@ -303,25 +305,25 @@ def test_products_that_gain_are_given_to_the_other_library(monkeypatch):
     ids=["float64", "a bias per row", "scaled"],
 )
 def test_products_of_another_kind_stay(monkeypatch, function):
-    monkeypatch.setattr(products, "WORTH", 1)
+    monkeypatch.setattr(onednn, "WORTH", 1)
     module = graph_of(function, torch.randn(4, 4), torch.randn(4, dtype=torch.float64))
-    assert products.replace(module.graph) == 0
+    assert onednn.replace(module.graph) == 0
 
 
 def test_products_stay_where_nothing_is_known_of_the_processor(monkeypatch):
-    products.faster.cache_clear()
-    monkeypatch.setattr(products.torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    assert not products.faster() and products.options(torch.device("cpu")) is None
-    products.faster.cache_clear()
+    onednn.faster.cache_clear()
+    monkeypatch.setattr(onednn.torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert not onednn.faster() and onednn.options(torch.device("cpu")) is None
+    onednn.faster.cache_clear()
 
 
 def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path, monkeypatch):
     """With the code generator where there is a compiler; else the log says so, and the run is plain."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))  # of nobody's earlier compiling
-    monkeypatch.setattr(products, "WORTH", 1)
-    monkeypatch.setattr(products, "faster", lambda: torch.backends.mkldnn.is_available())
-    exchanged, replace = [], products.replace
-    monkeypatch.setattr(products, "replace", lambda graph: exchanged.append(replace(graph)))
+    monkeypatch.setattr(onednn, "WORTH", 1)
+    monkeypatch.setattr(onednn, "faster", lambda: torch.backends.mkldnn.is_available())
+    exchanged, replace = [], onednn.replace
+    monkeypatch.setattr(onednn, "replace", lambda graph: exchanged.append(replace(graph)))
 
     def trainer():
         made = small_runs.trainer("vae")
@@ -344,7 +346,7 @@ def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path, monkeypatch):
     again.restore(loaded.state, loaded.weights, loaded.average)
     edited(again, 5)
     assert len(said) == 3 and all("compiled in" in one or "torch.compile failed" in one for one in said)
-    if products.faster() and "compiled in" in said[0]:
+    if onednn.faster() and "compiled in" in said[0]:
         assert exchanged and all(exchanged)
     wanted = weights_of(whole.model)
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in weights_of(again.model).items())

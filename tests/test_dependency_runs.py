@@ -17,13 +17,13 @@ from tests import small_runs
 from tests.waiting import wait_for
 from tui_gen import catalog, control, dependencies, launch, runs, trust
 from tui_gen import config as configs
-from tui_gen.app.form_state import FormState
-from tui_gen.app.session import Session
+from tui_gen.app.panes.form.state import FormState
+from tui_gen.app.steering.session import Session
 from tui_gen.events import Progress, Uses
-from tui_gen.train import checkpoints
-from tui_gen.train.restore import restore
-from tui_gen.train.warm import check
-from tui_gen.train.worker import Worker
+from tui_gen.train.offline.restore import restore
+from tui_gen.train.run import checkpoints
+from tui_gen.train.run.warm import check
+from tui_gen.train.run.worker import Worker
 from tui_gen.view import RunView
 
 FIRST = small_runs.FIRST

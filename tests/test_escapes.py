@@ -10,7 +10,7 @@ import pytest
 from tests import hostile
 from tests.shell import screen_text, until, workbench
 from tui_gen import children, cli, control, places, remedy, text
-from tui_gen.app import guard
+from tui_gen.app.shell import guard
 from tui_gen.report import outlet
 from tui_gen.report.figures import Record, Result
 
@@ -57,7 +57,7 @@ COMMANDS = [
 @pytest.mark.parametrize("words", COMMANDS, ids=range(len(COMMANDS)))
 def test_no_command_lets_it_through(run, call, tmp_path, monkeypatch, words):
     def child(module, *words, **more):
-        raise control.ControlError(hostile.TEXT) if module == "tui_gen.train.worker" else OSError(5, hostile.TEXT)
+        raise control.ControlError(hostile.TEXT) if module == "tui_gen.train.run.worker" else OSError(5, hostile.TEXT)
 
     def said(module, *words, **more):
         return children.subprocess.CompletedProcess([], 1, hostile.TEXT, f"{hostile.TEXT}\nerror: {hostile.TEXT}\n")
@@ -172,7 +172,7 @@ async def test_no_pane_toast_or_dialog_of_the_workbench_lets_it_through(run, mon
         assert not hostile.found_in("".join(f"{one.title}{one.message}" for one in app._notifications))
         app.say(hostile.TEXT)
         await until(pilot, lambda: hostile.SHOWN in shown(app).splitlines()[-2], "the status bar")
-        from tui_gen.app import dialogs
+        from tui_gen.app.widgets import dialogs
         from tui_gen.params import Problem
 
         for made in (

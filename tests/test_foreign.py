@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests import fake_worker
 from tui_gen import control, dependencies, events, launch, pictures, runs
-from tui_gen.app import encoder
+from tui_gen.app.panes.samples import encoder
 from tui_gen.control import ControlError
 from tui_gen.report import summary
 from tui_gen.view import RunView

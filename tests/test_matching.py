@@ -13,12 +13,13 @@ from tests import small_runs
 from tests.test_run_loop import Run
 from tui_gen import config as configs
 from tui_gen import runs
-from tui_gen.train import checkpoints, sample
 from tui_gen.train.data import DataError, cache, decode, load
 from tui_gen.train.data.matching import load_as
-from tui_gen.train.quality import __main__ as measuring
-from tui_gen.train.restore import data_of, restore
-from tui_gen.train.worker import Worker
+from tui_gen.train.offline import quality as measuring
+from tui_gen.train.offline import sample
+from tui_gen.train.offline.restore import data_of, restore
+from tui_gen.train.run import checkpoints
+from tui_gen.train.run.worker import Worker
 from tui_gen.view import RunView
 
 CPU = torch.device("cpu")
@@ -258,7 +259,7 @@ def test_which_models_are_told_labels():
     def told(family, **overrides):
         made = small_runs.config(family, **overrides)
         kind, parts = small_runs.built()[1][made.model.name], small_runs.parts_of(made, data.spec)
-        from tui_gen.train.trainer import build_model
+        from tui_gen.train.engine.trainer import build_model
 
         return build_model(kind, made.model.values, data.spec, parts).told_labels
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tui_gen.events import plain
-from tui_gen.train.meter import Meter, row_of
+from tui_gen.train.engine.meter import Meter, row_of
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tui_gen import catalog
 from tui_gen.model import Batch, DataSpec, Given, Picture, Text
 from tui_gen.models.classifier import Classifier
 from tui_gen.models.scores import auc, confusion, precision_recall_f1, report
-from tui_gen.train.previews import Previewer
+from tui_gen.train.shown.previews import Previewer
 
 NETWORKS = [
     {"network": "perceptron"},

@@ -14,7 +14,7 @@ from tui_gen.model import Batch, DataSpec
 from tui_gen.models.diffaugment import augmented
 from tui_gen.models.gan import GAN, gradient_norms, sliced_wasserstein
 from tui_gen.models.layers import MinibatchDiscrimination
-from tui_gen.train.trainer import weights_of
+from tui_gen.train.engine.trainer import weights_of
 
 SMALL = {"generator_hidden": [12], "discriminator_hidden": [12, 8], "latent": 3, "generator_norm": "none"}
 CONV = {"network": "dcgan", "generator_channels": [8, 4], "discriminator_channels": [4, 8], "latent": 3}

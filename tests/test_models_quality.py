@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tui_gen import catalog as catalogs
-from tui_gen.train import catalogue, quality
+from tui_gen.train import discover, quality
 from tui_gen.train.data import load
-from tui_gen.train.trainer import Trainer
+from tui_gen.train.engine.trainer import Trainer
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from tui_gen.train.trainer import Trainer
     [("vae-digits", 2500, 0.65), ("dcgan-digits", 1000, 0.55), ("ddpm-digits", 250, 0.4), ("vq-vae-digits", 200, 0.4)],
 )
 def test_samples_of_a_short_run_look_like_digits(recipe, steps, aim):
-    known, kinds = catalogue.build()
+    known, kinds = discover.build()
     known.recipes = catalogs.read().recipes
     overrides = [f"train.steps={steps}", "train.device=cpu", "train.ema=0.99"]
     overrides += ["model.sample_steps=20"] if recipe.startswith("ddpm") else []

@@ -13,7 +13,7 @@ from tui_gen import catalog, runs
 from tui_gen.events import Sample
 from tui_gen.model import Batch, DataSpec, Given, Text
 from tui_gen.models.sequence import CharRNN
-from tui_gen.train import previews
+from tui_gen.train.shown import previews
 
 ABC = DataSpec("toy", "text", (13,), tuple("\n abcdefgh."), 100)
 CELLS = [{"cell": "lstm"}, {"cell": "gru"}, {"cell": "lstm", "layers": 2, "dropout": 0.3}]
@@ -149,7 +149,7 @@ def test_previews_of_a_run_are_texts():
 
 def test_a_run_on_text_trains_writes_and_is_sampled(tmp_path, monkeypatch, capsys):
     from tui_gen.report.summary import last_grid, text_lines
-    from tui_gen.train.sample import main, sample
+    from tui_gen.train.offline.sample import main, sample
     from tui_gen.view import RunView
 
     path = small_runs.make_run(tmp_path, "char-rnn", train__steps=12)
@@ -172,8 +172,8 @@ def trained(path):
     from tui_gen import config as configs
     from tui_gen import events
     from tui_gen.train.data import load
-    from tui_gen.train.loop import RunLoop
-    from tui_gen.train.trainer import Trainer
+    from tui_gen.train.engine.trainer import Trainer
+    from tui_gen.train.run.loop import RunLoop
 
     made, kinds = small_runs.built()
     config = configs.load(configs.read_toml(path / "config.toml"), made)
@@ -211,7 +211,7 @@ def test_a_model_without_a_recipe_would_start_on_text_that_needs_no_file():
 
 
 def test_a_worker_checks_a_config_on_text_without_reading_it():
-    from tui_gen.train.warm import check
+    from tui_gen.train.run.warm import check
 
     made, kinds = small_runs.built()
     tables = {"model": {"name": "char-rnn"}, "dataset": {"name": "text-file", "root": "x.txt"}, "train": {"steps": 1}}

@@ -17,8 +17,8 @@ from tui_gen import events
 from tui_gen.model import Batch, DataSpec, Given
 from tui_gen.models.transformer import CausalTransformer
 from tui_gen.models.vqvae import VQVAE
-from tui_gen.train.health import Health
-from tui_gen.train.trainer import weights_of
+from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.run.alerts import Health
 
 CONV = {"channels": [4, 8], **CODES}
 MLP = {"network": "mlp", "hidden": [16], "codes": 3, **CODES}

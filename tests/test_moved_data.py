@@ -10,7 +10,7 @@ from tests import fake_worker
 from tests.shell import until, workbench
 from tui_gen import config as configs
 from tui_gen import datasets, runs
-from tui_gen.app.path_dialog import PathDialog
+from tui_gen.app.widgets.path_dialog import PathDialog
 from tui_gen.report import headless
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tui_gen.config import Optim
-from tui_gen.train import optim
+from tui_gen.train.engine import optim
 
 
 def nets() -> tuple[nn.Module, nn.Module]:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from tests import small_runs
-from tui_gen.train.plots import BLUR, DARK, GREY, ORANGE, RAMP, density, heat, paths, scatter
-from tui_gen.train.previews import Previewer
+from tui_gen.train.shown.plots import BLUR, DARK, GREY, ORANGE, RAMP, density, heat, paths, scatter
+from tui_gen.train.shown.previews import Previewer
 
 
 def colours(picture):

@@ -11,7 +11,7 @@ from tests import fake_worker
 from tests.test_restore import saved
 from tui_gen import cli, events, quality, runs
 from tui_gen.report import commands
-from tui_gen.train.quality import __main__ as measuring
+from tui_gen.train.offline import quality as measuring
 from tui_gen.view import RunView
 
 FIGURES = [quality.Figure("fid", 9.5, 0.8, real_doubt="from 180 held-out images"), quality.Figure("recall", 0.4, 0.9)]
@@ -37,7 +37,7 @@ def test_the_command_shows_what_a_process_of_its_own_measures(monkeypatch, capsy
     options = ["--samples", "2000", "--seed", "3", "--step", "60", "--device", "cpu"]
     assert cli.main(["quality", run.name, *options]) == 0
     out, err = capsys.readouterr()
-    assert asked[0][1:] == ["-P", "-m", "tui_gen.train.quality", str(run), *options]
+    assert asked[0][1:] == ["-P", "-m", "tui_gen.train.offline.quality", str(run), *options]
     assert out == quality.table(REPORT) and "0.8?" in out and err == "sampling\n"
     assert cli.main(["quality", "latest", "--json"]) == 0
     assert msgspec.json.decode(capsys.readouterr().out, type=quality.Report) == REPORT

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tests import small_runs
-from tui_gen.train import checkpoints
-from tui_gen.train.restore import RestoreError, restore
+from tui_gen.train.offline.restore import RestoreError, restore
+from tui_gen.train.run import checkpoints
 
 
 def saved(root, family, steps=(2, 4), **overrides):

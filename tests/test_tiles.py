@@ -13,7 +13,7 @@ from tests import small_runs
 from tui_gen import events, view
 from tui_gen.model import Picture
 from tui_gen.pictures import Tiles
-from tui_gen.train.previews import Grid, Previewer, frame_names
+from tui_gen.train.shown.previews import Grid, Previewer, frame_names
 
 DIGITS = tuple("0123456789")
 

@@ -8,10 +8,8 @@ import torch
 from tests import small_runs
 from tui_gen.config import Optim
 from tui_gen.model import Text
-from tui_gen.train import checkpoints, optim
-from tui_gen.train.checkpoints import Meta
-from tui_gen.train.previews import Previewer
-from tui_gen.train.trainer import (
+from tui_gen.train.engine import optim
+from tui_gen.train.engine.trainer import (
     RefusedError,
     TrainingError,
     pick_device,
@@ -19,6 +17,9 @@ from tui_gen.train.trainer import (
     random_state_kept,
     weights_of,
 )
+from tui_gen.train.run import checkpoints
+from tui_gen.train.run.checkpoints import Meta
+from tui_gen.train.shown.previews import Previewer
 
 FAMILIES = ["vae", "vq-vae", "gan", "ddpm", "classifier", "char-rnn"]
 FAMILIES += ["latent-diffusion", "pretrained-classifier", "augmented-classifier"]

@@ -11,9 +11,9 @@ from tests.shell import screen_text, until, workbench
 from tests.test_restore import saved
 from tui_gen import config, runs, trust
 from tui_gen.config import ConfigError
-from tui_gen.train import catalogue
-from tui_gen.train.restore import restore
-from tui_gen.train.worker import Worker
+from tui_gen.train import discover
+from tui_gen.train.offline.restore import restore
+from tui_gen.train.run.worker import Worker
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def test_a_compiled_copy_is_not_executed_in_place_of_the_source(folder):
     compiled = importlib.util.cache_from_source(str(source))
     unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
     py_compile.compile(str(folder / "other.py"), compiled, invalidation_mode=unchecked)
-    catalogue._import_file(source)
+    discover._import_file(source)
     assert (folder.parent / "executed").read_text() == "x"
 
 
@@ -140,7 +140,7 @@ def test_nor_does_a_worker(world, folder, monkeypatch):
     state, _, reason = runs.state_of(run)
     assert state == "failed" and f"--trust {folder}" in reason and not executed(folder)
     monkeypatch.setenv("TUI_GEN_MODELS", str(folder))  # as with --models: the user's own word
-    monkeypatch.setattr("tui_gen.train.worker.configs.load", lambda *_: 1 / 0)
+    monkeypatch.setattr("tui_gen.train.run.worker.configs.load", lambda *_: 1 / 0)
     assert Worker(run, False).train() == 1
     assert executed(folder)
 

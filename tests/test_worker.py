@@ -17,7 +17,7 @@ from tests import small_runs
 from tests.waiting import wait_for
 from tui_gen import control, launch, runs, trust
 from tui_gen.events import EventWriter, Resume
-from tui_gen.train.loop import RunLoop
+from tui_gen.train.run.loop import RunLoop
 from tui_gen.view import RunView
 
 
@@ -108,7 +108,7 @@ def test_two_workers_never_train_one_run(tmp_path, processes):
     follow(path, process, lambda view: view.step > 5)
     with pytest.raises(runs.RunError, match="already training"):
         launch.start(path)
-    rival = subprocess.run([sys.executable, "-m", "tui_gen.train.worker", str(path)], check=False)
+    rival = subprocess.run([sys.executable, "-m", "tui_gen.train.run.worker", str(path)], check=False)
     assert rival.returncode == 1
     assert runs.worker_of(path).pid == process.pid
     with pytest.raises(control.ControlError, match="cannot be changed while training"):

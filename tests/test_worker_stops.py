@@ -15,9 +15,9 @@ import pytest
 from tests import small_runs
 from tests.waiting import wait_for
 from tui_gen import control, launch, presence, runs
-from tui_gen.train import output, stops, warm, worker
 from tui_gen.train.data import matching
-from tui_gen.train.worker import Worker
+from tui_gen.train.run import output, stopping, warm, worker
+from tui_gen.train.run.worker import Worker
 from tui_gen.view import RunView
 
 GIVE = """
@@ -96,7 +96,7 @@ def test_what_keeps_a_run_from_training_is_its_last_word(tmp_path, monkeypatch, 
         raise AssertionError(view.reason)
 
 
-@pytest.mark.parametrize("place", [(stops, "Watch"), (presence.Hold, "keep_alive"), (control, "Server")], ids=str)
+@pytest.mark.parametrize("place", [(stopping, "Watch"), (presence.Hold, "keep_alive"), (control, "Server")], ids=str)
 def test_a_run_that_can_have_no_thread_has_failed(tmp_path, monkeypatch, place):
     """As under `ulimit -u 4`, whichever of its threads is one too many."""
 
@@ -104,7 +104,7 @@ def test_a_run_that_can_have_no_thread_has_failed(tmp_path, monkeypatch, place):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(output, "redirect", lambda path: None)
-    monkeypatch.setattr(stops, "Watch", lambda worker: None)
+    monkeypatch.setattr(stopping, "Watch", lambda worker: None)
     monkeypatch.setattr(*place, fail)
     path = small_runs.make_run(tmp_path, "vae")
     assert Worker(path, False).main() == 1
@@ -120,7 +120,7 @@ def test_a_warm_worker_whose_run_is_gone_ends_and_holds_nothing(tmp_path, monkey
     monkeypatch.setattr(warm, "_received", lambda: (f'{{"run": "{path}"}}\n'.encode(), handle))
     monkeypatch.setattr(warm, "_warm_up", lambda: (None, None))
     monkeypatch.setattr(output, "redirect", lambda path: None)
-    monkeypatch.setattr(stops, "Watch", lambda unused: SimpleNamespace(worker=None))
+    monkeypatch.setattr(stopping, "Watch", lambda unused: SimpleNamespace(worker=None))
     ended = []
     one = warm.Warm(control.socket_path("warm-test"))
     threading.Thread(target=lambda: ended.append(one.main()), daemon=True).start()

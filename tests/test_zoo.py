@@ -15,8 +15,8 @@ from tests import fake_cli, fake_worker, small_runs
 from tests.waiting import wait_for
 from tui_gen import catalog, datasets, runs
 from tui_gen.report import figures, zoo
-from tui_gen.train import checkpoints as saved
-from tui_gen.train import validate
+from tui_gen.train.offline import validate
+from tui_gen.train.run import checkpoints as saved
 
 RECIPE = """
 [recipe]

@@ -13,9 +13,9 @@ from tests.small_runs import parts_of
 from tui_gen import catalog as catalogs
 from tui_gen.models.gan import sliced_wasserstein
 from tui_gen.report import figures, zoo
-from tui_gen.train import catalogue
+from tui_gen.train import discover
 from tui_gen.train.data import Data, batches, load
-from tui_gen.train.trainer import Trainer
+from tui_gen.train.engine.trainer import Trainer
 
 RECIPES = catalogs.read().recipes
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 @cache
 def built():
     """The catalogue and the models' classes."""
-    return catalogue.build()
+    return discover.build()
 
 
 def small_config(name: str):

@@ -1,6 +1,6 @@
 """What can be trained, as plain data: models with their hyperparameters, datasets, recipes.
 
-Building the models' part needs PyTorch, so `tui_gen.train.catalogue` does that and writes JSON. A copy for the
+Building the models' part needs PyTorch, so `tui_gen.train.discover` does that and writes JSON. A copy for the
 built-in models ships with the package; with user models, or in a changed checkout, a copy in the cache folder is used,
 keyed by the files it came from. Readers never import PyTorch.
 """
@@ -217,7 +217,7 @@ def ensure(extra: list[str] | None = None) -> Catalog:
 
     words = [word for folder in extra or [] for word in ("--models", os.path.abspath(os.path.expanduser(folder)))]
     done = children.run(
-        "tui_gen.train.catalogue", *words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+        "tui_gen.train.discover", *words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
     )
     catalog = read(extra)
     if done.returncode or stale(catalog, extra):

@@ -2,7 +2,7 @@
 
 `checkpoints/000500/` holds `model.safetensors`, `ema.safetensors` where weights are averaged, `state.pt` and
 `meta.json`, which is written last and has the size and SHA-256 of the others. Looking at checkpoints changes nothing;
-only the worker that holds the run tidies (`tui_gen.train.checkpoints.recover`).
+only the worker that holds the run tidies (`tui_gen.train.run.checkpoints.recover`).
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def worker(
     run: Path, *, resume: bool = False, around: Callable[[], AbstractContextManager[Any]] = nullcontext
 ) -> Child:
     """Fork a worker that trains a run; in its process everything happens within `around()`."""
-    from tui_gen.train import loop, worker  # noqa: F401 - imported before the fork, once for all
+    from tui_gen.train.run import loop, worker  # noqa: F401 - imported before the fork, once for all
 
     sys.stdout.flush()
     sys.stderr.flush()

@@ -106,7 +106,7 @@ def _accepted(tables: dict[str, Any], models: Any) -> list[str]:
         )
     again = configs.load(configs.parse_toml(configs.dumps(config, catalog), "attack"), catalog, "attack")
     wrong = [] if configs.dumps(again) == configs.dumps(config) else ["it is another config when written and read back"]
-    from tui_gen.train import warm
+    from tui_gen.train.run import warm
 
     warm.check(configs.to_tables(config), catalog, kinds)
     return wrong

@@ -19,25 +19,25 @@ from textual.binding import Binding
 from textual.geometry import Size
 from textual.widget import Widget
 
-from tui_gen.app import frames
-from tui_gen.app.arrangement import PANES
-from tui_gen.app.commands import ALONE, BINDINGS, NEED_LIVE, label
-from tui_gen.app.keybar import KeyBar
-from tui_gen.app.menu import MenuBar
-from tui_gen.app.pacing import Pacer
-from tui_gen.app.pane import Pane
-from tui_gen.app.settings import read_keys
-from tui_gen.app.telling import TellingApp
-from tui_gen.app.workspace import PaneTabs, Workspace
+from tui_gen.app.panes.base import Pane
+from tui_gen.app.shell import placeholders
+from tui_gen.app.shell.actions import ALONE, BINDINGS, NEED_LIVE, label
+from tui_gen.app.shell.arrangement import PANES
+from tui_gen.app.shell.keybar import KeyBar
+from tui_gen.app.shell.menu import MenuBar
+from tui_gen.app.shell.notices import TellingApp
+from tui_gen.app.shell.settings import read_keys
+from tui_gen.app.shell.workspace import PaneTabs, Workspace
+from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.draw.signals import ENDING
 
 if TYPE_CHECKING:
-    from tui_gen.app.conductor import Conductor
-    from tui_gen.app.form_pane import FormPane
-    from tui_gen.app.live import Live
-    from tui_gen.app.models_pane import ModelsPane
-    from tui_gen.app.runs_pane import RunsPane
-    from tui_gen.app.session import Session
+    from tui_gen.app.panes.form.pane import FormPane
+    from tui_gen.app.panes.models import ModelsPane
+    from tui_gen.app.panes.runs import RunsPane
+    from tui_gen.app.steering.conductor import Conductor
+    from tui_gen.app.steering.follower import Live
+    from tui_gen.app.steering.session import Session
     from tui_gen.draw.terminal import Terminal
     from tui_gen.runs import RunInfo
     from tui_gen.view import RunView
@@ -73,8 +73,8 @@ class Workbench(TellingApp):
         self._given = (Path(os.path.realpath(runs_root)), list(model_dirs or []), open_run)
         self._furnished = False
         self._leaving = False
-        rows = frames.remembered()
-        first = [frames.Frame(name, rows if name == "models" else None) for name in PANES]
+        rows = placeholders.remembered()
+        first = [placeholders.Frame(name, rows if name == "models" else None) for name in PANES]
         self.workspace = Workspace(*first, shares=self._shares(), id="workspace")
         self.use_themes(theme)
 
@@ -105,7 +105,7 @@ class Workbench(TellingApp):
         """The first frame is out: bring in the panes, the warm worker, the one timer."""
         self.wire.attach()
         await self._furnish()
-        from tui_gen.app import keys
+        from tui_gen.app.shell import keys
 
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self)})
         if keymap:
@@ -125,10 +125,10 @@ class Workbench(TellingApp):
     async def _furnish(self) -> None:
         """What the first frame did without: the catalogue, the dealings with runs, the panes."""
         from tui_gen import catalog
-        from tui_gen.app import panes
-        from tui_gen.app.conductor import Conductor
-        from tui_gen.app.live import Live
-        from tui_gen.app.session import Session
+        from tui_gen.app.panes import registry
+        from tui_gen.app.steering.conductor import Conductor
+        from tui_gen.app.steering.follower import Live
+        from tui_gen.app.steering.session import Session
 
         root, model_dirs, _ = self._given
         self.session = Session(root, model_dirs, catalog.read(model_dirs))
@@ -138,14 +138,14 @@ class Workbench(TellingApp):
         self.run_worker(self._background_start(), exit_on_error=False)
         with self.batch_update():
             for name in PANES:
-                await self._replace_frame(name, panes.make(name, self.session))
+                await self._replace_frame(name, registry.make(name, self.session))
             self.workspace.rearrange()
             if self.focused is None:
                 self.workspace.shown[0].focus_inside()
             if self._given[2] is not None:
                 await self.conductor.open(self._given[2])
         tree = self.workspace.query_one("#tree")
-        frames.remember(["/ search", *(tree.render_line(y).text.rstrip() for y in range(tree.size.height))])
+        placeholders.remember(["/ search", *(tree.render_line(y).text.rstrip() for y in range(tree.size.height))])
 
     async def _replace_frame(self, name: str, pane: Pane) -> None:
         frame = self.workspace.pane(name)
@@ -157,7 +157,7 @@ class Workbench(TellingApp):
 
     async def _background_start(self) -> None:
         """The warm worker, and through it a catalogue that has become stale."""
-        from tui_gen.app.background import away
+        from tui_gen.app.steering.background import away
 
         await away(self.session.spawn_warm)
         if await away(self.session.stale):
@@ -165,14 +165,14 @@ class Workbench(TellingApp):
 
     async def read_models(self) -> None:
         """Know the models in the folders that are in use now: by what was kept of them, else by a new warm worker."""
-        from tui_gen.app.background import away
+        from tui_gen.app.steering.background import away
 
         await away(self.session.drop_warm)
         await away(self.session.spawn_warm)
         await self._read_models()
 
     async def _read_models(self) -> None:
-        from tui_gen.app.background import away
+        from tui_gen.app.steering.background import away
 
         if not await away(self.session.take_kept):
             self.say("reading the models…")
@@ -265,7 +265,7 @@ class Workbench(TellingApp):
 
     def key_of(self, binding: str) -> str:
         """The first key of the binding with this id, as it is shown."""
-        from tui_gen.app import keys
+        from tui_gen.app.shell import keys
 
         return keys.key_of(self, binding)
 
@@ -280,7 +280,7 @@ class Workbench(TellingApp):
 
     def action_menu(self, number: int) -> None:
         """Open a menu."""
-        from tui_gen.app.dropdown import DropDown
+        from tui_gen.app.shell.dropdown import DropDown
 
         menu = DropDown(self.menu_bar, number, self.key_of, self.enabled, partial(label, self))
         self.push_screen(menu, self._menu_left)
@@ -362,7 +362,7 @@ class Workbench(TellingApp):
 
     def action_jump(self) -> None:
         """Letters on the panes."""
-        from tui_gen.app.jump import Jump
+        from tui_gen.app.shell.jump import Jump
 
         places = [(pane.id or "", pane.region.x, pane.region.y) for pane in self.workspace.shown]
         for tabs in self.workspace.query(PaneTabs):

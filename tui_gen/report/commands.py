@@ -40,7 +40,7 @@ def sample(args: argparse.Namespace, root: Path) -> int:
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):
         words += [option, value] if value not in (None, "") else []
     done = children.run(
-        "tui_gen.train.sample", *words,
+        "tui_gen.train.offline.sample", *words,
         env=launch.environment(args.model_dirs), capture_output=True, text=True, errors="replace",
     )  # fmt: skip
     said = done.stderr.strip().splitlines()
@@ -78,7 +78,7 @@ def quality(args: argparse.Namespace, root: Path) -> int:
     ):  # fmt: skip
         words += [option, value] if value not in (None, "") else []
     with children.start(
-        "tui_gen.train.quality", *words,
+        "tui_gen.train.offline.quality", *words,
         env=launch.environment(args.model_dirs),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
     ) as process:  # fmt: skip

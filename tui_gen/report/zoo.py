@@ -312,7 +312,7 @@ def validation(running: Running) -> subprocess.Popen[bytes]:
     assert running.trial.config is not None
     words = ["--quality"] if "quality/" in running.trial.result.metric else []
     return children.start(
-        "tui_gen.train.validate", os.path.abspath(running.view.path), *words,
+        "tui_gen.train.offline.validate", os.path.abspath(running.view.path), *words,
         env=launch.environment(running.trial.config.model_dirs), start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip

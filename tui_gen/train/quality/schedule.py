@@ -12,13 +12,13 @@ import msgspec
 from tui_gen.control import Request
 from tui_gen.events import Event
 from tui_gen.quality import Report
-from tui_gen.train.cutting import Check, Cut, cuttable, never
+from tui_gen.train.engine.cutting import Check, Cut, cuttable, never
 from tui_gen.train.quality.evaluate import measure, refuse
 from tui_gen.train.quality.reference import WAITING, QualityError
 
 if TYPE_CHECKING:
     from tui_gen.model import Model
-    from tui_gen.train.trainer import Trainer
+    from tui_gen.train.engine.trainer import Trainer
 
 ASKED_SHARE = 0.5
 """The share of the time that a measurement may take which somebody waits for."""

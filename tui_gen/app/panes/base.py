@@ -1,0 +1,83 @@
+"""What the workbench's panes have in common: a titled, framed container that shows one run.
+
+A pane owns its behaviour. The shell tells it which run is shown (`show_run`) and, while it is on screen, which parts
+of that run changed (`update_view`). Whatever was missed off screen is handed over when the pane comes back.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.content import Content
+from textual.widget import Widget
+
+from tui_gen.app.shell.arrangement import PANES
+
+if TYPE_CHECKING:
+    from tui_gen.view import RunView
+
+
+class Pane(Widget):
+    """A titled frame around focusable children; can be maximised and resized by the shell.
+
+    A subclass sets TITLE and HELP (Markdown, shown by F1) and overrides `compose`, `show_run` and `update_view`.
+    """
+
+    TITLE: ClassVar[str] = ""
+    HELP: ClassVar[str] = ""
+    ALLOW_MAXIMIZE = False  # the workspace does it, with menu and status bar still in view
+
+    DEFAULT_CSS = """
+    Pane {
+        layout: vertical;
+        border: round $frame;
+        border-title-color: $quiet;
+        border-title-style: none;
+        border-subtitle-color: $quiet;
+        overflow: hidden hidden;
+        height: 1fr;
+        width: 1fr;
+    }
+    Pane:focus-within {
+        border: heavy $primary;
+        border-title-color: $text;
+        border-title-style: bold reverse;
+    }
+    """
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.view: RunView | None = None
+        self.missed: set[str] = set()
+        """Parts that changed since this pane's last `update_view`; kept by the shell."""
+        self._titles: tuple[str, str] | None = None
+        self.set_title()
+
+    def set_title(self, detail: str = "", subtitle: str = "") -> None:
+        """Title of the frame, with a detail after it (`3 Losses · log`); plain text, never markup."""
+        key = f"{PANES.index(self.id) + 1} " if self.id in PANES else ""
+        title = Content(f" {key}{self.TITLE}{' · ' + detail if detail else ''} ")
+        if (title.plain, subtitle) != self._titles:  # setting a title draws the whole pane, even the same one
+            self._titles = (title.plain, subtitle)
+            self.border_title = title
+            self.border_subtitle = Content(f" {subtitle} " if subtitle else "")
+
+    def show_run(self, view: RunView | None) -> None:
+        """Another run is shown from now on, or none. Override, and call this first."""
+        self.view = view
+
+    def update_view(self, changed: set[str]) -> None:
+        """Parts of the run that changed (of RunView.PARTS) since the last call. Called only while on screen."""
+
+    def focus_inside(self) -> None:
+        """Focus the first thing in the pane that takes focus; the pane itself where there is none."""
+        for node in self.walk_children():
+            if isinstance(node, Widget) and node.focusable and node.display:
+                node.focus()
+                return
+        self.can_focus = True
+        self.focus()
+
+    def on_blur(self) -> None:
+        """Only a pane without anything to focus inside takes the focus itself."""
+        self.can_focus = False

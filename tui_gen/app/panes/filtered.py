@@ -1,0 +1,56 @@
+"""A pane with a filter line above what it lists: `/` opens it, words narrow the list as they are typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual.widgets import Input
+
+from tui_gen.app.panes.base import Pane
+
+
+class FilterPane(Pane):
+    """A subclass yields `filter_line()` first when it composes, lists what is `matching`, and binds the two actions."""
+
+    DEFAULT_CSS = """
+    FilterPane > Input { height: 1; border: none; padding: 0 1; background: $surface; display: none; }
+    """
+
+    def filter_line(self) -> Input:
+        """The line, hidden until it is asked for."""
+        box = Input(placeholder="filter", compact=True)
+        box.cursor_blink = False
+        return box
+
+    def matching(self, texts: Iterable[str]) -> list[bool]:
+        """Whether each text has all words of the filter, in any case."""
+        boxes = self.query(Input)
+        words = boxes.first(Input).value.lower().split() if boxes else []
+        return [not words or all(word in text.lower() for word in words) for text in texts]
+
+    def list_anew(self) -> None:
+        """List what matches; the filter changed."""
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        box = self.query_one(Input)
+        box.display = True
+        box.focus()
+
+    def action_clear_filter(self) -> None:
+        """No filter."""
+        box = self.query_one(Input)
+        box.value = ""
+        box.display = False
+        self.focus_inside()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter as it is typed."""
+        event.stop()
+        self.list_anew()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the filter and go to what it found."""
+        event.stop()
+        event.input.display = bool(event.value)
+        self.focus_inside()

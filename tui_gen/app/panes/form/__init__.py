@@ -1,0 +1,1 @@
+"""The form: a run's settings, edited."""

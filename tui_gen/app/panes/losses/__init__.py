@@ -1,0 +1,1 @@
+"""The losses: curves as they come."""

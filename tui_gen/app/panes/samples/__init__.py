@@ -1,0 +1,1 @@
+"""The samples: previews of a run, and those before."""

@@ -1,0 +1,301 @@
+"""One picture as a widget: pixels where the terminal has them and nothing is in the way, else half-blocks or ASCII.
+
+The cells are Textual's: blanks under pixels, half-blocks otherwise, chosen again in every frame. Pictures are decoded
+and encoded by another process; one is in flight, and the newest wish wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.content import Content
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui_gen.app.panes.samples.encoder import Encoder
+from tui_gen.app.panes.samples.imaging import Reply, Request
+from tui_gen.app.terminal.wire import PROTOCOLS, Picture
+from tui_gen.draw.blocks import Blocks
+from tui_gen.draw.place import Box
+from tui_gen.draw.text import width_of
+from tui_gen.pictures import UNKNOWN, Tiles
+
+if TYPE_CHECKING:
+    from textual.filter import LineFilter
+
+    from tui_gen.draw.terminal import Terminal
+
+LOOK = 0.05
+"""Seconds between two looks at whether a slow link is free."""
+
+
+class PictureView(Widget, can_focus=True):
+    """Shows one file of tiles; `mode` is kitty, sixel, halfblock, ascii or off."""
+
+    DEFAULT_CSS = """
+    PictureView { width: 1fr; height: 1fr; }
+    """
+
+    class Clicked(Message):
+        """A tile was clicked: its number along the rows, None where there is none."""
+
+        def __init__(self, tile: int | None) -> None:
+            self.tile = tile
+            super().__init__()
+
+    class Drawn(Message):
+        """A picture has been made ready; (columns, rows) and the number of the tiles that can be seen of it."""
+
+        def __init__(self, path: str, shown: tuple[int, int], count: int, error: str) -> None:
+            self.path, self.shown, self.count, self.error = path, shown, count, error
+            super().__init__()
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.mode = "halfblock"
+        self.words = ""
+        """Shown instead of a picture."""
+        self.picture: Picture | None = None
+        self._encoder = Encoder()
+        self._subject: tuple[str, tuple[int, int], int | None, int, Tiles] | None = None
+        self._wanted: Request | None = None
+        self._made: Request | None = None
+        self._reply: Reply | None = None
+        self._rows: list[Strip] = []
+        self._busy: asyncio.Task | None = None
+        self._urgent = True
+        self._pixels = False  # what the cells were last rendered for
+
+    # -- what to show
+
+    def on_mount(self) -> None:
+        wire = getattr(self.app, "wire", None)
+        if wire is not None:
+            self.picture = Picture(self, wire)
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self.show_again())
+
+    def on_unmount(self) -> None:
+        if self.picture is not None:
+            self.picture.close()
+        if self._busy is not None:
+            self._busy.cancel()
+        self._encoder.close()
+
+    def show_picture(
+        self, path: str, grid: tuple[int, int], tile: int | None = None, gap: int = 0, tiles: Tiles = UNKNOWN, *,
+        urgent: bool = True,
+    ) -> None:  # fmt: skip
+        """Show the file of `grid` = (columns, rows) tiles, or one tile of it; `urgent` where somebody asked for it.
+
+        `gap`: pixels between two tiles of the file; `tiles`: what they are.
+        """
+        self._urgent = urgent
+        if (path, grid, tile, gap, tiles) != self._subject or self.words:
+            self._subject = (path, grid, tile, gap, tiles)
+            if self.words:
+                self.words = ""
+                self.refresh()
+            self.show_again()
+
+    def show_words(self, words: str) -> None:
+        """Show a message, and no picture."""
+        if words == self.words and self._subject is None:
+            return
+        self._subject = self._wanted = self._made = self._reply = None
+        self.words = words
+        self._rows = []
+        self._put()
+        self.refresh()
+
+    def show_again(self) -> None:
+        """Make the picture anew where size, mode or theme are other than they were."""
+        self._wanted = self._request()
+        if self._wanted is not None and self._wanted != self._made and self._busy is None:
+            self._busy = asyncio.create_task(self._make())
+
+    def set_mode(self, mode: str) -> None:
+        """Show in another way from now on."""
+        if mode != self.mode:
+            self.mode = mode
+            self._put()
+            self._rows = []
+            self.refresh()
+            self.show_again()
+
+    def _request(self) -> Request | None:
+        width, height = self.size
+        if self._subject is None or self.mode == "off" or not width or not height:
+            return None
+        protocol = self.mode if self.mode in PROTOCOLS and self.picture is not None else ""
+        if protocol == "sixel" and self.content_region.bottom >= self.app.size.height:
+            height = max(1, height - 1)  # a sixel that ends on the last row of the screen scrolls it
+        terminal: Terminal | None = getattr(self.app, "terminal", None)
+        path, grid, tile, gap, tiles = self._subject
+        return Request(
+            path=path,
+            columns=width,
+            rows=height,
+            grid=grid,
+            tile=tile,
+            gap=gap,
+            tiles=tiles,
+            protocol=protocol,
+            ident=self.picture.ident if self.picture else 1,
+            cell=terminal.cell if terminal else None,
+            light=not self.app.current_theme.dark,
+            colours=self.mode != "ascii" and not self.app.no_color,
+            ground=self._ground() if protocol == "sixel" else None,
+            largest=terminal.largest if terminal and protocol == "sixel" else None,
+        )
+
+    def _ground(self) -> tuple[int, int, int] | None:
+        """The colour behind the picture as the terminal shows it, None where that is its own."""
+        colour, system = self.rich_style.bgcolor, self.app.console.color_system
+        if colour is None or colour.is_default or system not in ("truecolor", "256"):
+            return None
+        if (depth := getattr(self.app, "depth", None)) is not None:
+            colour = depth.ground(colour)
+        red, green, blue = colour.get_truecolor()
+        return red, green, blue
+
+    async def _make(self) -> None:
+        """Have pictures made until the newest wish is met."""
+        try:
+            while self._wanted is not None and self._wanted != self._made:
+                while self._wanted and self._wanted.protocol and not self.picture.free(self._urgent):
+                    await asyncio.sleep(LOOK)
+                if (request := self._wanted) is None:
+                    return
+                reply = await self._encoder.make(request)
+                self._made = request
+                if request == self._wanted:
+                    self._take(request, reply)
+        finally:
+            self._busy = None
+
+    def _take(self, request: Request, reply: Reply) -> None:
+        before, self._reply = self._reply, reply
+        self._rows = []
+        self._put()
+        # in the same box the new pixels went over the old ones, and the blanks under them stay
+        alike = before is not None and (before.words, _boxes(before)) == (reply.words, _boxes(reply))
+        if not (self._pixels and alike and self._ready() and self.picture.possible):
+            self.refresh()
+        self.post_message(self.Drawn(request.path, reply.shown, reply.count, reply.error))
+
+    def _ready(self) -> bool:
+        """Whether there are pixels for the present mode and size."""
+        reply, made = self._reply, self._made
+        if self.picture is None or reply is None or made is None or not reply.pieces or self.words:
+            return False
+        width, height = self.size
+        low = self.content_region.y + reply.box[1] + reply.box[3]
+        if made.protocol == "sixel" and low >= self.app.size.height:
+            return False
+        return made.protocol == self.mode and made.columns == width and made.rows in (height, height - 1)
+
+    def _put(self) -> None:
+        """Tell the picture what is wanted of it."""
+        if self._ready():
+            self.picture.show(self.mode, self._reply.pieces)
+        elif self.picture is not None:
+            self.picture.hide()
+
+    # -- cells
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        # Whether something lies over the picture can change in any frame, also one that paints other widgets.
+        pixels = self._ready() and self.picture.possible
+        if pixels != self._pixels:
+            self._pixels = pixels
+            self._styles_cache.clear()
+            self.picture.held = True
+        return super().render_lines(crop)
+
+    def get_line_filters(self) -> list[LineFilter]:
+        """As the app's, but a picture keeps its colours."""
+        return [getattr(one, "of_pictures", one) for one in super().get_line_filters()]
+
+    def render_line(self, y: int) -> Strip:
+        width, height = self.size
+        error = self._reply.error if self._reply else ""
+        if self.words or error or self.mode == "off":
+            words = self.words or error or "Pictures are off. Press g to show them."
+            return self._message(words, y, width, height).apply_style(self.rich_style)
+        if self._reply is None or self._made is None:
+            return Strip.blank(width, self.rich_style)
+        strip = Strip.blank(width)
+        if not self._pixels:
+            if not self._rows:
+                self._rows = self._cells(self._made, self._reply)
+            if y < len(self._rows):
+                strip = self._rows[y].adjust_cell_length(width)
+        return self._with_words(strip, y).apply_style(self.rich_style)
+
+    def _with_words(self, strip: Strip, y: int) -> Strip:
+        """A row with the names and the legend that stand in it."""
+        for x, row, text, colour in self._reply.words:
+            if row == y and x < strip.cell_length:
+                style = Style(color=colour) if colour else None
+                end = x + width_of(text)
+                word = Strip([Segment(text, style)], width_of(text))
+                strip = Strip.join([strip.crop(0, x), word, strip.crop(end)])
+        return strip.adjust_cell_length(self.size.width)
+
+    def _message(self, words: str, y: int, width: int, height: int) -> Strip:
+        lines = [line for part in words.split("\n") for line in Content(part).wrap(max(1, width - 2))]
+        first = max(0, (height - len(lines)) // 2)
+        if not first <= y < first + len(lines):
+            return Strip.blank(width)
+        text = lines[y - first].plain.rstrip()
+        left = max(0, (width - len(text)) // 2)
+        return Strip([Segment(" " * left + text)]).adjust_cell_length(width)
+
+    def _cells(self, request: Request, reply: Reply) -> list[Strip]:
+        if self.mode == "ascii" or self.app.no_color:
+            return [Strip([Segment(line)], len(line)) for line in reply.lines]
+        shape = (request.rows, request.columns)
+        upper = np.frombuffer(reply.upper, dtype="<i4").reshape(shape)
+        lower = np.frombuffer(reply.lower, dtype="<i4").reshape(shape)
+        rows = Blocks(upper, lower, Box(0, 0, 0, 0, 0, 0, 1.0)).rows()
+        return [Strip([Segment(text, _style(fore, back)) for text, fore, back in row]) for row in rows]
+
+    # -- events
+
+    def on_resize(self) -> None:
+        self._put()
+        self.show_again()
+
+    def on_click(self, event: events.Click) -> None:
+        self.post_message(self.Clicked(self._tile_at(event.x, event.y)))
+
+    def _tile_at(self, x: int, y: int) -> int | None:
+        """The number of the tile at a cell of this widget."""
+        if self._subject is None or self._reply is None or self._reply.error:
+            return None
+        for left, top, right, bottom, number in self._reply.places:
+            if left <= x + 0.5 < right and top <= y + 0.5 < bottom:
+                return number
+        return None
+
+
+def _boxes(reply: Reply) -> list[tuple[int, int, int, int]]:
+    return [box for _, box in reply.pieces]
+
+
+def _style(fore: tuple[int, int, int] | None, back: tuple[int, int, int] | None) -> Style | None:
+    if fore is None and back is None:
+        return None
+    return Style(
+        color=Color.from_rgb(*fore) if fore else None,
+        bgcolor=Color.from_rgb(*back) if back else None,
+    )
+

@@ -1,0 +1,96 @@
+"""Help dialogs: the focused pane's help (F1), the list of keys (?), and what this program is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from tui_gen.app.widgets.modal import Modal
+
+ABOUT = """\
+tui-gen {version}
+
+Train generative models from a terminal: pick a model, edit its hyperparameters, watch losses and images live,
+steer the run while it trains, leave, come back.
+
+A run is a directory, and training is a process of its own. Nothing that happens to this window touches it: quit,
+lose the link, close the terminal. `tui-gen attach` shows it again.
+
+Runs of this workbench are kept in {root}
+
+MIT licence. Built with Textual, PyTorch and msgspec.
+"""
+
+
+class Reading(Modal[None]):
+    """A page to read: scrolled by keys and wheel, left with Escape, Enter, q, F1 or a click beside it."""
+
+    DEFAULT_CSS = """
+    Reading { align: center middle; background: $background 60%; }
+    Reading > Vertical {
+        width: 96; max-width: 96%; height: auto; max-height: 94%;
+        border: heavy $primary; border-title-style: bold; background: $surface; padding: 0 1;
+    }
+    Reading VerticalScroll { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
+    Reading Static { height: auto; width: 1fr; }
+    Reading Markdown { background: $surface; padding: 0; margin: 0; height: auto; }
+    """
+    BINDINGS = [Binding("escape,enter,q,f1,question_mark", "leave", "Close", id="reading.close")]
+
+    def __init__(self, title: str, text: str | Content, markdown: bool = False) -> None:
+        super().__init__()
+        self._title = title
+        self._text = text
+        self._markdown = markdown
+
+    def compose(self) -> ComposeResult:
+        """The page."""
+        with Vertical() as box:
+            box.border_title = Content(f" {self._title} ")
+            box.border_subtitle = Content(" Esc closes ")
+            with VerticalScroll():
+                if self._markdown:
+                    from textual.widgets import Markdown
+
+                    yield Markdown(str(self._text), open_links=False)
+                else:
+                    yield Static(self._text if isinstance(self._text, Content) else Content(self._text))
+
+    def on_mount(self) -> None:
+        """Focus the page, so that keys scroll it."""
+        self.query_one(VerticalScroll).focus()
+
+    def on_click(self, event: events.Click) -> None:
+        """A click beside the page leaves."""
+        if not self.query_one(Vertical).region.contains(int(event.screen_x), int(event.screen_y)):
+            self.dismiss(None)
+
+    def action_leave(self) -> None:
+        """Close."""
+        self.dismiss(None)
+
+
+def keys_page(sections: Iterable[tuple[str, Iterable[tuple[str, str, str]]]]) -> Content:
+    """Sections of (key, what it does, binding id) as a page; the ids are what `keys.toml` names."""
+    parts: list[Content] = []
+    for title, rows in sections:
+        rows = list(rows)
+        if not rows:
+            continue
+        if parts:
+            parts.append(Content(""))
+        parts.append(Content.styled(title, "bold underline"))
+        for key, words, name in rows:
+            parts.append(Content.assemble((f"  {key:<18}", "bold"), f" {words:<34} ", (name, "$quiet")))
+    parts += [
+        Content(""),
+        Content("Other keys: map the names on the right in ~/.config/tui-gen/keys.toml, for example"),
+        Content('  "run.start" = ["f5", "ctrl+r"]'),
+    ]
+    return Content("\n").join(parts)

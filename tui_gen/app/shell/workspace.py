@@ -1,0 +1,359 @@
+"""The area of the panes: places them by `arrangement`, and lets keys and mouse maximise, resize and switch them."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.errors import NoWidget
+from textual.geometry import Offset, Region, Size
+from textual.layout import ArrangeResult, Layout, WidgetPlacement
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui_gen.app.panes.base import Pane
+from tui_gen.app.shell import arrangement
+from tui_gen.app.shell.arrangement import PANES, Arrangement, Edge
+
+WATCHED = ("losses", "samples")
+"""The panes in which a run is watched."""
+STEP_X, STEP_Y = 4, 2
+"""Cells a boundary moves with one key press."""
+
+
+class PaneTabs(Widget):
+    """One row that names the panes of a group; a click shows one."""
+
+    DEFAULT_CSS = """
+    PaneTabs { height: 1; background: $panel; color: $on-panel; }
+    """
+
+    class Picked(Message):
+        """A tab was clicked."""
+
+        def __init__(self, pane: str) -> None:
+            super().__init__()
+            self.pane = pane
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._panes: tuple[str, ...] = ()
+        self._shown = ""
+        self._spans: list[tuple[int, int, str]] = []
+        self.display = False
+
+    def show(self, panes: tuple[str, ...], shown: str) -> None:
+        """Name these panes, one of them as the one on screen."""
+        if (panes, shown) != (self._panes, self._shown):
+            self._panes, self._shown = panes, shown
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The row: ` 1 Models │▌2 Form▐`."""
+        base = self.rich_style
+        names = {pane: TITLES[pane] for pane in self._panes}
+        room = self.size.width
+        long = sum(len(name) + 5 for name in names.values()) <= room
+        segments: list[Segment] = []
+        self._spans = []
+        x = 0
+        for pane, title in names.items():
+            name = title if long else title[: max(3, room // max(1, len(names)) - 5)]
+            text = f" {PANES.index(pane) + 1} {name} "
+            shown = pane == self._shown
+            text = f"▐{text}▌" if shown else f" {text} "
+            segments.append(Segment(text, base + Style(bold=True, reverse=True) if shown else base))
+            self._spans.append((x, x + len(text), pane))
+            x += len(text)
+        return Strip(segments).adjust_cell_length(room, base)
+
+    def places(self) -> list[tuple[str, int, int]]:
+        """(pane, column, row) on the screen of each tab whose pane is not shown."""
+        return [(pane, self.region.x + start, self.region.y) for start, _, pane in self._spans if pane != self._shown]
+
+    def on_click(self, event: events.Click) -> None:
+        """Show the pane whose tab was clicked."""
+        for start, end, pane in self._spans:
+            if start <= event.x < end:
+                self.post_message(self.Picked(pane))
+
+
+TITLES = {
+    "models": "Models",
+    "form": "Hyperparameters",
+    "losses": "Losses",
+    "samples": "Samples",
+    "log": "Log",
+    "runs": "Runs",
+}
+
+
+class _PaneLayout(Layout):
+    """Gives the workspace's children the boxes of its arrangement."""
+
+    name = "panes"
+
+    def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
+        assert isinstance(parent, Workspace)
+        parent.pre_layout(self)
+        found = parent.plan(size)
+        placements = []
+        tabs = iter(found.tabs)
+        for child in children:
+            if isinstance(child, PaneTabs):
+                box = next(tabs, (None,))[0]
+            else:
+                box = found.panes.get(child.id or "")
+            if box is not None:
+                region = Region(box.x, box.y, box.width, box.height)
+                placements.append(WidgetPlacement(region, Offset(), child.styles.margin, child))
+        return placements
+
+
+class Workspace(Widget):
+    """Holds the panes. Shares, chosen tabs and the maximised pane are its state; the rest follows from its size."""
+
+    DEFAULT_CSS = """
+    Workspace { width: 1fr; height: 1fr; overflow: hidden hidden; }
+    """
+
+    class Arranged(Message):
+        """Panes came on screen, or left it."""
+
+    class Resized(Message):
+        """A boundary was moved to this share of its split."""
+
+        def __init__(self, key: str, share: float) -> None:
+            super().__init__()
+            self.key = key
+            self.share = share
+
+    def __init__(self, *panes: Pane, shares: dict[str, float] | None = None, id: str | None = None) -> None:
+        super().__init__(PaneTabs(), PaneTabs(), *panes, id=id)
+        self._layout = _PaneLayout()
+        self.shares = dict(shares or {})
+        self.chosen: dict[str, str] = {}
+        self.maximised = ""
+        self.last_pane = "models"
+        self.watched = "losses"
+        """Which of the panes that show a run was looked at last."""
+        self.shape = "wide"
+        self._found = Arrangement()
+        self._dragged: Edge | None = None
+        self._shown: set[str] = set()
+
+    @property
+    def layout(self) -> Layout:
+        """Places the panes."""
+        return self._layout
+
+    def plan(self, size: Size) -> Arrangement:
+        """The arrangement for a size."""
+        shape = arrangement.shape_of(size.width, size.height)
+        if shape != self.shape:
+            self._keep_in_sight(shape)
+            self.shape = shape
+        self._found = arrangement.arrange(
+            size.width, size.height, self.shape, self.shares, self.chosen, self.maximised
+        )
+        if set(self._found.panes) != self._shown:
+            self._shown = set(self._found.panes)
+            self.call_later(self._settle)
+        return self._found
+
+    def _keep_in_sight(self, shape: str) -> None:
+        """Choose the tabs of another shape so that what was looked at is still seen, the pane with the focus first."""
+        active = self.active
+        last = active.id if active is not None and active.id else self.last_pane
+        for group in arrangement.groups(arrangement.SHAPES[shape]):
+            key = f"{shape}.{group.panes[0]}"
+            seen = [name for name in group.panes if name in self._found.panes]
+            if len(group.panes) > 1 and seen and self.chosen.get(key) not in seen:
+                self.chosen[key] = self.watched if self.watched in seen else seen[0]
+            if last in group.panes:
+                self.chosen[key] = last
+
+    def _settle(self) -> None:
+        """Make `display` follow the arrangement, so that hidden panes take no focus and draw nothing."""
+        strips = [child for child in self.children if isinstance(child, PaneTabs)]
+        for number, strip in enumerate(strips):
+            _display(strip, number < len(self._found.tabs))
+            if strip.display:
+                strip.show(*self._found.tabs[number][1:])
+        for pane in self.panes:
+            _display(pane, pane.id in self._found.panes)
+        self.post_message(self.Arranged())
+
+    def prepare(self, size: Size) -> None:
+        """Settle for a size that is known before the first layout."""
+        self.plan(size)
+        self._settle()
+
+    def rearrange(self) -> None:
+        """Lay out anew after a change of state."""
+        self.plan(self.size)
+        self._settle()
+        for pane in self.shown[:1]:
+            pane.refresh(layout=True)  # of a child, so that the arrangement cached for this size is dropped
+
+    @property
+    def panes(self) -> list[Pane]:
+        """Every pane, on screen or not."""
+        return [child for child in self.children if isinstance(child, Pane)]
+
+    @property
+    def shown(self) -> list[Pane]:
+        """The panes on screen, in the order of their keys."""
+        return [pane for name in PANES if name in self._found.panes for pane in self.panes if pane.id == name]
+
+    def pane(self, name: str) -> Pane | None:
+        """A pane by its id."""
+        return next((pane for pane in self.panes if pane.id == name), None)
+
+    @property
+    def active(self) -> Pane | None:
+        """The pane with the focus, else the one that had it last, if it is on screen."""
+        node = self.screen.focused if self.is_attached else None
+        while node is not None and not isinstance(node, Pane):
+            node = node.parent
+        if isinstance(node, Pane):
+            return node
+        last = self.pane(self.last_pane)
+        return last if last in self.shown else (self.shown or [None])[0]
+
+    def open(self, name: str, focus: bool = True) -> None:
+        """Bring a pane on screen and give it the focus."""
+        if self.maximised and self.maximised != name:
+            self.maximised = name
+        group = arrangement.group_of(self.shape, name)
+        if len(group.panes) > 1:
+            self.chosen[f"{self.shape}.{group.panes[0]}"] = name
+        if name not in self._found.panes or self.maximised or len(group.panes) > 1:
+            self.rearrange()
+        self._looked_at(name)
+        pane = self.pane(name)
+        if focus and pane is not None:
+            pane.focus_inside()
+
+    def watch(self) -> None:
+        """Bring the run that is shown on screen: its losses, or its samples where those were looked at last."""
+        self.open(self.watched)
+
+    def _looked_at(self, name: str) -> None:
+        self.last_pane = name
+        if name in WATCHED:
+            self.watched = name
+
+    def toggle_maximised(self, name: str = "") -> None:
+        """Let a pane (the active one) fill the workspace, or give the others their place back."""
+        pane = self.pane(name) if name else self.active
+        if self.maximised:
+            self.maximised = ""
+        elif pane is not None and pane.id and len(self._found.panes) > 1:
+            self.maximised = pane.id
+        else:
+            return
+        self.rearrange()
+        self.refresh_bindings()
+        if pane is not None:
+            self.open(pane.id or "")
+
+    def grow(self, axis: str, direction: int) -> None:
+        """Move the boundary nearest to the active pane: right or down for direction 1, left or up for -1."""
+        pane = self.active
+        if pane is None or self.maximised:
+            return
+        edges = {edge.name: edge for edge in self._found.edges}
+        for name in arrangement.edges_around(self.shape, pane.id or "", axis):
+            edge = edges[name]
+            self._move(edge, edge.at + direction * (STEP_X if axis == "x" else STEP_Y))
+            self.post_message(self.Resized(f"{self.shape}.{name}", self.shares[f"{self.shape}.{name}"]))
+            return
+
+    def reset(self) -> None:
+        """Every boundary back to where it was at first."""
+        self.shares.clear()
+        self.maximised = ""
+        self.rearrange()
+
+    def _move(self, edge: Edge, at: int) -> None:
+        start, whole = (edge.box.x, edge.box.width) if edge.axis == "x" else (edge.box.y, edge.box.height)
+        least = arrangement.LEAST_WIDTH if edge.axis == "x" else arrangement.LEAST_HEIGHT
+        least = min(least, whole // 2)
+        share = max(least, min(whole - least, at - start)) / whole
+        self.shares[f"{self.shape}.{edge.name}"] = round(share, 4)
+        self.rearrange()
+
+    def _edge_at(self, x: int, y: int) -> Edge | None:
+        """The boundary whose frame lines are at a cell: one cell on either side of it."""
+        if self.maximised:
+            return None
+        for edge in reversed(self._found.edges):
+            if edge.box.contains(x, y) and (x if edge.axis == "x" else y) in (edge.at - 1, edge.at):
+                return edge
+        return None
+
+    def _frame_at(self, event: events.MouseEvent) -> Pane | None:
+        """The pane whose frame is under the mouse."""
+        try:
+            found, _ = self.screen.get_widget_at(int(event.screen_x), int(event.screen_y))
+        except NoWidget:
+            return None
+        return found if isinstance(found, Pane) else None
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Begin to drag a boundary, where the frame of a pane was pressed."""
+        if self._frame_at(event) is None:
+            return
+        x, y = int(event.screen_x) - self.region.x, int(event.screen_y) - self.region.y
+        self._dragged = self._edge_at(x, y)
+        if self._dragged is not None:
+            self.capture_mouse()
+            event.stop()
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Drag."""
+        if self._dragged is None:
+            return
+        at = int(event.screen_x) - self.region.x if self._dragged.axis == "x" else int(event.screen_y) - self.region.y
+        edge = next((one for one in self._found.edges if one.name == self._dragged.name), None)
+        if edge is not None and edge.at != at:
+            self._move(edge, at)
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """Let go."""
+        if self._dragged is None:
+            return
+        key = f"{self.shape}.{self._dragged.name}"
+        self._dragged = None
+        self.release_mouse()
+        if key in self.shares:
+            self.post_message(self.Resized(key, self.shares[key]))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click on a frame focuses the pane; a double click on its title line maximises it."""
+        pane = self._frame_at(event)
+        if pane is None:
+            return
+        if int(event.screen_y) == pane.region.y and event.chain >= 2:
+            self.toggle_maximised(pane.id or "")
+        elif self.screen.focused is None or pane not in self.screen.focused.ancestors_with_self:
+            pane.focus_inside()
+
+    def on_pane_tabs_picked(self, message: PaneTabs.Picked) -> None:
+        """Show the pane whose tab was clicked."""
+        message.stop()
+        self.open(message.pane)
+
+    def on_descendant_focus(self) -> None:
+        """Remember where the focus is, for when it comes back from a dialog or a closed pane."""
+        pane = self.active
+        if pane is not None and pane.id:
+            self._looked_at(pane.id)
+
+
+def _display(widget: Widget, on: bool) -> None:
+    """Set `display` only where it changes: setting it repaints the whole workspace."""
+    if widget.display != on:
+        widget.display = on

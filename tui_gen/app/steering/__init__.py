@@ -1,0 +1,1 @@
+"""What the workbench does with runs. Knows no pane."""

@@ -1,0 +1,483 @@
+"""Runs as the workbench handles them: start, show, steer, resume, delete, quit; with everything said on screen.
+
+The Session does the work, away from the UI's thread; the Conductor decides, tells, and keeps form and panes in step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_gen import remedy, runs
+from tui_gen.app.steering import as_written
+from tui_gen.app.steering.background import away
+from tui_gen.app.steering.session import Session
+from tui_gen.app.widgets.dialogs import (
+    Dialog,
+    beside_dialog,
+    broken_dialog,
+    ended_dialog,
+    problems_dialog,
+    quit_dialog,
+    trust_dialog,
+)
+from tui_gen.config import ConfigError
+from tui_gen.params import show
+
+if TYPE_CHECKING:
+    from tui_gen.app.panes.base import Pane
+    from tui_gen.app.workbench import Workbench
+    from tui_gen.view import RunView
+
+WORDS = {
+    "pause": "paused",
+    "resume": "goes on",
+    "checkpoint": "checkpoint made",
+    "sample": "preview drawn",
+    "quality": "quality measured",
+    "stop": "stops",
+}
+
+
+BUSY = ("starting", "running", "stopping")
+"""States in which a run that writes nothing may wait for something."""
+SILENT = 3.0
+"""Seconds after which a worker that is to stop, and does not answer, is told about."""
+
+
+class Conductor:
+    """What the workbench does to runs. `view` is the run shown."""
+
+    def __init__(self, app: Workbench, session: Session) -> None:
+        self.app = app
+        self.session = session
+        self.view: RunView | None = None
+        self._starting = False
+        self._questions = 0
+        self._told = ""
+        self._replenish = False
+        self._asked_status = 0.0
+        self._asking_status = False
+        self._alerts = 0
+        self._resuming = 0.0
+
+    # -- showing ------------------------------------------------------------------------------------------------
+
+    async def open(self, path: Path, asked_in: Pane | None = None) -> None:
+        """Show a run, live or past, with its full history. `asked_in` is the pane from which, else the active one."""
+        asked_in = asked_in or self.app.workspace.active
+        self.app.say(f"opening {path.name}…")
+        try:
+            view = await away(self.session.attach, path)
+        except OSError as error:
+            self.app.tell(f"{path.name} cannot be read: {error.strerror or error}", "error")
+            return
+        finally:
+            self.app.say("")
+        self.view = view
+        self._alerts = len(view.alerts)
+        self.app.live.show(view)
+        self.app.caption(path.name)
+        self.app.land(asked_in)
+        self.app.refresh_bindings()
+        await self._show_config()
+        if view.garbage:
+            self.app.tell(f"{view.garbage} lines of events.jsonl could not be read and are passed over.", "warning")
+        if view.state in ("failed", "interrupted"):
+            self.app.note("error", f"{path.name} is {view.state}: {view.reason}. Run > Resume goes on with it.")
+
+    async def _show_config(self, read: bool = True) -> None:
+        """The settings of the run shown, in the form; with `read`, a model that is lacking is read where it may be."""
+        view, form = self.view, self.app.form
+        if view is None or form is None:
+            return
+        try:
+            made = await away(self.session.config_of, view.path)
+        except ConfigError as error:
+            await self._show_written(view, error, read)
+            return
+        if view is self.view:
+            form.show_live(made, live=view.live)
+
+    async def _show_written(self, view: RunView, error: ConfigError, read: bool) -> None:
+        """Settings that cannot be checked here, as they were written; with their model where that may be read."""
+        try:
+            tables, folders = await away(self.session.written, view.path)
+        except ConfigError:  # not even TOML
+            tables, folders = {}, []
+        model = as_written.lacking(tables, self.session.catalog)
+        why = as_written.why(view.path, error, model, folders)
+        if view is not self.view or self.app.form is None:
+            return
+        if why != self._told:
+            self.app.tell(f"{view.path.name}: {why}", "warning")
+            self._told = why
+        self.app.form.show_written(tables, show(tables.get("name") or view.path.name), why)
+        if model and read:
+            with contextlib.suppress(ConfigError):
+                if await away(self.session.adopt, view.path):
+                    await self.app.read_models()
+                    await self._show_config(read=False)
+
+    async def use_models(self) -> None:
+        """Read the model files that the run shown names, once they are trusted, and show its settings with them."""
+        if self.view is not None and await self._trusted(self.view.path, f"{self.view.path.name} names"):
+            await self._show_config()
+
+    def close_shown(self) -> None:
+        """Show no run."""
+        self.view = None
+        self.app.live.show(None)
+        self.app.caption("")
+        self.app.refresh_bindings()
+
+    # -- starting -----------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start what the form describes; every problem at once where it cannot be."""
+        form = self.app.form
+        if self._starting or form is None:
+            return
+        asked_in = self.app.workspace.active
+        self._starting = True
+        self.app.say("starting…")
+        try:
+            made, problems = None, form.problems()
+            if not problems:
+                made, problems = await away(self.session.check, form.tables())
+            if problems or made is None:
+                form.add_problems(problems)
+                self.app.push_screen(problems_dialog("This cannot be started", problems))
+                return
+            if not await self._trusted(made.model_dirs, "These settings name"):
+                return
+            if not await self._may_begin("start", made.name or made.model.name):
+                return
+            path = await away(self.session.start, made)
+        except runs.RunError as error:
+            self.app.tell(str(error), "error")
+            return
+        finally:
+            self._starting = False
+            self.app.say("")
+        self._replenish = True
+        self.app.note("state", f"started {path.name}")
+        await self.open(path, asked_in)
+
+    async def _trusted(self, where: Path | list[str], who: str) -> bool:
+        """Whether the code in the folders that a run, or settings, name may be executed; asks where nobody said so."""
+        try:
+            folders = await away(self.session.named_by, where) if isinstance(where, Path) else where
+            strange = await away(self.session.strange, folders)
+        except ConfigError as error:
+            self.app.push_screen(problems_dialog("This cannot be started", error.problems))
+            return False
+        for folder, code in strange.items():
+            if await self._answer_to(trust_dialog(who, folder, code)) != "trust":
+                return False
+            await away(self.session.trust, {folder: code})
+        return True
+
+    async def _answer_to(self, dialog: Dialog) -> str | None:
+        """What somebody answers; meanwhile nothing is under way that quitting has to wait for."""
+        self._questions += 1
+        doing = self.app.status.message
+        self.app.say("")
+        try:
+            return await self.app.push_screen_wait(dialog)
+        finally:
+            self._questions -= 1
+            self.app.say(doing)
+
+    async def _may_begin(self, doing: str, what: str, path: Path | None = None) -> bool:
+        """Whether to start (or resume) a run: asks where others are live, and stops them first if that is wanted."""
+        shown = self.view.path if self.view is not None else None
+        others = [one for one in await away(self.session.live_here, shown) if one[0] != path]
+        if not others:
+            return True
+        named = [(one.name, state, step) for one, state, step in others]
+        answer = await self._answer_to(beside_dialog(doing, what, named))
+        if answer != "stop":
+            return answer == "beside"
+        for one, _, _ in others:
+            if not await self._ended(one):
+                done = "resumed" if doing == "resume" else "started"
+                self.app.tell(f"{one.name} has not stopped, so nothing was {done}.", "warning")
+                return False
+        return True
+
+    async def _ended(self, path: Path) -> bool:
+        """Stop a run and wait for its end, two minutes at most; whether it has ended."""
+        stopping = (await away(runs.state_of, path))[0] == "stopping" or await self.ask("stop", path, checkpoint=True)
+        deadline = time.monotonic() + (120 if stopping else 0)
+        self.app.say(f"waiting for {path.name} to stop…")
+        while (live := (await away(runs.state_of, path))[0] in runs.LIVE) and time.monotonic() < deadline:
+            await asyncio.sleep(0.1)
+        self.app.say("")
+        return not live
+
+    async def resume(self, path: Path, answer: str = "") -> None:
+        """Let a run that ended go on from its last checkpoint, and show it.
+
+        One whose loss was no number would repeat that: a smaller rate is offered first, unless `answer` tells already
+        what was chosen (`smaller`, or `resume` for as it was).
+        """
+        asked_in = self.app.workspace.active
+        found = await away(self.session.remedy, path) if answer != "resume" else None
+        if found is not None and not answer:
+            answer = await self.app.push_screen_wait(broken_dialog(path.name, "", found, await away(_newest, path)))
+            if answer not in ("smaller", "resume"):
+                return
+        if not await self._trusted(path, f"{path.name} names"):
+            return
+        if not await self._has_data(path) or not await self._may_begin("resume", path.name, path):
+            return
+        self.app.say(f"resuming {path.name}…")
+        try:
+            warnings = await away(self.session.resume, path, found.assignments if found and answer == "smaller" else [])
+        except (runs.RunError, ConfigError) as error:
+            self.app.say("")
+            self.app.tell(str(error), "error")
+            return
+        for words in warnings:
+            self.app.tell(words, "warning")
+        self._replenish = True
+        self._resuming = time.monotonic()
+        self.app.note("state", f"resuming {path.name}")
+        if self.view is not None and self.view.path == path:
+            self.app.land(asked_in)
+        else:
+            await self.open(path, asked_in)
+            if self.view is not None and not self.view.live:
+                self.app.say(f"resuming {path.name}…")
+
+    async def _has_data(self, path: Path) -> bool:
+        """Whether a run's data is where it was, or where somebody says that it is now."""
+        from tui_gen.app.widgets.path_dialog import PathDialog
+        try:
+            lost, is_file = await away(self.session.lost_data, path)
+        except ConfigError:
+            return True  # whoever goes on with it is told
+        if not lost:
+            return True
+        why = f"{path.name} read {lost}, which is not there any more."
+        dialog = PathDialog("Where is its data now?", folder=not is_file, suffix="", why=why)
+        picked = await self.app.push_screen_wait(dialog)
+        if picked is None:
+            self.app.tell(f"{path.name} was not resumed: its data is not at {lost}.", "warning")
+            return False
+        try:
+            await away(self.session.move_data, path, picked)
+        except (runs.RunError, ConfigError) as error:
+            self.app.tell(str(error), "error")
+            return False
+        self.app.tell(f"{path.name} reads its data from {picked} now.")
+        return True
+
+    # -- steering -----------------------------------------------------------------------------------------------
+
+    async def ask(self, op: str, path: Path | None = None, **fields: Any) -> bool:
+        """A request to the run shown (or another), acknowledged on screen with the step at which it took effect."""
+        from tui_gen.control import ControlError
+
+        path = path or (self.view.path if self.view is not None else None)
+        if path is None:
+            self.app.tell("No run is shown.", "warning")
+            return False
+        self.app.say(f"{op}…")
+        silent = self.app.set_timer(SILENT, lambda: self._tell_silence(path)) if op == "stop" else None
+        try:
+            reply = await away(self.session.ask, path, op, **fields)
+        except ControlError as error:
+            self.app.tell(f"{op}: {error}", "error")
+            return False
+        finally:
+            if silent is not None:
+                silent.stop()
+            self.app.say("")
+        name = "" if self.view is not None and path == self.view.path else f"{path.name}: "
+        words = WORDS.get(op, op)
+        if op == "stop" and fields.get("checkpoint", True):
+            words = "stops with a checkpoint"
+        text = f"{name}{words} at step {reply.data.get('step', 0):,}"
+        if op == "quality":
+            text += self._measured(reply.data)
+        self.app.tell(text, log=bool(name) or op == "sample")
+        return True
+
+    def _tell_silence(self, path: Path) -> None:
+        """A worker that is to stop has not answered for a while: why, and what to do."""
+        from tui_gen import launch
+
+        self.app.tell(f"{path.name} has not stopped yet: {launch.why_silent(path)}.", "warning")
+
+    def _measured(self, data: dict[str, Any]) -> str:
+        """The figures that a worker answered with, in words; the samples pane shows all of them."""
+        import msgspec
+
+        from tui_gen import quality
+
+        pane = self.app.workspace.pane("samples")
+        if hasattr(pane, "show_kind"):
+            pane.show_kind("quality")
+        try:
+            report = msgspec.convert(data.get("report"), quality.Report)
+        except msgspec.ValidationError:  # a worker of another version
+            return ""
+        return f": {quality.summary(report)}"
+
+    async def edit(self, key: str, value: Any) -> None:
+        """Change a setting of the run shown; the form is told when it took effect, or why it was refused."""
+        from tui_gen.control import ControlError
+
+        view, form = self.view, self.app.form
+        if view is None or form is None:
+            return
+        try:
+            reply = await away(self.session.ask, view.path, "edit", key=key, value=value)
+        except ControlError as error:
+            form.refuse(key, str(error))
+            self.app.tell(f"{key} was not changed: {error}", "error")
+            return
+        step, new = reply.data.get("step", 0), reply.data.get("new", value)
+        if view is self.view:
+            form.acknowledge(key, new, step)
+        if words := str(reply.data.get("words") or ""):
+            self.app.tell(words, "warning", log=False)
+        else:
+            self.app.tell(f"{key} = {show(new)} from step {step:,}", log=False)
+
+    async def stop(self, path: Path | None = None) -> None:
+        """Stop a run with a checkpoint."""
+        await self.ask("stop", path, checkpoint=True)
+
+    async def delete(self, path: Path) -> None:
+        """Remove a run, after a question, unless something speaks against it."""
+        if words := await away(runs.doubts, path):
+            self.app.tell(words, "error")
+            return
+        text = f"Everything of {path.name} goes: settings, losses, samples, checkpoints. It cannot be had back."
+        answer = await self.app.push_screen_wait(Dialog("Delete", text, [("keep", "Keep"), ("delete", "Delete")]))
+        if answer != "delete":
+            return
+        try:
+            await away(self.session.delete, path)
+        except runs.RunError as error:
+            self.app.tell(str(error), "error")
+            return
+        if self.view is not None and self.view.path == path:
+            self.close_shown()
+        self.app.tell(f"Deleted {path.name}.")
+        self.app.runs_changed()
+
+    # -- what the one timer notices -----------------------------------------------------------------------------
+
+    def state_changed(self, before: str, after: str) -> None:
+        """The run shown went over to another state."""
+        view = self.view
+        if view is None:
+            return
+        self.app.refresh_bindings()
+        was_live, live = before in runs.LIVE, after in runs.LIVE
+        if live == was_live:
+            return
+        self._resumed()
+        self.app.status.trouble = ""
+        self.app.run_worker(self._show_config(), exit_on_error=False)
+        self.app.runs_changed()
+        if live:
+            self.app.withdraw()  # somebody else resumed it
+            return
+        self.session.reap()
+        name = view.path.name
+        if after in ("failed", "interrupted"):
+            self._replenish_warm()
+            last = view.checkpoints[-1].step if view.checkpoints else None
+            if broken := remedy.find(view.alerts, view.checkpoints):
+                dialog = broken_dialog(name, view.reason, broken, last)
+            else:
+                lines = view.worst_log_lines() or [text for _, _, text in view.log[-6:]]
+                dialog = ended_dialog(name, after, view.reason, lines, last)
+            self.app.offer(dialog, lambda answer: self._answered(answer, view.path))
+        else:
+            self.app.tell(f"{name} {after} at step {view.step:,}.", log=False)
+
+    def _resumed(self) -> None:
+        """The worker of a resumed run has begun, or has not for too long."""
+        if self._resuming:
+            self._resuming = 0.0
+            self.app.say("")
+
+    def _answered(self, answer: str | None, path: Path) -> None:
+        if answer in ("resume", "smaller"):
+            self.app.run_worker(self.resume(path, answer), exit_on_error=False)
+
+    def beat(self, quiet_for: float) -> None:
+        """Called about once a second: keep a warm worker in stock, ask a silent run what troubles it."""
+        view = self.view
+        if self._resuming and (time.monotonic() - self._resuming > 60 or (view is not None and view.live)):
+            self._resumed()
+        if view is not None and len(view.alerts) != self._alerts:
+            told = not view.live and remedy.find(view.alerts, view.checkpoints)  # a dialog offers the same
+            if len(view.alerts) > self._alerts and not told:
+                last = view.alerts[-1]
+                severity = "error" if last.level == "error" else "warning"
+                self.app.tell(f"Step {last.step:,}: {last.what}. {last.advice}".strip(), severity, log=False)
+            self._alerts = len(view.alerts)
+        if self._replenish and view is not None and (view.series or not view.live):
+            self._replenish_warm()
+        if view is None or view.state not in BUSY or quiet_for < 3 or self._asking_status:
+            if view is not None and self.app.status.trouble and quiet_for < 3:
+                self.app.status.trouble = ""
+            return
+        now = time.monotonic()
+        if now - self._asked_status > 4:
+            self._asked_status = now
+            self.app.run_worker(self._ask_status(view), exit_on_error=False)
+
+    def _replenish_warm(self) -> None:
+        self._replenish = False
+        self.app.run_worker(away(self.session.spawn_warm), exit_on_error=False)
+
+    async def _ask_status(self, view: RunView) -> None:
+        from tui_gen.control import ControlError
+
+        self._asking_status = True
+        try:
+            reply = await away(self.session.ask, view.path, "status")
+        except ControlError:
+            return
+        finally:
+            self._asking_status = False
+        trouble = str(reply.data.get("trouble") or "")
+        if view is self.view and trouble != self.app.status.trouble:
+            self.app.status.trouble = trouble
+            self.app.status.update_text()
+            if trouble:
+                self.app.tell(f"{trouble}. Nothing is lost: what could not be written is kept in memory.", "error")
+
+    # -- leaving ------------------------------------------------------------------------------------------------
+
+    async def may_quit(self) -> bool:
+        """Ask what to do with live runs, where there are any, and do it. False: stay."""
+        while self._starting and not self._questions:  # what is asked below concerns that run, too
+            await asyncio.sleep(0.05)
+        shown = self.view.path if self.view is not None else None
+        live = await away(self.session.live_of_ours, shown)
+        if not live:
+            return True
+        answer = await self.app.push_screen_wait(quit_dialog([path.name for path in live]))
+        if answer == "stop":
+            done = [await self.ask("stop", path, checkpoint=True) for path in live]
+            return all(done)
+        return answer == "leave"
+
+
+def _newest(path: Path) -> int | None:
+    """The step of a run's newest checkpoint that can be used, or None."""
+    from tui_gen import checkpoints
+
+    return checkpoints.newest_sound(path) or None

@@ -1,0 +1,210 @@
+"""The one timer: polls the run that is shown and hands what changed to the panes on screen, no faster than the link.
+
+When nothing changed nothing is drawn and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from tui_gen.app.panes.base import Pane
+from tui_gen.app.shell.status import StatusBar
+from tui_gen.app.shell.workspace import Workspace
+from tui_gen.app.terminal.pacing import Pacer, Restraint
+from tui_gen.app.terminal.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.timer import Timer
+
+    from tui_gen.view import RunView
+
+PERIOD = 0.08
+LARGE = 2000
+"""Bytes that need a question of their own: pictures and panes draw frames that nobody here asked for."""
+BEAT = 1.0
+"""Seconds between two looks at what changes without the run shown."""
+COVERED = 1.0
+"""Seconds between two frames under a dialog: there every change repaints the whole screen."""
+QUIET = 3.0
+"""Seconds without news after which a run is looked at less often."""
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Live:
+    """Couples a RunView to the panes. `on_state(before, after)` hears of every change of state of the run shown."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        status: StatusBar,
+        wire: Wire,
+        pacer: Pacer,
+        on_state: Callable[[str, str], None],
+        on_fault: Callable[[Pane, Exception], None],
+    ) -> None:
+        self.workspace = workspace
+        self.status = status
+        self.wire = wire
+        self.pacer = pacer
+        self.restraint = Restraint()
+        self.view: RunView | None = None
+        self._timer: Timer | None = None
+        self._on_beat: Callable[[float], None] = lambda quiet: None
+        self._beat = 0.0
+        self._on_state = on_state
+        self._on_fault = on_fault
+        self._state = ""
+        self._news = 0.0
+        self._next = 0.0
+        self._status_due = False
+        self._asking = False
+        self._drawn = 0.0
+        self._sent = (0.0, 0)
+        self._asked_at = 0
+        wire.after_frame.append(self._framed)
+
+    def show(self, view: RunView | None) -> None:
+        """This run is shown from now on."""
+        self.view = view
+        self._state = view.state if view is not None else ""
+        self._news = time.monotonic()
+        self._next = 0.0
+        for pane in self.workspace.panes:
+            self.introduce(pane)
+        self.status.show(view)
+
+    def introduce(self, pane: Pane) -> None:
+        """Tell a pane which run is shown; it gets all of it at its next turn."""
+        try:
+            pane.show_run(self.view)
+        except Exception as error:  # one pane's fault must not take the others down
+            self._on_fault(pane, error)
+        pane.missed = set(self.view.PARTS) if self.view is not None else set()
+
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since anything was heard from the run."""
+        return time.monotonic() - self._news
+
+    @property
+    def shares_cores(self) -> bool:
+        """Whether the run shown computes on all cores of this machine."""
+        view = self.view
+        return view is not None and view.state == "running" and bool(view.plan) and view.plan.threads >= CORES
+
+    def run(self, on_beat: Callable[[float], None]) -> None:
+        """Tick from now on. `on_beat` is told every second for how long nothing was heard from the run."""
+        self._on_beat = on_beat
+        self._turn()
+
+    def stop(self) -> None:
+        """No more ticks."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+
+    def touched(self) -> None:
+        """Somebody pressed a key, or a button of the mouse: there is no restraint for a while."""
+        if self.restraint.touched(time.monotonic()) and self._timer is not None:
+            self._timer.stop()
+            self._turn()
+
+    def _turn(self) -> None:
+        self._timer = self.workspace.app.set_timer(self.pause, self._turn, name="live")
+        if not self.workspace.is_attached:
+            return
+        self.tick()
+        now = time.monotonic()
+        if now - self._beat >= BEAT:
+            self._beat = now
+            self._on_beat(self.quiet_for)
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next tick."""
+        if not self.shares_cores:
+            return PERIOD
+        return max(PERIOD, self.restraint.left(time.monotonic(), time.process_time()))
+
+    def tick(self) -> None:
+        """Poll, and draw where there is something to draw and the link has room."""
+        now = time.monotonic()
+        if self.shares_cores and self.restraint.left(now, time.process_time()):
+            return
+        if now >= self._next:
+            self._poll(now)
+        if len(self.workspace.app.screen_stack) > 1 and now - self._drawn < COVERED:
+            return
+        waiting = [pane for pane in self.workspace.shown if pane.missed]
+        if (waiting or self._status_due) and self.pacer.may_draw(now):
+            self._draw(waiting, now)
+        elif self._sent[1] and now - self._news > 2.0 and now - self._sent[0] > 2.0:
+            self._settle(now)
+
+    def _poll(self, now: float) -> None:
+        view = self.view
+        if view is None:
+            self._next = now + 1.0
+            return
+        changed = view.poll()
+        if changed:
+            self._news = now
+            self._status_due = True
+            for pane in self.workspace.panes:
+                pane.missed |= changed
+        self._next = now + (0.0 if now - self._news < QUIET else 0.4)
+        if view.state != self._state:
+            before, self._state = self._state, view.state
+            self._on_state(before, view.state)
+
+    def _draw(self, waiting: list[Pane], now: float) -> None:
+        for pane in waiting:
+            missed, pane.missed = pane.missed, set()
+            try:
+                pane.update_view(missed)
+            except Exception as error:  # one pane's fault must not take the others down
+                self._on_fault(pane, error)
+        then, count = self._sent
+        if then and now > then:
+            rate = (self.wire.written - count) / (now - then)
+            if now - then >= 1.0:
+                self.status.link = (self.pacer.round_trip, rate)
+                self._sent = (now, self.wire.written)
+        else:
+            self._sent = (now, self.wire.written)
+        self._status_due = False
+        self._drawn = now
+        self.status.update_text()
+        self.pacer.drawing(now)
+        self.restraint.drawing(now, time.process_time())
+        self._asking = True
+
+    def _settle(self, now: float) -> None:
+        """Nothing comes any more: say so once (0 kB/s), and then say nothing."""
+        self._sent = (0.0, 0)
+        self.status.link = (self.pacer.round_trip, 0.0)
+        self.status.update_text()
+
+    def _framed(self) -> None:
+        """A frame went out: have the terminal tell when it has it, be it ours or one that a key press caused."""
+        if self._asking:
+            self._asking = False
+            self._ask()
+        elif self.wire.written - self._asked_at > LARGE and not self.pacer.asked:
+            self._ask()
+
+    def _ask(self) -> None:
+        self._asked_at = self.wire.written
+        if self.pacer.may_ask and self.wire.ask_round_trip():
+            self.pacer.ask(time.monotonic())
+
+    def answered(self) -> None:
+        """The terminal has everything up to the question; what was sent since then may need another."""
+        more = self.wire.written - self._asked_at > LARGE
+        self.pacer.answered(time.monotonic(), more)
+        if more:
+            self._ask()

@@ -1,0 +1,500 @@
+"""The only module that touches Textual's semi-private parts: counts bytes, asks for round trips, writes pixels.
+
+Semi-private here: `App._driver`, `App._display`, `App.post_display_hook`, `Screen._compositor` and its partial updates.
+Pixels go through the driver's queue *after* a frame: Textual owns the cells, and a picture is put over them where they
+are blank. Where it is covered or clipped, the widget shows half-blocks and the picture goes away.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual._compositor import CompositorUpdate
+from textual.app import App
+from textual.geometry import Offset, Region
+from textual.signal import Signal
+
+from tui_gen.app.terminal.repaint import Screenful
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
+    from textual.events import Resize
+    from textual.filter import LineFilter
+    from textual.screen import Screen
+    from textual.timer import Timer
+    from textual.widget import Widget
+
+    from tui_gen.draw.place import Pieces
+    from tui_gen.draw.terminal import Terminal
+
+ROUND_TRIP = "\x1b[?2026$p"
+"""A question every terminal that knows synchronised output answers; Textual already parses the answer."""
+POSITION = "\x1b[6n"
+"""A question the others answer; it is the second choice, because some answers look like F3 with modifiers."""
+
+PROTOCOLS = ("kitty", "sixel")
+REST = 3.0
+"""After a picture the link is left to others for so many times as long as it took, unless somebody asks for another."""
+PATIENCE = 20.0
+"""Seconds after which an answer is not waited for any more."""
+SETTLED = 0.3
+"""Seconds without another size after which a window is no longer being dragged."""
+ASKING = 0.5
+"""Seconds for the answers of a terminal that is asked again, at least; on a slow link longer."""
+TRIES = 3
+"""Frames that may be asked for to write the cells of a picture that has to go."""
+SETTLE = 0.03
+"""Seconds to wait for another frame before sixels that were painted over are sent again."""
+
+
+class Wire:
+    """What goes to the terminal: how many bytes in all, and writes of our own after a frame.
+
+    `after_frame` callables run when Textual has queued a frame. In headless tests nothing is ever written.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self.written = 0
+        """Bytes given to the terminal since the start."""
+        self.frames = 0
+        """Frames drawn since the start."""
+        self.after_frame: list[Callable[[], None]] = []
+        self.when_dropped: list[Callable[[], None]] = []
+        """Called when no answer is waited for any more."""
+        self.pictures: list[Picture] = []
+        self.screenful = Screenful()
+        self.answers = False
+        """Whether the terminal is known to answer."""
+        self._sync = False
+        self._asked: deque[Callable[[], None] | None] = deque(maxlen=64)
+        self._counted: object = None
+        self._painted: Any = None
+        self.front: Screen | None = None
+        """The screen that the terminal shows: the one in front of the app, once a frame of it was drawn."""
+        self.drawn_size: object = None
+        """The size of the window for which that frame was laid out."""
+        self._written: Any = None
+
+    def attach(self) -> None:
+        """Count what the driver writes from now on; harmless to call again (after a suspend, say)."""
+        driver = self._app._driver
+        if driver is None or driver is self._counted:
+            return
+        self._counted = driver
+        write = driver.write
+
+        def counting(data: str) -> None:
+            self.written += len(data.encode("utf-8", "replace"))
+            write(data)
+
+        driver.write = counting
+
+    @property
+    def real(self) -> bool:
+        """Whether there is a terminal at the other end."""
+        return self._app._driver is not None and not self._app.is_headless
+
+    def send(self, data: str) -> None:
+        """Queue raw bytes behind the frames written so far."""
+        driver = self._app._driver
+        if driver is not None and not self._app.is_headless:
+            driver.write(data)
+            driver.flush()
+
+    def ask_round_trip(self, then: Callable[[], None] | None = None) -> bool:
+        """Send the question whose answer tells that everything before it has been drawn. False where none is sent.
+
+        `then` is called with the answer, which `answered` keeps apart from those to others.
+        """
+        if not self.real:
+            return False
+        self._asked.append(then)
+        self.send(ROUND_TRIP if self._sync else POSITION)
+        return True
+
+    def answered(self, position: bool = False) -> bool:
+        """An answer came; they come in order. False where it was to a question that had a `then`, which is called.
+
+        `position` tells an answer to POSITION from one to ROUND_TRIP.
+        """
+        self.answers = True
+        self._sync = self._sync or not position
+        then = self._asked.popleft() if self._asked else None
+        if then is not None:
+            then()
+        return then is None
+
+    def drop(self) -> None:
+        """Wait for no answer any more: the terminal that was asked may be gone."""
+        self._asked.clear()
+        for picture in self.pictures:
+            picture.drop()
+        for call in self.when_dropped:
+            call()
+
+    # -- what a frame painted, and what lies over what
+
+    def painting(self, renderable: Any, screen: Screen | None = None, size: object = None) -> None:
+        """Textual is about to draw this update (None: nothing) of a screen, in a window of this size."""
+        self._painted = renderable
+        if renderable is not None:
+            self.front, self.drawn_size = screen, size
+
+    def painted(self, region: Region) -> bool:
+        """Whether the frame just drawn wrote any cell of `region` of the screen."""
+        if self._painted is None:
+            return False
+        spans = getattr(self._painted, "spans", None)
+        if spans is None:  # not a partial update
+            return True
+        return any(region.y <= y < region.bottom and x1 < region.right and x2 > region.x for y, x1, x2 in spans)
+
+    def painted_all(self, region: Region) -> bool:
+        """Whether the frame just drawn wrote every cell of `region` of the screen."""
+        if self._painted is None:
+            return not region
+        spans = getattr(self._painted, "spans", None)
+        if spans is None:
+            return True
+        rows = {y for y, x1, x2 in spans if x1 <= region.x and x2 >= region.right}
+        return rows.issuperset(region.line_range)
+
+    def writing(self, renderable: Any) -> None:
+        """Of the update, this is sent to the terminal."""
+        self._written = renderable
+
+    def wrote_all(self, region: Region) -> bool:
+        """Whether the frame just drawn sent every cell of `region` of the screen, also those that look as before."""
+        pieces = getattr(self._written, "pieces", None)
+        if pieces is None or self._painted is None:
+            return self.painted_all(region)
+        width: dict[int, int] = dict.fromkeys(region.line_range, 0)
+        for x, y, strip in pieces:
+            if y in width:
+                width[y] += max(0, min(x + strip.cell_length, region.right) - max(x, region.x))
+        return all(sent >= region.width for sent in width.values())
+
+    def write_again(self, region: Region) -> None:
+        """Have every cell of these rows sent, whatever was known of them."""
+        self.screenful.forget(region.line_range)
+        if self._app.screen_stack:
+            self._app.screen.refresh()
+
+    def drawn(self) -> None:
+        """Textual has queued the frame, or skipped it."""
+        self.frames += 1
+        for picture in self.pictures:  # before the callables: a round trip asked for covers them too
+            picture.after_frame()
+        for call in self.after_frame:
+            call()
+        self._painted = self._written = None
+
+    def forget(self) -> None:
+        """The terminal has lost what was drawn (resized, suspended): everything is sent again with the next frame."""
+        self.screenful.forget()
+        for picture in self.pictures:
+            picture.forget()
+
+    def remove_pictures(self) -> None:
+        """Take every picture away for good."""
+        for picture in list(self.pictures):
+            picture.close()
+
+
+def free_region(widget: Widget) -> Region | None:
+    """Where `widget` is on the terminal if all of it can be seen: on the screen in front, not clipped, nothing over it.
+
+    None otherwise: behind a dialog or the palette, under a toast or a menu, in a hidden tab, scrolled away.
+    """
+    screen = widget.screen
+    if not widget.is_attached or widget.app.screen is not screen:
+        return None
+    visible = screen._compositor.visible_widgets
+    if widget not in visible:
+        return None
+    region, clip = visible[widget]
+    if not region or not clip.contains_region(region):
+        return None
+    for other, (place, limits) in visible.items():  # front to back
+        if other is widget:
+            return region
+        if place.intersection(limits).overlaps(region) and other.visible:
+            return None
+    return None
+
+
+class Picture:
+    """Pixels over a widget. The widget says what and where in it (`show`); the rest follows from the frames.
+
+    Its pieces may have text between them. Each is complete for its protocol and box: for kitty they carry `ident` and
+    the numbers after that. They are sent once for every change, and again where a frame painted over them, if that
+    takes them away. No box reaches out of the widget or the screen. A picture is taken away by its protocol's own words
+    and by writing its cells, for there are terminals that know only the second. `close` it when the widget goes.
+    """
+
+    _idents = itertools.count(1)
+
+    def __init__(self, widget: Widget, wire: Wire) -> None:
+        self.widget, self.wire = widget, wire
+        # kitty's ids are shared by all programs in a window
+        self.ident = (os.getpid() % 0xFFFF + 1) << 16 | next(self._idents) % 0xFF << 8
+        self._wanted: tuple[str, Pieces] | None = None
+        self._shown: tuple[str, Pieces, Offset] | None = None
+        self._size: object = None  # of the widget that the box is for
+        self._leaving = Region()  # cells under which there may be pixels that nobody wants
+        self._tries = 0
+        self._due = False
+        self._sent: float | None = None
+        self._rest = 0.0
+        self.held = False
+        """Set by the widget when its cells changed between blanks and half-blocks: nothing is sent until a frame has
+        painted them all."""
+        wire.pictures.append(self)
+
+    @property
+    def possible(self) -> bool:
+        """Whether pixels can be seen now. Not in a headless test, not while covered."""
+        return self.wire.real and free_region(self.widget) is not None
+
+    def show(self, protocol: str, pieces: Pieces) -> None:
+        """Show `pieces`, at least one, each at its box of the widget's content, with or after the next frame.
+
+        The widget keeps blanks under them. A picture in the same boxes replaces the one there at once, without a frame.
+        """
+        before, self._wanted, self._size = self._wanted, (protocol, pieces), self.widget.size
+        alike = before is not None and before[0] == protocol and self._regions(before[1]) == self._regions(pieces)
+        if self._shown and alike and self._place():
+            self._send()
+
+    def hide(self) -> None:
+        """Show nothing from the next frame on."""
+        self._wanted = None
+
+    def _place(self) -> Region | None:
+        """Where on the screen the picture that is wanted goes; None while it cannot be there."""
+        if self._wanted is None or not self.wire.real or self.widget.size != self._size:
+            return None
+        if self.wire.front is not self.widget.screen or self.wire.drawn_size != self.widget.app.size:
+            return None  # a dialog has gone, or the window has another size, but the terminal shows it as it was
+        region, content = free_region(self.widget), self.widget.content_region
+        box = Region.from_union(self._regions(self._wanted[1], content.offset))
+        inside = region is not None and region.contains_region(content) and content.contains_region(box)
+        return box if inside and self.widget.app.size.region.contains_region(box) else None
+
+    @staticmethod
+    def _regions(pieces: Pieces, offset: Offset = Offset()) -> list[Region]:  # noqa: B008
+        return [Region(*box).translate(offset) for _, box in pieces]
+
+    @property
+    def _fragile(self) -> bool:
+        """Whether text over the picture takes it away: sixels, and what xterm.js does with kitty's protocol."""
+        terminal = getattr(self.widget.app, "terminal", None)
+        return self._wanted[0] == "sixel" or (terminal is not None and terminal.name.lower() == "xterm.js")
+
+    def after_frame(self) -> None:
+        """Bring the terminal up to date with what is wanted."""
+        place = self._place()
+        moved = self._shown and self._wanted and self._regions(*self._shown[1:]) != self._regions(
+            self._wanted[1], self.widget.content_region.offset
+        )
+        if place is None or moved:
+            self._take_away()
+        if self._leaving and not self.wire.wrote_all(self._leaving) and self._tries:
+            self._tries -= 1
+            self.wire.write_again(self._leaving)
+            return
+        self._leaving = Region()
+        if self.held:
+            if not self.wire.painted_all(self.widget.region):
+                self.widget.refresh()
+                return
+            self.held = False
+        if place is not None:
+            if self._fragile and self.wire.painted(place):
+                self._shown = None
+                if not self._due:  # frames often come in twos, when a dialog closes, say: wait for the last
+                    self._due = True
+                    self.widget.set_timer(SETTLE, self._send_due)
+            elif not self._due:
+                self._send()
+
+    def _send_due(self) -> None:
+        self._due = False
+        if not self.held and not self._leaving:
+            self._send()
+
+    def _send(self) -> None:
+        place = self._place()
+        if place is None or self._wanted[0] not in PROTOCOLS:
+            return
+        protocol, pieces = self._wanted
+        content = self.widget.content_region
+        shown = (protocol, pieces, content.offset)
+        if shown == self._shown:
+            return
+        from tui_gen.draw.place import at_cell  # imports numpy, which the first paint need not wait for
+
+        self._shown = shown
+        # Cells under pixels count as unknown: writing them again is what takes sixels away.
+        self.wire.screenful.forget(place.line_range)
+        data = [at_cell(content.y + y, content.x + x, one) for one, (x, y, *_) in pieces]
+        self.wire.send(b"".join(data).decode("ascii"))
+        if self.wire.answers and self._sent is None and self.wire.ask_round_trip(self._arrived):
+            self._sent = time.monotonic()
+
+    def _arrived(self) -> None:
+        now = time.monotonic()
+        if self._sent is not None:
+            self._rest = now + REST * (now - self._sent)
+            self._sent = None
+
+    def drop(self) -> None:
+        """Wait no longer to hear that it has arrived."""
+        self._sent = None
+
+    def free(self, urgent: bool) -> bool:
+        """Whether another picture may be sent: the last one has arrived and, unless `urgent`, the link had its rest."""
+        now = time.monotonic()
+        if self._sent is not None:
+            return now - self._sent > PATIENCE
+        return urgent or now >= self._rest
+
+    def _take_away(self) -> None:
+        if self._shown is None:
+            return
+        if self._shown[0] == "kitty":
+            from tui_gen.draw import kitty
+
+            self.wire.send(b"".join(kitty.delete(self.ident + at) for at in range(len(self._shown[1]))).decode("ascii"))
+        whole = Region.from_union(self._regions(*self._shown[1:]))
+        self._leaving = whole.intersection(self.widget.app.size.region)
+        self._shown, self._tries = None, TRIES
+
+    def forget(self) -> None:
+        """Send it again with the next frame."""
+        self._shown, self._leaving = None, Region()
+
+    def close(self) -> None:
+        """Take it away and never come back."""
+        self._wanted = None
+        self._take_away()
+        if self._leaving:
+            self.wire.write_again(self._leaving)
+        if self in self.wire.pictures:
+            self.wire.pictures.remove(self)
+
+
+class WiredApp(App):
+    """An app whose `wire` hears of every frame; `terminal` is what the terminal answered before the app started.
+
+    `terminal_changed_signal` tells that it answered otherwise when it was asked again.
+    """
+
+    def __init__(self, terminal: Terminal | None = None) -> None:
+        self.terminal = terminal
+        super().__init__()
+        self.wire = Wire(self)
+        self.terminal_changed_signal: Signal[Terminal] = Signal(self, "terminal-changed")
+        self._settled_size: object = None
+        self._size_signals = 0
+        self._settling: Timer | None = None
+
+    def on_mount(self) -> None:
+        """Pictures do not survive a suspend."""
+        self.app_resume_signal.subscribe(self, lambda _app: self.wire.forget(), immediate=True)
+
+    def on_resize(self, event: Resize) -> None:
+        """Another size; where it stays the same, somebody has attached to a session that was detached."""
+        self.wire.drop()
+        if self._settling is not None:
+            self._settling.stop()
+        self._settling = self.set_timer(SETTLED, self._settled)
+
+    def _settled(self) -> None:
+        before, self._settled_size = self._settled_size, self.size
+        signals, self._size_signals = self._size_signals, getattr(self._driver, "size_signals", 0)
+        if not self.screen_stack or signals == self._size_signals:
+            return  # the app was left meanwhile; or a size that nobody changed, as at the start
+        if before == self.size:
+            self.action_redraw()
+        else:
+            self._renew(screen=False)
+
+    def _display(self, screen: Screen, renderable: Any) -> None:
+        before = self.wire.drawn_size
+        self.wire.painting(None if self._batch_count else renderable, screen, self.size)
+        if self.wire.drawn_size != before:
+            self.wire.forget()
+        if isinstance(renderable, CompositorUpdate) and self.wire.real and not self._batch_count:
+            cells = self.size.width * self.size.height
+            renderable = self.wire.screenful.reduce(renderable, cells, self.console)
+        self.wire.writing(renderable)
+        super()._display(screen, renderable)
+
+    def action_redraw(self) -> None:
+        """Draw the screen anew, after another program has written on it, or on another terminal than before."""
+        self.wire.drop()
+        self._renew()
+        self._ask_again()
+        self.wire.forget()
+        self.screen.refresh()
+
+    def _renew(self, screen: bool = True) -> None:
+        if self.wire.real and hasattr(self._driver, "renew"):
+            self._driver.renew(screen)
+
+    def _ask_again(self) -> None:
+        """Ask what the terminal can show now; one that does not answer is taken for the one before."""
+        before = self.terminal
+        if before is None or not self.wire.real or not hasattr(self._driver, "ask_again"):
+            return
+        from tui_gen.draw.terminal import probe
+
+        budget = min(2.0, max(ASKING, 4 * (before.round_trip or 0.0)))
+        found = self._driver.ask_again(lambda: probe(before.choice, budget=budget))
+        if found is None or (before.answered and not found.answered):
+            return
+        self.terminal = found
+        if found.colours != before.colours and found.colours:
+            self._recolour(found.colours)
+        self.terminal_changed_signal.publish(found)
+
+    def _recolour(self, colours: str) -> None:
+        """So many colours from now on."""
+        from rich.console import COLOR_SYSTEMS
+
+        self.console._color_system = COLOR_SYSTEMS[colours]
+        self.refresh_css(animate=False)
+
+    def post_display_hook(self) -> None:
+        """Textual has drawn (or skipped) a frame."""
+        super().post_display_hook()
+        self.wire.drawn()
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and ours for terminals that have no frames."""
+        filters = super().get_line_filters()
+        if self.terminal is None or self.terminal.unicode:
+            return filters
+        from tui_gen.app.terminal.bare import AsciiFilter
+
+        return [*filters, AsciiFilter()]
+
+    def get_driver_class(self) -> type[Driver]:
+        """Ours, unless the user names one."""
+        if os.environ.get("TEXTUAL_DRIVER"):
+            return super().get_driver_class()
+        from tui_gen.app.terminal.driver import TerminalDriver
+
+        return TerminalDriver
+
+    def exit(self, *args: Any, **kwargs: Any) -> None:
+        """Leave, and leave no picture behind."""
+        self.wire.remove_pictures()
+        super().exit(*args, **kwargs)

@@ -1,0 +1,227 @@
+"""Whether torch.compile pays for a model on this machine: measured once, remembered, said in the log."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import torch
+
+from tui_gen.catalog import cache_dir
+from tui_gen.model import Batch, Model
+from tui_gen.runs import write_atomic
+from tui_gen.train.engine.trainer import Compute, Computed, Trainer, put, random_state_kept, weights_of
+from tui_gen.train.tuned import onednn
+
+WORTH_STEPS = 5_000
+"""With `auto`, shorter runs are not compiled: compiling takes longer than it saves."""
+WORTH_RATIO = 1.1
+EDITS = 1000
+"""How many live edits that compile anew a compiled run may see before it goes on uncompiled."""
+RETRY = 86_400
+"""Seconds after which a failure to compile is no longer believed: somebody may have installed a compiler."""
+
+
+class Probe(msgspec.Struct):
+    """What was measured `at` a time (seconds since the epoch): `ratio` × the speed, 0 and why where it failed."""
+
+    ratio: float
+    at: float
+    failure: str = ""
+
+
+def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
+    """Whether to compile this run's losses, by `train.compile`; `auto` measures once per machine and model."""
+    wish = trainer.config.train.compile
+    if wish != "auto":
+        return wish == "on"
+    if not trainer.model.compiles or (trainer.total or 0) < WORTH_STEPS:
+        return False
+    known = _read()
+    key = _key(trainer)
+    probe = known.get(key)
+    if probe is None or (not probe.ratio and not 0 <= time.time() - probe.at < RETRY):
+        say("measuring whether torch.compile pays here (once per machine and model)")
+        try:
+            probe = Probe(round(_measure(trainer), 3), time.time())
+        except Exception as error:  # no compiler, or a model that it cannot compile
+            probe = Probe(0.0, time.time(), _first_line(error))
+        known[key] = probe
+        with contextlib.suppress(OSError):
+            path = cache_dir() / "compile.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, msgspec.json.encode(known))
+    if not probe.ratio:
+        say(f"torch.compile does not work here ({probe.failure}); training without, it is tried again in a day")
+        return False
+    pays = probe.ratio >= WORTH_RATIO
+    say(f"torch.compile: {probe.ratio:g} × the speed of plain training here, so it is {'on' if pays else 'off'}")
+    return pays
+
+
+class Hyperparameters:
+    """A model's hyperparameters as compiled code gets them: its live `arithmetic` numbers as scalar tensors.
+
+    A number is a constant of compiled code, so that an edit compiles anew; a tensor is an input of it. (PyTorch can
+    make a number an input, too, but only after it changed once: a run that was resumed would round otherwise than one
+    that went on.) Zeros stay numbers: they turn something off.
+    """
+
+    def __init__(self, model: Model, device: torch.device) -> None:
+        self.config = model.config
+        self.told = copy.copy(self.config)
+        """What compiled code reads; it stays the same object with the same tensors."""
+        self.tensors = {name: torch.zeros((), device=device) for name in model.arithmetic}
+        self.holders = [module for module in model.modules() if getattr(module, "config", None) is self.config]
+        self.seen: tuple[Any, ...] = ()
+
+    def update(self) -> None:
+        """Follow the edits since the last call."""
+        values = msgspec.structs.astuple(self.config)
+        if values == self.seen:
+            return
+        self.seen = values
+        for name, value in zip(self.config.__struct_fields__, values, strict=True):
+            if name in self.tensors and value:
+                self.tensors[name].fill_(value)
+                value = self.tensors[name]
+            setattr(self.told, name, value)
+
+    def given_to(self, fast: Compute) -> Compute:
+        """The compiled form, while it computes, finds these hyperparameters in the model."""
+        if not self.tensors:
+            return fast
+
+        def compute(batch: Batch) -> Computed:
+            self.update()
+            for module in self.holders:
+                module.config = self.told
+            try:
+                return fast(batch)
+            finally:
+                for module in self.holders:
+                    module.config = self.config
+
+        return compute
+
+
+def apply(trainer: Trainer, say: Callable[[str], None], tensors: bool = True) -> None:
+    """Compile what every phase computes; one that fails to compile is trained as it is, and the log says so.
+
+    Without `tensors`, live numbers are constants: as in runs that were compiled before they were tensors, whose bits
+    depend on it.
+    """
+    for name, plain in trainer.compute.items():
+        trainer.compute[name] = _with_fallback(name, plain, compiled(trainer, plain, tensors), say)
+
+
+def compiled(trainer: Trainer, plain: Compute, tensors: bool = True) -> Compute:
+    """A compiled form of a phase's loss and gradients; CUDA graphs on GPUs, where these nets wait for kernel launches.
+
+    The gradients are compiled along with the loss where PyTorch can: one graph has no bookkeeping of what the backward
+    pass will need, which small nets feel.
+    """
+    fast = _compiled(trainer, plain)
+    return Hyperparameters(trainer.model, trainer.device).given_to(fast) if tensors else fast
+
+
+def _compiled(trainer: Trainer, plain: Compute) -> Compute:
+    if hasattr(torch._dynamo.config, "trace_autograd_ops"):
+        torch._dynamo.config.trace_autograd_ops = True
+    # Live numbers that are no tensors are constants: edits compile anew, and PyTorch gives up for good after eight.
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = EDITS
+    if trainer.device.type != "cuda":
+        return torch.compile(plain, dynamic=False, options=onednn.options(trainer.device))
+    fast = torch.compile(plain, mode="reduce-overhead", dynamic=False)
+
+    def compute(batch: Batch) -> Computed:
+        names, row, gradients = fast(batch)
+        return names, row.clone(), gradients  # the graph writes its next metrics to the same place
+
+    return compute
+
+
+def _with_fallback(name: str, plain: Compute, fast: Compute, say: Callable[[str], None]) -> Compute:
+    chosen = fast
+    first = True
+
+    def compute(batch: Batch) -> Computed:
+        nonlocal chosen, first
+        if not first:
+            return chosen(batch)
+        first = False
+        started = time.perf_counter()
+        state = torch.get_rng_state()
+        try:
+            out = chosen(batch)
+            say(f"{name}: compiled in {time.perf_counter() - started:.0f} s")
+            return out
+        except Exception as error:  # anything the compiler throws; the plain form shows a fault of the model's own
+            chosen = plain
+            torch.set_rng_state(state)
+            say(f"{name}: torch.compile failed ({_first_line(error)}); training without")
+            return plain(batch)
+
+    return compute
+
+
+def _measure(trainer: Trainer) -> float:
+    """Speed of what is compiled, as a multiple of the plain form's."""
+    state = trainer.stream.state_dict()
+    x, labels = trainer.stream.next()
+    trainer.stream.load_state_dict(state)
+    plain = dict(trainer.compute)
+    fast = {name: compiled(trainer, compute) for name, compute in plain.items()}
+
+    def seconds(computes: dict[str, Compute], count: int) -> float:
+        started = time.perf_counter()
+        for _ in range(count):
+            batch = Batch(x, labels, 0)
+            for compute in computes.values():
+                compute(batch)
+        if trainer.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    # Batch normalisation and the like change buffers in a forward pass: measuring must not change the run.
+    before = {name: tensor.clone() for name, tensor in weights_of(trainer.model).items()}
+    try:
+        with random_state_kept(trainer.device, 0):
+            seconds(plain, 3)
+            seconds(fast, 3)
+            count = max(5, min(50, int(0.3 / max(1e-4, seconds(plain, 3) / 3))))
+            ratios = sorted(seconds(plain, count) / seconds(fast, count) for _ in range(5))
+    finally:
+        put(trainer.model, before)
+    return ratios[2]
+
+
+def _key(trainer: Trainer) -> str:
+    config = trainer.config
+    device = (
+        torch.cuda.get_device_name() if trainer.device.type == "cuda" else platform.processor() or platform.machine()
+    )
+    values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
+    values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
+    values += [str(trainer.precision), "with gradients", onednn.faster()]
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
+
+
+def _read() -> dict[str, Probe]:
+    try:
+        kept = msgspec.json.decode((cache_dir() / "compile.json").read_bytes(), type=dict[str, Probe | float])
+    except (OSError, ValueError):
+        return {}
+    # before, a bare number was kept, 0 for a failure
+    return {key: one if isinstance(one, Probe) else Probe(one, 0.0) for key, one in kept.items()}
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__

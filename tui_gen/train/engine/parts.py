@@ -1,0 +1,213 @@
+"""The models of other runs that a model is built on: from their runs, or as a run's own checkpoints describe them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tui_gen import config as configs
+from tui_gen import dependencies, events, runs
+from tui_gen.catalog import Catalog
+from tui_gen.config import RunConfig
+from tui_gen.datasets import DATASETS
+from tui_gen.dependencies import Need
+from tui_gen.model import DataSpec, Model
+from tui_gen.params import Problem
+from tui_gen.train.data.matching import described
+from tui_gen.train.engine.trainer import RefusedError, TrainingError, build_model, put
+from tui_gen.train.run import checkpoints
+
+Kinds = Mapping[str, type[Model]]
+TELL_EVERY = 1.0
+"""Seconds between two words about how far the other run is."""
+
+
+class Origin(msgspec.Struct):
+    """Where another run's model came from, and all that is needed to build it again: kept in checkpoints.
+
+    `run` and `step` are empty for one that was never trained; `parts` are the models that it is built on itself.
+    """
+
+    run: str
+    step: int
+    model: str
+    values: dict[str, Any]
+    spec: DataSpec
+    parts: dict[str, Origin] = {}
+
+
+@dataclass
+class Part:
+    """Another run's model, frozen and in evaluation mode, and where it came from."""
+
+    origin: Origin
+    model: Model
+
+
+def built(origin: Origin, kinds: Kinds) -> Part:
+    """The model that an origin describes, with the weights it happens to begin with.
+
+    Raises TrainingError where its class is not known, or has become another.
+    """
+    if origin.model not in kinds:
+        where = f" of the run {origin.run}" if origin.run else ""
+        raise TrainingError(f"the model {origin.model!r}{where} is not known here; give its folder with --models DIR")
+    parts = {name: built(one, kinds) for name, one in origin.parts.items()}
+    model = build_model(kinds[origin.model], origin.values, origin.spec, parts)
+    return Part(origin, model.requires_grad_(False).eval())
+
+
+def kept(state: dict[str, Any], kinds: Kinds) -> dict[str, Part]:
+    """What the run of a checkpoint's state is built on, without weights: those are among the checkpoint's own."""
+    return {name: built(msgspec.convert(one, Origin), kinds) for name, one in state.get("parts", {}).items()}
+
+
+def kept_by(path: Path, kinds: Kinds) -> dict[str, Part] | None:
+    """The same from a run's newest checkpoint that can be read, None where there is none."""
+    states = (checkpoints.state_of(one) for one in reversed(checkpoints.found(path)))
+    state = next((state for state in states if state is not None), None)
+    return None if state is None else kept(state, kinds)
+
+
+def taken(need: Need, catalog: Catalog, kinds: Kinds, spec: DataSpec) -> Part:
+    """The model of the run that a settled config names (`folder@step`), averaged weights before raw ones.
+
+    Raises RefusedError where the run's data do not match, or TrainingError where it cannot be read.
+    """
+    folder, _, step = need.value.rpartition("@")
+    path = Path(folder)
+    config = configs.load(configs.read_toml(path / "config.toml"), catalog, str(path / "config.toml"))
+    try:
+        loaded = checkpoints.load(checkpoints.directory(path, int(step)), averaged=config.train.ema > 0)
+    except checkpoints.DamagedError as error:
+        raise TrainingError(f"{need.key} = {need.value}: checkpoint {error}; name another one of its") from None
+    parts = {name: msgspec.convert(one, Origin) for name, one in loaded.state.get("parts", {}).items()}
+    values = {**config.model.values, **loaded.state["values"]}
+    origin = Origin(str(path), int(step), config.model.name, values, _spec_of(loaded.state, config), parts)
+    part = built(origin, kinds)
+    put(part.model, loaded.weights if loaded.average is None else loaded.average)
+    if problem := mismatch(need, part.model, spec):
+        raise RefusedError([problem])
+    return part
+
+
+def _spec_of(state: dict[str, Any], config: RunConfig) -> DataSpec:
+    """What a checkpoint's model was told of its data; older checkpoints give only the shape and number of classes."""
+    if "spec" in state:
+        return msgspec.convert(state["spec"], DataSpec)
+    count, *shape, classes = state["data"]
+    spec = expected(config.dataset)
+    names = spec.classes if len(spec.classes) == classes else tuple(str(number) for number in range(classes))
+    return msgspec.structs.replace(spec, shape=tuple(shape), classes=names, count=count or None)
+
+
+def expected(dataset: configs.DatasetConfig) -> DataSpec:
+    """What a model will be told of a dataset, as far as that is known before it is read."""
+    entry = DATASETS[dataset.name]
+    size = dataset.size or entry.default_size
+    channels = {"grey": 1, "rgb": 3}.get(dataset.channels, entry.channels)
+    shape = {"points": (2,), "text": (dataset.length + 1,)}.get(entry.kind, (channels, size, size))
+    # A folder's classes and a text's characters are known only once they are read: assume there are some.
+    classes = ("a", "b") if dataset.name == "folder" or entry.kind == "text" else tuple(entry.classes)
+    return DataSpec(entry.name, entry.kind, shape, classes, entry.count)
+
+
+def foreseen(
+    config: RunConfig, catalog: Catalog, kinds: Kinds, spec: DataSpec, deepest: int = 4
+) -> tuple[dict[str, Part], list[Problem]]:
+    """What a settled config's model would be built on, untrained, and what can be told to be wrong with that already.
+
+    Needs that cannot be foreseen are left out.
+    """
+    parts: dict[str, Part] = {}
+    problems: list[Problem] = []
+    for need in dependencies.needs(config, catalog) if deepest else []:
+        try:
+            if dependencies.recipe_of(need.value, catalog) is not None:
+                other, own = dependencies.first_config(need, config, catalog), spec
+            else:
+                file = Path(need.value.rpartition("@")[0]) / "config.toml"
+                other = configs.load(configs.read_toml(file), catalog, str(file))
+                own = expected(other.dataset)
+        except configs.ConfigError:
+            continue
+        inner, wrong = foreseen(other, catalog, kinds, own, deepest - 1)
+        problems += [need.problem(f"cannot be used: {problem}") for problem in wrong]
+        origins = {name: part.origin for name, part in inner.items()}
+        try:
+            part = built(Origin("", 0, other.model.name, other.model.values, own, origins), kinds)
+        except RefusedError as error:
+            problems += [need.problem(f"cannot be trained on this data: {problem}") for problem in error.problems]
+        except TypeError:  # its own needs could not be foreseen
+            continue
+        else:
+            parts[need.name] = part
+            if problem := mismatch(need, part.model, spec):
+                problems.append(problem)
+    return parts, problems
+
+
+def mismatch(need: Need, model: Model, spec: DataSpec) -> Problem | None:
+    """Why another run's model cannot be used on this data: the shape of an example, or the labels that it is told."""
+    theirs = model.data
+    if (theirs.kind, theirs.shape) != (spec.kind, spec.shape):
+        return need.problem(
+            f"was trained on {described(theirs)} ({theirs.name}), but this run has {described(spec)} ({spec.name})",
+            "give both the same dataset.size and dataset.channels, or name another run",
+        )
+    if model.conditional and theirs.classes != spec.classes:
+        names = ", ".join(theirs.classes[:12])
+        return need.problem(
+            f"was told the labels of {theirs.name} ({names}), and {spec.name} has others",
+            "name a run without labels (model.conditional = false), or one on the same dataset",
+        )
+    return None
+
+
+class Relay(events.EventWriter):
+    """The log of a run that another one waits for: tells that one's log how far it is, and when it is paused."""
+
+    def __init__(self, path: Path, name: str, waiting: Callable[[events.Event], Any]) -> None:
+        super().__init__(path)
+        self.name, self.waiting = name, waiting
+        self._steps: int | None = None
+        self._paused = False
+        self._told = 0.0
+
+    def write(self, *new: events.Event) -> bool:
+        written = super().write(*new)
+        for event in new:
+            self._tell(event)
+        return written
+
+    def _tell(self, event: events.Event) -> None:
+        match event:
+            case events.Plan():
+                self._steps = event.steps
+            case events.Metrics() if self._steps and time.monotonic() - self._told >= TELL_EVERY:
+                self._told = time.monotonic()
+                longest = max((len(column) for column in event.values.values()), default=1)
+                done = event.start + (longest - 1) * event.stride + 1
+                if done < self._steps:
+                    self.waiting(events.Progress(self._what, done, self._steps, "steps"))
+            case events.Progress():
+                self.waiting(events.Progress(f"{self.name}: {event.what}", event.done, event.total, event.unit))
+            case events.State(state="paused" | "running") if self._paused != (event.state == "paused"):
+                self._paused = event.state == "paused"
+                word = "paused" if self._paused else "starting"
+                self.waiting(events.State(word, 0, f"{self.name}, which is trained first, {self._word(event)}"))
+            case events.State() if event.state in runs.ENDED:
+                self.waiting(events.Progress(self._what, 1, 1, "steps"))  # the last of a Progress has done == total
+
+    @property
+    def _what(self) -> str:
+        return f"training {self.name} first"
+
+    @staticmethod
+    def _word(event: events.State) -> str:
+        return f"is paused at step {event.step:,}" if event.state == "paused" else "goes on"

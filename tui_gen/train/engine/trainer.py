@@ -1,0 +1,418 @@
+"""The training engine: one run's model, optimisers, averaged weights, data order and random state.
+
+It owns *how* a model is trained and knows nothing of files, sockets or clocks, except that all of its state can be
+taken out (`state`) and put back (`restore`) so that training goes on bit for bit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from tui_gen.config import Optim, RunConfig
+from tui_gen.model import Batch, DataSpec, Model, Phase
+from tui_gen.params import Problem
+from tui_gen.train.data import Data, Stream, drawn
+from tui_gen.train.data import batches as fixed_batches
+from tui_gen.train.engine import optim
+from tui_gen.train.engine.cutting import Check, never
+from tui_gen.train.engine.meter import Meter, row_of
+
+if TYPE_CHECKING:
+    from tui_gen.train.engine.parts import Part
+
+LIVE = ("preview", "checkpoint", "quality")
+"""Tables of the config that may be edited while training and mean nothing to the trainer itself."""
+
+
+class TrainingError(Exception):
+    """A run that cannot go on, in words for people."""
+
+
+class RefusedError(TrainingError):
+    """A configuration that the model cannot train on its data; `problems` has every reason."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(str(problem) for problem in problems))
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that `train.device` names. Raises TrainingError where this machine has no such device."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise TrainingError(f"train.device = {name}: this machine has {count} CUDA devices; use cpu or auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise TrainingError("train.device = mps: not available on this machine; use cpu or auto")
+    return device
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """The autocast type that `train.precision` names; float32 means no autocast."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    if name == "float16" and device.type == "cpu":
+        raise TrainingError("train.precision = float16 needs a GPU; use bfloat16 or float32 on the CPU")
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def build_model(
+    kind: type[Model], values: dict[str, Any], data: DataSpec, parts: Mapping[str, Part] | None = None
+) -> Model:
+    """A model from its hyperparameters, or RefusedError with every reason why not.
+
+    `parts` are the other runs' models that it is built on, by the names of the hyperparameters that name the runs.
+    """
+    try:
+        config = msgspec.convert(values, kind.Config)
+    except msgspec.ValidationError as error:
+        raise RefusedError([Problem("model", None, str(error))]) from None
+    problems = refusals(kind, config, data, parts)
+    if problems:
+        raise RefusedError(problems)
+    return kind(config, data, **{name: part.model for name, part in (parts or {}).items()})
+
+
+def refusals(kind: type[Model], config: Any, data: DataSpec, parts: Mapping[str, Part] | None = None) -> list[Problem]:
+    """What a model has against a configuration; its `refuse` gets those of the other runs' models that it takes."""
+    taken = inspect.signature(kind.refuse).parameters
+    return list(kind.refuse(config, data, **{n: part.model for n, part in (parts or {}).items() if n in taken}))
+
+
+def device_generator(device: torch.device) -> Any:
+    """PyTorch's module (torch.cuda, torch.mps, …) that keeps a device's own generator; None for the CPU."""
+    module = getattr(torch, device.type, None)
+    return module if device.type != "cpu" and hasattr(module, "get_rng_state") else None
+
+
+@contextlib.contextmanager
+def random_state_kept(device: torch.device, seed: int) -> Iterator[None]:
+    """Seed the global generators for what happens inside, and put them back as they were, the device's own too."""
+    devices = [device] if device_generator(device) is not None else []
+    with torch.random.fork_rng(devices, device_type=device.type):
+        torch.manual_seed(seed)
+        yield
+
+
+Computed = tuple[tuple[str, ...], Tensor, Sequence[Tensor | None]]
+"""Names of metrics, the loss first; their values (count,); and a gradient for each parameter of the phase."""
+Compute = Callable[[Batch], Computed]
+
+
+class Trainer:
+    """One run's training state and its step.
+
+    Everything random comes from PyTorch's global generators, seeded here from `train.seed`, and from the data stream's
+    own. `parts` are the other runs' models that the model is built on.
+    """
+
+    def __init__(
+        self,
+        kind: type[Model],
+        config: RunConfig,
+        data: Data,
+        device: torch.device,
+        total_steps: Callable[[int], int | None] = lambda steps_per_epoch: None,
+        parts: Mapping[str, Part] | None = None,
+    ) -> None:
+        self.config, self.data, self.device = config, data, device
+        self.parts = dict(parts or {})
+        self.precision = pick_precision(config.train.precision, device)
+        torch.manual_seed(config.train.seed)
+        self.model = build_model(kind, config.model.values, data.spec, self.parts).to(device)
+        if data.spec.kind == "image":
+            self.model = self.model.to(memory_format=torch.channels_last)
+        if self.model.examples:
+            self._prepare()
+        self.stream = Stream(
+            data.train,
+            config.dataset,
+            batch_size=config.train.batch_size,
+            seed=config.train.seed,
+            pixels=self.model.pixels,
+            device=device,
+        )
+        self.total = total_steps(self.stream.steps_per_epoch)
+        self.phases: list[Phase] = self.model.phases()
+        self.parameters = {phase.name: [p for p in phase.parameters if p.requires_grad] for phase in self.phases}
+        self.optims: dict[str, Optim] = {phase.name: config.train.phases[phase.name] for phase in self.phases}
+        self.optimizers = {
+            phase.name: optim.build(self.optims[phase.name], self.parameters[phase.name]) for phase in self.phases
+        }
+        self.scaler = torch.amp.GradScaler(device.type) if self.precision is torch.float16 else None
+        self._scaled = False
+        self.compute: dict[str, Compute] = {phase.name: self._computing(phase) for phase in self.phases}
+        self.average: Model | None = None
+        if config.train.ema:
+            self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+            self._pair_up()
+        self.meter = Meter()
+        self.step = 0
+        self.model.train()
+
+    def _prepare(self) -> None:
+        pixels, count = self.model.pixels, self.model.examples
+        x, labels = drawn(self.data.train, count=count, seed=self.config.train.seed, pixels=pixels)
+        with torch.no_grad():
+            self.model.eval().prepare(Batch(x, labels))
+
+    def _pair_up(self) -> None:
+        """Line up the tensors that the averaged model follows; integer buffers are copied, not averaged."""
+        assert self.average is not None
+        pairs = list(zip(self.average.parameters(), self.model.parameters(), strict=True))
+        buffers = list(zip(self.average.buffers(), self.model.buffers(), strict=True))
+        pairs += [pair for pair in buffers if pair[0].is_floating_point()]
+        self._averaged = [pair[0].data for pair in pairs], [pair[1].data for pair in pairs]
+        self._copied = [pair for pair in buffers if not pair[0].is_floating_point()]
+
+    @property
+    def device_name(self) -> str:
+        """Where this trains, in words: the GPU's name, or the number of threads."""
+        if self.device.type == "cuda":
+            return f"{self.device} {torch.cuda.get_device_name(self.device)}"
+        threads = torch.get_num_threads()
+        return f"{self.device.type} ({threads} thread{'s' if threads > 1 else ''})"
+
+    @property
+    def eval_model(self) -> Model:
+        """The model that previews and samples use: averaged weights where there are any."""
+        return self.average if self.average is not None else self.model
+
+    def train_step(self, fraction: float | None = None, drawn: tuple[Tensor, Tensor | None] | None = None) -> None:
+        """One step: every phase whose turn it is, then the averaged weights. Never waits for the device.
+
+        `fraction` is how much of the run is done, where that is not `step / total`. `drawn` is what the stream gave,
+        where it was asked already.
+        """
+        x, labels = self.stream.next() if drawn is None else drawn
+        if x.dim() == 4 and x.shape[1] > 1:
+            x = x.contiguous(memory_format=torch.channels_last)
+        batch = Batch(x, labels, self.step)
+        if fraction is None:
+            fraction = self.step / self.total if self.total else 0.0
+        for phase in self.phases:
+            if self.step % phase.every() == 0 and (phase.when is None or phase.when(self.step, self.total)):
+                self._update(phase, batch, fraction)
+        if self._scaled:
+            self.scaler.update()  # once a step: its growth counts steps, and one phase's overflow concerns all
+            self._scaled = False
+        if self.average is not None:
+            # A young average would mostly remember the untrained weights: let it forget faster at first.
+            decay = min(self.config.train.ema, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(*self._averaged, 1 - decay)
+            for averaged, raw in self._copied:
+                averaged.copy_(raw)
+        self.step += 1
+
+    def _computing(self, phase: Phase) -> Compute:
+        """What computes a phase's metrics and gradients; may be replaced by a compiled form."""
+        name, loss_of, parameters = phase.name, phase.loss, self.parameters[phase.name]
+        kind, precision, scaler = self.device.type, self.precision, self.scaler
+
+        def compute(batch: Batch) -> Computed:
+            if precision is torch.float32:
+                loss, metrics = loss_of(batch)
+            else:
+                with torch.autocast(kind, precision):
+                    loss, metrics = loss_of(batch)
+            scaled = loss if scaler is None else scaler.scale(loss)
+            gradients = torch.autograd.grad(scaled, parameters, allow_unused=True)
+            names = (f"{name}/loss", *[f"{name}/{metric}" for metric in metrics])
+            return names, row_of([loss, *metrics.values()]), gradients
+
+        return compute
+
+    def _update(self, phase: Phase, batch: Batch, fraction: float) -> None:
+        name, settings = phase.name, self.optims[phase.name]
+        optimizer, parameters = self.optimizers[name], self.parameters[name]
+        rate = optim.rate(settings, self.step, fraction)
+        group = optimizer.param_groups[0]
+        if settings.schedule != "constant" or settings.warmup:
+            self.meter.record_float(self.step, f"{name}/lr", rate)
+        if group["lr"] != rate:
+            group["lr"] = rate
+        names, row, gradients = self.compute[name](batch)
+        self.meter.record(self.step, names, row)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        scaled = self.scaler is not None and any(gradient is not None for gradient in gradients)
+        if scaled:
+            self.scaler.unscale_(optimizer)
+            self._scaled = True
+        if settings.clip_norm:
+            norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
+            self.meter.record(self.step, (f"{name}/grad_norm",), row_of([norm]))
+        if self.scaler is None:
+            optimizer.step()
+        elif scaled:
+            self.scaler.step(optimizer)
+        for parameter in parameters:
+            parameter.grad = None
+        if phase.after is not None:
+            phase.after()
+
+    def finite(self) -> bool:
+        """Whether every number that is trained is finite. Waits for the device."""
+        sound = [torch.isfinite(one).all() for some in self.parameters.values() for one in some]
+        return not sound or bool(torch.stack(sound).all())
+
+    def validate(self, limit: int | None = None, check: Check = never) -> dict[str, float]:
+        """Metrics over the validation examples (at most `limit`), means weighted by batch; training is not touched.
+
+        Calls `check` before every batch, and lets through what that raises.
+        """
+        was = self.model.training
+        try:
+            return validated(self.model.eval(), self.data, self.config, self.device, self.step, limit, check)
+        finally:
+            self.model.train(was)
+
+    def current(self, key: str) -> Any:
+        """The value in force of a dotted config key."""
+        target, name = self._target(key)
+        return getattr(target, name)
+
+    def refusal(self, key: str, value: Any) -> str:
+        """Why the model would not train with a live setting at a value, or an empty string."""
+        part, _, name = key.partition(".")
+        if part != "model":
+            return ""
+        config = msgspec.structs.replace(self.model.config, **{name: value})
+        problems = refusals(type(self.model), config, self.data.spec, self.parts)
+        return "; ".join(f"{one.message} ({one.hint})" for one in problems)
+
+    def edit(self, key: str, value: Any) -> None:
+        """Change a live setting; counts from the next step on. The value must have been checked."""
+        target, name = self._target(key)
+        setattr(target, name, value)
+        part, *rest = key.split(".")
+        if part == "model":
+            self.config.model.values[rest[0]] = value
+            if self.average is not None:
+                setattr(self.average.config, rest[0], value)
+        if name == "weight_decay" and part == "train":
+            self.optimizers[rest[1]].param_groups[0]["weight_decay"] = value
+
+    def _target(self, key: str) -> tuple[Any, str]:
+        table, *path, name = key.split(".")
+        if table == "model":
+            return self.model.config, name
+        if table == "train" and path:
+            return self.optims[path[1]], name
+        return getattr(self.config, table), name
+
+    def fingerprint(self) -> list[int]:
+        """What tells that the data is still the same: how many examples, their shape, how many classes."""
+        spec = self.data.spec
+        return [spec.count or 0, *spec.shape, len(spec.classes)]
+
+    def state(self) -> dict[str, Any]:
+        """Everything but the weights that training needs to go on bit for bit; tensors and plain values only."""
+        state: dict[str, Any] = {
+            "step": self.step,
+            "data": self.fingerprint(),
+            "spec": msgspec.to_builtins(self.data.spec),
+            "parts": {name: msgspec.to_builtins(part.origin) for name, part in self.parts.items()},
+            "threads": torch.get_num_threads(),
+            "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
+            "stream": self.stream.state_dict(),
+            "rng": torch.get_rng_state(),
+            "values": dict(self.config.model.values),
+            "optims": {name: msgspec.structs.asdict(one) for name, one in self.optims.items()},
+            "live": {table: msgspec.structs.asdict(getattr(self.config, table)) for table in LIVE}
+            | {"train": {"validate_every": self.config.train.validate_every, "on_nan": self.config.train.on_nan}},
+        }
+        if (own := device_generator(self.device)) is not None:
+            state[f"rng_{self.device.type}"] = own.get_rng_state(self.device)
+        if self.scaler is not None:
+            state["scaler"] = self.scaler.state_dict()
+        return state
+
+    def restore(self, state: dict[str, Any], weights: dict[str, Tensor], average: dict[str, Tensor] | None) -> None:
+        """Put back what `state` and `weights_of` gave. Raises TrainingError where they are of another network."""
+        put(self.model, weights)
+        if self.average is not None:
+            put(self.average, weights if average is None else average)
+        for name, one in self.optimizers.items():
+            one.load_state_dict(state["optimizers"][name])
+        for key, value in state["values"].items():
+            if key in self.config.model.values and getattr(self.model.config, key) != value:
+                self.edit(f"model.{key}", value)
+        for name, values in state["optims"].items():
+            for key in ("lr", "weight_decay", "clip_norm"):
+                setattr(self.optims[name], key, values[key])
+        for table, values in state["live"].items():
+            for key, value in values.items():
+                setattr(getattr(self.config, table), key, value)
+        self.stream.load_state_dict(state["stream"])
+        self.step = int(state["step"])
+        torch.set_rng_state(state["rng"])
+        own, drawn_from = device_generator(self.device), f"rng_{self.device.type}"
+        if own is not None and drawn_from in state:
+            own.set_rng_state(state[drawn_from], self.device)
+        if self.scaler is not None and "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])
+
+
+def validated(
+    model: Model,
+    data: Data,
+    config: RunConfig,
+    device: torch.device,
+    step: int,
+    limit: int | None = None,
+    check: Check = never,
+) -> dict[str, float]:
+    """Metrics of a model in evaluation mode over the validation examples, as `Trainer.validate` has them."""
+    if data.validation is None:
+        return {}
+    sums: dict[str, Tensor] = {}
+    seen = 0
+    with random_state_kept(device, config.train.seed), torch.no_grad():
+        for x, labels in fixed_batches(
+            data.validation, batch_size=max(256, config.train.batch_size), pixels=model.pixels, limit=limit
+        ):
+            check()
+            for name, value in model.validation(Batch(x, labels, step)).items():
+                part = value.detach().float().reshape(()) * len(x)
+                sums[name] = sums[name] + part if name in sums else part
+            seen += len(x)
+    return {f"val/{name}": float(value) / seen for name, value in sums.items()} if seen else {}
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by name, each shared tensor once."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() in seen and tensor.numel():
+            continue
+        seen.add(tensor.data_ptr())
+        found[name] = tensor
+    return found
+
+
+def put(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Copy weights into a model in place. Raises TrainingError where names or shapes differ."""
+    own = weights_of(model)
+    missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
+    shapes = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    if missing or extra or shapes:
+        names = ", ".join([*missing, *extra, *shapes][:5])
+        raise TrainingError(f"these weights belong to another network (differing: {names})")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(weights[name])

@@ -1,0 +1,101 @@
+"""A run's model as one of its checkpoints has it, without a worker: for samples and figures of any run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+
+from tui_gen import config as configs
+from tui_gen import trust
+from tui_gen.events import Note
+from tui_gen.model import DataSpec, Model
+from tui_gen.train import discover
+from tui_gen.train.data import Data, Report, load
+from tui_gen.train.data.matching import load_as
+from tui_gen.train.engine import parts as dependencies
+from tui_gen.train.engine.trainer import build_model, pick_device, put
+from tui_gen.train.run import checkpoints
+
+
+class RestoreError(Exception):
+    """Why a run's model cannot be had, in words for people."""
+
+
+@dataclass
+class Restored:
+    """`model` has the averaged weights where there are any, in evaluation mode, on `device`; `step` made it.
+
+    `spec` is what it was told of its data.
+    """
+
+    model: Model
+    spec: DataSpec
+    config: configs.RunConfig
+    device: torch.device
+    step: int
+
+
+def restore(
+    run: Path,
+    step: int | None = None,
+    device: str = "",
+    report: Report = lambda event: None,
+    *,
+    averaged: bool = True,
+) -> Restored:
+    """The model of a run at a step, or of its newest usable checkpoint. Its data is not read, and need not be there.
+
+    `device` overrides the run's `train.device`. Without `averaged` its weights are those that were trained, also where
+    there are averaged ones. Raises RestoreError, or the errors of the config and device; and those
+    of the data for a checkpoint of an older version, which does not say what the model was told of it.
+    """
+    tables = configs.read_toml(run / "config.toml")
+    trust.refuse(dirs := trust.named(tables), str(run / "config.toml"))
+    made, kinds = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
+    config = configs.load(tables, made, str(run / "config.toml"))
+    loaded = _loaded(run, step, averaged and config.train.ema > 0, report)
+    where = pick_device(device or config.train.device)
+    if "spec" in loaded.state:
+        spec = msgspec.convert(loaded.state["spec"], DataSpec)
+    else:
+        spec = load(config.dataset, where, seed=config.train.seed, report=report).spec
+    values = {**config.model.values, **loaded.state["values"]}
+    parts = dependencies.kept(loaded.state, kinds)
+    model = build_model(kinds[config.model.name], values, spec, parts).to(where)
+    put(model, loaded.weights if loaded.average is None or not averaged else loaded.average)
+    return Restored(model.eval(), spec, config, where, loaded.meta.step)
+
+
+def data_of(found: Restored, report: Report = lambda event: None) -> Data:
+    """The data of a restored model's run, with labels as the model knows them. Raises DataError."""
+    config, told_labels = found.config, found.model.told_labels
+    return load_as(
+        found.spec, config.dataset, found.device, lambda spec: told_labels, seed=config.train.seed, report=report
+    )
+
+
+def _loaded(run: Path, step: int | None, averaged: bool, report: Report) -> checkpoints.Loaded:
+    """The checkpoint of a step, or the newest that can be used, with a warning for each that cannot."""
+    have = checkpoints.found(run)
+    if not have:
+        cut = f"; the first one, {names[0]}, was not completed" if (names := checkpoints.halves(run)) else ""
+        raise RestoreError(f"{run.name} has no checkpoint yet{cut}; wait for one, or ask its worker for one")
+    if step is not None:
+        one = next((one for one in have if one.step == step), None)
+        if one is None:
+            there = ", ".join(str(one.step) for one in have)
+            raise RestoreError(f"{run.name} has no checkpoint of step {step}; it has {there}")
+        try:
+            return checkpoints.load(one.path, averaged)
+        except checkpoints.DamagedError as error:
+            raise RestoreError(f"checkpoint {error}; leave the step out for the newest that can be used") from None
+    damaged = []
+    for found in checkpoints.newest(run, averaged):
+        if isinstance(found, checkpoints.Loaded):
+            return found
+        damaged.append(found)
+        report(Note(text=f"checkpoint {found}; trying the one before", level="warning"))
+    raise RestoreError(f"no checkpoint of {run.name} can be used: {damaged[0] if damaged else 'they are gone'}")

@@ -1,0 +1,103 @@
+"""Samples from a run's checkpoint: `python -m tui_gen.train.offline.sample RUN -n 64 -o grid.png`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from tui_gen import config as configs
+from tui_gen import files
+from tui_gen.events import Event, Note
+from tui_gen.train.data import DataError, denormalise
+from tui_gen.train.engine.trainer import TrainingError
+from tui_gen.train.offline.restore import RestoreError, restore
+from tui_gen.train.shown.plots import scatter
+from tui_gen.train.shown.previews import plots_of, tiles, written
+
+PNG = b"\x89PNG"
+
+
+class SampleError(Exception):
+    """Why there are no samples, in words for people."""
+
+
+def warn(event: Event) -> None:
+    """Say on standard error what is worth knowing."""
+    if isinstance(event, Note) and event.level == "warning":
+        print(f"warning: {' '.join(event.text.split())}", file=sys.stderr, flush=True)
+
+
+def sample(run: Path, count: int, seed: int, step: int | None, label: str | None, device: str) -> bytes:
+    """`count` samples of a run as a PNG, or as UTF-8 text where the run's data is text.
+
+    Raises SampleError, RestoreError, or the errors of the config, data and device.
+    """
+    found = restore(run, step, device, warn)
+    model, spec, where = found.model, found.spec, found.device
+    if not hasattr(model, "sample"):
+        raise SampleError(f"{model.name} makes no samples")
+    labels = _labels(model, spec.classes, label, count, where)
+    noise = torch.randn(count, *model.noise_shape, generator=torch.Generator().manual_seed(seed)).to(where)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        parts = [
+            model.sample(noise[i : i + 256], None if labels is None else labels[i : i + 256])
+            for i in range(0, count, 256)
+        ]
+    out = torch.cat(parts)
+    if spec.kind == "text":
+        return written(out, spec).encode()
+    if spec.kind == "points":
+        return plots_of([scatter(out.cpu().numpy(), None)], "samples").png()
+    columns = max(1, round(count**0.5))
+    if labels is not None and label is None and count > len(spec.classes):
+        columns = len(spec.classes)
+    return tiles(denormalise(out, model.pixels), columns, "samples").png()
+
+
+def _labels(
+    model, classes: tuple[str, ...], label: str | None, count: int, device: torch.device
+) -> torch.Tensor | None:
+    if not model.conditional:
+        if label is not None:
+            raise SampleError("this model was trained without labels; leave --label out")
+        return None
+    if label is None:
+        return torch.arange(count, device=device) % len(classes)
+    if label not in classes:
+        raise SampleError(f"no class {label!r}; it knows {', '.join(classes)}")
+    return torch.full((count,), classes.index(label), device=device)
+
+
+def main() -> int:
+    """Write the PNG (or text) and print its path; on failure one line on stderr and status 1."""
+    parser = argparse.ArgumentParser(prog="python -m tui_gen.train.offline.sample", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("-n", type=int, default=64)
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--step", type=int)
+    parser.add_argument("--label")
+    parser.add_argument("--device", default="")
+    given = parser.parse_args()
+    try:
+        data = sample(given.run, given.n, given.seed, given.step, given.label, given.device)
+        if not data.startswith(PNG) and given.output.suffix == ".png":  # text: see how it is shown by its name
+            given.output = given.output.with_suffix(".txt")
+        with files.written_whole(given.output) as aside:
+            aside.write_bytes(data)
+    except (SampleError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: cannot write {given.output}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    print(given.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""A run: the process, its loop, its record, its checkpoints."""

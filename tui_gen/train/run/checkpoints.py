@@ -1,0 +1,364 @@
+"""Checkpoints: written aside, flushed to the disk, renamed; one cut short by a kill is never loaded, nor a damaged one.
+
+`checkpoints/000500/` holds `model.safetensors`, `ema.safetensors` where weights are averaged, `state.pt` (optimisers,
+random state, data order) and `meta.json`, which is written last and has a SHA-256 of each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import queue
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from tui_gen.checkpoints import (
+    META,
+    DamagedError,
+    FileSum,
+    Found,
+    Meta,
+    check,
+    complete,
+    directory,
+    found,
+    halves,
+    read_meta,
+    sealed,
+    sum_of,
+)
+from tui_gen.model import DataSpec
+from tui_gen.train.engine.trainer import Trainer, weights_of
+
+__all__ = [
+    "DamagedError",
+    "Found",
+    "Loaded",
+    "Meta",
+    "complete",
+    "directory",
+    "found",
+    "halves",
+    "load",
+    "machine",
+    "newest",
+    "prune",
+    "recover",
+    "save",
+    "sealed",
+    "set_aside",
+    "spec_of",
+    "state_of",
+]
+
+
+class Loaded(msgspec.Struct):
+    """A checkpoint's content, on the CPU."""
+
+    path: Path
+    meta: Meta
+    weights: dict[str, Tensor]
+    average: dict[str, Tensor] | None
+    state: dict[str, Any]
+
+
+def save(run: Path, trainer: Trainer, meta: Meta) -> Path:
+    """Write a checkpoint of the trainer as it is. Raises OSError (disk full, …); what was there before stays.
+
+    The folder of checkpoints is made where it is missing, the run's own never is.
+    """
+    final = directory(run, meta.step)
+    aside = final.with_name(f".{final.name}.partial")
+    with contextlib.suppress(FileExistsError):
+        final.parent.mkdir()
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        with _Sealing() as sealing:  # the biggest first: its digest is made while the others are written
+            _save_state(aside / "state.pt", trainer.state())
+            sealing.take(aside / "state.pt")
+            _save_tensors(aside / "model.safetensors", weights_of(trainer.model))
+            sealing.take(aside / "model.safetensors")
+            if trainer.average is not None:
+                _save_tensors(aside / "ema.safetensors", weights_of(trainer.average))
+                sealing.take(aside / "ema.safetensors")
+        meta = msgspec.structs.replace(meta, files=sealing.sums, machine=machine(trainer.device))
+        (aside / META).write_bytes(sealed(meta))
+        _sync(aside / META)
+        _sync(aside)
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    if final.exists():
+        old = final.with_name(f".{final.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(final, old)
+        os.rename(aside, final)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        os.rename(aside, final)
+    _sync(final.parent)
+    return final
+
+
+def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(kept, path)
+    except SafetensorError as error:  # tells of a full disk, or of any other, in words of its own
+        raise _asked(path.parent, sum(tensor.nbytes for tensor in kept.values()), error) from error
+
+
+def _asked(folder: Path, size: int, error: Exception) -> OSError:
+    """What the system says when `size` bytes are written to a folder in which a library just could not."""
+    block, left = bytes(1 << 20), size + (1 << 16)  # with the head of the file
+    try:
+        with open(folder / "probe", "wb", buffering=0) as file:
+            while left > 0:
+                left -= file.write(block[:left])
+            os.fsync(file.fileno())
+    except OSError as told:
+        return told
+    return OSError(errno.EIO, f"{error}", str(folder))  # it was for a moment, or is no fault of the disk
+
+
+class _Kept:
+    """A file for a writer that says in words of its own what went wrong: `error` is what the system said."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by `close`
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write all of it, or raise OSError."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def close(self) -> None:
+        """Write what is still in memory. Raises OSError."""
+        self._file.close()
+
+    def flush(self) -> None:
+        """Nothing: `close` does it, and its errors are not lost on the way through a library."""
+
+
+def _save_state(path: Path, state: dict[str, Any]) -> None:
+    file = _Kept(path)
+    try:
+        torch.save(state, file)
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            file.close()
+        if file.error is None:
+            raise
+        raise file.error from error
+    file.close()
+
+
+def _sync(path: Path) -> None:
+    """Have a file or folder on the disk. Raises OSError where a file's content did not get there."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some file systems cannot sync a folder, or nothing at all; quotas and dead disks are often told only here.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
+
+
+class _Sealing:
+    """Takes the digests of files and flushes them to the disk, while others are written: a thread for each of the two
+    where threads can be had. The disk must not wait for the digest, nor the digest for the disk.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[str, FileSum] = {}
+        self._failed: list[OSError] = []
+        self._work = [_Queue(self._digest), _Queue(self._flush)]
+
+    def __enter__(self) -> _Sealing:
+        for one in self._work:
+            one.start()
+        return self
+
+    def take(self, path: Path) -> None:
+        """A file that has been written."""
+        for one in self._work:
+            one.take(path)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for one in self._work:
+            one.end()
+        if kind is None and self._failed:
+            raise self._failed[0]
+
+    def _digest(self, path: Path) -> None:
+        try:
+            self.sums[path.name] = sum_of(path)
+        except OSError as error:
+            self._failed.append(error)
+
+    def _flush(self, path: Path) -> None:
+        try:
+            _sync(path)
+        except OSError as error:
+            self._failed.append(error)
+
+
+class _Queue:
+    """Work on files one after the other, in a thread of its own, or at once where no thread can be started."""
+
+    def __init__(self, work: Callable[[Path], None]) -> None:
+        self._work = work
+        self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        thread = threading.Thread(target=self._run, name="sealing", daemon=True)
+        with contextlib.suppress(RuntimeError):  # no more threads allowed: a checkpoint must be had all the same
+            thread.start()
+            self._thread = thread
+
+    def take(self, path: Path) -> None:
+        if self._thread is None:
+            self._work(path)
+        else:
+            self._waiting.put(path)
+
+    def end(self) -> None:
+        """Wait until all is done."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (path := self._waiting.get()) is not None:
+            self._work(path)
+
+
+def recover(run: Path) -> list[str]:
+    """Tidy what a kill left: a half-written checkpoint goes, one that was being replaced comes back. For the worker
+    that holds the run, nobody else. The names of checkpoints that were cut short.
+    """
+    cut = halves(run)
+    with contextlib.suppress(OSError):
+        for path in (run / "checkpoints").iterdir():
+            if path.name.endswith((".partial", ".gone")):
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name.endswith(".old"):
+                final = path.with_name(path.name[1:-4])
+                if final.exists():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with contextlib.suppress(OSError):  # a folder that cannot be written now: it stays as it is
+                        os.rename(path, final)
+    return cut
+
+
+def load(path: Path, averaged: bool | None = None) -> Loaded:
+    """Read one checkpoint. Raises DamagedError where any part of it is missing or not what was written.
+
+    `averaged` says whether its run averages its weights: what older checkpoints do not tell themselves.
+    """
+    meta = read_meta(path)
+    check(path, meta)
+    ema = path / "ema.safetensors"
+    if not meta.files and averaged and not ema.exists():
+        raise DamagedError(f"{path.name} is damaged: {ema.name} is missing, and the run averages its weights")
+    try:
+        weights = load_file(path / "model.safetensors")
+        average = load_file(ema) if ema.name in meta.files or (not meta.files and ema.exists()) else None
+        state = _state(path)
+    except Exception as error:  # torch and safetensors raise many kinds for damaged files
+        raise DamagedError(f"{path.name} cannot be read: {error}") from error
+    return Loaded(path, meta, weights, average, state)
+
+
+def _state(path: Path, mmap: bool = False) -> dict[str, Any]:
+    return torch.load(path / "state.pt", map_location="cpu", weights_only=True, mmap=mmap)
+
+
+def state_of(one: Found) -> dict[str, Any] | None:
+    """A checkpoint's state without its weights; None where it is damaged."""
+    try:
+        if one.meta is None:
+            return None
+        check(one.path, one.meta, "state.pt")
+        return _state(one.path, mmap=True)
+    except Exception:  # torch raises many kinds for damaged files; who loads all of it tells about them
+        return None
+
+
+def spec_of(run: Path) -> DataSpec | None:
+    """What a run's model was told of its data, by its newest checkpoint that can be used; None where none says."""
+    for one in reversed(found(run)):
+        if (state := state_of(one)) is not None:
+            return msgspec.convert(state["spec"], DataSpec) if "spec" in state else None
+    return None
+
+
+def machine(device: torch.device) -> dict[str, str]:
+    """What computes here, as far as the bits of its sums depend on it."""
+    found = {"PyTorch": str(torch.__version__), "CPU": torch.backends.cpu.get_cpu_capability()}
+    found["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return found
+
+
+def newest(run: Path, averaged: bool | None = None) -> Iterator[Loaded | str]:
+    """Checkpoints newest first: a `Loaded` one, or words about one that cannot be used."""
+    for one in reversed(found(run)):
+        if one.meta is None:
+            yield one.problem
+            continue
+        try:
+            yield load(one.path, averaged)
+        except DamagedError as error:
+            if one.path.exists():  # else its worker has just deleted it, as it does with old ones
+                yield str(error)
+
+
+def set_aside(run: Path, step: int) -> list[str]:
+    """Rename what lies after `step`, from which a run goes on: damaged checkpoints, which would count as the newest
+    when old ones are deleted. Their new names, relative to the run.
+    """
+    kept = []
+    for one in found(run):
+        if one.step > step:
+            name, number = f"damaged-{one.path.name}", 1
+            while (to := one.path.with_name(name)).exists():
+                number += 1
+                name = f"damaged-{one.path.name}-{number}"
+            with contextlib.suppress(OSError):
+                os.rename(one.path, to)
+                kept.append(f"checkpoints/{name}")
+    return kept
+
+
+def prune(run: Path, keep_last: int, keep_best: int) -> None:
+    """Delete all but the newest and the best-ranked checkpoints."""
+    have = complete(run)
+    by = have[-1][2].ranked_by if have else ""  # what another metric ranked cannot be compared
+    ranked = [one for one in have if one[2].ranked is not None and one[2].ranked_by == by]
+    ranked.sort(key=lambda one: one[2].ranked)
+    keep = {step for step, _, _ in have[-keep_last:]} | {step for step, _, _ in ranked[:keep_best]}
+    for step, path, _ in have:
+        if step not in keep:
+            gone = path.with_name(f".{path.name}.gone")
+            with contextlib.suppress(OSError):
+                os.rename(path, gone)
+                shutil.rmtree(gone, ignore_errors=True)

@@ -1,0 +1,87 @@
+"""A run that goes on: its newest checkpoint that can be used, and what is to be done again after that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tui_gen import edits, events, runs
+from tui_gen.train.engine.trainer import Trainer, TrainingError
+from tui_gen.train.run import checkpoints
+
+Note = Callable[..., None]
+"""Takes a text and a level (`info` where none is given)."""
+
+
+@dataclass
+class Past:
+    """What a run goes on from: `meta` is None where it begins again, having no checkpoint; `edits` are still ahead."""
+
+    meta: checkpoints.Meta | None
+    edits: edits.Edits
+
+    @property
+    def step(self) -> int:
+        """Steps made."""
+        return self.meta.step if self.meta is not None else 0
+
+
+def restored(path: Path, trainer: Trainer, planned: edits.Edits, note: Note) -> Past:
+    """Put a run's newest usable checkpoint into its trainer. Only for the worker that holds the run: it tidies, too.
+
+    Raises TrainingError where there are checkpoints and none can be used, or they are of another network.
+    """
+    for name in checkpoints.recover(path):
+        note(f"checkpoint {name} was cut short by a kill; what there was of it is gone")
+    loaded, damaged = None, []
+    for one in checkpoints.newest(path, averaged=trainer.average is not None):
+        if isinstance(one, checkpoints.Loaded):
+            loaded = one
+            break
+        damaged.append(one)
+        note(f"checkpoint {one}; trying the one before", "warning")
+    if damaged and loaded is None:
+        words = "; to begin again from step 0 move its folder checkpoints away"
+        raise TrainingError(f"no checkpoint of {path.name} can be used: {damaged[0]}{words}")
+    if loaded is not None:
+        _tell_changes(loaded, trainer, note)
+        trainer.restore(loaded.state, loaded.weights, loaded.average)
+        if damaged and (kept := checkpoints.set_aside(path, loaded.meta.step)):
+            note(f"what is damaged is kept as {', '.join(kept)}")
+    past = Past(loaded.meta if loaded is not None else None, planned)
+    # What the config plans before this step is in the checkpoint; what a person did after it was logged.
+    past.edits = [edit for edit in edits.merged(planned, runs.edits_of(path)) if edit["step"] >= past.step]
+    return past
+
+
+def shown_at(path: Path, step: int) -> tuple[bool, bool]:
+    """Whether a run's log has a validation, and pictures, of the weights after so many steps."""
+    validated = drawn = False
+    for event in events.read(path / "events.jsonl", events.Metrics, events.Sample):
+        if isinstance(event, events.Sample):
+            drawn |= event.step == step and event.kind != "quality"
+        elif isinstance(event, events.Metrics):
+            validated |= event.start == step - 1 and any(name.startswith("val/") for name in event.values)
+    return validated, drawn
+
+
+def _tell_changes(loaded: checkpoints.Loaded, trainer: Trainer, note: Note) -> None:
+    """Say what is no longer as it was, where that changes the numbers; compute with as many threads as before."""
+    then, now = loaded.state.get("data", trainer.fingerprint()), trainer.fingerprint()
+    if then != now:
+        counts = f" ({then[0]:,} examples then, {now[0]:,} now)" if then[0] != now[0] else ""
+        note(f"the data changed since the checkpoint{counts}; training goes on with what is there", "warning")
+    threads = int(loaded.state.get("threads", torch.get_num_threads()))
+    if not trainer.config.train.threads:
+        torch.set_num_threads(threads)  # sums are split by thread: only the same number gives the same bits
+    here = checkpoints.machine(trainer.device) | {"threads": str(torch.get_num_threads())}
+    was = loaded.meta.machine | {"threads": str(threads)}
+    if trainer.device.type == "cuda":  # the CPU's threads add up nothing there
+        here.pop("threads")
+    changes = [f"{name} {was[name]} → {value}" for name, value in here.items() if was.get(name, value) != value]
+    if changes:
+        words = "training goes on, but not bit for bit as it would have there"
+        note(f"this is not what the checkpoint was computed with: {', '.join(changes)}; {words}", "warning")

@@ -1,0 +1,501 @@
+"""One run from its directory's point of view: steps, cadences, requests, and what is written down.
+
+The training thread alone writes. Requests reach it at step boundaries. What happens where nothing can be written is in
+`tui_gen.train.run.record`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import os
+import queue
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tui_gen import control, edits, events, places, quality, runs
+from tui_gen.model import Model, Text
+from tui_gen.params import Param
+from tui_gen.train.engine import compiling
+from tui_gen.train.engine.cutting import Cut, Stopped, cuttable
+from tui_gen.train.engine.meter import resident_bytes
+from tui_gen.train.engine.trainer import Trainer
+from tui_gen.train.quality.schedule import Schedule
+from tui_gen.train.run import checkpoints, continuing
+from tui_gen.train.run.alerts import Health
+from tui_gen.train.run.record import Gone, Record
+from tui_gen.train.run.requests import answer
+from tui_gen.train.shown.previews import Previewer
+
+FLUSH = 0.1
+"""Seconds between flushes of metrics; the first step's leave at once."""
+SYSTEM = 1.0
+VALIDATION_SHARE = 10
+"""A validation takes at most this fraction (1 / n) of the examples trained on between two of them."""
+
+
+class RunLoop:
+    """Trains one run to its end: `run()` returns the final state word.
+
+    `inbox` is the control server's queue; `known` declares every key, for live edits.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        trainer: Trainer,
+        writer: events.EventWriter,
+        known: dict[str, Param],
+        server: control.Server | None = None,
+    ) -> None:
+        self.trainer, self.writer, self.known, self.server = trainer, writer, known, server
+        self.record = Record(path, writer, self._serve, self._moved)
+        self.config = trainer.config
+        self.state = "starting"
+        self.paused = False
+        self.ending: Stopped | None = None
+        self.asked_to_stop: str = ""
+        self.hurry = False
+        """Whether somebody asks to stop, by a request that is yet to be answered."""
+        self.begun = False
+        """Whether this session has made a step: until then nothing would be lost."""
+        self._whole = True
+        self.seconds = 0.0
+        self.compiled, self.tensors = False, True
+        self.health = Health(trainer.config.train)
+        preview = self.config.preview
+        self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
+        self.measuring = Schedule(trainer, self.emit, self.check)
+        for source in (trainer.data.train, trainer.data.validation):
+            if source is not None:
+                source.check = self.check
+        self._told = ""
+        self.edits = sorted(self.config.edits, key=lambda edit: edit["step"])
+        self.ranked: float | None = None
+        self.ranked_by = ""
+        self._saved_step = -1
+        self._resumed = False
+        self._preview_cost = 0.0
+        now = time.perf_counter()
+        self._flushed = self._previewed = self._checkpointed = self._measured = now
+        self._measured_step = 0
+        self._shown = False
+        self._untrained: Model | None = None
+        self._running_since: float | None = None
+
+    # What ran before
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint that can be used, or from the start where there is none."""
+        past = continuing.restored(self.path, self.trainer, self.edits, self.note)
+        if past.meta is not None:
+            self.seconds, self.compiled, self._saved_step = past.meta.seconds, past.meta.compiled, past.step
+            self.tensors = past.meta.tensors
+        self._resumed, self.edits = past.meta is not None, past.edits
+        self.emit(events.Resume(step=past.step))
+
+    # Writing down
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, wherever it was moved to."""
+        return self.record.path
+
+    @property
+    def trouble(self) -> str:
+        """Why the run waits, in words; empty while it does not."""
+        return self.record.trouble
+
+    def emit(self, *new: events.Event) -> None:
+        """Append events; where they cannot be written, wait."""
+        self.record.emit(*new)
+
+    def note(self, text: str, level: str = "info") -> None:
+        """A line for the log pane, and for worker.log."""
+        print(f"{level}: {text}", file=sys.stderr)
+        self.emit(events.Note(text=text, level=level))
+
+    def _serve(self, seconds: float) -> None:
+        """Answer requests while nothing can be written; raises what is to end the run."""
+        self.answer_requests(timeout=seconds)
+        if self.ending is not None:
+            ending, self.ending = self.ending, None
+            self.asked_to_stop = self.asked_to_stop or ending.reason  # from here on nothing is waited for
+            raise ending
+
+    def _moved(self, path: Path) -> None:
+        self.writer.write(events.Note(text=f"the run's folder is {path} now"))
+        if self.server is not None:
+            with contextlib.suppress(OSError):
+                runs.register(path, self.server.path, self.server.id)
+
+    def change_state(self, state: str, reason: str = "") -> None:
+        """Go over to a state and log it."""
+        self.state = state
+        self.emit(events.State(state=state, step=self.trainer.step, reason=reason))
+
+    # The run
+
+    def run(self) -> str:
+        """Train until the length is reached or the run is stopped; the final state word.
+
+        Raises what a fault in a model raises, once the steps that were made before it are in a checkpoint.
+        """
+        try:
+            try:
+                self._train()
+                state, reason = "finished", ""
+            except Stopped as ending:
+                state, reason = ending.state, ending.reason
+            self._end(state, reason)
+        except Gone as gone:
+            self.state = "failed"
+            print(f"error: {gone}", file=sys.stderr)
+        except Exception:
+            self._rescue()
+            raise
+        finally:
+            self.record.close()
+        return self.state
+
+    def _train(self) -> None:
+        trainer = self.trainer
+        self._prepare()
+        self._begin()
+        while not self._complete():
+            self.answer_requests()
+            if self.ending is not None:
+                raise self.ending
+            if self.paused:
+                self._pause()
+                continue
+            while self.edits and self.edits[0]["step"] <= trainer.step:
+                edit = self.edits.pop(0)
+                self.apply_edit(edit["key"], edit["value"])
+            try:
+                batch = trainer.stream.next()
+            except Cut:
+                continue
+            self._whole = False
+            trainer.train_step(self._fraction_by_time(), batch)
+            self._whole = self.begun = True
+            self._after_step()
+
+    def _rescue(self) -> None:
+        """Keep what was trained before a fault outside a step: in a preview, say."""
+        if not (self._whole and self.begun):
+            return
+        try:
+            with self.record.impatient():
+                self.checkpoint("before a fault")
+        except Exception:  # the fault itself is told
+            traceback.print_exc()
+
+    def check(self) -> None:
+        """Raise Cut where the run is to stop: what takes long and can be left off asks now and then."""
+        if self.asked_to_stop or self.hurry:
+            raise Cut
+
+    def _prepare(self) -> None:
+        trainer, train = self.trainer, self.config.train
+        if not self._resumed:
+            self.compiled = compiling.decide(trainer, self.note)
+        if self.compiled:
+            compiling.apply(trainer, self.note, self.tensors)
+        plan = events.Plan(
+            steps=trainer.total,
+            steps_per_epoch=trainer.stream.steps_per_epoch,
+            batch_size=train.batch_size,
+            minutes=train.minutes or None,
+            device=trainer.device_name,
+            parameters=trainer.model.parameter_count(),
+            phases=[phase.name for phase in trainer.phases],
+            compiled=self.compiled,
+            threads=torch.get_num_threads() if trainer.device.type == "cpu" else 0,
+            judged=list(trainer.model.judged),
+            together=list(map(list, trainer.model.together)),
+        )
+        self.emit(plan)
+
+    def _begin(self) -> None:
+        self.change_state("running")
+        if self.trainer.parts and not self._resumed:
+            self.checkpoint("holds the other runs' models")  # from here on those runs are not needed any more
+        if self.trainer.step == 0:
+            # The picture of the untrained model, which all later ones are held against, can be slow to draw: it is
+            # drawn once the first loss is out.
+            self._untrained = copy.deepcopy(self.trainer.eval_model)
+        self._running_since = self._measured = self._previewed = self._checkpointed = time.perf_counter()
+        self._measured_step = self.trainer.step
+        step, every = self.trainer.step, self.config.preview.every_steps
+        with contextlib.suppress(Cut):  # what was due after the step that this goes on from, and was left off by a stop
+            validated, drawn = continuing.shown_at(self.path, step) if self._resumed and step else (True, True)
+            if not validated and step % self._validation_steps() == 0:
+                self.validate()
+            if not drawn and every and step % every == 0:
+                self.preview()
+
+    def elapsed(self) -> float:
+        """Seconds of training so far, pauses left out, earlier sessions counted in."""
+        since = self._running_since
+        return self.seconds + (time.perf_counter() - since if since is not None else 0.0)
+
+    def _complete(self) -> bool:
+        if self.config.train.minutes:
+            return self.elapsed() >= 60 * self.config.train.minutes
+        return self.trainer.step >= (self.trainer.total or 0)
+
+    def _fraction_by_time(self) -> float | None:
+        minutes = self.config.train.minutes
+        return self.elapsed() / (60 * minutes) if minutes else None
+
+    def _after_step(self) -> None:
+        with contextlib.suppress(Cut):
+            self._turn_to_the_rest()
+
+    def _turn_to_the_rest(self) -> None:
+        now, step = time.perf_counter(), self.trainer.step
+        if now - self._flushed >= FLUSH or not self._shown:
+            self._shown = True
+            self.flush(now)
+            if self._untrained is not None:
+                self.preview(self._untrained, 0)
+                self._untrained = None
+        if step % self._validation_steps() == 0:
+            self.validate()
+        preview = self.config.preview
+        by_steps = preview.every_steps and step % preview.every_steps == 0
+        # A preview by time may take a tenth of the run at most, however slow the sampler is.
+        pause = max(preview.every_seconds, 10 * self._preview_cost)
+        if by_steps or (preview.every_seconds and not preview.every_steps and now - self._previewed >= pause):
+            self.preview()
+        cadence = self.config.checkpoint
+        due = cadence.every_minutes and now - self._checkpointed >= 60 * cadence.every_minutes
+        if (cadence.every_steps and step % cadence.every_steps == 0) or due:
+            self.checkpoint("every so often")
+        if self.measuring.busy or self.config.quality.every_seconds:
+            self._report(self.measuring.turn(self.elapsed()))
+
+    def _report(self, report: quality.Report | None) -> None:
+        """Write down a measurement of quality that is complete; say so where one failed."""
+        if self.measuring.trouble != self._told:
+            self._told = self.measuring.trouble
+            if self._told:
+                self.note(f"quality was not measured: {self._told}", "warning")
+        if report is None:
+            return
+        name = f"samples/{report.step:06d}-quality.txt"
+        self.record.persist(lambda path: runs.write_atomic(path / name, quality.table(report).encode()))
+        self.emit(events.Quality(report=report), events.Sample(step=report.step, path=name, kind="quality"))
+
+    def _rest_of_quality(self) -> None:
+        """What is still to be measured when the run has finished; a stop ends it."""
+        with contextlib.suppress(Cut):
+            for report in self.measuring.rest():
+                self._report(report)
+                self.answer_requests()
+                if self.ending is not None:
+                    break
+        self._report(None)
+        self.measuring.drop("the run is being stopped")
+
+    def _validation_steps(self) -> int:
+        return self.config.train.validate_every or self.trainer.stream.steps_per_epoch
+
+    def flush(self, now: float | None = None) -> None:
+        """Bring the metrics over from the device, write them, look at them."""
+        now = now or time.perf_counter()
+        self._flushed = now
+        columns = self.trainer.meter.flush()
+        alerts = self.health.look(columns)
+        new: list[events.Event] = [*columns, *alerts]
+        if now - self._measured >= SYSTEM:
+            steps = self.trainer.step - self._measured_step
+            speed = steps / (now - self._measured)
+            self._measured, self._measured_step = now, self.trainer.step
+            new.append(
+                events.System(
+                    step=self.trainer.step,
+                    steps_per_second=round(speed, 3),
+                    images_per_second=round(speed * self.config.train.batch_size, 1),
+                    memory=resident_bytes(),
+                    device_memory=torch.cuda.memory_allocated() if self.trainer.device.type == "cuda" else 0,
+                    seconds=round(self.elapsed(), 3),
+                )
+            )
+        if new:
+            self.emit(*new)
+        if self.health.broken and self.config.train.on_nan == "stop":
+            raise Stopped("failed", self.health.broken)
+
+    def validate(self) -> None:
+        """Metrics of the validation split, into the log."""
+        limit = max(1, self._validation_steps() // VALIDATION_SHARE) * self.config.train.batch_size
+        values = self.trainer.validate(max(limit, 256), self.check)
+        if not values:
+            return
+        self._rank(values)
+        columns = {name: [float(f"{v:.7g}") if math.isfinite(v) else None] for name, v in values.items()}
+        self.emit(events.Metrics(start=self.trainer.step - 1, values=columns))
+
+    def _rank(self, values: dict[str, float]) -> None:
+        """Remember how good the run is by the metric that ranks its checkpoints."""
+        wanted = self.config.checkpoint.best or next(iter(values))
+        name = next((one for one in (wanted, f"val/{wanted}") if one in values), "")
+        if not name and wanted != self.ranked_by:
+            listed = ", ".join(one.removeprefix("val/") for one in values)
+            words = f"checkpoint.best = {wanted}: validation has no such metric, so none is the best"
+            self.note(f"{words} (it has {listed})", "warning")
+        value = values.get(name, math.nan)
+        if name.rpartition("/")[2] in self.trainer.model.higher_is_better:
+            value = -value
+        self.ranked, self.ranked_by = value if math.isfinite(value) else None, name or wanted
+
+    def preview(self, model: Model | None = None, step: int | None = None) -> str:
+        """Draw and write the previews of the weights as they are; the path of the first, relative to the run.
+
+        Raises Cut where the run is to stop before they are drawn.
+        """
+        started = time.perf_counter()
+        first = ""
+        step = self.trainer.step if step is None else step
+        model = model or self.trainer.eval_model
+        with cuttable(model, self.check):
+            grids = self.previewer.draw(model)
+        for grid in grids:
+            suffix = "" if grid.kind == "samples" else f"-{grid.kind}"
+            if isinstance(grid, Text):
+                name, data = f"samples/{step:06d}{suffix}.txt", grid.text.encode()
+                event = events.Sample(step=step, path=name, kind=grid.kind)
+            else:
+                name, data = f"samples/{step:06d}{suffix}.png", grid.png()
+                event = grid.event(step, name)
+            self.record.persist(lambda path, name=name, data=data: runs.write_atomic(path / name, data))
+            self.emit(event)
+            first = first or name
+        self._previewed = time.perf_counter()
+        self._preview_cost = self._previewed - started
+        return first
+
+    def checkpoint(self, reason: str) -> Path | None:
+        """Write a checkpoint, unless this very state has one; the directory. None where the weights are not finite."""
+        self.flush()
+        step = self.trainer.step
+        if self._saved_step != step or not os.path.exists(checkpoints.directory(self.path, step)):
+            if not self.trainer.finite():  # a resume from these would only repeat it
+                self.emit(*self.health.weights_broke(step))
+                if self.config.train.on_nan == "stop":
+                    raise Stopped("failed", self.health.broken)
+                self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
+                self._checkpointed = time.perf_counter()
+                return None
+            ranked, compiled = (self.ranked, self.ranked_by), (self.compiled, self.tensors)
+            meta = checkpoints.Meta(step, self.elapsed(), reason, *ranked, *compiled)
+            saved = self.record.persist(lambda path: checkpoints.save(path, self.trainer, meta))
+            self._saved_step = step
+            self.emit(events.Checkpoint(step=step, path=str(saved.relative_to(self.path)), reason=reason))
+            cadence = self.config.checkpoint
+            with contextlib.suppress(OSError):
+                checkpoints.prune(self.path, cadence.keep_last, cadence.keep_best)
+        self._checkpointed = time.perf_counter()
+        return checkpoints.directory(self.path, step)
+
+    def apply_edit(self, key: str, value: Any, by_hand: bool = False) -> dict[str, Any]:
+        """Make a checked live edit; counts from the next step. Logged where it changes anything.
+
+        One by hand that a planned one will override is told so.
+        """
+        old, step = self.trainer.current(key), self.trainer.step
+        if old != value:
+            self.flush()
+            self.trainer.edit(key, value)
+            self._saved_step = -1
+            self.emit(events.Edit(step=step, key=key, old=old, new=value))
+        words = edits.overriding(self.edits, key, step - 1, value) if by_hand else ""
+        if words:
+            self.note(words, "warning")
+        return {"step": step, "old": old, "new": value, "words": words}
+
+    def _pause(self) -> None:
+        self.flush()
+        self.seconds, self._running_since = self.elapsed(), None
+        self.change_state("paused")
+        while self.paused and self.ending is None:
+            idle = not self.measuring.busy
+            self.answer_requests(timeout=0.25 if idle else 0.1 if self.measuring.blocked else 0)
+            self.record.look()
+            if self.measuring.busy:
+                with contextlib.suppress(Cut):
+                    self._report(self.measuring.turn(self.elapsed(), idle=True))
+        self._running_since = self._measured = time.perf_counter()
+        self._measured_step = self.trainer.step
+        if self.ending is None:
+            self.change_state("running")
+
+    def answer_requests(self, timeout: float = 0.0) -> None:
+        """Answer what came in since the last step; with a time-out, wait that long for something to come."""
+        if self.asked_to_stop and self.ending is None:
+            self.ending = Stopped("stopped", self.asked_to_stop)
+        if self.server is None:
+            return
+        inbox = self.server.inbox
+        if timeout and self.ending is None:  # for a short while: a signal only sets a flag, which must be seen
+            with contextlib.suppress(queue.Empty):
+                self._answer(inbox.get(timeout=timeout))
+        while not inbox.empty():
+            self._answer(inbox.get())
+        if self.asked_to_stop and self.ending is None:
+            self.ending = Stopped("stopped", self.asked_to_stop)
+
+    def _answer(self, request: control.Request) -> None:
+        """Do what a request asks. What goes wrong in it is the answer, and none of the run's business."""
+        try:
+            with self.record.impatient():
+                answer(self, request)
+        except (Stopped, Gone):
+            request.refuse("the run has ended")
+            raise
+        except Cut:
+            request.refuse("the run is being stopped")
+        except OSError as error:
+            where = f" {error.filename}" if error.filename else ""
+            request.refuse(f"{request.op}: cannot write{where}: {error.strerror or error}")
+        except Exception as error:
+            traceback.print_exc()
+            request.refuse(f"{request.op}: {type(error).__name__}: {error}")
+
+    def _end(self, state: str, reason: str) -> None:
+        """The last metrics, picture, figures and checkpoint, then the final word.
+
+        Where nothing can be written, this waits as everything does; when it is to stop, each is attempted once more.
+        """
+        kept = state != "failed" and not reason.startswith("without")
+        rest: list[Callable[[], Any]] = [self.flush]
+        if state != "finished":
+            self.measuring.drop(f"the run is {state}; tui-gen quality {places.called(self.path)} measures what it kept")
+            rest += [lambda: self.change_state("stopping", reason)] if kept else []
+        else:
+            rest += [self.validate] if self.trainer.step % self._validation_steps() else []
+            rest += [self.preview, self._rest_of_quality]
+        rest += [lambda: self.checkpoint("the end" if state == "finished" else "stopped")] if kept else []
+        word = state, reason
+        for one in rest:
+            try:
+                one()
+            except Cut:
+                if state == "finished":  # a resume makes up for what is left off
+                    word = "stopped", self.asked_to_stop or "asked to"
+            except Stopped as ending:
+                word = ending.state, ending.reason
+                if ending.state == "failed" or ending.reason.startswith("without"):
+                    break
+        with contextlib.suppress(Stopped):
+            self.change_state(*word)
+        self.state = word[0]

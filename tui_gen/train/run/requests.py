@@ -1,0 +1,140 @@
+"""What a training worker does when asked: pause, resume, stop, checkpoint, sample, quality, edit, status, …"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tui_gen import config as configs
+from tui_gen.control import Request
+from tui_gen.train.data import denormalise, normalise
+from tui_gen.train.engine.cutting import Stopped
+from tui_gen.train.engine.trainer import random_state_kept
+
+if TYPE_CHECKING:
+    from tui_gen.train.run.loop import RunLoop
+
+
+MOST = 4096
+"""Examples that one request may ask to decode or encode."""
+
+
+def status(loop: RunLoop) -> dict[str, Any]:
+    """State, step, trouble: safe to ask from any thread."""
+    return {"state": loop.state, "step": loop.trainer.step, "trouble": loop.trouble, "seconds": loop.elapsed()}
+
+
+def answer(loop: RunLoop, request: Request) -> None:
+    """Do what a request asks, in the training thread, and reply with the step at which it took effect.
+
+    What it raises is told to whoever asked, and ends nothing; except for Stopped and Gone, which end the run.
+    """
+    step = loop.trainer.step
+    if loop.trouble and request.op in ("checkpoint", "sample", "edit", "pause", "resume", "quality"):
+        request.refuse(loop.trouble)
+        return
+    match request.op:
+        case "pause":
+            loop.paused = True
+            request.answer(step=step)
+        case "resume":
+            loop.paused = False
+            request.answer(step=step)
+        case "stop":
+            _stop(loop, request)
+        case "checkpoint":
+            path = loop.checkpoint("asked for")
+            if path is None:
+                request.refuse("no checkpoint is made: the weights are not finite (NaN or infinite)")
+            else:
+                request.answer(step=step, path=f"checkpoints/{path.name}")
+        case "sample":
+            request.answer(step=step, path=loop.preview())
+        case "quality":
+            loop.measuring.ask(request)  # answered when it is measured: training goes on meanwhile
+        case "edit":
+            key = str(request.data.get("key", ""))
+            value, wrong = configs.check_edit(key, request.data.get("value"), loop.known)
+            wrong = wrong or loop.trainer.refusal(key, value)
+            if wrong:
+                request.refuse(f"{key}: {wrong}")
+            else:
+                request.answer(**loop.apply_edit(key, value, by_hand=True))
+        case "decode" | "encode":
+            _latent(loop, request)
+        case _:
+            request.refuse(f"this worker does not know the request {request.op!r}")
+
+
+def _stop(loop: RunLoop, request: Request) -> None:
+    keep, loop.hurry = request.data.get("checkpoint", True), False
+    if not isinstance(keep, bool):
+        request.refuse("stop: checkpoint must be true or false")
+        return
+    if keep and loop.trouble and loop.state != "starting":
+        # The run waits for something, perhaps for a picture only: the checkpoint may well be written.
+        try:
+            written = loop.writer.flush() and bool(loop.checkpoint("stopped"))
+        except OSError:
+            written = False
+        if not written:
+            request.refuse(f"{loop.trouble}. Make room, or stop without a checkpoint")
+            return
+    loop.ending = Stopped("stopped", "asked to" if keep else "without a checkpoint, as asked")
+    request.answer(step=loop.trainer.step)
+
+
+def _latent(loop: RunLoop, request: Request) -> None:
+    """decode: float32 codes (N, *latent_shape) → uint8 images; encode: uint8 images → float32 codes."""
+    model, spec = loop.trainer.eval_model, loop.trainer.data.spec
+    if not hasattr(model, request.op):
+        request.refuse(f"{model.name} cannot {request.op}")
+        return
+    try:
+        given, labels = _given(loop, request)
+    except (ValueError, TypeError, OverflowError) as error:
+        request.refuse(f"{request.op}: {error}")
+        return
+    was = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), random_state_kept(loop.trainer.device, loop.config.preview.seed):
+            if request.op == "decode":
+                out = model.decode(given, labels)
+                out = out.float() if spec.kind == "points" else denormalise(out, model.pixels)
+            else:
+                out = model.encode(normalise(given, model.pixels), labels).float()
+    finally:
+        model.train(was)
+    out = out.cpu().contiguous().numpy()
+    request.answer(out.tobytes(), shape=list(out.shape), dtype=str(out.dtype), step=loop.trainer.step)
+
+
+def _given(loop: RunLoop, request: Request) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """What is to be decoded or encoded, on the device, and its labels. Raises ValueError where it makes no sense.
+
+    On a GPU a number out of its range would end the process, not raise.
+    """
+    model, spec = loop.trainer.eval_model, loop.trainer.data.spec
+    kinds = {"points": np.float32, "text": np.int64}
+    kind = np.float32 if request.op == "decode" else kinds.get(spec.kind, np.uint8)
+    shape = model.latent_shape if request.op == "decode" else spec.shape
+    size = np.dtype(kind).itemsize * int(np.prod(shape))
+    count, rest = divmod(len(request.blob), size)
+    if rest or not 0 < count <= MOST:
+        raise ValueError(
+            f"{len(request.blob)} bytes came; {np.dtype(kind).name} numbers of shape (N, {', '.join(map(str, shape))}) "
+            f"are expected, N ≤ {MOST}"
+        )
+    raw = np.frombuffer(request.blob, kind)
+    if kind is np.int64 and not ((raw >= 0) & (raw < len(spec.classes))).all():
+        raise ValueError(f"a text has the numbers of its characters, 0 ≤ n < {len(spec.classes)}")
+    labels = request.data.get("labels") or ([0] * count if model.conditional else None)
+    if labels is not None:
+        right = isinstance(labels, list) and len(labels) == count
+        if not right or not all(type(one) is int and 0 <= one < len(spec.classes) for one in labels):
+            raise ValueError(f"labels must be a list of {count} numbers of classes, 0 ≤ n < {len(spec.classes)}")
+        labels = torch.tensor(labels, dtype=torch.int64, device=loop.trainer.device)
+    return torch.from_numpy(raw.copy()).reshape(-1, *shape).to(loop.trainer.device), labels

@@ -1,0 +1,209 @@
+"""A worker that waits to be given a run: `python -m tui_gen.train.run.worker --warm SOCKET`.
+
+It imports PyTorch and builds the models, and answers on its socket when it has. Its run it is given on standard input,
+one line of JSON and the run's lock, at any time: a thread listens for that, takes the run over and says that it is
+starting, while the main thread is still loading. Whoever gave it may be gone the moment after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tui_gen import config as configs
+from tui_gen import control, dependencies, presence, trust
+from tui_gen.train.run import output, stopping
+from tui_gen.train.run.worker import Worker
+
+
+class Given(msgspec.Struct):
+    """The line that hands a run over."""
+
+    run: str
+    resume: bool = False
+
+
+class Warm:
+    """The process: `main` ends with the run that it was given, or, where it is given none, with its owner."""
+
+    def __init__(self, socket_path: str, polite: bool = False) -> None:
+        self.path, self.polite = socket_path, polite
+        self.worker: Worker | None = None
+        self._begun = False
+        self._server: control.Server | None = None
+        self._lock = threading.Lock()
+        self._settled = threading.Event()
+        self._watch = stopping.Watch(unused=self._unused)
+
+    def main(self) -> int:
+        """Warm up, answer, train the run that is given; the exit status."""
+        if self.polite:
+            weigh(less=True)
+        threading.Thread(target=self._listen, name="owner", daemon=True).start()
+        try:
+            made, kinds = _warm_up()
+        except Exception as error:  # a run that is given tells what is wrong, in its own words
+            traceback.print_exc()
+            return self._train() if self._is_given() else _cold(error)
+        with self._lock:
+            given = self.worker is not None
+            if not given:
+                self._server = control.Server(self.path)
+        if not given:
+            self._answer(made, kinds)
+        return self._train()
+
+    def _answer(self, made: Any, kinds: Any) -> None:
+        """Answer whoever asks until a run is given."""
+        assert self._server is not None
+        while (request := self._server.inbox.get()) is not None:
+            try:
+                match request.op:
+                    case "check":
+                        request.answer(problems=check(request.data["tables"], made, kinds))
+                    case "catalog":
+                        from tui_gen.train import discover
+
+                        request.answer(path=str(discover.refresh(trust.given())))
+                    case "status":
+                        request.answer(state="warm")
+                    case _:
+                        request.refuse(f"a warm worker does not know {request.op!r}")
+            except Exception as error:  # one bad request must not end the worker
+                request.refuse(f"{type(error).__name__}: {error}")
+        self._server.close()
+
+    def _train(self) -> int:
+        self._settled.wait()
+        assert self.worker is not None
+        return self.worker.go_on() if self._begun else 1
+
+    def _is_given(self) -> bool:
+        with self._lock:
+            return self.worker is not None
+
+    def _listen(self) -> None:
+        line, handle = _received()
+        try:
+            given = msgspec.json.decode(line, type=Given)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._unused()
+            return
+        path = Path(given.run)
+        hold = presence.Hold.adopt(path, handle) if handle is not None else None
+        if self.polite:
+            weigh(less=False)
+        worker = Worker(path, given.resume, hold=hold)
+        with self._lock:
+            self.worker = self._watch.worker = worker
+        output.redirect(path)
+        try:
+            self._begun = worker.begin(loading=self._server is None)
+        finally:  # whatever went wrong: the main thread waits for this, and the process holds the run
+            self._settled.set()
+            if self._server is not None:
+                self._server.inbox.put(None)  # type: ignore[arg-type]
+
+    def _unused(self) -> None:
+        """End: the owner is gone, or wants no warm worker any more."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+        os._exit(0)
+
+
+LESS = 10
+"""The nice value of a session that waits for a run."""
+
+
+def weigh(*, less: bool) -> None:
+    """Let the workbench and everything else go first while nobody waits for this process, and count as any other again.
+
+    Not by a nice value of the process, which nobody but root may lower again. Linux schedules each session as a group
+    (autogroup) whose nice value may be; within one, a thread of the batch class takes the core from none that runs.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        policy = os.SCHED_BATCH if less else os.SCHED_OTHER
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(OSError):
+                os.sched_setscheduler(int(thread), policy, os.sched_param(0))
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        try:
+            with open("/proc/self/autogroup", "w") as group:
+                group.write(str(LESS if less else 0))
+        except BlockingIOError:  # it may be changed ten times a second
+            time.sleep(0.02)
+        except OSError:  # a kernel without autogroups, or no Linux
+            return
+        else:
+            return
+
+
+def _received() -> tuple[bytes, int | None]:
+    """The line that came on standard input, and the open file that came with it; nothing where the owner is gone."""
+    line, handle = b"", None
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(0)) as owner:
+        while not line.endswith(b"\n"):
+            data, handles, _, _ = socket.recv_fds(owner, 1 << 16, 1)
+            handle = handles[0] if handles else handle
+            line += data
+            if not data:
+                break
+    return line, handle
+
+
+def _cold(error: Exception) -> int:
+    """Nobody needs a worker that cannot even load PyTorch: one that is started for a run will tell."""
+    print(f"error: {error}")
+    return 1
+
+
+def _warm_up() -> tuple[Any, Any]:
+    """Pay for imports and first calls now; nothing touches a GPU."""
+    import torch
+
+    import tui_gen.train.data
+    import tui_gen.train.run.loop  # noqa: F401
+    from tui_gen.train import discover
+
+    weight = torch.nn.Linear(4, 4)
+    optimizer = torch.optim.Adam(weight.parameters(), fused=True)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(weight(torch.ones(2, 4)), torch.ones(2, 4))
+    loss.backward()
+    optimizer.step()
+    return discover.build(trust.given())
+
+
+def check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]]:
+    """What is wrong with a config, the model's own reasons included, without reading any data."""
+    import msgspec
+
+    from tui_gen import catalog
+    from tui_gen.train.engine import parts as others
+    from tui_gen.train.engine.trainer import RefusedError, TrainingError, pick_device, refusals
+
+    try:
+        config = configs.load(tables, made)
+    except configs.ConfigError as error:
+        return [msgspec.to_builtins(problem) for problem in error.problems]
+    kind, spec = kinds[config.model.name], others.expected(config.dataset)
+    if dependencies.needs(config, made):
+        made.recipes, _ = catalog.recipes()
+    try:
+        pick_device(config.train.device)
+        parts, problems = others.foreseen(config, made, kinds, spec)
+        problems += refusals(kind, msgspec.convert(config.model.values, kind.Config), spec, parts)
+    except RefusedError as error:
+        problems = error.problems
+    except TrainingError as error:
+        words = str(error).removeprefix(f"train.device = {config.train.device}: ")
+        problems = [configs.Problem("train.device", config.train.device, words)]
+    return [msgspec.to_builtins(problem) for problem in problems]

@@ -1,0 +1,500 @@
+"""The process that trains one run: `python -m tui_gen.train.run.worker RUN [--resume]`, or `--warm SOCKET` to wait.
+
+Everything printed, by Python or by libraries, goes to the run's `worker.log`. SIGTERM, SIGINT and what batch systems
+send stop the run with a checkpoint; SIGHUP is ignored. The exit status is 0 when the run finished or was stopped, 1
+when it failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_gen import checkpoints, control, dependencies, events, presence, runs, trust
+from tui_gen import config as configs
+from tui_gen.train.engine.cutting import Stopped
+from tui_gen.train.run import output, stopping
+
+if TYPE_CHECKING:
+    from tui_gen.train.run.loop import RunLoop
+
+PAUSE = 0.25
+"""Seconds between two attempts to write where there is no room."""
+
+
+class Worker:
+    """One run's process: its log, socket, signals, and the way from a config to a trained model.
+
+    A run that the run needs is trained first, in the same process: `first` is then the worker that does so. It is
+    found, steered and stopped as any other; whatever stops this one stops it too.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        resume: bool,
+        log: Callable[[Path], events.EventWriter] = events.EventWriter,
+        hold: presence.Hold | None = None,
+    ) -> None:
+        self.path, self.resume, self._log, self._hold = path, resume, log, hold
+        self.id = presence.new_id()
+        self.loop: RunLoop | None = None
+        self.server: control.Server | None = None
+        self.writer: events.EventWriter | None = None
+        self.stop_reason = ""
+        self.trouble = ""
+        """What a run that does not train yet waits for, in words; empty while it waits for nothing."""
+        self.before: runs.RunInfo | None = None
+        """What the run was before this resume."""
+        self.over = False
+        self.first: Worker | None = None
+        self._handing_on = threading.Lock()
+        self._lacking: Exception | None = None
+        """Why it cannot train, known before it has a log to say so."""
+
+    def main(self) -> int:
+        """Train the run in a process of its own; the exit status."""
+        output.redirect(self.path)
+        try:
+            stopping.Watch(self)
+        except RuntimeError as error:  # no thread is to be had for it
+            self._lacking = error
+        return self.train()
+
+    def train(self) -> int:
+        """Train the run; the exit status."""
+        return self.go_on() if self.begin() else int(not self.stop_reason)
+
+    def begin(self, loading: bool = "torch" not in sys.modules) -> bool:
+        """Take the run's lock, log and socket, and say that it is starting: before anything that takes time.
+
+        `loading` says that PyTorch is yet to be loaded. False where it cannot begin; why is then the run's last word,
+        if it can have one.
+        """
+        try:
+            self._hold = self._hold or self._once_there_is_room(lambda: runs.claim(self.path))
+        except (runs.RunError, Stopped) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return False
+        try:
+            if self.resume:
+                self.before = runs.info_of(self.path)
+            self.writer = self._once_there_is_room(lambda: self._log(self.path / "events.jsonl"))
+            self.writer.write(events.State(state="starting", step=self._step()))
+            if self._lacking is not None:
+                raise self._lacking
+            self._hold.keep_alive()
+            if loading:
+                self.writer.write(events.Progress(what="loading PyTorch", done=0, total=0))
+            place = control.socket_path(f"{self.path}:{self.id}")
+            self.server = control.Server(place, self._immediate, id=self.id)
+            self._once_there_is_room(lambda: runs.register(self.path, place, self.id))
+        except Stopped as ending:
+            self._last(ending.state, ending.reason)
+            return False
+        except (OSError, RuntimeError, control.ControlError) as error:
+            words = self._why(error)
+            if isinstance(error, OSError):
+                words = f"cannot write in {self.path}: {error.strerror or error}"
+            elif self.writer is not None and self.server is None:
+                words = f"nobody could steer this run: {words}"
+            self._last("failed", words)
+            return False
+        return True
+
+    def _once_there_is_room(self, write: Callable[[], Any]) -> Any:
+        """Do something that writes; where there is no room for it, wait and do it again. Raises Stopped."""
+        while True:
+            try:
+                made = write()
+                self.trouble = ""
+                return made
+            except (OSError, runs.RunError) as error:
+                full = error if isinstance(error, OSError) else error.__cause__
+                if not isinstance(full, OSError) or full.errno not in events.FULL:
+                    raise
+                words = f"cannot write in {self.path.parent}: {full.strerror or full}; it waits until there is room"
+            if words != self.trouble:
+                self.trouble = words
+                print(f"warning: {words}", file=sys.stderr)
+            self.check()
+            time.sleep(PAUSE)
+
+    def go_on(self) -> int:
+        """Train the run that has begun; the exit status."""
+        assert self.server is not None
+        state, reason = "failed", ""
+        try:
+            state, reason = self._trained()
+        except BaseException as error:  # whatever a model, or the lack of memory, throws: it is the run's last word
+            traceback.print_exc()
+            state, reason = "failed", self._why(error)
+        self._last(state, reason)
+        return 1 if state == "failed" else 0
+
+    def _step(self) -> int:
+        """The last step known: a resume that is refused, or ends early, takes nothing away from the run."""
+        made = self.loop.trainer.step if self.loop is not None else 0
+        return made or (self.before.step if self.before is not None else 0)
+
+    def _last_words(self, state: str, reason: str) -> list[events.Event]:
+        """How a run ends that never began to train; one that had finished, and has no more to do, stays finished."""
+        before = self.before
+        over = before is not None and before.state == "finished" and before.step >= (before.steps or 2**63)
+        if state != "finished" and before is not None and over:
+            words = events.Note(f"not resumed: {reason}", "error")
+            return [words, events.State("finished", before.step, before.reason)]
+        return [events.State(state, self._step(), reason)]
+
+    def _last(self, state: str, reason: str) -> None:
+        """The last word of a run whose loop has not said it, and the end of all that is held for it."""
+        with _last_word:
+            self.over = True
+            if state == "failed" and reason:
+                print(f"error: {reason}", file=sys.stderr)
+            if self.writer is not None:
+                if self.loop is None or self.loop.state not in runs.ENDED:
+                    self.writer.write(*self._last_words(state, reason))
+                self.writer.close()
+            if self.server is not None:
+                self.server.close()
+            if self._hold is not None:
+                self._hold.release()
+
+    def at_work(self) -> Worker:
+        """This worker, or the one of the run that is trained first."""
+        at = self
+        while at.first is not None:
+            at = at.first
+        return at
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Have the run stop, whatever it is at; from any thread. Only sets flags."""
+        at: Worker | None = self
+        while at is not None:
+            at.stop_reason = at.stop_reason or reason
+            if at.loop is not None:
+                at.loop.asked_to_stop = at.loop.asked_to_stop or reason
+            at = at.first
+
+    def check(self) -> None:
+        """Raise Stopped where the run is to stop, before it trains."""
+        if self.stop_reason:
+            raise Stopped("stopped", f"{self.stop_reason}, before training began")
+
+    def end_now(self) -> None:
+        """End the process: it is to stop, has nothing to lose, and does not get on. From another thread."""
+        _last_word.acquire()  # for good: the main thread, should it wake up, has nothing to say any more
+        if self.over:
+            _last_word.release()
+            return
+        at: Worker | None = self
+        while at is not None:
+            reason = f"{at.stop_reason or self.stop_reason}, before training began"
+            if not (at.over or (at.loop is not None and at.loop.state in runs.ENDED)):
+                with contextlib.suppress(OSError):
+                    log = events.EventWriter(at.path / "events.jsonl")
+                    log.write(*at._last_words("stopped", reason))
+            if at.server is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(at.server.path)
+            at = at.first
+        os._exit(0)
+
+    def _report(self, event: events.Event) -> None:
+        assert self.writer is not None
+        self.writer.write(event)
+        self.check()
+
+    @staticmethod
+    def _why(error: BaseException) -> str:
+        """What ended a run, as its reason."""
+        kind, words = type(error).__name__, str(error)
+        if kind == "OutOfMemoryError":
+            return "the device is out of memory; lower train.batch_size, or the size of the model"
+        if isinstance(error, MemoryError):
+            return (
+                f"there is too little memory{f' ({words})' if words else ''}; give the process more, or lower the size"
+            )
+        if isinstance(error, RuntimeError) and "start new thread" in words:
+            return "no more threads can be started here: raise the limit (ulimit -u, or the container's)"
+        if isinstance(error, (control.ControlError, configs.ConfigError, runs.RunError)):
+            return words
+        if isinstance(error, OSError) and error.strerror:
+            return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        if isinstance(error, SystemExit):
+            return f"something ended the process (SystemExit: {error.code}); worker.log has the traceback"
+        return f"{kind}: {words} (worker.log has the traceback)"
+
+    def _immediate(self, request: control.Request) -> bool:
+        """Answer what needs no step boundary, and everything while the data is still being prepared."""
+        loop = self.loop
+        if self._handed_on(request):
+            if request.op == "stop" and not request.wait()[0]["ok"]:
+                self._take_back()
+            return True
+        if request.op == "status":
+            if loop is None:
+                at = self.at_work()
+                request.answer(state="starting", step=self._step(), trouble=(at.loop or at).trouble, seconds=0.0)
+            else:
+                from tui_gen.train.run.requests import status
+
+                request.answer(**status(loop))
+            return True
+        if loop is not None:
+            if request.op == "stop":
+                loop.hurry = True  # what takes long is cut, so that it is answered soon
+            return False
+        if request.op == "stop":
+            self.ask_to_stop("asked to")
+            request.answer(step=self._step())
+        else:
+            request.refuse("the run is still preparing its data; ask again when it trains")
+        return True
+
+    def _handed_on(self, request: control.Request) -> bool:
+        """Whether a request went to the run that is trained first: it is paused, resumed and stopped in our place."""
+        with self._handing_on:
+            first = self.first
+            if first is None or request.op not in ("pause", "resume", "stop"):
+                return False
+            if first._handed_on(request):
+                self.stop_reason = first.stop_reason
+                return True
+            if first.loop is None or first.server is None:
+                return False
+            if request.op == "stop":
+                self.stop_reason = "asked to"
+                first.loop.hurry = True
+            first.server.inbox.put(request)
+            return True
+
+    def _take_back(self) -> None:
+        """A stop was refused by the run that is trained first: this one is not to stop either."""
+        at: Worker | None = self
+        while at is not None:
+            at.stop_reason = "" if at.stop_reason == "asked to" else at.stop_reason
+            at = at.first
+
+    def _parts(self, config: configs.RunConfig, made: Any, kinds: Any, writer: events.EventWriter) -> Any:
+        """The paths of the runs that the config's model needs, trained first where they must be, then `Part`s of them.
+
+        Returns a function of the data's spec. Raises Stopped, ConfigError, TrainingError.
+        """
+        from tui_gen import catalog
+        from tui_gen.train.engine import parts as others
+
+        if not dependencies.needs(config, made):
+            return lambda spec: {}
+        kept = others.kept_by(self.path, kinds) if self.resume else None
+        if kept is not None:
+            return lambda spec: kept
+        made.recipes, _ = catalog.recipes()
+        asked = {need.key: need.value for need in dependencies.needs(config, made)}
+        for need in dependencies.needs(config, made):
+            path = dependencies.begun(self.path, need.key)
+            if path is not None:
+                self._train_first(path, need, config, writer)
+        if problems := dependencies.settle(config, made, self.path.parent, self.path):
+            raise configs.ConfigError(str(self.path / "config.toml"), problems)
+        for need in dependencies.needs(config, made):
+            if dependencies.recipe_of(need.value, made) is not None:
+                first = dependencies.first_config(need, config, made)
+                text = configs.dumps(first, made)
+                path = self._once_there_is_room(lambda f=first, t=text: runs.create(self.path.parent, f.name, t))
+                writer.write(events.Uses(need.key, str(path), need.value))
+                self._train_first(path, need, config, writer)
+        found = dependencies.needs(config, made)
+        if any(need.value != asked[need.key] for need in found):
+            text = configs.dumps(config, made)
+            self._once_there_is_room(lambda: runs.write_atomic(self.path / "config.toml", text.encode()))
+        for need in found:
+            folder, _, step = need.value.rpartition("@")
+            for problem in checkpoints.damaged_after(Path(folder), int(step)):
+                words = f"checkpoint {problem}; {need.key} takes that of step {int(step):,}"
+                writer.write(events.Note(words, "warning"))
+            writer.write(events.Uses(need.key, folder, asked[need.key], int(step)))
+        return lambda spec: {need.name: others.taken(need, made, kinds, spec) for need in found}
+
+    def _train_first(
+        self, path: Path, need: dependencies.Need, config: configs.RunConfig, writer: events.EventWriter
+    ) -> None:
+        """Train a run that ours needs, or go on with it, unless it is finished; then name it in the config.
+
+        Raises Stopped with ours, or with what became of the other.
+        """
+        import torch
+
+        from tui_gen.train.engine.parts import Relay
+
+        if runs.state_of(path)[0] != "finished":
+            if runs.live(path):
+                words = f"{path.name}, which this run needs, is trained by another process; resume when it has finished"
+                raise Stopped("failed", words)
+            begun = (path / "events.jsonl").exists()
+            words = f"{path.name} {'goes on' if begun else 'is trained'} first"
+
+            def tell(*new: events.Event) -> None:
+                writer.write(*new)
+                if self.server is not None and any(isinstance(event, events.State) for event in new):
+                    # Later than the word, or we would seem to be coming up.
+                    with contextlib.suppress(OSError):
+                        runs.register(self.path, self.server.path, self.id)
+
+            tell(events.State("starting", 0, words), events.Note(f"{words}: {path}"))
+            threads = torch.get_num_threads()
+            first = Worker(path, begun, lambda log: Relay(log, path.name, tell))
+            first.stop_reason, self.first = self.stop_reason, first
+            if self.stop_reason:  # between the two
+                first.ask_to_stop(self.stop_reason)
+            try:
+                first.train_within()
+            finally:
+                with self._handing_on:
+                    self.first = None
+                while first.server is not None and not first.server.inbox.empty():
+                    late = first.server.inbox.get()
+                    if late.op == "stop" and self.stop_reason:  # this run obeys it in its place
+                        late.answer(step=first._step())
+                    late.refuse(f"{path.name} has just ended; ask again")
+                first.loop = None
+                gc.collect()
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+                torch.set_num_threads(threads)
+        state, step, reason = runs.state_of(path)
+        if self.stop_reason:
+            raise Stopped("stopped", f"{self.stop_reason}, while {path.name} was trained first")
+        if state != "finished":
+            why = f": {reason}" if reason else ""
+            words = f"{path.name}, which is trained first for {need.key}, {state} at step {step:,}{why}"
+            raise Stopped("stopped" if state == "stopped" else "failed", words)
+        writer.write(events.Note(f"{path.name} has finished at step {step:,}"))
+        taken = next((one.step for one in checkpoints.sound(path) if one.meta is not None), None)
+        if taken is None:
+            words = f"{path.name}, which was trained first for {need.key}, has no checkpoint that can be used"
+            raise Stopped("failed", f"{words}; once it is deleted, a resume of this run trains another")
+        config.model.values[need.name] = f"{path}@{taken}"
+
+    def train_within(self) -> int:
+        """Train the run within the process of another run's worker, which gets its output back; the exit status."""
+        outer = os.dup(1), os.dup(2)
+        output.to_log(self.path)
+        try:
+            return self.train()
+        finally:
+            for number, before in zip((1, 2), outer):
+                os.dup2(before, number)
+                os.close(before)
+            with contextlib.suppress(OSError):  # the process lives on, but no longer trains this run
+                (self.path / "worker.json").unlink()
+
+    def _trained(self) -> tuple[str, str]:
+        """Load PyTorch, the model and the data, and train; the state that this ends in, and why."""
+        assert self.writer is not None
+        writer = self.writer
+        try:
+            _try_threads()
+            import torch
+
+            from tui_gen.train import discover
+            from tui_gen.train.data import DataError
+            from tui_gen.train.data.matching import load_as
+            from tui_gen.train.engine.trainer import Trainer, TrainingError, build_model, pick_device
+            from tui_gen.train.run.checkpoints import spec_of
+            from tui_gen.train.run.loop import RunLoop
+        except Exception as error:
+            traceback.print_exc()
+            return "failed", f"PyTorch cannot be loaded: {self._why(error)}"
+        try:
+            self.check()
+            tables = configs.read_toml(self.path / "config.toml")
+            trust.refuse(dirs := trust.named(tables), str(self.path / "config.toml"))
+            made, kinds = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
+            for problem in made.problems:
+                writer.write(events.Note(text=problem, level="warning"))
+            config = configs.load(tables, made, str(self.path / "config.toml"))
+            if config.train.threads:
+                torch.set_num_threads(config.train.threads)
+            device = pick_device(config.train.device)
+            parts_for = self._parts(config, made, kinds, writer)
+            kind = kinds[config.model.name]
+
+            def told_labels(spec: Any) -> bool:
+                return build_model(kind, config.model.values, spec, parts_for(spec)).told_labels
+
+            self.check()
+            then = spec_of(self.path) if self.resume else None
+            data = load_as(then, config.dataset, device, told_labels, seed=config.train.seed, report=self._report)
+            self.check()
+            parts = parts_for(data.spec)
+            trainer = Trainer(kind, config, data, device, lambda epoch: _length(config, epoch), parts)
+            loop = RunLoop(self.path, trainer, writer, configs.keys(config.model.name, made), self.server)
+            if self.resume:
+                loop.resume()
+            self.loop = loop
+            if self.stop_reason:
+                loop.asked_to_stop = self.stop_reason
+            loop.run()
+            return loop.state, ""
+        except Stopped as ending:
+            return ending.state, ending.reason
+        except (DataError, TrainingError) as error:
+            return "failed", str(error)
+        except (configs.ConfigError, runs.RunError) as error:
+            return "failed", self._why(error)
+
+
+_last_word = threading.Lock()
+"""Held by whoever says how a run ended."""
+
+
+def _try_threads() -> None:
+    """Raise RuntimeError where not as many threads can be had as there are cores: OpenMP would end the process."""
+    over = threading.Event()
+    try:
+        for _ in range(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2):
+            threading.Thread(target=over.wait, daemon=True).start()
+    finally:
+        over.set()
+
+
+def _length(config: configs.RunConfig, steps_per_epoch: int) -> int | None:
+    """The run's length in steps, or None where it is a time."""
+    if config.train.steps:
+        return config.train.steps
+    return max(1, round(config.train.epochs * steps_per_epoch)) if config.train.epochs else None
+
+
+def main() -> int:
+    """The command line of a worker; people use `tui-gen` instead."""
+    parser = argparse.ArgumentParser(prog="python -m tui_gen.train.run.worker", description=__doc__)
+    parser.add_argument("run", nargs="?", help="the run directory to train")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
+    parser.add_argument("--warm", metavar="SOCKET", help="wait on this socket to be given a run")
+    parser.add_argument("--lock", type=int, metavar="FD", help="the run's lock, inherited from whoever starts this")
+    parser.add_argument("--polite", action="store_true", help="let others go first until there is a run")
+    given = parser.parse_args()
+    if given.warm:
+        from tui_gen.train.run.warm import Warm
+
+        return stopping.leave(Warm(given.warm, given.polite).main())
+    if not given.run:
+        parser.error("name a run directory, or --warm SOCKET")
+    path = Path(given.run)
+    hold = presence.Hold.adopt(path, given.lock) if given.lock is not None else None
+    return stopping.leave(Worker(path, given.resume, hold=hold).main())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

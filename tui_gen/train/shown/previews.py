@@ -1,0 +1,254 @@
+"""Previews: what the model makes of the same noise from step 0 to the end of the run.
+
+Pinned noise and labels, averaged weights where there are any, evaluation mode; PyTorch's random state is put back as
+it was, so a run trains to the same weights with previews or without.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from msgspec.structs import replace
+from PIL import Image
+from torch import Tensor
+
+from tui_gen import events
+from tui_gen.model import DataSpec, Given, Model, Picture, Text, Tiles
+from tui_gen.pictures import UNKNOWN, colour
+from tui_gen.train.data import Data, denormalise
+from tui_gen.train.data import batches as fixed_batches
+from tui_gen.train.engine.trainer import random_state_kept
+from tui_gen.train.shown.plots import GREY, ORANGE, PLOT, RAMP, density, heat, paths, scatter
+
+POINTS = 1024
+TEXTS = 3
+"""Texts in a preview of what a model of text writes."""
+PANEL_EXAMPLES = 1000
+"""Most validation examples that a model's own panels are drawn from."""
+RULE = "─" * 40
+"""Between two texts."""
+GAP = 1
+"""Black pixels between the tiles of a grid."""
+RECONSTRUCTED = 16
+FRAMES = 8
+WAYS, WAY_FRAMES = 96, 32
+"""Points whose ways from noise to sample are drawn as lines, and the places on each way."""
+
+
+@dataclass
+class Grid:
+    """A picture made of tiles: `pixels` (H, W) or (H, W, 3) uint8; `tiles` says what they are."""
+
+    kind: str
+    pixels: np.ndarray
+    columns: int
+    rows: int
+    tile: tuple[int, int]
+    gap: int = 0
+    tiles: Tiles = UNKNOWN
+
+    def event(self, step: int, path: str) -> events.Sample:
+        """The event that tells of it, at `path` of the run. Raises msgspec.ValidationError for impossible tiles."""
+        return events.Sample(
+            step=step, path=path, kind=self.kind, columns=self.columns, rows=self.rows, tile=self.tile, gap=self.gap,
+            tiles=self.tiles.brief(),
+        )  # fmt: skip
+
+    def png(self) -> bytes:
+        """The grid as a PNG at native pixels."""
+        file = io.BytesIO()
+        Image.fromarray(self.pixels).save(file, "PNG", compress_level=3)
+        return file.getvalue()
+
+
+def tiles(images: Tensor, columns: int, kind: str, what: Tiles = UNKNOWN) -> Grid:
+    """(N, C, H, W) uint8 → a grid with `columns` columns, `GAP` black pixels between tiles; missing tiles are black."""
+    count, channels, height, width = images.shape
+    rows = -(-count // columns)
+    full = torch.zeros(rows * columns, channels, height + GAP, width + GAP, dtype=torch.uint8)
+    full[:count, :, :height, :width] = images.cpu()
+    grid = full.reshape(rows, columns, channels, height + GAP, width + GAP).permute(0, 3, 1, 4, 2)
+    pixels = grid.reshape(rows * (height + GAP), columns * (width + GAP), channels).numpy()
+    pixels = np.ascontiguousarray(pixels[: pixels.shape[0] - GAP, : pixels.shape[1] - GAP])
+    what = replace(what, count=count)
+    return Grid(kind, pixels[..., 0] if channels == 1 else pixels, columns, rows, (height, width), GAP, what)
+
+
+def plots_of(pictures: list[np.ndarray], kind: str, what: Tiles = UNKNOWN) -> Grid:
+    """Plots (side, side, 3) uint8 side by side, at most four in a row."""
+    return tiles(torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), min(4, len(pictures)), kind, what)
+
+
+def frame_names(count: int) -> tuple[str, ...]:
+    """What the frames of a way from noise to sample are called: their shares of it."""
+    inner = (f"{round(100 * place / (count - 1))} %" for place in range(1, count - 1))
+    return ("noise", *inner, "sample")[-count:]
+
+
+def written(numbers: Tensor, spec: DataSpec) -> str:
+    """(N, length) int64 numbers of characters as N texts, a line between them."""
+    texts = ("".join(spec.classes[number] for number in row) for row in numbers.tolist())
+    return f"\n{RULE}\n".join(texts) + "\n"
+
+
+def axes(span: float) -> tuple[tuple[str, float, float], ...]:
+    """The axes of a plot of points that reach as far on all sides."""
+    return tuple((name, -span, span) for name in "xy")
+
+
+class Previewer:
+    """Draws the previews that a model has methods for."""
+
+    def __init__(self, model: Model, data: Data, device: torch.device, count: int, seed: int) -> None:
+        self.data, self.device, self.seed = data, device, seed
+        self.spec: DataSpec = data.spec
+        self.points = data.spec.kind == "points"
+        self.texts = data.spec.kind == "text"
+        self.count = POINTS if self.points else min(TEXTS, count) if self.texts else count
+        self._real: np.ndarray | None = None
+        self._examples: tuple[Tensor, Tensor | None] | None = None
+        self._many: tuple[Tensor, Tensor | None] | None = None
+
+    def draw(self, model: Model, only: str = "") -> list[Grid | Text]:
+        """Every preview this model can show (or one kind), from the weights given."""
+        found: list[Grid | Text] = []
+        was = model.training
+        model.eval()
+        try:
+            with torch.no_grad(), random_state_kept(self.device, self.seed):
+                for can, make in (
+                    ("sample", self._samples),
+                    ("reconstruct", self._reconstructions),
+                    ("trajectory", self._trajectory),
+                ):
+                    if hasattr(model, can):
+                        torch.manual_seed(self.seed)
+                        found += [one for one in make(model) if only in ("", one.kind)]
+                if hasattr(model, "panels"):
+                    torch.manual_seed(self.seed)
+                    panels = [self._panel(one, model) for one in model.panels(self._given_to_panels(model))]
+                    found += [one for one in panels if only in ("", one.kind)]
+        finally:
+            model.train(was)
+        return found
+
+    def noise(self, model: Model, count: int) -> tuple[Tensor, Tensor | None]:
+        """The pinned noise (count, *noise_shape) and labels: drawn on the CPU, so alike on every device.
+
+        With labels, each grid column shows one class.
+        """
+        generator = torch.Generator().manual_seed(self.seed)
+        noise = torch.randn(count, *model.noise_shape, generator=generator).to(self.device)
+        labels = torch.arange(count, device=self.device) % len(self.spec.classes) if model.conditional else None
+        return noise, labels
+
+    def columns(self, model: Model) -> int:
+        """Grid columns: one per class where samples have labels, else as square as it gets."""
+        classes = len(self.spec.classes) if model.conditional else 0
+        return classes if 1 < classes <= self.count else max(1, math.ceil(math.sqrt(self.count)))
+
+    def _samples(self, model: Model) -> list[Grid | Text]:
+        columns = self.columns(model)
+        count = self.count
+        if model.conditional and count >= columns:
+            count -= count % columns
+        noise, labels = self.noise(model, count)
+        out = model.sample(noise, labels)
+        if self.texts:
+            return [Text("samples", written(out, self.spec))]
+        if self.points:
+            return [self._plots("samples", [out], model), self._densities(out, model)]
+        classes = self.spec.classes
+        what = Tiles(block=(1, 1))
+        if labels is not None and columns == len(classes) and count % columns == 0:
+            what = Tiles(block=(1, count // columns), titles=classes)
+        elif labels is not None and len(classes) > 1:
+            what = Tiles(block=(1, 1), labels=self._names(labels))
+        return [tiles(denormalise(out, model.pixels), columns, "samples", what)]
+
+    def _names(self, labels: Tensor | None) -> tuple[str, ...]:
+        """The classes of these labels."""
+        return () if labels is None else tuple(self.spec.classes[label] for label in labels.tolist())
+
+    def _reconstructions(self, model: Model) -> list[Grid]:
+        """Columns of pairs: an example above, its reconstruction below."""
+        x, labels = self._given(model)
+        out = model.reconstruct(x, labels)
+        if self.points:
+            return [self._plots("reconstructions", [out], model, "reconstructed")]
+        both = torch.stack([denormalise(x, model.pixels), denormalise(out, model.pixels)], dim=1)
+        columns = min(8, len(x))
+        rows = both.reshape(len(x) // columns, columns, 2, *x.shape[1:]).transpose(1, 2)
+        what = Tiles(block=(1, 2), parts=("original", "reconstruction"))
+        return [tiles(rows.reshape(-1, *x.shape[1:]), columns, "reconstructions", what)]
+
+    def _trajectory(self, model: Model) -> list[Grid]:
+        """A row a sample: from noise on the left to the sample on the right. Of points, clouds, and ways as lines."""
+        noise, labels = self.noise(model, POINTS if self.points else 8)
+        frames = model.trajectory(noise, labels, FRAMES)
+        names = frame_names(len(frames))
+        if self.points:
+            ways = model.trajectory(*self.noise(model, WAYS), WAY_FRAMES).float().cpu().numpy()
+            real, span = self._real_points(model)
+            dark, bright = (colour(RAMP[place]) for place in (1, -1))
+            legend = ((dark, "noise"), (bright, "sample"), (colour(GREY), "real"))
+            what = Tiles(block=(1, 1), legend=legend, axes=axes(span))
+            drawn = plots_of([paths(ways, real, PLOT, span)], "paths", what)
+            clouds = self._plots("trajectory", list(frames), model)
+            clouds.tiles = replace(clouds.tiles, labels=names)
+            return [clouds, drawn]
+        images = denormalise(frames.transpose(0, 1).reshape(-1, *frames.shape[2:]), model.pixels)
+        what = Tiles(block=(len(frames), 1), titles=self._names(labels), parts=names)
+        return [tiles(images, frames.shape[0], "trajectory", what)]
+
+    def _plots(self, kind: str, clouds: list[Tensor], model: Model, drawn: str = "generated") -> Grid:
+        real, span = self._real_points(model)
+        side = PLOT if len(clouds) == 1 else PLOT // 2
+        legend = ((colour(ORANGE), drawn), (colour(GREY), "real"))
+        what = Tiles(block=(1, 1), legend=legend, axes=axes(span))
+        return plots_of([scatter(cloud.float().cpu().numpy(), real, side, span) for cloud in clouds], kind, what)
+
+    def _densities(self, out: Tensor, model: Model) -> Grid:
+        """Real points on the left, generated ones on the right, in the same colours."""
+        real, span = self._real_points(model)
+        true, found = (density(cloud, PLOT, span) for cloud in (real, out.float().cpu().numpy()))
+        shades = ((4, "the most of real"), (2, "a quarter of it"))
+        legend = tuple((colour(RAMP[place]), words) for place, words in shades)
+        what = Tiles(block=(2, 1), parts=("real", "generated"), legend=legend, axes=axes(span))
+        return plots_of([heat(true, true.max()), heat(found, true.max())], "density", what)
+
+    def _real_points(self, model: Model) -> tuple[np.ndarray, float]:
+        """Real points (N, 2) to compare with, and how far the axes of plots reach."""
+        if self._real is None:
+            source = self.data.validation or self.data.train
+            x, _ = next(fixed_batches(source, batch_size=POINTS, pixels=model.pixels, limit=POINTS))
+            self._real = x.cpu().numpy()
+        return self._real, 1.4 * float(np.abs(self._real).max())
+
+    def _given_to_panels(self, model: Model) -> Given:
+        if self._many is None:
+            source = self.data.validation or self.data.train
+            self._many = next(
+                fixed_batches(source, batch_size=PANEL_EXAMPLES, pixels=model.pixels, limit=PANEL_EXAMPLES)
+            )
+        noise = self.noise(model, min(self.count, 64)) if hasattr(model, "sample") else (None, None)
+        return Given(*self._many, *noise)
+
+    def _panel(self, panel: Picture | Text, model: Model) -> Grid | Text:
+        if isinstance(panel, Text):
+            return panel
+        return tiles(denormalise(panel.images, model.pixels), panel.columns, panel.kind, panel.tiles)
+
+    def _given(self, model: Model) -> tuple[Tensor, Tensor | None]:
+        if self._examples is None:
+            count = POINTS if self.points else RECONSTRUCTED
+            source = self.data.validation or self.data.train
+            x, labels = next(fixed_batches(source, batch_size=count, pixels=model.pixels, limit=count))
+            if not self.points and len(x) >= 8:
+                x, labels = x[: len(x) // 8 * 8], None if labels is None else labels[: len(x) // 8 * 8]
+            self._examples = x, labels
+        return self._examples
