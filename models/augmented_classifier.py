@@ -25,7 +25,7 @@ from tui_gen.model import (
     in_range,
 )
 from tui_gen.models.classifier import NETWORKS, Classifier
-from tui_gen.models.layers import glorot
+from tui_gen.models.nets.layers import glorot
 
 SHOWN = 60
 """Generated images in their panel, at most."""

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
-from tui_gen.models.layers import ACTIVATIONS, glorot
-from tui_gen.models.scores import confusion, report
+from tui_gen.models.looks.scores import confusion, report
+from tui_gen.models.nets.layers import ACTIVATIONS, glorot
 
 SHOWN, COLUMNS = 24, 8
 """Images in the grid of predictions, and in a row of it."""

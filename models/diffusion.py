@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
-from tui_gen.models.guidance import QUARTERS, Guided, by_time, guided
+from tui_gen.models.nets.guidance import QUARTERS, Guided, by_time, guided
 
 
 class DDPM(Guided):

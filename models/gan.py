@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
-from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, nonzero, one_hot
-from tui_gen.models.diffaugment import augmented
-from tui_gen.models.distances import sliced_wasserstein
-from tui_gen.models.layers import (
-    Activation,
-    LeakyReLU,
-    MinibatchDiscrimination,
-    ReLU,
-    Slopes,
-    doubling,
-    halving,
-    norm,
-    perceptron,
-    progress,
-    refuse_labels,
-    refuse_network,
-    refuse_pyramid,
-    spread,
-)
-
-HIDDEN = {"leaky-relu": LeakyReLU, "relu": ReLU}
-TWICE: dict[str, Activation] = {"leaky-relu": partial(Slopes, 0.2), "relu": partial(Slopes, 0.0)}
-"""The same for a critic whose gradient is part of every step's loss."""
+from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, nonzero
+from tui_gen.models.looks.distances import sliced_wasserstein
+from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms
+from tui_gen.models.nets.diffaugment import augmented
+from tui_gen.models.nets.layers import progress, refuse_labels, refuse_network, refuse_pyramid, spread
 
 
 class GAN(Model):
@@ -355,101 +335,7 @@ steps. With `n_critic` > 1 D learns that many times for each step of G.
         return self.generator(z, labels)
 
 
-class Generator(nn.Module):
-    """G: noise (N, latent), and labels where conditional, → (N, *data.shape); images through tanh."""
-
-    def __init__(self, config: Any, data: DataSpec, classes: int) -> None:
-        super().__init__()
-        self.classes, self.shape = classes, data.shape
-        inputs, kind = config.latent + classes, config.generator_norm
-        if config.network == "mlp":
-            activation = HIDDEN[config.activation]
-            self.layers = perceptron([inputs, *config.generator_hidden, data.features], activation, kind)
-        else:
-            small = data.size // 2 ** len(config.generator_channels)
-            first = config.generator_channels[0]
-            self.layers = nn.Sequential(
-                nn.Linear(inputs, first * small**2),
-                nn.Unflatten(1, (first, small, small)),
-                norm(kind, first),
-                ReLU(),
-                doubling(config.generator_channels, data.channels, ReLU, kind),
-            )
-        self.end = nn.Identity() if data.kind == "points" else nn.Tanh()
-
-    def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
-        if self.classes:
-            noise = torch.cat([noise, one_hot(labels, self.classes)], dim=1)
-        return self.end(self.layers(noise)).float().reshape(len(noise), *self.shape)
-
-
-class Discriminator(nn.Module):
-    """D: images (N, *data.shape) → raw scores (N,).
-
-    A conditional one adds the inner product of its features with an embedding of the label (the projection
-    discriminator, Miyato & Koyama 2018, arXiv:1802.05637). With `minibatch_std`, the mean standard deviation of the
-    features over the batch is one more feature (Karras et al. 2018, arXiv:1710.10196); with `minibatch_kernels`,
-    `MinibatchDiscrimination` adds as many.
-    """
-
-    def __init__(self, config: Any, data: DataSpec, classes: int) -> None:
-        super().__init__()
-        kind = "none" if config.discriminator_norm == "spectral" else config.discriminator_norm
-        hidden = TWICE if config.loss == "wasserstein-gp" else HIDDEN
-        if config.network == "mlp":
-            *first, width = [data.features, *config.discriminator_hidden]
-            activation = hidden[config.activation]
-            body = perceptron([*first, width], activation, kind)
-            self.features = nn.Sequential(nn.Flatten(), *body, norm(kind, width, 1), activation())
-        else:
-            small = data.size // 2 ** len(config.discriminator_channels)
-            width = config.discriminator_channels[-1] * small**2
-            body = halving(data.channels, config.discriminator_channels, hidden["leaky-relu"], kind)
-            self.features = nn.Sequential(body, nn.Flatten())
-        self.minibatch_std = config.minibatch_std
-        kernels = config.minibatch_kernels
-        self.closeness = MinibatchDiscrimination(width, kernels, config.minibatch_width) if kernels else None
-        self.score = nn.Linear(width + self.minibatch_std + kernels, 1)
-        self.label = nn.Embedding(classes, width) if classes else None
-        if config.discriminator_norm == "spectral":
-            for module in list(self.modules()):
-                if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
-                    spectral_norm(module)
-
-    @property
-    def compares(self) -> bool:
-        """Whether a sample's score depends on the samples beside it, so that real and generated must not meet."""
-        return self.minibatch_std or self.closeness is not None
-
-    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        features = self.features(x)
-        all_features = [features]
-        if self.minibatch_std:
-            all_features.append((features.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(x), 1))
-        if self.closeness is not None:
-            all_features.append(self.closeness(features))
-        score = self.score(torch.cat(all_features, dim=1) if len(all_features) > 1 else features).squeeze(1)
-        if self.label is not None:
-            score = score + (self.label(labels) * features).sum(1)
-        return score.float()
-
-
 @torch.compiler.disable
 def r1_weight(batch: Batch, config: Any) -> float | Tensor | None:
     """What R1 weighs in this step, None in the steps between. Hidden from the compiler, as `progress` is."""
     return None if batch.step % config.r1_every else config.r1_weight * config.r1_every
-
-
-def gradient_norms(discriminator: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
-    """‖∇ₓ D(x)‖₂ of every sample (N,), differentiable in D's weights.
-
-    In float32 whatever the precision of the step: under autocast the gradients of the penalty lose directions.
-    """
-    with torch.autocast(x.device.type, enabled=False):
-        x = x.detach().float()
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            x.requires_grad_()
-            (gradient,) = torch.autograd.grad(discriminator(x, labels).sum(), x, create_graph=True)
-        else:  # this form also runs in compiled code and under no_grad, but is a tenth slower
-            gradient = torch.func.grad(lambda x: discriminator(x, labels).sum())(x)
-        return gradient.flatten(1).square().sum(1).add(1e-12).sqrt()

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Picture, Problem, Text, Tiles, hyper
-from tui_gen.models.codes import legend, principal, reach, scatter
 from tui_gen.models.diffusion import DDPM
-from tui_gen.models.guidance import QUARTERS, Guided, refuse_guidance
-from tui_gen.models.layers import refuse_labels, refuse_pyramid
+from tui_gen.models.looks.codes import legend, principal, reach, scatter
+from tui_gen.models.nets.guidance import QUARTERS, Guided, refuse_guidance
+from tui_gen.models.nets.layers import refuse_labels, refuse_pyramid
 
 MEASURED = 2048
 """Training examples whose codes give their centre and scale."""

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
-from tui_gen.models.codes import plot, principal
-from tui_gen.models.layers import glorot, perceptron
-from tui_gen.models.scores import confusion, report
+from tui_gen.models.looks.codes import plot, principal
+from tui_gen.models.looks.scores import confusion, report
+from tui_gen.models.nets.layers import glorot, perceptron
 from tui_gen.params import describe
 
 SHOWN, COLUMNS = 80, 10

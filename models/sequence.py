@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Problem, Text, hyper
-from tui_gen.models.layers import draw_symbol, glorot, uniform
+from tui_gen.models.nets.layers import draw_symbol, glorot, uniform
 
 TEMPERATURES = (0.25, 0.5, 1.0)
 """Of the texts that the panel of temperatures compares."""

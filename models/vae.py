@@ -26,8 +26,8 @@ from tui_gen.model import (
     nonzero,
     one_hot,
 )
-from tui_gen.models.codes import plot, principal
-from tui_gen.models.layers import (
+from tui_gen.models.looks.codes import plot, principal
+from tui_gen.models.nets.layers import (
     ReLU,
     doubling,
     halving,

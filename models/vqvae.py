@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
-from tui_gen.models.codes import PALETTE, plot, principal
-from tui_gen.models.layers import (
+from tui_gen.models.looks.codes import PALETTE, plot, principal
+from tui_gen.models.nets.layers import (
     ReLU,
+    Residual,
     doubling,
     halving,
     perceptron,
@@ -24,7 +25,7 @@ from tui_gen.models.layers import (
     refuse_pyramid,
     uniform,
 )
-from tui_gen.models.transformer import CausalTransformer
+from tui_gen.models.nets.transformer import CausalTransformer
 from tui_gen.pictures import colour
 
 MOST_CODES = 1024
@@ -422,14 +423,3 @@ s of the run trains the autoencoder alone, the rest the prior alone on codes tha
 def entropy(shares: Tensor) -> Tensor:
     """Of a distribution (K,), in nats: a scalar."""
     return -torch.xlogy(shares, shares).sum()
-
-
-class Residual(nn.Module):
-    """x + conv1×1(ReLU(conv3×3(ReLU(x)))), as in the paper: (N, width, H, W) → the same shape."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.wide, self.narrow = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.narrow(F.relu(self.wide(F.relu(x))))

@@ -16,7 +16,7 @@ from tui_gen.model import ABILITIES, Batch, DataSpec
 from tui_gen.models.diffusion import DDPM
 from tui_gen.models.flow_matching import FlowMatching
 from tui_gen.models.gan import GAN
-from tui_gen.models.layers import TimeEmbedding
+from tui_gen.models.nets.layers import TimeEmbedding
 from tui_gen.models.vae import VAE
 from tui_gen.models.vqvae import VQVAE
 from tui_gen.train.engine.trainer import build_model

@@ -10,7 +10,7 @@ from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images
 from tui_gen.model import Batch
 from tui_gen.models.diffusion import DDPM, alpha_bars, loss_weights
-from tui_gen.models.guidance import QUARTERS, drop_labels, guided
+from tui_gen.models.nets.guidance import QUARTERS, drop_labels, guided
 from tui_gen.train.engine.trainer import weights_of
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta

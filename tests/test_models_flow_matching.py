@@ -10,7 +10,7 @@ from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images, train
 from tui_gen.model import Batch
 from tui_gen.models.flow_matching import TIME_SCALE, FlowMatching, solve
-from tui_gen.models.guidance import QUARTERS
+from tui_gen.models.nets.guidance import QUARTERS
 from tui_gen.train.engine.trainer import weights_of
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta

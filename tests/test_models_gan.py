@@ -11,9 +11,11 @@ from tests.test_models import POINTS, batch_for, build, images, train
 from tests.test_models_autoencoder import recipes
 from tui_gen import catalog
 from tui_gen.model import Batch, DataSpec
-from tui_gen.models.diffaugment import augmented
-from tui_gen.models.gan import GAN, gradient_norms, sliced_wasserstein
-from tui_gen.models.layers import MinibatchDiscrimination
+from tui_gen.models.gan import GAN
+from tui_gen.models.looks.distances import sliced_wasserstein
+from tui_gen.models.nets.adversaries import gradient_norms
+from tui_gen.models.nets.diffaugment import augmented
+from tui_gen.models.nets.layers import MinibatchDiscrimination
 from tui_gen.train.engine.trainer import weights_of
 
 SMALL = {"generator_hidden": [12], "discriminator_hidden": [12, 8], "latent": 3, "generator_norm": "none"}

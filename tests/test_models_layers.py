@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.models import norm_silu
-from tui_gen.models.layers import Slopes
-from tui_gen.models.unet import Doubling
+from tui_gen.models.nets import norm_silu
+from tui_gen.models.nets.layers import Slopes
+from tui_gen.models.nets.unet import Doubling
 
 
 def test_doubling_is_a_convolution_of_the_enlarged_image():

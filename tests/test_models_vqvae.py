@@ -15,7 +15,7 @@ from tests import small_runs
 from tests.test_models import CODES, POINTS, batch_for, build, images, train
 from tui_gen import events
 from tui_gen.model import Batch, DataSpec, Given
-from tui_gen.models.transformer import CausalTransformer
+from tui_gen.models.nets.transformer import CausalTransformer
 from tui_gen.models.vqvae import VQVAE
 from tui_gen.train.engine.trainer import weights_of
 from tui_gen.train.run.alerts import Health

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.models.layers import TimeEmbedding, norm
-from tui_gen.models.norm_silu import norm_silu
+from tui_gen.models.nets.layers import TimeEmbedding, norm
+from tui_gen.models.nets.norm_silu import norm_silu
 
 
 class Condition(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.models.layers import draw_symbol
+from tui_gen.models.nets.layers import draw_symbol
 
 Past = tuple[Tensor, Tensor]
 """Keys and values of the places that a block has seen, each (N, heads, T, width / heads)."""

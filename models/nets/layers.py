@@ -199,6 +199,17 @@ class TimeEmbedding(nn.Module):
         return F.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, self.odd))
 
 
+class Residual(nn.Module):
+    """x + conv1×1(ReLU(conv3×3(ReLU(x)))), as in VQ-VAE's paper: (N, width, H, W) → the same shape."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.narrow(F.relu(self.wide(F.relu(x))))
+
+
 class MinibatchDiscrimination(nn.Module):
     """How near the other samples of the batch are: features (N, width) → (N, kernels) in [0, N − 1].
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from tui_gen.model import Batch, DataSpec, Model, Problem, hyper
-from tui_gen.models.layers import refuse_labels, refuse_network, refuse_pyramid
-from tui_gen.models.unet import Perceptron, UNet
+from tui_gen.models.nets.layers import refuse_labels, refuse_network, refuse_pyramid
+from tui_gen.models.nets.unet import Perceptron, UNet
 
 QUARTERS = ("loss_0-25%", "loss_25-50%", "loss_50-75%", "loss_75-100%")
 
