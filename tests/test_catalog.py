@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
+from tui_gen import trust
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError
 from tui_gen.datasets import DATASETS
@@ -177,6 +179,31 @@ def test_keys_tell_contents_and_folders_apart(models, tmp_path):
     (tmp_path / os.fsdecode(b"caf\xe9.py")).write_text("")
     keys.add(catalogs.key_of(catalogs.model_dirs([str(tmp_path), "~nobody-of-this-name/x", "/nowhere"])))
     assert len(keys) == 4  # an empty folder changes nothing
+
+
+def test_an_edit_to_what_models_are_built_of_makes_a_catalogue_stale(models, tmp_path, monkeypatch):
+    model_file(models / "a.py", "a")
+    (models / "parts" / "deep").mkdir(parents=True)
+    built_in = tmp_path / "built-in"
+    shutil.copytree(catalogs.built_in_dir(), built_in, ignore=shutil.ignore_patterns("__pycache__", "recipes"))
+    shipped = catalogs.key_of([])
+    monkeypatch.setattr(catalogs, "built_in_dir", lambda: built_in)
+    assert catalogs.key_of([]) == shipped  # wherever they are installed
+    keys = [catalogs.key_of(catalogs.model_dirs())]
+    for path in (models / "parts" / "deep" / "layers.py", built_in / "nets" / "layers.py"):
+        for text in ("x = 1\n", "x = 2\n"):
+            path.write_text(text)
+            keys.append(catalogs.key_of(catalogs.model_dirs()))
+    monkeypatch.setattr(trust, "MOST_FILES", 1)  # too much to look through: its top still counts
+    keys.append(catalogs.key_of(catalogs.model_dirs()))
+    model_file(models / "a.py", "b")
+    os.mkfifo(models / "fifo.py")  # never to be waited for
+    keys.append(catalogs.key_of(catalogs.model_dirs()))
+    monkeypatch.setattr(catalogs, "LARGE", 3)
+    keys.append(catalogs.key_of(catalogs.model_dirs()))
+    os.utime(models / "a.py", (1, 1))
+    keys.append(catalogs.key_of(catalogs.model_dirs()))
+    assert len(set(keys)) == len(keys)
 
 
 def test_users_recipes_join_and_replace_the_built_in_ones(recipes):

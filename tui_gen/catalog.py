@@ -15,15 +15,18 @@ from typing import Any, Literal
 
 import msgspec
 
-from tui_gen import __version__, toml
+from tui_gen import __version__, toml, trust
 from tui_gen.config import ConfigError, Optim, RunConfig, load, override, parse_toml, read_toml, set_key
 from tui_gen.datasets import DATASETS, DatasetEntry
 from tui_gen.edits import merged
+from tui_gen.files import read_regular
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.places import cache_dir, config_dir
 from tui_gen.runs import edits_of
 
 DEFAULT_RECIPE = "vae-digits"
+LARGE = 4 << 20
+"""Bytes of a file of code from which on it is not read to see whether it changed: a compiled library."""
 
 
 class ModelEntry(msgspec.Struct):
@@ -150,22 +153,41 @@ def built_in_dir() -> Path:
 
 
 def key_of(dirs: list[Path]) -> str:
-    """A digest of every model file's path and content, and of this version: what a cached catalogue is good for.
+    """A digest of every code file's path and content, and of this version: what a cached catalogue is good for.
 
-    The built-in files are digested by content alone, so that the shipped copy is valid wherever it is installed.
+    Files in sub-folders count: a model may import from them. The built-in files are known by their places within their
+    folder, so that the shipped copy is valid wherever it is installed.
     """
     digest = hashlib.sha256(__version__.encode())
-    for path in sorted(built_in_dir().glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    built_in = built_in_dir()
+    for path in sorted(built_in.rglob("*.py")):
+        digest.update(path.relative_to(built_in).as_posix().encode() + path.read_bytes())
     for folder in dirs:
-        for path in sorted(folder.glob("*.py")):
-            try:
-                digest.update(os.fsencode(path) + path.read_bytes())
-            except OSError:
-                digest.update(os.fsencode(path))
+        for path in _code_in(folder):
+            digest.update(os.fsencode(path) + _content(path))
     points = _entry_points()
     digest.update(repr(points).encode())
     return digest.hexdigest()[:16]
+
+
+def _code_in(folder: Path) -> list[Path]:
+    """A user's model files and what they may import from below; of a folder too large for that, its top alone."""
+    try:
+        return trust.code_in(folder)
+    except ConfigError:
+        return sorted(folder.glob("*.py"))
+
+
+def _content(path: Path) -> bytes:
+    """What tells one version of a file from the next: all that is in it, or of a large one its size and time."""
+    try:
+        return read_regular(path, LARGE)
+    except OSError:
+        try:
+            status = path.stat()
+        except OSError:
+            return b""
+        return f"{status.st_size} {status.st_mtime_ns}".encode()
 
 
 def _entry_points() -> list[str]:

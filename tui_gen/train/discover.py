@@ -45,7 +45,8 @@ def discover(extra: list[str] | None = None) -> tuple[dict[str, type[Model]], di
                     found[kind.name], sources[kind.name] = kind, source
 
     for info in pkgutil.iter_modules(tui_gen.models.__path__):
-        take(importlib.import_module(f"tui_gen.models.{info.name}"), "built in")
+        if not info.ispkg:  # folders hold what models are built of
+            take(importlib.import_module(f"tui_gen.models.{info.name}"), "built in")
     for folder in catalog.model_dirs(extra):
         for path in sorted(folder.glob("*.py")):
             try:
