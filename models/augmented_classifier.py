@@ -43,38 +43,6 @@ class AugmentedClassifier(Classifier):
     optimizers = {"generated": Optim(lr=1e-3), "real": Optim(lr=1e-3)}
     judged = ("accuracy", "gap")
     together = (("loss",), ("accuracy",))
-    description = """\
-A generator that truly has the data's distribution is as good as the data: a classifier that learns from its samples
-alone must do as well on **real** images as one that learns from real images. This run trains both, two networks of the
-same shape, side by side:
-
-    generated   learns from samples of another run, each with the label that the generator was asked for
-    real        learns from the dataset
-
-The accuracy of the first on real validation images is the **classification accuracy score** (CAS). Unlike FID it needs
-no other network's features, and it tells what is missing: a class drawn badly, or in too few ways, is one the
-classifier does not find.
-
-`generator` names a run that samples by label (`cvae`, `cgan`, `cfg-diffusion`…), or a recipe that is trained first on
-the same data. `samples` images are drawn, as many of each class, a batch in each of the first steps, and kept in the
-checkpoints. With `real_share` above 0 that share of each of its batches is real: augmentation in its proper sense.
-
-### Loss (nats per example)
-
-    loss = −mean log p(true class)        of each network on its own images
-
-### What to watch
-
-- `val/generated/accuracy` (the score) beside `val/real/accuracy` (what could be had), and `val/gap` between them.
-- `generated/accuracy` near 1 with a low score: samples that are easy to tell apart, since they lack variety.
-- `scores`: which classes are not found: those that the generator draws badly.
-- `generated`: what is learnt from.
-
-### What goes wrong
-
-- **A low score with beautiful samples**: dropped modes. Strong guidance, for one, makes samples typical and alike.
-- **The score falls while training goes on**: it learns the generator's flaws by heart. More `samples`, or stop early.
-"""
 
     class Config(Classifier.Config):
         generator: Annotated[

@@ -53,42 +53,6 @@ class Autoencoder(Model):
     pixels = "unit"
     optimizers = {"autoencoder": Optim(lr=1e-3), "pretrain": Optim(lr=1e-3)}
     judged = ("denoising_mse", "mse")
-    description = """\
-An **encoder** f turns an image *x* into a code *z* of a few numbers, a **decoder** g turns the code back into an image.
-What they cannot pass through the code is lost, so the code must hold what matters. An autoencoder has no sampler: its
-codes follow no known distribution (a VAE's do).
-
-### Loss (per pixel, averaged over the batch)
-
-    loss = d(x, g(f(x̃))) + penalty
-    d = mean (x − x̂)²   or   mean −x ln x̂ − (1 − x) ln(1 − x̂)
-
-*x̃* is *x*, or *x* with **noise** (a denoising autoencoder: it must undo it). A code larger than it need be is held in
-check by a penalty:
-
-    l1           weight · Σ |zⱼ|
-    kl           weight · Σ KL(target ‖ mean activation of unit j over the batch)
-    contractive  weight · ‖∂f/∂x‖²  (squared Frobenius norm of the encoder's Jacobian)
-
-With everything linear and d = MSE, the best code spans the same subspace as PCA. Noise into a sigmoid code layer
-drives its values to 0 and 1: bits, by which similar images can be looked up (semantic hashing). With
-`pretrain_steps`, each layer first learns to rebuild its own input, from the outside in; then all are tuned together.
-
-### What to watch
-
-- `mse`: the rebuilt pixels' error whatever the loss; in validation without noise, as textbooks give it.
-  `denoising_mse` is the error from a noisy input, `binary_mse` that from a code rounded to bits.
-- `active_fraction`: how many code values differ from 0 by more than 0.1; `mean_activation` of a sparse code.
-- Panels: the noisy input and what is made of it; all codes in two dimensions; the images rebuilt worst (outliers, or
-  wrong labels); the histogram of mean activations; neighbours by hash.
-
-### What goes wrong
-
-- **A copy instead of a code**: a code as large as the image needs noise or a penalty.
-- **Dead units**: a ReLU code unit that is 0 for every image stays so. Lower the rate, or use another activation.
-- **Grey reconstructions**: the penalty or the noise is too strong, or the net has only learnt the mean image so far.
-- **Blur**: MSE averages over what the code leaves open; only a larger code, or another kind of model, helps.
-"""
 
     class Config(msgspec.Struct):
         network: Annotated[

@@ -38,42 +38,6 @@ class Classifier(Model):
     pixels = "unit"
     optimizers = {"classifier": Optim(lr=1e-3)}
     judged = ("accuracy",)
-    description = """\
-A network turns an image *x* into one number (a **logit**) for each class; softmax makes probabilities of them.
-
-    perceptron   logits = W x + b                                   one linear layer
-    mlp          hidden layers, each with an activation, before it
-    cnn          3×3 convolutions that look for local patterns, 2×2 max pooling, then linear layers
-    lstm         reads the image row by row; the last state is classified
-
-### Loss (nats per example)
-
-    p = softmax(logits)        loss = −mean log p(true class)
-
-the cross-entropy, which is the negative log-likelihood of the labels. **Label smoothing** ε asks for 1 − ε + ε/K of the
-true class and ε/K of each of the K classes, so that the network is never infinitely sure. **Dropout** leaves a share of
-units out in each training step; none is left out in validation.
-
-### What to watch
-
-- `accuracy` on the validation split (`val/`). Without knowledge it is that of the largest class, and the loss is ln K.
-- Validation loss that rises while training loss falls: overfitting. Accuracy can still rise then: the network gets
-  more sure of its errors first.
-- `scores`: the confusion matrix (which class is taken for which), precision = how many of those called *k* are *k*,
-  recall = how many *k* are found, F1 = their harmonic mean, AUC = how likely an example of *k* gets a higher p(k) than
-  one of another class.
-- `predictions` and `answers`: errors, the surest first (often the label is to blame), then what was nearly missed.
-- `saliency`: the image, |∂ logit / ∂x| of the predicted class, and how much p of that class falls when a patch is
-  greyed out. `features`: what the first convolution makes of an image; a perceptron shows its weights, a template a
-  class.
-
-### What goes wrong
-
-- **Loss at ln K for long**: sigmoid or tanh layers with vanishing gradients, dead ReLUs, or a rate that is too high.
-- **Training accuracy 1, validation stuck**: it knows the examples by heart. Dropout, augmentation (`dataset.shift`),
-  more data or a smaller network.
-- **A linear model stays behind**: a perceptron cannot combine pixels; that is what hidden layers are for.
-"""
 
     class Config(msgspec.Struct):
         network: Annotated[

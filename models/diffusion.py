@@ -27,43 +27,6 @@ class DDPM(Guided):
     optimizers = {"ddpm": Optim(lr=1e-3)}
     judged = ("loss",)
     together = (QUARTERS,)
-    description = """\
-Take an image *x₀*, mix in more and more noise over T small steps, and train one network to tell the noise in the
-mixture. To draw an image, start from pure noise and take out a little of the predicted noise, again and again.
-
-### Loss
-
-    x_t  = √ᾱ_t · x₀ + √(1 − ᾱ_t) · ε,        ε ~ N(0, I)
-    loss = ‖ε − ε_θ(x_t, t)‖² averaged over pixels, t uniform in 0 … T−1
-
-ᾱ falls from 1 (clean) to about 0 (noise) by a linear or a cosine schedule. The batch's times are stratified: the i-th
-of N examples gets a time from the i-th of N equal parts, which leaves the mean as it is and halves its scatter.
-
-Instead of ε the network may predict the clean *x₀*, or v = √ᾱ_t · ε − √(1 − ᾱ_t) · x₀. Each of the three gives the
-others, as x_t is known; what differs is how much each time weighs in the loss. `weighting = min-snr` evens that out:
-with SNR = ᾱ_t / (1 − ᾱ_t), the loss on x₀ weighs min(SNR, γ); the same times 1 / SNR on ε, and 1 / (SNR + 1) on v.
-
-### Sampling
-
-`ddpm` walks through all T steps and adds fresh noise at each. `ddim` needs only `sample_steps` of them; with `eta = 0`
-it is deterministic, so the same noise always gives the same image; `eta = 1` is DDPM on fewer steps.
-
-With `conditional` and `label_dropout` the network learns to predict with and without the label. `guidance` above 1
-then exaggerates what the label changes: samples get more typical of their class, and less diverse.
-
-### What to watch
-
-- `loss` falls fast, then hardly moves while samples keep improving: judge by the samples.
-- `loss_0-25%` … `loss_75-100%`: the loss by time. The first (little noise) is the hardest and decides fine detail; the
-  last is near 0 soon.
-
-### What goes wrong
-
-- **Grainy samples early on**: train longer; averaged weights (`train.ema` ≥ 0.99) help more here than anywhere else.
-- **Washed-out or saturated samples**: too few sampling steps, or a linear schedule on tiny images: use cosine.
-- **Overdrawn, all alike samples** of a conditional model: too much guidance; 1.5 to 4 is usual.
-- **Loss jumps**: lower the learning rate, add a warm-up, or clip the gradient norm at 1.
-"""
 
     class Config(Guided.Config):
         timesteps: Annotated[int, hyper("T, the steps from clean to noise", ge=2, le=10_000, unit="steps")] = 1000

@@ -35,46 +35,6 @@ class FlowMatching(Guided):
     arithmetic = ("sigma_min",)
     judged = ("sliced_wasserstein", "loss")
     together = (QUARTERS,)
-    description = """\
-Draw a straight line from a noise sample *x₀* to an example *x₁* and walk along it at constant speed. One network learns
-the velocity at every place and time. Where lines cross it learns their mean, and following that mean field from t = 0
-to 1 carries the cloud of noise onto the data. Diffusion's relative, with a simpler loss and straighter paths.
-
-### Loss
-
-    x_t  = (1 − (1 − σ) t) · x₀ + t · x₁,        x₀ ~ N(0, I),  t uniform in [0, 1]
-    loss = ‖v_θ(x_t, t) − (x₁ − (1 − σ) x₀)‖² averaged over pixels
-
-σ is `sigma_min`: 0 gives the lines of rectified flow, more ends them in a small Gaussian around each example. The
-batch's times are stratified: the i-th of N examples gets a time from the i-th of N equal parts. `times = logit-normal`
-draws more of them in the middle, where the velocity is hardest to tell.
-
-### Rectified flow
-
-From step `reflow_after` on, the pairs are no longer strangers: a frozen copy of the network carries each noise x₀ to
-its own x₁, and the network learns the straight line between those two. Such lines hardly cross, so the new flow is
-nearly straight, and one or two steps are enough to sample from it.
-
-### Sampling
-
-Solve dx/dt = v_θ(x, t) from noise in `sample_steps` equal steps. `euler` takes one prediction a step; `heun` takes two
-and averages them, and its error falls with the square of the step. It is deterministic: the same noise, the same image.
-With `conditional` and `label_dropout`, `guidance` above 1 exaggerates what the label changes.
-
-### What to watch
-
-- `loss` cannot reach 0: lines that cross have different velocities at the same place. Judge by the samples.
-- `loss_0-25%` … `loss_75-100%`: the loss by time, from noise to data. Both ends are harder than the middle.
-- `val straightness`: how much the velocity changes along a path; 0 is a straight line. Reflow should bring it down.
-- `val sliced_wasserstein`: how far samples of 8 Euler steps lie from real examples along random directions.
-
-### What goes wrong
-
-- **Samples blurred, or between the clusters**: too few steps for these bent paths; more, or `heun`, or reflow.
-- **Worse samples after reflow**: it learns from its own samples, so from their faults, too. Train longer before it, or
-  give the copy more `reflow_steps`.
-- **Loss jumps**: lower the learning rate, add a warm-up, or clip the gradient norm at 1.
-"""
 
     class Config(Guided.Config):
         sigma_min: Annotated[

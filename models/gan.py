@@ -40,47 +40,6 @@ class GAN(Model):
     }
     judged = ("sliced_wasserstein",)
     together = (("loss",), ("D_real", "D_fake"))
-    description = """\
-A **generator** G turns noise *z* into an image; a **discriminator** D scores images. D learns to score real ones high
-and generated ones low, G learns to make D score its images high. Neither loss falls to 0: they fight.
-
-### Losses (s = D's raw score)
-
-    non-saturating   D: softplus(−s(x)) + softplus(s(G(z)))      G: softplus(−s(G(z)))
-    wasserstein      D: s(G(z)) − s(x), then weights cut to ±c   G: −s(G(z))
-    wasserstein-gp   D: s(G(z)) − s(x) + λ(‖∇s(x̂)‖ − 1)²         G: −s(G(z))
-    hinge            D: relu(1 − s(x)) + relu(1 + s(G(z)))       G: −s(G(z))
-    least-squares    D: ½(s(x) − 1)² + ½ s(G(z))²                G: ½(s(G(z)) − 1)²
-
-x̂ lies at random between a real and a generated image. Any of them can add R1, ½γ‖∇s(x)‖² on real images, every few
-steps. With `n_critic` > 1 D learns that many times for each step of G.
-
-### Tricks that steady any of them
-
-- **Minibatch standard deviation** shows D how much the samples of a batch differ, so a collapsed G gives itself away.
-- **Minibatch discrimination** shows it for every sample how near the others are: each of B learned projections of D's
-  features, to C numbers, adds Σⱼ exp(−‖Mᵢ − Mⱼ‖₁) to what sample i is scored by.
-- **Experience replay** mixes older fakes into D's lessons, so G cannot win by returning to a trick D has forgotten.
-- **Instance noise** blurs real and generated images alike, and fades: at first D cannot be sure of anything.
-- **DiffAugment** shifts, cuts and brightens all that D sees, with gradients: D overfits small data later.
-- **Label smoothing** asks D for less than certainty on real images. **Two time scales**: give D the higher rate.
-
-### What to watch
-
-- `D_real` and `D_fake`: the mean probability of "real" (non-saturating) or the mean score. Healthy: apart, but steady.
-- `wasserstein` (`D_real − D_fake` in scores): with wasserstein-gp it falls as samples improve.
-- `diversity`: spread of generated images over spread of real ones, near 1 when all is well.
-- `sliced_wasserstein` (validation): how far samples lie from real examples along random directions, in units of the
-  real ones' spread. Near 0.2 for two batches of 256 real images, above 1 for grey or collapsed ones.
-
-### What goes wrong
-
-- **Mode collapse**: samples all alike, `diversity` → 0. Use wasserstein-gp, R1, or one of the two minibatch tricks.
-- **D wins**: `D_real` → 1, `D_fake` → 0, G learns nothing. Use R1, spectral norm or label smoothing, or a smaller D.
-- **Oscillation**: samples change all the time. β₁ = 0 or 0.5, averaged weights (`train.ema`), lower learning rates.
-- **Clipping** starves D of capacity: a small c makes gradients vanish, a large one slow. wasserstein-gp has no c.
-- Batch normalisation in D mixes the samples of a batch, so wasserstein-gp refuses it.
-"""
 
     class Config(msgspec.Struct):
         network: Annotated[Literal["mlp", "dcgan"], hyper("Fully connected, or convolutional (images)")] = "mlp"

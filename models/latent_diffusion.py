@@ -33,38 +33,6 @@ class LatentDiffusion(DDPM):
     together = (QUARTERS,)
     examples = MEASURED
     compiles = False
-    description = """\
-Most of what is in an image's pixels no eye would miss. So the work is shared between two runs: the **first stage**, a
-VAE or VQ-VAE, squeezes images *x* into codes *z = E(x)* and decodes them; then **diffusion** learns which codes there
-are. It never sees a pixel, so its network is small, and a sample costs one pass of the decoder at the end.
-
-`first_stage` names a recipe, which is then trained first on the same data, as a run of its own (settings may follow:
-`conv-vae-digits train.steps=500`), or a run there is already: its name, its folder, or `latest`, with `@STEP` for one
-of its checkpoints. Its weights stay frozen, and are copied into this run's checkpoints.
-
-### Loss
-
-    z    = (E(x) − m) / σ
-    loss = ‖ε − ε_θ(√ᾱ_t · z + √(1 − ᾱ_t) · ε, t)‖²        averaged over the code's numbers, t uniform
-
-m is the mean of each dimension (each channel of a map), σ the standard deviation of all numbers together, both measured
-once on training images: noise schedules are made for data of unit variance. Prediction, weighting, samplers and
-guidance are those of `ddpm`. A code that is a vector gets the mlp, a map of codes the unet.
-
-### What to watch
-
-- `reconstructions` are what the first stage makes of images: **no sample can be better**. If they are bad, train a
-  better first stage; nothing here will help.
-- `codes`: real codes on the left, drawn ones on the right, in the same two directions. They should look alike.
-- `loss` falls less far than on pixels: a good code leaves little that could be foretold.
-
-### What goes wrong
-
-- **Blurred samples**: those of a VAE are. Give it less β or a larger code; or take a VQ-VAE.
-- **Samples like the VAE's own**: with β ≥ 1 its codes are nearly normal already. A first stage with small β leaves
-  more to the diffusion and reconstructs better; that is the point of two stages.
-- **Broken samples, good reconstructions**: train longer, a wider network, averaged weights (`train.ema`).
-"""
 
     class Config(DDPM.Config):
         first_stage: Annotated[

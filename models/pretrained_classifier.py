@@ -36,39 +36,6 @@ class PretrainedClassifier(Model):
     optimizers = {"head": Optim(lr=1e-3), "tune": Optim(lr=1e-4), "scratch": Optim(lr=1e-3)}
     judged = ("accuracy", "gain")
     together = (("loss",), ("accuracy",))
-    description = """\
-Images are cheap, labels are not. An autoencoder learns from all images without a label what tells them apart; a
-classifier on its **encoder** then needs few labels. This run has two networks of the very same shape:
-
-    pretrained   the encoder of another run, and a new head on its codes
-    scratch      the same encoder with fresh weights, and the same head
-
-Both see only the same N labelled images (`labels`, as many of each class as can be), drawn once and kept in the
-checkpoints; both are judged on the whole validation split. What lies between their curves is the gain.
-
-`encoder` names a run that can encode, or a recipe that is trained first on the same data (all of it, without labels).
-
-### Loss (nats per example)
-
-    p = softmax(head(E(x)))        loss = −mean log p(true class)
-
-For `frozen_steps` steps the encoder stays as it was trained and only the head learns (phase `head`); then both do
-(phase `tune`, with a rate of its own, usually lower). `scratch` learns all of its weights all along. Both encoders are
-used as they are in evaluation: without noise or dropout.
-
-### What to watch
-
-- `val/pretrained/accuracy` beside `val/scratch/accuracy`, and `val/gain`, the difference. With few labels it is large;
-  with all of them near 0, or below.
-- `scratch/accuracy` on the labelled images soon is 1: it knows them by heart. That says nothing; validation does.
-- A step where `tune` begins: it should not fall. If it does, its rate is too high.
-
-### What goes wrong
-
-- **No gain**: too many labels, or codes that hold what is irrelevant (of an autoencoder that is poor, or has too much
-  β). Look at `codes`: classes that lie apart there are easily told apart.
-- **Gain lost after `frozen_steps`**: tuning forgets. Lower the rate of `tune`, or keep the encoder frozen to the end.
-"""
 
     class Config(msgspec.Struct):
         encoder: Annotated[

@@ -36,41 +36,6 @@ class CharRNN(Model):
     kinds = ("text",)
     optimizers = {"rnn": Optim(lr=2e-3, clip_norm=5.0)}
     judged = ("bits_per_character",)
-    description = """\
-A text's probability is a product: each character's, given those before it. A **recurrent network** reads the
-characters one by one into its state *h* and says after each how likely every character is to come next:
-
-    h_t = cell(h_{t−1}, embed(c_t))          p(c_{t+1} | c_1 … c_t) = softmax(W h_t + b)
-
-The **cell** is an LSTM, whose gates decide what its memory keeps, takes in and shows, or a GRU, which does with two
-gates and no separate memory. Drawing a character from p, and reading it in again, writes text without end.
-
-### Loss (nats per character)
-
-    loss = −mean log p(c_{t+1} | c_1 … c_t)          bits per character = loss / ln 2
-
-The mean is over all characters of a window and all windows of the batch, and the gradient goes back through the whole
-window, not further. Every window starts with an empty state, so its first characters are hard to guess: longer
-windows (`dataset.length`) cost time, give a little better figures and let the model learn what reaches further.
-
-With **temperature** τ, characters are drawn from softmax(logits / τ): below 1 the text is safe and repeats itself,
-above 1 it is bold and misspelt; τ → 0 always takes the likeliest.
-
-### What to watch
-
-- `bits_per_character` on the held-out end of the text (`val/`), against log₂ of the number of different characters
-  before training. Bits per character are what a perfect compressor that asks this model would need.
-- `samples`: the same prompt and the same dice from the first step on. First come letter frequencies, then words, then
-  line lengths and layout, then grammar.
-- `surprises`: a held-out passage, and below each character how many bits it cost. High at the start of words, 0 within.
-
-### What goes wrong
-
-- **Training bits fall, validation bits rise**: it learns the text by heart. More text, `dropout`, or fewer units.
-- **Jumps in the loss**: gradients through many steps explode; `clip_norm` holds them, a lower rate helps, too.
-- **One phrase over and over**: the temperature is too low.
-- **Word salad**: too early to look, or a temperature above 1.
-"""
 
     class Config(msgspec.Struct):
         cell: Annotated[Literal["lstm", "gru"], hyper("Kind of recurrent unit")] = "lstm"

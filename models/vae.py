@@ -58,42 +58,6 @@ class VAE(Model):
     optimizers = {"vae": Optim(lr=1e-3)}
     arithmetic = ("beta", "kl_warmup", "free_bits")
     judged = ("elbo", "log_likelihood", "mse")
-    description = """\
-An **encoder** turns an image *x* into a small Gaussian over codes, q(z|x) = N(μ(x), σ²(x)); a **decoder** turns a code
-*z* back into an image. Codes are pulled towards a standard normal, so a random normal code decodes to a new image.
-
-### Loss (minus the ELBO, in nats per example)
-
-    loss = reconstruction + β · kl
-    reconstruction = −E_q log p(x|z)
-    kl = KL(q(z|x) ‖ N(0, I)) = ½ Σ (μ² + σ² − 1 − ln σ²)
-
-With a **Bernoulli** likelihood the reconstruction is the cross-entropy of each pixel (brightness in [0, 1] read as a
-probability). With a **Gaussian** one it is ½(x − x̂)²/σ² + ln σ + ½ ln 2π, summed; σ is one number for all pixels, fixed
-or (σ = 0) learned along with the weights. Textbooks that minimise *MSE + KL/784* train the Gaussian VAE with σ² = ½
-(σ = 0.7071): its loss is Σ(x − x̂)² + kl, which is 784 times theirs plus a constant.
-
-`kl_warmup` lets β grow from 0 over the first steps, so the code comes into use before it is taxed. `free_bits` leaves
-each dimension that many nats untaxed: Σⱼ max(free_bits, KLⱼ), KLⱼ averaged over the batch.
-
-The ELBO lies below ln p(x). Many codes of one image bring it closer (`iw_samples` = k, in validation):
-
-    ln p(x) ≥ E ln (1/k) Σᵢ p(x|zᵢ) p(zᵢ) / q(zᵢ|x)     zᵢ from q(z|x)
-
-### What to watch
-
-- `elbo` rises, `kl` grows as the code comes into use; on MNIST a 784-400-20 net reaches about −101 nats in minutes.
-- `active_units`: how many code dimensions carry information (variance of μ over the batch above 0.01).
-- `mse` (validation): squared error of a pixel, rebuilt from the mean code; `iw_log_likelihood`: the bound above.
-- The `code` panel has the KL of every dimension: those at 0 are unused. `codes` shows where the classes lie.
-- Reconstructions get sharp long before samples do.
-
-### What goes wrong
-
-- **Posterior collapse**: `kl` → 0, all samples alike. Lower β, let it grow (`kl_warmup`), or give `free_bits`.
-- **Blur**: the price of a factorised likelihood. Lower β, a learned σ, or a larger latent trade it for odd samples.
-- **Good reconstructions, bad samples**: the codes do not fill the prior. Raise β or shrink the latent.
-"""
 
     class Config(msgspec.Struct):
         network: Annotated[Literal["mlp", "conv"], hyper("Fully connected, or convolutional")] = "mlp"

@@ -49,55 +49,6 @@ class VQVAE(Model):
     arithmetic = ("commitment",)
     optimizers = {"vq-vae": Optim(lr=1e-3), "prior": Optim(lr=1e-3)}
     judged = ("mse", "bits_saved")
-    description = """\
-An **encoder** turns an image into a small grid of vectors z. Each is replaced by the nearest of the K vectors of a
-**codebook**, so an image becomes a grid of whole numbers, its **codes**. A **decoder** rebuilds the image from the code
-vectors. Since codes are discrete, a **prior** can learn how likely every grid is and draw new ones, code by code.
-
-    k = argminⱼ ‖z − eⱼ‖²          x̂ = decoder(e_k)
-
-### Loss (each term a mean over its numbers)
-
-    loss = reconstruction + ‖sg[z] − e_k‖² + β ‖z − sg[e_k]‖²
-    reconstruction = (x − x̂)² / variance of the batch    (mse)
-                   = −x ln x̂ − (1 − x) ln(1 − x̂)          (bce)
-
-sg[·] lets no gradient through. Choosing the nearest vector has no gradient either, so the **straight-through
-estimator** hands that of the decoder's input to the encoder as it is: z + sg[e_k − z]. The second term moves code
-vectors to the encoder's outputs; with `codebook = ema` it is left out, and every code follows the mean of the outputs
-that chose it: with n of them, and the running count N ← γN + (1 − γ)n,
-
-    e ← e + (1 − γ)(Σz − n e) / N
-
-The third term, the **commitment**, keeps the encoder close to what it chose. There is no KL term: with a uniform prior
-in this stage it is the constant ln K a code.
-
-The **prior** (here a small causal transformer, in the paper a PixelCNN) reads the codes row by row:
-
-    prior loss = −mean ln p(kₜ | k₁ … kₜ₋₁, label)          bits per code = loss / ln 2
-
-It trains along with the rest, on codes that still change, or, with `prior_start` = s, as in the paper: the first share
-s of the run trains the autoencoder alone, the rest the prior alone on codes that stay as they are.
-
-### What to watch
-
-- `perplexity` = exp(entropy of the codes of a batch): how many codes are in use as if all were used alike; at most K.
-  `active_codes` are those used at all. `mse`: the squared error of a pixel.
-- `bits_per_code` of the prior against log₂ K, that of guessing. `bits_saved` is its gain, a code, over knowing only how
-  common each is; `val/` tells how much of that holds for new images.
-- The `codebook` panel counts the use of every code, `latents` shows encoder outputs (grey) and code vectors (red),
-  `codes` the images, their codes in colours (alike vectors, alike colours) and what is rebuilt from them.
-- Reconstructions get good first; samples only when the prior follows.
-
-### What goes wrong
-
-- **Codebook collapse**: a few codes do all the work, perplexity stays low. Codes not used for `restart_after` steps are
-  put where a random encoder output lies; smaller K, a lower rate or more β help, too.
-- **Commitment grows**: the encoder runs away from the codes. Raise β.
-- **Good reconstructions, bad samples**: the prior is too weak, or too early to look. More `prior_layers`, fewer codes
-  an image (one more halving), or train longer. A `temperature` below 1 takes likelier, less varied codes.
-- **Prior bits fall, validation bits rise**: it learns the codes by heart. More `prior_dropout`, a smaller prior.
-"""
 
     class Config(msgspec.Struct):
         network: Annotated[Literal["mlp", "conv"], hyper("Fully connected, or convolutional")] = "conv"

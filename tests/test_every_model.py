@@ -184,7 +184,8 @@ def test_the_catalogue_gets_words_for_everything(name):
     kind = built()[1][name]
     assert kind.name and kind.family and kind.title and kind.reference
     assert kind.summary.endswith(".") and "\n" not in kind.summary
-    assert all(heading in kind.description for heading in ("### Loss", "### What to watch", "### What goes wrong"))
+    words = built()[0].models[name].description
+    assert all(heading in words for heading in ("### Loss", "### What to watch", "### What goes wrong"))
     declared = small_recipes.params_of(name)
     assert all(param.help for param in declared)
     assert len(declared) == len(msgspec.structs.fields(kind.Config))

@@ -61,7 +61,10 @@ def test_what_is_in_it(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"tui_gen"}
     for name in ("models/__init__.py", "models/vae.py", "models/catalog.json", "themes/__init__.py", "cli.py"):
         assert f"tui_gen/{name}" in names
-    for folder, suffix in (("models/recipes", ".toml"), ("themes", ".toml"), ("app", ".tcss"), ("train/data", ".py")):
+    for folder, suffix in (
+        ("models/recipes", ".toml"), ("models/words", ".md"), ("themes", ".toml"), ("app", ".tcss"),
+        ("train/data", ".py"),
+    ):  # fmt: skip
         inside = {name for name in names if name.startswith(f"tui_gen/{folder}/") and name.endswith(suffix)}
         here = ROOT / (folder if folder.startswith(("models", "themes")) else f"tui_gen/{folder}")
         wanted = {f"tui_gen/{folder}/{path.name}" for path in here.glob(f"*{suffix}")}

@@ -153,14 +153,15 @@ def built_in_dir() -> Path:
 
 
 def key_of(dirs: list[Path]) -> str:
-    """A digest of every code file's path and content, and of this version: what a cached catalogue is good for.
+    """A digest of the path and content of all code and words of models, and of this version: what a cached catalogue is
+    good for.
 
     Files in sub-folders count: a model may import from them. The built-in files are known by their places within their
     folder, so that the shipped copy is valid wherever it is installed.
     """
     digest = hashlib.sha256(__version__.encode())
     built_in = built_in_dir()
-    for path in sorted(built_in.rglob("*.py")):
+    for path in sorted([*built_in.rglob("*.py"), *built_in.glob("words/*.md")]):
         digest.update(path.relative_to(built_in).as_posix().encode() + path.read_bytes())
     for folder in dirs:
         for path in _code_in(folder):

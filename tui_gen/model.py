@@ -150,7 +150,8 @@ class Model(nn.Module):
     """Base class of every model. `self.config` is the typed `Config`, `self.data` the `DataSpec`.
 
     Class attributes describe the model for the catalogue; `summary` is one line, `description` Markdown for learners
-    (what it is, the loss in formulas, what to watch, what goes wrong), `reference` the paper.
+    (what it is, the loss in formulas, what to watch, what goes wrong; that of a built-in model stands in
+    `models/words/NAME.md`), `reference` the paper.
     """
 
     name: ClassVar[str] = ""

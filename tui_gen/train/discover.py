@@ -24,6 +24,8 @@ from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry
 from tui_gen.events import Groups, Names
 from tui_gen.model import ABILITIES, Model
 
+BUILT_IN = "built in"
+"""Where the models of this package come from, as a source."""
 FAMILIES = ("autoencoder", "vae", "gan", "diffusion", "classifier", "sequence")
 
 
@@ -46,7 +48,7 @@ def discover(extra: list[str] | None = None) -> tuple[dict[str, type[Model]], di
 
     for info in pkgutil.iter_modules(tui_gen.models.__path__):
         if not info.ispkg:  # folders hold what models are built of
-            take(importlib.import_module(f"tui_gen.models.{info.name}"), "built in")
+            take(importlib.import_module(f"tui_gen.models.{info.name}"), BUILT_IN)
     for folder in catalog.model_dirs(extra):
         for path in sorted(folder.glob("*.py")):
             try:
@@ -129,6 +131,12 @@ def _faults(kind: type[Model]) -> str:
     return "; ".join(f"the default of {name} {words}" for name, words in wrong.items() if words)
 
 
+def words_of(name: str) -> str:
+    """What a built-in model says to learners: Markdown in a file of its own; empty where there is none."""
+    path = catalog.built_in_dir() / "words" / f"{name}.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 def entry_of(kind: type[Model], source: str) -> ModelEntry:
     """A model class as plain data."""
     return ModelEntry(
@@ -136,7 +144,7 @@ def entry_of(kind: type[Model], source: str) -> ModelEntry:
         family=kind.family or OWN_FAMILY,
         title=kind.title or kind.name,
         summary=kind.summary or (kind.__doc__ or "").strip().split("\n")[0],
-        description=kind.description,
+        description=kind.description or (words_of(kind.name) if source == BUILT_IN else ""),
         reference=kind.reference,
         kinds=list(kind.kinds),
         abilities=[name for name in ABILITIES if callable(getattr(kind, name, None))],
