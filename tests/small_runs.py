@@ -126,7 +126,7 @@ def trainer(family: str, **overrides: Any) -> Any:
 
 def parts_of(made: configs.RunConfig, spec: Any) -> dict[str, Any]:
     """What a config's model is built on, untrained, the same each time; with weights so large that codes matter."""
-    from tui_gen.train.engine.parts import foreseen
+    from tui_gen.train.run.parts import foreseen
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

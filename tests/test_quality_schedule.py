@@ -8,7 +8,7 @@ from tests.test_run_loop import Run
 from tests.waiting import wait_for
 from tui_gen import control, quality
 from tui_gen.control import Request
-from tui_gen.train.engine.cutting import Cut
+from tui_gen.train.cutting import Cut
 from tui_gen.train.engine.trainer import weights_of
 from tui_gen.train.quality import WAITING, schedule
 

@@ -17,7 +17,7 @@ from tui_gen.config import Optim, TrainConfig
 from tui_gen.params import parse
 from tui_gen.report import headless
 from tui_gen.report.summary import ending
-from tui_gen.train.engine.cutting import Stopped
+from tui_gen.train.cutting import Stopped
 from tui_gen.train.run.alerts import QUIET, Health
 from tui_gen.view import RunView
 

@@ -20,9 +20,9 @@ from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
 from tui_gen import control, events, runs
 from tui_gen.app.steering import conductor
+from tui_gen.train import cutting
 from tui_gen.train.data import loading
 from tui_gen.train.data.sources import Mapped
-from tui_gen.train.engine import cutting
 from tui_gen.train.engine import trainer as trainers
 from tui_gen.train.run import checkpoints, record, worker
 from tui_gen.view import RunView

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tui_gen.events import Event
 from tui_gen.model import DataSpec
-from tui_gen.train.engine.cutting import Check, awaited, never
+from tui_gen.train.cutting import Check, awaited, never
 
 Report = Callable[[Event], None]
 """Receives Progress and Note events; an exception raised in it abandons the loading, leaving no half-written files."""

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from tui_gen.config import DatasetConfig
+from tui_gen.train.cutting import awaited
 from tui_gen.train.data import draws
 from tui_gen.train.data.augment import Augment
 from tui_gen.train.data.sources import Mapped, Source
-from tui_gen.train.engine.cutting import awaited
 
 ENDLESS_BATCHES = 4096
 """Examples that `batches` takes from a source without end."""

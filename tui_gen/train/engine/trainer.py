@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from tui_gen.config import Optim, RunConfig
 from tui_gen.model import Batch, DataSpec, Model, Phase
 from tui_gen.params import Problem
+from tui_gen.train.cutting import Check, never
 from tui_gen.train.data import Data, Stream, drawn
 from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.engine import optim
-from tui_gen.train.engine.cutting import Check, never
 from tui_gen.train.engine.meter import Meter, row_of
 
 if TYPE_CHECKING:
-    from tui_gen.train.engine.parts import Part
+    from tui_gen.train.run.parts import Part
 
 LIVE = ("preview", "checkpoint", "quality")
 """Tables of the config that may be edited while training and mean nothing to the trainer itself."""

@@ -15,9 +15,9 @@ from tui_gen.model import DataSpec, Model
 from tui_gen.train import discover
 from tui_gen.train.data import Data, Report, load
 from tui_gen.train.data.matching import load_as
-from tui_gen.train.engine import parts as dependencies
 from tui_gen.train.engine.trainer import build_model, pick_device, put
 from tui_gen.train.run import checkpoints
+from tui_gen.train.run import parts as dependencies
 
 
 class RestoreError(Exception):

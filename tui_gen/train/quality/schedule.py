@@ -12,7 +12,7 @@ import msgspec
 from tui_gen.control import Request
 from tui_gen.events import Event
 from tui_gen.quality import Report
-from tui_gen.train.engine.cutting import Check, Cut, cuttable, never
+from tui_gen.train.cutting import Check, Cut, cuttable, never
 from tui_gen.train.quality.evaluate import measure, refuse
 from tui_gen.train.quality.reference import WAITING, QualityError
 

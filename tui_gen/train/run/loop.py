@@ -23,8 +23,8 @@ import torch
 from tui_gen import control, edits, events, places, quality, runs
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
+from tui_gen.train.cutting import Cut, Stopped, cuttable
 from tui_gen.train.engine import compiling
-from tui_gen.train.engine.cutting import Cut, Stopped, cuttable
 from tui_gen.train.engine.meter import resident_bytes
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import Schedule

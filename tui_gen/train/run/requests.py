@@ -9,8 +9,8 @@ import torch
 
 from tui_gen import config as configs
 from tui_gen.control import Request
+from tui_gen.train.cutting import Stopped
 from tui_gen.train.data import denormalise, normalise
-from tui_gen.train.engine.cutting import Stopped
 from tui_gen.train.engine.trainer import random_state_kept
 
 if TYPE_CHECKING:

@@ -187,8 +187,8 @@ def check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]]
     import msgspec
 
     from tui_gen import catalog
-    from tui_gen.train.engine import parts as others
     from tui_gen.train.engine.trainer import RefusedError, TrainingError, pick_device, refusals
+    from tui_gen.train.run import parts as others
 
     try:
         config = configs.load(tables, made)

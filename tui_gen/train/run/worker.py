@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui_gen import checkpoints, control, dependencies, events, presence, runs, trust
 from tui_gen import config as configs
-from tui_gen.train.engine.cutting import Stopped
+from tui_gen.train.cutting import Stopped
 from tui_gen.train.run import output, stopping
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ class Worker:
         Returns a function of the data's spec. Raises Stopped, ConfigError, TrainingError.
         """
         from tui_gen import catalog
-        from tui_gen.train.engine import parts as others
+        from tui_gen.train.run import parts as others
 
         if not dependencies.needs(config, made):
             return lambda spec: {}
@@ -335,7 +335,7 @@ class Worker:
         """
         import torch
 
-        from tui_gen.train.engine.parts import Relay
+        from tui_gen.train.run.parts import Relay
 
         if runs.state_of(path)[0] != "finished":
             if runs.live(path):
