@@ -38,7 +38,7 @@ class Result:
 
 def train(run: Path, minutes: float) -> None:
     """Train a run to its end, or stop it with a checkpoint when it has trained that long."""
-    command = [sys.executable, "-m", "tui_gen.train.run.worker", str(run)]
+    command = [sys.executable, "-m", "tui_gen.train.run", str(run)]
     worker = subprocess.Popen(command, env=launch.environment())
     try:
         worker.wait(60 * minutes)

@@ -18,7 +18,7 @@ from tests.damages import DAMAGES, FILES
 from tui_gen import checkpoints as files
 from tui_gen import dependencies, events, runs
 from tui_gen.train.engine import compiling
-from tui_gen.train.engine.trainer import TrainingError, weights_of
+from tui_gen.train.engine.building import TrainingError, weights_of
 from tui_gen.train.offline import quality as measuring
 from tui_gen.train.offline import sample
 from tui_gen.train.offline.restore import RestoreError, restore
@@ -35,7 +35,7 @@ def template(tmp_path_factory):
     for step in (2, 4):
         while trainer.step < step:
             trainer.train_step()
-        checkpoints.save(run, trainer, checkpoints.Meta(step, 0.0, "test"))
+        checkpoints.save(run, trainer.snapshot(), checkpoints.Meta(step, 0.0, "test"))
     return run
 
 
@@ -157,7 +157,7 @@ def test_a_compiled_run_stays_compiled_as_it_was(run, monkeypatch, tensors):
     meta = checkpoints.Meta(4, 0.0, "test", compiled=True, tensors=True)
     first = loop_of(run)
     first.resume()
-    saved = checkpoints.save(run, first.trainer, meta)
+    saved = checkpoints.save(run, first.trainer.snapshot(), meta)
     if not tensors:
         older(saved)
     applied = []
@@ -240,7 +240,7 @@ def test_a_checkpoint_is_had_where_no_thread_can_be_started(run, monkeypatch):
 
     monkeypatch.setattr(checkpoints.threading.Thread, "start", refuse)
     trainer = small_runs.trainer("gan")
-    assert checkpoints.load(checkpoints.save(run, trainer, checkpoints.Meta(0, 0.0, "test"))).meta.step == 0
+    assert checkpoints.load(checkpoints.save(run, trainer.snapshot(), checkpoints.Meta(0, 0.0, "test"))).meta.step == 0
 
 
 @pytest.mark.parametrize("command", [sample, measuring], ids=["sample", "quality"])

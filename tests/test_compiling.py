@@ -11,7 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests import small_runs
 from tui_gen.train.engine import compiling
-from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta
 from tui_gen.train.tuned import onednn
@@ -339,7 +339,7 @@ def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path, monkeypatch):
 
     said = []
     whole, half = edited(trainer(), 9), edited(trainer(), 4)
-    path = checkpoints.save(tmp_path, half, Meta(4, 1.0, "test"))
+    path = checkpoints.save(tmp_path, half.snapshot(), Meta(4, 1.0, "test"))
     torch.manual_seed(999)
     again = trainer()
     loaded = checkpoints.load(path)

@@ -12,7 +12,7 @@ from tui_gen import config as configs
 from tui_gen import events
 from tui_gen.edits import merged, overriding
 from tui_gen.report import headless
-from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.engine.building import weights_of
 
 LR = "train.phases.vae.lr"
 

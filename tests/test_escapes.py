@@ -57,7 +57,7 @@ COMMANDS = [
 @pytest.mark.parametrize("words", COMMANDS, ids=range(len(COMMANDS)))
 def test_no_command_lets_it_through(run, call, tmp_path, monkeypatch, words):
     def child(module, *words, **more):
-        raise control.ControlError(hostile.TEXT) if module == "tui_gen.train.run.worker" else OSError(5, hostile.TEXT)
+        raise control.ControlError(hostile.TEXT) if module == "tui_gen.train.run" else OSError(5, hostile.TEXT)
 
     def said(module, *words, **more):
         return children.subprocess.CompletedProcess([], 1, hostile.TEXT, f"{hostile.TEXT}\nerror: {hostile.TEXT}\n")

@@ -12,7 +12,7 @@ from tui_gen import catalog
 from tui_gen.datasets import DATASETS
 from tui_gen.model import Batch
 from tui_gen.panels import panels_of
-from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.engine.building import weights_of
 
 RECIPES = small_recipes.recipes()
 NO_GRADIENT = {"discriminator.score.bias"}

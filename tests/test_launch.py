@@ -152,7 +152,7 @@ def test_a_worker_is_a_process_of_its_own(run, started, monkeypatch):
     monkeypatch.chdir(run.parent)
     launch.start(Path(run.name), resume=True)
     [asked] = started
-    assert asked.command[0] == sys.executable and asked.command[1:4] == ["-P", "-m", "tui_gen.train.run.worker"]
+    assert asked.command[0] == sys.executable and asked.command[1:4] == ["-P", "-m", "tui_gen.train.run"]
     assert asked.command[4:-1] == [str(run), "--resume", "--lock"]
     assert asked.pass_fds == [int(asked.command[-1])]
     assert asked.start_new_session and asked.cwd == "/" and asked.stdin == subprocess.DEVNULL
@@ -166,7 +166,7 @@ def test_its_output_is_added_to_the_run_s_log(run, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/echo")
     assert launch.start(run).wait(120) == 0
     before, said = runs.last_log_lines(run)
-    assert before == "before" and said.startswith(f"-P -m tui_gen.train.run.worker {run} --lock ")
+    assert before == "before" and said.startswith(f"-P -m tui_gen.train.run {run} --lock ")
 
 
 def test_what_keeps_a_worker_from_starting_is_told(run, monkeypatch):
@@ -273,7 +273,7 @@ def test_the_real_warm_worker_is_started_like_any_other(started):
     worker = launch.WarmWorker(model_dirs=["/m"])
     worker.spawn()
     [asked] = started
-    assert asked.command[1:] == ["-P", "-m", "tui_gen.train.run.worker", "--warm", worker.socket, "--polite"]
+    assert asked.command[1:] == ["-P", "-m", "tui_gen.train.run", "--warm", worker.socket, "--polite"]
     assert asked.start_new_session and asked.cwd == "/" and asked.stdin.family == socket.AF_UNIX
     assert asked.env["TUI_GEN_MODELS"] == "/m" and "GOMP_SPINCOUNT" in asked.env
 

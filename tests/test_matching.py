@@ -259,7 +259,7 @@ def test_which_models_are_told_labels():
     def told(family, **overrides):
         made = small_runs.config(family, **overrides)
         kind, parts = small_runs.built()[1][made.model.name], small_runs.parts_of(made, data.spec)
-        from tui_gen.train.engine.trainer import build_model
+        from tui_gen.train.engine.building import build_model
 
         return build_model(kind, made.model.values, data.spec, parts).told_labels
 

@@ -19,7 +19,7 @@ from tui_gen.models.gan import GAN
 from tui_gen.models.nets.layers import TimeEmbedding
 from tui_gen.models.vae import VAE
 from tui_gen.models.vqvae import VQVAE
-from tui_gen.train.engine.trainer import build_model
+from tui_gen.train.engine.building import build_model
 
 TEN = tuple("0123456789")
 POINTS = DataSpec("ring", "points", (2,), ("a", "b"))

@@ -11,7 +11,7 @@ from tests.test_models import POINTS, batch_for, build, images
 from tui_gen.model import Batch
 from tui_gen.models.diffusion import DDPM, alpha_bars, loss_weights
 from tui_gen.models.nets.guidance import QUARTERS, drop_labels, guided
-from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta
 
@@ -341,7 +341,7 @@ def test_resume_is_bit_exact_with_everything_on(after, tmp_path):
     half_state = None
     for step in range(6):
         if step == after:
-            half_state = checkpoints.save(tmp_path, whole, Meta(step, 1.0, "test"))
+            half_state = checkpoints.save(tmp_path, whole.snapshot(), Meta(step, 1.0, "test"))
         whole.train_step()
     expected = {name: one.clone() for name, one in weights_of(whole.model).items()}
     again = small_runs.trainer("ddpm", **values)

@@ -11,7 +11,7 @@ from tests.test_models import POINTS, batch_for, build, images, train
 from tui_gen.model import Batch
 from tui_gen.models.flow_matching import TIME_SCALE, FlowMatching, solve
 from tui_gen.models.nets.guidance import QUARTERS
-from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta
 
@@ -262,7 +262,7 @@ def test_resume_is_bit_exact_before_and_after_reflow_begins(reflow_after, tmp_pa
     for _ in range(6):
         half.train_step()
     half.validate(40)  # measuring where reflow begins must not matter
-    path = checkpoints.save(tmp_path, half, Meta(6, 1.0, "test"))
+    path = checkpoints.save(tmp_path, half.snapshot(), Meta(6, 1.0, "test"))
     torch.manual_seed(999)
     again = small_runs.trainer("flow-matching", **values)
     loaded = checkpoints.load(path)

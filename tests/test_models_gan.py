@@ -16,7 +16,7 @@ from tui_gen.models.looks.distances import sliced_wasserstein
 from tui_gen.models.nets.adversaries import gradient_norms
 from tui_gen.models.nets.diffaugment import augmented
 from tui_gen.models.nets.layers import MinibatchDiscrimination
-from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.engine.building import weights_of
 
 SMALL = {"generator_hidden": [12], "discriminator_hidden": [12, 8], "latent": 3, "generator_norm": "none"}
 CONV = {"network": "dcgan", "generator_channels": [8, 4], "discriminator_channels": [4, 8], "latent": 3}

@@ -17,7 +17,7 @@ from tui_gen import events
 from tui_gen.model import Batch, DataSpec, Given
 from tui_gen.models.nets.transformer import CausalTransformer
 from tui_gen.models.vqvae import VQVAE
-from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run.alerts import Health
 
 CONV = {"channels": [4, 8], **CODES}

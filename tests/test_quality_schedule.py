@@ -9,7 +9,7 @@ from tests.waiting import wait_for
 from tui_gen import control, quality
 from tui_gen.control import Request
 from tui_gen.train.cutting import Cut
-from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.engine.building import weights_of
 from tui_gen.train.quality import WAITING, schedule
 
 SMALL = {"dataset__limit": 120, "quality__samples": 60}

@@ -16,7 +16,7 @@ def saved(root, family, steps=(2, 4), **overrides):
         while trainer.step < step:
             trainer.train_step()
         trainer.meter.flush()
-        checkpoints.save(run, trainer, checkpoints.Meta(step, 0.0, "test"))
+        checkpoints.save(run, trainer.snapshot(), checkpoints.Meta(step, 0.0, "test"))
     return run, trainer
 
 

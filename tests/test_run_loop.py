@@ -12,7 +12,7 @@ from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
 from tui_gen import control, events
-from tui_gen.train.engine.trainer import weights_of
+from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
 
 

@@ -40,7 +40,7 @@ def files_no_larger_than(size: int) -> Iterator[None]:
 
 
 def saved(path, trainer, step=0):
-    return checkpoints.save(path, trainer, checkpoints.Meta(step, 0.0, "test"))
+    return checkpoints.save(path, trainer.snapshot(), checkpoints.Meta(step, 0.0, "test"))
 
 
 @pytest.mark.parametrize("size", [0, 4096, 9000, 20_000])

@@ -9,14 +9,8 @@ from tests import small_runs
 from tui_gen.config import Optim
 from tui_gen.model import Text
 from tui_gen.train.engine import optim
-from tui_gen.train.engine.trainer import (
-    RefusedError,
-    TrainingError,
-    pick_device,
-    pick_precision,
-    random_state_kept,
-    weights_of,
-)
+from tui_gen.train.engine.building import RefusedError, TrainingError, weights_of
+from tui_gen.train.engine.devices import pick_device, pick_precision, random_state_kept
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta
 from tui_gen.train.shown.previews import Previewer
@@ -56,7 +50,7 @@ def test_resume_is_bit_exact_in_the_middle_of_an_epoch(family, tmp_path):
     half = small_runs.trainer(family)
     advance(half, 5)
     assert half.stream.cursor % half.stream.steps_per_epoch != 0
-    path = checkpoints.save(tmp_path, half, Meta(5, 1.0, "test"))
+    path = checkpoints.save(tmp_path, half.snapshot(), Meta(5, 1.0, "test"))
     first = [event for event in half.meter.flush() if event.values]
 
     torch.manual_seed(999)  # whatever the new process did before must not matter
@@ -156,7 +150,7 @@ def test_live_edits_count_from_the_next_step_and_survive_a_resume(tmp_path):
     assert trainer.current("model.beta") == 3.0
     trainer.train_step()
     assert trainer.optimizers["vae"].param_groups[0]["lr"] == 0.0123
-    path = checkpoints.save(tmp_path, trainer, Meta(3, 1.0, "test"))
+    path = checkpoints.save(tmp_path, trainer.snapshot(), Meta(3, 1.0, "test"))
     again = small_runs.trainer("vae")
     loaded = checkpoints.load(path)
     again.restore(loaded.state, loaded.weights, loaded.average)
@@ -167,7 +161,7 @@ def test_live_edits_count_from_the_next_step_and_survive_a_resume(tmp_path):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     one = small_runs.trainer("vae")
-    loaded = checkpoints.load(checkpoints.save(tmp_path, one, Meta(0, 0.0, "test")))
+    loaded = checkpoints.load(checkpoints.save(tmp_path, one.snapshot(), Meta(0, 0.0, "test")))
     other = small_runs.trainer("vae", model__latent=5)
     with pytest.raises(TrainingError, match="another network"):
         other.restore(loaded.state, loaded.weights, loaded.average)
@@ -177,7 +171,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path):
     trainer = small_runs.trainer("vae")
     for step in (1, 2, 3):
         trainer.train_step()
-        checkpoints.save(tmp_path, trainer, Meta(step, 0.0, "test"))
+        checkpoints.save(tmp_path, trainer.snapshot(), Meta(step, 0.0, "test"))
     state = checkpoints.directory(tmp_path, 3) / "state.pt"
     state.write_bytes(state.read_bytes()[:100])
     (checkpoints.directory(tmp_path, 2) / "meta.json").unlink()
@@ -188,7 +182,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path):
 
 def test_recover_removes_halves_and_brings_back_what_was_being_replaced(tmp_path):
     trainer = small_runs.trainer("vae")
-    path = checkpoints.save(tmp_path, trainer, Meta(0, 0.0, "test"))
+    path = checkpoints.save(tmp_path, trainer.snapshot(), Meta(0, 0.0, "test"))
     (tmp_path / "checkpoints" / ".000009.partial").mkdir()
     path.rename(path.with_name(".000000.old"))
     checkpoints.recover(tmp_path)
@@ -198,7 +192,7 @@ def test_recover_removes_halves_and_brings_back_what_was_being_replaced(tmp_path
 def test_pruning_keeps_the_newest_and_the_best(tmp_path):
     trainer = small_runs.trainer("vae")
     for step, ranked in ((1, 0.5), (2, 0.1), (3, 0.9), (4, None), (5, 0.7)):
-        checkpoints.save(tmp_path, trainer, Meta(step, 0.0, "test", ranked))
+        checkpoints.save(tmp_path, trainer.snapshot(), Meta(step, 0.0, "test", ranked))
     checkpoints.prune(tmp_path, keep_last=2, keep_best=1)
     assert [step for step, _, _ in checkpoints.complete(tmp_path)] == [2, 4, 5]
 
@@ -207,15 +201,15 @@ def test_pruning_compares_only_what_the_same_metric_ranked(tmp_path):
     trainer = small_runs.trainer("vae")
     elbo = "val/vae/elbo"
     for step, ranked, by in ((1, -99.0, ""), (2, 90.0, elbo), (3, 80.0, elbo), (4, 85.0, elbo)):
-        checkpoints.save(tmp_path, trainer, Meta(step, 0.0, "test", ranked, ranked_by=by))
+        checkpoints.save(tmp_path, trainer.snapshot(), Meta(step, 0.0, "test", ranked, ranked_by=by))
     checkpoints.prune(tmp_path, keep_last=1, keep_best=1)
     assert [step for step, _, _ in checkpoints.complete(tmp_path)] == [3, 4]
 
 
 def test_saving_the_same_step_again_replaces_it(tmp_path):
     trainer = small_runs.trainer("vae")
-    checkpoints.save(tmp_path, trainer, Meta(0, 0.0, "one"))
-    checkpoints.save(tmp_path, trainer, Meta(0, 0.0, "two"))
+    checkpoints.save(tmp_path, trainer.snapshot(), Meta(0, 0.0, "one"))
+    checkpoints.save(tmp_path, trainer.snapshot(), Meta(0, 0.0, "two"))
     assert [meta.reason for _, _, meta in checkpoints.complete(tmp_path)] == ["two"]
 
 

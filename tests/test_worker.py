@@ -108,7 +108,7 @@ def test_two_workers_never_train_one_run(tmp_path, processes):
     follow(path, process, lambda view: view.step > 5)
     with pytest.raises(runs.RunError, match="already training"):
         launch.start(path)
-    rival = subprocess.run([sys.executable, "-m", "tui_gen.train.run.worker", str(path)], check=False)
+    rival = subprocess.run([sys.executable, "-m", "tui_gen.train.run", str(path)], check=False)
     assert rival.returncode == 1
     assert runs.worker_of(path).pid == process.pid
     with pytest.raises(control.ControlError, match="cannot be changed while training"):

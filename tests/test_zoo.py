@@ -157,7 +157,7 @@ def test_metrics_of_a_checkpoint_over_all_validation_examples(tmp_path, capsys):
     run, trainer = small_runs.make_run(tmp_path, "gan", **settings), small_runs.trainer("gan", **settings)
     for _ in range(3):
         trainer.train_step()
-    saved.save(run, trainer, saved.Meta(3, 0.0, "test"))
+    saved.save(run, trainer.snapshot(), saved.Meta(3, 0.0, "test"))
     assert validate.main([str(run), "--quality"]) == 0
     found = json.loads(capsys.readouterr().out)
     whole = trainer.validate()  # the weights that are trained, not their averages

@@ -119,7 +119,7 @@ def _start(*words: object, **settings: Any) -> subprocess.Popen[bytes]:
     """Start a worker's process. Signals that stop it are held back until it can obey them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
-        return children.start("tui_gen.train.run.worker", *words, start_new_session=True, **settings)
+        return children.start("tui_gen.train.run", *words, start_new_session=True, **settings)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

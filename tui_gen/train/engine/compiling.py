@@ -16,7 +16,9 @@ import torch
 from tui_gen.catalog import cache_dir
 from tui_gen.model import Batch, Model
 from tui_gen.runs import write_atomic
-from tui_gen.train.engine.trainer import Compute, Computed, Trainer, put, random_state_kept, weights_of
+from tui_gen.train.engine.building import put, weights_of
+from tui_gen.train.engine.devices import random_state_kept
+from tui_gen.train.engine.trainer import Compute, Computed, Trainer
 from tui_gen.train.tuned import onednn
 
 WORTH_STEPS = 5_000

@@ -6,105 +6,26 @@ taken out (`state`) and put back (`restore`) so that training goes on bit for bi
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
 from tui_gen.config import Optim, RunConfig
-from tui_gen.model import Batch, DataSpec, Model, Phase
-from tui_gen.params import Problem
+from tui_gen.model import Batch, Model, Phase
 from tui_gen.train.cutting import Check, never
 from tui_gen.train.data import Data, Stream, drawn
 from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.engine import optim
+from tui_gen.train.engine.building import Part, Snapshot, build_model, put, refusals, weights_of
+from tui_gen.train.engine.devices import device_generator, pick_precision, random_state_kept
 from tui_gen.train.engine.meter import Meter, row_of
-
-if TYPE_CHECKING:
-    from tui_gen.train.run.parts import Part
 
 LIVE = ("preview", "checkpoint", "quality")
 """Tables of the config that may be edited while training and mean nothing to the trainer itself."""
-
-
-class TrainingError(Exception):
-    """A run that cannot go on, in words for people."""
-
-
-class RefusedError(TrainingError):
-    """A configuration that the model cannot train on its data; `problems` has every reason."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
-        super().__init__("; ".join(str(problem) for problem in problems))
-
-
-def pick_device(name: str) -> torch.device:
-    """The device that `train.device` names. Raises TrainingError where this machine has no such device."""
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            raise TrainingError(f"train.device = {name}: this machine has {count} CUDA devices; use cpu or auto")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise TrainingError("train.device = mps: not available on this machine; use cpu or auto")
-    return device
-
-
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The autocast type that `train.precision` names; float32 means no autocast."""
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-    if name == "float16" and device.type == "cpu":
-        raise TrainingError("train.precision = float16 needs a GPU; use bfloat16 or float32 on the CPU")
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
-
-
-def build_model(
-    kind: type[Model], values: dict[str, Any], data: DataSpec, parts: Mapping[str, Part] | None = None
-) -> Model:
-    """A model from its hyperparameters, or RefusedError with every reason why not.
-
-    `parts` are the other runs' models that it is built on, by the names of the hyperparameters that name the runs.
-    """
-    try:
-        config = msgspec.convert(values, kind.Config)
-    except msgspec.ValidationError as error:
-        raise RefusedError([Problem("model", None, str(error))]) from None
-    problems = refusals(kind, config, data, parts)
-    if problems:
-        raise RefusedError(problems)
-    return kind(config, data, **{name: part.model for name, part in (parts or {}).items()})
-
-
-def refusals(kind: type[Model], config: Any, data: DataSpec, parts: Mapping[str, Part] | None = None) -> list[Problem]:
-    """What a model has against a configuration; its `refuse` gets those of the other runs' models that it takes."""
-    taken = inspect.signature(kind.refuse).parameters
-    return list(kind.refuse(config, data, **{n: part.model for n, part in (parts or {}).items() if n in taken}))
-
-
-def device_generator(device: torch.device) -> Any:
-    """PyTorch's module (torch.cuda, torch.mps, …) that keeps a device's own generator; None for the CPU."""
-    module = getattr(torch, device.type, None)
-    return module if device.type != "cpu" and hasattr(module, "get_rng_state") else None
-
-
-@contextlib.contextmanager
-def random_state_kept(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed the global generators for what happens inside, and put them back as they were, the device's own too."""
-    devices = [device] if device_generator(device) is not None else []
-    with torch.random.fork_rng(devices, device_type=device.type):
-        torch.manual_seed(seed)
-        yield
 
 
 Computed = tuple[tuple[str, ...], Tensor, Sequence[Tensor | None]]
@@ -341,6 +262,11 @@ class Trainer:
             state["scaler"] = self.scaler.state_dict()
         return state
 
+    def snapshot(self) -> Snapshot:
+        """What a checkpoint holds, without copies."""
+        average = weights_of(self.average) if self.average is not None else None
+        return Snapshot(weights_of(self.model), average, self.state(), self.device)
+
     def restore(self, state: dict[str, Any], weights: dict[str, Tensor], average: dict[str, Tensor] | None) -> None:
         """Put back what `state` and `weights_of` gave. Raises TrainingError where they are of another network."""
         put(self.model, weights)
@@ -391,28 +317,3 @@ def validated(
                 sums[name] = sums[name] + part if name in sums else part
             seen += len(x)
     return {f"val/{name}": float(value) / seen for name, value in sums.items()} if seen else {}
-
-
-def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters and persistent buffers by name, each shared tensor once."""
-    found: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() in seen and tensor.numel():
-            continue
-        seen.add(tensor.data_ptr())
-        found[name] = tensor
-    return found
-
-
-def put(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Copy weights into a model in place. Raises TrainingError where names or shapes differ."""
-    own = weights_of(model)
-    missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
-    shapes = [name for name in own if name in weights and own[name].shape != weights[name].shape]
-    if missing or extra or shapes:
-        names = ", ".join([*missing, *extra, *shapes][:5])
-        raise TrainingError(f"these weights belong to another network (differing: {names})")
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(weights[name])

@@ -17,7 +17,7 @@ from tui_gen import config as configs
 from tui_gen.events import Event, Note, Progress
 from tui_gen.quality import Report
 from tui_gen.train.data import DataError
-from tui_gen.train.engine.trainer import TrainingError
+from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.offline.restore import RestoreError, data_of, restore
 from tui_gen.train.quality import QualityError, finish, measure
 

@@ -15,7 +15,8 @@ from tui_gen.model import DataSpec, Model
 from tui_gen.train import discover
 from tui_gen.train.data import Data, Report, load
 from tui_gen.train.data.matching import load_as
-from tui_gen.train.engine.trainer import build_model, pick_device, put
+from tui_gen.train.engine.building import build_model, put
+from tui_gen.train.engine.devices import pick_device
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run import parts as dependencies
 

@@ -12,7 +12,7 @@ from tui_gen import config as configs
 from tui_gen import files
 from tui_gen.events import Event, Note
 from tui_gen.train.data import DataError, denormalise
-from tui_gen.train.engine.trainer import TrainingError
+from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.offline.restore import RestoreError, restore
 from tui_gen.train.shown.plots import scatter
 from tui_gen.train.shown.previews import plots_of, tiles, written

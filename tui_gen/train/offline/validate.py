@@ -15,7 +15,8 @@ import torch
 
 from tui_gen import config as configs
 from tui_gen.train.data import Data, DataError
-from tui_gen.train.engine.trainer import TrainingError, validated
+from tui_gen.train.engine.building import TrainingError
+from tui_gen.train.engine.trainer import validated
 from tui_gen.train.offline.restore import RestoreError, data_of, restore
 from tui_gen.train.quality import QualityError, finish, measure
 

@@ -17,7 +17,7 @@ from tui_gen.model import Model
 from tui_gen.quality import ENOUGH, Figure, Report
 from tui_gen.train.data import Data, denormalise, draws
 from tui_gen.train.data import Report as Tell
-from tui_gen.train.engine.trainer import random_state_kept
+from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.quality import distances, nets
 from tui_gen.train.quality.reference import WAITING, QualityError, Reference, confident, prepared
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tui_gen.train.data import Source
-from tui_gen.train.engine.trainer import random_state_kept
+from tui_gen.train.engine.devices import random_state_kept
 
 WIDTH = 64
 """Features of an image."""

@@ -38,7 +38,7 @@ from tui_gen.checkpoints import (
     sum_of,
 )
 from tui_gen.model import DataSpec
-from tui_gen.train.engine.trainer import Trainer, weights_of
+from tui_gen.train.engine.building import Snapshot
 
 __all__ = [
     "DamagedError",
@@ -72,8 +72,8 @@ class Loaded(msgspec.Struct):
     state: dict[str, Any]
 
 
-def save(run: Path, trainer: Trainer, meta: Meta) -> Path:
-    """Write a checkpoint of the trainer as it is. Raises OSError (disk full, …); what was there before stays.
+def save(run: Path, now: Snapshot, meta: Meta) -> Path:
+    """Write a checkpoint of a trainer as it is now. Raises OSError (disk full, …); what was there before stays.
 
     The folder of checkpoints is made where it is missing, the run's own never is.
     """
@@ -85,14 +85,14 @@ def save(run: Path, trainer: Trainer, meta: Meta) -> Path:
     aside.mkdir()
     try:
         with _Sealing() as sealing:  # the biggest first: its digest is made while the others are written
-            _save_state(aside / "state.pt", trainer.state())
+            _save_state(aside / "state.pt", now.state)
             sealing.take(aside / "state.pt")
-            _save_tensors(aside / "model.safetensors", weights_of(trainer.model))
+            _save_tensors(aside / "model.safetensors", now.weights)
             sealing.take(aside / "model.safetensors")
-            if trainer.average is not None:
-                _save_tensors(aside / "ema.safetensors", weights_of(trainer.average))
+            if now.average is not None:
+                _save_tensors(aside / "ema.safetensors", now.average)
                 sealing.take(aside / "ema.safetensors")
-        meta = msgspec.structs.replace(meta, files=sealing.sums, machine=machine(trainer.device))
+        meta = msgspec.structs.replace(meta, files=sealing.sums, machine=machine(now.device))
         (aside / META).write_bytes(sealed(meta))
         _sync(aside / META)
         _sync(aside)

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from tui_gen import edits, events, runs
-from tui_gen.train.engine.trainer import Trainer, TrainingError
+from tui_gen.train.engine.building import TrainingError
+from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.run import checkpoints
 
 Note = Callable[..., None]

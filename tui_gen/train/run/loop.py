@@ -398,7 +398,7 @@ class RunLoop:
                 return None
             ranked, compiled = (self.ranked, self.ranked_by), (self.compiled, self.tensors)
             meta = checkpoints.Meta(step, self.elapsed(), reason, *ranked, *compiled)
-            saved = self.record.persist(lambda path: checkpoints.save(path, self.trainer, meta))
+            saved = self.record.persist(lambda path: checkpoints.save(path, self.trainer.snapshot(), meta))
             self._saved_step = step
             self.emit(events.Checkpoint(step=step, path=str(saved.relative_to(self.path)), reason=reason))
             cadence = self.config.checkpoint

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +18,11 @@ from tui_gen.dependencies import Need
 from tui_gen.model import DataSpec, Model
 from tui_gen.params import Problem
 from tui_gen.train.data.matching import described
-from tui_gen.train.engine.trainer import RefusedError, TrainingError, build_model, put
+from tui_gen.train.engine.building import Kinds, Origin, Part, RefusedError, TrainingError, built, put
 from tui_gen.train.run import checkpoints
 
-Kinds = Mapping[str, type[Model]]
 TELL_EVERY = 1.0
 """Seconds between two words about how far the other run is."""
-
-
-class Origin(msgspec.Struct):
-    """Where another run's model came from, and all that is needed to build it again: kept in checkpoints.
-
-    `run` and `step` are empty for one that was never trained; `parts` are the models that it is built on itself.
-    """
-
-    run: str
-    step: int
-    model: str
-    values: dict[str, Any]
-    spec: DataSpec
-    parts: dict[str, Origin] = {}
-
-
-@dataclass
-class Part:
-    """Another run's model, frozen and in evaluation mode, and where it came from."""
-
-    origin: Origin
-    model: Model
-
-
-def built(origin: Origin, kinds: Kinds) -> Part:
-    """The model that an origin describes, with the weights it happens to begin with.
-
-    Raises TrainingError where its class is not known, or has become another.
-    """
-    if origin.model not in kinds:
-        where = f" of the run {origin.run}" if origin.run else ""
-        raise TrainingError(f"the model {origin.model!r}{where} is not known here; give its folder with --models DIR")
-    parts = {name: built(one, kinds) for name, one in origin.parts.items()}
-    model = build_model(kinds[origin.model], origin.values, origin.spec, parts)
-    return Part(origin, model.requires_grad_(False).eval())
 
 
 def kept(state: dict[str, Any], kinds: Kinds) -> dict[str, Part]:

@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from tui_gen import config as configs
+from tui_gen.config import RunConfig
 from tui_gen.control import Request
+from tui_gen.events import EventWriter
+from tui_gen.params import Param
 from tui_gen.train.cutting import Stopped
 from tui_gen.train.data import denormalise, normalise
-from tui_gen.train.engine.trainer import random_state_kept
-
-if TYPE_CHECKING:
-    from tui_gen.train.run.loop import RunLoop
-
+from tui_gen.train.engine.devices import random_state_kept
+from tui_gen.train.engine.trainer import Trainer
+from tui_gen.train.quality.schedule import Schedule
 
 MOST = 4096
 """Examples that one request may ask to decode or encode."""
 
 
-def status(loop: RunLoop) -> dict[str, Any]:
+class Run(Protocol):
+    """What a request can have a run do, and see of it: a `RunLoop`."""
+
+    trainer: Trainer
+    writer: EventWriter
+    config: RunConfig
+    known: dict[str, Param]
+    measuring: Schedule
+    state: str
+    paused: bool
+    hurry: bool
+    ending: Stopped | None
+
+    @property
+    def trouble(self) -> str:
+        """Why it waits, in words; empty while it does not."""
+
+    def elapsed(self) -> float:
+        """Seconds of training so far."""
+
+    def checkpoint(self, reason: str) -> Path | None:
+        """Write a checkpoint; its folder, or None where there can be none."""
+
+    def preview(self) -> str:
+        """Draw samples; the path of the first, relative to the run."""
+
+    def apply_edit(self, key: str, value: Any, by_hand: bool = False) -> dict[str, Any]:
+        """Make a checked live edit; what came of it."""
+
+
+def status(loop: Run) -> dict[str, Any]:
     """State, step, trouble: safe to ask from any thread."""
     return {"state": loop.state, "step": loop.trainer.step, "trouble": loop.trouble, "seconds": loop.elapsed()}
 
 
-def answer(loop: RunLoop, request: Request) -> None:
+def answer(loop: Run, request: Request) -> None:
     """Do what a request asks, in the training thread, and reply with the step at which it took effect.
 
     What it raises is told to whoever asked, and ends nothing; except for Stopped and Gone, which end the run.
@@ -68,7 +100,7 @@ def answer(loop: RunLoop, request: Request) -> None:
             request.refuse(f"this worker does not know the request {request.op!r}")
 
 
-def _stop(loop: RunLoop, request: Request) -> None:
+def _stop(loop: Run, request: Request) -> None:
     keep, loop.hurry = request.data.get("checkpoint", True), False
     if not isinstance(keep, bool):
         request.refuse("stop: checkpoint must be true or false")
@@ -86,7 +118,7 @@ def _stop(loop: RunLoop, request: Request) -> None:
     request.answer(step=loop.trainer.step)
 
 
-def _latent(loop: RunLoop, request: Request) -> None:
+def _latent(loop: Run, request: Request) -> None:
     """decode: float32 codes (N, *latent_shape) → uint8 images; encode: uint8 images → float32 codes."""
     model, spec = loop.trainer.eval_model, loop.trainer.data.spec
     if not hasattr(model, request.op):
@@ -112,7 +144,7 @@ def _latent(loop: RunLoop, request: Request) -> None:
     request.answer(out.tobytes(), shape=list(out.shape), dtype=str(out.dtype), step=loop.trainer.step)
 
 
-def _given(loop: RunLoop, request: Request) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _given(loop: Run, request: Request) -> tuple[torch.Tensor, torch.Tensor | None]:
     """What is to be decoded or encoded, on the device, and its labels. Raises ValueError where it makes no sense.
 
     On a GPU a number out of its range would end the process, not raise.

@@ -14,15 +14,31 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tui_gen.launch import STOPPING
 
-if TYPE_CHECKING:
-    from tui_gen.train.run.worker import Worker
-
 GRACE = 2.5
 """Seconds in which what comes before training may end by itself."""
+
+
+class Stoppable(Protocol):
+    """What trains a run, or is about to: a `Worker`."""
+
+    stop_reason: str
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has made a step: until then nothing would be lost."""
+
+    def at_work(self) -> Stoppable:
+        """What is busy now: this, or what it waits for."""
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Have it stop; from any thread."""
+
+    def end_now(self) -> None:
+        """End the process."""
 
 
 class Watch:
@@ -31,7 +47,7 @@ class Watch:
     To be made in the main thread. Raises RuntimeError where it can have no thread; then signals end the process.
     """
 
-    def __init__(self, worker: Worker | None = None, unused: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, worker: Stoppable | None = None, unused: Callable[[], None] = lambda: None) -> None:
         self.worker, self._unused = worker, unused
         self._read, self._write = os.pipe()
         for end in (self._read, self._write):
@@ -68,12 +84,12 @@ class _Patience:
     """How long what a worker is at has been asked to stop, where it is nothing that must not be cut."""
 
     def __init__(self) -> None:
-        self._at: Worker | None = None
+        self._at: Stoppable | None = None
         self._since = 0.0
 
-    def at_an_end(self, worker: Worker) -> bool:
+    def at_an_end(self, worker: Stoppable) -> bool:
         at = worker.at_work()
-        if at is not self._at or (at.loop is not None and at.loop.begun):
+        if at is not self._at or at.begun:
             self._at, self._since = at, time.monotonic()
         return time.monotonic() - self._since > GRACE
 

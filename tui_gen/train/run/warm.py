@@ -1,4 +1,4 @@
-"""A worker that waits to be given a run: `python -m tui_gen.train.run.worker --warm SOCKET`.
+"""A worker that waits to be given a run: `python -m tui_gen.train.run --warm SOCKET`.
 
 It imports PyTorch and builds the models, and answers on its socket when it has. Its run it is given on standard input,
 one line of JSON and the run's lock, at any time: a thread listens for that, takes the run over and says that it is
@@ -187,7 +187,8 @@ def check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]]
     import msgspec
 
     from tui_gen import catalog
-    from tui_gen.train.engine.trainer import RefusedError, TrainingError, pick_device, refusals
+    from tui_gen.train.engine.building import RefusedError, TrainingError, refusals
+    from tui_gen.train.engine.devices import pick_device
     from tui_gen.train.run import parts as others
 
     try:

@@ -1,4 +1,4 @@
-"""The process that trains one run: `python -m tui_gen.train.run.worker RUN [--resume]`, or `--warm SOCKET` to wait.
+"""What trains one run in a process of its own: its log, socket and signals, and the way from a config to a model.
 
 Everything printed, by Python or by libraries, goes to the run's `worker.log`. SIGTERM, SIGINT and what batch systems
 send stop the run with a checkpoint; SIGHUP is ignored. The exit status is 0 when the run finished or was stopped, 1
@@ -7,7 +7,6 @@ when it failed.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import gc
 import os
@@ -169,6 +168,11 @@ class Worker:
                 self.server.close()
             if self._hold is not None:
                 self._hold.release()
+
+    @property
+    def begun(self) -> bool:
+        """Whether this session has made a step: until then nothing would be lost."""
+        return self.loop is not None and self.loop.begun
 
     def at_work(self) -> Worker:
         """This worker, or the one of the run that is trained first."""
@@ -410,7 +414,9 @@ class Worker:
             from tui_gen.train import discover
             from tui_gen.train.data import DataError
             from tui_gen.train.data.matching import load_as
-            from tui_gen.train.engine.trainer import Trainer, TrainingError, build_model, pick_device
+            from tui_gen.train.engine.building import TrainingError, build_model
+            from tui_gen.train.engine.devices import pick_device
+            from tui_gen.train.engine.trainer import Trainer
             from tui_gen.train.run.checkpoints import spec_of
             from tui_gen.train.run.loop import RunLoop
         except Exception as error:
@@ -474,27 +480,3 @@ def _length(config: configs.RunConfig, steps_per_epoch: int) -> int | None:
     if config.train.steps:
         return config.train.steps
     return max(1, round(config.train.epochs * steps_per_epoch)) if config.train.epochs else None
-
-
-def main() -> int:
-    """The command line of a worker; people use `tui-gen` instead."""
-    parser = argparse.ArgumentParser(prog="python -m tui_gen.train.run.worker", description=__doc__)
-    parser.add_argument("run", nargs="?", help="the run directory to train")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
-    parser.add_argument("--warm", metavar="SOCKET", help="wait on this socket to be given a run")
-    parser.add_argument("--lock", type=int, metavar="FD", help="the run's lock, inherited from whoever starts this")
-    parser.add_argument("--polite", action="store_true", help="let others go first until there is a run")
-    given = parser.parse_args()
-    if given.warm:
-        from tui_gen.train.run.warm import Warm
-
-        return stopping.leave(Warm(given.warm, given.polite).main())
-    if not given.run:
-        parser.error("name a run directory, or --warm SOCKET")
-    path = Path(given.run)
-    hold = presence.Hold.adopt(path, given.lock) if given.lock is not None else None
-    return stopping.leave(Worker(path, given.resume, hold=hold).main())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -21,7 +21,7 @@ from tui_gen.model import DataSpec, Given, Model, Picture, Text, Tiles
 from tui_gen.pictures import UNKNOWN, colour
 from tui_gen.train.data import Data, denormalise
 from tui_gen.train.data import batches as fixed_batches
-from tui_gen.train.engine.trainer import random_state_kept
+from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.shown.plots import GREY, ORANGE, PLOT, RAMP, density, heat, paths, scatter
 
 POINTS = 1024

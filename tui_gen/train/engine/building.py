@@ -1,0 +1,127 @@
+"""A model from its hyperparameters: why there can be none, the other runs' models that it is built on, its weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from tui_gen.model import DataSpec, Model
+from tui_gen.params import Problem
+
+Kinds = Mapping[str, type[Model]]
+"""The classes of models that are known here, by name."""
+
+
+class TrainingError(Exception):
+    """A run that cannot go on, in words for people."""
+
+
+class RefusedError(TrainingError):
+    """A configuration that the model cannot train on its data; `problems` has every reason."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(str(problem) for problem in problems))
+
+
+class Origin(msgspec.Struct):
+    """Where another run's model came from, and all that is needed to build it again: kept in checkpoints.
+
+    `run` and `step` are empty for one that was never trained; `parts` are the models that it is built on itself.
+    """
+
+    run: str
+    step: int
+    model: str
+    values: dict[str, Any]
+    spec: DataSpec
+    parts: dict[str, Origin] = {}
+
+
+@dataclass
+class Part:
+    """Another run's model, frozen and in evaluation mode, and where it came from."""
+
+    origin: Origin
+    model: Model
+
+
+@dataclass
+class Snapshot:
+    """All that a run goes on from: what `weights_of` gives of its model and of the averaged one, and all other state.
+
+    Its tensors are those that are trained, not copies: it is to be written before the next step. `device` is where
+    they were computed.
+    """
+
+    weights: dict[str, Tensor]
+    average: dict[str, Tensor] | None
+    state: dict[str, Any]
+    device: torch.device
+
+
+def build_model(
+    kind: type[Model], values: dict[str, Any], data: DataSpec, parts: Mapping[str, Part] | None = None
+) -> Model:
+    """A model from its hyperparameters, or RefusedError with every reason why not.
+
+    `parts` are the other runs' models that it is built on, by the names of the hyperparameters that name the runs.
+    """
+    try:
+        config = msgspec.convert(values, kind.Config)
+    except msgspec.ValidationError as error:
+        raise RefusedError([Problem("model", None, str(error))]) from None
+    problems = refusals(kind, config, data, parts)
+    if problems:
+        raise RefusedError(problems)
+    return kind(config, data, **{name: part.model for name, part in (parts or {}).items()})
+
+
+def refusals(kind: type[Model], config: Any, data: DataSpec, parts: Mapping[str, Part] | None = None) -> list[Problem]:
+    """What a model has against a configuration; its `refuse` gets those of the other runs' models that it takes."""
+    taken = inspect.signature(kind.refuse).parameters
+    return list(kind.refuse(config, data, **{n: part.model for n, part in (parts or {}).items() if n in taken}))
+
+
+def built(origin: Origin, kinds: Kinds) -> Part:
+    """The model that an origin describes, with the weights it happens to begin with.
+
+    Raises TrainingError where its class is not known, or has become another.
+    """
+    if origin.model not in kinds:
+        where = f" of the run {origin.run}" if origin.run else ""
+        raise TrainingError(f"the model {origin.model!r}{where} is not known here; give its folder with --models DIR")
+    parts = {name: built(one, kinds) for name, one in origin.parts.items()}
+    model = build_model(kinds[origin.model], origin.values, origin.spec, parts)
+    return Part(origin, model.requires_grad_(False).eval())
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by name, each shared tensor once."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.data_ptr() in seen and tensor.numel():
+            continue
+        seen.add(tensor.data_ptr())
+        found[name] = tensor
+    return found
+
+
+def put(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Copy weights into a model in place. Raises TrainingError where names or shapes differ."""
+    own = weights_of(model)
+    missing, extra = sorted(set(own) - set(weights)), sorted(set(weights) - set(own))
+    shapes = [name for name in own if name in weights and own[name].shape != weights[name].shape]
+    if missing or extra or shapes:
+        names = ", ".join([*missing, *extra, *shapes][:5])
+        raise TrainingError(f"these weights belong to another network (differing: {names})")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(weights[name])

@@ -1,0 +1,35 @@
+"""The process that trains one run: `python -m tui_gen.train.run RUN [--resume]`, or `--warm SOCKET` to wait for one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tui_gen import presence
+from tui_gen.train.run import stopping
+from tui_gen.train.run.worker import Worker
+
+
+def main() -> int:
+    """The command line of a worker; people use `tui-gen` instead."""
+    parser = argparse.ArgumentParser(prog="python -m tui_gen.train.run", description=__doc__)
+    parser.add_argument("run", nargs="?", help="the run directory to train")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
+    parser.add_argument("--warm", metavar="SOCKET", help="wait on this socket to be given a run")
+    parser.add_argument("--lock", type=int, metavar="FD", help="the run's lock, inherited from whoever starts this")
+    parser.add_argument("--polite", action="store_true", help="let others go first until there is a run")
+    given = parser.parse_args()
+    if given.warm:
+        from tui_gen.train.run.warm import Warm
+
+        return stopping.leave(Warm(given.warm, given.polite).main())
+    if not given.run:
+        parser.error("name a run directory, or --warm SOCKET")
+    path = Path(given.run)
+    hold = presence.Hold.adopt(path, given.lock) if given.lock is not None else None
+    return stopping.leave(Worker(path, given.resume, hold=hold).main())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
