@@ -27,9 +27,10 @@ ASKED_SHARE = 0.5
 class Schedule:
     """Measures a run between its training steps, one short slice at a time.
 
-    `turn` is to be called after every step. A measurement is of a copy of the weights that previews use, made when it
-    begins; no slice of it begins while it has taken more than its share of the time since then. So training never
-    waits for longer than one slice, and goes on with the very bits that it would have had without.
+    After every step it is to be asked whether a slice is `due`, and then to `go_on`. A measurement is of a copy of the
+    weights that previews use, made when it begins; no slice of it begins while it has taken more than its share of the
+    time since then. So training never waits for longer than one slice, and goes on with the very bits that it would
+    have had without.
     """
 
     def __init__(self, trainer: Trainer, tell: Callable[[Event], None], check: Check = never) -> None:
@@ -61,24 +62,32 @@ class Schedule:
         else:
             self._waiting.append(request)
 
-    def turn(self, elapsed: float, idle: bool = False) -> Report | None:
-        """Do the next slice if it is time for it; the report where that was the last one.
+    def due(self, elapsed: float, idle: bool = False) -> bool:
+        """Whether it is time for a slice; does nothing, but that the time to the first measurement counts from the
+        first such question.
 
         `elapsed` is the run's training time in seconds; when `idle`, nothing is held up and every slice may be done.
         """
         settings = self.trainer.config.quality
+        if not (self.busy or settings.every_seconds):
+            return False
         if self._last is None:
             self._last = elapsed
         if self._work is None:
-            due = settings.every_seconds and elapsed - self._last >= settings.every_seconds
-            if not self._waiting and not due:
-                return None
-            if not self._begin(elapsed):
-                return None
+            by_time = settings.every_seconds and elapsed - self._last >= settings.every_seconds
+            return bool(self._waiting or by_time)
         share = ASKED_SHARE if self._asked else settings.share
-        if not idle and self._spent > share * (elapsed - self._since):
+        return idle or self._spent <= share * (elapsed - self._since)
+
+    def go_on(self, elapsed: float) -> Report | None:
+        """Do the next slice, of a new measurement where none has begun; the report where that was the last one."""
+        if self._work is None and not self._begin(elapsed):
             return None
         return self._slice()
+
+    def turn(self, elapsed: float, idle: bool = False) -> Report | None:
+        """Do the next slice if it is due; the report where that was the last one."""
+        return self.go_on(elapsed) if self.due(elapsed, idle) else None
 
     def rest(self) -> Iterator[Report | None]:
         """What is still to be done when a run has finished, slice by slice: what was asked for, and the measurement of

@@ -29,16 +29,11 @@ from tui_gen.train.engine.meter import resident_bytes
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import Schedule
 from tui_gen.train.run import checkpoints, continuing
+from tui_gen.train.run.agenda import Agenda, Due
 from tui_gen.train.run.alerts import Health
 from tui_gen.train.run.record import Gone, Record
 from tui_gen.train.run.requests import answer
 from tui_gen.train.shown.previews import Previewer
-
-FLUSH = 0.1
-"""Seconds between flushes of metrics; the first step's leave at once."""
-SYSTEM = 1.0
-VALIDATION_SHARE = 10
-"""A validation takes at most this fraction (1 / n) of the examples trained on between two of them."""
 
 
 class RunLoop:
@@ -67,7 +62,7 @@ class RunLoop:
         self.begun = False
         """Whether this session has made a step: until then nothing would be lost."""
         self._whole = True
-        self.seconds = 0.0
+        self.agenda = Agenda(self.config, trainer.total, trainer.stream.steps_per_epoch, time.perf_counter())
         self.compiled, self.tensors = False, True
         self.health = Health(trainer.config.train)
         preview = self.config.preview
@@ -82,13 +77,7 @@ class RunLoop:
         self.ranked_by = ""
         self._saved_step = -1
         self._resumed = False
-        self._preview_cost = 0.0
-        now = time.perf_counter()
-        self._flushed = self._previewed = self._checkpointed = self._measured = now
-        self._measured_step = 0
-        self._shown = False
         self._untrained: Model | None = None
-        self._running_since: float | None = None
 
     # What ran before
 
@@ -96,8 +85,8 @@ class RunLoop:
         """Go on from the newest checkpoint that can be used, or from the start where there is none."""
         past = continuing.restored(self.path, self.trainer, self.edits, self.note)
         if past.meta is not None:
-            self.seconds, self.compiled, self._saved_step = past.meta.seconds, past.meta.compiled, past.step
-            self.tensors = past.meta.tensors
+            self.agenda.seconds, self._saved_step = past.meta.seconds, past.step
+            self.compiled, self.tensors = past.meta.compiled, past.meta.tensors
         self._resumed, self.edits = past.meta is not None, past.edits
         self.emit(events.Resume(step=past.step))
 
@@ -169,7 +158,7 @@ class RunLoop:
         trainer = self.trainer
         self._prepare()
         self._begin()
-        while not self._complete():
+        while not self.agenda.over(trainer.step, time.perf_counter()):
             self.answer_requests()
             if self.ending is not None:
                 raise self.ending
@@ -184,7 +173,7 @@ class RunLoop:
             except Cut:
                 continue
             self._whole = False
-            trainer.train_step(self._fraction_by_time(), batch)
+            trainer.train_step(self.agenda.fraction(time.perf_counter()), batch)
             self._whole = self.begun = True
             self._after_step()
 
@@ -232,56 +221,37 @@ class RunLoop:
             # The picture of the untrained model, which all later ones are held against, can be slow to draw: it is
             # drawn once the first loss is out.
             self._untrained = copy.deepcopy(self.trainer.eval_model)
-        self._running_since = self._measured = self._previewed = self._checkpointed = time.perf_counter()
-        self._measured_step = self.trainer.step
-        step, every = self.trainer.step, self.config.preview.every_steps
-        with contextlib.suppress(Cut):  # what was due after the step that this goes on from, and was left off by a stop
-            validated, drawn = continuing.shown_at(self.path, step) if self._resumed and step else (True, True)
-            if not validated and step % self._validation_steps() == 0:
-                self.validate()
-            if not drawn and every and step % every == 0:
-                self.preview()
+        self.agenda.begin(self.trainer.step, time.perf_counter())
+        step = self.trainer.step
+        if self._resumed and step:
+            with contextlib.suppress(Cut):
+                self._do(self.agenda.missed(step, *continuing.shown_at(self.path, step)))
 
     def elapsed(self) -> float:
         """Seconds of training so far, pauses left out, earlier sessions counted in."""
-        since = self._running_since
-        return self.seconds + (time.perf_counter() - since if since is not None else 0.0)
-
-    def _complete(self) -> bool:
-        if self.config.train.minutes:
-            return self.elapsed() >= 60 * self.config.train.minutes
-        return self.trainer.step >= (self.trainer.total or 0)
-
-    def _fraction_by_time(self) -> float | None:
-        minutes = self.config.train.minutes
-        return self.elapsed() / (60 * minutes) if minutes else None
+        return self.agenda.elapsed(time.perf_counter())
 
     def _after_step(self) -> None:
+        now = time.perf_counter()
+        due = self.agenda.due(self.trainer.step, now, self.measuring.due(self.agenda.elapsed(now)))
         with contextlib.suppress(Cut):
-            self._turn_to_the_rest()
+            self._do(due)
 
-    def _turn_to_the_rest(self) -> None:
-        now, step = time.perf_counter(), self.trainer.step
-        if now - self._flushed >= FLUSH or not self._shown:
-            self._shown = True
-            self.flush(now)
-            if self._untrained is not None:
-                self.preview(self._untrained, 0)
-                self._untrained = None
-        if step % self._validation_steps() == 0:
+    def _do(self, due: Due) -> None:
+        """Do what is due. Raises Cut where the run is to stop before all of it is done."""
+        if due.flush:
+            self.flush()
+        if due.untrained:
+            self.preview(self._untrained, 0)
+            self._untrained = None
+        if due.validate:
             self.validate()
-        preview = self.config.preview
-        by_steps = preview.every_steps and step % preview.every_steps == 0
-        # A preview by time may take a tenth of the run at most, however slow the sampler is.
-        pause = max(preview.every_seconds, 10 * self._preview_cost)
-        if by_steps or (preview.every_seconds and not preview.every_steps and now - self._previewed >= pause):
+        if due.preview:
             self.preview()
-        cadence = self.config.checkpoint
-        due = cadence.every_minutes and now - self._checkpointed >= 60 * cadence.every_minutes
-        if (cadence.every_steps and step % cadence.every_steps == 0) or due:
+        if due.checkpoint:
             self.checkpoint("every so often")
-        if self.measuring.busy or self.config.quality.every_seconds:
-            self._report(self.measuring.turn(self.elapsed()))
+        if due.quality:
+            self._report(self.measuring.go_on(self.elapsed()))
 
     def _report(self, report: quality.Report | None) -> None:
         """Write down a measurement of quality that is complete; say so where one failed."""
@@ -306,20 +276,13 @@ class RunLoop:
         self._report(None)
         self.measuring.drop("the run is being stopped")
 
-    def _validation_steps(self) -> int:
-        return self.config.train.validate_every or self.trainer.stream.steps_per_epoch
-
-    def flush(self, now: float | None = None) -> None:
+    def flush(self) -> None:
         """Bring the metrics over from the device, write them, look at them."""
-        now = now or time.perf_counter()
-        self._flushed = now
+        speed = self.agenda.flushed(self.trainer.step, time.perf_counter())
         columns = self.trainer.meter.flush()
         alerts = self.health.look(columns)
         new: list[events.Event] = [*columns, *alerts]
-        if now - self._measured >= SYSTEM:
-            steps = self.trainer.step - self._measured_step
-            speed = steps / (now - self._measured)
-            self._measured, self._measured_step = now, self.trainer.step
+        if speed is not None:
             new.append(
                 events.System(
                     step=self.trainer.step,
@@ -337,8 +300,7 @@ class RunLoop:
 
     def validate(self) -> None:
         """Metrics of the validation split, into the log."""
-        limit = max(1, self._validation_steps() // VALIDATION_SHARE) * self.config.train.batch_size
-        values = self.trainer.validate(max(limit, 256), self.check)
+        values = self.trainer.validate(self.agenda.validation_examples, self.check)
         if not values:
             return
         self._rank(values)
@@ -380,8 +342,8 @@ class RunLoop:
             self.record.persist(lambda path, name=name, data=data: runs.write_atomic(path / name, data))
             self.emit(event)
             first = first or name
-        self._previewed = time.perf_counter()
-        self._preview_cost = self._previewed - started
+        ended = time.perf_counter()
+        self.agenda.previewed(ended, ended - started, untrained=model is self._untrained)
         return first
 
     def checkpoint(self, reason: str) -> Path | None:
@@ -394,7 +356,7 @@ class RunLoop:
                 if self.config.train.on_nan == "stop":
                     raise Stopped("failed", self.health.broken)
                 self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
-                self._checkpointed = time.perf_counter()
+                self.agenda.checkpointed(time.perf_counter())
                 return None
             ranked, compiled = (self.ranked, self.ranked_by), (self.compiled, self.tensors)
             meta = checkpoints.Meta(step, self.elapsed(), reason, *ranked, *compiled)
@@ -404,7 +366,7 @@ class RunLoop:
             cadence = self.config.checkpoint
             with contextlib.suppress(OSError):
                 checkpoints.prune(self.path, cadence.keep_last, cadence.keep_best)
-        self._checkpointed = time.perf_counter()
+        self.agenda.checkpointed(time.perf_counter())
         return checkpoints.directory(self.path, step)
 
     def apply_edit(self, key: str, value: Any, by_hand: bool = False) -> dict[str, Any]:
@@ -425,7 +387,7 @@ class RunLoop:
 
     def _pause(self) -> None:
         self.flush()
-        self.seconds, self._running_since = self.elapsed(), None
+        self.agenda.halt(time.perf_counter())
         self.change_state("paused")
         while self.paused and self.ending is None:
             idle = not self.measuring.busy
@@ -434,8 +396,7 @@ class RunLoop:
             if self.measuring.busy:
                 with contextlib.suppress(Cut):
                     self._report(self.measuring.turn(self.elapsed(), idle=True))
-        self._running_since = self._measured = time.perf_counter()
-        self._measured_step = self.trainer.step
+        self.agenda.go(self.trainer.step, time.perf_counter())
         if self.ending is None:
             self.change_state("running")
 
@@ -477,20 +438,22 @@ class RunLoop:
         Where nothing can be written, this waits as everything does; when it is to stop, each is attempted once more.
         """
         kept = state != "failed" and not reason.startswith("without")
+        finished = state == "finished"
+        due = self.agenda.last(self.trainer.step, finished, kept)
         rest: list[Callable[[], Any]] = [self.flush]
-        if state != "finished":
+        if not finished:
             self.measuring.drop(f"the run is {state}; tui-gen quality {places.called(self.path)} measures what it kept")
             rest += [lambda: self.change_state("stopping", reason)] if kept else []
-        else:
-            rest += [self.validate] if self.trainer.step % self._validation_steps() else []
-            rest += [self.preview, self._rest_of_quality]
-        rest += [lambda: self.checkpoint("the end" if state == "finished" else "stopped")] if kept else []
+        rest += [self.validate] if due.validate else []
+        rest += [self.preview] if due.preview else []
+        rest += [self._rest_of_quality] if due.quality else []
+        rest += [lambda: self.checkpoint("the end" if finished else "stopped")] if due.checkpoint else []
         word = state, reason
         for one in rest:
             try:
                 one()
             except Cut:
-                if state == "finished":  # a resume makes up for what is left off
+                if finished:  # a resume makes up for what is left off
                     word = "stopped", self.asked_to_stop or "asked to"
             except Stopped as ending:
                 word = ending.state, ending.reason
