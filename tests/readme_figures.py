@@ -10,8 +10,8 @@ from pathlib import Path
 from tui_gen import catalog as catalogs
 from tui_gen import datasets
 from tui_gen.catalog import Recipe
-from tui_gen.report import figures
-from tui_gen.report.figures import Record, Result
+from tui_gen.report import records
+from tui_gen.report.records import Record, Result
 
 PLACE = re.compile(r"(<!-- figures -->\n).*(<!-- /figures -->)", re.S)
 ABOUT = """\
@@ -32,7 +32,7 @@ a run takes alone.
 
 def pages() -> dict[str, str]:
     """The generated texts by file name."""
-    catalog, record = catalogs.read(), figures.read()
+    catalog, record = catalogs.read(), records.read()
     command = [sys.executable, "-m", "tui_gen", "zoo", "table", "--markdown"]
     tables = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {"docs/figures.md": "\n".join((ABOUT, tables, left_out(catalog, record)))}
@@ -60,10 +60,10 @@ def by_family(catalog: catalogs.Catalog, record: Record) -> list[str]:
         for name, result in results.items():
             recipe = catalog.recipes[name]
             theirs = published(recipe) and result.dataset == recipe.dataset
-            lacking = [result.verdict != figures.PASSED, small, not theirs, result.dataset != "mnist"]
+            lacking = [result.verdict != records.PASSED, small, not theirs, result.dataset != "mnist"]
             families.setdefault(catalog.models[recipe.model].family, []).append((lacking, result))
     best = {family: min(families[family], key=lambda one: one[0])[1] for family in catalog.families()}
-    head, line, *rows = figures.markdown(list(best.values()), catalog.recipes)
+    head, line, *rows = records.markdown(list(best.values()), catalog.recipes)
     return [f"| family {head}", f"|---{line}", *(f"| {family} {row}" for family, row in zip(best, rows, strict=True))]
 
 
@@ -76,7 +76,7 @@ def with_table(text: str) -> str:
     """The README's text with its table as it is now. Raises ValueError where it has no place for one."""
     if not PLACE.search(text):
         raise ValueError("the text has no <!-- figures --> … <!-- /figures -->")
-    lines = "\n".join(by_family(catalogs.read(), figures.read()))
+    lines = "\n".join(by_family(catalogs.read(), records.read()))
     return PLACE.sub(lambda found: f"{found[1]}\n{lines}\n\n{found[2]}", text)
 
 

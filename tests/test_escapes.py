@@ -12,7 +12,7 @@ from tests.shell import screen_text, until, workbench
 from tui_gen import children, cli, control, places, remedy, text
 from tui_gen.app.shell import guard
 from tui_gen.report import outlet
-from tui_gen.report.figures import Record, Result
+from tui_gen.report.records import Record, Result
 
 
 class Screen(io.StringIO):
@@ -86,7 +86,7 @@ def test_what_a_recipe_says_of_itself_stays_in_its_comments(run, call):
     from tui_gen.catalog import Recipe
     from tui_gen.config import dump_toml, parse_toml
     from tui_gen.params import Param
-    from tui_gen.report.figures import Record
+    from tui_gen.report.records import Record
     from tui_gen.report.tables import recipe_header
 
     for end in ("\n", "\r", "\r\n", "\v", "\x1e", "\x85", "\u2028"):

@@ -19,7 +19,7 @@ from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import events
 from tui_gen.draw.curves import Series
-from tui_gen.report import lines, live, plain, quantities, summary, tables
+from tui_gen.report import display, lines, plain, quantities, summary, tables
 from tui_gen.report.curves import curves_text
 from tui_gen.report.outlet import Outlet
 from tui_gen.view import RunView
@@ -56,30 +56,30 @@ def test_trends():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.1, 400)
     steps = np.arange(400)
-    assert live.trend(Series("", steps, 5 - steps / 100 + noise)) == "↓"
-    assert live.trend(Series("", steps, steps / 100 + noise)) == "↑"
-    assert live.trend(Series("", steps, 3 + noise)) == "→"
-    assert live.trend(Series("", steps[:20], steps[:20])) == " "
-    assert live.trend(Series("", steps, np.full(400, np.nan))) == " "
+    assert display.trend(Series("", steps, 5 - steps / 100 + noise)) == "↓"
+    assert display.trend(Series("", steps, steps / 100 + noise)) == "↑"
+    assert display.trend(Series("", steps, 3 + noise)) == "→"
+    assert display.trend(Series("", steps[:20], steps[:20])) == " "
+    assert display.trend(Series("", steps, np.full(400, np.nan))) == " "
 
 
 def test_sparklines_show_shape_and_gaps():
     steps = np.arange(64)
-    line = live.sparkline(Series("", steps, steps * 1.0), 8)
+    line = display.sparkline(Series("", steps, steps * 1.0), 8)
     assert line == "▁▂▃▄▅▆▇█"
     falling = np.r_[1000.0, 400.0, 9 - steps / 9]  # the first steps are not all that can be seen
-    line = live.sparkline(Series("", np.arange(66), falling), 32)
+    line = display.sparkline(Series("", np.arange(66), falling), 32)
     assert line[0] == "█" and line[-1] == "▁" and len(set(line)) >= 6
     gappy = np.where(steps < 32, np.nan, 1.0)
-    assert live.sparkline(Series("", steps, gappy), 8) == "    ▁▁▁▁"
-    assert live.sparkline(Series("", steps, np.full(64, np.nan)), 8) == " " * 8
-    assert live.sparkline(Series(), 8) == "" and live.sparkline(Series("", steps, steps), 0) == ""
+    assert display.sparkline(Series("", steps, gappy), 8) == "    ▁▁▁▁"
+    assert display.sparkline(Series("", steps, np.full(64, np.nan)), 8) == " " * 8
+    assert display.sparkline(Series(), 8) == "" and display.sparkline(Series("", steps, steps), 0) == ""
 
 
 @given(st.lists(st.one_of(st.floats(-1e100, 1e100), st.just(math.nan)), min_size=2, max_size=300), st.integers(1, 80))
 def test_sparklines_never_fail(values, width):
-    line = live.sparkline(Series("", range(len(values)), values), width)
-    assert len(line) == min(width, len(values)) and set(line) <= set(live.BARS + " ")
+    line = display.sparkline(Series("", range(len(values)), values), width)
+    assert len(line) == min(width, len(values)) and set(line) <= set(display.BARS + " ")
 
 
 def test_the_plots_at_the_end_have_what_the_model_is_judged_by_and_its_loss_with_legends_above():

@@ -14,7 +14,7 @@ import pytest
 from tests import fake_cli, fake_worker, small_runs
 from tests.waiting import wait_for
 from tui_gen import catalog, datasets, runs
-from tui_gen.report import figures, zoo
+from tui_gen.report import records, trials
 from tui_gen.train.offline import validate
 from tui_gen.train.run import checkpoints as saved
 
@@ -57,8 +57,8 @@ def test_a_real_worker_reaches_a_figure(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert lines["easy"].endswith("pass") and "figure: 20 nats (Somebody 2020)" in done.stdout
     assert "1 of 1 reached their figure" in done.stdout
-    kept = figures.read(tmp_path / "r.json").small["easy"]
-    assert kept.verdict == figures.PASSED and kept.steps == 40 and kept.device == "cpu (1 thread)"
+    kept = records.read(tmp_path / "r.json").small["easy"]
+    assert kept.verdict == records.PASSED and kept.steps == 40 and kept.device == "cpu (1 thread)"
     assert 15 < kept.reached < 43 and kept.seconds > 0
 
 
@@ -87,13 +87,13 @@ def measuring(monkeypatch, **values: float) -> None:
     """What is found on all validation examples."""
     told = json.dumps({f"val/vae/{name}": value for name, value in values.items()})
     settings = {"stdout": subprocess.PIPE, "start_new_session": True}
-    monkeypatch.setattr(zoo, "validation", lambda running: subprocess.Popen(["printf", "%s", told], **settings))
+    monkeypatch.setattr(trials, "validation", lambda running: subprocess.Popen(["printf", "%s", told], **settings))
 
 
 def test_as_written_trains_where_there_is_data_and_goes_on_where_there_is_none(call, monkeypatch, tmp_path):
     started = fake_worker.install(monkeypatch, steps=52, rate=1e6)
     measuring(monkeypatch, loss=59.0)
-    monkeypatch.setattr(figures, "record_path", lambda: tmp_path / "reached.json")
+    monkeypatch.setattr(records, "record_path", lambda: tmp_path / "reached.json")
     recipe("aimed", 1, more="aim = 60")
     recipe("plain", 1)
     recipe("far", 1, dataset="mnist")
@@ -105,7 +105,7 @@ def test_as_written_trains_where_there_is_data_and_goes_on_where_there_is_none(c
     assert "no data here: mnist; set dataset.root" in lines["far"]
     status, out, _ = call("zoo", "check", "--full", "--only", "aimed", "--set", "train.minutes=1")
     assert "trained: 2 epochs, with train.minutes=1" in out  # cut short, so not held against the aim
-    kept = figures.read().full
+    kept = records.read().full
     assert set(kept) == {"aimed", "plain"} and kept["aimed"].expected == 60
     out = call("recipe", "aimed")[1]
     words = " ".join(line.removeprefix("# ") for line in out.splitlines() if line.startswith("#"))
@@ -146,7 +146,7 @@ def test_a_figure_is_stated_by_dataset_and_in_its_own_terms(call, monkeypatch):
 def test_where_the_last_checkpoint_cannot_be_measured_the_log_counts_and_that_is_said(call, monkeypatch):
     fake_worker.install(monkeypatch, steps=52, rate=1e6)
     broken = {"stdout": subprocess.PIPE, "start_new_session": True}
-    monkeypatch.setattr(zoo, "validation", lambda running: subprocess.Popen(["false"], **broken))
+    monkeypatch.setattr(trials, "validation", lambda running: subprocess.Popen(["false"], **broken))
     recipe("plain", 1)
     out = call("zoo", "check", "--full", "--only", "plain")[1]
     assert "trained: 2 epochs, on a part of the validation examples" in out
@@ -191,7 +191,7 @@ def test_a_run_that_fails_is_one_line_and_the_others_go_on(call, monkeypatch, tm
     for name in ("bad-one", "bad-three"):
         assert "failed: RuntimeError: the fake worker was told to crash" in lines[name]
     assert "bad-two.toml: [recipe]: the check of its figure cannot be used" in err and "`$.aim`" in err
-    assert not (tmp_path / "r.json").exists() or not figures.read(tmp_path / "r.json").small  # nothing was measured
+    assert not (tmp_path / "r.json").exists() or not records.read(tmp_path / "r.json").small  # nothing was measured
 
 
 def test_a_metric_that_is_not_in_the_log_is_named_with_those_that_are(call, monkeypatch):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tests.small_runs import parts_of
 from tui_gen import catalog as catalogs
 from tui_gen.models.looks.distances import sliced_wasserstein
-from tui_gen.report import figures, zoo
+from tui_gen.report import records, trials
 from tui_gen.train import discover
 from tui_gen.train.data import Data, batches, load
 from tui_gen.train.engine.trainer import Trainer
@@ -30,13 +30,13 @@ def built():
 def small_config(name: str):
     known, _ = built()
     recipe = RECIPES[name]
-    return zoo.config_of(recipe, known, [*zoo.small(recipe.check), "train.device=cpu"])
+    return trials.config_of(recipe, known, [*trials.small(recipe.check), "train.device=cpu"])
 
 
 def judged(name: str, reached: float) -> str:
     """The verdict on a value of the recipe's metric."""
     check = RECIPES[name].check
-    result = figures.Result(name, metric=check.metric, better=check.better, expected=check.reach, reached=reached)
+    result = records.Result(name, metric=check.metric, better=check.better, expected=check.reach, reached=reached)
     result.judge()
     return result.verdict
 
@@ -52,7 +52,7 @@ def test_a_recipe_states_its_figure_and_an_untrained_model_misses_it(name):
     parts = parts_of(config, data.spec)
     trainer = Trainer(kinds[config.model.name], config, data, CPU, lambda _: config.train.steps, parts)
     value = trainer.validate(256)[recipe.check.metric]
-    assert judged(name, value) == figures.MISSED, value
+    assert judged(name, value) == records.MISSED, value
 
 
 def examples(data: Data, pixels: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,7 +79,7 @@ def test_the_average_image_misses_the_figure_of_a_model_that_reconstructs(name):
     else:  # the best σ is the spread around the average
         sigma = (held - mean).square().mean().sqrt()
         value = torch.distributions.Normal(mean, sigma).log_prob(held).flatten(1).sum(1).mean()
-    assert judged(name, value.item()) == figures.MISSED, value
+    assert judged(name, value.item()) == records.MISSED, value
 
 
 SAMPLED = [name for name, one in RECIPES.items() if one.check.metric.endswith("/sliced_wasserstein")]
@@ -91,13 +91,13 @@ def test_a_generator_that_collapsed_misses_its_figure_and_real_examples_reach_it
     torch.manual_seed(0)
     for kept in (1, 9):  # a generator that knows so many images by heart, and nothing else
         value = sliced_wasserstein(held[torch.arange(len(held)) % kept], held).item()
-        assert judged(name, value) == figures.MISSED, value
-    assert judged(name, sliced_wasserstein(train[: len(held)], held).item()) == figures.PASSED
+        assert judged(name, value) == records.MISSED, value
+    assert judged(name, sliced_wasserstein(train[: len(held)], held).item()) == records.PASSED
 
 
 def test_the_record_is_of_these_recipes_as_they_are_now():
     """A figure on record was measured with the metric and the threshold that the recipe states today."""
-    record = figures.read()
+    record = records.read()
     assert record.small
     for name, result in record.small.items():
         check = RECIPES[name].check
@@ -108,9 +108,9 @@ def test_the_record_is_of_these_recipes_as_they_are_now():
 def test_what_is_on_record_as_written_was_trained_to_the_end_and_judged_by_its_figure():
     """Only U-Nets, which take hours, may be cut short: then nothing is held against them."""
     known, _ = built()
-    for name, result in figures.read().full.items():
+    for name, result in records.read().full.items():
         recipe = RECIPES[name]
-        config = zoo.config_of(recipe, known, [])
+        config = trials.config_of(recipe, known, [])
         cut = "with train." in result.words
         assert not cut or config.model.values.get("network") == "unet", name
         if not cut:
@@ -118,7 +118,7 @@ def test_what_is_on_record_as_written_was_trained_to_the_end_and_judged_by_its_f
             assert not config.train.epochs or result.words.startswith(f"{config.train.epochs:g} epochs"), name
         aim = recipe.aim_on(result.dataset)
         if aim is None or cut:
-            assert (result.verdict, result.expected) == (figures.TRAINED, None), name
+            assert (result.verdict, result.expected) == (records.TRAINED, None), name
         else:
             assert (result.metric, result.better, result.expected) == (aim.metric, aim.better, aim.reach), name
             judged = msgspec.structs.replace(result)

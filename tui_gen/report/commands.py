@@ -17,14 +17,13 @@ from tui_gen import config as configs
 from tui_gen import quality as figures
 from tui_gen.params import Param, nearest
 from tui_gen.places import expanded, shown
-from tui_gen.report import consent, headless, tables
-from tui_gen.report import figures as records
+from tui_gen.report import consent, headless, records, tables
 from tui_gen.report import outlet as outlets
 from tui_gen.report.managing import STOP_TIMEOUT
 from tui_gen.report.outlet import coloured, terminal_width, unicode_ok, width_of
 from tui_gen.report.rows import rows
 from tui_gen.report.summary import figures_lines, grid_text, text_lines
-from tui_gen.report.zoo import zoo
+from tui_gen.report.trials import zoo
 
 FAULT = ("error: ", "Traceback ")
 """How the last words of a process that failed begin: in words for people, or not."""

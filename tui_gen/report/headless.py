@@ -286,7 +286,7 @@ def display_for(style: Style, out: Outlet, title: str) -> Any:
         return JsonDisplay(out)
     if style.plain or not out.isatty() or os.environ.get("TERM", "") in ("", "dumb"):
         return PlainDisplay(out, style.every)
-    from tui_gen.report.live import LiveDisplay
+    from tui_gen.report.display import LiveDisplay
 
     return LiveDisplay(out, title)
 

@@ -10,8 +10,8 @@ from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry, Recipe
 from tui_gen.config import OPTIM_PARAMS
 from tui_gen.datasets import DatasetEntry
 from tui_gen.params import Param
-from tui_gen.report.figures import Record, known
 from tui_gen.report.lines import aligned
+from tui_gen.report.records import Record, known
 from tui_gen.text import clean
 
 

@@ -30,11 +30,11 @@ from tui_gen import config as configs
 from tui_gen.catalog import Check, Recipe
 from tui_gen.config import RunConfig
 from tui_gen.params import Problem, nearest
-from tui_gen.report import consent, figures, headless
+from tui_gen.report import consent, headless, records
 from tui_gen.report import outlet as outlets
-from tui_gen.report.figures import Result
 from tui_gen.report.outlet import hang_up, terminal_width
 from tui_gen.report.quantities import duration
+from tui_gen.report.records import Result
 from tui_gen.report.signals import Signals
 from tui_gen.view import RunView
 
@@ -60,7 +60,7 @@ def table(args: argparse.Namespace) -> int:
     out, err = outlets.standard()
     catalog = catalogs.read(args.model_dirs)
     chosen = {recipe.name for recipe in choose(args.only, catalog)}
-    record = figures.read(Path(args.record) if args.record else None)
+    record = records.read(Path(args.record) if args.record else None)
     blocks = []
     for title, results in (("Small versions", record.small), ("As written", record.full)):
         rows = [result for name, result in results.items() if name in chosen]
@@ -68,10 +68,10 @@ def table(args: argparse.Namespace) -> int:
             for result in rows:
                 out.json(_told(result, catalog))
         elif args.markdown and rows:
-            blocks.append([f"{title}:", "", *figures.markdown(rows, catalog.recipes)])
+            blocks.append([f"{title}:", "", *records.markdown(rows, catalog.recipes)])
         elif rows:
-            lines = [figures.row(result, terminal_width(out)) for result in rows]
-            blocks.append([f"{title}:", figures.heading(), *lines])
+            lines = [records.row(result, terminal_width(out)) for result in rows]
+            blocks.append([f"{title}:", records.heading(), *lines])
     out.text("\n".join("".join(f"{line}\n" for line in block) for block in blocks))
     if not (record.small or record.full):
         err.line("nothing is on record; tui-gen zoo check --record keeps what it measures")
@@ -106,8 +106,8 @@ def check(args: argparse.Namespace, root: Path) -> int:
     out, err = outlets.standard()
     catalog = headless.ensured(args.model_dirs, err)
     headless.refuse_unwritable(root)
-    path = Path(args.record) if args.record else figures.record_path()
-    record = figures.read(path) if args.record is not None else None
+    path = Path(args.record) if args.record else records.record_path()
+    record = records.read(path) if args.record is not None else None
     chosen = choose(args.only, catalog)
     trials = [trial_of(recipe, catalog, args) for recipe in chosen if recipe.check is not None]
     dirs = {one for trial in trials if trial.config is not None for one in trial.config.model_dirs}
@@ -122,35 +122,35 @@ def check(args: argparse.Namespace, root: Path) -> int:
         if args.json:
             out.json(_told(result, catalog))
         else:
-            plain.line(figures.row(result, terminal_width(plain)))
+            plain.line(records.row(result, terminal_width(plain)))
             if told := catalog.recipes[result.recipe].stated:
                 plain.line(f"    figure: {told}")
         if record is not None:
             record.take(result, full=args.full)
-            figures.write(record, path)
+            records.write(record, path)
 
     if not args.json:
-        plain.line(figures.heading())
+        plain.line(records.heading())
     started = time.monotonic()
     with Signals() as signals:
         keeper = Keeper(trials, root, args.jobs, started + args.budget * 60 if args.budget else None, report)
         caught = keeper.run(signals)
     results = [trial.result for trial in trials]
     if args.markdown:
-        for line in figures.markdown(results, catalog.recipes):
+        for line in records.markdown(results, catalog.recipes):
             out.line(line)
     (err if args.json or args.markdown else out).line(_summary(results, time.monotonic() - started, root))
     if caught:
         return 128 + caught
-    good = (figures.PASSED, figures.TRAINED, figures.NO_DATA)
+    good = (records.PASSED, records.TRAINED, records.NO_DATA)
     return 0 if results and all(result.verdict in good for result in results) else 1
 
 
 def _summary(results: list[Result], seconds: float, root: Path) -> str:
     counts = Counter(result.verdict for result in results)
-    held = sum(counts[word] for word in (figures.PASSED, figures.MISSED, figures.FAILED))
-    words = [f"{counts[figures.PASSED]} of {held} reached their figure"]
-    words += [f"{count} {word}" for word, count in counts.items() if word not in (figures.PASSED, figures.MISSED)]
+    held = sum(counts[word] for word in (records.PASSED, records.MISSED, records.FAILED))
+    words = [f"{counts[records.PASSED]} of {held} reached their figure"]
+    words += [f"{count} {word}" for word, count in counts.items() if word not in (records.PASSED, records.MISSED)]
     return f"{', '.join(words)}, in {duration(seconds)}; the runs are in {root}"
 
 
@@ -176,7 +176,7 @@ def trial_of(recipe: Recipe, catalog: catalogs.Catalog, args: argparse.Namespace
     try:
         config = config_of(recipe, catalog, [*([] if args.full else small(check)), *args.assignments])
     except configs.ConfigError as error:
-        result.verdict, result.words = figures.FAILED, " ".join(str(error).split())
+        result.verdict, result.words = records.FAILED, " ".join(str(error).split())
         return trial
     result.dataset = config.dataset.name
     if args.full:
@@ -188,7 +188,7 @@ def trial_of(recipe: Recipe, catalog: catalogs.Catalog, args: argparse.Namespace
         if aim is not None:
             result.metric, result.better = aim.metric, aim.better
     if not datasets.at_hand(config.dataset.name, config.dataset.root):
-        result.verdict, result.words = figures.NO_DATA, f"{config.dataset.name}; set dataset.root to a copy of it"
+        result.verdict, result.words = records.NO_DATA, f"{config.dataset.name}; set dataset.root to a copy of it"
         return trial
     if args.jobs > 1 and not config.train.threads:
         config.train.threads = max(1, (os.cpu_count() or 1) // args.jobs)
@@ -302,7 +302,7 @@ class Keeper:
         result.day = time.strftime("%Y-%m-%d")
         measure(result, view, full=running.trial.full, measured=measured_by(running.process))
         if self.caught:
-            result.verdict, result.reached = figures.STOPPED, None
+            result.verdict, result.reached = records.STOPPED, None
         result.words = self.ended or result.words
         self.report(result)
 
@@ -334,11 +334,11 @@ def measure(result: Result, view: RunView, *, full: bool, measured: Mapping[str,
     result.steps, result.device = view.step, view.plan.device if view.plan else ""
     values = {name: _last(curve.values) for name, curve in view.series.items() if name.startswith("val/")}
     values |= {name: value and float(f"{value:.7g}") for name, value in (measured or {}).items()}
-    result.reached = figures.value_of(result.metric, values)
+    result.reached = records.value_of(result.metric, values)
     if view.state not in ("finished", "stopped"):
         said = view.reason or next(reversed(runs.last_log_lines(view.path)), "")
         words = said if view.state == "failed" else f"{view.state}: {said}"
-        result.verdict, result.reached, result.words = figures.FAILED, None, " ".join(words.split())
+        result.verdict, result.reached, result.words = records.FAILED, None, " ".join(words.split())
         return
     if result.reached is None:
         result.words = f"no {result.metric} in its log; there are {', '.join(sorted(values)) or 'no validations'}"
