@@ -328,14 +328,6 @@ def test_before_the_first_paint_numpy_is_not_imported():
     assert out.split() == ["False", "False"]
 
 
-def test_no_terminal_is_told(world):
-    code = "from tui_gen.app.main import run_workbench as show; from pathlib import Path; exit(show(Path(), []))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
-    assert done.returncode == 2 and "needs a terminal" in done.stderr
-
-
 async def test_a_fault_in_an_action_or_a_pane_is_told_with_a_file_and_the_rest_goes_on(monkeypatch, world):
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         log = app.workspace.pane("log")

@@ -10,9 +10,10 @@ import msgspec
 
 from tests import fake_cli, fake_worker, form_host
 from tui_gen import catalog as catalogs
-from tui_gen import cli, columns, events, launch, runs
+from tui_gen import children, cli, columns, events, launch, runs
 from tui_gen import config as configs
 from tui_gen.report import headless
+from tui_gen.report.commands import COMMANDS, Command
 
 
 def test_runs_of_every_state(call):
@@ -193,8 +194,6 @@ def test_a_model_that_no_recipe_names_has_a_complete_config_too(call, tmp_path, 
 def test_sample_asks_a_process_of_its_own(call, tmp_path, monkeypatch):
     from PIL import Image
 
-    from tui_gen.report import commands
-
     run = fake_worker.record(fake_worker.make_run(), steps=60)
     asked = []
 
@@ -202,9 +201,9 @@ def test_sample_asks_a_process_of_its_own(call, tmp_path, monkeypatch):
         asked.append(command)
         target = command[command.index("-o") + 1]
         Image.new("L", (32, 32), 200).save(target)
-        return commands.subprocess.CompletedProcess(command, 0, f"{target}\n", "")
+        return children.subprocess.CompletedProcess(command, 0, f"{target}\n", "")
 
-    monkeypatch.setattr(commands.subprocess, "run", fake)
+    monkeypatch.setattr(children.subprocess, "run", fake)
     target = tmp_path / "g.png"
     options = ["--seed", "3", "--step", "60", "--label", "7", "--device", "cpu"]
     status, out, _ = call("sample", run.name, "-n", "9", "-o", str(target), *options)
@@ -219,27 +218,25 @@ def test_sample_asks_a_process_of_its_own(call, tmp_path, monkeypatch):
         ("its last words\n", "its last words"),
         ("", "no samples were made"),
     ):
-        failed = commands.subprocess.CompletedProcess([], 1, "", words)
-        monkeypatch.setattr(commands.subprocess, "run", lambda *_, failed=failed, **__: failed)
+        failed = children.subprocess.CompletedProcess([], 1, "", words)
+        monkeypatch.setattr(children.subprocess, "run", lambda *_, failed=failed, **__: failed)
         assert call("sample", run.name) == (1, "", f"tui-gen: {told}\n")
-    passed_over = commands.subprocess.CompletedProcess([], 0, f"{target}\n", "noise\nwarning: 000060 is damaged\n")
-    monkeypatch.setattr(commands.subprocess, "run", lambda *_, **__: passed_over)
+    passed_over = children.subprocess.CompletedProcess([], 0, f"{target}\n", "noise\nwarning: 000060 is damaged\n")
+    monkeypatch.setattr(children.subprocess, "run", lambda *_, **__: passed_over)
     assert call("sample", run.name, "-o", str(target)) == (0, f"{target}\n", "warning: 000060 is damaged\n")
     status, _, err = call("sample", run.name, "-n", "0")
     assert status == 2 and "1 to 100000" in err
 
 
 def test_samples_of_text_are_printed_and_named_as_text(call, tmp_path, monkeypatch):
-    from tui_gen.report import commands
-
     run = fake_worker.record(fake_worker.make_run(), steps=60)
     target = tmp_path / "my text.txt"
 
     def fake(command, **more):
         target.write_text("once upon\n[bold]a time\n")
-        return commands.subprocess.CompletedProcess(command, 0, f"a library's own line\n{target}\n", "")
+        return children.subprocess.CompletedProcess(command, 0, f"a library's own line\n{target}\n", "")
 
-    monkeypatch.setattr(commands.subprocess, "run", fake)
+    monkeypatch.setattr(children.subprocess, "run", fake)
     for asked in ("my text.png", "my text.txt"):
         status, out, _ = call("sample", run.name, "-n", "2", "-o", str(tmp_path / asked))
         assert status == 0 and out == f"once upon\n[bold]a time\n{target}\n"
@@ -270,9 +267,32 @@ def test_output_into_a_closed_pipe_is_quiet():
 
 def test_help_names_every_command_and_exit_status(call):
     status, out, _ = call("--help")
-    assert status == 0 and all(f"    {name} " in out for name in cli.COMMANDS)
+    assert status == 0 and all(f"    {name} " in out for name, *_ in COMMANDS)
     assert all(word in out for word in ("examples:", "exit status:", "130", "143", "--run vae-digits"))
     assert cli.main(["stop", "--help"]) == 0
+
+
+def test_a_command_is_a_row_and_a_file(call, tmp_path, monkeypatch):
+    (tmp_path / "shouting.py").write_text(
+        "def options(parser):\n    parser.add_argument('--words', default='')\n"
+        "def run(args, root):\n    print(args.words.upper(), root)\n    return 7\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(cli, "COMMANDS", [*COMMANDS, Command("shout", "say it loudly", "shouting")])
+    assert "    shout               say it loudly\n" in call("--help")[1] and "shouting" not in sys.modules
+    assert call("--runs", "/r", "shout", "--words", "hear me") == (7, "HEAR ME /r\n", "")
+    assert "Say it loudly.\n" in call("shout", "--help")[1]
+    assert "no such command 'shuot' (did you mean 'shout'?)" in call("shuot")[2]
+    assert "no such option --wrods (did you mean '--words'?)" in call("shout", "--wrods", "x")[2]
+
+
+def test_a_command_s_file_is_imported_when_it_is_called():
+    for words, wanted in ((["--help"], set()), (["stop", "--help"], {"stop"})):
+        code = f"import sys; from tui_gen.cli import main; main({words}); print('', *sorted(sys.modules))"
+        done = fake_cli.subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        start = "tui_gen.report.commands."
+        loaded = {name.removeprefix(start) for name in done.stdout.split() if name.startswith(start)}
+        assert loaded - {"options"} == wanted, words
 
 
 def test_edits_survive_being_written_to_a_config():

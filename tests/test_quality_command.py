@@ -9,8 +9,7 @@ import pytest
 
 from tests import fake_worker
 from tests.test_restore import saved
-from tui_gen import cli, events, quality, runs
-from tui_gen.report import commands
+from tui_gen import children, cli, events, quality, runs
 from tui_gen.train.offline import quality as measuring
 from tui_gen.view import RunView
 
@@ -26,7 +25,7 @@ def with_process(monkeypatch, code):
         asked.append(command)
         return real([sys.executable, "-c", code], **more)
 
-    monkeypatch.setattr(commands.subprocess, "Popen", start)
+    monkeypatch.setattr(children.subprocess, "Popen", start)
     return asked
 
 

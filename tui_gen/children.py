@@ -18,6 +18,8 @@ PATHS = (
     "TMPDIR", "TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR", "HOME",
 )  # fmt: skip
 """Variables that name a folder; a relative one means the current folder, which is not the child's."""
+FAULT = ("error: ", "Traceback ")
+"""How the last words of a process that failed begin: in words for people, or not."""
 
 
 _here: dict[str, str] = {}
@@ -63,3 +65,10 @@ def apart(env: Mapping[str, str] | None = None) -> dict[str, str]:
         parts = [os.path.abspath(part) for part in env["PYTHONPATH"].split(os.pathsep) if part]
         env["PYTHONPATH"] = os.pathsep.join(parts)
     return env
+
+
+def fault(lines: list[str]) -> str:
+    """What a process says about its failure, from the line on that begins with one of FAULT; of a traceback the end."""
+    if lines and lines[0].startswith(FAULT[1]):
+        lines = lines[-1:]
+    return "\n".join(lines).removeprefix(FAULT[0])

@@ -8,25 +8,49 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tui_gen.places import cache_dir, config_dir
+
 if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
+
+
+def refusal() -> str:
+    """What a workbench lacks where this process runs, a terminal that can do more than print; empty if nothing."""
+    try:
+        there = sys.stdin.isatty() and sys.stdout.isatty()
+    except ValueError:
+        there = False
+    if not there:
+        return "the workbench needs a terminal"
+    term = os.environ.get("TERM", "")
+    if term in ("", "dumb"):
+        return f"TERM={term}: the workbench needs a terminal that can move its cursor (TERM=xterm-256color, say)"
+    return ""
 
 
 def run_workbench(
     runs_root: Path,
     model_dirs: list[str],
     open_run: Path | None = None,
-    terminal: Terminal | None = None,
+    *,
+    graphics: str | None = None,
     theme: str | None = None,
 ) -> int:
-    """Show the workbench until it is left; the exit status.
+    """Show the workbench, on a terminal to which there is no `refusal`, until it is left; the exit status.
 
-    `terminal` is what the probe found out before (`tui_gen.draw.terminal.probe`), `open_run` a run to show at once,
-    `theme` a theme for this time only. Returns 2, with a line on stderr, where there is no terminal to draw on.
+    `open_run` is a run to show at once, `graphics` and `theme` are for this time only. Raises ConfigError for graphics
+    that the terminal does not have.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
-        print("tui-gen: the workbench needs a terminal; train without one with tui-gen --run RECIPE", file=sys.stderr)
-        return 2
+    config_dir(), cache_dir()  # said here where there are none, not in the middle of a screen
+    from tui_gen.draw.terminal import probe
+
+    try:  # before Textual is imported, which reads its settings then
+        terminal = probe(graphics)
+    except ValueError as error:
+        from tui_gen.config import ConfigError
+        from tui_gen.params import Problem
+
+        raise ConfigError("command line", [Problem("graphics", None, str(error))]) from None
     prepare_environment(terminal)
     gc.disable()  # until the first frame is out: collections while modules are imported find nothing
     from tui_gen.app.workbench import Workbench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import shlex
@@ -35,6 +36,11 @@ class Style:
     plain: bool = False
     every: float = 2.0
     graphics: str = "auto"
+
+
+def style_of(args: argparse.Namespace) -> Style:
+    """What a command line says of it (`options.style_options`)."""
+    return Style(args.json, args.plain, args.every, args.graphics or "auto")
 
 
 class Cancelled(Exception):

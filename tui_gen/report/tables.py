@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Mapping
+from typing import TypeVar
 
-from tui_gen import params
+from tui_gen import params, runs
 from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry, Recipe
 from tui_gen.config import OPTIM_PARAMS
 from tui_gen.datasets import DatasetEntry
-from tui_gen.params import Param
+from tui_gen.params import Param, nearest
 from tui_gen.report.lines import aligned
 from tui_gen.report.records import Record, known
 from tui_gen.text import clean
+
+Entry = TypeVar("Entry")
+
+
+def named(what: str, name: str, entries: Mapping[str, Entry]) -> Entry:
+    """The entry of this name. Raises RunError, with the nearest name, where there is none."""
+    if name not in entries:
+        raise no_such(what, name, list(entries))
+    return entries[name]
+
+
+def no_such(what: str, name: str, known: list[str]) -> runs.RunError:
+    """The error for a name that is not there, with the nearest one that is."""
+    return runs.RunError(f"no {what} {name!r}; {nearest(name, known) or 'known: ' + ', '.join(sorted(known))}")
 
 
 def models_table(catalog: Catalog, width: int = 0) -> list[str]:

@@ -1,4 +1,4 @@
-"""`tui-gen zoo`: trains recipes, and holds what they reach against what they should.
+"""Trials: recipes that are trained, and what they reach held against what they should.
 
 A recipe says so itself, in its `[recipe]` table: `figure` and `source` in words; `check` (overrides that make it
 small), `metric` (from the run's log), `better` (`lower` or `higher`), `reach` (what the small version must reach) and
@@ -8,18 +8,15 @@ the last of the run, not its best.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fnmatch
 import os
 import signal
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -30,10 +27,8 @@ from tui_gen import config as configs
 from tui_gen.catalog import Check, Recipe
 from tui_gen.config import RunConfig
 from tui_gen.params import Problem, nearest
-from tui_gen.report import consent, headless, records
-from tui_gen.report import outlet as outlets
-from tui_gen.report.outlet import hang_up, terminal_width
-from tui_gen.report.quantities import duration
+from tui_gen.report import headless, records
+from tui_gen.report.outlet import hang_up
 from tui_gen.report.records import Result
 from tui_gen.report.signals import Signals
 from tui_gen.view import RunView
@@ -48,40 +43,6 @@ HARMLESS = (
     "dataset.root", "train.device", "train.threads", "train.compile", "train.precision", "preview.", "checkpoint.",
 )  # fmt: skip
 """Settings that may differ from a recipe as written without its figure meaning something else."""
-
-
-def zoo(args: argparse.Namespace, root: Path) -> int:
-    """`tui-gen zoo check` and `tui-gen zoo table`: the exit status."""
-    return table(args) if args.task == "table" else check(args, root)
-
-
-def table(args: argparse.Namespace) -> int:
-    """`tui-gen zoo table`: what is on record, without training anything."""
-    out, err = outlets.standard()
-    catalog = catalogs.read(args.model_dirs)
-    chosen = {recipe.name for recipe in choose(args.only, catalog)}
-    record = records.read(Path(args.record) if args.record else None)
-    blocks = []
-    for title, results in (("Small versions", record.small), ("As written", record.full)):
-        rows = [result for name, result in results.items() if name in chosen]
-        if args.json:
-            for result in rows:
-                out.json(_told(result, catalog))
-        elif args.markdown and rows:
-            blocks.append([f"{title}:", "", *records.markdown(rows, catalog.recipes)])
-        elif rows:
-            lines = [records.row(result, terminal_width(out)) for result in rows]
-            blocks.append([f"{title}:", records.heading(), *lines])
-    out.text("\n".join("".join(f"{line}\n" for line in block) for block in blocks))
-    if not (record.small or record.full):
-        err.line("nothing is on record; tui-gen zoo check --record keeps what it measures")
-    return 0
-
-
-def _told(result: Result, catalog: catalogs.Catalog) -> dict[str, Any]:
-    recipe = catalog.recipes.get(result.recipe)
-    told = {"figure": recipe.figure, "source": recipe.source} if recipe else {}
-    return msgspec.structs.asdict(result) | told
 
 
 def choose(only: list[str], catalog: catalogs.Catalog) -> list[Recipe]:
@@ -101,59 +62,6 @@ def choose(only: list[str], catalog: catalogs.Catalog) -> list[Recipe]:
     ]
 
 
-def check(args: argparse.Namespace, root: Path) -> int:
-    """`tui-gen zoo check`: 0 when every recipe that was trained reached its figure, 1 otherwise."""
-    out, err = outlets.standard()
-    catalog = headless.ensured(args.model_dirs, err)
-    headless.refuse_unwritable(root)
-    path = Path(args.record) if args.record else records.record_path()
-    record = records.read(path) if args.record is not None else None
-    chosen = choose(args.only, catalog)
-    trials = [trial_of(recipe, catalog, args) for recipe in chosen if recipe.check is not None]
-    dirs = {one for trial in trials if trial.config is not None for one in trial.config.model_dirs}
-    consent.ask(dirs.difference(args.model_dirs), "a recipe", err)
-    for recipe in chosen:
-        if recipe.check is None and args.only:
-            err.line(f"{recipe.name}: states no figure that can be checked, so it is left out")
-
-    plain = err if args.markdown else out  # the table comes at the end, in the catalogue's order
-
-    def report(result: Result) -> None:
-        if args.json:
-            out.json(_told(result, catalog))
-        else:
-            plain.line(records.row(result, terminal_width(plain)))
-            if told := catalog.recipes[result.recipe].stated:
-                plain.line(f"    figure: {told}")
-        if record is not None:
-            record.take(result, full=args.full)
-            records.write(record, path)
-
-    if not args.json:
-        plain.line(records.heading())
-    started = time.monotonic()
-    with Signals() as signals:
-        keeper = Keeper(trials, root, args.jobs, started + args.budget * 60 if args.budget else None, report)
-        caught = keeper.run(signals)
-    results = [trial.result for trial in trials]
-    if args.markdown:
-        for line in records.markdown(results, catalog.recipes):
-            out.line(line)
-    (err if args.json or args.markdown else out).line(_summary(results, time.monotonic() - started, root))
-    if caught:
-        return 128 + caught
-    good = (records.PASSED, records.TRAINED, records.NO_DATA)
-    return 0 if results and all(result.verdict in good for result in results) else 1
-
-
-def _summary(results: list[Result], seconds: float, root: Path) -> str:
-    counts = Counter(result.verdict for result in results)
-    held = sum(counts[word] for word in (records.PASSED, records.MISSED, records.FAILED))
-    words = [f"{counts[records.PASSED]} of {held} reached their figure"]
-    words += [f"{count} {word}" for word, count in counts.items() if word not in (records.PASSED, records.MISSED)]
-    return f"{', '.join(words)}, in {duration(seconds)}; the runs are in {root}"
-
-
 # One recipe
 
 
@@ -166,23 +74,25 @@ class Trial:
     full: bool = False
 
 
-def trial_of(recipe: Recipe, catalog: catalogs.Catalog, args: argparse.Namespace) -> Trial:
-    """What is to be trained of a recipe, small or as written, with the command line's settings."""
+def trial_of(
+    recipe: Recipe, catalog: catalogs.Catalog, assignments: list[str], *, full: bool = False, jobs: int = 1
+) -> Trial:
+    """What is to be trained of a recipe, small or in `full`, with settings of its own, so many at a time."""
     check = recipe.check
     assert check is not None
-    reach = None if args.full else check.reach
+    reach = None if full else check.reach
     result = Result(recipe.name, metric=check.metric, better=check.better, expected=reach)
-    trial = Trial(result, full=args.full)
+    trial = Trial(result, full=full)
     try:
-        config = config_of(recipe, catalog, [*([] if args.full else small(check)), *args.assignments])
+        config = config_of(recipe, catalog, [*([] if full else small(check)), *assignments])
     except configs.ConfigError as error:
         result.verdict, result.words = records.FAILED, " ".join(str(error).split())
         return trial
     result.dataset = config.dataset.name
-    if args.full:
+    if full:
         aim = recipe.aim_on(result.dataset)
         harmless = HARMLESS if aim is None else (*HARMLESS, "dataset.name=")
-        changed = [one for one in args.assignments if not one.startswith(harmless)]
+        changed = [one for one in assignments if not one.startswith(harmless)]
         result.words = f"with {', '.join(changed)}" if changed else ""
         result.expected = None if aim is None or changed else aim.reach
         if aim is not None:
@@ -190,8 +100,8 @@ def trial_of(recipe: Recipe, catalog: catalogs.Catalog, args: argparse.Namespace
     if not datasets.at_hand(config.dataset.name, config.dataset.root):
         result.verdict, result.words = records.NO_DATA, f"{config.dataset.name}; set dataset.root to a copy of it"
         return trial
-    if args.jobs > 1 and not config.train.threads:
-        config.train.threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    if jobs > 1 and not config.train.threads:
+        config.train.threads = max(1, (os.cpu_count() or 1) // jobs)
     trial.config = config
     return trial
 

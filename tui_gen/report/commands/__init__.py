@@ -1,0 +1,53 @@
+"""The commands: `tui-gen NAME …`.
+
+A command is a row of COMMANDS and a file of that name in this folder, with two functions: `options` says what the
+command takes, `run` does it. A file is imported only where its command is called or its help is asked for, so it
+imports at its top whatever it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import NamedTuple, Protocol, cast
+
+
+class Task(Protocol):
+    """What a command's file has."""
+
+    def options(self, parser: argparse.ArgumentParser) -> None:
+        """Add what the command takes to its parser."""
+
+    def run(self, args: argparse.Namespace, root: Path) -> int:
+        """Do it, in a folder of runs; the exit status. Raises ConfigError, RunError and ControlError."""
+
+
+class Command(NamedTuple):
+    """A command: its name, what it does in a line, and the module with its Task (the file of its name)."""
+
+    name: str
+    help: str
+    module: str = ""
+
+    @property
+    def task(self) -> Task:
+        """The command itself, imported now."""
+        return cast(Task, importlib.import_module(self.module or f"{__name__}.{self.name}"))
+
+
+COMMANDS = [
+    Command("runs", "list the runs: live, finished, stopped, failed, interrupted"),
+    Command("attach", "show a run, live or not: in the workbench on a terminal, as text elsewhere"),
+    Command("stop", "stop live runs, with a checkpoint"),
+    Command("sample", "make samples from a run's checkpoint"),
+    Command("quality", "measure the samples of a run's checkpoint against real data: FID, KID, precision, recall …"),
+    Command("models", "list the models, or everything about one"),
+    Command("recipes", "list the recipes"),
+    Command("datasets", "list the datasets, or everything about one"),
+    Command("recipe", "print a recipe as a complete, commented config: tui-gen recipe NAME > my.toml"),
+    Command("delete", "delete runs that are not training"),
+    Command("export", "write every value of a run's metrics as CSV"),
+    Command("zoo", "train the recipes and compare what they reach with what they should"),
+]
+"""In the order of `tui-gen --help`."""

@@ -1,0 +1,84 @@
+"""Options that several commands take, and the kinds of values they have.
+
+Some may be given before the command or after it: before it (`top`) they have their defaults, after it only what was
+given there counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+GRAPHICS = ("auto", "kitty", "sixel", "halfblock", "ascii", "off")
+PLACE = "a directory, its name or the beginning of it"
+RUN = f"{PLACE}; latest, or nothing, is the newest run"
+
+
+def default(top: bool, value: Any) -> Any:
+    """The default of an option that may also be given before the command."""
+    return value if top else argparse.SUPPRESS
+
+
+def runs_option(parser: Any, top: bool = False) -> None:
+    """`--runs DIR`."""
+    words = "the folder of runs (default: $TUI_GEN_RUNS or ./runs)"
+    parser.add_argument("--runs", metavar="DIR", help=words, default=default(top, None))
+
+
+def models_option(parser: Any, top: bool = False) -> None:
+    """`--models DIR` and `--trust DIR`, as often as needed."""
+    words = "a folder of your own model files"
+    parser.add_argument(
+        "--models", metavar="DIR", action="append", dest="model_dirs", help=words, default=default(top, [])
+    )
+    words = "a folder of model files that a config or a run names: execute what is in it now without asking"
+    parser.add_argument("--trust", metavar="DIR", action="append", help=words, default=default(top, []))
+
+
+def style_options(parser: Any, top: bool = False) -> None:
+    """How a run is shown: `--json`, `--plain`, `--every`, `--graphics`, `--theme`."""
+    words = "one JSON object a line"
+    parser.add_argument("--json", action="store_true", help=words, default=default(top, False))
+    words = "plain lines, on a terminal too"
+    parser.add_argument("--plain", action="store_true", help=words, default=default(top, False))
+    words = "time between plain lines (default: 2)"
+    parser.add_argument("--every", metavar="SECONDS", type=seconds, help=words, default=default(top, 2.0))
+    graphics_option(parser, "how images are shown (default: what the terminal can)", top)
+    words = "colours of the workbench, this time"
+    parser.add_argument("--theme", metavar="NAME", help=words, default=default(top, None))
+
+
+def graphics_option(parser: Any, words: str, top: bool = False) -> None:
+    """`--graphics`."""
+    parser.add_argument("--graphics", choices=GRAPHICS, help=words, default=default(top, None))
+
+
+def json_option(parser: Any, words: str) -> None:
+    """`--json`."""
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=words)
+
+
+def named(text: str) -> str:
+    """A name that has to be one: a script whose variable is not set does not mean the newest run."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty (a variable that is not set?)")
+    return text
+
+
+def count(text: str, least: int = 1) -> int:
+    """A whole number up to 100,000."""
+    value = int(text) if text.isdecimal() and len(text) < 20 else -1
+    if not least <= value <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to 100000")
+    return value
+
+
+def seconds(text: str) -> float:
+    """A number of seconds up to a day's."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value

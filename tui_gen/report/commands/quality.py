@@ -1,0 +1,72 @@
+"""`tui-gen quality`: the samples of a checkpoint against real data."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from tui_gen import checkpoints, children, launch, quality, runs
+from tui_gen.places import expanded
+from tui_gen.report import consent, headless
+from tui_gen.report import outlet as outlets
+from tui_gen.report.commands.options import RUN, count, json_option, models_option, runs_option
+from tui_gen.report.commands.stop import STOP_TIMEOUT
+from tui_gen.report.summary import figures_lines
+
+LEAST = 50
+"""Samples: no figure means anything with fewer."""
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Of which run, with how many samples of which checkpoint."""
+    parser.add_argument("name", metavar="RUN", nargs="?", default="", help=RUN)
+    words = "how many are drawn (default: the run's quality.samples; FID needs 2000)"
+    parser.add_argument("--samples", type=partial(count, least=LEAST), metavar="N", dest="count", help=words)
+    parser.add_argument("--seed", type=int, help="seed of their noise (default: the run's quality.seed)")
+    parser.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
+    parser.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
+    parser.add_argument("--root", metavar="DIR", default="", help="where the run's data is now, if it was moved")
+    json_option(parser, "as a JSON object")
+    models_option(parser)
+    runs_option(parser)
+
+
+def run(args: argparse.Namespace, root: Path) -> int:
+    """PyTorch runs in a process of its own."""
+    out, err = outlets.standard()
+    path = runs.find(root, args.name)
+    consent.ask(set(headless.named_dirs(str(path))).difference(args.model_dirs), path.name, err)
+    if args.step is None and not checkpoints.found(path) and runs.live(path):
+        launch.ask_run(path, "checkpoint", timeout=STOP_TIMEOUT)  # a live run that has not made one yet
+    words: list[object] = [path]
+    for option, value in (
+        ("--samples", args.count), ("--seed", args.seed), ("--step", args.step), ("--device", args.device),
+        ("--root", expanded(args.root).absolute() if args.root else ""),
+    ):  # fmt: skip
+        words += [option, value] if value not in (None, "") else []
+    with children.start(
+        "tui_gen.train.offline.quality", *words,
+        env=launch.environment(args.model_dirs),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+    ) as process:  # fmt: skip
+        failed: list[str] = []
+        for line in map(str.rstrip, process.stderr):
+            if failed or line.startswith(children.FAULT):
+                failed.append(line)
+            elif line:
+                err.line(line)
+        text = process.stdout.read()
+    if process.returncode:
+        err.line(f"tui-gen: {children.fault(failed) or 'nothing could be measured'}")
+        return 1
+    if args.json:
+        out.json(msgspec.json.decode(text))
+        return 0
+    report = msgspec.json.decode(text, type=quality.Report)
+    for line in figures_lines(report, out):
+        out.drawn(line)
+    return 0

@@ -1,0 +1,54 @@
+"""`tui-gen recipe`: a complete, commented config, of a recipe or for a model that has none."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from tui_gen import catalog as catalogs
+from tui_gen import config as configs
+from tui_gen import runs
+from tui_gen.params import Param
+from tui_gen.report import headless, records, tables
+from tui_gen.report import outlet as outlets
+from tui_gen.report.commands.options import models_option
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Which one."""
+    parser.add_argument("name", metavar="NAME", help="see tui-gen recipes")
+    models_option(parser)
+
+
+def run(args: argparse.Namespace, root: Path) -> int:
+    """A config on standard output."""
+    out, err = outlets.standard()
+    catalog = headless.ensured(args.model_dirs, err)
+    if (found := catalog.recipes.get(args.name)) is not None:
+        named, header = {"name": found.name, **found.tables}, tables.recipe_header(found, _record(err))
+    elif (model := catalog.models.get(args.name)) is not None:
+        named, header = catalogs.start_of(model), tables.model_header(model)
+        named["model_dirs"] = list(args.model_dirs)
+    else:
+        raise tables.no_such("recipe or model", args.name, [*catalog.recipes, *catalog.models])
+    config = configs.load(named, catalog, args.name)
+    notes = {key: _with_choices(param) for key, param in configs.keys(config.model.name, catalog).items()}
+    out.text(header + "\n" + configs.dump_toml(configs.to_tables(config), notes))
+    return 0
+
+
+def _record(err: outlets.Outlet) -> records.Record:
+    """What is on record of the recipes; a warning where that cannot be read."""
+    try:
+        return records.read()
+    except runs.RunError as error:
+        err.line(f"warning: {error}")
+        return records.Record()
+
+
+def _with_choices(param: Param) -> Param:
+    """The declaration with its choices named in the help, which becomes the comment."""
+    words = f"{param.help}: {', '.join(str(one) for one in param.choices)}" if param.choices else param.help
+    return msgspec.structs.replace(param, help=words)

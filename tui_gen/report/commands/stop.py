@@ -1,0 +1,62 @@
+"""`tui-gen stop`: end live runs. Called from scripts, in folders of thousands of runs: imports nothing slow."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from tui_gen import checkpoints, control, launch, runs
+from tui_gen.report import outlet as outlets
+from tui_gen.report.commands.options import RUN, named, runs_option
+
+STOP_TIMEOUT = 600.0
+END_TIMEOUT = 60.0
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Which runs, and how."""
+    parser.add_argument("names", metavar="RUN", type=named, nargs="*", help=RUN)
+    parser.add_argument("--all", action="store_true", help="every live run in the folder")
+    parser.add_argument("--no-checkpoint", action="store_true", help="without a checkpoint")
+    runs_option(parser)
+
+
+def run(args: argparse.Namespace, root: Path) -> int:
+    """0 when every run named has ended, 1 otherwise."""
+    out, err = outlets.standard()
+    if args.all:
+        if args.names:
+            raise runs.RunError("name runs, or give --all: not both")
+        paths = runs.live_runs(root)
+        if not paths:
+            err.line(f"no live runs in {root}")
+    else:
+        paths = [runs.find(root, name) for name in args.names or ["latest"]]
+    status = 0
+    for path in paths:
+        try:
+            what = _stop_one(path, not args.no_checkpoint, err)
+            out.line(f"{path.name}: {what}")
+        except control.ControlError as error:
+            err.line(f"tui-gen: {path.name}: {error}")
+            status = 1
+    return status
+
+
+def _stop_one(path: Path, checkpoint: bool, err: outlets.Outlet) -> str:
+    """Stop a run and wait for its worker to end; what became of it. Raises ControlError."""
+    state, step, _ = runs.state_of(path)
+    if state in runs.ENDED and not runs.live(path):  # one that is being resumed still has its last word
+        raise control.ControlError(f"is not training: {state} at step {step}")
+
+    def tell(words: str) -> None:
+        err.line(f"{path.name} has not answered for {launch.SILENT:g} s: {words}. Still waiting; Ctrl-C ends only that")
+
+    launch.stop(path, tell, checkpoint=checkpoint, timeout=STOP_TIMEOUT)
+    deadline = time.monotonic() + END_TIMEOUT
+    while runs.live(path) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    state, step, _ = runs.state_of(path)
+    made = step in checkpoints.steps(path)
+    return f"{state} at step {step}" + (" with a checkpoint" if made else "")
