@@ -157,7 +157,7 @@ class Workbench(TellingApp):
 
     async def _background_start(self) -> None:
         """The warm worker, and through it a catalogue that has become stale."""
-        from tui_gen.app.steering.background import away
+        from tui_gen.app.background import away
 
         await away(self.session.spawn_warm)
         if await away(self.session.stale):
@@ -165,14 +165,14 @@ class Workbench(TellingApp):
 
     async def read_models(self) -> None:
         """Know the models in the folders that are in use now: by what was kept of them, else by a new warm worker."""
-        from tui_gen.app.steering.background import away
+        from tui_gen.app.background import away
 
         await away(self.session.drop_warm)
         await away(self.session.spawn_warm)
         await self._read_models()
 
     async def _read_models(self) -> None:
-        from tui_gen.app.steering.background import away
+        from tui_gen.app.background import away
 
         if not await away(self.session.take_kept):
             self.say("reading the models…")

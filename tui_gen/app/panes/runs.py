@@ -14,9 +14,9 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui_gen.app.background import away
 from tui_gen.app.panes.filtered import FilterPane
 from tui_gen.app.shell.status import STYLES, glyph
-from tui_gen.app.steering.background import away
 from tui_gen.app.steering.session import RunList
 from tui_gen.text import clean
 

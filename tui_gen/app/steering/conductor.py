@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_gen import remedy, runs
-from tui_gen.app.steering import as_written
-from tui_gen.app.steering.background import away
+from tui_gen.app.background import away
+from tui_gen.app.panes.form import as_written
 from tui_gen.app.steering.session import Session
 from tui_gen.app.widgets.dialogs import (
     Dialog,

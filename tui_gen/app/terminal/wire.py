@@ -490,7 +490,7 @@ class WiredApp(App):
         """Ours, unless the user names one."""
         if os.environ.get("TEXTUAL_DRIVER"):
             return super().get_driver_class()
-        from tui_gen.app.terminal.driver import TerminalDriver
+        from tui_gen.app.terminal.private import TerminalDriver
 
         return TerminalDriver
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tui_gen import config, params
+from tui_gen.app.panes.form import as_written
 from tui_gen.app.panes.form.steps import stepped
-from tui_gen.app.steering import as_written
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError
 from tui_gen.params import Param, Problem
