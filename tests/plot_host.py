@@ -19,10 +19,10 @@ from textual.containers import Horizontal
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from tests.hosts import ThemedApp
 from tui_gen import events
 from tui_gen.app.panes.losses.pane import LossesPane
 from tui_gen.app.panes.samples.pane import SamplesPane
-from tui_gen.app.shell.theming import ThemedApp
 from tui_gen.draw.terminal import Terminal, probe
 from tui_gen.view import RunView
 

@@ -109,7 +109,7 @@ EVERY = (None, ColorSystem.EIGHT_BIT, ColorSystem.STANDARD)
 
 async def in_every_theme(app, pilot, state, names=None, systems=EVERY):
     wrong = {}
-    for name in names or [*app.own_themes, *HARD]:
+    for name in names or [*app.themes.own, *HARD]:
         app.theme = name
         await pilot.pause()
         if found := illegible(app, systems):
@@ -119,7 +119,7 @@ async def in_every_theme(app, pilot, state, names=None, systems=EVERY):
 
 async def test_every_pane_is_read_in_every_theme(monkeypatch):
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
-        await in_every_theme(app, pilot, "at the start", sorted({*app.theme_names} - {*UNKNOWN}))
+        await in_every_theme(app, pilot, "at the start", sorted({*app.themes.names} - {*UNKNOWN}))
         await pilot.press("enter")
         await until_shown(pilot, "kl_warmup")
         await in_every_theme(app, pilot, "a form with a cursor")

@@ -10,10 +10,10 @@ import pytest
 from textual import events
 
 from tests.form_host import ODD, catalog, odd_tables, screen_text
+from tests.hosts import ThemedApp
 from tests.waiting import wait_for_async
 from tui_gen import config
 from tui_gen.app.panes.form.pane import FormChanged, FormPane, LiveEditAsked
-from tui_gen.app.shell.theming import ThemedApp
 from tui_gen.app.widgets.path_dialog import PathDialog
 from tui_gen.events import Edit
 from tui_gen.params import Problem

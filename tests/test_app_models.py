@@ -7,8 +7,8 @@ import pytest
 from textual.content import Content
 
 from tests.form_host import catalog, screen_text, small
+from tests.hosts import ThemedApp
 from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
-from tui_gen.app.shell.theming import ThemedApp
 from tui_gen.app.widgets.prose import inline, prose
 from tui_gen.catalog import Catalog, Recipe
 

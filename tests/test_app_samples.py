@@ -423,9 +423,10 @@ async def test_pictures_of_runs_in_the_current_folder_are_found_by_whoever_draws
     monkeypatch.setenv("TUI_GEN_RUNS", "runs")
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         app.action_go_to_pane("runs")
-        await wait_for_async(app.run_rows, what="the run", tick=pilot.pause)
-        assert app.run_rows()[0].path == str(run), "one name for a run, whoever tells it"
-        app.open_run(app.run_rows()[0].path)
+        listed = app.workspace.pane("runs")
+        await wait_for_async(lambda: listed.rows, what="the run", tick=pilot.pause)
+        assert listed.rows[0].path == str(run), "one name for a run, whoever tells it"
+        app.open_run(listed.rows[0].path)
         picture = app.workspace.pane("samples")._picture
         await wait_for_async(lambda: picture._reply is not None, what="a picture", tick=pilot.pause)
         assert picture._reply.error == ""

@@ -10,9 +10,12 @@ import pytest
 from tests import fake_worker
 from tests.plot_host import write_run, write_sample
 from tests.shell import OTHERS, SIZES, check_snapshot, screen_text, until, workbench
-from tui_gen.app.shell.arrangement import PANES, SHAPES, arrange, edges_around, groups, shape_of
+from tui_gen.app.panes import registry
+from tui_gen.app.shell.arrangement import SHAPES, arrange, edges_around, groups, shape_of, tree
 from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.themes import read_theme
+
+PANES = [one.id for one in registry.PANES]
 
 
 def shown(app):
@@ -25,7 +28,7 @@ async def test_layout(monkeypatch, name):
         await until(pilot, lambda: "No runs yet" in screen_text(app) or "runs" not in shown(app))
         await check_snapshot(pilot, f"empty-{name}", lambda: screen_text(app, OTHERS))
         if name == "200x60":
-            assert shown(app) == list(PANES)
+            assert shown(app) == PANES
         if name == "80x24":
             assert shown(app) == ["models"]
 
@@ -44,7 +47,7 @@ def test_arrangement_covers_its_area_without_overlap(shape):
                     assert (x, y) not in covered
                     covered[x, y] = box
         assert len(covered) == width * height
-    assert sorted(pane for group in groups(SHAPES[shape]) for pane in group.panes) == sorted(PANES)
+    assert sorted(pane for group in groups(tree(shape)) for pane in group.panes) == sorted(PANES)
     edges = {edge.name for edge in found.edges}
     assert all(name in edges for pane in PANES for axis in "xy" for name in edges_around(shape, pane, axis))
 
@@ -172,7 +175,7 @@ async def test_help_of_every_pane(monkeypatch):
     async with workbench(monkeypatch, (80, 24)) as (app, pilot):
         for number, name in enumerate(PANES, 1):
             await pilot.press(f"alt+{number}", "f1")
-            title = app.workspace.pane(name).TITLE
+            title = app.workspace.pane(name).title
             await until(pilot, lambda title=title: f"Help: {title}" in screen_text(app))
             await pilot.press("escape")
             await until(pilot, lambda: len(app.screen_stack) == 1)
@@ -256,7 +259,7 @@ async def test_palette_knows_what_panes_can_do_and_the_kinds_of_previews(monkeyp
 
 async def test_a_chosen_theme_is_remembered(monkeypatch):
     async with workbench(monkeypatch) as (app, pilot):
-        app.choose_theme("ember")
+        app.themes.choose("ember")
         await pilot.pause()
     async with workbench(monkeypatch) as (app, _):
         assert app.theme == "ember"
@@ -283,7 +286,7 @@ async def test_a_broken_settings_file_is_told_and_kept(monkeypatch, world):
     (folder / "settings.toml").write_text("theme = [")
     async with workbench(monkeypatch) as (app, pilot):
         await until(pilot, lambda: "settings.toml could not be read" in screen_text(app))
-        app.choose_theme("paper")
+        app.themes.choose("paper")
     assert (folder / "settings.toml").read_text() == "theme = ["
 
 
@@ -306,7 +309,7 @@ async def test_a_pane_that_fails_is_told_and_the_others_go_on(monkeypatch):
     async with workbench(monkeypatch, (200, 60)) as (app, pilot):
         losses = app.workspace.pane("losses")
         monkeypatch.setattr(losses, "show_run", lambda view: 1 / 0)
-        app.live.show(None)
+        app.follower.show(None)
         await until(pilot, lambda: "Losses: ZeroDivisionError" in screen_text(app))
 
 

@@ -16,8 +16,9 @@ from tests import fake_worker
 from tests.shell import check_snapshot, screen_text, until, until_shown, workbench
 from tests.waiting import wait_for
 from tui_gen import control, launch, runs
+from tui_gen.app.panes.runs import RunList
 from tui_gen.app.steering import conductor
-from tui_gen.app.steering.session import RunList, Session
+from tui_gen.app.steering.session import Session
 from tui_gen.app.terminal.pacing import Restraint
 
 
@@ -82,15 +83,15 @@ async def test_frames_are_few_only_while_training_needs_every_core(monkeypatch, 
         view = await started(monkeypatch, app, pilot)
         monkeypatch.setattr(Restraint, "SHARE", 1e-9)  # only now: the first values may come after the first frame
         monkeypatch.setattr(Restraint, "LONGEST", 1e9)
-        app.live.restraint._touched = -1e9  # the keys that started it are long ago
-        before, seen = view.step, app.live._drawn
+        app.follower.restraint._touched = -1e9  # the keys that started it are long ago
+        before, seen = view.step, app.follower._drawn
         wait_for(lambda: runs.state_of(view.path)[1] > before + 5)
         if cores == 1:
-            app.live.tick()
-            assert (view.step, app.live._drawn) == (before, seen)
-            assert app.live.pause > 1e3  # a millionth of a core's second would be enough
+            app.follower.tick()
+            assert (view.step, app.follower._drawn) == (before, seen)
+            assert app.follower.pause > 1e3  # a millionth of a core's second would be enough
             await pilot.press("alt+3")
-        await until(pilot, lambda: view.step > before and app.live._drawn > seen and app.live.pause < 1)
+        await until(pilot, lambda: view.step > before and app.follower._drawn > seen and app.follower.pause < 1)
 
 
 async def test_live_edits_are_acknowledged_with_their_step_or_refused(monkeypatch):
@@ -439,7 +440,7 @@ async def test_words_of_users_and_logs_are_not_markup(monkeypatch):
     (path / "worker.log").write_text("[/red] Traceback [bold\n")
     async with workbench(monkeypatch, (200, 60), open_run=path) as (app, pilot):
         await until(pilot, lambda: state(app) == "failed")
-        app.tell("[/nonsense] [bold]told")
+        app.notices.tell("[/nonsense] [bold]told")
         await pilot.press("alt+6")
         await until(pilot, lambda: "[/] bad [link=x]" in screen_text(app))
         await pilot.press("alt+5", "o")
@@ -464,7 +465,7 @@ async def test_the_log_stays_at_its_end_whatever_the_size(monkeypatch, four_runs
     async with workbench(monkeypatch, (120, 50), open_run=four_runs["finished"]) as (app, pilot):
         log = app.workspace.pane("log")
         for number in range(60):
-            app.note("info", f"line {number} {'and some words ' * (number % 9)}")
+            app.notices.note("info", f"line {number} {'and some words ' * (number % 9)}")
         await pilot.press("alt+5", "f11")
         for size in ((120, 30), (90, 30), (120, 50)):
             await pilot.resize_terminal(*size)
@@ -476,7 +477,7 @@ async def test_the_log_stays_at_its_end_whatever_the_size(monkeypatch, four_runs
         await until(pilot, lambda: log.lines.scroll_offset.y < log.lines.max_scroll_y - 1)
         place = log.lines.scroll_offset.y
         await pilot.resize_terminal(120, 48)
-        app.note("info", "one more")
+        app.notices.note("info", "one more")
         await pilot.pause()
         assert log.lines.scroll_offset.y == place
 
@@ -488,7 +489,7 @@ async def test_the_log_is_in_the_order_of_time(monkeypatch, four_runs):
         await until(pilot, lambda: any("checkpoint at step" in row for row in log.lines.rows))
         await pilot.press("1")
         view.log.append((time.time(), "info", "told by the run"))
-        app.note("info", "noted here")  # the pane is hidden: what the run told is still to come
+        app.notices.note("info", "noted here")  # the pane is hidden: what the run told is still to come
         view.log.append((time.time(), "info", "told later"))
         for pane in app.workspace.panes:
             pane.missed.add("log")

@@ -167,10 +167,10 @@ async def test_no_pane_toast_or_dialog_of_the_workbench_lets_it_through(run, mon
                 await pilot.pause()
                 shown(app)
             app.action_maximise()
-        app.tell(hostile.TEXT, "error")
+        app.notices.tell(hostile.TEXT, "error")
         app.notify(hostile.TEXT, title=hostile.TEXT, markup=False)
         assert not hostile.found_in("".join(f"{one.title}{one.message}" for one in app._notifications))
-        app.say(hostile.TEXT)
+        app.notices.say(hostile.TEXT)
         await until(pilot, lambda: hostile.SHOWN in shown(app).splitlines()[-2], "the status bar")
         from tui_gen.app.widgets import dialogs
         from tui_gen.params import Problem
@@ -185,7 +185,7 @@ async def test_no_pane_toast_or_dialog_of_the_workbench_lets_it_through(run, mon
             await until(pilot, lambda made=made: app.screen is made and hostile.SHOWN in shown(app), "it")
             await pilot.press("escape")
         app.caption(hostile.TEXT)
-        app.fault(app.workspace.pane("log"), ValueError(hostile.TEXT))
+        app.notices.fault_in(app.workspace.pane("log"), ValueError(hostile.TEXT))
         await pilot.pause()
         shown(app)
     assert sum(hostile.SHOWN in words for words in seen) > 8

@@ -203,7 +203,7 @@ def _opened(plan: Plan, sound: list[Path], root: Path) -> Outcome:
         patch.setenv("TUI_GEN_RUNS", str(root / "opened-0"))
         faults: list[str] = []
         async with workbench(patch, size=(160, 50), open_run=first) as (app, pilot):
-            patch.setattr(app, "fault", lambda *given, **_: faults.append(repr(given[-1])))
+            patch.setattr(app.follower, "_on_fault", lambda *given, **_: faults.append(repr(given[-1])))
             for number in range(OPENED):
                 if plan.over():
                     break

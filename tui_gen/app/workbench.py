@@ -2,55 +2,71 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import os
-import signal
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import events
-from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import Binding
+from textual.filter import LineFilter
 from textual.geometry import Size
+from textual.screen import Screen
 from textual.widget import Widget
 
-from tui_gen.app.panes.base import Pane
+from tui_gen.app.panes.base import Belongings, Pane
+from tui_gen.app.panes.registry import PANES, make
 from tui_gen.app.shell import placeholders
-from tui_gen.app.shell.actions import ALONE, BINDINGS, NEED_LIVE, label
-from tui_gen.app.shell.arrangement import PANES
+from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_LIVE, enabled, label
+from tui_gen.app.shell.guard import Guard
 from tui_gen.app.shell.keybar import KeyBar
-from tui_gen.app.shell.menu import MenuBar
-from tui_gen.app.shell.notices import TellingApp
-from tui_gen.app.shell.settings import read_keys
+from tui_gen.app.shell.menu import Menu, MenuBar
+from tui_gen.app.shell.notices import Notices, report
+from tui_gen.app.shell.settings import Settings, read_keys
+from tui_gen.app.shell.status import StatusBar
+from tui_gen.app.shell.theming import Themes
 from tui_gen.app.shell.workspace import PaneTabs, Workspace
+from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.terminal.pacing import Pacer
-from tui_gen.draw.signals import ENDING
+from tui_gen.text import clean, clean_lines
 
 if TYPE_CHECKING:
-    from tui_gen.app.panes.form.pane import FormPane
-    from tui_gen.app.panes.models import ModelsPane
-    from tui_gen.app.panes.runs import RunsPane
+    from textual.command import CommandPalette
+
+    from tui_gen.app.panes.form.pane import FormPane, LiveEditAsked
+    from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
+    from tui_gen.app.panes.runs import RunDeleteAsked, RunOpened, RunResumeAsked, RunStopAsked
+    from tui_gen.app.panes.samples.pane import SamplesPane
     from tui_gen.app.steering.conductor import Conductor
-    from tui_gen.app.steering.follower import Live
+    from tui_gen.app.steering.follower import Follower
     from tui_gen.app.steering.session import Session
+    from tui_gen.app.steering.stock import Stock
+    from tui_gen.catalog import Catalog
     from tui_gen.draw.terminal import Terminal
-    from tui_gen.runs import RunInfo
     from tui_gen.view import RunView
 
 
-class Workbench(TellingApp):
-    """The app. `runs_root` is the folder of the runs; `open_run` is shown at once.
+def _commands() -> type:
+    from tui_gen.app.shell.palette import Commands
 
-    The first frame needs little: `session`, `conductor` and `live`, and the panes, come right after it.
+    return Commands
+
+
+class Workbench(TerminalApp):
+    """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
+    once.
+
+    The first frame needs little: `session`, `stock`, `conductor` and `follower`, and the panes, come right after it.
     """
 
     TITLE = "tui-gen"
     CSS_PATH = "app.tcss"
+    COMMANDS = {_commands}
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS = BINDINGS
 
@@ -63,10 +79,16 @@ class Workbench(TellingApp):
         terminal: Terminal | None = None,
         theme: str | None = None,
     ) -> None:
+        self.settings = Settings()
+        self.themes = Themes(self, self.settings)
         super().__init__(terminal)
         self.session: Session
+        self.stock: Stock
         self.conductor: Conductor
-        self.live: Live
+        self.follower: Follower
+        self.form: FormPane | None = None
+        self.models: ModelsPane | None = None
+        self.samples: SamplesPane | None = None
         self.pacer = Pacer(terminal.round_trip if terminal is not None else None)
         self.wire.when_dropped.append(self.pacer.drop)
         # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
@@ -74,9 +96,13 @@ class Workbench(TellingApp):
         self._furnished = False
         self._leaving = False
         rows = placeholders.remembered()
-        first = [placeholders.Frame(name, rows if name == "models" else None) for name in PANES]
+        first = [placeholders.Frame(one.id, rows if one.id == "models" else None) for one in PANES]
         self.workspace = Workspace(*first, shares=self._shares(), id="workspace")
-        self.use_themes(theme)
+        self.menu_bar = MenuBar(MENUS, id="menu")
+        self.status = StatusBar(id="status")
+        self.notices = Notices(self, self.workspace, self.status)
+        self._guard = Guard()
+        self.themes.use(theme)
 
     # -- building -----------------------------------------------------------------------------------------------
 
@@ -92,15 +118,6 @@ class Workbench(TellingApp):
         yield self.status
         yield KeyBar(id="keys")
 
-    def on_load(self) -> None:
-        """Hear the signals, before the terminal is set to anything: it must be set back."""
-        if not self.is_headless:
-            loop = asyncio.get_running_loop()
-            for number in ENDING:
-                if number == signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-                    with contextlib.suppress(RuntimeError, ValueError, OSError):  # not in the main thread, say
-                        loop.add_signal_handler(number, self.hang_up if number == signal.SIGHUP else self.leave)
-
     async def on_ready(self) -> None:
         """The first frame is out: bring in the panes, the warm worker, the one timer."""
         self.wire.attach()
@@ -110,14 +127,14 @@ class Workbench(TellingApp):
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self)})
         if keymap:
             self.set_keymap(keymap)
-        self.live.run(self.conductor.beat)
+        self.follower.run(self.conductor.beat)
         for problem in [*key_problems, self.settings.problem, self.session.writable()]:
             if problem:
-                self.tell(problem, "warning")
-        if self.theme_problems:
-            self.tell("Themes that could not be read:\n" + "\n".join(self.theme_problems), "warning")
+                self.notices.tell(problem, "warning")
+        if self.themes.problems:
+            self.notices.tell("Themes that could not be read:\n" + "\n".join(self.themes.problems), "warning")
         for problem in self.session.catalog.problems:
-            self.note("warning", problem)
+            self.notices.note("warning", problem)
         gc.enable()
         gc.collect()
         gc.freeze()
@@ -125,87 +142,160 @@ class Workbench(TellingApp):
     async def _furnish(self) -> None:
         """What the first frame did without: the catalogue, the dealings with runs, the panes."""
         from tui_gen import catalog
-        from tui_gen.app.panes import registry
+        from tui_gen.app.panes.form.pane import FormPane
+        from tui_gen.app.panes.models import ModelsPane
+        from tui_gen.app.panes.samples.pane import SamplesPane
         from tui_gen.app.steering.conductor import Conductor
-        from tui_gen.app.steering.follower import Live
+        from tui_gen.app.steering.follower import Follower
         from tui_gen.app.steering.session import Session
+        from tui_gen.app.steering.stock import Stock
 
-        root, model_dirs, _ = self._given
+        root, model_dirs, open_run = self._given
         self.session = Session(root, model_dirs, catalog.read(model_dirs))
+        self.stock = Stock(self, self.session)
         self.conductor = Conductor(self, self.session)
-        self.live = Live(self.workspace, self.status, self.wire, self.pacer, self.conductor.state_changed, self.fault)
+        self.follower = Follower(
+            self.workspace, self.status, self.wire, self.pacer, self.conductor.state_changed, self.notices.fault_in
+        )
         self._furnished = True
-        self.run_worker(self._background_start(), exit_on_error=False)
+        self.run_worker(self.stock.begin(), exit_on_error=False)
         with self.batch_update():
-            for name in PANES:
-                await self._replace_frame(name, registry.make(name, self.session))
+            for one in PANES:
+                pane = make(one, Belongings(self.catalog, root))
+                await self._replace_frame(pane)
+                match pane:
+                    case FormPane():
+                        self.form = pane
+                    case ModelsPane():
+                        self.models = pane
+                    case SamplesPane():
+                        self.samples = pane
             self.workspace.rearrange()
             if self.focused is None:
                 self.workspace.shown[0].focus_inside()
-            if self._given[2] is not None:
-                await self.conductor.open(self._given[2])
-        tree = self.workspace.query_one("#tree")
-        placeholders.remember(["/ search", *(tree.render_line(y).text.rstrip() for y in range(tree.size.height))])
+            if open_run is not None:
+                await self.conductor.open(open_run)
+        if self.models is not None:
+            placeholders.remember(self.models.first_rows())
 
-    async def _replace_frame(self, name: str, pane: Pane) -> None:
-        frame = self.workspace.pane(name)
+    async def _replace_frame(self, pane: Pane) -> None:
+        frame = self.workspace.pane(pane.id or "")
         assert frame is not None
         pane.display = frame.display
         await frame.remove()
         await self.workspace.mount(pane)
-        self.live.introduce(pane)
+        self.follower.introduce(pane)
 
-    async def _background_start(self) -> None:
-        """The warm worker, and through it a catalogue that has become stale."""
-        from tui_gen.app.background import away
-
-        await away(self.session.spawn_warm)
-        if await away(self.session.stale):
-            await self._read_models()
+    @property
+    def catalog(self) -> Catalog:
+        """The models and recipes that are known."""
+        return self.session.catalog
 
     async def read_models(self) -> None:
-        """Know the models in the folders that are in use now: by what was kept of them, else by a new warm worker."""
-        from tui_gen.app.background import away
-
-        await away(self.session.drop_warm)
-        await away(self.session.spawn_warm)
-        await self._read_models()
-
-    async def _read_models(self) -> None:
-        from tui_gen.app.background import away
-
-        if not await away(self.session.take_kept):
-            self.say("reading the models…")
-            deadline = time.monotonic() + 120
-            while not self.session.warm_ready and time.monotonic() < deadline:
-                await asyncio.sleep(0.2)
-            fresh = await away(self.session.refresh_catalog)
-            self.say("")
-            if not fresh:
-                return
-        for pane in (self._pane("models"), self.form):
-            if pane is not None and hasattr(pane, "set_catalog"):
-                pane.set_catalog(self.session.catalog)
-        for problem in self.session.catalog.problems:
-            self.note("warning", problem)
+        """Know the models in the folders that are in use now."""
+        await self.stock.read_models()
 
     def action_reload(self) -> None:
         """Read model files and recipes again, after they were changed."""
-        self.run_worker(self.read_models(), exit_on_error=False)
-
-    def _pane(self, name: str) -> Any:
-        return self.workspace.pane(name)
-
-    @property
-    def form(self) -> FormPane | None:
-        """The Hyperparameters pane, once it is there."""
-        pane = self._pane("form")
-        return pane if hasattr(pane, "tables") else None
+        self.run_worker(self.stock.read_models(), exit_on_error=False)
 
     def session_close(self) -> None:
         """End what belongs to this workbench alone."""
         if self._furnished:
             self.session.close()
+
+    # -- colours ------------------------------------------------------------------------------------------------
+
+    def get_css_variables(self) -> dict[str, str]:
+        """As Textual's, with colours that can be read in every theme."""
+        return self.themes.variables(super().get_css_variables())
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's and those of the terminal, then what makes colours readable, then the last look at every line."""
+        return [*self.themes.filters(super().get_line_filters()), self._guard]
+
+    def action_themes(self) -> None:
+        """The palette with the themes."""
+        from textual.command import CommandPalette
+
+        from tui_gen.app.shell.palette import Themes as ThemeCommands
+
+        self.push_screen(CommandPalette(providers=[ThemeCommands], placeholder="Theme…"))
+
+    def on_command_palette_opened(self) -> None:
+        """Themes may be tried from now on; and no blinking."""
+        from textual.css.query import NoMatches
+        from textual.widgets import Input
+
+        self.themes.begin_trying()
+        with contextlib.suppress(NoMatches):
+            self.screen.query_one(Input).cursor_blink = False
+
+    def on_command_palette_option_highlighted(self, message: CommandPalette.OptionHighlighted) -> None:
+        """Show a theme while the cursor is on it."""
+        from tui_gen.app.shell.palette import THEME
+
+        hit = getattr(message.highlighted_event.option, "hit", None)
+        text = getattr(hit, "text", None) or ""
+        self.themes.try_out(text.removeprefix(THEME) if text.startswith(THEME) else "")
+
+    def on_command_palette_closed(self, message: CommandPalette.Closed) -> None:
+        """No theme was chosen: back to the one before."""
+        self.themes.end_trying(message.option_selected)
+
+    def get_system_commands(self, screen: Screen) -> Any:
+        """Textual's own commands are not offered: the workbench has its own."""
+        return ()
+
+    # -- telling ------------------------------------------------------------------------------------------------
+
+    def caption(self, text: str) -> None:
+        """The name of what is shown, in the menu bar."""
+        self.menu_bar.caption = clean(text)
+
+    def notify(self, message: str, *, title: str = "", **more: Any) -> None:
+        """A toast, of clean words: names of files and errors of the system come this way, too."""
+        super().notify("\n".join(clean_lines(message)), title=clean(title), **more)
+
+    def tell_fault(self, error: Exception) -> bool:
+        """A fault of ours: a pane's is told and the others go on; with the app's own it ends, with one clear line."""
+        words = self.notices.tell_fault(error)
+        if words:
+            self.session_close()
+            self.fail(words)
+        return True
+
+    async def run_action(self, action: Any, *where: Any, **more: Any) -> bool:
+        """Run an action; a fault in it is told, and nothing else happens."""
+        try:
+            return await super().run_action(action, *where, **more)
+        except Exception as error:
+            if self.is_headless:
+                raise
+            self.notices.tell(f"{action}: {type(error).__name__}: {error}. See {report(error)}", "error")
+            return True
+
+    def action_help(self) -> None:
+        """Help on the focused pane."""
+        from tui_gen.app.shell.help import Reading
+
+        pane = self.workspace.active
+        if pane is not None:
+            self.push_screen(Reading(f"Help: {pane.title}", pane.HELP, markdown=True))
+
+    def action_keys(self) -> None:
+        """Every key."""
+        from tui_gen.app.shell import keys
+        from tui_gen.app.shell.help import Reading, keys_page
+
+        self.push_screen(Reading("Keys", keys_page(keys.sections(self))))
+
+    def action_about(self) -> None:
+        """What this is."""
+        from tui_gen import __version__
+        from tui_gen.app.shell.help import ABOUT, Reading
+
+        self.push_screen(Reading("About", ABOUT.format(version=__version__, root=self.session.root.resolve())))
 
     # -- the terminal -------------------------------------------------------------------------------------------
 
@@ -214,18 +304,18 @@ class Workbench(TellingApp):
         if self._furnished and isinstance(event, events.Key | events.MouseDown):
             if self.pacer.overdue(time.monotonic()):
                 self.wire.drop()
-            self.live.touched()
+            self.follower.touched()
         await super().on_event(event)
 
     def on_terminal_supports_synchronized_output(self) -> None:
         """The terminal answered: it has drawn everything up to the question."""
         if self.wire.answered() and self._furnished:
-            self.live.answered()
+            self.follower.answered()
 
     def on_cursor_position(self) -> None:
         """The same, from a terminal without synchronised output."""
         if self.wire.answered(position=True) and self._furnished:
-            self.live.answered()
+            self.follower.answered()
 
     # -- actions ------------------------------------------------------------------------------------------------
 
@@ -243,25 +333,18 @@ class Workbench(TellingApp):
         return super().check_action(action, parameters)
 
     @property
+    def menus(self) -> Sequence[Menu]:
+        """The menus of the menu bar."""
+        return self.menu_bar.menus
+
+    @property
     def shown(self) -> RunView | None:
         """The run that is shown."""
         return self.conductor.view if self._furnished else None
 
     def enabled(self, action: str) -> bool:
         """Whether a menu's entry can be chosen."""
-        name, _, rest = action.partition("(")
-        if name == "form":
-            form = self.form
-            wanted = rest.strip("')")
-            able = form is not None and form.check_action(wanted, ()) is True
-            return able and (wanted != "copy_run" or self.shown is not None)
-        if name == "in_pane":
-            where, what = parse(action)[2]
-            pane, (_, its, given) = self._pane(where), parse(what)
-            return isinstance(pane, Pane) and pane.check_action(its, given) is True
-        if name in (*NEED_LIVE, "resume", "close_run"):
-            return self.check_action(name, ()) is True
-        return True
+        return enabled(self, action)
 
     def key_of(self, binding: str) -> str:
         """The first key of the binding with this id, as it is shown."""
@@ -305,7 +388,7 @@ class Workbench(TellingApp):
 
     async def action_in_pane(self, name: str, what: str) -> None:
         """One of a pane's own actions, in that pane."""
-        pane = self._pane(name)
+        pane = self.workspace.pane(name)
         if self._furnished and pane is not None:
             self.workspace.open(name)
             await self.run_action(what, pane)
@@ -393,7 +476,7 @@ class Workbench(TellingApp):
         """Leave; runs go on. An answer of the terminal that is on its way is waited for, or the shell would read it."""
         self.session_close()
         if self._furnished:
-            self.live.stop()
+            self.follower.stop()
         self._leave_by(time.monotonic() + 1.0)
 
     def _leave_by(self, deadline: float) -> None:
@@ -403,25 +486,25 @@ class Workbench(TellingApp):
             self.exit()
 
     def hang_up(self) -> None:
-        """The terminal is gone: there is nobody to tell and nothing to restore. Runs go on. From any thread."""
+        """The terminal is gone. Runs go on. From any thread."""
         try:
             self.session_close()
         finally:
-            os._exit(128 + signal.SIGHUP)
+            super().hang_up()
 
     # -- facts from the panes -----------------------------------------------------------------------------------
 
-    def on_recipe_picked(self, message: Any) -> None:
+    def on_recipe_picked(self, message: RecipePicked) -> None:
         """A recipe goes into the form."""
         if self.form is not None:
             self.form.load_tables(message.tables, message.name)
 
-    def on_model_picked(self, message: Any) -> None:
+    def on_model_picked(self, message: ModelPicked) -> None:
         """A model goes into the form."""
         if self.form is not None:
             self.form.set_model(message.name)
 
-    def on_live_edit_asked(self, message: Any) -> None:
+    def on_live_edit_asked(self, message: LiveEditAsked) -> None:
         """A live value is to change."""
         self.run_worker(self.conductor.edit(message.key, message.value), exit_on_error=False)
 
@@ -429,19 +512,19 @@ class Workbench(TellingApp):
         """The model files that the run shown names are to be read."""
         self.run_worker(self.conductor.use_models(), exit_on_error=False)
 
-    def on_run_opened(self, message: Any) -> None:
+    def on_run_opened(self, message: RunOpened) -> None:
         """A run is to be shown."""
         self.open_run(message.path)
 
-    def on_run_resume_asked(self, message: Any) -> None:
+    def on_run_resume_asked(self, message: RunResumeAsked) -> None:
         """A run is to go on."""
         self.run_worker(self.conductor.resume(message.path), exit_on_error=False)
 
-    def on_run_stop_asked(self, message: Any) -> None:
+    def on_run_stop_asked(self, message: RunStopAsked) -> None:
         """A run is to stop."""
         self.run_worker(self.conductor.stop(message.path), exit_on_error=False)
 
-    def on_run_delete_asked(self, message: Any) -> None:
+    def on_run_delete_asked(self, message: RunDeleteAsked) -> None:
         """A run is to be removed."""
         self.run_worker(self.conductor.delete(message.path), exit_on_error=False)
 
@@ -464,25 +547,27 @@ class Workbench(TellingApp):
 
     def pick_recipe(self, name: str) -> None:
         """Put a recipe into the form."""
-        recipe = self.session.catalog.recipes.get(name)
-        models: ModelsPane | None = self._pane("models")
+        recipe = self.catalog.recipes.get(name)
         if recipe is None or self.form is None:
             return
         self.form.load_tables(recipe.tables, name)
-        if models is not None:
-            models.mark(name)
+        if self.models is not None:
+            self.models.mark(name)
         self.workspace.open("form")
 
-    def run_rows(self) -> list[RunInfo]:
-        """The runs of the folder, as last seen."""
-        pane: RunsPane | None = self._pane("runs")
-        return list(getattr(pane, "rows", []))
+    def show_run(self, view: RunView | None) -> None:
+        """Every pane shows this run from now on, or none."""
+        self.follower.show(view)
+
+    def show_previews(self, kind: str) -> None:
+        """Previews of this kind are the ones to look at."""
+        if self.samples is not None:
+            self.samples.show_kind(kind)
 
     def runs_changed(self) -> None:
         """The runs of the folder are not what they were."""
-        pane: RunsPane | None = self._pane("runs")
-        if pane is not None and hasattr(pane, "look"):
-            pane.look()
+        for pane in self.workspace.panes:
+            pane.runs_changed()
 
     def land(self, asked_in: Pane | None) -> None:
         """A run is shown that was asked for in this pane: bring it before whoever has not gone on to another pane."""

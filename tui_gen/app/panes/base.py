@@ -6,24 +6,45 @@ of that run changed (`update_view`). Whatever was missed off screen is handed ov
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from textual.content import Content
 from textual.widget import Widget
 
-from tui_gen.app.shell.arrangement import PANES
+from tui_gen.app.panes.registry import row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from tui_gen.catalog import Catalog
     from tui_gen.view import RunView
+
+
+class Belongings(NamedTuple):
+    """What a pane may be made from: the models and recipes that are known, and the folder of the runs."""
+
+    catalog: Catalog
+    root: Path
+
+
+class Entry(NamedTuple):
+    """What a pane adds to the command palette: its words, what it does, a line of help."""
+
+    name: str
+    call: Callable[[], Any]
+    help: str
+    here: bool = True
+    """Whether the pane is brought on screen for it."""
 
 
 class Pane(Widget):
     """A titled frame around focusable children; can be maximised and resized by the shell.
 
-    A subclass sets TITLE and HELP (Markdown, shown by F1) and overrides `compose`, `show_run` and `update_view`.
+    A subclass sets HELP (Markdown, shown by F1) and overrides `compose`, `show_run` and `update_view`; the rest where
+    it has something to say to it. Its title and key are in `registry.PANES`.
     """
 
-    TITLE: ClassVar[str] = ""
     HELP: ClassVar[str] = ""
     ALLOW_MAXIMIZE = False  # the workspace does it, with menu and status bar still in view
 
@@ -47,16 +68,23 @@ class Pane(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
+        found = row(id)
+        self.key, self.title = (found.key, found.title) if found is not None else ("", "")
         self.view: RunView | None = None
         self.missed: set[str] = set()
         """Parts that changed since this pane's last `update_view`; kept by the shell."""
         self._titles: tuple[str, str] | None = None
         self.set_title()
 
+    @classmethod
+    def of(cls, belongings: Belongings, id: str) -> Self:
+        """The pane as the workbench has it. Override where it is made from some of the belongings."""
+        return cls(id=id)
+
     def set_title(self, detail: str = "", subtitle: str = "") -> None:
         """Title of the frame, with a detail after it (`3 Losses · log`); plain text, never markup."""
-        key = f"{PANES.index(self.id) + 1} " if self.id in PANES else ""
-        title = Content(f" {key}{self.TITLE}{' · ' + detail if detail else ''} ")
+        key = f"{self.key} " if self.key else ""
+        title = Content(f" {key}{self.title}{' · ' + detail if detail else ''} ")
         if (title.plain, subtitle) != self._titles:  # setting a title draws the whole pane, even the same one
             self._titles = (title.plain, subtitle)
             self.border_title = title
@@ -68,6 +96,26 @@ class Pane(Widget):
 
     def update_view(self, changed: set[str]) -> None:
         """Parts of the run that changed (of RunView.PARTS) since the last call. Called only while on screen."""
+
+    def label(self, words: str, action: str) -> str:
+        """What an action of this pane is called now: `words`, unless doing it once more would undo it.
+
+        Short words are those of a row of keys, where there is little room.
+        """
+        return words
+
+    def entries(self) -> Iterable[Entry]:
+        """What the command palette offers beside this pane's actions."""
+        return ()
+
+    def set_catalog(self, catalog: Catalog) -> None:
+        """Other models and recipes are known from now on."""
+
+    def note(self, level: str, text: str) -> None:
+        """Something was said that is kept (`info`, `state`, `warning` or `error`)."""
+
+    def runs_changed(self) -> None:
+        """The runs of the folder are not what they were."""
 
     def focus_inside(self) -> None:
         """Focus the first thing in the pane that takes focus; the pane itself where there is none."""

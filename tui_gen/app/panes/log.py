@@ -128,7 +128,6 @@ class Lines(ScrollView, can_focus=True):
 class LogPane(FilterPane):
     """What happened in the run that is shown: states, checkpoints, edits, alerts, notes."""
 
-    TITLE = "Log"
     HELP = """
 ## Log
 
@@ -154,6 +153,10 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         self._newest = 0.0
         """The time of the newest line that is shown."""
         self.lines = Lines(id="log-lines")
+
+    def label(self, words: str, action: str) -> str:
+        """Which of the two logs the key would show."""
+        return "The run's log" if action == "toggle_output" and self.output else words
 
     def compose(self) -> ComposeResult:
         """Filter and lines."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.text import Text
 from textual import events, on
@@ -15,7 +15,7 @@ from textual.widgets import Static, Tree
 from textual.widgets.tree import TreeNode
 
 from tui_gen import params
-from tui_gen.app.panes.base import Pane
+from tui_gen.app.panes.base import Belongings, Pane
 from tui_gen.app.widgets.prose import prose
 from tui_gen.catalog import DEFAULT_RECIPE, OWN_FAMILY, Catalog, ModelEntry, Recipe
 from tui_gen.text import clean, clean_lines
@@ -88,7 +88,6 @@ class ModelTree(Tree[Any]):
 class ModelsPane(Pane):
     """What can be trained. Enter or a click picks: `RecipePicked`, `ModelPicked`. Moving only shows the words."""
 
-    TITLE = "Models"
     HELP = """\
 Families, their models, and recipes: complete settings to start from.
 
@@ -124,6 +123,11 @@ the end with the reason.
         Binding("slash", "search", "Search", id="models.search"),
         Binding("escape", "clear", "Clear search", show=False, id="models.clear"),
     ]
+
+    @classmethod
+    def of(cls, belongings: Belongings, id: str) -> Self:
+        """The models and recipes of the catalogue."""
+        return cls(belongings.catalog, id=id)
 
     def __init__(self, catalog: Catalog, *, id: str | None = "models", classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -167,6 +171,11 @@ the end with the reason.
         self.set_class(self.size.height < 12, "-low")
 
     # -- for the shell ------------------------------------------------------------------------------------------
+
+    def first_rows(self) -> list[str]:
+        """What stands at the top of the pane, as plain text: for the next start, until the pane is there."""
+        tree = self.tree_view
+        return ["/ search", *(tree.render_line(y).text.rstrip() for y in range(tree.size.height))]
 
     def set_catalog(self, catalog: Catalog) -> None:
         """Show a catalogue that was built anew, with the cursor where it was."""

@@ -1,29 +1,68 @@
-"""Makes the panes. Imported after the first paint: half of them need numpy."""
+"""The panes of the workbench, one row each: what it is called, which key shows it, its class, and where it stands.
+
+Another pane is a file with its class and a row here. The first frame is drawn from the rows alone; the classes are
+imported after it, as half of them need numpy.
+"""
 
 from __future__ import annotations
 
-from tui_gen.app.panes.base import Pane
-from tui_gen.app.panes.form.pane import FormPane
-from tui_gen.app.panes.log import LogPane
-from tui_gen.app.panes.losses.pane import LossesPane
-from tui_gen.app.panes.models import ModelsPane
-from tui_gen.app.panes.runs import RunsPane
-from tui_gen.app.panes.samples.pane import SamplesPane
-from tui_gen.app.steering.session import Session
+import importlib
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tui_gen.app.panes.base import Belongings, Pane
 
 
-def make(name: str, session: Session) -> Pane:
-    """The pane with this id."""
-    match name:
-        case "models":
-            return ModelsPane(session.catalog, id=name)
-        case "form":
-            return FormPane(session.catalog, id=name)
-        case "losses":
-            return LossesPane(id=name)
-        case "samples":
-            return SamplesPane(id=name)
-        case "log":
-            return LogPane(id=name)
-        case _:
-            return RunsPane(session.root, id=name)
+class Place(NamedTuple):
+    """The slot of a pane in each shape of the workspace (see `shell.arrangement`); panes of one slot share it by tabs.
+
+    Where one pane at a time fits, all share the only slot.
+    """
+
+    wide: str = "bottom"
+    medium: str = "bottom"
+    tall: str = "bottom"
+
+
+class Row(NamedTuple):
+    """A pane: its id, its title, the digit that shows it, where its class is, and its place.
+
+    Where `watches`, a run is looked at in it: it comes on screen with a run that is opened.
+    """
+
+    id: str
+    title: str
+    key: str
+    source: str
+    place: Place
+    watches: bool = False
+
+
+PANES: list[Row] = [
+    Row("models", "Models", "1", "tui_gen.app.panes.models:ModelsPane", Place("top-left", "top-left", "top")),
+    Row("form", "Hyperparameters", "2", "tui_gen.app.panes.form.pane:FormPane", Place("middle", "bottom-left", "top")),
+    Row("losses", "Losses", "3", "tui_gen.app.panes.losses.pane:LossesPane", Place("top-right", "top-right"), True),
+    Row(
+        "samples",
+        "Samples",
+        "4",
+        "tui_gen.app.panes.samples.pane:SamplesPane",
+        Place("bottom-right", "bottom-right"),
+        True,
+    ),
+    Row("log", "Log", "5", "tui_gen.app.panes.log:LogPane", Place()),
+    Row("runs", "Runs", "6", "tui_gen.app.panes.runs:RunsPane", Place("bottom-left", "bottom", "top")),
+]
+"""In the order of their keys."""
+
+
+def row(id: str | None) -> Row | None:
+    """The row of the pane with this id."""
+    return next((one for one in PANES if one.id == id), None)
+
+
+def make(one: Row, belongings: Belongings) -> Pane:
+    """The pane of a row, with what panes may know of the workbench."""
+    module, _, name = one.source.partition(":")
+    kind: type[Pane] = getattr(importlib.import_module(module), name)
+    return kind.of(belongings, one.id)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
+from functools import partial
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -14,15 +16,67 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui_gen import runs
 from tui_gen.app.background import away
+from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.filtered import FilterPane
 from tui_gen.app.shell.status import STYLES, glyph
-from tui_gen.app.steering.session import RunList
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tui_gen.runs import RunInfo
     from tui_gen.view import RunView
+
+OFFERED = 200
+"""Runs in the command palette, at most."""
+
+
+class RunList:
+    """The runs of a folder, read again only where files changed: cheap enough for every two seconds."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.problem = ""
+        self._known: dict[Path, tuple[tuple[float, ...], runs.RunInfo]] = {}
+
+    def refresh(self) -> list[runs.RunInfo]:
+        """The rows, newest first. `problem` tells, in words, why the folder cannot be read."""
+        self.problem = ""
+        rows: dict[Path, tuple[tuple[float, ...], runs.RunInfo]] = {}
+        try:
+            with os.scandir(self.root) as entries:
+                folders = [Path(one.path) for one in entries if one.is_dir() and not one.name.startswith(".")]
+        except FileNotFoundError:
+            folders = []
+        except OSError as error:
+            self.problem = f"cannot read {self.root}: {error.strerror or error}"
+            folders = []
+        for folder in folders:
+            stamp = self._stamp(folder)
+            if stamp is None:
+                continue
+            known = self._known.get(folder)
+            if known is not None and known[0] == stamp and not known[1].live:
+                rows[folder] = known
+            else:
+                rows[folder] = (stamp, runs.info_of(folder))
+        self._known = rows
+        return sorted((info for _, info in rows.values()), key=lambda info: (info.created, info.path), reverse=True)
+
+    @staticmethod
+    def _stamp(folder: Path) -> tuple[float, ...] | None:
+        stamp = []
+        for name in ("config.toml", "events.jsonl", "worker.json", "worker.lock"):
+            try:
+                status = os.stat(folder / name)
+                stamp += [status.st_mtime, float(status.st_size)]
+            except OSError:
+                if name == "config.toml":
+                    return None
+                stamp += [0.0, 0.0]
+        return tuple(stamp) if any(stamp[2:]) else None
 
 
 class RunOpened(Message):
@@ -48,7 +102,6 @@ class RunDeleteAsked(RunOpened):
 class RunsPane(FilterPane):
     """The runs of a folder, newest first. Looks at the folder every two seconds while it is on screen."""
 
-    TITLE = "Runs"
     HELP = """
 ## Runs
 
@@ -76,6 +129,11 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
     ]
     PERIOD = 2.0
 
+    @classmethod
+    def of(cls, belongings: Belongings, id: str) -> Self:
+        """The runs of the workbench's folder."""
+        return cls(belongings.root, id=id)
+
     def __init__(self, root: Path, *, id: str | None = "runs", classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.runs = RunList(root)
@@ -92,6 +150,18 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
     def on_mount(self) -> None:
         """Look at once, then every two seconds while on screen."""
         self.set_interval(self.PERIOD, self.look)
+        self.look()
+
+    def entries(self) -> Iterable[Entry]:
+        """Every run, to be opened."""
+        for info in self.rows[:OFFERED]:
+            call = partial(self.post_message, RunOpened(Path(info.path)))
+            yield Entry(
+                f"Open run: {info.name} {info.path[-4:]}", call, f"{info.state}, step {info.step:,}", here=False
+            )
+
+    def runs_changed(self) -> None:
+        """Look again."""
         self.look()
 
     def look(self) -> None:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from textual.actions import parse
 from textual.binding import Binding
 
-from tui_gen.app.shell.arrangement import PANES
+from tui_gen.app.panes.base import Pane
+from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell.menu import Item, Menu
-from tui_gen.app.shell.workspace import TITLES
 
 if TYPE_CHECKING:
-    from tui_gen.app.workbench import Workbench
+    from tui_gen.app.shell.stage import Stage
 
 MENUS = (
     Menu(
@@ -47,7 +47,7 @@ MENUS = (
     Menu(
         "View",
         (
-            *(Item(TITLES[name], f"open_pane('{name}')", f"pane.{number}") for number, name in enumerate(PANES, 1)),
+            *(Item(one.title, f"open_pane('{one.id}')", f"pane.{one.key}") for one in PANES),
             None,
             Item("Losses over steps, epochs or time", "in_pane('losses', 'x_axis')", "losses.x_axis"),
             Item("Losses on a log scale", "in_pane('losses', 'log')", "losses.log"),
@@ -98,48 +98,68 @@ BINDINGS = [
 for number, menu in enumerate(MENUS):
     key, name = f"alt+{menu.title[0].lower()}", f"menu.{menu.title.lower()}"
     BINDINGS.append(Binding(key, f"menu({number})", f"{menu.title} menu", show=False, priority=True, id=name))
-# What Textual makes of Esc and a digit, which is how terminals without kitty's keyboard protocol send Alt and a digit.
-LEGACY_ALT = ("inverted_exclamation_mark", "trade_mark_sign", "pound_sign", "cent_sign", "infinity", "section_sign")
-for number, pane in enumerate(PANES, 1):
-    keys = f"{number},{LEGACY_ALT[number - 1]}"
-    always = f"{TITLES[pane]}, even from a field"
+LEGACY_ALT = {
+    "1": "inverted_exclamation_mark",
+    "2": "trade_mark_sign",
+    "3": "pound_sign",
+    "4": "cent_sign",
+    "5": "infinity",
+    "6": "section_sign",
+    "7": "pilcrow_sign",
+    "8": "bullet",
+    "9": "feminine_ordinal_indicator",
+}
+"""What Textual makes of Esc and a digit: so terminals without kitty's keyboard protocol send Alt and a digit."""
+for one in PANES:
     BINDINGS += [
         Binding(
-            keys,
-            f"open_pane('{pane}')",
-            TITLES[pane],
-            key_display=f"{number}",
+            f"{one.key},{LEGACY_ALT[one.key]}",
+            f"open_pane('{one.id}')",
+            one.title,
+            key_display=one.key,
             show=False,
             priority=True,
-            id=f"pane.{number}",
+            id=f"pane.{one.key}",
         ),
         Binding(
-            f"alt+{number}", f"go_to_pane('{pane}')", always, show=False, priority=True, id=f"pane.{number}.always"
+            f"alt+{one.key}",
+            f"go_to_pane('{one.id}')",
+            f"{one.title}, even from a field",
+            show=False,
+            priority=True,
+            id=f"pane.{one.key}.always",
         ),
     ]
 
 
-def label(app: Workbench, words: str, action: str, pane: Any = None) -> str:
+def label(stage: Stage, words: str, action: str, node: Any = None) -> str:
     """What an action is called now: `words` unless doing it once more would undo it.
 
-    `action` is the app's, or that of the `pane` which has it.
+    `action` is the workbench's, or that of the `node` which has it.
     """
     if action.startswith("in_pane"):
         _, _, (name, action) = parse(action)
-        pane = app.workspace.pane(name)
-    if pane is not None and not hasattr(pane, "HELP"):  # only its frame is there
-        return words
-    match pane.id if pane is not None else "", action:
-        case "", "pause" if app.shown is not None and app.shown.state == "paused":
-            return "Go on"
-        case "", "maximise" if app.workspace.maximised:
-            return "Restore"
-        case "losses", "log" if pane.looking.log_y:
-            return "Losses on a linear scale" if len(words) > 3 else "Linear"
-        case "log", "toggle_output" if pane.output:
-            return "The run's log"
-        case "form", "turn":
-            return "The run" if pane.state is pane.draft else "Next run"
-        case "samples", "zoom" if pane.tile is not None:
-            return "Whole grid"
+        node = stage.workspace.pane(name)
+    if node is not None:
+        return node.label(words, action) if isinstance(node, Pane) else words
+    if action == "pause" and stage.shown is not None and stage.shown.state == "paused":
+        return "Go on"
+    if action == "maximise" and stage.workspace.maximised:
+        return "Restore"
     return words
+
+
+def enabled(stage: Stage, action: str) -> bool:
+    """Whether an action can be done now: the workbench's, or one that it does in a pane."""
+    name, _, rest = action.partition("(")
+    if name == "form":
+        wanted = rest.strip("')")
+        able = stage.form is not None and stage.form.check_action(wanted, ()) is True
+        return able and (wanted != "copy_run" or stage.shown is not None)
+    if name == "in_pane":
+        where, what = parse(action)[2]
+        pane, (_, its, given) = stage.workspace.pane(where), parse(what)
+        return pane is not None and pane.check_action(its, given) is True
+    if name in (*NEED_LIVE, "resume", "close_run"):
+        return stage.check_action(name, ()) is True
+    return True

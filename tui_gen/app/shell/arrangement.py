@@ -1,16 +1,17 @@
 """Where the panes go: trees of splits and tab groups for three widths of terminal, as plain arithmetic.
 
 `wide` shows everything, `medium` puts log and runs behind tabs, `narrow` shows one pane (two where it is tall enough)
-behind tabs. Knows no widget.
+behind tabs. A shape has slots, and each pane's row in the registry says which of them is its place. Knows no widget.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
-PANES = ("models", "form", "losses", "samples", "log", "runs")
-"""The panes in the order of the keys 1 to 6."""
+from tui_gen.app.panes.registry import PANES
+
 LEAST_WIDTH, LEAST_HEIGHT = 18, 4
 
 
@@ -61,9 +62,9 @@ class Arrangement:
         self.edges: list[Edge] = []
 
 
-def one(*panes: str) -> Group:
-    """A group, for writing trees."""
-    return Group(panes)
+def slot(name: str) -> Group:
+    """A leaf of a shape, into which panes will go."""
+    return Group((name,))
 
 
 SHAPES: dict[str, Group | Split] = {
@@ -75,10 +76,12 @@ SHAPES: dict[str, Group | Split] = {
             "left",
             "x",
             0.2,
-            Split("models", "y", 0.6, one("models"), one("runs")),
-            Split("middle", "x", 0.36, one("form"), Split("plots", "y", 0.5, one("losses"), one("samples"))),
+            Split("models", "y", 0.6, slot("top-left"), slot("bottom-left")),
+            Split(
+                "middle", "x", 0.36, slot("middle"), Split("plots", "y", 0.5, slot("top-right"), slot("bottom-right"))
+            ),
         ),
-        one("log"),
+        slot("bottom"),
     ),
     "medium": Split(
         "log",
@@ -88,14 +91,28 @@ SHAPES: dict[str, Group | Split] = {
             "left",
             "x",
             0.4,
-            Split("models", "y", 0.36, one("models"), one("form")),
-            Split("plots", "y", 0.48, one("losses"), one("samples")),
+            Split("models", "y", 0.36, slot("top-left"), slot("bottom-left")),
+            Split("plots", "y", 0.48, slot("top-right"), slot("bottom-right")),
         ),
-        one("log", "runs"),
+        slot("bottom"),
     ),
-    "narrow": one(*PANES),
-    "tall": Split("plots", "y", 0.5, one("models", "form", "runs"), one("losses", "samples", "log")),
+    "narrow": slot("all"),
+    "tall": Split("plots", "y", 0.5, slot("top"), slot("bottom")),
 }
+"""The trees of the shapes; their leaves are slots."""
+
+
+@cache
+def tree(shape: str) -> Group | Split:
+    """A shape with the panes in its slots, in the order of their keys."""
+
+    def fill(node: Group | Split) -> Group | Split:
+        if isinstance(node, Split):
+            return node._replace(first=fill(node.first), second=fill(node.second))
+        places = ((one.id, getattr(one.place, shape, "all")) for one in PANES)
+        return Group(tuple(pane for pane, place in places if place in node.panes))
+
+    return fill(SHAPES[shape])
 
 
 def shape_of(width: int, height: int) -> str:
@@ -122,12 +139,12 @@ def arrange(
     found = Arrangement()
     box = Box(0, 0, max(1, width), max(1, height))
     if maximised:
-        if len(groups(SHAPES[shape])) == 1:
-            _place_group(Group(PANES), box, maximised, found)
+        if isinstance(whole := tree(shape), Group):
+            _place_group(whole, box, maximised, found)
         else:
             found.panes[maximised] = box
         return found
-    _place(SHAPES[shape], box, shape, shares or {}, current or {}, found)
+    _place(tree(shape), box, shape, shares or {}, current or {}, found)
     return found
 
 
@@ -163,7 +180,7 @@ def groups(node: Group | Split) -> list[Group]:
 
 def group_of(shape: str, pane: str) -> Group:
     """The group a pane belongs to."""
-    return next(group for group in groups(SHAPES[shape]) if pane in group.panes)
+    return next(group for group in groups(tree(shape)) if pane in group.panes)
 
 
 def edges_around(shape: str, pane: str, axis: str) -> Iterator[str]:
@@ -178,4 +195,4 @@ def edges_around(shape: str, pane: str, axis: str) -> Iterator[str]:
                 return [*inside, node]
         return None
 
-    yield from (split.name for split in walk(SHAPES[shape]) or [] if split.axis == axis)
+    yield from (split.name for split in walk(tree(shape)) or [] if split.axis == axis)

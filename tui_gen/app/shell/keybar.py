@@ -11,6 +11,7 @@ from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell.actions import label
 
 STAY = ("run.start", "run.resume", "run.pause", "run.stop", "menu.open", "help.pane")
@@ -75,7 +76,7 @@ class KeyBar(Widget):
         if "1" not in known:  # digits are text where the focus is
             first = next((one.binding for one in known.values() if one.binding.id == "pane.1.always"), None)
             if first is not None:
-                keys.insert(own, Key(f"{self.app.get_key_display(first)}…6", "Panes", first.key, 0))
+                keys.insert(own, Key(f"{self.app.get_key_display(first)}…{PANES[-1].key}", "Panes", first.key, 0))
         if (keys, more) != (self._keys, self._more):
             self._keys, self._more = keys, more
             self.refresh()

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from tui_gen.app.shell import keys
 from tui_gen.app.shell.actions import label
-from tui_gen.text import clean
 
 if TYPE_CHECKING:
-    from tui_gen.app.panes.samples.pane import SamplesPane
-    from tui_gen.app.workbench import Workbench
+    from tui_gen.app.panes.base import Entry, Pane
+    from tui_gen.app.shell.stage import Stage
 
 THEME = "Theme: "
-MOST = 200
 
 
 class Command(NamedTuple):
@@ -35,44 +33,42 @@ class Commands(Provider):
     """Everything the workbench can do."""
 
     @property
-    def workbench(self) -> Workbench:
-        """The app."""
-        return cast("Workbench", self.app)
+    def stage(self) -> Stage:
+        """The workbench."""
+        return cast("Stage", self.app)
 
     def commands(self) -> Iterator[Command]:
         """All entries, actions first."""
-        app = self.workbench
-        for menu in app.menu_bar.menus:
+        stage = self.stage
+        for menu in stage.menus:
             for item in menu.items:
-                if item is not None and app.enabled(item.action):
-                    key = app.key_of(item.binding)
+                if item is not None and stage.enabled(item.action):
+                    key = stage.key_of(item.binding)
                     yield Command(
-                        f"{menu.title}: {label(app, item.label, item.action)}",
-                        partial(app.do, item.action),
+                        f"{menu.title}: {label(stage, item.label, item.action)}",
+                        partial(stage.do, item.action),
                         f"key {key}" if key else "",
                         True,
                     )
-        for pane in app.workspace.panes:
+        for pane in stage.workspace.panes:
             for binding in keys.of_pane(pane):
                 action = f"in_pane({pane.id!r}, {binding.action!r})"
-                if app.enabled(action):
-                    name = f"{pane.TITLE}: {label(app, binding.description, binding.action, pane)}"
-                    yield Command(name, partial(app.do, action), f"key {app.key_of(binding.id)}")
-        samples: Any = app.workspace.pane("samples")
-        for kind in getattr(samples, "kinds", list)():
-            yield Command(f"Previews: {clean(kind)}", partial(self._show_kind, samples, kind), "in the Samples pane")
-        for recipe in app.session.catalog.recipes.values():
-            pick = partial(app.pick_recipe, recipe.name)
+                if stage.enabled(action):
+                    name = f"{pane.title}: {label(stage, binding.description, binding.action, pane)}"
+                    yield Command(name, partial(stage.do, action), f"key {stage.key_of(binding.id or '')}")
+        for recipe in stage.catalog.recipes.values():
+            pick = partial(stage.pick_recipe, recipe.name)
             yield Command(f"Recipe: {recipe.name}", pick, recipe.title or recipe.summary)
-        for info in app.run_rows()[:MOST]:
-            words = f"{info.state}, step {info.step:,}"
-            yield Command(f"Open run: {info.name} {info.path[-4:]}", partial(app.open_run, info.path), words)
-        for name in app.theme_names:
-            yield Command(THEME + name, partial(app.choose_theme, name), "colours")
+        for pane in stage.workspace.panes:
+            for entry in pane.entries():
+                yield Command(entry.name, partial(self._call, pane, entry), entry.help)
+        for name in stage.themes.names:
+            yield Command(THEME + name, partial(stage.themes.choose, name), "colours")
 
-    def _show_kind(self, samples: SamplesPane, kind: str) -> None:
-        self.workbench.workspace.open("samples")
-        samples.pick(kind)
+    def _call(self, pane: Pane, entry: Entry) -> None:
+        if entry.here and pane.id:
+            self.stage.workspace.open(pane.id)
+        entry.call()
 
     async def discover(self) -> Hits:
         """What is listed at first."""
@@ -95,9 +91,9 @@ class Themes(Commands):
 
     def commands(self) -> Iterator[Command]:
         """Every theme."""
-        app = self.workbench
-        for name in app.theme_names:
-            yield Command(THEME + name, partial(app.choose_theme, name), "in use" if name == app.theme else "", True)
+        themes = self.stage.themes
+        for name in themes.names:
+            yield Command(THEME + name, partial(themes.choose, name), "in use" if name == themes.name else "", True)
 
 
 def _plain(text: str) -> str:

@@ -8,7 +8,6 @@ import os
 from textual.content import Content
 
 from tui_gen.app.panes.base import Pane
-from tui_gen.app.shell.workspace import TITLES
 from tui_gen.places import cache_dir
 
 FILE = "model-tree.txt"
@@ -20,7 +19,6 @@ class Frame(Pane):
     DEFAULT_CSS = "Frame { padding: 0; }"
 
     def __init__(self, name: str, rows: list[str] | None = None) -> None:
-        self.TITLE = TITLES[name]
         self._rows = rows or []
         super().__init__(id=name)
 

@@ -13,11 +13,10 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_gen.app.panes.base import Pane
+from tui_gen.app.panes.registry import PANES, row
 from tui_gen.app.shell import arrangement
-from tui_gen.app.shell.arrangement import PANES, Arrangement, Edge
+from tui_gen.app.shell.arrangement import SHAPES, Arrangement, Edge, groups, tree
 
-WATCHED = ("losses", "samples")
-"""The panes in which a run is watched."""
 STEP_X, STEP_Y = 4, 2
 """Cells a boundary moves with one key press."""
 
@@ -52,15 +51,15 @@ class PaneTabs(Widget):
     def render_line(self, y: int) -> Strip:
         """The row: ` 1 Models │▌2 Form▐`."""
         base = self.rich_style
-        names = {pane: TITLES[pane] for pane in self._panes}
+        rows = [one for one in PANES if one.id in self._panes]
         room = self.size.width
-        long = sum(len(name) + 5 for name in names.values()) <= room
+        long = sum(len(one.title) + 5 for one in rows) <= room
         segments: list[Segment] = []
         self._spans = []
         x = 0
-        for pane, title in names.items():
-            name = title if long else title[: max(3, room // max(1, len(names)) - 5)]
-            text = f" {PANES.index(pane) + 1} {name} "
+        for pane, title, key, *_ in rows:
+            name = title if long else title[: max(3, room // max(1, len(rows)) - 5)]
+            text = f" {key} {name} "
             shown = pane == self._shown
             text = f"▐{text}▌" if shown else f" {text} "
             segments.append(Segment(text, base + Style(bold=True, reverse=True) if shown else base))
@@ -77,16 +76,6 @@ class PaneTabs(Widget):
         for start, end, pane in self._spans:
             if start <= event.x < end:
                 self.post_message(self.Picked(pane))
-
-
-TITLES = {
-    "models": "Models",
-    "form": "Hyperparameters",
-    "losses": "Losses",
-    "samples": "Samples",
-    "log": "Log",
-    "runs": "Runs",
-}
 
 
 class _PaneLayout(Layout):
@@ -130,13 +119,14 @@ class Workspace(Widget):
             self.share = share
 
     def __init__(self, *panes: Pane, shares: dict[str, float] | None = None, id: str | None = None) -> None:
-        super().__init__(PaneTabs(), PaneTabs(), *panes, id=id)
+        most = max(sum(len(group.panes) > 1 for group in groups(tree(shape))) for shape in SHAPES)
+        super().__init__(*(PaneTabs() for _ in range(most)), *panes, id=id)
         self._layout = _PaneLayout()
         self.shares = dict(shares or {})
         self.chosen: dict[str, str] = {}
         self.maximised = ""
-        self.last_pane = "models"
-        self.watched = "losses"
+        self.last_pane = PANES[0].id
+        self.watched = next(one.id for one in PANES if one.watches)
         """Which of the panes that show a run was looked at last."""
         self.shape = "wide"
         self._found = Arrangement()
@@ -166,7 +156,7 @@ class Workspace(Widget):
         """Choose the tabs of another shape so that what was looked at is still seen, the pane with the focus first."""
         active = self.active
         last = active.id if active is not None and active.id else self.last_pane
-        for group in arrangement.groups(arrangement.SHAPES[shape]):
+        for group in groups(tree(shape)):
             key = f"{shape}.{group.panes[0]}"
             seen = [name for name in group.panes if name in self._found.panes]
             if len(group.panes) > 1 and seen and self.chosen.get(key) not in seen:
@@ -205,7 +195,7 @@ class Workspace(Widget):
     @property
     def shown(self) -> list[Pane]:
         """The panes on screen, in the order of their keys."""
-        return [pane for name in PANES if name in self._found.panes for pane in self.panes if pane.id == name]
+        return [pane for one in PANES if one.id in self._found.panes for pane in self.panes if pane.id == one.id]
 
     def pane(self, name: str) -> Pane | None:
         """A pane by its id."""
@@ -242,7 +232,8 @@ class Workspace(Widget):
 
     def _looked_at(self, name: str) -> None:
         self.last_pane = name
-        if name in WATCHED:
+        found = row(name)
+        if found is not None and found.watches:
             self.watched = name
 
     def toggle_maximised(self, name: str = "") -> None:

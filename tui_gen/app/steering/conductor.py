@@ -29,7 +29,7 @@ from tui_gen.params import show
 
 if TYPE_CHECKING:
     from tui_gen.app.panes.base import Pane
-    from tui_gen.app.workbench import Workbench
+    from tui_gen.app.shell.stage import Stage
     from tui_gen.view import RunView
 
 WORDS = {
@@ -51,8 +51,9 @@ SILENT = 3.0
 class Conductor:
     """What the workbench does to runs. `view` is the run shown."""
 
-    def __init__(self, app: Workbench, session: Session) -> None:
-        self.app = app
+    def __init__(self, stage: Stage, session: Session) -> None:
+        self.stage = stage
+        self.notices = stage.notices
         self.session = session
         self.view: RunView | None = None
         self._starting = False
@@ -68,30 +69,30 @@ class Conductor:
 
     async def open(self, path: Path, asked_in: Pane | None = None) -> None:
         """Show a run, live or past, with its full history. `asked_in` is the pane from which, else the active one."""
-        asked_in = asked_in or self.app.workspace.active
-        self.app.say(f"opening {path.name}…")
+        asked_in = asked_in or self.stage.workspace.active
+        self.notices.say(f"opening {path.name}…")
         try:
             view = await away(self.session.attach, path)
         except OSError as error:
-            self.app.tell(f"{path.name} cannot be read: {error.strerror or error}", "error")
+            self.notices.tell(f"{path.name} cannot be read: {error.strerror or error}", "error")
             return
         finally:
-            self.app.say("")
+            self.notices.say("")
         self.view = view
         self._alerts = len(view.alerts)
-        self.app.live.show(view)
-        self.app.caption(path.name)
-        self.app.land(asked_in)
-        self.app.refresh_bindings()
+        self.stage.show_run(view)
+        self.stage.caption(path.name)
+        self.stage.land(asked_in)
+        self.stage.refresh_bindings()
         await self._show_config()
         if view.garbage:
-            self.app.tell(f"{view.garbage} lines of events.jsonl could not be read and are passed over.", "warning")
+            self.notices.tell(f"{view.garbage} lines of events.jsonl could not be read and are passed over.", "warning")
         if view.state in ("failed", "interrupted"):
-            self.app.note("error", f"{path.name} is {view.state}: {view.reason}. Run > Resume goes on with it.")
+            self.notices.note("error", f"{path.name} is {view.state}: {view.reason}. Run > Resume goes on with it.")
 
     async def _show_config(self, read: bool = True) -> None:
         """The settings of the run shown, in the form; with `read`, a model that is lacking is read where it may be."""
-        view, form = self.view, self.app.form
+        view, form = self.view, self.stage.form
         if view is None or form is None:
             return
         try:
@@ -110,16 +111,16 @@ class Conductor:
             tables, folders = {}, []
         model = as_written.lacking(tables, self.session.catalog)
         why = as_written.why(view.path, error, model, folders)
-        if view is not self.view or self.app.form is None:
+        if view is not self.view or self.stage.form is None:
             return
         if why != self._told:
-            self.app.tell(f"{view.path.name}: {why}", "warning")
+            self.notices.tell(f"{view.path.name}: {why}", "warning")
             self._told = why
-        self.app.form.show_written(tables, show(tables.get("name") or view.path.name), why)
+        self.stage.form.show_written(tables, show(tables.get("name") or view.path.name), why)
         if model and read:
             with contextlib.suppress(ConfigError):
                 if await away(self.session.adopt, view.path):
-                    await self.app.read_models()
+                    await self.stage.read_models()
                     await self._show_config(read=False)
 
     async def use_models(self) -> None:
@@ -130,27 +131,27 @@ class Conductor:
     def close_shown(self) -> None:
         """Show no run."""
         self.view = None
-        self.app.live.show(None)
-        self.app.caption("")
-        self.app.refresh_bindings()
+        self.stage.show_run(None)
+        self.stage.caption("")
+        self.stage.refresh_bindings()
 
     # -- starting -----------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start what the form describes; every problem at once where it cannot be."""
-        form = self.app.form
+        form = self.stage.form
         if self._starting or form is None:
             return
-        asked_in = self.app.workspace.active
+        asked_in = self.stage.workspace.active
         self._starting = True
-        self.app.say("starting…")
+        self.notices.say("starting…")
         try:
             made, problems = None, form.problems()
             if not problems:
                 made, problems = await away(self.session.check, form.tables())
             if problems or made is None:
                 form.add_problems(problems)
-                self.app.push_screen(problems_dialog("This cannot be started", problems))
+                self.stage.push_screen(problems_dialog("This cannot be started", problems))
                 return
             if not await self._trusted(made.model_dirs, "These settings name"):
                 return
@@ -158,13 +159,13 @@ class Conductor:
                 return
             path = await away(self.session.start, made)
         except runs.RunError as error:
-            self.app.tell(str(error), "error")
+            self.notices.tell(str(error), "error")
             return
         finally:
             self._starting = False
-            self.app.say("")
+            self.notices.say("")
         self._replenish = True
-        self.app.note("state", f"started {path.name}")
+        self.notices.note("state", f"started {path.name}")
         await self.open(path, asked_in)
 
     async def _trusted(self, where: Path | list[str], who: str) -> bool:
@@ -173,7 +174,7 @@ class Conductor:
             folders = await away(self.session.named_by, where) if isinstance(where, Path) else where
             strange = await away(self.session.strange, folders)
         except ConfigError as error:
-            self.app.push_screen(problems_dialog("This cannot be started", error.problems))
+            self.stage.push_screen(problems_dialog("This cannot be started", error.problems))
             return False
         for folder, code in strange.items():
             if await self._answer_to(trust_dialog(who, folder, code)) != "trust":
@@ -184,13 +185,13 @@ class Conductor:
     async def _answer_to(self, dialog: Dialog) -> str | None:
         """What somebody answers; meanwhile nothing is under way that quitting has to wait for."""
         self._questions += 1
-        doing = self.app.status.message
-        self.app.say("")
+        doing = self.stage.status.message
+        self.notices.say("")
         try:
-            return await self.app.push_screen_wait(dialog)
+            return await self.stage.push_screen_wait(dialog)
         finally:
             self._questions -= 1
-            self.app.say(doing)
+            self.notices.say(doing)
 
     async def _may_begin(self, doing: str, what: str, path: Path | None = None) -> bool:
         """Whether to start (or resume) a run: asks where others are live, and stops them first if that is wanted."""
@@ -205,7 +206,7 @@ class Conductor:
         for one, _, _ in others:
             if not await self._ended(one):
                 done = "resumed" if doing == "resume" else "started"
-                self.app.tell(f"{one.name} has not stopped, so nothing was {done}.", "warning")
+                self.notices.tell(f"{one.name} has not stopped, so nothing was {done}.", "warning")
                 return False
         return True
 
@@ -213,10 +214,10 @@ class Conductor:
         """Stop a run and wait for its end, two minutes at most; whether it has ended."""
         stopping = (await away(runs.state_of, path))[0] == "stopping" or await self.ask("stop", path, checkpoint=True)
         deadline = time.monotonic() + (120 if stopping else 0)
-        self.app.say(f"waiting for {path.name} to stop…")
+        self.notices.say(f"waiting for {path.name} to stop…")
         while (live := (await away(runs.state_of, path))[0] in runs.LIVE) and time.monotonic() < deadline:
             await asyncio.sleep(0.1)
-        self.app.say("")
+        self.notices.say("")
         return not live
 
     async def resume(self, path: Path, answer: str = "") -> None:
@@ -225,38 +226,39 @@ class Conductor:
         One whose loss was no number would repeat that: a smaller rate is offered first, unless `answer` tells already
         what was chosen (`smaller`, or `resume` for as it was).
         """
-        asked_in = self.app.workspace.active
+        asked_in = self.stage.workspace.active
         found = await away(self.session.remedy, path) if answer != "resume" else None
         if found is not None and not answer:
-            answer = await self.app.push_screen_wait(broken_dialog(path.name, "", found, await away(_newest, path)))
+            answer = await self.stage.push_screen_wait(broken_dialog(path.name, "", found, await away(_newest, path)))
             if answer not in ("smaller", "resume"):
                 return
         if not await self._trusted(path, f"{path.name} names"):
             return
         if not await self._has_data(path) or not await self._may_begin("resume", path.name, path):
             return
-        self.app.say(f"resuming {path.name}…")
+        self.notices.say(f"resuming {path.name}…")
         try:
             warnings = await away(self.session.resume, path, found.assignments if found and answer == "smaller" else [])
         except (runs.RunError, ConfigError) as error:
-            self.app.say("")
-            self.app.tell(str(error), "error")
+            self.notices.say("")
+            self.notices.tell(str(error), "error")
             return
         for words in warnings:
-            self.app.tell(words, "warning")
+            self.notices.tell(words, "warning")
         self._replenish = True
         self._resuming = time.monotonic()
-        self.app.note("state", f"resuming {path.name}")
+        self.notices.note("state", f"resuming {path.name}")
         if self.view is not None and self.view.path == path:
-            self.app.land(asked_in)
+            self.stage.land(asked_in)
         else:
             await self.open(path, asked_in)
             if self.view is not None and not self.view.live:
-                self.app.say(f"resuming {path.name}…")
+                self.notices.say(f"resuming {path.name}…")
 
     async def _has_data(self, path: Path) -> bool:
         """Whether a run's data is where it was, or where somebody says that it is now."""
         from tui_gen.app.widgets.path_dialog import PathDialog
+
         try:
             lost, is_file = await away(self.session.lost_data, path)
         except ConfigError:
@@ -265,16 +267,16 @@ class Conductor:
             return True
         why = f"{path.name} read {lost}, which is not there any more."
         dialog = PathDialog("Where is its data now?", folder=not is_file, suffix="", why=why)
-        picked = await self.app.push_screen_wait(dialog)
+        picked = await self.stage.push_screen_wait(dialog)
         if picked is None:
-            self.app.tell(f"{path.name} was not resumed: its data is not at {lost}.", "warning")
+            self.notices.tell(f"{path.name} was not resumed: its data is not at {lost}.", "warning")
             return False
         try:
             await away(self.session.move_data, path, picked)
         except (runs.RunError, ConfigError) as error:
-            self.app.tell(str(error), "error")
+            self.notices.tell(str(error), "error")
             return False
-        self.app.tell(f"{path.name} reads its data from {picked} now.")
+        self.notices.tell(f"{path.name} reads its data from {picked} now.")
         return True
 
     # -- steering -----------------------------------------------------------------------------------------------
@@ -285,19 +287,19 @@ class Conductor:
 
         path = path or (self.view.path if self.view is not None else None)
         if path is None:
-            self.app.tell("No run is shown.", "warning")
+            self.notices.tell("No run is shown.", "warning")
             return False
-        self.app.say(f"{op}…")
-        silent = self.app.set_timer(SILENT, lambda: self._tell_silence(path)) if op == "stop" else None
+        self.notices.say(f"{op}…")
+        silent = self.stage.set_timer(SILENT, lambda: self._tell_silence(path)) if op == "stop" else None
         try:
             reply = await away(self.session.ask, path, op, **fields)
         except ControlError as error:
-            self.app.tell(f"{op}: {error}", "error")
+            self.notices.tell(f"{op}: {error}", "error")
             return False
         finally:
             if silent is not None:
                 silent.stop()
-            self.app.say("")
+            self.notices.say("")
         name = "" if self.view is not None and path == self.view.path else f"{path.name}: "
         words = WORDS.get(op, op)
         if op == "stop" and fields.get("checkpoint", True):
@@ -305,14 +307,14 @@ class Conductor:
         text = f"{name}{words} at step {reply.data.get('step', 0):,}"
         if op == "quality":
             text += self._measured(reply.data)
-        self.app.tell(text, log=bool(name) or op == "sample")
+        self.notices.tell(text, log=bool(name) or op == "sample")
         return True
 
     def _tell_silence(self, path: Path) -> None:
         """A worker that is to stop has not answered for a while: why, and what to do."""
         from tui_gen import launch
 
-        self.app.tell(f"{path.name} has not stopped yet: {launch.why_silent(path)}.", "warning")
+        self.notices.tell(f"{path.name} has not stopped yet: {launch.why_silent(path)}.", "warning")
 
     def _measured(self, data: dict[str, Any]) -> str:
         """The figures that a worker answered with, in words; the samples pane shows all of them."""
@@ -320,9 +322,7 @@ class Conductor:
 
         from tui_gen import quality
 
-        pane = self.app.workspace.pane("samples")
-        if hasattr(pane, "show_kind"):
-            pane.show_kind("quality")
+        self.stage.show_previews("quality")
         try:
             report = msgspec.convert(data.get("report"), quality.Report)
         except msgspec.ValidationError:  # a worker of another version
@@ -333,22 +333,22 @@ class Conductor:
         """Change a setting of the run shown; the form is told when it took effect, or why it was refused."""
         from tui_gen.control import ControlError
 
-        view, form = self.view, self.app.form
+        view, form = self.view, self.stage.form
         if view is None or form is None:
             return
         try:
             reply = await away(self.session.ask, view.path, "edit", key=key, value=value)
         except ControlError as error:
             form.refuse(key, str(error))
-            self.app.tell(f"{key} was not changed: {error}", "error")
+            self.notices.tell(f"{key} was not changed: {error}", "error")
             return
         step, new = reply.data.get("step", 0), reply.data.get("new", value)
         if view is self.view:
             form.acknowledge(key, new, step)
         if words := str(reply.data.get("words") or ""):
-            self.app.tell(words, "warning", log=False)
+            self.notices.tell(words, "warning", log=False)
         else:
-            self.app.tell(f"{key} = {show(new)} from step {step:,}", log=False)
+            self.notices.tell(f"{key} = {show(new)} from step {step:,}", log=False)
 
     async def stop(self, path: Path | None = None) -> None:
         """Stop a run with a checkpoint."""
@@ -357,21 +357,21 @@ class Conductor:
     async def delete(self, path: Path) -> None:
         """Remove a run, after a question, unless something speaks against it."""
         if words := await away(runs.doubts, path):
-            self.app.tell(words, "error")
+            self.notices.tell(words, "error")
             return
         text = f"Everything of {path.name} goes: settings, losses, samples, checkpoints. It cannot be had back."
-        answer = await self.app.push_screen_wait(Dialog("Delete", text, [("keep", "Keep"), ("delete", "Delete")]))
+        answer = await self.stage.push_screen_wait(Dialog("Delete", text, [("keep", "Keep"), ("delete", "Delete")]))
         if answer != "delete":
             return
         try:
             await away(self.session.delete, path)
         except runs.RunError as error:
-            self.app.tell(str(error), "error")
+            self.notices.tell(str(error), "error")
             return
         if self.view is not None and self.view.path == path:
             self.close_shown()
-        self.app.tell(f"Deleted {path.name}.")
-        self.app.runs_changed()
+        self.notices.tell(f"Deleted {path.name}.")
+        self.stage.runs_changed()
 
     # -- what the one timer notices -----------------------------------------------------------------------------
 
@@ -380,16 +380,16 @@ class Conductor:
         view = self.view
         if view is None:
             return
-        self.app.refresh_bindings()
+        self.stage.refresh_bindings()
         was_live, live = before in runs.LIVE, after in runs.LIVE
         if live == was_live:
             return
         self._resumed()
-        self.app.status.trouble = ""
-        self.app.run_worker(self._show_config(), exit_on_error=False)
-        self.app.runs_changed()
+        self.stage.status.trouble = ""
+        self.stage.run_worker(self._show_config(), exit_on_error=False)
+        self.stage.runs_changed()
         if live:
-            self.app.withdraw()  # somebody else resumed it
+            self.notices.withdraw()  # somebody else resumed it
             return
         self.session.reap()
         name = view.path.name
@@ -401,19 +401,19 @@ class Conductor:
             else:
                 lines = view.worst_log_lines() or [text for _, _, text in view.log[-6:]]
                 dialog = ended_dialog(name, after, view.reason, lines, last)
-            self.app.offer(dialog, lambda answer: self._answered(answer, view.path))
+            self.notices.offer(dialog, lambda answer: self._answered(answer, view.path))
         else:
-            self.app.tell(f"{name} {after} at step {view.step:,}.", log=False)
+            self.notices.tell(f"{name} {after} at step {view.step:,}.", log=False)
 
     def _resumed(self) -> None:
         """The worker of a resumed run has begun, or has not for too long."""
         if self._resuming:
             self._resuming = 0.0
-            self.app.say("")
+            self.notices.say("")
 
     def _answered(self, answer: str | None, path: Path) -> None:
         if answer in ("resume", "smaller"):
-            self.app.run_worker(self.resume(path, answer), exit_on_error=False)
+            self.stage.run_worker(self.resume(path, answer), exit_on_error=False)
 
     def beat(self, quiet_for: float) -> None:
         """Called about once a second: keep a warm worker in stock, ask a silent run what troubles it."""
@@ -425,22 +425,22 @@ class Conductor:
             if len(view.alerts) > self._alerts and not told:
                 last = view.alerts[-1]
                 severity = "error" if last.level == "error" else "warning"
-                self.app.tell(f"Step {last.step:,}: {last.what}. {last.advice}".strip(), severity, log=False)
+                self.notices.tell(f"Step {last.step:,}: {last.what}. {last.advice}".strip(), severity, log=False)
             self._alerts = len(view.alerts)
         if self._replenish and view is not None and (view.series or not view.live):
             self._replenish_warm()
         if view is None or view.state not in BUSY or quiet_for < 3 or self._asking_status:
-            if view is not None and self.app.status.trouble and quiet_for < 3:
-                self.app.status.trouble = ""
+            if view is not None and self.stage.status.trouble and quiet_for < 3:
+                self.stage.status.trouble = ""
             return
         now = time.monotonic()
         if now - self._asked_status > 4:
             self._asked_status = now
-            self.app.run_worker(self._ask_status(view), exit_on_error=False)
+            self.stage.run_worker(self._ask_status(view), exit_on_error=False)
 
     def _replenish_warm(self) -> None:
         self._replenish = False
-        self.app.run_worker(away(self.session.spawn_warm), exit_on_error=False)
+        self.stage.run_worker(away(self.session.spawn_warm), exit_on_error=False)
 
     async def _ask_status(self, view: RunView) -> None:
         from tui_gen.control import ControlError
@@ -453,11 +453,11 @@ class Conductor:
         finally:
             self._asking_status = False
         trouble = str(reply.data.get("trouble") or "")
-        if view is self.view and trouble != self.app.status.trouble:
-            self.app.status.trouble = trouble
-            self.app.status.update_text()
+        if view is self.view and trouble != self.stage.status.trouble:
+            self.stage.status.trouble = trouble
+            self.stage.status.update_text()
             if trouble:
-                self.app.tell(f"{trouble}. Nothing is lost: what could not be written is kept in memory.", "error")
+                self.notices.tell(f"{trouble}. Nothing is lost: what could not be written is kept in memory.", "error")
 
     # -- leaving ------------------------------------------------------------------------------------------------
 
@@ -469,7 +469,7 @@ class Conductor:
         live = await away(self.session.live_of_ours, shown)
         if not live:
             return True
-        answer = await self.app.push_screen_wait(quit_dialog([path.name for path in live]))
+        answer = await self.stage.push_screen_wait(quit_dialog([path.name for path in live]))
         if answer == "stop":
             done = [await self.ask("stop", path, checkpoint=True) for path in live]
             return all(done)

@@ -34,7 +34,7 @@ QUIET = 3.0
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Live:
+class Follower:
     """Couples a RunView to the panes. `on_state(before, after)` hears of every change of state of the run shown."""
 
     def __init__(
@@ -114,7 +114,7 @@ class Live:
             self._turn()
 
     def _turn(self) -> None:
-        self._timer = self.workspace.app.set_timer(self.pause, self._turn, name="live")
+        self._timer = self.workspace.app.set_timer(self.pause, self._turn, name="follower")
         if not self.workspace.is_attached:
             return
         self.tick()

@@ -1,8 +1,8 @@
-"""Textual's driver with what it leaves out: places between us and the terminal, and terminals that come back.
+"""Everything private of Textual that the workbench relies on, in one place: what may change with any of its versions.
 
-What a multiplexer must not read is not written, whoever writes it. The screen is cleared on leaving, for there may be
-no alternate screen. The modes can be set anew, and the terminal asked again, after another has come in its place. A
-terminal that is gone for good ends the app.
+The names are in NAMES, by what has them; a test looks each of them up. `HookedApp` turns what an app may override only
+under private names into methods of ours. `TerminalDriver` is Textual's driver with what it leaves out: places between
+us and the terminal, and terminals that come back.
 """
 
 from __future__ import annotations
@@ -12,19 +12,64 @@ import signal
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from textual import constants
-from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
+from rich.console import COLOR_SYSTEMS, Console
+from rich.text import Text
+from textual import _ansi_sequences, constants
+from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate, LayoutUpdate
+from textual._context import active_message_pump
+from textual.app import App
+from textual.dom import DOMNode
 from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
+from textual.screen import Screen
 
 from tui_gen.draw.multiplexer import permitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from textual.app import App
+    from rich.color import ColorSystem
+    from textual.binding import Binding
+    from textual.driver import Driver
+    from textual.filter import LineFilter
+    from textual.geometry import Region
+    from textual.message_pump import MessagePump
+    from textual.widget import Widget
 
     from tui_gen.draw.terminal import Terminal
+
+__all__ = ["ChopsUpdate", "CompositorUpdate", "HookedApp", "LayoutUpdate", "TerminalDriver"]
+
+NAMES: dict[Any, tuple[str, ...]] = {
+    App: (
+        "_batch_count",
+        "_display",
+        "_driver",
+        "_filters",
+        "_handle_exception",
+        "_keymap",
+        "_return_code",
+        "post_display_hook",
+    ),
+    Compositor: ("visible_widgets",),
+    Console: ("_color_system",),
+    DOMNode: ("_bindings",),
+    LinuxDriver: (
+        "_disable_line_wrap",
+        "_enable_bracketed_paste",
+        "_enable_mouse_support",
+        "_file",
+        "_key_thread",
+        "_run_input_thread",
+        "_writer_thread",
+        "exit_event",
+        "fileno",
+        "input_tty",
+    ),
+    Screen: ("_compositor",),
+    _ansi_sequences: ("ANSI_SEQUENCES_KEYS",),
+}
+"""What of whom: attributes, also those that an instance has only after it was made."""
 
 KITTY_KEYS = "\x1b[=25;1u"
 """The kitty keyboard protocol as Textual has it, set without another level that would have to be taken back."""
@@ -32,7 +77,90 @@ KITTY_KEYS = "\x1b[=25;1u"
 for _digit in "123456789":
     # What terminals without kitty's protocol send for Alt and a digit. Textual 8.2 makes ¡ ™ £ of it, as macOS does:
     # on a field these would be text, and a pane could not be reached from there.
-    ANSI_SEQUENCES_KEYS.pop(f"\x1b{_digit}", None)
+    _ansi_sequences.ANSI_SEQUENCES_KEYS.pop(f"\x1b{_digit}", None)
+
+
+def visible_widgets(screen: Screen) -> dict[Widget, tuple[Region, Region]]:
+    """The region and the clip of every widget that is drawn on a screen, front to back."""
+    return screen._compositor.visible_widgets
+
+
+def bindings_of(node: DOMNode) -> list[Binding]:
+    """The bindings of an app or a widget, one for each of their keys."""
+    return [binding for bindings in node._bindings.key_to_bindings.values() for binding in bindings]
+
+
+def handling() -> MessagePump | None:
+    """The app, screen or widget that is handling a message now."""
+    try:
+        return active_message_pump.get()
+    except LookupError:
+        return None
+
+
+class HookedApp(App[None]):
+    """An app that hears of frames before they are sent, and of faults before they end it."""
+
+    def drawing(self, screen: Screen, renderable: Any) -> Any:
+        """Textual is about to send this of a screen; what is to be sent instead. Override."""
+        return renderable
+
+    def drawn(self) -> None:
+        """Textual has queued a frame, or skipped it. Override."""
+
+    def tell_fault(self, error: Exception) -> bool:
+        """Whether a fault was told and the app may go on. Override."""
+        return False
+
+    def _display(self, screen: Screen, renderable: Any) -> None:
+        super()._display(screen, self.drawing(screen, renderable))
+
+    def post_display_hook(self) -> None:
+        super().post_display_hook()
+        self.drawn()
+
+    def _handle_exception(self, error: Exception) -> None:
+        if self.is_headless or not self.tell_fault(error):  # tests see faults as they are
+            super()._handle_exception(error)
+
+    def fail(self, words: str) -> None:
+        """End with these words and exit status 1."""
+        self._return_code = 1
+        self.panic(Text(words))
+
+    @property
+    def current_driver(self) -> Driver | None:
+        """What reads from the terminal and writes to it; None before the app runs."""
+        return self._driver
+
+    @property
+    def terminal_driver(self) -> TerminalDriver | None:
+        """The same where it is ours: not in tests without a terminal, nor where the user names another."""
+        return self._driver if isinstance(self._driver, TerminalDriver) else None
+
+    @property
+    def batching(self) -> bool:
+        """Whether frames are held back for now."""
+        return bool(self._batch_count)
+
+    @property
+    def textual_filters(self) -> list[LineFilter]:
+        """The line filters that Textual puts in by itself."""
+        return self._filters
+
+    @property
+    def keymap(self) -> dict[str, str]:
+        """The user's keys: binding id → keys, separated by commas."""
+        return dict(self._keymap)
+
+    @property
+    def color_system(self) -> ColorSystem | None:
+        """The colours that are sent."""
+        return self.console._color_system
+
+    @color_system.setter
+    def color_system(self, name: str) -> None:
+        self.console._color_system = COLOR_SYSTEMS[name]
 
 
 class TerminalDriver(LinuxDriver):

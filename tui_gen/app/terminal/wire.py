@@ -1,6 +1,5 @@
-"""The only module that touches Textual's semi-private parts: counts bytes, asks for round trips, writes pixels.
+"""What goes to the terminal: counts bytes, asks for round trips, writes pixels.
 
-Semi-private here: `App._driver`, `App._display`, `App.post_display_hook`, `Screen._compositor` and its partial updates.
 Pixels go through the driver's queue *after* a frame: Textual owns the cells, and a picture is put over them where they
 are blank. Where it is covered or clipped, the widget shows half-blocks and the picture goes away.
 """
@@ -11,26 +10,20 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from textual._compositor import CompositorUpdate
-from textual.app import App
 from textual.geometry import Offset, Region
-from textual.signal import Signal
 
+from tui_gen.app.terminal.private import visible_widgets
 from tui_gen.app.terminal.repaint import Screenful
 
 if TYPE_CHECKING:
-    from textual.driver import Driver
-    from textual.events import Resize
-    from textual.filter import LineFilter
     from textual.screen import Screen
-    from textual.timer import Timer
     from textual.widget import Widget
 
+    from tui_gen.app.terminal.private import HookedApp
     from tui_gen.draw.place import Pieces
-    from tui_gen.draw.terminal import Terminal
 
 ROUND_TRIP = "\x1b[?2026$p"
 """A question every terminal that knows synchronised output answers; Textual already parses the answer."""
@@ -42,10 +35,6 @@ REST = 3.0
 """After a picture the link is left to others for so many times as long as it took, unless somebody asks for another."""
 PATIENCE = 20.0
 """Seconds after which an answer is not waited for any more."""
-SETTLED = 0.3
-"""Seconds without another size after which a window is no longer being dragged."""
-ASKING = 0.5
-"""Seconds for the answers of a terminal that is asked again, at least; on a slow link longer."""
 TRIES = 3
 """Frames that may be asked for to write the cells of a picture that has to go."""
 SETTLE = 0.03
@@ -58,7 +47,7 @@ class Wire:
     `after_frame` callables run when Textual has queued a frame. In headless tests nothing is ever written.
     """
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: HookedApp) -> None:
         self._app = app
         self.written = 0
         """Bytes given to the terminal since the start."""
@@ -83,7 +72,7 @@ class Wire:
 
     def attach(self) -> None:
         """Count what the driver writes from now on; harmless to call again (after a suspend, say)."""
-        driver = self._app._driver
+        driver = self._app.current_driver
         if driver is None or driver is self._counted:
             return
         self._counted = driver
@@ -98,11 +87,11 @@ class Wire:
     @property
     def real(self) -> bool:
         """Whether there is a terminal at the other end."""
-        return self._app._driver is not None and not self._app.is_headless
+        return self._app.current_driver is not None and not self._app.is_headless
 
     def send(self, data: str) -> None:
         """Queue raw bytes behind the frames written so far."""
-        driver = self._app._driver
+        driver = self._app.current_driver
         if driver is not None and not self._app.is_headless:
             driver.write(data)
             driver.flush()
@@ -215,7 +204,7 @@ def free_region(widget: Widget) -> Region | None:
     screen = widget.screen
     if not widget.is_attached or widget.app.screen is not screen:
         return None
-    visible = screen._compositor.visible_widgets
+    visible = visible_widgets(screen)
     if widget not in visible:
         return None
     region, clip = visible[widget]
@@ -388,113 +377,3 @@ class Picture:
             self.wire.write_again(self._leaving)
         if self in self.wire.pictures:
             self.wire.pictures.remove(self)
-
-
-class WiredApp(App):
-    """An app whose `wire` hears of every frame; `terminal` is what the terminal answered before the app started.
-
-    `terminal_changed_signal` tells that it answered otherwise when it was asked again.
-    """
-
-    def __init__(self, terminal: Terminal | None = None) -> None:
-        self.terminal = terminal
-        super().__init__()
-        self.wire = Wire(self)
-        self.terminal_changed_signal: Signal[Terminal] = Signal(self, "terminal-changed")
-        self._settled_size: object = None
-        self._size_signals = 0
-        self._settling: Timer | None = None
-
-    def on_mount(self) -> None:
-        """Pictures do not survive a suspend."""
-        self.app_resume_signal.subscribe(self, lambda _app: self.wire.forget(), immediate=True)
-
-    def on_resize(self, event: Resize) -> None:
-        """Another size; where it stays the same, somebody has attached to a session that was detached."""
-        self.wire.drop()
-        if self._settling is not None:
-            self._settling.stop()
-        self._settling = self.set_timer(SETTLED, self._settled)
-
-    def _settled(self) -> None:
-        before, self._settled_size = self._settled_size, self.size
-        signals, self._size_signals = self._size_signals, getattr(self._driver, "size_signals", 0)
-        if not self.screen_stack or signals == self._size_signals:
-            return  # the app was left meanwhile; or a size that nobody changed, as at the start
-        if before == self.size:
-            self.action_redraw()
-        else:
-            self._renew(screen=False)
-
-    def _display(self, screen: Screen, renderable: Any) -> None:
-        before = self.wire.drawn_size
-        self.wire.painting(None if self._batch_count else renderable, screen, self.size)
-        if self.wire.drawn_size != before:
-            self.wire.forget()
-        if isinstance(renderable, CompositorUpdate) and self.wire.real and not self._batch_count:
-            cells = self.size.width * self.size.height
-            renderable = self.wire.screenful.reduce(renderable, cells, self.console)
-        self.wire.writing(renderable)
-        super()._display(screen, renderable)
-
-    def action_redraw(self) -> None:
-        """Draw the screen anew, after another program has written on it, or on another terminal than before."""
-        self.wire.drop()
-        self._renew()
-        self._ask_again()
-        self.wire.forget()
-        self.screen.refresh()
-
-    def _renew(self, screen: bool = True) -> None:
-        if self.wire.real and hasattr(self._driver, "renew"):
-            self._driver.renew(screen)
-
-    def _ask_again(self) -> None:
-        """Ask what the terminal can show now; one that does not answer is taken for the one before."""
-        before = self.terminal
-        if before is None or not self.wire.real or not hasattr(self._driver, "ask_again"):
-            return
-        from tui_gen.draw.terminal import probe
-
-        budget = min(2.0, max(ASKING, 4 * (before.round_trip or 0.0)))
-        found = self._driver.ask_again(lambda: probe(before.choice, budget=budget))
-        if found is None or (before.answered and not found.answered):
-            return
-        self.terminal = found
-        if found.colours != before.colours and found.colours:
-            self._recolour(found.colours)
-        self.terminal_changed_signal.publish(found)
-
-    def _recolour(self, colours: str) -> None:
-        """So many colours from now on."""
-        from rich.console import COLOR_SYSTEMS
-
-        self.console._color_system = COLOR_SYSTEMS[colours]
-        self.refresh_css(animate=False)
-
-    def post_display_hook(self) -> None:
-        """Textual has drawn (or skipped) a frame."""
-        super().post_display_hook()
-        self.wire.drawn()
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's, and ours for terminals that have no frames."""
-        filters = super().get_line_filters()
-        if self.terminal is None or self.terminal.unicode:
-            return filters
-        from tui_gen.app.terminal.bare import AsciiFilter
-
-        return [*filters, AsciiFilter()]
-
-    def get_driver_class(self) -> type[Driver]:
-        """Ours, unless the user names one."""
-        if os.environ.get("TEXTUAL_DRIVER"):
-            return super().get_driver_class()
-        from tui_gen.app.terminal.private import TerminalDriver
-
-        return TerminalDriver
-
-    def exit(self, *args: Any, **kwargs: Any) -> None:
-        """Leave, and leave no picture behind."""
-        self.wire.remove_pictures()
-        super().exit(*args, **kwargs)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual import events
 from textual.widgets import OptionList
 
-from tui_gen.app.terminal.typing import typed
+from tui_gen.app.panes.form.typing import typed
 from tui_gen.text import clean
 
 

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from tui_gen.app.panes.form import words as form_words
 from tui_gen.app.panes.form.rows import FieldList, Row
 from tui_gen.app.panes.form.state import FormState
-from tui_gen.app.terminal.typing import typed
+from tui_gen.app.panes.form.typing import typed
 from tui_gen.text import NEWLINE, clean
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from tui_gen import config
-from tui_gen.app.panes.base import Pane
+from tui_gen.app.panes.base import Belongings, Pane
 from tui_gen.app.panes.form import words as form_words
 from tui_gen.app.panes.form.editor import FieldEditor
 from tui_gen.app.panes.form.files import FormFiles
@@ -53,7 +53,6 @@ class ModelsWanted(Message):
 class FormPane(FormFiles, Pane):
     """Shows the form for the next run, or the values of a run (`show_live`); `v` goes from one to the other."""
 
-    TITLE = "Hyperparameters"
     HELP = """\
 Every setting of a run. What differs from the recipe has a `*`, what is wrong a `!` and the reason under it.
 
@@ -109,6 +108,11 @@ from which it holds.
         self._frame = ("", "")
         self._told_words = Content("")
         self.fields = FieldEditor(self.draft)
+
+    @classmethod
+    def of(cls, belongings: Belongings, id: str) -> Self:
+        """A form for the models of the catalogue."""
+        return cls(belongings.catalog, id=id)
 
     def compose(self) -> ComposeResult:
         yield Static("", id="notice", markup=False)
@@ -406,6 +410,12 @@ from which it holds.
             self.notice(other.unread)
             self._describe()
             self.refresh_bindings()
+
+    def label(self, words: str, action: str) -> str:
+        """Whose settings the key would show."""
+        if action == "turn":
+            return "The run" if self.state is self.draft else "Next run"
+        return words
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Model files are wanted only where they are lacking."""

@@ -19,7 +19,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_gen.app.panes.form.state import FormState, Section
-from tui_gen.app.terminal.typing import typed
+from tui_gen.app.panes.form.typing import typed
 from tui_gen.text import NEWLINE, clean
 
 GUTTER = 2

@@ -48,7 +48,6 @@ class Looking:
 class LossesPane(Pane):
     """Curves of every metric of the shown run."""
 
-    TITLE = "Losses"
     HELP = """
 ## Losses
 
@@ -413,6 +412,12 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
     def action_clear(self) -> None:
         self._kept = None
         self._look(cursor=None)
+
+    def label(self, words: str, action: str) -> str:
+        """The scale that the key would give."""
+        if action == "log" and self.looking.log_y:
+            return "Losses on a linear scale" if len(words) > 3 else "Linear"
+        return words
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         # without a crosshair, Escape is somebody else's

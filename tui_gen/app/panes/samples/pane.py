@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,7 +16,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.app.panes.base import Pane
+from tui_gen.app.panes.base import Entry, Pane
 from tui_gen.app.panes.samples.caption import Caption, KindList
 from tui_gen.app.panes.samples.picture import PictureView
 from tui_gen.app.panes.samples.text import TextView
@@ -25,6 +26,8 @@ from tui_gen.events import Sample
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tui_gen.draw.terminal import Terminal
     from tui_gen.view import RunView
 
@@ -119,7 +122,6 @@ def _count(one: Sample) -> int:
 class SamplesPane(Pane):
     """Previews of the shown run, from step 0 to now."""
 
-    TITLE = "Samples"
     HELP = """
 ## Samples
 
@@ -405,6 +407,15 @@ small for all tiles, half-blocks show as many as can be made out.
         one = self.shown
         if self.tile is not None and one is not None:
             self._zoom((self.tile + by) % _count(one))
+
+    def label(self, words: str, action: str) -> str:
+        """The way back from a magnified tile."""
+        return "Whole grid" if action == "zoom" and self.tile is not None else words
+
+    def entries(self) -> Iterable[Entry]:
+        """Every kind of previews."""
+        for kind in self.kinds():
+            yield Entry(f"Previews: {clean(kind)}", partial(self.pick, kind), "in the Samples pane")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("whole", "tile"):

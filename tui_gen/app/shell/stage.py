@@ -1,0 +1,106 @@
+"""What the conductor, the palette, menus and keys may ask of the workbench: all they know of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from textual.binding import Binding
+    from textual.screen import Screen
+    from textual.timer import Timer
+
+    from tui_gen.app.panes.base import Pane
+    from tui_gen.app.panes.form.pane import FormPane
+    from tui_gen.app.shell.menu import Menu
+    from tui_gen.app.shell.notices import Notices
+    from tui_gen.app.shell.status import StatusBar
+    from tui_gen.app.shell.theming import Themes
+    from tui_gen.app.shell.workspace import Workspace
+    from tui_gen.catalog import Catalog
+    from tui_gen.view import RunView
+
+
+class Stage(Protocol):
+    """The workbench, seen by those who act on it."""
+
+    workspace: Workspace
+    notices: Notices
+    status: StatusBar
+    themes: Themes
+    form: FormPane | None
+    """The form, once it is there."""
+
+    @property
+    def shown(self) -> RunView | None:
+        """The run that is shown."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The models and recipes that are known."""
+
+    @property
+    def menus(self) -> Sequence[Menu]:
+        """The menus of the menu bar."""
+
+    @property
+    def keymap(self) -> dict[str, str]:
+        """The user's keys: binding id → keys, separated by commas."""
+
+    # -- telling
+
+    def caption(self, text: str) -> None:
+        """The name of what is shown, in the menu bar."""
+
+    def push_screen(self, screen: Screen) -> object:
+        """Show a dialog."""
+
+    async def push_screen_wait(self, screen: Screen) -> Any:
+        """Show a dialog and wait for its answer."""
+
+    # -- showing
+
+    def show_run(self, view: RunView | None) -> None:
+        """Every pane shows this run from now on, or none."""
+
+    def land(self, asked_in: Pane | None) -> None:
+        """A run is shown that was asked for in this pane: bring it before whoever has not gone on to another pane."""
+
+    def show_previews(self, kind: str) -> None:
+        """Previews of this kind are the ones to look at."""
+
+    def runs_changed(self) -> None:
+        """The runs of the folder are not what they were."""
+
+    async def read_models(self) -> None:
+        """Know the models in the folders that are in use now."""
+
+    def pick_recipe(self, name: str) -> None:
+        """Put a recipe into the form."""
+
+    # -- doing
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether an action of the workbench's own can be done now."""
+
+    def enabled(self, action: str) -> bool:
+        """Whether a menu's entry can be chosen."""
+
+    def do(self, action: str) -> None:
+        """Run an action by its name, as a menu does."""
+
+    def key_of(self, binding: str) -> str:
+        """The first key of the binding with this id, as it is shown."""
+
+    def get_key_display(self, binding: Binding) -> str:
+        """A binding's key as it is printed on keyboards."""
+
+    def refresh_bindings(self) -> None:
+        """What can be done has changed."""
+
+    def run_worker(self, work: Coroutine[Any, Any, Any], *, exit_on_error: bool = True) -> object:
+        """Do something beside all else."""
+
+    def set_timer(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Do something in so many seconds."""

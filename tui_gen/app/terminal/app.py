@@ -1,0 +1,167 @@
+"""An app that knows its terminal: frames, pixels, other terminals in its place, and keys that are text."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from textual import events
+from textual.signal import Signal
+
+from tui_gen.app.terminal.private import CompositorUpdate, HookedApp, TerminalDriver
+from tui_gen.app.terminal.wire import Wire
+from tui_gen.draw.signals import ENDING
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
+    from textual.events import Resize
+    from textual.filter import LineFilter
+    from textual.screen import Screen
+    from textual.timer import Timer
+
+    from tui_gen.draw.terminal import Terminal
+
+SETTLED = 0.3
+"""Seconds without another size after which a window is no longer being dragged."""
+ASKING = 0.5
+"""Seconds for the answers of a terminal that is asked again, at least; on a slow link longer."""
+
+
+class TerminalApp(HookedApp):
+    """An app whose `wire` hears of every frame; `terminal` is what the terminal answered before the app started.
+
+    `terminal_changed_signal` tells that it answered otherwise when it was asked again. What is typed goes to the
+    focused widget's `take(event)` first, where it has one; True: that was text. Here and at once, as several keys may
+    come in one read: sent to the widget like others, a character that begins an edit would be overtaken by those after
+    it, which go to the editor.
+    """
+
+    def __init__(self, terminal: Terminal | None = None) -> None:
+        self.terminal = terminal
+        super().__init__()
+        self.wire = Wire(self)
+        self.terminal_changed_signal: Signal[Terminal] = Signal(self, "terminal-changed")
+        self._settled_size: object = None
+        self._size_signals = 0
+        self._settling: Timer | None = None
+
+    def on_load(self) -> None:
+        """Hear the signals, before the terminal is set to anything: it must be set back."""
+        if self.is_headless:
+            return
+        loop = asyncio.get_running_loop()
+        for number in ENDING:
+            if number == signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                with contextlib.suppress(RuntimeError, ValueError, OSError):  # not in the main thread, say
+                    loop.add_signal_handler(number, self.hang_up if number == signal.SIGHUP else self.leave)
+
+    def leave(self) -> None:
+        """Somebody wants the app to end. Override where that takes more."""
+        self.exit()
+
+    def hang_up(self) -> None:
+        """The terminal is gone: there is nobody to tell and nothing to restore. From any thread."""
+        os._exit(128 + signal.SIGHUP)
+
+    def on_mount(self) -> None:
+        """Pictures do not survive a suspend."""
+        self.app_resume_signal.subscribe(self, lambda _app: self.wire.forget(), immediate=True)
+
+    def on_resize(self, event: Resize) -> None:
+        """Another size; where it stays the same, somebody has attached to a session that was detached."""
+        self.wire.drop()
+        if self._settling is not None:
+            self._settling.stop()
+        self._settling = self.set_timer(SETTLED, self._settled)
+
+    def _settled(self) -> None:
+        before, self._settled_size = self._settled_size, self.size
+        driver, signals = self.terminal_driver, self._size_signals
+        self._size_signals = driver.size_signals if driver is not None else 0
+        if not self.screen_stack or signals == self._size_signals:
+            return  # the app was left meanwhile; or a size that nobody changed, as at the start
+        if before == self.size:
+            self.action_redraw()
+        else:
+            self._renew(screen=False)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Text before keys."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            take = getattr(self.focused, "take", None)
+            if take is not None and take(event):
+                return
+        await super().on_event(event)
+
+    def drawing(self, screen: Screen, renderable: Any) -> Any:
+        """Only what changes on the terminal is sent to it."""
+        before = self.wire.drawn_size
+        self.wire.painting(None if self.batching else renderable, screen, self.size)
+        if self.wire.drawn_size != before:
+            self.wire.forget()
+        if isinstance(renderable, CompositorUpdate) and self.wire.real and not self.batching:
+            cells = self.size.width * self.size.height
+            renderable = self.wire.screenful.reduce(renderable, cells, self.console)
+        self.wire.writing(renderable)
+        return renderable
+
+    def drawn(self) -> None:
+        """Textual has drawn (or skipped) a frame."""
+        self.wire.drawn()
+
+    def action_redraw(self) -> None:
+        """Draw the screen anew, after another program has written on it, or on another terminal than before."""
+        self.wire.drop()
+        self._renew()
+        self._ask_again()
+        self.wire.forget()
+        self.screen.refresh()
+
+    def _renew(self, screen: bool = True) -> None:
+        if self.wire.real and self.terminal_driver is not None:
+            self.terminal_driver.renew(screen)
+
+    def _ask_again(self) -> None:
+        """Ask what the terminal can show now; one that does not answer is taken for the one before."""
+        before, driver = self.terminal, self.terminal_driver
+        if before is None or driver is None or not self.wire.real:
+            return
+        from tui_gen.draw.terminal import probe
+
+        budget = min(2.0, max(ASKING, 4 * (before.round_trip or 0.0)))
+        found = driver.ask_again(lambda: probe(before.choice, budget=budget))
+        if found is None or (before.answered and not found.answered):
+            return
+        self.terminal = found
+        if found.colours != before.colours and found.colours:
+            self._recolour(found.colours)
+        self.terminal_changed_signal.publish(found)
+
+    def _recolour(self, colours: str) -> None:
+        """So many colours from now on."""
+        self.color_system = colours
+        self.refresh_css(animate=False)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, and ours for terminals that have no frames."""
+        filters = super().get_line_filters()
+        if self.terminal is None or self.terminal.unicode:
+            return filters
+        from tui_gen.app.terminal.bare import AsciiFilter
+
+        return [*filters, AsciiFilter()]
+
+    def get_driver_class(self) -> type[Driver]:
+        """Ours, unless the user names one."""
+        if os.environ.get("TEXTUAL_DRIVER"):
+            return super().get_driver_class()
+        return TerminalDriver
+
+    def exit(self, *args: Any, **kwargs: Any) -> None:
+        """Leave, and leave no picture behind."""
+        self.wire.remove_pictures()
+        super().exit(*args, **kwargs)
