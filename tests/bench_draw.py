@@ -76,10 +76,10 @@ def frames() -> None:
         frame = plot.render(160, 50, series, Options())
         whole = [(i, 0, 160) for i in range(50)]
         rows = [whole[i] for i in frame.changed_rows(previous)]
-        sizes.append([frame_bytes(frame, spans) for spans in (whole, rows, frame.changed_spans(previous))])
+        sizes.append([frame_bytes(frame, spans) for spans in (whole, rows)])
         previous = frame
     print("\nbytes per frame, 160 x 50 cells, 300 frames of a growing run, axes that grow in steps")
-    for name, size in zip(("whole frames", "changed rows", "changed part of changed rows"), np.mean(sizes, axis=0)):
+    for name, size in zip(("whole frames", "changed rows"), np.mean(sizes, axis=0)):
         print(f"  {name:<50} {size / 1024:8.1f} KiB")
 
 

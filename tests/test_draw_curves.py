@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tui_gen.draw.axes import GROW_X, Limits, label, log_ticks, panned, reading, ticks, zoomed
 from tui_gen.draw.clock import DISTANCES, Clock, time_label
 from tui_gen.draw.curves import Mark, Options, Plot, Series, render
-from tui_gen.draw.text import cells_of, width_of
+from tui_gen.draw.text import width_of
 
 
 def noisy(n, seed=0, name="loss", **more):
@@ -179,20 +179,6 @@ def test_unchanged_data_give_an_unchanged_frame():
     first = plot.render(100, 20, series)
     assert plot.render(100, 20, series).changed_rows(first) == []
     assert len(plot.render(90, 20, series).changed_rows(first)) == 20
-
-
-def test_spans_cover_every_cell_that_changed():
-    plot, series = Plot(), Series("漢", np.arange(500), np.ones(500))
-    before = plot.render(100, 20, [series])
-    series.append(np.arange(500, 510), np.full(10, 1.02))
-    after = plot.render(100, 20, [series])
-    spans = after.changed_spans(before)
-    assert [row for row, _, _ in spans] == after.changed_rows(before)
-    covered = {(row, x) for row, begin, end in spans for x in range(begin, end)}
-    new, old = [cells_of(row) for row in after.rows], [cells_of(row) for row in before.rows]
-    assert {(y, x) for y in range(20) for x in range(100) if new[y][x] != old[y][x]} <= covered
-    assert len(covered) < 300
-    assert after.changed_spans(None) == [(i, 0, 100) for i in range(20)]
 
 
 def test_an_updated_plot_draws_what_a_fresh_one_draws():

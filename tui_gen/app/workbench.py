@@ -19,8 +19,8 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui_gen.app.panes.base import Belongings, Pane
-from tui_gen.app.panes.registry import PANES, make
+from tui_gen.app.panes.base import Belongings, Pane, make
+from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell import placeholders
 from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_LIVE, enabled, label
 from tui_gen.app.shell.guard import Guard

@@ -13,7 +13,7 @@ from tui_gen.draw.text import Row, Run, fit_row, rows_of, width_of
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
-    from tui_gen.draw.curves import Frame, Options
+    from tui_gen.draw.frames import Frame, Options
 
 
 def _legend(frame: Frame, options: Options) -> Row:

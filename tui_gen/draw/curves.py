@@ -16,121 +16,19 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, reading
 from tui_gen.draw.canvas import Canvas, Mark, legend_glyph, part_of, raster
-from tui_gen.draw.clock import Clock
 from tui_gen.draw.compose import compose
+from tui_gen.draw.frames import Area, Frame, Options, Reading
 from tui_gen.draw.scales import LINEAR, Extent, Scale, chosen, extent, worth
 from tui_gen.draw.series import Columns, ColumnStats, Series
-from tui_gen.draw.text import Row, cells_of
 from tui_gen.text import clean
 
 __all__ = ["Area", "Frame", "Mark", "Options", "Plot", "Reading", "Series", "legend_glyph", "render"]
-
-@dataclass(frozen=True)
-class Options:
-    """What to show and how.
-
-    `smoothing`: EMA factor in [0, 1), 0 draws the data alone; `log_y`: a logarithmic scale, symmetric about 0 where a
-    value is not above it; `x_window`, `y_window`: fixed limits (zoom and pan); `follow`: show the newest so many steps,
-    paging on by half of it; `last_step`: where the run is planned to end, the x axis stops there; `whole`: show also
-    outliers, however flat that makes the rest (`scales.extent` says what they are; out of view, they are marked on the
-    edge); `cursor`: a step for the crosshair; `unit`: steps in one unit of the x axis' labels (an epoch's, say);
-    `clock`: labels are times instead; `ascii`: no braille or other non-ASCII characters.
-    """
-
-    smoothing: float = 0.9
-    log_y: bool = False
-    log_x: bool = False
-    x_window: tuple[float, float] | None = None
-    y_window: tuple[float, float] | None = None
-    follow: float | None = None
-    last_step: float | None = None
-    whole: bool = False
-    legend: bool = True
-    cursor: float | None = None
-    unit: float = 1.0
-    clock: Clock | None = None
-    marks: Sequence[Mark] = ()
-    ascii: bool = False
-
-
-@dataclass(frozen=True)
-class Area:
-    """A rectangle of cells."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One line of the legend: a series at a step; NaN where it has no value."""
-
-    name: str
-    glyph: str
-    style: str
-    step: float
-    value: float
-    mean: float
-
-
-@dataclass
-class Frame:
-    """A drawn plot: `rows` of (text, style key) runs, each row exactly `width` cells, and what lies where."""
-
-    width: int
-    height: int
-    rows: list[Row]
-    area: Area = Area(0, 0, 0, 0)
-    x_limits: tuple[float, float] = (0.0, 1.0)
-    y_limits: tuple[float, float] = (0.0, 1.0)
-    log_x: bool = False
-    scale: Scale = LINEAR
-    heights: tuple[float, float] = (0.0, 1.0)
-    """The y limits on the scale."""
-    outside: int = 0
-    """How many values are out of view, above and below."""
-    readings: list[Reading] = field(default_factory=list)
-
-    def text(self) -> str:
-        """The frame as plain text."""
-        return "\n".join("".join(text for text, _ in row) for row in self.rows)
-
-    def changed_rows(self, previous: Frame | None) -> list[int]:
-        """Indices of the rows that differ from `previous`."""
-        if previous is None or (previous.width, previous.height) != (self.width, self.height):
-            return list(range(self.height))
-        return [i for i, (a, b) in enumerate(zip(self.rows, previous.rows)) if a != b]
-
-    def changed_spans(self, previous: Frame | None) -> list[tuple[int, int, int]]:
-        """(row, first cell, cell after the last) of what differs from `previous`: one span a row, far fewer bytes."""
-        spans = []
-        for i in self.changed_rows(previous):
-            if previous is None or previous.width != self.width or i >= len(previous.rows):
-                spans.append((i, 0, self.width))
-                continue
-            new, old = cells_of(self.rows[i]), cells_of(previous.rows[i])
-            differ = [j for j, (a, b) in enumerate(zip(new, old)) if a != b]
-            spans.append((i, differ[0], differ[-1] + 1) if differ else (i, 0, self.width))
-        return spans
-
-    def step_at(self, column: float) -> float:
-        """The step under the middle of cell `column` of the frame (not only of the plot area)."""
-        part = (column - self.area.x + 0.5) / max(1, self.area.width)
-        return _between(self.x_limits, min(1.0, max(0.0, part)), self.log_x)
-
-    def value_at(self, row: float) -> float:
-        """The value at the middle of cell `row` of the frame."""
-        part = 1.0 - (row - self.area.y + 0.5) / max(1, self.area.height)
-        return self.scale.inverse(_between(self.heights, min(1.0, max(0.0, part)), False))
-
 
 def render(width: int, height: int, series: Sequence[Series], options: Options | None = None) -> Frame:
     """Draw once, without anything kept for a next frame."""
@@ -344,11 +242,6 @@ def _layout(width: int, height: int, options: Options) -> Area:
     top = 1 if options.legend and height >= 6 else 0
     bottom = 2 if height >= 5 else 0
     return Area(gutter, top, width - gutter, height - top - bottom)
-
-
-def _between(limits: tuple[float, float], part: float, log: bool) -> float:
-    lo, hi = limits
-    return lo * (hi / lo) ** part if log else lo + (hi - lo) * part
 
 
 def _edges(x0: float, x1: float, n: int, log: bool) -> np.ndarray:

@@ -11,7 +11,7 @@ from tui_gen.draw.text import Row, fit_row, width_of
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
-    from tui_gen.draw.curves import Reading
+    from tui_gen.draw.frames import Reading
 
 VALUE_WIDTH = 7
 

@@ -6,13 +6,14 @@ of that run changed (`update_view`). Whatever was missed off screen is handed ov
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from textual.content import Content
 from textual.widget import Widget
 
-from tui_gen.app.panes.registry import row
+from tui_gen.app.panes.registry import Row, row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,6 +37,13 @@ class Entry(NamedTuple):
     help: str
     here: bool = True
     """Whether the pane is brought on screen for it."""
+
+
+def make(row: Row, belongings: Belongings) -> Pane:
+    """The pane of a row, with what panes may know of the workbench."""
+    module, _, name = row.source.partition(":")
+    kind: type[Pane] = getattr(importlib.import_module(module), name)
+    return kind.of(belongings, row.id)
 
 
 class Pane(Widget):

@@ -6,11 +6,7 @@ imported after it, as half of them need numpy.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from tui_gen.app.panes.base import Belongings, Pane
+from typing import NamedTuple
 
 
 class Place(NamedTuple):
@@ -59,10 +55,3 @@ PANES: list[Row] = [
 def row(id: str | None) -> Row | None:
     """The row of the pane with this id."""
     return next((one for one in PANES if one.id == id), None)
-
-
-def make(one: Row, belongings: Belongings) -> Pane:
-    """The pane of a row, with what panes may know of the workbench."""
-    module, _, name = one.source.partition(":")
-    kind: type[Pane] = getattr(importlib.import_module(module), name)
-    return kind.of(belongings, one.id)

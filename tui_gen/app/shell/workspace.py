@@ -168,11 +168,11 @@ class Workspace(Widget):
         """Make `display` follow the arrangement, so that hidden panes take no focus and draw nothing."""
         strips = [child for child in self.children if isinstance(child, PaneTabs)]
         for number, strip in enumerate(strips):
-            _display(strip, number < len(self._found.tabs))
+            _set_display(strip, number < len(self._found.tabs))
             if strip.display:
                 strip.show(*self._found.tabs[number][1:])
         for pane in self.panes:
-            _display(pane, pane.id in self._found.panes)
+            _set_display(pane, pane.id in self._found.panes)
         self.post_message(self.Arranged())
 
     def prepare(self, size: Size) -> None:
@@ -344,7 +344,7 @@ class Workspace(Widget):
             self._looked_at(pane.id)
 
 
-def _display(widget: Widget, on: bool) -> None:
+def _set_display(widget: Widget, on: bool) -> None:
     """Set `display` only where it changes: setting it repaints the whole workspace."""
     if widget.display != on:
         widget.display = on

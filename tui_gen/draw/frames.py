@@ -1,0 +1,106 @@
+"""What a plot is asked for, and what comes of it: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tui_gen.draw.canvas import Mark
+from tui_gen.draw.clock import Clock
+from tui_gen.draw.scales import LINEAR, Scale
+from tui_gen.draw.text import Row
+
+
+def between(limits: tuple[float, float], part: float, log: bool) -> float:
+    """The value at a part (0 to 1) of the way between two limits, on a logarithmic scale with `log`."""
+    lo, hi = limits
+    return lo * (hi / lo) ** part if log else lo + (hi - lo) * part
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to show and how.
+
+    `smoothing`: EMA factor in [0, 1), 0 draws the data alone; `log_y`: a logarithmic scale, symmetric about 0 where a
+    value is not above it; `x_window`, `y_window`: fixed limits (zoom and pan); `follow`: show the newest so many steps,
+    paging on by half of it; `last_step`: where the run is planned to end, the x axis stops there; `whole`: show also
+    outliers, however flat that makes the rest (`scales.extent` says what they are; out of view, they are marked on the
+    edge); `cursor`: a step for the crosshair; `unit`: steps in one unit of the x axis' labels (an epoch's, say);
+    `clock`: labels are times instead; `ascii`: no braille or other non-ASCII characters.
+    """
+
+    smoothing: float = 0.9
+    log_y: bool = False
+    log_x: bool = False
+    x_window: tuple[float, float] | None = None
+    y_window: tuple[float, float] | None = None
+    follow: float | None = None
+    last_step: float | None = None
+    whole: bool = False
+    legend: bool = True
+    cursor: float | None = None
+    unit: float = 1.0
+    clock: Clock | None = None
+    marks: Sequence[Mark] = ()
+    ascii: bool = False
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of cells."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One line of the legend: a series at a step; NaN where it has no value."""
+
+    name: str
+    glyph: str
+    style: str
+    step: float
+    value: float
+    mean: float
+
+
+@dataclass
+class Frame:
+    """A drawn plot: `rows` of (text, style key) runs, each row exactly `width` cells, and what lies where."""
+
+    width: int
+    height: int
+    rows: list[Row]
+    area: Area = Area(0, 0, 0, 0)
+    x_limits: tuple[float, float] = (0.0, 1.0)
+    y_limits: tuple[float, float] = (0.0, 1.0)
+    log_x: bool = False
+    scale: Scale = LINEAR
+    heights: tuple[float, float] = (0.0, 1.0)
+    """The y limits on the scale."""
+    outside: int = 0
+    """How many values are out of view, above and below."""
+    readings: list[Reading] = field(default_factory=list)
+
+    def text(self) -> str:
+        """The frame as plain text."""
+        return "\n".join("".join(text for text, _ in row) for row in self.rows)
+
+    def changed_rows(self, previous: Frame | None) -> list[int]:
+        """Indices of the rows that differ from `previous`."""
+        if previous is None or (previous.width, previous.height) != (self.width, self.height):
+            return list(range(self.height))
+        return [i for i, (a, b) in enumerate(zip(self.rows, previous.rows)) if a != b]
+
+    def step_at(self, column: float) -> float:
+        """The step under the middle of cell `column` of the frame (not only of the plot area)."""
+        part = (column - self.area.x + 0.5) / max(1, self.area.width)
+        return between(self.x_limits, min(1.0, max(0.0, part)), self.log_x)
+
+    def value_at(self, row: float) -> float:
+        """The value at the middle of cell `row` of the frame."""
+        part = 1.0 - (row - self.area.y + 0.5) / max(1, self.area.height)
+        return self.scale.inverse(between(self.heights, min(1.0, max(0.0, part)), False))
