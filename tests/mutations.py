@@ -19,9 +19,9 @@ from tui_gen.draw.clock import Clock
 from tui_gen.draw.curves import Options, Plot
 from tui_gen.pictures import Tiles
 from tui_gen.report import headless, summary
+from tui_gen.report.exports.csv import rows
 from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import JsonDisplay, PlainDisplay, speed
-from tui_gen.report.rows import rows
 from tui_gen.view import RunView
 
 NUMBERS = [

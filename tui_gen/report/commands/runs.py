@@ -22,6 +22,7 @@ STATE_COLOUR = {
     "interrupted": 31,
 }  # fmt: skip
 
+
 def options(parser: argparse.ArgumentParser) -> None:
     """As JSON, and where."""
     json_option(parser, "as a JSON array")

@@ -1,0 +1,85 @@
+"""CSV: every value of a run as text, a row a step, a column a metric."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from tui_gen.draw.series import Series
+from tui_gen.view import RunView
+
+BLOCK = 4096
+
+
+def write(view: RunView, target: Path) -> None:
+    """As UTF-8, lines ended by a line feed."""
+    with open(target, "w", encoding="utf-8", newline="") as file:
+        stream(view, file)
+
+
+def stream(view: RunView, out: TextIO) -> None:
+    """Row by row, as they are made."""
+    csv.writer(out, lineterminator="\n").writerows(rows(view))
+
+
+def check(view: RunView, target: Path) -> None:
+    """The same names, and a row of as many cells for every step, in order."""
+    names, steps = header(view), steps_of(view)
+    with open(target, encoding="utf-8", newline="") as file:
+        found = csv.reader(file)
+        try:
+            if next(found, []) != names:
+                raise ValueError("its first row does not name the metrics")
+            for number, (step, row) in enumerate(zip_longest(steps, found), 2):
+                if step is None or row is None or len(row) != len(names) or row[0] != str(int(step)):
+                    raise ValueError(f"row {number} is not the one that it should be")
+        except csv.Error as error:
+            raise ValueError(f"row {found.line_num}: {error}") from None
+
+
+def rows(view: RunView) -> Iterator[Sequence[str]]:
+    """The names, then a row for each step; empty where a metric has no value. Made as they are asked for."""
+    yield header(view)
+    curves, steps = list(view.series.values()), steps_of(view)
+    for first in range(0, len(steps), BLOCK):
+        part = steps[first : first + BLOCK]
+        yield from zip((str(int(step)) for step in part), *(_texts(curve, part) for curve in curves))
+
+
+def header(view: RunView) -> list[str]:
+    """The names of the columns."""
+    return ["step", *map(as_text, view.series)]
+
+
+def steps_of(view: RunView) -> np.ndarray:
+    """Every step at which a metric has a value, ascending."""
+    steps = np.empty(0)
+    for curve in view.series.values():
+        if not np.array_equal(curve.steps, steps):
+            steps = np.union1d(steps, curve.steps)
+    return steps
+
+
+def as_text(cell: str) -> str:
+    """A cell that a spreadsheet takes for text: what begins as a formula does would be computed."""
+    return f"'{cell}" if cell.startswith(tuple("=+-@＝＋－＠")) else cell
+
+
+def _texts(curve: Series, steps: np.ndarray) -> list[str]:
+    """What a curve has at these steps, ascending; of several values at one step the last."""
+    begin = int(np.searchsorted(curve.steps, steps[0], side="left"))
+    end = int(np.searchsorted(curve.steps, steps[-1], side="right"))
+    texts = [""] * len(steps)
+    values = curve.values[begin:end]
+    if values.dtype == np.float32:  # as text these have the fewest digits that tell one from its neighbours
+        words = [str(value).removesuffix(".0") for value in values]
+    else:
+        words = [f"{value:.9g}" for value in values.tolist()]
+    for place, word in zip(np.searchsorted(steps, curve.steps[begin:end]).tolist(), words):
+        texts[place] = "" if word == "nan" else word
+    return texts
