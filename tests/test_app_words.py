@@ -12,7 +12,7 @@ from tui_gen import events
 from tui_gen.app.panes.form.state import FormState
 from tui_gen.app.panes.models import family_title
 from tui_gen.app.shell import keys
-from tui_gen.app.shell.keybar import KeyBar
+from tui_gen.app.shell.keys import KeyBar
 from tui_gen.app.shell.palette import Commands
 from tui_gen.app.shell.status import facts
 from tui_gen.report.lines import aligned

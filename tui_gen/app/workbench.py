@@ -21,10 +21,9 @@ from textual.widget import Widget
 
 from tui_gen.app.panes.base import Belongings, Pane, make
 from tui_gen.app.panes.registry import PANES
-from tui_gen.app.shell import placeholders
+from tui_gen.app.shell import keys, placeholders
 from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_LIVE, enabled, label
 from tui_gen.app.shell.guard import Guard
-from tui_gen.app.shell.keybar import KeyBar
 from tui_gen.app.shell.menu import Menu, MenuBar
 from tui_gen.app.shell.notices import Notices, report
 from tui_gen.app.shell.settings import Settings, read_keys
@@ -116,14 +115,12 @@ class Workbench(TerminalApp):
         yield self.menu_bar
         yield self.workspace
         yield self.status
-        yield KeyBar(id="keys")
+        yield keys.KeyBar(id="keys")
 
     async def on_ready(self) -> None:
         """The first frame is out: bring in the panes, the warm worker, the one timer."""
         self.wire.attach()
         await self._furnish()
-        from tui_gen.app.shell import keys
-
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self)})
         if keymap:
             self.set_keymap(keymap)
@@ -285,7 +282,6 @@ class Workbench(TerminalApp):
 
     def action_keys(self) -> None:
         """Every key."""
-        from tui_gen.app.shell import keys
         from tui_gen.app.shell.help import Reading, keys_page
 
         self.push_screen(Reading("Keys", keys_page(keys.sections(self))))
@@ -348,8 +344,6 @@ class Workbench(TerminalApp):
 
     def key_of(self, binding: str) -> str:
         """The first key of the binding with this id, as it is shown."""
-        from tui_gen.app.shell import keys
-
         return keys.key_of(self, binding)
 
     def get_key_display(self, binding: Binding) -> str:

@@ -1,18 +1,28 @@
-"""The keys in force: of the app and of every pane, with the user's own in place of ours."""
+"""The keys in force, of the app and of every pane, with the user's own in place of ours; and the row that shows them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
 from textual.binding import Binding
+from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell.actions import label
 from tui_gen.app.terminal.private import bindings_of
 
 if TYPE_CHECKING:
     from tui_gen.app.shell.stage import Stage
+
+
+STAY = ("run.start", "run.resume", "run.pause", "run.stop", "menu.open", "help.pane")
+"""What stays where there is no room for all; then what the pane can do, then the rest."""
 
 
 def _bindings(node: Any) -> list[Binding]:
@@ -74,3 +84,102 @@ def _rows(stage: Stage, nodes: list[Any]) -> list[tuple[str, str, str]]:
         )
         for name, (binding, pane, keys) in found.items()
     ]
+
+
+class Key(NamedTuple):
+    """An entry: the key as it is shown, what it does, the key to press for it, and how early it is dropped."""
+
+    shown: str
+    words: str
+    key: str
+    rank: int
+
+    @property
+    def width(self) -> int:
+        """The cells that it takes."""
+        return cell_len(self.shown) + cell_len(self.words) + 3
+
+
+class KeyBar(Widget):
+    """Shows every binding that is meant to be shown and can be used now; a click does it.
+
+    Where there is no room for all of them it says how many more there are, and which key shows them.
+    """
+
+    DEFAULT_CSS = """
+    KeyBar { height: 1; width: 1fr; background: $panel; color: $on-panel; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._keys: list[Key] = []
+        self._more: Key | None = None
+        self._spans: list[tuple[int, int, str]] = []
+
+    def on_mount(self) -> None:
+        """Follow the screen's bindings."""
+        self.screen.bindings_updated_signal.subscribe(self, self._update)
+        self._update(self.screen)
+
+    def _update(self, screen: object) -> None:
+        if not self.is_attached or len(self.app.screen_stack) > 1:
+            return
+        seen: set[tuple[object, str]] = set()
+        keys: list[Key] = []
+        known = self.screen.active_bindings
+        active = [one for one in known.values() if one.enabled and one.binding.show]
+        # What the focused pane can do comes first, then the app's keys in the order in which they were declared.
+        ranks = {binding.id: number for number, binding in enumerate(self.app.BINDINGS)}
+        active.sort(key=lambda one: ranks.get(one.binding.id, 0) + 1 if one.node is self.app else 0)
+        own, more = 0, None
+        for node, binding, _, _ in active:
+            if binding.description and (node, binding.action) not in seen:
+                seen.add((node, binding.action))
+                words = label(self.app, binding.description, binding.action, None if node is self.app else node)
+                rank = 0 if binding.id in STAY else 2 if node is self.app else 1
+                keys.append(Key(self.app.get_key_display(binding), words, binding.key, rank))
+                own += node is not self.app
+                if binding.id == "help.keys" or (binding.id == "help.pane" and more is None):
+                    more = keys[-1]
+        if "1" not in known:  # digits are text where the focus is
+            first = next((one.binding for one in known.values() if one.binding.id == "pane.1.always"), None)
+            if first is not None:
+                keys.insert(own, Key(f"{self.app.get_key_display(first)}…{PANES[-1].key}", "Panes", first.key, 0))
+        if (keys, more) != (self._keys, self._more):
+            self._keys, self._more = keys, more
+            self.refresh()
+
+    def shown(self, room: int) -> list[Key]:
+        """The entries that fit into so many cells; the last one tells of those that do not."""
+        if sum(one.width for one in self._keys) <= room or self._more is None:
+            return self._keys
+        more = self._more
+        kept, left = set(), room - cell_len(more.shown) - len(" 99 more  ")
+        for number, one in sorted(enumerate(self._keys), key=lambda entry: entry[1].rank):
+            if one != more and one.width <= left:
+                kept.add(number)
+                left -= one.width
+        some = [one for number, one in enumerate(self._keys) if number in kept]
+        return [*some, more._replace(words=f"{len(self._keys) - len(some) - 1} more")]
+
+    def render_line(self, y: int) -> Strip:
+        """The row: ` F5 Start  F6 Pause …`."""
+        base = self.rich_style
+        room = self.size.width
+        segments: list[Segment] = []
+        self._spans = []
+        x = 0
+        for one in self.shown(room):
+            shown, words, key, _ = one
+            width = one.width
+            segments.append(Segment(f" {shown}", base + Style(bold=True)))
+            segments.append(Segment(f" {words} ", base))
+            self._spans.append((x, x + width, key))
+            x += width
+        return Strip(segments).adjust_cell_length(room, base)
+
+    def on_click(self, event: events.Click) -> None:
+        """Press the key that was clicked."""
+        for start, end, key in self._spans:
+            if start <= event.x < end:
+                self.app.simulate_key(key)
