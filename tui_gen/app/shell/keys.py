@@ -1,4 +1,4 @@
-"""The keys in force, of the app and of every pane, with the user's own in place of ours; and the row that shows them."""
+"""The keys in force, of the app and of every pane, the user's own in place of ours; and the row that shows them."""
 
 from __future__ import annotations
 
