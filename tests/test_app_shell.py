@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +15,6 @@ from tui_gen.app.shell.arrangement import SHAPES, arrange, edges_around, groups,
 from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.themes import read_theme
 
-ROOT = str(Path(__file__).parents[1])
 PANES = [one.id for one in registry.PANES]
 
 
@@ -363,64 +360,3 @@ async def test_odd_sizes(monkeypatch, size):
         await until(pilot, lambda: len(app.screen_stack) == 1)
         await pilot.resize_terminal(120, 40)
         await until(pilot, lambda: len(shown(app)) == 5)
-
-
-SEVENTH = '''
-import asyncio, sys
-from pathlib import Path
-from textual.widgets import Static
-from tui_gen.app.panes import registry
-from tui_gen.app.panes.base import Entry, Pane
-
-class Seventh(Pane):
-    """A pane that shows the folder of the runs."""
-    HELP = "Nothing but a seventh pane."
-    said = 0
-
-    @classmethod
-    def of(cls, belongings, id):
-        pane = cls(id=id)
-        pane.root = belongings.root
-        return pane
-
-    def compose(self):
-        yield Static(f"the runs are in {self.root.name}", markup=False)
-
-    def entries(self):
-        yield Entry("Seventh: say it", lambda: setattr(Seventh, "said", Seventh.said + 1), "a word")
-
-sys.modules["seventh"] = sys.modules["__main__"]
-registry.PANES.append(registry.Row("seventh", "Seventh", "7", "seventh:Seventh", registry.Place()))
-
-from tests.shell import screen_text, until
-from tui_gen import catalog, launch
-from tui_gen.app.workbench import Workbench
-
-launch.WarmWorker.spawn, catalog.stale = lambda self: None, lambda *_: False
-
-async def look():
-    app = Workbench(Path("mine"))
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: isinstance(app.workspace.pane("seventh"), Seventh))
-        assert "the runs are in" not in screen_text(app)
-        for key in ("7", "alt+7"):
-            await pilot.press("alt+1", key)
-            await until(pilot, lambda: "7 Seventh" in screen_text(app) and "the runs are in mine" in screen_text(app))
-        await pilot.press("f1")
-        await until(pilot, lambda: "Help: Seventh" in screen_text(app))
-        await pilot.press("escape", "question_mark")
-        await until(pilot, lambda: "pane.7" in "".join(str(one.render()) for one in app.screen.query(Static)))
-        await pilot.press("escape", "ctrl+p", *"seventh: say")
-        await until(pilot, lambda: "Seventh: say it" in screen_text(app))
-        await pilot.press("enter")
-        await until(pilot, lambda: Seventh.said == 1)
-        app.leave()
-
-asyncio.run(look())
-'''
-
-
-def test_another_pane_is_a_file_and_a_row(tmp_path):
-    (tmp_path / "seventh_pane.py").write_text(SEVENTH)
-    environ = {**os.environ, "PYTHONPATH": ROOT}
-    subprocess.run([sys.executable, "seventh_pane.py"], cwd=tmp_path, check=True, env=environ)

@@ -1,0 +1,106 @@
+"""CONTRIBUTING.md is true to the word: its chapters on models and panes are followed, in a copy of the sources."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+pytestmark = pytest.mark.xdist_group("contributing")  # one copy for all
+
+LOOK = """
+import asyncio
+from pathlib import Path
+
+from tests.shell import until, until_shown
+from tests.plot_host import write_run
+from tui_gen import catalog, events, launch
+from tui_gen.app.workbench import Workbench
+
+launch.WarmWorker.spawn, catalog.stale = lambda self: None, lambda *_: False
+alert = events.Alert(step=1, level="warning", what="it warned", advice="Try this")
+run = write_run(Path("mine/one"), alert, losses=[1.0, 0.5])
+
+
+async def look():
+    app = Workbench(Path("mine"), open_run=run)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.form is not None)
+        for key in ("7", "alt+7"):
+            await pilot.press("alt+1", key)
+            await until_shown(pilot, "▐ 7 Alerts ▌", "step 1: it warned. Try this")
+        await pilot.press("f1")
+        await until_shown(pilot, "Help: Alerts", "with what to try")
+        await pilot.press("escape", "ctrl+p", *"view: alerts")
+        await until_shown(pilot, "View: Alerts")
+        app.leave()
+
+
+asyncio.run(look())
+"""
+
+
+def chapter(title: str) -> str:
+    """The text under a heading, up to the next one of its rank."""
+    return re.split(r"^## ", TEXT.split(f"\n## {title}\n")[1], flags=re.M)[0]
+
+
+def files_in(text: str) -> dict[str, str]:
+    """Code that follows the name of the file it goes to."""
+    return dict(re.findall(r"`(\S+/\S+\.\w+)`:\s*\n\n```\w+\n(.*?)^```", text, re.M | re.S))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the sources in which a package is found as in a checkout that is installed."""
+    folder = tmp_path_factory.mktemp("tree")
+    without = shutil.ignore_patterns("__pycache__")
+    for name in ("tui_gen", "models", "themes", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=without)
+    for name in ("models", "themes"):
+        (folder / "tui_gen" / name).symlink_to(folder / name, target_is_directory=True)
+    return folder
+
+
+def run(tree: Path, *command: str) -> str:
+    """The standard output of Python in the copy; asserts that it ends well."""
+    environ = {**os.environ, "PYTHONPATH": str(tree)}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tree, env=environ, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_a_model_is_added_as_it_says(tree):
+    files = files_in(chapter("Add a model"))
+    assert list(files) == ["models/ppca.py", "models/words/ppca.md", "models/recipes/ppca-digits.toml"]
+    for name, text in files.items():
+        assert not (tree / name).exists()
+        (tree / name).write_text(text, encoding="utf-8")
+    run(tree, "-m", "tui_gen.train.discover", "--write", "models/catalog.json")
+    told = run(tree, "-m", "tui_gen", "models", "ppca")
+    assert "Probabilistic PCA" in told and "what a VAE becomes" in told and "latent" in told
+    told = run(tree, "-m", "tui_gen", "--run", "ppca-digits", "--set", "train.steps=40", "--runs", str(tree / "runs"))
+    assert "finished at step 40" in told
+
+
+def test_a_pane_is_added_as_it_says(tree):
+    text = chapter("Add a pane")
+    ((name, code),) = files_in(text).items()
+    (tree / name).write_text(code, encoding="utf-8")
+    registry = tree / "tui_gen/app/panes/registry.py"
+    (row,) = re.findall(r"^    Row\(.*\n", text, re.M)
+    before = registry.read_text(encoding="utf-8")
+    after = re.sub(r"(^PANES.*?)^\]$", lambda found: f"{found[1]}{row}]", before, flags=re.M | re.S)
+    assert after.count("\n") == before.count("\n") + 1
+    registry.write_text(after, encoding="utf-8")
+    (tree / "look.py").write_text(LOOK, encoding="utf-8")
+    run(tree, "look.py")
