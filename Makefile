@@ -21,6 +21,7 @@ repeat: $(STAMP)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 attack: $(STAMP)
 	$(BIN)/python -m tests.attack

@@ -283,7 +283,7 @@ def _check(about: dict[str, Any]) -> Check | None:
 
     Raises msgspec.ValidationError that names what is missing or of the wrong kind.
     """
-    stated = {key: about[key] for key in ("metric", "better", "reach", "aim", "aims") if key in about}
+    stated: dict[str, Any] = {key: about[key] for key in ("metric", "better", "reach", "aim", "aims") if key in about}
     if "check" in about:
         stated["overrides"] = about["check"]
     return msgspec.convert(stated, Check) if stated else None

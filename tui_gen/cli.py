@@ -107,7 +107,7 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
     """Every option of a parser and of its commands."""
     if isinstance(parser, Parser):
         parser.complete()
-    found = []
+    found: list[str] = []
     for action in parser._actions:
         found += action.option_strings
         if isinstance(action, argparse._SubParsersAction):
@@ -246,9 +246,9 @@ def _train(args: argparse.Namespace, root: Path) -> int:
         from tui_gen.report import named
 
         named.check(args.run_name)
-        if path := named.begun(root, args.run_name, args.resume_if_begun):
+        if begun := named.begun(root, args.run_name, args.resume_if_begun):
             return named.go_on(
-                path, args.run, args.assignments, style, device=args.device, dirs=args.model_dirs, detach=args.detach
+                begun, args.run, args.assignments, style, device=args.device, dirs=args.model_dirs, detach=args.detach
             )
     assignments = [*args.assignments, *([f"train.device={args.device}"] if args.device else [])]
     return headless.train(

@@ -49,11 +49,11 @@ def unpack(data: bytes, count: int) -> list[array[float]]:
     steps = len(raw) // (WIDTH * count)
     found = []
     for start in range(0, len(raw), WIDTH * steps) if steps else [0] * count:
-        data = bytearray(WIDTH * steps)
+        unsorted = bytearray(WIDTH * steps)
         for place in range(WIDTH):
-            data[place::WIDTH] = raw[start + place * steps : start + (place + 1) * steps]
-        one = array("f")
-        one.frombytes(data)
+            unsorted[place::WIDTH] = raw[start + place * steps : start + (place + 1) * steps]
+        one: array[float] = array("f")
+        one.frombytes(unsorted)
         if sys.byteorder == "big":
             one.byteswap()
         found.append(one)

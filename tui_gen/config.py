@@ -215,7 +215,8 @@ def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunCon
     problems: list[Problem] = []
     top, wrong = params.check(TOP, tables, "", also=("format", "model", "recipe", "edits", *TABLES))
     problems += wrong
-    model_name, values, entry = "", {}, None
+    model_name, entry = "", None
+    values: dict[str, Any] = {}
     table = tables.get("model", {})
     if isinstance(table, dict):
         model_name = table.get("name", "")

@@ -132,10 +132,10 @@ def peer(connection: socket.socket) -> int | None:
     try:
         if hasattr(socket, "SO_PEERCRED"):
             told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            return struct.unpack("=iII", told)[1]
+            return int(struct.unpack("=iII", told)[1])
         if sys.platform == "darwin" or "bsd" in sys.platform:  # LOCAL_PEERCRED at SOL_LOCAL: a struct xucred
             told = connection.getsockopt(0, 1, 76)
-            return struct.unpack_from("=II", told)[1] if len(told) >= 8 else None
+            return int(struct.unpack_from("=II", told)[1]) if len(told) >= 8 else None
     except OSError:
         pass
     return None

@@ -13,9 +13,9 @@ import errno
 import os
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -28,8 +28,6 @@ from tui_gen.text import characters, deeper_than
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors that mean: no room now, perhaps later."""
-
-
 LONGEST = 16 << 20
 """The longest line that is read, in bytes."""
 LONG = 1 << 16
@@ -53,7 +51,8 @@ Stride = Annotated[int, Meta(ge=1, le=10**9)]
 Rates = Annotated[dict[Name, Amount], Meta(max_length=1000)]
 Names = Annotated[list[Name], Meta(max_length=100)]
 Groups = Annotated[list[Names], Meta(max_length=100)]
-Columns = Annotated[dict[Name, Annotated[list[float | None], Meta(max_length=10**6)]], Meta(max_length=1000)]
+Column = Annotated[Sequence[float | None], Meta(max_length=10**6)]
+Columns = Annotated[dict[Name, Column], Meta(max_length=1000)]
 
 
 class Event(msgspec.Struct, tag_field="type", kw_only=True):
@@ -222,8 +221,10 @@ AnyEvent = (
     | Quality
 )
 
+E = TypeVar("E", bound=Event)
+
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(AnyEvent)
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _WORDS = {State: ("reason",), Note: ("text",), Alert: ("what", "advice"), Progress: ("what",)}
 """The texts of events that are cut where they are too long; what else is too long is no event."""
 
@@ -232,7 +233,7 @@ def encode(event: Event) -> bytes:
     """One line, newline included. NaN and infinities become `null`; text that is not Unicode (the name of a file,
     say) is written with `?` in the places that are not; very long words are cut.
     """
-    if type(event) is Metrics:
+    if isinstance(event, Metrics):
         event = _packed(event)
     else:
         event = _cut(event)
@@ -242,26 +243,26 @@ def encode(event: Event) -> bytes:
         return _encoder.encode(characters(msgspec.to_builtins(event))) + b"\n"
 
 
-def _packed(event: Metrics) -> Metrics | Packed:
+def _packed(event: Metrics) -> Event:
     """Metrics as they are written: packed where their columns are arrays of one length that is worth it."""
-    found = list(event.values.values())
-    if not found or any(type(one) is not array for one in found):
+    found = [one for one in event.values.values() if isinstance(one, array)]
+    if not found or len(found) < len(event.values):
         return plain(event)
     if len(found[0]) < SHORT or any(len(one) != len(found[0]) for one in found):
         return plain(event)
-    data = columns.pack(found)  # type: ignore[arg-type]
+    data = columns.pack(found)
     return Packed(t=event.t, start=event.start, stride=event.stride, names=list(event.values), data=data)
 
 
 def plain(event: Event) -> Event:
     """An event with plain numbers in all its columns."""
-    if type(event) is not Metrics or not any(type(one) is array for one in event.values.values()):
+    if not isinstance(event, Metrics) or not any(isinstance(one, array) for one in event.values.values()):
         return event
-    values = {k: columns.decimals(one) if type(one) is array else one for k, one in event.values.items()}
+    values = {k: columns.decimals(one) if isinstance(one, array) else one for k, one in event.values.items()}
     return Metrics(t=event.t, start=event.start, stride=event.stride, values=values)
 
 
-def _cut(event: Event) -> Event:
+def _cut(event: E) -> E:
     """The event with words of a length that can be shown."""
     long = {
         name: text[:MOST_WORDS] + f"… ({len(text)} characters)"
@@ -277,25 +278,24 @@ def decode(line: bytes) -> Event | None:
         event = _decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    kind = type(event)
-    if kind is Packed:
+    if isinstance(event, Packed):
         try:
             found = columns.unpack(event.data, len(event.names))
         except ValueError:
             return None
-        values: dict[str, Any] = dict(zip(event.names, found))
+        values: dict[str, Sequence[float | None]] = dict(zip(event.names, found))
         return Metrics(t=event.t, start=event.start, stride=event.stride, values=values)
-    if kind is Metrics or kind is System:
+    if isinstance(event, (Metrics, System)):
         return event
     if len(line) > MOST_WORDS:
         event = _cut(event)
-        if len(line) > LONG and kind not in _WORDS:
+        if len(line) > LONG and type(event) not in _WORDS:
             return None
-    if (kind is Sample or kind is Checkpoint) and not _inside(event.path):
+    if isinstance(event, (Sample, Checkpoint)) and not _inside(event.path):
         return None
-    if kind is Edit and deeper_than([event.old, event.new], DEEPEST):
+    if isinstance(event, Edit) and deeper_than([event.old, event.new], DEEPEST):
         return None
-    return None if kind is Uses and not _possible(event.run) else event
+    return None if isinstance(event, Uses) and not _possible(event.run) else event
 
 
 def _possible(path: str) -> bool:

@@ -12,20 +12,20 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_CLOEXEC", 0)
 """How a file is opened that may be none: without waiting for whoever is to write it."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> FileIO:
     """A regular file for reading, unbuffered. Raises OSError for anything else, and never waits."""
     file = open(path, "rb", buffering=0, opener=lambda name, _: os.open(name, FLAGS))  # noqa: SIM115 - the caller closes it
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return file  # type: ignore[return-value]
+    return file
 
 
 def read_regular(path: str | Path, most: int) -> bytes:

@@ -112,7 +112,7 @@ def summary(report: Report) -> str:
 
 def rows(report: Report, explained: bool = False) -> list[tuple[str, ...]]:
     """A heading and a row for each figure: name, of samples, of real data, which way is better, and what it tells."""
-    found = [("figure", "samples", "real", "better", "what it tells")]
+    found: list[tuple[str, ...]] = [("figure", "samples", "real", "better", "what it tells")]
     for one in report.figures:
         kind = KINDS.get(one.name, Kind(one.name, "", ""))
         better = {"real": "as real"}.get(kind.better, kind.better)

@@ -73,6 +73,6 @@ def read(run: Path) -> Remedy | None:
             checkpoints = [one for one in checkpoints if one.step <= event.step]
         elif isinstance(event, events.Alert):
             alerts.append(event)
-        else:
+        elif isinstance(event, events.Checkpoint):
             checkpoints.append(event)
     return find(alerts, checkpoints)

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_gen import checkpoints, datasets, edits, remedy, runs
+from tui_gen import checkpoints, datasets, edits, params, remedy, runs
 from tui_gen import config as configs
 from tui_gen.params import Problem
 from tui_gen.places import called, expanded, shown
@@ -49,7 +49,7 @@ def continued(
             hint = f"for another run: tui-gen {words}"
             problems.append(Problem("--set", assignment, LIVE_ON_RESUME, hint))
         else:
-            added.append((key, configs.params.parse(known[key], text)))
+            added.append((key, params.parse(known[key], text)))
     if device:
         tables["train"]["device"] = device
     if added:

@@ -21,14 +21,19 @@ from typing import Any
 import msgspec
 
 from tui_gen import belongings, events, presence
-from tui_gen.belongings import CONFIG, LOG, is_run, marked
+from tui_gen.belongings import CONFIG as CONFIG
+from tui_gen.belongings import LOG as LOG
+from tui_gen.belongings import is_run as is_run
+from tui_gen.belongings import marked
 from tui_gen.files import open_regular, written_aside
 from tui_gen.headline import headline
 from tui_gen.places import called
 from tui_gen.places import default_root as default_root
-from tui_gen.presence import Hold, WorkerInfo, mtime, worker_of
+from tui_gen.presence import Hold, mtime
+from tui_gen.presence import WorkerInfo as WorkerInfo
 from tui_gen.presence import alive as alive
 from tui_gen.presence import process_started as process_started
+from tui_gen.presence import worker_of as worker_of
 from tui_gen.tails import tail_of
 from tui_gen.text import clean
 
@@ -196,8 +201,9 @@ def state_of(path: Path | str) -> tuple[str, int, str]:
     info = worker_of(path)
     if _coming_up(path, last, info):
         return "starting", step, ""
-    near = info is None or presence.here(info)
-    return "interrupted", step, "the worker is gone" if near else f"nothing heard from {info.host}"
+    if info is None or presence.here(info):
+        return "interrupted", step, "the worker is gone"
+    return "interrupted", step, f"nothing heard from {info.host}"
 
 
 def _coming_up(path: Path | str, last: events.State | None, info: WorkerInfo | None) -> bool:

@@ -352,7 +352,8 @@ def readable(event: events.Event) -> events.Event:
     if isinstance(event, events.Metrics):
         event.values = {clean(name): column for name, column in event.values.items()}
         return event
-    return _readable(event)
+    shown: events.Event = _readable(event)
+    return shown
 
 
 def _readable(value: Any, many: bool = False) -> Any:
