@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import (
@@ -71,15 +71,15 @@ class AugmentedClassifier(Classifier):
 
     def phases(self) -> list[Phase]:
         return [
-            Phase("generated", self.generated_loss, [p for p in self.net.parameters() if p.requires_grad]),
-            Phase("real", self.real_loss, [p for p in self.real.parameters() if p.requires_grad]),
+            Phase("generated", self.generated_loss, trained(self.net), before=self.draw_more),
+            Phase("real", self.real_loss, trained(self.real)),
         ]
 
     def generated_loss(self, batch: Batch) -> Loss:
         """Cross-entropy of the network that learns from generated images, on those; on the batch in validation."""
         if not self.training:
             return self.score(self(batch.x), batch.labels)
-        x, labels = self.drawn(batch)
+        x, labels = self.mixed(batch)
         return self.score(self(x), labels)
 
     def real_loss(self, batch: Batch) -> Loss:
@@ -91,15 +91,17 @@ class AugmentedClassifier(Classifier):
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
         return loss, {"accuracy": (logits.argmax(1) == labels).float().mean()}
 
-    @torch.no_grad()
-    def drawn(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """A batch of generated images and their labels, some real ones among them where asked for."""
-        count, total = len(batch.x), len(self.images)
-        start = batch.step * count
-        if start < total:
-            part = slice(start, min(total, start + count))
+    def draw_more(self, batch: Batch) -> None:
+        """In the first steps: as many more of the generated images as a batch has, until there are all."""
+        start = batch.step * len(batch.x)
+        if start < len(self.images):
+            part = slice(start, start + len(batch.x))
             self.images[part] = self.draw(self.asked[part])
-        places = torch.randint(min(total, start + count), (count,), device=batch.x.device)
+
+    def mixed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """A batch of generated images and their labels, some real ones among them where asked for."""
+        count, there = len(batch.x), (batch.step + 1) * len(batch.x)
+        places = torch.randint(min(len(self.images), there), (count,), device=batch.x.device)
         x, labels = self.images[places].float() / 255, self.asked[places]
         real = round(self.config.real_share * count)
         if real:
@@ -128,3 +130,8 @@ class AugmentedClassifier(Classifier):
         if columns == len(self.data.classes):  # labels go round
             what = Tiles(block=(1, len(few) // columns), titles=self.data.classes)
         return [Picture("generated", few, columns, what), *super().panels(given)]
+
+
+def trained(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters of a network that learn."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]

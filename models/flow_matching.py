@@ -61,7 +61,12 @@ class FlowMatching(Guided):
         return super().compiles and self.teacher is None
 
     def phases(self) -> list[Phase]:
-        return [Phase("flow-matching", self.loss, self.network.parameters())]
+        return [Phase("flow-matching", self.loss, self.network.parameters(), before=self.keep_copy)]
+
+    def keep_copy(self, batch: Batch) -> None:
+        """Where reflow begins, the network as it is becomes the one that pairs noise with samples from now on."""
+        if self.teacher is not None and batch.step == self.config.reflow_after:
+            self.teacher.load_state_dict(self.network.state_dict())
 
     def loss(self, batch: Batch) -> Loss:
         """Conditional flow matching (equation 23 of Lipman et al.), and its part from each quarter of the times."""
@@ -83,10 +88,9 @@ class FlowMatching(Guided):
         if self.teacher is None or batch.step < self.config.reflow_after:
             return noise, batch.x
         with torch.no_grad():
-            if batch.step == self.config.reflow_after:
-                for kept, learnt in zip(self.teacher.parameters(), self.network.parameters(), strict=True):
-                    kept.copy_(learnt)
-            field = self.velocity(self.teacher, batch.labels)
+            # In the step where reflow begins the two are the same; validation may come before the copy is made.
+            begins = batch.step == self.config.reflow_after
+            field = self.velocity(self.network if begins else self.teacher, batch.labels)
             return noise, solve(field, noise, self.config.reflow_steps, "heun")[-1]
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:

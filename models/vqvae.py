@@ -151,7 +151,6 @@ class VQVAE(Model):
         self.prior = CausalTransformer(
             size, math.prod(self.grid), config.prior_width, config.prior_layers, max(1, self.classes)
         )
-        self._seen: tuple[Tensor, Tensor, int] | None = None
 
     @property
     def noise_shape(self) -> tuple[int, ...]:
@@ -178,7 +177,7 @@ class VQVAE(Model):
                 "vq-vae",
                 self.loss,
                 autoencoder,
-                after=self.move_codebook,
+                finish=self.move_codebook,
                 when=None if together else lambda step, total: not codes_are_done(step, total),
             ),
             Phase("prior", self.prior_loss, self.prior.parameters(), when=None if together else codes_are_done),
@@ -196,7 +195,7 @@ class VQVAE(Model):
         loss = reconstruction + config.commitment * commitment
         if config.codebook == "gradient":
             loss = loss + F.mse_loss(e, z.detach())
-        self.remember(batch, z.detach(), codes)
+        batch.shared |= {"latents": z.detach(), "codes": codes}  # for `move_codebook` and the prior
         shares = self.count(codes) / codes.numel()
         metrics = {
             "reconstruction": reconstruction,
@@ -207,33 +206,20 @@ class VQVAE(Model):
         }
         return loss, metrics
 
-    @torch.compiler.disable
-    def remember(self, batch: Batch, z: Tensor, codes: Tensor) -> None:
-        """Hand codes on to the prior, and latents to `move_codebook`.
-
-        Hidden from the compiler, which would compile every step anew for the step's number.
-        """
-        batch.shared["codes"] = codes
-        if self.training:
-            self._seen = z, codes, batch.step
-
     @torch.no_grad()
-    def move_codebook(self) -> None:
+    def move_codebook(self, batch: Batch) -> None:
         """After an update: moving averages of the codebook, and a new start for codes that nothing has chosen lately.
 
-        `loss` leaves it the step's latents and codes.
+        `loss` has left the step's latents (N, code_size, h, w) and codes (N, h, w) in `batch.shared`.
         """
-        if self._seen is None:
-            return
-        z, codes, step = self._seen
-        self._seen = None
         config = self.config
+        z, codes = batch.shared["latents"], batch.shared["codes"]
         flat = z.movedim(1, -1).flatten(0, -2)
         used = self.count(codes)
         if config.codebook == "ema":
             sums = torch.zeros_like(self.vectors).index_add_(0, codes.flatten(), flat)
             # Young averages would mostly remember the untrained encoder, and lose sight of it: they forget faster.
-            decay = min(config.ema_decay, (1 + step) / (10 + step))
+            decay = min(config.ema_decay, (1 + batch.step) / (10 + batch.step))
             self.counts.lerp_(used, 1 - decay)
             pull = (sums - used[:, None] * self.vectors) / self.counts[:, None].clamp(min=1e-6)
             self.vectors.add_(pull, alpha=1 - decay)

@@ -61,12 +61,18 @@ def train(model, steps, batch=None, lr=1e-3, beta1=0.9):
         for phase, parameters in phases:
             if step % phase.every() or (phase.when is not None and not phase.when(step, steps)):
                 continue
+            if phase.before is not None:
+                with torch.no_grad():
+                    phase.before(now)
             loss, metrics = phase.loss(now)
             for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True)):
                 parameter.grad = gradient
             optimizers[phase.name].step()
             if phase.after is not None:
                 phase.after()
+            if phase.finish is not None:
+                with torch.no_grad():
+                    phase.finish(now)
             values |= {f"{phase.name}/loss": loss.item()} | {f"{phase.name}/{k}": v.item() for k, v in metrics.items()}
     return values
 

@@ -202,6 +202,13 @@ def test_reflow_freezes_a_copy_when_it_begins_and_learns_its_pairs():
     batch = batch_for(model, 16)
     strangers = model.pairs(Batch(batch.x, None, 4))[1]
     assert torch.equal(strangers, batch.x)
+    with torch.no_grad():
+        model.eval().validation(Batch(batch.x, None, 5))
+    noise, ends = model.train().pairs(Batch(batch.x, None, 5))  # as validation has them, before the copy is made
+    assert not torch.equal(model.teacher.out.weight, before.out.weight)
+    with torch.no_grad():
+        torch.testing.assert_close(ends, solve(model.velocity(before, None), noise, 4, "heun")[-1])
+        model.phases()[0].before(Batch(batch.x, None, 5))
     noise, ends = model.pairs(Batch(batch.x, None, 5))
     with torch.no_grad():
         expected = solve(model.velocity(before, None), noise, 4, "heun")[-1]

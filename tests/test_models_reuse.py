@@ -130,14 +130,14 @@ def test_images_are_drawn_in_the_first_steps_of_every_class_and_kept(kind, data,
     model = augmented(frozen(kind, data, **values), network=network, padding="same")
     batch = batch_for(model, 16)
     for step in range(4):
-        model.drawn(Batch(batch.x, batch.labels, step))
+        model.draw_more(Batch(batch.x, batch.labels, step))
         filled = min(40, 16 * (step + 1))
         empty = model.images.flatten(1).sum(1) == 0
         assert not empty[:filled].any() and empty[filled:].all()
     assert torch.bincount(model.asked).tolist() == [4] * 10
     kept = model.images.clone()
     found = train(model, 0) | train(model, 1, Batch(batch.x, batch.labels))
-    model.drawn(Batch(batch.x, batch.labels, 9))
+    model.draw_more(Batch(batch.x, batch.labels, 9))
     assert not torch.equal(kept[:16], model.images[:16]) and torch.equal(kept[16:], model.images[16:])
     assert {"generated/loss", "generated/accuracy", "real/loss", "real/accuracy"} == set(found)
     model.eval()
@@ -181,7 +181,8 @@ def test_it_learns_what_the_generator_draws_and_is_judged_on_real_images():
 def test_some_real_images_may_be_mixed_in():
     model = augmented(frozen(VAE, images(), hidden=[12], latent=3, conditional=True), real_share=0.25)
     batch = batch_for(model, 16)
-    x, labels = model.drawn(batch)
+    model.draw_more(batch)
+    x, labels = model.mixed(batch)
     assert torch.equal(x[:4], batch.x[:4]) and torch.equal(labels[:4], batch.labels[:4])
     assert not torch.equal(x[4:], batch.x[4:]) and x.shape == batch.x.shape
 

@@ -26,8 +26,9 @@ MLP = {"network": "mlp", "hidden": [16], "codes": 3, **CODES}
 
 def spread_out(model):
     """Put the code vectors where encoder outputs lie, so that many are in use."""
-    model.loss(batch_for(model, 20))
-    model.move_codebook()
+    batch = batch_for(model, 20)
+    model.loss(batch)
+    model.move_codebook(batch)
     return model
 
 
@@ -121,7 +122,7 @@ def test_the_codebook_follows_moving_averages():
         batch = batch_for(model, 10, seed)
         batch.step = (0, 4, 80, 90, 10**9)[seed]  # a young average forgets faster
         model.loss(batch)
-        model.move_codebook()
+        model.move_codebook(batch)
         z = model.encode(batch.x).detach().movedim(1, -1).reshape(-1, 4).double()
         chosen = [[] for _ in range(8)]
         for one in z:
@@ -141,8 +142,8 @@ def test_codes_that_nothing_chooses_stay_where_they_are_for_as_long_as_it_takes(
     with torch.no_grad():
         model.vectors[5] = 100.0
     for _ in range(300):  # 0.5³⁰⁰ is 0 in single precision
-        model._seen = torch.zeros(2, 4, 1, 1), torch.zeros(2, 1, 1, dtype=torch.int64), 10**6
-        model.move_codebook()
+        seen = {"latents": torch.zeros(2, 4, 1, 1), "codes": torch.zeros(2, 1, 1, dtype=torch.int64)}
+        model.move_codebook(Batch(torch.zeros(2, 1, 8, 8), None, 10**6, seen))
     assert model.vectors[5].tolist() == [100.0] * 4
     assert torch.isfinite(model.vectors).all() and model.vectors[0].abs().max() < 1e-6
 
@@ -154,7 +155,7 @@ def test_dead_codes_start_anew_at_outputs_of_the_encoder(codebook):
 
     def step():
         model.loss(batch)
-        model.move_codebook()
+        model.move_codebook(batch)
 
     def far():
         z = model.encode(batch.x).detach().movedim(1, -1).reshape(-1, 4)
@@ -179,12 +180,12 @@ def test_without_restarts_dead_codes_stay_dead_and_it_can_be_switched_on_live():
     batch = batch_for(model, 10)
     for _ in range(3):
         _, metrics = model.loss(batch)
-        model.move_codebook()
+        model.move_codebook(batch)
     assert metrics["perplexity"].item() == pytest.approx(1.0) and model.vectors[1:].min() > 40
     model.config.restart_after = 100
     for _ in range(2):
         _, metrics = model.loss(batch)
-        model.move_codebook()
+        model.move_codebook(batch)
     assert metrics["active_codes"] > 2
 
 
@@ -208,7 +209,6 @@ def test_nothing_but_training_moves_the_codebook():
     model.eval()
     with torch.no_grad():
         model.validation(batch_for(model, 10))
-    model.move_codebook()
     assert all(torch.equal(before[name], tensor) for name, tensor in weights_of(model).items())
 
 

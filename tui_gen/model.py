@@ -99,8 +99,14 @@ class Phase:
     `loss(batch)` returns the scalar to minimise and named scalar metrics (tensors; detached by the trainer, never
     read back in the step). Only `parameters` get gradients. The phase runs at steps where `step % every() == 0`.
     With `when`, it runs only where `when(step, total)` is true too (`total` is None where a run's length is a time):
-    how layers are trained one after the other. `after()` runs after the update (weight clipping, codebook updates…).
-    Random draws use PyTorch's global generators, which the trainer seeds and checkpoints.
+    how layers are trained one after the other. Random draws use PyTorch's global generators, which the trainer seeds
+    and checkpoints.
+
+    A loss changes nothing but `batch.shared`: validation asks for it too, and it may be compiled. What changes the
+    model besides gradients has places of its own, which only training visits, without gradients: `before(batch)` runs
+    just before the loss, in the step's precision (data to draw, a copy to keep); `after()` runs after the update
+    (weight clipping), and then `finish(batch)`, which finds in `batch.shared` what the loss has left (codebooks,
+    memories).
     """
 
     name: str
@@ -109,6 +115,8 @@ class Phase:
     every: Callable[[], int] = lambda: 1
     after: Callable[[], None] | None = None
     when: Callable[[int, int | None], bool] | None = None
+    before: Callable[[Batch], None] | None = None
+    finish: Callable[[Batch], None] | None = None
 
 
 @dataclass
@@ -189,11 +197,12 @@ class Model(nn.Module):
         self.data = data
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+    def refuse(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
         """Every reason why this configuration cannot train on this data; called before the model is built.
 
-        A model that needs others takes them here as it does in `__init__`, by name, untrained perhaps; they are left
-        out (so give them the default None) where the other run's model cannot be told yet.
+        A model that needs others gets them here as it does in `__init__`, by name, untrained perhaps. One is left out
+        (so give it the default None) where the other run's model cannot be told yet. A model that needs none may
+        leave `parts` out of its own `refuse`.
         """
         if data.kind not in cls.kinds:
             yield Problem(

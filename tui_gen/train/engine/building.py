@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,9 +83,8 @@ def build_model(
 
 
 def refusals(kind: type[Model], config: Any, data: DataSpec, parts: Mapping[str, Part] | None = None) -> list[Problem]:
-    """What a model has against a configuration; its `refuse` gets those of the other runs' models that it takes."""
-    taken = inspect.signature(kind.refuse).parameters
-    return list(kind.refuse(config, data, **{n: part.model for n, part in (parts or {}).items() if n in taken}))
+    """What a model has against a configuration, told the other runs' models that it is built on."""
+    return list(kind.refuse(config, data, **{name: part.model for name, part in (parts or {}).items()}))
 
 
 def built(origin: Origin, kinds: Kinds) -> Part:

@@ -6,6 +6,7 @@ taken out (`state`) and put back (`restore`) so that training goes on bit for bi
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -156,6 +157,11 @@ class Trainer:
 
         return compute
 
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.precision is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.precision)
+
     def _update(self, phase: Phase, batch: Batch, fraction: float) -> None:
         name, settings = phase.name, self.optims[phase.name]
         optimizer, parameters = self.optimizers[name], self.parameters[name]
@@ -165,6 +171,9 @@ class Trainer:
             self.meter.record_float(self.step, f"{name}/lr", rate)
         if group["lr"] != rate:
             group["lr"] = rate
+        if phase.before is not None:
+            with torch.no_grad(), self._autocast():
+                phase.before(batch)
         names, row, gradients = self.compute[name](batch)
         self.meter.record(self.step, names, row)
         for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -184,6 +193,9 @@ class Trainer:
             parameter.grad = None
         if phase.after is not None:
             phase.after()
+        if phase.finish is not None:
+            with torch.no_grad():
+                phase.finish(batch)
 
     def finite(self) -> bool:
         """Whether every number that is trained is finite. Waits for the device."""
