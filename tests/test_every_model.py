@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from tests import small_recipes
-from tests.small_runs import built
+from tests.small_runs import SMALL, built
+from tests.small_runs import trainer as trainer_of
 from tests.test_models import batch_for, images, train
 from tui_gen import params
 from tui_gen.datasets import DATASETS
-from tui_gen.model import DataSpec
+from tui_gen.model import Batch, DataSpec
 
 MODELS = [name for name in built()[1] if small_recipes.alone(name)]
 IMAGES, POINTS = images(), DataSpec("ring", "points", (2,), ("a", "b"))
@@ -191,3 +192,26 @@ def test_the_catalogue_gets_words_for_everything(name):
     assert len(declared) == len(msgspec.structs.fields(kind.Config))
     model = kind(kind.Config(**NARROW.get(name, {})), DATA[kind.kinds[0]])
     assert {phase.name for phase in model.phases()} <= set(kind.optimizers)
+
+
+CHANGING = [("gan", {"model__replay": 8}), ("flow-matching", {"model__reflow_after": 3, "model__reflow_steps": 1})]
+
+
+@pytest.mark.parametrize(("family", "values"), [*((name, {}) for name in SMALL), *CHANGING])
+def test_a_loss_changes_nothing_of_its_model(family, values):
+    """Validation asks for losses too, and compiled ones run when they are measured: what changes has other places."""
+    trainer = trainer_of(family, **values)
+    model = trainer.model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()  # the one thing that must follow what passes through
+    x, labels = trainer.stream.next()
+    tensors = {name: tensor.clone() for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+    attributes = dict(vars(model))
+    for step in (0, 3):
+        batch = Batch(x, labels, step)
+        for phase in trainer.phases:
+            phase.loss(batch)
+    assert all(torch.equal(tensors[name], now) for name, now in [*model.named_parameters(), *model.named_buffers()])
+    assert vars(model).keys() == attributes.keys()
+    assert all(vars(model)[name] is value for name, value in attributes.items())

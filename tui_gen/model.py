@@ -182,8 +182,8 @@ class Model(nn.Module):
     """The last part of the names of the metrics that tell how good it is, best first: their plots come first."""
     together: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of such last parts whose metrics, of all phases, share a plot: they must be of one unit and size."""
-    compiles: ClassVar[bool] = False
-    """Whether `train.compile = "auto"` may try torch.compile on the phases' losses."""
+    compiles: bool = False
+    """Whether `train.compile = "auto"` may try torch.compile on the phases' losses. An attribute or property."""
     arithmetic: tuple[str, ...] = ()
     """Live numbers that the losses only calculate with, besides asking whether they are `nonzero`. Compiled losses get
     them as scalar float32 tensors, so that an edit of one compiles nothing anew. An attribute or property."""

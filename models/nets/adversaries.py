@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from tui_gen.model import DataSpec, one_hot
+from tui_gen.model import Batch, DataSpec, Problem, hyper, one_hot
 from tui_gen.models.nets.layers import (
     Activation,
     LeakyReLU,
@@ -21,6 +22,25 @@ from tui_gen.models.nets.layers import (
     norm,
     perceptron,
 )
+from tui_gen.models.nets.settings import maps, widths
+
+# The hyperparameters of the two networks, in the order in which a GAN declares them.
+GeneratorWidths = Annotated[list[int], widths("Layer widths of the mlp generator", ge=2, min_items=1)]
+DiscriminatorWidths = Annotated[list[int], widths("Layer widths of the mlp discriminator", ge=2, min_items=1)]
+GeneratorMaps = Annotated[list[int], maps("Channels of the dcgan generator; each doubles the map")]
+DiscriminatorMaps = Annotated[list[int], maps("Channels of the dcgan discriminator; each halves it")]
+GeneratorNorm = Annotated[Literal["batch", "group", "none"], hyper("Normalisation in the generator")]
+DiscriminatorNorm = Annotated[
+    Literal["none", "spectral", "group", "batch"], hyper("Normalisation in the discriminator")
+]
+Hidden = Annotated[
+    Literal["leaky-relu", "relu"], hyper("Hidden activation of the mlp networks; leaky has slope 0.2 below 0")
+]
+BatchSpread = Annotated[bool, hyper("Show the discriminator how much the samples of a batch differ from each other")]
+Kernels = Annotated[
+    int, hyper("B of minibatch discrimination: projections that compare the samples; 0 is off", ge=0, le=256)
+]
+KernelWidth = Annotated[int, hyper("C of minibatch discrimination: numbers that each projection compares", ge=1, le=32)]
 
 HIDDEN = {"leaky-relu": LeakyReLU, "relu": ReLU}
 TWICE: dict[str, Activation] = {"leaky-relu": partial(Slopes, 0.2), "relu": partial(Slopes, 0.0)}
@@ -119,3 +139,34 @@ def gradient_norms(discriminator: nn.Module, x: Tensor, labels: Tensor | None) -
         else:  # this form also runs in compiled code and under no_grad, but is a tenth slower
             gradient = torch.func.grad(lambda x: discriminator(x, labels).sum())(x)
         return gradient.flatten(1).square().sum(1).add(1e-12).sqrt()
+
+
+@torch.compiler.disable
+def r1_weight(batch: Batch, config: Any) -> float | Tensor | None:
+    """What R1 weighs in this step, None in the steps between. Hidden from the compiler, as `progress` is."""
+    return None if batch.step % config.r1_every else config.r1_weight * config.r1_every
+
+
+def refuse_mixing(config: Any) -> Iterator[Problem]:
+    """A problem for each penalty on single samples' gradients that meets a discriminator which mixes the samples."""
+    if config.loss == "wasserstein-gp" and config.discriminator_norm == "batch":
+        yield Problem(
+            "model.discriminator_norm",
+            "batch",
+            "mixes the samples of a batch, so wasserstein-gp's per-sample gradient would be wrong",
+            "use none, group or spectral",
+        )
+    if config.r1_weight and config.discriminator_norm == "batch":
+        yield Problem(
+            "model.r1_weight",
+            config.r1_weight,
+            "needs the gradient of each sample alone, and batch normalisation mixes the samples",
+            "set it to 0, or model.discriminator_norm to none, group or spectral",
+        )
+    if config.loss == "wasserstein-gp" and config.minibatch_kernels:
+        yield Problem(
+            "model.minibatch_kernels",
+            config.minibatch_kernels,
+            "scores samples by each other, so wasserstein-gp's per-sample gradient would be wrong",
+            "set it to 0, or model.loss to another",
+        )

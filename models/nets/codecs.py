@@ -1,0 +1,56 @@
+"""Encoders from examples to vectors and decoders back, fully connected or convolutional, told the label or not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tui_gen.model import DataSpec, one_hot
+from tui_gen.models.nets.layers import ReLU, doubling, halving, label_planes, perceptron
+
+
+class Encoder(nn.Sequential):
+    """x (N, *data.shape), and labels (N,) where there are `classes` → (N, outputs)."""
+
+    def __init__(self, config: Any, data: DataSpec, outputs: int, classes: int = 0) -> None:
+        if config.network == "mlp":
+            super().__init__(*perceptron([data.features + classes, *config.hidden, outputs]))
+        else:
+            small = data.size // 2 ** len(config.channels)
+            super().__init__(
+                halving(data.channels + classes, config.channels, ReLU),
+                nn.Flatten(),
+                nn.Linear(config.channels[-1] * small**2, outputs),
+            )
+        self.flat, self.classes = config.network == "mlp", classes
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        x = x.flatten(1) if self.flat else x
+        if self.classes:
+            codes = one_hot(labels, self.classes)
+            x = torch.cat([x, codes if self.flat else label_planes(codes, x.shape[-1])], dim=1)
+        return super().forward(x)
+
+
+class Decoder(nn.Sequential):
+    """z (N, inputs), and labels (N,) where there are `classes` → (N, *data.shape), of any value."""
+
+    def __init__(self, config: Any, data: DataSpec, inputs: int, classes: int = 0) -> None:
+        if config.network == "mlp":
+            super().__init__(*perceptron([inputs + classes, *reversed(config.hidden), data.features]))
+        else:
+            small, inner = data.size // 2 ** len(config.channels), config.channels[-1]
+            super().__init__(
+                nn.Linear(inputs + classes, inner * small**2),
+                nn.Unflatten(1, (inner, small, small)),
+                ReLU(),
+                doubling(config.channels[::-1], data.channels, ReLU),
+            )
+        self.shape, self.classes = data.shape, classes
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        if self.classes:
+            z = torch.cat([z, one_hot(labels, self.classes)], dim=1)
+        return super().forward(z).reshape(len(z), *self.shape)
