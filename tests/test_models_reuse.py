@@ -8,13 +8,14 @@ from torch.nn import functional as F
 
 from tests.test_models import batch_for, build, images, train
 from tui_gen import params
-from tui_gen.model import Batch, Given
+from tui_gen.model import Batch, Given, Problem
 from tui_gen.models.augmented_classifier import AugmentedClassifier
 from tui_gen.models.autoencoder import Autoencoder
 from tui_gen.models.diffusion import DDPM
 from tui_gen.models.gan import GAN
 from tui_gen.models.pretrained_classifier import PretrainedClassifier, parameters_of_codes
 from tui_gen.models.vae import VAE
+from tui_gen.train.engine.building import Origin, Part, refusals
 
 
 def frozen(kind, data, **values):
@@ -231,6 +232,36 @@ def test_encoders_that_know_the_label_or_are_borrowed_are_refused():
     borrowed = LatentDiffusion(LatentDiffusion.Config(), images(), frozen(VAE, images()))
     ((_, words),) = refused(PretrainedClassifier, PretrainedClassifier.Config(), images(), encoder=borrowed)
     assert "yet another run" in words
+
+
+def test_a_model_of_ones_own_is_told_the_others_or_takes_none():
+    """Whatever its `refuse` is written like: with the other by name, with any number of them, or without."""
+
+    class Silent(AugmentedClassifier):
+        @classmethod
+        def refuse(cls, config, data):
+            yield Problem("model.samples", 1, "is refused by a method that knows of no other model", "say nothing")
+
+    class Open(Silent):
+        @classmethod
+        def refuse(cls, config, data, **parts):
+            yield from AugmentedClassifier.refuse.__func__(cls, config, data, **parts)
+
+    class Faulty(Silent):
+        @classmethod
+        def refuse(cls, config, data):
+            return len(data)
+
+    stage = frozen(VAE, images(), hidden=[12], latent=3)
+    parts = {"generator": Part(Origin("", 0, "vae", {}, stage.data), stage)}
+
+    def keys(kind):
+        return [problem.key for problem in refusals(kind, kind.Config(), images(), parts)]
+
+    assert keys(AugmentedClassifier) == keys(Open) == ["model.generator"]
+    assert keys(Silent) == ["model.samples"]
+    with pytest.raises(TypeError, match="len"):  # not one of the call, but its own
+        keys(Faulty)
 
 
 def bounds():

@@ -84,7 +84,12 @@ def build_model(
 
 def refusals(kind: type[Model], config: Any, data: DataSpec, parts: Mapping[str, Part] | None = None) -> list[Problem]:
     """What a model has against a configuration, told the other runs' models that it is built on."""
-    return list(kind.refuse(config, data, **{name: part.model for name, part in (parts or {}).items()}))
+    others = {name: part.model for name, part in (parts or {}).items()}
+    try:
+        found = kind.refuse(config, data, **others)
+    except TypeError:  # a user's own `refuse` may say nothing of the others, and take none
+        found = kind.refuse(config, data)
+    return list(found)
 
 
 def built(origin: Origin, kinds: Kinds) -> Part:
