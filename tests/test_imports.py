@@ -106,26 +106,32 @@ def test_drawing_knows_no_run_and_no_widget(path):
     assert not under(imported(path), TEXTUAL)
 
 
-def private_of_textual(path: Path) -> set[str]:
-    """What a file has of Textual's private parts: its private modules, and attributes of names that are private's."""
-    names = {name for one in private.NAMES.values() for name in one if name.startswith("_")}
+def private_of_others(path: Path) -> set[str]:
+    """Private names that a file takes from modules and objects which are not its own."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = {name for name in imported(path) if re.match(r"textual\.(.*\.)?_", name)}
+    found = {name for name in imported(path) if re.match(r"(textual|rich)\.(.*\.)?_", name)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in names:
-            mine = isinstance(node.value, ast.Name) and node.value.id == "self" and node.attr not in OF_APPS
-            found |= set() if mine else {node.attr}
-        elif isinstance(node, ast.FunctionDef) and node.name in OF_APPS:
-            found.add(node.name)
-    return found
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) not in ("self", "cls"):
+            found.add(ast.unparse(node))
+        elif isinstance(node, ast.ClassDef):
+            inside = [*ast.walk(node)]
+            stored = [one for one in inside if isinstance(getattr(one, "ctx", None), ast.Store)]
+            mine = {one.attr for one in stored if isinstance(one, ast.Attribute)}
+            mine |= {one.id for one in stored if isinstance(one, ast.Name)}
+            mine |= {one.name for one in inside if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)}
+            used = {one.attr for one in inside if isinstance(one, ast.Attribute) and is_private(one.attr)}
+            found |= (used - mine) | (mine & set(private.NAMES[App]))
+    return found - {"os._exit", "_exit"}
 
 
-OF_APPS = set(private.NAMES[App])
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in ("_replace", "_asdict")
 
 
 def test_one_module_knows_the_private_parts_of_textual():
-    knowing = [path.name for path in sources("app", "draw", "report", "cli") if private_of_textual(path)]
-    assert knowing == ["private.py"]
+    known = {str(path.relative_to(PACKAGE)): private_of_others(path) for path in sources("app", "draw", "report")}
+    known = {path: names for path, names in known.items() if names}
+    assert list(known) == ["app/terminal/private.py"], known
 
 
 @pytest.mark.parametrize("owner,name", [(owner, name) for owner, names in private.NAMES.items() for name in names])

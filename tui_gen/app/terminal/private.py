@@ -22,6 +22,7 @@ from textual.dom import DOMNode
 from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
+from textual.widget import Widget
 
 from tui_gen.draw.multiplexer import permitted
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from textual.filter import LineFilter
     from textual.geometry import Region
     from textual.message_pump import MessagePump
-    from textual.widget import Widget
 
     from tui_gen.draw.terminal import Terminal
 
@@ -67,6 +67,7 @@ NAMES: dict[Any, tuple[str, ...]] = {
         "input_tty",
     ),
     Screen: ("_compositor",),
+    Widget: ("_styles_cache",),
     _ansi_sequences: ("ANSI_SEQUENCES_KEYS",),
 }
 """What of whom: attributes, also those that an instance has only after it was made."""
@@ -83,6 +84,11 @@ for _digit in "123456789":
 def visible_widgets(screen: Screen) -> dict[Widget, tuple[Region, Region]]:
     """The region and the clip of every widget that is drawn on a screen, front to back."""
     return screen._compositor.visible_widgets
+
+
+def forget_lines(widget: Widget) -> None:
+    """Have every line of a widget rendered anew, though nothing that Textual knows of it has changed."""
+    widget._styles_cache.clear()
 
 
 def bindings_of(node: DOMNode) -> list[Binding]:

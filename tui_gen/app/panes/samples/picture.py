@@ -22,6 +22,7 @@ from textual.widget import Widget
 
 from tui_gen.app.panes.samples.encoder import Encoder
 from tui_gen.app.panes.samples.imaging import Reply, Request
+from tui_gen.app.terminal.private import forget_lines
 from tui_gen.app.terminal.wire import PROTOCOLS, Picture
 from tui_gen.draw.blocks import Blocks
 from tui_gen.draw.place import Box
@@ -216,7 +217,7 @@ class PictureView(Widget, can_focus=True):
         pixels = self._ready() and self.picture.possible
         if pixels != self._pixels:
             self._pixels = pixels
-            self._styles_cache.clear()
+            forget_lines(self)
             self.picture.held = True
         return super().render_lines(crop)
 
