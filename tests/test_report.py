@@ -17,9 +17,9 @@ from PIL import Image
 from tests import fake_worker
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import events
+from tui_gen import events, quantities
 from tui_gen.draw.curves import Series
-from tui_gen.report import display, lines, plain, quantities, summary, tables
+from tui_gen.report import display, lines, plain, summary, tables
 from tui_gen.report.curves import curves_text
 from tui_gen.report.outlet import Outlet
 from tui_gen.view import RunView

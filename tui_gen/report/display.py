@@ -17,9 +17,9 @@ from rich.text import Text
 from tui_gen import events
 from tui_gen.draw.curves import Series
 from tui_gen.draw.scales import extent, worth
+from tui_gen.quantities import duration, metric
 from tui_gen.report.outlet import Outlet, unicode_ok
 from tui_gen.report.plain import clock, ordered, place, progress_words, speed
-from tui_gen.report.quantities import duration, metric
 from tui_gen.text import clean, clean_lines
 from tui_gen.view import RunView
 

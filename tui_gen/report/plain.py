@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tui_gen import events
+from tui_gen.quantities import duration, metric, rate, size
 from tui_gen.report.outlet import Outlet
-from tui_gen.report.quantities import duration, metric, rate, size
 from tui_gen.text import clean, clean_lines, escape
 from tui_gen.view import RunView
 

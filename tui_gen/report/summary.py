@@ -10,11 +10,11 @@ from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
 from tui_gen.pictures import read_png
 from tui_gen.places import called, shown
+from tui_gen.quantities import duration, metric
 from tui_gen.report.curves import curves_text
 from tui_gen.report.lines import aligned
 from tui_gen.report.outlet import Outlet, coloured, unicode_ok, width_of
 from tui_gen.report.plain import ordered, place
-from tui_gen.report.quantities import duration, metric
 from tui_gen.text import clean
 from tui_gen.view import RunView
 

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from tui_gen import catalog as catalogs
+from tui_gen.quantities import duration
 from tui_gen.report import consent, headless, records
 from tui_gen.report import outlet as outlets
 from tui_gen.report.commands.options import count, json_option, models_option, runs_option
 from tui_gen.report.outlet import terminal_width
-from tui_gen.report.quantities import duration
 from tui_gen.report.records import Result
 from tui_gen.report.signals import Signals
 from tui_gen.report.trials import Keeper, choose, trial_of
