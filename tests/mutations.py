@@ -21,7 +21,7 @@ from tui_gen.pictures import Tiles
 from tui_gen.report import headless, summary
 from tui_gen.report.exports.csv import rows
 from tui_gen.report.outlet import Outlet
-from tui_gen.report.plain import JsonDisplay, PlainDisplay, speed
+from tui_gen.report.plain import JsonDisplay, PlainDisplay, pace
 from tui_gen.view import RunView
 
 NUMBERS = [
@@ -182,7 +182,7 @@ def read_all_ways(run: Path) -> RunView:
         display.update(view, view.state, "", "")
         display.close(view, view.state)
     view = headless.drained(run, whole=True)
-    speed(view)
+    pace(view)
     assert view.fraction is None or 0 <= view.fraction <= 1
     assert view.eta is None or view.eta >= 0
     summary.print_summary(out, view, view.state)

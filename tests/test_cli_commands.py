@@ -35,7 +35,7 @@ def test_runs_of_every_state(call):
     rows = {line.split()[-1]: line.split()[0] for line in out.splitlines()[1:]}
     assert rows == {path.name: state for state, path in made.items()} | {live.name: rows[live.name]}
     assert rows[live.name] in ("starting", "running")
-    assert "60/20000" in out and "vae" in out and "digits" in out and "ago" in out
+    assert "60/20,000" in out and "vae" in out and "digits" in out and "ago" in out
     status, out, _ = call("runs", "--json")
     found = {row["path"]: row for row in json.loads(out)}
     assert found[str(live)]["live"] is True and found[str(made["failed"])]["live"] is False

@@ -26,7 +26,7 @@ def test_it_shows_state_place_losses_speed_and_ends_with_the_summary():
             RECIPE,
             re.compile(r"running +step \d+/400 \(\d+%\) epoch [\d.]+"),
             re.compile(r"vae/loss +[\d.]+ [↓→↑ ] +[▁▂▃▄▅▆▇█]+"),
-            re.compile(r"150 it/s · 9\.6k images/s · cpu \(1 thread\) · 315 MB"),
+            re.compile(r"150 it/s · 9\.6k images/s · cpu \(1 thread\) · mem 315 MB"),
             re.compile(r"ETA \d+ s"),
             "validation",
         )
@@ -101,7 +101,7 @@ def test_a_terminal_that_blocks_does_not_hold_the_run():
         run = only_run()
         wait_for(lambda: runs.state_of(run)[0] == "finished", what="the end of the run")
         terminal.unblock()
-        terminal.wait_for_text("finished at step 2000")
+        terminal.wait_for_text("finished at step 2,000")
         assert terminal.wait_exit() == 0
 
 

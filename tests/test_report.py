@@ -17,8 +17,10 @@ from PIL import Image
 from tests import fake_worker
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import events, quantities
+from tui_gen import events, progress, quantities, runs, states
+from tui_gen.app.shell.status import facts
 from tui_gen.draw.curves import Series
+from tui_gen.draw.text import width_of
 from tui_gen.report import display, lines, plain, summary, tables
 from tui_gen.report.curves import curves_text
 from tui_gen.report.outlet import Outlet
@@ -28,8 +30,8 @@ from tui_gen.view import RunView
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 s"), (59.4, "59 s"), (200, "3:20"), (7500, "2:05:00"), (273600, "3 d 4 h"), (None, "–"),
-        (math.inf, "–"), (-3, "0 s"),
+        (0, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (185, "3 min 05 s"),
+        (3599.6, "1 h 00 min"), (7500, "2 h 05 min"), (273600, "3 d 04 h"), (None, "–"), (math.inf, "–"), (-3, "0 s"),
     ],
 )  # fmt: skip
 def test_durations(seconds, text):
@@ -176,10 +178,28 @@ def test_wrapping_keeps_lists_and_formulas():
 
 
 def test_progress_in_words():
-    assert plain.progress_words(events.Progress(what="mnist", done=5_100_000, total=9_900_000, unit="bytes")) == (
-        "mnist: 5.1 MB of 9.9 MB (52%)"
-    )
-    assert plain.progress_words(events.Progress(what="reading", done=3, total=0, unit="images")) == "reading: 3 images"
+    words = progress.preparation(events.Progress(what="mnist", done=5_100_000, total=9_900_000, unit="bytes"))
+    assert words == "mnist 52% (5.1 MB of 9.9 MB)"
+    words = progress.preparation(events.Progress(what="reading", done=3000, total=0, unit="images"))
+    assert words == "reading (3,000 images)"
+    assert progress.preparation(events.Progress(what="reading", done=0, total=0)) == "reading"
+
+
+def test_both_screens_say_the_same_of_a_run(tmp_path):
+    view = RunView(tmp_path)
+    view.state, view.step = "running", 1200
+    view.plan = events.Plan(steps=24_000, steps_per_epoch=140, batch_size=64, device="cpu (1 thread)")
+    view.system = events.System(step=1200, steps_per_second=150.0, images_per_second=9600.0, memory=315_000_000)
+    whole = "step 1,200/24,000 (5%)", "ETA 2 min 32 s", "150 it/s", "9.6k examples/s", "epoch 8.6", "mem 315 MB"
+    assert set(whole) <= {*facts(view)}
+    assert {*whole} - {whole[0], whole[4]} <= {*plain.pace(view)} and progress.where(view) == f"{whole[0]} {whole[4]}"
+
+
+@pytest.mark.parametrize("state", (*runs.LIVE, *runs.ENDED))
+def test_every_state_has_a_look(state):
+    look = states.STATES[state]
+    assert width_of(look.sign) == 1 and look.tone in states.ANSI and states.ANSI[look.tone][1]
+    assert len({one.sign for one in states.STATES.values()}) == len(states.STATES)
 
 
 @pytest.mark.parametrize(("total", "lines"), [(0, 1), (2000, 1), (999, 2)])

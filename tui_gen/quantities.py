@@ -1,4 +1,9 @@
-"""Numbers as people read them: durations, sizes, rates, metric values."""
+"""Numbers as people read them, in one form on every screen: the workbench, a run that is followed, tables, reports.
+
+A duration has its two largest units by name, for `3:05` may be hours or minutes; a size is in powers of 1000, as disks
+and networks are; a count has its thousands apart; a rate has two or three digits, for more of them would never stand
+still; a metric has four. Ticks of axes, which have a few columns each, are written shorter (`draw.axes`, `draw.clock`).
+"""
 
 from __future__ import annotations
 
@@ -6,17 +11,29 @@ import math
 
 
 def duration(seconds: float | None) -> str:
-    """`45 s`, `3:20`, `2:05:00`, `3 d 4 h`; an en dash where nobody knows."""
+    """`42 s`, `3 min 05 s`, `2 h 07 min`, `3 d 04 h`; an en dash where nobody knows."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
-    total = max(0, round(seconds))
-    if total < 60:
-        return f"{total} s"
-    minutes, rest = divmod(total, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{hours // 24} d {hours % 24} h"
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    whole = max(0, round(seconds))
+    for long, short, long_name, short_name in ((86400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s")):
+        if whole >= long:
+            return f"{whole // long} {long_name} {whole % long // short:02} {short_name}"
+    return f"{whole} s"
+
+
+def round_trip(seconds: float) -> str:
+    """How long an answer takes, coarse so that it stands still: `4 ms`, `40 ms`, `250 ms`, `1.2 s`."""
+    ms = seconds * 1000
+    if ms < 10:
+        return f"{max(1, round(ms))} ms"
+    if ms < 100:
+        return f"{round(ms / 5) * 5} ms"
+    return f"{round(ms / 50) * 50} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
+
+
+def count(number: int) -> str:
+    """A whole number: `1,234`."""
+    return f"{number:,}"
 
 
 def size(count: float) -> str:

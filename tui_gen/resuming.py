@@ -11,6 +11,7 @@ from tui_gen import checkpoints, datasets, edits, params, remedy, runs
 from tui_gen import config as configs
 from tui_gen.params import Problem
 from tui_gen.places import called, expanded, shown
+from tui_gen.quantities import count
 
 if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
@@ -58,7 +59,7 @@ def continued(
         raise configs.ConfigError(path.name, problems)
     new = configs.load(tables, catalog, path.name)
     if lengths and new.train.steps and new.train.steps <= step:
-        words = f"the run is at step {step} already"
+        words = f"the run is at step {count(step)} already"
         hint = f"for more: tui-gen --resume {called(path)} --set train.steps={2 * step}"
         raise configs.ConfigError(path.name, [Problem("train.steps", new.train.steps, words, hint)])
     if datasets.lost(new.dataset.name, new.dataset.root):

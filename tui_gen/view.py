@@ -19,6 +19,7 @@ from tui_gen import events, quality, runs
 from tui_gen.draw.curves import Series
 from tui_gen.headline import counted
 from tui_gen.params import show
+from tui_gen.quantities import count
 from tui_gen.text import clean, cleaned
 
 SPEED = 30.0
@@ -174,14 +175,14 @@ class RunView:
                 self.reason = self._logged_reason = event.reason
                 if event.state != "starting":  # nothing is loaded yet, so its step is always 0
                     self.step = event.step
-                words = f"{event.state} at step {event.step}" + (f": {event.reason}" if event.reason else "")
+                words = f"{event.state} at step {count(event.step)}" + (f": {event.reason}" if event.reason else "")
                 self._say(event.t, "error" if event.state == "failed" else "state", words)
                 if event.state != "starting":
                     self.progress = None
                 changed |= {"status", "log", "progress"}
             case events.Resume():
                 self._truncate(event.step)
-                self._say(event.t, "state", f"resumed from step {event.step}")
+                self._say(event.t, "state", f"resumed from step {count(event.step)}")
                 changed |= set(self.PARTS)
             case events.Plan():
                 self.plan = event
@@ -191,20 +192,24 @@ class RunView:
                 changed.add("samples")
             case events.Checkpoint():
                 self.checkpoints.append(event)
-                self._say(event.t, "info", f"checkpoint at step {event.step} ({event.reason})")
+                self._say(event.t, "info", f"checkpoint at step {count(event.step)} ({event.reason})")
                 changed |= {"marks", "log"}
             case events.Edit():
                 self.edits.append(event)
-                self._say(event.t, "edit", f"{event.key}: {show(event.old)} → {show(event.new)} from step {event.step}")
+                self._say(
+                    event.t, "edit", f"{event.key}: {show(event.old)} → {show(event.new)} from step {count(event.step)}"
+                )
                 changed |= {"marks", "log"}
             case events.Uses():
-                what = "is trained first" if event.step is None else f"is used as it was at step {event.step}"
+                what = "is trained first" if event.step is None else f"is used as it was at step {count(event.step)}"
                 self._say(event.t, "info", f"{event.key}: {event.run} {what}")
                 changed.add("log")
             case events.Alert():
                 self.alerts.append(event)
                 where = f" in {event.where}" if event.where else ""
-                self._say(event.t, event.level, f"step {event.step}: {event.what}{where}. {event.advice}".strip())
+                self._say(
+                    event.t, event.level, f"step {count(event.step)}: {event.what}{where}. {event.advice}".strip()
+                )
                 changed |= {"marks", "log"}
             case events.Note():
                 self._say(event.t, event.level, event.text)
@@ -269,7 +274,7 @@ class RunView:
                     curve = self.series[name]
                     curve.truncate(at - 1)  # measured again at the same step: the newer one counts
                     curve.append(at, value)
-        self._say(event.t, "info", f"quality at step {report.step}: {quality.summary(report)}")
+        self._say(event.t, "info", f"quality at step {count(report.step)}: {quality.summary(report)}")
         changed |= {"series", "log"}
 
     def _say(self, t: float, level: str, text: str) -> None:

@@ -17,19 +17,16 @@ from rich.text import Text
 from tui_gen import events
 from tui_gen.draw.curves import Series
 from tui_gen.draw.scales import extent, worth
+from tui_gen.progress import preparation, speed, where
 from tui_gen.quantities import duration, metric
 from tui_gen.report.outlet import Outlet, unicode_ok
-from tui_gen.report.plain import clock, ordered, place, progress_words, speed
+from tui_gen.report.plain import clock, machine, ordered
+from tui_gen.states import ANSI, level_look, state_look
 from tui_gen.text import clean, clean_lines
 from tui_gen.view import RunView
 
 BARS = "▁▂▃▄▅▆▇█"
 SMOOTHING = 0.95
-STATE_STYLE = {
-    "starting": "yellow", "running": "green", "paused": "yellow", "stopping": "yellow", "finished": "bold green",
-    "stopped": "bold yellow", "failed": "bold red", "interrupted": "bold red",
-}  # fmt: skip
-LEVEL_STYLE = {"error": "bold red", "warning": "yellow", "state": "cyan", "edit": "magenta"}
 
 
 class Terminal(Console):
@@ -94,7 +91,7 @@ class LiveDisplay:
 
     def line(self, t: float, level: str, text: str) -> None:
         """A line above the display."""
-        style = LEVEL_STYLE.get(level, "")
+        style = ("bold " if level == "error" else "") + ANSI[level_look(level).tone][1]
         for one in clean_lines(text):
             word = f"{level}: " if level in ("warning", "error") else ""
             self.console.print(Text.assemble((clock(t), "dim"), " ", (word + one, style)))
@@ -125,10 +122,11 @@ class LiveDisplay:
 
     def _picture(self, view: RunView, state: str, trouble: str, hint: str) -> RenderableType:
         width = self.console.width
-        head = Text.assemble((self.title, "bold"), "  ", (state, STATE_STYLE.get(state, "")), "  ", place(view))
+        style = f"bold {ANSI[state_look(state).tone][1]}"
+        head = Text.assemble((self.title, "bold"), "  ", (state, style), "  ", where(view))
         rows: list[RenderableType] = [head]
         if view.progress is not None:
-            rows.append(Text(progress_words(view.progress)))
+            rows.append(Text(preparation(view.progress)))
             rows.append(ProgressBar(view.progress.total or None, view.progress.done, width=min(60, width)))
         elif view.fraction is not None:
             bar = Table.grid(padding=(0, 2))
@@ -139,7 +137,7 @@ class LiveDisplay:
         room = max(1, self.console.height - 8)
         if view.series:
             rows.append(self._metrics(view, room, width))
-        figures = [word for word in speed(view) if not word.startswith("ETA")]
+        figures = [*speed(view), *machine(view)]
         if view.system is not None:
             figures.append(f"{duration(view.system.seconds)} trained")
         if figures:

@@ -17,6 +17,7 @@ from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.params import Problem
 from tui_gen.places import expanded, shown
+from tui_gen.quantities import count
 from tui_gen.report import consent
 from tui_gen.report import outlet as outlets
 from tui_gen.report.follow import FINISHED as FINISHED
@@ -271,7 +272,7 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
     broken = remedy.read(path)
     if broken is not None and not broken.now.keys() & {one.partition("=")[0].strip() for one in assignments}:
         words = "it will again, unless it goes on with a smaller learning rate"
-        err.line(f"warning: its loss broke at step {broken.step}; {words}: {broken.options}")
+        err.line(f"warning: its loss broke at step {count(broken.step)}; {words}: {broken.options}")
     return config
 
 

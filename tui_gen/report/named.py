@@ -15,6 +15,7 @@ from tui_gen import config as configs
 from tui_gen import presence, runs
 from tui_gen.params import Problem, show
 from tui_gen.places import called
+from tui_gen.quantities import count
 from tui_gen.report import headless
 from tui_gen.report import outlet as outlets
 from tui_gen.report.outlet import Outlet
@@ -56,7 +57,7 @@ def go_on(
     _, err = outlets.standard()
     state, step, _ = runs.state_of(path)
     if state == "finished":
-        err.line(f"{path.name} has finished, at step {step}: nothing is left to do")
+        err.line(f"{path.name} has finished, at step {count(step)}: nothing is left to do")
         return headless.FINISHED
     if far_and_live(path, err):
         raise runs.RunError(runs.in_use(path))

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tui_gen import events
-from tui_gen.quantities import duration, metric, rate, size
+from tui_gen.progress import memory, preparation, speed, where
+from tui_gen.quantities import duration, metric
 from tui_gen.report.outlet import Outlet
 from tui_gen.text import clean, clean_lines, escape
 from tui_gen.view import RunView
@@ -41,7 +42,7 @@ class PlainDisplay:
         now = time.monotonic()
         if event.what != self._progress or event.done >= event.total > 0 or now - self._last >= self.every:
             self._progress, self._last = event.what, now
-            self.out.line(f"{clock(event.t)} {progress_words(event)}")
+            self.out.line(f"{clock(event.t)} {preparation(event)}")
 
     def line(self, t: float, level: str, text: str) -> None:
         """`12:30:05 warning: …`; before a change of state come the figures of the steps up to it."""
@@ -70,10 +71,10 @@ class PlainDisplay:
         if view is None or view.step == self._step or not any(len(curve) for curve in view.series.values()):
             return
         self._last, self._step = time.monotonic(), view.step
-        words = [f"{clock(time.time())} {place(view)}"]
+        words = [f"{clock(time.time())} {where(view)}"]
         means = [f"{name} {metric(value)}" for name, value in self._means(view)]
         words.append(" ".join(means))
-        words.append(" ".join(speed(view)))
+        words.append(" ".join(pace(view)))
         self.out.line(" | ".join(word for word in words if word))
 
     def _means(self, view: RunView) -> list[tuple[str, float]]:
@@ -140,42 +141,15 @@ def clock(t: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(t))
 
 
-def place(view: RunView) -> str:
-    """Where training is: `step 1200/2000 (60%) epoch 8.6`."""
-    total = view.plan.steps if view.plan else None
-    words = f"step {view.step}/{total}" if total else f"step {view.step}"
-    if view.fraction is not None:
-        words += f" ({view.fraction:.0%})"
-    return words + (f" epoch {view.epoch:.1f}" if view.plan else "")
-
-
-def speed(view: RunView) -> list[str]:
+def pace(view: RunView) -> list[str]:
     """Rates, time left, device and memory, as far as they are known."""
-    words = []
-    if view.system is not None:
-        amount, unit = view.throughput
-        words += [f"{rate(view.system.steps_per_second)} it/s", f"{rate(amount)} {unit}/s"]
-    if view.eta is not None:
-        words.append(f"ETA {duration(view.eta)}")
-    if view.plan is not None and view.plan.device:
-        words.append(clean(view.plan.device))
-    if view.system is not None:
-        words.append(size(view.system.memory))
-        if view.system.device_memory:
-            words.append(f"{size(view.system.device_memory)} on the device")
-    return words
+    left = f"ETA {duration(view.eta)}" if view.eta is not None else ""
+    return [word for word in (*speed(view), left, *machine(view)) if word]
 
 
-def progress_words(progress: events.Progress) -> str:
-    """A preparation in words: `downloading mnist: 5.1 MB of 9.9 MB (52%)`."""
-    in_bytes = progress.unit.lower() in ("b", "byte", "bytes")
-    done, total = (size(n) if in_bytes else str(n) for n in (progress.done, progress.total))
-    unit = "" if in_bytes or not progress.unit else f" {progress.unit}"
-    if progress.total <= 0 and not progress.done:
-        return clean(progress.what)
-    if progress.total <= 0:
-        return clean(f"{progress.what}: {done}{unit}")
-    return clean(f"{progress.what}: {done} of {total}{unit} ({progress.done / progress.total:.0%})")
+def machine(view: RunView) -> list[str]:
+    """What a run trains on, and what it takes of it."""
+    return [word for word in (clean(view.plan.device) if view.plan else "", memory(view)) if word]
 
 
 def ordered(view: RunView) -> list[str]:

@@ -10,11 +10,12 @@ from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
 from tui_gen.pictures import read_png
 from tui_gen.places import called, shown
-from tui_gen.quantities import duration, metric
+from tui_gen.progress import where
+from tui_gen.quantities import count, duration, metric
 from tui_gen.report.curves import curves_text
 from tui_gen.report.lines import aligned
 from tui_gen.report.outlet import Outlet, coloured, unicode_ok, width_of
-from tui_gen.report.plain import ordered, place
+from tui_gen.report.plain import ordered
 from tui_gen.text import clean
 from tui_gen.view import RunView
 
@@ -43,7 +44,7 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
         out.line()
     grid = last_grid(view)
     if grid is not None and grid.path.endswith(".txt"):
-        out.line(f"{clean(grid.kind)} at step {grid.step}")
+        out.line(f"{clean(grid.kind)} at step {count(grid.step)}")
         for line in text_lines(view.file(grid.path)):
             out.line(line)
         out.line()
@@ -51,7 +52,7 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
         ascii = graphics == "ascii" or not colour or not unicode_ok(out)
         picture = grid_text(view.file(grid.path), min(columns, 100), ascii=ascii)
         if picture:
-            out.line(f"{clean(grid.kind)} at step {grid.step}")
+            out.line(f"{clean(grid.kind)} at step {count(grid.step)}")
             out.drawn(picture)
             out.line()
     for line in ending(view, state):
@@ -61,7 +62,7 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
 def ending(view: RunView, state: str) -> list[str]:
     """What became of the run, and where everything is."""
     name = called(view.path)
-    words = f"{state} at {place(view)}"
+    words = f"{state} at {where(view)}"
     if view.system is not None:
         words += f", {duration(view.system.seconds)} of training"
     lines = [words + (f": {clean(view.reason)}" if view.reason else "")]
@@ -72,10 +73,10 @@ def ending(view: RunView, state: str) -> list[str]:
     found = [("run", shown(view.path))]
     if view.checkpoints:
         newest = view.checkpoints[-1]
-        found.append(("checkpoint", f"{shown(view.path / newest.path)} (step {newest.step})"))
+        found.append(("checkpoint", f"{shown(view.path / newest.path)} (step {count(newest.step)})"))
     grid = last_grid(view)
     if grid is not None:
-        found.append((clean(grid.kind), f"{shown(view.path / grid.path)} (step {grid.step})"))
+        found.append((clean(grid.kind), f"{shown(view.path / grid.path)} (step {count(grid.step)})"))
     if state in runs.LIVE:
         found += [("attach", f"tui-gen attach {name}"), ("stop", f"tui-gen stop {name}")]
     else:

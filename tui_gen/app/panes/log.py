@@ -15,12 +15,13 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_gen.app.panes.filtered import FilterPane
+from tui_gen.states import LEVELS, level_look, themed
 from tui_gen.text import clean_lines
 
 if TYPE_CHECKING:
     from tui_gen.view import RunView
 
-SIGNS = {"info": " ", "state": "●", "edit": "✎", "warning": "▲", "alert": "▲", "error": "✖", "debug": "·"}
+COLOURED = ("error", "warning", "state", "edit")
 KEPT = 20_000
 """Lines kept on screen; the files keep everything."""
 
@@ -30,17 +31,17 @@ class Lines(ScrollView, can_focus=True):
 
     ALLOW_MAXIMIZE = False
     ALLOW_SELECT = False
-    COMPONENT_CLASSES = {"lines--error", "lines--warning", "lines--state", "lines--edit"}
-    DEFAULT_CSS = """
+    COMPONENT_CLASSES = {f"lines--{level}" for level in COLOURED}
+    DEFAULT_CSS = (
+        """
     Lines {
         height: 1fr; width: 1fr; background: $background; color: $foreground;
         overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
-        & > .lines--error { color: $text-error; text-style: bold; }
-        & > .lines--warning { color: $text-warning; }
-        & > .lines--state { color: $text-primary; }
-        & > .lines--edit { color: $text-accent; }
     }
     """
+        + "".join(f"Lines > .lines--{level} {{ color: {themed(LEVELS[level].tone)}; }}\n" for level in COLOURED)
+        + "Lines > .lines--error { text-style: bold; }"
+    )
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -213,7 +214,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         rows = []
         for t, level, text in compress(lines, self.matching(f"{level} {text}" for _, level, text in lines)):
             clock = time.strftime("%H:%M:%S", time.localtime(t))
-            rows += [(level, f"{clock} {SIGNS.get(level, ' ')} {part}") for part in clean_lines(text)]
+            rows += [(level, f"{clock} {level_look(level).sign} {part}") for part in clean_lines(text)]
         return rows
 
     def _read_output(self) -> None:

@@ -20,7 +20,8 @@ from tui_gen import runs
 from tui_gen.app.background import away
 from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.filtered import FilterPane
-from tui_gen.app.shell.status import STYLES, glyph
+from tui_gen.progress import steps as steps_words
+from tui_gen.states import state_look, themed
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -233,7 +234,8 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
     def _row(self, info: RunInfo, width: int) -> Content:
         """One line: sign, state, name, progress."""
         mark = "›" if self.view is not None and info.path == str(self.view.path) else " "
-        steps = f"{info.step:,}" + (f"/{info.steps:,}" if info.steps and width >= 60 else "")
+        steps = steps_words(info.step, info.steps if width >= 60 else None)
+        look = state_look(info.state)
         name = clean(info.name if width < 60 else f"{info.name}  {info.model} on {info.dataset}")
         tail = clean(Path(info.path).name.rsplit("-", 1)[-1])
         name = f"{name} {tail}"
@@ -241,8 +243,8 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
         name = name if len(name) <= room else f"{name[: room - len(tail) - 2]}… {tail}" if room > 12 else name[:room]
         return Content.assemble(
             (mark, "bold"),
-            (f"{glyph(info.state)} ", f"bold {STYLES.get(info.state, '')}"),
-            (f"{clean(info.state):<11}", STYLES.get(info.state, "")),
+            (f"{look.sign} ", f"bold {themed(look.tone)}"),
+            (f"{clean(info.state):<11}", themed(look.tone)),
             " ",
             f"{name:<{room}} ",
             (steps, "$quiet"),

@@ -1,4 +1,4 @@
-"""The status bar, and the words and glyphs of a run's state that every pane uses."""
+"""The status bar: one line of what the run does, how far it is, and what the link carries."""
 
 from __future__ import annotations
 
@@ -7,114 +7,29 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widget import Widget
 
+from tui_gen.progress import epoch, memory, place, preparation, speed
+from tui_gen.quantities import duration, round_trip
+from tui_gen.states import state_look, themed
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from tui_gen.view import RunView
 
-GLYPHS = {
-    "starting": "◌",
-    "running": "▶",
-    "paused": "‖",
-    "stopping": "◧",
-    "finished": "✔",
-    "stopped": "■",
-    "failed": "✖",
-    "interrupted": "!",
-}
-STYLES = {
-    "starting": "$text-accent",
-    "running": "$text-success",
-    "paused": "$text-warning",
-    "stopping": "$text-warning",
-    "finished": "$text-primary",
-    "stopped": "$quiet",
-    "failed": "$text-error",
-    "interrupted": "$text-error",
-}
-
-
-def glyph(state: str) -> str:
-    """The one-cell sign of a state; the word always goes with it."""
-    return GLYPHS.get(state, "?")
-
-
-def number(value: float) -> str:
-    """A count as people read it: `1,234`, `56.3`, `0.42`."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def duration(seconds: float) -> str:
-    """A time span in its two largest units: `42 s`, `3 min 05 s`, `2 h 07 min`, `3 d 04 h`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600:02} h"
-
-
-def size(count: float) -> str:
-    """Bytes with a unit: `512 B`, `3.4 MB`, `12 GB` (powers of 1000)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
-
-
-def millis(seconds: float) -> str:
-    """A round trip, coarse on purpose so that it stands still: `4 ms`, `40 ms`, `250 ms`, `1.2 s`."""
-    ms = seconds * 1000
-    if ms < 10:
-        return f"{max(1, round(ms))} ms"
-    if ms < 100:
-        return f"{round(ms / 5) * 5} ms"
-    return f"{round(ms / 50) * 50} ms" if ms < 1000 else f"{ms / 1000:.1f} s"
-
 
 def facts(view: RunView) -> list[str]:
     """What there is to say about a run besides its state, the most important first."""
-    plan, system = view.plan, view.system
-    total = f"/{plan.steps:,}" if plan and plan.steps else ""
-    parts = [f"step {view.step:,}{total}"]
-    if view.fraction is not None:
-        parts[0] += f" {view.fraction:.0%}"
-    if view.live:
-        if view.eta is not None and view.state == "running":
-            parts.append(f"ETA {duration(view.eta)}")
-        if system is not None and view.state == "running":
-            parts.append(f"{number(system.steps_per_second)} it/s")
-            amount, unit = view.throughput
-            parts.append(f"{number(amount)} {unit}/s")
-    elif system is not None and system.seconds:
+    parts = [place(view)]
+    running, system = view.live and view.state == "running", view.system
+    if running and view.eta is not None:
+        parts.append(f"ETA {duration(view.eta)}")
+    if running:
+        parts += speed(view)
+    elif not view.live and system is not None and system.seconds:
         parts.append(f"took {duration(system.seconds)}")
-    if plan and plan.steps_per_epoch > 0:
-        parts.append(f"epoch {view.epoch:.1f}")
-    if plan and plan.device:
-        parts.append(plan.device)
-    if system is not None and view.live:
-        memory = size(system.memory)
-        parts.append(f"mem {memory}" + (f" + {size(system.device_memory)} GPU" if system.device_memory else ""))
-    return parts
-
-
-def preparation(view: RunView) -> str:
-    """A download or cache that is being built, in words, or an empty text."""
-    now = view.progress
-    if now is None:
-        return ""
-    if now.total <= 0:
-        return now.what
-    if now.unit in ("B", "bytes"):
-        amount = f"{size(now.done)} of {size(now.total)}"
-    else:
-        amount = f"{now.done:,} of {now.total:,} {now.unit}".rstrip()
-    return f"{now.what} {now.done / now.total:.0%} ({amount})"
+    parts.append(epoch(view))
+    parts.append(view.plan.device if view.plan else "")
+    parts.append(memory(view) if view.live else "")
+    return [part for part in parts if part]
 
 
 class StatusBar(Widget):
@@ -155,15 +70,14 @@ class StatusBar(Widget):
         view = self._view
         if view is None:
             return ("○ no run", "", [self.message or "choose a recipe and press F5 to train it"])
-        word = f"{glyph(view.state)} {view.state}"
+        word = f"{state_look(view.state).sign} {view.state}"
         parts = facts(view)
         if self.trouble:
             parts.insert(0, clean(f"✖ {self.trouble}"))
         if self.message:
             parts.insert(0, self.message)
-        now = preparation(view)
-        if now:
-            parts.insert(0, now)
+        if view.progress is not None:
+            parts.insert(0, preparation(view.progress))
         if view.reason and not view.live:
             parts.insert(1, clean(view.reason))
         return (word, view.state, parts)
@@ -172,7 +86,7 @@ class StatusBar(Widget):
         trip, rate = self.link
         parts = []
         if trip is not None:
-            parts.append(f"link {millis(trip)}")
+            parts.append(f"link {round_trip(trip)}")
         parts.append(f"{rate / 1000:.0f} kB/s" if rate >= 500 else "0 kB/s")
         return " · ".join(parts)
 
@@ -193,5 +107,5 @@ class StatusBar(Widget):
             right = ""
         space = max(1, room - len(word) - len(middle) - len(right) - 2)
         return Content.assemble(
-            (word, f"bold {STYLES.get(state, '$quiet')}"), "  ", middle, " " * space, (right, "$quiet")
+            (word, f"bold {themed(state_look(state).tone)}"), "  ", middle, " " * space, (right, "$quiet")
         )

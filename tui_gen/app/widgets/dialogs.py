@@ -15,6 +15,8 @@ from textual.widgets import Button, Static
 
 from tui_gen.app.widgets.modal import Modal
 from tui_gen.params import Problem, show
+from tui_gen.quantities import count
+from tui_gen.states import state_look
 from tui_gen.text import clean, clean_lines
 
 if TYPE_CHECKING:
@@ -126,13 +128,10 @@ def trust_dialog(who: str, folder: Path, code: Sequence[Path]) -> Dialog:
     return Dialog("Whose code is this?", text, [("cancel", "Cancel"), ("trust", "Trust them")])
 
 
-STATES = {"running": "is training", "paused": "is paused", "starting": "is starting", "stopping": "is stopping"}
-
-
 def beside_dialog(doing: str, what: str, others: Sequence[tuple[str, str, int]]) -> Dialog:
     """Whether to `start` (or `resume`) what is named while others, each (name, state, step), are live here; not to is
     the default."""
-    said = [f"{name} {STATES.get(state, 'is live')}, at step {step:,}." for name, state, step in others]
+    said = [f"{name} {state_look(state).doing}, at step {count(step)}." for name, state, step in others]
     it = "it" if len(others) == 1 else "them"
     said += ["", f"{what} beside {it} leaves each of them only a part of this machine. "
              f"Stopped, with a checkpoint, {it.replace('them', 'they')} can be resumed."]  # fmt: skip
@@ -160,7 +159,7 @@ def broken_dialog(name: str, reason: str, remedy: Remedy, checkpoint: int | None
 
     Answers with `smaller`, `resume` or `close`. `checkpoint` as in `ended_dialog`.
     """
-    begin, go_on = "Begin again (it has no checkpoint)", f"Go on from its checkpoint at {checkpoint or 0:,}"
+    begin, go_on = "Begin again (it has no checkpoint)", f"Go on from its checkpoint at {count(checkpoint or 0)}"
     where = begin if checkpoint is None else go_on
     lines = [f"{reason[:1].upper()}{reason[1:]}.", ""] if reason else []
     lines += [f"As it was it would break again. {where} with a smaller learning rate:", ""]
@@ -181,7 +180,7 @@ def ended_dialog(name: str, state: str, reason: str, lines: Sequence[str], check
     if checkpoint is None:
         how = "It has no checkpoint yet: Resume trains it again from the start."
     else:
-        how = f"Resume goes on from its checkpoint at step {checkpoint:,}."
+        how = f"Resume goes on from its checkpoint at step {count(checkpoint)}."
     parts += [Content(""), Content(how)]
     answers = [("resume", "Resume"), ("close", "Close")]
     return Dialog(f"{name}: {state}", Content("\n").join(parts), answers)

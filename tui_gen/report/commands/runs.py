@@ -10,17 +10,14 @@ from pathlib import Path
 import msgspec
 
 from tui_gen import runs
+from tui_gen.progress import steps
 from tui_gen.quantities import ago
 from tui_gen.report import outlet as outlets
 from tui_gen.report.commands.options import json_option, runs_option
 from tui_gen.report.lines import aligned
 from tui_gen.report.outlet import coloured, terminal_width
 from tui_gen.runs import RunInfo
-
-STATE_COLOUR = {
-    "starting": 33, "running": 32, "paused": 33, "stopping": 33, "finished": 34, "stopped": 35, "failed": 31,
-    "interrupted": 31,
-}  # fmt: skip
+from tui_gen.states import ANSI, state_look
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -49,12 +46,11 @@ def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None, w
     now = time.time() if now is None else now
     table = [("STATE", "STEP", "MODEL", "DATASET", "CHANGED", "RUN")]
     for row in rows:
-        total = f"/{row.steps}" if row.steps else ""
         host = f" on {row.host}" if row.live and row.reason.startswith("on ") else ""
         table.append(
             (
                 row.state + host,
-                f"{row.step}{total}",
+                steps(row.step, row.steps),
                 row.model,
                 row.dataset,
                 f"{ago(now - row.updated)} ago",
@@ -64,7 +60,6 @@ def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None, w
     lines = aligned(table, width=width)
     if colour:
         for number, row in enumerate(rows, 1):
-            code = STATE_COLOUR.get(row.state)
-            if code:
-                lines[number] = f"\x1b[{code}m{row.state}\x1b[0m" + lines[number][len(row.state) :]
+            code, _ = ANSI[state_look(row.state).tone]
+            lines[number] = f"\x1b[{code}m{row.state}\x1b[0m" + lines[number][len(row.state) :]
     return lines

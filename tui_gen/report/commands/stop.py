@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from tui_gen import checkpoints, control, launch, runs
+from tui_gen.quantities import count
 from tui_gen.report import outlet as outlets
 from tui_gen.report.commands.options import RUN, named, runs_option
 
@@ -48,7 +49,7 @@ def _stop_one(path: Path, checkpoint: bool, err: outlets.Outlet) -> str:
     """Stop a run and wait for its worker to end; what became of it. Raises ControlError."""
     state, step, _ = runs.state_of(path)
     if state in runs.ENDED and not runs.live(path):  # one that is being resumed still has its last word
-        raise control.ControlError(f"is not training: {state} at step {step}")
+        raise control.ControlError(f"is not training: {state} at step {count(step)}")
 
     def tell(words: str) -> None:
         err.line(f"{path.name} has not answered for {launch.SILENT:g} s: {words}. Still waiting; Ctrl-C ends only that")
@@ -59,4 +60,4 @@ def _stop_one(path: Path, checkpoint: bool, err: outlets.Outlet) -> str:
         time.sleep(0.02)
     state, step, _ = runs.state_of(path)
     made = step in checkpoints.steps(path)
-    return f"{state} at step {step}" + (" with a checkpoint" if made else "")
+    return f"{state} at step {count(step)}" + (" with a checkpoint" if made else "")

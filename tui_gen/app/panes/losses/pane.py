@@ -12,11 +12,11 @@ from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.losses.bar import PlotBar
 from tui_gen.app.panes.losses.grid import Empty, PlotGrid
 from tui_gen.app.panes.losses.plot import PlotView
-from tui_gen.app.shell.status import preparation
 from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
 from tui_gen.draw.clock import Clock, time_label
 from tui_gen.draw.curves import Mark, Options
 from tui_gen.panels import Panel, panels_of
+from tui_gen.progress import preparation
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         if view is None:
             return "No run is shown.\nChoose a recipe and start it, or open a run from the Runs pane."
         if view.progress is not None:
-            return preparation(view)
+            return preparation(view.progress)
         if view.live:
             return f"The run is {view.state}. Its first values appear here."
         return f"The run is {view.state} and has no values." + (f"\n{view.reason}" if view.reason else "")

@@ -1,0 +1,59 @@
+"""How far a run is and how fast it gets on, in words that every screen uses. Numbers have the forms of `quantities`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tui_gen.quantities import count, rate, size
+from tui_gen.text import clean
+
+if TYPE_CHECKING:
+    from tui_gen.events import Progress
+    from tui_gen.view import RunView
+
+
+def place(view: RunView) -> str:
+    """Where training is: `step 1,200/2,000 (60%)`."""
+    words = steps(view.step, view.plan.steps if view.plan else None)
+    return f"step {words}" + (f" ({view.fraction:.0%})" if view.fraction is not None else "")
+
+
+def steps(made: int, planned: int | None) -> str:
+    """Steps made of those that are planned: `1,200/2,000`, or `1,200` where their number is not known."""
+    return f"{count(made)}/{count(planned)}" if planned else count(made)
+
+
+def epoch(view: RunView) -> str:
+    """`epoch 8.6`; empty where the run does not go through its data again and again."""
+    return f"epoch {view.epoch:.1f}" if view.plan and view.plan.steps_per_epoch > 0 else ""
+
+
+def where(view: RunView) -> str:
+    """Both: `step 1,200/2,000 (60%) epoch 8.6`."""
+    return " ".join(filter(None, (place(view), epoch(view))))
+
+
+def speed(view: RunView) -> list[str]:
+    """Steps and examples in a second, as far as they are known: `150 it/s`, `9.6k images/s`."""
+    if view.system is None:
+        return []
+    amount, unit = view.throughput
+    return [f"{rate(view.system.steps_per_second)} it/s", f"{rate(amount)} {unit}/s"]
+
+
+def memory(view: RunView) -> str:
+    """What the run takes: `mem 312 MB + 2.1 GB GPU`; empty where that is not known."""
+    if view.system is None:
+        return ""
+    device = f" + {size(view.system.device_memory)} GPU" if view.system.device_memory else ""
+    return f"mem {size(view.system.memory)}{device}"
+
+
+def preparation(now: Progress) -> str:
+    """What is done before training: `downloading mnist 52% (5.1 MB of 9.9 MB)`; the shares only where known."""
+    in_bytes = now.unit.lower() in ("b", "byte", "bytes")
+    done, total = (size(n) if in_bytes else count(n) for n in (now.done, now.total))
+    unit = "" if in_bytes or not now.unit else f" {now.unit}"
+    if now.total > 0:
+        return clean(f"{now.what} {now.done / now.total:.0%} ({done} of {total}{unit})")
+    return clean(f"{now.what} ({done}{unit})" if now.done else now.what)
