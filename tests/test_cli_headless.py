@@ -77,7 +77,7 @@ def test_json_is_one_object_a_line_from_the_log():
 
 def test_a_preparation_is_shown():
     done = fake_cli.run("--run", RECIPE, "--every", "0", steps=5, rate=500, prepare=1000)
-    assert re.search(r"reading images: \d+ of 1000 images \(\d+%\)", done.stdout)
+    assert re.search(r"reading images \d+% \([\d,]+ of 1,000 images\)", done.stdout)
 
 
 @pytest.mark.parametrize(
