@@ -6,8 +6,8 @@ import pytest
 
 from tests import fake_worker
 from tests.shell import check_snapshot, screen_text, until, until_shown, workbench
-from tests.waiting import wait_for
-from tui_gen import launch, runs
+from tests.waiting import wait_for, wait_until_listening
+from tui_gen import runs
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def other():
     """A live run that no workbench started."""
     path = fake_worker.make_run(None, "vae-digits", "name=other")
     process = fake_worker.start(path)
-    launch.wait_until_listening(path)
+    wait_until_listening(path)
     yield path
     process.kill()
     process.wait(120)

@@ -9,12 +9,13 @@ import signal
 import socket
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from tests import fake_worker
 from tests.shell import check_snapshot, screen_text, until, until_shown, workbench
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until_listening
 from tui_gen import control, launch, runs
 from tui_gen.app.panes.runs import RunList
 from tui_gen.app.steering import conductor
@@ -30,13 +31,15 @@ def said(app):
 class Warm:
     """A warm worker: on its way, or dead."""
 
-    process, ready = None, False
+    ready = False
 
     def __init__(self, alive: bool = True) -> None:
-        self.alive, self.given = alive, []
+        self.alive, self.given, self.process = alive, [], SimpleNamespace(poll=lambda: 0)
 
     def start(self, path, *, resume):
-        self.given += [path] if self.alive else []
+        if self.alive:
+            self.given.append(path)
+            self.process = None
         return self.alive
 
     def close(self) -> None:
@@ -226,7 +229,7 @@ async def test_resume_from_the_runs_pane(monkeypatch, four_runs):
 async def test_stop_another_live_run_from_the_runs_pane(monkeypatch):
     other = fake_worker.make_run(None, "vae-digits", "name=other")
     fake_worker.start(other)
-    launch.wait_until_listening(other)
+    wait_until_listening(other)
     async with workbench(monkeypatch, (200, 60)) as (app, pilot):
         pane = app.workspace.pane("runs")
         await until(pilot, lambda: pane.rows and pane.rows[0].state == "running")
@@ -239,7 +242,7 @@ async def test_stop_another_live_run_from_the_runs_pane(monkeypatch):
 async def test_two_workbenches_on_one_run_agree(monkeypatch):
     path = fake_worker.make_run()
     fake_worker.start(path)
-    launch.wait_until_listening(path)
+    wait_until_listening(path)
     async with (
         workbench(monkeypatch, (120, 40), open_run=path) as (one, first),
         workbench(monkeypatch, (120, 40), open_run=path) as (two, second),

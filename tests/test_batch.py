@@ -17,8 +17,8 @@ import pytest
 
 from tests import fake_cli, fake_worker
 from tests.conftest import CLEARED
-from tests.waiting import wait_for
-from tui_gen import batch, cli, launch, presence, runs
+from tests.waiting import wait_for, wait_until_listening
+from tui_gen import batch, cli, presence, runs
 from tui_gen.config import ConfigError
 from tui_gen.report import named
 from tui_gen.report.signals import Signals
@@ -236,7 +236,7 @@ def test_a_live_run_is_left_alone(monkeypatch, call):
     started = fake_worker.install(monkeypatch)
     assert call(*NAMED, "--detach")[0] == 0
     run = runs.default_root() / "first"
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     status, _, err = call(*NAMED)
     assert status == 2 and f"first is already training (process {started[0].pid})" in err and len(started) == 1
 

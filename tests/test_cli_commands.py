@@ -9,6 +9,7 @@ import sys
 import msgspec
 
 from tests import fake_cli, fake_worker, form_host
+from tests.waiting import wait_until_listening
 from tui_gen import catalog as catalogs
 from tui_gen import children, cli, columns, events, launch, runs
 from tui_gen import config as configs
@@ -27,7 +28,7 @@ def test_runs_of_every_state(call):
     (made["interrupted"] / "worker.json").write_bytes(msgspec.json.encode(gone))
     process = fake_worker.start(live := fake_worker.make_run())
     process.poll()
-    launch.wait_until_listening(live)
+    wait_until_listening(live)
     (live / "bogus").mkdir()
     (runs.default_root() / "no-run").mkdir()
     status, out, _ = call("runs")
@@ -54,7 +55,7 @@ def test_stop_live_runs(call):
     made = [fake_worker.make_run() for _ in range(3)]
     processes = [fake_worker.start(run) for run in made]
     for run in made:
-        launch.wait_until_listening(run)
+        wait_until_listening(run)
     status, out, _ = call("stop", made[0].name)
     assert status == 0 and f"{made[0].name}: stopped at step" in out and "with a checkpoint" in out
     assert list((made[0] / "checkpoints").iterdir())
@@ -99,7 +100,7 @@ def test_delete(call, monkeypatch):
     status, _, err = call("delete", run.name)
     assert status == 2 and "--yes" in err and run.exists()
     process = fake_worker.start(live := fake_worker.make_run())
-    launch.wait_until_listening(live)
+    wait_until_listening(live)
     status, _, err = call("delete", "--yes", run.name, live.name)
     assert status == 2 and "still training" in err and run.exists() and live.exists()
     launch.ask_run(live, "stop")

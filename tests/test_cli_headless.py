@@ -14,7 +14,7 @@ from typing import IO
 import pytest
 
 from tests import fake_cli, fake_worker
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until_listening
 from tui_gen import events, launch, runs
 from tui_gen.params import Problem
 from tui_gen.report import headless
@@ -218,7 +218,7 @@ def test_resume_with_a_new_length_and_live_values():
 def test_a_live_run_is_not_resumed():
     run = fake_worker.make_run()
     fake_worker.start(run)
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     done = fake_cli.run("--resume", run.name)
     assert done.returncode == 2 and "already training" in done.stderr and f"tui-gen attach {run.name}" in done.stderr
 
@@ -226,7 +226,7 @@ def test_a_live_run_is_not_resumed():
 def test_attach_follows_as_text_and_ctrl_c_only_detaches():
     run = fake_worker.make_run()
     fake_worker.start(run)
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     with fake_cli.start("attach", "--every", "0.1") as process:
         lines = []
         while not lines or "vae/loss" not in lines[-1]:
@@ -254,7 +254,7 @@ def test_attach_to_what_is_over_shows_it_all():
 def test_a_full_disk_is_told():
     run = fake_worker.make_run()
     fake_worker.start(run, trouble="cannot write: No space left on device")
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     wait_for(lambda: runs.state_of(run)[1] > 0, what="steps")
     launch.ask_run(run, "pause")  # a quiet log: then the worker is asked what the matter is
     with fake_cli.start("attach", run.name, "--json") as process:
@@ -270,7 +270,7 @@ def test_a_full_disk_is_told():
 def test_attached_text_sees_the_worker_die():
     run = fake_worker.make_run()
     worker = fake_worker.start(run)
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     with fake_cli.start("attach", run.name) as process:
         while "vae/loss" not in process.stdout.readline():
             assert process.poll() is None
@@ -397,7 +397,7 @@ def test_of_two_resumes_at_once_one_trains_and_the_other_changes_nothing(monkeyp
     monkeypatch.setattr(headless, "continued", continued)
     status, out, err = call("--resume", run.name, "--set", "train.steps=300", "--detach")
     assert status == 0 and "training in the background" in out, err
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     after = config.read_bytes()
     assert after != before
     refused.append(call("--resume", run.name, "--set", "train.steps=777"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests import fake_cli, fake_worker
 from tests.pty_terminal import PLAIN, Personality, PtyTerminal
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until_listening
 from tui_gen import launch, runs
 
 RECIPE = "vae-digits"
@@ -42,7 +42,7 @@ def test_it_shows_state_place_losses_speed_and_ends_with_the_summary():
 def test_log_lines_go_above_and_markup_is_text():
     run = fake_worker.make_run(None, RECIPE, "name=[/red][bold]x")
     fake_worker.start(run, nan_at=30, rate=100)
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     command = fake_cli.command("attach", "--plain")
     with PtyTerminal(command, columns=100, rows=30) as terminal:
         terminal.wait_for_text("a loss is not finite in vae/loss. Lower the learning rate.")

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from tests import fake_worker
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until_listening
 from tui_gen import control, launch, runs
 from tui_gen.view import RunView
 
@@ -14,7 +14,7 @@ from tui_gen.view import RunView
 def test_it_trains_answers_and_stops():
     run = fake_worker.make_run()
     process = fake_worker.start(run, rate=500, sample_seconds=0.1)
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     view = RunView(run)
     wait_for(lambda: view.poll() and view.step > 50 and len(view.samples) > 2, what="steps and samples")
     assert view.state == "running" and {"vae/loss", "vae/kl"} <= set(view.series)
@@ -36,7 +36,7 @@ def test_it_trains_answers_and_stops():
 def test_killed_it_is_interrupted_and_resumes():
     run = fake_worker.make_run()
     process = fake_worker.start(run)
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     step = launch.ask_run(run, "checkpoint").data["step"]
     os.kill(process.pid, signal.SIGKILL)
     process.wait(120)

@@ -20,7 +20,7 @@ from tests.real_runs import (
     wait_for_step,
     workbench,
 )
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until_listening
 from tui_gen import launch, runs
 from tui_gen.view import RunView
 
@@ -141,7 +141,7 @@ def test_an_idle_workbench_sends_nothing(shown, size):
             fake_worker.record(run)
         else:
             worker = fake_worker.start(run)
-            launch.wait_until_listening(run)
+            wait_until_listening(run)
             launch.ask_run(run, "pause")
         terminal = workbench(run, *size, personality=KITTY)
     with terminal:
@@ -179,7 +179,7 @@ def test_a_slow_link_is_not_flooded():
     """At 20 kB/s the workbench draws less often, and a key is answered while a run is training."""
     run = fake_worker.make_run()
     worker = fake_worker.start(run, rate=300)
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     with workbench(run, personality=PLAIN, bandwidth=20_000, latency=0.1) as terminal:
         terminal.wait_for_text("running", 60)
         step = wait_for(lambda: step_of(run) > 300 and step_of(run), what="steps")

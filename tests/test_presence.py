@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from tests import fake_worker
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until_listening
 from tui_gen import children, control, events, launch, presence, runs
 from tui_gen.control import ControlError
 from tui_gen.presence import Hold, Taken
@@ -328,7 +328,7 @@ def test_a_run_that_is_only_just_being_started_is_taken(run, monkeypatch):
 def test_a_copy_neither_steers_nor_blocks_and_a_renamed_run_is_the_same():
     run = fake_worker.make_run()
     worker = fake_worker.start(run, sample_seconds=0)
-    launch.wait_until_listening(run)
+    wait_until_listening(run)
     wait_for(lambda: runs.state_of(run)[1] > 0, 30, "its first steps: the fake one writes no file after that")
     copy = run.with_name("copy")
     shutil.copytree(run, copy)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
+
+from tui_gen import presence, runs
 
 T = TypeVar("T")
 POLL = 0.01
@@ -27,6 +31,18 @@ def wait_for(condition: Callable[[], T], timeout: float = 30.0, what: str | Call
             raise AssertionError(_in_vain(timeout, what, condition))
         select.select([], [], [], POLL)
     return result
+
+
+def wait_until_listening(run: Path) -> None:
+    """Until a run's worker answers, or has ended."""
+
+    def there() -> bool:
+        info = runs.worker_of(run)
+        if info is None or not presence.about(info, run):
+            return False
+        return (runs.live(run) and os.path.exists(info.socket)) or runs.state_of(run)[0] in runs.ENDED
+
+    wait_for(there, what=f"the worker of {run.name}, see {run / 'worker.log'}")
 
 
 async def wait_for_async(

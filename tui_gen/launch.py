@@ -234,6 +234,19 @@ class WarmWorker:
                 os.unlink(self.socket)
 
 
+def begin(
+    run: Path, warm: WarmWorker | None, *, resume: bool = False, model_dirs: list[str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Have a run trained by a warm worker, if there is one that takes it, else by a new one; its process.
+
+    One that is still warming up is sooner than a new one. Raises RunError where somebody else trains the run.
+    """
+    process = warm.process if warm is not None else None
+    if warm is not None and process is not None and warm.start(run, resume=resume):
+        return process
+    return start(run, resume=resume, model_dirs=model_dirs)
+
+
 SILENT = 3.0
 """Seconds after which somebody who waits for a run to stop is told why it may not answer."""
 
@@ -311,17 +324,3 @@ def process_state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")[2][:1]
     except OSError:
         return ""
-
-
-def wait_until_listening(run: Path, timeout: float = 60.0) -> None:
-    """Wait until the run's worker answers, or has ended. Raises ControlError on time-out."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        info = runs.worker_of(run)
-        if info is not None and presence.about(info, run):
-            if runs.live(run) and os.path.exists(info.socket):
-                return
-            if runs.state_of(run)[0] in runs.ENDED:
-                return
-        time.sleep(0.02)
-    raise control.ControlError(f"{run.name}: its worker did not start within {timeout:g} s; see {run / 'worker.log'}")

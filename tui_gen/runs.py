@@ -71,6 +71,30 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40] or "run"
 
 
+def unwritable(root: Path) -> str:
+    """Why no run can be made in a folder, or in one that is not there yet, in words; empty where one can."""
+    advice = "choose another with --runs DIR"
+    try:
+        os.stat(root)
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):  # nothing can ever be there
+            return f"cannot make a run in {root}: {error.strerror}; {advice}"
+    near = Path(root).absolute()
+    while not os.path.exists(near) and near != near.parent:
+        near = near.parent
+    if not os.path.isdir(near):
+        return f"cannot make a run in {root}: {near} is no folder; {advice}"
+    if not os.access(near, os.W_OK | os.X_OK):
+        return f"cannot make a run in {root}: no right to write in {near}; {advice}"
+    return ""
+
+
+def refuse_unwritable(root: Path) -> None:
+    """Raise RunError where no run can be made in a folder, before anything takes time."""
+    if words := unwritable(root):
+        raise RunError(words)
+
+
 def create(root: Path, name: str, config_text: str, folder: str = "") -> Path:
     """Make a run directory with its `config.toml`, in a new folder or in the one named.
 

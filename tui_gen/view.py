@@ -57,6 +57,13 @@ class RunView:
         """Why the log cannot be read, as of the last poll."""
         self._reset()
 
+    @classmethod
+    def read(cls, path: Path, points: int | None = None) -> RunView:
+        """A run as it is now, read up to its last event."""
+        view = cls(path, points)
+        view.read_all()
+        return view
+
     def _reset(self) -> None:
         self.series: dict[str, Series] = {}
         self.clock = Series("seconds")

@@ -19,6 +19,7 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 
+from tui_gen import runs
 from tui_gen.app.panes.base import Belongings, Pane, make
 from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell import keys, placeholders
@@ -125,7 +126,7 @@ class Workbench(TerminalApp):
         if keymap:
             self.set_keymap(keymap)
         self.follower.run(self.conductor.beat)
-        for problem in [*key_problems, self.settings.problem, self.session.writable()]:
+        for problem in [*key_problems, self.settings.problem, runs.unwritable(self.session.root)]:
             if problem:
                 self.notices.tell(problem, "warning")
         if self.themes.problems:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import shlex
 import signal
@@ -73,7 +72,7 @@ def train(
     dirs = [*(model_dirs or []), *named]
     config = resolve(source, assignments, dirs, err)
     consent.ask(set(config.model_dirs).difference(dirs), source, err)
-    refuse_unwritable(root)
+    runs.refuse_unwritable(root)
     if out.isatty() and not style.json:
         out.line("starting a worker…")
     with Signals() as signals:
@@ -203,23 +202,6 @@ def ensured(dirs: list[str], err: Outlet) -> catalogs.Catalog:
     return catalog
 
 
-def refuse_unwritable(root: Path) -> None:
-    """Raise RunError where no run can be made in a folder, before anything takes time."""
-    try:
-        os.stat(root)
-    except OSError as error:
-        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):  # nothing can ever be there
-            words = f"cannot make a run in {root}: {error.strerror}; choose another with --runs DIR"
-            raise runs.RunError(words) from None
-    near = Path(root).absolute()
-    while not os.path.exists(near) and near != near.parent:
-        near = near.parent
-    if not os.path.isdir(near):
-        raise runs.RunError(f"cannot make a run in {root}: {near} is no folder; choose another with --runs DIR")
-    if not os.access(near, os.W_OK | os.X_OK):
-        raise runs.RunError(f"cannot make a run in {root}: no right to write in {near}; choose another with --runs DIR")
-
-
 def start(
     config: configs.RunConfig, root: Path, dirs: list[str], signals: Signals, folder: str = ""
 ) -> tuple[Path, subprocess.Popen[bytes]]:
@@ -237,12 +219,9 @@ def start(
         if problems:
             raise configs.ConfigError(config.name, problems)
         path = runs.create(root, config.name, configs.dumps(config, catalog), folder)
-        process = warm.process
-        if process is not None and warm.start(path):
-            return path, process
+        return path, launch.begin(path, warm, model_dirs=dirs)
     finally:
         warm.close()
-    return path, launch.start(path, model_dirs=dirs)
 
 
 def asked(warm: launch.WarmWorker, tables: dict[str, Any], signals: Signals) -> list[Problem]:
@@ -282,9 +261,7 @@ POINTS = 500_000
 
 def drained(path: Path, *, whole: bool = False) -> RunView:
     """A run, read up to now; with every value where the `whole` of it is asked for."""
-    view = RunView(path, None if whole else POINTS)
-    view.read_all()
-    return view
+    return RunView.read(path, None if whole else POINTS)
 
 
 def display_for(style: Style, out: Outlet, title: str) -> Any:

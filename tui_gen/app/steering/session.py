@@ -209,13 +209,9 @@ class Session:
         from tui_gen import launch
 
         warm = self.warm
-        process = warm.process if warm is not None else None
-        if warm is not None and warm.start(path, resume=resume):  # still warming up, it is sooner than a new one
+        self._children.append(launch.begin(path, warm, resume=resume, model_dirs=self.model_dirs))
+        if warm is not None and warm.process is None:  # given away
             self.warm = None
-        else:
-            process = launch.start(path, resume=resume, model_dirs=self.model_dirs)
-        if process is not None:
-            self._children.append(process)
         self.started.add(path)
 
     def reap(self) -> None:
@@ -226,9 +222,7 @@ class Session:
         """A run as it is now, read up to its last event."""
         from tui_gen.view import RunView
 
-        view = RunView(path)
-        view.read_all()
-        return view
+        return RunView.read(path)
 
     def written(self, path: Path) -> tuple[dict[str, Any], list[str]]:
         """A run's settings as they were written, and the folders of model files that they name. Raises ConfigError."""
@@ -304,17 +298,6 @@ class Session:
         """Remove a run's directory. Raises RunError while it trains."""
         runs.delete(path)
         self.started.discard(path)
-
-    def writable(self) -> str:
-        """Why no run can be made in the runs folder, in words, or an empty text."""
-        folder = self.root
-        while not os.path.exists(folder) and folder != folder.parent:
-            folder = folder.parent
-        if not os.path.isdir(folder):
-            return f"{folder} is not a folder; choose another with --runs DIR"
-        if not os.access(folder, os.W_OK | os.X_OK):
-            return f"{self.root} cannot be written; choose another folder with --runs DIR"
-        return ""
 
     def close(self) -> None:
         """End the warm worker. Runs go on."""

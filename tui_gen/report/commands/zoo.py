@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from tui_gen import catalog as catalogs
+from tui_gen import runs
 from tui_gen.quantities import duration
 from tui_gen.report import consent, headless, records
 from tui_gen.report import outlet as outlets
@@ -103,7 +104,7 @@ def check(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen zoo check`: 0 when every recipe that was trained reached its figure, 1 otherwise."""
     out, err = outlets.standard()
     catalog = headless.ensured(args.model_dirs, err)
-    headless.refuse_unwritable(root)
+    runs.refuse_unwritable(root)
     path = Path(args.record) if args.record else records.record_path()
     record = records.read(path) if args.record is not None else None
     chosen = choose(args.only, catalog)
