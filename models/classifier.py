@@ -72,7 +72,7 @@ class Classifier(Model):
             return
         if len(data.classes) < 2:
             words = "has no labels" if not data.classes else f"has one class only ({data.classes[0]})"
-            hint = "give it a sub-folder for each class" if data.name == "folder" else "take labelled data, say digits"
+            hint = data.labelling or "take labelled data, say digits"
             yield Problem("dataset.name", data.name, f"{words}: there is nothing to tell apart", hint)
         if config.network == "lstm" and not config.hidden:
             yield Problem("model.hidden", [], "must not be empty for LSTMs", "give it at least 1 width, say 128")

@@ -56,7 +56,7 @@ class PretrainedClassifier(Model):
             return
         classes, count = len(data.classes), data.count
         if classes < 2:
-            hint = "give it a sub-folder for each class" if data.name == "folder" else "take labelled data, say digits"
+            hint = data.labelling or "take labelled data, say digits"
             yield Problem("dataset.name", data.name, "has no labels to tell apart", hint)
         elif config.labels < classes:
             words = f"is less than one image for each of the {classes} classes"

@@ -190,7 +190,7 @@ class FakeWorker:
         self.run = FakeRun(self.path, self.writer, given.steps)
         self.state, self.ending = "starting", ("", "")
         catalog = catalogs.read()
-        self.known: dict[str, Param] = configs.keys(self.run.name, catalog)
+        self.known: dict[str, Param] = configs.keys(self.run.name, "digits", catalog)
         self.edited: dict[str, Any] = {}
         self.server = control.Server(control.socket_path(f"{self.path}:{self.id}"), self._immediate, id=self.id)
         for number in (signal.SIGINT, *batch.TERMINATE):

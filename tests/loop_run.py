@@ -19,7 +19,7 @@ class Run:
         self.trainer = small_runs.trainer(family, **overrides)
         self.writer = events.EventWriter(self.path / "events.jsonl")
         self.server = control.Server(control.socket_path(str(self.path)), id="the run")
-        known = configs.keys(self.trainer.config.model.name, small_runs.built()[0])
+        known = configs.keys(self.trainer.config.model.name, self.trainer.config.dataset.name, small_runs.built()[0])
         self.loop = RunLoop(self.path, self.trainer, self.writer, known, self.server)
         runs.register(self.path, self.server.path, self.server.id)
         if resume:

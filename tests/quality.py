@@ -59,9 +59,7 @@ def measure(recipe: str, root: Path, minutes: float, overrides: list[str], known
     train(run, minutes)
     _, _, meta = checkpoints.complete(run)[-1]
     found = restore(run, device="cpu")
-    work = quality.measure(
-        found.model, data_of(found), config.dataset, found.device, step=meta.step, samples=SAMPLES, seed=1
-    )
+    work = quality.measure(found.model, data_of(found), found.device, step=meta.step, samples=SAMPLES, seed=1)
     return Result(recipe, meta.step, meta.seconds, quality.finish(work))
 
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from tui_gen import catalog as catalogs
-from tui_gen import datasets
 from tui_gen.catalog import Recipe
 from tui_gen.report import records
 from tui_gen.report.records import Record, Result
@@ -41,7 +40,7 @@ def pages() -> dict[str, str]:
 def left_out(catalog: catalogs.Catalog, record: Record) -> str:
     """Which recipes were not trained as written, and why."""
     without = [one for name, one in catalog.recipes.items() if name not in record.full]
-    here = {"mnist", *(name for name, one in datasets.DATASETS.items() if not one.downloads)}
+    here = {"mnist", *(name for name, one in catalogs.read().datasets.items() if one.files is None)}
     missing = [one for one in without if one.dataset not in here]
     long = [one for one in without if one.dataset in here]
     parts = ["Not trained as written:", ""]

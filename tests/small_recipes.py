@@ -13,7 +13,6 @@ from tests.small_runs import built
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import params
-from tui_gen.datasets import DATASETS
 
 AT_HAND = {"image": "digits", "points": "ring", "text": "python-help"}
 """The dataset of each kind that costs least and needs no download."""
@@ -50,7 +49,7 @@ def config(name: str, **overrides: Any) -> configs.RunConfig:
     found = known()
     tables = copy.deepcopy(found.recipes[name].tables)
     entry = found.models[tables["model"]["name"]]
-    kind = DATASETS[tables["dataset"]["name"]].kind
+    kind = known().datasets[tables["dataset"]["name"]].kind
     length = {"length": 16} if kind == "text" else {}
     tables["dataset"] = {"name": AT_HAND[kind], "limit": 170, "validation": 0.3} | length
     for param in entry.params:
@@ -81,14 +80,16 @@ def trainer(made: configs.RunConfig) -> Any:
     from tui_gen.train.engine.trainer import Trainer
 
     data = _data(msgspec.json.encode(made.dataset))
-    return Trainer(built()[1][made.model.name], made, data, torch.device("cpu"), lambda _: made.train.steps or None)
+    kind = built()[1].models[made.model.name]
+    return Trainer(kind, made, data, torch.device("cpu"), lambda _: made.train.steps or None)
 
 
 @cache
 def _data(encoded: bytes) -> Any:
-    from tui_gen.train.data import load
+    from tui_gen.train.data import dataset_of, load
 
-    return load(msgspec.json.decode(encoded, type=configs.DatasetConfig), torch.device("cpu"), seed=0)
+    table = msgspec.json.decode(encoded, type=configs.DatasetTable)
+    return load(dataset_of(table, built()[1].datasets), torch.device("cpu"), seed=0)
 
 
 def params_of(model: str) -> list[params.Param]:

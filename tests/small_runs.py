@@ -77,13 +77,13 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 @cache
-def built() -> tuple[catalogs.Catalog, dict[str, type]]:
-    """The catalogue and the model classes, built in this process once."""
+def built() -> tuple[catalogs.Catalog, Any]:
+    """The catalogue and the classes, built in this process once."""
     from tui_gen.train import discover
 
-    made, kinds = discover.build()
+    made, classes = discover.build()
     made.recipes, _ = catalogs.recipes()
-    return made, kinds
+    return made, classes
 
 
 def tables(family: str, **overrides: Any) -> dict[str, Any]:
@@ -115,12 +115,12 @@ def make_run(root: Path, family: str, **overrides: Any) -> Path:
 
 def trainer(family: str, **overrides: Any) -> Any:
     """A trainer of a small config, in this process."""
-    from tui_gen.train.data import load
+    from tui_gen.train.data import dataset_of, load
     from tui_gen.train.engine.trainer import Trainer
 
     made = config(family, **overrides)
-    data = load(made.dataset, torch.device("cpu"), seed=made.train.seed)
-    kind, parts = built()[1][made.model.name], parts_of(made, data.spec)
+    data = load(dataset_of(made.dataset, built()[1].datasets), torch.device("cpu"), seed=made.train.seed)
+    kind, parts = built()[1].models[made.model.name], parts_of(made, data.spec)
     return Trainer(kind, made, data, torch.device("cpu"), lambda _: made.train.steps or None, parts)
 
 

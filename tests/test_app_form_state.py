@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -34,7 +35,7 @@ def test_a_recipe_stands_in_the_form_unmodified_and_comes_out_as_it_went_in(name
 def test_every_declared_key_has_a_place_in_exactly_one_section():
     state = form("odd")
     listed = [key for section in state.sections() for key in section.keys]
-    assert sorted(listed) == sorted({"model.name", *config.keys("odd", CATALOG)})
+    assert sorted(listed) == sorted({"model.name", *config.keys("odd", "ring", CATALOG)})
     assert [section.name for section in state.sections()] == [
         "model", "dataset", "train", "train.phases.first", "train.phases.second", "preview", "checkpoint",
             "quality", "",
@@ -307,7 +308,8 @@ TEXTS = st.one_of(
 
 @st.composite
 def operations(draw):
-    keys = sorted({key for model in CATALOG.models for key in ("model.name", *config.keys(model, CATALOG))})
+    pairs = itertools.product(CATALOG.models, ("digits", "ring", "text-file"))
+    keys = sorted({key for pair in pairs for key in ("model.name", *config.keys(*pair, CATALOG))})
     return draw(
         st.lists(
             st.one_of(

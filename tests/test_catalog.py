@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.known import DATASETS
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import trust
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError
-from tui_gen.datasets import DATASETS
 
 ROOT = Path(__file__).resolve().parents[1]
 BODY = (
@@ -70,7 +70,7 @@ def test_the_shipped_catalogue_describes_models_and_recipes_completely():
         assert recipe.title and recipe.summary and recipe.model in catalog.models
         made = catalogs.resolve(name, catalog)
         assert made.name == name and configs.load(configs.to_tables(made), catalog) == made
-    assert catalog.datasets == DATASETS
+    assert catalog.datasets == DATASETS and all(one.params for one in DATASETS.values())
 
 
 def test_users_models_are_citizens_and_broken_ones_are_told(models, tmp_path, monkeypatch):
@@ -274,6 +274,6 @@ def test_problems_of_a_file_carry_its_name(tmp_path):
 
 def test_an_empty_catalogue_is_a_catalogue():
     empty = Catalog()
-    assert empty.families() == {} and empty.recipes_of("vae") == [] and empty.datasets == DATASETS
+    assert empty.families() == {} and empty.recipes_of("vae") == []
     with pytest.raises(ConfigError, match="neither"):
         catalogs.resolve("vae", empty)

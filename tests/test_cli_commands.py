@@ -189,7 +189,7 @@ def test_models(call):
 
 def test_datasets(call):
     status, out, _ = call("datasets")
-    assert status == 0 and {line.split()[0] for line in out.splitlines()[1:]} == set(catalogs.Catalog().datasets)
+    assert status == 0 and {line.split()[0] for line in out.splitlines()[1:]} == set(catalogs.read().datasets)
     status, out, _ = call("datasets", "celeba")
     assert status == 0 and "smiling" in out and "64×64 RGB" in out
     assert call("datasets", "mnits")[0] == 2

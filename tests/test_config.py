@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.settings import TEXT, anything, values_of
 from tui_gen import catalog as catalogs
-from tui_gen import config, params
+from tui_gen import config, datasets, params
 from tui_gen.catalog import Catalog, ModelEntry, Recipe
 from tui_gen.config import ConfigError, Optim, RunConfig, load, override, to_tables
 from tui_gen.params import Param
@@ -30,8 +30,9 @@ ODD = ModelEntry(
     ],
     phases={"a.b c": Optim(lr=1e-9), "ünï": Optim(optimizer="sgd"), "": Optim(), '"\x7f\n': Optim()},
 )  # fmt: skip
-CATALOG = Catalog(models={**SHIPPED.models, ODD.name: ODD}, recipes=SHIPPED.recipes)
-KEYS = sorted({part for name in CATALOG.models for key in config.keys(name, CATALOG) for part in key.split(".")})
+CATALOG = Catalog(models={**SHIPPED.models, ODD.name: ODD}, datasets=SHIPPED.datasets, recipes=SHIPPED.recipes)
+KEYS = [key for name in CATALOG.models for key in config.may_be_stated(name, "folder", CATALOG)]
+KEYS = sorted({part for key in KEYS for part in key.split(".")})
 KEYS += ["format", "edits", "phases", "recipe", "step", "key", "value"]
 LENGTHS = ("steps", "epochs", "minutes")
 
@@ -62,9 +63,11 @@ def valid_tables(draw: st.DrawFn) -> dict[str, Any]:
     made["train"]["phases"] = {name: some(config.OPTIM_PARAMS) for name in entry.phases if draw(st.booleans())}
     made["train"] |= dict.fromkeys(LENGTHS, 0) | {draw(st.sampled_from(LENGTHS)): draw(st.integers(1, 1000))}
     made["train"]["device"] = draw(st.sampled_from(["auto", "cpu", "cuda", "cuda:3", "mps"]))
-    made["dataset"]["name"] = draw(st.sampled_from(list(CATALOG.datasets)))
-    made["dataset"]["root"] = draw(TEXT.filter(bool))
-    known = {key: one for key, one in config.keys(entry.name, CATALOG).items() if one.live}
+    data = draw(st.sampled_from(list(CATALOG.datasets.values())))
+    other = draw(st.sampled_from(list(datasets.elsewhere(data, CATALOG.datasets).values())))
+    made["dataset"] = {"name": data.name, other.name: draw(values_of(other))} | some(data.params)
+    made["dataset"] |= {"root": draw(TEXT.filter(bool))} if data.reads else {}
+    known = {key: one for key, one in config.keys(entry.name, data.name, CATALOG).items() if one.live}
     live = draw(st.lists(st.sampled_from(sorted(known)), max_size=2))
     made["edits"] = [{"step": draw(st.integers(0, 10**9)), "key": k, "value": draw(values_of(known[k]))} for k in live]
     return made
@@ -84,7 +87,7 @@ def test_any_config_is_read_back_as_it_was_written(given_tables):
 def test_a_config_is_complete_and_explains_itself():
     text = config.dumps(load(tables("odd-one"), CATALOG), CATALOG)
     read = config.parse_toml(text, "text")
-    entry_keys = config.keys("odd-one", CATALOG)
+    entry_keys = config.keys("odd-one", "digits", CATALOG)
     plain = [key for key in entry_keys if not key.startswith("train.phases.")]
     assert all(config.get_key(read, key) is not None for key in plain)
     assert read["train"]["phases"].keys() == ODD.phases.keys() and read["format"] == config.FORMAT
@@ -155,7 +158,7 @@ def test_every_problem_is_told_at_once_with_what_is_allowed_and_the_nearest_name
 
 @pytest.mark.parametrize("model", sorted(CATALOG.models))
 def test_a_value_of_a_wrong_kind_is_one_problem_at_its_place(model):
-    for key, param in config.keys(model, CATALOG).items():
+    for key, param in config.keys(model, "digits", CATALOG).items():
         if model == ODD.name and key.startswith("train.phases."):
             continue  # its phases have dots in their names
         for value in (None, True, "zzz", -1.5, 1e300, math.nan, math.inf, [], [{}], {}, {"a": {"b": 1}}, [[1]]):
@@ -243,7 +246,7 @@ def test_live_edits_are_checked_one_by_one():
 def test_whatever_tables_say_only_problems_come_of_it(some, words, value):
     assignments = [f"{'.'.join(words[:cut])}={value}" for cut in range(len(words) + 1)]
     recipe = Recipe("r", "", "", "", "", copy.deepcopy(some), "")
-    catalog = Catalog(models=CATALOG.models, recipes={"r": recipe})
+    catalog = Catalog(models=CATALOG.models, datasets=SHIPPED.datasets, recipes={"r": recipe})
     before = repr(some)
     for attempt in (
         lambda: load(some, catalog),
@@ -322,7 +325,7 @@ def test_overrides_apply_in_order_to_a_copy():
     assert before == kept
     made = load(after, CATALOG)
     assert (made.train.seed, made.model.values["hidden"], made.train.phases["vae"].lr) == (5, [10, 20], 3e-4)
-    assert (made.name, made.dataset.flip, made.tags) == ("a=b", True, ["x y", "z"])
+    assert (made.name, made.dataset.values["flip"], made.tags) == ("a=b", True, ["x y", "z"])
     assert (made.notes, made.train.batch_size) == ("quoted, # text", 10)
 
 
@@ -395,7 +398,7 @@ def test_keys_lead_to_values_and_declarations():
     for missing in ("a.b.c.d", "x", "a.x"):
         with pytest.raises(KeyError):
             config.get_key(some, missing)
-    known = config.keys("vae", CATALOG)
+    known = config.keys("vae", "digits", CATALOG)
     assert known["train.phases.vae.lr"].live and "model.x" not in known and "model.latent" in known
-    assert config.keys("odd-one", CATALOG)["train.phases.ünï.optimizer"].default == "sgd"
-    assert "train.batch_size" in config.keys("no such model", CATALOG)
+    assert config.keys("odd-one", "digits", CATALOG)["train.phases.ünï.optimizer"].default == "sgd"
+    assert "train.batch_size" in config.keys("no such model", "", CATALOG)

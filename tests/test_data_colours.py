@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from tui_gen.config import DatasetConfig
+from tests.known import dataset
 from tui_gen.events import Note
 from tui_gen.train.data import load, ranges
 
@@ -42,7 +42,7 @@ def read(root, **settings):
     """(N, C, SIZE, SIZE) in 0 … 1 and what was said, the files sorted by name."""
     said = []
     settings = {"size": SIZE, "validation": 0, **settings}
-    config = DatasetConfig(name="folder", root=str(root), **settings)
+    config = dataset(name="folder", root=str(root), **settings)
     data = load(config, CPU, seed=0, report=lambda event: said.append(event) if isinstance(event, Note) else None)
     return data.train.examples.double().numpy() / 255, said
 

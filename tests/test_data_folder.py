@@ -15,10 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.known import dataset
 from tests.waiting import wait_for
-from tui_gen.config import DatasetConfig
 from tui_gen.events import Note, Progress
-from tui_gen.train.data import DataError, Mapped, Stream, cache, decode, folder, load, ranges, sources
+from tui_gen.train.data import DataError, Mapped, Stream, cache, decode, folders, load, ranges, sources
 
 CPU = torch.device("cpu")
 
@@ -44,7 +44,7 @@ def paint(path, colour=(200, 100, 50), size=(20, 20), mode="RGB", **how):
 
 def read(root, report=lambda event: None, **settings):
     settings = {"size": 8, "validation": 0, **settings}
-    return load(DatasetConfig(name="folder", root=str(root), **settings), CPU, seed=0, report=report)
+    return load(dataset(name="folder", root=str(root), **settings), CPU, seed=0, report=report)
 
 
 def texts(events):
@@ -58,7 +58,7 @@ def test_flat_folder(root):
     assert data.spec.shape == (3, 8, 8) and data.spec.classes == () and data.spec.count == 10
     assert data.train.examples[:, 0, 0, 0].tolist() == [number * 20 for number in range(10)]
     assert data.train.take(torch.arange(3))[1] is None
-    assert load(DatasetConfig(name="folder", root=str(root)), CPU, seed=0).spec.shape == (3, 64, 64)
+    assert load(dataset(name="folder", root=str(root)), CPU, seed=0).spec.shape == (3, 64, 64)
 
 
 def test_one_folder_per_class_with_folders_inside(root):
@@ -454,13 +454,13 @@ def test_two_processes_that_build_at_once_build_once(root, store):
     for number in range(12):
         paint(root / f"{number}.png", (number, 0, 0))
     code = (
-        "import sys, torch; from tui_gen.config import DatasetConfig; from tui_gen.train.data import load\n"
+        "import sys, torch; from tui_gen.train.data import load; from tui_gen.train.data.sets.folder import Folder\n"
         "def report(event): print(getattr(event, 'text', None) or f'progress {event.done}', flush=True)\n"
-        f"config = DatasetConfig(name='folder', root={str(root)!r}, size=8, validation=0)\n"
-        "data = load(config, torch.device('cpu'), seed=0, report=report)\n"
+        f"folder = Folder(Folder.Config(root={str(root)!r}, size=8, validation=0))\n"
+        "data = load(folder, torch.device('cpu'), seed=0, report=report)\n"
         "print('sum', int(data.train.examples.sum()))"
     )
-    key = cache.key_of(root, [replace(file, label=0) for file in folder.scan(root, print).train], 8, "auto")
+    key = cache.key_of(root, [replace(file, label=0) for file in folders.scan(root, print).train], 8, "auto")
     store.mkdir(parents=True)
     out = store.parent
     with open(store / f"{key}.lock", "w") as lock:
@@ -491,8 +491,7 @@ def test_a_folder_larger_than_memory_is_read_from_the_disk(root, monkeypatch):
     monkeypatch.setattr(sources, "free_memory", lambda device: 0)
     data = read(root, validation=0.2)
     assert isinstance(data.train, Mapped) and isinstance(data.validation, Mapped)
-    config = DatasetConfig(name="folder")
-    stream = Stream(data.train, config, batch_size=4, seed=0, pixels="unit", device=CPU)
+    stream = Stream(data.train, data.augmentation, batch_size=4, seed=0, pixels="unit", device=CPU)
     red = torch.cat([stream.next()[0][:, 0, 0, 0] for _ in range(4)]) * 25.5
     held = data.validation.take(torch.arange(4))[0][:, 0, 0, 0] / 10
     assert sorted([*red.round().int().tolist(), *held.int().tolist()]) == list(range(20))

@@ -6,10 +6,11 @@ import sys
 import pytest
 import torch
 
-from tui_gen.config import DatasetConfig
-from tui_gen.datasets import DATASETS
+from tests.known import DATASETS, dataset
+from tui_gen.config import DatasetTable
 from tui_gen.events import Note
-from tui_gen.train.data import DataError, batches, denormalise, draws, load, normalise
+from tui_gen.train import discover
+from tui_gen.train.data import DataError, batches, dataset_of, denormalise, draws, load, normalise
 from tui_gen.train.data.images import limited, recolour, resize, split
 
 CPU = torch.device("cpu")
@@ -24,7 +25,7 @@ def everything(source, limit=None):
 @pytest.mark.parametrize("name", ["digits", "shapes", *POINTS])
 def test_spec_matches_the_catalogue(name):
     entry = DATASETS[name]
-    data = load(DatasetConfig(name=name), CPU, seed=0)
+    data = load(dataset(name=name), CPU, seed=0)
     assert data.spec.name == name and data.spec.kind == entry.kind
     assert list(data.spec.classes) == entry.classes
     size, channels = entry.default_size, entry.channels
@@ -44,7 +45,7 @@ def test_digits_are_those_of_scikit_learn():
     from sklearn.datasets import load_digits
 
     known = load_digits()
-    data = load(DatasetConfig(name="digits", validation=0), CPU, seed=0)
+    data = load(dataset(name="digits", validation=0), CPU, seed=0)
     raw, labels = everything(data.train)
     assert data.validation is None and data.spec.count == 1797
     assert torch.equal(labels, torch.from_numpy(known.target).long())
@@ -52,9 +53,9 @@ def test_digits_are_those_of_scikit_learn():
 
 
 def test_digits_found_through_scikit_learn_when_the_file_moved(monkeypatch):
-    from tui_gen.train.data import digits
+    from tui_gen.train.data.sets import digits
 
-    direct = digits.read()
+    (direct,) = digits.Digits(digits.Digits.Config()).read(print)
 
     def missing(*_, **__):
         raise FileNotFoundError("moved")
@@ -66,14 +67,14 @@ def test_digits_found_through_scikit_learn_when_the_file_moved(monkeypatch):
         data, target = direct[0].view(-1, 64).double().mul(16 / 255).round().numpy(), direct[1].numpy()
 
     monkeypatch.setattr(sklearn.datasets, "load_digits", lambda: Known)
-    again = digits.read()
+    (again,) = digits.Digits(digits.Digits.Config()).read(print)
     assert torch.equal(again[0], direct[0]) and torch.equal(again[1], direct[1])
 
 
 def test_digits_need_neither_torchvision_nor_scikit_learn_nor_pandas():
     code = (
-        "import sys, torch; from tui_gen.config import DatasetConfig; from tui_gen.train import data\n"
-        "data.load(DatasetConfig(), torch.device('cpu'), seed=0)\n"
+        "import sys, torch; from tui_gen.train import data; from tui_gen.train.data.sets.digits import Digits\n"
+        "data.load(Digits(Digits.Config()), torch.device('cpu'), seed=0)\n"
         "print([m for m in ('torchvision', 'sklearn', 'pandas', 'scipy', 'textual') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
@@ -83,7 +84,7 @@ def test_digits_need_neither_torchvision_nor_scikit_learn_nor_pandas():
 @pytest.mark.parametrize("size", [0, 8, 16, 32, 20])
 @pytest.mark.parametrize("channels", ["auto", "grey", "rgb"])
 def test_digits_at_any_size_and_colour(size, channels):
-    data = load(DatasetConfig(name="digits", size=size, channels=channels), CPU, seed=0)
+    data = load(dataset(name="digits", size=size, channels=channels), CPU, seed=0)
     depth, wanted = 3 if channels == "rgb" else 1, size or 8
     raw, _ = everything(data.train)
     assert data.spec.shape == (depth, wanted, wanted) and raw.dtype == torch.uint8
@@ -92,14 +93,14 @@ def test_digits_at_any_size_and_colour(size, channels):
 
 
 def test_enlarged_digits_keep_their_mean_and_their_look():
-    small = everything(load(DatasetConfig(name="digits"), CPU, seed=0).train)[0].float()
-    large = everything(load(DatasetConfig(name="digits", size=16), CPU, seed=0).train)[0].float()
+    small = everything(load(dataset(name="digits"), CPU, seed=0).train)[0].float()
+    large = everything(load(dataset(name="digits", size=16), CPU, seed=0).train)[0].float()
     assert (torch.nn.functional.avg_pool2d(large, 2) - small).abs().mean() < 12
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9])
 def test_split_is_disjoint_complete_stratified_and_the_same_for_every_seed(share):
-    data = [load(DatasetConfig(name="digits", validation=share), CPU, seed=seed) for seed in (0, 1)]
+    data = [load(dataset(name="digits", validation=share), CPU, seed=seed) for seed in (0, 1)]
     assert torch.equal(data[0].train.examples, data[1].train.examples)
     labels = torch.arange(1797) % 10
     kept, held = split(labels, 1797, share)
@@ -119,14 +120,14 @@ def test_limit_keeps_every_class_in_proportion():
     rows = limited(torch.arange(1000) % 10, 1000, 100)
     assert len(set(rows.tolist())) == 100
     assert torch.bincount(rows % 10).tolist() == [10] * 10
-    data = load(DatasetConfig(name="digits", limit=100), CPU, seed=0)
+    data = load(dataset(name="digits", limit=100), CPU, seed=0)
     assert data.train.count + data.validation.count == 100 and data.spec.count == 90
-    assert load(DatasetConfig(name="digits", limit=5000), CPU, seed=0).spec.count == 1617
+    assert load(dataset(name="digits", limit=5000), CPU, seed=0).spec.count == 1617
 
 
 @pytest.mark.parametrize("name", ["shapes", *POINTS])
 def test_endless_data_is_seeded_and_differs_from_validation(name):
-    config = DatasetConfig(name=name, size=16 if name == "shapes" else 0)
+    config = dataset(name=name, size=16 if name == "shapes" else 0)
     first, again, other = (load(config, CPU, seed=seed) for seed in (1, 1, 2))
     assert first.spec.count is None and first.train.count is None
     raw = [one.train.take(torch.arange(64))[0] for one in (first, again, other)]
@@ -138,21 +139,21 @@ def test_endless_data_is_seeded_and_differs_from_validation(name):
 
 
 def test_limit_makes_endless_data_finite():
-    data = load(DatasetConfig(name="shapes", size=8, limit=50), CPU, seed=0)
+    data = load(dataset(name="shapes", size=8, limit=50), CPU, seed=0)
     assert data.spec.count == data.train.count == 50
 
 
 @pytest.mark.parametrize("name", POINTS)
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.5])
 def test_points_are_standardised(name, noise):
-    points, _ = load(DatasetConfig(name=name, noise=noise), CPU, seed=3).train.take(torch.arange(100_000))
+    points, _ = load(dataset(name=name, noise=noise), CPU, seed=3).train.take(torch.arange(100_000))
     assert points.isfinite().all()
     assert points.mean(0).abs().max() < 0.02 and (points.var(0) - 1).abs().max() < 0.02
 
 
 @pytest.mark.parametrize("name,modes", [("ring", 8), ("gaussian", 25)])
 def test_modes_are_equally_likely_and_apart(name, modes):
-    points, labels = load(DatasetConfig(name=name), CPU, seed=0).train.take(torch.arange(20_000))
+    points, labels = load(dataset(name=name), CPU, seed=0).train.take(torch.arange(20_000))
     counts = torch.bincount(labels, minlength=modes)
     assert (counts / 20_000 * modes - 1).abs().max() < 0.15
     centres = torch.stack([points[labels == mode].mean(0) for mode in range(modes)])
@@ -160,7 +161,7 @@ def test_modes_are_equally_likely_and_apart(name, modes):
 
 
 def test_shapes_of_one_kind_differ_and_lie_inside_the_frame():
-    raw, kinds = load(DatasetConfig(name="shapes", size=24), CPU, seed=0).train.take(torch.arange(600))
+    raw, kinds = load(dataset(name="shapes", size=24), CPU, seed=0).train.take(torch.arange(600))
     assert (torch.bincount(kinds, minlength=6) > 60).all()
     border = torch.cat([raw[:, :, 0], raw[:, :, -1], raw[:, :, :, 0], raw[:, :, :, -1]], dim=2).amax((1, 2)).float()
     assert (border <= 0.6 * 255).all(), "no shape reaches the border at full strength"
@@ -168,33 +169,33 @@ def test_shapes_of_one_kind_differ_and_lie_inside_the_frame():
     lit = (raw.amax(1).float() > 0.5 * 255).float().mean((1, 2))
     means = torch.stack([lit[kinds == kind].mean() for kind in range(6)])
     assert means.argmax() == 0, "circles cover the most"
-    grey = load(DatasetConfig(name="shapes", size=24, channels="grey"), CPU, seed=0).train.take(torch.arange(9))[0]
+    grey = load(dataset(name="shapes", size=24, channels="grey"), CPU, seed=0).train.take(torch.arange(9))[0]
     assert grey.shape == (9, 1, 24, 24)
 
 
 def test_many_large_shapes_are_drawn_in_parts_that_fit_together(monkeypatch):
-    from tui_gen.train.data import shapes
+    from tui_gen.train.data.sets import shapes
 
-    data = load(DatasetConfig(name="shapes", size=16), CPU, seed=0)
+    data = load(dataset(name="shapes", size=16), CPU, seed=0)
     whole = data.train.take(torch.arange(50))
     monkeypatch.setattr(shapes, "MOST_PIXELS", 16 * 16 * 7)
     parts = data.train.take(torch.arange(50))
     assert (whole[0].int() - parts[0].int()).abs().max() <= 1 and torch.equal(whole[1], parts[1])
-    large = load(DatasetConfig(name="shapes", size=512), CPU, seed=0)
+    large = load(dataset(name="shapes", size=512), CPU, seed=0)
     assert large.validation.count == 85
 
 
 def test_images_too_large_for_memory_are_refused_before_it_is_spent(monkeypatch):
-    from tui_gen.train.data import loading
+    from tui_gen.train.data import images
 
-    monkeypatch.setattr(loading, "free_memory", lambda device: 10**8)
+    monkeypatch.setattr(images, "free_memory", lambda device: 10**8)
     with pytest.raises(DataError, match=r"dataset.size = 256 would take 0\.1 GB of the 0\.1 GB free.*dataset.limit"):
-        load(DatasetConfig(name="digits", size=256), CPU, seed=0)
-    assert load(DatasetConfig(name="digits", size=256, limit=50), CPU, seed=0).spec.size == 256
+        load(dataset(name="digits", size=256), CPU, seed=0)
+    assert load(dataset(name="digits", size=256, limit=50), CPU, seed=0).spec.size == 256
 
 
 def test_shapes_have_smooth_edges():
-    data = load(DatasetConfig(name="shapes", size=32, channels="grey"), CPU, seed=0)
+    data = load(dataset(name="shapes", size=32, channels="grey"), CPU, seed=0)
     raw, _ = data.train.take(torch.arange(200))
     low, high = raw.amin((1, 2, 3), keepdim=True) + 8, raw.amax((1, 2, 3), keepdim=True) - 8
     between = ((raw > low) & (raw < high)).float().mean((1, 2, 3))
@@ -228,13 +229,13 @@ def test_normalise_is_exact_and_inverted(pixels, low, high):
 
 
 def test_batches_go_through_everything_once_in_order():
-    data = load(DatasetConfig(name="digits"), CPU, seed=0)
+    data = load(dataset(name="digits"), CPU, seed=0)
     got = list(batches(data.validation, batch_size=50, pixels="unit"))
     assert [len(x) for x, _ in got] == [50, 50, 50, 30]
     assert torch.equal(torch.cat([x for x, _ in got]), normalise(data.validation.examples, "unit"))
     assert torch.equal(torch.cat([labels for _, labels in got]), data.validation.labels)
     assert sum(len(x) for x, _ in batches(data.validation, batch_size=50, pixels="unit", limit=70)) == 70
-    endless = load(DatasetConfig(name="ring"), CPU, seed=0).train
+    endless = load(dataset(name="ring"), CPU, seed=0).train
     first, second = (torch.cat([x for x, _ in batches(endless, batch_size=1000, pixels="unit")]) for _ in range(2))
     assert torch.equal(first, second) and len(first) == 4096
 
@@ -252,31 +253,31 @@ def test_uniforms_are_uniform_and_uncorrelated():
 
 
 @pytest.mark.parametrize(
-    "config,words",
+    "table,words",
     [
-        (DatasetConfig(name="digitz"), ["digitz", "digits"]),
-        (DatasetConfig(name="digits", size=2), ["dataset.size = 2", "4 px"]),
-        (DatasetConfig(name="digits", shift=8), ["dataset.shift = 8", "8 px"]),
-        (DatasetConfig(name="folder"), ["dataset.root"]),
+        (DatasetTable("digitz"), ["digitz", "digits"]),
+        (DatasetTable("digits", {"size": 2}), ["dataset.size = 2", "4 px"]),
+        (DatasetTable("digits", {"shift": 8}), ["dataset.shift = 8", "8 px"]),
+        (DatasetTable("folder"), ["dataset.root"]),
     ],
 )
-def test_what_cannot_be_is_said(config, words):
+def test_what_cannot_be_is_said(table, words):
     with pytest.raises(DataError) as error:
-        load(config, CPU, seed=0)
+        load(dataset_of(table, discover.build()[1].datasets), CPU, seed=0)
     assert all(word in str(error.value) for word in words)
 
 
 def test_settings_without_effect_on_points_are_named():
     notes = []
-    load(DatasetConfig(name="ring", flip=True, size=32), CPU, seed=0, report=notes.append)
+    load(dataset(name="ring", flip=True, size=32), CPU, seed=0, report=notes.append)
     warned = [note.text for note in notes if isinstance(note, Note) and note.level == "warning"]
     assert len(warned) == 1 and "dataset.size, dataset.flip does nothing" in warned[0]
-    load(DatasetConfig(name="digits", root="/data"), CPU, seed=0, report=notes.append)
+    load(dataset(name="digits", root="/data"), CPU, seed=0, report=notes.append)
     assert any("dataset.root does nothing" in note.text for note in notes)
 
 
 def test_global_random_state_is_left_alone():
     before = torch.get_rng_state()
     for name in ("digits", "shapes", "ring"):
-        load(DatasetConfig(name=name, limit=100), CPU, seed=0)
+        load(dataset(name=name, limit=100), CPU, seed=0)
     assert torch.equal(torch.get_rng_state(), before)

@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.known import dataset
 from tests.waiting import wait_for
-from tui_gen.config import DatasetConfig
 from tui_gen.events import Note, Progress
 from tui_gen.train.data import DataError, load
 
@@ -135,21 +135,21 @@ def test_idx_files(tmp_path, name, place, packed):
     if packed:
         files = {f"{file}.gz": gzip.compress(data) for file, data in files.items()}
     write(tmp_path / place / "raw", files)
-    data = load(DatasetConfig(name=name, root=str(tmp_path)), CPU, seed=0)
+    data = load(dataset(name=name, root=str(tmp_path)), CPU, seed=0)
     assert data.spec.shape == (1, 28, 28) and len(data.spec.classes) == 10 and data.spec.count == 40
     assert np.array_equal(data.train.examples.squeeze(1).numpy(), images[:40])
     assert np.array_equal(data.validation.examples.squeeze(1).numpy(), images[40:])
     assert data.train.labels.tolist() == [n % 10 for n in range(40)]
-    half = load(DatasetConfig(name=name, root=str(tmp_path), limit=20, size=16, channels="rgb"), CPU, seed=0)
+    half = load(dataset(name=name, root=str(tmp_path), limit=20, size=16, channels="rgb"), CPU, seed=0)
     assert half.spec.shape == (3, 16, 16) and half.spec.count == 20 and half.validation.count == 10
-    assert load(DatasetConfig(name=name, root=str(tmp_path), validation=0), CPU, seed=0).validation is None
+    assert load(dataset(name=name, root=str(tmp_path), validation=0), CPU, seed=0).validation is None
 
 
 def test_idx_agrees_with_torchvision(tmp_path):
     from torchvision.datasets import MNIST
 
     write(tmp_path / "MNIST" / "raw", mnist_files()[0])
-    data = load(DatasetConfig(name="mnist", root=str(tmp_path)), CPU, seed=0)
+    data = load(dataset(name="mnist", root=str(tmp_path)), CPU, seed=0)
     known = MNIST(tmp_path, train=True)
     assert torch.equal(data.train.examples.squeeze(1), known.data) and torch.equal(data.train.labels, known.targets)
 
@@ -160,7 +160,7 @@ def test_cifar(tmp_path, old, inside):
     files, images = cifar_files(old)
     folder = write(tmp_path / "cifar-10-batches-py", files)
     root = folder if inside else tmp_path
-    data = load(DatasetConfig(name="cifar10", root=str(root)), CPU, seed=0)
+    data = load(dataset(name="cifar10", root=str(root)), CPU, seed=0)
     assert data.spec.shape == (3, 32, 32) and data.spec.count == 30 and data.validation.count == 6
     assert np.array_equal(data.train.examples.numpy(), images[:30])
     assert np.array_equal(data.validation.examples.numpy(), images[30:])
@@ -176,7 +176,7 @@ def test_cifar_runs_no_code_from_a_pickle(tmp_path):
     files["data_batch_3"] = pickle.dumps({"data": Evil(), "labels": []})
     write(tmp_path / "cifar-10-batches-py", files)
     with pytest.raises(DataError, match=r"data_batch_3 is damaged .*wants to call.*good copy"):
-        load(DatasetConfig(name="cifar10", root=str(tmp_path)), CPU, seed=0)
+        load(dataset(name="cifar10", root=str(tmp_path)), CPU, seed=0)
     assert not (tmp_path / "touched").exists()
 
 
@@ -184,12 +184,12 @@ def test_cifar_runs_no_code_from_a_pickle(tmp_path):
 def test_svhn(tmp_path, place):
     files, images = svhn_files()
     write(tmp_path / place, files)
-    data = load(DatasetConfig(name="svhn", root=str(tmp_path)), CPU, seed=0)
+    data = load(dataset(name="svhn", root=str(tmp_path)), CPU, seed=0)
     assert data.spec.shape == (3, 32, 32)
     assert np.array_equal(data.train.examples[5].numpy(), images["train"][:, :, :, 5].transpose(2, 0, 1))
     assert np.array_equal(data.validation.examples[7].numpy(), images["test"][:, :, :, 7].transpose(2, 0, 1))
     assert data.train.labels.tolist() == [*range(1, 10), 0, 1, 2], "the tenth class is the digit 0"
-    grey = load(DatasetConfig(name="svhn", root=str(tmp_path), channels="grey"), CPU, seed=0)
+    grey = load(dataset(name="svhn", root=str(tmp_path), channels="grey"), CPU, seed=0)
     assert grey.spec.shape == (1, 32, 32)
 
 
@@ -197,7 +197,7 @@ def test_celeba(tmp_path):
     tables, images = celeba_files()
     write(tmp_path / "celeba", tables)
     write(tmp_path / "celeba" / "img_align_celeba", images)
-    config = DatasetConfig(name="celeba", root=str(tmp_path), size=32)
+    config = dataset(name="celeba", root=str(tmp_path), size=32)
     data = load(config, CPU, seed=0)
     assert data.spec.shape == (3, 32, 32) and data.spec.count == 4 and data.validation.count == 4
     assert data.spec.classes == ("not smiling", "smiling")
@@ -213,10 +213,10 @@ def test_celeba(tmp_path):
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist", "cifar10", "svhn", "celeba"])
 def test_a_root_without_the_dataset_says_what_belongs_there(tmp_path, name):
     with pytest.raises(DataError) as error:
-        load(DatasetConfig(name=name, root=str(tmp_path)), CPU, seed=0)
+        load(dataset(name=name, root=str(tmp_path)), CPU, seed=0)
     assert f"dataset.root = {tmp_path} does not hold all of it: no {tmp_path}" in str(error.value)
     with pytest.raises(DataError, match="absent is not there"):
-        load(DatasetConfig(name=name, root=str(tmp_path / "absent")), CPU, seed=0)
+        load(dataset(name=name, root=str(tmp_path / "absent")), CPU, seed=0)
 
 
 DAMAGE = {
@@ -236,7 +236,7 @@ def test_damaged_idx_files(tmp_path, how):
         files["train-images-idx3-ubyte"] = DAMAGE[how](files["train-images-idx3-ubyte"])
     write(tmp_path / "MNIST" / "raw", files)
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte.* is damaged .*good copy"):
-        load(DatasetConfig(name="mnist", root=str(tmp_path)), CPU, seed=0)
+        load(dataset(name="mnist", root=str(tmp_path)), CPU, seed=0)
 
 
 def test_labels_that_do_not_fit(tmp_path):
@@ -244,11 +244,11 @@ def test_labels_that_do_not_fit(tmp_path):
     files["train-labels-idx1-ubyte"] = idx(np.zeros(39, dtype=np.uint8))
     write(tmp_path / "MNIST" / "raw", files)
     with pytest.raises(DataError, match="do not fit"):
-        load(DatasetConfig(name="mnist", root=str(tmp_path)), CPU, seed=0)
+        load(dataset(name="mnist", root=str(tmp_path)), CPU, seed=0)
     files["train-labels-idx1-ubyte"] = idx(np.full(40, 10, dtype=np.uint8))
     write(tmp_path / "MNIST" / "raw", files)
     with pytest.raises(DataError, match="labels other than 0 to 9"):
-        load(DatasetConfig(name="mnist", root=str(tmp_path)), CPU, seed=0)
+        load(dataset(name="mnist", root=str(tmp_path)), CPU, seed=0)
 
 
 @pytest.mark.parametrize("name,file", [("cifar10", "data_batch_2"), ("svhn", "train_32x32.mat")])
@@ -257,7 +257,7 @@ def test_other_damaged_files(tmp_path, name, file):
     files[file] = files[file][: len(files[file]) // 2]
     write(tmp_path / ("cifar-10-batches-py" if name == "cifar10" else "svhn"), files)
     with pytest.raises(DataError, match=rf"{file} is damaged"):
-        load(DatasetConfig(name=name, root=str(tmp_path)), CPU, seed=0)
+        load(dataset(name=name, root=str(tmp_path)), CPU, seed=0)
 
 
 @pytest.mark.parametrize("table", ["list_eval_partition.txt", "list_attr_celeba.txt"])
@@ -267,7 +267,7 @@ def test_damaged_celeba_tables(tmp_path, table):
     write(tmp_path / "celeba", tables)
     write(tmp_path / "celeba" / "img_align_celeba", images)
     with pytest.raises(DataError, match=f"{table} is damaged"):
-        load(DatasetConfig(name="celeba", root=str(tmp_path)), CPU, seed=0)
+        load(dataset(name="celeba", root=str(tmp_path)), CPU, seed=0)
 
 
 # downloads
@@ -336,7 +336,7 @@ def leftovers(cache):
 
 def test_download_with_progress_then_from_the_copy(server, mnist, cache):
     events = []
-    data = load(DatasetConfig(name="mnist"), CPU, seed=0, report=events.append)
+    data = load(dataset(name="mnist"), CPU, seed=0, report=events.append)
     assert np.array_equal(data.train.examples.squeeze(1).numpy(), mnist[:40])
     progress = [event for event in events if isinstance(event, Progress)]
     for number, (path, content) in enumerate(server.files.items(), 1):
@@ -345,7 +345,7 @@ def test_download_with_progress_then_from_the_copy(server, mnist, cache):
         assert of_file[-1].unit == "bytes"
     assert any("downloading it" in event.text for event in events if isinstance(event, Note))
     assert (cache / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").exists() and not leftovers(cache)
-    load(DatasetConfig(name="mnist"), CPU, seed=0)
+    load(dataset(name="mnist"), CPU, seed=0)
     assert len(server.requests) == 4
 
 
@@ -353,12 +353,12 @@ def test_download_with_progress_then_from_the_copy(server, mnist, cache):
 def test_failing_download_says_what_to_do_and_keeps_what_came(server, mnist, cache, trouble, words):
     server.trouble["/train-labels-idx1-ubyte.gz"] = trouble
     with pytest.raises(DataError) as error:
-        load(DatasetConfig(name="mnist"), CPU, seed=0)
+        load(dataset(name="mnist"), CPU, seed=0)
     text = str(error.value)
     assert words in text and server.url in text and "dataset.root" in text and str(cache / "MNIST" / "raw") in text
     assert not list(cache.rglob("*.part-*"))
     server.trouble.clear()
-    assert load(DatasetConfig(name="mnist"), CPU, seed=0).spec.count == 40
+    assert load(dataset(name="mnist"), CPU, seed=0).spec.count == 40
     assert server.requests.count("/train-images-idx3-ubyte.gz") == 1, "what had arrived was not fetched again"
     assert not leftovers(cache)
 
@@ -369,7 +369,7 @@ def test_a_wrong_file_is_refused_and_the_next_mirror_used(server, mnist, monkeyp
     monkeypatch.setattr(MNIST, "mirrors", [server.url + "bad/", server.url])
     server.files |= {f"/bad{path}": b"<html>please log in</html>" for path in server.files}
     notes = []
-    assert load(DatasetConfig(name="mnist"), CPU, seed=0, report=notes.append).spec.count == 40
+    assert load(dataset(name="mnist"), CPU, seed=0, report=notes.append).spec.count == 40
     assert sum("trying the next address" in note.text for note in notes if isinstance(note, Note)) == 4
 
 
@@ -378,7 +378,7 @@ def test_no_network(monkeypatch):
 
     monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
     with pytest.raises(DataError, match=r"(?s)CIFAR-10 could not be downloaded.*refused.*Check the network"):
-        load(DatasetConfig(name="cifar10"), CPU, seed=0)
+        load(dataset(name="cifar10"), CPU, seed=0)
 
 
 def test_two_runs_that_download_at_once_fetch_everything_once(server, mnist):
@@ -386,7 +386,7 @@ def test_two_runs_that_download_at_once_fetch_everything_once(server, mnist):
     loaded, notes = [], []
 
     def run():
-        loaded.append(load(DatasetConfig(name="mnist"), CPU, seed=0, report=notes.append).spec.count)
+        loaded.append(load(dataset(name="mnist"), CPU, seed=0, report=notes.append).spec.count)
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
@@ -408,9 +408,9 @@ def test_download_broken_off_by_the_user_leaves_nothing_half_written(server, mni
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        load(DatasetConfig(name="mnist"), CPU, seed=0, report=stop)
+        load(dataset(name="mnist"), CPU, seed=0, report=stop)
     assert not list(cache.rglob("*.part-*"))
-    assert load(DatasetConfig(name="mnist"), CPU, seed=0).spec.count == 40
+    assert load(dataset(name="mnist"), CPU, seed=0).spec.count == 40
 
 
 def test_download_onto_a_full_disk(server, mnist, cache):
@@ -418,16 +418,16 @@ def test_download_onto_a_full_disk(server, mnist, cache):
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
         with pytest.raises(DataError, match=r"(?s)MNIST could not be downloaded.*Make room"):
-            load(DatasetConfig(name="mnist"), CPU, seed=0)
+            load(dataset(name="mnist"), CPU, seed=0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert load(DatasetConfig(name="mnist"), CPU, seed=0).spec.count == 40
+    assert load(dataset(name="mnist"), CPU, seed=0).spec.count == 40
 
 
 def test_download_into_an_unusable_cache(server, mnist, tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(DataError, match=r"(?s)could not be downloaded.*XDG_CACHE_HOME"):
-        load(DatasetConfig(name="mnist"), CPU, seed=0)
+        load(dataset(name="mnist"), CPU, seed=0)
 
 
 def test_download_of_cifar(server, monkeypatch, cache):
@@ -443,7 +443,7 @@ def test_download_of_cifar(server, monkeypatch, cache):
     server.files = {"/cifar.tar.gz": out.getvalue()}
     monkeypatch.setattr(CIFAR10, "url", server.url + "cifar.tar.gz")
     monkeypatch.setattr(CIFAR10, "tgz_md5", md5(out.getvalue()))
-    data = load(DatasetConfig(name="cifar10"), CPU, seed=0)
+    data = load(dataset(name="cifar10"), CPU, seed=0)
     assert np.array_equal(data.train.examples.numpy(), images[:30])
     assert not leftovers(cache) and not list(cache.parent.parent.rglob("outside"))
 
@@ -455,14 +455,14 @@ def test_download_of_svhn(server, monkeypatch, cache):
     server.files = {f"/{name}": data for name, data in files.items()}
     parts = {part: [f"{server.url}{part}_32x32.mat", f"{part}_32x32.mat", None] for part in ("train", "test")}
     monkeypatch.setattr(SVHN, "split_list", parts)
-    assert load(DatasetConfig(name="svhn"), CPU, seed=0).spec.count == 12
+    assert load(dataset(name="svhn"), CPU, seed=0).spec.count == 12
     assert sorted(path.name for path in (cache / "svhn").iterdir()) == sorted(files)
 
 
 def test_download_of_celeba(server, monkeypatch, cache):
     from torchvision.datasets import CelebA
 
-    from tui_gen.train.data import standard
+    from tui_gen.train.data.sets import celeba
 
     tables, images = celeba_files()
     out = io.BytesIO()
@@ -471,10 +471,10 @@ def test_download_of_celeba(server, monkeypatch, cache):
             packed.writestr(f"img_align_celeba/{name}", data)
     files = {"img_align_celeba.zip": out.getvalue(), **tables}
     server.files = {f"/{name}": data for name, data in files.items()}
-    monkeypatch.setattr(standard, "DRIVE", server.url)
+    monkeypatch.setattr(celeba, "DRIVE", server.url)
     monkeypatch.setattr(CelebA, "file_list", [(name, md5(data), name) for name, data in files.items()])
     events = []
-    data = load(DatasetConfig(name="celeba", size=16), CPU, seed=0, report=events.append)
+    data = load(dataset(name="celeba", size=16), CPU, seed=0, report=events.append)
     assert data.spec.count == 4
     assert any(event.what.startswith("Unpacking") for event in events if isinstance(event, Progress))
     assert not leftovers(cache)

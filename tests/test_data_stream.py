@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tui_gen.config import DatasetConfig
-from tui_gen.train.data import Mapped, Resident, Stream, load, sources
+from tests.known import dataset
+from tui_gen.train.data import Augmentation, Mapped, Resident, Stream, load, sources
 from tui_gen.train.data import stream as streams
 from tui_gen.train.data.augment import Augment
 
@@ -13,7 +13,8 @@ CPU = torch.device("cpu")
 
 
 def stream_of(source, config=None, batch_size=16, seed=0, pixels="unit"):
-    return Stream(source, config or DatasetConfig(), batch_size=batch_size, seed=seed, pixels=pixels, device=CPU)
+    changed = (config or dataset()).augmentation
+    return Stream(source, changed, batch_size=batch_size, seed=seed, pixels=pixels, device=CPU)
 
 
 def numbered(count, size=4):
@@ -29,15 +30,15 @@ def take(stream, steps):
 
 
 CONFIGS = {
-    "digits": DatasetConfig(name="digits"),
-    "digits, flipped": DatasetConfig(name="digits", flip=True),
-    "digits, flipped and shifted": DatasetConfig(name="digits", flip=True, shift=2),
-    "digits, all": DatasetConfig(name="digits", flip=True, shift=1, rotate=20),
-    "shapes": DatasetConfig(name="shapes", size=8),
-    "shapes, all": DatasetConfig(name="shapes", size=8, flip=True, shift=1, rotate=20),
-    "shapes, limited": DatasetConfig(name="shapes", size=8, limit=100, shift=1),
-    "ring": DatasetConfig(name="ring"),
-    "swiss-roll": DatasetConfig(name="swiss-roll"),
+    "digits": dataset(name="digits"),
+    "digits, flipped": dataset(name="digits", flip=True),
+    "digits, flipped and shifted": dataset(name="digits", flip=True, shift=2),
+    "digits, all": dataset(name="digits", flip=True, shift=1, rotate=20),
+    "shapes": dataset(name="shapes", size=8),
+    "shapes, all": dataset(name="shapes", size=8, flip=True, shift=1, rotate=20),
+    "shapes, limited": dataset(name="shapes", size=8, limit=100, shift=1),
+    "ring": dataset(name="ring"),
+    "swiss-roll": dataset(name="swiss-roll"),
 }
 
 
@@ -140,7 +141,7 @@ def test_a_batch_larger_than_the_data_repeats_it(count):
 
 
 def test_an_endless_epoch_is_sixty_thousand_examples_and_never_repeats():
-    source = load(DatasetConfig(name="ring"), CPU, seed=0).train
+    source = load(dataset(name="ring"), CPU, seed=0).train
     stream = stream_of(source, batch_size=6000)
     assert stream.steps_per_epoch == 10
     points = take(stream, 25)[0].flatten(0, 1)
@@ -156,8 +157,8 @@ def test_values_are_in_the_range_asked_for():
 
 
 def augment(raw, step=0, **settings):
-    config = DatasetConfig(**{"name": "digits", **settings})
-    return Augment(config, seed=0, batch_size=len(raw), device=CPU)(raw, step)
+    wanted = dataset(**{"name": "digits", **settings}).augmentation
+    return Augment(wanted, seed=0, batch_size=len(raw), device=CPU)(raw, step)
 
 
 def pictures(count=200, size=8, channels=1):
@@ -218,7 +219,7 @@ def test_rotation_turns_about_the_middle_by_up_to_the_angle():
 
 def test_augmentation_differs_between_steps_and_repeats_for_the_same_step():
     raw = pictures()
-    one = Augment(DatasetConfig(flip=True, shift=2), seed=0, batch_size=200, device=CPU)
+    one = Augment(Augmentation(flip=True, shift=2), seed=0, batch_size=200, device=CPU)
     early, late, block = one(raw, 3), one(raw, 4), one(raw, 100)
     assert not torch.equal(early, late) and not torch.equal(early, block)
     assert torch.equal(one(raw, 3), early)
@@ -231,7 +232,7 @@ def test_reading_ahead_gives_the_same_batches_as_holding_everything(tmp_path):
     rows, labels = torch.arange(0, 70, 2), torch.arange(70)
     mapped = Mapped(pixels, rows, labels, CPU)
     resident = Resident(torch.from_numpy(images[::2]), labels[::2], CPU)
-    config = DatasetConfig(name="folder", shift=1)
+    config = dataset(name="shapes", shift=1)
     streams = [stream_of(source, config, batch_size=8) for source in (mapped, resident)]
     got = [take(stream, 11) for stream in streams]
     assert torch.equal(got[0][0], got[1][0]) and torch.equal(got[0][1], got[1][1])

@@ -3,11 +3,13 @@
 import pytest
 import torch
 
+from tests.known import dataset
 from tui_gen.catalog import read
-from tui_gen.config import ConfigError, DatasetConfig
+from tui_gen.config import ConfigError
 from tui_gen.config import load as load_config
 from tui_gen.events import Note
-from tui_gen.train.data import DataError, Stream, batches, load
+from tui_gen.train.data import Augmentation, DataError, Stream, batches, load
+from tui_gen.train.data.sets.text_file import TextFile
 from tui_gen.train.data.text import Windows, encode
 
 CPU = torch.device("cpu")
@@ -18,17 +20,17 @@ def text_of(spec, numbers):
 
 
 def help_topics(**more):
-    return load(DatasetConfig(name="python-help", **more), CPU, seed=0)
+    return load(dataset(name="python-help", **more), CPU, seed=0)
 
 
 def file_of(tmp_path, content, **more):
     path = tmp_path / "my.txt"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return load(DatasetConfig(name="text-file", root=str(path), **{"length": 8} | more), CPU, seed=0)
+    return load(dataset(name="text-file", root=str(path), **{"length": 8} | more), CPU, seed=0)
 
 
 def stream_of(data, batch_size=16, seed=0):
-    return Stream(data.train, DatasetConfig(), batch_size=batch_size, seed=seed, pixels="unit", device=CPU)
+    return Stream(data.train, data.augmentation, batch_size=batch_size, seed=seed, pixels="unit", device=CPU)
 
 
 def test_the_help_topics_of_python_come_as_windows_of_numbers():
@@ -57,7 +59,7 @@ def test_windows_reach_every_place_and_never_what_is_held_out(tmp_path):
 
 
 def test_the_seed_chooses_windows_but_not_what_is_held_out():
-    one, other = (load(DatasetConfig(name="python-help"), CPU, seed=seed) for seed in (0, 1))
+    one, other = (load(dataset(name="python-help"), CPU, seed=seed) for seed in (0, 1))
     at = torch.arange(5)
     assert not torch.equal(one.train.take(at)[0], other.train.take(at)[0])
     assert torch.equal(one.validation.take(at)[0], other.validation.take(at)[0])
@@ -86,8 +88,7 @@ def test_an_epoch_is_as_many_windows_as_cover_the_text_once():
 
 def test_pixels_and_augmentation_leave_text_alone():
     data = help_topics(limit=50, flip=True, shift=3)
-    config = DatasetConfig(name="python-help", limit=50, flip=True, shift=3)
-    stream = Stream(data.train, config, batch_size=4, seed=0, pixels="signed", device=CPU)
+    stream = Stream(data.train, Augmentation(flip=True, shift=3), batch_size=4, seed=0, pixels="signed", device=CPU)
     assert torch.equal(stream.next()[0], data.train.take(torch.arange(4))[0])
     x, _ = next(batches(data.validation, batch_size=3, pixels="signed"))
     assert x.dtype == torch.int64
@@ -95,7 +96,7 @@ def test_pixels_and_augmentation_leave_text_alone():
 
 def test_settings_for_images_are_said_to_do_nothing():
     notes = []
-    load(DatasetConfig(name="python-help", size=32), CPU, seed=0, report=notes.append)
+    load(dataset(name="python-help", size=32), CPU, seed=0, report=notes.append)
     words = [note.text for note in notes if isinstance(note, Note)]
     assert any("dataset.size does nothing" in text for text in words)
     assert any(text.startswith("python-help: text of about") for text in words)
@@ -145,7 +146,7 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         (str(tmp_path / "nowhere.txt"), "there is no such file"),
     ):
         with pytest.raises(DataError, match=words):
-            load(DatasetConfig(name="text-file", root=root), CPU, seed=0)
+            load(TextFile(TextFile.Config(root=root)), CPU, seed=0)
 
 
 def test_too_long_a_window_for_the_text_is_refused_with_advice():

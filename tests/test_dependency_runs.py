@@ -255,11 +255,11 @@ REFUSED = [
 
 @pytest.mark.parametrize(("overrides", "words"), REFUSED)
 def test_data_that_do_not_match_are_refused_before_the_run_and_by_its_worker(root, overrides, words):
-    made, kinds = small_runs.built()
+    made, classes = small_runs.built()
     first = small_runs.make_run(root, "vae", train__steps=1)
     trained(first)
     path = make(root, f"{first}@1", **overrides)
-    problems = check(configs.read_toml(path / "config.toml"), made, kinds)
+    problems = check(configs.read_toml(path / "config.toml"), made, classes)
     assert any(words in str(configs.Problem(**problem)) for problem in problems), problems
     view = trained(path)
     assert view.state == "failed" and words in view.reason
@@ -267,16 +267,16 @@ def test_data_that_do_not_match_are_refused_before_the_run_and_by_its_worker(roo
 
 
 def test_what_a_recipe_cannot_do_with_the_data_is_told_before_the_run(root):
-    made, kinds = small_runs.built()
+    made, classes = small_runs.built()
     path = make(root, "conv-vae-digits model.channels=[4,4,4,4,4]")
-    (problem,) = check(configs.read_toml(path / "config.toml"), made, kinds)
+    (problem,) = check(configs.read_toml(path / "config.toml"), made, classes)
     assert problem["key"] == "model.first_stage" and "halves the image 5 times" in problem["message"]
 
 
 def test_a_conditional_first_stage_needs_labels_from_those_who_draw_its_codes(root):
-    made, kinds = small_runs.built()
+    made, classes = small_runs.built()
     path = make(root, FIRST + " model.conditional=true")
-    (problem,) = check(configs.read_toml(path / "config.toml"), made, kinds)
+    (problem,) = check(configs.read_toml(path / "config.toml"), made, classes)
     assert problem["key"] == "model.conditional" and "must be drawn with them" in problem["message"]
     view = trained(make(root, FIRST + " model.conditional=true", model__conditional=True))
     assert view.state == "finished", view.reason

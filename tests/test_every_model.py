@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from tests import small_recipes
+from tests.known import DATASETS
 from tests.small_runs import SMALL, built
 from tests.small_runs import trainer as trainer_of
 from tests.test_models import batch_for, images, train
 from tui_gen import params
-from tui_gen.datasets import DATASETS
 from tui_gen.model import Batch, DataSpec
 
-MODELS = [name for name in built()[1] if small_recipes.alone(name)]
+MODELS = [name for name in built()[1].models if small_recipes.alone(name)]
 IMAGES, POINTS = images(), DataSpec("ring", "points", (2,), ("a", "b"))
 TEXT = DataSpec("python-help", "text", (13,), tuple("\n abcdefgh."), 100)
 DATA = {"image": IMAGES, "points": POINTS, "text": TEXT}
@@ -101,7 +101,7 @@ def bounds():
 @pytest.mark.parametrize(("name", "param", "value"), list(bounds()))
 def test_at_its_bounds_every_hyperparameter_trains_or_is_refused(name, param, value):
     assert params.check_value(param, value) == (value, "")
-    kind = built()[1][name]
+    kind = built()[1].models[name]
     data, given = DATA[kind.kinds[0]], NARROW.get(name, {}) | NEEDS.get((name, param.name), {})
     if (name, param.name) in COSTLY and value in (param.le, [param.le]):
         with torch.device("meta"):
@@ -131,7 +131,7 @@ def test_at_its_bounds_every_hyperparameter_trains_or_is_refused(name, param, va
 @pytest.mark.parametrize("name", MODELS)
 def test_live_hyperparameters_may_change_between_steps(name):
     """Each to its bounds, or to every choice, in a model that was built without knowing of it."""
-    kind = built()[1][name]
+    kind = built()[1].models[name]
     live = [param for param in small_recipes.params_of(name) if param.live]
     assert live
     data = DATA[kind.kinds[0]]
@@ -150,7 +150,7 @@ def test_live_hyperparameters_may_change_between_steps(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_kind_of_data_trains_or_is_refused_by_name(name):
-    kind = built()[1][name]
+    kind = built()[1].models[name]
     assert set(kind.kinds) <= set(DATA)
     for data in DATA.values():
         config = kind.Config(**NARROW.get(name, {}))
@@ -167,7 +167,7 @@ def test_every_kind_of_data_trains_or_is_refused_by_name(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_dataset_of_a_claimed_kind_is_taken_labels_or_not(name):
-    kind = built()[1][name]
+    kind = built()[1].models[name]
     for entry in DATASETS.values():
         if entry.kind not in kind.kinds or entry.kind == "text":
             continue
@@ -182,7 +182,7 @@ def test_every_dataset_of_a_claimed_kind_is_taken_labels_or_not(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_catalogue_gets_words_for_everything(name):
-    kind = built()[1][name]
+    kind = built()[1].models[name]
     assert kind.name and kind.family and kind.title and kind.reference
     assert kind.summary.endswith(".") and "\n" not in kind.summary
     words = built()[0].models[name].description

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tests import small_recipes
+from tests.known import DATASETS
 from tests.small_recipes import known
 from tui_gen import catalog
-from tui_gen.datasets import DATASETS
 from tui_gen.model import Batch
 from tui_gen.panels import panels_of
 from tui_gen.train.engine.building import weights_of
@@ -110,7 +110,7 @@ def test_words_are_complete_and_the_small_version_needs_no_download(name):
     if recipe.check is None:
         return
     entry = DATASETS[config.dataset.name]
-    assert not entry.downloads and not entry.needs_root and 0 < config.train.steps <= 3000
+    assert entry.files is None and not entry.reads and 0 < config.train.steps <= 3000
     assert recipe.check.better in ("lower", "higher") and math.isfinite(recipe.check.reach)
     trainer = small_recipes.trainer(small_recipes.config(name))
     found = trainer.validate()

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from tests import small_runs
+from tests.known import dataset
 from tests.test_run_loop import Run
-from tui_gen import config as configs
 from tui_gen import runs
 from tui_gen.train.data import DataError, cache, decode, load
 from tui_gen.train.data.matching import load_as
@@ -43,7 +43,7 @@ def folder(root, **shades):
 def again(root, then, told=True, **more):
     """The data of a folder as a model knows it, and the warnings."""
     notes = []
-    config = configs.DatasetConfig(name="folder", root=str(root), size=8, **more)
+    config = dataset(name="folder", root=str(root), size=8, **more)
     data = load_as(then, config, CPU, lambda spec: told, seed=0, report=notes.append)
     return data, [one.text for one in notes if getattr(one, "level", "") == "warning"]
 
@@ -109,14 +109,14 @@ def test_colour_that_comes_in_is_read_as_it_was_before(animals):
         again(animals, grey.spec, channels="rgb")
     with pytest.raises(DataError, match="4×4 grey images; this run was trained on 8×8 grey"):
         load_as(
-            grey.spec, configs.DatasetConfig(name="folder", root=str(animals), size=4), CPU, lambda spec: True,
+            grey.spec, dataset(name="folder", root=str(animals), size=4), CPU, lambda spec: True,
             seed=0, report=lambda event: None,
         )  # fmt: skip
 
 
 def written(path, text):
     path.write_text(text)
-    return configs.DatasetConfig(name="text-file", root=str(path), length=4)
+    return dataset(name="text-file", root=str(path), length=4)
 
 
 def test_characters_keep_their_numbers_and_new_ones_are_refused(tmp_path):
@@ -254,11 +254,11 @@ def test_threads_are_those_of_the_checkpoint_where_nobody_says_how_many(tmp_path
 
 
 def test_which_models_are_told_labels():
-    data = load(configs.DatasetConfig(), CPU, seed=0)
+    data = load(dataset(), CPU, seed=0)
 
     def told(family, **overrides):
         made = small_runs.config(family, **overrides)
-        kind, parts = small_runs.built()[1][made.model.name], small_runs.parts_of(made, data.spec)
+        kind, parts = small_runs.built()[1].models[made.model.name], small_runs.parts_of(made, data.spec)
         from tui_gen.train.engine.building import build_model
 
         return build_model(kind, made.model.values, data.spec, parts).told_labels
@@ -277,7 +277,7 @@ def test_what_could_not_be_read_for_now_is_not_left_out_for_ever(tmp_path, monke
     for number in range(3):
         (tmp_path / "images").mkdir(exist_ok=True)
         Image.new("L", (8, 8), 80 * number).save(tmp_path / "images" / f"{number}.png")
-    config = configs.DatasetConfig(name="folder", root=str(tmp_path / "images"), size=8, validation=0)
+    config = dataset(name="folder", root=str(tmp_path / "images"), size=8, validation=0)
     whole, told = decode.Decoder.read, []
 
     def failing(self, path):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.known import DATASETS
 from tests.small_runs import built, parts_of
 from tui_gen import params
 from tui_gen.catalog import built_in_dir
 from tui_gen.config import OPTIM_PARAMS, load
-from tui_gen.datasets import DATASETS
 from tui_gen.model import ABILITIES, Batch, DataSpec
 from tui_gen.models.diffusion import DDPM
 from tui_gen.models.flow_matching import FlowMatching
@@ -295,7 +295,7 @@ def test_a_recipe_is_valid_complete_and_trains(path: Path):
     assert text.startswith("# ")
     assert tables["name"] == path.stem
     assert all(tables["recipe"][key] for key in ("title", "summary", "reference", "figure"))
-    kind = built()[1][tables["model"].pop("name")]
+    kind = built()[1].models[tables["model"].pop("name")]
     values, problems = params.check(params.describe(kind.Config), tables["model"], "model")
     assert not problems
     for name, optim in tables["train"]["phases"].items():

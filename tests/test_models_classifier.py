@@ -219,7 +219,7 @@ def test_previews_of_a_run_draw_them_and_leave_the_training_as_it_was():
     ("values", "data", "key", "advice"),
     [
         ({}, images(classes=()), "dataset.name", "labelled data"),
-        ({}, DataSpec("folder", "image", (3, 8, 8)), "dataset.name", "sub-folder for each class"),
+        ({}, DataSpec("mine", "image", (3, 8, 8), labelling="make sub-folders"), "dataset.name", "make sub-folders"),
         ({}, images(classes=("only",)), "dataset.name", "labelled data"),
         ({}, POINTS, "dataset.name", ""),
         ({}, DataSpec("python-help", "text", (101,), ("a", "b")), "dataset.name", ""),

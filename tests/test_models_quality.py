@@ -8,7 +8,7 @@ import torch
 
 from tui_gen import catalog as catalogs
 from tui_gen.train import discover, quality
-from tui_gen.train.data import load
+from tui_gen.train.data import dataset_of, load
 from tui_gen.train.engine.trainer import Trainer
 
 
@@ -17,19 +17,19 @@ from tui_gen.train.engine.trainer import Trainer
     [("vae-digits", 2500, 0.65), ("dcgan-digits", 1000, 0.55), ("ddpm-digits", 250, 0.4), ("vq-vae-digits", 200, 0.4)],
 )
 def test_samples_of_a_short_run_look_like_digits(recipe, steps, aim):
-    known, kinds = discover.build()
+    known, classes = discover.build()
     known.recipes = catalogs.read().recipes
     overrides = [f"train.steps={steps}", "train.device=cpu", "train.ema=0.99"]
     overrides += ["model.sample_steps=20"] if recipe.startswith("ddpm") else []
     config = catalogs.resolve(recipe, known, overrides)
-    data = load(config.dataset, torch.device("cpu"), seed=config.train.seed)
-    trainer = Trainer(kinds[config.model.name], config, data, torch.device("cpu"), lambda _: steps)
+    data = load(dataset_of(config.dataset, classes.datasets), torch.device("cpu"), seed=config.train.seed)
+    trainer = Trainer(classes.models[config.model.name], config, data, torch.device("cpu"), lambda _: steps)
     for step in range(steps):
         trainer.train_step()
         if step % 100 == 0:
             trainer.meter.flush()
     work = quality.measure(
-        trainer.eval_model, data, config.dataset, torch.device("cpu"), step=steps, samples=400, seed=1
+        trainer.eval_model, data, torch.device("cpu"), step=steps, samples=400, seed=1
     )
     report = quality.finish(work)
     sure = report.figure("confident")

@@ -171,16 +171,17 @@ def trained(path):
     """Train a run in this process."""
     from tui_gen import config as configs
     from tui_gen import events
-    from tui_gen.train.data import load
+    from tui_gen.train.data import dataset_of, load
     from tui_gen.train.engine.trainer import Trainer
     from tui_gen.train.run.loop import RunLoop
 
-    made, kinds = small_runs.built()
+    made, classes = small_runs.built()
     config = configs.load(configs.read_toml(path / "config.toml"), made)
     writer = events.EventWriter(path / "events.jsonl")
-    data = load(config.dataset, torch.device("cpu"), seed=0, report=writer.write)
-    trainer = Trainer(kinds[config.model.name], config, data, torch.device("cpu"), lambda _: config.train.steps)
-    RunLoop(path, trainer, writer, configs.keys(config.model.name, made)).run()
+    data = load(dataset_of(config.dataset, classes.datasets), torch.device("cpu"), seed=0, report=writer.write)
+    kind = classes.models[config.model.name]
+    trainer = Trainer(kind, config, data, torch.device("cpu"), lambda _: config.train.steps)
+    RunLoop(path, trainer, writer, configs.keys(config.model.name, config.dataset.name, made)).run()
     writer.close()
     assert runs.state_of(path)[0] == "finished"
 
@@ -195,7 +196,7 @@ def test_other_data_is_refused(data):
 
 
 def test_other_models_refuse_text():
-    for kind in small_runs.built()[1].values():
+    for kind in small_runs.built()[1].models.values():
         if "text" not in kind.kinds:
             assert "dataset.name" in [problem.key for problem in kind.refuse(kind.Config(), ABC)], kind.name
 
@@ -207,14 +208,14 @@ def test_an_endless_prompt_is_refused():
 
 def test_a_model_without_a_recipe_would_start_on_text_that_needs_no_file():
     entry = small_runs.built()[0].models["char-rnn"]
-    assert catalog.start_of(entry)["dataset"]["name"] == "python-help"
+    assert catalog.start_of(entry, catalog.read())["dataset"]["name"] == "python-help"
 
 
 def test_a_worker_checks_a_config_on_text_without_reading_it():
     from tui_gen.train.run.warm import check
 
-    made, kinds = small_runs.built()
+    made, classes = small_runs.built()
     tables = {"model": {"name": "char-rnn"}, "dataset": {"name": "text-file", "root": "x.txt"}, "train": {"steps": 1}}
-    assert check(tables, made, kinds) == []
+    assert check(tables, made, classes) == []
     tables["model"] = {"name": "vae"}
-    assert [problem["key"] for problem in check(tables, made, kinds)] == ["dataset.name"]
+    assert [problem["key"] for problem in check(tables, made, classes)] == ["dataset.name"]

@@ -7,6 +7,7 @@ from PIL import Image
 from textual.widgets import Static
 
 from tests import fake_worker
+from tests.known import DATASETS
 from tests.shell import until, workbench
 from tui_gen import config as configs
 from tui_gen import datasets, runs
@@ -51,9 +52,10 @@ def test_a_resume_may_say_where_the_data_is_now(stopped, monkeypatch):
 
 
 def test_which_data_is_lost(tmp_path):
-    assert not datasets.lost("digits", "") and not datasets.lost("mnist", "") and not datasets.lost("folder", "")
-    assert datasets.lost("mnist", str(tmp_path)) and datasets.lost("folder", str(tmp_path / "gone"))
-    assert not datasets.lost("folder", str(tmp_path)) and datasets.lost("folder", "a\0b")
+    digits, mnist, folder = (DATASETS[name] for name in ("digits", "mnist", "folder"))
+    assert not datasets.lost(digits, "") and not datasets.lost(mnist, "") and not datasets.lost(folder, "")
+    assert datasets.lost(mnist, str(tmp_path)) and datasets.lost(folder, str(tmp_path / "gone"))
+    assert not datasets.lost(folder, str(tmp_path)) and datasets.lost(folder, "a\0b")
 
 
 async def test_the_workbench_asks_where_the_data_is(monkeypatch, stopped):

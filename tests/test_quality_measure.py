@@ -7,15 +7,15 @@ import torch
 from torch.nn import functional
 
 from tests import small_runs
+from tests.known import dataset
 from tui_gen import quality as tables
-from tui_gen.config import DatasetConfig
 from tui_gen.model import Model
 from tui_gen.places import cache_dir
 from tui_gen.train.data import load, sources
 from tui_gen.train.quality import WAITING, QualityError, evaluate, finish, measure, nets, prepared, reference
 
 CPU = torch.device("cpu")
-SMALL = DatasetConfig(name="digits", limit=120)
+SMALL = dataset(name="digits", limit=120)
 
 
 def data_of(config):
@@ -24,7 +24,7 @@ def data_of(config):
 
 def ready(config=SMALL, data=None):
     """The reference of a dataset, all at once."""
-    return finish(prepared(data or data_of(config), config, CPU, lambda event: None))
+    return finish(prepared(data or data_of(config), CPU, lambda event: None))
 
 
 class Replayed(Model):
@@ -53,10 +53,10 @@ class Replayed(Model):
 
 def figures(images, config=None, labels=None, count=None):
     """The report on given samples."""
-    config = config or DatasetConfig(name="digits")
+    config = config or dataset(name="digits")
     data = data_of(config)
     model = Replayed(data.spec, images, labels)
-    return finish(measure(model, data, config, CPU, step=7, samples=count or len(images), seed=0))
+    return finish(measure(model, data, CPU, step=7, samples=count or len(images), seed=0))
 
 
 def value(report, name):
@@ -66,7 +66,7 @@ def value(report, name):
 @cache
 def real():
     """Digits to train with, in [0, 1], and their labels."""
-    data = data_of(DatasetConfig(name="digits"))
+    data = data_of(dataset(name="digits"))
     raw, labels = data.train.take(torch.arange(data.train.count))
     return raw.float() / 255, labels
 
@@ -85,7 +85,7 @@ def test_real_training_images_are_perfect_but_memorised():
 
 def test_the_classifier_knows_digits_and_noise_is_no_digit():
     report = figures(torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
-    known = ready(DatasetConfig(name="digits"))
+    known = ready(dataset(name="digits"))
     assert known.accuracy >= 0.97 and "classifier" in known.name and "% of held-out images right" in known.name
     assert report.figure("confident").real == reference.confident(known.confidence) >= 0.95
     assert value(report, "confident") < 0.5 * report.figure("confident").real
@@ -126,14 +126,14 @@ def test_labels_are_asked_for_as_often_as_the_data_has_them():
     images, labels = real()
     report = figures(images, labels=labels, count=400)
     assert value(report, "label_accuracy") > 0.95
-    assert report.figure("label_accuracy").real == ready(DatasetConfig(name="digits")).accuracy
+    assert report.figure("label_accuracy").real == ready(dataset(name="digits")).accuracy
     assert value(report, "class_kl") < 0.05
 
 
 def test_images_that_are_no_numbers_are_black_and_points_are_left_out():
     report = figures(torch.full((60, 1, 8, 8), float("nan")))
     assert value(report, "diversity") == 0 and value(report, "coverage") < 0.3
-    ring = DatasetConfig(name="ring")
+    ring = dataset(name="ring")
     points = torch.full((60, 2), float("nan"))
     with pytest.raises(QualityError, match="NaN"):
         figures(points, ring)
@@ -142,7 +142,7 @@ def test_images_that_are_no_numbers_are_black_and_points_are_left_out():
 
 
 def test_points_are_compared_as_they_are():
-    ring = DatasetConfig(name="ring")
+    ring = dataset(name="ring")
     points, labels = data_of(ring).train.take(torch.arange(1500))
     good, bad = figures(points, ring), figures(points[labels != 2], ring)
     names = [one.name for one in good.figures]
@@ -155,7 +155,7 @@ def test_points_are_compared_as_they_are():
 
 
 def test_without_held_out_data_there_is_nothing_beside_and_it_is_said():
-    config = DatasetConfig(name="digits", limit=120, validation=0.0)
+    config = dataset(name="digits", limit=120, validation=0.0)
     images, _ = real()
     report = figures(images[:100], config)
     assert all(one.real is None for one in report.figures) and report.figure("memorisation") is None
@@ -172,11 +172,11 @@ def test_without_held_out_data_there_is_nothing_beside_and_it_is_said():
 def test_models_without_samples_say_so(family, words):
     trainer = small_runs.trainer(family)
     with pytest.raises(QualityError, match=words):
-        next(measure(trainer.model, trainer.data, trainer.config.dataset, CPU, step=0, samples=50, seed=0))
+        next(measure(trainer.model, trainer.data, CPU, step=0, samples=50, seed=0))
 
 
 def test_too_few_images_are_refused_with_their_number():
-    config = DatasetConfig(name="digits", limit=30)
+    config = dataset(name="digits", limit=30)
     with pytest.raises(QualityError, match="has 27 training examples; figures of quality need at least 40"):
         ready(config)
 
@@ -200,13 +200,13 @@ def test_measuring_draws_nothing_from_the_global_generators_and_repeats_itself()
     before = torch.get_rng_state()
     reports = []
     for _ in range(2):
-        work = measure(trainer.eval_model, trainer.data, trainer.config.dataset, CPU, step=0, samples=80, seed=3)
+        work = measure(trainer.eval_model, trainer.data, CPU, step=0, samples=80, seed=3)
         reports.append(finish(work))
         torch.rand(3)  # what training draws in between changes nothing
     torch.manual_seed(5)
     assert torch.equal(before, torch.get_rng_state())
     assert reports[0].figures == reports[1].figures
-    other = measure(trainer.eval_model, trainer.data, trainer.config.dataset, CPU, step=0, samples=80, seed=4)
+    other = measure(trainer.eval_model, trainer.data, CPU, step=0, samples=80, seed=4)
     assert finish(other).figures != reports[0].figures
 
 
@@ -241,7 +241,7 @@ def test_it_is_made_once_and_kept_by_what_the_data_holds(monkeypatch, tmp_path):
     raw, _ = data_of(SMALL).train.take(torch.arange(5))
     assert torch.equal(nets.look(again.net, raw)[0], nets.look(first.net, raw)[0])
     with pytest.raises(pytest.fail.Exception, match="it was kept"):
-        ready(DatasetConfig(name="digits", limit=110))
+        ready(dataset(name="digits", limit=110))
 
 
 def test_a_damaged_one_is_made_anew(monkeypatch, tmp_path):
@@ -257,13 +257,13 @@ def test_where_the_cache_cannot_be_used_figures_come_all_the_same(monkeypatch, t
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     told = []
-    found = finish(prepared(data_of(SMALL), SMALL, CPU, told.append))
+    found = finish(prepared(data_of(SMALL), CPU, told.append))
     assert found.kind == "classifier" and "cannot be used" in told[0].text
 
 
 def test_who_comes_second_waits_for_the_first_without_blocking(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    first, second = (prepared(data_of(SMALL), SMALL, CPU, lambda event: None) for _ in range(2))
+    first, second = (prepared(data_of(SMALL), CPU, lambda event: None) for _ in range(2))
     assert next(first).startswith("training the classifier network for digits")
     assert next(second) == next(second) == WAITING
     name = finish(first).name
@@ -280,7 +280,7 @@ def test_images_without_labels_get_a_network_that_says_so(tmp_path):
     for number in range(60):
         pixels = (images[number, 0] * 255).byte().numpy()
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    config = DatasetConfig(name="folder", root=str(tmp_path), size=8)
+    config = dataset(name="folder", root=str(tmp_path), size=8)
     data = load(config, CPU, seed=0)
     few = ready(config, data)
     assert few.kind == "random" and "untrained" in few.name and few.confidence is None
@@ -297,8 +297,8 @@ def test_quarter_turns_are_what_the_rotation_network_learns():
 
 
 def test_endless_data_are_told_by_their_settings_not_by_the_runs_seed():
-    config = DatasetConfig(name="moons")
-    one, two = (finish(prepared(load(config, CPU, seed=s), config, CPU, lambda event: None)) for s in (1, 2))
+    config = dataset(name="moons")
+    one, two = (finish(prepared(load(config, CPU, seed=s), CPU, lambda event: None)) for s in (1, 2))
     assert torch.equal(one.train, two.train) and len(one.held) == reference.ENDLESS[1] and one.endless
     assert not torch.equal(one.train[: len(one.held)], one.held)
 

@@ -111,4 +111,4 @@ def test_the_keys_it_names_exist(key):
     from tui_gen import catalog, config
 
     known = catalog.read()
-    assert any(key in config.keys(model, known) for model in known.models)
+    assert any(key in config.keys(model, "folder", known) for model in known.models)

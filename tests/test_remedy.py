@@ -75,7 +75,7 @@ def test_a_rate_is_a_tenth_early_and_half_later_and_reads_back(step, now):
     found = remedy.smaller({LR: 0.3}, step)
     assert found.now == {LR: now}
     key, _, text = found.assignments[0].partition("=")
-    known = configs.keys("vae", catalogs.read())
+    known = configs.keys("vae", "digits", catalogs.read())
     assert key == LR and parse(known[key], text) == now
     assert found.options == f"--set {LR}={text}"
 

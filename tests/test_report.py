@@ -252,7 +252,7 @@ def the_catalog() -> catalogs.Catalog:
     return catalogs.read()
 
 
-KEYS = [*sorted(configs.keys("vae", the_catalog())), "train.nothing", "", "model.name"]
+KEYS = [*sorted(configs.keys("vae", "digits", the_catalog())), "train.nothing", "", "model.name"]
 
 
 @settings(max_examples=200, deadline=None)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import fake_cli, fake_worker, small_runs
+from tests.known import DATASETS
 from tests.waiting import wait_for
 from tui_gen import catalog, datasets, runs
 from tui_gen.report import records, trials
@@ -168,16 +169,16 @@ def test_metrics_of_a_checkpoint_over_all_validation_examples(tmp_path, capsys):
 
 
 def test_data_is_at_hand_in_the_cache_in_the_root_or_built_in(tmp_path):
-    assert datasets.at_hand("digits", "") and datasets.at_hand("python-help", "/nowhere")
-    assert not datasets.at_hand("mnist", "") and not datasets.at_hand("mnist", str(tmp_path))
-    assert not datasets.at_hand("folder", "") and datasets.at_hand("folder", str(tmp_path))
+    assert datasets.at_hand(DATASETS["digits"], "") and datasets.at_hand(DATASETS["python-help"], "/nowhere")
+    assert not datasets.at_hand(DATASETS["mnist"], "") and not datasets.at_hand(DATASETS["mnist"], str(tmp_path))
+    assert not datasets.at_hand(DATASETS["folder"], "") and datasets.at_hand(DATASETS["folder"], str(tmp_path))
     for base in (tmp_path, datasets.downloaded()):
         raw = base / "MNIST" / "raw"
         raw.mkdir(parents=True)
-        for name in datasets.IDX:
+        for name in DATASETS["mnist"].files.files:
             (raw / f"{name}.gz").touch()
-    assert datasets.at_hand("mnist", "") and datasets.at_hand("mnist", str(tmp_path))
-    assert not datasets.at_hand("fashion-mnist", str(tmp_path))
+    assert datasets.at_hand(DATASETS["mnist"], "") and datasets.at_hand(DATASETS["mnist"], str(tmp_path))
+    assert not datasets.at_hand(DATASETS["fashion-mnist"], str(tmp_path))
 
 
 def test_a_run_that_fails_is_one_line_and_the_others_go_on(call, monkeypatch, tmp_path):

@@ -14,7 +14,7 @@ from tui_gen import catalog as catalogs
 from tui_gen.models.looks.distances import sliced_wasserstein
 from tui_gen.report import records, trials
 from tui_gen.train import discover
-from tui_gen.train.data import Data, batches, load
+from tui_gen.train.data import Data, batches, dataset_of, load
 from tui_gen.train.engine.trainer import Trainer
 
 RECIPES = catalogs.read().recipes
@@ -47,10 +47,10 @@ def test_a_recipe_states_its_figure_and_an_untrained_model_misses_it(name):
     assert recipe.figure and recipe.source and recipe.reference
     assert recipe.check is not None and recipe.check.overrides
     config = small_config(name)
-    _, kinds = built()
-    data = load(config.dataset, CPU, seed=0)
+    _, classes = built()
+    data = load(dataset_of(config.dataset, built()[1].datasets), CPU, seed=0)
     parts = parts_of(config, data.spec)
-    trainer = Trainer(kinds[config.model.name], config, data, CPU, lambda _: config.train.steps, parts)
+    trainer = Trainer(classes.models[config.model.name], config, data, CPU, lambda _: config.train.steps, parts)
     value = trainer.validate(256)[recipe.check.metric]
     assert judged(name, value) == records.MISSED, value
 
@@ -69,7 +69,7 @@ AVERAGE = [name for name, one in RECIPES.items() if one.check.metric.endswith(("
 @pytest.mark.parametrize("name", AVERAGE)
 def test_the_average_image_misses_the_figure_of_a_model_that_reconstructs(name):
     config = small_config(name)
-    train, held = examples(load(config.dataset, CPU, seed=0), "unit")
+    train, held = examples(load(dataset_of(config.dataset, built()[1].datasets), CPU, seed=0), "unit")
     mean = train.mean(0, keepdim=True)
     if not RECIPES[name].check.metric.endswith("/elbo"):
         value = (held - mean).square().mean()
@@ -87,7 +87,7 @@ SAMPLED = [name for name, one in RECIPES.items() if one.check.metric.endswith("/
 
 @pytest.mark.parametrize("name", SAMPLED)
 def test_a_generator_that_collapsed_misses_its_figure_and_real_examples_reach_it(name):
-    train, held = examples(load(small_config(name).dataset, CPU, seed=0), "signed")
+    train, held = examples(load(dataset_of(small_config(name).dataset, built()[1].datasets), CPU, seed=0), "signed")
     torch.manual_seed(0)
     for kept in (1, 9):  # a generator that knows so many images by heart, and nothing else
         value = sliced_wasserstein(held[torch.arange(len(held)) % kept], held).item()

@@ -16,10 +16,11 @@ from typing import Any, Literal
 import msgspec
 
 from tui_gen import __version__, toml, trust
-from tui_gen.config import ConfigError, Optim, RunConfig, load, override, parse_toml, read_toml, set_key
-from tui_gen.datasets import DATASETS, DatasetEntry
+from tui_gen.config import ConfigError, Optim, RunConfig, load, named, override, parse_toml, read_toml, set_key
+from tui_gen.datasets import BUILT_IN, COUNTED, DEFAULT, DatasetEntry
 from tui_gen.edits import merged
 from tui_gen.files import read_regular
+from tui_gen.headline import MOST
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.places import cache_dir, config_dir
 from tui_gen.runs import edits_of
@@ -42,7 +43,7 @@ class ModelEntry(msgspec.Struct):
     abilities: list[str]
     params: list[Param]
     phases: dict[str, Optim]
-    source: str = "built in"
+    source: str = BUILT_IN
 
 
 class Aim(msgspec.Struct):
@@ -126,7 +127,7 @@ class Catalog(msgspec.Struct):
     models: dict[str, ModelEntry] = {}
     key: str = ""
     problems: list[str] = []
-    datasets: dict[str, DatasetEntry] = msgspec.field(default_factory=lambda: dict(DATASETS))
+    datasets: dict[str, DatasetEntry] = {}
     recipes: dict[str, Recipe] = {}
 
     def families(self) -> dict[str, list[ModelEntry]]:
@@ -141,9 +142,13 @@ class Catalog(msgspec.Struct):
         return sorted((r for r in self.recipes.values() if r.model == model), key=lambda r: r.name != DEFAULT_RECIPE)
 
 
+OWN = ("models", "datasets")
+"""Folders in the config folder for a user's own files. Either may hold models, datasets or both."""
+
+
 def model_dirs(extra: list[str] | None = None) -> list[Path]:
-    """Folders with users' model files: the config folder's `models`, then `extra` (from `--models`)."""
-    dirs = [config_dir() / "models", *[Path(os.path.expanduser(one)) for one in extra or []]]
+    """Folders with users' model and dataset files: those in the config folder, then `extra` (from `--models`)."""
+    dirs = [*[config_dir() / name for name in OWN], *[Path(os.path.expanduser(one)) for one in extra or []]]
     return [one.resolve() for one in dirs if os.path.isdir(one)]
 
 
@@ -153,16 +158,17 @@ def built_in_dir() -> Path:
 
 
 def key_of(dirs: list[Path]) -> str:
-    """A digest of the path and content of all code and words of models, and of this version: what a cached catalogue is
-    good for.
+    """A digest of the path and content of all code and words of models and datasets, and of this version: what a cached
+    catalogue is good for.
 
     Files in sub-folders count: a model may import from them. The built-in files are known by their places within their
     folder, so that the shipped copy is valid wherever it is installed.
     """
     digest = hashlib.sha256(__version__.encode())
-    built_in = built_in_dir()
-    for path in sorted([*built_in.rglob("*.py"), *built_in.glob("words/*.md")]):
-        digest.update(path.relative_to(built_in).as_posix().encode() + path.read_bytes())
+    models, data = built_in_dir(), Path(__file__).parent / "train" / "data"
+    for folder, files in ((models, [*models.rglob("*.py"), *models.glob("words/*.md")]), (data, data.rglob("*.py"))):
+        for path in sorted(files):
+            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
     for folder in dirs:
         for path in _code_in(folder):
             digest.update(os.fsencode(path) + _content(path))
@@ -191,10 +197,15 @@ def _content(path: Path) -> bytes:
         return f"{status.st_size} {status.st_mtime_ns}".encode()
 
 
+GROUPS = ("tui_gen.models", "tui_gen.datasets")
+"""The entry points by which packages offer models and datasets."""
+
+
 def _entry_points() -> list[str]:
     from importlib.metadata import entry_points
 
-    return sorted(f"{point.name}={point.value}" for point in entry_points(group="tui_gen.models"))
+    points = [point for group in GROUPS for point in entry_points(group=group)]
+    return sorted(f"{point.name}={point.value}" for point in points)
 
 
 def cache_path(key: str) -> Path:
@@ -207,18 +218,19 @@ def read(extra: list[str] | None = None) -> Catalog:
 
     Uses the cached copy, else the shipped one (whose built-in models are right unless the checkout changed).
     """
-    key = key_of(model_dirs(extra))
-    catalog = Catalog()
-    for path in (cache_path(key), built_in_dir() / "catalog.json"):
-        try:
-            catalog = msgspec.json.decode(path.read_bytes(), type=Catalog)
-            break
-        except (OSError, ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, of another version
-            continue
-    catalog.datasets = dict(DATASETS)
+    catalog = _stored(extra)
     catalog.recipes, wrong = recipes()
     catalog.problems = [*catalog.problems, *wrong]
     return catalog
+
+
+def _stored(extra: list[str] | None) -> Catalog:
+    for path in (cache_path(key_of(model_dirs(extra))), built_in_dir() / "catalog.json"):
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Catalog)
+        except (OSError, ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, of another version
+            continue
+    return Catalog()
 
 
 def stale(catalog: Catalog, extra: list[str] | None = None) -> bool:
@@ -289,13 +301,33 @@ def _check(about: dict[str, Any]) -> Check | None:
     return msgspec.convert(stated, Check) if stated else None
 
 
-def start_of(model: ModelEntry) -> dict[str, Any]:
+def counted(path: str) -> tuple[str, int]:
+    """What the data of a config file are counted in (`images`), and how many of those are an example.
+
+    Of text these are characters. Where nobody knows, examples are counted as such.
+    """
+    try:
+        tables = toml.loads(read_regular(path, MOST).decode())
+    except (OSError, ValueError, RecursionError):
+        return "examples", 1
+    folders = tables.get("model_dirs")
+    folders = [one for one in folders if isinstance(one, str)] if isinstance(folders, list) else []
+    entry = _stored(folders).datasets.get(named(tables, "dataset"))
+    if entry is None or entry.kind not in COUNTED:
+        return "examples", 1
+    if entry.kind != "text":
+        return COUNTED[entry.kind], 1
+    length = tables["dataset"].get("length")
+    return (COUNTED[entry.kind], length) if isinstance(length, int) and length >= 1 else ("examples", 1)
+
+
+def start_of(model: ModelEntry, catalog: Catalog) -> dict[str, Any]:
     """A first config for a model that no recipe names: its defaults, on the smallest data that it trains on."""
-    here = (one.name for one in DATASETS.values() if one.kind in model.kinds and not one.needs_root)
+    here = (one.name for one in catalog.datasets.values() if one.kind in model.kinds and not one.reads)
     return {
         "name": model.name,
         "model": {"name": model.name},
-        "dataset": {"name": next(here, "digits")},
+        "dataset": {"name": next(here, DEFAULT)},
         "train": {"steps": 5000},
     }
 
@@ -317,7 +349,7 @@ def resolve(
     elif path.suffix == ".toml" or os.path.exists(path):
         tables = read_toml(path)
     elif source in catalog.models:
-        tables = start_of(catalog.models[source])
+        tables = start_of(catalog.models[source], catalog)
     else:
         hint = nearest(source, [*catalog.recipes, *catalog.models])
         hint = hint or f"recipes: {', '.join(sorted(catalog.recipes))}"

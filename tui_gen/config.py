@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from tui_gen import params, toml
+from tui_gen import datasets, params, toml
 from tui_gen.params import Param, Problem, hyper
 from tui_gen.text import clean, deeper_than
 
@@ -36,24 +36,6 @@ class Optim(msgspec.Struct):
     ] = "constant"
     warmup: Annotated[int, hyper("Steps of linear warm-up from 0", ge=0, le=1_000_000, unit="steps")] = 0
     clip_norm: Annotated[float, hyper("Largest gradient norm; 0 is no clipping", ge=0, le=1e6, live=True)] = 0.0
-
-
-class DatasetConfig(msgspec.Struct):
-    """The `[dataset]` table."""
-
-    name: Annotated[str, hyper("Which data")] = "digits"
-    size: Annotated[int, hyper("Image height and width; 0 is the data's own", ge=0, le=512, unit="px")] = 0
-    channels: Annotated[Literal["auto", "grey", "rgb"], hyper("Colour; auto is the data's own")] = "auto"
-    root: Annotated[str, hyper("Folder of images or of an existing copy of the dataset, or a text file")] = ""
-    limit: Annotated[int, hyper("Use at most this many examples; 0 is all", ge=0, le=100_000_000)] = 0
-    validation: Annotated[float, hyper("Share held out, where the data brings no split of its own", ge=0, le=0.9)] = 0.1
-    noise: Annotated[float, hyper("Spread of 2-D points around their curve", ge=0, le=1)] = 0.05
-    length: Annotated[
-        int, hyper("Text: how many are read, and predicted, at a time", ge=2, le=4096, unit="characters")
-    ] = 100
-    flip: Annotated[bool, hyper("Augment: mirror left and right at random")] = False
-    shift: Annotated[int, hyper("Augment: move by up to this many pixels", ge=0, le=64, unit="px")] = 0
-    rotate: Annotated[float, hyper("Augment: turn by up to this angle", ge=0, le=180, unit="degrees")] = 0.0
 
 
 class TrainConfig(msgspec.Struct):
@@ -128,11 +110,32 @@ class ModelTable(msgspec.Struct):
     values: dict[str, Any] = {}
 
 
+class DatasetTable(msgspec.Struct):
+    """The `[dataset]` table: a name and that dataset's settings.
+
+    `unused` are settings that only other datasets have, stated all the same with a value that would do something.
+    """
+
+    name: str
+    values: dict[str, Any] = {}
+    unused: dict[str, Any] = {}
+
+    @property
+    def root(self) -> str:
+        """Where the data are, for a dataset that reads files; empty where nothing was said."""
+        return self.values.get("root", "")
+
+    @root.setter
+    def root(self, path: str) -> None:
+        if "root" in self.values:
+            self.values["root"] = path
+
+
 class RunConfig(msgspec.Struct):
     """One run, complete: every default written out."""
 
     model: ModelTable
-    dataset: DatasetConfig
+    dataset: DatasetTable
     train: TrainConfig
     preview: PreviewConfig
     checkpoint: CheckpointConfig
@@ -146,7 +149,6 @@ class RunConfig(msgspec.Struct):
 
 
 TABLES: dict[str, type[msgspec.Struct]] = {
-    "dataset": DatasetConfig,
     "train": TrainConfig,
     "preview": PreviewConfig,
     "checkpoint": CheckpointConfig,
@@ -154,6 +156,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
 }
 TABLE_PARAMS: dict[str, list[Param]] = {name: params.describe(struct) for name, struct in TABLES.items()}
 OPTIM_PARAMS: list[Param] = params.describe(Optim)
+DATASET_NAME = Param("name", "str", datasets.DEFAULT, "Which data")
 TOP = [
     Param("name", "str", "", "What this run is called"),
     Param("notes", "str", "", "Anything worth remembering"),
@@ -213,7 +216,7 @@ def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunCon
         message = f"was written by a newer tui-gen; this one reads up to format {FORMAT}"
         raise ConfigError(source, [Problem("format", written, message, "upgrade tui-gen to use it")])
     problems: list[Problem] = []
-    top, wrong = params.check(TOP, tables, "", also=("format", "model", "recipe", "edits", *TABLES))
+    top, wrong = params.check(TOP, tables, "", also=("format", "model", "dataset", "recipe", "edits", *TABLES))
     problems += wrong
     model_name, entry = "", None
     values: dict[str, Any] = {}
@@ -234,6 +237,8 @@ def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunCon
             problems += wrong
     else:
         problems.append(Problem("model", table, "must be a table", "write it as [model]"))
+    data, wrong = _dataset(tables.get("dataset", {}), catalog)
+    problems += wrong
     built: dict[str, Any] = {}
     for key, struct in TABLES.items():
         also = ("phases",) if key == "train" else ()
@@ -246,14 +251,14 @@ def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunCon
         train.phases, wrong = _phases(train_table.get("phases", {}), entry.phases)
         problems += wrong
     wrong_keys = {problem.key for problem in problems}
-    problems += _across(built, catalog, lengths_known=wrong_keys.isdisjoint({"train", *LENGTHS}))
+    problems += _across(built["train"], lengths_known=wrong_keys.isdisjoint({"train", *LENGTHS}))
     edits: list[dict[str, Any]] = []
     if entry is not None:
-        edits, wrong = _edits(tables.get("edits", []), keys(model_name, catalog))
+        edits, wrong = _edits(tables.get("edits", []), keys(model_name, data.name, catalog))
         problems += wrong
     if problems:
         raise ConfigError(source, problems)
-    return RunConfig(model=ModelTable(model_name, values), edits=edits, **built, **top)
+    return RunConfig(model=ModelTable(model_name, values), dataset=data, edits=edits, **built, **top)
 
 
 def _edits(table: Any, known: dict[str, Param]) -> tuple[list[dict[str, Any]], list[Problem]]:
@@ -306,33 +311,45 @@ def _phases(table: Any, declared: dict[str, Optim]) -> tuple[dict[str, Optim], l
     return phases, problems
 
 
-def _across(built: dict[str, Any], catalog: Any, lengths_known: bool) -> Iterable[Problem]:
-    """What no single value shows: lengths that contradict each other, datasets that need a root."""
-    train, dataset = built["train"], built["dataset"]
+def _dataset(table: Any, catalog: Any) -> tuple[DatasetTable, list[Problem]]:
+    """The `[dataset]` table with its defaults filled in, and what is wrong with it."""
+    if not isinstance(table, dict):
+        return DatasetTable(datasets.DEFAULT), [Problem("dataset", table, "must be a table", "write it as [dataset]")]
+    name = table.get("name", datasets.DEFAULT)
+    entry = catalog.datasets.get(name) if isinstance(name, str) else None
+    others = datasets.elsewhere(entry, catalog.datasets)
+    strange = {key: table[key] for key in others if key in table}
+    stated, wrong = params.check([others[key] for key in strange], strange, "dataset")
+    if entry is None:
+        hint = params.nearest(name, catalog.datasets) or f"known: {', '.join(catalog.datasets)}"
+        problem = Problem("dataset.name", name, "no such dataset", hint)
+        return DatasetTable(params.show(name)), [problem, *wrong]
+    values, problems = params.check(entry.params, table, "dataset", also=("name", *strange))
+    if entry.reads and not values["root"] and not any(problem.key == "dataset.root" for problem in problems):
+        words = f"is missing: {name} reads a {entry.reads}"
+        problems.append(Problem("dataset.root", None, words, f"set it to that {entry.at_root}'s path"))
+    unused = {key: value for key, value in stated.items() if value != others[key].default}
+    return DatasetTable(name, values, unused), problems + wrong
+
+
+def _across(train: TrainConfig, lengths_known: bool) -> Iterable[Problem]:
+    """What no single value shows: lengths that contradict each other, devices that there are none of."""
     lengths = {key: getattr(train, key) for key in ("steps", "epochs", "minutes") if getattr(train, key)}
     if len(lengths) > 1:
         given = ", ".join(f"{key} = {params.show(value)}" for key, value in lengths.items())
         yield Problem("train", None, f"has more than one length: {given}", "set all but one to 0")
     elif not lengths and lengths_known:
         yield Problem("train", None, "has no length", "set train.steps, train.epochs or train.minutes")
-    entry = catalog.datasets.get(dataset.name)
-    if entry is None:
-        hint = params.nearest(dataset.name, catalog.datasets) or f"known: {', '.join(catalog.datasets)}"
-        yield Problem("dataset.name", dataset.name, "no such dataset", hint)
-    elif entry.needs_root and not dataset.root:
-        what, short = ("text file", "file") if entry.kind == "text" else ("folder", "folder")
-        yield Problem(
-            "dataset.root", None, f"is missing: {dataset.name} reads a {what}", f"set it to that {short}'s path"
-        )
     device = train.device
     if not (device in ("auto", "cpu", "cuda", "mps") or (device.startswith("cuda:") and device[5:].isdecimal())):
         yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps")
 
 
-def keys(model: str, catalog: Any) -> dict[str, Param]:
-    """Every dotted key of a model's config with its declaration, in the order a form shows them."""
-    entry = catalog.models.get(model)
+def keys(model: str, dataset: str, catalog: Any) -> dict[str, Param]:
+    """Every dotted key of a model's config on a dataset with its declaration, in the order a form shows them."""
+    entry, data = catalog.models.get(model), catalog.datasets.get(dataset)
     found = {f"model.{param.name}": param for param in (entry.params if entry else [])}
+    found |= {f"dataset.{param.name}": param for param in (DATASET_NAME, *(data.params if data else ()))}
     for table, declared in TABLE_PARAMS.items():
         found |= {f"{table}.{param.name}": param for param in declared}
     for phase, optim in (entry.phases if entry else {}).items():
@@ -340,6 +357,19 @@ def keys(model: str, catalog: Any) -> dict[str, Param]:
         for param in OPTIM_PARAMS:
             found[f"train.phases.{phase}.{param.name}"] = msgspec.structs.replace(param, default=base[param.name])
     return found | {param.name: param for param in TOP}
+
+
+def may_be_stated(model: str, dataset: str, catalog: Any) -> dict[str, Param]:
+    """`keys`, and the settings of other datasets: those may be stated, too."""
+    others = datasets.elsewhere(catalog.datasets.get(dataset), catalog.datasets)
+    return keys(model, dataset, catalog) | {f"dataset.{name}": param for name, param in others.items()}
+
+
+def named(tables: dict[str, Any], table: str, default: str = "") -> str:
+    """The name in a table of a config that nobody has checked yet; empty where it is none."""
+    inner = tables.get(table, {})
+    name = inner.get("name", default) if isinstance(inner, dict) else ""
+    return name if isinstance(name, str) else ""
 
 
 def _meant(key: str, known: list[str]) -> str:
@@ -368,9 +398,7 @@ def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Any) -
         if key == "model.name":
             set_key(tables, key, params.parse(Param(key, "str"), text))
             continue
-        table = tables.get("model")
-        name = table.get("name") if isinstance(table, dict) else None
-        known = keys(name if isinstance(name, str) else "", catalog)
+        known = may_be_stated(named(tables, "model"), named(tables, "dataset", datasets.DEFAULT), catalog)
         if key not in known:
             problems.append(Problem("--set", assignment, "names no setting", _meant(key, list(known))))
             continue
@@ -418,6 +446,7 @@ def to_tables(config: RunConfig) -> dict[str, Any]:
     if config.edits:
         tables["edits"] = [dict(edit) for edit in config.edits]
     tables["model"] = {"name": config.model.name} | config.model.values
+    tables["dataset"] = {"name": config.dataset.name} | config.dataset.values | config.dataset.unused
     for key in TABLES:
         tables[key] = msgspec.to_builtins(getattr(config, key))
     return tables
@@ -425,7 +454,7 @@ def to_tables(config: RunConfig) -> dict[str, Any]:
 
 def dumps(config: RunConfig, catalog: Any = None) -> str:
     """A config as TOML text; with a catalogue every line carries its help text as a comment."""
-    notes = keys(config.model.name, catalog) if catalog is not None else {}
+    notes = keys(config.model.name, config.dataset.name, catalog) if catalog is not None else {}
     return dump_toml(to_tables(config), notes)
 
 

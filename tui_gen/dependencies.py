@@ -66,7 +66,7 @@ def first_config(need: Need, config: RunConfig, catalog: Catalog) -> RunConfig:
     assert named is not None
     recipe, settings = named
     tables = configs.override(catalog.recipes[recipe].tables, settings, catalog)
-    tables["dataset"] = msgspec.to_builtins(config.dataset)
+    tables["dataset"] = configs.to_tables(config)["dataset"]
     configs.set_key(tables, "train.device", config.train.device)
     tables |= {"name": recipe, "notes": f"trained for a run of {config.model.name} that needs it"}
     tables["model_dirs"] = list(config.model_dirs)

@@ -63,25 +63,3 @@ def _parsed(data: bytes) -> dict[str, Any]:
         if isinstance(value, str) if name != "steps" else isinstance(value, int) and value > 0:
             found[name] = value
     return found
-
-
-def counted(path: str) -> tuple[str, int]:
-    """What the data of a config file are counted in (`images`), and how many of those are an example.
-
-    Of text these are characters. Where nobody knows, examples are counted as such.
-    """
-    from tui_gen import toml
-    from tui_gen.datasets import COUNTED, DATASETS
-
-    try:
-        dataset = toml.loads(read_regular(path, MOST).decode()).get("dataset")
-    except (OSError, ValueError, RecursionError):
-        return "examples", 1
-    dataset = dataset if isinstance(dataset, dict) else {}
-    name, length = dataset.get("name"), dataset.get("length")
-    entry = DATASETS.get(name) if isinstance(name, str) else None
-    if entry is not None and entry.kind != "text":
-        return COUNTED[entry.kind], 1
-    if entry is None or not isinstance(length, int) or length < 1:
-        return "examples", 1
-    return COUNTED[entry.kind], length

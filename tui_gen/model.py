@@ -48,7 +48,8 @@ class DataSpec(msgspec.Struct, frozen=True):
     `kind` is `image`, `points` or `text`; `shape` is that of one example: (channels, height, width), (2,) for points,
     (length + 1,) for text: each character of a window but the first is to be predicted. `classes` names the labels
     (empty where there are none); for text, which has no labels, they are the characters of the vocabulary. `count` is
-    the number of training examples, None when they are generated without end.
+    the number of training examples, None when they are generated without end. `labelling` is how examples without
+    labels may be given some, in words; empty where there is nothing that one could do.
     """
 
     name: str
@@ -56,6 +57,7 @@ class DataSpec(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
     classes: tuple[str, ...] = ()
     count: int | None = None
+    labelling: str = ""
 
     @property
     def channels(self) -> int:

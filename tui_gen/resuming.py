@@ -31,7 +31,7 @@ def continued(
     """
     config = configs.load(configs.read_toml(path / "config.toml"), catalog, path.name)
     tables = configs.to_tables(config)
-    known = configs.keys(config.model.name, catalog)
+    known = configs.may_be_stated(config.model.name, config.dataset.name, catalog)
     step = checkpoints.newest_sound(path)
     problems: list[Problem] = []
     added: list[tuple[str, Any]] = []
@@ -62,7 +62,7 @@ def continued(
         words = f"the run is at step {count(step)} already"
         hint = f"for more: tui-gen --resume {called(path)} --set train.steps={2 * step}"
         raise configs.ConfigError(path.name, [Problem("train.steps", new.train.steps, words, hint)])
-    if datasets.lost(new.dataset.name, new.dataset.root):
+    if datasets.lost(catalog.datasets[new.dataset.name], new.dataset.root):
         hint = f"where it is now: tui-gen --resume {called(path)} --set {ROOT}=…"
         words = "is not there, or does not hold the run's data"
         raise configs.ConfigError(path.name, [Problem(ROOT, new.dataset.root, words, hint)])

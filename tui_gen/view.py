@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 
 from tui_gen import events, quality, runs
+from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
-from tui_gen.headline import counted
 from tui_gen.params import show
 from tui_gen.quantities import count
 from tui_gen.text import clean, cleaned

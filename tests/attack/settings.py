@@ -171,7 +171,8 @@ def settings(plan: Plan) -> Iterator[Outcome]:
 def _assignment(dice: random.Random, sound: list[dict[str, Any]], catalog: Any) -> str:
     if dice.random() < 0.05:
         return dice.choice(BARE)
-    key = dice.choice(list(configs.keys(dice.choice(sound)["model"]["name"], catalog)))
+    drawn = dice.choice(sound)
+    key = dice.choice(list(configs.keys(drawn["model"]["name"], configs.named(drawn, "dataset", "digits"), catalog)))
     if dice.random() < 0.2:
         key = _misspelt(dice, key)
     value = dice.choice(ODD)

@@ -155,7 +155,7 @@ def resolve(source: str, assignments: list[str], dirs: list[str], err: Outlet) -
             err.line(f"warning: {words}")
     if config.dataset.root:  # workers run in another folder
         config.dataset.root = os.path.abspath(expanded(config.dataset.root))
-        why, remedy = datasets.missing(config.dataset.name, config.dataset.root)
+        why, remedy = datasets.missing(catalog.datasets[config.dataset.name], config.dataset.root)
         if why:
             raise configs.ConfigError(source, [Problem("dataset.root", config.dataset.root, why, remedy)])
     return config

@@ -101,7 +101,7 @@ def differences(path: Path, source: str, assignments: list[str], dirs: list[str]
         wanted.dataset.root = os.path.abspath(os.path.expanduser(wanted.dataset.root))
     ours, theirs = configs.to_tables(have), configs.to_tables(wanted)
     other = []
-    for key, param in configs.keys(have.model.name, catalog).items():
+    for key, param in configs.keys(have.model.name, have.dataset.name, catalog).items():
         if "." not in key or param.run:  # its name; a run that it needs, which was written down as a folder and a step
             continue
         value, asked = _value(ours, key), _value(theirs, key)

@@ -10,7 +10,7 @@ from typing import TypeVar
 from tui_gen import params, runs
 from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry, Recipe
 from tui_gen.config import OPTIM_PARAMS
-from tui_gen.datasets import DatasetEntry
+from tui_gen.datasets import BUILT_IN, DatasetEntry
 from tui_gen.params import Param, nearest
 from tui_gen.report.lines import aligned
 from tui_gen.report.records import Record, known
@@ -122,6 +122,8 @@ def dataset_page(entry: DatasetEntry, width: int) -> list[str]:
     facts = [("kind", entry.kind), ("size", _shape(entry)), ("examples", _count(entry)), ("from", _source(entry))]
     if entry.classes:
         facts.append(("classes", ", ".join(entry.classes)))
+    if entry.source != BUILT_IN:
+        facts.append(("read by", entry.source))
     lines = [f"{entry.name}: {entry.title}", "", *wrapped(entry.summary, width), "", *aligned(facts, width=width)]
     return lines + (["", *wrapped(entry.reference, width)] if entry.reference else [])
 
@@ -136,14 +138,14 @@ def _shape(entry: DatasetEntry) -> str:
 
 def _count(entry: DatasetEntry) -> str:
     if entry.count is None:
-        return "your own" if entry.needs_root else "one text" if entry.kind == "text" else "endless"
+        return "your own" if entry.reads else "one text" if entry.kind == "text" else "endless"
     return f"{entry.count:,}"
 
 
 def _source(entry: DatasetEntry) -> str:
-    if entry.needs_root:
+    if entry.reads:
         return "dataset.root"
-    return "download" if entry.downloads else "built in"
+    return "download" if entry.files is not None else BUILT_IN if entry.source == BUILT_IN else "your own"
 
 
 def wrapped(text: str, width: int, indent: str = "") -> list[str]:

@@ -97,7 +97,7 @@ def trial_of(
         result.expected = None if aim is None or changed else aim.reach
         if aim is not None:
             result.metric, result.better = aim.metric, aim.better
-    if not datasets.at_hand(config.dataset.name, config.dataset.root):
+    if not datasets.at_hand(catalog.datasets[config.dataset.name], config.dataset.root):
         result.verdict, result.words = records.NO_DATA, f"{config.dataset.name}; set dataset.root to a copy of it"
         return trial
     if jobs > 1 and not config.train.threads:

@@ -1,6 +1,7 @@
-"""Finds models and describes them as plain data: `python -m tui_gen.train.discover` refreshes the cached catalogue.
+"""Finds models and datasets, describes them as plain data: `python -m tui_gen.train.discover` refreshes the catalogue.
 
-Models come from the built-in package, from users' folders and from entry points in the group `tui_gen.models`.
+Models and datasets come from the built-in packages, from users' folders and from entry points in the groups
+`tui_gen.models` and `tui_gen.datasets`.
 A file that cannot be imported is a problem in words, never the end.
 """
 
@@ -15,40 +16,64 @@ import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import Any, NamedTuple
 
 import msgspec
 
 import tui_gen.models
+import tui_gen.train.data.sets
 from tui_gen import catalog, params
 from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry
+from tui_gen.datasets import BUILT_IN, COUNTED, DatasetEntry
 from tui_gen.events import Groups, Names
 from tui_gen.model import ABILITIES, Model
+from tui_gen.train.data import Dataset, ImageConfig, ImageSet, PointSet, TextConfig, TextSet
 
-BUILT_IN = "built in"
-"""Where the models of this package come from, as a source."""
 FAMILIES = ("autoencoder", "vae", "gan", "diffusion", "classifier", "sequence")
 
 
-def discover(extra: list[str] | None = None) -> tuple[dict[str, type[Model]], dict[str, str], list[str]]:
-    """Every model class by name, where each comes from, and what went wrong (one line a file)."""
-    found: dict[str, type[Model]] = {}
-    sources: dict[str, str] = {}
-    problems: list[str] = []
+class Classes(NamedTuple):
+    """The classes of models and of datasets, by name."""
 
-    def take(module: ModuleType, source: str) -> None:
-        for kind in vars(module).values():
-            if isinstance(kind, type) and issubclass(kind, Model) and kind.__module__ == module.__name__ and kind.name:
-                wrong = _faults(kind)
-                if wrong:
-                    problems.append(f"{source}: model {kind.name!r}: {wrong}")
-                elif found.get(kind.name, kind) is not kind:
-                    problems.append(f"{source}: model {kind.name!r} is taken by {sources[kind.name]}")
-                else:
-                    found[kind.name], sources[kind.name] = kind, source
+    models: dict[str, type[Model]]
+    datasets: dict[str, type[Dataset]]
 
-    for info in pkgutil.iter_modules(tui_gen.models.__path__):
-        if not info.ispkg:  # folders hold what models are built of
-            take(importlib.import_module(f"tui_gen.models.{info.name}"), BUILT_IN)
+
+class _Found:
+    """What was found so far: the classes, where each comes from, and what went wrong (one line a file)."""
+
+    def __init__(self) -> None:
+        self.classes = Classes({}, {})
+        self.sources: dict[tuple[str, str], str] = {}
+        self.problems: list[str] = []
+
+    def take(self, module: ModuleType, source: str) -> None:
+        """Whatever a module defines."""
+        for one in vars(module).values():
+            if not isinstance(one, type) or one.__module__ != module.__name__:
+                continue
+            if issubclass(one, Model) and one.name:
+                self._take("model", self.classes.models, one, _faults(one), source)
+            elif issubclass(one, Dataset) and one.name:
+                self._take("dataset", self.classes.datasets, one, _dataset_faults(one), source)
+
+    def _take(self, what: str, known: dict[str, Any], one: Any, wrong: str, source: str) -> None:
+        if wrong:
+            self.problems.append(f"{source}: {what} {one.name!r}: {wrong}")
+        elif known.get(one.name, one) is not one:
+            self.problems.append(f"{source}: {what} {one.name!r} is taken by {self.sources[what, one.name]}")
+        else:
+            known[one.name], self.sources[what, one.name] = one, source
+
+
+def discover(extra: list[str] | None = None) -> _Found:
+    """Every class of a model or dataset: built in, in users' files, and in what packages offer."""
+    found = _Found()
+    take, problems = found.take, found.problems
+    for package in (tui_gen.models, tui_gen.train.data.sets):
+        for info in pkgutil.iter_modules(package.__path__):
+            if not info.ispkg:  # folders hold what models are built of
+                take(importlib.import_module(f"{package.__name__}.{info.name}"), BUILT_IN)
     for folder in catalog.model_dirs(extra):
         for path in sorted(folder.glob("*.py")):
             try:
@@ -59,7 +84,7 @@ def discover(extra: list[str] | None = None) -> tuple[dict[str, type[Model]], di
                 problems.append(f"{path}: {_where(error, path)}{_words(error)}")
     from importlib.metadata import entry_points
 
-    for point in entry_points(group="tui_gen.models"):
+    for point in [point for group in catalog.GROUPS for point in entry_points(group=group)]:
         try:
             loaded = point.load()
             take(loaded if isinstance(loaded, ModuleType) else sys.modules[loaded.__module__], f"package {point.value}")
@@ -67,7 +92,7 @@ def discover(extra: list[str] | None = None) -> tuple[dict[str, type[Model]], di
             if isinstance(error, KeyboardInterrupt):
                 raise
             problems.append(f"entry point {point.name} = {point.value}: {_words(error)}")
-    return found, sources, problems
+    return found
 
 
 class _Source(SourceFileLoader):
@@ -122,9 +147,45 @@ def _faults(kind: type[Model]) -> str:
             msgspec.convert(getattr(kind, name), wanted)
         except msgspec.ValidationError as error:
             return f"its {name} cannot be used ({error}); write names of metrics, as {example}"
+    return _config_faults(kind.Config)
+
+
+def _dataset_faults(kind: type[Dataset]) -> str:
+    """Why a class cannot be a dataset, or an empty string."""
+    if not (isinstance(kind.Config, type) and issubclass(kind.Config, msgspec.Struct)):
+        return "its Config must be a msgspec.Struct"
+    if kind.kind not in COUNTED:
+        return f"its kind is {kind.kind!r}; it must be one of {', '.join(COUNTED)}"
+    for base, needed, shared in (
+        (ImageSet, ("read", "load"), ImageConfig), (TextSet, ("read", "load"), TextConfig),
+        (PointSet, ("curve", "load"), PointSet.Config), (Dataset, ("load",), None),
+    ):  # fmt: skip
+        if issubclass(kind, base):
+            if all(getattr(kind, name) is getattr(base, name) for name in needed):
+                return f"it must define {needed[0]}()"
+            fields = shared.__struct_fields__ if shared is not None else ()
+            if lacking := [name for name in fields if name not in kind.Config.__struct_fields__]:
+                return f"its Config lacks {', '.join(lacking)}; derive it from {shared.__qualname__}"
+            break
+    if kind.expected is Dataset.expected:
+        return "it must define expected()"
+    fields = kind.Config.__struct_fields__
+    if "name" in fields:
+        return "its Config cannot have a setting called name: that is the dataset's"
+    if kind.reads and "root" not in fields:
+        return f"it reads a {kind.reads}, so its Config needs root: Annotated[str, hyper(...)] = \"\""
     try:
-        kind.Config()
-        declared = params.describe(kind.Config)
+        msgspec.convert(msgspec.to_builtins(dataset_entry(kind, "")), DatasetEntry)
+    except Exception as error:
+        return f"it cannot be described ({error})"
+    return _config_faults(kind.Config)
+
+
+def _config_faults(config: type[msgspec.Struct]) -> str:
+    """Why a class of settings cannot be used, or an empty string."""
+    try:
+        config()
+        declared = params.describe(config)
     except Exception as error:
         return f"its Config cannot be read ({error}); every field needs a default"
     wrong = {param.name: params.check_value(param, param.default)[1] for param in declared}
@@ -154,19 +215,44 @@ def entry_of(kind: type[Model], source: str) -> ModelEntry:
     )
 
 
-def build(extra: list[str] | None = None) -> tuple[Catalog, dict[str, type[Model]]]:
+def dataset_entry(kind: type[Dataset], source: str) -> DatasetEntry:
+    """A dataset class as plain data."""
+    return DatasetEntry(
+        name=kind.name,
+        title=kind.title or kind.name,
+        kind=kind.kind,
+        default_size=kind.default_size,
+        channels=kind.channels,
+        classes=list(kind.classes),
+        count=kind.count,
+        reads=kind.reads,
+        summary=kind.summary or (kind.__doc__ or "").strip().split("\n")[0],
+        reference=kind.reference,
+        params=sorted(params.describe(kind.Config), key=lambda param: param.name != "root"),  # where the data are first
+        files=kind.files,
+        source=source,
+    )
+
+
+def build(extra: list[str] | None = None) -> tuple[Catalog, Classes]:
     """The catalogue as it should be now, and the classes behind it."""
-    found, sources, problems = discover(extra)
+    found = discover(extra)
+    models, datasets = found.classes
     order = {family: place for place, family in enumerate(FAMILIES)}
-    names = sorted(found, key=lambda name: (order.get(found[name].family, 99), found[name].family, name))
-    models = {name: entry_of(found[name], sources[name]) for name in names}
-    result = Catalog(models=models, key=catalog.key_of(catalog.model_dirs(extra)), problems=problems)
-    return result, found
+    names = sorted(models, key=lambda name: (order.get(models[name].family, 99), models[name].family, name))
+    sets = sorted(datasets, key=lambda name: (datasets[name].rank, name))
+    result = Catalog(
+        models={name: entry_of(models[name], found.sources["model", name]) for name in names},
+        datasets={name: dataset_entry(datasets[name], found.sources["dataset", name]) for name in sets},
+        key=catalog.key_of(catalog.model_dirs(extra)),
+        problems=found.problems,
+    )
+    return result, found.classes
 
 
 def encode(made: Catalog) -> bytes:
     """The part of a catalogue that needs PyTorch to be made, as JSON."""
-    plain = {"models": made.models, "key": made.key, "problems": made.problems}
+    plain = {"models": made.models, "datasets": made.datasets, "key": made.key, "problems": made.problems}
     return msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n"
 
 

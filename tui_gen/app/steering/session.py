@@ -129,8 +129,9 @@ class Session:
         from tui_gen import config
 
         if not made.model_dirs:
-            model = self.catalog.models.get(made.model.name)
-            its = [one for one in self.adopted if model is not None and Path(model.source).is_relative_to(one)]
+            parts = (self.catalog.models.get(made.model.name), self.catalog.datasets.get(made.dataset.name))
+            sources = [Path(one.source) for one in parts if one is not None]
+            its = [one for one in self.adopted if any(source.is_relative_to(one) for source in sources)]
             made.model_dirs = [str(Path(os.path.expanduser(one)).resolve()) for one in [*self.model_dirs, *its]]
         if made.dataset.root:  # workers run in another folder
             made.dataset.root = os.path.abspath(os.path.expanduser(made.dataset.root))
@@ -165,9 +166,10 @@ class Session:
         from tui_gen import config, datasets
 
         dataset = config.load(config.read_toml(path / "config.toml"), self.catalog, path.name).dataset
-        if not datasets.lost(dataset.name, dataset.root):
+        entry = self.catalog.datasets[dataset.name]
+        if not datasets.lost(entry, dataset.root):
             return "", False
-        return dataset.root, datasets.DATASETS[dataset.name].kind == "text"
+        return dataset.root, entry.at_root == "file"
 
     def move_data(self, path: Path, root: Path) -> None:
         """Write down where a run's data is now. Raises RunError, or ConfigError where it is not that data."""
@@ -176,8 +178,9 @@ class Session:
         with runs.claim(path):
             made = config.load(config.read_toml(path / "config.toml"), self.catalog, path.name)
             made.dataset.root = os.path.abspath(root)
-            if datasets.lost(made.dataset.name, made.dataset.root):
-                words = f"does not hold {datasets.DATASETS[made.dataset.name].title}"
+            entry = self.catalog.datasets[made.dataset.name]
+            if datasets.lost(entry, made.dataset.root):
+                words = f"does not hold {entry.title}"
                 raise config.ConfigError(path.name, [Problem("dataset.root", made.dataset.root, words)])
             try:
                 runs.write_atomic(path / "config.toml", config.dumps(made, self.catalog).encode())

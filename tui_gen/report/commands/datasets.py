@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tui_gen import catalog as catalogs
+from tui_gen.report import headless, tables
 from tui_gen.report import outlet as outlets
-from tui_gen.report import tables
 from tui_gen.report.commands.options import models_option
 from tui_gen.report.outlet import terminal_width, width_of
 
@@ -20,8 +19,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """The table, or a page."""
-    out, _ = outlets.standard()
-    catalog = catalogs.Catalog()
+    out, err = outlets.standard()
+    catalog = headless.ensured(args.model_dirs, err)
     if args.name:
         entry = tables.named("dataset", args.name, catalog.datasets)
         lines = tables.dataset_page(entry, min(100, width_of(out)))

@@ -29,12 +29,13 @@ def run(args: argparse.Namespace, root: Path) -> int:
     if (found := catalog.recipes.get(args.name)) is not None:
         named, header = {"name": found.name, **found.tables}, tables.recipe_header(found, _record(err))
     elif (model := catalog.models.get(args.name)) is not None:
-        named, header = catalogs.start_of(model), tables.model_header(model)
+        named, header = catalogs.start_of(model, catalog), tables.model_header(model)
         named["model_dirs"] = list(args.model_dirs)
     else:
         raise tables.no_such("recipe or model", args.name, [*catalog.recipes, *catalog.models])
     config = configs.load(named, catalog, args.name)
-    notes = {key: _with_choices(param) for key, param in configs.keys(config.model.name, catalog).items()}
+    known = configs.keys(config.model.name, config.dataset.name, catalog)
+    notes = {key: _with_choices(param) for key, param in known.items()}
     out.text(header + "\n" + configs.dump_toml(configs.to_tables(config), notes))
     return 0
 

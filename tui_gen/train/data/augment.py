@@ -8,11 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tui_gen.config import DatasetConfig
 from tui_gen.train.data import draws
-
-BLACK_GROUND = {"digits", "mnist", "fashion-mnist", "kmnist"}
-"""Datasets on a black ground: what moves in from outside is black. Others are mirrored at their edges."""
+from tui_gen.train.data.sources import Augmentation
 
 BLOCK = 64
 """Steps whose random numbers are drawn at once, so that a step pays almost nothing for them."""
@@ -25,9 +22,9 @@ class Augment:
     `rotate`: turned by an angle uniform in ±rotate degrees, bilinear.
     """
 
-    def __init__(self, config: DatasetConfig, *, seed: int, batch_size: int, device: torch.device) -> None:
-        self.flip, self.shift, self.rotate = config.flip, config.shift, config.rotate
-        self.black = config.name in BLACK_GROUND
+    def __init__(self, wanted: Augmentation, *, seed: int, batch_size: int, device: torch.device) -> None:
+        self.flip, self.shift, self.rotate = wanted.flip, wanted.shift, wanted.rotate
+        self.black = wanted.black
         self.active = bool(self.flip or self.shift or self.rotate)
         self._key, self._batch_size, self._device = draws.key(seed, "augment"), batch_size, device
         self._block = -1

@@ -27,8 +27,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from tui_gen.catalog import cache_dir
 from tui_gen.events import Note, Progress
+from tui_gen.places import cache_dir
 from tui_gen.train.data import locks, ranges
 from tui_gen.train.data.decode import DEEP, Decoder, extent, header_of
 from tui_gen.train.data.sources import DataError, Report

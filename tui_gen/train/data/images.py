@@ -1,13 +1,39 @@
-"""Whole image sets in memory: resizing, colour, limits and splits, each done once at loading."""
+"""Sets of images: the settings that they share, and how whole sets in memory are made ready, once, at loading.
+
+Resizing, colour, limits and splits are the same for every set.
+"""
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar, Literal
+
+import msgspec
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tui_gen.model import DataSpec
+from tui_gen.params import hyper
 from tui_gen.train.data import draws
+from tui_gen.train.data.dataset import Dataset
+from tui_gen.train.data.sources import (
+    Augmentation,
+    Data,
+    DataError,
+    Report,
+    Resident,
+    Source,
+    free_memory,
+    from_pixels,
+)
+
+Limit = Annotated[int, hyper("Use at most this many examples; 0 is all", ge=0, le=100_000_000)]
+Validation = Annotated[float, hyper("Share held out, where the data brings no split of its own", ge=0, le=0.9)]
+"""Settings that sets of every kind have."""
+
+SMALLEST = 4
+"""The smallest image, in pixels, that is worth asking for."""
 
 CHUNK_BYTES = 64 << 20
 """Roughly how much float32 a resize works on at once."""
@@ -86,3 +112,115 @@ def _train_on_each(labels: np.ndarray, kept: np.ndarray) -> None:
         most = names[counts.argmax()]
         kept[np.flatnonzero((labels == most) & kept)[0]] = False
         kept[np.flatnonzero(labels == missing)[0]] = True
+
+
+Part = tuple[Tensor, Tensor | None]
+"""Images (N, C, H, W) uint8 with 1 or 3 channels, and labels (N,) int64 or None."""
+
+
+class ImageConfig(msgspec.Struct):
+    """What can be set about every set of images."""
+
+    size: Annotated[int, hyper("Image height and width; 0 is the data's own", ge=0, le=512, unit="px")] = 0
+    channels: Annotated[Literal["auto", "grey", "rgb"], hyper("Colour; auto is the data's own")] = "auto"
+    limit: Limit = 0
+    validation: Validation = 0.1
+    flip: Annotated[bool, hyper("Augment: mirror left and right at random")] = False
+    shift: Annotated[int, hyper("Augment: move by up to this many pixels", ge=0, le=64, unit="px")] = 0
+    rotate: Annotated[float, hyper("Augment: turn by up to this angle", ge=0, le=180, unit="degrees")] = 0.0
+
+
+class ImageSet(Dataset):
+    """A set of images that `read` gives whole; limited, resized, recoloured, split and augmented as the settings say.
+
+    Its `Config` has the fields of ImageConfig, and may have more.
+    """
+
+    kind = "image"
+    black_ground: ClassVar[bool] = False
+    """Whether what augmentation moves in from outside is black; else images are mirrored at their edges."""
+
+    class Config(ImageConfig):
+        """The settings of every set of images."""
+
+    @property
+    def size(self) -> int:
+        """Height and width of the images, in pixels."""
+        return self.config.size or self.default_size
+
+    @property
+    def augmentation(self) -> Augmentation:
+        return Augmentation(self.config.flip, self.config.shift, self.config.rotate, self.black_ground)
+
+    def read(self, report: Report) -> list[Part]:
+        """All images: one part, of which some is held out, or two: what is trained on, what validates.
+
+        They may be of any size, but of one; what is not square is cropped to the centre. Raises DataError.
+        """
+        raise TypeError(f"{type(self).__name__} must define read()")
+
+    def check(self) -> None:
+        super().check()
+        if self.size < SMALLEST:
+            raise DataError(
+                f"dataset.size = {self.config.size}: the smallest image is {SMALLEST} px (0 is the data's own size)"
+            )
+        if self.config.shift >= self.size:
+            raise DataError(f"dataset.shift = {self.config.shift}: must be less than the images' {self.size} px")
+
+    def expected(self) -> DataSpec:
+        channels = {"grey": 1, "rgb": 3}.get(self.config.channels, self.channels)
+        return self.spec((channels, self.size, self.size), self.count, self.classes)
+
+    def load(self, device: torch.device, *, seed: int, report: Report) -> Data:
+        parts = self.read(report)
+        ready: list[Part] = []
+        for images, labels in parts if self.config.validation else parts[:1]:
+            rows = limited(labels, len(images), self.config.limit)
+            if len(rows) < len(images):
+                images, labels = images[rows], None if labels is None else labels[rows]
+            ready.append((self._prepared(images, device), labels))
+        images, labels = ready[0]
+        if len(parts) > 1:
+            return self.data(images.shape[1:], *(Resident(*part, device) for part in ready))
+        kept, held = split(labels, len(images), self.config.validation)
+        sources = [
+            Resident(images[rows.to(device)], None if labels is None else labels[rows], device)
+            for rows in (kept, held)
+            if len(rows)
+        ]
+        return self.data(images.shape[1:], *sources)
+
+    def data(
+        self,
+        shape: tuple[int, ...],
+        train: Source,
+        validation: Source | None = None,
+        classes: list[str] | None = None,
+    ) -> Data:
+        """The dataset made of these sources of images of a shape, whose labels count `classes`, or the class's own."""
+        return Data(self.spec(shape, train.count, self.classes if classes is None else classes), train, validation)
+
+    def stored(
+        self,
+        pixels: np.ndarray,
+        labels: Tensor | None,
+        kept: Tensor,
+        held: Tensor,
+        device: torch.device,
+        classes: list[str] | None = None,
+    ) -> Data:
+        """The dataset made of rows of an array on the disk (N, C, S, S) uint8; `labels` belong to the whole array."""
+        validation = from_pixels(pixels, held, labels, device) if len(held) else None
+        return self.data(pixels.shape[1:], from_pixels(pixels, kept, labels, device), validation, classes)
+
+    def _prepared(self, images: Tensor, device: torch.device) -> Tensor:
+        size = self.config.size or min(images.shape[2:])
+        depth = {"grey": 1, "rgb": 3}.get(self.config.channels, images.shape[1])
+        needed, free = len(images) * depth * size * size, free_memory(device)
+        if 2 * needed > free:
+            raise DataError(
+                f"{self.name} at dataset.size = {size} would take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB "
+                "free on the device; choose a smaller dataset.size, or fewer examples with dataset.limit"
+            )
+        return resize(recolour(images.to(device), self.config.channels), size)

@@ -7,14 +7,15 @@ labels of others would silently become those of their neighbours; so would the c
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import torch
 from torch import Tensor
 
-from tui_gen.config import DatasetConfig
 from tui_gen.events import Note
 from tui_gen.model import DataSpec
+from tui_gen.train.data.dataset import Dataset
 from tui_gen.train.data.loading import load
 from tui_gen.train.data.sources import Data, DataError, Mapped, Report, Resident, Source
 from tui_gen.train.data.text import Windows
@@ -25,7 +26,7 @@ MOST = 12
 
 def load_as(
     then: DataSpec | None,
-    config: DatasetConfig,
+    dataset: Dataset,
     device: torch.device,
     told_labels: Callable[[DataSpec], bool],
     *,
@@ -35,15 +36,17 @@ def load_as(
     """`load`, with data that mean what they meant `then` (None: nobody knows). `told_labels` is asked whether the
     model, made for a spec, is told labels. Raises DataError.
     """
-    data = load(config, device, seed=seed, report=report)
+    data = load(dataset, device, seed=seed, report=report)
     if then is None:
         return data
     now = data.spec
-    if now.kind == then.kind == "image" and config.channels == "auto" and now.channels != then.channels:
+    auto = getattr(dataset.config, "channels", None) == "auto"
+    if now.kind == then.kind == "image" and auto and now.channels != then.channels:
         depth = {1: "grey", 3: "rgb"}[then.channels]
         words = f"the data has become {described(now)}: they are read as {depth}, as the checkpoint knows them"
         report(Note(text=words, level="warning"))
-        data = load(msgspec.structs.replace(config, channels=depth), device, seed=seed, report=report)
+        dataset = type(dataset)(msgspec.structs.replace(dataset.config, channels=depth))
+        data = load(dataset, device, seed=seed, report=report)
     return matched(data, then, lambda: told_labels(then), report)
 
 
@@ -79,8 +82,7 @@ def matched(data: Data, then: DataSpec, told_labels: Callable[[], bool], report:
             _map(source, places, now.kind)
     if gone:
         report(Note(text=f"{_changes(what, new, gone)}; the others keep their numbers", level="warning"))
-    spec = DataSpec(now.name, now.kind, now.shape, then.classes, now.count)
-    return Data(spec, data.train, data.validation)
+    return replace(data, spec=msgspec.structs.replace(now, classes=then.classes))
 
 
 def described(spec: DataSpec) -> str:

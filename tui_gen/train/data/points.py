@@ -1,59 +1,70 @@
-"""Points in the plane, without end: a ring and a grid of Gaussians, two moons, a Swiss roll.
+"""Points in the plane, without end.
 
 All are standardised: each coordinate has mean 0 and variance 1, exactly (by quadrature over the curve, plus the
-variance of the noise). Before that they have these shapes, and `noise` is the standard deviation of both coordinates:
-
-- `ring`: 8 Gaussians on the unit circle;
-- `gaussian`: 25 Gaussians on a 5×5 grid of spacing 1;
-- `moons`: two half circles of radius 1;
-- `swiss-roll`: a spiral of one and a half turns, from radius 1/3 to radius 1.
+variance of the noise).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from typing import Annotated, ClassVar
 
+import msgspec
 import torch
 from torch import Tensor
 
+from tui_gen.model import DataSpec
+from tui_gen.params import hyper
 from tui_gen.train.data import draws
+from tui_gen.train.data.dataset import Dataset
+from tui_gen.train.data.endless import endless
+from tui_gen.train.data.images import Limit, Validation
+from tui_gen.train.data.sources import Data, Report
+
+VALIDATION_POINTS = 8192
+"""How many points make the fixed validation split."""
 
 
-def _ring(mode: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
-    angle = mode * (2 * math.pi / 8)
-    return angle.cos(), angle.sin()
+class PointSet(Dataset):
+    """Points on a curve of `modes` equally likely pieces, the labels where there are several, with noise around it."""
 
+    kind = "points"
+    modes: ClassVar[int] = 1
 
-def _grid(mode: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
-    return mode % 5 - 2, torch.div(mode, 5, rounding_mode="floor") - 2
+    class Config(msgspec.Struct):
+        """The settings of every set of points."""
 
+        limit: Limit = 0
+        validation: Validation = 0.1
+        noise: Annotated[float, hyper("Spread of 2-D points around their curve", ge=0, le=1)] = 0.05
 
-def _moons(mode: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
-    x, y = (math.pi * along).cos(), (math.pi * along).sin()
-    return torch.where(mode == 0, x, 1 - x), torch.where(mode == 0, y, 0.5 - y)
+    @staticmethod
+    def curve(mode: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
+        """x and y (N,) on the curve: on its piece `mode` (N,), at a place `along` it (N,) in [0, 1)."""
+        raise TypeError("a set of points must define curve()")
 
+    def expected(self) -> DataSpec:
+        return self.spec((2,), None, self.classes)
 
-def _roll(mode: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
-    turn = 1.5 * math.pi * (1 + 2 * along)
-    radius = turn / (4.5 * math.pi)
-    return radius * turn.cos(), radius * turn.sin()
+    def load(self, device: torch.device, *, seed: int, report: Report) -> Data:
+        def make(key: int) -> Points:
+            return Points(self.curve, self.modes, self.config.noise, key, device)
 
-
-CURVES: dict[str, tuple[int, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]]] = {
-    "ring": (8, _ring),
-    "moons": (2, _moons),
-    "swiss-roll": (1, _roll),
-    "gaussian": (25, _grid),
-}
-"""Name → number of equally likely modes, and the curve: (mode, place along it in [0, 1)) → (x, y)."""
+        return endless(self, make, VALIDATION_POINTS, device, seed)
 
 
 class Points:
-    """Maker of one kind of points: positions (N,) int64 → points (N, 2) float32 and modes (N,) int64, or None."""
+    """Maker of one set of points: positions (N,) int64 → points (N, 2) float32 and modes (N,) int64, or None."""
 
-    def __init__(self, name: str, noise: float, seed: int, device: torch.device) -> None:
-        self.modes, self.curve = CURVES[name]
+    def __init__(
+        self,
+        curve: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        modes: int,
+        noise: float,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.curve, self.modes = curve, modes
         self.noise, self.seed = noise, seed
         mean, deviation = self._moments()
         self._mean, self._scale = mean.to(device, torch.float32), (1 / deviation).to(device, torch.float32)

@@ -125,13 +125,35 @@ class Procedural(Source):
         return self.make(indices.to(self.device))
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are changed at random: mirrored, moved by up to `shift` pixels, turned by `rotate` degrees.
+
+    What moves in from outside is black on a `black` ground, else mirrored at the edge.
+    """
+
+    flip: bool = False
+    shift: int = 0
+    rotate: float = 0.0
+    black: bool = False
+
+
+AS_THEY_ARE = Augmentation()
+"""Images that are not changed."""
+
+
 @dataclass
 class Data:
-    """A dataset ready for training; `validation` is None when nothing is held out."""
+    """A dataset ready for training; `validation` is None when nothing is held out.
+
+    Of data made without end, `anew` gives the training examples of another seed. `augmentation` is the dataset's.
+    """
 
     spec: DataSpec
     train: Source
     validation: Source | None
+    anew: Callable[[int], Source] | None = None
+    augmentation: Augmentation = AS_THEY_ARE
 
 
 def from_pixels(

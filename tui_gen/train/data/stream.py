@@ -10,11 +10,10 @@ from itertools import islice, repeat
 import torch
 from torch import Tensor
 
-from tui_gen.config import DatasetConfig
 from tui_gen.train.cutting import awaited
 from tui_gen.train.data import draws
 from tui_gen.train.data.augment import Augment
-from tui_gen.train.data.sources import Mapped, Source
+from tui_gen.train.data.sources import Augmentation, Mapped, Source
 
 ENDLESS_BATCHES = 4096
 """Examples that `batches` takes from a source without end."""
@@ -58,7 +57,7 @@ class Stream:
     def __init__(
         self,
         source: Source,
-        config: DatasetConfig,
+        augmentation: Augmentation,
         *,
         batch_size: int,
         seed: int,
@@ -78,7 +77,7 @@ class Stream:
             self._blocked = min(BLOCK_BATCHES, max(1, BLOCK_BYTES // (batch_size * example.nbytes)))
         else:
             self._blocked = max(1, BLOCK_POINTS // batch_size) if example.is_floating_point() else 1
-        self._augment = Augment(config, seed=seed, batch_size=batch_size, device=self.device)
+        self._augment = Augment(augmentation, seed=seed, batch_size=batch_size, device=self.device)
         self._augmented = example.dtype == torch.uint8 and self._augment.active
         self._reader = ThreadPoolExecutor(1, "read-ahead") if source.slow else None
         self._ahead: deque[Future] = deque()
@@ -105,7 +104,7 @@ class Stream:
         return {"epoch": self.epoch, "cursor": self.cursor}
 
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
-        """Go on where a stream of the same source, config, batch size and seed stood."""
+        """Go on where a stream of the same source, augmentation, batch size and seed stood."""
         self.epoch, self.cursor = int(state["epoch"]), int(state["cursor"])
         self._order = None
         self._block.clear()

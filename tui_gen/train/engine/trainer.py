@@ -61,7 +61,7 @@ class Trainer:
             self._prepare()
         self.stream = Stream(
             data.train,
-            config.dataset,
+            data.augmentation,
             batch_size=config.train.batch_size,
             seed=config.train.seed,
             pixels=self.model.pixels,

@@ -73,7 +73,6 @@ def _measured(given: argparse.Namespace, tell: _Telling) -> Report:
     work = measure(
         found.model,
         data,
-        found.config.dataset,
         found.device,
         step=found.step,
         samples=given.samples or settings.samples,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tui_gen import trust
 from tui_gen.events import Note
 from tui_gen.model import DataSpec, Model
 from tui_gen.train import discover
-from tui_gen.train.data import Data, Report, load
+from tui_gen.train.data import Data, Dataset, Report, dataset_of, load
 from tui_gen.train.data.matching import load_as
 from tui_gen.train.engine.building import build_model, put
 from tui_gen.train.engine.devices import pick_device
@@ -29,7 +30,7 @@ class RestoreError(Exception):
 class Restored:
     """`model` has the averaged weights where there are any, in evaluation mode, on `device`; `step` made it.
 
-    `spec` is what it was told of its data.
+    `spec` is what it was told of its data; `datasets` are the classes that may read them.
     """
 
     model: Model
@@ -37,6 +38,7 @@ class Restored:
     config: configs.RunConfig
     device: torch.device
     step: int
+    datasets: Mapping[str, type[Dataset]]
 
 
 def restore(
@@ -55,27 +57,27 @@ def restore(
     """
     tables = configs.read_toml(run / "config.toml")
     trust.refuse(dirs := trust.named(tables), str(run / "config.toml"))
-    made, kinds = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
-    config = configs.load(tables, made, str(run / "config.toml"))
+    known, classes = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
+    config = configs.load(tables, known, str(run / "config.toml"))
     loaded = _loaded(run, step, averaged and config.train.ema > 0, report)
     where = pick_device(device or config.train.device)
     if "spec" in loaded.state:
         spec = msgspec.convert(loaded.state["spec"], DataSpec)
     else:
-        spec = load(config.dataset, where, seed=config.train.seed, report=report).spec
+        dataset = dataset_of(config.dataset, classes.datasets)
+        spec = load(dataset, where, seed=config.train.seed, report=report).spec
     values = {**config.model.values, **loaded.state["values"]}
-    parts = dependencies.kept(loaded.state, kinds)
-    model = build_model(kinds[config.model.name], values, spec, parts).to(where)
+    parts = dependencies.kept(loaded.state, classes.models)
+    model = build_model(classes.models[config.model.name], values, spec, parts).to(where)
     put(model, loaded.weights if loaded.average is None or not averaged else loaded.average)
-    return Restored(model.eval(), spec, config, where, loaded.meta.step)
+    return Restored(model.eval(), spec, config, where, loaded.meta.step, classes.datasets)
 
 
 def data_of(found: Restored, report: Report = lambda event: None) -> Data:
     """The data of a restored model's run, with labels as the model knows them. Raises DataError."""
     config, told_labels = found.config, found.model.told_labels
-    return load_as(
-        found.spec, config.dataset, found.device, lambda spec: told_labels, seed=config.train.seed, report=report
-    )
+    dataset = dataset_of(config.dataset, found.datasets)
+    return load_as(found.spec, dataset, found.device, lambda spec: told_labels, seed=config.train.seed, report=report)
 
 
 def _loaded(run: Path, step: int | None, averaged: bool, report: Report) -> checkpoints.Loaded:

@@ -47,7 +47,7 @@ def _quality(run: Path, data: Data) -> dict[str, float | None]:
     found = restore(run)
     settings = found.config.quality
     work = measure(
-        found.model, data, found.config.dataset, found.device,
+        found.model, data, found.device,
         step=found.step, samples=settings.samples, seed=settings.seed, tell=lambda event: None,
     )  # fmt: skip
     return {f"quality/{one.name}": one.value for one in finish(work, lambda words: None).figures}

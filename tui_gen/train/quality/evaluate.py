@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tui_gen.config import DatasetConfig
 from tui_gen.model import Model
 from tui_gen.quality import ENOUGH, Figure, Report
 from tui_gen.train.data import Data, denormalise, draws
@@ -45,7 +44,6 @@ def refuse(model: Model, data: Data) -> None:
 def measure(
     model: Model,
     data: Data,
-    config: DatasetConfig,
     device: torch.device,
     *,
     step: int,
@@ -58,7 +56,7 @@ def measure(
     `reference.WAITING` is yielded while another process prepares the reference. Raises QualityError.
     """
     spent = [0.0]
-    report = yield from _timed(_measure(model, data, config, device, step, samples, seed, tell), spent)
+    report = yield from _timed(_measure(model, data, device, step, samples, seed, tell), spent)
     report.seconds = round(spent[0], 2)
     return report
 
@@ -77,10 +75,10 @@ def _timed(work: Iterator[str], spent: list[float]) -> Iterator[str]:
 
 
 def _measure(
-    model: Model, data: Data, config: DatasetConfig, where: torch.device, step: int, samples: int, seed: int, tell: Tell
+    model: Model, data: Data, where: torch.device, step: int, samples: int, seed: int, tell: Tell
 ) -> Iterator[str]:
     refuse(model, data)
-    reference: Reference = yield from prepared(data, config, where, tell)
+    reference: Reference = yield from prepared(data, where, tell)
     features, probabilities, labels = yield from _draw(model, data, reference, where, samples, seed)
     found: list[Figure] = []
     for figure in _figures(reference, features, probabilities, labels, seed):

@@ -23,12 +23,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tui_gen.config import DatasetConfig
 from tui_gen.events import Note
 from tui_gen.model import DataSpec
 from tui_gen.places import cache_dir
 from tui_gen.quality import CONFIDENT
-from tui_gen.train.data import Data, Report, Source, load, locks
+from tui_gen.train.data import Data, Report, Source, locks
 from tui_gen.train.quality import nets
 
 VERSION = 2
@@ -80,7 +79,7 @@ class Reference:
         return (features.double() - mean) / variance.sqrt().clamp(min=1e-12)
 
 
-def prepared(data: Data, config: DatasetConfig, device: torch.device, report: Report) -> Iterator[str]:
+def prepared(data: Data, device: torch.device, report: Report) -> Iterator[str]:
     """The reference of a dataset, from the cache or into it: yields words on what it does, returns a `Reference`.
 
     Between two yields lies little work. It yields `WAITING` while another process makes the same one. Raises
@@ -88,7 +87,7 @@ def prepared(data: Data, config: DatasetConfig, device: torch.device, report: Re
     """
     if data.spec.kind == "text":
         raise QualityError("text has no figures of quality beyond its bits per character, which are in the losses")
-    train, held, endless = _parts(data, config, device)
+    train, held, endless = _parts(data)
     if train[1] < FEWEST:
         raise QualityError(
             f"{data.spec.name} has {train[1]} training examples; figures of quality need at least {FEWEST}"
@@ -123,10 +122,10 @@ Part = tuple[Source, int, int]
 """A source, how many examples of it count, and the position of the first."""
 
 
-def _parts(data: Data, config: DatasetConfig, device: torch.device) -> tuple[Part, Part | None, bool]:
+def _parts(data: Data) -> tuple[Part, Part | None, bool]:
     """Training and held-out examples. Data without end are drawn anew, alike for every run's seed."""
     if data.train.count is None:
-        source = load(config, device, seed=SEED).train
+        source = data.anew(SEED) if data.anew is not None else data.train
         return (source, ENDLESS[0], 0), (source, ENDLESS[1], ENDLESS[0]), True
     held = data.validation
     return (

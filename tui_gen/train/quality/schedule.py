@@ -128,7 +128,6 @@ class Schedule:
         self._work = measure(
             self._model,
             trainer.data,
-            trainer.config.dataset,
             trainer.device,
             step=trainer.step,
             samples=settings.samples,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import msgspec
 from tui_gen import config as configs
 from tui_gen import dependencies, events, runs
 from tui_gen.catalog import Catalog
-from tui_gen.config import RunConfig
-from tui_gen.datasets import DATASETS
+from tui_gen.config import DatasetTable, RunConfig
 from tui_gen.dependencies import Need
 from tui_gen.model import DataSpec, Model
 from tui_gen.params import Problem
+from tui_gen.train.data import Dataset, dataset_of
 from tui_gen.train.data.matching import described
+from tui_gen.train.discover import Classes
 from tui_gen.train.engine.building import Kinds, Origin, Part, RefusedError, TrainingError, built, put
 from tui_gen.train.run import checkpoints
 
@@ -37,7 +38,7 @@ def kept_by(path: Path, kinds: Kinds) -> dict[str, Part] | None:
     return None if state is None else kept(state, kinds)
 
 
-def taken(need: Need, catalog: Catalog, kinds: Kinds, spec: DataSpec) -> Part:
+def taken(need: Need, catalog: Catalog, classes: Classes, spec: DataSpec) -> Part:
     """The model of the run that a settled config names (`folder@step`), averaged weights before raw ones.
 
     Raises RefusedError where the run's data do not match, or TrainingError where it cannot be read.
@@ -51,37 +52,31 @@ def taken(need: Need, catalog: Catalog, kinds: Kinds, spec: DataSpec) -> Part:
         raise TrainingError(f"{need.key} = {need.value}: checkpoint {error}; name another one of its") from None
     parts = {name: msgspec.convert(one, Origin) for name, one in loaded.state.get("parts", {}).items()}
     values = {**config.model.values, **loaded.state["values"]}
-    origin = Origin(str(path), int(step), config.model.name, values, _spec_of(loaded.state, config), parts)
-    part = built(origin, kinds)
+    origin = Origin(str(path), int(step), config.model.name, values, _spec_of(loaded.state, config, classes), parts)
+    part = built(origin, classes.models)
     put(part.model, loaded.weights if loaded.average is None else loaded.average)
     if problem := mismatch(need, part.model, spec):
         raise RefusedError([problem])
     return part
 
 
-def _spec_of(state: dict[str, Any], config: RunConfig) -> DataSpec:
+def _spec_of(state: dict[str, Any], config: RunConfig, classes: Classes) -> DataSpec:
     """What a checkpoint's model was told of its data; older checkpoints give only the shape and number of classes."""
     if "spec" in state:
         return msgspec.convert(state["spec"], DataSpec)
-    count, *shape, classes = state["data"]
-    spec = expected(config.dataset)
-    names = spec.classes if len(spec.classes) == classes else tuple(str(number) for number in range(classes))
+    count, *shape, labels = state["data"]
+    spec = expected(config.dataset, classes.datasets)
+    names = spec.classes if len(spec.classes) == labels else tuple(str(number) for number in range(labels))
     return msgspec.structs.replace(spec, shape=tuple(shape), classes=names, count=count or None)
 
 
-def expected(dataset: configs.DatasetConfig) -> DataSpec:
+def expected(table: DatasetTable, datasets: Mapping[str, type[Dataset]]) -> DataSpec:
     """What a model will be told of a dataset, as far as that is known before it is read."""
-    entry = DATASETS[dataset.name]
-    size = dataset.size or entry.default_size
-    channels = {"grey": 1, "rgb": 3}.get(dataset.channels, entry.channels)
-    shape = {"points": (2,), "text": (dataset.length + 1,)}.get(entry.kind, (channels, size, size))
-    # A folder's classes and a text's characters are known only once they are read: assume there are some.
-    classes = ("a", "b") if dataset.name == "folder" or entry.kind == "text" else tuple(entry.classes)
-    return DataSpec(entry.name, entry.kind, shape, classes, entry.count)
+    return dataset_of(table, datasets).expected()
 
 
 def foreseen(
-    config: RunConfig, catalog: Catalog, kinds: Kinds, spec: DataSpec, deepest: int = 4
+    config: RunConfig, catalog: Catalog, classes: Classes, spec: DataSpec, deepest: int = 4
 ) -> tuple[dict[str, Part], list[Problem]]:
     """What a settled config's model would be built on, untrained, and what can be told to be wrong with that already.
 
@@ -96,14 +91,14 @@ def foreseen(
             else:
                 file = Path(need.value.rpartition("@")[0]) / "config.toml"
                 other = configs.load(configs.read_toml(file), catalog, str(file))
-                own = expected(other.dataset)
+                own = expected(other.dataset, classes.datasets)
         except configs.ConfigError:
             continue
-        inner, wrong = foreseen(other, catalog, kinds, own, deepest - 1)
+        inner, wrong = foreseen(other, catalog, classes, own, deepest - 1)
         problems += [need.problem(f"cannot be used: {problem}") for problem in wrong]
         origins = {name: part.origin for name, part in inner.items()}
         try:
-            part = built(Origin("", 0, other.model.name, other.model.values, own, origins), kinds)
+            part = built(Origin("", 0, other.model.name, other.model.values, own, origins), classes.models)
         except RefusedError as error:
             problems += [need.problem(f"cannot be trained on this data: {problem}") for problem in error.problems]
         except TypeError:  # its own needs could not be foreseen

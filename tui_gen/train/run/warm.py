@@ -182,7 +182,7 @@ def _warm_up() -> tuple[Any, Any]:
     return discover.build(trust.given())
 
 
-def check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]]:
+def check(tables: dict[str, Any], made: Any, classes: Any) -> list[dict[str, Any]]:
     """What is wrong with a config, the model's own reasons included, without reading any data."""
     import msgspec
 
@@ -195,12 +195,12 @@ def check(tables: dict[str, Any], made: Any, kinds: Any) -> list[dict[str, Any]]
         config = configs.load(tables, made)
     except configs.ConfigError as error:
         return [msgspec.to_builtins(problem) for problem in error.problems]
-    kind, spec = kinds[config.model.name], others.expected(config.dataset)
+    kind, spec = classes.models[config.model.name], others.expected(config.dataset, classes.datasets)
     if dependencies.needs(config, made):
         made.recipes, _ = catalog.recipes()
     try:
         pick_device(config.train.device)
-        parts, problems = others.foreseen(config, made, kinds, spec)
+        parts, problems = others.foreseen(config, made, classes, spec)
         problems += refusals(kind, msgspec.convert(config.model.values, kind.Config), spec, parts)
     except RefusedError as error:
         problems = error.problems

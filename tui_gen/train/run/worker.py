@@ -290,7 +290,7 @@ class Worker:
             at.stop_reason = "" if at.stop_reason == "asked to" else at.stop_reason
             at = at.first
 
-    def _parts(self, config: configs.RunConfig, made: Any, kinds: Any, writer: events.EventWriter) -> Any:
+    def _parts(self, config: configs.RunConfig, made: Any, classes: Any, writer: events.EventWriter) -> Any:
         """The paths of the runs that the config's model needs, trained first where they must be, then `Part`s of them.
 
         Returns a function of the data's spec. Raises Stopped, ConfigError, TrainingError.
@@ -300,7 +300,7 @@ class Worker:
 
         if not dependencies.needs(config, made):
             return lambda spec: {}
-        kept = others.kept_by(self.path, kinds) if self.resume else None
+        kept = others.kept_by(self.path, classes.models) if self.resume else None
         if kept is not None:
             return lambda spec: kept
         made.recipes, _ = catalog.recipes()
@@ -328,7 +328,7 @@ class Worker:
                 words = f"checkpoint {problem}; {need.key} takes that of step {int(step):,}"
                 writer.write(events.Note(words, "warning"))
             writer.write(events.Uses(need.key, folder, asked[need.key], int(step)))
-        return lambda spec: {need.name: others.taken(need, made, kinds, spec) for need in found}
+        return lambda spec: {need.name: others.taken(need, made, classes, spec) for need in found}
 
     def _train_first(
         self, path: Path, need: dependencies.Need, config: configs.RunConfig, writer: events.EventWriter
@@ -412,7 +412,7 @@ class Worker:
             import torch
 
             from tui_gen.train import discover
-            from tui_gen.train.data import DataError
+            from tui_gen.train.data import DataError, dataset_of
             from tui_gen.train.data.matching import load_as
             from tui_gen.train.engine.building import TrainingError, build_model
             from tui_gen.train.engine.devices import pick_device
@@ -426,26 +426,27 @@ class Worker:
             self.check()
             tables = configs.read_toml(self.path / "config.toml")
             trust.refuse(dirs := trust.named(tables), str(self.path / "config.toml"))
-            made, kinds = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
+            made, classes = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
             for problem in made.problems:
                 writer.write(events.Note(text=problem, level="warning"))
             config = configs.load(tables, made, str(self.path / "config.toml"))
             if config.train.threads:
                 torch.set_num_threads(config.train.threads)
             device = pick_device(config.train.device)
-            parts_for = self._parts(config, made, kinds, writer)
-            kind = kinds[config.model.name]
+            parts_for = self._parts(config, made, classes, writer)
+            kind, dataset = classes.models[config.model.name], dataset_of(config.dataset, classes.datasets)
 
             def told_labels(spec: Any) -> bool:
                 return build_model(kind, config.model.values, spec, parts_for(spec)).told_labels
 
             self.check()
             then = spec_of(self.path) if self.resume else None
-            data = load_as(then, config.dataset, device, told_labels, seed=config.train.seed, report=self._report)
+            data = load_as(then, dataset, device, told_labels, seed=config.train.seed, report=self._report)
             self.check()
             parts = parts_for(data.spec)
             trainer = Trainer(kind, config, data, device, lambda epoch: _length(config, epoch), parts)
-            loop = RunLoop(self.path, trainer, writer, configs.keys(config.model.name, made), self.server)
+            known = configs.keys(config.model.name, config.dataset.name, made)
+            loop = RunLoop(self.path, trainer, writer, known, self.server)
             if self.resume:
                 loop.resume()
             self.loop = loop

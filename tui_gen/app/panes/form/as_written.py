@@ -18,7 +18,7 @@ from tui_gen.places import config_dir
 def declared(tables: dict[str, Any]) -> dict[str, Param]:
     """Every setting in a config's tables by its dotted key, the model's first: as it is declared, where it is one of
     ours and has such a value, else by its name and the kind of its value."""
-    known = config.keys("", Catalog())
+    known = config.keys("", "", Catalog())
     optim = {param.name: param for param in config.OPTIM_PARAMS}
     found: dict[str, Param] = {}
     for key, value in _leaves(tables):

@@ -78,7 +78,7 @@ class FormFiles:
         self.app.notify(clean(f"Saved as {path}"), markup=False)
 
     def _toml(self, state: FormState) -> str:
-        return config.dump_toml(state.tables(), config.keys(state.model, self.catalog))
+        return config.dump_toml(state.tables(), config.keys(state.model, state.dataset, self.catalog))
 
     def action_editor(self) -> None:
         """Edit the form as TOML in $EDITOR; a text that cannot be read is kept and opened again next time."""

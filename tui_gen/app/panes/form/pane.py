@@ -154,7 +154,7 @@ from which it holds.
         self.fields.leave()
         entry = self.catalog.models.get(name)
         if entry is not None and not self.catalog.recipes_of(name):
-            self.load_tables(start_of(entry), name)
+            self.load_tables(start_of(entry, self.catalog), name)
             return
         self.draft.set_text("model.name", name)
         self.draft.close()

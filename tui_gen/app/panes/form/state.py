@@ -8,6 +8,7 @@ however its text is shortened for reading.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from tui_gen.app.panes.form import as_written
 from tui_gen.app.panes.form.steps import stepped
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError
+from tui_gen.datasets import DEFAULT
 from tui_gen.params import Param, Problem
 
 UNDO_DEPTH = 200
@@ -39,7 +41,8 @@ class Section(NamedTuple):
 
 class _Snapshot(NamedTuple):
     cells: dict[str, Cell]
-    aside: dict[str, dict[str, Cell]]
+    aside: dict[tuple[str, str], dict[str, Cell]]
+    dataset: str
     base: dict[str, Any]
     source: str
     edits: list[Any]
@@ -73,7 +76,9 @@ class FormState:
         self.params: dict[str, Param] = {}
         self._cells: dict[str, Cell] = {}
         self._base: dict[str, Any] = {}
-        self._aside: dict[str, dict[str, Cell]] = {}
+        self._aside: dict[tuple[str, str], dict[str, Cell]] = {}
+        self.dataset = ""
+        """The dataset whose settings are shown: the last that was named and exists."""
         self._edits: list[Any] = []
         self._undo: list[_Snapshot] = []
         self._redo: list[_Snapshot] = []
@@ -107,7 +112,7 @@ class FormState:
 
     def baseline(self, key: str) -> Cell:
         """What the recipe (or file, or run) that was loaded says here; the declared default where it says nothing."""
-        return self._baseline(key, self.params[key], self.model)
+        return self._baseline(key, self.params[key])
 
     def modified(self, key: str) -> bool:
         """Whether a field differs from what was loaded."""
@@ -225,9 +230,10 @@ class FormState:
     def renew(self, catalog: Catalog) -> None:
         """Use a catalogue that was built anew; texts stay, and where the model has new settings they have defaults."""
         self.catalog = catalog
+        if "dataset.name" in self._cells and (name := self.text("dataset.name")) in catalog.datasets:
+            self.dataset = name
         self.params = self._declared(self.model)
-        model = self.model
-        fresh = {key: self._baseline(key, param, model) for key, param in self.params.items()}
+        fresh = {key: self._baseline(key, param) for key, param in self.params.items()}
         self._cells = fresh | {
             key: cell for key, cell in self._cells.items() if key in fresh and not _same(cell.value, fresh[key].value)
         }
@@ -239,7 +245,7 @@ class FormState:
         """Put a text into a field, as typed; whether anything changed.
 
         Texts typed into one field one after another are one step of undo. Naming one of steps, epochs and minutes
-        sets the others to 0; naming another model keeps the values that carry over.
+        sets the others to 0; naming another model or dataset keeps the values that carry over.
         """
         if key not in self.params or not self.editable(key) or text == self._cells[key].text:
             return False
@@ -250,8 +256,8 @@ class FormState:
     def _put(self, key: str, cell: Cell) -> None:
         self.refused.pop(key, None)
         self.notes.pop(key, None)
-        if key == "model.name":
-            self._switch(cell.text)
+        if key in SWITCHES:
+            self._switch(key, cell.text)
             return
         cells = self._cells | {key: cell}
         if key in config.LENGTHS and not isinstance(cell.value, str) and cell.value > 0:
@@ -272,8 +278,8 @@ class FormState:
         if not self.editable(key) or not self.modified(key):
             return False
         self._remember(None)
-        if key == "model.name":
-            self._switch(self.baseline(key).text)
+        if key in SWITCHES:
+            self._switch(key, self.baseline(key).text)
         else:
             self._cells = self._cells | {key: self.baseline(key)}
             self._settle()
@@ -368,15 +374,17 @@ class FormState:
         edits = tables.get("edits")
         self._edits = edits if isinstance(edits, list) and not self.live else []
         model = params.show(_at(tables, "model.name", ""))
+        self.dataset = config.named(tables, "dataset", DEFAULT)
         self.params = self._declared(model)
-        self._cells = {key: self._baseline(key, param, model) for key, param in self.params.items()}
+        self._cells = {"model.name": Cell(model, model)}
+        self._cells = {key: self._baseline(key, param) for key, param in self.params.items()}
         self._settle()
 
     def _declared(self, model: str) -> dict[str, Param]:
         if self.unread:
             return as_written.declared(self._base)
         names = Param("name", "choice", "", "The model that is trained", choices=list(self.catalog.models))
-        declared = {"model.name": names} | config.keys(model, self.catalog)
+        declared = {"model.name": names} | config.keys(model, self.dataset, self.catalog)
         datasets = list(self.catalog.datasets)
         declared["dataset.name"] = msgspec.structs.replace(declared["dataset.name"], kind="choice", choices=datasets)
         if self._edits:
@@ -385,41 +393,52 @@ class FormState:
             declared["edits"] = Param("edits", "bool", True, words)
         return declared
 
-    def _baseline(self, key: str, param: Param, model: str) -> Cell:
+    def _baseline(self, key: str, param: Param) -> Cell:
         written = params.show(_at(self._base, "model.name", ""))
-        foreign = _of_model(key) and written != model and written in self.catalog.models
+        foreign = _of_model(key) and written != self.model and written in self.catalog.models
         value = param.default if foreign or key == "edits" else _at(self._base, key, param.default)
         clean, wrong = params.check_value(param, value)
+        if wrong and _of_dataset(key) and self.dataset != config.named(self._base, "dataset", DEFAULT):
+            clean, wrong = param.default, ""  # said of another dataset, whose setting of this name is another
         return read_cell(param, params.show(value)) if wrong else Cell(params.show(clean), clean)
 
-    def _switch(self, name: str) -> None:
-        """Another model: shared settings stay, its own come back as they were left, edits carry over where they fit."""
-        mine = {key: cell for key, cell in self._cells.items() if _of_model(key)}
+    def _switch(self, switch: str, name: str) -> None:
+        """Another model or dataset, by the key that names it: shared settings stay, its own come back as they were
+        left, edits carry over where they fit. A dataset that there is none of leaves the settings as they are."""
+        if switch == "dataset.name" and name not in self.catalog.datasets:
+            self._cells = self._cells | {switch: Cell(name, name)}
+            self._settle()
+            return
+        own = SWITCHES[switch]
+        mine = {key: cell for key, cell in self._cells.items() if own(key)}
         edited = {key: cell for key, cell in mine.items() if self.modified(key)}
-        before = self._aside.get(name, {})
-        self._aside = self._aside | {self.model: mine}
-        self.params = self._declared(name)
+        before = self._aside.get((switch, name), {})
+        self._aside = self._aside | {(switch, self.model if switch == "model.name" else self.dataset): mine}
+        self._cells = self._cells | {switch: Cell(name, name)}
+        if switch == "dataset.name":
+            self.dataset = name
+        self.params = self._declared(self.model)
         cells = {}
         for key, param in self.params.items():
-            if not _of_model(key):
+            if not own(key):
                 cells[key] = self._cells[key]
                 continue
-            cells[key] = before.get(key) or self._baseline(key, param, name)
+            cells[key] = before.get(key) or self._baseline(key, param)
             if key in edited:
                 clean, wrong = params.check_value(param, edited[key].value)
                 if not wrong:
                     cells[key] = Cell(edited[key].text, clean)
-        self._cells = cells | {"model.name": Cell(name, name)}
+        self._cells = cells
         self._settle()
 
     def _settle(self) -> None:
         self._found, self._added = None, []
 
     def _snapshot(self) -> _Snapshot:
-        return _Snapshot(self._cells, self._aside, self._base, self.source, self._edits)
+        return _Snapshot(self._cells, self._aside, self.dataset, self._base, self.source, self._edits)
 
     def _restore(self, snapshot: _Snapshot) -> None:
-        self._cells, self._aside, self._base, self.source, self._edits = snapshot
+        self._cells, self._aside, self.dataset, self._base, self.source, self._edits = snapshot
         self.params = self._declared(self.model)
         self.refused.clear()
         self._settle()
@@ -446,6 +465,14 @@ def read_cell(param: Param, text: str) -> Cell:
 
 def _of_model(key: str) -> bool:
     return (key.startswith("model.") and key != "model.name") or key.startswith("train.phases.")
+
+
+def _of_dataset(key: str) -> bool:
+    return key.startswith("dataset.") and key != "dataset.name"
+
+
+SWITCHES: dict[str, Callable[[str], bool]] = {"model.name": _of_model, "dataset.name": _of_dataset}
+"""Fields that decide which others there are, and which those are."""
 
 
 def _at(tables: dict[str, Any], key: str, default: Any) -> Any:

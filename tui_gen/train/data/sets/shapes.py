@@ -12,8 +12,15 @@ import math
 import torch
 from torch import Tensor
 
-from tui_gen.datasets import SHAPES
 from tui_gen.train.data import draws
+from tui_gen.train.data.endless import endless
+from tui_gen.train.data.images import ImageSet
+from tui_gen.train.data.sources import Data, Report
+
+VALIDATION_IMAGES, VALIDATION_BYTES = 1024, 64 << 20
+"""How many images make the fixed validation split: fewer, but 64 at least, where they are large."""
+
+SHAPES = ("circle", "square", "triangle", "ring", "cross", "star")
 
 MOST_PIXELS = 1 << 22
 """Pixels drawn at once; drawing needs some 50 bytes for each."""
@@ -41,7 +48,32 @@ EDGES = [
 ]
 
 
-class Shapes:
+class Shapes(ImageSet):
+    """Images of any size, of one shape each; the kind of shape is the label."""
+
+    name = "shapes"
+    title = "Shapes"
+    summary = (
+        "Coloured circles, squares, triangles, rings, crosses and stars on a coloured ground, drawn afresh for every "
+        "batch, so a model can never memorise them. Kind, size, place, angle and colour are random; the kind is the "
+        "label. Good for seeing whether a colour model works at all."
+    )
+    default_size = 32
+    channels = 3
+    classes = SHAPES
+    rank = 20
+
+    def load(self, device: torch.device, *, seed: int, report: Report) -> Data:
+        channels, size, _ = self.expected().shape
+
+        def make(key: int) -> Drawn:
+            return Drawn(size, channels, key, device)
+
+        held = min(VALIDATION_IMAGES, max(64, VALIDATION_BYTES // (channels * size * size)))
+        return endless(self, make, held, device, seed)
+
+
+class Drawn:
     """Maker of images: positions (N,) int64 → (N, channels, size, size) uint8 and kinds (N,) int64."""
 
     def __init__(self, size: int, channels: int, seed: int, device: torch.device) -> None:

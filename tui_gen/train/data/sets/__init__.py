@@ -1,0 +1,1 @@
+"""The built-in datasets, a file each: what is added here is found."""
