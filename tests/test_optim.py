@@ -10,6 +10,7 @@ from torch import nn
 
 from tui_gen.config import Optim
 from tui_gen.train.engine import optim
+from tui_gen.train.tuned.fused_adam import FusedAdam
 
 
 def nets() -> tuple[nn.Module, nn.Module]:
@@ -38,7 +39,7 @@ def test_fused_adam_gives_the_same_bits_as_pytorch(frozen, decay):
     mine, theirs = nets()
     ours = optim.build(Optim(lr=1e-2, weight_decay=decay, beta1=0.5), list(mine.parameters()))
     plain = torch.optim.Adam(theirs.parameters(), 1e-2, betas=(0.5, 0.999), weight_decay=decay, fused=True)
-    assert isinstance(ours, optim.FusedAdam)
+    assert isinstance(ours, FusedAdam)
     steps(mine, ours, 6, 1, frozen)
     steps(theirs, plain, 6, 1, frozen)
     for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
