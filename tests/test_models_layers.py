@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tui_gen import tuned
 from tui_gen.models.nets import norm_silu
 from tui_gen.models.nets.layers import Slopes
 from tui_gen.models.nets.unet import Doubling
@@ -87,6 +88,45 @@ def test_normalisation_takes_its_own_kernel_only_where_it_can(in_small_chunks, m
     monkeypatch.setattr(norm_silu, "WORTH", x.numel() + 1)
     norm_silu.norm_silu(layer, x, shift)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("mean", [30.0, 1000.0, 10_000.0])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_normalisation_of_a_map_whose_mean_is_far_from_zero(in_small_chunks, mean, shifted):
+    """As exact as the numbers in the map are: of a mean of 10,000 they keep three digits behind the point."""
+    layer, x, shift = norm_and_map()
+    x = (x + mean).detach().requires_grad_()
+    given = [x, shift, layer.weight, layer.bias]
+    doubles = [one.detach().double().requires_grad_() for one in given]
+    ours = norm_silu.NormSiLU.apply(x, shift if shifted else None, *given[2:], layer.num_groups, layer.eps)
+    moved = doubles[0] + doubles[1][:, :, None, None] if shifted else doubles[0]
+    truth = F.silu(F.group_norm(moved, layer.num_groups, *doubles[2:], layer.eps))
+    towards = torch.randn(5, 12, 4, 6)
+    wanted = [one for one in range(4) if shifted or one != 1]
+    mine = torch.autograd.grad(ours, [given[one] for one in wanted], towards)
+    theirs = torch.autograd.grad(truth, [doubles[one] for one in wanted], towards.double())
+    for one, two in zip((ours, *mine), (truth, *theirs), strict=True):
+        assert (one.double() - two).abs().max() < (1e-4 + 1e-6 * mean) * two.abs().max()
+
+
+def test_what_is_done_for_far_means_changes_no_bit_of_other_maps(in_small_chunks, monkeypatch):
+    layer, x, shift = norm_and_map()
+    ours = norm_silu.NormSiLU.apply(x, shift, layer.weight, layer.bias, layer.num_groups, layer.eps)
+    monkeypatch.setattr(norm_silu, "FAR", float("inf"))
+    before = norm_silu.NormSiLU.apply(x, shift, layer.weight, layer.bias, layer.num_groups, layer.eps)
+    assert torch.equal(ours, before)
+    one_far = torch.cat([x[:4], x[4:] + 5000])  # in a chunk of its own, and in one with others
+    monkeypatch.setattr(norm_silu, "FAR", 1000.0)
+    assert torch.equal(norm_silu.NormSiLU.apply(one_far, shift, layer.weight, layer.bias, 4, layer.eps)[:4], before[:4])
+    monkeypatch.setattr(norm_silu, "CHUNK", 1 << 20)
+    assert torch.equal(norm_silu.NormSiLU.apply(one_far, shift, layer.weight, layer.bias, 4, layer.eps)[:4], before[:4])
+
+
+def test_one_switch_leaves_pytorchs_own_kernel(in_small_chunks, monkeypatch):
+    layer, x, shift = norm_and_map()
+    monkeypatch.setattr(tuned, "on", lambda: False)
+    monkeypatch.setattr(norm_silu.NormSiLU, "apply", lambda *_: pytest.fail("by hand"))
+    assert torch.equal(norm_silu.norm_silu(layer, x, shift), plain_norm_silu(layer, x, shift))
 
 
 def test_a_constant_map_is_normalised_to_the_bias(in_small_chunks):
