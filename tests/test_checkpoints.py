@@ -16,7 +16,7 @@ import torch
 from tests import small_runs
 from tests.damages import DAMAGES, FILES
 from tui_gen import checkpoints as files
-from tui_gen import dependencies, events, runs
+from tui_gen import dependencies, events, runs, tuned
 from tui_gen.train.engine import compiling
 from tui_gen.train.engine.building import TrainingError, weights_of
 from tui_gen.train.offline import quality as measuring
@@ -149,6 +149,29 @@ def test_a_checkpoint_without_digests_loads_as_before(run):
     for name, tensor in whole.weights.items():
         assert torch.equal(found.weights[name], tensor)
     assert files.newest_sound(run) == 4 and restore(run, device="cpu").step == 4
+
+
+@pytest.mark.parametrize("began", ["1", "0", "before it was told"])
+def test_a_run_keeps_the_hand_made_speed_that_it_began_with(run, monkeypatch, began):
+    """Bits depend on it: whatever the environment of whoever resumes it says."""
+    with_it = began != "0"
+    monkeypatch.setenv("TUI_GEN_TUNED", "1" if with_it else "0")
+    first = loop_of(run)
+    first.run()
+    path = at(run, first.trainer.step)
+    assert files.read_meta(path).tuned == with_it == tuned.on()
+    if began == "before it was told":
+        older(path)
+    monkeypatch.setenv("TUI_GEN_TUNED", "0" if with_it else "1")
+    loop = loop_of(run)
+    loop.resume()
+    loop.run()
+    assert tuned.on() == with_it
+    assert any("hand-made speed" in event.text for event in events.read(run / "events.jsonl", events.Note))
+    tuned.use(not with_it)
+    restore(run, device="cpu")
+    assert tuned.on() == with_it
+    tuned.use(None)
 
 
 @pytest.mark.parametrize("tensors", [True, False])

@@ -10,6 +10,7 @@ from torch._dynamo.utils import counters
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests import small_runs
+from tui_gen import tuned
 from tui_gen.train.engine import compiling
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
@@ -308,6 +309,32 @@ def test_products_of_another_kind_stay(monkeypatch, function):
     monkeypatch.setattr(onednn, "WORTH", 1)
     module = graph_of(function, torch.randn(4, 4), torch.randn(4, dtype=torch.float64))
     assert onednn.replace(module.graph) == 0
+
+
+@pytest.fixture
+def known_processor(monkeypatch):
+    """A processor on which oneDNN's products are the faster ones."""
+    monkeypatch.setattr(onednn.Path, "read_text", lambda *_, **__: "vendor_id : AuthenticAMD")
+    monkeypatch.setattr(onednn.torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    onednn.faster.cache_clear()
+    onednn.works.cache_clear()
+    yield torch.device("cpu")
+    onednn.faster.cache_clear()
+    onednn.works.cache_clear()
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="not in this build of PyTorch")
+def test_products_are_exchanged_unless_that_is_switched_off(known_processor, monkeypatch):
+    monkeypatch.setattr(tuned, "on", lambda: True)
+    assert onednn.options(known_processor)
+    monkeypatch.setattr(tuned, "on", lambda: False)
+    assert onednn.options(known_processor) is None
+
+
+@pytest.mark.parametrize("product", [lambda *_: 1 / 0, lambda left, right, bias: left @ right], ids=["raises", "wrong"])
+def test_products_stay_where_the_other_librarys_are_not_what_they_were(known_processor, monkeypatch, product):
+    monkeypatch.setattr(onednn, "product", product)
+    assert not onednn.faster() and onednn.options(known_processor) is None
 
 
 def test_products_stay_where_nothing_is_known_of_the_processor(monkeypatch):

@@ -8,9 +8,19 @@ import pytest
 import torch
 from torch import nn
 
+from tui_gen import tuned
 from tui_gen.config import Optim
 from tui_gen.train.engine import optim
+from tui_gen.train.tuned import fused_adam
 from tui_gen.train.tuned.fused_adam import FusedAdam
+
+
+@pytest.fixture(autouse=True)
+def as_the_environment_says():
+    """Hand-made speed, whatever a run in this process had before."""
+    tuned.use(None)
+    yield
+    tuned.use(None)
 
 
 def nets() -> tuple[nn.Module, nn.Module]:
@@ -45,6 +55,33 @@ def test_fused_adam_gives_the_same_bits_as_pytorch(frozen, decay):
     for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
         assert ours.state[a]["step"] == plain.state[b]["step"]
+
+
+@pytest.mark.parametrize("way", ["another signature", "other numbers", "none at all", "switched off"])
+def test_pytorchs_adam_is_taken_where_the_kernel_is_not_what_it_was(monkeypatch, way):
+    kernel = torch._fused_adam_
+
+    def changed(*lists, **numbers):
+        if way == "another signature":
+            raise TypeError("unexpected keyword argument 'lr'")
+        ours = "grad_scale" not in numbers  # PyTorch names more
+        kernel(*lists, **numbers | {"lr": (1.001 if ours else 1.0) * numbers["lr"]})
+
+    fused_adam.works.cache_clear()
+    if way == "switched off":
+        monkeypatch.setenv("TUI_GEN_TUNED", "0")
+    elif way == "none at all":
+        monkeypatch.delattr(torch, "_fused_adam_")
+    else:
+        monkeypatch.setattr(torch, "_fused_adam_", changed)
+    net, _ = nets()
+    found = optim.build(Optim(), list(net.parameters()))
+    monkeypatch.undo()
+    assert type(found) is torch.optim.Adam
+    steps(net, found, 2, 1)
+    fused_adam.works.cache_clear()
+    before = torch.get_rng_state()
+    assert fused_adam.works() and torch.equal(before, torch.get_rng_state()), "the trial draws no random numbers"
 
 
 def test_fused_adam_goes_on_from_its_saved_state():

@@ -40,6 +40,7 @@ class Meta(msgspec.Struct):
 
     `files` are the others beside it, `machine` is what computed it; `tensors`: the run is `compiled` with its live
     numbers as tensors, not as constants. Older checkpoints lack these, and `ranked_by`: they are taken as they are.
+    `tuned` says whether it has hand-made speed (`tui_gen.tuned`), as all had before this was told.
     """
 
     step: int
@@ -49,6 +50,7 @@ class Meta(msgspec.Struct):
     ranked_by: str = ""
     compiled: bool = False
     tensors: bool = False
+    tuned: bool = True
     files: dict[str, FileSum] = {}
     machine: dict[str, str] = {}
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import torch
 
+from tui_gen import tuned
 from tui_gen.catalog import cache_dir
 from tui_gen.model import Batch, Model
 from tui_gen.runs import write_atomic
@@ -211,7 +212,7 @@ def _key(trainer: Trainer) -> str:
     )
     values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
     values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
-    values += [str(trainer.precision), "with gradients", onednn.faster()]
+    values += [str(trainer.precision), "with gradients", onednn.faster(), *([] if tuned.on() else ["not tuned"])]
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import nn
 
+from tui_gen import tuned
 from tui_gen.config import Optim
-from tui_gen.train.tuned.fused_adam import FusedAdam
+from tui_gen.train.tuned import fused_adam
 
 
 def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -23,7 +24,8 @@ def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer
     rate, decay, betas = optim.lr, optim.weight_decay, (optim.beta1, optim.beta2)
     match optim.optimizer:
         case "adam":
-            adam = FusedAdam if kind == "cpu" else torch.optim.Adam
+            by_hand = kind == "cpu" and tuned.on() and fused_adam.works()
+            adam = fused_adam.FusedAdam if by_hand else torch.optim.Adam
             return adam(parameters, rate, betas=betas, weight_decay=decay, fused=fast or None)
         case "adamw":
             return torch.optim.AdamW(parameters, rate, betas=betas, weight_decay=decay, fused=fast or None)

@@ -10,7 +10,7 @@ import msgspec
 import torch
 
 from tui_gen import config as configs
-from tui_gen import trust
+from tui_gen import trust, tuned
 from tui_gen.events import Note
 from tui_gen.model import DataSpec, Model
 from tui_gen.train import discover
@@ -60,6 +60,7 @@ def restore(
     known, classes = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
     config = configs.load(tables, known, str(run / "config.toml"))
     loaded = _loaded(run, step, averaged and config.train.ema > 0, report)
+    tuned.use(loaded.meta.tuned)
     where = pick_device(device or config.train.device)
     if "spec" in loaded.state:
         spec = msgspec.convert(loaded.state["spec"], DataSpec)

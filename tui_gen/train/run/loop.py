@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from tui_gen import control, edits, events, places, quality, runs
+from tui_gen import control, edits, events, places, quality, runs, tuned
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
 from tui_gen.train.cutting import Cut, Stopped, cuttable
@@ -63,7 +63,7 @@ class RunLoop:
         """Whether this session has made a step: until then nothing would be lost."""
         self._whole = True
         self.agenda = Agenda(self.config, trainer.total, trainer.stream.steps_per_epoch, time.perf_counter())
-        self.compiled, self.tensors = False, True
+        self.compiled, self.tensors, self.tuned = False, True, tuned.wished()
         self.health = Health(trainer.config.train)
         preview = self.config.preview
         self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
@@ -86,7 +86,7 @@ class RunLoop:
         past = continuing.restored(self.path, self.trainer, self.edits, self.note)
         if past.meta is not None:
             self.agenda.seconds, self._saved_step = past.meta.seconds, past.step
-            self.compiled, self.tensors = past.meta.compiled, past.meta.tensors
+            self.compiled, self.tensors, self.tuned = past.meta.compiled, past.meta.tensors, past.meta.tuned
         self._resumed, self.edits = past.meta is not None, past.edits
         self.emit(events.Resume(step=past.step))
 
@@ -194,6 +194,10 @@ class RunLoop:
 
     def _prepare(self) -> None:
         trainer, train = self.trainer, self.config.train
+        tuned.use(self.tuned)
+        if self.tuned != tuned.wished():
+            words = "with" if self.tuned else "without"
+            self.note(f"this run began {words} hand-made speed (TUI_GEN_TUNED), and keeps to it for the same bits")
         if not self._resumed:
             self.compiled = compiling.decide(trainer, self.note)
         if self.compiled:
@@ -358,8 +362,8 @@ class RunLoop:
                 self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
                 self.agenda.checkpointed(time.perf_counter())
                 return None
-            ranked, compiled = (self.ranked, self.ranked_by), (self.compiled, self.tensors)
-            meta = checkpoints.Meta(step, self.elapsed(), reason, *ranked, *compiled)
+            ranked, how = (self.ranked, self.ranked_by), (self.compiled, self.tensors, self.tuned)
+            meta = checkpoints.Meta(step, self.elapsed(), reason, *ranked, *how)
             saved = self.record.persist(lambda path: checkpoints.save(path, self.trainer.snapshot(), meta))
             self._saved_step = step
             self.emit(events.Checkpoint(step=step, path=str(saved.relative_to(self.path)), reason=reason))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 from torch import nn
@@ -62,3 +64,26 @@ class FusedAdam(torch.optim.Adam):
         """As PyTorch's."""
         super().load_state_dict(state_dict)
         self._moments = None
+
+
+@functools.cache
+def works() -> bool:
+    """Whether it gives the bits of PyTorch's own here, tried once on a few numbers: what it calls is private, and
+    another version of PyTorch may have changed it. Draws no random numbers."""
+    try:
+        return all(map(torch.equal, _tried(FusedAdam), _tried(torch.optim.Adam)))
+    except Exception:  # whatever a changed signature leads to
+        return False
+
+
+def _tried(kind: type[torch.optim.Adam]) -> list[torch.Tensor]:
+    """Two parameters and their state after some steps with their own values as gradients."""
+    parameters = [nn.Parameter(torch.linspace(-1, 2, count)) for count in (5, 19)]
+    optimizer = kind(parameters, 0.1, betas=(0.5, 0.99), weight_decay=0.01, fused=True)
+    for step in range(3):
+        optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
+        for parameter in parameters:
+            parameter.grad = parameter.detach().clone()
+        optimizer.step()
+    kept = [optimizer.state[parameter] for parameter in parameters]
+    return [*parameters, *(state[key] for state in kept for key in ("exp_avg", "exp_avg_sq", "step"))]
