@@ -16,7 +16,7 @@ def agenda(total=100, per_epoch=7, step=0, **tables):
     """The agenda of a run that begins now, after `step` steps; nothing is due but metrics where nothing is given."""
     quiet = {"preview": {"every_seconds": 0}, "checkpoint": {"every_minutes": 0}, "train": {"validate_every": 10**6}}
     given = {name: quiet.get(name, {}) | tables.get(name, {}) for name in ("train", "preview", "checkpoint", "quality")}
-    made = msgspec.convert({"model": {"name": "vae"}, "dataset": {}, **given}, configs.RunConfig)
+    made = msgspec.convert({"model": {"name": "vae"}, "dataset": {"name": "digits"}, **given}, configs.RunConfig)
     found = Agenda(made, total, per_epoch, START)
     found.begin(step, START)
     return found
