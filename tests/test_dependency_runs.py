@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import signal
 import subprocess
 import sys
@@ -15,13 +14,14 @@ from safetensors.torch import load_file
 
 from tests import small_runs
 from tests.waiting import wait_for
-from tui_gen import catalog, control, dependencies, launch, runs, trust
+from tui_gen import catalog, control, dependencies, events, launch, runs, trust
 from tui_gen import config as configs
 from tui_gen.app.panes.form.state import FormState
 from tui_gen.app.steering.session import Session
 from tui_gen.events import Progress, Uses
 from tui_gen.train.offline.restore import restore
 from tui_gen.train.run import checkpoints
+from tui_gen.train.run.first import First
 from tui_gen.train.run.warm import check
 from tui_gen.train.run.worker import Worker
 from tui_gen.view import RunView
@@ -30,8 +30,23 @@ FIRST = small_runs.FIRST
 ENDLESS = FIRST.replace("train.steps=12", "train.steps=100000000")
 
 
+START = launch.start
+
+
+class InThread:
+    """A worker in a thread of this process, which is sooner there than a process."""
+
+    def __init__(self, path, *, resume=False, model_dirs=None):
+        self.thread = threading.Thread(target=Worker(path, resume).train, daemon=True)
+        self.thread.start()
+
+    def poll(self):
+        return None if self.thread.is_alive() else 0
+
+
 @pytest.fixture
-def root(world):
+def root(world, monkeypatch):
+    monkeypatch.setattr(launch, "start", InThread)
     return world / "runs"
 
 
@@ -51,16 +66,13 @@ def viewed(path):
     return view
 
 
+def lines(path):
+    return [events.decode(line) for line in (path / "events.jsonl").read_bytes().splitlines()]
+
+
 def used(path):
     """The events that tell which runs a run uses."""
-    lines = (path / "events.jsonl").read_bytes().splitlines()
-    return [one for one in map(_decode, lines) if isinstance(one, Uses)]
-
-
-def _decode(line):
-    from tui_gen import events
-
-    return events.decode(line)
+    return [one for one in lines(path) if isinstance(one, Uses)]
 
 
 def first_of(path):
@@ -80,7 +92,7 @@ def test_a_recipe_is_trained_first_as_a_run_of_its_own_and_written_down(root):
     view = trained(path)
     assert (view.state, view.step) == ("finished", 8), view.reason
     first = first_of(path)
-    assert runs.state_of(first) == ("finished", 12, "") and not runs.alive(runs.worker_of(first))
+    assert runs.state_of(first) == ("finished", 12, "") and not runs.live(first)
     assert {one.path for one in runs.list_runs(root)} == {str(path), str(first)}
     planned, taken = used(path)
     assert (planned.asked, planned.step, taken.asked, taken.step) == (FIRST, None, FIRST, 12)
@@ -127,9 +139,9 @@ def test_a_run_is_used_as_its_averaged_weights_are(root):
     assert all(torch.equal(held[f"first_stage.{name}"], tensor) for name, tensor in average.items())
 
 
-def stopped_while_first_trains(path, ask):
+def stopped_while_first_trains(path, ask, resume=False):
     """Train `path` in a thread, and once its first run makes steps, do `ask(first)`; the view when it has ended."""
-    thread = threading.Thread(target=Worker(path, False).train, daemon=True)
+    thread = threading.Thread(target=Worker(path, resume).train, daemon=True)
     thread.start()
     first = wait_for(lambda: first_of(path), 60, "the first run")
     wait_for(lambda: runs.state_of(first)[1] > 3, 60, lambda: f"its steps; {runs.state_of(first)}")
@@ -174,37 +186,49 @@ def test_a_first_run_that_fails_fails_the_one_that_waits_with_its_reason(root):
     assert "nan" in view.reason.lower() or "finite" in view.reason, view.reason
 
 
-def test_a_stop_is_passed_on_in_a_hurry_and_taken_back_where_it_is_refused(tmp_path):
-    """What takes long in the run that is trained first is cut; and one that must not stop keeps none from going on."""
-    outer, middle, inner = (Worker(tmp_path / name, False) for name in ("outer", "middle", "inner"))
-    outer.first, middle.first = middle, inner
-    inner.loop = SimpleNamespace(hurry=False, state="running")
-    inner.server = SimpleNamespace(inbox=queue.SimpleQueue())
-    for accepted in (False, True):
-        request = control.Request({"op": "stop"})
-        asking = threading.Thread(target=outer._immediate, args=(request,))
-        asking.start()
-        assert inner.server.inbox.get(timeout=60) is request and inner.loop.hurry
-        assert outer.stop_reason == middle.stop_reason == "asked to"
-        request.answer(step=3) if accepted else request.refuse("the disk is full")
-        asking.join(60)
-        assert outer.stop_reason == middle.stop_reason == ("asked to" if accepted else "")
+@pytest.mark.parametrize("accepted", [False, True])
+def test_a_stop_is_handed_on_and_obeyed_only_where_it_is_accepted(tmp_path, monkeypatch, accepted):
+    """A run that must not stop now (a full disk, say) keeps the one that waits for it from stopping, too."""
+    outer = Worker(tmp_path / "outer", False)
+    outer.first = First(tmp_path / "inner", print)
+    asked = []
+
+    def answer(path, op, **_):
+        asked.append((path.name, op))
+        if not accepted:
+            raise control.ControlError("the disk is full")
+        return SimpleNamespace(data={"step": 3})
+
+    monkeypatch.setattr(launch, "ask_run", answer)
+    request = control.Request({"op": "stop"})
+    assert outer._immediate(request) and asked == [("inner", "stop")]
+    told = request.wait()[0]
+    assert (told["ok"], outer.stop_reason) == ((True, "asked to") if accepted else (False, ""))
+    assert told.get("step") == 3 if accepted else "the disk is full" in told["error"]
+
+
+def test_a_stop_before_the_first_run_can_answer_reaches_its_process(tmp_path):
+    sent = []
+    process = SimpleNamespace(send_signal=sent.append, poll=lambda: 0 if sent else None)
+    first = First(tmp_path / "inner", print)
+    first._process = process
+    first.wait(lambda: "by SIGTERM")
+    assert sent == [signal.SIGTERM] and first.may_take_its_time
 
 
 def test_a_stop_that_comes_as_the_first_run_ends_stops_the_one_that_waits(root, monkeypatch):
-    path, request = make(root), control.Request({"op": "stop"})
-    outer, end = Worker(path, False), Worker.train_within
+    path = make(root)
+    outer, wait = Worker(path, False), First.wait
 
-    def end_and_hear(first):
-        status = end(first)
-        assert outer._handed_on(request)
-        return status
+    def wait_and_hear(first, stopping):
+        wait(first, stopping)
+        outer.ask_to_stop("asked to")
 
-    monkeypatch.setattr(Worker, "train_within", end_and_hear)
+    monkeypatch.setattr(First, "wait", wait_and_hear)
     outer.train()
     view = viewed(path)
     assert (view.state, view.step) == ("stopped", 0) and "asked to, while" in view.reason
-    assert request.wait()[0] == {"ok": True, "step": 12} and runs.state_of(first_of(path))[0] == "finished"
+    assert runs.state_of(first_of(path))[0] == "finished"
 
 
 def test_a_first_run_without_a_checkpoint_is_told_and_one_that_is_damaged_is_passed_over(root):
@@ -228,19 +252,27 @@ def test_a_first_run_without_a_checkpoint_is_told_and_one_that_is_damaged_is_pas
     assert trained(path, resume=True).state == "finished"
 
 
-def test_killed_while_the_first_run_trains_it_goes_on_with_that_one(root):
-    path = make(root, FIRST.replace("train.steps=12", "train.steps=3000") + " checkpoint.every_steps=20")
-    process = launch.start(path)
+def test_a_first_run_outlives_the_one_that_waits_and_a_resume_goes_on_with_it(root):
+    path = make(root, FIRST.replace("train.steps=12", "train.steps=100000000") + " checkpoint.every_steps=20")
+    process = START(path)
     try:
         first = wait_for(lambda: first_of(path), 120, lambda: str(runs.last_log_lines(path)))
         wait_for(lambda: checkpoints.complete(first), 120, "a checkpoint of the first run")
         assert {runs.state_of(one)[0] for one in (path, first)} == {"starting", "running"}
-        assert any(isinstance(_decode(line), Progress) for line in (path / "events.jsonl").read_bytes().splitlines())
+        wait_for(lambda: any(isinstance(one, Progress) for one in lines(path)), 60, "how far it is")
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait(120)
-    assert {runs.state_of(one)[0] for one in (path, first)} == {"interrupted"}
-    (first / "config.toml").write_text((first / "config.toml").read_text().replace("steps = 3000", "steps = 3"))
+    assert (runs.state_of(path)[0], runs.state_of(first)[0]) == ("interrupted", "running")
+
+    def ask(first):
+        wait_for(lambda: any("goes on first" in str(one) for one in lines(path)), 60, "the resumed run to wait for it")
+        launch.ask_run(first, "stop")
+
+    view, _ = stopped_while_first_trains(path, ask, resume=True)
+    assert view.state == "stopped" and f"{first.name}, which is trained first" in view.reason
+    text = (first / "config.toml").read_text()
+    (first / "config.toml").write_text(text.replace("steps = 100000000", "steps = 3"))
     view = trained(path, resume=True)  # it has made more than 3 steps: it is finished at once, and was not begun anew
     assert view.state == "finished", view.reason
     assert first_of(path) == first and len(runs.list_runs(root)) == 2 and viewed(first).step >= 20

@@ -110,7 +110,7 @@ def start(
             )
     except OSError as error:
         hold.release()
-        raise runs.RunError(f"cannot {what}: {error.strerror or error}") from None
+        raise runs.RunError(f"cannot {what}: {error.strerror or error}") from error
     hold.hand_over()
     return process
 

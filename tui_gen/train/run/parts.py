@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from tui_gen import config as configs
-from tui_gen import dependencies, events, runs
+from tui_gen import dependencies
 from tui_gen.catalog import Catalog
 from tui_gen.config import DatasetTable, RunConfig
 from tui_gen.dependencies import Need
@@ -21,9 +20,6 @@ from tui_gen.train.data.matching import described
 from tui_gen.train.discover import Classes
 from tui_gen.train.engine.building import Kinds, Origin, Part, RefusedError, TrainingError, built, put
 from tui_gen.train.run import checkpoints
-
-TELL_EVERY = 1.0
-"""Seconds between two words about how far the other run is."""
 
 
 def kept(state: dict[str, Any], kinds: Kinds) -> dict[str, Part]:
@@ -125,47 +121,3 @@ def mismatch(need: Need, model: Model, spec: DataSpec) -> Problem | None:
             "name a run without labels (model.conditional = false), or one on the same dataset",
         )
     return None
-
-
-class Relay(events.EventWriter):
-    """The log of a run that another one waits for: tells that one's log how far it is, and when it is paused."""
-
-    def __init__(self, path: Path, name: str, waiting: Callable[[events.Event], Any]) -> None:
-        super().__init__(path)
-        self.name, self.waiting = name, waiting
-        self._steps: int | None = None
-        self._paused = False
-        self._told = 0.0
-
-    def write(self, *new: events.Event) -> bool:
-        written = super().write(*new)
-        for event in new:
-            self._tell(event)
-        return written
-
-    def _tell(self, event: events.Event) -> None:
-        match event:
-            case events.Plan():
-                self._steps = event.steps
-            case events.Metrics() if self._steps and time.monotonic() - self._told >= TELL_EVERY:
-                self._told = time.monotonic()
-                longest = max((len(column) for column in event.values.values()), default=1)
-                done = event.start + (longest - 1) * event.stride + 1
-                if done < self._steps:
-                    self.waiting(events.Progress(self._what, done, self._steps, "steps"))
-            case events.Progress():
-                self.waiting(events.Progress(f"{self.name}: {event.what}", event.done, event.total, event.unit))
-            case events.State(state="paused" | "running") if self._paused != (event.state == "paused"):
-                self._paused = event.state == "paused"
-                word = "paused" if self._paused else "starting"
-                self.waiting(events.State(word, 0, f"{self.name}, which is trained first, {self._word(event)}"))
-            case events.State() if event.state in runs.ENDED:
-                self.waiting(events.Progress(self._what, 1, 1, "steps"))  # the last of a Progress has done == total
-
-    @property
-    def _what(self) -> str:
-        return f"training {self.name} first"
-
-    @staticmethod
-    def _word(event: events.State) -> str:
-        return f"is paused at step {event.step:,}" if event.state == "paused" else "goes on"

@@ -29,10 +29,7 @@ class Stoppable(Protocol):
 
     @property
     def begun(self) -> bool:
-        """Whether it has made a step: until then nothing would be lost."""
-
-    def at_work(self) -> Stoppable:
-        """What is busy now: this, or what it waits for."""
+        """Whether it has made a step, or must not be cut for another reason: else nothing would be lost."""
 
     def ask_to_stop(self, reason: str) -> None:
         """Have it stop; from any thread."""
@@ -81,16 +78,14 @@ class Watch:
 
 
 class _Patience:
-    """How long what a worker is at has been asked to stop, where it is nothing that must not be cut."""
+    """How long a worker has been asked to stop, where it is at nothing that must not be cut."""
 
     def __init__(self) -> None:
-        self._at: Stoppable | None = None
         self._since = 0.0
 
     def at_an_end(self, worker: Stoppable) -> bool:
-        at = worker.at_work()
-        if at is not self._at or at.begun:
-            self._at, self._since = at, time.monotonic()
+        if not self._since or worker.begun:
+            self._since = time.monotonic()
         return time.monotonic() - self._since > GRACE
 
 

@@ -8,7 +8,6 @@ when it failed.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import sys
 import threading
@@ -22,6 +21,7 @@ from tui_gen import checkpoints, control, dependencies, events, presence, runs, 
 from tui_gen import config as configs
 from tui_gen.train.cutting import Stopped
 from tui_gen.train.run import output, stopping
+from tui_gen.train.run.first import First
 
 if TYPE_CHECKING:
     from tui_gen.train.run.loop import RunLoop
@@ -33,8 +33,8 @@ PAUSE = 0.25
 class Worker:
     """One run's process: its log, socket, signals, and the way from a config to a trained model.
 
-    A run that the run needs is trained first, in the same process: `first` is then the worker that does so. It is
-    found, steered and stopped as any other; whatever stops this one stops it too.
+    A run that the run needs is trained first, as any other: `first` is then what follows it. What pauses, resumes and
+    stops this one does so to that one in its place.
     """
 
     def __init__(
@@ -55,8 +55,7 @@ class Worker:
         self.before: runs.RunInfo | None = None
         """What the run was before this resume."""
         self.over = False
-        self.first: Worker | None = None
-        self._handing_on = threading.Lock()
+        self.first: First | None = None
         self._lacking: Exception | None = None
         """Why it cannot train, known before it has a log to say so."""
 
@@ -171,24 +170,16 @@ class Worker:
 
     @property
     def begun(self) -> bool:
-        """Whether this session has made a step: until then nothing would be lost."""
-        return self.loop is not None and self.loop.begun
-
-    def at_work(self) -> Worker:
-        """This worker, or the one of the run that is trained first."""
-        at = self
-        while at.first is not None:
-            at = at.first
-        return at
+        """Whether this session has made a step, or waits for a run that has and is stopping: until then nothing would
+        be lost."""
+        first = self.first
+        return (self.loop is not None and self.loop.begun) or (first is not None and first.may_take_its_time)
 
     def ask_to_stop(self, reason: str) -> None:
         """Have the run stop, whatever it is at; from any thread. Only sets flags."""
-        at: Worker | None = self
-        while at is not None:
-            at.stop_reason = at.stop_reason or reason
-            if at.loop is not None:
-                at.loop.asked_to_stop = at.loop.asked_to_stop or reason
-            at = at.first
+        self.stop_reason = self.stop_reason or reason
+        if self.loop is not None:
+            self.loop.asked_to_stop = self.loop.asked_to_stop or reason
 
     def check(self) -> None:
         """Raise Stopped where the run is to stop, before it trains."""
@@ -201,17 +192,14 @@ class Worker:
         if self.over:
             _last_word.release()
             return
-        at: Worker | None = self
-        while at is not None:
-            reason = f"{at.stop_reason or self.stop_reason}, before training began"
-            if not (at.over or (at.loop is not None and at.loop.state in runs.ENDED)):
-                with contextlib.suppress(OSError):
-                    log = events.EventWriter(at.path / "events.jsonl")
-                    log.write(*at._last_words("stopped", reason))
-            if at.server is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(at.server.path)
-            at = at.first
+        reason = f"{self.stop_reason}, before training began"
+        if not (self.loop is not None and self.loop.state in runs.ENDED):
+            with contextlib.suppress(OSError):
+                log = events.EventWriter(self.path / "events.jsonl")
+                log.write(*self._last_words("stopped", reason))
+        if self.server is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self.server.path)
         os._exit(0)
 
     def _report(self, event: events.Event) -> None:
@@ -241,19 +229,19 @@ class Worker:
 
     def _immediate(self, request: control.Request) -> bool:
         """Answer what needs no step boundary, and everything while the data is still being prepared."""
-        loop = self.loop
-        if self._handed_on(request):
-            if request.op == "stop" and not request.wait()[0]["ok"]:
-                self._take_back()
-            return True
+        loop, first = self.loop, self.first
         if request.op == "status":
             if loop is None:
-                at = self.at_work()
-                request.answer(state="starting", step=self._step(), trouble=(at.loop or at).trouble, seconds=0.0)
+                trouble = self.trouble or (first.trouble() if first is not None else "")
+                request.answer(state="starting", step=self._step(), trouble=trouble, seconds=0.0)
             else:
                 from tui_gen.train.run.requests import status
 
                 request.answer(**status(loop))
+            return True
+        if first is not None and request.op in ("pause", "resume", "stop"):
+            if first.hand_on(request) and request.op == "stop":
+                self.ask_to_stop("asked to")
             return True
         if loop is not None:
             if request.op == "stop":
@@ -265,30 +253,6 @@ class Worker:
         else:
             request.refuse("the run is still preparing its data; ask again when it trains")
         return True
-
-    def _handed_on(self, request: control.Request) -> bool:
-        """Whether a request went to the run that is trained first: it is paused, resumed and stopped in our place."""
-        with self._handing_on:
-            first = self.first
-            if first is None or request.op not in ("pause", "resume", "stop"):
-                return False
-            if first._handed_on(request):
-                self.stop_reason = first.stop_reason
-                return True
-            if first.loop is None or first.server is None:
-                return False
-            if request.op == "stop":
-                self.stop_reason = "asked to"
-                first.loop.hurry = True
-            first.server.inbox.put(request)
-            return True
-
-    def _take_back(self) -> None:
-        """A stop was refused by the run that is trained first: this one is not to stop either."""
-        at: Worker | None = self
-        while at is not None:
-            at.stop_reason = "" if at.stop_reason == "asked to" else at.stop_reason
-            at = at.first
 
     def _parts(self, config: configs.RunConfig, made: Any, classes: Any, writer: events.EventWriter) -> Any:
         """The paths of the runs that the config's model needs, trained first where they must be, then `Part`s of them.
@@ -333,18 +297,11 @@ class Worker:
     def _train_first(
         self, path: Path, need: dependencies.Need, config: configs.RunConfig, writer: events.EventWriter
     ) -> None:
-        """Train a run that ours needs, or go on with it, unless it is finished; then name it in the config.
+        """Have a run trained that ours needs, unless it is finished; then name it in the config.
 
-        Raises Stopped with ours, or with what became of the other.
+        Raises Stopped with ours, or with what became of the other, and RunError where it cannot be trained.
         """
-        import torch
-
-        from tui_gen.train.run.parts import Relay
-
         if runs.state_of(path)[0] != "finished":
-            if runs.live(path):
-                words = f"{path.name}, which this run needs, is trained by another process; resume when it has finished"
-                raise Stopped("failed", words)
             begun = (path / "events.jsonl").exists()
             words = f"{path.name} {'goes on' if begun else 'is trained'} first"
 
@@ -356,26 +313,13 @@ class Worker:
                         runs.register(self.path, self.server.path, self.id)
 
             tell(events.State("starting", 0, words), events.Note(f"{words}: {path}"))
-            threads = torch.get_num_threads()
-            first = Worker(path, begun, lambda log: Relay(log, path.name, tell))
-            first.stop_reason, self.first = self.stop_reason, first
-            if self.stop_reason:  # between the two
-                first.ask_to_stop(self.stop_reason)
+            first = First(path, tell)
+            self._once_there_is_room(first.launch)
+            self.first = first
             try:
-                first.train_within()
+                first.wait(lambda: self.stop_reason)
             finally:
-                with self._handing_on:
-                    self.first = None
-                while first.server is not None and not first.server.inbox.empty():
-                    late = first.server.inbox.get()
-                    if late.op == "stop" and self.stop_reason:  # this run obeys it in its place
-                        late.answer(step=first._step())
-                    late.refuse(f"{path.name} has just ended; ask again")
-                first.loop = None
-                gc.collect()
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
-                torch.set_num_threads(threads)
+                self.first = None
         state, step, reason = runs.state_of(path)
         if self.stop_reason:
             raise Stopped("stopped", f"{self.stop_reason}, while {path.name} was trained first")
@@ -389,19 +333,6 @@ class Worker:
             words = f"{path.name}, which was trained first for {need.key}, has no checkpoint that can be used"
             raise Stopped("failed", f"{words}; once it is deleted, a resume of this run trains another")
         config.model.values[need.name] = f"{path}@{taken}"
-
-    def train_within(self) -> int:
-        """Train the run within the process of another run's worker, which gets its output back; the exit status."""
-        outer = os.dup(1), os.dup(2)
-        output.to_log(self.path)
-        try:
-            return self.train()
-        finally:
-            for number, before in zip((1, 2), outer):
-                os.dup2(before, number)
-                os.close(before)
-            with contextlib.suppress(OSError):  # the process lives on, but no longer trains this run
-                (self.path / "worker.json").unlink()
 
     def _trained(self) -> tuple[str, str]:
         """Load PyTorch, the model and the data, and train; the state that this ends in, and why."""
