@@ -179,6 +179,18 @@ def room_of(module: str) -> str:
     return module if folder in ("tui_gen", "tui_gen.app", "tui_gen.train", "tui_gen.models", "") else folder
 
 
+def test_no_file_imports_itself_by_way_of_others():
+    assert not circles(graph_of_imports())
+
+
+def test_no_room_imports_itself_by_way_of_others():
+    graph: dict[str, set[str]] = {}
+    for module, names in graph_of_imports().items():
+        room = room_of(module)
+        graph.setdefault(room, set()).update({room_of(name) for name in names} - {room})
+    assert not circles(graph)
+
+
 def test_a_circle_would_be_seen():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [{"b", "c"}, {"b", "c"}]
 
