@@ -15,8 +15,8 @@ from tui_gen.app.shell import keys
 from tui_gen.app.shell.keys import KeyBar
 from tui_gen.app.shell.palette import Commands
 from tui_gen.app.shell.status import facts
+from tui_gen.lines import aligned
 from tui_gen.quantities import rate
-from tui_gen.report.lines import aligned
 from tui_gen.report.plain import pace
 from tui_gen.view import RunView
 

@@ -10,8 +10,8 @@ import msgspec
 
 from tui_gen import runs
 from tui_gen.catalog import Recipe
+from tui_gen.lines import folded
 from tui_gen.quantities import duration, metric
-from tui_gen.report.lines import folded
 from tui_gen.text import clean
 
 PASSED, MISSED, FAILED = "pass", "MISSED", "failed"

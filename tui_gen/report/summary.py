@@ -8,12 +8,12 @@ from pathlib import Path
 from tui_gen import events, quality, remedy, runs
 from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
+from tui_gen.lines import aligned
 from tui_gen.pictures import read_png
 from tui_gen.places import called, shown
 from tui_gen.progress import where
 from tui_gen.quantities import count, duration, metric
 from tui_gen.report.curves import curves_text
-from tui_gen.report.lines import aligned
 from tui_gen.report.outlet import Outlet, coloured, unicode_ok, width_of
 from tui_gen.report.plain import ordered
 from tui_gen.text import clean

@@ -11,8 +11,8 @@ from tui_gen import params, runs
 from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry, Recipe
 from tui_gen.config import OPTIM_PARAMS
 from tui_gen.datasets import BUILT_IN, DatasetEntry
+from tui_gen.lines import aligned
 from tui_gen.params import Param, nearest
-from tui_gen.report.lines import aligned
 from tui_gen.report.records import Record, known
 from tui_gen.text import clean
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from tui_gen import runs
+from tui_gen.lines import aligned
 from tui_gen.progress import steps
 from tui_gen.quantities import ago
 from tui_gen.report import outlet as outlets
 from tui_gen.report.commands.options import json_option, runs_option
-from tui_gen.report.lines import aligned
 from tui_gen.report.outlet import coloured, terminal_width
 from tui_gen.runs import RunInfo
 from tui_gen.states import ANSI, state_look
