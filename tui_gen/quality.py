@@ -12,6 +12,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from tui_gen.lines import aligned
+
 Step = Annotated[int, Meta(ge=-1, le=10**15)]
 Count = Annotated[int, Meta(ge=0, le=10**15)]
 Words = Annotated[str, Meta(max_length=2000)]
@@ -138,10 +140,8 @@ def footnotes(report: Report) -> list[str]:
 
 def table(report: Report, explained: bool = False) -> str:
     """All of it as lines of text; `explained` adds a column with what each figure tells."""
-    cells = rows(report, explained)
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
-    return "\n".join([heading(report), "", *lines, "", *footnotes(report)]) + "\n"
+    lines = [heading(report), "", *aligned(rows(report, explained)), "", *footnotes(report)]
+    return "\n".join(lines) + "\n"
 
 
 def shown(value: float | None, error: float | None, doubt: str) -> str:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tui_gen.view import RunView
 
 
+NO_RUN = "No run is shown.\nChoose a recipe and start it, or open a run from the Runs pane."
+"""What a pane of a run says where there is none."""
+
+
 class Belongings(NamedTuple):
     """What a pane may be made from: the models and recipes that are known, and the folder of the runs."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding
 
-from tui_gen.app.panes.base import Pane
+from tui_gen.app.panes.base import NO_RUN, Pane
 from tui_gen.app.panes.losses.bar import PlotBar
 from tui_gen.app.panes.losses.grid import Empty, PlotGrid
 from tui_gen.app.panes.losses.plot import PlotView
@@ -168,7 +168,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
     def _words(self) -> str:
         view = self.view
         if view is None:
-            return "No run is shown.\nChoose a recipe and start it, or open a run from the Runs pane."
+            return NO_RUN
         if view.progress is not None:
             return preparation(view.progress)
         if view.live:

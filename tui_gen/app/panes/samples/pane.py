@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.app.panes.base import Entry, Pane
+from tui_gen.app.panes.base import NO_RUN, Entry, Pane
 from tui_gen.app.panes.samples.caption import Caption, KindList
 from tui_gen.app.panes.samples.picture import PictureView
 from tui_gen.app.panes.samples.text import TextView
@@ -274,7 +274,7 @@ small for all tiles, half-blocks show as many as can be made out.
     def _words(self) -> str:
         view = self.view
         if view is None:
-            return "No run is shown.\nChoose a recipe and start it, or open a run from the Runs pane."
+            return NO_RUN
         if view.live:
             return f"The run is {view.state}. Its first preview appears here."
         return f"The run is {view.state} and has no previews."
