@@ -8,25 +8,15 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
-from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
-from tui_gen.models.looks.codes import PALETTE, plot, principal
-from tui_gen.models.nets.layers import (
-    ReLU,
-    Residual,
-    doubling,
-    halving,
-    perceptron,
-    refuse_labels,
-    refuse_network,
-    refuse_pyramid,
-    uniform,
-)
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper
+from tui_gen.models.looks import codebook, tables
+from tui_gen.models.nets.codecs import MapDecoder, MapEncoder
+from tui_gen.models.nets.layers import refuse_labels, refuse_network, refuse_pyramid, uniform
+from tui_gen.models.nets.settings import Channels, Hidden, Network, listed
 from tui_gen.models.nets.transformer import CausalTransformer
-from tui_gen.pictures import colour
 
 MOST_CODES = 1024
 """Longest sequence of codes that a prior is asked to learn."""
@@ -35,165 +25,29 @@ NEVER = 2**40
 
 
 class VQVAE(Model):
-    name = "vq-vae"
-    family = "vae"
-    title = "Vector-quantised VAE"
+    name, family, title = "vq-vae", "vae", "Vector-quantised VAE"
     summary = "Writes images in an alphabet of learned code vectors; a second network learns to spell new ones."
     reference = (
         "van den Oord, Vinyals & Kavukcuoglu 2017, arXiv:1711.00937; codebook by moving averages: its appendix A.1; "
         "codes started from data and restarted: Dhariwal et al. 2020, arXiv:2005.00341; transformer prior: Esser, "
         "Rombach & Ommer 2021, arXiv:2012.09841"
     )
-    kinds = ("image", "points")
-    pixels = "unit"
+    kinds, pixels = ("image", "points"), "unit"
     arithmetic = ("commitment",)
     optimizers = {"vq-vae": Optim(lr=1e-3), "prior": Optim(lr=1e-3)}
     judged = ("mse", "bits_saved")
 
-    class Config(msgspec.Struct):
-        network: Annotated[Literal["mlp", "conv"], hyper("Fully connected, or convolutional")] = "conv"
-        hidden: Annotated[
-            list[int],
-            hyper("Layer widths of the mlp encoder, mirrored by its decoder", ge=1, le=8192, unit="units", max_items=8),
-        ] = msgspec.field(default_factory=lambda: [256])
-        codes: Annotated[int, hyper("mlp: codes that an example is written with", ge=1, le=256)] = 8
-        channels: Annotated[
-            list[int],
-            hyper("Channels of the conv encoder; each entry halves the image", ge=1, le=1024, min_items=1, max_items=6),
-        ] = msgspec.field(default_factory=lambda: [32, 64])
-        residual_blocks: Annotated[int, hyper("conv: residual blocks around the codes, each way", ge=0, le=16)] = 2
-        codebook_size: Annotated[int, hyper("Number K of code vectors", ge=2, le=8192, unit="codes")] = 128
-        code_size: Annotated[int, hyper("Length of a code vector", ge=1, le=1024, unit="dimensions")] = 16
-        codebook: Annotated[
-            Literal["ema", "gradient"], hyper("Code vectors follow moving averages, or the gradient of a loss")
-        ] = "ema"
-        ema_decay: Annotated[float, hyper("γ of the moving averages of the codebook", ge=0, le=0.9999, live=True)] = (
-            0.99
-        )
-        commitment: Annotated[float, hyper("Weight β of the commitment term", ge=0, le=100, live=True)] = 0.25
-        restart_after: Annotated[
-            int,
-            hyper("Unused for so long, a code starts anew at an encoder output; 0 is never", ge=0, le=10**9,
-                  unit="steps", live=True),
-        ] = 20  # fmt: skip
-        loss: Annotated[
-            Literal["mse", "bce"], hyper("Squared error over the variance, or cross-entropy; points need mse")
-        ] = "mse"
-        conditional: Annotated[bool, hyper("Tell the prior the label")] = False
-        prior_width: Annotated[int, hyper("Width of the prior", ge=4, le=1024, unit="units")] = 64
-        prior_layers: Annotated[int, hyper("Transformer blocks of the prior", ge=1, le=16)] = 2
-        prior_dropout: Annotated[
-            float, hyper("Share of the prior's units left out in training", ge=0, le=0.95, live=True)
-        ] = 0.0
-        prior_start: Annotated[
-            float, hyper("Share of the run that trains codes alone, then the prior alone; 0: both all along",
-                         ge=0, le=0.95),
-        ] = 0.0  # fmt: skip
-        temperature: Annotated[
-            float, hyper("Of drawn codes: below 1 likelier ones, 0 always the likeliest", ge=0, le=10, live=True)
-        ] = 1.0
-
-    @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
-        yield from refuse_labels(cls.name, config, data)
-        yield from refuse_network("model.network", config.network, ("conv",), data)
-        if data.kind == "points" and config.loss == "bce":
-            yield Problem("model.loss", "bce", "is for values in [0, 1]; points are not", "set it to mse")
-        if data.kind == "image" and config.network == "conv":
-            problems = list(refuse_pyramid("model.channels", config.channels, data))
-            yield from problems
-            codes = (data.size // 2 ** len(config.channels)) ** 2
-            if not problems and codes > MOST_CODES:
-                yield Problem(
-                    "model.channels",
-                    config.channels,
-                    f"leaves {codes} codes an image, and a prior learns at most {MOST_CODES}",
-                    "give it more values, or set dataset.size to a smaller one",
-                )
-
-    def __init__(self, config: Config, data: DataSpec) -> None:
-        super().__init__(config, data)
-        self.classes = len(data.classes) if config.conditional else 0
-        if config.network == "mlp":
-            self.grid = (1, config.codes)
-            self.encoder = nn.Sequential(
-                nn.Flatten(),
-                perceptron([data.features, *config.hidden, config.code_size * config.codes]),
-                nn.Unflatten(1, (config.code_size, *self.grid)),
-            )
-            self.decoder = nn.Sequential(
-                nn.Flatten(), perceptron([config.code_size * config.codes, *reversed(config.hidden), data.features])
-            )
-        else:
-            small = data.size // 2 ** len(config.channels)
-            inner = config.channels[-1]
-            self.grid = (small, small)
-            self.encoder = nn.Sequential(
-                halving(data.channels, config.channels, ReLU),
-                *(Residual(inner) for _ in range(config.residual_blocks)),
-                nn.Conv2d(inner, config.code_size, 1),
-            )
-            self.decoder = nn.Sequential(
-                nn.Conv2d(config.code_size, inner, 3, padding=1),
-                *(Residual(inner) for _ in range(config.residual_blocks)),
-                ReLU(),
-                doubling(config.channels[::-1], data.channels, ReLU),
-            )
-        size = config.codebook_size
-        vectors = torch.empty(size, config.code_size).uniform_(-1 / size, 1 / size)
-        if config.codebook == "gradient":
-            self.vectors = nn.Parameter(vectors)
-        else:
-            self.register_buffer("vectors", vectors)
-            self.register_buffer("counts", torch.ones(size))
-        self.register_buffer("idle", torch.full((size,), NEVER))
-        self.prior = CausalTransformer(
-            size, math.prod(self.grid), config.prior_width, config.prior_layers, max(1, self.classes)
-        )
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """One number a code that is to be drawn."""
-        return (math.prod(self.grid),)
-
-    @property
-    def latent_shape(self) -> tuple[int, ...]:
-        """(code_size, h, w): the encoder's outputs before they are quantised; the mlp's grid has one row."""
-        return (self.config.code_size, *self.grid)
-
-    def phases(self) -> list[Phase]:
-        autoencoder = [*self.encoder.parameters(), *self.decoder.parameters()]
-        if self.config.codebook == "gradient":
-            autoencoder.append(self.vectors)
-        start = self.config.prior_start
-
-        def codes_are_done(step: int, total: int | None) -> bool:
-            return total is not None and step >= start * total
-
-        together = not start
-        return [
-            Phase(
-                "vq-vae",
-                self.loss,
-                autoencoder,
-                finish=self.move_codebook,
-                when=None if together else lambda step, total: not codes_are_done(step, total),
-            ),
-            Phase("prior", self.prior_loss, self.prior.parameters(), when=None if together else codes_are_done),
-        ]
-
     def loss(self, batch: Batch) -> Loss:
-        """Reconstruction, codebook and commitment terms, each a mean over its numbers."""
+        """Reconstruction + ‖sg[z] − e_k‖² + β ‖z − sg[e_k]‖², k = argminⱼ ‖z − eⱼ‖²: each a mean over its numbers."""
         config = self.config
         z = self.encode(batch.x)
         codes = self.nearest(z)
         e = self.look_up(codes)
-        out = self.rebuild(z + (e - z).detach())
+        out = self.rebuild(z + (e - z).detach())  # straight through: the decoder's gradient reaches z as it is
         reconstruction = self.distance(out, batch.x)
         commitment = F.mse_loss(z, e.detach())
         loss = reconstruction + config.commitment * commitment
-        if config.codebook == "gradient":
+        if config.codebook == "gradient":  # with moving averages, `move_codebook` takes the place of this term
             loss = loss + F.mse_loss(e, z.detach())
         batch.shared |= {"latents": z.detach(), "codes": codes}  # for `move_codebook` and the prior
         shares = self.count(codes) / codes.numel()
@@ -205,6 +59,19 @@ class VQVAE(Model):
             "active_codes": (shares > 0).sum().float(),
         }
         return loss, metrics
+
+    def prior_loss(self, batch: Batch) -> Loss:
+        """Mean −ln p of a code, given those before it: what the prior still has to guess, in nats."""
+        codes = batch.shared.get("codes")
+        if codes is None:
+            with torch.no_grad():
+                codes = self.codes(batch.x)
+        dropout = self.config.prior_dropout if self.training else 0.0
+        logits = self.prior(codes.flatten(1), batch.labels if self.classes else None, dropout)
+        loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
+        bits = loss.detach() / math.log(2)
+        saved = entropy(self.count(codes) / codes.numel()) / math.log(2) - bits
+        return loss, {"bits_per_code": bits, "bits_per_example": bits * math.prod(self.grid), "bits_saved": saved}
 
     @torch.no_grad()
     def move_codebook(self, batch: Batch) -> None:
@@ -232,18 +99,48 @@ class VQVAE(Model):
             if config.codebook == "ema":
                 self.counts.masked_fill_(dead, 1.0)
 
-    def prior_loss(self, batch: Batch) -> Loss:
-        """Mean −ln p of a code, given those before it: what the prior still has to guess, in nats."""
-        codes = batch.shared.get("codes")
-        if codes is None:
-            with torch.no_grad():
-                codes = self.codes(batch.x)
-        dropout = self.config.prior_dropout if self.training else 0.0
-        logits = self.prior(codes.flatten(1), batch.labels if self.classes else None, dropout)
-        loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
-        bits = loss.detach() / math.log(2)
-        saved = entropy(self.count(codes) / codes.numel()) / math.log(2) - bits
-        return loss, {"bits_per_code": bits, "bits_per_example": bits * math.prod(self.grid), "bits_saved": saved}
+    def phases(self) -> list[Phase]:
+        """Both at once, or with `prior_start` the autoencoder alone first, then the prior alone."""
+        autoencoder = [*self.encoder.parameters(), *self.decoder.parameters()]
+        if self.config.codebook == "gradient":
+            autoencoder.append(self.vectors)
+        start = self.config.prior_start
+
+        def first(step: int, total: int | None) -> bool:
+            return not start or total is None or step < start * total
+
+        def second(step: int, total: int | None) -> bool:
+            return not start or (total is not None and step >= start * total)
+
+        return [
+            Phase("vq-vae", self.loss, autoencoder, finish=self.move_codebook, when=first),
+            Phase("prior", self.prior_loss, self.prior.parameters(), when=second),
+        ]
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.classes = len(data.classes) if config.conditional else 0
+        small = data.size // 2 ** len(config.channels)
+        self.grid = (1, config.codes) if config.network == "mlp" else (small, small)
+        self.encoder = MapEncoder(config, data, self.grid)
+        self.decoder = MapDecoder(config, data, self.grid)
+        self.noise_shape = (math.prod(self.grid),)  # one number a code that is to be drawn
+        size = config.codebook_size
+        vectors = torch.empty(size, config.code_size).uniform_(-1 / size, 1 / size)
+        if config.codebook == "gradient":
+            self.vectors = nn.Parameter(vectors)
+        else:
+            self.register_buffer("vectors", vectors)
+            self.register_buffer("counts", torch.ones(size))
+        self.register_buffer("idle", torch.full((size,), NEVER))
+        self.prior = CausalTransformer(
+            size, math.prod(self.grid), config.prior_width, config.prior_layers, max(1, self.classes)
+        )
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """(code_size, h, w): the encoder's outputs before they are quantised; the mlp's grid has one row."""
+        return (self.config.code_size, *self.grid)
 
     def nearest(self, z: Tensor) -> Tensor:
         """(N, code_size, h, w) → the codes (N, h, w) int64 whose vectors are nearest."""
@@ -264,7 +161,7 @@ class VQVAE(Model):
 
     def rebuild(self, e: Tensor) -> Tensor:
         """The decoder's output (N, *data.shape): values themselves with mse, logits of pixels with bce."""
-        return self.decoder(e).float().reshape(len(e), *self.data.shape)
+        return self.decoder(e).float()
 
     def distance(self, out: Tensor, x: Tensor) -> Tensor:
         """Mean cross-entropy of a pixel, or its squared error in shares of the batch's variance: a scalar."""
@@ -316,45 +213,64 @@ class VQVAE(Model):
         """Latents with the code vectors among them, images with their codes in colours, and how often each is used."""
         z = self.encode(given.x)
         codes = self.nearest(z)
-        flat = z.movedim(1, -1).flatten(0, -2)[:2000]
-        both = principal(torch.cat([flat, self.vectors]), 2)
-        grey, red = len(PALETTE) - 2, 0
-        kinds = torch.tensor([grey] * len(flat) + [red] * len(self.vectors))
-        latents = plot("latents", both, kinds, ())
-        legend = ((colour(PALETTE[grey]), "latents"), (colour(PALETTE[red]), "code vectors"))
-        latents.tiles = replace(latents.tiles, legend=legend)
-        found: list[Picture | Text] = [latents]
+        found: list[Picture | Text] = [codebook.latents(z, self.vectors)]
         if self.data.kind == "image":
             few = min(8, len(codes))
-            rows = [given.x[:few], self.colours(codes[:few]), self.decode_codes(codes[:few])]
-            what = Tiles(block=(1, 3), parts=("original", "codes", "rebuilt"))
-            found.append(Picture("codes", torch.cat([row.expand(-1, 3, -1, -1) for row in rows]), few, what))
-        return [*found, Text("codebook", self.usage(codes))]
+            found.append(codebook.written(given.x[:few], codes[:few], self.vectors, self.decode_codes(codes[:few])))
+        return [*found, Text("codebook", tables.of_usage(self.count(codes), math.prod(self.grid)))]
 
-    def colours(self, codes: Tensor) -> Tensor:
-        """Codes (N, h, w) → pictures (N, 3, size, size) in [0, 1]: vectors that are alike have colours that are."""
-        axes = principal(self.vectors, 3)
-        low, high = axes.min(0).values, axes.max(0).values
-        shades = (axes - low) / (high - low).clamp(min=1e-9)
-        return F.interpolate(F.embedding(codes, shades).movedim(-1, 1), self.data.size)
+    class Config(msgspec.Struct):
+        network: Network = "conv"
+        hidden: Hidden = listed(256)
+        codes: Annotated[int, hyper("mlp: codes that an example is written with", ge=1, le=256)] = 8
+        channels: Channels = listed(32, 64)
+        residual_blocks: Annotated[int, hyper("conv: residual blocks around the codes, each way", ge=0, le=16)] = 2
+        codebook_size: Annotated[int, hyper("Number K of code vectors", ge=2, le=8192, unit="codes")] = 128
+        code_size: Annotated[int, hyper("Length of a code vector", ge=1, le=1024, unit="dimensions")] = 16
+        codebook: Annotated[
+            Literal["ema", "gradient"], hyper("Code vectors follow moving averages, or the gradient of a loss")
+        ] = "ema"
+        ema_decay: Annotated[float, hyper("γ of the moving averages of the codebook", ge=0, le=0.9999, live=True)] = (
+            0.99
+        )
+        commitment: Annotated[float, hyper("Weight β of the commitment term", ge=0, le=100, live=True)] = 0.25
+        restart_after: Annotated[
+            int,
+            hyper("Unused for so long, a code starts anew at an encoder output; 0 is never", ge=0, le=10**9,
+                  unit="steps", live=True),
+        ] = 20  # fmt: skip
+        loss: Annotated[
+            Literal["mse", "bce"], hyper("Squared error over the variance, or cross-entropy; points need mse")
+        ] = "mse"
+        conditional: Annotated[bool, hyper("Tell the prior the label")] = False
+        prior_width: Annotated[int, hyper("Width of the prior", ge=4, le=1024, unit="units")] = 64
+        prior_layers: Annotated[int, hyper("Transformer blocks of the prior", ge=1, le=16)] = 2
+        prior_dropout: Annotated[
+            float, hyper("Share of the prior's units left out in training", ge=0, le=0.95, live=True)
+        ] = 0.0
+        prior_start: Annotated[
+            float, hyper("Share of the run that trains codes alone, then the prior alone; 0: both all along",
+                         ge=0, le=0.95),
+        ] = 0.0  # fmt: skip
+        temperature: Annotated[
+            float, hyper("Of drawn codes: below 1 likelier ones, 0 always the likeliest", ge=0, le=10, live=True)
+        ] = 1.0
 
-    def usage(self, codes: Tensor, lines: int = 20, width: int = 40) -> str:
-        """How often each code is used, the commonest first, as lines of text with bars."""
-        used = self.count(codes)
-        size, shares = len(used), used / codes.numel()
-        perplexity = entropy(shares).exp().item()
-        order = used.argsort(descending=True, stable=True)[:lines].tolist()
-        counts = [int(used[code]) for code in order]
-        head = f"{int((used > 0).sum())} of {size} codes in use, perplexity {perplexity:.1f}"
-        per = math.prod(self.grid)
-        found = [head, f"{per} codes an example: {per * math.log2(size):.0f} bits at most", ""]
-        found += [
-            f"{code:5d} {'█' * round(width * count / counts[0]):{width}} {count}" for code, count in zip(order, counts)
-        ]
-        if size > lines:
-            rest = codes.numel() - sum(counts)
-            found.append(f"  and {size - lines} more, used {rest} times together")
-        return "\n".join(found) + "\n"
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+        yield from super().refuse(config, data)
+        yield from refuse_labels(cls.name, config, data)
+        yield from refuse_network("model.network", config.network, ("conv",), data)
+        if data.kind == "points" and config.loss == "bce":
+            yield Problem("model.loss", "bce", "is for values in [0, 1]; points are not", "set it to mse")
+        if data.kind == "image" and config.network == "conv":
+            problems = list(refuse_pyramid("model.channels", config.channels, data))
+            yield from problems
+            codes = (data.size // 2 ** len(config.channels)) ** 2
+            if not problems and codes > MOST_CODES:
+                words = f"leaves {codes} codes an image, and a prior learns at most {MOST_CODES}"
+                hint = "give it more values, or set dataset.size to a smaller one"
+                yield Problem("model.channels", config.channels, words, hint)
 
 
 def entropy(shares: Tensor) -> Tensor:

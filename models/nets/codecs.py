@@ -1,4 +1,4 @@
-"""Encoders from examples to vectors and decoders back, fully connected or convolutional, told the label or not."""
+"""Encoders from examples to vectors, or to grids of vectors, and decoders back: fully connected or convolutional."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tui_gen.model import DataSpec, one_hot
-from tui_gen.models.nets.layers import ReLU, doubling, halving, label_planes, perceptron
+from tui_gen.models.nets.layers import ReLU, Residual, doubling, halving, label_planes, perceptron
 
 
 class Encoder(nn.Sequential):
@@ -54,3 +54,45 @@ class Decoder(nn.Sequential):
         if self.classes:
             z = torch.cat([z, one_hot(labels, self.classes)], dim=1)
         return super().forward(z).reshape(len(z), *self.shape)
+
+
+class MapEncoder(nn.Sequential):
+    """x (N, *data.shape) → a grid of vectors (N, code_size, *grid)."""
+
+    def __init__(self, config: Any, data: DataSpec, grid: tuple[int, int]) -> None:
+        size, (height, width) = config.code_size, grid
+        if config.network == "mlp":
+            super().__init__(
+                nn.Flatten(),
+                perceptron([data.features, *config.hidden, size * height * width]),
+                nn.Unflatten(1, (size, height, width)),
+            )
+        else:
+            inner = config.channels[-1]
+            super().__init__(
+                halving(data.channels, config.channels, ReLU),
+                *(Residual(inner) for _ in range(config.residual_blocks)),
+                nn.Conv2d(inner, size, 1),
+            )
+
+
+class MapDecoder(nn.Sequential):
+    """A grid of vectors (N, code_size, *grid) → (N, *data.shape), of any value."""
+
+    def __init__(self, config: Any, data: DataSpec, grid: tuple[int, int]) -> None:
+        size, (height, width) = config.code_size, grid
+        if config.network == "mlp":
+            sizes = [size * height * width, *reversed(config.hidden), data.features]
+            super().__init__(nn.Flatten(), perceptron(sizes))
+        else:
+            inner = config.channels[-1]
+            super().__init__(
+                nn.Conv2d(size, inner, 3, padding=1),
+                *(Residual(inner) for _ in range(config.residual_blocks)),
+                ReLU(),
+                doubling(config.channels[::-1], data.channels, ReLU),
+            )
+        self.shape = data.shape
+
+    def forward(self, e: Tensor) -> Tensor:
+        return super().forward(e).reshape(len(e), *self.shape)
