@@ -10,23 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tui_gen.model import (
-    Batch,
-    DataSpec,
-    Given,
-    Loss,
-    Model,
-    Optim,
-    Phase,
-    Picture,
-    Problem,
-    Text,
-    Tiles,
-    hyper,
-)
-from tui_gen.models.looks.codes import histogram, neighbours, pca_error, plot, principal
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.models.looks import tables
+from tui_gen.models.looks.codes import flattened, neighbours, plot
 from tui_gen.models.nets.autoencoders import Convolutional, Dense, Recurrent
 from tui_gen.models.nets.layers import glorot
+from tui_gen.models.nets.settings import Channels, listed, widths
 
 SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": torch.ones_like,
@@ -40,132 +29,19 @@ ACTIVE = 0.1
 
 
 class Autoencoder(Model):
-    name = "autoencoder"
-    family = "autoencoder"
-    title = "Autoencoder"
+    name, family, title = "autoencoder", "autoencoder", "Autoencoder"
     summary = "Squeezes images through a small code and rebuilds them; can denoise, hash and find the odd one out."
     reference = (
         "Hinton & Salakhutdinov 2006; greedy: Bengio et al. 2007; denoising: Vincent et al. 2010; contractive: Rifai "
         "et al. 2011; sparse: Ng 2011; hashing: Salakhutdinov & Hinton 2009; Chollet 2016; textbook networks: Géron "
         "2022, ch. 17; survey: Bank et al. 2020, arXiv:2003.05991"
     )
-    kinds = ("image",)
-    pixels = "unit"
+    kinds, pixels = ("image",), "unit"
     optimizers = {"autoencoder": Optim(lr=1e-3), "pretrain": Optim(lr=1e-3)}
     judged = ("denoising_mse", "mse")
 
-    class Config(msgspec.Struct):
-        network: Annotated[
-            Literal["mlp", "conv", "recurrent"], hyper("Fully connected, convolutional, or LSTMs over an image's rows")
-        ] = "mlp"
-        hidden: Annotated[
-            list[int],
-            hyper("Widths of the mlp's or LSTM's encoder layers; the decoder mirrors", ge=1, le=8192, max_items=8),
-        ] = msgspec.field(default_factory=list)
-        channels: Annotated[
-            list[int],
-            hyper("Channels of the conv encoder; each entry halves the image", ge=1, le=1024, min_items=1, max_items=6),
-        ] = msgspec.field(default_factory=lambda: [16, 32, 64])
-        latent: Annotated[int, hyper("Size of the code z", ge=1, le=4096, unit="dimensions")] = 32
-        activation: Annotated[
-            Literal["relu", "leaky-relu", "elu", "selu", "gelu", "tanh", "sigmoid", "linear"],
-            hyper("After each hidden layer"),
-        ] = "relu"
-        code_activation: Annotated[Literal["relu", "sigmoid", "tanh", "linear"], hyper("Of the code layer")] = "relu"
-        output: Annotated[Literal["sigmoid", "linear"], hyper("Activation of the rebuilt pixels")] = "sigmoid"
-        loss: Annotated[Literal["bce", "mse"], hyper("Cross-entropy or squared error of each pixel")] = "bce"
-        tied: Annotated[bool, hyper("mlp: the decoder uses the encoder's weights, transposed")] = False
-        pretrain_steps: Annotated[
-            int, hyper("mlp: steps that each layer is trained alone first; 0 is none", ge=0, le=10**8, unit="steps")
-        ] = 0
-        noise: Annotated[
-            Literal["none", "gaussian", "salt-pepper", "mask", "dropout"],
-            hyper("What spoils the input in training; dropout is mask, with what remains scaled up"),
-        ] = "none"
-        noise_level: Annotated[
-            float, hyper("Standard deviation of gaussian noise, else share of pixels spoilt", ge=0, le=0.95, live=True)
-        ] = 0.3
-        code_noise: Annotated[
-            float, hyper("mlp: standard deviation of noise into the code layer, in training", ge=0, le=100, live=True)
-        ] = 0.0
-        sparsity: Annotated[Literal["none", "l1", "kl"], hyper("Penalty on active codes")] = "none"
-        sparsity_weight: Annotated[float, hyper("Weight of the sparsity penalty", ge=0, le=100, live=True)] = 1e-4
-        sparsity_target: Annotated[
-            float, hyper("Mean activation that the kl penalty wants", ge=0.001, le=0.999, live=True)
-        ] = 0.1
-        contractive: Annotated[float, hyper("Weight of the squared Jacobian of the encoder", ge=0, le=100)] = 0.0
-        projection: Annotated[
-            Literal["pca", "t-sne"], hyper("How previews lay out codes in 2-D; t-SNE takes seconds each", live=True)
-        ] = "pca"
-
-    @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
-        for key, off in (("tied", False), ("pretrain_steps", 0), ("code_noise", 0)):
-            if config.network != "mlp" and getattr(config, key) != off:
-                yield Problem(
-                    f"model.{key}",
-                    getattr(config, key),
-                    f"is for the mlp network, this is {config.network}",
-                    f"set it to {str(off).lower()}, or model.network to mlp",
-                )
-        if config.loss == "bce" and config.output == "linear":
-            yield Problem("model.loss", "bce", "needs outputs in (0, 1)", "set it to mse, or model.output to sigmoid")
-        if config.sparsity == "kl" and config.code_activation != "sigmoid":
-            yield Problem(
-                "model.sparsity", "kl", "needs codes in (0, 1)", "set it to l1, or model.code_activation to sigmoid"
-            )
-        if config.network == "recurrent":
-            if not config.hidden:
-                yield Problem("model.hidden", [], "must not be empty for LSTMs", "give it at least 1 width, say 100")
-            if config.contractive:
-                yield Problem(
-                    "model.contractive", config.contractive, "is for mlp and conv networks", "set it to 0 for LSTMs"
-                )
-        if data.kind == "image" and config.network == "conv" and data.size < 2 ** len(config.channels):
-            yield Problem(
-                "model.channels",
-                config.channels,
-                f"halves the image {len(config.channels)} times, but it has {data.size} px",
-                f"give it at most {data.size.bit_length() - 1} values, or set dataset.size to a larger one",
-            )
-
-    def __init__(self, config: Config, data: DataSpec) -> None:
-        super().__init__(config, data)
-        self.net = {"mlp": Dense, "conv": Convolutional, "recurrent": Recurrent}[config.network](config, data)
-        self.net.apply(glorot)
-
-    @property
-    def compiles(self) -> bool:  # type: ignore[override]
-        config = self.config  # double backward and losses that change with the step do not compile
-        return config.network == "mlp" and not config.contractive and not config.pretrain_steps
-
-    @property
-    def arithmetic(self) -> tuple[str, ...]:  # type: ignore[override]
-        level = () if self.config.noise == "dropout" else ("noise_level",)  # PyTorch's dropout takes no tensor
-        return (*level, "code_noise", "sparsity_weight", "sparsity_target")
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        """Shape of a code: there is no sampler, but codes can be decoded."""
-        return (self.config.latent,)
-
-    @property
-    def pretraining(self) -> int:
-        """Steps of layer-by-layer training before all layers are trained together."""
-        return self.config.pretrain_steps * (len(self.config.hidden) + 1)
-
-    def phases(self) -> list[Phase]:
-        trained = [p for p in self.net.parameters() if p.requires_grad]
-        if not self.pretraining:
-            return [Phase("autoencoder", self.loss, trained)]
-        return [
-            Phase("autoencoder", self.loss, trained, when=lambda step, total: step >= self.pretraining),
-            Phase("pretrain", self.layer_loss, trained, when=lambda step, total: step < self.pretraining),
-        ]
-
     def loss(self, batch: Batch) -> Loss:
-        """Distance of the rebuilt from the true image, per pixel, plus penalties; in training the input is noisy."""
+        """d(x, g(f(x̃))) + weight · sparsity(f(x̃)) + weight · ‖∂f/∂x‖², per example; x̃ is x, with noise in training."""
         x = batch.x
         seen = self.corrupt(x) if self.training else x
         code = self.net.encode(seen).float()
@@ -191,6 +67,32 @@ class Autoencoder(Model):
         if layer == 0:
             return self.distance(rebuilt.float().view_as(batch.x), batch.x), {}
         return F.mse_loss(rebuilt.float(), given.float()), {}
+
+    def phases(self) -> list[Phase]:
+        """All layers together; with `pretrain_steps`, first one after the other."""
+        first = self.config.pretrain_steps * (len(self.config.hidden) + 1)
+        trained = [p for p in self.net.parameters() if p.requires_grad]
+        if not first:
+            return [Phase("autoencoder", self.loss, trained)]
+        return [
+            Phase("autoencoder", self.loss, trained, when=lambda step, total: step >= first),
+            Phase("pretrain", self.layer_loss, trained, when=lambda step, total: step < first),
+        ]
+
+    def __init__(self, config: Config, data: DataSpec) -> None:
+        super().__init__(config, data)
+        self.net = {"mlp": Dense, "conv": Convolutional, "recurrent": Recurrent}[config.network](config, data)
+        self.net.apply(glorot)
+        self.noise_shape = (config.latent,)  # there is no sampler, but codes can be decoded
+        # Double backward and losses that change with the step do not compile.
+        self.compiles = config.network == "mlp" and not config.contractive and not config.pretrain_steps
+        level = () if config.noise == "dropout" else ("noise_level",)  # PyTorch's dropout takes no tensor
+        self.arithmetic = (*level, "code_noise", "sparsity_weight", "sparsity_target")
+
+    @property
+    def hashes(self) -> bool:
+        """Whether codes are trained to be bits; `code_noise` may be edited."""
+        return self.config.code_noise > 0 and self.config.code_activation == "sigmoid"
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """Loss and metrics without noise; with noise, `denoising_mse`; of noisy codes, `binary_mse` of rounded ones."""
@@ -269,11 +171,6 @@ class Autoencoder(Model):
         """How badly each image is rebuilt: (N, *data.shape) → (N,) mean squared errors of its pixels."""
         return (self.reconstruct(x) - x).square().flatten(1).mean(1)
 
-    @property
-    def hashes(self) -> bool:
-        """Whether codes are trained to be bits."""
-        return self.config.code_noise > 0 and self.config.code_activation == "sigmoid"
-
     def panels(self, given: Given) -> list[Picture | Text]:
         """Noisy inputs, codes in 2-D, the images rebuilt worst, neighbours by hash, and the code in numbers."""
         x, codes = given.x, self.encode(given.x)
@@ -285,7 +182,7 @@ class Autoencoder(Model):
             what = Tiles(block=(1, 3), parts=("original", "with noise", "rebuilt"))
             found.append(Picture("denoising", rows, few, what))
         names = ("t-SNE 1", "t-SNE 2") if self.config.projection == "t-sne" else ("1st component", "2nd component")
-        found.append(plot("codes", self.flat(codes), given.labels, self.data.classes, names))
+        found.append(plot("codes", flattened(codes, self.config.projection), given.labels, self.data.classes, names))
         scores = self.anomaly_score(x)
         worst = x[scores.argsort(descending=True, stable=True)[:few]]
         pairs = Tiles(block=(1, 2), parts=("original", "rebuilt"))
@@ -293,38 +190,78 @@ class Autoencoder(Model):
         if self.hashes:
             what = Tiles(block=(few, 1), parts=("image", "nearest", *(str(place) for place in range(2, few))))
             found.append(Picture("neighbours", x[neighbours(codes.round(), few).flatten()], few, what))
-        return [*found, Text("code", self.numbers(x, codes, scores))]
-
-    def flat(self, codes: Tensor) -> Tensor:
-        """Codes (N, latent) in two dimensions, by PCA or (at most 500 of them) t-SNE."""
-        if self.config.projection == "t-sne" and len(codes) > 5 and codes.abs().max() < 1e9:
-            from sklearn.manifold import TSNE
-
-            codes = codes[:500]
-            layout = TSNE(perplexity=min(30.0, (len(codes) - 1) / 3), init="pca", random_state=0)
-            return torch.from_numpy(layout.fit_transform(codes.cpu().numpy()))
-        return principal(codes, 2)
-
-    def numbers(self, x: Tensor, codes: Tensor, scores: Tensor) -> str:
-        """Compression, errors, and a histogram of the units' mean activations, as lines of text."""
-        features, latent = self.data.features, codes.shape[1]
-        used = int((codes.var(0, unbiased=False) > 1e-4).sum())
-        middle, worst = scores.median().item(), scores.max().item()
-        lines = [
-            f"{features} numbers in an image, {latent} in its code: {features / latent:.3g} to 1",
-            f"{used} of {latent} code units tell images apart",
-            f"squared error of a pixel: median image {middle:.4f}, worst {worst:.4f}",
-        ]
-        if self.hashes:
-            distinct = len(torch.unique(codes.round(), dim=0))
-            lines.append(f"{distinct} different hashes of {latent} bits among {len(codes)} images")
-        if self.linear and features <= 4096 and len(x) > latent:
-            lines.append(f"PCA of these images to {latent} numbers: {pca_error(x.flatten(1), latent):.4f}")
-        return "\n".join([*lines, "", "code units by mean activation", *histogram(codes.mean(0))]) + "\n"
-
-    @property
-    def linear(self) -> bool:
-        """Whether this is PCA's rival: nothing but one linear layer each way."""
         config = self.config
-        plain = config.network == "mlp" and not config.hidden
-        return plain and config.code_activation == config.output == "linear"
+        plain = config.network == "mlp" and not config.hidden and config.code_activation == config.output == "linear"
+        return [*found, Text("code", tables.of_codes(x, codes, scores, hashes=self.hashes, linear=plain))]
+
+    class Config(msgspec.Struct):
+        network: Annotated[
+            Literal["mlp", "conv", "recurrent"], hyper("Fully connected, convolutional, or LSTMs over an image's rows")
+        ] = "mlp"
+        hidden: Annotated[
+            list[int], widths("Widths of the mlp's or LSTM's encoder layers; the decoder mirrors", unit="")
+        ] = listed()
+        channels: Channels = listed(16, 32, 64)
+        latent: Annotated[int, hyper("Size of the code z", ge=1, le=4096, unit="dimensions")] = 32
+        activation: Annotated[
+            Literal["relu", "leaky-relu", "elu", "selu", "gelu", "tanh", "sigmoid", "linear"],
+            hyper("After each hidden layer"),
+        ] = "relu"
+        code_activation: Annotated[Literal["relu", "sigmoid", "tanh", "linear"], hyper("Of the code layer")] = "relu"
+        output: Annotated[Literal["sigmoid", "linear"], hyper("Activation of the rebuilt pixels")] = "sigmoid"
+        loss: Annotated[Literal["bce", "mse"], hyper("Cross-entropy or squared error of each pixel")] = "bce"
+        tied: Annotated[bool, hyper("mlp: the decoder uses the encoder's weights, transposed")] = False
+        pretrain_steps: Annotated[
+            int, hyper("mlp: steps that each layer is trained alone first; 0 is none", ge=0, le=10**8, unit="steps")
+        ] = 0
+        noise: Annotated[
+            Literal["none", "gaussian", "salt-pepper", "mask", "dropout"],
+            hyper("What spoils the input in training; dropout is mask, with what remains scaled up"),
+        ] = "none"
+        noise_level: Annotated[
+            float, hyper("Standard deviation of gaussian noise, else share of pixels spoilt", ge=0, le=0.95, live=True)
+        ] = 0.3
+        code_noise: Annotated[
+            float, hyper("mlp: standard deviation of noise into the code layer, in training", ge=0, le=100, live=True)
+        ] = 0.0
+        sparsity: Annotated[Literal["none", "l1", "kl"], hyper("Penalty on active codes")] = "none"
+        sparsity_weight: Annotated[float, hyper("Weight of the sparsity penalty", ge=0, le=100, live=True)] = 1e-4
+        sparsity_target: Annotated[
+            float, hyper("Mean activation that the kl penalty wants", ge=0.001, le=0.999, live=True)
+        ] = 0.1
+        contractive: Annotated[float, hyper("Weight of the squared Jacobian of the encoder", ge=0, le=100)] = 0.0
+        projection: Annotated[
+            Literal["pca", "t-sne"], hyper("How previews lay out codes in 2-D; t-SNE takes seconds each", live=True)
+        ] = "pca"
+
+    @classmethod
+    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
+        yield from super().refuse(config, data)
+        for key, off in (("tied", False), ("pretrain_steps", 0), ("code_noise", 0)):
+            if config.network != "mlp" and getattr(config, key) != off:
+                yield Problem(
+                    f"model.{key}",
+                    getattr(config, key),
+                    f"is for the mlp network, this is {config.network}",
+                    f"set it to {str(off).lower()}, or model.network to mlp",
+                )
+        if config.loss == "bce" and config.output == "linear":
+            yield Problem("model.loss", "bce", "needs outputs in (0, 1)", "set it to mse, or model.output to sigmoid")
+        if config.sparsity == "kl" and config.code_activation != "sigmoid":
+            yield Problem(
+                "model.sparsity", "kl", "needs codes in (0, 1)", "set it to l1, or model.code_activation to sigmoid"
+            )
+        if config.network == "recurrent":
+            if not config.hidden:
+                yield Problem("model.hidden", [], "must not be empty for LSTMs", "give it at least 1 width, say 100")
+            if config.contractive:
+                yield Problem(
+                    "model.contractive", config.contractive, "is for mlp and conv networks", "set it to 0 for LSTMs"
+                )
+        if data.kind == "image" and config.network == "conv" and data.size < 2 ** len(config.channels):
+            yield Problem(
+                "model.channels",
+                config.channels,
+                f"halves the image {len(config.channels)} times, but it has {data.size} px",
+                f"give it at most {data.size.bit_length() - 1} values, or set dataset.size to a larger one",
+            )

@@ -12,7 +12,7 @@ from tests.test_models import build, images, train
 from tests.test_models_autoencoder import LINEAR, SIGMOID, digits, recipes
 from tui_gen.model import Batch, Given, Text
 from tui_gen.models.autoencoder import Autoencoder
-from tui_gen.models.looks.codes import histogram, neighbours, principal, scatter
+from tui_gen.models.looks.codes import flattened, histogram, neighbours, principal, scatter
 
 NAMES = (
     *("autoencoder", "stacked-autoencoder", "tied-autoencoder", "greedy-autoencoder", "conv-autoencoder"),
@@ -132,9 +132,9 @@ def test_t_sne_lays_out_codes_when_asked_to():
     model = build(Autoencoder, images(), latent=5)
     codes = model.encode(given(60).x).detach()
     model.config.projection = "t-sne"
-    layout = model.flat(codes)
+    layout = flattened(codes, model.config.projection)
     assert layout.shape == (60, 2) and torch.isfinite(layout).all()
-    assert torch.equal(layout, model.flat(codes))
+    assert torch.equal(layout, flattened(codes, model.config.projection))
     assert not torch.allclose(layout, principal(codes, 2))
 
 

@@ -30,6 +30,17 @@ def principal(points: Tensor, count: int) -> Tensor:
     return F.pad(points @ (directions * largest.sign()).T, (0, count - len(directions)))
 
 
+def flattened(codes: Tensor, projection: str) -> Tensor:
+    """Codes (N, D) in two dimensions, (N, 2), by `pca` or `t-sne` (at most 500 of them)."""
+    if projection == "t-sne" and len(codes) > 5 and codes.abs().max() < 1e9:
+        from sklearn.manifold import TSNE
+
+        codes = codes[:500]
+        layout = TSNE(perplexity=min(30.0, (len(codes) - 1) / 3), init="pca", random_state=0)
+        return torch.from_numpy(layout.fit_transform(codes.cpu().numpy()))
+    return principal(codes, 2)
+
+
 def pca_error(x: Tensor, count: int) -> float:
     """Mean squared error per number of (N, D) examples rebuilt from their own `count` principal components."""
     centred = (x - x.mean(0)).double()

@@ -1,4 +1,4 @@
-"""Panels of text with bars: what each dimension of a code carries, how often each code vector is used."""
+"""Panels of text with bars: what codes are like, what each dimension carries, how often each code vector is used."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 
 import torch
 from torch import Tensor
+
+from tui_gen.models.looks.codes import histogram, pca_error
 
 LINES, WIDTH = 20, 40
 """Rows of a table, and cells of its longest bar."""
@@ -44,3 +46,23 @@ def of_usage(used: Tensor, per_example: int) -> str:
     if size > LINES:
         found.append(f"  and {size - LINES} more, used {total - sum(counts)} times together")
     return "\n".join(found) + "\n"
+
+
+def of_codes(x: Tensor, codes: Tensor, scores: Tensor, *, hashes: bool, linear: bool) -> str:
+    """Compression, errors, and a histogram of the units' mean activations: of images (N, *shape), their codes (N, D)
+    and their mean squared errors (N,). `hashes` are counted; a `linear` autoencoder is held against PCA.
+    """
+    features, latent = x[0].numel(), codes.shape[1]
+    used = int((codes.var(0, unbiased=False) > 1e-4).sum())
+    middle, worst = scores.median().item(), scores.max().item()
+    lines = [
+        f"{features} numbers in an image, {latent} in its code: {features / latent:.3g} to 1",
+        f"{used} of {latent} code units tell images apart",
+        f"squared error of a pixel: median image {middle:.4f}, worst {worst:.4f}",
+    ]
+    if hashes:
+        distinct = len(torch.unique(codes.round(), dim=0))
+        lines.append(f"{distinct} different hashes of {latent} bits among {len(codes)} images")
+    if linear and features <= 4096 and len(x) > latent:
+        lines.append(f"PCA of these images to {latent} numbers: {pca_error(x.flatten(1), latent):.4f}")
+    return "\n".join([*lines, "", "code units by mean activation", *histogram(codes.mean(0))]) + "\n"

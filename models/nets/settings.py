@@ -9,9 +9,9 @@ import msgspec
 from tui_gen.model import hyper
 
 
-def widths(text: str, *, ge: int = 1, min_items: int = 0) -> Any:
+def widths(text: str, *, ge: int = 1, min_items: int = 0, unit: str = "units") -> Any:
     """A hyperparameter that lists the widths of fully connected layers."""
-    return hyper(text, ge=ge, le=8192, unit="units", min_items=min_items, max_items=8)
+    return hyper(text, ge=ge, le=8192, unit=unit, min_items=min_items, max_items=8)
 
 
 def maps(text: str) -> Any:
