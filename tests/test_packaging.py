@@ -67,7 +67,7 @@ def test_what_is_in_it(wheel):
     ):  # fmt: skip
         inside = {name for name in names if name.startswith(f"tui_gen/{folder}/") and name.endswith(suffix)}
         here = ROOT / (folder if folder.startswith(("models", "themes")) else f"tui_gen/{folder}")
-        wanted = {f"tui_gen/{folder}/{path.name}" for path in here.glob(f"*{suffix}")}
+        wanted = {f"tui_gen/{folder}/{path.relative_to(here)}" for path in here.rglob(f"*{suffix}")}
         assert inside == wanted and wanted
     assert not [name for name in names if "__pycache__" in name or "/tests/" in name]
 
