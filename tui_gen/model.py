@@ -172,8 +172,9 @@ class Model(nn.Module):
     reference: ClassVar[str] = ""
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     """The kinds of data it trains on: `image`, `points`, `text`."""
-    pixels: ClassVar[str] = "unit"
-    """The range images come in, and samples go out: `unit` [0, 1] or `signed` [-1, 1]."""
+    pixels: str = "unit"
+    """The range images come in, and samples go out: `unit` [0, 1] or `signed` [-1, 1]. An attribute of the class or, as
+    that of another run's model, of the instance."""
     optimizers: ClassVar[dict[str, Optim]] = {}
     """Phase name → default optimiser settings, in the order of `phases`."""
     examples: int = 0
@@ -304,6 +305,8 @@ def in_range(x: Tensor, given: str, wanted: str) -> Tensor:
 ABILITIES = ("sample", "reconstruct", "encode", "decode", "trajectory")
 
 
-def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """(N,) int64 → (N, classes) float32."""
+def one_hot(labels: Tensor | None, classes: int) -> Tensor:
+    """(N,) int64 → (N, classes) float32. Raises ValueError where there are no labels."""
+    if labels is None:
+        raise ValueError(f"labels of {classes} classes are needed")
     return torch.nn.functional.one_hot(labels, classes).float()
