@@ -123,7 +123,7 @@ class DatasetTable(msgspec.Struct):
     @property
     def root(self) -> str:
         """Where the data are, for a dataset that reads files; empty where nothing was said."""
-        return self.values.get("root", "")
+        return str(self.values.get("root", ""))
 
     @root.setter
     def root(self, path: str) -> None:
