@@ -96,10 +96,6 @@ class GAN(Model):
             Phase("discriminator", self.discriminator_loss, d, after=self.clip_weights, finish=remember),
         ]
 
-    replayed: Tensor
-    replayed_labels: Tensor
-    replay_seen: Tensor
-
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         self.classes = len(data.classes) if config.conditional else 0
@@ -125,7 +121,7 @@ class GAN(Model):
         if self.config.discriminator_norm == "batch" or self.discriminator.compares:
             return self.discriminator(x, labels), self.discriminator(fakes, fake_labels)
         # One forward: twice the work per launch.
-        both = None if labels is None or fake_labels is None else torch.cat([labels, fake_labels])
+        both = None if labels is None else torch.cat([labels, fake_labels])
         return self.discriminator(torch.cat([x, fakes]), both).chunk(2)
 
     def seen(self, x: Tensor, batch: Batch) -> Tensor:
@@ -148,16 +144,14 @@ class GAN(Model):
         places = (torch.rand(count, device=device) * held).long().clamp(max=size - 1)
         older = (torch.rand(count, device=device) < self.config.replay_share) & (held > 0)
         mixed = torch.where(older.view(-1, *[1] * (fakes.dim() - 1)), self.replayed[places], fakes)
-        if self.classes and labels is not None:
-            labels = torch.where(older, self.replayed_labels[places], labels)
-        return mixed, labels
+        return mixed, torch.where(older, self.replayed_labels[places], labels) if self.classes else labels
 
     def remember(self, batch: Batch) -> None:
         """Keep the step's fakes for replay. The memory is a ring: the oldest are overwritten."""
         fakes, size = batch.shared["to_remember"], self.config.replay
         kept = min(len(fakes), size)
         ring = (self.replay_seen + torch.arange(kept, device=fakes.device)) % size
-        if self.classes and batch.labels is not None:
+        if self.classes:
             self.replayed_labels.index_copy_(0, ring, batch.labels[:kept])
         self.replayed.index_copy_(0, ring, fakes[:kept])
         self.replay_seen.add_(kept)
@@ -178,9 +172,7 @@ class GAN(Model):
         """(N, latent) standard normal → (N, *data.shape); images in [-1, 1]."""
         return self.generator(noise, labels)
 
-    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """The same: a GAN's noise is its code."""
-        return self.sample(z, labels)
+    decode = sample  # a GAN's noise is its code
 
     class Config(msgspec.Struct):
         network: Annotated[Literal["mlp", "dcgan"], hyper("Fully connected, or convolutional (images)")] = "mlp"

@@ -75,6 +75,7 @@ def test_the_commands_work_as_written(tmp_path, block):
     models = tmp_path / "models"
     models.mkdir()
     (models / "flow.py").write_text(PYTHON[0])
+    (models / "stripes.py").write_text(PYTHON[1])
     (tmp_path / "novel.txt").write_text("It was a dark and stormy night; the rain fell in torrents. " * 200)
     if any("latest" in line for line in block):
         block = ["tui-gen --run vae-digits", *block]
@@ -88,7 +89,7 @@ def test_the_commands_work_as_written(tmp_path, block):
             words += ["--set", "train.steps=12", "--set", "train.batch_size=8"]
         if "--resume" in words:
             words += ["--set", "train.steps=20"]
-        if "flow" in words:
+        if "flow" in words or "dataset.name=stripes" in words:
             words += ["--models", str(models)]
         result = run(words, tmp_path)
         assert result.returncode == 0, f"{line}: {result.stdout[-500:]} {result.stderr[-500:]}"

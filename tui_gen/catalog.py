@@ -142,13 +142,9 @@ class Catalog(msgspec.Struct):
         return sorted((r for r in self.recipes.values() if r.model == model), key=lambda r: r.name != DEFAULT_RECIPE)
 
 
-OWN = ("models", "datasets")
-"""Folders in the config folder for a user's own files. Either may hold models, datasets or both."""
-
-
 def model_dirs(extra: list[str] | None = None) -> list[Path]:
     """Folders with users' model and dataset files: those in the config folder, then `extra` (from `--models`)."""
-    dirs = [*[config_dir() / name for name in OWN], *[Path(os.path.expanduser(one)) for one in extra or []]]
+    dirs = [*[config_dir() / name for name in trust.OWN], *[Path(os.path.expanduser(one)) for one in extra or []]]
     return [one.resolve() for one in dirs if os.path.isdir(one)]
 
 

@@ -1,6 +1,6 @@
-"""Whose code is executed: folders of model files that a config names, and what the user has said of them.
+"""Whose code is executed: folders of model and dataset files that a config names, and what the user has said of them.
 
-Model files are Python, so to read them is to execute them. Those in the user's own folder and in folders named on the
+Such files are Python, so to read them is to execute them. Those in the user's own folders and in folders named on the
 command line (`--models`) are trusted. A config may name more (`model_dirs`), and a config may be a colleague's: such a
 folder is asked about once, as it is. The answer is kept by a digest of its place and its code, one line each in
 `trusted` in the config folder, where it can be taken back by deleting the line.
@@ -27,6 +27,10 @@ MOST_FILES, MOST_BYTES = 5000, 64 << 20
 """A folder with more code than this is not looked through: it is no folder of model files."""
 VARIABLE = "TUI_GEN_TRUSTED"
 """Digests of what is trusted for as long as this process and its children live, where no file can keep them."""
+
+
+OWN = ("models", "datasets")
+"""A user's own folders in the config folder. Either may hold models, datasets or both."""
 
 
 def store() -> Path:
@@ -161,9 +165,9 @@ def listed(folder: Path, code: list[Path], most: int = 4) -> str:
 
 def _there(folders: Iterable[str | Path]) -> list[Path]:
     """Those of the folders that are there, but for the user's own."""
-    own = os.path.realpath(config_dir() / "models")
+    own = {os.path.realpath(config_dir() / name) for name in OWN}
     found = (os.path.realpath(os.path.expanduser(one)) for one in folders)
-    return [Path(one) for one in dict.fromkeys(found) if one != own and os.path.isdir(one)]
+    return [Path(one) for one in dict.fromkeys(found) if one not in own and os.path.isdir(one)]
 
 
 def _known() -> set[str]:

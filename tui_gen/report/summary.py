@@ -146,9 +146,9 @@ def figures_lines(report: quality.Report, out: Outlet) -> list[str]:
     return lines
 
 
-def figures(view: RunView) -> list[tuple[str, ...]]:
+def figures(view: RunView) -> list[tuple[str, str, str, str, str]]:
     """Metric, first, last, lowest and highest value, as text, for every metric that has values."""
-    rows: list[tuple[str, ...]] = []
+    rows = []
     for name in ordered(view):
         curve = view.series[name]
         if len(curve):

@@ -16,10 +16,8 @@ from tui_gen import toml
 from tui_gen.places import config_dir
 
 DEFAULT = "nocturne"
-COLOURS = (
-    "primary", "secondary", "warning", "error", "success", "accent", "foreground", "background", "surface",
-    "panel", "boost",
-)  # fmt: skip
+COLOURS = ("primary", "secondary", "warning", "error", "success", "accent", "foreground", "background", "surface")
+COLOURS += ("panel", "boost")
 KNOWN = {field.name for field in fields(Theme)}
 
 
@@ -90,10 +88,8 @@ ROUNDING = 0.15
 """What the shades that widgets make of a ground may cost."""
 
 
-MARKS = (
-    "block-cursor-background", "input-cursor-background", "input-selection-background",
-    "scrollbar", "scrollbar-hover", "scrollbar-active",
-)  # fmt: skip
+MARKS = ("block-cursor-background", "input-cursor-background", "input-selection-background")
+MARKS += ("scrollbar", "scrollbar-hover", "scrollbar-active")
 """Grounds that are seen only by being other than the page's."""
 
 

@@ -229,8 +229,7 @@ class Conductor:
         asked_in = self.stage.workspace.active
         found = await away(self.session.remedy, path) if answer != "resume" else None
         if found is not None and not answer:
-            dialog = broken_dialog(path.name, "", found, await away(_newest, path))
-            answer = await self.stage.push_screen_wait(dialog) or ""
+            answer = await self.stage.push_screen_wait(broken_dialog(path.name, "", found, await away(_newest, path)))
             if answer not in ("smaller", "resume"):
                 return
         if not await self._trusted(path, f"{path.name} names"):

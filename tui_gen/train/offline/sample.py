@@ -11,7 +11,6 @@ import torch
 from tui_gen import config as configs
 from tui_gen import files
 from tui_gen.events import Event, Note
-from tui_gen.model import Model
 from tui_gen.train.data import DataError, denormalise
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.offline.restore import RestoreError, restore
@@ -60,7 +59,7 @@ def sample(run: Path, count: int, seed: int, step: int | None, label: str | None
 
 
 def _labels(
-    model: Model, classes: tuple[str, ...], label: str | None, count: int, device: torch.device
+    model, classes: tuple[str, ...], label: str | None, count: int, device: torch.device
 ) -> torch.Tensor | None:
     if not model.conditional:
         if label is not None:

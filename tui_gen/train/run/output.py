@@ -46,8 +46,7 @@ def redirect(run: Path) -> None:
     """
     to_log(run)
     for number, name in ((1, "stdout"), (2, "stderr")):
-        raw = Mild(number)
-        stream = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)  # type: ignore[type-var]  # never read
+        stream = io.TextIOWrapper(Mild(number), "utf-8", "backslashreplace", write_through=True)
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     with contextlib.suppress(OSError, ValueError):
