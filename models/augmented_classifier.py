@@ -61,6 +61,9 @@ class AugmentedClassifier(Classifier):
             hint = "name a run that samples by label: cvae, cgan or cfg-diffusion, say (model.conditional = true)"
             yield Problem("model.generator", config.generator, words, hint)
 
+    images: Tensor
+    asked: Tensor
+
     def __init__(self, config: Config, data: DataSpec, generator: Model) -> None:
         super().__init__(config, data)
         self.real = NETWORKS[config.network](config, data)
@@ -87,6 +90,7 @@ class AugmentedClassifier(Classifier):
         return self.score(self.real(batch.x), batch.labels)
 
     def score(self, logits: Tensor, labels: Tensor | None) -> Loss:
+        assert labels is not None
         smoothing = self.config.label_smoothing if self.training else 0.0
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=smoothing)
         return loss, {"accuracy": (logits.argmax(1) == labels).float().mean()}
@@ -105,6 +109,7 @@ class AugmentedClassifier(Classifier):
         x, labels = self.images[places].float() / 255, self.asked[places]
         real = round(self.config.real_share * count)
         if real:
+            assert batch.labels is not None
             x, labels = torch.cat([batch.x[:real], x[real:]]), torch.cat([batch.labels[:real], labels[real:]])
         return x, labels
 

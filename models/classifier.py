@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 import torch
@@ -37,7 +37,7 @@ class Classifier(Model):
     kinds = ("image",)
     pixels = "unit"
     optimizers = {"classifier": Optim(lr=1e-3)}
-    judged = ("accuracy",)
+    judged: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     class Config(msgspec.Struct):
         network: Annotated[
@@ -111,6 +111,7 @@ class Classifier(Model):
     def loss(self, batch: Batch) -> Loss:
         """Cross-entropy with the labels, smoothed in training only."""
         logits = self(batch.x)
+        assert batch.labels is not None
         smoothing = self.config.label_smoothing if self.training else 0.0
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
         return loss, {"accuracy": (logits.argmax(1) == batch.labels).float().mean()}
@@ -149,6 +150,7 @@ class Classifier(Model):
     def panels(self, given: Given) -> list[Picture | Text]:
         """Predictions (errors first), confusion and scores, saliency and occlusion, the first layer's features."""
         x, labels = given.x, given.labels
+        assert labels is not None
         probabilities = torch.cat([self.probabilities(part) for part in x.split(250)]).nan_to_num(0.0)
         sure, named = probabilities.max(1)
         wrong = named != labels
@@ -239,7 +241,7 @@ class Dense(nn.Module):
 
     def features(self, x: Tensor) -> Tensor | None:
         """The first layer's weights as images (units, *data.shape), at most 32 of them."""
-        return self.linears.layers[0].weight[:32].unflatten(1, self.shape)
+        return self.linears.layers[0].get_parameter("weight")[:32].unflatten(1, self.shape)
 
 
 class Convolutional(nn.Module):
@@ -290,7 +292,7 @@ class Recurrent(nn.Module):
         return rows[:, None]
 
 
-NETWORKS: dict[str, Callable[[Any, DataSpec], nn.Module]] = {
+NETWORKS: dict[str, type[Dense] | type[Convolutional] | type[Recurrent]] = {
     "perceptron": Dense,
     "mlp": Dense,
     "cnn": Convolutional,

@@ -47,6 +47,11 @@ class DDPM(Guided):
         sample_steps: Annotated[int, hyper("Steps of the ddim sampler", ge=1, le=10_000, unit="steps", live=True)] = 50
         eta: Annotated[float, hyper("Fresh noise in the ddim sampler; 0 is deterministic", ge=0, le=1, live=True)] = 0.0
 
+    signal: Tensor
+    noise: Tensor
+    limit: Tensor
+    weights: Tensor | None
+
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         limit = 1.0 if data.kind == "image" else 4.0

@@ -57,7 +57,7 @@ class FlowMatching(Guided):
         self.teacher = copy.deepcopy(self.network).requires_grad_(False) if config.reflow_after else None
 
     @property
-    def compiles(self) -> bool:  # type: ignore[override]
+    def compiles(self) -> bool:
         return super().compiles and self.teacher is None
 
     def phases(self) -> list[Phase]:

@@ -96,6 +96,10 @@ class GAN(Model):
             Phase("discriminator", self.discriminator_loss, d, after=self.clip_weights, finish=remember),
         ]
 
+    replayed: Tensor
+    replayed_labels: Tensor
+    replay_seen: Tensor
+
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         self.classes = len(data.classes) if config.conditional else 0
@@ -121,7 +125,7 @@ class GAN(Model):
         if self.config.discriminator_norm == "batch" or self.discriminator.compares:
             return self.discriminator(x, labels), self.discriminator(fakes, fake_labels)
         # One forward: twice the work per launch.
-        both = None if labels is None else torch.cat([labels, fake_labels])
+        both = None if labels is None or fake_labels is None else torch.cat([labels, fake_labels])
         return self.discriminator(torch.cat([x, fakes]), both).chunk(2)
 
     def seen(self, x: Tensor, batch: Batch) -> Tensor:
@@ -144,14 +148,16 @@ class GAN(Model):
         places = (torch.rand(count, device=device) * held).long().clamp(max=size - 1)
         older = (torch.rand(count, device=device) < self.config.replay_share) & (held > 0)
         mixed = torch.where(older.view(-1, *[1] * (fakes.dim() - 1)), self.replayed[places], fakes)
-        return mixed, torch.where(older, self.replayed_labels[places], labels) if self.classes else labels
+        if self.classes and labels is not None:
+            labels = torch.where(older, self.replayed_labels[places], labels)
+        return mixed, labels
 
     def remember(self, batch: Batch) -> None:
         """Keep the step's fakes for replay. The memory is a ring: the oldest are overwritten."""
         fakes, size = batch.shared["to_remember"], self.config.replay
         kept = min(len(fakes), size)
         ring = (self.replay_seen + torch.arange(kept, device=fakes.device)) % size
-        if self.classes:
+        if self.classes and batch.labels is not None:
             self.replayed_labels.index_copy_(0, ring, batch.labels[:kept])
         self.replayed.index_copy_(0, ring, fakes[:kept])
         self.replay_seen.add_(kept)
@@ -172,7 +178,9 @@ class GAN(Model):
         """(N, latent) standard normal → (N, *data.shape); images in [-1, 1]."""
         return self.generator(noise, labels)
 
-    decode = sample  # a GAN's noise is its code
+    def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The same: a GAN's noise is its code."""
+        return self.sample(z, labels)
 
     class Config(msgspec.Struct):
         network: Annotated[Literal["mlp", "dcgan"], hyper("Fully connected, or convolutional (images)")] = "mlp"

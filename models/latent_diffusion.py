@@ -57,6 +57,9 @@ class LatentDiffusion(DDPM):
         elif codes.kind == "image" and config.network != "mlp":
             yield from refuse_pyramid("model.channels", config.channels, codes, halvings=len(config.channels) - 1)
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, config: Config, data: DataSpec, first_stage: Model) -> None:
         codes = codes_of(first_stage)
         super().__init__(config, codes)
@@ -112,6 +115,7 @@ class LatentDiffusion(DDPM):
 
     def panels(self, given: Given) -> list[Picture | Text]:
         """Real codes beside drawn ones, along the two directions in which the real ones vary most."""
+        assert given.noise is not None
         real = self.encode(given.x, given.labels).flatten(1)
         codes = self.walk(given.noise, given.noise_labels)[-1].flatten(1)
         flat = principal(torch.cat([real, codes]), 2).split([len(real), len(codes)])

@@ -71,6 +71,9 @@ class PretrainedClassifier(Model):
             words = f"is of the model {encoder.name}, which has its encoder from yet another run"
             yield Problem("model.encoder", config.encoder, words, "name that run instead")
 
+    images: Tensor
+    truths: Tensor
+
     def __init__(self, config: Config, data: DataSpec, encoder: Model) -> None:
         super().__init__(config, data)
         self.pixels = encoder.pixels
@@ -88,7 +91,7 @@ class PretrainedClassifier(Model):
         self.register_buffer("truths", torch.zeros(config.labels, dtype=torch.int64))
 
     @property
-    def examples(self) -> int:  # type: ignore[override]
+    def examples(self) -> int:
         """More than are kept, so that there are enough of each class."""
         return 2 * self.config.labels + 50 * len(self.data.classes)
 
@@ -188,6 +191,7 @@ class PretrainedClassifier(Model):
 
     def panels(self, given: Given) -> list[Picture | Text]:
         """The labelled images, codes in two dimensions, confusion and scores of the pretrained network."""
+        assert given.labels is not None
         few = self.shown(self.images[:SHOWN])
         names = tuple(self.data.classes[label] for label in self.truths[: len(few)].tolist())
         codes = self.codes(self.encoder, given.x)

@@ -99,6 +99,8 @@ class VAE(Model):
 
     def gaussian(self, error: Tensor) -> Tensor:
         """−ln N = ½ error / σ² + D (ln σ + ½ ln 2π), in nats, where an example's D squared errors add up to `error`."""
+        log_sigma: Tensor | float
+        inverse_variance: Tensor | float
         if self.log_sigma is None:
             log_sigma, inverse_variance = math.log(self.config.sigma), self.config.sigma**-2
         else:
@@ -126,7 +128,8 @@ class VAE(Model):
         found = super().validation(batch)
         found["vae/mse"] = (self.reconstruct(batch.x, batch.labels) - batch.x).square().mean()
         if self.config.iw_samples:
-            x, labels = (None if one is None else one[: self.config.iw_examples] for one in (batch.x, batch.labels))
+            few = self.config.iw_examples
+            x, labels = batch.x[:few], None if batch.labels is None else batch.labels[:few]
             found["vae/iw_log_likelihood"] = self.log_likelihood(x, labels, self.config.iw_samples).mean()
         return found
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tui_gen.text import clean
 
 ROOM = 30
 """Columns that words need to stand beside the others; with fewer they go below."""
 
 
-def aligned(rows: list[tuple[str, ...]], gap: int = 2, width: int = 0) -> list[str]:
+def aligned(rows: Sequence[tuple[str, ...]], gap: int = 2, width: int = 0) -> list[str]:
     """Rows of cells as lines with aligned columns; the last column is not padded.
 
     With a `width` (a terminal's) the words of the last column are wrapped to it, below the others where there is too

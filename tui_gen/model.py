@@ -23,9 +23,9 @@ checkpoint, so the other run may be deleted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import torch
@@ -172,8 +172,9 @@ class Model(nn.Module):
     reference: ClassVar[str] = ""
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     """The kinds of data it trains on: `image`, `points`, `text`."""
-    pixels: ClassVar[str] = "unit"
-    """The range images come in, and samples go out: `unit` [0, 1] or `signed` [-1, 1]."""
+    pixels: str = "unit"
+    """The range images come in, and samples go out: `unit` [0, 1] or `signed` [-1, 1]. An attribute of the class or, as
+    that of another run's model, of the instance."""
     optimizers: ClassVar[dict[str, Optim]] = {}
     """Phase name → default optimiser settings, in the order of `phases`."""
     examples: int = 0
@@ -260,12 +261,25 @@ class Model(nn.Module):
             metrics |= {f"{phase.name}/loss": loss} | {f"{phase.name}/{key}": value for key, value in named.items()}
         return metrics
 
-    # What a model can do is which of these it defines (shapes: N samples, data.shape one example):
-    #   sample(noise (N, *noise_shape), labels (N,) or None) -> (N, *data.shape), in the model's value range
-    #   reconstruct(x (N, *data.shape), labels) -> (N, *data.shape)
-    #   encode(x, labels) -> (N, *latent_shape)   decode(z, labels) -> (N, *data.shape)
-    #   trajectory(noise, labels, frames) -> (frames, N, *data.shape), noise first, sample last
-    #   panels(given: Given) -> list[Picture | Text], whatever else is worth seeing
+    if TYPE_CHECKING:  # What a model can do is which of these it defines; shapes: N samples, data.shape one example.
+
+        def sample(self, noise: Tensor, labels: Tensor | None) -> Tensor:
+            """noise (N, *noise_shape), labels (N,) or None → (N, *data.shape), in the model's value range."""
+
+        def reconstruct(self, x: Tensor, labels: Tensor | None) -> Tensor:
+            """x (N, *data.shape) → (N, *data.shape)."""
+
+        def encode(self, x: Tensor, labels: Tensor | None) -> Tensor:
+            """x (N, *data.shape) → (N, *latent_shape)."""
+
+        def decode(self, z: Tensor, labels: Tensor | None) -> Tensor:
+            """z (N, *latent_shape) → (N, *data.shape)."""
+
+        def trajectory(self, noise: Tensor, labels: Tensor | None, frames: int) -> Tensor:
+            """noise (N, *noise_shape) → (frames, N, *data.shape), noise first, sample last."""
+
+        def panels(self, given: Given) -> Sequence[Picture | Text]:
+            """Whatever else is worth seeing."""
 
     def abilities(self) -> list[str]:
         """Which of sample, reconstruct, encode, decode, trajectory this model has."""
@@ -291,6 +305,8 @@ def in_range(x: Tensor, given: str, wanted: str) -> Tensor:
 ABILITIES = ("sample", "reconstruct", "encode", "decode", "trajectory")
 
 
-def one_hot(labels: Tensor, classes: int) -> Tensor:
-    """(N,) int64 → (N, classes) float32."""
+def one_hot(labels: Tensor | None, classes: int) -> Tensor:
+    """(N,) int64 → (N, classes) float32. Raises ValueError where there are no labels."""
+    if labels is None:
+        raise ValueError(f"labels of {classes} classes are needed")
     return torch.nn.functional.one_hot(labels, classes).float()

@@ -35,9 +35,10 @@ def where(view: RunView) -> str:
 
 def speed(view: RunView) -> list[str]:
     """Steps and examples in a second, as far as they are known: `150 it/s`, `9.6k images/s`."""
-    if view.system is None:
+    passing = view.throughput
+    if view.system is None or passing is None:
         return []
-    amount, unit = view.throughput
+    amount, unit = passing
     return [f"{rate(view.system.steps_per_second)} it/s", f"{rate(amount)} {unit}/s"]
 
 

@@ -89,9 +89,10 @@ class Discriminator(nn.Module):
         kind = "none" if config.discriminator_norm == "spectral" else config.discriminator_norm
         hidden = TWICE if config.loss == "wasserstein-gp" else HIDDEN
         if config.network == "mlp":
-            *first, width = [data.features, *config.discriminator_hidden]
+            sizes: list[int] = [data.features, *config.discriminator_hidden]
+            width = sizes[-1]
             activation = hidden[config.activation]
-            body = perceptron([*first, width], activation, kind)
+            body = perceptron(sizes, activation, kind)
             self.features = nn.Sequential(nn.Flatten(), *body, norm(kind, width, 1), activation())
         else:
             small = data.size // 2 ** len(config.discriminator_channels)

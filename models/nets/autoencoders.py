@@ -34,7 +34,7 @@ class Dense(nn.Module):
     def up(self, layer: int, z: Tensor) -> Tensor:
         """The decoder's layer, counted from the pixels as well: the one that undoes `down`."""
         if self.config.tied:
-            z = F.linear(z, self.encoder[layer].weight.t(), self.biases[layer])
+            z = F.linear(z, self.encoder[layer].get_parameter("weight").t(), self.biases[layer])
         else:
             z = self.decoder[layer](z)
         return self.inner(z) if layer else z

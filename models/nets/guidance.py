@@ -67,7 +67,7 @@ class Guided(Model):
             self.network = UNet(data.channels, config.channels, config.blocks, config.attention, self.classes)
 
     @property
-    def compiles(self) -> bool:  # type: ignore[override]
+    def compiles(self) -> bool:
         return self.perceptron  # convolutions run slower compiled, on CPUs
 
     @property

@@ -79,9 +79,14 @@ def norm(kind: str, width: int, dims: int = 2) -> nn.Module:
     if kind == "batch":
         return BatchNorm2d(width) if dims == 2 else BatchNorm1d(width)
     if kind == "group":
-        groups = math.gcd(8, width) if dims == 2 else 1
-        return nn.GroupNorm(groups if groups < width else max(1, width // 2), width)
+        return group_norm(width, dims)
     return nn.Identity()
+
+
+def group_norm(width: int, dims: int = 2) -> nn.GroupNorm:
+    """The group normalisation of `norm`."""
+    groups = math.gcd(8, width) if dims == 2 else 1
+    return nn.GroupNorm(groups if groups < width else max(1, width // 2), width)
 
 
 class BatchNorm1d(nn.BatchNorm1d):
@@ -140,17 +145,18 @@ def glorot(layer: nn.Module) -> None:
     """Glorot's weights and zero biases, as in the textbooks whose figures the recipes quote."""
     if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
         nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     elif isinstance(layer, (nn.LSTM, nn.GRU)):
-        nn.init.xavier_uniform_(layer.weight_ih_l0)
-        nn.init.orthogonal_(layer.weight_hh_l0)
-        nn.init.zeros_(layer.bias_ih_l0)
-        nn.init.zeros_(layer.bias_hh_l0)
+        nn.init.xavier_uniform_(layer.get_parameter("weight_ih_l0"))
+        nn.init.orthogonal_(layer.get_parameter("weight_hh_l0"))
+        nn.init.zeros_(layer.get_parameter("bias_ih_l0"))
+        nn.init.zeros_(layer.get_parameter("bias_hh_l0"))
     if isinstance(layer, nn.LSTM):
         # PyTorch's second bias only adds to the first: it stays what it is, 1 for the forget gate (Gers et al. 2000).
-        layer.bias_hh_l0.requires_grad_(False)
+        bias = layer.get_parameter("bias_hh_l0").requires_grad_(False)
         with torch.no_grad():
-            layer.bias_hh_l0[layer.hidden_size : 2 * layer.hidden_size] = 1
+            bias[layer.hidden_size : 2 * layer.hidden_size] = 1
 
 
 def _normalised(kind: str, width: int, dims: int) -> list[nn.Module]:

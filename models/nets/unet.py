@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.models.nets.layers import TimeEmbedding, norm
+from tui_gen.models.nets.layers import TimeEmbedding, group_norm
 from tui_gen.models.nets.norm_silu import norm_silu
 
 
@@ -32,9 +32,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.norm1 = norm("group", inputs)
+        self.norm1 = group_norm(inputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.norm2 = norm("group", outputs)
+        self.norm2 = group_norm(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.conv2.weight)  # every block starts as its skip
@@ -49,7 +49,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = norm("group", width)
+        self.norm = group_norm(width)
         self.qkv = nn.Conv2d(width, 3 * width, 1)
         self.out = nn.Conv2d(width, width, 1)
         nn.init.zeros_(self.out.weight)
@@ -111,10 +111,10 @@ class UNet(nn.Module):
                 inputs = channels[level]
             if level:
                 self.doublings.append(Doubling(inputs))
-        self.norm = norm("group", first)
+        self.norm = group_norm(first)
         self.out = nn.Conv2d(first, images, 3, padding=1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
         self.blocks = blocks
         # One product gives the shifts of all blocks: one launch instead of one a block.
         self.widths = [block.conv1.out_channels for block in [*self.down, *self.middle, *self.up]]
@@ -150,8 +150,8 @@ class Perceptron(nn.Module):
             nn.Linear(inputs, outputs) for inputs, outputs in zip(hidden, [*hidden[1:], hidden[-1]])
         )
         self.out = nn.Linear(hidden[-1], features)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
         condition = self.condition(time, labels)

@@ -25,6 +25,8 @@ async def away(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
             setter(value)
 
     def body() -> None:
+        outcome: Callable[[Any], None]
+        value: Any
         try:
             outcome, value = future.set_result, work(*args, **kwargs)
         except Exception as error:

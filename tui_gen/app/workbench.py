@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
@@ -68,7 +68,7 @@ class Workbench(TerminalApp):
     CSS_PATH = "app.tcss"
     COMMANDS = {_commands}
     COMMAND_PALETTE_BINDING = "ctrl+p"
-    BINDINGS = BINDINGS
+    BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
 
     def __init__(
         self,
@@ -116,13 +116,13 @@ class Workbench(TerminalApp):
         yield self.menu_bar
         yield self.workspace
         yield self.status
-        yield keys.KeyBar(id="keys")
+        yield keys.KeyBar(self, id="keys")
 
     async def on_ready(self) -> None:
         """The first frame is out: bring in the panes, the warm worker, the one timer."""
         self.wire.attach()
         await self._furnish()
-        keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self)})
+        keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self) if binding.id})
         if keymap:
             self.set_keymap(keymap)
         self.follower.run(self.conductor.beat)
@@ -241,7 +241,7 @@ class Workbench(TerminalApp):
         """No theme was chosen: back to the one before."""
         self.themes.end_trying(message.option_selected)
 
-    def get_system_commands(self, screen: Screen) -> Any:
+    def get_system_commands(self, screen: Screen[Any]) -> Any:
         """Textual's own commands are not offered: the workbench has its own."""
         return ()
 
@@ -567,4 +567,4 @@ class Workbench(TerminalApp):
     def land(self, asked_in: Pane | None) -> None:
         """A run is shown that was asked for in this pane: bring it before whoever has not gone on to another pane."""
         if self.workspace.active is asked_in:
-            self.workspace.watch()
+            self.workspace.open_watched()

@@ -105,13 +105,13 @@ def log_ticks(lo: float, hi: float, count: int) -> np.ndarray:
     if math.log10(hi / lo) < 0.7:  # less than a decade: linear ticks read better
         values, _ = ticks(lo, hi, count)
         return values[values > 0]
-    factors = (1,)
+    factors: tuple[int, ...] = (1,)
     for more in ((1, 3), (1, 2, 5)):
         if math.log10(hi / lo) * len(more) <= count:
             factors = more
     stride = max(1, math.ceil(decades / max(1, count)))
-    values = [m * 10.0**e for e in range(first, last + 1) if (e - first) % stride == 0 for m in factors]
-    return np.array([v for v in values if lo * (1 - 1e-9) <= v <= hi * (1 + 1e-9)])
+    round_ones = [m * 10.0**e for e in range(first, last + 1) if (e - first) % stride == 0 for m in factors]
+    return np.array([v for v in round_ones if lo * (1 - 1e-9) <= v <= hi * (1 + 1e-9)])
 
 
 _UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))

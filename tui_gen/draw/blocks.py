@@ -128,12 +128,13 @@ def to_256(rgb: np.ndarray) -> np.ndarray:
     return np.where(grey_error < cube_error, 232 + grey, 16 + cube @ np.array([36, 6, 1])).astype(np.uint8)
 
 
-def to_ansi(pixels: np.ndarray, columns: int, rows: int, *, truecolor: bool = True, **more: object) -> str:
+def to_ansi(pixels: np.ndarray, columns: int, rows: int, *, truecolor: bool = True) -> str:
     """Half-blocks as text with SGR colours, one line per row that holds any of the image (for plain printing)."""
-    blocks = halfblocks(pixels, columns, rows, **more)
+    blocks = halfblocks(pixels, columns, rows)
     lines = []
     for row in blocks.rows()[blocks.box.y : blocks.box.y + blocks.box.rows]:
-        out, state = [], (None, None)
+        out: list[str] = []
+        state: tuple[Colour | None, Colour | None] = (None, None)
         for text, colour, ground in row:
             colour = state[0] if text[0] == " " else colour  # a blank has no text colour to change
             codes = [] if colour == state[0] else [_sgr(colour, 38, truecolor)]
@@ -153,7 +154,7 @@ def _sgr(colour: Colour | None, kind: int, truecolor: bool) -> str:
     return f"{kind};5;{int(to_256(np.array(colour)))}"
 
 
-def to_ascii(pixels: np.ndarray, columns: int, rows: int, **more: object) -> str:
+def to_ascii(pixels: np.ndarray, columns: int, rows: int) -> str:
     """The luminance ramp as text, blank rows above and below left out (for plain printing)."""
-    box = fit(as_pixels(pixels).shape[:2], columns, rows, more.get("cell", (1, 2)), whole=False)
-    return "\n".join(row.rstrip() for row in ascii_rows(pixels, columns, rows, **more)[box.y : box.y + box.rows])
+    box = fit(as_pixels(pixels).shape[:2], columns, rows, whole=False)
+    return "\n".join(row.rstrip() for row in ascii_rows(pixels, columns, rows)[box.y : box.y + box.rows])

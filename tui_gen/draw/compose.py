@@ -91,8 +91,8 @@ def _x_axis(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> l
             text[begin : begin + len(name)] = name
             free = begin + len(name) + 1
     for column, kind in canvas.ticks.items():
-        glyph = MARKS.get(kind, MARKS["sample"])[1 if options.ascii else 0]
-        chars[0, column] = ord(glyph)
+        drawn, plain, _ = MARKS.get(kind, MARKS["sample"])
+        chars[0, column] = ord(plain if options.ascii else drawn)
         style[0, column] = canvas.index_of(f"mark.{kind}")
     axis = rows_of(chars, style, canvas.keys)[0]
     if area.x:

@@ -41,8 +41,8 @@ class Plot:
     def __init__(self) -> None:
         self._x = Limits(GROW_X)
         self._y = Limits(GROW_Y)
-        self._x_kind: tuple = ()  # what was asked for when the limits were last chosen
-        self._y_kind: tuple = ()
+        self._x_kind: tuple[object, ...] = ()  # what was asked for when the limits were last chosen
+        self._y_kind: tuple[object, ...] = ()
         self._scale = LINEAR
         self._cut = False  # whether outliers were left out of the last frame
         self._stats: weakref.WeakKeyDictionary[Series, ColumnStats] = weakref.WeakKeyDictionary()

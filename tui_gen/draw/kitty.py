@@ -69,8 +69,8 @@ def _free(pixels: np.ndarray) -> tuple[np.ndarray, int | tuple[int, ...]]:
         if not (pixels == one).all(axis=2).any():
             return pixels, one
     taken = np.unique(pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]))
-    free = int(np.setdiff1d(np.arange(len(taken) + 1), taken)[0])
-    return pixels, (free >> 16, free >> 8 & 255, free & 255)
+    colour = int(np.setdiff1d(np.arange(len(taken) + 1), taken)[0])
+    return pixels, (colour >> 16, colour >> 8 & 255, colour & 255)
 
 
 def show(image: bytes, ident: int, columns: int, rows: int) -> bytes:

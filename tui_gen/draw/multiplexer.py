@@ -69,11 +69,11 @@ def permitted(data: str, multiplexer: str, graphics: str = "") -> str:
         kind, body = match[1], match[2]
         known = multiplexer in ("tmux", "zellij")
         if kind == "P":
-            good = graphics == "sixel" and _SIXEL.match(body)
+            good = graphics == "sixel" and _SIXEL.match(body) is not None
         elif kind == "_":
             good = graphics == "kitty" and body.startswith("G")
         else:
-            good = kind == "]" and known and _CLIPBOARD.match(body)
+            good = kind == "]" and known and _CLIPBOARD.match(body) is not None
         return match[0] if good else ""
 
     def other(match: re.Match[str]) -> str:

@@ -63,9 +63,9 @@ class Scale:
             if len(values) >= 2 and hi / lo >= 5:
                 return values.tolist(), None
         elif self.kind == "symmetric":
-            values = _symmetric_ticks(lo, hi, self.threshold, max(2, dense))
-            if len(values) >= 2:
-                return values, None
+            powers = _symmetric_ticks(lo, hi, self.threshold, max(2, dense))
+            if len(powers) >= 2:
+                return powers, None
         values, distance = ticks(lo, hi, count)
         return values.tolist(), distance
 

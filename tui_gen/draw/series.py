@@ -41,12 +41,12 @@ def _scan(values: np.ndarray, factor: float, carry: float) -> np.ndarray:
 class _Average:
     """State of one bias-corrected EMA (Kingma & Ba 2015, section 3) over the finite values of a series."""
 
-    def __init__(self, factor: float, dtype: type = np.float64) -> None:
+    def __init__(self, factor: float, dtype: type[np.floating] = np.float64) -> None:
         self.factor = factor
         self.done = 0  # points already averaged
         self.finite = 0  # of them, how many were no gap
         self.sum = 0.0  # the uncorrected average
-        self.values = np.empty(0, dtype)
+        self.values: np.ndarray = np.empty(0, dtype)
 
     def extend(self, values: np.ndarray) -> None:
         """Average `values[self.done:]`."""
@@ -103,13 +103,13 @@ class Series:
         *,
         slot: int | None = None,
         smooth: bool = True,
-        dtype: type = np.float64,
+        dtype: type[np.floating] = np.float64,
     ) -> None:
         self.name = name
         self.slot = slot
         self.smooth = smooth
         self._steps = np.empty(256)
-        self._values = np.empty(256, dtype)
+        self._values: np.ndarray = np.empty(256, dtype)
         self._largest = LARGEST if dtype is np.float64 else LARGEST_SINGLE
         self._extremes = (np.nan, np.nan)  # of points that were thinned out
         self._n = 0
@@ -257,7 +257,7 @@ class ColumnStats:
     """Column extremes of one series, kept between frames: only columns touched by new points are recomputed."""
 
     def __init__(self) -> None:
-        self._key: tuple = ()
+        self._key: tuple[int, int, float, bytes] | None = None
         self._seen = 0
         self._columns: Columns | None = None
 
@@ -269,8 +269,8 @@ class ColumnStats:
         starts[n] = np.searchsorted(steps, edges[n], side="right")
         key = (id(series), series.generation, smoothing, edges.tobytes())
         if key != self._key or self._columns is None:
-            nan = [np.full(n, np.nan) for _ in range(5)]
-            self._columns = Columns(*nan, filled=np.zeros(n, dtype=bool), starts=starts)
+            lo, hi, first, last, mean = (np.full(n, np.nan) for _ in range(5))
+            self._columns = Columns(lo, hi, first, last, mean, filled=np.zeros(n, dtype=bool), starts=starts)
             self._key, begin = key, 0
         elif self._seen == len(steps):
             return self._columns

@@ -31,6 +31,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TextIO
 
 from tui_gen.draw import multiplexer as places
 from tui_gen.draw.multiplexer import TmuxClient
@@ -289,9 +290,11 @@ def _size(fd: int) -> tuple[int, int, int, int]:
     return rows, columns, width, height
 
 
-def _standard(*streams: object) -> int:
+def _standard(*streams: TextIO | None) -> int:
     """The descriptor of the first stream that is a terminal, -1 without one."""
     for stream in streams:
+        if stream is None:
+            continue
         try:
             fd = stream.fileno()
         except (AttributeError, OSError, ValueError):

@@ -14,7 +14,7 @@ from typing import Any
 from tui_gen import batch, control, datasets, dependencies, edits, launch, remedy, resuming, runs, trust
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen.params import Problem
+from tui_gen.params import Problem, show
 from tui_gen.places import expanded, shown
 from tui_gen.quantities import count
 from tui_gen.report import consent
@@ -278,7 +278,7 @@ def display_for(style: Style, out: Outlet, title: str) -> Any:
 def introduce(out: Outlet, path: Path, config: configs.RunConfig, style: Style) -> None:
     """Which run this is."""
     length = next(
-        (f"{configs.params.show(getattr(config.train, key))} {key}" for key in ("steps", "epochs", "minutes")
+        (f"{show(getattr(config.train, key))} {key}" for key in ("steps", "epochs", "minutes")
          if getattr(config.train, key)),
         "",
     )  # fmt: skip

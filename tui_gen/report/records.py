@@ -98,8 +98,10 @@ def value_of(metric: str, values: Mapping[str, float | None]) -> float | None:
         name, _, divisor = term.partition(" / ")
         try:
             value = values[name] if name in values else float(name)
+            if value is None:
+                return None
             total += value / float(divisor or 1)
-        except (TypeError, ValueError, ZeroDivisionError):
+        except (ValueError, ZeroDivisionError):
             return None
     return float(f"{total:.7g}")
 

@@ -146,9 +146,9 @@ def figures_lines(report: quality.Report, out: Outlet) -> list[str]:
     return lines
 
 
-def figures(view: RunView) -> list[tuple[str, str, str, str, str]]:
+def figures(view: RunView) -> list[tuple[str, ...]]:
     """Metric, first, last, lowest and highest value, as text, for every metric that has values."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in ordered(view):
         curve = view.series[name]
         if len(curve):

@@ -164,7 +164,8 @@ def _dataset_faults(kind: type[Dataset]) -> str:
             if all(getattr(kind, name) is getattr(base, name) for name in needed):
                 return f"it must define {needed[0]}()"
             fields = shared.__struct_fields__ if shared is not None else ()
-            if lacking := [name for name in fields if name not in kind.Config.__struct_fields__]:
+            lacking = [name for name in fields if name not in kind.Config.__struct_fields__]
+            if shared is not None and lacking:
                 return f"its Config lacks {', '.join(lacking)}; derive it from {shared.__qualname__}"
             break
     if kind.expected is Dataset.expected:

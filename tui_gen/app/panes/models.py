@@ -208,8 +208,8 @@ the end with the reason.
         catalog = self.catalog
         size = len(catalog.models) * 2 + len(catalog.recipes)
         for family, entries in catalog.families().items():
-            found = [(entry, self._matching(entry, words)) for entry in entries]
-            found = [(entry, recipes) for entry, recipes in found if recipes is not None]
+            matches = ((entry, self._matching(entry, words)) for entry in entries)
+            found = [(entry, recipes) for entry, recipes in matches if recipes is not None]
             if not found:
                 continue
             names = {recipe.name for _, recipes in found for recipe in recipes}

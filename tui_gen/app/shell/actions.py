@@ -132,13 +132,19 @@ for one in PANES:
     ]
 
 
+def in_pane(action: str) -> tuple[str, str]:
+    """The pane, and the action in it, of `in_pane('losses', 'log')`."""
+    _, _, (pane, its) = parse(action)
+    return str(pane), str(its)
+
+
 def label(stage: Stage, words: str, action: str, node: Any = None) -> str:
     """What an action is called now: `words` unless doing it once more would undo it.
 
     `action` is the workbench's, or that of the `node` which has it.
     """
     if action.startswith("in_pane"):
-        _, _, (name, action) = parse(action)
+        name, action = in_pane(action)
         node = stage.workspace.pane(name)
     if node is not None:
         return node.label(words, action) if isinstance(node, Pane) else words
@@ -157,7 +163,7 @@ def enabled(stage: Stage, action: str) -> bool:
         able = stage.form is not None and stage.form.check_action(wanted, ()) is True
         return able and (wanted != "copy_run" or stage.shown is not None)
     if name == "in_pane":
-        where, what = parse(action)[2]
+        where, what = in_pane(action)
         pane, (_, its, given) = stage.workspace.pane(where), parse(what)
         return pane is not None and pane.check_action(its, given) is True
     if name in (*NEED_LIVE, "resume", "close_run"):

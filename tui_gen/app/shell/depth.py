@@ -52,10 +52,15 @@ _TABLES = [[Color.parse(f"#{one}") for one in text.split()] for text in (*PALETT
 STANDARD: list[Shown] = [list(every) for every in zip(*_TABLES)]
 
 
+def _level(part: int) -> int:
+    """The number of the level of the colour cube next to a part of a colour, 0 to 255."""
+    return min(range(6), key=lambda one: abs(LEVELS[one] - part))
+
+
 @lru_cache(8192)
 def nearest_256(colour: Color) -> RichColor:
     """The nearest of the colours 16 to 255, which look alike everywhere."""
-    parts = [min(range(6), key=lambda one, part=part: abs(LEVELS[one] - part)) for part in colour.rgb]
+    parts = [_level(part) for part in colour.rgb]
     grey = min(23, max(0, round((sum(colour.rgb) / 3 - 8) / 10)))
     if _distance(colour, *[8 + 10 * grey] * 3) < _distance(colour, *(LEVELS[part] for part in parts)):
         return RichColor.from_ansi(232 + grey)
@@ -148,7 +153,7 @@ class Depth(LineFilter):
         for bold in (True, False) if style.bold else (style.bold,):
             for one in self._candidates(front, wanted):
                 shown = [self._shown(one)]
-                if bold and one.type == ColorType.STANDARD and one.number < 8:
+                if bold and one.type == ColorType.STANDARD and one.number is not None and one.number < 8:
                     shown.append(STANDARD[one.number + 8])  # many terminals take bold for bright
                 ratios.append((min(contrast(*pair) for every in shown for pair in zip(every, grounds)), one, bold))
                 if ratios[-1][0] >= least:

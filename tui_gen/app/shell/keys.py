@@ -110,8 +110,9 @@ class KeyBar(Widget):
     KeyBar { height: 1; width: 1fr; background: $panel; color: $on-panel; }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, stage: Stage, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._stage = stage
         self._keys: list[Key] = []
         self._more: Key | None = None
         self._spans: list[tuple[int, int, str]] = []
@@ -129,13 +130,13 @@ class KeyBar(Widget):
         known = self.screen.active_bindings
         active = [one for one in known.values() if one.enabled and one.binding.show]
         # What the focused pane can do comes first, then the app's keys in the order in which they were declared.
-        ranks = {binding.id: number for number, binding in enumerate(self.app.BINDINGS)}
+        ranks = {one.id: number for number, one in enumerate(self.app.BINDINGS) if isinstance(one, Binding)}
         active.sort(key=lambda one: ranks.get(one.binding.id, 0) + 1 if one.node is self.app else 0)
         own, more = 0, None
         for node, binding, _, _ in active:
             if binding.description and (node, binding.action) not in seen:
                 seen.add((node, binding.action))
-                words = label(self.app, binding.description, binding.action, None if node is self.app else node)
+                words = label(self._stage, binding.description, binding.action, None if node is self.app else node)
                 rank = 0 if binding.id in STAY else 2 if node is self.app else 1
                 keys.append(Key(self.app.get_key_display(binding), words, binding.key, rank))
                 own += node is not self.app

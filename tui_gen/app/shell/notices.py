@@ -35,7 +35,7 @@ class Notices:
         self._workspace = workspace
         self._status = status
         self._faults: set[str] = set()
-        self._offered: Screen | None = None
+        self._offered: Screen[Any] | None = None
 
     def tell(self, text: str, severity: Any = "information", log: bool = True) -> None:
         """A toast, and a line in the log (unless the run's own log has one)."""
@@ -56,12 +56,12 @@ class Notices:
 
     # -- dialogs nobody asked for
 
-    def offer(self, dialog: Screen, answered: Callable[[Any], None]) -> None:
+    def offer(self, dialog: Screen[Any], answered: Callable[[Any], None]) -> None:
         """Show a dialog nobody asked for, as soon as no other is in the way."""
         self._offered = dialog
         self._show_offered(dialog, answered)
 
-    def _show_offered(self, dialog: Screen, answered: Callable[[Any], None]) -> None:
+    def _show_offered(self, dialog: Screen[Any], answered: Callable[[Any], None]) -> None:
         if dialog is not self._offered:
             return
         if len(self._app.screen_stack) == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tui_gen.app.shell.workspace import Workspace
     from tui_gen.catalog import Catalog
     from tui_gen.view import RunView
+
+
+Answer = TypeVar("Answer")
 
 
 class Stage(Protocol):
@@ -53,10 +56,10 @@ class Stage(Protocol):
     def caption(self, text: str) -> None:
         """The name of what is shown, in the menu bar."""
 
-    def push_screen(self, screen: Screen) -> object:
+    def push_screen(self, screen: Screen[Any]) -> object:
         """Show a dialog."""
 
-    async def push_screen_wait(self, screen: Screen) -> Any:
+    async def push_screen_wait(self, screen: Screen[Answer]) -> Answer | None:
         """Show a dialog and wait for its answer."""
 
     # -- showing

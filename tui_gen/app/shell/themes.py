@@ -16,8 +16,10 @@ from tui_gen import toml
 from tui_gen.places import config_dir
 
 DEFAULT = "nocturne"
-COLOURS = ("primary", "secondary", "warning", "error", "success", "accent", "foreground", "background", "surface")
-COLOURS += ("panel", "boost")
+COLOURS = (
+    "primary", "secondary", "warning", "error", "success", "accent", "foreground", "background", "surface",
+    "panel", "boost",
+)  # fmt: skip
 KNOWN = {field.name for field in fields(Theme)}
 
 
@@ -88,8 +90,10 @@ ROUNDING = 0.15
 """What the shades that widgets make of a ground may cost."""
 
 
-MARKS = ("block-cursor-background", "input-cursor-background", "input-selection-background")
-MARKS += ("scrollbar", "scrollbar-hover", "scrollbar-active")
+MARKS = (
+    "block-cursor-background", "input-cursor-background", "input-selection-background",
+    "scrollbar", "scrollbar-hover", "scrollbar-active",
+)  # fmt: skip
 """Grounds that are seen only by being other than the page's."""
 
 

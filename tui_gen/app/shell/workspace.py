@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.dom import DOMNode
 from textual.errors import NoWidget
 from textual.geometry import Offset, Region, Size
 from textual.layout import ArrangeResult, Layout, WidgetPlacement
@@ -204,13 +205,13 @@ class Workspace(Widget):
     @property
     def active(self) -> Pane | None:
         """The pane with the focus, else the one that had it last, if it is on screen."""
-        node = self.screen.focused if self.is_attached else None
+        node: DOMNode | None = self.screen.focused if self.is_attached else None
         while node is not None and not isinstance(node, Pane):
             node = node.parent
         if isinstance(node, Pane):
             return node
         last = self.pane(self.last_pane)
-        return last if last in self.shown else (self.shown or [None])[0]
+        return last if last in self.shown else next(iter(self.shown), None)
 
     def open(self, name: str, focus: bool = True) -> None:
         """Bring a pane on screen and give it the focus."""
@@ -226,7 +227,7 @@ class Workspace(Widget):
         if focus and pane is not None:
             pane.focus_inside()
 
-    def watch(self) -> None:
+    def open_watched(self) -> None:
         """Bring the run that is shown on screen: its losses, or its samples where those were looked at last."""
         self.open(self.watched)
 

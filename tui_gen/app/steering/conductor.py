@@ -229,7 +229,8 @@ class Conductor:
         asked_in = self.stage.workspace.active
         found = await away(self.session.remedy, path) if answer != "resume" else None
         if found is not None and not answer:
-            answer = await self.stage.push_screen_wait(broken_dialog(path.name, "", found, await away(_newest, path)))
+            dialog = broken_dialog(path.name, "", found, await away(_newest, path))
+            answer = await self.stage.push_screen_wait(dialog) or ""
             if answer not in ("smaller", "resume"):
                 return
         if not await self._trusted(path, f"{path.name} names"):

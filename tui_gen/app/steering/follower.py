@@ -94,7 +94,8 @@ class Follower:
     def shares_cores(self) -> bool:
         """Whether the run shown computes on all cores of this machine."""
         view = self.view
-        return view is not None and view.state == "running" and bool(view.plan) and view.plan.threads >= CORES
+        plan = view.plan if view is not None and view.state == "running" else None
+        return plan is not None and plan.threads >= CORES
 
     def run(self, on_beat: Callable[[float], None]) -> None:
         """Tick from now on. `on_beat` is told every second for how long nothing was heard from the run."""

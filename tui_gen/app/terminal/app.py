@@ -97,7 +97,7 @@ class TerminalApp(HookedApp):
                 return
         await super().on_event(event)
 
-    def drawing(self, screen: Screen, renderable: Any) -> Any:
+    def drawing(self, screen: Screen[Any], renderable: Any) -> Any:
         """Only what changes on the terminal is sent to it."""
         before = self.wire.drawn_size
         self.wire.painting(None if self.batching else renderable, screen, self.size)

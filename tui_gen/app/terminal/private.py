@@ -78,10 +78,10 @@ KITTY_KEYS = "\x1b[=25;1u"
 for _digit in "123456789":
     # What terminals without kitty's protocol send for Alt and a digit. Textual 8.2 makes ¡ ™ £ of it, as macOS does:
     # on a field these would be text, and a pane could not be reached from there.
-    _ansi_sequences.ANSI_SEQUENCES_KEYS.pop(f"\x1b{_digit}", None)
+    _ansi_sequences.ANSI_SEQUENCES_KEYS.pop(f"\x1b{_digit}", None)  # type: ignore[attr-defined]  # a dict, told as a Mapping
 
 
-def visible_widgets(screen: Screen) -> dict[Widget, tuple[Region, Region]]:
+def visible_widgets(screen: Screen[Any]) -> dict[Widget, tuple[Region, Region]]:
     """The region and the clip of every widget that is drawn on a screen, front to back."""
     return screen._compositor.visible_widgets
 
@@ -107,7 +107,7 @@ def handling() -> MessagePump | None:
 class HookedApp(App[None]):
     """An app that hears of frames before they are sent, and of faults before they end it."""
 
-    def drawing(self, screen: Screen, renderable: Any) -> Any:
+    def drawing(self, screen: Screen[Any], renderable: Any) -> Any:
         """Textual is about to send this of a screen; what is to be sent instead. Override."""
         return renderable
 
@@ -118,7 +118,7 @@ class HookedApp(App[None]):
         """Whether a fault was told and the app may go on. Override."""
         return False
 
-    def _display(self, screen: Screen, renderable: Any) -> None:
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
         super()._display(screen, self.drawing(screen, renderable))
 
     def post_display_hook(self) -> None:
@@ -181,7 +181,7 @@ class TerminalDriver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """As Textual's, and counts the signals that tell of another size, or of another terminal of the same size."""
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's has no types
         self._watch_for_the_end()
         told = signal.getsignal(signal.SIGWINCH)
         if not callable(told):
@@ -248,8 +248,8 @@ class TerminalDriver(LinuxDriver):
 
         None where the app does not have it. Waits until everything written has gone out.
         """
-        writer, reader = self._writer_thread, self._key_thread
-        if writer is None or reader is None or not self.input_tty:
+        writer, reader, out = self._writer_thread, self._key_thread, self._file
+        if writer is None or reader is None or out is None or not self.input_tty:
             return None
         self.exit_event.set()
         reader.join()
@@ -258,7 +258,7 @@ class TerminalDriver(LinuxDriver):
         try:
             return ask()
         finally:
-            self._writer_thread = WriterThread(self._file)
+            self._writer_thread = WriterThread(out)
             self._writer_thread.start()
             self._key_thread = Thread(target=self._run_input_thread, name="textual-input")
             self._key_thread.start()

@@ -64,7 +64,7 @@ class Wire:
         self._asked: deque[Callable[[], None] | None] = deque(maxlen=64)
         self._counted: object = None
         self._painted: Any = None
-        self.front: Screen | None = None
+        self.front: Screen[Any] | None = None
         """The screen that the terminal shows: the one in front of the app, once a frame of it was drawn."""
         self.drawn_size: object = None
         """The size of the window for which that frame was laid out."""
@@ -82,7 +82,7 @@ class Wire:
             self.written += len(data.encode("utf-8", "replace"))
             write(data)
 
-        driver.write = counting
+        driver.write = counting  # type: ignore[method-assign]  # all that Textual writes goes through here
 
     @property
     def real(self) -> bool:
@@ -129,7 +129,7 @@ class Wire:
 
     # -- what a frame painted, and what lies over what
 
-    def painting(self, renderable: Any, screen: Screen | None = None, size: object = None) -> None:
+    def painting(self, renderable: Any, screen: Screen[Any] | None = None, size: object = None) -> None:
         """Textual is about to draw this update (None: nothing) of a screen, in a window of this size."""
         self._painted = renderable
         if renderable is not None:
@@ -284,7 +284,8 @@ class Picture:
     def _fragile(self) -> bool:
         """Whether text over the picture takes it away: sixels, and what xterm.js does with kitty's protocol."""
         terminal = getattr(self.widget.app, "terminal", None)
-        return self._wanted[0] == "sixel" or (terminal is not None and terminal.name.lower() == "xterm.js")
+        sixel = self._wanted is not None and self._wanted[0] == "sixel"
+        return sixel or (terminal is not None and terminal.name.lower() == "xterm.js")
 
     def after_frame(self) -> None:
         """Bring the terminal up to date with what is wanted."""
@@ -320,9 +321,11 @@ class Picture:
 
     def _send(self) -> None:
         place = self._place()
-        if place is None or self._wanted[0] not in PROTOCOLS:
+        if place is None or self._wanted is None:
             return
         protocol, pieces = self._wanted
+        if protocol not in PROTOCOLS:
+            return
         content = self.widget.content_region
         shown = (protocol, pieces, content.offset)
         if shown == self._shown:

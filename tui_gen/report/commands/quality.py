@@ -54,6 +54,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
     ) as process:  # fmt: skip
         failed: list[str] = []
+        assert process.stderr is not None and process.stdout is not None  # as asked for: pipes
         for line in map(str.rstrip, process.stderr):
             if failed or line.startswith(children.FAULT):
                 failed.append(line)

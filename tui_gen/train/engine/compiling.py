@@ -14,8 +14,8 @@ import msgspec
 import torch
 
 from tui_gen import tuned
-from tui_gen.catalog import cache_dir
 from tui_gen.model import Batch, Model
+from tui_gen.places import cache_dir
 from tui_gen.runs import write_atomic
 from tui_gen.train.engine.building import put, weights_of
 from tui_gen.train.engine.devices import random_state_kept

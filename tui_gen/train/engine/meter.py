@@ -50,8 +50,8 @@ class Meter:
             for place, name in enumerate(names):
                 parts.setdefault(name, []).append((steps, values[:, place]))
         for name, pairs in self._floats.items():
-            steps, values = zip(*pairs, strict=True)
-            parts.setdefault(name, []).append((np.array(steps), np.array(values)))
+            at, numbers = zip(*pairs, strict=True)
+            parts.setdefault(name, []).append((np.array(at), np.array(numbers)))
         self._rows, self._floats = {}, {}
         # Metrics of the same steps share events; one that comes only at some steps has its own.
         together: dict[bytes, tuple[np.ndarray, dict[str, np.ndarray]]] = {}

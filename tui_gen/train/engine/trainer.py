@@ -94,6 +94,7 @@ class Trainer:
     def _pair_up(self) -> None:
         """Line up the tensors that the averaged model follows; integer buffers are copied, not averaged."""
         assert self.average is not None
+        pairs: list[tuple[Tensor, Tensor]]
         pairs = list(zip(self.average.parameters(), self.model.parameters(), strict=True))
         buffers = list(zip(self.average.buffers(), self.model.buffers(), strict=True))
         pairs += [pair for pair in buffers if pair[0].is_floating_point()]
@@ -128,7 +129,7 @@ class Trainer:
         for phase in self.phases:
             if self.step % phase.every() == 0 and (phase.when is None or phase.when(self.step, self.total)):
                 self._update(phase, batch, fraction)
-        if self._scaled:
+        if self._scaled and self.scaler is not None:
             self.scaler.update()  # once a step: its growth counts steps, and one phase's overflow concerns all
             self._scaled = False
         if self.average is not None:
@@ -178,8 +179,8 @@ class Trainer:
         self.meter.record(self.step, names, row)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        scaled = self.scaler is not None and any(gradient is not None for gradient in gradients)
-        if scaled:
+        scaled = any(gradient is not None for gradient in gradients)
+        if self.scaler is not None and scaled:
             self.scaler.unscale_(optimizer)
             self._scaled = True
         if settings.clip_norm:

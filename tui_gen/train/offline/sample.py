@@ -11,6 +11,7 @@ import torch
 from tui_gen import config as configs
 from tui_gen import files
 from tui_gen.events import Event, Note
+from tui_gen.model import Model
 from tui_gen.train.data import DataError, denormalise
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.offline.restore import RestoreError, restore
@@ -59,7 +60,7 @@ def sample(run: Path, count: int, seed: int, step: int | None, label: str | None
 
 
 def _labels(
-    model, classes: tuple[str, ...], label: str | None, count: int, device: torch.device
+    model: Model, classes: tuple[str, ...], label: str | None, count: int, device: torch.device
 ) -> torch.Tensor | None:
     if not model.conditional:
         if label is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -41,6 +42,10 @@ def _symmetric(matrix: Tensor) -> Tensor:
     return (matrix + matrix.T) / 2
 
 
+Kernel = Callable[[Tensor, Tensor], Tensor]
+"""The similarities of two sets: (N, D), (M, D) → (N, M)."""
+
+
 def polynomial(x: Tensor, y: Tensor) -> Tensor:
     """The kernel of KID: (x·y / D + 1)³, (N, M)."""
     return (x @ y.T / x.shape[1] + 1) ** 3
@@ -50,7 +55,10 @@ def gaussians(x: Tensor, y: Tensor, width: float) -> Tensor:
     """A mean of Gaussian kernels of a quarter to four times a width, so that no one scale decides; (N, M)."""
     squares = squared_distances(x, y)
     scales = (0.25, 0.5, 1.0, 2.0, 4.0)
-    return sum(torch.exp(squares / (-2 * (width * scale) ** 2)) for scale in scales) / len(scales)
+    total = torch.zeros_like(squares)
+    for scale in scales:
+        total = total + torch.exp(squares / (-2 * (width * scale) ** 2))
+    return total / len(scales)
 
 
 def unbiased(within_x: Tensor, within_y: Tensor, across: Tensor) -> float:
@@ -64,7 +72,7 @@ def unbiased(within_x: Tensor, within_y: Tensor, across: Tensor) -> float:
     return float(a + b - 2 * across.mean())
 
 
-def discrepancy(x: Tensor, y: Tensor, kernel, blocks: int = 10, most: int = 1000) -> tuple[float, float]:
+def discrepancy(x: Tensor, y: Tensor, kernel: Kernel, blocks: int = 10, most: int = 1000) -> tuple[float, float]:
     """Unbiased squared MMD and its standard error, from disjoint blocks of both sets (at most `most` of each).
 
     The sets should be in random order. Fewer than two examples a block: NaN.

@@ -7,7 +7,7 @@ back, and the model is in evaluation mode only while it samples.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import torch
 from torch import Tensor
@@ -50,7 +50,7 @@ def measure(
     samples: int,
     seed: int,
     tell: Tell = lambda event: None,
-) -> Iterator[str]:
+) -> Generator[str, None, Report]:
     """Measure `samples` samples: yields words on what it does after every slice, returns a `Report`.
 
     `reference.WAITING` is yielded while another process prepares the reference. Raises QualityError.
@@ -61,14 +61,15 @@ def measure(
     return report
 
 
-def _timed(work: Iterator[str], spent: list[float]) -> Iterator[str]:
+def _timed(work: Generator[str, None, Report], spent: list[float]) -> Generator[str, None, Report]:
     """The same work; `spent[0]` counts the seconds in it, without those between its slices."""
     while True:
         begun = time.perf_counter()
         try:
             words = next(work)
         except StopIteration as done:
-            return done.value
+            report: Report = done.value
+            return report
         finally:
             spent[0] += time.perf_counter() - begun
         yield words
@@ -76,9 +77,9 @@ def _timed(work: Iterator[str], spent: list[float]) -> Iterator[str]:
 
 def _measure(
     model: Model, data: Data, where: torch.device, step: int, samples: int, seed: int, tell: Tell
-) -> Iterator[str]:
+) -> Generator[str, None, Report]:
     refuse(model, data)
-    reference: Reference = yield from prepared(data, where, tell)
+    reference = yield from prepared(data, where, tell)
     features, probabilities, labels = yield from _draw(model, data, reference, where, samples, seed)
     found: list[Figure] = []
     for figure in _figures(reference, features, probabilities, labels, seed):
@@ -89,13 +90,14 @@ def _measure(
     return Report(step, samples, len(reference.train), len(reference.held), reference.name, found, notes=notes)
 
 
-def finish(work: Iterator[str], say=lambda words: None) -> Report:
+def finish(work: Generator[str, None, Report], say: Callable[[str], None] = lambda words: None) -> Report:
     """Do all slices at once; `say` hears what is done."""
     while True:
         try:
             words = next(work)
         except StopIteration as done:
-            return done.value
+            report: Report = done.value
+            return report
         if words == WAITING:
             say("waiting for another process that prepares the same reference")
             time.sleep(0.1)
@@ -105,7 +107,7 @@ def finish(work: Iterator[str], say=lambda words: None) -> Report:
 
 def _draw(
     model: Model, data: Data, reference: Reference, device: torch.device, samples: int, seed: int
-) -> Iterator[str]:
+) -> Generator[str, None, tuple[Tensor, Tensor | None, Tensor | None]]:
     """Features (N, D), class probabilities (N, C) or None, and the labels asked for (N,) or None."""
     each = DRAWN[device.type != "cpu"]
     features, answers, asked = [], [], []
@@ -197,7 +199,7 @@ def _frechet(samples: Tensor, train: Tensor, held: Tensor) -> Figure:
     )
 
 
-def _kernel(samples: Tensor, train: Tensor, held: Tensor, name: str, kernel) -> Figure:
+def _kernel(samples: Tensor, train: Tensor, held: Tensor, name: str, kernel: distances.Kernel) -> Figure:
     most = 500  # examples of a block: it costs their square, and its scatter falls with them
     value, error = distances.discrepancy(samples, train, kernel, most=most)
     real, real_error = None, None
@@ -249,9 +251,12 @@ def _classes(
         sure = None if reference.confidence is None else confident(reference.confidence)
         yield Figure("confident", confident(confidence), sure)
         held = reference.classes
+    elif reference.train_classes is None:
+        return
     else:  # a point is of the class of the nearest real one
-        named = _nearest_classes(raw, reference)
-        held = _nearest_classes(reference.held[:ENOUGH], reference) if len(reference.held) else None
+        named = _nearest_classes(raw, reference.train, reference.train_classes)
+        real = reference.held[:ENOUGH]
+        held = _nearest_classes(real, reference.train, reference.train_classes) if len(reference.held) else None
     shares = torch.bincount(named, minlength=known).double() / len(named)
     of_held = None if held is None else torch.bincount(held, minlength=known).double() / len(held)
     yield Figure("smallest_class", float(shares.min()), None if of_held is None else float(of_held.min()))
@@ -264,8 +269,8 @@ def _classes(
         yield Figure("label_accuracy", float((named == asked).double().mean()), reference.accuracy)
 
 
-def _nearest_classes(points: Tensor, reference: Reference) -> Tensor:
+def _nearest_classes(points: Tensor, train: Tensor, classes: Tensor) -> Tensor:
     places = [
-        distances.squared_distances(part, reference.train).argmin(1) for part in points.split(distances.ROWS)
+        distances.squared_distances(part, train).argmin(1) for part in points.split(distances.ROWS)
     ]
-    return reference.train_classes[torch.cat(places)]
+    return classes[torch.cat(places)]

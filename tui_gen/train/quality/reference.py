@@ -14,10 +14,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -79,7 +80,7 @@ class Reference:
         return (features.double() - mean) / variance.sqrt().clamp(min=1e-12)
 
 
-def prepared(data: Data, device: torch.device, report: Report) -> Iterator[str]:
+def prepared(data: Data, device: torch.device, report: Report) -> Generator[str, None, Reference]:
     """The reference of a dataset, from the cache or into it: yields words on what it does, returns a `Reference`.
 
     Between two yields lies little work. It yields `WAITING` while another process makes the same one. Raises
@@ -182,7 +183,9 @@ def _shares(labels: Tensor | None, classes: int) -> Tensor | None:
     return None if labels is None else torch.bincount(labels, minlength=classes).double() / max(1, len(labels))
 
 
-def _images(spec: DataSpec, train: Part, held: Part | None, endless: bool, device: torch.device) -> Iterator[str]:
+def _images(
+    spec: DataSpec, train: Part, held: Part | None, endless: bool, device: torch.device
+) -> Generator[str, None, Reference]:
     """Train the network and look at all real images; returns the reference."""
     labelled = len(spec.classes) > 1
     kind = "classifier" if labelled else "rotation" if train[1] >= LEARNABLE else "random"
@@ -199,12 +202,15 @@ def _images(spec: DataSpec, train: Part, held: Part | None, endless: bool, devic
         found.shares = _shares(real[2], len(spec.classes))
         if other:
             found.confidence, found.classes = other[1].softmax(1).max(1)
-            found.accuracy = float((found.classes == other[2]).double().mean())
-    found.name = _name(spec, found)
+            if other[2] is not None:
+                found.accuracy = float((found.classes == other[2]).double().mean())
+    found.name = _name(spec, found, net)
     return found
 
 
-def _look(net: nets.FeatureNet, part: Part, what: str) -> Iterator[str]:
+def _look(
+    net: nets.FeatureNet, part: Part, what: str
+) -> Generator[str, None, tuple[Tensor, Tensor, Tensor | None]]:
     """Features, logits and labels of a part."""
     hidden, logits, labels = [], [], []
     for start in range(0, part[1], BATCH):
@@ -218,10 +224,10 @@ def _look(net: nets.FeatureNet, part: Part, what: str) -> Iterator[str]:
     return torch.cat(hidden), torch.cat(logits), torch.cat(labels) if labels else None
 
 
-def _name(spec: DataSpec, found: Reference) -> str:
+def _name(spec: DataSpec, found: Reference, net: nets.FeatureNet) -> str:
     """What is said beside every figure: distances of different networks must not be compared."""
     weights = hashlib.sha256()
-    for tensor in found.net.state_dict().values():
+    for tensor in net.state_dict().values():
         weights.update(tensor.cpu().numpy().tobytes())
     words = f"{spec.name} {'×'.join(str(n) for n in spec.shape)} {found.kind} network {weights.hexdigest()[:6]}"
     if found.accuracy is not None:
@@ -231,7 +237,8 @@ def _name(spec: DataSpec, found: Reference) -> str:
 
 def _keep(place: Path, found: Reference, report: Report) -> None:
     """Write a reference into the cache, whole or not at all."""
-    tensors = {f"net.{name}": tensor.cpu().contiguous() for name, tensor in found.net.state_dict().items()}
+    net = {} if found.net is None else found.net.state_dict()
+    tensors = {f"net.{name}": tensor.cpu().contiguous() for name, tensor in net.items()}
     for name in TENSORS:
         if (tensor := getattr(found, name)) is not None:
             tensors[name] = tensor.contiguous()
@@ -270,7 +277,7 @@ def _read(place: Path, spec: DataSpec, device: torch.device) -> Reference | None
         outputs = len(spec.classes) if about["kind"] == "classifier" else len(nets.TURNS)
         net = nets.made(spec.shape, outputs, SEED)
         net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
-        kept = {name: tensors.get(name) for name in TENSORS}
+        kept: dict[str, Any] = {name: tensors.get(name) for name in TENSORS}
         net = net.to(device).eval().requires_grad_(False)
         return Reference(net=net, **about, **kept)
     except Exception:  # whatever is wrong with it, it is made anew

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -39,7 +39,7 @@ class Schedule:
         """Why the last measurement failed, in words; empty where it did not."""
         self.blocked = False
         """Whether another process prepares what is needed."""
-        self._work: Iterator[str] | None = None
+        self._work: Generator[str, None, Report] | None = None
         self._model: Model | None = None
         self._asked: list[Request] = []
         self._waiting: list[Request] = []
@@ -137,10 +137,11 @@ class Schedule:
         return True
 
     def _slice(self) -> Report | None:
-        begun = time.perf_counter()
+        begun, model, work = time.perf_counter(), self._model, self._work
+        assert model is not None and work is not None  # as `_begin` left them
         try:
-            with cuttable(self._model, self.check):
-                self.blocked = next(self._work) == WAITING
+            with cuttable(model, self.check):
+                self.blocked = next(work) == WAITING
             return None
         except StopIteration as done:
             report: Report = done.value

@@ -14,7 +14,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import msgspec
 import torch
@@ -158,7 +158,7 @@ class _Kept:
 def _save_state(path: Path, state: dict[str, Any]) -> None:
     file = _Kept(path)
     try:
-        torch.save(state, file)
+        torch.save(state, cast(IO[bytes], file))  # it writes and closes, and asks no more of it
     except Exception as error:
         with contextlib.suppress(OSError):
             file.close()
@@ -353,9 +353,11 @@ def prune(run: Path, keep_last: int, keep_best: int) -> None:
     """Delete all but the newest and the best-ranked checkpoints."""
     have = complete(run)
     by = have[-1][2].ranked_by if have else ""  # what another metric ranked cannot be compared
-    ranked = [one for one in have if one[2].ranked is not None and one[2].ranked_by == by]
-    ranked.sort(key=lambda one: one[2].ranked)
-    keep = {step for step, _, _ in have[-keep_last:]} | {step for step, _, _ in ranked[:keep_best]}
+    ranked = [
+        (meta.ranked, step) for step, _, meta in have if meta.ranked is not None and meta.ranked_by == by
+    ]
+    ranked.sort(key=lambda one: one[0])
+    keep = {step for step, _, _ in have[-keep_last:]} | {step for _, step in ranked[:keep_best]}
     for step, path, _ in have:
         if step not in keep:
             gone = path.with_name(f".{path.name}.gone")

@@ -14,7 +14,8 @@ import queue
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,7 @@ class RunLoop:
         if not values:
             return
         self._rank(values)
+        columns: dict[str, Sequence[float | None]]
         columns = {name: [float(f"{v:.7g}") if math.isfinite(v) else None] for name, v in values.items()}
         self.emit(events.Metrics(start=self.trainer.step - 1, values=columns))
 
@@ -343,7 +345,7 @@ class RunLoop:
             else:
                 name, data = f"samples/{step:06d}{suffix}.png", grid.png()
                 event = grid.event(step, name)
-            self.record.persist(lambda path, name=name, data=data: runs.write_atomic(path / name, data))
+            self.record.persist(partial(_written, name, data))
             self.emit(event)
             first = first or name
         ended = time.perf_counter()
@@ -466,3 +468,8 @@ class RunLoop:
         with contextlib.suppress(Stopped):
             self.change_state(*word)
         self.state = word[0]
+
+
+def _written(name: str, data: bytes, run: Path) -> None:
+    """Write a file of a run."""
+    runs.write_atomic(run / name, data)

@@ -46,7 +46,8 @@ def redirect(run: Path) -> None:
     """
     to_log(run)
     for number, name in ((1, "stdout"), (2, "stderr")):
-        stream = io.TextIOWrapper(Mild(number), "utf-8", "backslashreplace", write_through=True)
+        raw = Mild(number)
+        stream = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)  # type: ignore[type-var]  # never read
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     with contextlib.suppress(OSError, ValueError):

@@ -140,8 +140,8 @@ def _latent(loop: Run, request: Request) -> None:
                 out = model.encode(normalise(given, model.pixels), labels).float()
     finally:
         model.train(was)
-    out = out.cpu().contiguous().numpy()
-    request.answer(out.tobytes(), shape=list(out.shape), dtype=str(out.dtype), step=loop.trainer.step)
+    array = out.cpu().contiguous().numpy()
+    request.answer(array.tobytes(), shape=list(array.shape), dtype=str(array.dtype), step=loop.trainer.step)
 
 
 def _given(loop: Run, request: Request) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -20,6 +20,7 @@ import msgspec
 
 from tui_gen import config as configs
 from tui_gen import control, dependencies, presence, trust
+from tui_gen.params import Problem
 from tui_gen.train.run import output, stopping
 from tui_gen.train.run.worker import Worker
 
@@ -206,5 +207,5 @@ def check(tables: dict[str, Any], made: Any, classes: Any) -> list[dict[str, Any
         problems = error.problems
     except TrainingError as error:
         words = str(error).removeprefix(f"train.device = {config.train.device}: ")
-        problems = [configs.Problem("train.device", config.train.device, words)]
+        problems = [Problem("train.device", config.train.device, words)]
     return [msgspec.to_builtins(problem) for problem in problems]

@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -279,7 +280,7 @@ class Worker:
             if dependencies.recipe_of(need.value, made) is not None:
                 first = dependencies.first_config(need, config, made)
                 text = configs.dumps(first, made)
-                path = self._once_there_is_room(lambda f=first, t=text: runs.create(self.path.parent, f.name, t))
+                path = self._once_there_is_room(partial(runs.create, self.path.parent, first.name, text))
                 writer.write(events.Uses(need.key, str(path), need.value))
                 self._train_first(path, need, config, writer)
         found = dependencies.needs(config, made)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.actions import SkipAction
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widget import Widget
 
@@ -46,27 +46,30 @@ class FieldEditor(Widget):
 
     # With priority, so that they happen in the order in which keys were pressed: an Enter gives the focus to the editor
     # before the text typed after it is handed out.
-    BINDINGS = [
-        Binding(keys, f"do('{name}')", words, show=False, priority=True, id=f"form.{name}")
-        for keys, name, words in (
-            ("up", "up", "Up; a step up while editing"),
-            ("down", "down", "Down; a step down while editing"),
-            ("shift+up", "big_up", "Big step up"),
-            ("shift+down", "big_down", "Big step down"),
-            ("right,plus", "forward", "Step up, unfold"),
-            ("left", "backward", "Step down, fold"),
-            ("pageup", "page_up", "Page up"),
-            ("pagedown", "page_down", "Page down"),
-            ("home", "first", "First field"),
-            ("end", "last", "Last field"),
-            ("enter", "enter", "Edit, ask a run"),
-            ("space", "switch", "Switch over, choose"),
-            ("tab", "next", "Edit the next field"),
-            ("shift+tab", "previous", "Edit the field before"),
-            ("delete,backspace", "reset", "Reset the field"),
-            ("escape", "cancel", "Take back"),
-        )
-    ] + [Binding("escape", "close_choices", "Close the choices", show=False, id="form.close_choices")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(keys, f"do('{name}')", words, show=False, priority=True, id=f"form.{name}")
+            for keys, name, words in (
+                ("up", "up", "Up; a step up while editing"),
+                ("down", "down", "Down; a step down while editing"),
+                ("shift+up", "big_up", "Big step up"),
+                ("shift+down", "big_down", "Big step down"),
+                ("right,plus", "forward", "Step up, unfold"),
+                ("left", "backward", "Step down, fold"),
+                ("pageup", "page_up", "Page up"),
+                ("pagedown", "page_down", "Page down"),
+                ("home", "first", "First field"),
+                ("end", "last", "Last field"),
+                ("enter", "enter", "Edit, ask a run"),
+                ("space", "switch", "Switch over, choose"),
+                ("tab", "next", "Edit the next field"),
+                ("shift+tab", "previous", "Edit the field before"),
+                ("delete,backspace", "reset", "Reset the field"),
+                ("escape", "cancel", "Take back"),
+            )
+        ),
+        Binding("escape", "close_choices", "Close the choices", show=False, id="form.close_choices"),
+    ]
 
     class Edited(Message):
         """Texts of the form changed."""

@@ -26,7 +26,6 @@ class FormFiles:
 
     app: Any
     catalog: Catalog
-    state: FormState
     draft: FormState
     fields: FieldEditor
     load_tables: Callable[[dict[str, Any], str], list[Problem]]
@@ -35,6 +34,11 @@ class FormFiles:
     _told: Callable[[], None]
     _kept: Path | None = None
     """A text that was written in $EDITOR and could not be read."""
+
+    @property
+    def state(self) -> FormState:
+        """The state that is shown."""
+        raise NotImplementedError
 
     def action_load(self) -> None:
         """Load a TOML file."""

@@ -333,13 +333,13 @@ from which it holds.
     def action_filter(self) -> None:
         """Show only the fields with the words typed."""
         self.fields.leave()
-        if not self.query("#filter"):
-            from textual.widgets import Input
+        from textual.widgets import Input
 
+        if not self.query("#filter"):
             box = Input(id="filter", placeholder="filter: words in name or help", compact=True)
             box.cursor_blink = False
             self.mount(box, before=self.fields)
-        box = self.query_one("#filter")
+        box = self.query_one("#filter", Input)
         box.display = True
         self.screen.set_focus(box, scroll_visible=False)
 
@@ -360,7 +360,9 @@ from which it holds.
 
     def _unfilter(self) -> None:
         if self.query("#filter"):
-            box = self.query_one("#filter")
+            from textual.widgets import Input
+
+            box = self.query_one("#filter", Input)
             if box.display:
                 self.focus_inside()
                 box.value = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -203,8 +204,9 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             clock=self._clock() if self._x_axis() == "time" else None,
             marks=self._marks(),
         )
+        series = self.view.series if self.view is not None else {}
         for plot, panel in zip(self._plots, shown):
-            plot.draw(panel, self.view.series, options)
+            plot.draw(panel, series, options)
         self._bar.show(self._switches(), self._note(options.marks))
 
     def _epoch(self) -> int:
@@ -234,7 +236,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         follow = self.looking.follow
         if follow and last - first > follow:
             return self._x.fit_page(last, follow)
-        plan = self.view.plan
+        plan = self.view.plan if self.view is not None else None
         return self._x.fit_growing(first, last, float(plan.steps) if plan and plan.steps else None)
 
     def room(self) -> int:
@@ -287,7 +289,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             parts.append(("show all", "reset"))
         return parts
 
-    def _note(self, marks: list[Mark]) -> str:
+    def _note(self, marks: Sequence[Mark]) -> str:
         """What the crosshair stands on: step, epoch, and the text of a mark within a column of it."""
         cursor = self.looking.cursor
         if cursor is None:

@@ -238,15 +238,16 @@ class PlotView(Widget):
             return
         if selected and selected[0] != selected[1]:
             first, last = sorted(selected)
+            frame = self.drawn.frame
             self.refresh()
-            self.post_message(self.Dragged(self.step_at(first - 0.5), self.step_at(last + 0.5)))
+            self.post_message(self.Dragged(frame.step_at(first - 0.5), frame.step_at(last + 0.5)))
         else:
             self.post_message(self.Pointed(self.step_at(self._inside(event.x)), kept=True))
 
     def _wheel(self, event: events.MouseEvent, amount: int, sideways: bool) -> None:
         event.stop()
         if self.drawn is not None:
-            self.post_message(self.Wheeled(self.step_at(self._inside(event.x)), amount, sideways))
+            self.post_message(self.Wheeled(self.drawn.frame.step_at(self._inside(event.x)), amount, sideways))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         self._wheel(event, -1 if event.shift else 1, event.shift)

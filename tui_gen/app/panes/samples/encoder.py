@@ -85,6 +85,7 @@ class Encoder:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             )
         process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None  # started, with pipes
         data = msgspec.msgpack.encode(request)
         process.stdin.write(LENGTH.pack(len(data)) + data)
         process.stdin.flush()
@@ -100,7 +101,8 @@ class Encoder:
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 with contextlib.suppress(OSError):
-                    pipe.close()
+                    if pipe is not None:
+                        pipe.close()
 
     def close(self) -> None:
         """End the child, for good."""

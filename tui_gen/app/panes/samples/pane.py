@@ -235,9 +235,9 @@ small for all tiles, half-blocks show as many as can be made out.
         history = self.history()
         if self._index is not None and self._index >= len(history):
             self._index = None  # the run went on from an earlier step
-        one = self.shown
+        one, view = self.shown, self.view
         self._swap(one is not None and one.path.endswith(".txt"))
-        if one is None:
+        if one is None or view is None:
             self._picture.show_words(self._words())
             self._caption.show([], "", "")
             self._timeline.show([], 0, True)
@@ -247,7 +247,7 @@ small for all tiles, half-blocks show as many as can be made out.
         if self.tile is not None:
             self.tile = min(self.tile, _count(one) - 1)
         try:
-            file = self.view.file(one.path)
+            file = view.file(one.path)
         except OSError as error:
             self._swap(False)
             self._picture.show_words(f"{one.path} cannot be shown: {error.strerror}.")
@@ -345,8 +345,9 @@ small for all tiles, half-blocks show as many as can be made out.
     def action_kinds(self) -> None:
         """Choose from a list of all kinds."""
         rows = []
+        samples = self.view.samples if self.view is not None else []
         for kind in self.kinds():
-            steps = [one.step for one in self.view.samples if one.kind == kind]
+            steps = [one.step for one in samples if one.kind == kind]
             rows.append((kind, f"{len(steps):,} to step {steps[-1]:,}"))
         if len(rows) < 2:
             return
@@ -457,9 +458,9 @@ small for all tiles, half-blocks show as many as can be made out.
         self._picture.show_again()
 
     def _file(self) -> Path | None:
-        one = self.shown
+        one, view = self.shown, self.view
         try:
-            return self.view.file(one.path) if one is not None else None
+            return view.file(one.path) if one is not None and view is not None else None
         except OSError:
             return None
 
@@ -470,11 +471,11 @@ small for all tiles, half-blocks show as many as can be made out.
             self.notify(f"Copied {file}", markup=False)
 
     def action_save(self) -> None:
-        file = self._file()
-        if file is None:
+        file, one, view = self._file(), self.shown, self.view
+        if file is None or one is None or view is None:
             self.notify("There is no picture to save yet.", severity="warning")
             return
-        name = f"{self.view.path.name}-{self.kind}-{self.shown.step:06d}{file.suffix}"
+        name = f"{view.path.name}-{self.kind}-{one.step:06d}{file.suffix}"
 
         def save(target: Path | None) -> None:
             if target is not None:

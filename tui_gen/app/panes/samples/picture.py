@@ -71,7 +71,7 @@ class PictureView(Widget, can_focus=True):
         self._made: Request | None = None
         self._reply: Reply | None = None
         self._rows: list[Strip] = []
-        self._busy: asyncio.Task | None = None
+        self._busy: asyncio.Task[None] | None = None
         self._urgent = True
         self._pixels = False  # what the cells were last rendered for
 
@@ -171,7 +171,7 @@ class PictureView(Widget, can_focus=True):
         """Have pictures made until the newest wish is met."""
         try:
             while self._wanted is not None and self._wanted != self._made:
-                while self._wanted and self._wanted.protocol and not self.picture.free(self._urgent):
+                while self._wanted and self._wanted.protocol and self.picture and not self.picture.free(self._urgent):
                     await asyncio.sleep(LOOK)
                 if (request := self._wanted) is None:
                     return
@@ -188,7 +188,7 @@ class PictureView(Widget, can_focus=True):
         self._put()
         # in the same box the new pixels went over the old ones, and the blanks under them stay
         alike = before is not None and (before.words, _boxes(before)) == (reply.words, _boxes(reply))
-        if not (self._pixels and alike and self._ready() and self.picture.possible):
+        if not (self._pixels and alike and self._visible()):
             self.refresh()
         self.post_message(self.Drawn(request.path, reply.shown, reply.count, reply.error))
 
@@ -203,22 +203,29 @@ class PictureView(Widget, can_focus=True):
             return False
         return made.protocol == self.mode and made.columns == width and made.rows in (height, height - 1)
 
+    def _visible(self) -> bool:
+        """Whether these pixels can be seen now."""
+        return self.picture is not None and self._ready() and self.picture.possible
+
     def _put(self) -> None:
         """Tell the picture what is wanted of it."""
-        if self._ready():
+        if self.picture is None:
+            return
+        if self._reply is not None and self._ready():
             self.picture.show(self.mode, self._reply.pieces)
-        elif self.picture is not None:
+        else:
             self.picture.hide()
 
     # -- cells
 
     def render_lines(self, crop: Region) -> list[Strip]:
         # Whether something lies over the picture can change in any frame, also one that paints other widgets.
-        pixels = self._ready() and self.picture.possible
+        pixels = self._visible()
         if pixels != self._pixels:
             self._pixels = pixels
             forget_lines(self)
-            self.picture.held = True
+            if self.picture is not None:
+                self.picture.held = True
         return super().render_lines(crop)
 
     def get_line_filters(self) -> list[LineFilter]:
@@ -239,11 +246,11 @@ class PictureView(Widget, can_focus=True):
                 self._rows = self._cells(self._made, self._reply)
             if y < len(self._rows):
                 strip = self._rows[y].adjust_cell_length(width)
-        return self._with_words(strip, y).apply_style(self.rich_style)
+        return self._with_words(strip, y, self._reply).apply_style(self.rich_style)
 
-    def _with_words(self, strip: Strip, y: int) -> Strip:
+    def _with_words(self, strip: Strip, y: int, reply: Reply) -> Strip:
         """A row with the names and the legend that stand in it."""
-        for x, row, text, colour in self._reply.words:
+        for x, row, text, colour in reply.words:
             if row == y and x < strip.cell_length:
                 style = Style(color=colour) if colour else None
                 end = x + width_of(text)
