@@ -8,6 +8,7 @@ import torch
 
 from tests import small_runs
 from tui_gen import catalog as catalogs
+from tui_gen import config as configs
 from tui_gen import trust
 from tui_gen.app.panes.form.state import FormState
 from tui_gen.places import config_dir
@@ -100,3 +101,22 @@ def test_what_it_raises_or_gets_wrong_is_one_message(own, old, new, words):
     config = catalogs.load(small_runs.tables("vae", dataset={"name": "stripes"}), made)
     with pytest.raises(DataError, match=words):
         load(dataset_of(config.dataset, classes.datasets), CPU, seed=0)
+
+
+EVERY_SETTING = {
+    "size": 0, "channels": "auto", "root": "", "limit": 0, "validation": 0.1, "noise": 0.05, "length": 100,
+    "flip": False, "shift": 0, "rotate": 0.0,
+}  # fmt: skip
+"""What configs state that were written when all datasets had the same settings."""
+
+
+@pytest.mark.parametrize("name", ["digits", "ring", "mnist", "python-help", "folder", "text-file"])
+def test_configs_of_the_time_when_all_datasets_had_the_same_settings_mean_what_they_meant(name):
+    known = catalogs.read()
+    old = EVERY_SETTING | ({"root": "here"} if known.datasets[name].reads else {})
+    table = catalogs.load(small_runs.tables("vae", dataset={"name": name, **old}), known).dataset
+    assert table.unused == {} and table.values == {key: old[key] for key in table.values}
+    others = {"flip": True, "length": 50, "noise": 0.5, "shift": 2}
+    moved = catalogs.load(small_runs.tables("vae", dataset={"name": name, **old, **others}), known)
+    assert moved.dataset.unused == {key: value for key, value in others.items() if key not in table.values}
+    assert catalogs.load(configs.to_tables(moved), known) == moved, "what does nothing is kept, to be told again"
