@@ -63,6 +63,7 @@ class Autoencoder(Model):
         layers = len(self.config.hidden) + 1
         layer = min(batch.step // max(1, self.config.pretrain_steps), layers - 1)
         x = self.corrupt(batch.x) if self.training and layer == 0 else batch.x
+        assert isinstance(self.net, Dense)
         given, rebuilt = self.net.rebuild_layer(x, layer)
         if layer == 0:
             return self.distance(rebuilt.float().view_as(batch.x), batch.x), {}
@@ -81,7 +82,9 @@ class Autoencoder(Model):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
-        self.net = {"mlp": Dense, "conv": Convolutional, "recurrent": Recurrent}[config.network](config, data)
+        kinds: dict[str, type[Dense] | type[Convolutional] | type[Recurrent]]
+        kinds = {"mlp": Dense, "conv": Convolutional, "recurrent": Recurrent}
+        self.net = kinds[config.network](config, data)
         self.net.apply(glorot)
         self.noise_shape = (config.latent,)  # there is no sampler, but codes can be decoded
         # Double backward and losses that change with the step do not compile.
@@ -143,10 +146,10 @@ class Autoencoder(Model):
         In closed form for one layer, z = s(Wx + b): Σⱼ s'ⱼ² Σᵢ Wⱼᵢ² (Rifai et al. 2011); else exactly too, with one
         backward pass per code unit, batched.
         """
-        if self.config.network == "mlp" and not self.config.hidden:
+        if isinstance(self.net, Dense) and not self.config.hidden:
             with torch.autocast(x.device.type, enabled=False):
                 slopes = SLOPES[self.config.code_activation](code)
-                return (slopes.square() @ self.net.encoder[0].weight.square().sum(1)).mean()
+                return (slopes.square() @ self.net.encoder[0].get_parameter("weight").square().sum(1)).mean()
         training = torch.is_grad_enabled()
         with torch.enable_grad(), torch.autocast(x.device.type, enabled=False):
             x = x.detach().requires_grad_(True)

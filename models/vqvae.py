@@ -102,7 +102,7 @@ class VQVAE(Model):
     def phases(self) -> list[Phase]:
         """Both at once, or with `prior_start` the autoencoder alone first, then the prior alone."""
         autoencoder = [*self.encoder.parameters(), *self.decoder.parameters()]
-        if self.config.codebook == "gradient":
+        if isinstance(self.vectors, nn.Parameter):  # the codebook that gradients move
             autoencoder.append(self.vectors)
         start = self.config.prior_start
 
@@ -116,6 +116,10 @@ class VQVAE(Model):
             Phase("vq-vae", self.loss, autoencoder, finish=self.move_codebook, when=first),
             Phase("prior", self.prior_loss, self.prior.parameters(), when=second),
         ]
+
+    vectors: Tensor
+    counts: Tensor
+    idle: Tensor
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tui_gen.events import Note, Progress
 from tui_gen.places import cache_dir
@@ -204,7 +204,8 @@ class _Reading:
 
 def _prepare(root: Path, files: list[ImageFile], size: int, channels: str, report: Report) -> _Reading:
     """Look at the headers for colour and depth, and at the pixels of deep images for the range of them all."""
-    colour, deep = channels == "rgb", {}
+    colour = channels == "rgb"
+    deep: dict[Any, Any] = {}
     with _quiet_about_size():
         for file in files:
             may_be_deep = os.path.splitext(file.relative)[1].lower() in DEEP
@@ -255,7 +256,8 @@ def _each(
     pool = ThreadPoolExecutor(workers, "decode")
     try:
         with _quiet_about_size():
-            ahead: deque[Future] = deque(pool.submit(read, part) for part in islice(parts, 4 * workers))
+            ahead: deque[Future[list[tuple[ImageFile, Any]]]]
+            ahead = deque(pool.submit(read, part) for part in islice(parts, 4 * workers))
             while ahead:
                 results = ahead.popleft().result()
                 for part in islice(parts, 1):
@@ -309,7 +311,7 @@ def _tell_skipped(root: Path, found: Decoded, report: Report) -> None:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "is not an image that Pillow knows"
     if isinstance(error, Image.DecompressionBombError):
         return "has more pixels than is safe to decode"

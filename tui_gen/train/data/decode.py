@@ -103,7 +103,7 @@ class Decoder:
             upright = upright.convert(wanted)
         small = self._square(upright)
         if convert is not None:
-            small = ImageCms.applyTransform(small, convert).convert(wanted)
+            small = _applied(convert, small).convert(wanted)
         array = np.asarray(small, dtype=np.uint8)
         return array[None] if self.channels == 1 else array.transpose(2, 0, 1)
 
@@ -201,6 +201,13 @@ def _eight_bits(path: Path, image: Image.Image, shown: Range) -> Image.Image:
     return made if turn is None else made.transpose(turn)
 
 
+def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+    """An image in the colours that a transform leads to."""
+    changed = ImageCms.applyTransform(image, transform)
+    assert changed is not None  # it is so only where the image itself is changed
+    return changed
+
+
 def _opaque(image: Image.Image) -> Image.Image:
     """An image without transparency, of mode L, RGB, CMYK or LAB."""
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -230,7 +237,7 @@ def to_srgb(profile: bytes, mode: str) -> Any:
     A profile that is damaged, or of other colours than the image's, is passed over, as viewers do.
     """
     if mode == "LAB":
-        source = ImageCms.createProfile("LAB")
+        source: Any = ImageCms.createProfile("LAB")
     elif profile:
         source = profile
     else:

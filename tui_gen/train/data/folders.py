@@ -154,7 +154,8 @@ class _Walk:
 
     def through(self, root: Path) -> None:
         """Visit every folder once, the real one before links to it, which else would rename a class."""
-        folders, links = [(root, "")], []
+        folders = [(root, "")]
+        links: list[tuple[Path, str]] = []
         seen: set[tuple[int, int]] = set()
         while folders or links:
             folder, relative = folders.pop() if folders else links.pop(0)

@@ -182,14 +182,15 @@ class ImageSet(Dataset):
             ready.append((self._prepared(images, device), labels))
         images, labels = ready[0]
         if len(parts) > 1:
-            return self.data(images.shape[1:], *(Resident(*part, device) for part in ready))
+            first, *rest = (Resident(*part, device) for part in ready)
+            return self.data(images.shape[1:], first, rest[0] if rest else None)
         kept, held = split(labels, len(images), self.config.validation)
-        sources = [
+        first, *rest = (
             Resident(images[rows.to(device)], None if labels is None else labels[rows], device)
             for rows in (kept, held)
             if len(rows)
-        ]
-        return self.data(images.shape[1:], *sources)
+        )
+        return self.data(images.shape[1:], first, rest[0] if rest else None)
 
     def data(
         self,

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice, repeat
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,7 +81,7 @@ class Stream:
         self._augment = Augment(augmentation, seed=seed, batch_size=batch_size, device=self.device)
         self._augmented = example.dtype == torch.uint8 and self._augment.active
         self._reader = ThreadPoolExecutor(1, "read-ahead") if source.slow else None
-        self._ahead: deque[Future] = deque()
+        self._ahead: deque[Future[Any]] = deque()
 
     def next(self) -> tuple[Tensor, Tensor | None]:
         """x (N, *shape) float32 in the range of `pixels` (text: int64), labels (N,) int64 or None; one step further."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+Moments = tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]
+"""The averages of the gradients and of their squares, and the counts of steps, a tensor each for every parameter."""
 
 
 class FusedAdam(torch.optim.Adam):
@@ -16,10 +20,10 @@ class FusedAdam(torch.optim.Adam):
     parameter has no gradient are left to PyTorch.
     """
 
-    _moments: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]] | None = None
+    _moments: Moments | None = None
     _counts: np.ndarray
 
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # nobody here has a closure
         """One update from the parameters' `.grad`."""
         group = self.param_groups[0]
         parameters = group["params"]
@@ -27,17 +31,16 @@ class FusedAdam(torch.optim.Adam):
         if len(self.state) < len(parameters) or any(gradient is None for gradient in gradients):
             super().step(closure)
             return
-        if self._moments is None:
-            self._gather(parameters)
+        moments = self._moments or self._gather(parameters)
         self._counts += 1
         beta1, beta2 = group["betas"]
         torch._fused_adam_(
             parameters,
             gradients,
-            self._moments[0],
-            self._moments[1],
+            moments[0],
+            moments[1],
             [],
-            self._moments[2],
+            moments[2],
             lr=group["lr"],
             beta1=beta1,
             beta2=beta2,
@@ -49,7 +52,7 @@ class FusedAdam(torch.optim.Adam):
 
     step.hooked = True  # type: ignore[attr-defined]  # PyTorch wraps no profiler around it
 
-    def _gather(self, parameters: list[nn.Parameter]) -> None:
+    def _gather(self, parameters: list[nn.Parameter]) -> Moments:
         """Line the state up; the counts of steps become views of one array, so that one addition serves all.
 
         A NumPy array: its additions have less around them than PyTorch's.
@@ -58,9 +61,11 @@ class FusedAdam(torch.optim.Adam):
         self._counts = torch.stack([state["step"] for state in states]).numpy()
         for state, count in zip(states, torch.from_numpy(self._counts).unbind(), strict=True):
             state["step"] = count
-        self._moments = tuple([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
+        first, second, steps = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
+        self._moments = first, second, steps
+        return self._moments
 
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As PyTorch's."""
         super().load_state_dict(state_dict)
         self._moments = None

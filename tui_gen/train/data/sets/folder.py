@@ -51,10 +51,10 @@ class Folder(ImageSet):
         classes = listed.classes
         files = []
         apart = listed.held if self.config.validation and listed.held else []
-        for is_held, of_part in enumerate((listed.train, apart)):
+        for place, of_part in enumerate((listed.train, apart)):
             labels = torch.tensor([file.label for file in of_part]) if classes else None
             rows = limited(labels, len(of_part), self.config.limit).tolist()
-            files += [replace(of_part[row], label=2 * max(of_part[row].label, 0) + is_held) for row in rows]
+            files += [replace(of_part[row], label=2 * max(of_part[row].label, 0) + place) for row in rows]
         found = cache.decoded(root, files, self.size, self.config.channels, report)
         codes = torch.from_numpy(found.labels)
         own, is_held = codes // 2, codes % 2 == 1
