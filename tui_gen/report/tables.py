@@ -138,7 +138,8 @@ def _shape(entry: DatasetEntry) -> str:
 
 def _count(entry: DatasetEntry) -> str:
     if entry.count is None:
-        return "your own" if entry.reads else "one text" if entry.kind == "text" else "endless"
+        own = entry.reads or entry.source != BUILT_IN
+        return "your own" if own else "one text" if entry.kind == "text" else "endless"
     return f"{entry.count:,}"
 
 
