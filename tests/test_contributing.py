@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md is true to the word: its chapters on models and panes are followed, in a copy of the sources."""
+"""CONTRIBUTING.md is true to the word: its chapters on models, datasets and panes are followed, in a copy."""
 
 from __future__ import annotations
 
@@ -90,6 +90,16 @@ def test_a_model_is_added_as_it_says(tree):
     assert "Probabilistic PCA" in told and "what a VAE becomes" in told and "latent" in told
     told = run(tree, "-m", "tui_gen", "--run", "ppca-digits", "--set", "train.steps=40", "--runs", str(tree / "runs"))
     assert "finished at step 40" in told
+
+
+def test_a_dataset_is_added_as_it_says(tree):
+    text = chapter("Add a dataset")
+    ((name, code),) = files_in(text).items()
+    (tree / name).write_text(code, encoding="utf-8")
+    run(tree, "-m", "tui_gen.train.discover", "--write", "models/catalog.json")
+    (line,) = re.findall(r"`tui-gen (--run .*?)`", text)
+    told = run(tree, "-m", "tui_gen", *line.split(), "--set", "train.steps=20", "--runs", str(tree / "runs"))
+    assert "finished at step 20" in told and "Two spirals" in run(tree, "-m", "tui_gen", "datasets", "spirals")
 
 
 def test_a_pane_is_added_as_it_says(tree):
