@@ -27,6 +27,7 @@ SETTLE = 0.5
 """Seconds at the start of a turn that are not counted."""
 MODELS: dict[str, tuple[dict[str, Any], int, int]] = {
     "vae": ({"name": "vae", "network": "mlp", "hidden": [400], "latent": 20}, 128, 28),
+    "small-vae": ({"name": "vae", "network": "mlp", "hidden": [32], "latent": 4}, 32, 8),
     "gan": (
         {
             "name": "gan", "network": "mlp", "latent": 100, "generator_hidden": [128, 256, 512, 1024],
@@ -195,6 +196,21 @@ def against_the_textbook(name: str, what: str, aim: float, settings: Settings, b
     return ratio(name, what, pairs, aim, "images/s")
 
 
+def tuned_code(name: str, what: str, aim: float, settings: Settings, base: Path, root: str) -> Figure:
+    """This trainer's images/s with hand-made speed ÷ with TUI_GEN_TUNED=0, uncompiled."""
+    with Worker(make_run(name, root, compile="off")) as ours:
+        warmed(ours)
+        os.environ["TUI_GEN_TUNED"] = "0"
+        try:
+            theirs = Worker(make_run(name, root, compile="off"))
+        finally:
+            del os.environ["TUI_GEN_TUNED"]
+        with theirs:
+            warmed(theirs)
+            pairs = [(ours.turn(settings.seconds), theirs.turn(settings.seconds)) for _ in range(settings.pairs)]
+    return ratio(f"tuned-{name}", what, pairs, aim, "images/s")
+
+
 @contextlib.contextmanager
 def busy_neighbour() -> Iterator[subprocess.Popen[bytes]]:
     """A process that keeps one core busy."""
@@ -234,3 +250,5 @@ AIMS = {
 BENCHMARKS: dict[str, Callable[[Settings, Path, str], Figure]] = {
     name: functools.partial(against_the_textbook, name, what, aim) for name, (what, aim) in AIMS.items()
 } | {"busy-core": busy_core}
+TUNED = {"small-vae": "small MLP VAE, tuned ÷ not", "ddpm": "U-Net DDPM 28 px, tuned ÷ not"}
+BENCHMARKS |= {f"tuned-{name}": functools.partial(tuned_code, name, what, 1.05) for name, what in TUNED.items()}
