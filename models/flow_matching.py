@@ -55,10 +55,7 @@ class FlowMatching(Guided):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         self.teacher = copy.deepcopy(self.network).requires_grad_(False) if config.reflow_after else None
-
-    @property
-    def compiles(self) -> bool:
-        return super().compiles and self.teacher is None
+        self.compiles = self.compiles and self.teacher is None
 
     def phases(self) -> list[Phase]:
         return [Phase("flow-matching", self.loss, self.network.parameters(), before=self.keep_copy)]
@@ -135,18 +132,25 @@ class FlowMatching(Guided):
         return field
 
 
-def solve(field: Field, x: Tensor, steps: int, method: str, keep: list[int] | None = None) -> Tensor:
-    """Follow dx/dt = field(x, t) from x (N, …) at t = 0 to t = 1 in equal steps.
+def euler_step(field: Field, x: Tensor, step: int, steps: int) -> Tensor:
+    """x' = x + h · v(x, t), with h = 1 / steps and t = step · h: of the first order."""
+    return x + field(x, step / steps) / steps
 
-    `euler` is of the first order; `heun`, of the second, looks at the end of each step, too, and averages. Returns the
-    states after `keep` steps, (len(keep), N, …), or all of them with x first, (steps + 1, N, …).
+
+def heun_step(field: Field, x: Tensor, step: int, steps: int) -> Tensor:
+    """x' = x + h · ½ (v(x, t) + v(x + h · v(x, t), t + h)): of the second order."""
+    slope = field(x, step / steps)
+    return x + (slope + field(x + slope / steps, (step + 1) / steps)) / 2 / steps
+
+
+def solve(field: Field, x: Tensor, steps: int, method: str, keep: list[int] | None = None) -> Tensor:
+    """Follow dx/dt = field(x, t) from x (N, …) at t = 0 to t = 1 in equal steps of `euler` or `heun`.
+
+    Returns the states after `keep` steps, (len(keep), N, …), or all of them with x first, (steps + 1, N, …).
     """
-    states = {0: x}
+    states, follow = {0: x}, {"euler": euler_step, "heun": heun_step}[method]
     for step in range(steps):
-        slope = field(x, step / steps)
-        if method == "heun":
-            slope = (slope + field(x + slope / steps, (step + 1) / steps)) / 2
-        x = x + slope / steps
+        x = follow(field, x, step, steps)
         if keep is None or step + 1 in keep:
             states[step + 1] = x
     return torch.stack([states[step] for step in keep or range(steps + 1)])

@@ -8,20 +8,19 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Picture, Problem, Text, Tiles, hyper
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
 from tui_gen.models.diffusion import DDPM
 from tui_gen.models.looks.codes import legend, principal, reach, scatter
-from tui_gen.models.nets.guidance import QUARTERS, Guided, refuse_guidance
-from tui_gen.models.nets.layers import refuse_labels, refuse_pyramid
+from tui_gen.models.nets.diffusing import Diffusion
+from tui_gen.models.nets.guidance import QUARTERS, Guided, by_time
+from tui_gen.models.nets.layers import refuse_pyramid
 
 MEASURED = 2048
 """Training examples whose codes give their centre and scale."""
 
 
-class LatentDiffusion(DDPM):
-    name = "latent-diffusion"
-    family = "diffusion"
-    title = "Latent diffusion"
+class LatentDiffusion(Guided):
+    name, family, title = "latent-diffusion", "diffusion", "Latent diffusion"
     summary = "Diffusion among the codes of an autoencoder that was trained first: small, and quick to sample from."
     reference = (
         "Rombach, Blattmann, Lorenz, Esser & Ommer 2022, arXiv:2112.10752; two stages: van den Oord et al. 2017, "
@@ -32,7 +31,6 @@ class LatentDiffusion(DDPM):
     judged = ("loss",)
     together = (QUARTERS,)
     examples = MEASURED
-    compiles = False
 
     class Config(DDPM.Config):
         first_stage: Annotated[
@@ -41,10 +39,9 @@ class LatentDiffusion(DDPM):
         ] = "conv-vae"
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec, first_stage: Model | None = None) -> Iterator[Problem]:
-        yield from super(Guided, cls).refuse(config, data)
-        yield from refuse_labels(cls.name, config, data)
-        yield from refuse_guidance(config)
+    def refuse_seen(
+        cls, config: Any, data: DataSpec, first_stage: Model | None = None, **parts: Model
+    ) -> Iterator[Problem]:
         if first_stage is None or data.kind not in cls.kinds:
             return
         if first_stage.conditional and not config.conditional:
@@ -57,22 +54,23 @@ class LatentDiffusion(DDPM):
         elif codes.kind == "image" and config.network != "mlp":
             yield from refuse_pyramid("model.channels", config.channels, codes, halvings=len(config.channels) - 1)
 
+    limit: Tensor
     mean: Tensor
     scale: Tensor
 
     def __init__(self, config: Config, data: DataSpec, first_stage: Model) -> None:
         codes = codes_of(first_stage)
-        super().__init__(config, codes)
-        self.data, self.codes = data, codes
+        super().__init__(config, data, seen=codes)
+        self.compiles = False
+        self.diffusion = Diffusion(config)
         self.pixels = first_stage.pixels
         self.first_stage = first_stage
+        self.register_buffer("limit", torch.full((), 4.0))
         self.register_buffer("mean", torch.zeros(codes.shape[0], *[1] * (len(codes.shape) - 1)))
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("limit", torch.full((), 4.0))
 
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        return self.codes.shape
+    def phases(self) -> list[Phase]:
+        return [Phase("latent-diffusion", self.loss, self.network.parameters())]
 
     def prepare(self, batch: Batch) -> None:
         """Measure where codes lie: the mean of each dimension or channel, one scale, the largest number."""
@@ -103,21 +101,27 @@ class LatentDiffusion(DDPM):
         """DDPM's loss on the codes of the batch."""
         with torch.no_grad():
             z = self.encode(batch.x, batch.labels)
-        return super().loss(Batch(z, batch.labels, batch.step))
+        errors = self.diffusion.errors(self.learning(batch.labels), z)
+        return errors.mean(), by_time(errors)
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (N, *noise_shape) → codes → (N, *data.shape)."""
-        return self.decode(super().sample(noise, labels), labels)
+        return self.decode(self.drawn(noise, labels), labels)
+
+    def drawn(self, noise: Tensor, labels: Tensor | None) -> Tensor:
+        """Noise (N, *noise_shape) → codes of the same shape, of mean 0 and variance 1 as `encode` gives them."""
+        return self.diffusion.walk(self.sampling(labels), noise, self.limit)[-1]
 
     def trajectory(self, noise: Tensor, labels: Tensor | None = None, frames: int = 8) -> Tensor:
         """What the codes on the way from noise to sample decode to: (frames, N, *data.shape)."""
-        return torch.stack([self.decode(z, labels) for z in super().trajectory(noise, labels, frames)])
+        codes = self.diffusion.trajectory(self.sampling(labels), noise, self.limit, frames)
+        return torch.stack([self.decode(z, labels) for z in codes])
 
     def panels(self, given: Given) -> list[Picture | Text]:
         """Real codes beside drawn ones, along the two directions in which the real ones vary most."""
         assert given.noise is not None
         real = self.encode(given.x, given.labels).flatten(1)
-        codes = self.walk(given.noise, given.noise_labels)[-1].flatten(1)
+        codes = self.drawn(given.noise, given.noise_labels).flatten(1)
         flat = principal(torch.cat([real, codes]), 2).split([len(real), len(codes)])
         pictures = [scatter(flat[0], given.labels), scatter(flat[1], given.noise_labels)]
         drawn = "drawn" if given.noise_labels is not None else "drawn, of any class"

@@ -9,7 +9,8 @@ import torch
 from tests import small_runs
 from tests.test_models import POINTS, batch_for, build, images
 from tui_gen.model import Batch
-from tui_gen.models.diffusion import DDPM, alpha_bars, loss_weights
+from tui_gen.models.diffusion import DDPM
+from tui_gen.models.nets.diffusing import alpha_bars, loss_weights
 from tui_gen.models.nets.guidance import QUARTERS, drop_labels, guided
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
@@ -45,7 +46,8 @@ def test_the_cosine_schedule_is_nichol_and_dhariwals():
 
 def test_signal_and_noise_keep_the_variance():
     model = build(DDPM, images(), **TINY)
-    torch.testing.assert_close(model.signal**2 + model.noise**2, torch.ones(1000))
+    schedule = model.diffusion.schedule
+    torch.testing.assert_close(schedule.signal**2 + schedule.noise**2, torch.ones(1000))
 
 
 class Oracle(torch.nn.Module):
@@ -56,10 +58,10 @@ class Oracle(torch.nn.Module):
         self.model, self.target, self.asked = [model], target, []
 
     def forward(self, x, time, labels=None):
-        model = self.model[0]
+        schedule = self.model[0].diffusion.schedule
         self.asked.append((x, time, labels))
         shape = (len(x), *[1] * (x.dim() - 1))
-        return (x - model.signal[time].view(shape) * self.target) / model.noise[time].view(shape)
+        return (x - schedule.signal[time].view(shape) * self.target) / schedule.noise[time].view(shape)
 
 
 @pytest.mark.parametrize("data", [images(), POINTS], ids=["images", "points"])
@@ -118,7 +120,7 @@ class Gaussian(torch.nn.Module):
 
     def __init__(self, model, spread):
         super().__init__()
-        self.signal, self.noise, self.spread = model.signal, model.noise, spread
+        self.signal, self.noise, self.spread = model.diffusion.schedule.signal, model.diffusion.schedule.noise, spread
 
     def forward(self, x, time, labels=None):
         signal, noise = self.signal[time][:, None], self.noise[time][:, None]
@@ -148,13 +150,13 @@ def test_ddim_without_eta_is_deterministic_and_ddpm_is_not():
 
 def test_samplers_visit_the_times_they_promise():
     model = build(DDPM, POINTS, **TINY, timesteps=100, sample_steps=5)
-    assert model.times() == [99, 74, 50, 25, 0]
+    assert model.diffusion.times() == [99, 74, 50, 25, 0]
     model.config.sample_steps = 1
-    assert model.times() == [99]
+    assert model.diffusion.times() == [99]
     model.config.sample_steps = 200
-    assert model.times() == list(range(99, -1, -1))
+    assert model.diffusion.times() == list(range(99, -1, -1))
     model.config.sample_steps, model.config.sampler = 5, "ddpm"
-    assert model.times() == list(range(99, -1, -1))
+    assert model.diffusion.times() == list(range(99, -1, -1))
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 20])
@@ -203,7 +205,8 @@ class Ideal(torch.nn.Module):
 
     def __init__(self, model, spread):
         super().__init__()
-        self.signal, self.noise, self.spread, self.kind = model.signal, model.noise, spread, model.config.prediction
+        self.signal, self.noise = model.diffusion.schedule.signal, model.diffusion.schedule.noise
+        self.spread, self.kind = spread, model.config.prediction
 
     def forward(self, x, time, labels=None):
         signal, noise = self.signal[time][:, None], self.noise[time][:, None]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tui_gen.model import Batch, DataSpec, Model, Problem, hyper
+from tui_gen.models.nets.diffusing import Network
 from tui_gen.models.nets.layers import refuse_labels, refuse_network, refuse_pyramid
 from tui_gen.models.nets.unet import Perceptron, UNet
 
@@ -48,36 +49,37 @@ class Guided(Model):
         ] = 1.0
 
     @classmethod
-    def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
-        yield from super().refuse(config, data)
+    def refuse(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
+        yield from super().refuse(config, data, **parts)
         yield from refuse_labels(cls.name, config, data)
         yield from refuse_guidance(config)
+        yield from cls.refuse_seen(config, data, **parts)
+
+    @classmethod
+    def refuse_seen(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
+        """Every reason why the network cannot be made for what it is to see."""
         yield from refuse_network("model.network", config.network, ("unet",), data)
         if data.kind == "image" and config.network != "mlp":
             yield from refuse_pyramid("model.channels", config.channels, data, halvings=len(config.channels) - 1)
 
-    def __init__(self, config: Config, data: DataSpec) -> None:
+    def __init__(self, config: Config, data: DataSpec, seen: DataSpec | None = None) -> None:
+        """`seen` is what the network sees and samples begin as, where that is not the data itself."""
         super().__init__(config, data)
-        self.classes = label_count(config, data)
-        self.perceptron = config.network == "mlp" or data.kind == "points"
+        seen = seen or data
+        self.noise_shape = seen.shape
+        self.classes = label_count(config, seen)
+        perceptron = config.network == "mlp" or seen.kind == "points"
         self.network: nn.Module
-        if self.perceptron:
-            self.network = Perceptron(data.features, config.hidden, self.classes)
+        if perceptron:
+            self.network = Perceptron(seen.features, config.hidden, self.classes)
         else:
-            self.network = UNet(data.channels, config.channels, config.blocks, config.attention, self.classes)
-
-    @property
-    def compiles(self) -> bool:
-        return self.perceptron  # convolutions run slower compiled, on CPUs
+            self.network = UNet(seen.channels, config.channels, config.blocks, config.attention, self.classes)
+        self.compiles = perceptron  # convolutions run slower compiled, on CPUs
 
     @property
     def unlabelled(self) -> int:
         """The label that means none."""
         return len(self.data.classes)
-
-    @property
-    def noise_shape(self) -> tuple[int, ...]:
-        return self.data.shape
 
     @property
     def strength(self) -> float:
@@ -87,6 +89,14 @@ class Guided(Model):
     def told(self, labels: Tensor | None) -> Tensor | None:
         """The labels (N,) of a batch as the network is told them: in training, some of them hidden."""
         return drop_labels(labels, self.config.label_dropout, self.unlabelled) if self.training else labels
+
+    def learning(self, labels: Tensor | None) -> Network:
+        """The network in training, for the labels (N,) of a batch."""
+        return lambda x, time: self.network(x, time, self.told(labels))
+
+    def sampling(self, labels: Tensor | None) -> Network:
+        """The network as samples follow it, for labels (N,) or None: with guidance."""
+        return lambda x, time: guided(self.network, x, time, labels, self.strength, self.unlabelled)
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """The loss in random order: examples sorted by class must not meet times sorted by noise."""
