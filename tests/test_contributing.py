@@ -79,24 +79,18 @@ def run(tree: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_a_model_is_added_as_it_says(tree):
-    files = files_in(chapter("Add a model"))
+def test_a_model_and_a_dataset_are_added_as_it_says(tree):
+    files, more = files_in(chapter("Add a model")), files_in(text := chapter("Add a dataset"))
     assert list(files) == ["models/ppca.py", "models/words/ppca.md", "models/recipes/ppca-digits.toml"]
-    for name, text in files.items():
+    assert list(more) == ["tui_gen/train/data/sets/spirals.py"]
+    for name, code in (files | more).items():
         assert not (tree / name).exists()
-        (tree / name).write_text(text, encoding="utf-8")
+        (tree / name).write_text(code, encoding="utf-8")
     run(tree, "-m", "tui_gen.train.discover", "--write", "models/catalog.json")
     told = run(tree, "-m", "tui_gen", "models", "ppca")
     assert "Probabilistic PCA" in told and "what a VAE becomes" in told and "latent" in told
     told = run(tree, "-m", "tui_gen", "--run", "ppca-digits", "--set", "train.steps=40", "--runs", str(tree / "runs"))
     assert "finished at step 40" in told
-
-
-def test_a_dataset_is_added_as_it_says(tree):
-    text = chapter("Add a dataset")
-    ((name, code),) = files_in(text).items()
-    (tree / name).write_text(code, encoding="utf-8")
-    run(tree, "-m", "tui_gen.train.discover", "--write", "models/catalog.json")
     (line,) = re.findall(r"`tui-gen (--run .*?)`", text)
     told = run(tree, "-m", "tui_gen", *line.split(), "--set", "train.steps=20", "--runs", str(tree / "runs"))
     assert "finished at step 20" in told and "Two spirals" in run(tree, "-m", "tui_gen", "datasets", "spirals")

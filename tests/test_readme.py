@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests import readme_figures
+from tests.conftest import SHARED
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -72,10 +75,13 @@ def test_the_commands_work_as_written(tmp_path, block):
 
     for number in range(12):
         Image.new("RGB", (40, 40), (number * 20, 90, 200 - number * 10)).save(tmp_path / "Pictures" / f"{number}.png")
-    models = tmp_path / "models"
-    models.mkdir()
-    (models / "flow.py").write_text(PYTHON[0])
-    (models / "stripes.py").write_text(PYTHON[1])
+    models = Path(os.environ[SHARED]) / "own"  # one folder for all tests: what is known of it is then read once
+    models.mkdir(exist_ok=True)
+    for name, code in zip(("flow.py", "stripes.py"), PYTHON, strict=True):
+        if not (models / name).exists():
+            aside = tmp_path / name
+            aside.write_text(code, encoding="utf-8")
+            shutil.move(aside, models / name)
     (tmp_path / "novel.txt").write_text("It was a dark and stormy night; the rain fell in torrents. " * 200)
     if any("latest" in line for line in block):
         block = ["tui-gen --run vae-digits", *block]

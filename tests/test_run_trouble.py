@@ -400,7 +400,8 @@ def test_the_workbench_asks_a_run_that_is_quiet_what_it_waits_for_in_every_state
         asked.append(asking)
         asking.close()
 
-    one = conductor.Conductor(SimpleNamespace(run_worker=take, status=SimpleNamespace(trouble="")), None)
+    stage = SimpleNamespace(run_worker=take, status=SimpleNamespace(trouble=""), notices=None)
+    one = conductor.Conductor(stage, None)
     one.view = SimpleNamespace(state=state, live=state in runs.LIVE, alerts=[], series={})
     one.beat(1.0)
     assert not asked
