@@ -7,12 +7,15 @@ import math
 import pytest
 import torch
 from torch._dynamo.utils import counters
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests import small_runs
+from tui_gen import tuned
 from tui_gen.train.engine import compiling
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta
+from tui_gen.train.tuned import onednn
 
 POINTS = {"dataset__name": "ring", "dataset__shift": 0}
 MLPS = {
@@ -264,9 +267,90 @@ def test_measuring_changes_nothing(traced, which):
     assert values(measured) == values(plain)
 
 
+def graph_of(function, *inputs):
+    """A function's graph as the compiler sees it, with the shapes in it."""
+    return make_fx(function, tracing_mode="fake")(*inputs)
+
+
+def targets(module):
+    return [str(node.target) for node in module.graph.nodes if node.op == "call_function"]
+
+
+def test_products_that_gain_are_given_to_the_other_library(monkeypatch):
+    monkeypatch.setattr(onednn, "WORTH", 8 * 6 * 5)
+    x, weight, bias, grad = torch.randn(8, 6), torch.randn(5, 6), torch.randn(5), torch.randn(8, 5)
+
+    def layer(x, weight, bias, grad):
+        return torch.addmm(bias, x, weight.t()), grad @ weight, grad.t() @ x, x[:7] @ weight.t()
+
+    module = graph_of(layer, x, weight, bias, grad)
+    assert onednn.replace(module.graph) == 2
+    module.graph.lint()
+    module.recompile()
+    names = targets(module)
+    assert names.count("tui_gen.product.default") == 2
+    assert names.count("aten.mm.default") == 2  # the gradient of the weights, and a product that is too small
+    assert "aten.addmm.default" not in names
+    if torch.backends.mkldnn.is_available():  # not in every build of PyTorch
+        for mine, theirs in zip(module(x, weight, bias, grad), layer(x, weight, bias, grad)):
+            torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, bias: torch.addmm(bias, x.double(), x.double().t()),
+        lambda x, bias: torch.addmm(bias[:, None].float(), x, x.t()),
+        lambda x, bias: torch.addmm(bias.float(), x, x.t(), beta=2),
+    ],
+    ids=["float64", "a bias per row", "scaled"],
+)
+def test_products_of_another_kind_stay(monkeypatch, function):
+    monkeypatch.setattr(onednn, "WORTH", 1)
+    module = graph_of(function, torch.randn(4, 4), torch.randn(4, dtype=torch.float64))
+    assert onednn.replace(module.graph) == 0
+
+
+@pytest.fixture
+def known_processor(monkeypatch):
+    """A processor on which oneDNN's products are the faster ones."""
+    monkeypatch.setattr(onednn.Path, "read_text", lambda *_, **__: "vendor_id : AuthenticAMD")
+    monkeypatch.setattr(onednn.torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    onednn.faster.cache_clear()
+    onednn.works.cache_clear()
+    yield torch.device("cpu")
+    onednn.faster.cache_clear()
+    onednn.works.cache_clear()
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="not in this build of PyTorch")
+def test_products_are_exchanged_unless_that_is_switched_off(known_processor, monkeypatch):
+    monkeypatch.setattr(tuned, "on", lambda: True)
+    assert onednn.options(known_processor)
+    monkeypatch.setattr(tuned, "on", lambda: False)
+    assert onednn.options(known_processor) is None
+
+
+@pytest.mark.parametrize("product", [lambda *_: 1 / 0, lambda left, right, bias: left @ right], ids=["raises", "wrong"])
+def test_products_stay_where_the_other_librarys_are_not_what_they_were(known_processor, monkeypatch, product):
+    monkeypatch.setattr(onednn, "product", product)
+    assert not onednn.faster() and onednn.options(known_processor) is None
+
+
+def test_products_stay_where_nothing_is_known_of_the_processor(monkeypatch):
+    onednn.faster.cache_clear()
+    monkeypatch.setattr(onednn.torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert not onednn.faster() and onednn.options(torch.device("cpu")) is None
+    onednn.faster.cache_clear()
+
+
 def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path, monkeypatch):
     """With the code generator where there is a compiler; else the log says so, and the run is plain."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))  # of nobody's earlier compiling
+    monkeypatch.setattr(onednn, "WORTH", 1)
+    monkeypatch.setattr(onednn, "faster", lambda: torch.backends.mkldnn.is_available())
+    exchanged, replace = [], onednn.replace
+    monkeypatch.setattr(onednn, "replace", lambda graph: exchanged.append(replace(graph)))
 
     def trainer():
         made = small_runs.trainer("vae")
@@ -289,6 +373,8 @@ def test_a_compiled_run_is_resumed_bit_for_bit(tmp_path, monkeypatch):
     again.restore(loaded.state, loaded.weights, loaded.average)
     edited(again, 5)
     assert len(said) == 3 and all("compiled in" in one or "torch.compile failed" in one for one in said)
+    if onednn.faster() and "compiled in" in said[0]:
+        assert exchanged and all(exchanged)
     wanted = weights_of(whole.model)
     assert all(torch.equal(tensor, wanted[name]) for name, tensor in weights_of(again.model).items())
     assert values(again)["vae/loss"] == values(whole)["vae/loss"][4:]

@@ -40,7 +40,7 @@ class Meta(msgspec.Struct):
 
     `files` are the others beside it, `machine` is what computed it; `tensors`: the run is `compiled` with its live
     numbers as tensors, not as constants. Older checkpoints lack these, and `ranked_by`: they are taken as they are.
-    `tuned` says whether it has hand-made speed (`tui_gen.tuned`), as all had before this was told (None).
+    `tuned` says whether it has hand-made speed (`tui_gen.tuned`), as all had before this was told.
     """
 
     step: int
@@ -50,14 +50,9 @@ class Meta(msgspec.Struct):
     ranked_by: str = ""
     compiled: bool = False
     tensors: bool = False
-    tuned: bool | None = None
+    tuned: bool = True
     files: dict[str, FileSum] = {}
     machine: dict[str, str] = {}
-
-    @property
-    def with_tuned(self) -> bool:
-        """Whether the run has hand-made speed."""
-        return self.tuned is not False
 
 
 class Found(NamedTuple):

@@ -20,6 +20,7 @@ from tui_gen.runs import write_atomic
 from tui_gen.train.engine.building import put, weights_of
 from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.engine.trainer import Compute, Computed, Trainer
+from tui_gen.train.tuned import onednn
 
 WORTH_STEPS = 5_000
 """With `auto`, shorter runs are not compiled: compiling takes longer than it saves."""
@@ -139,7 +140,7 @@ def _compiled(trainer: Trainer, plain: Compute) -> Compute:
     # Live numbers that are no tensors are constants: edits compile anew, and PyTorch gives up for good after eight.
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = EDITS
     if trainer.device.type != "cuda":
-        return torch.compile(plain, dynamic=False)
+        return torch.compile(plain, dynamic=False, options=onednn.options(trainer.device))
     fast = torch.compile(plain, mode="reduce-overhead", dynamic=False)
 
     def compute(batch: Batch) -> Computed:
@@ -211,7 +212,7 @@ def _key(trainer: Trainer) -> str:
     )
     values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
     values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
-    values += [str(trainer.precision), "with gradients", *([] if tuned.on() else ["not tuned"])]
+    values += [str(trainer.precision), "with gradients", onednn.faster(), *([] if tuned.on() else ["not tuned"])]
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 

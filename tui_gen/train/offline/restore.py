@@ -60,7 +60,7 @@ def restore(
     known, classes = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
     config = configs.load(tables, known, str(run / "config.toml"))
     loaded = _loaded(run, step, averaged and config.train.ema > 0, report)
-    tuned.use(loaded.meta.with_tuned)
+    tuned.use(loaded.meta.tuned)
     where = pick_device(device or config.train.device)
     if "spec" in loaded.state:
         spec = msgspec.convert(loaded.state["spec"], DataSpec)

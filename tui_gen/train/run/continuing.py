@@ -82,9 +82,6 @@ def _tell_changes(loaded: checkpoints.Loaded, trainer: Trainer, note: Note) -> N
     was = loaded.meta.machine | {"threads": str(threads)}
     if trainer.device.type == "cuda":  # the CPU's threads add up nothing there
         here.pop("threads")
-    if loaded.meta.compiled and loaded.meta.tuned is None and (here["device"], here["CPU"]) == ("cpu", "AVX512"):
-        words = "training goes on, but there not bit for bit as it would have"
-        note(f"an older version compiled this run, with products of its own on AMD's processors: {words}", "warning")
     changes = [f"{name} {was[name]} → {value}" for name, value in here.items() if was.get(name, value) != value]
     if changes:
         words = "training goes on, but not bit for bit as it would have there"

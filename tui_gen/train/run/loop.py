@@ -87,7 +87,7 @@ class RunLoop:
         past = continuing.restored(self.path, self.trainer, self.edits, self.note)
         if past.meta is not None:
             self.agenda.seconds, self._saved_step = past.meta.seconds, past.step
-            self.compiled, self.tensors, self.tuned = past.meta.compiled, past.meta.tensors, past.meta.with_tuned
+            self.compiled, self.tensors, self.tuned = past.meta.compiled, past.meta.tensors, past.meta.tuned
         self._resumed, self.edits = past.meta is not None, past.edits
         self.emit(events.Resume(step=past.step))
 

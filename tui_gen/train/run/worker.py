@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_gen import checkpoints, control, dependencies, events, presence, runs, trust, tuned
+from tui_gen import checkpoints, control, dependencies, events, presence, runs, trust
 from tui_gen import config as configs
 from tui_gen.train.cutting import Stopped
 from tui_gen.train.run import output, stopping
@@ -366,7 +366,6 @@ class Worker:
                 torch.set_num_threads(config.train.threads)
             device = pick_device(config.train.device)
             parts_for = self._parts(config, made, classes, writer)
-            tuned.use(None)  # whatever a run that was trained first in this process used
             kind, dataset = classes.models[config.model.name], dataset_of(config.dataset, classes.datasets)
 
             def told_labels(spec: Any) -> bool:

@@ -1,0 +1,113 @@
+"""Matrix products of compiled code by oneDNN instead of MKL, on AMD's processors with AVX-512.
+
+There MKL computes with AVX2 and copies both factors into another order first, which is expensive for the small batches
+of these nets. Products whose left factor is transposed (gradients of weights) are left as they are. docs/tuned.md has
+what it gains, and on which processor.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from tui_gen import tuned
+
+WORTH = 8_000_000
+"""Multiplications in a product from which on the difference is more than calling another library costs."""
+
+_library = torch.library.Library("tui_gen", "DEF")
+_library.define("product(Tensor left, Tensor right, Tensor? bias) -> Tensor")
+
+
+def product(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
+    """(N, K) · (K, M) + bias (M,) → (N, M), float32, by oneDNN."""
+    return torch.ops.mkldnn._linear_pointwise(left, right.t(), bias, "none", [], "")
+
+
+_library.impl("product", product, "CPU")
+
+
+@torch.library.register_fake("tui_gen::product", lib=_library)
+def _shape(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
+    return left.new_empty(left.shape[0], right.shape[1])
+
+
+@functools.cache
+def faster() -> bool:
+    """Whether this machine is one where oneDNN's products are the faster ones. By its kind, not by a measurement:
+    a run must be resumed with the products that it began with."""
+    try:
+        amd = "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return amd and torch.backends.cpu.get_cpu_capability() == "AVX512" and works()
+
+
+@functools.cache
+def works() -> bool:
+    """Whether oneDNN's product is to be had here, and is one: tried once on a few numbers. What is called is no public
+    part of PyTorch. Draws no random numbers."""
+    left, right, bias = torch.arange(12.0).view(4, 3), torch.arange(6.0).view(3, 2), torch.ones(2)
+    try:
+        return torch.backends.mkldnn.is_available() and torch.equal(product(left, right, bias), left @ right + bias)
+    except Exception:  # whatever a changed signature leads to
+        return False
+
+
+def options(device: torch.device) -> dict[str, Any] | None:
+    """Options for torch.compile on a device."""
+    if device.type != "cpu" or not tuned.on() or not faster():
+        return None
+    from torch._inductor import config
+
+    return {"post_grad_custom_post_pass": _pass()} if hasattr(config, "post_grad_custom_post_pass") else None
+
+
+def replace(graph: fx.Graph) -> int:
+    """Exchange the products in a graph that are worth it; how many."""
+    count = 0
+    for node in list(graph.nodes):
+        if node.target is torch.ops.aten.addmm.default:
+            bias, left, right = node.args
+        elif node.target is torch.ops.aten.mm.default:
+            bias, (left, right) = None, node.args
+        else:
+            continue
+        if node.kwargs or not _fits(bias, left.meta["val"], right.meta["val"]):
+            continue
+        with graph.inserting_before(node):
+            new = graph.call_function(torch.ops.tui_gen.product.default, (left, right, bias))
+        new.meta = node.meta.copy()
+        node.replace_all_uses_with(new)
+        graph.erase_node(node)
+        count += 1
+    return count
+
+
+def _fits(bias: fx.Node | None, left: Tensor, right: Tensor) -> bool:
+    return (
+        left.dtype is torch.float32
+        and left.device.type == "cpu"
+        and left.stride(1) == 1
+        and left.shape[0] * left.shape[1] * right.shape[1] >= WORTH
+        and (bias is None or bias.meta["val"].shape == right.shape[1:])
+    )
+
+
+@functools.cache
+def _pass() -> Any:
+    from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
+
+    class Products(CustomGraphPass):
+        def __call__(self, graph: fx.Graph) -> None:
+            replace(graph)
+
+        def uuid(self) -> Any:
+            """Part of the name under which compiled code is kept."""
+            return get_hash_for_files((__file__,), str(WORTH))
+
+    return Products()
