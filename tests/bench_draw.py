@@ -15,7 +15,7 @@ import numpy as np
 from tui_gen.draw import kitty, sixel
 from tui_gen.draw.blocks import to_ansi
 from tui_gen.draw.curves import Frame, Options, Plot, Series, render
-from tui_gen.draw.text import cells_of
+from tui_gen.draw.text import Row, Run, width_of
 
 
 def median_ms(action: Callable[[], object], repeat: int = 7) -> float:
@@ -31,6 +31,23 @@ def metrics(points: int) -> list[Series]:
     rng, x = np.random.default_rng(0), np.arange(points)
     scales = (("total", 3, 0.5), ("recon", 2, 0.3), ("kl", 1, 0.05))
     return [Series(n, x, (a * np.exp(-5 * x / points) + b) * (1 + 0.1 * rng.normal(size=points))) for n, a, b in scales]
+
+
+def cells_of(row: Row) -> list[Run]:
+    """One (character, style key) per cell; the second cell of a wide character has the character ""."""
+    cells: list[Run] = []
+    for text, style in row:
+        if text.isascii():
+            cells += [(c, style) for c in text]
+        else:
+            for c in text:
+                wide = width_of(c)
+                if wide:
+                    cells += [(c, style), ("", style)][:wide]
+                elif cells:
+                    base = -1 if cells[-1][0] else -2
+                    cells[base] = (cells[base][0] + c, cells[base][1])
+    return cells
 
 
 def frame_bytes(frame: Frame, spans: list[tuple[int, int, int]]) -> int:

@@ -139,7 +139,7 @@ def test_kitty_with_fewer_colours_is_close_and_smaller():
 
 
 def test_kitty_other_commands_ask_for_no_reply():
-    for data in (kitty.delete(3), kitty.delete_all()):
+    for data in (kitty.delete(3),):
         ((keys, value),) = parse_kitty(data)
         assert keys["q"] == "2" and value == b""
     assert parse_kitty(kitty.delete(3))[0][0]["d"] == "I"

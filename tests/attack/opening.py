@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.attack.outcome import Attack, Outcome, Plan
 from tests.pty_terminal import PtyTerminal
+from tests.waiting import SLACK, wait_for
 from tui_gen import control, launch, runs
 
 TRIALS = 10
@@ -46,9 +47,9 @@ def _killed(root: Path, dice: random.Random, *, wait_for_folder: bool) -> list[P
         terminal.wait_for_text("F5 Start")
         time.sleep(dice.uniform(0, 3))  # the worker becomes warm meanwhile, or not
         terminal.press("f5")
-        deadline = time.monotonic() + WAIT
-        while wait_for_folder and not _runs_in(root) and time.monotonic() < deadline:
-            time.sleep(0.005)
+        if wait_for_folder:
+            with contextlib.suppress(AssertionError):  # none came: the key was not read in time
+                wait_for(lambda: _runs_in(root), WAIT / SLACK)
         time.sleep(dice.uniform(0, LATE))
         os.killpg(terminal.process.pid, signal.SIGKILL)
         terminal.process.wait()
@@ -61,13 +62,9 @@ def _runs_in(root: Path) -> list[Path]:
 
 def _trains(run: Path) -> list[str]:
     """What is wrong with a run that nobody looks after any more; ends it."""
-    deadline = time.monotonic() + WAIT
-    state = step = reason = None
-    while time.monotonic() < deadline:
-        state, step, reason = runs.state_of(run)
-        if step or state in runs.ENDED:
-            break
-        time.sleep(0.05)
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: runs.state_of(run)[1] or runs.state_of(run)[0] in runs.ENDED, WAIT / SLACK)
+    state, step, reason = runs.state_of(run)
     wrong = [] if step else [f"{state} at step {step}: {reason}"]
     with contextlib.suppress(control.ControlError):
         launch.stop(run, lambda words: None, timeout=WAIT)

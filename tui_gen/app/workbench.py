@@ -1,4 +1,8 @@
-"""The workbench: wires menu, panes, status and keys together. What panes and runs do is theirs to decide."""
+"""The workbench: wires menu, panes, status and keys together. What panes and runs do is theirs to decide.
+
+Longer than other files because Textual looks for handlers and actions on the app, by name: each hands on in a line or
+two to what does it.
+"""
 
 from __future__ import annotations
 

@@ -110,8 +110,3 @@ def encode(
 def delete(ident: int) -> bytes:
     """Take picture `ident` off the screen and free its data."""
     return b"\x1b_Ga=d,d=I,i=%d,q=2\x1b\\" % ident
-
-
-def delete_all() -> bytes:
-    """Take every picture off the screen and free all data (on exit)."""
-    return b"\x1b_Ga=d,d=A,q=2\x1b\\"

@@ -53,23 +53,6 @@ def fit_row(runs: Row, width: int) -> Row:
     return out
 
 
-def cells_of(row: Row) -> list[Run]:
-    """One (character, style key) per cell; the second cell of a wide character has the character ""."""
-    cells: list[Run] = []
-    for text, style in row:
-        if text.isascii():
-            cells += [(c, style) for c in text]
-        else:
-            for c in text:
-                wide = width_of(c)
-                if wide:
-                    cells += [(c, style), ("", style)][:wide]
-                elif cells:
-                    base = -1 if cells[-1][0] else -2
-                    cells[base] = (cells[base][0] + c, cells[base][1])
-    return cells
-
-
 def rows_of(chars: np.ndarray, style: np.ndarray, keys: list[str]) -> list[Row]:
     """Runs of equal style from code points (rows, columns) and indices into `keys` of the same shape."""
     rows: list[Row] = []

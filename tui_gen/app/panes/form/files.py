@@ -35,10 +35,11 @@ class FormFiles:
     _kept: Path | None = None
     """A text that was written in $EDITOR and could not be read."""
 
-    @property
-    def state(self) -> FormState:
-        """The state that is shown."""
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        @property
+        def state(self) -> FormState:
+            """The state that is shown."""
 
     def action_load(self) -> None:
         """Load a TOML file."""
