@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
-from tui_gen.models.looks.scores import confusion, report
+from tui_gen.models.looks.scores import report
 from tui_gen.models.nets.layers import ACTIVATIONS, glorot
 
 SHOWN, COLUMNS = 24, 8
@@ -159,8 +159,7 @@ class Classifier(Model):
         what = Tiles(block=(1, 1), labels=self.verdicts(named[order], labels[order]))
         found: list[Picture | Text] = [Picture("predictions", x[order], min(COLUMNS, len(order)), what)]
         found.append(Text("answers", self.answers(probabilities[order], labels[order])))
-        table = confusion(labels, named, len(self.data.classes))
-        found.append(Text("scores", report(table, labels, probabilities, self.data.classes, LINE)))
+        found.append(Text("scores", report(labels, named, probabilities, self.data.classes, LINE)))
         few = x[order[:EXPLAINED]]
         rows = [few, bright(self.saliency(few)).expand_as(few), bright(self.occlusion(few)).expand_as(few)]
         what = Tiles(

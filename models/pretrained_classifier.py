@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
 from tui_gen.models.looks.codes import plot, principal
-from tui_gen.models.looks.scores import confusion, report
+from tui_gen.models.looks.scores import report
 from tui_gen.models.nets.layers import glorot, perceptron
 from tui_gen.params import describe
 
@@ -196,8 +196,7 @@ class PretrainedClassifier(Model):
         names = tuple(self.data.classes[label] for label in self.truths[: len(few)].tolist())
         codes = self.codes(self.encoder, given.x)
         probabilities = self(given.x).softmax(1).nan_to_num(0.0)
-        table = confusion(given.labels, probabilities.argmax(1), len(self.data.classes))
-        words = report(table, given.labels, probabilities, self.data.classes, LINE)
+        words = report(given.labels, probabilities.argmax(1), probabilities, self.data.classes, LINE)
         return [
             Picture("labelled", few, min(COLUMNS, len(few)), Tiles(block=(1, 1), labels=names)),
             plot("codes", principal(codes, 2), given.labels, self.data.classes),

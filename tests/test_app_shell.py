@@ -304,6 +304,24 @@ def test_no_file_of_settings_keys_or_colours_raises(tmp_path, content):
     with pytest.raises(ValueError):
         read_theme(file)
 
+def test_settings_keep_a_users_comments_and_what_another_workbench_has_set(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('# mine\ntheme = "paper" # warm\n\n[layout]\nside = 30 # columns\n')
+    here, there = Settings(file), Settings(file)
+    here.set("layout.side", 40)
+    there.set("theme", "nord")
+    here.set("palette.recent", ["a b", "c"])
+    here.set("theme.odd", 1)  # text before, a table from now on
+    assert "# mine" in file.read_text() and "side = 40 # columns" in file.read_text()
+    again = Settings(file)
+    assert again.get("layout.side", 0) == 40 and again.get("palette.recent", []) == ["a b", "c"]
+    assert again.under("theme") == {"odd": 1}
+    again.remove("layout.side")
+    assert Settings(file).get("layout.side", 0) == 0
+    file.write_text("theme = [")
+    again.set("theme", "paper")
+    assert file.read_text() == "theme = ["  # broken since: left as it is
+
 
 async def test_a_pane_that_fails_is_told_and_the_others_go_on(monkeypatch):
     async with workbench(monkeypatch, (200, 60)) as (app, pilot):

@@ -13,7 +13,7 @@ from tests.test_models import POINTS, batch_for, build, images, train
 from tui_gen import catalog
 from tui_gen.model import Batch, DataSpec, Given, Picture, Text
 from tui_gen.models.classifier import Classifier
-from tui_gen.models.looks.scores import auc, confusion, precision_recall_f1, report
+from tui_gen.models.looks.scores import report
 from tui_gen.train.shown.previews import Previewer
 
 NETWORKS = [
@@ -105,23 +105,29 @@ def test_scores_are_those_of_scikit_learn():
     p = (torch.randn(300, 5, generator=generator) + 1.5 * F.one_hot(labels, 5)).softmax(1)
     p = (p * 50).round() / 50  # ties
     named = p.argmax(1)
-    table = confusion(labels, named, 5)
-    assert np.array_equal(table.numpy(), metrics.confusion_matrix(labels, named, labels=range(5)))
-    expected = metrics.precision_recall_fscore_support(labels, named, labels=range(5), zero_division=0)
-    assert np.allclose(precision_recall_f1(table).numpy(), expected[:3])
-    for place in range(4):
-        assert auc(labels == place, p[:, place]) == pytest.approx(metrics.roc_auc_score(labels == place, p[:, place]))
-    assert math.isnan(auc(labels == 4, p[:, 4]))  # no example of the fifth class
-    words = report(table, labels, p, ("a", "b", "c", "a rather long name", "none"), 80)
-    macro = np.mean([metrics.roc_auc_score(labels == place, p[:, place]) for place in range(4)])
+    classes = ("a", "b", "c", "a rather long name", "none")
+    lines = report(labels, named, p, classes, 80).splitlines()
+    areas = [metrics.roc_auc_score(labels == place, p[:, place]) for place in range(4)]
     f1 = metrics.f1_score(labels, named, average="macro", labels=range(4))
-    assert f"macro F1 {f1:.4f}, macro AUC {macro:.4f}" in words.splitlines()[0]
-    assert f"{(labels == named).sum()} of 300 right" in words and max(map(len, words.splitlines())) <= 80
+    assert f"macro F1 {f1:.4f}, macro AUC {np.mean(areas):.4f}" in lines[0]
+    assert f"{(labels == named).sum()} of 300 right" in lines[0] and max(map(len, lines)) <= 80
+    rows = [line.replace("·", "0").split()[-5:] for line in lines[4:9]]
+    assert np.array_equal(np.array(rows, int), metrics.confusion_matrix(labels, named, labels=range(5)))
+    expected = metrics.precision_recall_fscore_support(labels, named, labels=range(5), zero_division=0)
+    rows = [line.split()[-5:] for line in lines[-5:]]
+    assert np.allclose([[float(cell) for cell in row[:3]] for row in rows], np.array(expected[:3]).T, atol=6e-4)
+    assert [row[3] for row in rows] == [*(f"{area:.4f}" for area in areas), "-"]  # no example of the fifth class
+    assert [int(row[4]) for row in rows] == expected[3].tolist()
+
+
+def test_where_all_are_of_one_class_there_is_no_area_under_the_curve():
+    ones = torch.ones(3, dtype=torch.long)
+    assert "macro F1 1.0000, macro AUC -" in report(ones, ones, torch.eye(2)[ones], ("a", "b"), 80)
 
 
 def test_the_matrix_is_left_out_where_it_does_not_fit():
     labels = torch.arange(40)
-    words = report(confusion(labels, labels, 40), labels, torch.eye(40), tuple(str(n) for n in labels.tolist()), 80)
+    words = report(labels, labels, torch.eye(40), tuple(str(n) for n in labels.tolist()), 80)
     assert "predicted" not in words and len(words.splitlines()) > 40
 
 

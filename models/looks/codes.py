@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,12 +23,12 @@ def principal(points: Tensor, count: int) -> Tensor:
 
     Each direction's sign is that which makes its largest entry positive, so that previews do not flip.
     """
+    from sklearn.decomposition import PCA
+
     points = points.nan_to_num(0.0, 0.0, 0.0).clamp(-1e9, 1e9)  # a run that diverged still has its previews
-    points = points - points.mean(0)
-    _, _, directions = torch.linalg.svd(points, full_matrices=False)
-    directions = directions[:count]
-    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-    return F.pad(points @ (directions * largest.sign()).T, (0, count - len(directions)))
+    with np.errstate(invalid="ignore", divide="ignore"):  # points that are all the same
+        found = PCA(min(count, *points.shape), svd_solver="full").fit_transform(points.double().cpu().numpy())
+    return F.pad(torch.from_numpy(found).to(points), (0, count - found.shape[1]))
 
 
 def flattened(codes: Tensor, projection: str) -> Tensor:
@@ -43,9 +44,10 @@ def flattened(codes: Tensor, projection: str) -> Tensor:
 
 def pca_error(x: Tensor, count: int) -> float:
     """Mean squared error per number of (N, D) examples rebuilt from their own `count` principal components."""
-    centred = (x - x.mean(0)).double()
-    values = torch.linalg.eigvalsh(centred.T @ centred)
-    return float(values[:-count].clamp(min=0).sum() / centred.numel()) if count < len(values) else 0.0
+    from sklearn.decomposition import PCA
+
+    variances = PCA(svd_solver="covariance_eigh").fit(x.double().cpu().numpy()).explained_variance_
+    return float(variances[count:].sum()) * (len(x) - 1) / x.numel()
 
 
 def neighbours(bits: Tensor, count: int) -> Tensor:

@@ -1,51 +1,33 @@
-"""How well a classifier does: confusion, precision, recall, F1, AUC, as tensors and as lines of text."""
+"""How well a classifier does, as lines of text: confusion, precision, recall, F1, AUC."""
 
 from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 
-def confusion(labels: Tensor, named: Tensor, classes: int) -> Tensor:
-    """(N,) true and predicted classes → (classes, classes) int64 counts: a row a true class, a column a predicted."""
-    pairs = labels.long() * classes + named.long()
-    return torch.bincount(pairs.cpu(), minlength=classes * classes).view(classes, classes)
+def report(labels: Tensor, named: Tensor, probabilities: Tensor, classes: tuple[str, ...], width: int) -> str:
+    """How well classes were named, as lines of text: accuracy, the confusion matrix where it fits `width` columns, and
+    each class's precision, recall, F1 (0 where undefined) and area under the ROC curve ("-" where undefined).
 
-
-def precision_recall_f1(table: Tensor) -> Tensor:
-    """Confusion counts → (3, classes) float64: precision, recall and F1 of each class; 0 where they are undefined."""
-    right = table.diagonal().double()
-    called, there = table.sum(0).double(), table.sum(1).double()
-    both = 2 * right / (called + there).clamp(min=1)
-    return torch.stack([right / called.clamp(min=1), right / there.clamp(min=1), both])
-
-
-def auc(positive: Tensor, score: Tensor) -> float:
-    """Area under the ROC curve of a score (N,) for membership (N,) bool; NaN unless there are both kinds.
-
-    It is the chance that a member scores higher than one that is none (ties count half; Mann and Whitney 1947).
+    `labels` and `named` (N,), N > 0, hold true and predicted classes, `probabilities` (N, classes) numbers in [0, 1].
     """
-    positive, score = positive.cpu(), score.double().cpu()
-    members, others = int(positive.sum()), int((~positive).sum())
-    if not members or not others:
-        return math.nan
-    _, where, counts = score.unique(return_inverse=True, return_counts=True)
-    ranks = (counts.cumsum(0) - (counts - 1) / 2)[where]
-    return float((ranks[positive].sum() - members * (members + 1) / 2) / (members * others))
+    from sklearn import metrics  # a second or so, which only who looks at scores should wait for
 
-
-def report(table: Tensor, labels: Tensor, probabilities: Tensor, classes: tuple[str, ...], width: int) -> str:
-    """Accuracy, the confusion matrix where it fits `width` columns, and each class's scores, as lines of text."""
-    total, right = int(table.sum()), int(table.diagonal().sum())
-    areas = [auc(labels == place, probabilities[:, place]) for place in range(len(classes))]
+    true, said, p = labels.cpu().numpy(), named.cpu().numpy(), probabilities.double().cpu().numpy()
+    places = range(len(classes))
+    table = metrics.confusion_matrix(true, said, labels=places)
+    precisions, recalls, f1s, counts = metrics.precision_recall_fscore_support(
+        true, said, labels=places, zero_division=0.0
+    )
+    some = [0 < count < len(true) for count in counts]
+    areas = [metrics.roc_auc_score(true == place, p[:, place]) if some[place] else math.nan for place in places]
     known = [area for area in areas if math.isfinite(area)]
-    scores = precision_recall_f1(table)
-    there = table.sum(1) > 0
+    total, right = int(table.sum()), int(table.trace())
     mean = f"{sum(known) / len(known):.4f}" if known else "-"
-    f1 = f"{scores[2][there].mean():.4f}" if there.any() else "-"
-    lines = [f"{right:,} of {total:,} right ({right / max(1, total):.1%}); macro F1 {f1}, macro AUC {mean}", ""]
+    f1 = f1s[counts > 0].mean()
+    lines = [f"{right:,} of {total:,} right ({right / total:.1%}); macro F1 {f1:.4f}, macro AUC {mean}", ""]
     names = [_short(name) for name in classes]
     side = max([4, *(len(name) for name in names)])
     cell = max(4, len(str(int(table.max()))) + 1)
@@ -57,10 +39,9 @@ def report(table: Tensor, labels: Tensor, probabilities: Tensor, classes: tuple[
         lines.append("")
     lines.append(f"{'class':<{side}}  precision  recall      F1     AUC  examples")
     for place, name in enumerate(names):
-        precision, recall, both = scores[:, place].tolist()
         area = f"{areas[place]:7.4f}" if math.isfinite(areas[place]) else f"{'-':>7}"
-        count = int(table[place].sum())
-        lines.append(f"{name:<{side}}  {precision:9.3f} {recall:7.3f} {both:7.3f} {area} {count:9,}")
+        scores = f"{precisions[place]:9.3f} {recalls[place]:7.3f} {f1s[place]:7.3f} {area} {counts[place]:9,}"
+        lines.append(f"{name:<{side}}  {scores}")
     return "\n".join(lines)
 
 

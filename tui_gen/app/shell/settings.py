@@ -45,25 +45,41 @@ class Settings:
         if self._values.get(key) == value and type(self._values.get(key)) is type(value):
             return
         self._values[key] = value
-        self._write()
+        self._write(key, value)
 
     def remove(self, key: str) -> None:
         """Forget a value."""
         if self._values.pop(key, None) is not None:
-            self._write()
+            self._write(key, None)
 
-    def _write(self) -> None:
+    def _write(self, key: str, value: Any) -> None:
+        """Change one value in the file as it is now: a user's comments stay, and what another workbench has set."""
         if self.problem:
             return
-        from tui_gen.config import dump_toml, set_key
+        import tomlkit
 
-        tables: dict[str, Any] = {}
-        for name, one in sorted(self._values.items()):
-            set_key(tables, name, one)
+        try:
+            text = self.path.read_text(encoding="utf-8")
+            _read(self.path)
+            document = tomlkit.parse(text)
+        except FileNotFoundError:
+            document = tomlkit.parse("# Written by the workbench.\n")
+        except (OSError, ValueError):
+            return  # said when it is next read
+        table: Any = document
+        *path, last = key.split(".")
+        for part in path:
+            if not isinstance(table.get(part), dict):
+                table[part] = tomlkit.table()
+            table = table[part]
+        if value is not None:
+            table[last] = value
+        elif last in table:
+            del table[last]
         with contextlib.suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             aside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-            aside.write_text("# Written by the workbench.\n" + dump_toml(tables), encoding="utf-8")
+            aside.write_text(tomlkit.dumps(document), encoding="utf-8")
             os.replace(aside, self.path)
 
 

@@ -1,14 +1,14 @@
-"""One builder at a time: a lock file that dies with its process."""
+"""One builder at a time: a lock file whose lock dies with its process."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, Timeout
 
 from tui_gen.events import Note
 from tui_gen.train.data.sources import Report
@@ -23,31 +23,37 @@ def only_one(path: Path, what: str, report: Report) -> Iterator[bool]:
     Gives False on file systems without locks: the work may then be done twice, so finish it with a rename.
     Raises OSError where the file cannot be made.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = lock_at(path)
     try:
-        yield _acquire(file, what, report)
+        said = False
+        while (held := attempt(lock)) is False:
+            if not said:
+                report(Note(text=f"Another run is {what}; waiting for it"))
+                said = True
+            time.sleep(0.1)
+        yield bool(held)
     finally:
-        os.close(file)
+        lock.release()
 
 
-def attempt(file: int) -> bool | None:
-    """Take the lock of an open file: False while another process has it, None where the file system has no locks."""
+def lock_at(path: Path) -> BaseFileLock:
+    """The lock of a lock file, not taken yet; released by `release()` or with its process."""
+    return FileLock(path, thread_local=False)
+
+
+def attempt(lock: BaseFileLock) -> bool | None:
+    """Take a lock: False while another process has it, None where the file system has no locks.
+
+    Raises OSError where the file cannot be made.
+    """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.acquire(blocking=False)
         return True
-    except BlockingIOError:
+    except Timeout:
         return False
+    except NotImplementedError:  # versions of filelock without a fallback say ENOSYS so
+        return None
     except OSError as error:
         if error.errno in UNSUPPORTED:
             return None
         raise
-
-
-def _acquire(file: int, what: str, report: Report) -> bool:
-    told = False
-    while (taken := attempt(file)) is False:
-        if not told:
-            report(Note(text=f"Another run is {what}; waiting for it"))
-            told = True
-        time.sleep(0.1)
-    return bool(taken)

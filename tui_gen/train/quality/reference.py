@@ -103,20 +103,20 @@ def prepared(data: Data, device: torch.device, report: Report) -> Generator[str,
         return found
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(place.with_name(f"{place.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = locks.lock_at(place.with_name(f"{place.name}.lock"))
+        while locks.attempt(lock) is False:
+            yield WAITING
     except OSError as error:
         report(Note(level="warning", text=f"{place.parent} cannot be used ({error.strerror or error})"))
         return (yield from _images(data.spec, train, held, endless, device))
     try:
-        while locks.attempt(lock) is False:
-            yield WAITING
         found = _read(place, data.spec, device)  # somebody else has made it meanwhile
         if found is None:
             found = yield from _images(data.spec, train, held, endless, device)
             _keep(place, found, report)
         return found
     finally:
-        os.close(lock)
+        lock.release()
 
 
 Part = tuple[Source, int, int]
