@@ -116,7 +116,7 @@ class AugmentedClassifier(Classifier):
     def draw(self, labels: Tensor) -> Tensor:
         """Fresh samples of these classes (N,), as uint8 (N, *data.shape)."""
         noise = torch.randn(len(labels), *self.generator.noise_shape, device=labels.device)
-        x = in_range(self.generator.sample(noise, labels).float(), self.generator.pixels, "unit")
+        x = in_range(self.generator.sample(noise, labels).float(), self.generator.value_range, "unit")
         return (x.nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8)
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:

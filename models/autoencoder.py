@@ -36,7 +36,7 @@ class Autoencoder(Model):
         "et al. 2011; sparse: Ng 2011; hashing: Salakhutdinov & Hinton 2009; Chollet 2016; textbook networks: Géron "
         "2022, ch. 17; survey: Bank et al. 2020, arXiv:2003.05991"
     )
-    kinds, pixels = ("image",), "unit"
+    kinds, value_range = ("image",), "unit"
     optimizers = {"autoencoder": Optim(lr=1e-3), "pretrain": Optim(lr=1e-3)}
     judged = ("denoising_mse", "mse")
 

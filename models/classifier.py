@@ -35,7 +35,7 @@ class Classifier(Model):
         "2022; Foster 2023"
     )
     kinds = ("image",)
-    pixels = "unit"
+    value_range = "unit"
     optimizers = {"classifier": Optim(lr=1e-3)}
     judged: ClassVar[tuple[str, ...]] = ("accuracy",)
 
@@ -211,12 +211,12 @@ def sizes(config: Any, size: int) -> list[int]:
 
 
 class Linears(nn.Module):
-    """Linear layers widths[0] → … → classes, with activation and dropout between them."""
+    """Linear layers widths[0] → … → label_count, with activation and dropout between them."""
 
-    def __init__(self, config: Any, widths: list[int], classes: int) -> None:
+    def __init__(self, config: Any, widths: list[int], label_count: int) -> None:
         super().__init__()
         self.config, self.act = config, ACTIVATIONS[config.activation]
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise([*widths, classes]))
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise([*widths, label_count]))
 
     def forward(self, x: Tensor) -> Tensor:
         first, *rest = self.layers

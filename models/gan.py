@@ -39,7 +39,7 @@ class GAN(Model):
         "arXiv:1801.04406; minibatch discrimination: Salimans et al. 2016, arXiv:1606.03498; DiffAugment: Zhao et al. "
         "2020, arXiv:2006.10738"
     )
-    kinds, pixels = ("image", "points"), "signed"
+    kinds, value_range = ("image", "points"), "signed"
     arithmetic = (
         "gp_weight", "r1_weight", "label_smoothing", "instance_noise", "instance_noise_steps", "replay_share",
     )  # fmt: skip
@@ -102,9 +102,9 @@ class GAN(Model):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
-        self.classes = len(data.classes) if config.conditional else 0
-        self.generator = Generator(config, data, self.classes)
-        self.discriminator = Discriminator(config, data, self.classes)
+        self.label_count = len(data.classes) if config.conditional else 0
+        self.generator = Generator(config, data, self.label_count)
+        self.discriminator = Discriminator(config, data, self.label_count)
         self.noise_shape = (config.latent,)
         self.compiles = config.network == "mlp"  # convolutions run slower compiled, on CPUs
         if config.replay:
@@ -148,7 +148,7 @@ class GAN(Model):
         places = (torch.rand(count, device=device) * held).long().clamp(max=size - 1)
         older = (torch.rand(count, device=device) < self.config.replay_share) & (held > 0)
         mixed = torch.where(older.view(-1, *[1] * (fakes.dim() - 1)), self.replayed[places], fakes)
-        if self.classes and labels is not None:
+        if self.label_count and labels is not None:
             labels = torch.where(older, self.replayed_labels[places], labels)
         return mixed, labels
 
@@ -157,7 +157,7 @@ class GAN(Model):
         fakes, size = batch.shared["to_remember"], self.config.replay
         kept = min(len(fakes), size)
         ring = (self.replay_seen + torch.arange(kept, device=fakes.device)) % size
-        if self.classes and batch.labels is not None:
+        if self.label_count and batch.labels is not None:
             self.replayed_labels.index_copy_(0, ring, batch.labels[:kept])
         self.replayed.index_copy_(0, ring, fakes[:kept])
         self.replay_seen.add_(kept)

@@ -63,7 +63,7 @@ class LatentDiffusion(Guided):
         super().__init__(config, data, seen=codes)
         self.compiles = False
         self.diffusion = Diffusion(config)
-        self.pixels = first_stage.pixels
+        self.value_range = first_stage.value_range
         self.first_stage = first_stage
         self.register_buffer("limit", torch.full((), 4.0))
         self.register_buffer("mean", torch.zeros(codes.shape[0], *[1] * (len(codes.shape) - 1)))

@@ -76,7 +76,7 @@ class PretrainedClassifier(Model):
 
     def __init__(self, config: Config, data: DataSpec, encoder: Model) -> None:
         super().__init__(config, data)
-        self.pixels = encoder.pixels
+        self.value_range = encoder.value_range
         self.encoder = encoder
         self.fresh = type(encoder)(copy.deepcopy(encoder.config), encoder.data).requires_grad_(False).eval()
         with torch.no_grad():
@@ -110,11 +110,11 @@ class PretrainedClassifier(Model):
 
     def stored(self, x: Tensor) -> Tensor:
         """Images in the model's range as uint8: what they were before they came."""
-        return ((x + 1) * 127.5 if self.pixels == "signed" else x * 255).round().to(torch.uint8)
+        return ((x + 1) * 127.5 if self.value_range == "signed" else x * 255).round().to(torch.uint8)
 
     def shown(self, images: Tensor) -> Tensor:
         """The inverse of `stored`."""
-        return images.float() / 127.5 - 1 if self.pixels == "signed" else images.float() / 255
+        return images.float() / 127.5 - 1 if self.value_range == "signed" else images.float() / 255
 
     def phases(self) -> list[Phase]:
         tuned, fresh = self.encoding

@@ -35,7 +35,7 @@ class VAE(Model):
         "Bowman et al. 2016, arXiv:1511.06349; free bits: Kingma et al. 2016, arXiv:1606.04934; importance weights: "
         "Burda et al. 2016, arXiv:1509.00519"
     )
-    kinds, pixels, optimizers = ("image", "points"), "unit", {"vae": Optim(lr=1e-3)}
+    kinds, value_range, optimizers = ("image", "points"), "unit", {"vae": Optim(lr=1e-3)}
     arithmetic = ("beta", "kl_warmup", "free_bits")
     judged = ("elbo", "log_likelihood", "mse")
 
@@ -60,9 +60,9 @@ class VAE(Model):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
-        self.classes = len(data.classes) if config.conditional else 0
-        self.encoder = Encoder(config, data, 2 * config.latent, self.classes)
-        self.decoder = Decoder(config, data, config.latent, self.classes)
+        self.label_count = len(data.classes) if config.conditional else 0
+        self.encoder = Encoder(config, data, 2 * config.latent, self.label_count)
+        self.decoder = Decoder(config, data, config.latent, self.label_count)
         self.noise_shape = (config.latent,)
         self.compiles = config.network == "mlp"  # convolutions run slower compiled, on CPUs
         learned = config.likelihood == "gaussian" and config.sigma == 0

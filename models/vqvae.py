@@ -32,7 +32,7 @@ class VQVAE(Model):
         "codes started from data and restarted: Dhariwal et al. 2020, arXiv:2005.00341; transformer prior: Esser, "
         "Rombach & Ommer 2021, arXiv:2012.09841"
     )
-    kinds, pixels = ("image", "points"), "unit"
+    kinds, value_range = ("image", "points"), "unit"
     arithmetic = ("commitment",)
     optimizers = {"vq-vae": Optim(lr=1e-3), "prior": Optim(lr=1e-3)}
     judged = ("mse", "bits_saved")
@@ -67,7 +67,7 @@ class VQVAE(Model):
             with torch.no_grad():
                 codes = self.codes(batch.x)
         dropout = self.config.prior_dropout if self.training else 0.0
-        logits = self.prior(codes.flatten(1), batch.labels if self.classes else None, dropout)
+        logits = self.prior(codes.flatten(1), batch.labels if self.label_count else None, dropout)
         loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
         bits = loss.detach() / math.log(2)
         saved = entropy(self.count(codes) / codes.numel()) / math.log(2) - bits
@@ -123,7 +123,7 @@ class VQVAE(Model):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
-        self.classes = len(data.classes) if config.conditional else 0
+        self.label_count = len(data.classes) if config.conditional else 0
         small = data.size // 2 ** len(config.channels)
         self.grid = (1, config.codes) if config.network == "mlp" else (small, small)
         self.encoder = MapEncoder(config, data, self.grid)
@@ -138,7 +138,7 @@ class VQVAE(Model):
             self.register_buffer("counts", torch.ones(size))
         self.register_buffer("idle", torch.full((size,), NEVER))
         self.prior = CausalTransformer(
-            size, math.prod(self.grid), config.prior_width, config.prior_layers, max(1, self.classes)
+            size, math.prod(self.grid), config.prior_width, config.prior_layers, max(1, self.label_count)
         )
 
     @property
@@ -187,7 +187,7 @@ class VQVAE(Model):
 
         Φ(noise) are the prior's uniform draws, so the same noise gives the same codes but where the prior has changed.
         """
-        codes = self.prior.draw(uniform(noise), labels if self.classes else None, self.config.temperature)
+        codes = self.prior.draw(uniform(noise), labels if self.label_count else None, self.config.temperature)
         return self.decode_codes(codes.unflatten(1, self.grid))
 
     def reconstruct(self, x: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -16,6 +16,10 @@ from tui_gen import config as configs
 from tui_gen import trust
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError
+from tui_gen.model import DataSpec
+from tui_gen.models.vae import VAE
+from tui_gen.train import discover
+from tui_gen.train.engine.building import RefusedError, build_model
 
 ROOT = Path(__file__).resolve().parents[1]
 BODY = (
@@ -53,6 +57,22 @@ def test_the_shipped_catalogue_is_up_to_date(tmp_path, world):
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT, timeout=120)
     shipped = catalogs.built_in_dir() / "catalog.json"
     assert fresh.read_text() == shipped.read_text(), "models/catalog.json is out of date: run `make catalog`"
+
+
+def test_a_model_that_uses_a_name_of_before_is_refused_with_the_new_one(models):
+    """Taken as it is, one would train on images of another range, and the other without its labels."""
+    source = HEAD + BODY.format(name="mine", phase="only", width=3)
+    (models / "mine.py").write_text(source.replace("    kinds =", "    pixels = 'signed'\n    kinds ="))
+    catalog, _ = discover.build()
+    assert "its `pixels` is called `value_range` now: rename it" in str(catalog.problems)
+
+    class Old(VAE):
+        def __init__(self, config, data):
+            super().__init__(config, data)
+            self.classes = 10
+
+    with pytest.raises(RefusedError, match="its `classes` is called `label_count` now: rename it"):
+        build_model(Old, {"hidden": [4]}, DataSpec("digits", "image", (1, 8, 8)))
 
 
 def test_the_shipped_catalogue_describes_models_and_recipes_completely():

@@ -491,7 +491,7 @@ def test_a_folder_larger_than_memory_is_read_from_the_disk(root, monkeypatch):
     monkeypatch.setattr(sources, "free_memory", lambda device: 0)
     data = read(root, validation=0.2)
     assert isinstance(data.train, Mapped) and isinstance(data.validation, Mapped)
-    stream = Stream(data.train, data.augmentation, batch_size=4, seed=0, pixels="unit", device=CPU)
+    stream = Stream(data.train, data.augmentation, batch_size=4, seed=0, value_range="unit", device=CPU)
     red = torch.cat([stream.next()[0][:, 0, 0, 0] for _ in range(4)]) * 25.5
     held = data.validation.take(torch.arange(4))[0][:, 0, 0, 0] / 10
     assert sorted([*red.round().int().tolist(), *held.int().tolist()]) == list(range(20))

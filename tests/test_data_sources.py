@@ -230,13 +230,13 @@ def test_normalise_is_exact_and_inverted(pixels, low, high):
 
 def test_batches_go_through_everything_once_in_order():
     data = load(dataset(name="digits"), CPU, seed=0)
-    got = list(batches(data.validation, batch_size=50, pixels="unit"))
+    got = list(batches(data.validation, batch_size=50, value_range="unit"))
     assert [len(x) for x, _ in got] == [50, 50, 50, 30]
     assert torch.equal(torch.cat([x for x, _ in got]), normalise(data.validation.examples, "unit"))
     assert torch.equal(torch.cat([labels for _, labels in got]), data.validation.labels)
-    assert sum(len(x) for x, _ in batches(data.validation, batch_size=50, pixels="unit", limit=70)) == 70
+    assert sum(len(x) for x, _ in batches(data.validation, batch_size=50, value_range="unit", limit=70)) == 70
     endless = load(dataset(name="ring"), CPU, seed=0).train
-    first, second = (torch.cat([x for x, _ in batches(endless, batch_size=1000, pixels="unit")]) for _ in range(2))
+    first, second = (torch.cat([x for x, _ in batches(endless, batch_size=1000, value_range="unit")]) for _ in range(2))
     assert torch.equal(first, second) and len(first) == 4096
 
 

@@ -12,9 +12,9 @@ from tui_gen.train.data.augment import Augment
 CPU = torch.device("cpu")
 
 
-def stream_of(source, config=None, batch_size=16, seed=0, pixels="unit"):
+def stream_of(source, config=None, batch_size=16, seed=0, value_range="unit"):
     changed = (config or dataset()).augmentation
-    return Stream(source, changed, batch_size=batch_size, seed=seed, pixels=pixels, device=CPU)
+    return Stream(source, changed, batch_size=batch_size, seed=seed, value_range=value_range, device=CPU)
 
 
 def numbered(count, size=4):
@@ -46,12 +46,12 @@ CONFIGS = {
 @pytest.mark.parametrize("stop", [0, 3, 37])
 def test_continuing_is_exact_in_the_middle_of_an_epoch_and_across_its_end(config, stop):
     source = load(config, CPU, seed=5).train
-    straight = stream_of(source, config, batch_size=48, seed=5, pixels="signed")
+    straight = stream_of(source, config, batch_size=48, seed=5, value_range="signed")
     take(straight, stop) if stop else None
     state = straight.state_dict()
     wanted, wanted_labels = take(straight, 40)
     fresh = load(config, CPU, seed=5).train
-    resumed = stream_of(fresh, config, batch_size=48, seed=5, pixels="signed")
+    resumed = stream_of(fresh, config, batch_size=48, seed=5, value_range="signed")
     take(resumed, 2)
     resumed.load_state_dict(state)
     got, labels = take(resumed, 40)
@@ -151,7 +151,7 @@ def test_an_endless_epoch_is_sixty_thousand_examples_and_never_repeats():
 
 def test_values_are_in_the_range_asked_for():
     source = numbered(64)
-    unit, signed = (take(stream_of(source, pixels=pixels), 4)[0] for pixels in ("unit", "signed"))
+    unit, signed = (take(stream_of(source, value_range=value_range), 4)[0] for value_range in ("unit", "signed"))
     assert unit.dtype == torch.float32 and unit.min() >= 0 and unit.max() <= 1
     assert torch.allclose(signed, 2 * unit - 1, atol=1e-6) and signed.min() < -0.9
 

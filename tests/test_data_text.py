@@ -30,7 +30,7 @@ def file_of(tmp_path, content, **more):
 
 
 def stream_of(data, batch_size=16, seed=0):
-    return Stream(data.train, data.augmentation, batch_size=batch_size, seed=seed, pixels="unit", device=CPU)
+    return Stream(data.train, data.augmentation, batch_size=batch_size, seed=seed, value_range="unit", device=CPU)
 
 
 def test_the_help_topics_of_python_come_as_windows_of_numbers():
@@ -88,9 +88,10 @@ def test_an_epoch_is_as_many_windows_as_cover_the_text_once():
 
 def test_pixels_and_augmentation_leave_text_alone():
     data = help_topics(limit=50, flip=True, shift=3)
-    stream = Stream(data.train, Augmentation(flip=True, shift=3), batch_size=4, seed=0, pixels="signed", device=CPU)
+    moved = Augmentation(flip=True, shift=3)
+    stream = Stream(data.train, moved, batch_size=4, seed=0, value_range="signed", device=CPU)
     assert torch.equal(stream.next()[0], data.train.take(torch.arange(4))[0])
-    x, _ = next(batches(data.validation, batch_size=3, pixels="signed"))
+    x, _ = next(batches(data.validation, batch_size=3, value_range="signed"))
     assert x.dtype == torch.int64
 
 

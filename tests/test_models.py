@@ -44,8 +44,8 @@ def batch_for(model, count=6, seed=1):
     elif model.data.kind == "text":
         return Batch(torch.randint(0, len(model.data.classes), shape, generator=generator))
     else:
-        x = torch.rand(shape, generator=generator) * (2 if model.pixels == "signed" else 1)
-        x = x - 1 if model.pixels == "signed" else x
+        x = torch.rand(shape, generator=generator) * (2 if model.value_range == "signed" else 1)
+        x = x - 1 if model.value_range == "signed" else x
     labels = torch.arange(count) % len(model.data.classes) if model.data.classes else None
     return Batch(x, labels)
 
@@ -134,7 +134,7 @@ def check_abilities(model):
     x, labels = batch.x, batch.labels
     given = labels if model.conditional else None
     noise = torch.randn(5, *model.noise_shape)
-    low, high = {"unit": (0, 1), "signed": (-1, 1)}[model.pixels] if model.data.kind == "image" else (-1e4, 1e4)
+    low, high = {"unit": (0, 1), "signed": (-1, 1)}[model.value_range] if model.data.kind == "image" else (-1e4, 1e4)
     model.eval()
     with torch.no_grad():
         shown = {}

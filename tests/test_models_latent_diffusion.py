@@ -73,7 +73,7 @@ def test_it_trains_and_samples_on_codes_of_every_shape(kind, data, values, condi
     stage = first(kind, data, **values)
     before = {name: tensor.clone() for name, tensor in stage.state_dict().items()}
     model = built(stage, conditional=conditional or stage.conditional, label_dropout=0.3 * conditional)
-    assert (model.noise_shape, model.pixels) == (codes_of(stage).shape, stage.pixels)
+    assert (model.noise_shape, model.value_range) == (codes_of(stage).shape, stage.value_range)
     found = train(model, 3, batch_for(model, 8))
     assert all(math.isfinite(value) for value in found.values()), found
     assert all(torch.equal(before[name], tensor) for name, tensor in model.first_stage.state_dict().items())

@@ -90,7 +90,7 @@ def test_both_networks_have_the_same_shape_and_the_scratch_one_fresh_weights():
 def test_labelled_images_are_as_many_of_each_class_and_kept_to_the_last_bit(kind):
     stage = frozen(VAE, images(), hidden=[12], latent=3)
     if kind is GAN:
-        stage.pixels = "signed"
+        stage.value_range = "signed"
     generator = torch.Generator().manual_seed(0)
     raw = torch.randint(0, 256, (300, 1, 8, 8), generator=generator)
     x = raw.float() / 127.5 - 1 if kind is GAN else raw.float() / 255

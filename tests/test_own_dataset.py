@@ -40,7 +40,7 @@ def test_it_is_described_loaded_and_goes_on_as_it_began(own):
     def stream():
         data = load(dataset_of(config.dataset, classes.datasets), CPU, seed=0)
         assert (data.spec.shape, data.spec.count, data.validation.count) == ((1, 16, 16), 90, 10)
-        return Stream(data.train, data.augmentation, batch_size=16, seed=0, pixels="unit", device=CPU)
+        return Stream(data.train, data.augmentation, batch_size=16, seed=0, value_range="unit", device=CPU)
 
     straight, resumed = stream(), stream()
     for _ in range(7):

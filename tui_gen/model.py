@@ -82,8 +82,8 @@ class DataSpec(msgspec.Struct, frozen=True):
 class Batch:
     """One step's data, on the device.
 
-    `x`: (N, *shape) float32, in the model's value range (see `Model.pixels`); points are standardised. Text is int64:
-    places of characters in `data.classes`.
+    `x`: (N, *shape) float32, in the model's `value_range`; points are standardised. Text is int64: places of characters
+    in `data.classes`.
     `labels`: (N,) int64, or None. `step`: the number of steps made before this one.
     `shared`: phases of the same step may hand tensors on (a generator's fakes to the discriminator).
     """
@@ -172,7 +172,7 @@ class Model(nn.Module):
     reference: ClassVar[str] = ""
     kinds: ClassVar[tuple[str, ...]] = ("image",)
     """The kinds of data it trains on: `image`, `points`, `text`."""
-    pixels: str = "unit"
+    value_range: str = "unit"
     """The range images come in, and samples go out: `unit` [0, 1] or `signed` [-1, 1]. An attribute of the class or, as
     that of another run's model, of the instance."""
     optimizers: ClassVar[dict[str, Optim]] = {}
@@ -214,13 +214,13 @@ class Model(nn.Module):
                 f"{cls.name} trains on {' or '.join(cls.kinds)} data, this is {data.kind} data",
             )
 
-    classes: int = 0
+    label_count: int = 0
     """How many labels the networks are told; 0 for none."""
 
     @property
     def conditional(self) -> bool:
         """Whether samples are asked for with labels."""
-        return self.classes > 0
+        return self.label_count > 0
 
     @property
     def told_labels(self) -> bool:
@@ -296,7 +296,7 @@ def nonzero(number: float | Tensor) -> bool:
 
 
 def in_range(x: Tensor, given: str, wanted: str) -> Tensor:
-    """Images in one value range (`unit` or `signed`, see `Model.pixels`) as they are in another."""
+    """Images in one value range (`unit` or `signed`, see `Model.value_range`) as they are in another."""
     if given == wanted:
         return x
     return 2 * x - 1 if wanted == "signed" else (x + 1) / 2
@@ -305,8 +305,8 @@ def in_range(x: Tensor, given: str, wanted: str) -> Tensor:
 ABILITIES = ("sample", "reconstruct", "encode", "decode", "trajectory")
 
 
-def one_hot(labels: Tensor | None, classes: int) -> Tensor:
-    """(N,) int64 → (N, classes) float32. Raises ValueError where there are no labels."""
+def one_hot(labels: Tensor | None, label_count: int) -> Tensor:
+    """(N,) int64 → (N, label_count) float32. Raises ValueError where there are no labels."""
     if labels is None:
-        raise ValueError(f"labels of {classes} classes are needed")
-    return torch.nn.functional.one_hot(labels, classes).float()
+        raise ValueError(f"labels of {label_count} classes are needed")
+    return torch.nn.functional.one_hot(labels, label_count).float()

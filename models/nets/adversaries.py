@@ -50,10 +50,10 @@ TWICE: dict[str, Activation] = {"leaky-relu": partial(Slopes, 0.2), "relu": part
 class Generator(nn.Module):
     """G: noise (N, latent), and labels where conditional, → (N, *data.shape); images through tanh."""
 
-    def __init__(self, config: Any, data: DataSpec, classes: int) -> None:
+    def __init__(self, config: Any, data: DataSpec, label_count: int) -> None:
         super().__init__()
-        self.classes, self.shape = classes, data.shape
-        inputs, kind = config.latent + classes, config.generator_norm
+        self.label_count, self.shape = label_count, data.shape
+        inputs, kind = config.latent + label_count, config.generator_norm
         if config.network == "mlp":
             activation = HIDDEN[config.activation]
             self.layers = perceptron([inputs, *config.generator_hidden, data.features], activation, kind)
@@ -70,8 +70,8 @@ class Generator(nn.Module):
         self.end = nn.Identity() if data.kind == "points" else nn.Tanh()
 
     def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
-        if self.classes:
-            noise = torch.cat([noise, one_hot(labels, self.classes)], dim=1)
+        if self.label_count:
+            noise = torch.cat([noise, one_hot(labels, self.label_count)], dim=1)
         return self.end(self.layers(noise)).float().reshape(len(noise), *self.shape)
 
 
@@ -84,7 +84,7 @@ class Discriminator(nn.Module):
     `MinibatchDiscrimination` adds as many.
     """
 
-    def __init__(self, config: Any, data: DataSpec, classes: int) -> None:
+    def __init__(self, config: Any, data: DataSpec, label_count: int) -> None:
         super().__init__()
         kind = "none" if config.discriminator_norm == "spectral" else config.discriminator_norm
         hidden = TWICE if config.loss == "wasserstein-gp" else HIDDEN
@@ -103,7 +103,7 @@ class Discriminator(nn.Module):
         kernels = config.minibatch_kernels
         self.closeness = MinibatchDiscrimination(width, kernels, config.minibatch_width) if kernels else None
         self.score = nn.Linear(width + self.minibatch_std + kernels, 1)
-        self.label = nn.Embedding(classes, width) if classes else None
+        self.label = nn.Embedding(label_count, width) if label_count else None
         if config.discriminator_norm == "spectral":
             for module in list(self.modules()):
                 if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):

@@ -12,47 +12,47 @@ from tui_gen.models.nets.layers import ReLU, Residual, doubling, halving, label_
 
 
 class Encoder(nn.Sequential):
-    """x (N, *data.shape), and labels (N,) where there are `classes` → (N, outputs)."""
+    """x (N, *data.shape), and labels (N,) unless `label_count` is 0 → (N, outputs)."""
 
-    def __init__(self, config: Any, data: DataSpec, outputs: int, classes: int = 0) -> None:
+    def __init__(self, config: Any, data: DataSpec, outputs: int, label_count: int = 0) -> None:
         if config.network == "mlp":
-            super().__init__(*perceptron([data.features + classes, *config.hidden, outputs]))
+            super().__init__(*perceptron([data.features + label_count, *config.hidden, outputs]))
         else:
             small = data.size // 2 ** len(config.channels)
             super().__init__(
-                halving(data.channels + classes, config.channels, ReLU),
+                halving(data.channels + label_count, config.channels, ReLU),
                 nn.Flatten(),
                 nn.Linear(config.channels[-1] * small**2, outputs),
             )
-        self.flat, self.classes = config.network == "mlp", classes
+        self.flat, self.label_count = config.network == "mlp", label_count
 
     def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
         x = x.flatten(1) if self.flat else x
-        if self.classes:
-            codes = one_hot(labels, self.classes)
+        if self.label_count:
+            codes = one_hot(labels, self.label_count)
             x = torch.cat([x, codes if self.flat else label_planes(codes, x.shape[-1])], dim=1)
         return super().forward(x)
 
 
 class Decoder(nn.Sequential):
-    """z (N, inputs), and labels (N,) where there are `classes` → (N, *data.shape), of any value."""
+    """z (N, inputs), and labels (N,) unless `label_count` is 0 → (N, *data.shape), of any value."""
 
-    def __init__(self, config: Any, data: DataSpec, inputs: int, classes: int = 0) -> None:
+    def __init__(self, config: Any, data: DataSpec, inputs: int, label_count: int = 0) -> None:
         if config.network == "mlp":
-            super().__init__(*perceptron([inputs + classes, *reversed(config.hidden), data.features]))
+            super().__init__(*perceptron([inputs + label_count, *reversed(config.hidden), data.features]))
         else:
             small, inner = data.size // 2 ** len(config.channels), config.channels[-1]
             super().__init__(
-                nn.Linear(inputs + classes, inner * small**2),
+                nn.Linear(inputs + label_count, inner * small**2),
                 nn.Unflatten(1, (inner, small, small)),
                 ReLU(),
                 doubling(config.channels[::-1], data.channels, ReLU),
             )
-        self.shape, self.classes = data.shape, classes
+        self.shape, self.label_count = data.shape, label_count
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        if self.classes:
-            z = torch.cat([z, one_hot(labels, self.classes)], dim=1)
+        if self.label_count:
+            z = torch.cat([z, one_hot(labels, self.label_count)], dim=1)
         return super().forward(z).reshape(len(z), *self.shape)
 
 

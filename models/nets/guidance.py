@@ -25,7 +25,7 @@ class Guided(Model):
     """What diffusion and flow matching have in common: one network over noisy examples, told the time and the label."""
 
     kinds = ("image", "points")
-    pixels = "signed"
+    value_range = "signed"
 
     class Config(msgspec.Struct):
         network: Annotated[
@@ -67,13 +67,13 @@ class Guided(Model):
         super().__init__(config, data)
         seen = seen or data
         self.noise_shape = seen.shape
-        self.classes = label_count(config, seen)
+        self.label_count = label_count(config, seen)
         perceptron = config.network == "mlp" or seen.kind == "points"
         self.network: nn.Module
         if perceptron:
-            self.network = Perceptron(seen.features, config.hidden, self.classes)
+            self.network = Perceptron(seen.features, config.hidden, self.label_count)
         else:
-            self.network = UNet(seen.channels, config.channels, config.blocks, config.attention, self.classes)
+            self.network = UNet(seen.channels, config.channels, config.blocks, config.attention, self.label_count)
         self.compiles = perceptron  # convolutions run slower compiled, on CPUs
 
     @property

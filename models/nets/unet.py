@@ -15,10 +15,10 @@ from tui_gen.models.nets.norm_silu import norm_silu
 class Condition(nn.Module):
     """Time (N,) and labels → one vector (N, width) that tells every block where in the process it is."""
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, width: int, label_count: int) -> None:
         super().__init__()
         self.time = nn.Sequential(TimeEmbedding(width), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
-        self.label = nn.Embedding(classes, width) if classes else None
+        self.label = nn.Embedding(label_count, width) if label_count else None
 
     def forward(self, time: Tensor, labels: Tensor | None) -> Tensor:
         code = self.time(time)
@@ -85,11 +85,11 @@ class UNet(nn.Module):
     `channels` gives the width of each resolution, S, S/2, S/4…; S must be divisible by 2^(len(channels) − 1).
     """
 
-    def __init__(self, images: int, channels: list[int], blocks: int, attention: bool, classes: int) -> None:
+    def __init__(self, images: int, channels: list[int], blocks: int, attention: bool, label_count: int) -> None:
         super().__init__()
         first, last = channels[0], channels[-1]
         width = 4 * first
-        self.condition = Condition(width, classes)
+        self.condition = Condition(width, label_count)
         self.stem = nn.Conv2d(images, first, 3, padding=1)
         self.down, self.middle, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         self.halvings, self.doublings = nn.ModuleList(), nn.ModuleList()
@@ -140,10 +140,10 @@ class UNet(nn.Module):
 class Perceptron(nn.Module):
     """A residual MLP for points, or small images: (N, *shape), time (N,), labels → (N, *shape)."""
 
-    def __init__(self, features: int, hidden: list[int], classes: int) -> None:
+    def __init__(self, features: int, hidden: list[int], label_count: int) -> None:
         super().__init__()
         width = hidden[0]
-        self.condition = Condition(width, classes)
+        self.condition = Condition(width, label_count)
         self.stem = nn.Linear(features, width)
         self.shifts = nn.ModuleList(nn.Linear(width, inputs) for inputs in hidden)
         self.layers = nn.ModuleList(

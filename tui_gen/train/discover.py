@@ -131,55 +131,57 @@ def _words(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _faults(kind: type[Model]) -> str:
+def _faults(model_class: type[Model]) -> str:
     """Why a class cannot be a model, or an empty string."""
-    if not (isinstance(kind.Config, type) and issubclass(kind.Config, msgspec.Struct)):
+    if not (isinstance(model_class.Config, type) and issubclass(model_class.Config, msgspec.Struct)):
         return "its Config must be a msgspec.Struct"
-    if kind.phases is Model.phases:
+    if model_class.phases is Model.phases:
         return "it must define phases()"
-    if not kind.optimizers:
+    if not model_class.optimizers:
         return "it must declare optimizers = {phase name: Optim(...)}"
-    for phase in kind.optimizers:
+    if hasattr(model_class, "pixels"):
+        return "its `pixels` is called `value_range` now: rename it"
+    for phase in model_class.optimizers:
         if "." in phase or not phase.isprintable() or not phase:
             return f"its phase {phase!r} cannot be part of a setting's name; use letters, digits and dashes"
     for name, wanted, example in (("judged", Names, '("mse",)'), ("together", Groups, '(("mse", "mae"),)')):
         try:
-            msgspec.convert(getattr(kind, name), wanted)
+            msgspec.convert(getattr(model_class, name), wanted)
         except msgspec.ValidationError as error:
             return f"its {name} cannot be used ({error}); write names of metrics, as {example}"
-    return _config_faults(kind.Config)
+    return _config_faults(model_class.Config)
 
 
-def _dataset_faults(kind: type[Dataset]) -> str:
+def _dataset_faults(dataset_class: type[Dataset]) -> str:
     """Why a class cannot be a dataset, or an empty string."""
-    if not (isinstance(kind.Config, type) and issubclass(kind.Config, msgspec.Struct)):
+    if not (isinstance(dataset_class.Config, type) and issubclass(dataset_class.Config, msgspec.Struct)):
         return "its Config must be a msgspec.Struct"
-    if kind.kind not in COUNTED:
-        return f"its kind is {kind.kind!r}; it must be one of {', '.join(COUNTED)}"
+    if dataset_class.kind not in COUNTED:
+        return f"its kind is {dataset_class.kind!r}; it must be one of {', '.join(COUNTED)}"
     for base, needed, shared in (
         (ImageSet, ("read", "load"), ImageConfig), (TextSet, ("read", "load"), TextConfig),
         (PointSet, ("curve", "load"), PointSet.Config), (Dataset, ("load",), None),
     ):  # fmt: skip
-        if issubclass(kind, base):
-            if all(getattr(kind, name) is getattr(base, name) for name in needed):
+        if issubclass(dataset_class, base):
+            if all(getattr(dataset_class, name) is getattr(base, name) for name in needed):
                 return f"it must define {needed[0]}()"
             fields = shared.__struct_fields__ if shared is not None else ()
-            lacking = [name for name in fields if name not in kind.Config.__struct_fields__]
+            lacking = [name for name in fields if name not in dataset_class.Config.__struct_fields__]
             if shared is not None and lacking:
                 return f"its Config lacks {', '.join(lacking)}; derive it from {shared.__qualname__}"
             break
-    if kind.expected is Dataset.expected:
+    if dataset_class.expected is Dataset.expected:
         return "it must define expected()"
-    fields = kind.Config.__struct_fields__
+    fields = dataset_class.Config.__struct_fields__
     if "name" in fields:
         return "its Config cannot have a setting called name: that is the dataset's"
-    if kind.reads and "root" not in fields:
-        return f"it reads a {kind.reads}, so its Config needs root: Annotated[str, hyper(...)] = \"\""
+    if dataset_class.reads and "root" not in fields:
+        return f"it reads a {dataset_class.reads}, so its Config needs root: Annotated[str, hyper(...)] = \"\""
     try:
-        msgspec.convert(msgspec.to_builtins(dataset_entry(kind, "")), DatasetEntry)
+        msgspec.convert(msgspec.to_builtins(dataset_entry(dataset_class, "")), DatasetEntry)
     except Exception as error:
         return f"it cannot be described ({error})"
-    return _config_faults(kind.Config)
+    return _config_faults(dataset_class.Config)
 
 
 def _config_faults(config: type[msgspec.Struct]) -> str:
@@ -199,38 +201,39 @@ def words_of(name: str) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def entry_of(kind: type[Model], source: str) -> ModelEntry:
+def entry_of(model_class: type[Model], source: str) -> ModelEntry:
     """A model class as plain data."""
     return ModelEntry(
-        name=kind.name,
-        family=kind.family or OWN_FAMILY,
-        title=kind.title or kind.name,
-        summary=kind.summary or (kind.__doc__ or "").strip().split("\n")[0],
-        description=kind.description or (words_of(kind.name) if source == BUILT_IN else ""),
-        reference=kind.reference,
-        kinds=list(kind.kinds),
-        abilities=[name for name in ABILITIES if callable(getattr(kind, name, None))],
-        params=params.describe(kind.Config),
-        phases=dict(kind.optimizers),
+        name=model_class.name,
+        family=model_class.family or OWN_FAMILY,
+        title=model_class.title or model_class.name,
+        summary=model_class.summary or (model_class.__doc__ or "").strip().split("\n")[0],
+        description=model_class.description or (words_of(model_class.name) if source == BUILT_IN else ""),
+        reference=model_class.reference,
+        kinds=list(model_class.kinds),
+        abilities=[name for name in ABILITIES if callable(getattr(model_class, name, None))],
+        params=params.describe(model_class.Config),
+        phases=dict(model_class.optimizers),
         source=source,
     )
 
 
-def dataset_entry(kind: type[Dataset], source: str) -> DatasetEntry:
+def dataset_entry(dataset_class: type[Dataset], source: str) -> DatasetEntry:
     """A dataset class as plain data."""
     return DatasetEntry(
-        name=kind.name,
-        title=kind.title or kind.name,
-        kind=kind.kind,
-        default_size=kind.default_size,
-        channels=kind.channels,
-        classes=list(kind.classes),
-        count=kind.count,
-        reads=kind.reads,
-        summary=kind.summary or (kind.__doc__ or "").strip().split("\n")[0],
-        reference=kind.reference,
-        params=sorted(params.describe(kind.Config), key=lambda param: param.name != "root"),  # where the data are first
-        files=kind.files,
+        name=dataset_class.name,
+        title=dataset_class.title or dataset_class.name,
+        kind=dataset_class.kind,
+        default_size=dataset_class.default_size,
+        channels=dataset_class.channels,
+        classes=list(dataset_class.classes),
+        count=dataset_class.count,
+        reads=dataset_class.reads,
+        summary=dataset_class.summary or (dataset_class.__doc__ or "").strip().split("\n")[0],
+        reference=dataset_class.reference,
+        # where the data are comes first
+        params=sorted(params.describe(dataset_class.Config), key=lambda param: param.name != "root"),
+        files=dataset_class.files,
         source=source,
     )
 

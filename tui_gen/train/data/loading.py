@@ -41,9 +41,9 @@ def load(dataset: Dataset, device: torch.device, *, seed: int, report: Report = 
     return data
 
 
-def _ours(kind: type) -> bool:
+def _ours(cls: type) -> bool:
     """Whether a class is of this package, not of a user's file."""
-    return kind.__module__.startswith("tui_gen.")
+    return cls.__module__.startswith("tui_gen.")
 
 
 def _where(dataset: Dataset, error: Exception) -> str:

@@ -30,19 +30,19 @@ AHEAD = 4
 """Batches read ahead from a memory-mapped source."""
 
 
-def normalise(raw: Tensor, pixels: str) -> Tensor:
+def normalise(raw: Tensor, value_range: str) -> Tensor:
     """uint8 → float32 in [0, 1] (`unit`) or [-1, 1] (`signed`); points (float) and text (int64) stay as they are."""
     if raw.dtype != torch.uint8:
         return raw
-    if pixels == "signed":
+    if value_range == "signed":
         return raw.float().div_(127.5).sub_(1)
     return raw.float().div_(255)
 
 
-def denormalise(x: Tensor, pixels: str) -> Tensor:
+def denormalise(x: Tensor, value_range: str) -> Tensor:
     """The inverse of `normalise` for images: float in [0, 1] or [-1, 1] → uint8, rounded; NaN becomes 0."""
     x = x.float()
-    scaled = x.add(1).mul_(127.5) if pixels == "signed" else x.mul(255)
+    scaled = x.add(1).mul_(127.5) if value_range == "signed" else x.mul(255)
     return scaled.nan_to_num_(0.0, 255.0, 0.0).round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -62,10 +62,10 @@ class Stream:
         *,
         batch_size: int,
         seed: int,
-        pixels: str,
+        value_range: str,
         device: torch.device,
     ) -> None:
-        self.source, self.batch_size, self.seed, self.pixels = source, batch_size, seed, pixels
+        self.source, self.batch_size, self.seed, self.value_range = source, batch_size, seed, value_range
         self.device = torch.device(device)
         count = source.epoch if source.count is None else source.count
         self.steps_per_epoch = max(1, count // batch_size)
@@ -84,7 +84,7 @@ class Stream:
         self._ahead: deque[Future[Any]] = deque()
 
     def next(self) -> tuple[Tensor, Tensor | None]:
-        """x (N, *shape) float32 in the range of `pixels` (text: int64), labels (N,) int64 or None; one step further."""
+        """x (N, *shape) float32 in the `value_range` (text: int64), labels (N,) int64 or None; one step further."""
         if self.cursor >= self.steps_per_epoch:
             self.epoch, self.cursor, self._order = self.epoch + 1, 0, None
             self._ahead.clear()
@@ -98,7 +98,7 @@ class Stream:
         self.cursor += 1
         if self._augmented:
             x = self._augment(x, step)
-        return normalise(x, self.pixels), labels
+        return normalise(x, self.value_range), labels
 
     def state_dict(self) -> dict[str, Tensor | int]:
         """What `load_state_dict` needs to go on with the very next batch."""
@@ -125,7 +125,7 @@ class Stream:
         """The next batches of this epoch, normalised already where nothing is to be done with them before."""
         count = min(self._blocked, self.steps_per_epoch - self.cursor)
         x, labels = self.source.take(self._indices(self.cursor, count))
-        return self._parted(x if self._augmented else normalise(x, self.pixels), labels)
+        return self._parted(x if self._augmented else normalise(x, self.value_range), labels)
 
     def _endless(self, step: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """The batches from a step on to the end of its block.
@@ -152,18 +152,18 @@ class Stream:
             raise
 
 
-def drawn(source: Source, *, count: int, seed: int, pixels: str) -> tuple[Tensor, Tensor | None]:
+def drawn(source: Source, *, count: int, seed: int, value_range: str) -> tuple[Tensor, Tensor | None]:
     """`count` examples drawn at random without repetition (or all there are), without augmentation, with labels."""
     if source.count is None:
         places = torch.arange(count)
     else:
         places = torch.randperm(source.count, generator=draws.generator(seed, "drawn", 0))[:count]
     raw, labels = source.take(places.to(source.device))
-    return normalise(raw, pixels), labels
+    return normalise(raw, value_range), labels
 
 
 def batches(
-    source: Source, *, batch_size: int, pixels: str, limit: int | None = None
+    source: Source, *, batch_size: int, value_range: str, limit: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Every example once, in a fixed order, without augmentation; the last batch may be smaller.
 
@@ -176,4 +176,4 @@ def batches(
         count = min(count, limit)
     for start in range(0, count, batch_size):
         raw, labels = source.take(torch.arange(start, min(start + batch_size, count), device=source.device))
-        yield normalise(raw, pixels), labels
+        yield normalise(raw, value_range), labels

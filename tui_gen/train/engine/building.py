@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tui_gen.model import DataSpec, Model
 from tui_gen.params import Problem
 
-Kinds = Mapping[str, type[Model]]
+ModelClasses = Mapping[str, type[Model]]
 """The classes of models that are known here, by name."""
 
 
@@ -66,42 +66,47 @@ class Snapshot:
 
 
 def build_model(
-    kind: type[Model], values: dict[str, Any], data: DataSpec, parts: Mapping[str, Part] | None = None
+    model_class: type[Model], values: dict[str, Any], data: DataSpec, parts: Mapping[str, Part] | None = None
 ) -> Model:
     """A model from its hyperparameters, or RefusedError with every reason why not.
 
     `parts` are the other runs' models that it is built on, by the names of the hyperparameters that name the runs.
     """
     try:
-        config = msgspec.convert(values, kind.Config)
+        config = msgspec.convert(values, model_class.Config)
     except msgspec.ValidationError as error:
         raise RefusedError([Problem("model", None, str(error))]) from None
-    problems = refusals(kind, config, data, parts)
+    problems = refusals(model_class, config, data, parts)
     if problems:
         raise RefusedError(problems)
-    return kind(config, data, **{name: part.model for name, part in (parts or {}).items()})
+    model = model_class(config, data, **{name: part.model for name, part in (parts or {}).items()})
+    if isinstance(vars(model).get("classes"), int):  # it would be taken for one without labels
+        raise RefusedError([Problem("model.name", model.name, "its `classes` is called `label_count` now: rename it")])
+    return model
 
 
-def refusals(kind: type[Model], config: Any, data: DataSpec, parts: Mapping[str, Part] | None = None) -> list[Problem]:
+def refusals(
+    model_class: type[Model], config: Any, data: DataSpec, parts: Mapping[str, Part] | None = None
+) -> list[Problem]:
     """What a model has against a configuration, told the other runs' models that it is built on."""
     others = {name: part.model for name, part in (parts or {}).items()}
     try:
-        found = kind.refuse(config, data, **others)
+        found = model_class.refuse(config, data, **others)
     except TypeError:  # a user's own `refuse` may say nothing of the others, and take none
-        found = kind.refuse(config, data)
+        found = model_class.refuse(config, data)
     return list(found)
 
 
-def built(origin: Origin, kinds: Kinds) -> Part:
+def built(origin: Origin, model_classes: ModelClasses) -> Part:
     """The model that an origin describes, with the weights it happens to begin with.
 
     Raises TrainingError where its class is not known, or has become another.
     """
-    if origin.model not in kinds:
+    if origin.model not in model_classes:
         where = f" of the run {origin.run}" if origin.run else ""
         raise TrainingError(f"the model {origin.model!r}{where} is not known here; give its folder with --models DIR")
-    parts = {name: built(one, kinds) for name, one in origin.parts.items()}
-    model = build_model(kinds[origin.model], origin.values, origin.spec, parts)
+    parts = {name: built(one, model_classes) for name, one in origin.parts.items()}
+    model = build_model(model_classes[origin.model], origin.values, origin.spec, parts)
     return Part(origin, model.requires_grad_(False).eval())
 
 

@@ -19,12 +19,12 @@ def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer
     """
     if not parameters:
         raise ValueError("this phase has no parameters to train")
-    kind = parameters[0].device.type
-    fast = kind in ("cpu", "cuda")
+    device_type = parameters[0].device.type
+    fast = device_type in ("cpu", "cuda")
     rate, decay, betas = optim.lr, optim.weight_decay, (optim.beta1, optim.beta2)
     match optim.optimizer:
         case "adam":
-            by_hand = kind == "cpu" and tuned.on() and fused_adam.works()
+            by_hand = device_type == "cpu" and tuned.on() and fused_adam.works()
             adam = fused_adam.FusedAdam if by_hand else torch.optim.Adam
             return adam(parameters, rate, betas=betas, weight_decay=decay, fused=fast or None)
         case "adamw":

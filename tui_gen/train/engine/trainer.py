@@ -43,7 +43,7 @@ class Trainer:
 
     def __init__(
         self,
-        kind: type[Model],
+        model_class: type[Model],
         config: RunConfig,
         data: Data,
         device: torch.device,
@@ -54,7 +54,7 @@ class Trainer:
         self.parts = dict(parts or {})
         self.precision = pick_precision(config.train.precision, device)
         torch.manual_seed(config.train.seed)
-        self.model = build_model(kind, config.model.values, data.spec, self.parts).to(device)
+        self.model = build_model(model_class, config.model.values, data.spec, self.parts).to(device)
         if data.spec.kind == "image":
             self.model = self.model.to(memory_format=torch.channels_last)
         if self.model.examples:
@@ -64,7 +64,7 @@ class Trainer:
             data.augmentation,
             batch_size=config.train.batch_size,
             seed=config.train.seed,
-            pixels=self.model.pixels,
+            value_range=self.model.value_range,
             device=device,
         )
         self.total = total_steps(self.stream.steps_per_epoch)
@@ -86,8 +86,8 @@ class Trainer:
         self.model.train()
 
     def _prepare(self) -> None:
-        pixels, count = self.model.pixels, self.model.examples
-        x, labels = drawn(self.data.train, count=count, seed=self.config.train.seed, pixels=pixels)
+        value_range, count = self.model.value_range, self.model.examples
+        x, labels = drawn(self.data.train, count=count, seed=self.config.train.seed, value_range=value_range)
         with torch.no_grad():
             self.model.eval().prepare(Batch(x, labels))
 
@@ -143,13 +143,13 @@ class Trainer:
     def _computing(self, phase: Phase) -> Compute:
         """What computes a phase's metrics and gradients; may be replaced by a compiled form."""
         name, loss_of, parameters = phase.name, phase.loss, self.parameters[phase.name]
-        kind, precision, scaler = self.device.type, self.precision, self.scaler
+        device_type, precision, scaler = self.device.type, self.precision, self.scaler
 
         def compute(batch: Batch) -> Computed:
             if precision is torch.float32:
                 loss, metrics = loss_of(batch)
             else:
-                with torch.autocast(kind, precision):
+                with torch.autocast(device_type, precision):
                     loss, metrics = loss_of(batch)
             scaled = loss if scaler is None else scaler.scale(loss)
             gradients = torch.autograd.grad(scaled, parameters, allow_unused=True)
@@ -322,7 +322,7 @@ def validated(
     seen = 0
     with random_state_kept(device, config.train.seed), torch.no_grad():
         for x, labels in fixed_batches(
-            data.validation, batch_size=max(256, config.train.batch_size), pixels=model.pixels, limit=limit
+            data.validation, batch_size=max(256, config.train.batch_size), value_range=model.value_range, limit=limit
         ):
             check()
             for name, value in model.validation(Batch(x, labels, step)).items():

@@ -56,7 +56,7 @@ def sample(run: Path, count: int, seed: int, step: int | None, label: str | None
     columns = max(1, round(count**0.5))
     if labels is not None and label is None and count > len(spec.classes):
         columns = len(spec.classes)
-    return tiles(denormalise(out, model.pixels), columns, "samples").png()
+    return tiles(denormalise(out, model.value_range), columns, "samples").png()
 
 
 def _labels(

@@ -129,7 +129,7 @@ def _draw(
         if reference.net is None:
             features.append(out.float().cpu())
         else:
-            hidden, logits = nets.look(reference.net, denormalise(out, model.pixels))
+            hidden, logits = nets.look(reference.net, denormalise(out, model.value_range))
             features.append(hidden)
             answers.append(logits.softmax(1))
         if labels is not None:

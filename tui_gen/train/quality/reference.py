@@ -179,8 +179,8 @@ def _points(spec: DataSpec, train: Part, held: Part | None, endless: bool) -> Re
     )
 
 
-def _shares(labels: Tensor | None, classes: int) -> Tensor | None:
-    return None if labels is None else torch.bincount(labels, minlength=classes).double() / max(1, len(labels))
+def _shares(labels: Tensor | None, label_count: int) -> Tensor | None:
+    return None if labels is None else torch.bincount(labels, minlength=label_count).double() / max(1, len(labels))
 
 
 def _images(

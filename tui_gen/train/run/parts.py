@@ -18,20 +18,20 @@ from tui_gen.params import Problem
 from tui_gen.train.data import Dataset, dataset_of
 from tui_gen.train.data.matching import described
 from tui_gen.train.discover import Classes
-from tui_gen.train.engine.building import Kinds, Origin, Part, RefusedError, TrainingError, built, put
+from tui_gen.train.engine.building import ModelClasses, Origin, Part, RefusedError, TrainingError, built, put
 from tui_gen.train.run import checkpoints
 
 
-def kept(state: dict[str, Any], kinds: Kinds) -> dict[str, Part]:
+def kept(state: dict[str, Any], model_classes: ModelClasses) -> dict[str, Part]:
     """What the run of a checkpoint's state is built on, without weights: those are among the checkpoint's own."""
-    return {name: built(msgspec.convert(one, Origin), kinds) for name, one in state.get("parts", {}).items()}
+    return {name: built(msgspec.convert(one, Origin), model_classes) for name, one in state.get("parts", {}).items()}
 
 
-def kept_by(path: Path, kinds: Kinds) -> dict[str, Part] | None:
+def kept_by(path: Path, model_classes: ModelClasses) -> dict[str, Part] | None:
     """The same from a run's newest checkpoint that can be read, None where there is none."""
     states = (checkpoints.state_of(one) for one in reversed(checkpoints.found(path)))
     state = next((state for state in states if state is not None), None)
-    return None if state is None else kept(state, kinds)
+    return None if state is None else kept(state, model_classes)
 
 
 def taken(need: Need, catalog: Catalog, classes: Classes, spec: DataSpec) -> Part:

@@ -135,9 +135,9 @@ def _latent(loop: Run, request: Request) -> None:
         with torch.no_grad(), random_state_kept(loop.trainer.device, loop.config.preview.seed):
             if request.op == "decode":
                 out = model.decode(given, labels)
-                out = out.float() if spec.kind == "points" else denormalise(out, model.pixels)
+                out = out.float() if spec.kind == "points" else denormalise(out, model.value_range)
             else:
-                out = model.encode(normalise(given, model.pixels), labels).float()
+                out = model.encode(normalise(given, model.value_range), labels).float()
     finally:
         model.train(was)
     array = out.cpu().contiguous().numpy()

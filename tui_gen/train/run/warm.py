@@ -50,7 +50,7 @@ class Warm:
             weigh(less=True)
         threading.Thread(target=self._listen, name="owner", daemon=True).start()
         try:
-            made, kinds = _warm_up()
+            made, classes = _warm_up()
         except Exception as error:  # a run that is given tells what is wrong, in its own words
             traceback.print_exc()
             return self._train() if self._is_given() else _cold(error)
@@ -59,17 +59,17 @@ class Warm:
             if not given:
                 self._server = control.Server(self.path)
         if not given:
-            self._answer(made, kinds)
+            self._answer(made, classes)
         return self._train()
 
-    def _answer(self, made: Any, kinds: Any) -> None:
+    def _answer(self, made: Any, classes: Any) -> None:
         """Answer whoever asks until a run is given."""
         assert self._server is not None
         while (request := self._server.inbox.get()) is not None:
             try:
                 match request.op:
                     case "check":
-                        request.answer(problems=check(request.data["tables"], made, kinds))
+                        request.answer(problems=check(request.data["tables"], made, classes))
                     case "catalog":
                         from tui_gen.train import discover
 
@@ -196,13 +196,13 @@ def check(tables: dict[str, Any], made: Any, classes: Any) -> list[dict[str, Any
         config = configs.load(tables, made)
     except configs.ConfigError as error:
         return [msgspec.to_builtins(problem) for problem in error.problems]
-    kind, spec = classes.models[config.model.name], others.expected(config.dataset, classes.datasets)
+    model_class, spec = classes.models[config.model.name], others.expected(config.dataset, classes.datasets)
     if dependencies.needs(config, made):
         made.recipes, _ = catalog.recipes()
     try:
         pick_device(config.train.device)
         parts, problems = others.foreseen(config, made, classes, spec)
-        problems += refusals(kind, msgspec.convert(config.model.values, kind.Config), spec, parts)
+        problems += refusals(model_class, msgspec.convert(config.model.values, model_class.Config), spec, parts)
     except RefusedError as error:
         problems = error.problems
     except TrainingError as error:

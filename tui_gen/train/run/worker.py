@@ -211,8 +211,8 @@ class Worker:
     @staticmethod
     def _why(error: BaseException) -> str:
         """What ended a run, as its reason."""
-        kind, words = type(error).__name__, str(error)
-        if kind == "OutOfMemoryError":
+        error_name, words = type(error).__name__, str(error)
+        if error_name == "OutOfMemoryError":
             return "the device is out of memory; lower train.batch_size, or the size of the model"
         if isinstance(error, MemoryError):
             return (
@@ -226,7 +226,7 @@ class Worker:
             return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         if isinstance(error, SystemExit):
             return f"something ended the process (SystemExit: {error.code}); worker.log has the traceback"
-        return f"{kind}: {words} (worker.log has the traceback)"
+        return f"{error_name}: {words} (worker.log has the traceback)"
 
     def _immediate(self, request: control.Request) -> bool:
         """Answer what needs no step boundary, and everything while the data is still being prepared."""
@@ -366,17 +366,17 @@ class Worker:
                 torch.set_num_threads(config.train.threads)
             device = pick_device(config.train.device)
             parts_for = self._parts(config, made, classes, writer)
-            kind, dataset = classes.models[config.model.name], dataset_of(config.dataset, classes.datasets)
+            model_class, dataset = classes.models[config.model.name], dataset_of(config.dataset, classes.datasets)
 
             def told_labels(spec: Any) -> bool:
-                return build_model(kind, config.model.values, spec, parts_for(spec)).told_labels
+                return build_model(model_class, config.model.values, spec, parts_for(spec)).told_labels
 
             self.check()
             then = spec_of(self.path) if self.resume else None
             data = load_as(then, dataset, device, told_labels, seed=config.train.seed, report=self._report)
             self.check()
             parts = parts_for(data.spec)
-            trainer = Trainer(kind, config, data, device, lambda epoch: _length(config, epoch), parts)
+            trainer = Trainer(model_class, config, data, device, lambda epoch: _length(config, epoch), parts)
             known = configs.keys(config.model.name, config.dataset.name, made)
             loop = RunLoop(self.path, trainer, writer, known, self.server)
             if self.resume:

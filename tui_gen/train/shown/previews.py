@@ -168,7 +168,7 @@ class Previewer:
             what = Tiles(block=(1, count // columns), titles=classes)
         elif labels is not None and len(classes) > 1:
             what = Tiles(block=(1, 1), labels=self._names(labels))
-        return [tiles(denormalise(out, model.pixels), columns, "samples", what)]
+        return [tiles(denormalise(out, model.value_range), columns, "samples", what)]
 
     def _names(self, labels: Tensor | None) -> tuple[str, ...]:
         """The classes of these labels."""
@@ -180,7 +180,7 @@ class Previewer:
         out = model.reconstruct(x, labels)
         if self.points:
             return [self._plots("reconstructions", [out], model, "reconstructed")]
-        both = torch.stack([denormalise(x, model.pixels), denormalise(out, model.pixels)], dim=1)
+        both = torch.stack([denormalise(x, model.value_range), denormalise(out, model.value_range)], dim=1)
         columns = min(8, len(x))
         rows = both.reshape(len(x) // columns, columns, 2, *x.shape[1:]).transpose(1, 2)
         what = Tiles(block=(1, 2), parts=("original", "reconstruction"))
@@ -201,7 +201,7 @@ class Previewer:
             clouds = self._plots("trajectory", list(frames), model)
             clouds.tiles = replace(clouds.tiles, labels=names)
             return [clouds, drawn]
-        images = denormalise(frames.transpose(0, 1).reshape(-1, *frames.shape[2:]), model.pixels)
+        images = denormalise(frames.transpose(0, 1).reshape(-1, *frames.shape[2:]), model.value_range)
         what = Tiles(block=(len(frames), 1), titles=self._names(labels), parts=names)
         return [tiles(images, frames.shape[0], "trajectory", what)]
 
@@ -225,7 +225,7 @@ class Previewer:
         """Real points (N, 2) to compare with, and how far the axes of plots reach."""
         if self._real is None:
             source = self.data.validation or self.data.train
-            x, _ = next(fixed_batches(source, batch_size=POINTS, pixels=model.pixels, limit=POINTS))
+            x, _ = next(fixed_batches(source, batch_size=POINTS, value_range=model.value_range, limit=POINTS))
             self._real = x.cpu().numpy()
         return self._real, 1.4 * float(np.abs(self._real).max())
 
@@ -233,7 +233,7 @@ class Previewer:
         if self._many is None:
             source = self.data.validation or self.data.train
             self._many = next(
-                fixed_batches(source, batch_size=PANEL_EXAMPLES, pixels=model.pixels, limit=PANEL_EXAMPLES)
+                fixed_batches(source, batch_size=PANEL_EXAMPLES, value_range=model.value_range, limit=PANEL_EXAMPLES)
             )
         noise = self.noise(model, min(self.count, 64)) if hasattr(model, "sample") else (None, None)
         return Given(*self._many, *noise)
@@ -241,13 +241,13 @@ class Previewer:
     def _panel(self, panel: Picture | Text, model: Model) -> Grid | Text:
         if isinstance(panel, Text):
             return panel
-        return tiles(denormalise(panel.images, model.pixels), panel.columns, panel.kind, panel.tiles)
+        return tiles(denormalise(panel.images, model.value_range), panel.columns, panel.kind, panel.tiles)
 
     def _given(self, model: Model) -> tuple[Tensor, Tensor | None]:
         if self._examples is None:
             count = POINTS if self.points else RECONSTRUCTED
             source = self.data.validation or self.data.train
-            x, labels = next(fixed_batches(source, batch_size=count, pixels=model.pixels, limit=count))
+            x, labels = next(fixed_batches(source, batch_size=count, value_range=model.value_range, limit=count))
             if not self.points and len(x) >= 8:
                 x, labels = x[: len(x) // 8 * 8], None if labels is None else labels[: len(x) // 8 * 8]
             self._examples = x, labels
