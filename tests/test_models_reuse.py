@@ -153,7 +153,7 @@ def test_images_are_drawn_in_the_first_steps_of_every_class_and_kept(kind, data,
 class OneLit(torch.nn.Module):
     """Draws images of one bright pixel: the label tells which."""
 
-    conditional, pixels, noise_shape = True, "signed", (1,)
+    conditional, value_range, noise_shape = True, "signed", (1,)
 
     def sample(self, noise, labels):
         return 2 * lit(labels) - 1
