@@ -214,6 +214,23 @@ def test_when_the_budget_is_spent_what_trains_is_stopped_and_nothing_more_begins
     assert lines["slow-a"].split()[-1] == "spent" and lines["slow-b"].endswith("not started: the budget is spent")
 
 
+def test_what_was_stopped_goes_on_where_the_same_is_asked_for_again_and_only_there(call, monkeypatch):
+    recipe("slow", 60)
+    fake_worker.install(monkeypatch, rate=100)  # without an end
+    call("zoo", "check", "--only", "slow", "--budget", "1s")
+    (first,) = runs.list_runs(runs.default_root())
+    assert first.state == "stopped" and first.step > 0
+    started = fake_worker.install(monkeypatch, steps=first.step + 20, rate=1e6)
+    assert call("zoo", "check", "--only", "slow", "--set", "train.seed=5")[1]  # something else
+    (other,) = (info.path for info in runs.list_runs(runs.default_root()) if info.path != first.path)
+    _, out, _ = call("zoo", "check", "--only", "slow")
+    assert [Path(process.args[3]).name for process in started] == [Path(path).name for path in (other, first.path)]
+    (line,) = (line for line in out.splitlines() if line.startswith("slow"))
+    assert float(line.split()[-2]) >= 1  # the seconds before count as well
+    call("zoo", "check", "--only", "slow")  # it has finished: anew
+    assert len(runs.list_runs(runs.default_root())) == 3
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_what_trains_and_shows_what_there_is(number):
     recipe("endless", 60)

@@ -125,6 +125,8 @@ class Running:
     process: subprocess.Popen[bytes]
     view: RunView
     started: float
+    earlier: float = 0.0
+    """Seconds of training that it had already, where it goes on."""
     seconds: float | None = None
     """How long it trained, once that is over."""
 
@@ -172,10 +174,20 @@ class Keeper:
                 trial.result.words = self.ended
                 self.report(trial.result)
             else:
-                name = f"{'full' if trial.full else 'check'}-{trial.result.recipe}"
-                path = runs.create(self.root, name, configs.dumps(trial.config))
-                process = launch.start(path, model_dirs=trial.config.model_dirs)
-                self.active.append(Running(trial, process, RunView(path, headless.POINTS), time.monotonic()))
+                self.active.append(self._start(trial, trial.config))
+
+    def _start(self, trial: Trial, config: RunConfig) -> Running:
+        """Train a trial: from its beginning, or, where one of the same settings was stopped, from there."""
+        name, text = f"{'full' if trial.full else 'check'}-{trial.result.recipe}", configs.dumps(config)
+        path = _cut_short(self.root, name, text)
+        if path is None:
+            path = runs.create(self.root, name, text)
+            process = launch.start(path, model_dirs=config.model_dirs)
+            return Running(trial, process, RunView(path, headless.POINTS), time.monotonic())
+        view = headless.drained(path)
+        seconds = float(view.clock.values[-1]) if len(view.clock.values) else 0.0
+        process = launch.start(path, resume=True, model_dirs=config.model_dirs)
+        return Running(trial, process, view, time.monotonic(), seconds)
 
     def _obey(self, number: int) -> None:
         if number == signal.SIGHUP:
@@ -198,7 +210,7 @@ class Keeper:
         """Measure what was trained as written on all validation examples, where that was not done yet."""
         if running.seconds is not None:
             return False
-        running.seconds = time.monotonic() - running.started
+        running.seconds = running.earlier + time.monotonic() - running.started
         running.view.read_all()
         if not running.trial.full or running.view.state != "finished" or self.ended:
             return False
@@ -215,6 +227,16 @@ class Keeper:
             result.verdict, result.reached = records.STOPPED, None
         result.words = self.ended or result.words
         self.report(result)
+
+
+def _cut_short(root: Path, name: str, text: str) -> Path | None:
+    """The newest run of this name and config that was stopped, or whose worker died, before its end; None without."""
+    for _, path in runs.folders(root):
+        if f"-{name}-" in os.path.basename(path) and runs.state_of(path)[0] in ("stopped", "interrupted"):
+            with contextlib.suppress(OSError, ValueError):
+                if Path(path, "config.toml").read_text(encoding="utf-8") == text:
+                    return Path(path)
+    return None
 
 
 def validation(running: Running) -> subprocess.Popen[bytes]:
