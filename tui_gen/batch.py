@@ -39,7 +39,7 @@ def fragile_shell(variable: str, proc: Path = Path("/proc")) -> str:
     for _ in range(DEEPEST):
         place = proc / str(pid)
         try:
-            if not any(one.startswith(mark) for one in (place / "environ").read_bytes().split(b"\0")):
+            if not any(variable.startswith(mark) for variable in (place / "environ").read_bytes().split(b"\0")):
                 return ""  # not in the job: the system's own process that started it, say
             name = os.path.basename(os.readlink(place / "exe")).removesuffix(" (deleted)")
             status = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines() if ":" in line)

@@ -87,7 +87,7 @@ def _visit(folder: int, level: _Level, place: str, remove: bool) -> Iterator[str
     """The foreign things in an open folder, while the others are removed if they are to be."""
     for name in sorted(os.listdir(folder)):
         is_folder = stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-        inside = next((one for pattern, one in level.folders if pattern.fullmatch(name)), None)
+        inside = next((folder for pattern, folder in level.folders if pattern.fullmatch(name)), None)
         if is_folder and inside is not None:
             with _opened(name, folder) as deeper:
                 yield from _visit(deeper, inside, f"{place}{name}/", remove)

@@ -144,8 +144,8 @@ class Catalog(msgspec.Struct):
 
 def model_dirs(extra: list[str] | None = None) -> list[Path]:
     """Folders with users' model and dataset files: those in the config folder, then `extra` (from `--models`)."""
-    dirs = [*[config_dir() / name for name in trust.OWN], *[Path(os.path.expanduser(one)) for one in extra or []]]
-    return [one.resolve() for one in dirs if os.path.isdir(one)]
+    dirs = [*[config_dir() / name for name in trust.OWN], *[Path(os.path.expanduser(folder)) for folder in extra or []]]
+    return [folder.resolve() for folder in dirs if os.path.isdir(folder)]
 
 
 def built_in_dir() -> Path:
@@ -307,7 +307,7 @@ def counted(path: str) -> tuple[str, int]:
     except (OSError, ValueError, RecursionError):
         return "examples", 1
     folders = tables.get("model_dirs")
-    folders = [one for one in folders if isinstance(one, str)] if isinstance(folders, list) else []
+    folders = [folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
     entry = _stored(folders).datasets.get(named(tables, "dataset"))
     if entry is None or entry.kind not in COUNTED:
         return "examples", 1
@@ -319,7 +319,7 @@ def counted(path: str) -> tuple[str, int]:
 
 def start_of(model: ModelEntry, catalog: Catalog) -> dict[str, Any]:
     """A first config for a model that no recipe names: its defaults, on the smallest data that it trains on."""
-    here = (one.name for one in catalog.datasets.values() if one.kind in model.kinds and not one.reads)
+    here = (dataset.name for dataset in catalog.datasets.values() if dataset.kind in model.kinds and not dataset.reads)
     return {
         "name": model.name,
         "model": {"name": model.name},

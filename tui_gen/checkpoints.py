@@ -84,8 +84,8 @@ def read_meta(path: Path) -> Meta:
         raise DamagedError(f"{path.name} has no {META}") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not JSON, not UTF-8, not what it should be
         raise DamagedError(f"{path.name} cannot be read: {META}: {getattr(error, 'strerror', '') or error}") from None
-    body, seal, told = raw.rpartition(_SEAL)
-    sound = told == hashlib.sha256(body + b"}").hexdigest().encode() + b'"}' if seal else not meta.files
+    body, seal, digest = raw.rpartition(_SEAL)
+    sound = digest == hashlib.sha256(body + b"}").hexdigest().encode() + b'"}' if seal else not meta.files
     if not sound:
         raise DamagedError(f"{path.name} is damaged: {META} is not what was written (its SHA-256 differs)")
     if strange := [name for name in meta.files if os.path.basename(name) != name]:
@@ -97,14 +97,14 @@ def read_meta(path: Path) -> Meta:
 
 def check_sizes(path: Path, meta: Meta) -> None:
     """Raise DamagedError where a file is missing or has another size: cheap, and most of what can happen."""
-    for name, one in meta.files.items():
+    for name, file in meta.files.items():
         try:
             size = os.stat(path / name).st_size
         except OSError as error:
             words = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
             raise DamagedError(f"{path.name} is damaged: {name} {words}") from None
-        if size != one.size:
-            words = f"has {size:,} bytes where {one.size:,} were written"
+        if size != file.size:
+            words = f"has {size:,} bytes where {file.size:,} were written"
             raise DamagedError(f"{path.name} is damaged: {name} {words}")
 
 
@@ -157,38 +157,38 @@ def _step_of(name: str) -> int | None:
 
 def complete(run: Path) -> list[tuple[int, Path, Meta]]:
     """The checkpoints whose files are all there, oldest first: (step, folder, meta)."""
-    return [(one.step, one.path, one.meta) for one in found(run) if one.meta is not None]
+    return [(whole.step, whole.path, whole.meta) for whole in found(run) if whole.meta is not None]
 
 
 def steps(run: Path) -> list[int]:
     """The steps of a run's complete checkpoints, rising."""
-    return [one.step for one in found(run) if one.meta is not None]
+    return [checkpoint.step for checkpoint in found(run) if checkpoint.meta is not None]
 
 
 def sound(run: Path) -> Iterator[Found]:
     """Checkpoints newest first, each read whole before it is given: its `problem` says why one cannot be used."""
-    for one in reversed(found(run)):
-        if one.meta is not None:
+    for checkpoint in reversed(found(run)):
+        if checkpoint.meta is not None:
             try:
-                check(one.path, one.meta)
+                check(checkpoint.path, checkpoint.meta)
             except DamagedError as error:
-                one = Found(one.step, one.path, None, str(error))
-        yield one
+                checkpoint = Found(checkpoint.step, checkpoint.path, None, str(error))
+        yield checkpoint
 
 
 def damaged_after(run: Path, step: int) -> list[str]:
     """What is wrong with checkpoints newer than that of a step which is used."""
     problems = []
-    for one in sound(run):
-        if one.step <= step:
+    for checkpoint in sound(run):
+        if checkpoint.step <= step:
             break
-        problems.append(one.problem)
+        problems.append(checkpoint.problem)
     return [words for words in problems if words]
 
 
 def newest_sound(run: Path) -> int:
     """The step from which a run would go on: of its newest checkpoint that is as it was written, 0 without one."""
-    return next((one.step for one in sound(run) if one.meta is not None), 0)
+    return next((checkpoint.step for checkpoint in sound(run) if checkpoint.meta is not None), 0)
 
 
 def halves(run: Path) -> list[str]:

@@ -93,13 +93,13 @@ class Parser(argparse.ArgumentParser):
 
         hint = ""
         known = set(_options(self))
-        strange = [one.partition("=")[0] for one in self.given if one.startswith("--") and len(one) > 2]
-        strange = [one for one in strange if one not in known]
+        strange = [word.partition("=")[0] for word in self.given if word.startswith("--") and len(word) > 2]
+        strange = [word for word in strange if word not in known]
         if strange:  # whatever argparse made of the words after it
             message, hint = f"no such option {strange[0]}", nearest(strange[0], known)
         elif "COMMAND: invalid choice: " in message:
             name = message.split("invalid choice: ", 1)[1].rpartition(" (choose from ")[0]
-            message, hint = f"no such command {name}", nearest(name[1:-1], [one.name for one in COMMANDS])
+            message, hint = f"no such command {name}", nearest(name[1:-1], [command.name for command in COMMANDS])
         self.exit(2, clean(f"tui-gen: {message}" + (f" ({hint})" if hint else "")) + "\nsee tui-gen --help\n")
 
 
@@ -140,9 +140,9 @@ def build_parser() -> argparse.ArgumentParser:
     runs_option(common, top=True)
     models_option(common, top=True)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for one in COMMANDS:
-        words = one.help[0].upper() + one.help[1:] + "."
-        commands.add_parser(one.name, help=one.help, description=words, command=one)
+    for listed in COMMANDS:
+        words = listed.help[0].upper() + listed.help[1:] + "."
+        commands.add_parser(listed.name, help=listed.help, description=words, command=listed)
     return parser
 
 
@@ -201,7 +201,7 @@ def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace
 
 def _taken_by(parser: argparse.ArgumentParser, command: str | None) -> list[str]:
     """The options that a command takes itself."""
-    found = (one.choices for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+    found = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     return _options(next(found)[command]) if command else []
 
 
@@ -216,7 +216,7 @@ def _dispatch(args: argparse.Namespace) -> int:
         return _train(args, root)
     if args.command is None:
         return _workbench(args, root)
-    return next(one for one in COMMANDS if one.name == args.command).task.run(args, root)
+    return next(command for command in COMMANDS if command.name == args.command).task.run(args, root)
 
 
 def _absolute(folders: list[str], option: str = "--models") -> list[str]:
@@ -226,10 +226,10 @@ def _absolute(folders: list[str], option: str = "--models") -> list[str]:
     from tui_gen.config import ConfigError
     from tui_gen.params import Problem
 
-    missing = [one for one in folders if not os.path.isdir(expanded(one))]
+    missing = [folder for folder in folders if not os.path.isdir(expanded(folder))]
     if missing:
-        raise ConfigError("command line", [Problem(option, one, "is no folder") for one in missing])
-    return [str(expanded(one).resolve()) for one in folders]
+        raise ConfigError("command line", [Problem(option, folder, "is no folder") for folder in missing])
+    return [str(expanded(folder).resolve()) for folder in folders]
 
 
 def _train(args: argparse.Namespace, root: Path) -> int:

@@ -22,17 +22,17 @@ LARGEST = 3.40282356e38
 
 def column(values: Iterable[float | None]) -> array[float]:
     """Numbers as a column; None, NaN, infinities and what is too large for float32 become NaN."""
-    return array("f", [one if one is not None and abs(one) <= LARGEST else math.nan for one in values])
+    return array("f", [value if value is not None and abs(value) <= LARGEST else math.nan for value in values])
 
 
 def pack(columns: Sequence[array[float]]) -> bytes:
     """Columns of one length as bytes."""
     parts = []
-    for one in columns:
+    for column in columns:
         if sys.byteorder == "big":
-            one = array("f", one)
-            one.byteswap()
-        data = one.tobytes()
+            column = array("f", column)
+            column.byteswap()
+        data = column.tobytes()
         parts += [data[place::WIDTH] for place in range(WIDTH)]
     return zlib.compress(b"".join(parts), 6)
 
@@ -52,17 +52,17 @@ def unpack(data: bytes, count: int) -> list[array[float]]:
         unsorted = bytearray(WIDTH * steps)
         for place in range(WIDTH):
             unsorted[place::WIDTH] = raw[start + place * steps : start + (place + 1) * steps]
-        one: array[float] = array("f")
-        one.frombytes(unsorted)
+        column: array[float] = array("f")
+        column.frombytes(unsorted)
         if sys.byteorder == "big":
-            one.byteswap()
-        found.append(one)
+            column.byteswap()
+        found.append(column)
     return found
 
 
-def decimals(one: array[float]) -> list[float | None]:
+def decimals(column: array[float]) -> list[float | None]:
     """A column as plain numbers, None for what is not finite."""
-    return [shortest(value) if abs(value) <= LARGEST else None for value in one]
+    return [shortest(value) if abs(value) <= LARGEST else None for value in column]
 
 
 def shortest(value: float) -> float:

@@ -8,13 +8,14 @@ here needs PyTorch.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 
 from tui_gen import datasets, params, toml
+from tui_gen.datasets import DatasetEntry
 from tui_gen.params import Param, Problem, hyper
 from tui_gen.text import clean, deeper_than
 
@@ -204,10 +205,34 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     return tables
 
 
-def load(tables: dict[str, Any], catalog: Any, source: str = "config") -> RunConfig:
+class ModelSettings(Protocol):
+    """What a model declares that a config can set."""
+
+    @property
+    def params(self) -> list[Param]:
+        """Its hyperparameters."""
+
+    @property
+    def phases(self) -> dict[str, Optim]:
+        """Its phases with their default optimisers."""
+
+
+class Declarations(Protocol):
+    """What a config is checked against, by the names of models and datasets: a `tui_gen.catalog.Catalog`."""
+
+    @property
+    def models(self) -> Mapping[str, ModelSettings]:
+        """The models that are known."""
+
+    @property
+    def datasets(self) -> Mapping[str, DatasetEntry]:
+        """The datasets that are known."""
+
+
+def load(tables: dict[str, Any], catalog: Declarations, source: str = "config") -> RunConfig:
     """Check tables (as TOML gives them) and fill in every default.
 
-    `catalog` is a `tui_gen.catalog.Catalog`. Raises ConfigError that lists every problem.
+    Raises ConfigError that lists every problem.
     """
     written = tables.get("format", FORMAT)
     if isinstance(written, bool) or not isinstance(written, int) or written < 1:
@@ -287,7 +312,7 @@ def check_edit(key: str, value: Any, known: dict[str, Param]) -> tuple[Any, str]
     if param is None:
         return value, f"no such setting {_meant(key, list(known))}".rstrip()
     if not param.live:
-        live = ", ".join(name for name, one in known.items() if one.live)
+        live = ", ".join(name for name, other in known.items() if other.live)
         return value, f"cannot be changed while training; these can: {live}"
     return params.check_value(param, value)
 
@@ -311,7 +336,7 @@ def _phases(table: Any, declared: dict[str, Optim]) -> tuple[dict[str, Optim], l
     return phases, problems
 
 
-def _dataset(table: Any, catalog: Any) -> tuple[DatasetTable, list[Problem]]:
+def _dataset(table: Any, catalog: Declarations) -> tuple[DatasetTable, list[Problem]]:
     """The `[dataset]` table with its defaults filled in, and what is wrong with it."""
     if not isinstance(table, dict):
         return DatasetTable(datasets.DEFAULT), [Problem("dataset", table, "must be a table", "write it as [dataset]")]
@@ -345,7 +370,7 @@ def _across(train: TrainConfig, lengths_known: bool) -> Iterable[Problem]:
         yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps")
 
 
-def keys(model: str, dataset: str, catalog: Any) -> dict[str, Param]:
+def keys(model: str, dataset: str, catalog: Declarations) -> dict[str, Param]:
     """Every dotted key of a model's config on a dataset with its declaration, in the order a form shows them."""
     entry, data = catalog.models.get(model), catalog.datasets.get(dataset)
     found = {f"model.{param.name}": param for param in (entry.params if entry else [])}
@@ -359,7 +384,7 @@ def keys(model: str, dataset: str, catalog: Any) -> dict[str, Param]:
     return found | {param.name: param for param in TOP}
 
 
-def may_be_stated(model: str, dataset: str, catalog: Any) -> dict[str, Param]:
+def may_be_stated(model: str, dataset: str, catalog: Declarations) -> dict[str, Param]:
     """`keys`, and the settings of other datasets: those may be stated, too."""
     others = datasets.elsewhere(catalog.datasets.get(dataset), catalog.datasets)
     return keys(model, dataset, catalog) | {f"dataset.{name}": param for name, param in others.items()}
@@ -375,13 +400,13 @@ def named(tables: dict[str, Any], table: str, default: str = "") -> str:
 def _meant(key: str, known: list[str]) -> str:
     """A hint at the keys that may have been meant: those that end as it does before those that look like it."""
     table, _, name = key.rpartition(".")
-    endings = [one for one in known if one.endswith(f".{name}")]
+    endings = [candidate for candidate in known if candidate.endswith(f".{name}")]
     if table and (close := params.nearest(key, endings)):
         return close
     return f"did you mean {' or '.join(endings)}?" if endings else params.nearest(key, known)
 
 
-def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Any) -> dict[str, Any]:
+def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Declarations) -> dict[str, Any]:
     """Apply `key=value` overrides to tables, in order; a new dict. Values are TOML, or bare words for text.
 
     `train.steps`, `train.epochs` and `train.minutes` exclude each other: setting one sets the others to 0.
@@ -452,7 +477,7 @@ def to_tables(config: RunConfig) -> dict[str, Any]:
     return tables
 
 
-def dumps(config: RunConfig, catalog: Any = None) -> str:
+def dumps(config: RunConfig, catalog: Declarations | None = None) -> str:
     """A config as TOML text; with a catalogue every line carries its help text as a comment."""
     notes = keys(config.model.name, config.dataset.name, catalog) if catalog is not None else {}
     return dump_toml(to_tables(config), notes)
@@ -480,7 +505,7 @@ def dump_toml(tables: dict[str, Any], notes: dict[str, Param] | None = None, pat
     for where, value in nested:
         inner = dump_toml(value, notes, where)
         header = f"\n[{'.'.join(_key(part) for part in where)}]\n"
-        text += (header if not value or any(not isinstance(one, dict) for one in value.values()) else "") + inner
+        text += (header if not value or any(not isinstance(part, dict) for part in value.values()) else "") + inner
     return text
 
 
@@ -496,9 +521,9 @@ def _toml(value: Any) -> str:
     if isinstance(value, str):
         return params.quote(value)
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(one) for one in value) + "]"
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key)} = {_toml(one)}" for key, one in value.items()) + "}"
+        return "{" + ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, float):
         return repr(value)
     return str(value)

@@ -131,11 +131,11 @@ def peer(connection: socket.socket) -> int | None:
     """The user id of the process on the other side; None where the system does not tell."""
     try:
         if hasattr(socket, "SO_PEERCRED"):
-            told = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-            return int(struct.unpack("=iII", told)[1])
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            return int(struct.unpack("=iII", peer)[1])
         if sys.platform == "darwin" or "bsd" in sys.platform:  # LOCAL_PEERCRED at SOL_LOCAL: a struct xucred
-            told = connection.getsockopt(0, 1, 76)
-            return int(struct.unpack_from("=II", told)[1]) if len(told) >= 8 else None
+            peer = connection.getsockopt(0, 1, 76)
+            return int(struct.unpack_from("=II", peer)[1]) if len(peer) >= 8 else None
     except OSError:
         pass
     return None

@@ -77,9 +77,9 @@ def elsewhere(entry: DatasetEntry | None, datasets: Mapping[str, DatasetEntry]) 
     """
     own = {param.name for param in entry.params} if entry is not None else set()
     found: dict[str, Param] = {}
-    for one in datasets.values():
-        if one.source == BUILT_IN:
-            found |= {param.name: param for param in one.params if param.name not in own and param.name not in found}
+    for other in datasets.values():
+        if other.source == BUILT_IN:
+            found |= {param.name: param for param in other.params if param.name not in own and param.name not in found}
     return found
 
 

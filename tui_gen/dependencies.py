@@ -137,10 +137,10 @@ def find(need: Need, catalog: Catalog, root: Path, itself: Path | None = None) -
         more = f"; add @{steps[-1]} to use its last checkpoint all the same" if steps else ""
         raise runs.RunError(f"the run {path.name} failed: {reason or 'see its worker.log'}{more}")
     damaged = ""
-    for one in checkpoints.sound(path):
-        if one.meta is not None:
-            return path, one.step
-        damaged = damaged or f"no checkpoint of the run {path.name} can be used: {one.problem}"
+    for checkpoint in checkpoints.sound(path):
+        if checkpoint.meta is not None:
+            return path, checkpoint.step
+        damaged = damaged or f"no checkpoint of the run {path.name} can be used: {checkpoint.problem}"
     if damaged:
         raise runs.RunError(damaged)
     what = "yet; wait for one" if state in runs.LIVE else f"({state}); let it go on with --resume"
@@ -188,8 +188,8 @@ def _unable(what: str, model: str, need: Need, catalog: Catalog) -> tuple[str, s
     entry = catalog.models.get(model)
     if entry is None:
         return f"{what} is of the model {model!r}, which is not known here", "give its folder with --models DIR"
-    lacking = " and ".join(one for one in need.abilities if one not in entry.abilities)
-    able = [one.name for one in catalog.models.values() if _able(one, need)]
+    lacking = " and ".join(ability for ability in need.abilities if ability not in entry.abilities)
+    able = [model.name for model in catalog.models.values() if _able(model, need)]
     return f"{what} is of the model {model}, which cannot {lacking}", f"models that can: {', '.join(able)}"
 
 

@@ -9,22 +9,24 @@ from tui_gen.params import show
 Edits = list[dict[str, Any]]
 
 
-def merged(planned: Any, made: Edits) -> Any:
+def merged(planned: Any, live: Edits) -> Any:
     """What a config plans and what was made of it and by hand, by step, each once.
 
     At one step what was made comes first, in its order: a plan is carried out after what people ask for, and what
     `--resume --set` adds to a plan is newer than all that the log holds. A plan that is none (it was written by hand)
     is given back as it is, for `config.load` to say what is wrong with it.
     """
-    if not isinstance(planned, list) or not all(isinstance(one, dict) and _whole(one.get("step")) for one in planned):
+    if not isinstance(planned, list):
         return planned
-    left, rest = list(made), []
+    if not all(isinstance(edit, dict) and _whole(edit.get("step")) for edit in planned):
+        return planned
+    left, rest = list(live), []
     for edit in planned:
         if edit in left:
             left.remove(edit)
         else:
             rest.append(edit)
-    return sorted([*made, *rest], key=lambda edit: edit["step"])
+    return sorted([*live, *rest], key=lambda edit: edit["step"])
 
 
 def _whole(step: Any) -> bool:
@@ -36,8 +38,8 @@ def overriding(edits: Edits, key: str, step: int, value: Any) -> str:
 
     Of several at one step the last counts.
     """
-    last = {one["step"]: one for one in edits if one["key"] == key and one["step"] > step}
-    later = next((one for _, one in sorted(last.items()) if one["value"] != value), None)
+    last = {edit["step"]: edit for edit in edits if edit["key"] == key and edit["step"] > step}
+    later = next((edit for _, edit in sorted(last.items()) if edit["value"] != value), None)
     if later is None:
         return ""
     return (

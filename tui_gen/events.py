@@ -245,10 +245,10 @@ def encode(event: Event) -> bytes:
 
 def _packed(event: Metrics) -> Event:
     """Metrics as they are written: packed where their columns are arrays of one length that is worth it."""
-    found = [one for one in event.values.values() if isinstance(one, array)]
+    found = [column for column in event.values.values() if isinstance(column, array)]
     if not found or len(found) < len(event.values):
         return plain(event)
-    if len(found[0]) < SHORT or any(len(one) != len(found[0]) for one in found):
+    if len(found[0]) < SHORT or any(len(column) != len(found[0]) for column in found):
         return plain(event)
     data = columns.pack(found)
     return Packed(t=event.t, start=event.start, stride=event.stride, names=list(event.values), data=data)
@@ -256,9 +256,11 @@ def _packed(event: Metrics) -> Event:
 
 def plain(event: Event) -> Event:
     """An event with plain numbers in all its columns."""
-    if not isinstance(event, Metrics) or not any(isinstance(one, array) for one in event.values.values()):
+    if not isinstance(event, Metrics) or not any(isinstance(column, array) for column in event.values.values()):
         return event
-    values = {k: columns.decimals(one) if isinstance(one, array) else one for k, one in event.values.items()}
+    values = {
+        name: columns.decimals(column) if isinstance(column, array) else column for name, column in event.values.items()
+    }
     return Metrics(t=event.t, start=event.start, stride=event.stride, values=values)
 
 
@@ -300,7 +302,7 @@ def decode(line: bytes) -> Event | None:
 
 def _possible(path: str) -> bool:
     """Whether a file system may know such a path."""
-    return bool(path) and "\0" not in path and all(len(one) <= 255 for one in os.fsencode(path).split(b"/"))
+    return bool(path) and "\0" not in path and all(len(part) <= 255 for part in os.fsencode(path).split(b"/"))
 
 
 def _inside(path: str) -> bool:
@@ -418,7 +420,7 @@ class Follower:
         self.behind = False
         self.trouble = ""
         self._kinds = kinds
-        self._marks = tuple(f'"{one.__struct_config__.tag}"'.encode() for one in kinds)
+        self._marks = tuple(f'"{kind.__struct_config__.tag}"'.encode() for kind in kinds)
         self._offset = 0
         self._inode = 0
         self._beginning = b""

@@ -49,7 +49,7 @@ def environment(model_dirs: list[str] | None = None) -> dict[str, str]:
     spin = SPIN_IN_COMPANY if in_company() else SPIN
     env = {**TUNED, "GOMP_SPINCOUNT": str(spin), **os.environ, "PYTHONUNBUFFERED": "1"}
     if model_dirs:  # absolute: a worker's current folder is /
-        env["TUI_GEN_MODELS"] = os.pathsep.join(os.path.abspath(os.path.expanduser(one)) for one in model_dirs)
+        env["TUI_GEN_MODELS"] = os.pathsep.join(os.path.abspath(os.path.expanduser(folder)) for folder in model_dirs)
     return env
 
 
@@ -215,7 +215,7 @@ class WarmWorker:
     def check(self, tables: dict[str, Any], timeout: float = 10.0) -> list[Problem]:
         """What the model itself has against a config on its data (sizes it cannot train on…), if anything."""
         reply = control.ask(self.socket, "check", tables=tables, timeout=timeout)
-        return [Problem(**one) for one in reply.data.get("problems", [])]
+        return [Problem(**problem) for problem in reply.data.get("problems", [])]
 
     def build_catalog(self, timeout: float = 60.0) -> None:
         """Have it write the catalogue to the cache, for models that changed."""

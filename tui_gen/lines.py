@@ -19,10 +19,10 @@ def aligned(rows: Sequence[tuple[str, ...]], gap: int = 2, width: int = 0) -> li
     if not rows:
         return []
     cells = [[clean(cell) for cell in row] for row in rows]
-    taken = [[_width(cell) for cell in row] for row in cells]
-    most, between = [max(column) for column in zip(*taken)], " " * gap
+    cell_widths = [[_width(cell) for cell in row] for row in cells]
+    most, between = [max(column) for column in zip(*cell_widths)], " " * gap
     lines = []
-    for row, widths in zip(cells, taken):
+    for row, widths in zip(cells, cell_widths):
         padded = [cell + " " * (wide - own) for cell, own, wide in zip(row, widths, most)]
         line = between.join(padded).rstrip()
         if width and len(row) > 1 and _width(line) > width:

@@ -41,7 +41,7 @@ class Panel:
         """The place of a slot's colour: as many as there are curves are used, so that they are far apart."""
         if not self.paired or slot < PAIRS:
             return slot
-        return slot - PAIRS + 1 + max((one.slot for one in self.curves if one.slot < PAIRS), default=-1)
+        return slot - PAIRS + 1 + max((curve.slot for curve in self.curves if curve.slot < PAIRS), default=-1)
 
 
 def split(metric: str) -> tuple[bool, str, str]:

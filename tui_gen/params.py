@@ -132,11 +132,11 @@ def _describe_field(name: str, hint: Any, field: Any) -> Param | None:
     while True:
         if get_origin(hint) is Annotated:
             hint, *metas = get_args(hint)
-            for one in metas:
-                if isinstance(one, msgspec.Meta):
-                    text = one.description or text
-                    bounds = {key: getattr(one, key) for key in ("ge", "gt", "le", "lt")}
-                    meta |= {key: bound for key, bound in bounds.items() if bound is not None} | (one.extra or {})
+            for part in metas:
+                if isinstance(part, msgspec.Meta):
+                    text = part.description or text
+                    bounds = {key: getattr(part, key) for key in ("ge", "gt", "le", "lt")}
+                    meta |= {key: bound for key, bound in bounds.items() if bound is not None} | (part.extra or {})
         elif get_origin(hint) in (Union, UnionType):
             members = [member for member in get_args(hint) if member is not type(None)]
             optional = optional or len(members) < len(get_args(hint))
@@ -167,7 +167,7 @@ _KIND_OF: dict[Any, str] = {int: "int", float: "float", bool: "bool", str: "str"
 
 def nearest(name: str, names: Any) -> str:
     """A hint that names the closest valid spelling: `did you mean 'batch_size'?`, or an empty string."""
-    close = difflib.get_close_matches(show(name)[:100], [str(one) for one in names], n=1, cutoff=0.55)
+    close = difflib.get_close_matches(show(name)[:100], [str(candidate) for candidate in names], n=1, cutoff=0.55)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
@@ -211,10 +211,10 @@ def check_value(param: Param, value: Any) -> tuple[Any, str]:
         if not param.min_items <= len(value) <= param.max_items:
             return value, f"has {len(value)} values; needs {param.allowed()}"
         clean = []
-        for one in value:
-            item, wrong = _check_scalar(param, param.item, one)
+        for given in value:
+            item, wrong = _check_scalar(param, param.item, given)
             if wrong:
-                return value, _UNWRITABLE if _unwritable(one) else f"needs {param.allowed()}"
+                return value, _UNWRITABLE if _unwritable(given) else f"needs {param.allowed()}"
             clean.append(item)
         return clean, ""
     if param.kind == "choice":
@@ -284,7 +284,7 @@ def _parse_texts(text: str) -> list[str]:
     """`one, two words` or, as in TOML, `["one", "two, three"]`; the brackets may be left out."""
     inner = text[1:-1] if text[:1] + text[-1:] == "[]" else text
     found = _toml_value(f"[{inner}]")
-    if isinstance(found, list) and all(isinstance(one, str) for one in found):
+    if isinstance(found, list) and all(isinstance(item, str) for item in found):
         return found
     return [_unquoted(part.strip()) for part in inner.split(",") if part.strip()]
 
@@ -353,10 +353,11 @@ def show(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple):
-        texts = [one for one in value if isinstance(one, str)]
-        if len(texts) == len(value) and any(one != one.strip() or not one or set(one) & set(",'\"[]") for one in texts):
-            return ", ".join(quote(one) for one in texts)
-        return ", ".join(show(one) for one in value)
+        texts = [text for text in value if isinstance(text, str)]
+        odd = any(text != text.strip() or not text or set(text) & set(",'\"[]") for text in texts)
+        if len(texts) == len(value) and odd:
+            return ", ".join(quote(text) for text in texts)
+        return ", ".join(show(item) for item in value)
     try:
         return str(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, tables a thousand deep

@@ -70,11 +70,11 @@ class Tiles(msgspec.Struct, frozen=True, omit_defaults=True):
         """The same as it can be written down: no names longer than the log needs, whatever a model or the folders of a
         data set call them, and no axes without ends. Raises msgspec.ValidationError for what cannot be.
         """
-        axes = tuple(one for one in self.axes if all(map(math.isfinite, one[1:])))
+        axes = tuple(axis for axis in self.axes if all(map(math.isfinite, axis[1:])))
         named: dict[str, tuple[str, ...]] = {}
         for most in (60, 12):
             named = {name: tuple(str(word)[:most] for word in getattr(self, name)) for name in _NAMES}
-            if sum(len(word.encode("utf-8", "replace")) + 3 for one in named.values() for word in one) <= MOST_WORDS:
+            if sum(len(word.encode("utf-8", "replace")) + 3 for text in named.values() for word in text) <= MOST_WORDS:
                 break
         else:
             named = dict.fromkeys(_NAMES, ())

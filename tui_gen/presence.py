@@ -212,19 +212,19 @@ class Hold:
         """Whether the lock is really held, and anybody who asks will see it."""
         self._guard = threading.Lock()
         self._over = threading.Event()
-        _handles.update(one for one in (folder, handle) if one >= 0)
+        _handles.update(descriptor for descriptor in (folder, handle) if descriptor >= 0)
 
     @classmethod
     def take(cls, run: Path) -> Hold:
         """Take the lock of a run. Raises Taken, or OSError where nothing can be written there."""
         folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        one = cls(folder, -1)
+        hold = cls(folder, -1)
         try:
-            one._lock()
+            hold._lock()
         except BaseException:
-            one.release()
+            hold.release()
             raise
-        return one
+        return hold
 
     @classmethod
     def adopt(cls, run: Path, handle: int) -> Hold | None:
@@ -237,12 +237,12 @@ class Hold:
             os.close(handle)
             return None
         os.set_inheritable(handle, False)
-        one = cls(folder, handle)
-        if not one._in_place(handle):
-            one.hand_over()
+        hold = cls(folder, handle)
+        if not hold._in_place(handle):
+            hold.hand_over()
             return None
-        one.certain = True
-        return one
+        hold.certain = True
+        return hold
 
     def _lock(self) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -326,14 +326,14 @@ class Hold:
 
     def _close(self, unlock: bool) -> None:
         self._over.set()
-        taken = self._guard.acquire(timeout=1.0)  # the disk may hang
+        locked = self._guard.acquire(timeout=1.0)  # the disk may hang
         if unlock and self._handle in _handles:
             with contextlib.suppress(OSError):
                 fcntl.flock(self._handle, fcntl.LOCK_UN)
         self._drop(self._handle)
         self._drop(self._folder)
         self._handle = self._folder = -1
-        if taken:
+        if locked:
             self._guard.release()
 
     @staticmethod

@@ -18,9 +18,9 @@ def place(view: RunView) -> str:
     return f"step {words}" + (f" ({view.fraction:.0%})" if view.fraction is not None else "")
 
 
-def steps(made: int, planned: int | None) -> str:
+def steps(done: int, planned: int | None) -> str:
     """Steps made of those that are planned: `1,200/2,000`, or `1,200` where their number is not known."""
-    return f"{count(made)}/{count(planned)}" if planned else count(made)
+    return f"{count(done)}/{count(planned)}" if planned else count(done)
 
 
 def epoch(view: RunView) -> str:

@@ -89,7 +89,7 @@ class Report(msgspec.Struct):
 
     def figure(self, name: str) -> Figure | None:
         """The figure with this name, where there is one."""
-        return next((one for one in self.figures if one.name == name), None)
+        return next((figure for figure in self.figures if figure.name == name), None)
 
 
 def heading(report: Report) -> str:
@@ -105,20 +105,21 @@ def heading(report: Report) -> str:
 def summary(report: Report) -> str:
     """The first figures in a line, with those of real data."""
     parts = []
-    for one in report.figures[:4]:
-        kind = KINDS.get(one.name)
-        real = f" (real {shown(one.real, None, one.real_doubt)})" if one.real is not None else ""
-        parts.append(f"{kind.title if kind else one.name} {shown(one.value, one.error, one.doubt)}{real}")
+    for figure in report.figures[:4]:
+        kind = KINDS.get(figure.name)
+        real = f" (real {shown(figure.real, None, figure.real_doubt)})" if figure.real is not None else ""
+        parts.append(f"{kind.title if kind else figure.name} {shown(figure.value, figure.error, figure.doubt)}{real}")
     return ", ".join(parts)
 
 
 def rows(report: Report, explained: bool = False) -> list[tuple[str, ...]]:
     """A heading and a row for each figure: name, of samples, of real data, which way is better, and what it tells."""
     found: list[tuple[str, ...]] = [("figure", "samples", "real", "better", "what it tells")]
-    for one in report.figures:
-        kind = KINDS.get(one.name, Kind(one.name, "", ""))
+    for figure in report.figures:
+        kind = KINDS.get(figure.name, Kind(figure.name, "", ""))
         better = {"real": "as real"}.get(kind.better, kind.better)
-        value, real = shown(one.value, one.error, one.doubt), shown(one.real, one.real_error, one.real_doubt)
+        value = shown(figure.value, figure.error, figure.doubt)
+        real = shown(figure.real, figure.real_error, figure.real_doubt)
         found.append((kind.title, value, real, better, kind.help))
     return found if explained else [row[:-1] for row in found]
 
@@ -130,9 +131,9 @@ def footnotes(report: Report) -> list[str]:
     if sure is not None and sure.value is not None and sure.real:
         lines.append(f"confident about {sure.value / sure.real:.2f} times as many samples as real images")
     doubts: dict[str, list[str]] = {}
-    for one in report.figures:
-        title = KINDS[one.name].title if one.name in KINDS else one.name
-        for words, whose in ((one.doubt, ""), (one.real_doubt, "real ")):
+    for figure in report.figures:
+        title = KINDS[figure.name].title if figure.name in KINDS else figure.name
+        for words, whose in ((figure.doubt, ""), (figure.real_doubt, "real ")):
             if words:
                 doubts.setdefault(words, []).append(whose + title)
     return lines + [f"? {', '.join(names)}: {words}" for words, names in doubts.items()]

@@ -34,7 +34,7 @@ class Remedy:
     @property
     def options(self) -> str:
         """The same as options of `tui-gen --resume RUN`."""
-        return " ".join(f"--set {one}" for one in self.assignments)
+        return " ".join(f"--set {assignment}" for assignment in self.assignments)
 
     @property
     def words(self) -> str:
@@ -59,7 +59,7 @@ def advice(rates: Mapping[str, float], step: int, stops: bool) -> str:
 def find(alerts: Sequence[events.Alert], checkpoints: Sequence[events.Checkpoint]) -> Remedy | None:
     """The remedy for a run that has ended; None where nothing broke in what a resume would do again."""
     saved = checkpoints[-1].step if checkpoints else 0
-    first = next((one for one in alerts if one.rates and one.step >= saved), None)
+    first = next((alert for alert in alerts if alert.rates and alert.step >= saved), None)
     return smaller(first.rates, first.step) if first is not None else None
 
 
@@ -69,8 +69,8 @@ def read(run: Path) -> Remedy | None:
     checkpoints: list[events.Checkpoint] = []
     for event in events.read(run / "events.jsonl", events.Resume, events.Alert, events.Checkpoint):
         if isinstance(event, events.Resume):
-            alerts = [one for one in alerts if one.step < event.step]
-            checkpoints = [one for one in checkpoints if one.step <= event.step]
+            alerts = [alert for alert in alerts if alert.step < event.step]
+            checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.step <= event.step]
         elif isinstance(event, events.Alert):
             alerts.append(event)
         elif isinstance(event, events.Checkpoint):

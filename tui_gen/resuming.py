@@ -35,7 +35,7 @@ def continued(
     step = checkpoints.newest_sound(path)
     problems: list[Problem] = []
     added: list[tuple[str, Any]] = []
-    lengths = [one for one in assignments if one.partition("=")[0].strip() in configs.LENGTHS]
+    lengths = [assignment for assignment in assignments if assignment.partition("=")[0].strip() in configs.LENGTHS]
     for assignment in assignments:
         key, equals, text = (part.strip() for part in assignment.partition("="))
         if not equals or key not in known or key in configs.LENGTHS:
@@ -89,6 +89,6 @@ def _planned(path: Path, step: int, added: list[tuple[str, Any]], config: config
     if broken is not None:
         values = {key: value for key, value in added if key in broken.was}
         made = edits.merged(config.edits, runs.edits_of(path))
-        again = [one for one in made if one["key"] in values and step < one["step"] <= broken.step]
-        new += [{**one, "value": values[one["key"]]} for one in again]
+        again = [edit for edit in made if edit["key"] in values and step < edit["step"] <= broken.step]
+        new += [{**edit, "value": values[edit["key"]]} for edit in again]
     return new

@@ -272,15 +272,15 @@ def folders(root: Path) -> list[tuple[float, str]]:
     found = []
     try:
         with os.scandir(root) as entries:
-            for one in entries:
-                if one.name.startswith("."):
+            for entry in entries:
+                if entry.name.startswith("."):
                     continue
                 try:
-                    status = os.stat(f"{one.path}/config.toml")
+                    status = os.stat(f"{entry.path}/config.toml")
                 except OSError:
                     continue
-                if stat.S_ISREG(status.st_mode) and marked(one.path):
-                    found.append((status.st_mtime, one.path))
+                if stat.S_ISREG(status.st_mode) and marked(entry.path):
+                    found.append((status.st_mtime, entry.path))
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -76,9 +76,9 @@ def cleaned(value: Any) -> Any:
         case str():
             return value if value.isascii() and value.isprintable() else "\n".join(clean_lines(value))
         case dict():
-            return {clean(key) if isinstance(key, str) else key: cleaned(one) for key, one in value.items()}
+            return {clean(key) if isinstance(key, str) else key: cleaned(item) for key, item in value.items()}
         case list() | tuple():
-            return [cleaned(one) for one in value]
+            return [cleaned(item) for item in value]
     return value
 
 
@@ -88,8 +88,8 @@ def deeper_than(value: Any, levels: int) -> bool:
     """
     inner = [value] if isinstance(value, dict | list) else []
     for _ in range(levels):
-        found = (one for table in inner for one in (table.values() if isinstance(table, dict) else table))
-        inner = [one for one in found if isinstance(one, dict | list)]
+        found = (item for table in inner for item in (table.values() if isinstance(table, dict) else table))
+        inner = [item for item in found if isinstance(item, dict | list)]
     return bool(inner)
 
 
@@ -126,5 +126,5 @@ def characters(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {characters(key): characters(one) for key, one in value.items()}
-    return [characters(one) for one in value] if isinstance(value, list | tuple) else value
+        return {characters(key): characters(item) for key, item in value.items()}
+    return [characters(item) for item in value] if isinstance(value, list | tuple) else value

@@ -41,13 +41,13 @@ def store() -> Path:
 def named(tables: dict[str, Any]) -> list[str]:
     """The folders that a config's tables name, as absolute paths; whatever else stands there is left to the check."""
     found = tables.get("model_dirs", [])
-    words = [one for one in found if isinstance(one, str) and one] if isinstance(found, list) else []
-    return list(dict.fromkeys(os.path.realpath(os.path.expanduser(one)) for one in words if "\0" not in one))
+    words = [folder for folder in found if isinstance(folder, str) and folder] if isinstance(found, list) else []
+    return list(dict.fromkeys(os.path.realpath(os.path.expanduser(folder)) for folder in words if "\0" not in folder))
 
 
 def given() -> list[str]:
     """The folders that were named on the command line of whoever started this process."""
-    return [one for one in os.environ.get("TUI_GEN_MODELS", "").split(os.pathsep) if one]
+    return [folder for folder in os.environ.get("TUI_GEN_MODELS", "").split(os.pathsep) if folder]
 
 
 class Code(list[Path]):
@@ -61,7 +61,7 @@ def code_in(folder: Path) -> list[Path]:
     found: list[Path] = []
     endings = tuple(all_suffixes())
     for place, folders, names in os.walk(folder):
-        folders[:] = [one for one in folders if one != "__pycache__"]  # never used: see catalogue._import_file
+        folders[:] = [name for name in folders if name != "__pycache__"]  # never used: see catalogue._import_file
         found += [Path(place, name) for name in names if name.endswith(endings)]
         if len(found) > MOST_FILES:
             raise _too_much(folder)
@@ -166,8 +166,8 @@ def listed(folder: Path, code: list[Path], most: int = 4) -> str:
 def _there(folders: Iterable[str | Path]) -> list[Path]:
     """Those of the folders that are there, but for the user's own."""
     own = {os.path.realpath(config_dir() / name) for name in OWN}
-    found = (os.path.realpath(os.path.expanduser(one)) for one in folders)
-    return [Path(one) for one in dict.fromkeys(found) if one not in own and os.path.isdir(one)]
+    found = (os.path.realpath(os.path.expanduser(folder)) for folder in folders)
+    return [Path(folder) for folder in dict.fromkeys(found) if folder not in own and os.path.isdir(folder)]
 
 
 def _known() -> set[str]:

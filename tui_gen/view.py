@@ -271,8 +271,8 @@ class RunView:
         """Figures become curves: `quality/fid` and so on, with `val/quality/fid` for those of held-out data."""
         report, at = event.report, float(event.report.step - 1)
         self.quality.append(report)
-        for one in report.figures:
-            for name, value in ((f"quality/{one.name}", one.value), (f"val/quality/{one.name}", one.real)):
+        for figure in report.figures:
+            for name, value in ((f"quality/{figure.name}", figure.value), (f"val/quality/{figure.name}", figure.real)):
                 if value is not None:
                     if name not in self.series:
                         if len(self.series) >= MOST_CURVES:
@@ -293,12 +293,12 @@ class RunView:
         for curve in self.series.values():
             curve.truncate(step - 1)  # the last step made before a checkpoint of step N is number N - 1
         self.clock.truncate(step)
-        self.samples = [one for one in self.samples if one.step <= step]
-        self.checkpoints = [one for one in self.checkpoints if one.step <= step]
-        self.quality = [one for one in self.quality if one.step <= step]
+        self.samples = [sample for sample in self.samples if sample.step <= step]
+        self.checkpoints = [checkpoint for checkpoint in self.checkpoints if checkpoint.step <= step]
+        self.quality = [report for report in self.quality if report.step <= step]
         # An edit counts from its step, an alert tells of its step: both belong to what is done again.
-        self.edits = [one for one in self.edits if one.step < step]
-        self.alerts = [one for one in self.alerts if one.step < step]
+        self.edits = [edit for edit in self.edits if edit.step < step]
+        self.alerts = [alert for alert in self.alerts if alert.step < step]
         self.step = step
 
     @property
@@ -373,19 +373,19 @@ def _readable(value: Any, many: bool = False) -> Any:
         case msgspec.Struct():
             held = {name: getattr(value, name) for name in value.__struct_fields__}
             clean_ones = {
-                name: _readable(one, name in MANY_LINES)
-                for name, one in held.items()
-                if not isinstance(one, int | float | None)
+                name: _readable(item, name in MANY_LINES)
+                for name, item in held.items()
+                if not isinstance(item, int | float | None)
             }
             if value.__struct_config__.frozen:
                 return msgspec.structs.replace(value, **clean_ones)
-            for name, one in clean_ones.items():
-                setattr(value, name, one)
+            for name, item in clean_ones.items():
+                setattr(value, name, item)
             return value
         case str():
             return cleaned(value) if many else clean(value)
         case list() | tuple():
-            return type(value)(_readable(one, many) for one in value)
+            return type(value)(_readable(item, many) for item in value)
         case dict():
-            return {_readable(key): _readable(one, many) for key, one in value.items()}
+            return {_readable(key): _readable(item, many) for key, item in value.items()}
     return value

@@ -46,9 +46,9 @@ def curves_text(view: RunView, width: int, *, colour: bool, unicode: bool = True
 def _plot(panel: Panel, series: dict[str, Series], width: int, options: Options, colour: bool) -> list[str]:
     some = []
     for curve in panel.curves:
-        one = series[curve.metric]
-        one.name, one.slot, one.smooth = curve.label, curve.slot, curve.smooth
-        some.append(one)
+        curve_series = series[curve.metric]
+        curve_series.name, curve_series.slot, curve_series.smooth = curve.label, curve.slot, curve.smooth
+        some.append(curve_series)
     log = _spans_decades(some)
     frame: Frame = render(width, HEIGHT - 1, some, replace(options, log_y=log))
     title = f"{panel.title}, logarithmic" if log else panel.title
@@ -58,7 +58,7 @@ def _plot(panel: Panel, series: dict[str, Series], width: int, options: Options,
 
 def _spans_decades(series: Sequence[Series]) -> bool:
     """Whether values, outliers left out, are above 0 and of such unlike sizes that a linear axis tells little."""
-    values = np.concatenate([one.values[np.isfinite(one.values)] for one in series])
+    values = np.concatenate([curve.values[np.isfinite(curve.values)] for curve in series])
     if not len(values) or values.min() <= 0:
         return False
     low, high = np.quantile(values, (0.05, 0.95))

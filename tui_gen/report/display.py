@@ -92,9 +92,9 @@ class LiveDisplay:
     def line(self, t: float, level: str, text: str) -> None:
         """A line above the display."""
         style = ("bold " if level == "error" else "") + ANSI[level_look(level).tone][1]
-        for one in clean_lines(text):
+        for line in clean_lines(text):
             word = f"{level}: " if level in ("warning", "error") else ""
-            self.console.print(Text.assemble((clock(t), "dim"), " ", (word + one, style)))
+            self.console.print(Text.assemble((clock(t), "dim"), " ", (word + line, style)))
 
     def notice(self, level: str, text: str) -> None:
         """As a line of the log, with the time of now."""

@@ -185,7 +185,7 @@ def with_the_rest(
     if not bad:
         return error
     try:
-        catalogs.resolve(source, catalog, [one for one in assignments if one not in bad], extra)
+        catalogs.resolve(source, catalog, [assignment for assignment in assignments if assignment not in bad], extra)
     except configs.ConfigError as more:
         return configs.ConfigError(source, [*error.problems, *more.problems])
     return error
@@ -249,7 +249,8 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
     for words in warnings:
         err.line(f"warning: {words}")
     broken = remedy.read(path)
-    if broken is not None and not broken.now.keys() & {one.partition("=")[0].strip() for one in assignments}:
+    changed = {assignment.partition("=")[0].strip() for assignment in assignments}
+    if broken is not None and not broken.now.keys() & changed:
         words = "it will again, unless it goes on with a smaller learning rate"
         err.line(f"warning: its loss broke at step {count(broken.step)}; {words}: {broken.options}")
     return config

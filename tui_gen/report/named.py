@@ -26,7 +26,7 @@ LOOK = 0.5
 
 def check(name: str) -> None:
     """Raise ConfigError where a name cannot be that of a run's folder."""
-    strange = [one for one in name if one in "/\\" or not one.isprintable()]
+    strange = [letter for letter in name if letter in "/\\" or not letter.isprintable()]
     if name[0] in ".-" or strange or len(name.encode("utf-8", "replace")) > 100 or name == "latest":
         words = "is no name for a run's folder: up to 100 bytes, no slash, no dot or dash at the beginning, not latest"
         raise configs.ConfigError("command line", [Problem("--name", name, words)])
@@ -73,13 +73,13 @@ def far_and_live(path: Path, err: Outlet) -> bool:
     info = runs.worker_of(path)
     if info is None or presence.here(info) or not runs.live(path):
         return False
-    heard, told = presence.heard(path), False
+    heard, said = presence.heard(path), False
     deadline = time.monotonic() + presence.SILENT + presence.BEAT
     while runs.live(path):
         if presence.held(path) or presence.heard(path) != heard or time.monotonic() > deadline:
             return True
-        if not told:
-            told = True
+        if not said:
+            said = True
             err.line(f"looking whether {info.host} still trains {path.name}: {presence.SILENT:.0f} s at most")
         time.sleep(LOOK)
     return False

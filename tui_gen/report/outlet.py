@@ -137,7 +137,7 @@ _standard: list[Outlet] = []
 
 def lost() -> str:
     """Why some of what was to go to standard output could not be written since the last question, or an empty text."""
-    reasons = [one.lost for one in _standard if one.lost]
+    reasons = [outlet.lost for outlet in _standard if outlet.lost]
     _standard.clear()
     return next(iter(reasons), "")
 

@@ -49,8 +49,8 @@ class PlainDisplay:
         if level in ("state", "error"):
             self._catch_up()
         word = f"{level}: " if level in ("warning", "error") else ""
-        for one in clean_lines(text):
-            self.out.line(f"{clock(t)} {word}{one}")
+        for line in clean_lines(text):
+            self.out.line(f"{clock(t)} {word}{line}")
 
     def notice(self, level: str, text: str) -> None:
         """As a line of the log, with the time of now."""

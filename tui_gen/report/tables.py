@@ -84,7 +84,7 @@ def param_lines(declared: list[Param], table: str, width: int) -> list[str]:
 def recipes_table(catalog: Catalog, width: int = 0) -> list[str]:
     """The recipes with one line each, or wrapped to a `width`."""
     rows = [("RECIPE", "MODEL", "DATASET", "WHAT IT IS")]
-    for recipe in sorted(catalog.recipes.values(), key=lambda one: (one.model, one.name)):
+    for recipe in sorted(catalog.recipes.values(), key=lambda recipe: (recipe.model, recipe.name)):
         dataset = recipe.tables.get("dataset", {})
         name = str(dataset.get("name", "")) if isinstance(dataset, dict) else ""
         rows.append((recipe.name, recipe.model, name, recipe.summary or recipe.title))

@@ -92,7 +92,7 @@ def trial_of(
     if full:
         aim = recipe.aim_on(result.dataset)
         harmless = HARMLESS if aim is None else (*HARMLESS, "dataset.name=")
-        changed = [one for one in assignments if not one.startswith(harmless)]
+        changed = [assignment for assignment in assignments if not assignment.startswith(harmless)]
         result.words = f"with {', '.join(changed)}" if changed else ""
         result.expected = None if aim is None or changed else aim.reach
         if aim is not None:

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     """Asks on a terminal, needs --yes elsewhere."""
     out, err = outlets.standard()
     paths = list(dict.fromkeys(runs.find_place(root, name).absolute() for name in args.names))
-    if words := [one for path in paths if (one := runs.doubts(path))]:
+    if words := [doubt for path in paths if (doubt := runs.doubts(path))]:
         raise runs.RunError("\n".join(words))
     if not args.yes:
         if not sys.stdin.isatty():

@@ -51,5 +51,5 @@ def _record(err: outlets.Outlet) -> records.Record:
 
 def _with_choices(param: Param) -> Param:
     """The declaration with its choices named in the help, which becomes the comment."""
-    words = f"{param.help}: {', '.join(str(one) for one in param.choices)}" if param.choices else param.help
+    words = f"{param.help}: {', '.join(str(choice) for choice in param.choices)}" if param.choices else param.help
     return msgspec.structs.replace(param, help=words)

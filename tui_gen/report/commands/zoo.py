@@ -38,19 +38,19 @@ def options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     words = "show the figures on record, without training anything"
     table = tasks.add_parser("table", help=words, description=words[0].upper() + words[1:] + ".")
-    for one, record in ((check, "keep what is measured in FILE"), (table, "the record to show")):
-        one.add_argument(
+    for command, record in ((check, "keep what is measured in FILE"), (table, "the record to show")):
+        command.add_argument(
             "--only", metavar="RECIPE", nargs="+", action="extend", default=[],
             help="these alone; with wildcards, if quoted: --only vae 'ddpm*'",
         )  # fmt: skip
-        one.add_argument(
+        command.add_argument(
             "--record", metavar="FILE", nargs="?", const="", help=f"{record} (default: the one beside the recipes)"
         )
-        how = one.add_mutually_exclusive_group()
+        how = command.add_mutually_exclusive_group()
         how.add_argument("--markdown", action="store_true", help="as a Markdown table")
         json_option(how, "one JSON object a line")
-        runs_option(one)
-        models_option(one)
+        runs_option(command)
+        models_option(command)
 
 
 def minutes(text: str) -> float:
@@ -96,8 +96,8 @@ def table(args: argparse.Namespace) -> int:
 
 def _told(result: Result, catalog: catalogs.Catalog) -> dict[str, Any]:
     recipe = catalog.recipes.get(result.recipe)
-    told = {"figure": recipe.figure, "source": recipe.source} if recipe else {}
-    return msgspec.structs.asdict(result) | told
+    stated = {"figure": recipe.figure, "source": recipe.source} if recipe else {}
+    return msgspec.structs.asdict(result) | stated
 
 
 def check(args: argparse.Namespace, root: Path) -> int:
@@ -113,7 +113,7 @@ def check(args: argparse.Namespace, root: Path) -> int:
         for recipe in chosen
         if recipe.check is not None
     ]
-    dirs = {one for trial in trials if trial.config is not None for one in trial.config.model_dirs}
+    dirs = {folder for trial in trials if trial.config is not None for folder in trial.config.model_dirs}
     consent.ask(dirs.difference(args.model_dirs), "a recipe", err)
     for recipe in chosen:
         if recipe.check is None and args.only:
@@ -126,8 +126,8 @@ def check(args: argparse.Namespace, root: Path) -> int:
             out.json(_told(result, catalog))
         else:
             plain.line(records.row(result, terminal_width(plain)))
-            if told := catalog.recipes[result.recipe].stated:
-                plain.line(f"    figure: {told}")
+            if stated := catalog.recipes[result.recipe].stated:
+                plain.line(f"    figure: {stated}")
         if record is not None:
             record.take(result, full=args.full)
             records.write(record, path)
