@@ -75,7 +75,8 @@ class LatentDiffusion(Guided):
     def prepare(self, batch: Batch) -> None:
         """Measure where codes lie: the mean of each dimension or channel, one scale, the largest number."""
         places = torch.arange(len(batch.x), device=batch.x.device).split(256)
-        z = torch.cat([self.raw(batch.x[one], None if batch.labels is None else batch.labels[one]) for one in places])
+        labels = batch.labels
+        z = torch.cat([self.raw(batch.x[place], None if labels is None else labels[place]) for place in places])
         self.mean.copy_(z.transpose(0, 1).flatten(1).mean(1).view_as(self.mean))
         off = z - self.mean
         self.scale.copy_(off.square().mean().sqrt().clamp(min=1e-6))
@@ -125,7 +126,7 @@ class LatentDiffusion(Guided):
         flat = principal(torch.cat([real, codes]), 2).split([len(real), len(codes)])
         pictures = [scatter(flat[0], given.labels), scatter(flat[1], given.noise_labels)]
         drawn = "drawn" if given.noise_labels is not None else "drawn, of any class"
-        parts = tuple(f"{name}, to ±{reach(one.float().cpu()):.3g}" for name, one in zip(("real", drawn), flat))
+        parts = tuple(f"{name}, to ±{reach(points.float().cpu()):.3g}" for name, points in zip(("real", drawn), flat))
         classes = self.data.classes if given.labels is not None else ()
         what = Tiles(block=(2, 1), parts=parts, legend=legend(classes))
         return [Picture("codes", torch.cat(pictures), 2, what)]

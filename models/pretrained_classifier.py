@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -84,8 +85,8 @@ class PretrainedClassifier(Model):
         self.head, self.fresh_head = (perceptron([size, *config.hidden, len(data.classes)]) for _ in range(2))
         self.head.apply(glorot)
         self.fresh_head.apply(glorot)
-        self.encoding = [parameters_of_codes(one, data.shape) for one in (self.encoder, self.fresh)]
-        for parameter in (one for parameters in self.encoding for one in parameters):
+        self.encoding = [parameters_of_codes(encoder, data.shape) for encoder in (self.encoder, self.fresh)]
+        for parameter in itertools.chain.from_iterable(self.encoding):
             parameter.requires_grad_(True)
         self.register_buffer("images", torch.zeros(config.labels, *data.shape, dtype=torch.uint8))
         self.register_buffer("truths", torch.zeros(config.labels, dtype=torch.int64))

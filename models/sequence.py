@@ -121,7 +121,7 @@ class CharRNN(Model):
     def numbers_of(self, text: str) -> Tensor:
         """(length,) int64: the text's characters as numbers; those that are not in the vocabulary are left out."""
         places = {character: place for place, character in enumerate(self.data.classes)}
-        return torch.tensor([places[one] for one in text if one in places], dtype=torch.int64)
+        return torch.tensor([places[character] for character in text if character in places], dtype=torch.int64)
 
     def text_of(self, numbers: Tensor) -> str:
         """(length,) int64 → the characters."""
@@ -143,6 +143,7 @@ class CharRNN(Model):
         costs = F.cross_entropy(logits[0], x[0, 1:], reduction="none").nan_to_num(99.0) / math.log(2)
         mean = f"Bits that each character cost, rounded down, 9 for more; {costs.mean():.2f} on average:"
         marks = "·" + "".join(str(min(9, int(cost))) for cost in costs.tolist())
-        text = "".join("↵" if one == "\n" else one if one.isprintable() else "␣" for one in self.text_of(x[0]))
+        shown = ("↵" if sign == "\n" else sign if sign.isprintable() else "␣" for sign in self.text_of(x[0]))
+        text = "".join(shown)
         lines = [line for at in range(0, len(text), LINE) for line in (text[at : at + LINE], marks[at : at + LINE], "")]
         return "\n".join([mean, "", *lines])

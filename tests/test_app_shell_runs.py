@@ -20,7 +20,7 @@ from tui_gen import control, launch, runs
 from tui_gen.app.panes.runs import RunList
 from tui_gen.app.steering import conductor
 from tui_gen.app.steering.session import Session
-from tui_gen.app.terminal.pacing import Restraint
+from tui_gen.app.terminal.pacing import CpuBudget
 
 
 def said(app):
@@ -84,8 +84,8 @@ async def test_frames_are_few_only_while_training_needs_every_core(monkeypatch, 
     monkeypatch.setattr("tui_gen.app.steering.follower.CORES", cores)
     async with workbench(monkeypatch) as (app, pilot):
         view = await started(monkeypatch, app, pilot)
-        monkeypatch.setattr(Restraint, "SHARE", 1e-9)  # only now: the first values may come after the first frame
-        monkeypatch.setattr(Restraint, "LONGEST", 1e9)
+        monkeypatch.setattr(CpuBudget, "SHARE", 1e-9)  # only now: the first values may come after the first frame
+        monkeypatch.setattr(CpuBudget, "LONGEST", 1e9)
         app.follower.restraint._touched = -1e9  # the keys that started it are long ago
         before, seen = view.step, app.follower._drawn
         wait_for(lambda: runs.state_of(view.path)[1] > before + 5)

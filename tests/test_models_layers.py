@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from tui_gen import tuned
 from tui_gen.models.nets import norm_silu
-from tui_gen.models.nets.layers import Slopes
+from tui_gen.models.nets.layers import ConstantSlope
 from tui_gen.models.nets.unet import Doubling
 
 
@@ -35,7 +35,7 @@ def test_slopes_are_the_activation_and_its_penalty_has_the_same_gradient(leak, p
         loss = score.mean() + (slope.norm(dim=1) - 1).square().mean()
         return score, *torch.autograd.grad(loss, [p for p in net.parameters()])
 
-    for ours, theirs in zip(penalty_gradients(Slopes(leak)), penalty_gradients(plain), strict=True):
+    for ours, theirs in zip(penalty_gradients(ConstantSlope(leak)), penalty_gradients(plain), strict=True):
         assert torch.allclose(ours, theirs, atol=1e-7)
 
 

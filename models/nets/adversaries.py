@@ -13,10 +13,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 from tui_gen.model import Batch, DataSpec, Problem, hyper, one_hot
 from tui_gen.models.nets.layers import (
     Activation,
+    ConstantSlope,
     LeakyReLU,
     MinibatchDiscrimination,
     ReLU,
-    Slopes,
     doubling,
     halving,
     norm,
@@ -43,7 +43,10 @@ Kernels = Annotated[
 KernelWidth = Annotated[int, hyper("C of minibatch discrimination: numbers that each projection compares", ge=1, le=32)]
 
 HIDDEN = {"leaky-relu": LeakyReLU, "relu": ReLU}
-TWICE: dict[str, Activation] = {"leaky-relu": partial(Slopes, 0.2), "relu": partial(Slopes, 0.0)}
+DOUBLE_BACKWARD: dict[str, Activation] = {
+    "leaky-relu": partial(ConstantSlope, 0.2),
+    "relu": partial(ConstantSlope, 0.0),
+}
 """The same for a critic whose gradient is part of every step's loss."""
 
 
@@ -87,7 +90,7 @@ class Discriminator(nn.Module):
     def __init__(self, config: Any, data: DataSpec, label_count: int) -> None:
         super().__init__()
         kind = "none" if config.discriminator_norm == "spectral" else config.discriminator_norm
-        hidden = TWICE if config.loss == "wasserstein-gp" else HIDDEN
+        hidden = DOUBLE_BACKWARD if config.loss == "wasserstein-gp" else HIDDEN
         if config.network == "mlp":
             sizes: list[int] = [data.features, *config.discriminator_hidden]
             width = sizes[-1]

@@ -19,7 +19,7 @@ ReLU: Activation = partial(nn.ReLU, inplace=True)
 LeakyReLU: Activation = partial(nn.LeakyReLU, 0.2, inplace=True)
 """With the slope that DCGAN's authors chose for discriminators."""
 
-class Slopes(nn.Module):
+class ConstantSlope(nn.Module):
     """A leaky ReLU, or a ReLU (leak 0), as x times its slope there; for gradients that are differentiated again.
 
     The slope is a constant to autograd. PyTorch's own activations have a second derivative that is all zeros, and the

@@ -100,7 +100,7 @@ class Workbench(TerminalApp):
         self._furnished = False
         self._leaving = False
         rows = placeholders.remembered()
-        first = [placeholders.Frame(one.id, rows if one.id == "models" else None) for one in PANES]
+        first = [placeholders.Frame(row.id, rows if row.id == "models" else None) for row in PANES]
         self.workspace = Workspace(*first, shares=self._shares(), id="workspace")
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
@@ -162,8 +162,8 @@ class Workbench(TerminalApp):
         self._furnished = True
         self.run_worker(self.stock.begin(), exit_on_error=False)
         with self.batch_update():
-            for one in PANES:
-                pane = make(one, Belongings(self.catalog, root))
+            for row in PANES:
+                pane = make(row, Belongings(self.catalog, root))
                 await self._replace_frame(pane)
                 match pane:
                     case FormPane():

@@ -170,8 +170,8 @@ class Canvas:
                     return
 
     def _write(self, row: int, column: int, text: str, key: str) -> None:
-        text = "".join(one for one in text if width_of(one) == 1)
-        self.chars[row, column : column + len(text)] = [ord(one) for one in text]
+        text = "".join(character for character in text if width_of(character) == 1)
+        self.chars[row, column : column + len(text)] = [ord(character) for character in text]
         self.style[row, column : column + len(text)] = self.index_of(key)
 
     def vertical(self, part: float, glyph: str, ascii_glyph: str, key: str) -> int | None:

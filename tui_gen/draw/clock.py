@@ -52,7 +52,7 @@ class Clock:
         if not hi > lo:
             return []
         wanted = (hi - lo) / max(1, count)
-        distance = next((one for one in DISTANCES if one >= wanted), DISTANCES[-1])
+        distance = next((candidate for candidate in DISTANCES if candidate >= wanted), DISTANCES[-1])
         while (hi - lo) / distance > 2 * count:  # a year or more
             distance *= 2
         numbers = range(int(np.ceil(lo / distance - 1e-9)), int(np.floor(hi / distance + 1e-9)) + 1)

@@ -37,7 +37,7 @@ def lay_out_plot(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout:
     """
     alone = lay_out(sheet, room)
     found = [make(sheet, room, lines) for make in (_beside, _below)] if lines else []
-    best = max((one for one in found if one is not None), key=lambda one: one.zoom, default=alone)
+    best = max((layout for layout in found if layout is not None), key=lambda layout: layout.zoom, default=alone)
     return best if best.zoom >= WORTH * alone.zoom and best.shown >= alone.shown else alone
 
 

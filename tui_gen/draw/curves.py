@@ -61,13 +61,14 @@ class Plot:
         edges = _edges(x0, x1, area.width * canvas.across, options.log_x)
 
         found = []
-        for _, one in drawn:
-            stats = self._stats.setdefault(one, ColumnStats())
-            found.append(stats.update(one, edges, options.smoothing if one.smooth else 0.0))
-        self._scale = scale = chosen(options.log_y, [end for one in found for end in (one.lo, one.hi)], self._scale)
+        for _, line in drawn:
+            stats = self._stats.setdefault(line, ColumnStats())
+            found.append(stats.update(line, edges, options.smoothing if line.smooth else 0.0))
+        ends = [end for columns in found for end in (columns.lo, columns.hi)]
+        self._scale = scale = chosen(options.log_y, ends, self._scale)
         curves = [
-            _Curve(slot, one, columns, *_spans(one, columns, edges, options.smoothing if one.smooth else 0.0, scale))
-            for (slot, one), columns in zip(drawn, found)
+            _Curve(slot, line, columns, *_spans(line, columns, edges, options.smoothing if line.smooth else 0.0, scale))
+            for (slot, line), columns in zip(drawn, found)
         ]
         heights = self._heights(curves, options)
 
@@ -81,7 +82,7 @@ class Plot:
             canvas.message("no values yet")
 
         limits = scale.inverse(heights[0]), scale.inverse(heights[1])
-        readings = [_reading(slot, one, options) for slot, one in drawn]
+        readings = [_reading(slot, line, options) for slot, line in drawn]
         frame = Frame(width, height, [], area, (x0, x1), limits, options.log_x, scale, heights, outside, readings)
         frame.rows = compose(frame, canvas, options, bool(drawn))
         return frame
@@ -90,38 +91,38 @@ class Plot:
         """Bands, the lines over them, and what tells the lines apart without colour."""
         y0, y1 = heights
         rows = canvas.chars.shape[0] * canvas.down
-        for one in curves:
-            if one.mean is not None:
-                canvas.dots(raster(*one.band, y0, y1, rows), f"band.{one.slot}", one.slot)
-        for one in curves:
-            if one.mean is not None:
-                canvas.dots(raster(*one.mean, y0, y1, rows), f"line.{one.slot}", one.slot, np.zeros(1, bool))
+        for curve in curves:
+            if curve.mean is not None:
+                canvas.dots(raster(*curve.band, y0, y1, rows), f"band.{curve.slot}", curve.slot)
+        for curve in curves:
+            if curve.mean is not None:
+                canvas.dots(raster(*curve.mean, y0, y1, rows), f"line.{curve.slot}", curve.slot, np.zeros(1, bool))
             else:  # without an average on top of it, the band is the line
-                canvas.dots(raster(*one.band, y0, y1, rows), f"line.{one.slot}", one.slot, one.columns.filled)
+                canvas.dots(raster(*curve.band, y0, y1, rows), f"line.{curve.slot}", curve.slot, curve.columns.filled)
         if len(curves) > 1:
-            canvas.markers([one.sparse for one in curves])
-        for one in curves:
-            if one.sparse:
-                canvas.points(one.places(self._scale, heights, canvas), one.slot)
+            canvas.markers([curve.sparse for curve in curves])
+        for curve in curves:
+            if curve.sparse:
+                canvas.points(curve.places(self._scale, heights, canvas), curve.slot)
 
     def _mark_outside(self, canvas: Canvas, curves: list[_Curve], heights: tuple[float, float], above: bool) -> int:
         """Mark the columns whose values leave the picture, and say how many those are and how far they go."""
         limit = self._scale.inverse(heights[1] if above else heights[0])
         count, furthest, at = 0, limit, 0
-        for one in curves:
-            ends = one.columns.hi if above else one.columns.lo
+        for curve in curves:
+            ends = curve.columns.hi if above else curve.columns.lo
             with np.errstate(invalid="ignore"):
                 out = np.flatnonzero(ends > limit if above else ends < limit)
-                if one.mean is not None:  # the average may stay out for longer than the values that took it there
-                    gone = one.mean[0] > heights[1] if above else one.mean[1] < heights[0]
-                    canvas.edge(np.flatnonzero(gone) // canvas.across, above, one.slot)
+                if curve.mean is not None:  # the average may stay out for longer than the values that took it there
+                    gone = curve.mean[0] > heights[1] if above else curve.mean[1] < heights[0]
+                    canvas.edge(np.flatnonzero(gone) // canvas.across, above, curve.slot)
             if not len(out):
                 continue
-            starts = one.columns.starts
+            starts = curve.columns.starts
             for begin, end in zip(starts[out], starts[out + 1]):
-                values = one.series.values[begin:end]
+                values = curve.series.values[begin:end]
                 count += int(np.count_nonzero(values > limit if above else values < limit))
-            canvas.edge(out // canvas.across, above, one.slot)
+            canvas.edge(out // canvas.across, above, curve.slot)
             best = out[np.argmax(ends[out]) if above else np.argmin(ends[out])]
             if (ends[best] > furthest) if above else (ends[best] < furthest):
                 furthest, at = float(ends[best]), int(best) // canvas.across
@@ -132,14 +133,14 @@ class Plot:
 
     def _name(self, canvas: Canvas, curves: list[_Curve], heights: tuple[float, float]) -> None:
         """Curves are named where they end, if there are several; a single measurement has its value beside it."""
-        for one in curves:
-            words = [clean(one.series.name)] if len(curves) > 1 and one.series.name else []
-            alone = int(np.count_nonzero(np.isfinite(one.columns.hi))) == 1 and one.sparse
+        for curve in curves:
+            words = [clean(curve.series.name)] if len(curves) > 1 and curve.series.name else []
+            alone = int(np.count_nonzero(np.isfinite(curve.columns.hi))) == 1 and curve.sparse
             if alone:
-                words.append(reading(float(one.columns.hi[np.isfinite(one.columns.hi)][0])))
-            end = one.end(heights, canvas)
+                words.append(reading(float(curve.columns.hi[np.isfinite(curve.columns.hi)][0])))
+            end = curve.end(heights, canvas)
             if words and end is not None:
-                canvas.name_at(*end, " ".join(words), f"line.{one.slot}")
+                canvas.name_at(*end, " ".join(words), f"line.{curve.slot}")
 
     def _x_limits(self, series: Sequence[Series], options: Options) -> tuple[float, float]:
         kind = (options.follow, options.last_step, options.log_x)
@@ -174,7 +175,7 @@ class Plot:
                 values[0] = max(values[0], 1e-160) if values[0] > 0 else values[1] * 1e-6
             lo, hi = map(float, scale.forward(values))
             return (lo, hi) if hi > lo else (lo, lo + 1.0)
-        some = [found for one in curves if (found := one.extent()) is not None]
+        some = [found for curve in curves if (found := curve.extent()) is not None]
         lo, hi, cut = 0.0, 1.0, False
         if some:
             lo, hi, cut = worth(some, self._cut, options.whole)

@@ -65,9 +65,9 @@ def _free(pixels: np.ndarray) -> tuple[np.ndarray, int | tuple[int, ...]]:
         if len(free):
             return pixels, int(free[-1])
         pixels = np.repeat(pixels[..., None], 3, axis=2)
-    for one in UNLIKELY:
-        if not (pixels == one).all(axis=2).any():
-            return pixels, one
+    for unlikely in UNLIKELY:
+        if not (pixels == unlikely).all(axis=2).any():
+            return pixels, unlikely
     taken = np.unique(pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]))
     colour = int(np.setdiff1d(np.arange(len(taken) + 1), taken)[0])
     return pixels, (colour >> 16, colour >> 8 & 255, colour & 255)

@@ -25,11 +25,11 @@ def legend_rows(title: str, readings: Sequence[Reading], width: int, rows: int, 
     title = clean(title)
     lines: list[Row] = [[(f"{title} ", "title")]]
     used = width_of(title) + 1
-    for i, one in enumerate(readings):
-        value = one.value if cursor or math.isnan(one.mean) else one.mean
+    for i, shown in enumerate(readings):
+        value = shown.value if cursor or math.isnan(shown.mean) else shown.mean
         runs: Row = [
-            (f" {one.glyph}", one.style),
-            (f" {clean(one.name)} ", "text"),
+            (f" {shown.glyph}", shown.style),
+            (f" {clean(shown.name)} ", "text"),
             (reading(value).ljust(VALUE_WIDTH), "value"),
         ]
         need = sum(width_of(text) for text, _ in runs)

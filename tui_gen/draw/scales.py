@@ -80,7 +80,7 @@ def _symmetric_ticks(lo: float, hi: float, threshold: float, count: int) -> list
     found: list[float] = []
     for factors, stride in (((1, 2, 5), 1), ((1,), 1), ((1,), 2), ((1,), 3), ((1,), 6), ((1,), 12), ((1,), 50)):
         sizes = [m * 10.0**e for e in range(first, last + 1, stride) for m in factors]
-        found = [one for one in (*(-size for size in reversed(sizes)), 0.0, *sizes) if lo <= one <= hi]
+        found = [tick for tick in (*(-size for size in reversed(sizes)), 0.0, *sizes) if lo <= tick <= hi]
         if len(found) <= count + 1:
             break
     return found
@@ -138,8 +138,8 @@ def extent(low: np.ndarray, high: np.ndarray, newest: float) -> Extent | None:
 def worth(extents: Iterable[Extent], cut: bool, everything: bool) -> tuple[float, float, bool]:
     """The limits for curves with these extents, and whether something is left out by them; `cut`: it was before."""
     some = list(extents)
-    lo, hi = min(one.whole[0] for one in some), max(one.whole[1] for one in some)
-    low, high = min(one.most[0] for one in some), max(one.most[1] for one in some)
+    lo, hi = min(extent.whole[0] for extent in some), max(extent.whole[1] for extent in some)
+    low, high = min(extent.most[0] for extent in some), max(extent.most[1] for extent in some)
     if not everything and hi - lo > (KEEP if cut else GAIN) * (high - low):
         return low, high, True
     return lo, hi, False

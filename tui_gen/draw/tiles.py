@@ -322,7 +322,7 @@ class _Shape:
         """The rows of text below row `last` of the tiles, the last of its strip: names, and of how many tiles each."""
         sheet = self.sheet
         if self.labels:
-            yield [sheet.labels[one] if 0 <= one < len(sheet.labels) else "" for one in numbers], 1
+            yield [sheet.labels[number] if 0 <= number < len(sheet.labels) else "" for number in numbers], 1
         if self.titles_below and (last + 1) % self.part[1] == 0:
             block = last // self.part[1] * self.across
             yield list(sheet.titles[block : block + self.across]), self.part[0]
@@ -341,8 +341,9 @@ def _largest(sheet: Sheet, room: Room, named: bool) -> _Shape:
         # as many tiles of a block as there can be where they differ by name, else tiles of as many blocks
         more = 1 if sheet.parts else -1
         return max(some, key=lambda shape: (shape.shown, more * max(shape.part), shape.zoom(room), not shape.turned))
-    one = [_Shape(sheet, 1, 1, _fewer(sheet, part, (1, 1))[0], turned, named) for part, turned in _turns(sheet, named)]
-    return max(one, key=lambda shape: shape.zoom(room))
+    turns = _turns(sheet, named)
+    shapes = [_Shape(sheet, 1, 1, _fewer(sheet, part, (1, 1))[0], turned, named) for part, turned in turns]
+    return max(shapes, key=lambda shape: shape.zoom(room))
 
 
 def _worth(shape: _Shape, room: Room) -> tuple[float, bool, int, float]:

@@ -49,21 +49,21 @@ class _Found:
 
     def take(self, module: ModuleType, source: str) -> None:
         """Whatever a module defines."""
-        for one in vars(module).values():
-            if not isinstance(one, type) or one.__module__ != module.__name__:
+        for found in vars(module).values():
+            if not isinstance(found, type) or found.__module__ != module.__name__:
                 continue
-            if issubclass(one, Model) and one.name:
-                self._take("model", self.classes.models, one, _faults(one), source)
-            elif issubclass(one, Dataset) and one.name:
-                self._take("dataset", self.classes.datasets, one, _dataset_faults(one), source)
+            if issubclass(found, Model) and found.name:
+                self._take("model", self.classes.models, found, _faults(found), source)
+            elif issubclass(found, Dataset) and found.name:
+                self._take("dataset", self.classes.datasets, found, _dataset_faults(found), source)
 
-    def _take(self, what: str, known: dict[str, Any], one: Any, wrong: str, source: str) -> None:
+    def _take(self, what: str, known: dict[str, Any], found: Any, wrong: str, source: str) -> None:
         if wrong:
-            self.problems.append(f"{source}: {what} {one.name!r}: {wrong}")
-        elif known.get(one.name, one) is not one:
-            self.problems.append(f"{source}: {what} {one.name!r} is taken by {self.sources[what, one.name]}")
+            self.problems.append(f"{source}: {what} {found.name!r}: {wrong}")
+        elif known.get(found.name, found) is not found:
+            self.problems.append(f"{source}: {what} {found.name!r} is taken by {self.sources[what, found.name]}")
         else:
-            known[one.name], self.sources[what, one.name] = one, source
+            known[found.name], self.sources[what, found.name] = found, source
 
 
 def discover(extra: list[str] | None = None) -> _Found:

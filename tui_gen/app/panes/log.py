@@ -93,7 +93,7 @@ class Lines(ScrollView, can_focus=True):
         wrapped = textwrap.wrap(
             text, max(8, self._width), subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True
         )
-        return [(level, one) for one in wrapped or [""]]
+        return [(level, line) for line in wrapped or [""]]
 
     def _wrap_all(self) -> None:
         self._rows = [row for level, text in self._entries for row in self._wrap(level, text)]
@@ -233,7 +233,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         self._tail = stamp
         lines = runs.last_log_lines(self.view.path, 500)
         self.lines.clear()
-        self.lines.append([("info", one) for one in compress(lines, self.matching(lines))])
+        self.lines.append([("info", line) for line in compress(lines, self.matching(lines))])
 
     def action_toggle_output(self) -> None:
         """Show the worker's own output, or the log again."""

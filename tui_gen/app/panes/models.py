@@ -193,8 +193,8 @@ the end with the reason.
         """Mark a recipe or model as the one picked."""
         before, self.picked = self.picked, name
         for kind in ("recipe", "model"):
-            for one in (before, name):
-                node = self._by_ident.get(f"{kind} {one}")
+            for shown in (before, name):
+                node = self._by_ident.get(f"{kind} {shown}")
                 if node is not None:
                     node.set_label(self._label(node.data))
 
@@ -262,14 +262,14 @@ the end with the reason.
         own = " ".join((entry.name, entry.family, entry.title, entry.summary, entry.reference)).lower()
         if all(word in own for word in words):
             return recipes
-        kept = [one for one in recipes if all(word in f"{own} {_recipe_words(one)}" for word in words)]
+        kept = [recipe for recipe in recipes if all(word in f"{own} {_recipe_words(recipe)}" for word in words)]
         return kept or None
 
     def _put_cursor(self, ident: str) -> None:
         tree = self.tree_view
         node = self._by_ident.get(ident)
         if node is None:
-            node = next((one for one in self._by_ident.values() if isinstance(one.data, Recipe)), None)
+            node = next((other for other in self._by_ident.values() if isinstance(other.data, Recipe)), None)
             node = node or next(iter(self._by_ident.values()), None)
         # Nodes know their lines only once the tree has laid them out, which asking for the last line does.
         if node is not None and tree.last_line >= 0:

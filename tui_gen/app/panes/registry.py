@@ -54,4 +54,4 @@ PANES: list[Row] = [
 
 def row(id: str | None) -> Row | None:
     """The row of the pane with this id."""
-    return next((one for one in PANES if one.id == id), None)
+    return next((row for row in PANES if row.id == id), None)

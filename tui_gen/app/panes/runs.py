@@ -48,7 +48,7 @@ class RunList:
         rows: dict[Path, tuple[tuple[float, ...], runs.RunInfo]] = {}
         try:
             with os.scandir(self.root) as entries:
-                folders = [Path(one.path) for one in entries if one.is_dir() and not one.name.startswith(".")]
+                folders = [Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
         except FileNotFoundError:
             folders = []
         except OSError as error:
@@ -204,7 +204,7 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
                 self.list_anew()
 
     def _filtered(self) -> list[RunInfo]:
-        texts = (f"{one.state} {one.model} {one.dataset} {one.name} {Path(one.path).name}" for one in self.rows)
+        texts = (f"{row.state} {row.model} {row.dataset} {row.name} {Path(row.path).name}" for row in self.rows)
         return list(compress(self.rows, self.matching(texts)))
 
     def list_anew(self) -> None:

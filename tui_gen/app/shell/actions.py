@@ -47,7 +47,7 @@ MENUS = (
     Menu(
         "View",
         (
-            *(Item(one.title, f"open_pane('{one.id}')", f"pane.{one.key}") for one in PANES),
+            *(Item(row.title, f"open_pane('{row.id}')", f"pane.{row.key}") for row in PANES),
             None,
             Item("Losses over steps, epochs or time", "in_pane('losses', 'x_axis')", "losses.x_axis"),
             Item("Losses on a log scale", "in_pane('losses', 'log')", "losses.log"),
@@ -110,24 +110,24 @@ LEGACY_ALT = {
     "9": "feminine_ordinal_indicator",
 }
 """What Textual makes of Esc and a digit: so terminals without kitty's keyboard protocol send Alt and a digit."""
-for one in PANES:
+for row in PANES:
     BINDINGS += [
         Binding(
-            f"{one.key},{LEGACY_ALT[one.key]}",
-            f"open_pane('{one.id}')",
-            one.title,
-            key_display=one.key,
+            f"{row.key},{LEGACY_ALT[row.key]}",
+            f"open_pane('{row.id}')",
+            row.title,
+            key_display=row.key,
             show=False,
             priority=True,
-            id=f"pane.{one.key}",
+            id=f"pane.{row.key}",
         ),
         Binding(
-            f"alt+{one.key}",
-            f"go_to_pane('{one.id}')",
-            f"{one.title}, even from a field",
+            f"alt+{row.key}",
+            f"go_to_pane('{row.id}')",
+            f"{row.title}, even from a field",
             show=False,
             priority=True,
-            id=f"pane.{one.key}.always",
+            id=f"pane.{row.key}.always",
         ),
     ]
 

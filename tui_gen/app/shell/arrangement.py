@@ -109,7 +109,7 @@ def tree(shape: str) -> Group | Split:
     def fill(node: Group | Split) -> Group | Split:
         if isinstance(node, Split):
             return node._replace(first=fill(node.first), second=fill(node.second))
-        places = ((one.id, getattr(one.place, shape, "all")) for one in PANES)
+        places = ((row.id, getattr(row.place, shape, "all")) for row in PANES)
         return Group(tuple(pane for pane, place in places if place in node.panes))
 
     return fill(SHAPES[shape])

@@ -48,13 +48,13 @@ DEFAULT = RichColor.default()
 NOT_DIM, REVERSE = Style(dim=False), Style(reverse=True)
 UNCOLOURED = Style(color=DEFAULT, bgcolor=DEFAULT)
 
-_TABLES = [[Color.parse(f"#{one}") for one in text.split()] for text in (*PALETTES.values(), PALETTES["vga"])]
+_TABLES = [[Color.parse(f"#{digits}") for digits in text.split()] for text in (*PALETTES.values(), PALETTES["vga"])]
 STANDARD: list[Shown] = [list(every) for every in zip(*_TABLES)]
 
 
 def _level(part: int) -> int:
     """The number of the level of the colour cube next to a part of a colour, 0 to 255."""
-    return min(range(6), key=lambda one: abs(LEVELS[one] - part))
+    return min(range(6), key=lambda level: abs(LEVELS[level] - part))
 
 
 @lru_cache(8192)
@@ -70,7 +70,7 @@ def nearest_256(colour: Color) -> RichColor:
 @lru_cache(8192)
 def nearest_16(colour: Color, among: tuple[int, ...] = tuple(range(16))) -> RichColor:
     """The nearest of the 16, as the first of PALETTES has them."""
-    return RichColor.from_ansi(min(among, key=lambda one: _distance(colour, *STANDARD[one][0].rgb)))
+    return RichColor.from_ansi(min(among, key=lambda number: _distance(colour, *STANDARD[number][0].rgb)))
 
 
 def _distance(colour: Color, red: float, green: float, blue: float) -> float:
@@ -100,16 +100,16 @@ class Depth(LineFilter):
         return found
 
     def _of(self, style: Style, kind: str) -> Style:
-        made = self._made.get((style, kind))
-        if made is None:
+        cached = self._made.get((style, kind))
+        if cached is None:
             if len(self._made) > 4096:
                 self._made.clear()
-            made = self._made[style, kind] = self._new(style, kind)
-        return made
+            cached = self._made[style, kind] = self._new(style, kind)
+        return cached
 
-    def same(self, one: Color, other: Color) -> bool:
+    def same(self, colour: Color, other: Color) -> bool:
         """Whether two grounds look the same."""
-        return self.ground(one.rich_color) == self.ground(other.rich_color)
+        return self.ground(colour.rich_color) == self.ground(other.rich_color)
 
     def ground(self, colour: RichColor) -> RichColor:
         """What becomes of the ground of text."""
@@ -151,14 +151,14 @@ class Depth(LineFilter):
             grounds[-1] = STANDARD[7][-1]
         ratios = []
         for bold in (True, False) if style.bold else (style.bold,):
-            for one in self._candidates(front, wanted):
-                shown = [self._shown(one)]
-                if bold and one.type == ColorType.STANDARD and one.number is not None and one.number < 8:
-                    shown.append(STANDARD[one.number + 8])  # many terminals take bold for bright
-                ratios.append((min(contrast(*pair) for every in shown for pair in zip(every, grounds)), one, bold))
+            for ink in self._candidates(front, wanted):
+                shown = [self._shown(ink)]
+                if bold and ink.type == ColorType.STANDARD and ink.number is not None and ink.number < 8:
+                    shown.append(STANDARD[ink.number + 8])  # many terminals take bold for bright
+                ratios.append((min(contrast(*pair) for every in shown for pair in zip(every, grounds)), ink, bold))
                 if ratios[-1][0] >= least:
-                    return one, bold
-        return max(ratios, key=lambda one: one[0])[1:]
+                    return ink, bold
+        return max(ratios, key=lambda ink: ink[0])[1:]
 
     def _candidates(self, front: RichColor, wanted: Color) -> Iterator[RichColor]:
         """Colours for text, those like the one that is wanted first."""
@@ -172,10 +172,10 @@ class Depth(LineFilter):
         if colour.type == ColorType.STANDARD:
             return list(STANDARD[colour.number or 0])
         if colour.is_default:
-            one = WHITE if foreground == self.dark else BLACK
+            plain = WHITE if foreground == self.dark else BLACK
         else:
-            one = Color(*colour.get_truecolor())
-        return [one] * len(_TABLES)
+            plain = Color(*colour.get_truecolor())
+        return [plain] * len(_TABLES)
 
 
 class DepthOfPictures(LineFilter):

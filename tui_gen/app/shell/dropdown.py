@@ -100,7 +100,7 @@ class DropDown(Modal[str]):
         if event.is_printable and event.character and event.character.lower() in self._letters:
             event.stop()
             items = self._bar.menus[self._number].items
-            item = [one for one in items][self._letters[event.character.lower()]]
+            item = list(items)[self._letters[event.character.lower()]]
             if item is not None and self._enabled(item.action):
                 self._leave(item.action)
             return

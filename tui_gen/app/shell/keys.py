@@ -128,10 +128,10 @@ class KeyBar(Widget):
         seen: set[tuple[object, str]] = set()
         keys: list[Key] = []
         known = self.screen.active_bindings
-        active = [one for one in known.values() if one.enabled and one.binding.show]
+        active = [binding for binding in known.values() if binding.enabled and binding.binding.show]
         # What the focused pane can do comes first, then the app's keys in the order in which they were declared.
-        ranks = {one.id: number for number, one in enumerate(self.app.BINDINGS) if isinstance(one, Binding)}
-        active.sort(key=lambda one: ranks.get(one.binding.id, 0) + 1 if one.node is self.app else 0)
+        ranks = {binding.id: number for number, binding in enumerate(self.app.BINDINGS) if isinstance(binding, Binding)}
+        active.sort(key=lambda binding: ranks.get(binding.binding.id, 0) + 1 if binding.node is self.app else 0)
         own, more = 0, None
         for node, binding, _, _ in active:
             if binding.description and (node, binding.action) not in seen:
@@ -143,7 +143,7 @@ class KeyBar(Widget):
                 if binding.id == "help.keys" or (binding.id == "help.pane" and more is None):
                     more = keys[-1]
         if "1" not in known:  # digits are text where the focus is
-            first = next((one.binding for one in known.values() if one.binding.id == "pane.1.always"), None)
+            first = next((active.binding for active in known.values() if active.binding.id == "pane.1.always"), None)
             if first is not None:
                 keys.insert(own, Key(f"{self.app.get_key_display(first)}…{PANES[-1].key}", "Panes", first.key, 0))
         if (keys, more) != (self._keys, self._more):
@@ -152,15 +152,15 @@ class KeyBar(Widget):
 
     def shown(self, room: int) -> list[Key]:
         """The entries that fit into so many cells; the last one tells of those that do not."""
-        if sum(one.width for one in self._keys) <= room or self._more is None:
+        if sum(shown_key.width for shown_key in self._keys) <= room or self._more is None:
             return self._keys
         more = self._more
         kept, left = set(), room - cell_len(more.shown) - len(" 99 more  ")
-        for number, one in sorted(enumerate(self._keys), key=lambda entry: entry[1].rank):
-            if one != more and one.width <= left:
+        for number, shown_key in sorted(enumerate(self._keys), key=lambda entry: entry[1].rank):
+            if shown_key != more and shown_key.width <= left:
                 kept.add(number)
-                left -= one.width
-        some = [one for number, one in enumerate(self._keys) if number in kept]
+                left -= shown_key.width
+        some = [shown_key for number, shown_key in enumerate(self._keys) if number in kept]
         return [*some, more._replace(words=f"{len(self._keys) - len(some) - 1} more")]
 
     def render_line(self, y: int) -> Strip:
@@ -170,9 +170,9 @@ class KeyBar(Widget):
         segments: list[Segment] = []
         self._spans = []
         x = 0
-        for one in self.shown(room):
-            shown, words, key, _ = one
-            width = one.width
+        for shown_key in self.shown(room):
+            shown, words, key, _ = shown_key
+            width = shown_key.width
             segments.append(Segment(f" {shown}", base + Style(bold=True)))
             segments.append(Segment(f" {words} ", base))
             self._spans.append((x, x + width, key))

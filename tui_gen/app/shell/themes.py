@@ -80,7 +80,7 @@ def _colour(key: str, value: Any) -> None:
         raise ValueError(f"{key} = {value!r} is not a colour, such as #4c9be8") from None
 
 
-BLACK, GREY, WHITE, BLUE = (Color.parse(one) for one in ("#000000", "#aaaaaa", "#ffffff", "#0000aa"))
+BLACK, GREY, WHITE, BLUE = (Color.parse(text) for text in ("#000000", "#aaaaaa", "#ffffff", "#0000aa"))
 VALUE, REST = 4.5, 3.0
 """Least contrast of what is read for its content, and of everything else that is text (WCAG 2, levels AA)."""
 
@@ -97,16 +97,16 @@ MARKS = (
 """Grounds that are seen only by being other than the page's."""
 
 
-def contrast(one: Color, other: Color) -> float:
+def contrast(colour: Color, other: Color) -> float:
     """The contrast ratio of two colours without transparency, 1 … 21 (WCAG 2)."""
-    dark, light = sorted((_luminance(one), _luminance(other)))
+    dark, light = sorted((_luminance(colour), _luminance(other)))
     return (light + 0.05) / (dark + 0.05)
 
 
 @lru_cache(4096)
 def _luminance(colour: Color) -> float:
-    parts = (one / 255 for one in (colour.r, colour.g, colour.b))
-    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    parts = (part / 255 for part in (colour.r, colour.g, colour.b))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
@@ -114,10 +114,10 @@ def legible(colour: Color, grounds: Iterable[Color], least: float) -> Color:
     """A colour as near to `colour` as has at least this contrast on every ground; the best there is where none has."""
     grounds = list(grounds)
 
-    def worst(one: Color) -> float:
-        return min(contrast(one, ground) for ground in grounds)
+    def worst(ink: Color) -> float:
+        return min(contrast(ink, ground) for ground in grounds)
 
-    return next((one for one in on_the_way(colour) if worst(one) >= least + ROUNDING), max((BLACK, WHITE), key=worst))
+    return next((ink for ink in on_the_way(colour) if worst(ink) >= least + ROUNDING), max((BLACK, WHITE), key=worst))
 
 
 def on_the_way(colour: Color) -> Iterator[Color]:
@@ -150,20 +150,20 @@ def readable(
     if background.ansi is not None:  # the terminal's own colours, which nobody here knows
         plain = dict.fromkeys(("quiet", "faint", "here", "on-panel", "foreground", "frame"), "ansi_default")
         return found | plain | {"here-style": "reverse"}
-    if any(one.a < 1 for one in (surface, panel)):
-        surface, panel = (background.blend(one, one.a).with_alpha(1) for one in (surface, panel))
+    if any(ground.a < 1 for ground in (surface, panel)):
+        surface, panel = (background.blend(ground, ground.a).with_alpha(1) for ground in (surface, panel))
     pages = (background, surface)
     foreground = legible(foreground, pages, VALUE)
 
-    def apart(one: Color) -> bool:
-        return not any(same(one, page) for page in pages)
+    def apart(shade: Color) -> bool:
+        return not any(same(shade, page) for page in pages)
 
     shades = [surface.blend(primary, share / 20) for share in range(8, 0, -1)]
-    seen = [one for one in shades if contrast(foreground, one) >= 1.4 * VALUE]
+    seen = [shade for shade in shades if contrast(foreground, shade) >= 1.4 * VALUE]
     seen += [surface.blend(foreground, share / 20) for share in range(1, 5)] + [BLUE, GREY]
-    seen = [one for one in seen if coloured and apart(one) and contrast(foreground, one) >= REST]
+    seen = [shade for shade in seen if coloured and apart(shade) and contrast(foreground, shade) >= REST]
     here, style = (seen[0], "none") if seen else (surface, "reverse")
-    made = {
+    colours = {
         "foreground": legible(foreground, (*pages, here), VALUE),
         "here": here,
         "quiet": legible(background.blend(foreground, 0.7), (*pages, panel, here), VALUE),
@@ -172,19 +172,19 @@ def readable(
         "frame": legible(Color.parse(variables["panel-lighten-2"]), pages, FRAME),
     }
     for name in ("primary", "accent", "error", "warning", "success", "secondary"):
-        made[f"text-{name}"] = legible(Color.parse(variables[f"text-{name}"]), (*pages, here), VALUE)
+        colours[f"text-{name}"] = legible(Color.parse(variables[f"text-{name}"]), (*pages, here), VALUE)
     for name in MARKS:
         if not apart(_over(surface, variables[name])):
-            made[name] = foreground
+            colours[name] = foreground
     if not apart(_over(surface, variables["block-cursor-blurred-background"])):
         found["block-cursor-blurred-text-style"] = "underline"
     for name in ("block-cursor", "input-cursor", "input-selection"):
-        ground = made.get(f"{name}-background") or _over(surface, variables[f"{name}-background"])
-        made[f"{name}-foreground"] = legible(ground.get_contrast_text(1.0), [ground], VALUE)
+        ground = colours.get(f"{name}-background") or _over(surface, variables[f"{name}-background"])
+        colours[f"{name}-foreground"] = legible(ground.get_contrast_text(1.0), [ground], VALUE)
     if not coloured:
         tracks = [name for name in found if name.startswith(("scrollbar-background", "scrollbar-corner"))]
         found |= dict.fromkeys(tracks, "#00000000")
-    return found | {name: colour.hex for name, colour in made.items()} | {"here-style": style}
+    return found | {name: colour.hex for name, colour in colours.items()} | {"here-style": style}
 
 
 def _over(ground: Color, text: str) -> Color:

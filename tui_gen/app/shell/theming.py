@@ -37,9 +37,9 @@ class Themes:
     def use(self, theme: str | None = None) -> None:
         """Register every theme and use this one, or the remembered one."""
         themes, self.problems = load_themes()
-        for one in themes:
-            self._app.register_theme(one)
-            self.own.append(one.name)
+        for own in themes:
+            self._app.register_theme(own)
+            self.own.append(own.name)
         wanted = theme or self._settings.get("theme", DEFAULT)
         if wanted not in self._app.available_themes:
             self.problems.append(f"there is no theme {wanted!r}; {DEFAULT} is used")
@@ -96,8 +96,8 @@ class Themes:
             return given
         without = (Monochrome, ANSIToTruecolor) if self._app.no_color else ()  # they give colours to what has none
         textuals = self._app.textual_filters
-        theirs = [one for one in given if one in textuals and not isinstance(one, without)]
-        return [*theirs, ours, *(one for one in given if one not in textuals)]
+        theirs = [source for source in given if source in textuals and not isinstance(source, without)]
+        return [*theirs, ours, *(source for source in given if source not in textuals)]
 
     # -- trying them in the command palette
 

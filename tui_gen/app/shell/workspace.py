@@ -52,9 +52,9 @@ class PaneTabs(Widget):
     def render_line(self, y: int) -> Strip:
         """The row: ` 1 Models │▌2 Form▐`."""
         base = self.rich_style
-        rows = [one for one in PANES if one.id in self._panes]
+        rows = [row for row in PANES if row.id in self._panes]
         room = self.size.width
-        long = sum(len(one.title) + 5 for one in rows) <= room
+        long = sum(len(row.title) + 5 for row in rows) <= room
         segments: list[Segment] = []
         self._spans = []
         x = 0
@@ -127,7 +127,7 @@ class Workspace(Widget):
         self.chosen: dict[str, str] = {}
         self.maximised = ""
         self.last_pane = PANES[0].id
-        self.watched = next(one.id for one in PANES if one.watches)
+        self.watched = next(row.id for row in PANES if row.watches)
         """Which of the panes that show a run was looked at last."""
         self.shape = "wide"
         self._found = Arrangement()
@@ -196,7 +196,7 @@ class Workspace(Widget):
     @property
     def shown(self) -> list[Pane]:
         """The panes on screen, in the order of their keys."""
-        return [pane for one in PANES if one.id in self._found.panes for pane in self.panes if pane.id == one.id]
+        return [pane for row in PANES if row.id in self._found.panes for pane in self.panes if pane.id == row.id]
 
     def pane(self, name: str) -> Pane | None:
         """A pane by its id."""
@@ -309,7 +309,7 @@ class Workspace(Widget):
         if self._dragged is None:
             return
         at = int(event.screen_x) - self.region.x if self._dragged.axis == "x" else int(event.screen_y) - self.region.y
-        edge = next((one for one in self._found.edges if one.name == self._dragged.name), None)
+        edge = next((candidate for candidate in self._found.edges if candidate.name == self._dragged.name), None)
         if edge is not None and edge.at != at:
             self._move(edge, at)
 

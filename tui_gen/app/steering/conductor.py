@@ -96,12 +96,12 @@ class Conductor:
         if view is None or form is None:
             return
         try:
-            made = await away(self.session.config_of, view.path)
+            run_config = await away(self.session.config_of, view.path)
         except ConfigError as error:
             await self._show_written(view, error, read)
             return
         if view is self.view:
-            form.show_live(made, live=view.live)
+            form.show_live(run_config, live=view.live)
 
     async def _show_written(self, view: RunView, error: ConfigError, read: bool) -> None:
         """Settings that cannot be checked here, as they were written; with their model where that may be read."""
@@ -146,18 +146,18 @@ class Conductor:
         self._starting = True
         self.notices.say("starting…")
         try:
-            made, problems = None, form.problems()
+            run_config, problems = None, form.problems()
             if not problems:
-                made, problems = await away(self.session.check, form.tables())
-            if problems or made is None:
+                run_config, problems = await away(self.session.check, form.tables())
+            if problems or run_config is None:
                 form.add_problems(problems)
                 self.stage.push_screen(problems_dialog("This cannot be started", problems))
                 return
-            if not await self._trusted(made.model_dirs, "These settings name"):
+            if not await self._trusted(run_config.model_dirs, "These settings name"):
                 return
-            if not await self._may_begin("start", made.name or made.model.name):
+            if not await self._may_begin("start", run_config.name or run_config.model.name):
                 return
-            path = await away(self.session.start, made)
+            path = await away(self.session.start, run_config)
         except runs.RunError as error:
             self.notices.tell(str(error), "error")
             return
@@ -196,17 +196,17 @@ class Conductor:
     async def _may_begin(self, doing: str, what: str, path: Path | None = None) -> bool:
         """Whether to start (or resume) a run: asks where others are live, and stops them first if that is wanted."""
         shown = self.view.path if self.view is not None else None
-        others = [one for one in await away(self.session.live_here, shown) if one[0] != path]
+        others = [run for run in await away(self.session.live_here, shown) if run[0] != path]
         if not others:
             return True
-        named = [(one.name, state, step) for one, state, step in others]
+        named = [(run.name, state, step) for run, state, step in others]
         answer = await self._answer_to(beside_dialog(doing, what, named))
         if answer != "stop":
             return answer == "beside"
-        for one, _, _ in others:
-            if not await self._ended(one):
+        for run, _, _ in others:
+            if not await self._ended(run):
                 done = "resumed" if doing == "resume" else "started"
-                self.notices.tell(f"{one.name} has not stopped, so nothing was {done}.", "warning")
+                self.notices.tell(f"{run.name} has not stopped, so nothing was {done}.", "warning")
                 return False
         return True
 

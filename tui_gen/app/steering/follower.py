@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.shell.status import StatusBar
 from tui_gen.app.shell.workspace import Workspace
-from tui_gen.app.terminal.pacing import Pacer, Restraint
+from tui_gen.app.terminal.pacing import CpuBudget, Pacer
 from tui_gen.app.terminal.wire import Wire
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Follower:
         self.status = status
         self.wire = wire
         self.pacer = pacer
-        self.restraint = Restraint()
+        self.restraint = CpuBudget()
         self.view: RunView | None = None
         self._timer: Timer | None = None
         self._on_beat: Callable[[float], None] = lambda quiet: None

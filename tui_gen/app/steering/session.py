@@ -62,10 +62,10 @@ class Session:
 
         Raises ConfigError where one holds too much to be looked through.
         """
-        named = [one for one in self.named_by(path) if os.path.isdir(one)]
+        named = [folder for folder in self.named_by(path) if os.path.isdir(folder)]
         if not named or self.strange(named):
             return False
-        self.adopted += [one for one in named if one not in self.adopted]
+        self.adopted += [folder for folder in named if folder not in self.adopted]
         return self._key() != self.catalog.key
 
     def spawn_warm(self) -> None:
@@ -111,32 +111,33 @@ class Session:
         from tui_gen import config, control, dependencies
 
         try:
-            made = config.load(tables, self.catalog, "the form")
+            run_config = config.load(tables, self.catalog, "the form")
         except config.ConfigError as error:
             return None, error.problems
-        if problems := dependencies.settle(made, self.catalog, self.root):
+        if problems := dependencies.settle(run_config, self.catalog, self.root):
             return None, problems
         self.drop_warm()
         if self.warm is not None and self.warm.ready:
             with contextlib.suppress(control.ControlError):
-                problems = self.warm.check(config.to_tables(made))
+                problems = self.warm.check(config.to_tables(run_config))
                 if problems:
                     return None, problems
-        return made, []
+        return run_config, []
 
-    def start(self, made: RunConfig) -> Path:
+    def start(self, run_config: RunConfig) -> Path:
         """Make the run's directory and start its worker. Raises RunError."""
         from tui_gen import config
 
-        if not made.model_dirs:
-            parts = (self.catalog.models.get(made.model.name), self.catalog.datasets.get(made.dataset.name))
-            sources = [Path(one.source) for one in parts if one is not None]
-            its = [one for one in self.adopted if any(source.is_relative_to(one) for source in sources)]
-            made.model_dirs = [str(Path(os.path.expanduser(one)).resolve()) for one in [*self.model_dirs, *its]]
-        if made.dataset.root:  # workers run in another folder
-            made.dataset.root = os.path.abspath(os.path.expanduser(made.dataset.root))
-        text = config.dumps(made, self.catalog)
-        path = runs.create(self.root, made.name or made.model.name, text)
+        if not run_config.model_dirs:
+            parts = (self.catalog.models.get(run_config.model.name), self.catalog.datasets.get(run_config.dataset.name))
+            sources = [Path(entry.source) for entry in parts if entry is not None]
+            its = [folder for folder in self.adopted if any(source.is_relative_to(folder) for source in sources)]
+            folders = (os.path.expanduser(folder) for folder in [*self.model_dirs, *its])
+            run_config.model_dirs = [str(Path(folder).resolve()) for folder in folders]
+        if run_config.dataset.root:  # workers run in another folder
+            run_config.dataset.root = os.path.abspath(os.path.expanduser(run_config.dataset.root))
+        text = config.dumps(run_config, self.catalog)
+        path = runs.create(self.root, run_config.name or run_config.model.name, text)
         self._launch(path, resume=False)
         return path
 
@@ -176,14 +177,14 @@ class Session:
         from tui_gen import config, datasets
 
         with runs.claim(path):
-            made = config.load(config.read_toml(path / "config.toml"), self.catalog, path.name)
-            made.dataset.root = os.path.abspath(root)
-            entry = self.catalog.datasets[made.dataset.name]
-            if datasets.lost(entry, made.dataset.root):
+            run_config = config.load(config.read_toml(path / "config.toml"), self.catalog, path.name)
+            run_config.dataset.root = os.path.abspath(root)
+            entry = self.catalog.datasets[run_config.dataset.name]
+            if datasets.lost(entry, run_config.dataset.root):
                 words = f"does not hold {entry.title}"
-                raise config.ConfigError(path.name, [Problem("dataset.root", made.dataset.root, words)])
+                raise config.ConfigError(path.name, [Problem("dataset.root", run_config.dataset.root, words)])
             try:
-                runs.write_atomic(path / "config.toml", config.dumps(made, self.catalog).encode())
+                runs.write_atomic(path / "config.toml", config.dumps(run_config, self.catalog).encode())
             except OSError as error:
                 raise runs.RunError(f"cannot write {path / 'config.toml'}: {error.strerror or error}") from None
 

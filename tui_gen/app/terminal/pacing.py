@@ -101,7 +101,7 @@ class Pacer:
             self._since = None
 
 
-class Restraint:
+class CpuBudget:
     """Keeps what is drawn from training that needs every core of this machine: SHARE of one core, on the average.
 
     Each frame takes a core from one of the threads that compute a step together, so all of them wait: the step feels

@@ -335,7 +335,7 @@ class Picture:
         self._shown = shown
         # Cells under pixels count as unknown: writing them again is what takes sixels away.
         self.wire.screenful.forget(place.line_range)
-        data = [at_cell(content.y + y, content.x + x, one) for one, (x, y, *_) in pieces]
+        data = [at_cell(content.y + y, content.x + x, piece) for piece, (x, y, *_) in pieces]
         self.wire.send(b"".join(data).decode("ascii"))
         if self.wire.answers and self._sent is None and self.wire.ask_round_trip(self._arrived):
             self._sent = time.monotonic()

@@ -105,7 +105,7 @@ class PathDialog(Modal[Path | None]):
 
     def _say(self, words: str, wrong: bool = False) -> None:
         line = self.query_one("#words", Static)
-        line.update("\n".join(clean(one) for one in words.splitlines()))
+        line.update("\n".join(clean(row) for row in words.splitlines()))
         line.set_class(wrong, "wrong")
 
     def _list(self) -> None:

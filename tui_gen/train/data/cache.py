@@ -114,7 +114,7 @@ def _open(place: Path) -> Decoded | None:
         about = json.loads((place / "about.json").read_text(encoding="utf-8"))
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != len(labels):
             return None
-        skipped, words = ([(str(one), str(two)) for one, two in about[key]] for key in ("skipped", "words"))
+        skipped, words = ([(str(name), str(two)) for name, two in about[key]] for key in ("skipped", "words"))
         return Decoded(pixels, labels, skipped, words)
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
@@ -221,7 +221,7 @@ def _prepare(root: Path, files: list[ImageFile], size: int, channels: str, repor
     for kind, of_kind in deep.items():
         what = f"Looking at the range of {len(of_kind):,} images of {_shown(root.name)}"
         extents = _each(of_kind, lambda file: extent(root / file.relative), what, report)
-        found[kind] = ranges.decide((one for _, one in extents if isinstance(one, tuple)), kind)
+        found[kind] = ranges.decide((span for _, span in extents if isinstance(span, tuple)), kind)
     decoder = Decoder(size, 3 if colour else 1, found)
     return _Reading(decoder, {kind: len(of_kind) for kind, of_kind in deep.items()})
 

@@ -107,9 +107,10 @@ def _map(source: Source, places: Tensor, kind: str) -> None:
 def _changes(what: str, new: list[str], gone: list[str]) -> str:
     plural = {"class": "classes", "character": "characters"}[what]
     parts = []
-    for names, one, more in ((new, "is new", "are new"), (gone, "is gone", "are gone")):
+    for names, singular, several in ((new, "is new", "are new"), (gone, "is gone", "are gone")):
         if names:
-            parts.append(f"{what} {_names(names)} {one}" if len(names) == 1 else f"{plural} {_names(names)} {more}")
+            subject, verb = (what, singular) if len(names) == 1 else (plural, several)
+            parts.append(f"{subject} {_names(names)} {verb}")
     return " and ".join(parts) + " in the data"
 
 

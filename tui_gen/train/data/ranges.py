@@ -31,7 +31,7 @@ class Range:
     @property
     def used(self) -> float:
         """The share of the range that the set uses, 0 … 1."""
-        least, most = (min(max(one, self.low), self.high) for one in (self.least, self.most))
+        least, most = (min(max(end, self.low), self.high) for end in (self.least, self.most))
         return (most - least) / (self.high - self.low) if self.high > self.low else 0.0
 
     def levels(self, values: np.ndarray) -> np.ndarray:

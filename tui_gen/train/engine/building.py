@@ -105,7 +105,7 @@ def built(origin: Origin, model_classes: ModelClasses) -> Part:
     if origin.model not in model_classes:
         where = f" of the run {origin.run}" if origin.run else ""
         raise TrainingError(f"the model {origin.model!r}{where} is not known here; give its folder with --models DIR")
-    parts = {name: built(one, model_classes) for name, one in origin.parts.items()}
+    parts = {name: built(part, model_classes) for name, part in origin.parts.items()}
     model = build_model(model_classes[origin.model], origin.values, origin.spec, parts)
     return Part(origin, model.requires_grad_(False).eval())
 

@@ -222,7 +222,7 @@ def _read() -> dict[str, Probe]:
     except (OSError, ValueError):
         return {}
     # before, a bare number was kept, 0 for a failure
-    return {key: one if isinstance(one, Probe) else Probe(one, 0.0) for key, one in kept.items()}
+    return {key: probe if isinstance(probe, Probe) else Probe(probe, 0.0) for key, probe in kept.items()}
 
 
 def _first_line(error: Exception) -> str:

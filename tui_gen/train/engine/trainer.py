@@ -200,7 +200,7 @@ class Trainer:
 
     def finite(self) -> bool:
         """Whether every number that is trained is finite. Waits for the device."""
-        sound = [torch.isfinite(one).all() for some in self.parameters.values() for one in some]
+        sound = [torch.isfinite(parameter).all() for some in self.parameters.values() for parameter in some]
         return not sound or bool(torch.stack(sound).all())
 
     def validate(self, limit: int | None = None, check: Check = never) -> dict[str, float]:
@@ -226,7 +226,7 @@ class Trainer:
             return ""
         config = msgspec.structs.replace(self.model.config, **{name: value})
         problems = refusals(type(self.model), config, self.data.spec, self.parts)
-        return "; ".join(f"{one.message} ({one.hint})" for one in problems)
+        return "; ".join(f"{problem.message} ({problem.hint})" for problem in problems)
 
     def edit(self, key: str, value: Any) -> None:
         """Change a live setting; counts from the next step on. The value must have been checked."""
@@ -261,11 +261,11 @@ class Trainer:
             "spec": msgspec.to_builtins(self.data.spec),
             "parts": {name: msgspec.to_builtins(part.origin) for name, part in self.parts.items()},
             "threads": torch.get_num_threads(),
-            "optimizers": {name: one.state_dict() for name, one in self.optimizers.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "stream": self.stream.state_dict(),
             "rng": torch.get_rng_state(),
             "values": dict(self.config.model.values),
-            "optims": {name: msgspec.structs.asdict(one) for name, one in self.optims.items()},
+            "optims": {name: msgspec.structs.asdict(optim) for name, optim in self.optims.items()},
             "live": {table: msgspec.structs.asdict(getattr(self.config, table)) for table in LIVE}
             | {"train": {"validate_every": self.config.train.validate_every, "on_nan": self.config.train.on_nan}},
         }
@@ -285,8 +285,8 @@ class Trainer:
         put(self.model, weights)
         if self.average is not None:
             put(self.average, weights if average is None else average)
-        for name, one in self.optimizers.items():
-            one.load_state_dict(state["optimizers"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
         for key, value in state["values"].items():
             if key in self.config.model.values and getattr(self.model.config, key) != value:
                 self.edit(f"model.{key}", value)

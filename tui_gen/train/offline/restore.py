@@ -88,12 +88,12 @@ def _loaded(run: Path, step: int | None, averaged: bool, report: Report) -> chec
         cut = f"; the first one, {names[0]}, was not completed" if (names := checkpoints.halves(run)) else ""
         raise RestoreError(f"{run.name} has no checkpoint yet{cut}; wait for one, or ask its worker for one")
     if step is not None:
-        one = next((one for one in have if one.step == step), None)
-        if one is None:
-            there = ", ".join(str(one.step) for one in have)
+        checkpoint = next((checkpoint for checkpoint in have if checkpoint.step == step), None)
+        if checkpoint is None:
+            there = ", ".join(str(checkpoint.step) for checkpoint in have)
             raise RestoreError(f"{run.name} has no checkpoint of step {step}; it has {there}")
         try:
-            return checkpoints.load(one.path, averaged)
+            return checkpoints.load(checkpoint.path, averaged)
         except checkpoints.DamagedError as error:
             raise RestoreError(f"checkpoint {error}; leave the step out for the newest that can be used") from None
     damaged = []

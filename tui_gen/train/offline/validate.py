@@ -50,7 +50,7 @@ def _quality(run: Path, data: Data) -> dict[str, float | None]:
         found.model, data, found.device,
         step=found.step, samples=settings.samples, seed=settings.seed, tell=lambda event: None,
     )  # fmt: skip
-    return {f"quality/{one.name}": one.value for one in finish(work, lambda words: None).figures}
+    return {f"quality/{figure.name}": figure.value for figure in finish(work, lambda words: None).figures}
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 128, seed: int = 
     lines = torch.randn(directions, x.shape[1], generator=generator, dtype=torch.float64)
     lines /= lines.norm(dim=1, keepdim=True)
     count = min(len(x), len(y))
-    a, b = (_quantiles((lines @ one.double().T).sort(1).values, count) for one in (x, y))
+    a, b = (_quantiles((lines @ side.double().T).sort(1).values, count) for side in (x, y))
     return float((a - b).square().mean().sqrt())
 
 
@@ -145,7 +145,7 @@ def neighbourhoods(real: Tensor, samples: Tensor, k: int = 3, wide: int = 5) -> 
     same distribution and size, density is 1 and coverage about 1 − 2^−wide.
     """
     slack = 1 + 1e-9  # a point lies in its own ball in spite of rounding
-    near_real, wide_real, near_samples = (radii(*one) * slack for one in ((real, k), (real, wide), (samples, k)))
+    near_real, wide_real, near_samples = (radii(*case) * slack for case in ((real, k), (real, wide), (samples, k)))
     inside = within = 0.0
     nearest_sample = torch.full((len(real),), math.inf, dtype=torch.float64)
     recalled = torch.zeros(len(real), dtype=torch.bool)

@@ -158,8 +158,8 @@ def _figures(
             raise QualityError("nearly every sample is NaN or infinite")
     generator = torch.Generator().manual_seed(seed)
     samples, train, held = (
-        one[torch.randperm(len(one), generator=generator)]
-        for one in (reference.scaled(raw), reference.scaled(reference.train), reference.scaled(reference.held))
+        features[torch.randperm(len(features), generator=generator)]
+        for features in (reference.scaled(raw), reference.scaled(reference.train), reference.scaled(reference.held))
     )
     if reference.net is None:
         yield _mmd(samples, train, held)
@@ -231,8 +231,8 @@ def _neighbourhoods(samples: Tensor, train: Tensor, held: Tensor) -> Iterator[Fi
             real.append(distances.neighbourhoods(train[part], held[:each]))
             yield None
     for name in ("precision", "recall", "density", "coverage"):
-        values = [one[name] for one in found]
-        beside = sum(one[name] for one in real) / len(real) if real else None
+        values = [turn[name] for turn in found]
+        beside = sum(turn[name] for turn in real) / len(real) if real else None
         yield Figure(name, sum(values) / len(values), beside, doubt=doubt, real_doubt=doubt if real else "")
 
 

@@ -215,8 +215,8 @@ def _look(
     hidden, logits, labels = [], [], []
     for start in range(0, part[1], BATCH):
         raw, named = _take(part, start, BATCH)
-        one, answers = nets.look(net, raw)
-        hidden.append(one)
+        features, answers = nets.look(net, raw)
+        hidden.append(features)
         logits.append(answers)
         if named is not None:
             labels.append(named.cpu())

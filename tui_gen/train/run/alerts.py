@@ -62,7 +62,7 @@ class Health:
         return self._loss_broke(step, words, "", list(self._train.phases))
 
     def _loss_broke(self, step: int, what: str, where: str, phases: list[str]) -> list[events.Alert]:
-        rates = {f"train.phases.{name}.lr": one.lr for name, one in self._train.phases.items() if name in phases}
+        rates = {f"train.phases.{name}.lr": optim.lr for name, optim in self._train.phases.items() if name in phases}
         advice = remedy.advice(rates, step, self._train.on_nan == "stop")
         return self._give(step, "error", what, where, advice, rates)
 

@@ -192,18 +192,18 @@ class _Sealing:
         self._work = [_Queue(self._digest), _Queue(self._flush)]
 
     def __enter__(self) -> _Sealing:
-        for one in self._work:
-            one.start()
+        for part in self._work:
+            part.start()
         return self
 
     def take(self, path: Path) -> None:
         """A file that has been written."""
-        for one in self._work:
-            one.take(path)
+        for part in self._work:
+            part.take(path)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for one in self._work:
-            one.end()
+        for part in self._work:
+            part.end()
         if kind is None and self._failed:
             raise self._failed[0]
 
@@ -293,21 +293,21 @@ def _state(path: Path, mmap: bool = False) -> dict[str, Any]:
     return torch.load(path / "state.pt", map_location="cpu", weights_only=True, mmap=mmap)
 
 
-def state_of(one: Found) -> dict[str, Any] | None:
+def state_of(checkpoint: Found) -> dict[str, Any] | None:
     """A checkpoint's state without its weights; None where it is damaged."""
     try:
-        if one.meta is None:
+        if checkpoint.meta is None:
             return None
-        check(one.path, one.meta, "state.pt")
-        return _state(one.path, mmap=True)
+        check(checkpoint.path, checkpoint.meta, "state.pt")
+        return _state(checkpoint.path, mmap=True)
     except Exception:  # torch raises many kinds for damaged files; who loads all of it tells about them
         return None
 
 
 def spec_of(run: Path) -> DataSpec | None:
     """What a run's model was told of its data, by its newest checkpoint that can be used; None where none says."""
-    for one in reversed(found(run)):
-        if (state := state_of(one)) is not None:
+    for checkpoint in reversed(found(run)):
+        if (state := state_of(checkpoint)) is not None:
             return msgspec.convert(state["spec"], DataSpec) if "spec" in state else None
     return None
 
@@ -321,14 +321,14 @@ def machine(device: torch.device) -> dict[str, str]:
 
 def newest(run: Path, averaged: bool | None = None) -> Iterator[Loaded | str]:
     """Checkpoints newest first: a `Loaded` one, or words about one that cannot be used."""
-    for one in reversed(found(run)):
-        if one.meta is None:
-            yield one.problem
+    for checkpoint in reversed(found(run)):
+        if checkpoint.meta is None:
+            yield checkpoint.problem
             continue
         try:
-            yield load(one.path, averaged)
+            yield load(checkpoint.path, averaged)
         except DamagedError as error:
-            if one.path.exists():  # else its worker has just deleted it, as it does with old ones
+            if checkpoint.path.exists():  # else its worker has just deleted it, as it does with old ones
                 yield str(error)
 
 
@@ -337,14 +337,14 @@ def set_aside(run: Path, step: int) -> list[str]:
     when old ones are deleted. Their new names, relative to the run.
     """
     kept = []
-    for one in found(run):
-        if one.step > step:
-            name, number = f"damaged-{one.path.name}", 1
-            while (to := one.path.with_name(name)).exists():
+    for checkpoint in found(run):
+        if checkpoint.step > step:
+            name, number = f"damaged-{checkpoint.path.name}", 1
+            while (to := checkpoint.path.with_name(name)).exists():
                 number += 1
-                name = f"damaged-{one.path.name}-{number}"
+                name = f"damaged-{checkpoint.path.name}-{number}"
             with contextlib.suppress(OSError):
-                os.rename(one.path, to)
+                os.rename(checkpoint.path, to)
                 kept.append(f"checkpoints/{name}")
     return kept
 
@@ -356,7 +356,7 @@ def prune(run: Path, keep_last: int, keep_best: int) -> None:
     ranked = [
         (meta.ranked, step) for step, _, meta in have if meta.ranked is not None and meta.ranked_by == by
     ]
-    ranked.sort(key=lambda one: one[0])
+    ranked.sort(key=lambda entry: entry[0])
     keep = {step for step, _, _ in have[-keep_last:]} | {step for _, step in ranked[:keep_best]}
     for step, path, _ in have:
         if step not in keep:

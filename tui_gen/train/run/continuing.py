@@ -38,12 +38,12 @@ def restored(path: Path, trainer: Trainer, planned: edits.Edits, note: Note) -> 
     for name in checkpoints.recover(path):
         note(f"checkpoint {name} was cut short by a kill; what there was of it is gone")
     loaded, damaged = None, []
-    for one in checkpoints.newest(path, averaged=trainer.average is not None):
-        if isinstance(one, checkpoints.Loaded):
-            loaded = one
+    for checkpoint in checkpoints.newest(path, averaged=trainer.average is not None):
+        if isinstance(checkpoint, checkpoints.Loaded):
+            loaded = checkpoint
             break
-        damaged.append(one)
-        note(f"checkpoint {one}; trying the one before", "warning")
+        damaged.append(checkpoint)
+        note(f"checkpoint {checkpoint}; trying the one before", "warning")
     if damaged and loaded is None:
         words = "; to begin again from step 0 move its folder checkpoints away"
         raise TrainingError(f"no checkpoint of {path.name} can be used: {damaged[0]}{words}")

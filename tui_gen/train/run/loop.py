@@ -316,9 +316,9 @@ class RunLoop:
     def _rank(self, values: dict[str, float]) -> None:
         """Remember how good the run is by the metric that ranks its checkpoints."""
         wanted = self.config.checkpoint.best or next(iter(values))
-        name = next((one for one in (wanted, f"val/{wanted}") if one in values), "")
+        name = next((metric for metric in (wanted, f"val/{wanted}") if metric in values), "")
         if not name and wanted != self.ranked_by:
-            listed = ", ".join(one.removeprefix("val/") for one in values)
+            listed = ", ".join(metric.removeprefix("val/") for metric in values)
             words = f"checkpoint.best = {wanted}: validation has no such metric, so none is the best"
             self.note(f"{words} (it has {listed})", "warning")
         value = values.get(name, math.nan)
@@ -455,9 +455,9 @@ class RunLoop:
         rest += [self._rest_of_quality] if due.quality else []
         rest += [lambda: self.checkpoint("the end" if finished else "stopped")] if due.checkpoint else []
         word = state, reason
-        for one in rest:
+        for event in rest:
             try:
-                one()
+                event()
             except Cut:
                 if finished:  # a resume makes up for what is left off
                     word = "stopped", self.asked_to_stop or "asked to"

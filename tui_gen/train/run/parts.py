@@ -24,12 +24,13 @@ from tui_gen.train.run import checkpoints
 
 def kept(state: dict[str, Any], model_classes: ModelClasses) -> dict[str, Part]:
     """What the run of a checkpoint's state is built on, without weights: those are among the checkpoint's own."""
-    return {name: built(msgspec.convert(one, Origin), model_classes) for name, one in state.get("parts", {}).items()}
+    origins = msgspec.convert(state.get("parts", {}), dict[str, Origin])
+    return {name: built(origin, model_classes) for name, origin in origins.items()}
 
 
 def kept_by(path: Path, model_classes: ModelClasses) -> dict[str, Part] | None:
     """The same from a run's newest checkpoint that can be read, None where there is none."""
-    states = (checkpoints.state_of(one) for one in reversed(checkpoints.found(path)))
+    states = (checkpoints.state_of(checkpoint) for checkpoint in reversed(checkpoints.found(path)))
     state = next((state for state in states if state is not None), None)
     return None if state is None else kept(state, model_classes)
 
@@ -46,7 +47,7 @@ def taken(need: Need, catalog: Catalog, classes: Classes, spec: DataSpec) -> Par
         loaded = checkpoints.load(checkpoints.directory(path, int(step)), averaged=config.train.ema > 0)
     except checkpoints.DamagedError as error:
         raise TrainingError(f"{need.key} = {need.value}: checkpoint {error}; name another one of its") from None
-    parts = {name: msgspec.convert(one, Origin) for name, one in loaded.state.get("parts", {}).items()}
+    parts = {name: msgspec.convert(origin, Origin) for name, origin in loaded.state.get("parts", {}).items()}
     values = {**config.model.values, **loaded.state["values"]}
     origin = Origin(str(path), int(step), config.model.name, values, _spec_of(loaded.state, config, classes), parts)
     part = built(origin, classes.models)

@@ -166,7 +166,7 @@ def _given(loop: Run, request: Request) -> tuple[torch.Tensor, torch.Tensor | No
     labels = request.data.get("labels") or ([0] * count if model.conditional else None)
     if labels is not None:
         right = isinstance(labels, list) and len(labels) == count
-        if not right or not all(type(one) is int and 0 <= one < len(spec.classes) for one in labels):
+        if not right or not all(type(label) is int and 0 <= label < len(spec.classes) for label in labels):
             raise ValueError(f"labels must be a list of {count} numbers of classes, 0 ≤ n < {len(spec.classes)}")
         labels = torch.tensor(labels, dtype=torch.int64, device=loop.trainer.device)
     return torch.from_numpy(raw.copy()).reshape(-1, *shape).to(loop.trainer.device), labels

@@ -329,7 +329,7 @@ class Worker:
             words = f"{path.name}, which is trained first for {need.key}, {state} at step {step:,}{why}"
             raise Stopped("stopped" if state == "stopped" else "failed", words)
         writer.write(events.Note(f"{path.name} has finished at step {step:,}"))
-        taken = next((one.step for one in checkpoints.sound(path) if one.meta is not None), None)
+        taken = next((checkpoint.step for checkpoint in checkpoints.sound(path) if checkpoint.meta is not None), None)
         if taken is None:
             words = f"{path.name}, which was trained first for {need.key}, has no checkpoint that can be used"
             raise Stopped("failed", f"{words}; once it is deleted, a resume of this run trains another")

@@ -127,11 +127,11 @@ class Previewer:
                 ):
                     if hasattr(model, can):
                         torch.manual_seed(self.seed)
-                        found += [one for one in make(model) if only in ("", one.kind)]
+                        found += [preview for preview in make(model) if only in ("", preview.kind)]
                 if hasattr(model, "panels"):
                     torch.manual_seed(self.seed)
-                    panels = [self._panel(one, model) for one in model.panels(self._given_to_panels(model))]
-                    found += [one for one in panels if only in ("", one.kind)]
+                    panels = [self._panel(panel, model) for panel in model.panels(self._given_to_panels(model))]
+                    found += [panel for panel in panels if only in ("", panel.kind)]
         finally:
             model.train(was)
         return found

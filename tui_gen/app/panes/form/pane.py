@@ -237,7 +237,7 @@ from which it holds.
     def notice(self, words: str) -> None:
         """Words above the form (plain text); an empty text takes them away."""
         for line in self.query("#notice").results(Static):
-            line.update(Content("\n".join(clean(one) for one in words.splitlines())))
+            line.update(Content("\n".join(clean(row) for row in words.splitlines())))
             line.display = bool(words)
 
     def focus_field(self, key: str) -> None:
@@ -439,8 +439,8 @@ from which it holds.
             except ConfigError as error:
                 self.notice(str(error))
                 return
-            made = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in self.view.edits]
-            edits = merged(tables.get("edits", []), made)
+            edits_made = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in self.view.edits]
+            edits = merged(tables.get("edits", []), edits_made)
             self.load_tables(tables | ({"edits": edits} if edits else {}), self.view.path.name)
         elif self.live is not None:
             self.load_tables(self.live.tables(), f"run {self.live.source}")

@@ -236,7 +236,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def go_to(self, ident: str) -> bool:
         """Put the cursor on the row of a key (unfolding its section); whether there is one."""
-        section = next((one for one in self.state.sections() if ident in one.keys), None)
+        section = next((candidate for candidate in self.state.sections() if ident in candidate.keys), None)
         if section is not None and section.name in self.collapsed:
             self.collapsed.discard(section.name)
             self.sync()

@@ -130,7 +130,7 @@ class FormState:
         """Whether a field is a length that does not end the run, as another one does."""
         if key not in config.LENGTHS or self._cells[key].value != 0:
             return False
-        return any(self._cells[one].value not in (0, None, "") for one in config.LENGTHS)
+        return any(self._cells[key].value not in (0, None, "") for key in config.LENGTHS)
 
     def tables(self) -> dict[str, Any]:
         """The form as nested tables, complete, as TOML gives them; unreadable texts stand in as they are."""
@@ -158,7 +158,7 @@ class FormState:
             except ConfigError as error:
                 found = list(error.problems)
             seen = {problem.key for problem in found}
-            self._found = found + [one for one in (*self._mismatch(), *self._added) if one.key not in seen]
+            self._found = found + [problem for problem in (*self._mismatch(), *self._added) if problem.key not in seen]
         return self._found
 
     def add_problems(self, problems: list[Problem]) -> None:
@@ -194,7 +194,7 @@ class FormState:
         if entry is None or data is None or data.kind in entry.kinds:
             return []
         message = f"{entry.name} trains on {' or '.join(entry.kinds)} data, this is {data.kind} data"
-        fits = [one.name for one in self.catalog.datasets.values() if one.kind in entry.kinds]
+        fits = [dataset.name for dataset in self.catalog.datasets.values() if dataset.kind in entry.kinds]
         return [Problem("dataset.name", data.name, message, f"one of {', '.join(fits)}" if fits else "")]
 
     # -- changes ------------------------------------------------------------------------------------------------
@@ -225,7 +225,8 @@ class FormState:
 
     def _left_out(self, before: list[Problem]) -> list[Problem]:
         after = {(problem.key, problem.message) for problem in self.problems()}
-        return [one for one in before if one.key not in self.params and (one.key, one.message) not in after]
+        gone = [problem for problem in before if (problem.key, problem.message) not in after]
+        return [problem for problem in gone if problem.key not in self.params]
 
     def renew(self, catalog: Catalog) -> None:
         """Use a catalogue that was built anew; texts stay, and where the model has new settings they have defaults."""
@@ -388,8 +389,8 @@ class FormState:
         datasets = list(self.catalog.datasets)
         declared["dataset.name"] = msgspec.structs.replace(declared["dataset.name"], kind="choice", choices=datasets)
         if self._edits:
-            made = ", ".join(params.show(one.get("key", "?")) for one in self._edits if isinstance(one, dict))
-            words = f"Make the {len(self._edits)} live edits of the run this came from again, at their steps: {made}"
+            changed = ", ".join(params.show(edit.get("key", "?")) for edit in self._edits if isinstance(edit, dict))
+            words = f"Make the {len(self._edits)} live edits of the run this came from again, at their steps: {changed}"
             declared["edits"] = Param("edits", "bool", True, words)
         return declared
 

@@ -60,8 +60,8 @@ def _on_grid(value: float, direction: int, big: bool) -> float:
     power = math.floor(math.log10(value))
     grid = [float(f"{digit}e{power + shift}") for shift in (-1, 0, 1) for digit in (1, 2, 5)]
     if direction > 0:
-        return next(one for one in grid if one > value * (1 + 1e-9))
-    return next(one for one in reversed(grid) if one < value * (1 - 1e-9))
+        return next(point for point in grid if point > value * (1 + 1e-9))
+    return next(point for point in reversed(grid) if point < value * (1 - 1e-9))
 
 
 def _held(param: Param, value: float) -> float:

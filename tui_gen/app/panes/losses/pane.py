@@ -34,7 +34,7 @@ MOUSE_PAUSE = 0.05
 
 
 @dataclass(frozen=True)
-class Looking:
+class ViewState:
     """How the curves are looked at. `window` is a fixed range of steps; `follow` shows only the newest so many."""
 
     log_y: bool = False
@@ -111,7 +111,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.looking = Looking()
+        self.looking = ViewState()
         self.panels: list[Panel] = []
         self._names: tuple[str, ...] = ()
         self._word: tuple[list[str], list[list[str]]] = ([], [])  # the model's, on the order and what shares a plot
@@ -159,11 +159,11 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         view = self.view
         if view is None:
             return []
-        marks = [Mark(one.step, "edit", f"{one.key}: {one.old} → {one.new}") for one in view.edits]
-        marks += [Mark(one.step, "checkpoint", f"checkpoint {one.reason}".strip()) for one in view.checkpoints]
-        for one in view.alerts:
-            where = f" in {one.where}" if one.where else ""
-            marks.append(Mark(one.step, "alert", f"{one.what}{where}. {one.advice}".strip()))
+        marks = [Mark(event.step, "edit", f"{event.key}: {event.old} → {event.new}") for event in view.edits]
+        marks += [Mark(event.step, "checkpoint", f"checkpoint {event.reason}".strip()) for event in view.checkpoints]
+        for event in view.alerts:
+            where = f" in {event.where}" if event.where else ""
+            marks.append(Mark(event.step, "alert", f"{event.what}{where}. {event.advice}".strip()))
         return marks
 
     def _words(self) -> str:
@@ -301,7 +301,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             note += f" · {time_label(clock.seconds(cursor))}"
         near = [mark for mark in marks if abs(mark.step - cursor) <= self._column()]
         order = {"alert": 0, "edit": 1}
-        for mark in sorted(near, key=lambda one: (order.get(one.kind, 2), abs(one.step - cursor)))[:2]:
+        for mark in sorted(near, key=lambda item: (order.get(item.kind, 2), abs(item.step - cursor)))[:2]:
             glyph = {"alert": "!", "edit": "Δ", "checkpoint": "▾"}[mark.kind]
             note += f" · {glyph} {mark.step:,.0f} {clean(mark.text)}"
         return note
@@ -320,7 +320,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
 
     def _extent(self) -> tuple[float, float]:
         """First and last step that has a value."""
-        some = [one.steps for one in self.view.series.values() if len(one)] if self.view else []
+        some = [series.steps for series in self.view.series.values() if len(series)] if self.view else []
         if not some:
             return 0.0, 0.0
         return min(float(steps[0]) for steps in some), max(float(steps[-1]) for steps in some)

@@ -120,11 +120,11 @@ class PlotView(Widget):
         self.panel = panel
         some = []
         for curve in panel.curves:
-            one = series.get(curve.metric)
-            if one is not None:
+            curve_series = series.get(curve.metric)
+            if curve_series is not None:
                 # the legend's name and glyph are the panel's; a series may be drawn in several
-                one.name, one.slot, one.smooth = curve.label, curve.slot, curve.smooth
-                some.append(one)
+                curve_series.name, curve_series.slot, curve_series.smooth = curve.label, curve.slot, curve.smooth
+                some.append(curve_series)
         terminal: Terminal | None = getattr(self.app, "terminal", None)
         options = replace(options, legend=False, ascii=terminal is not None and not terminal.unicode)
         most = 0 if height < 6 else 2 if height >= 11 else 1
@@ -264,4 +264,4 @@ class PlotView(Widget):
 
 def _expected(some: list[Series]) -> list[Reading]:
     """Readings of the right number and widths, before the frame is there."""
-    return [Reading(one.name, "●", "text", 0.0, 0.0, 0.0) for one in some if len(one)]
+    return [Reading(curve.name, "●", "text", 0.0, 0.0, 0.0) for curve in some if len(curve)]

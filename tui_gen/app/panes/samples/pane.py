@@ -113,10 +113,10 @@ class Timeline(Widget):
         self.release_mouse()
 
 
-def _count(one: Sample) -> int:
+def _count(sample: Sample) -> int:
     """How many tiles a preview has; those that only fill its last row are none."""
-    every = max(1, one.columns) * max(1, one.rows)
-    return one.tiles.count if 0 < one.tiles.count <= every else every
+    every = max(1, sample.columns) * max(1, sample.rows)
+    return sample.tiles.count if 0 < sample.tiles.count <= every else every
 
 
 class SamplesPane(Pane):
@@ -209,11 +209,11 @@ small for all tiles, half-blocks show as many as can be made out.
 
     def kinds(self) -> list[str]:
         """The kinds of previews there are, in the order they came."""
-        return list(dict.fromkeys(one.kind for one in self.view.samples)) if self.view else []
+        return list(dict.fromkeys(preview.kind for preview in self.view.samples)) if self.view else []
 
     def history(self) -> list[Sample]:
         """The previews of the kind that is shown, by step."""
-        return [one for one in self.view.samples if one.kind == self.kind] if self.view else []
+        return [preview for preview in self.view.samples if preview.kind == self.kind] if self.view else []
 
     @property
     def shown(self) -> Sample | None:
@@ -235,29 +235,29 @@ small for all tiles, half-blocks show as many as can be made out.
         history = self.history()
         if self._index is not None and self._index >= len(history):
             self._index = None  # the run went on from an earlier step
-        one, view = self.shown, self.view
-        self._swap(one is not None and one.path.endswith(".txt"))
-        if one is None or view is None:
+        preview, view = self.shown, self.view
+        self._swap(preview is not None and preview.path.endswith(".txt"))
+        if preview is None or view is None:
             self._picture.show_words(self._words())
             self._caption.show([], "", "")
             self._timeline.show([], 0, True)
             return
         index = len(history) - 1 if self._index is None else self._index
-        grid = (max(1, one.columns), max(1, one.rows))
+        grid = (max(1, preview.columns), max(1, preview.rows))
         if self.tile is not None:
-            self.tile = min(self.tile, _count(one) - 1)
+            self.tile = min(self.tile, _count(preview) - 1)
         try:
-            file = view.file(one.path)
+            file = view.file(preview.path)
         except OSError as error:
             self._swap(False)
-            self._picture.show_words(f"{one.path} cannot be shown: {error.strerror}.")
+            self._picture.show_words(f"{preview.path} cannot be shown: {error.strerror}.")
         else:
             if self._words_view.display:
                 self._words_view.show_file(file)
             else:
-                self._picture.show_picture(str(file), grid, self.tile, one.gap, one.tiles, urgent=urgent)
+                self._picture.show_picture(str(file), grid, self.tile, preview.gap, preview.tiles, urgent=urgent)
         self._timeline.show([sample.step for sample in history], index, self._index is None)
-        self._caption.show(kinds, self.kind, self._text(one, index, len(history)))
+        self._caption.show(kinds, self.kind, self._text(preview, index, len(history)))
 
     def _swap(self, text: bool) -> None:
         """Make way for text, or for a picture; the keyboard follows."""
@@ -279,18 +279,18 @@ small for all tiles, half-blocks show as many as can be made out.
             return f"The run is {view.state}. Its first preview appears here."
         return f"The run is {view.state} and has no previews."
 
-    def _text(self, one: Sample, index: int, count: int) -> str:
-        high, wide = one.tile
-        text = f"step {one.step:,} · {index + 1}/{count}"
+    def _text(self, preview: Sample, index: int, count: int) -> str:
+        high, wide = preview.tile
+        text = f"step {preview.step:,} · {index + 1}/{count}"
         if self.tile is not None:
-            name = one.tiles.name(self.tile, max(1, one.columns))
+            name = preview.tiles.name(self.tile, max(1, preview.columns))
             name = f"{name} · " if name else ""
-            return f"{text} · {name}tile {self.tile + 1} of {_count(one)}, {wide}×{high}"
-        if one.path.endswith(".txt") or (one.tiles.plot and _count(one) == 1):
+            return f"{text} · {name}tile {self.tile + 1} of {_count(preview)}, {wide}×{high}"
+        if preview.path.endswith(".txt") or (preview.tiles.plot and _count(preview) == 1):
             return text
-        (columns, rows), seen = self._seen or ((one.columns, one.rows), _count(one))
-        if seen < _count(one):
-            return f"{text} · {seen} of {_count(one)} tiles"
+        (columns, rows), seen = self._seen or ((preview.columns, preview.rows), _count(preview))
+        if seen < _count(preview):
+            return f"{text} · {seen} of {_count(preview)} tiles"
         shape = f"{columns}×{rows}" if columns * rows == seen else f"{seen}"
         return f"{text} · {shape} of {wide}×{high}"
 
@@ -347,7 +347,7 @@ small for all tiles, half-blocks show as many as can be made out.
         rows = []
         samples = self.view.samples if self.view is not None else []
         for kind in self.kinds():
-            steps = [one.step for one in samples if one.kind == kind]
+            steps = [preview.step for preview in samples if preview.kind == kind]
             rows.append((kind, f"{len(steps):,} to step {steps[-1]:,}"))
         if len(rows) < 2:
             return
@@ -380,7 +380,7 @@ small for all tiles, half-blocks show as many as can be made out.
         before = self.shown
         self.kind, self.tile = kind, None
         if self._index is not None and before is not None:
-            earlier = [i for i, one in enumerate(self.history()) if one.step <= before.step]
+            earlier = [i for i, preview in enumerate(self.history()) if preview.step <= before.step]
             self._index = earlier[-1] if earlier else 0
         self._refill()
 
@@ -392,8 +392,8 @@ small for all tiles, half-blocks show as many as can be made out.
             self._zoom(message.tile)
 
     def _zoom(self, tile: int | None) -> None:
-        one = self.shown
-        if one is not None and _count(one) > 1:
+        preview = self.shown
+        if preview is not None and _count(preview) > 1:
             self.tile = tile
             self._refill()
 
@@ -405,9 +405,9 @@ small for all tiles, half-blocks show as many as can be made out.
         self._zoom(None)
 
     def action_tile(self, by: int) -> None:
-        one = self.shown
-        if self.tile is not None and one is not None:
-            self._zoom((self.tile + by) % _count(one))
+        preview = self.shown
+        if self.tile is not None and preview is not None:
+            self._zoom((self.tile + by) % _count(preview))
 
     def label(self, words: str, action: str) -> str:
         """The way back from a magnified tile."""
@@ -458,9 +458,9 @@ small for all tiles, half-blocks show as many as can be made out.
         self._picture.show_again()
 
     def _file(self) -> Path | None:
-        one, view = self.shown, self.view
+        preview, view = self.shown, self.view
         try:
-            return view.file(one.path) if one is not None and view is not None else None
+            return view.file(preview.path) if preview is not None and view is not None else None
         except OSError:
             return None
 
@@ -471,11 +471,11 @@ small for all tiles, half-blocks show as many as can be made out.
             self.notify(f"Copied {file}", markup=False)
 
     def action_save(self) -> None:
-        file, one, view = self._file(), self.shown, self.view
-        if file is None or one is None or view is None:
+        file, preview, view = self._file(), self.shown, self.view
+        if file is None or preview is None or view is None:
             self.notify("There is no picture to save yet.", severity="warning")
             return
-        name = f"{view.path.name}-{self.kind}-{one.step:06d}{file.suffix}"
+        name = f"{view.path.name}-{self.kind}-{preview.step:06d}{file.suffix}"
 
         def save(target: Path | None) -> None:
             if target is not None:

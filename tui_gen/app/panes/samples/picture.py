@@ -194,14 +194,14 @@ class PictureView(Widget, can_focus=True):
 
     def _ready(self) -> bool:
         """Whether there are pixels for the present mode and size."""
-        reply, made = self._reply, self._made
-        if self.picture is None or reply is None or made is None or not reply.pieces or self.words:
+        reply, asked = self._reply, self._made
+        if self.picture is None or reply is None or asked is None or not reply.pieces or self.words:
             return False
         width, height = self.size
         low = self.content_region.y + reply.box[1] + reply.box[3]
-        if made.protocol == "sixel" and low >= self.app.size.height:
+        if asked.protocol == "sixel" and low >= self.app.size.height:
             return False
-        return made.protocol == self.mode and made.columns == width and made.rows in (height, height - 1)
+        return asked.protocol == self.mode and asked.columns == width and asked.rows in (height, height - 1)
 
     def _visible(self) -> bool:
         """Whether these pixels can be seen now."""
@@ -230,7 +230,7 @@ class PictureView(Widget, can_focus=True):
 
     def get_line_filters(self) -> list[LineFilter]:
         """As the app's, but a picture keeps its colours."""
-        return [getattr(one, "of_pictures", one) for one in super().get_line_filters()]
+        return [getattr(line_filter, "of_pictures", line_filter) for line_filter in super().get_line_filters()]
 
     def render_line(self, y: int) -> Strip:
         width, height = self.size
