@@ -20,8 +20,8 @@ from tui_gen.draw.curves import Options, Plot
 from tui_gen.pictures import Tiles
 from tui_gen.report import headless, summary
 from tui_gen.report.exports.csv import rows
-from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import JsonDisplay, PlainDisplay, pace
+from tui_gen.report.stdout import Outlet
 from tui_gen.view import RunView
 
 NUMBERS = [

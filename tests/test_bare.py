@@ -109,9 +109,9 @@ def test_output_that_finds_no_room_is_a_failure_in_a_line(words, unbuffered):
 
 
 def test_a_run_s_status_is_its_own_where_its_output_was_lost(capsys, monkeypatch):
-    from tui_gen.report import outlet
+    from tui_gen.report import stdout
 
-    out, _ = outlet.standard()
+    out, _ = stdout.standard()
     out.lost = "No space left on device"
     assert outcome.written(0, training=True) == 0 and "cannot write to standard output" in capsys.readouterr().err
     assert outcome.written(0) == 0 and capsys.readouterr().err == ""  # it was said

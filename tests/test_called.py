@@ -16,8 +16,8 @@ from tui_gen.config import ConfigError
 from tui_gen.control import ControlError
 from tui_gen.report import headless, named
 from tui_gen.report.follow import Follow
-from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import JsonDisplay
+from tui_gen.report.stdout import Outlet
 from tui_gen.report.summary import ending
 
 

@@ -11,7 +11,7 @@ from tests import hostile
 from tests.shell import screen_text, until, workbench
 from tui_gen import children, cli, control, places, remedy, text
 from tui_gen.app.shell import guard
-from tui_gen.report import outlet
+from tui_gen.report import stdout
 from tui_gen.report.records import Record, Result
 
 
@@ -29,7 +29,7 @@ def screen(monkeypatch):
     """Standard output and error are a terminal."""
     monkeypatch.setenv("TERM", "xterm-256color")
     there = Screen()
-    monkeypatch.setattr(outlet, "standard", lambda: (outlet.Outlet(there), outlet.Outlet(there)))
+    monkeypatch.setattr(stdout, "standard", lambda: (stdout.Outlet(there), stdout.Outlet(there)))
     return there
 
 

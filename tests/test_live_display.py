@@ -13,7 +13,7 @@ from tests.plot_host import append, write_run
 from tests.waiting import wait_for
 from tui_gen import events
 from tui_gen.report.display import LiveDisplay
-from tui_gen.report.outlet import Outlet
+from tui_gen.report.stdout import Outlet
 from tui_gen.view import RunView
 
 

@@ -135,13 +135,13 @@ def test_curves_of_quality_share_a_plot_only_where_their_scales_do():
 
 
 def test_the_end_of_a_headless_run_shows_its_figures(capsys):
-    from tui_gen.report import outlet
+    from tui_gen.report import stdout
     from tui_gen.report.summary import print_summary
 
     run = fake_worker.record(fake_worker.make_run(), steps=60)
     events.EventWriter(run / "events.jsonl").write(events.Quality(report=REPORT))
     view = RunView(run)
     view.poll()
-    print_summary(outlet.standard()[0], view, "finished", graphics="off")
+    print_summary(stdout.standard()[0], view, "finished", graphics="off")
     assert quality.table(REPORT) in capsys.readouterr().out
     assert runs.state_of(run)[0] == "finished"

@@ -23,7 +23,7 @@ from tui_gen.draw.curves import Series
 from tui_gen.draw.text import width_of
 from tui_gen.report import display, plain, summary, tables
 from tui_gen.report.curves import curves_text
-from tui_gen.report.outlet import Outlet
+from tui_gen.report.stdout import Outlet
 from tui_gen.view import RunView
 
 
@@ -229,7 +229,7 @@ def test_an_outlet_never_raises():
 
 def test_an_outlet_on_a_full_disk_loses_lines_not_the_run():
     code = (
-        "import sys; from tui_gen.report.outlet import Outlet\n"
+        "import sys; from tui_gen.report.stdout import Outlet\n"
         "out = Outlet(sys.stdout); out.line('x' * 100); out.line('y')\n"
         "print(out.gone, file=sys.stderr)"
     )

@@ -156,7 +156,7 @@ def answer(monkeypatch):
         there = io.StringIO(words)
         there.isatty = lambda: True
         monkeypatch.setattr(sys, "stdin", there)
-        monkeypatch.setattr("tui_gen.report.outlet.Outlet.isatty", lambda self: True)
+        monkeypatch.setattr("tui_gen.report.stdout.Outlet.isatty", lambda self: True)
 
     return say
 

@@ -88,8 +88,8 @@ def written(status: int, training: bool = False, lost: str = "") -> int:
 
     That of a run tells what became of the run; there what is missing is only said. `lost` is why, where that is known.
     """
-    if (outlets := sys.modules.get("tui_gen.report.outlet")) is not None:
-        lost = lost or outlets.lost()
+    if (stdout := sys.modules.get("tui_gen.report.stdout")) is not None:
+        lost = lost or stdout.lost()
     try:
         sys.stdout.flush()
     except BrokenPipeError:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 
 from tui_gen import runs, trust
-from tui_gen.report.outlet import Outlet
+from tui_gen.report.stdout import Outlet
 
 
 def ask(folders: Iterable[str], source: str, err: Outlet) -> None:

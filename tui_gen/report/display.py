@@ -19,8 +19,8 @@ from tui_gen.draw.curves import Series
 from tui_gen.draw.scales import extent, worth
 from tui_gen.progress import preparation, speed, where
 from tui_gen.quantities import duration, metric
-from tui_gen.report.outlet import Outlet, unicode_ok
 from tui_gen.report.plain import clock, machine, ordered
+from tui_gen.report.stdout import Outlet, unicode_ok
 from tui_gen.states import ANSI, level_look, state_look
 from tui_gen.text import clean, clean_lines
 from tui_gen.view import RunView

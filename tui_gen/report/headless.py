@@ -17,13 +17,12 @@ from tui_gen import config as configs
 from tui_gen.params import Problem, show
 from tui_gen.places import expanded, shown
 from tui_gen.quantities import count
-from tui_gen.report import consent
-from tui_gen.report import outlet as outlets
+from tui_gen.report import consent, stdout
 from tui_gen.report.follow import FINISHED as FINISHED
 from tui_gen.report.follow import Follow
-from tui_gen.report.outlet import Outlet
 from tui_gen.report.plain import JsonDisplay, PlainDisplay
 from tui_gen.report.signals import Signals
+from tui_gen.report.stdout import Outlet
 from tui_gen.report.summary import print_summary
 from tui_gen.view import RunView
 
@@ -65,7 +64,7 @@ def train(
 
     `model_dirs` are absolute; `folder` names the run's folder.
     """
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     tell_of_job(err, detach)
     named = named_dirs(source)
     consent.ask(set(named).difference(model_dirs or []), source, err)
@@ -103,7 +102,7 @@ def resume(
     detach: bool = False,
 ) -> int:
     """`tui-gen --resume`: the exit status. Raises ConfigError and RunError, with the run left as it was."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     dirs = model_dirs or []
     tell_of_job(err, detach)
     launch.refuse_if_live(path)
@@ -126,7 +125,7 @@ def resume(
 
 def attach(path: Path, style: Style) -> int:
     """`tui-gen attach` as text: follow a run, live or not, until it ends or Ctrl-C; the exit status."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     view = drained(path)
     with Signals() as signals:
         follow = Follow(view, display_for(style, out, path.name), out, owner=False)
@@ -229,7 +228,7 @@ def asked(warm: launch.WarmWorker, tables: dict[str, Any], signals: Signals) -> 
     while warm.alive:
         for number in signals.take():
             if number == signal.SIGHUP:
-                outlets.hang_up()
+                stdout.hang_up()
             else:
                 raise Cancelled(number)
         if warm.ready:
@@ -243,7 +242,7 @@ def asked(warm: launch.WarmWorker, tables: dict[str, Any], signals: Signals) -> 
 
 def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) -> configs.RunConfig:
     """The config a run goes on with, as `resuming.continued`; what speaks against it is said."""
-    _, err = outlets.standard()
+    _, err = stdout.standard()
     catalog = ensured(list(dict.fromkeys([*dirs, *named_dirs(str(path))])), err)
     config, warnings = resuming.continued(path, assignments, catalog, device)
     for words in warnings:

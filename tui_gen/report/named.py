@@ -16,9 +16,8 @@ from tui_gen import presence, runs
 from tui_gen.params import Problem, show
 from tui_gen.places import called
 from tui_gen.quantities import count
-from tui_gen.report import headless
-from tui_gen.report import outlet as outlets
-from tui_gen.report.outlet import Outlet
+from tui_gen.report import headless, stdout
+from tui_gen.report.stdout import Outlet
 
 LOOK = 0.5
 """Seconds between two looks for a sign of life."""
@@ -54,7 +53,7 @@ def go_on(
     detach: bool = False,
 ) -> int:
     """Go on with a run that has begun; the exit status, 0 where it has finished. Raises RunError where it is live."""
-    _, err = outlets.standard()
+    _, err = stdout.standard()
     state, step, _ = runs.state_of(path)
     if state == "finished":
         err.line(f"{path.name} has finished, at step {count(step)}: nothing is left to do")

@@ -10,7 +10,7 @@ import numpy as np
 from tui_gen import events
 from tui_gen.progress import memory, preparation, speed, where
 from tui_gen.quantities import duration, metric
-from tui_gen.report.outlet import Outlet
+from tui_gen.report.stdout import Outlet
 from tui_gen.text import clean, clean_lines, escape
 from tui_gen.view import RunView
 

@@ -14,8 +14,8 @@ from tui_gen.places import called, shown
 from tui_gen.progress import where
 from tui_gen.quantities import count, duration, metric
 from tui_gen.report.curves import curves_text
-from tui_gen.report.outlet import Outlet, coloured, unicode_ok, width_of
 from tui_gen.report.plain import ordered
+from tui_gen.report.stdout import Outlet, coloured, unicode_ok, width_of
 from tui_gen.text import clean
 from tui_gen.view import RunView
 

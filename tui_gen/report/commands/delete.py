@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tui_gen import runs
 from tui_gen.places import shown
-from tui_gen.report import outlet as outlets
+from tui_gen.report import stdout
 from tui_gen.report.commands.options import PLACE, named, runs_option
 
 
@@ -21,7 +21,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """Asks on a terminal, needs --yes elsewhere."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     paths = list(dict.fromkeys(runs.find_place(root, name).absolute() for name in args.names))
     if words := [doubt for path in paths if (doubt := runs.doubts(path))]:
         raise runs.RunError("\n".join(words))

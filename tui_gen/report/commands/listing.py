@@ -6,10 +6,9 @@ import argparse
 from collections.abc import Callable
 
 from tui_gen.catalog import Catalog
-from tui_gen.report import headless
-from tui_gen.report import outlet as outlets
+from tui_gen.report import headless, stdout
 from tui_gen.report.commands.options import models_option
-from tui_gen.report.outlet import terminal_width, width_of
+from tui_gen.report.stdout import terminal_width, width_of
 
 WIDEST = 100
 """Columns of a page, at most."""
@@ -25,7 +24,7 @@ def listed(
     args: argparse.Namespace, page: Callable[[Catalog, int], list[str]], table: Callable[[Catalog, int], list[str]]
 ) -> int:
     """Print the page where something was named, else the table, as wide as there is room; 0."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     catalog = headless.ensured(args.model_dirs, err)
     lines = page(catalog, min(WIDEST, width_of(out))) if args.name else table(catalog, terminal_width(out))
     for line in lines:

@@ -11,8 +11,7 @@ import msgspec
 
 from tui_gen import checkpoints, children, launch, quality, runs
 from tui_gen.places import expanded
-from tui_gen.report import consent, headless
-from tui_gen.report import outlet as outlets
+from tui_gen.report import consent, headless, stdout
 from tui_gen.report.commands.options import RUN, count, json_option, models_option, runs_option
 from tui_gen.report.commands.stop import STOP_TIMEOUT
 from tui_gen.report.summary import figures_lines
@@ -37,7 +36,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """PyTorch runs in a process of its own."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     path = runs.find(root, args.name)
     consent.ask(set(headless.named_dirs(str(path))).difference(args.model_dirs), path.name, err)
     if args.step is None and not checkpoints.found(path) and runs.live(path):

@@ -11,8 +11,7 @@ from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import runs
 from tui_gen.params import Param
-from tui_gen.report import headless, records, tables
-from tui_gen.report import outlet as outlets
+from tui_gen.report import headless, records, stdout, tables
 from tui_gen.report.commands.options import models_option
 
 
@@ -24,7 +23,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """A config on standard output."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     catalog = headless.ensured(args.model_dirs, err)
     if (found := catalog.recipes.get(args.name)) is not None:
         named, header = {"name": found.name, **found.tables}, tables.recipe_header(found, _record(err))
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     return 0
 
 
-def _record(err: outlets.Outlet) -> records.Record:
+def _record(err: stdout.Outlet) -> records.Record:
     """What is on record of the recipes; a warning where that cannot be read."""
     try:
         return records.read()

@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 
 from tui_gen import catalog as catalogs
-from tui_gen.report import outlet as outlets
-from tui_gen.report import tables
+from tui_gen.report import stdout, tables
 from tui_gen.report.commands.options import models_option
-from tui_gen.report.outlet import terminal_width
+from tui_gen.report.stdout import terminal_width
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +18,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """The table."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     catalog = catalogs.read(args.model_dirs)
     for problem in catalog.problems:
         err.line(f"warning: {problem}")

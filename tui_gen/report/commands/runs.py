@@ -13,9 +13,9 @@ from tui_gen import runs
 from tui_gen.lines import aligned
 from tui_gen.progress import steps
 from tui_gen.quantities import ago
-from tui_gen.report import outlet as outlets
+from tui_gen.report import stdout
 from tui_gen.report.commands.options import json_option, runs_option
-from tui_gen.report.outlet import coloured, terminal_width
+from tui_gen.report.stdout import coloured, terminal_width
 from tui_gen.runs import RunInfo
 from tui_gen.states import ANSI, state_look
 
@@ -28,7 +28,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """All there are, newest first."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     rows = runs.list_runs(root)
     if args.json:
         out.json([msgspec.to_builtins(row) | {"live": row.live} for row in rows])

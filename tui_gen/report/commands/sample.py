@@ -7,10 +7,9 @@ from pathlib import Path
 
 from tui_gen import children, launch, runs
 from tui_gen.places import expanded, shown
-from tui_gen.report import consent, headless
-from tui_gen.report import outlet as outlets
+from tui_gen.report import consent, headless, stdout
 from tui_gen.report.commands.options import PLACE, count, graphics_option, models_option, named, runs_option
-from tui_gen.report.outlet import coloured, unicode_ok, width_of
+from tui_gen.report.stdout import coloured, unicode_ok, width_of
 from tui_gen.report.summary import grid_text, text_lines
 
 
@@ -31,7 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """PyTorch runs in a process of its own."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     path = runs.find(root, args.name)
     consent.ask(set(headless.named_dirs(str(path))).difference(args.model_dirs), path.name, err)
     target = expanded(args.output).absolute()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tui_gen import checkpoints, control, launch, runs
 from tui_gen.quantities import count
-from tui_gen.report import outlet as outlets
+from tui_gen.report import stdout
 from tui_gen.report.commands.options import RUN, named, runs_option
 
 STOP_TIMEOUT = 600.0
@@ -25,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """0 when every run named has ended, 1 otherwise."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     if args.all:
         if args.names:
             raise runs.RunError("name runs, or give --all: not both")
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     return status
 
 
-def _stop_one(path: Path, checkpoint: bool, err: outlets.Outlet) -> str:
+def _stop_one(path: Path, checkpoint: bool, err: stdout.Outlet) -> str:
     """Stop a run and wait for its worker to end; what became of it. Raises ControlError."""
     state, step, _ = runs.state_of(path)
     if state in runs.ENDED and not runs.live(path):  # one that is being resumed still has its last word

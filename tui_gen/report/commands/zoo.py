@@ -13,12 +13,11 @@ import msgspec
 from tui_gen import catalog as catalogs
 from tui_gen import runs
 from tui_gen.quantities import duration
-from tui_gen.report import consent, headless, records
-from tui_gen.report import outlet as outlets
+from tui_gen.report import consent, headless, records, stdout
 from tui_gen.report.commands.options import count, json_option, models_option, runs_option
-from tui_gen.report.outlet import terminal_width
 from tui_gen.report.records import Result
 from tui_gen.report.signals import Signals
+from tui_gen.report.stdout import terminal_width
 from tui_gen.report.trials import Keeper, choose, trial_of
 
 
@@ -73,7 +72,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
 
 def table(args: argparse.Namespace) -> int:
     """`tui-gen zoo table`: what is on record, without training anything."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     catalog = catalogs.read(args.model_dirs)
     chosen = {recipe.name for recipe in choose(args.only, catalog)}
     record = records.read(Path(args.record) if args.record else None)
@@ -102,7 +101,7 @@ def _told(result: Result, catalog: catalogs.Catalog) -> dict[str, Any]:
 
 def check(args: argparse.Namespace, root: Path) -> int:
     """`tui-gen zoo check`: 0 when every recipe that was trained reached its figure, 1 otherwise."""
-    out, err = outlets.standard()
+    out, err = stdout.standard()
     catalog = headless.ensured(args.model_dirs, err)
     runs.refuse_unwritable(root)
     path = Path(args.record) if args.record else records.record_path()
