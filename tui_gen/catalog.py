@@ -340,7 +340,7 @@ def resolve(
         tables = catalog.recipes[source].tables
     elif os.path.isfile(path / "config.toml"):
         tables = read_toml(path / "config.toml")
-        # A run that was steered is run again with the same hand on the wheel.
+        # A run whose settings were changed while it trained is run again with the same changes at the same steps.
         tables["edits"] = merged(tables.get("edits", []), edits_of(path))
     elif path.suffix == ".toml" or os.path.exists(path):
         tables = read_toml(path)

@@ -188,8 +188,8 @@ def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace
     if training and args.command:
         parser.error(f"--run and --resume do not go with the command {args.command!r}")
     if not training:
-        for given, option in ((args.assignments, "--set"), (args.detach, "--detach")):
-            if given and option not in _taken_by(parser, args.command):
+        for option_value, option in ((args.assignments, "--set"), (args.detach, "--detach")):
+            if option_value and option not in _taken_by(parser, args.command):
                 parser.error(f"{option} needs --run or --resume")
     if args.run_name and args.run is None:
         parser.error("--name needs --run")

@@ -361,8 +361,8 @@ def _across(train: TrainConfig, lengths_known: bool) -> Iterable[Problem]:
     """What no single value shows: lengths that contradict each other, devices that there are none of."""
     lengths = {key: getattr(train, key) for key in ("steps", "epochs", "minutes") if getattr(train, key)}
     if len(lengths) > 1:
-        given = ", ".join(f"{key} = {params.show(value)}" for key, value in lengths.items())
-        yield Problem("train", None, f"has more than one length: {given}", "set all but one to 0")
+        listed = ", ".join(f"{key} = {params.show(value)}" for key, value in lengths.items())
+        yield Problem("train", None, f"has more than one length: {listed}", "set all but one to 0")
     elif not lengths and lengths_known:
         yield Problem("train", None, "has no length", "set train.steps, train.epochs or train.minutes")
     device = train.device

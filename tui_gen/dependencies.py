@@ -155,12 +155,12 @@ def _found(name: str, need: Need, catalog: Catalog, root: Path, itself: Path | N
         if not fit:
             raise runs.RunError(f"no run in {root} can {' and '.join(need.abilities)} and has a checkpoint")
         return Path(fit[0].path).resolve()
-    given = Path(os.path.expanduser(name))
-    if given.is_absolute() and not runs.is_run(given):
-        if not runs.is_run(root / given.name):
-            raise runs.RunError(f"{given} is no run, or is there no more")
-        given = root / given.name  # the folder of runs was moved
-    path = runs.find(root, str(given) if given.is_absolute() else name)
+    path_named = Path(os.path.expanduser(name))
+    if path_named.is_absolute() and not runs.is_run(path_named):
+        if not runs.is_run(root / path_named.name):
+            raise runs.RunError(f"{path_named} is no run, or is there no more")
+        path_named = root / path_named.name  # the folder of runs was moved
+    path = runs.find(root, str(path_named) if path_named.is_absolute() else name)
     if itself is not None and path == itself.resolve():
         raise runs.RunError(f"{path.name} is this very run")
     return path

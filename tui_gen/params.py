@@ -81,8 +81,8 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         text = f"[{show(self.value)}]" if isinstance(self.value, list | tuple) else show(self.value) or '""'
-        shown = "" if self.value is None else f" = {_short_of(text)}"
-        return f"{_short_of(self.key)}{shown}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        assigned = "" if self.value is None else f" = {_short_of(text)}"
+        return f"{_short_of(self.key)}{assigned}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 def _short_of(text: str, most: int = 160) -> str:
@@ -211,10 +211,10 @@ def check_value(param: Param, value: Any) -> tuple[Any, str]:
         if not param.min_items <= len(value) <= param.max_items:
             return value, f"has {len(value)} values; needs {param.allowed()}"
         clean = []
-        for given in value:
-            item, wrong = _check_scalar(param, param.item, given)
+        for element in value:
+            item, wrong = _check_scalar(param, param.item, element)
             if wrong:
-                return value, _UNWRITABLE if _unwritable(given) else f"needs {param.allowed()}"
+                return value, _UNWRITABLE if _unwritable(element) else f"needs {param.allowed()}"
             clean.append(item)
         return clean, ""
     if param.kind == "choice":

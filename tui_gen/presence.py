@@ -79,10 +79,10 @@ def process_started(pid: int) -> str:
     words = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
     command = ["ps", "-o", "lstart=", "-o", "stat=", "-p", str(pid)]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=False, env=words).stdout.split()
+        fields_of_ps = subprocess.run(command, capture_output=True, text=True, check=False, env=words).stdout.split()
     except OSError:
         return ""
-    return "" if not told or told[-1].startswith("Z") else " ".join(told[:-1])
+    return "" if not fields_of_ps or fields_of_ps[-1].startswith("Z") else " ".join(fields_of_ps[:-1])
 
 
 @functools.cache

@@ -88,7 +88,7 @@ def _planned(path: Path, step: int, added: list[tuple[str, Any]], config: config
     broken = remedy.read(path)
     if broken is not None:
         values = {key: value for key, value in added if key in broken.was}
-        made = edits.merged(config.edits, runs.edits_of(path))
-        again = [edit for edit in made if edit["key"] in values and step < edit["step"] <= broken.step]
+        all_edits = edits.merged(config.edits, runs.edits_of(path))
+        again = [edit for edit in all_edits if edit["key"] in values and step < edit["step"] <= broken.step]
         new += [{**edit, "value": values[edit["key"]]} for edit in again]
     return new

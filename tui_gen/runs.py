@@ -112,12 +112,12 @@ def create(root: Path, name: str, config_text: str, folder: str = "") -> Path:
         root.mkdir(parents=True, exist_ok=True)
         while True:
             tail = "".join(random.SystemRandom().choices("abcdefghjkmnpqrstuvwxyz23456789", k=4))
-            made = (root / (f".{folder}.{tail}" if folder else f"{stamp}-{slug(name)}-{tail}")).resolve()
+            created = (root / (f".{folder}.{tail}" if folder else f"{stamp}-{slug(name)}-{tail}")).resolve()
             try:
-                made.mkdir()
+                created.mkdir()
             except FileExistsError:
                 continue
-            path = made
+            path = created
             break
         (path / "samples").mkdir()
         (path / "checkpoints").mkdir()
@@ -309,14 +309,14 @@ def find(root: Path, name: str = "") -> Path:
 def find_place(root: Path, name: str) -> Path:
     """As `find`, but where the run's folder is a link, that link."""
     root = Path(root)
-    given = Path(os.path.expanduser(name))
-    if name and is_run(given):
-        return given
+    path_named = Path(os.path.expanduser(name))
+    if name and is_run(path_named):
+        return path_named
     if name and os.sep in name:
-        why = "it has no config.toml" if os.path.isdir(given) else "there is no such folder"
-        if os.path.isfile(given / CONFIG):
+        why = "it has no config.toml" if os.path.isdir(path_named) else "there is no such folder"
+        if os.path.isfile(path_named / CONFIG):
             why = f"beside its {CONFIG} there is neither {LOG} nor {presence.WORKER}"
-        raise RunError(f"{given} is no run: {why}")
+        raise RunError(f"{path_named} is no run: {why}")
     found = [path for _, path in folders(root)]
     if not found:
         raise RunError(f"no runs in {root}; start one with tui-gen --run {DEFAULT}")

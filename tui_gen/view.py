@@ -364,8 +364,8 @@ def readable(event: events.Event) -> events.Event:
     if isinstance(event, events.Metrics):
         event.values = {clean(name): column for name, column in event.values.items()}
         return event
-    shown: events.Event = _readable(event)
-    return shown
+    cleaned: events.Event = _readable(event)
+    return cleaned
 
 
 def _readable(value: Any, many: bool = False) -> Any:

@@ -107,9 +107,9 @@ class LiveDisplay:
         now = time.monotonic()
         if now - self._drawn < self._period:
             return
-        shown = (dict(view.revision), state, trouble, hint, self.console.size)
-        if shown != self._shown:
-            self._shown, self._drawn = shown, now
+        state_drawn = (dict(view.revision), state, trouble, hint, self.console.size)
+        if state_drawn != self._shown:
+            self._shown, self._drawn = state_drawn, now
             self._live.update(self._picture(view, state, trouble, hint), refresh=True)
 
     def close(self, view: RunView, state: str) -> None:
