@@ -43,8 +43,8 @@ class Autoencoder(Model):
     def loss(self, batch: Batch) -> Loss:
         """d(x, g(f(x̃))) + weight · sparsity(f(x̃)) + weight · ‖∂f/∂x‖², per example; x̃ is x, with noise in training."""
         x = batch.x
-        seen = self.corrupt(x) if self.training else x
-        code = self.net.encode(seen).float()
+        corrupted = self.corrupt(x) if self.training else x
+        code = self.net.encode(corrupted).float()
         out = self.net.decode(code).float().view_as(x)
         loss = self.distance(out, x)
         metrics = {"mse": F.mse_loss(self.squash(out), x), "active_fraction": (code.abs() > ACTIVE).float().mean()}
@@ -53,7 +53,7 @@ class Autoencoder(Model):
             loss = loss + self.config.sparsity_weight * penalty
             metrics |= {"sparsity": penalty, "mean_activation": code.mean()}
         if self.config.contractive:
-            penalty = self.contraction(seen, code)
+            penalty = self.contraction(corrupted, code)
             loss = loss + self.config.contractive * penalty
             metrics["jacobian"] = penalty
         return loss, metrics

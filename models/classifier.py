@@ -135,14 +135,14 @@ class Classifier(Model):
         size = self.data.size
         step = max(1, size // 8)
         side = min(size, 2 * step)
-        sure, named = self.probabilities(x).max(1)
+        sure, predicted = self.probabilities(x).max(1)
         falls, hidden = torch.zeros(len(x), 1, size, size, device=x.device), torch.zeros(size, size, device=x.device)
         for top in [*range(0, size - side, step), size - side]:
             for left in [*range(0, size - side, step), size - side]:
                 rows, columns = slice(top, top + side), slice(left, left + side)
                 covered = x.clone()
                 covered[:, :, rows, columns] = 0.5
-                fall = sure - self.probabilities(covered).gather(1, named[:, None])[:, 0]
+                fall = sure - self.probabilities(covered).gather(1, predicted[:, None])[:, 0]
                 falls[:, :, rows, columns] += fall[:, None, None, None]
                 hidden[rows, columns] += 1
         return falls / hidden
@@ -152,19 +152,19 @@ class Classifier(Model):
         x, labels = given.x, given.labels
         assert labels is not None
         probabilities = torch.cat([self.probabilities(part) for part in x.split(250)]).nan_to_num(0.0)
-        sure, named = probabilities.max(1)
-        wrong = named != labels
+        sure, predicted = probabilities.max(1)
+        wrong = predicted != labels
         # the surest errors first, then the least sure of what is right
         order = torch.where(wrong, 2 + sure, 1 - sure).argsort(descending=True, stable=True)[:SHOWN]
-        what = Tiles(block=(1, 1), labels=self.verdicts(named[order], labels[order]))
+        what = Tiles(block=(1, 1), labels=self.verdicts(predicted[order], labels[order]))
         found: list[Picture | Text] = [Picture("predictions", x[order], min(COLUMNS, len(order)), what)]
         found.append(Text("answers", self.answers(probabilities[order], labels[order])))
-        found.append(Text("scores", report(labels, named, probabilities, self.data.classes, LINE)))
+        found.append(Text("scores", report(labels, predicted, probabilities, self.data.classes, LINE)))
         few = x[order[:EXPLAINED]]
         rows = [few, bright(self.saliency(few)).expand_as(few), bright(self.occlusion(few)).expand_as(few)]
         what = Tiles(
             block=(1, 3),
-            titles=self.verdicts(named[order[: len(few)]], labels[order[: len(few)]]),
+            titles=self.verdicts(predicted[order[: len(few)]], labels[order[: len(few)]]),
             parts=("image", "saliency", "occlusion"),
         )
         found.append(Picture("saliency", torch.cat(rows), len(few), what))
@@ -181,9 +181,9 @@ class Classifier(Model):
 
     def answers(self, probabilities: Tensor, labels: Tensor) -> str:
         """What each image in the grid of predictions is, or is and is taken for, and how surely; laid out as there."""
-        sure, named = probabilities.max(1)
+        sure, predicted = probabilities.max(1)
         cells = []
-        for p, guess, truth in zip(sure.tolist(), named.tolist(), labels.tolist()):
+        for p, guess, truth in zip(sure.tolist(), predicted.tolist(), labels.tolist()):
             right, wrong = self.data.classes[truth], self.data.classes[guess]
             cells.append((right[:8] if guess == truth else f"{right[:4]}→{wrong[:4]}", f"{p:.0%}"))
         lines = ["As in predictions: what it is → what it is taken for, how surely.", ""]

@@ -15,7 +15,7 @@ from tui_gen.models.looks.distances import sliced_wasserstein
 from tui_gen.models.nets import adversaries as nets
 from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
 from tui_gen.models.nets.diffaugment import augmented
-from tui_gen.models.nets.layers import progress, refuse_labels, refuse_network, refuse_pyramid, spread
+from tui_gen.models.nets.layers import batch_std, progress, refuse_labels, refuse_network, refuse_pyramid
 from tui_gen.models.nets.settings import listed
 
 LOSSES = {
@@ -69,8 +69,8 @@ class GAN(Model):
         real, fake = self.scores(x, labels, shown, fake_labels)
         loss = LOSSES[config.loss][0](real, fake, config.label_smoothing).mean()
         metrics = {"wasserstein": -loss.detach()} if config.loss.startswith("wasserstein") else {}
-        told = torch.sigmoid if config.loss == "non-saturating" else torch.detach
-        metrics |= {"D_real": told(real.detach()).mean(), "D_fake": told(fake.detach()).mean()}
+        score = torch.sigmoid if config.loss == "non-saturating" else torch.detach
+        metrics |= {"D_real": score(real.detach()).mean(), "D_fake": score(fake.detach()).mean()}
         if config.loss == "wasserstein-gp":  # λ (‖∇s(x̂)‖ − 1)², x̂ at random between a real and a generated image
             share = torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device)
             penalty = (gradient_norms(self.discriminator, torch.lerp(x, shown, share), labels) - 1).square().mean()
@@ -82,7 +82,7 @@ class GAN(Model):
             loss = loss + weight * penalty
             metrics["r1"] = penalty.detach()
         if len(x) > 1:
-            metrics["diversity"] = spread(fakes) / spread(batch.x).clamp(min=1e-6)
+            metrics["diversity"] = batch_std(fakes) / batch_std(batch.x).clamp(min=1e-6)
         if config.replay:  # a copy: that of the generator's own compiled loss may be overwritten by then
             batch.shared["to_remember"] = fakes.clone()
         return loss, metrics
@@ -155,12 +155,12 @@ class GAN(Model):
     def remember(self, batch: Batch) -> None:
         """Keep the step's fakes for replay. The memory is a ring: the oldest are overwritten."""
         fakes, size = batch.shared["to_remember"], self.config.replay
-        kept = min(len(fakes), size)
-        ring = (self.replay_seen + torch.arange(kept, device=fakes.device)) % size
+        count = min(len(fakes), size)
+        ring = (self.replay_seen + torch.arange(count, device=fakes.device)) % size
         if self.label_count and batch.labels is not None:
-            self.replayed_labels.index_copy_(0, ring, batch.labels[:kept])
-        self.replayed.index_copy_(0, ring, fakes[:kept])
-        self.replay_seen.add_(kept)
+            self.replayed_labels.index_copy_(0, ring, batch.labels[:count])
+        self.replayed.index_copy_(0, ring, fakes[:count])
+        self.replay_seen.add_(count)
 
     def clip_weights(self) -> None:
         """Keeps the discriminator's slopes bounded, in the Wasserstein GAN of Arjovsky et al. 2017."""

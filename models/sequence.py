@@ -113,9 +113,9 @@ class CharRNN(Model):
         written = [start.expand(len(noise), -1)]
         logits, states = self(seed.expand(len(noise), -1))
         for draw in draws.T:
-            drawn = draw_symbol(logits[:, -1], draw, temperature)[:, None]
-            written.append(drawn)
-            logits, states = self(drawn, states)
+            symbol = draw_symbol(logits[:, -1], draw, temperature)[:, None]
+            written.append(symbol)
+            logits, states = self(symbol, states)
         return torch.cat(written, dim=1)
 
     def numbers_of(self, text: str) -> Tensor:

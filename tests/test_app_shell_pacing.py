@@ -86,22 +86,22 @@ def test_an_answer_to_nobody_changes_nothing():
 
 
 def test_frames_take_their_share_of_a_core_and_no_more():
-    restraint = CpuBudget()
-    assert restraint.left(0.0, 5.0) == 0.0
-    restraint.drawing(10.0, 5.0)
-    assert restraint.left(10.0, 5.0 + 0.6 * CpuBudget.SHARE) == pytest.approx(0.6)
-    assert restraint.left(10.5, 5.0 + 0.6 * CpuBudget.SHARE) == pytest.approx(0.1)
-    assert restraint.left(10.6, 5.0 + 0.6 * CpuBudget.SHARE) == pytest.approx(0.0)
-    assert restraint.left(10.0, 99.0) == CpuBudget.LONGEST
+    budget = CpuBudget()
+    assert budget.left(0.0, 5.0) == 0.0
+    budget.drawing(10.0, 5.0)
+    assert budget.left(10.0, 5.0 + 0.6 * CpuBudget.SHARE) == pytest.approx(0.6)
+    assert budget.left(10.5, 5.0 + 0.6 * CpuBudget.SHARE) == pytest.approx(0.1)
+    assert budget.left(10.6, 5.0 + 0.6 * CpuBudget.SHARE) == pytest.approx(0.0)
+    assert budget.left(10.0, 99.0) == CpuBudget.LONGEST
 
 
 def test_who_presses_keys_waits_for_no_frame():
-    restraint = CpuBudget()
-    restraint.drawing(10.0, 5.0)
-    assert restraint.touched(10.1)
-    assert restraint.left(10.2, 99.0) == 0.0
-    assert not restraint.touched(11.0)
-    assert restraint.left(10.9 + CpuBudget.HANDS_ON, 99.0) == 0.0
-    restraint.drawing(13.0, 99.0)
-    assert restraint.left(13.1, 100.0) > 0.8
-    assert restraint.touched(13.2)
+    budget = CpuBudget()
+    budget.drawing(10.0, 5.0)
+    assert budget.touched(10.1)
+    assert budget.left(10.2, 99.0) == 0.0
+    assert not budget.touched(11.0)
+    assert budget.left(10.9 + CpuBudget.HANDS_ON, 99.0) == 0.0
+    budget.drawing(13.0, 99.0)
+    assert budget.left(13.1, 100.0) > 0.8
+    assert budget.touched(13.2)

@@ -86,7 +86,7 @@ async def test_frames_are_few_only_while_training_needs_every_core(monkeypatch, 
         view = await started(monkeypatch, app, pilot)
         monkeypatch.setattr(CpuBudget, "SHARE", 1e-9)  # only now: the first values may come after the first frame
         monkeypatch.setattr(CpuBudget, "LONGEST", 1e9)
-        app.follower.restraint._touched = -1e9  # the keys that started it are long ago
+        app.follower.budget._touched = -1e9  # the keys that started it are long ago
         before, seen = view.step, app.follower._drawn
         wait_for(lambda: runs.state_of(view.path)[1] > before + 5)
         if cores == 1:

@@ -134,8 +134,8 @@ def guided(network: nn.Module, x: Tensor, time: Tensor, labels: Tensor | None, s
     if labels is None or scale == 1:
         return network(x, time, labels)
     both = torch.cat([labels, torch.full_like(labels, none)])
-    told, untold = network(torch.cat([x, x]), torch.cat([time, time]), both).chunk(2)
-    return untold + scale * (told - untold)
+    conditional, unconditional = network(torch.cat([x, x]), torch.cat([time, time]), both).chunk(2)
+    return unconditional + scale * (conditional - unconditional)
 
 
 def refuse_guidance(config: Any) -> Iterator[Problem]:

@@ -50,7 +50,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 """Activations as functions, by the names that hyperparameters give them."""
 
 
-def spread(x: Tensor) -> Tensor:
+def batch_std(x: Tensor) -> Tensor:
     """Root mean variance over the batch, a scalar: how different the examples (N, *shape) are from each other.
 
     By sums, as `Tensor.std(0)` takes many times longer on CPUs.

@@ -77,7 +77,7 @@ class Block(nn.Module):
         query, key, value = parts
         if past is not None:
             key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-        seen = F.scaled_dot_product_attention(query, key, value, is_causal=past is None)
-        x = x + F.dropout(self.mix(seen.transpose(1, 2).flatten(2)), dropout, dropout > 0)
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=past is None)
+        x = x + F.dropout(self.mix(attended.transpose(1, 2).flatten(2)), dropout, dropout > 0)
         x = x + F.dropout(self.perceptron(self.before_perceptron(x)), dropout, dropout > 0)
         return x, (key, value)

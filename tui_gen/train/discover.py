@@ -254,9 +254,9 @@ def build(extra: list[str] | None = None) -> tuple[Catalog, Classes]:
     return result, found.classes
 
 
-def encode(made: Catalog) -> bytes:
+def encode(found: Catalog) -> bytes:
     """The part of a catalogue that needs PyTorch to be made, as JSON."""
-    plain = {"models": made.models, "datasets": made.datasets, "key": made.key, "problems": made.problems}
+    plain = {"models": found.models, "datasets": found.datasets, "key": found.key, "problems": found.problems}
     return msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n"
 
 
@@ -264,10 +264,10 @@ def refresh(extra: list[str] | None = None) -> Path:
     """Build the catalogue and write it to the cache; its path."""
     from tui_gen.runs import write_atomic
 
-    made, _ = build(extra)
-    path = catalog.cache_path(made.key)
+    catalogue, _ = build(extra)
+    path = catalog.cache_path(catalogue.key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, encode(made))
+    write_atomic(path, encode(catalogue))
     return path
 
 
@@ -276,14 +276,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tui_gen.train.discover", description=main.__doc__)
     parser.add_argument("--models", action="append", default=[], metavar="DIR", help="a folder with model files")
     parser.add_argument("--write", metavar="FILE", help="write the catalogue of the built-in models here")
-    given = parser.parse_args()
-    if not given.write:
-        print(refresh(given.models))
+    arguments = parser.parse_args()
+    if not arguments.write:
+        print(refresh(arguments.models))
         return
     os.environ["XDG_CONFIG_HOME"] = os.devnull  # the shipped copy must not hold this user's models
-    made, _ = build()
-    Path(given.write).write_bytes(encode(made))
-    print(given.write)
+    catalogue, _ = build()
+    Path(arguments.write).write_bytes(encode(catalogue))
+    print(arguments.write)
 
 
 if __name__ == "__main__":

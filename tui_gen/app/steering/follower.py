@@ -50,7 +50,7 @@ class Follower:
         self.status = status
         self.wire = wire
         self.pacer = pacer
-        self.restraint = CpuBudget()
+        self.budget = CpuBudget()
         self.view: RunView | None = None
         self._timer: Timer | None = None
         self._on_beat: Callable[[float], None] = lambda quiet: None
@@ -109,8 +109,8 @@ class Follower:
             self._timer = None
 
     def touched(self) -> None:
-        """Somebody pressed a key, or a button of the mouse: there is no restraint for a while."""
-        if self.restraint.touched(time.monotonic()) and self._timer is not None:
+        """Somebody pressed a key, or a button of the mouse: the budget does not bind for a while."""
+        if self.budget.touched(time.monotonic()) and self._timer is not None:
             self._timer.stop()
             self._turn()
 
@@ -129,12 +129,12 @@ class Follower:
         """Seconds until the next tick."""
         if not self.shares_cores:
             return PERIOD
-        return max(PERIOD, self.restraint.left(time.monotonic(), time.process_time()))
+        return max(PERIOD, self.budget.left(time.monotonic(), time.process_time()))
 
     def tick(self) -> None:
         """Poll, and draw where there is something to draw and the link has room."""
         now = time.monotonic()
-        if self.shares_cores and self.restraint.left(now, time.process_time()):
+        if self.shares_cores and self.budget.left(now, time.process_time()):
             return
         if now >= self._next:
             self._poll(now)
@@ -181,7 +181,7 @@ class Follower:
         self._drawn = now
         self.status.update_text()
         self.pacer.drawing(now)
-        self.restraint.drawing(now, time.process_time())
+        self.budget.drawing(now, time.process_time())
         self._asking = True
 
     def _settle(self, now: float) -> None:

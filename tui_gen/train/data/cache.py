@@ -167,18 +167,18 @@ def _build(
 
 def _in_memory(root: Path, files: list[ImageFile], size: int, channels: str, report: Report) -> Decoded:
     reading = _prepare(root, files, size, channels, report)
-    kept: list[np.ndarray] = []
+    decoded: list[np.ndarray] = []
     labels: list[int] = []
     skipped: list[tuple[str, str]] = []
     for image, pixels in _decode_all(root, files, reading.decoder, report):
         if isinstance(pixels, str):
             skipped.append((_shown(image.relative), pixels))
         else:
-            kept.append(pixels)
+            decoded.append(pixels)
             labels.append(image.label)
     _refuse_none(root, labels, skipped)
     words = reading.words(root)
-    return Decoded(np.stack(kept), np.array(labels, dtype=np.int64), skipped, words)
+    return Decoded(np.stack(decoded), np.array(labels, dtype=np.int64), skipped, words)
 
 
 @dataclass
@@ -251,7 +251,7 @@ def _each(
 
     parts = (list(files[start : start + PART]) for start in range(0, len(files), PART))
     workers = max(1, os.cpu_count() or 1)
-    count, told = 0, time.monotonic()
+    count, reported = 0, time.monotonic()
     report(Progress(what=what, done=0, total=len(files), unit="images"))
     pool = ThreadPoolExecutor(workers, "decode")
     try:
@@ -264,8 +264,8 @@ def _each(
                     ahead.append(pool.submit(read, part))
                 yield from results
                 count += len(results)
-                if time.monotonic() - told >= EVERY and count < len(files):
-                    told = time.monotonic()
+                if time.monotonic() - reported >= EVERY and count < len(files):
+                    reported = time.monotonic()
                     report(Progress(what=what, done=count, total=len(files), unit="images"))
     finally:
         pool.shutdown(cancel_futures=True)

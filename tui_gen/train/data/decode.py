@@ -247,7 +247,7 @@ def to_srgb(profile: bytes, mode: str) -> Any:
             import io
 
             source = ImageCms.ImageCmsProfile(io.BytesIO(source))
-        made = ImageCms.buildTransform(
+        transform = ImageCms.buildTransform(
             source,
             ImageCms.createProfile("sRGB"),
             mode,
@@ -255,11 +255,11 @@ def to_srgb(profile: bytes, mode: str) -> Any:
             ImageCms.Intent.RELATIVE_COLORIMETRIC,
             ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-        if mode in ("L", "RGB") and _changes_little(made, mode):
+        if mode in ("L", "RGB") and _changes_little(transform, mode):
             return None
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, struct.error):
         return None
-    return made
+    return transform
 
 
 def _changes_little(transform: Any, mode: str) -> bool:

@@ -53,14 +53,14 @@ def _fetch(url: str, partial: Path, md5: str | None, report: Report, what: str) 
     digest = hashlib.md5(usedforsecurity=False)
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response, open(partial, "wb") as file:
         total = int(response.headers.get("Content-Length") or 0)
-        done, told = 0, time.monotonic()
+        done, reported = 0, time.monotonic()
         report(Progress(what=what, done=0, total=total, unit="bytes"))
         while chunk := response.read(CHUNK):
             file.write(chunk)
             digest.update(chunk)
             done += len(chunk)
-            if time.monotonic() - told >= EVERY and done < total:
-                told = time.monotonic()
+            if time.monotonic() - reported >= EVERY and done < total:
+                reported = time.monotonic()
                 report(Progress(what=what, done=done, total=total, unit="bytes"))
     if total and done < total:
         raise _Broken(f"the connection ended after {done:,} of {total:,} bytes")

@@ -104,8 +104,8 @@ def _split(root: Path, above: str, files: list[Entry], parts: dict[str, list[str
     if used == "validation" and parts["test"]:
         words += f", {', '.join(parts['test'])} is left alone"
     report(Note(text=f"{root} has a split of its own: {words}"))
-    named = {top for tops in parts.values() for top in tops}
-    if others := sorted({_top(name) or "(images beside them)" for name, _, _ in files if _top(name) not in named}):
+    expected = {top for tops in parts.values() for top in tops}
+    if others := sorted({_top(name) or "(images beside them)" for name, _, _ in files if _top(name) not in expected}):
         report(Note(level="warning", text=f"{root}: left out beside that split: {_names(others)}"))
 
     train, held = ([file for file in files if _top(file[0]) in parts[part]] for part in ("train", used))
@@ -156,14 +156,14 @@ class _Walk:
         """Visit every folder once, the real one before links to it, which else would rename a class."""
         folders = [(root, "")]
         links: list[tuple[Path, str]] = []
-        seen: set[tuple[int, int]] = set()
+        visited: set[tuple[int, int]] = set()
         while folders or links:
             folder, relative = folders.pop() if folders else links.pop(0)
             try:
                 status = os.stat(folder)
-                if (status.st_dev, status.st_ino) in seen:
+                if (status.st_dev, status.st_ino) in visited:
                     continue  # a link back to where we have been
-                seen.add((status.st_dev, status.st_ino))
+                visited.add((status.st_dev, status.st_ino))
                 with os.scandir(folder) as listed:
                     entries = sorted(listed, key=lambda entry: entry.name)
             except OSError as error:

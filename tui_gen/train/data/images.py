@@ -96,22 +96,22 @@ def split(labels: Tensor | None, count: int, share: float) -> tuple[Tensor, Tens
     """
     held = min(max(round(count * share), 1), count - 1) if share > 0 else 0
     validation = spread(labels, count, held, "validation")
-    kept = np.ones(count, dtype=bool)
-    kept[validation.numpy()] = False
+    in_training = np.ones(count, dtype=bool)
+    in_training[validation.numpy()] = False
     if labels is not None:
-        _train_on_each(labels.cpu().numpy(), kept)
-    return torch.from_numpy(np.flatnonzero(kept)), torch.from_numpy(np.flatnonzero(~kept))
+        _train_on_each(labels.cpu().numpy(), in_training)
+    return torch.from_numpy(np.flatnonzero(in_training)), torch.from_numpy(np.flatnonzero(~in_training))
 
 
-def _train_on_each(labels: np.ndarray, kept: np.ndarray) -> None:
+def _train_on_each(labels: np.ndarray, in_training: np.ndarray) -> None:
     """Swap examples where a class would be held out whole: one comes back for another of the most trained class."""
-    for missing in np.setdiff1d(labels, labels[kept]):
-        names, counts = np.unique(labels[kept], return_counts=True)
+    for missing in np.setdiff1d(labels, labels[in_training]):
+        names, counts = np.unique(labels[in_training], return_counts=True)
         if not len(counts) or counts.max() < 2:
             return
         most = names[counts.argmax()]
-        kept[np.flatnonzero((labels == most) & kept)[0]] = False
-        kept[np.flatnonzero(labels == missing)[0]] = True
+        in_training[np.flatnonzero((labels == most) & in_training)[0]] = False
+        in_training[np.flatnonzero(labels == missing)[0]] = True
 
 
 Part = tuple[Tensor, Tensor | None]
@@ -184,10 +184,10 @@ class ImageSet(Dataset):
         if len(parts) > 1:
             first, *rest = (Resident(*part, device) for part in ready)
             return self.data(images.shape[1:], first, rest[0] if rest else None)
-        kept, held = split(labels, len(images), self.config.validation)
+        training, held = split(labels, len(images), self.config.validation)
         first, *rest = (
             Resident(images[rows.to(device)], None if labels is None else labels[rows], device)
-            for rows in (kept, held)
+            for rows in (training, held)
             if len(rows)
         )
         return self.data(images.shape[1:], first, rest[0] if rest else None)

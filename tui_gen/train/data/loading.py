@@ -65,8 +65,8 @@ def _fit(data: Data) -> None:
     for source in (data.train, *([data.validation] if data.validation is not None else [])):
         examples, labels = source.take(torch.zeros(1, dtype=torch.int64))
         if examples.dtype != wanted or tuple(examples.shape[1:]) != spec.shape:
-            given = f"{examples.dtype} of shape {tuple(examples.shape[1:])}"
-            raise ValueError(f"examples of kind {spec.kind} must be {wanted} of shape {spec.shape}, not {given}")
+            actual = f"{examples.dtype} of shape {tuple(examples.shape[1:])}"
+            raise ValueError(f"examples of kind {spec.kind} must be {wanted} of shape {spec.shape}, not {actual}")
         if spec.kind == "image" and (spec.shape[0] not in (1, 3) or spec.shape[1] != spec.shape[2]):
             raise ValueError(f"images must be square, with 1 or 3 channels, not of shape {spec.shape}")
         if spec.kind != "text" and (labels is None) != (not spec.classes):

@@ -93,8 +93,8 @@ class TextSet(Dataset):
                 "choose a longer text or a smaller dataset.length"
             )
         vocabulary, characters = encode(text)
-        kept = characters[: len(characters) - held]
-        train = Windows(kept, width, draws.key(self.name, seed, "train"), device)
+        training_text = characters[: len(characters) - held]
+        train = Windows(training_text, width, draws.key(self.name, seed, "train"), device)
         validation = None
         if held:
             # the last character of a window is the first of the next one: all of the end is predicted, once

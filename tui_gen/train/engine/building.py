@@ -113,11 +113,11 @@ def built(origin: Origin, model_classes: ModelClasses) -> Part:
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and persistent buffers by name, each shared tensor once."""
     found: dict[str, Tensor] = {}
-    seen: set[int] = set()
+    pointers: set[int] = set()
     for name, tensor in model.state_dict().items():
-        if tensor.data_ptr() in seen and tensor.numel():
+        if tensor.data_ptr() in pointers and tensor.numel():
             continue
-        seen.add(tensor.data_ptr())
+        pointers.add(tensor.data_ptr())
         found[name] = tensor
     return found
 

@@ -218,11 +218,11 @@ def _key(trainer: Trainer) -> str:
 
 def _read() -> dict[str, Probe]:
     try:
-        kept = msgspec.json.decode((cache_dir() / "compile.json").read_bytes(), type=dict[str, Probe | float])
+        probes = msgspec.json.decode((cache_dir() / "compile.json").read_bytes(), type=dict[str, Probe | float])
     except (OSError, ValueError):
         return {}
     # before, a bare number was kept, 0 for a failure
-    return {key: probe if isinstance(probe, Probe) else Probe(probe, 0.0) for key, probe in kept.items()}
+    return {key: probe if isinstance(probe, Probe) else Probe(probe, 0.0) for key, probe in probes.items()}
 
 
 def _first_line(error: Exception) -> str:

@@ -319,7 +319,7 @@ def validated(
     if data.validation is None:
         return {}
     sums: dict[str, Tensor] = {}
-    seen = 0
+    count = 0
     with random_state_kept(device, config.train.seed), torch.no_grad():
         for x, labels in fixed_batches(
             data.validation, batch_size=max(256, config.train.batch_size), value_range=model.value_range, limit=limit
@@ -328,5 +328,5 @@ def validated(
             for name, value in model.validation(Batch(x, labels, step)).items():
                 part = value.detach().float().reshape(()) * len(x)
                 sums[name] = sums[name] + part if name in sums else part
-            seen += len(x)
-    return {f"val/{name}": float(value) / seen for name, value in sums.items()} if seen else {}
+            count += len(x)
+    return {f"val/{name}": float(value) / count for name, value in sums.items()} if count else {}

@@ -53,11 +53,11 @@ def main() -> int:
     parser.add_argument("--step", type=int)
     parser.add_argument("--device", default="")
     parser.add_argument("--root", default="")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     tell = _Telling()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what somebody's model prints is no part of the report
-            report = _measured(given, tell)
+            report = _measured(arguments, tell)
     except (QualityError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -65,9 +65,9 @@ def main() -> int:
     return 0
 
 
-def _measured(given: argparse.Namespace, tell: _Telling) -> Report:
-    found = restore(given.run, given.step, given.device, tell.event)
-    found.config.dataset.root = given.root or found.config.dataset.root
+def _measured(arguments: argparse.Namespace, tell: _Telling) -> Report:
+    found = restore(arguments.run, arguments.step, arguments.device, tell.event)
+    found.config.dataset.root = arguments.root or found.config.dataset.root
     data = data_of(found, tell.event)
     settings = found.config.quality
     work = measure(
@@ -75,8 +75,8 @@ def _measured(given: argparse.Namespace, tell: _Telling) -> Report:
         data,
         found.device,
         step=found.step,
-        samples=given.samples or settings.samples,
-        seed=settings.seed if given.seed is None else given.seed,
+        samples=arguments.samples or settings.samples,
+        seed=settings.seed if arguments.seed is None else arguments.seed,
         tell=tell.event,
     )
     return finish(work, tell)

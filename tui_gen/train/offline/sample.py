@@ -83,20 +83,20 @@ def main() -> int:
     parser.add_argument("--step", type=int)
     parser.add_argument("--label")
     parser.add_argument("--device", default="")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        data = sample(given.run, given.n, given.seed, given.step, given.label, given.device)
-        if not data.startswith(PNG) and given.output.suffix == ".png":  # text: see how it is shown by its name
-            given.output = given.output.with_suffix(".txt")
-        with files.written_whole(given.output) as aside:
+        data = sample(arguments.run, arguments.n, arguments.seed, arguments.step, arguments.label, arguments.device)
+        if not data.startswith(PNG) and arguments.output.suffix == ".png":  # text: see how it is shown by its name
+            arguments.output = arguments.output.with_suffix(".txt")
+        with files.written_whole(arguments.output) as aside:
             aside.write_bytes(data)
     except (SampleError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: cannot write {given.output}: {error.strerror or error}", file=sys.stderr)
+        print(f"error: cannot write {arguments.output}: {error.strerror or error}", file=sys.stderr)
         return 1
-    print(given.output)
+    print(arguments.output)
     return 0
 
 

@@ -26,15 +26,15 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tui_gen.train.offline.validate", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--quality", action="store_true", help="the figures of its samples, too, as quality/NAME")
-    given = parser.parse_args(words)
+    arguments = parser.parse_args(words)
     try:
-        found = restore(given.run, averaged=False)  # as in the run's log
+        found = restore(arguments.run, averaged=False)  # as in the run's log
         if found.config.train.threads:
             torch.set_num_threads(found.config.train.threads)
         data = data_of(found)
         values: dict[str, float | None] = dict(validated(found.model, data, found.config, found.device, found.step))
-        if given.quality:
-            values |= _quality(given.run, data)
+        if arguments.quality:
+            values |= _quality(arguments.run, data)
     except (QualityError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -247,17 +247,17 @@ def _classes(
     if reference.net is not None:
         if reference.kind != "classifier" or probabilities is None:
             return
-        confidence, named = probabilities.max(1)
+        confidence, predicted = probabilities.max(1)
         sure = None if reference.confidence is None else confident(reference.confidence)
         yield Figure("confident", confident(confidence), sure)
         held = reference.classes
     elif reference.train_classes is None:
         return
     else:  # a point is of the class of the nearest real one
-        named = _nearest_classes(raw, reference.train, reference.train_classes)
+        predicted = _nearest_classes(raw, reference.train, reference.train_classes)
         real = reference.held[:ENOUGH]
         held = _nearest_classes(real, reference.train, reference.train_classes) if len(reference.held) else None
-    shares = torch.bincount(named, minlength=known).double() / len(named)
+    shares = torch.bincount(predicted, minlength=known).double() / len(predicted)
     of_held = None if held is None else torch.bincount(held, minlength=known).double() / len(held)
     yield Figure("smallest_class", float(shares.min()), None if of_held is None else float(of_held.min()))
     yield Figure(
@@ -266,7 +266,7 @@ def _classes(
         None if of_held is None else distances.class_divergence(of_held, reference.shares),
     )
     if asked is not None:
-        yield Figure("label_accuracy", float((named == asked).double().mean()), reference.accuracy)
+        yield Figure("label_accuracy", float((predicted == asked).double().mean()), reference.accuracy)
 
 
 def _nearest_classes(points: Tensor, train: Tensor, classes: Tensor) -> Tensor:

@@ -91,15 +91,15 @@ def train(net: FeatureNet, source: Source, count: int, labelled: bool, seed: int
         with alone(), torch.enable_grad():
             for _ in range(min(SLICE, steps - step)):
                 picked = torch.randint(count, (batch,), generator=generator)
-                raw, named = source.take(picked.to(source.device))
+                raw, classes = source.take(picked.to(source.device))
                 images = raw.to(device).float() / 255
-                if labelled and named is not None:
-                    answers = named
+                if labelled and classes is not None:
+                    answers = classes
                 else:
                     answers = torch.randint(len(TURNS), (len(images),), generator=generator)
                     images = turned(images, answers)
-                kept = torch.rand(len(images), WIDTH, generator=generator) >= DROPPED
-                hidden = net.features(images) * kept.to(device) / (1 - DROPPED)
+                mask = torch.rand(len(images), WIDTH, generator=generator) >= DROPPED
+                hidden = net.features(images) * mask.to(device) / (1 - DROPPED)
                 loss = functional.cross_entropy(net.name(hidden), answers.to(device))
                 optimizer.zero_grad()
                 loss.backward()

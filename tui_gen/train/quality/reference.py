@@ -214,12 +214,12 @@ def _look(
     """Features, logits and labels of a part."""
     hidden, logits, labels = [], [], []
     for start in range(0, part[1], BATCH):
-        raw, named = _take(part, start, BATCH)
+        raw, classes = _take(part, start, BATCH)
         features, answers = nets.look(net, raw)
         hidden.append(features)
         logits.append(answers)
-        if named is not None:
-            labels.append(named.cpu())
+        if classes is not None:
+            labels.append(classes.cpu())
         yield f"{what}: {min(1.0, (start + BATCH) / part[1]):.0%}"
     return torch.cat(hidden), torch.cat(logits), torch.cat(labels) if labels else None
 
@@ -277,9 +277,9 @@ def _read(place: Path, spec: DataSpec, device: torch.device) -> Reference | None
         outputs = len(spec.classes) if about["kind"] == "classifier" else len(nets.TURNS)
         net = nets.made(spec.shape, outputs, SEED)
         net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
-        kept: dict[str, Any] = {name: tensors.get(name) for name in TENSORS}
+        tensors_by_name: dict[str, Any] = {name: tensors.get(name) for name in TENSORS}
         net = net.to(device).eval().requires_grad_(False)
-        return Reference(net=net, **about, **kept)
+        return Reference(net=net, **about, **tensors_by_name)
     except Exception:  # whatever is wrong with it, it is made anew
         return None
 

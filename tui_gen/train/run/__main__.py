@@ -19,16 +19,16 @@ def main() -> int:
     parser.add_argument("--warm", metavar="SOCKET", help="wait on this socket to be given a run")
     parser.add_argument("--lock", type=int, metavar="FD", help="the run's lock, inherited from whoever starts this")
     parser.add_argument("--polite", action="store_true", help="let others go first until there is a run")
-    given = parser.parse_args()
-    if given.warm:
+    arguments = parser.parse_args()
+    if arguments.warm:
         from tui_gen.train.run.warm import Warm
 
-        return stopping.leave(Warm(given.warm, given.polite).main())
-    if not given.run:
+        return stopping.leave(Warm(arguments.warm, arguments.polite).main())
+    if not arguments.run:
         parser.error("name a run directory, or --warm SOCKET")
-    path = Path(given.run)
-    hold = presence.Hold.adopt(path, given.lock) if given.lock is not None else None
-    return stopping.leave(Worker(path, given.resume, hold=hold).main())
+    path = Path(arguments.run)
+    hold = presence.Hold.adopt(path, arguments.lock) if arguments.lock is not None else None
+    return stopping.leave(Worker(path, arguments.resume, hold=hold).main())
 
 
 if __name__ == "__main__":

@@ -112,11 +112,11 @@ def save(run: Path, now: Snapshot, meta: Meta) -> Path:
 
 
 def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(kept, path)
+        save_file(on_cpu, path)
     except SafetensorError as error:  # tells of a full disk, or of any other, in words of its own
-        raise _asked(path.parent, sum(tensor.nbytes for tensor in kept.values()), error) from error
+        raise _asked(path.parent, sum(tensor.nbytes for tensor in on_cpu.values()), error) from error
 
 
 def _asked(folder: Path, size: int, error: Exception) -> OSError:
@@ -336,7 +336,7 @@ def set_aside(run: Path, step: int) -> list[str]:
     """Rename what lies after `step`, from which a run goes on: damaged checkpoints, which would count as the newest
     when old ones are deleted. Their new names, relative to the run.
     """
-    kept = []
+    names = []
     for checkpoint in found(run):
         if checkpoint.step > step:
             name, number = f"damaged-{checkpoint.path.name}", 1
@@ -345,8 +345,8 @@ def set_aside(run: Path, step: int) -> list[str]:
                 name = f"damaged-{checkpoint.path.name}-{number}"
             with contextlib.suppress(OSError):
                 os.rename(checkpoint.path, to)
-                kept.append(f"checkpoints/{name}")
-    return kept
+                names.append(f"checkpoints/{name}")
+    return names
 
 
 def prune(run: Path, keep_last: int, keep_best: int) -> None:

@@ -443,13 +443,13 @@ class RunLoop:
 
         Where nothing can be written, this waits as everything does; when it is to stop, each is attempted once more.
         """
-        kept = state != "failed" and not reason.startswith("without")
+        keep = state != "failed" and not reason.startswith("without")
         finished = state == "finished"
-        due = self.agenda.last(self.trainer.step, finished, kept)
+        due = self.agenda.last(self.trainer.step, finished, keep)
         rest: list[Callable[[], Any]] = [self.flush]
         if not finished:
             self.measuring.drop(f"the run is {state}; tui-gen quality {places.called(self.path)} measures what it kept")
-            rest += [lambda: self.change_state("stopping", reason)] if kept else []
+            rest += [lambda: self.change_state("stopping", reason)] if keep else []
         rest += [self.validate] if due.validate else []
         rest += [self.preview] if due.preview else []
         rest += [self._rest_of_quality] if due.quality else []

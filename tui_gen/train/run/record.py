@@ -58,9 +58,9 @@ class Home:
             if error.errno in GONE:
                 raise Gone(f"{self.path} was deleted") from None
             return self.path  # what is wrong with it is told by whoever writes
-        named = self._named()
-        if named is not None:
-            self.path = named
+        path = self._named()
+        if path is not None:
+            self.path = path
         return self.path
 
     def _at(self, path: Path) -> bool:
@@ -203,8 +203,8 @@ class Record:
             self.log.write(events.Note(text=told, level="warning"))
 
     def _place(self, error: OSError) -> Path:
-        named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
-        return named.parent if named is not None and self.path in named.parents else self.path
+        failed_path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None
+        return failed_path.parent if failed_path is not None and self.path in failed_path.parents else self.path
 
     def close(self) -> None:
         """Let go of the folder."""

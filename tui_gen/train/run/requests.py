@@ -125,7 +125,7 @@ def _latent(loop: Run, request: Request) -> None:
         request.refuse(f"{model.name} cannot {request.op}")
         return
     try:
-        given, labels = _given(loop, request)
+        example, labels = _given(loop, request)
     except (ValueError, TypeError, OverflowError) as error:
         request.refuse(f"{request.op}: {error}")
         return
@@ -134,10 +134,10 @@ def _latent(loop: Run, request: Request) -> None:
     try:
         with torch.no_grad(), random_state_kept(loop.trainer.device, loop.config.preview.seed):
             if request.op == "decode":
-                out = model.decode(given, labels)
+                out = model.decode(example, labels)
                 out = out.float() if spec.kind == "points" else denormalise(out, model.value_range)
             else:
-                out = model.encode(normalise(given, model.value_range), labels).float()
+                out = model.encode(normalise(example, model.value_range), labels).float()
     finally:
         model.train(was)
     array = out.cpu().contiguous().numpy()

@@ -50,26 +50,26 @@ class Warm:
             weigh(less=True)
         threading.Thread(target=self._listen, name="owner", daemon=True).start()
         try:
-            made, classes = _warm_up()
+            catalogue, classes = _warm_up()
         except Exception as error:  # a run that is given tells what is wrong, in its own words
             traceback.print_exc()
             return self._train() if self._is_given() else _cold(error)
         with self._lock:
-            given = self.worker is not None
-            if not given:
+            has_run = self.worker is not None
+            if not has_run:
                 self._server = control.Server(self.path)
-        if not given:
-            self._answer(made, classes)
+        if not has_run:
+            self._answer(catalogue, classes)
         return self._train()
 
-    def _answer(self, made: Any, classes: Any) -> None:
+    def _answer(self, catalogue: Any, classes: Any) -> None:
         """Answer whoever asks until a run is given."""
         assert self._server is not None
         while (request := self._server.inbox.get()) is not None:
             try:
                 match request.op:
                     case "check":
-                        request.answer(problems=check(request.data["tables"], made, classes))
+                        request.answer(problems=check(request.data["tables"], catalogue, classes))
                     case "catalog":
                         from tui_gen.train import discover
 
@@ -94,15 +94,15 @@ class Warm:
     def _listen(self) -> None:
         line, handle = _received()
         try:
-            given = msgspec.json.decode(line, type=Given)
+            request = msgspec.json.decode(line, type=Given)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._unused()
             return
-        path = Path(given.run)
+        path = Path(request.run)
         hold = presence.Hold.adopt(path, handle) if handle is not None else None
         if self.polite:
             weigh(less=False)
-        worker = Worker(path, given.resume, hold=hold)
+        worker = Worker(path, request.resume, hold=hold)
         with self._lock:
             self.worker = self._watch.worker = worker
         output.redirect(path)
@@ -183,7 +183,7 @@ def _warm_up() -> tuple[Any, Any]:
     return discover.build(trust.given())
 
 
-def check(tables: dict[str, Any], made: Any, classes: Any) -> list[dict[str, Any]]:
+def check(tables: dict[str, Any], catalogue: Any, classes: Any) -> list[dict[str, Any]]:
     """What is wrong with a config, the model's own reasons included, without reading any data."""
     import msgspec
 
@@ -193,15 +193,15 @@ def check(tables: dict[str, Any], made: Any, classes: Any) -> list[dict[str, Any
     from tui_gen.train.run import parts as others
 
     try:
-        config = configs.load(tables, made)
+        config = configs.load(tables, catalogue)
     except configs.ConfigError as error:
         return [msgspec.to_builtins(problem) for problem in error.problems]
     model_class, spec = classes.models[config.model.name], others.expected(config.dataset, classes.datasets)
-    if dependencies.needs(config, made):
-        made.recipes, _ = catalog.recipes()
+    if dependencies.needs(config, catalogue):
+        catalogue.recipes, _ = catalog.recipes()
     try:
         pick_device(config.train.device)
-        parts, problems = others.foreseen(config, made, classes, spec)
+        parts, problems = others.foreseen(config, catalogue, classes, spec)
         problems += refusals(model_class, msgspec.convert(config.model.values, model_class.Config), spec, parts)
     except RefusedError as error:
         problems = error.problems

@@ -114,9 +114,9 @@ class Worker:
         """Do something that writes; where there is no room for it, wait and do it again. Raises Stopped."""
         while True:
             try:
-                made = write()
+                result = write()
                 self.trouble = ""
-                return made
+                return result
             except (OSError, runs.RunError) as error:
                 full = error if isinstance(error, OSError) else error.__cause__
                 if not isinstance(full, OSError) or full.errno not in events.FULL:
@@ -142,8 +142,8 @@ class Worker:
 
     def _step(self) -> int:
         """The last step known: a resume that is refused, or ends early, takes nothing away from the run."""
-        made = self.loop.trainer.step if self.loop is not None else 0
-        return made or (self.before.step if self.before is not None else 0)
+        step = self.loop.trainer.step if self.loop is not None else 0
+        return step or (self.before.step if self.before is not None else 0)
 
     def _last_words(self, state: str, reason: str) -> list[events.Event]:
         """How a run ends that never began to train; one that had finished, and has no more to do, stays finished."""
@@ -255,7 +255,7 @@ class Worker:
             request.refuse("the run is still preparing its data; ask again when it trains")
         return True
 
-    def _parts(self, config: configs.RunConfig, made: Any, classes: Any, writer: events.EventWriter) -> Any:
+    def _parts(self, config: configs.RunConfig, catalogue: Any, classes: Any, writer: events.EventWriter) -> Any:
         """The paths of the runs that the config's model needs, trained first where they must be, then `Part`s of them.
 
         Returns a function of the data's spec. Raises Stopped, ConfigError, TrainingError.
@@ -263,29 +263,29 @@ class Worker:
         from tui_gen import catalog
         from tui_gen.train.run import parts as others
 
-        if not dependencies.needs(config, made):
+        if not dependencies.needs(config, catalogue):
             return lambda spec: {}
-        kept = others.kept_by(self.path, classes.models) if self.resume else None
-        if kept is not None:
-            return lambda spec: kept
-        made.recipes, _ = catalog.recipes()
-        asked = {need.key: need.value for need in dependencies.needs(config, made)}
-        for need in dependencies.needs(config, made):
+        parts = others.kept_by(self.path, classes.models) if self.resume else None
+        if parts is not None:
+            return lambda spec: parts
+        catalogue.recipes, _ = catalog.recipes()
+        asked = {need.key: need.value for need in dependencies.needs(config, catalogue)}
+        for need in dependencies.needs(config, catalogue):
             path = dependencies.begun(self.path, need.key)
             if path is not None:
                 self._train_first(path, need, config, writer)
-        if problems := dependencies.settle(config, made, self.path.parent, self.path):
+        if problems := dependencies.settle(config, catalogue, self.path.parent, self.path):
             raise configs.ConfigError(str(self.path / "config.toml"), problems)
-        for need in dependencies.needs(config, made):
-            if dependencies.recipe_of(need.value, made) is not None:
-                first = dependencies.first_config(need, config, made)
-                text = configs.dumps(first, made)
+        for need in dependencies.needs(config, catalogue):
+            if dependencies.recipe_of(need.value, catalogue) is not None:
+                first = dependencies.first_config(need, config, catalogue)
+                text = configs.dumps(first, catalogue)
                 path = self._once_there_is_room(partial(runs.create, self.path.parent, first.name, text))
                 writer.write(events.Uses(need.key, str(path), need.value))
                 self._train_first(path, need, config, writer)
-        found = dependencies.needs(config, made)
+        found = dependencies.needs(config, catalogue)
         if any(need.value != asked[need.key] for need in found):
-            text = configs.dumps(config, made)
+            text = configs.dumps(config, catalogue)
             self._once_there_is_room(lambda: runs.write_atomic(self.path / "config.toml", text.encode()))
         for need in found:
             folder, _, step = need.value.rpartition("@")
@@ -293,7 +293,7 @@ class Worker:
                 words = f"checkpoint {problem}; {need.key} takes that of step {int(step):,}"
                 writer.write(events.Note(words, "warning"))
             writer.write(events.Uses(need.key, folder, asked[need.key], int(step)))
-        return lambda spec: {need.name: others.taken(need, made, classes, spec) for need in found}
+        return lambda spec: {need.name: others.taken(need, catalogue, classes, spec) for need in found}
 
     def _train_first(
         self, path: Path, need: dependencies.Need, config: configs.RunConfig, writer: events.EventWriter
@@ -329,11 +329,11 @@ class Worker:
             words = f"{path.name}, which is trained first for {need.key}, {state} at step {step:,}{why}"
             raise Stopped("stopped" if state == "stopped" else "failed", words)
         writer.write(events.Note(f"{path.name} has finished at step {step:,}"))
-        taken = next((checkpoint.step for checkpoint in checkpoints.sound(path) if checkpoint.meta is not None), None)
-        if taken is None:
+        step = next((checkpoint.step for checkpoint in checkpoints.sound(path) if checkpoint.meta is not None), None)
+        if step is None:
             words = f"{path.name}, which was trained first for {need.key}, has no checkpoint that can be used"
             raise Stopped("failed", f"{words}; once it is deleted, a resume of this run trains another")
-        config.model.values[need.name] = f"{path}@{taken}"
+        config.model.values[need.name] = f"{path}@{step}"
 
     def _trained(self) -> tuple[str, str]:
         """Load PyTorch, the model and the data, and train; the state that this ends in, and why."""
@@ -358,14 +358,14 @@ class Worker:
             self.check()
             tables = configs.read_toml(self.path / "config.toml")
             trust.refuse(dirs := trust.named(tables), str(self.path / "config.toml"))
-            made, classes = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
-            for problem in made.problems:
+            catalogue, classes = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
+            for problem in catalogue.problems:
                 writer.write(events.Note(text=problem, level="warning"))
-            config = configs.load(tables, made, str(self.path / "config.toml"))
+            config = configs.load(tables, catalogue, str(self.path / "config.toml"))
             if config.train.threads:
                 torch.set_num_threads(config.train.threads)
             device = pick_device(config.train.device)
-            parts_for = self._parts(config, made, classes, writer)
+            parts_for = self._parts(config, catalogue, classes, writer)
             model_class, dataset = classes.models[config.model.name], dataset_of(config.dataset, classes.datasets)
 
             def told_labels(spec: Any) -> bool:
@@ -377,7 +377,7 @@ class Worker:
             self.check()
             parts = parts_for(data.spec)
             trainer = Trainer(model_class, config, data, device, lambda epoch: _length(config, epoch), parts)
-            known = configs.keys(config.model.name, config.dataset.name, made)
+            known = configs.keys(config.model.name, config.dataset.name, catalogue)
             loop = RunLoop(self.path, trainer, writer, known, self.server)
             if self.resume:
                 loop.resume()

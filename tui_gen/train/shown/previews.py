@@ -197,10 +197,10 @@ class Previewer:
             dark, bright = (colour(RAMP[place]) for place in (1, -1))
             legend = ((dark, "noise"), (bright, "sample"), (colour(GREY), "real"))
             what = Tiles(block=(1, 1), legend=legend, axes=axes(span))
-            drawn = plots_of([paths(ways, real, PLOT, span)], "paths", what)
+            lines = plots_of([paths(ways, real, PLOT, span)], "paths", what)
             clouds = self._plots("trajectory", list(frames), model)
             clouds.tiles = replace(clouds.tiles, labels=names)
-            return [clouds, drawn]
+            return [clouds, lines]
         images = denormalise(frames.transpose(0, 1).reshape(-1, *frames.shape[2:]), model.value_range)
         what = Tiles(block=(len(frames), 1), titles=self._names(labels), parts=names)
         return [tiles(images, frames.shape[0], "trajectory", what)]

@@ -90,5 +90,5 @@ def _tried(kind: type[torch.optim.Adam]) -> list[torch.Tensor]:
         for parameter in parameters:
             parameter.grad = parameter.detach().clone()
         optimizer.step()
-    kept = [optimizer.state[parameter] for parameter in parameters]
-    return [*parameters, *(state[key] for state in kept for key in ("exp_avg", "exp_avg_sq", "step"))]
+    states = [optimizer.state[parameter] for parameter in parameters]
+    return [*parameters, *(state[key] for state in states for key in ("exp_avg", "exp_avg_sq", "step"))]

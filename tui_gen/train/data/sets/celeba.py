@@ -61,8 +61,8 @@ class CelebA(PublicSet):
             raise self.broken(place / CELEBA[1], "it lists no images to train on")
         found = cache.decoded(root, files, self.size, self.config.channels, report)
         codes = torch.from_numpy(found.labels)
-        kept, held = ((codes % 2 == part).nonzero().flatten() for part in (0, 1))
-        return self.stored(found.pixels, codes // 2, kept, held, device)
+        training, held = ((codes % 2 == part).nonzero().flatten() for part in (0, 1))
+        return self.stored(found.pixels, codes // 2, training, held, device)
 
     def _listed(self, folder: Path) -> list[tuple[str, int, bool]]:
         """Of CelebA's own training and validation split, every image's file name, whether it smiles, and whether it is

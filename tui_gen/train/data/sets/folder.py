@@ -74,7 +74,7 @@ class Folder(ImageSet):
         else:
             usable = torch.ones_like(is_held)
         if listed.held is None:
-            kept, held = split(labels, len(codes), self.config.validation)
+            training, held = split(labels, len(codes), self.config.validation)
         else:
-            kept, held = (~is_held).nonzero().flatten(), (is_held & usable).nonzero().flatten()
-        return self.stored(found.pixels, labels, kept, held, device, classes)
+            training, held = (~is_held).nonzero().flatten(), (is_held & usable).nonzero().flatten()
+        return self.stored(found.pixels, labels, training, held, device, classes)

@@ -116,12 +116,12 @@ class Drawn:
         distance = torch.where(kind == RING, (away - 0.74 * radius).abs() - 0.26 * radius, distance)
         return torch.where(kind == CROSS, torch.maximum(along - radius, aside - 0.3 * radius), distance)
 
-    def _colours(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    def _colours(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 7) uniforms → colours of shape and ground, each (N, channels, 1, 1) in [0, 1]."""
         if self.channels == 1:
-            return (0.6 + 0.4 * drawn[:, :1])[:, :, None, None], (0.3 * drawn[:, 1:2])[:, :, None, None]
-        hue = drawn[:, :1] * 6 + torch.tensor([0.0, 4.0, 2.0], device=drawn.device)
+            return (0.6 + 0.4 * numbers[:, :1])[:, :, None, None], (0.3 * numbers[:, 1:2])[:, :, None, None]
+        hue = numbers[:, :1] * 6 + torch.tensor([0.0, 4.0, 2.0], device=numbers.device)
         pure = ((hue % 6 - 3).abs() - 1).clamp(0, 1)
-        saturation, value = 0.4 + 0.6 * drawn[:, 1:2], 0.7 + 0.3 * drawn[:, 2:3]
+        saturation, value = 0.4 + 0.6 * numbers[:, 1:2], 0.7 + 0.3 * numbers[:, 2:3]
         shape = value * (1 - saturation * (1 - pure))
-        return shape[:, :, None, None], (0.3 * drawn[:, 3:6])[:, :, None, None]
+        return shape[:, :, None, None], (0.3 * numbers[:, 3:6])[:, :, None, None]
