@@ -46,8 +46,8 @@ class Entry(NamedTuple):
 def make(row: Row, belongings: Belongings) -> Pane:
     """The pane of a row, with what panes may know of the workbench."""
     module, _, name = row.source.partition(":")
-    kind: type[Pane] = getattr(importlib.import_module(module), name)
-    return kind.of(belongings, row.id)
+    pane_class: type[Pane] = getattr(importlib.import_module(module), name)
+    return pane_class.of(belongings, row.id)
 
 
 class Pane(Widget):
