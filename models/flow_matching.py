@@ -80,7 +80,7 @@ class FlowMatching(Guided):
         return errors.mean(), by_time(errors) if self.config.times == "uniform" else {}
 
     def pairs(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Where the lines begin and end, each (N, *data.shape): strangers, or with reflow a noise and its sample."""
+        """Where the lines begin and end, each (N, *data.shape): independent, or with reflow a noise and its sample."""
         noise = torch.randn_like(batch.x)
         if self.teacher is None or batch.step < self.config.reflow_after:
             return noise, batch.x

@@ -100,7 +100,7 @@ class PretrainedClassifier(Model):
         """Draw the labelled images: as many of each class as there can be."""
         assert batch.labels is not None
         count, kinds = self.config.labels, len(self.data.classes)
-        rank = torch.zeros(len(batch.x), dtype=torch.int64)  # the how-manieth of its class each one is
+        rank = torch.zeros(len(batch.x), dtype=torch.int64)  # each one's rank within its class
         labels = batch.labels.cpu()
         for kind in range(kinds):
             where = labels == kind

@@ -23,7 +23,7 @@ class ConstantSlope(nn.Module):
     """A leaky ReLU, or a ReLU (leak 0), as x times its slope there; for gradients that are differentiated again.
 
     The slope is a constant to autograd. PyTorch's own activations have a second derivative that is all zeros, and the
-    backward pass of a gradient penalty carries those zeros through every layer, at the full price.
+    backward pass of a gradient penalty computes with those zeros in every layer, for as long as with any numbers.
     """
 
     def __init__(self, leak: float) -> None:

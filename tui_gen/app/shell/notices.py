@@ -70,7 +70,7 @@ class Notices:
             self._app.set_timer(0.5, lambda: self._show_offered(dialog, answered))
 
     def withdraw(self) -> None:
-        """What was offered is not to be had any more."""
+        """The offer no longer holds: take its dialog away."""
         dialog, self._offered = self._offered, None
         if dialog is not None and dialog.is_current:
             dialog.dismiss(None)

@@ -20,7 +20,7 @@ ENDLESS_BATCHES = 4096
 """Examples that `batches` takes from a source without end."""
 
 BLOCK_POINTS = 1 << 15
-"""Endless points are made this many at a time (or a batch, if that is more): one is nearly as dear as a thousand."""
+"""Endless points are made this many at a time (or a batch, if that is more): one takes nearly as long as a thousand."""
 
 BLOCK_BYTES, BLOCK_BATCHES = 1 << 20, 16
 """Batches are taken from a finite source up to this many at a time: for a small one, starting each operation takes

@@ -79,7 +79,7 @@ class Health:
             top = float(values.max())
             if top > middle + 30 * spread and top > middle + 2 * abs(middle):
                 step = event.start + int(np.flatnonzero(numbers == top)[0]) * event.stride
-                words = f"spike: {top:.4g}, the median of late is {middle:.4g}"
+                words = f"spike: {top:.4g}, the recent median is {middle:.4g}"
                 found += self._give(step, "warning", words, name, "If it comes back: clip_norm = 1, or a lower lr.")
         recent += values[-200:].tolist()
         del recent[:-200]
