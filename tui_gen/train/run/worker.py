@@ -329,11 +329,11 @@ class Worker:
             words = f"{path.name}, which is trained first for {need.key}, {state} at step {step:,}{why}"
             raise Stopped("stopped" if state == "stopped" else "failed", words)
         writer.write(events.Note(f"{path.name} has finished at step {step:,}"))
-        step = next((checkpoint.step for checkpoint in checkpoints.sound(path) if checkpoint.meta is not None), None)
-        if step is None:
+        last = next((checkpoint.step for checkpoint in checkpoints.sound(path) if checkpoint.meta is not None), None)
+        if last is None:
             words = f"{path.name}, which was trained first for {need.key}, has no checkpoint that can be used"
             raise Stopped("failed", f"{words}; once it is deleted, a resume of this run trains another")
-        config.model.values[need.name] = f"{path}@{step}"
+        config.model.values[need.name] = f"{path}@{last}"
 
     def _trained(self) -> tuple[str, str]:
         """Load PyTorch, the model and the data, and train; the state that this ends in, and why."""
