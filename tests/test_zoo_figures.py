@@ -55,10 +55,10 @@ def test_a_recipe_states_its_figure_and_an_untrained_model_misses_it(name):
     assert judged(name, value) == records.MISSED, value
 
 
-def examples(data: Data, pixels: str) -> tuple[torch.Tensor, torch.Tensor]:
+def examples(data: Data, value_range: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Up to 2,000 examples each of the training and of the validation split."""
     return tuple(
-        torch.cat([x for x, _ in batches(part, batch_size=256, pixels=pixels, limit=2000)])
+        torch.cat([x for x, _ in batches(part, batch_size=256, value_range=value_range, limit=2000)])
         for part in (data.train, data.validation)
     )
 
