@@ -76,8 +76,8 @@ def test_the_average_image_misses_the_figure_of_a_model_that_reconstructs(name):
     elif config.model.values.get("likelihood", "bernoulli") == "bernoulli":
         nats = F.binary_cross_entropy(mean.clamp(1e-3, 1 - 1e-3).expand_as(held), held, reduction="none")
         value = -nats.flatten(1).sum(1).mean()
-    else:  # the best σ is the spread around the average
-        sigma = (held - mean).square().mean().sqrt()
+    else:  # where σ is learned, the best is the spread around the average
+        sigma = config.model.values.get("sigma") or (held - mean).square().mean().sqrt()
         value = torch.distributions.Normal(mean, sigma).log_prob(held).flatten(1).sum(1).mean()
     assert judged(name, value.item()) == records.MISSED, value
 
