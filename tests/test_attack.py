@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import fake_worker
 from tests.attack import bits, forked, kills, logs, outcome, settings, sockets
 from tests.attack.outcome import Outcome
 from tests.damages import DAMAGES
+from tui_gen import runs
 
 ROOT = Path(__file__).parent.parent
 
@@ -59,6 +61,12 @@ def test_a_process_dies_at_the_operation_it_is_told(tmp_path, number):
     left = {path.name: path.read_bytes() for path in folder.iterdir()}
     contents = [{}, {"a.000123.txt": b""}, {"a.000123.txt": b"01234"}, {"a.000123.txt": b"0123456789"}]
     assert left == contents[number - 1]
+
+
+def test_a_forked_worker_trains_as_one_that_is_started_does():
+    run = fake_worker.make_run(None, "vae-digits", "train.steps=3", "train.device=cpu", "train.compile=off")
+    assert forked.worker(run).wait() == 0
+    assert runs.state_of(run)[:2] == ("finished", 3)
 
 
 def test_names_of_operations_are_those_of_their_kind():

@@ -58,7 +58,8 @@ def worker(
     run: Path, *, resume: bool = False, around: Callable[[], AbstractContextManager[Any]] = nullcontext
 ) -> Child:
     """Fork a worker that trains a run; in its process everything happens within `around()`."""
-    from tui_gen.train.run import loop, worker  # noqa: F401 - imported before the fork, once for all
+    from tui_gen.train.run import __main__ as command  # imported before the fork, once for all
+    from tui_gen.train.run import loop  # noqa: F401 - as well
 
     sys.stdout.flush()
     sys.stderr.flush()
@@ -72,7 +73,7 @@ def worker(
         sys.argv = ["worker", str(run), *(["--resume"] if resume else [])]
         os.chdir("/")
         with around():
-            status = worker.main()
+            status = command.main()
     except BaseException:  # a fault ends up in worker.log, as in a process of its own
         with contextlib.suppress(BaseException):
             traceback.print_exc()
