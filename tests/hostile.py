@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from tui_gen import catalog as catalogs
-from tui_gen import config, events, runs
+from tui_gen import events, runs, toml_writer
 
 TEXT = "\x1b]0;owned\x07<\x1b[5;6;7mA\x9b5;6;7mB\x9d0;owned\x9c\x08\r\x7f\x85\u202eC\u2066D\x1bP+q\x1b\\>"
 NAME = TEXT.replace("\n", "")
@@ -95,7 +95,7 @@ def make_run(root: Path, state: str = "failed", name: str = NAME) -> Path:
         "name": TEXT, "notes": TEXT, "tags": [TEXT], "model": {"name": "vae"},
         "dataset": {"name": "digits", "root": f"/{NAME}"}, "train": {"steps": 9},
     }  # fmt: skip
-    (path / "config.toml").write_text(config.dump_toml(tables), encoding="utf-8")
+    (path / "config.toml").write_text(toml_writer.dump_toml(tables), encoding="utf-8")
     last = events.State(state, 3, TEXT, t=1_800_000_100.0)
     (path / "events.jsonl").write_bytes(b"".join(map(events.encode, [*every_event(), last])))
     info = filled(runs.WorkerInfo, 0)
@@ -110,7 +110,7 @@ def add_model(folder: Path) -> None:
     (folder / "models" / f"{NAME}.py").write_text("raise ValueError('read for a catalogue, which there is already')\n")
     about = dict.fromkeys(("title", "summary", "reference", "figure", "source"), f"{TEXT}\nname = 'injected'\n")
     tables = {"recipe": about, "model": {"name": TEXT}, "train": {"steps": 5}}
-    (folder / "recipes" / "evil.toml").write_text(config.dump_toml(tables), encoding="utf-8")
+    (folder / "recipes" / "evil.toml").write_text(toml_writer.dump_toml(tables), encoding="utf-8")
     made = json.loads((catalogs.built_in_dir() / "catalog.json").read_bytes())
     entry = filled(catalogs.ModelEntry)
     entry.kinds = ["image"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.form_host import catalog, odd_tables
-from tui_gen import config
+from tui_gen import config, toml_writer
 from tui_gen.app.panes.form.state import FormState, read_cell
 from tui_gen.app.panes.form.steps import stepped
 from tui_gen.config import ConfigError
@@ -352,7 +352,7 @@ def test_whatever_is_done_can_be_undone_and_done_again(doings):
     while state.redo():
         pass
     last = seen(state)
-    text = config.dump_toml(state.tables())
+    text = toml_writer.dump_toml(state.tables())
     if not state.problems():
         again = FormState(CATALOG, config.parse_toml(text, "saved"), "saved")
         assert again.tables() == state.tables()

@@ -10,7 +10,7 @@ import pytest
 from tests import fake_worker
 from tests.form_host import ODD, odd_tables
 from tests.shell import SIZES, check_snapshot, screen_text, until, until_shown, workbench
-from tui_gen import catalog, config, runs, trust
+from tui_gen import catalog, config, runs, toml_writer, trust
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def run(folder):
     """A stopped run of it, that names the folder."""
     tables = odd_tables() | {"format": 1, "model_dirs": [str(folder)]}
     tables["model"]["latent"] = 321
-    path = runs.create(runs.default_root(), "odd", config.dump_toml(tables))
+    path = runs.create(runs.default_root(), "odd", toml_writer.dump_toml(tables))
     return fake_worker.record(path, state="stopped")
 
 

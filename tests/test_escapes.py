@@ -83,8 +83,9 @@ def test_no_command_lets_it_through(run, call, tmp_path, monkeypatch, words):
 
 
 def test_what_a_recipe_says_of_itself_stays_in_its_comments(run, call):
+    from tui_gen import toml_writer
     from tui_gen.catalog import Recipe
-    from tui_gen.config import dump_toml, parse_toml
+    from tui_gen.config import parse_toml
     from tui_gen.params import Param
     from tui_gen.report.records import Record
     from tui_gen.report.tables import recipe_header
@@ -93,7 +94,7 @@ def test_what_a_recipe_says_of_itself_stays_in_its_comments(run, call):
         words = f"a{end}name = 'injected'{end}[train]{end}steps = 5"
         recipe = Recipe(f"r{end}x = 1", *[words] * 4, {}, "", source=words)
         assert parse_toml(recipe_header(recipe, Record()), "the header") == {}
-        text = dump_toml({"a": 1}, {"a": Param("a", "int", help=words, unit=words)})
+        text = toml_writer.dump_toml({"a": 1}, {"a": Param("a", "int", help=words, unit=words)})
         assert parse_toml(text, "a config") == {"a": 1}
     _, out, _ = call("recipe", "evil")
     assert parse_toml(out, "the recipe")["name"] == "evil"

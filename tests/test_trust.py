@@ -9,7 +9,7 @@ import pytest
 from tests import fake_worker
 from tests.shell import screen_text, until, workbench
 from tests.test_restore import saved
-from tui_gen import config, runs, trust
+from tui_gen import config, runs, toml_writer, trust
 from tui_gen.config import ConfigError
 from tui_gen.train import discover
 from tui_gen.train.offline.restore import restore
@@ -34,7 +34,7 @@ def naming(folder, run):
     """Have a run's config name the folder."""
     file = run / "config.toml"
     tables = config.read_toml(file) | {"model_dirs": [str(folder)]}
-    file.write_text(config.dump_toml(tables))
+    file.write_text(toml_writer.dump_toml(tables))
     return run
 
 

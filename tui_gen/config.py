@@ -17,7 +17,8 @@ import msgspec
 from tui_gen import datasets, params, toml
 from tui_gen.datasets import DatasetEntry
 from tui_gen.params import Param, Problem, hyper
-from tui_gen.text import clean, deeper_than
+from tui_gen.text import deeper_than
+from tui_gen.toml_writer import dump_toml
 
 FORMAT = 1
 """The version of the config format; a config that states a higher one comes from a newer tui-gen."""
@@ -481,49 +482,3 @@ def dumps(config: RunConfig, catalog: Declarations | None = None) -> str:
     """A config as TOML text; with a catalogue every line carries its help text as a comment."""
     notes = keys(config.model.name, config.dataset.name, catalog) if catalog is not None else {}
     return dump_toml(to_tables(config), notes)
-
-
-def dump_toml(tables: dict[str, Any], notes: dict[str, Param] | None = None, path: tuple[str, ...] = ()) -> str:
-    """Nested tables of text, numbers, booleans and lists as TOML; an empty value (None) is written as empty text.
-
-    Written by hand although tomlkit writes the same: this takes a tenth of the time, which a start and every look at
-    the form's text wait for, and it escapes what would not print.
-    """
-    lines, nested = [], []
-    for key, value in tables.items():
-        where = (*path, key)
-        if isinstance(value, dict):
-            nested.append((where, value))
-            continue
-        line = f"{_key(key)} = {_toml(value)}"
-        param = (notes or {}).get(".".join(where))
-        if param is not None and param.help:
-            unit = f" [{param.unit}]" if param.unit else ""
-            line = f"{line:<32}  # {' '.join(clean(f'{param.help}{unit}').split())}"
-        lines.append(line)
-    text = "\n".join(lines) + "\n" if lines else ""
-    for where, value in nested:
-        inner = dump_toml(value, notes, where)
-        header = f"\n[{'.'.join(_key(part) for part in where)}]\n"
-        text += (header if not value or any(not isinstance(part, dict) for part in value.values()) else "") + inner
-    return text
-
-
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else params.quote(key)
-
-
-def _toml(value: Any) -> str:
-    if value is None:
-        return '""'
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return params.quote(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key)} = {_toml(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, float):
-        return repr(value)
-    return str(value)

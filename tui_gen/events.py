@@ -258,9 +258,7 @@ def plain(event: Event) -> Event:
     """An event with plain numbers in all its columns."""
     if not isinstance(event, Metrics) or not any(isinstance(column, array) for column in event.values.values()):
         return event
-    values = {
-        name: columns.decimals(column) if isinstance(column, array) else column for name, column in event.values.items()
-    }
+    values = {key: columns.decimals(held) if isinstance(held, array) else held for key, held in event.values.items()}
     return Metrics(t=event.t, start=event.start, stride=event.stride, values=values)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from tests import small_runs
 from tests.attack.outcome import Attack, Outcome, Plan
 from tui_gen import config as configs
-from tui_gen import params
+from tui_gen import params, toml_writer
 from tui_gen.config import ConfigError
 
 CONFIGS, TEXTS, SETS = 6000, 2000, 3000
@@ -147,7 +147,7 @@ def settings(plan: Plan) -> Iterator[Outcome]:
     yield row
 
     dice, row = plan.dice("text"), Outcome("config", "mutated TOML text")
-    texts = [configs.dump_toml(tables) for tables in sound]
+    texts = [toml_writer.dump_toml(tables) for tables in sound]
     for number in range(TEXTS):
         if plan.over():
             break

@@ -193,8 +193,8 @@ the end with the reason.
         """Mark a recipe or model as the one picked."""
         before, self.picked = self.picked, name
         for kind in ("recipe", "model"):
-            for shown in (before, name):
-                node = self._by_ident.get(f"{kind} {shown}")
+            for leaf in (before, name):
+                node = self._by_ident.get(f"{kind} {leaf}")
                 if node is not None:
                     node.set_label(self._label(node.data))
 

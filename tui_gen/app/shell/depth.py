@@ -87,7 +87,7 @@ class Depth(LineFilter):
         super().__init__()
         self.system, self.own, self.dark = system, own, dark
         self.of_pictures = DepthOfPictures(self)
-        self._made: dict[tuple[Style, str], Style] = {}
+        self._cache: dict[tuple[Style, str], Style] = {}
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The same segments in colours that there are."""
@@ -100,11 +100,11 @@ class Depth(LineFilter):
         return found
 
     def _of(self, style: Style, kind: str) -> Style:
-        cached = self._made.get((style, kind))
+        cached = self._cache.get((style, kind))
         if cached is None:
-            if len(self._made) > 4096:
-                self._made.clear()
-            cached = self._made[style, kind] = self._new(style, kind)
+            if len(self._cache) > 4096:
+                self._cache.clear()
+            cached = self._cache[style, kind] = self._new(style, kind)
         return cached
 
     def same(self, colour: Color, other: Color) -> bool:
@@ -158,7 +158,7 @@ class Depth(LineFilter):
                 ratios.append((min(contrast(*pair) for every in shown for pair in zip(every, grounds)), ink, bold))
                 if ratios[-1][0] >= least:
                     return ink, bold
-        return max(ratios, key=lambda ink: ink[0])[1:]
+        return max(ratios, key=lambda candidate: candidate[0])[1:]
 
     def _candidates(self, front: RichColor, wanted: Color) -> Iterator[RichColor]:
         """Colours for text, those like the one that is wanted first."""

@@ -128,10 +128,10 @@ class KeyBar(Widget):
         seen: set[tuple[object, str]] = set()
         keys: list[Key] = []
         known = self.screen.active_bindings
-        active = [binding for binding in known.values() if binding.enabled and binding.binding.show]
+        active = [key for key in known.values() if key.enabled and key.binding.show]
         # What the focused pane can do comes first, then the app's keys in the order in which they were declared.
         ranks = {binding.id: number for number, binding in enumerate(self.app.BINDINGS) if isinstance(binding, Binding)}
-        active.sort(key=lambda binding: ranks.get(binding.binding.id, 0) + 1 if binding.node is self.app else 0)
+        active.sort(key=lambda key: ranks.get(key.binding.id, 0) + 1 if key.node is self.app else 0)
         own, more = 0, None
         for node, binding, _, _ in active:
             if binding.description and (node, binding.action) not in seen:
@@ -143,7 +143,7 @@ class KeyBar(Widget):
                 if binding.id == "help.keys" or (binding.id == "help.pane" and more is None):
                     more = keys[-1]
         if "1" not in known:  # digits are text where the focus is
-            first = next((active.binding for active in known.values() if active.binding.id == "pane.1.always"), None)
+            first = next((key.binding for key in known.values() if key.binding.id == "pane.1.always"), None)
             if first is not None:
                 keys.insert(own, Key(f"{self.app.get_key_display(first)}…{PANES[-1].key}", "Panes", first.key, 0))
         if (keys, more) != (self._keys, self._more):

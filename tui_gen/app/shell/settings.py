@@ -60,11 +60,11 @@ class Settings:
 
         try:
             text = self.path.read_text(encoding="utf-8")
-            _read(self.path)
+            toml.loads(text)  # refuses what would take for ever
             document = tomlkit.parse(text)
         except FileNotFoundError:
             document = tomlkit.parse("# Written by the workbench.\n")
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return  # said when it is next read
         table: Any = document
         *path, last = key.split(".")

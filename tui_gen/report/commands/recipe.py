@@ -9,7 +9,7 @@ import msgspec
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import runs
+from tui_gen import runs, toml_writer
 from tui_gen.params import Param
 from tui_gen.report import headless, records, stdout, tables
 from tui_gen.report.commands.options import models_option
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     config = configs.load(named, catalog, args.name)
     known = configs.keys(config.model.name, config.dataset.name, catalog)
     notes = {key: _with_choices(param) for key, param in known.items()}
-    out.text(header + "\n" + configs.dump_toml(configs.to_tables(config), notes))
+    out.text(header + "\n" + toml_writer.dump_toml(configs.to_tables(config), notes))
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import SuspendNotSupported
 
-from tui_gen import config
+from tui_gen import config, toml_writer
 from tui_gen.app.panes.form import external_editor
 from tui_gen.config import ConfigError
 from tui_gen.text import clean
@@ -83,7 +83,7 @@ class FormFiles:
         self.app.notify(clean(f"Saved as {path}"), markup=False)
 
     def _toml(self, state: FormState) -> str:
-        return config.dump_toml(state.tables(), config.keys(state.model, state.dataset, self.catalog))
+        return toml_writer.dump_toml(state.tables(), config.keys(state.model, state.dataset, self.catalog))
 
     def action_editor(self) -> None:
         """Edit the form as TOML in $EDITOR; a text that cannot be read is kept and opened again next time."""

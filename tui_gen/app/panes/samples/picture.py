@@ -68,7 +68,7 @@ class PictureView(Widget, can_focus=True):
         self._encoder = Encoder()
         self._subject: tuple[str, tuple[int, int], int | None, int, Tiles] | None = None
         self._wanted: Request | None = None
-        self._made: Request | None = None
+        self._asked: Request | None = None
         self._reply: Reply | None = None
         self._rows: list[Strip] = []
         self._busy: asyncio.Task[None] | None = None
@@ -110,7 +110,7 @@ class PictureView(Widget, can_focus=True):
         """Show a message, and no picture."""
         if words == self.words and self._subject is None:
             return
-        self._subject = self._wanted = self._made = self._reply = None
+        self._subject = self._wanted = self._asked = self._reply = None
         self.words = words
         self._rows = []
         self._put()
@@ -119,7 +119,7 @@ class PictureView(Widget, can_focus=True):
     def show_again(self) -> None:
         """Make the picture anew where size, mode or theme are other than they were."""
         self._wanted = self._request()
-        if self._wanted is not None and self._wanted != self._made and self._busy is None:
+        if self._wanted is not None and self._wanted != self._asked and self._busy is None:
             self._busy = asyncio.create_task(self._make())
 
     def set_mode(self, mode: str) -> None:
@@ -170,13 +170,13 @@ class PictureView(Widget, can_focus=True):
     async def _make(self) -> None:
         """Have pictures made until the newest wish is met."""
         try:
-            while self._wanted is not None and self._wanted != self._made:
+            while self._wanted is not None and self._wanted != self._asked:
                 while self._wanted and self._wanted.protocol and self.picture and not self.picture.free(self._urgent):
                     await asyncio.sleep(LOOK)
                 if (request := self._wanted) is None:
                     return
                 reply = await self._encoder.make(request)
-                self._made = request
+                self._asked = request
                 if request == self._wanted:
                     self._take(request, reply)
         finally:
@@ -194,7 +194,7 @@ class PictureView(Widget, can_focus=True):
 
     def _ready(self) -> bool:
         """Whether there are pixels for the present mode and size."""
-        reply, asked = self._reply, self._made
+        reply, asked = self._reply, self._asked
         if self.picture is None or reply is None or asked is None or not reply.pieces or self.words:
             return False
         width, height = self.size
@@ -238,12 +238,12 @@ class PictureView(Widget, can_focus=True):
         if self.words or error or self.mode == "off":
             words = self.words or error or "Pictures are off. Press g to show them."
             return self._message(words, y, width, height).apply_style(self.rich_style)
-        if self._reply is None or self._made is None:
+        if self._reply is None or self._asked is None:
             return Strip.blank(width, self.rich_style)
         strip = Strip.blank(width)
         if not self._pixels:
             if not self._rows:
-                self._rows = self._cells(self._made, self._reply)
+                self._rows = self._cells(self._asked, self._reply)
             if y < len(self._rows):
                 strip = self._rows[y].adjust_cell_length(width)
         return self._with_words(strip, y, self._reply).apply_style(self.rich_style)
