@@ -13,6 +13,7 @@ from tui_gen import events, toml_writer
 from tui_gen.edits import merged, overriding
 from tui_gen.report import headless
 from tui_gen.train.engine.building import weights_of
+from tui_gen.train.run import checkpoints
 
 LR = "train.phases.vae.lr"
 
@@ -125,3 +126,13 @@ def test_a_plan_is_kept_to_by_a_run_that_was_killed_and_resumed_with_a_setting(t
     assert [(one.step, one.new) for one in view.edits] == [(4, 5e-4), (8, 1e-4), (14, 2e-3)]
     for name, tensor in weights_of(whole.trainer.model).items():
         assert bool((weights_of(again.trainer.model)[name] == tensor).all()), name
+
+
+def test_an_edit_planned_for_the_end_is_in_the_last_checkpoint_as_one_by_hand_after_the_last_step_is(tmp_path):
+    planned = edit(6, 0.25, "model.beta")
+    run = Run(tmp_path, train__steps=6, edits=[planned, edit(7, 1e-4)])
+    run.thread.start()
+    view = run.finish()
+    assert [(one.step, one.key, one.new) for one in view.edits] == [(6, "model.beta", 0.25)]
+    assert run.trainer.step == 6 and run.trainer.current("model.beta") == 0.25
+    assert checkpoints.load(view.path / "checkpoints" / "000006", False).state["values"]["beta"] == 0.25

@@ -166,9 +166,7 @@ class RunLoop:
             if self.paused:
                 self._pause()
                 continue
-            while self.edits and self.edits[0]["step"] <= trainer.step:
-                edit = self.edits.pop(0)
-                self.apply_edit(edit["key"], edit["value"])
+            self._edit_as_planned()
             try:
                 batch = trainer.stream.next()
             except Cut:
@@ -177,6 +175,12 @@ class RunLoop:
             trainer.train_step(self.agenda.fraction(time.perf_counter()), batch)
             self._whole = self.begun = True
             self._after_step()
+        self._edit_as_planned()  # what was edited by hand after the last step is in the last checkpoint as well
+
+    def _edit_as_planned(self) -> None:
+        while self.edits and self.edits[0]["step"] <= self.trainer.step:
+            edit = self.edits.pop(0)
+            self.apply_edit(edit["key"], edit["value"])
 
     def _rescue(self) -> None:
         """Keep what was trained before a fault outside a step: in a preview, say."""
