@@ -13,7 +13,7 @@ from tests.test_draw_curves import cells, noisy
 from tui_gen.draw.axes import label
 from tui_gen.draw.canvas import dashes
 from tui_gen.draw.curves import Options, Plot, Series, render
-from tui_gen.draw.scales import Scale, chosen, extent, worth
+from tui_gen.draw.scales import Scale, choose_scale, extent, worth
 
 SCALES = [Scale(), Scale("log"), Scale("symmetric", 0.1), Scale("symmetric", 10.0)]
 
@@ -155,11 +155,11 @@ def test_one_curve_below_zero_does_not_vanish_beside_one_above():
 
 
 def test_the_threshold_of_a_symmetric_scale_stays():
-    before = chosen(True, [np.array([-3.0, 200.0])], Scale())
+    before = choose_scale(True, [np.array([-3.0, 200.0])], Scale())
     assert before == Scale("symmetric", 1.0)
-    assert chosen(True, [np.array([-30.0, 200.0])], before) == before
-    assert chosen(True, [np.array([-0.02, 200.0])], before).threshold == pytest.approx(0.01)
-    assert chosen(False, [np.array([-1.0])], before) == Scale()
+    assert choose_scale(True, [np.array([-30.0, 200.0])], before) == before
+    assert choose_scale(True, [np.array([-0.02, 200.0])], before).threshold == pytest.approx(0.01)
+    assert choose_scale(False, [np.array([-1.0])], before) == Scale()
 
 
 def test_ticks_are_round_and_at_least_two():

@@ -30,7 +30,7 @@ from tests.pty_terminal import usual_signals
 from tests.waiting import wait_for
 from tui_gen.draw import sixel, terminal
 from tui_gen.draw.place import at_cell
-from tui_gen.draw.terminal import Replies, decide, parse, probe, wanted
+from tui_gen.draw.terminal import Replies, decide, graphics_choice, parse, probe
 
 XTERM = {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
 # question: answer, as a kitty-like terminal with sixel, 10 x 20 pixel cells and all colours would give them
@@ -287,12 +287,12 @@ def test_truecolor_by_answer_or_environment_but_not_without_colour():
 
 def test_the_argument_goes_before_the_environment_and_wrong_names_are_told():
     environ = {"TUI_GEN_GRAPHICS": "sixel"}
-    assert wanted(None, environ) == ("sixel", "TUI_GEN_GRAPHICS")
-    assert wanted("Kitty", environ) == ("kitty", "--graphics")
-    assert wanted("auto", environ) == ("auto", "")
-    assert wanted(None, {}) == ("auto", "")
+    assert graphics_choice(None, environ) == ("sixel", "TUI_GEN_GRAPHICS")
+    assert graphics_choice("Kitty", environ) == ("kitty", "--graphics")
+    assert graphics_choice("auto", environ) == ("auto", "")
+    assert graphics_choice(None, {}) == ("auto", "")
     with pytest.raises(ValueError, match="TUI_GEN_GRAPHICS=sixels: choose one of auto, kitty"):
-        wanted(None, {"TUI_GEN_GRAPHICS": "sixels"})
+        graphics_choice(None, {"TUI_GEN_GRAPHICS": "sixels"})
 
 
 def test_replies_of_real_terminals():

@@ -51,7 +51,7 @@ def check(layout, room: Room) -> None:
         assert all(0 <= a < room.columns and 0 <= b < room.rows for a, b in cells), word
         taken |= cells
     seen = [number for row in layout.numbers for number in row if number >= 0]
-    assert len(set(seen)) == len(seen) == layout.shown > 0
+    assert len(set(seen)) == len(seen) == layout.visible_count > 0
     assert layout.size[1] * layout.zoom <= layout.boxes[0][2] * room.cell[0] + 0.51
     assert layout.size[0] * layout.zoom <= layout.boxes[0][3] * room.cell[1] + 0.51
 
@@ -84,7 +84,7 @@ def keeps_together(name: str, room: Room) -> None:
     layout = lay_out(sheet, room)
     check(layout, room)
     if not room.least:
-        assert layout.shown == sheet.count
+        assert layout.visible_count == sheet.count
     if name == "unknown":
         grid = np.array(layout.numbers)
         assert np.array_equal(grid, np.arange(64).reshape(8, 8)[: len(grid), : len(grid[0])])
@@ -140,7 +140,7 @@ def test_text_shows_as_many_tiles_as_can_be_made_out(cells, tile, seen):
     room = Room(*cells, least=min(9.5, 0.75 * tile))
     layout = lay_out(Sheet.of((8, 8), (tile, tile)), room)
     assert (len(layout.xs), len(layout.numbers)) == seen
-    assert lay_out(Sheet.of((8, 8), (tile, tile), 0, **ALONE), room).shown >= seen[0] * seen[1]
+    assert lay_out(Sheet.of((8, 8), (tile, tile), 0, **ALONE), room).visible_count >= seen[0] * seen[1]
 
 
 @given(
@@ -193,7 +193,7 @@ def test_a_plot_fills_its_room_with_its_legend_beside_it_or_below(room):
         layout = lay_out_plot(sheet, room, entries(LEGEND, AXES))
         check(layout, room)
         alone = lay_out(sheet, room)
-        assert layout.zoom >= 0.65 * alone.zoom and layout.shown == alone.shown
+        assert layout.zoom >= 0.65 * alone.zoom and layout.visible_count == alone.visible_count
         if room.rows >= 20 and room.columns >= 78:
             texts = [word.text for word in layout.words]
             assert "class 0" in texts and "1st -2.5 to 2.5" in texts

@@ -91,8 +91,8 @@ class Canvas:
         """
         dashed = always is not None and slot and not self.ascii
         if self.ascii:
-            line = used = dots
-            self.chars[used] = ord("." if key.startswith("band") else legend_glyph(slot, True))
+            line = ink = dots
+            self.chars[ink] = ord("." if key.startswith("band") else legend_glyph(slot, True))
         else:
             codes = np.zeros(self.chars.shape, np.uint8)
             for row in range(4):
@@ -100,11 +100,11 @@ class Canvas:
                     codes |= dots[row::4, column::2] * _DOTS[row, column]
             line = codes > 0
             if dashed:
-                drawn = np.where(dashes(slot, dots.shape[1]) | always, np.uint8(0xFF), np.uint8(0))
-                codes &= drawn[0::2] & _LEFT | drawn[1::2] & ~_LEFT
-            used = codes > 0
-            self.chars[used] = 0x2800 + codes[used].astype("<u4")
-        self.style[used] = self.index_of(key)
+                mask = np.where(dashes(slot, dots.shape[1]) | always, np.uint8(0xFF), np.uint8(0))
+                codes &= mask[0::2] & _LEFT | mask[1::2] & ~_LEFT
+            ink = codes > 0
+            self.chars[ink] = 0x2800 + codes[ink].astype("<u4")
+        self.style[ink] = self.index_of(key)
         if key.startswith("line"):
             self.lines.append((slot, self.index_of(key), line))
 
@@ -115,12 +115,12 @@ class Canvas:
         """
         if self.ascii:
             return  # every character of a line is its glyph already
-        for (slot, style, used), other in zip(self.lines, leave or [False] * len(self.lines)):
+        for (slot, style, ink), other in zip(self.lines, leave or [False] * len(self.lines)):
             if other:
                 continue
-            columns = np.arange((4 + 7 * slot) % _MARKER_EVERY, used.shape[1], _MARKER_EVERY)
-            columns = columns[used[:, columns].any(axis=0)]
-            rows = used[:, columns].argmax(axis=0)
+            columns = np.arange((4 + 7 * slot) % _MARKER_EVERY, ink.shape[1], _MARKER_EVERY)
+            columns = columns[ink[:, columns].any(axis=0)]
+            rows = ink[:, columns].argmax(axis=0)
             self.chars[rows, columns] = ord(legend_glyph(slot))
             self.style[rows, columns] = style
 

@@ -21,12 +21,12 @@ class Clock:
 
     def __init__(self, steps: Sequence[float] | np.ndarray, seconds: Sequence[float] | np.ndarray) -> None:
         x, t = np.asarray(steps, dtype=np.float64), np.asarray(seconds, dtype=np.float64)
-        known = np.isfinite(x) & np.isfinite(t) & (x > 0) & (t > 0)
-        self._steps = np.concatenate(([0.0], x[known]))
-        self._seconds = np.maximum.accumulate(np.concatenate(([0.0], t[known])))
+        valid = np.isfinite(x) & np.isfinite(t) & (x > 0) & (t > 0)
+        self._steps = np.concatenate(([0.0], x[valid]))
+        self._seconds = np.maximum.accumulate(np.concatenate(([0.0], t[valid])))
         back = 3 * (len(self._steps) - 1) // 4
-        passed = self._seconds[-1] - self._seconds[back]
-        self._speed = float((self._steps[-1] - self._steps[back]) / passed) if passed > 0 else 0.0
+        span = self._seconds[-1] - self._seconds[back]
+        self._speed = float((self._steps[-1] - self._steps[back]) / span) if span > 0 else 0.0
 
     def __bool__(self) -> bool:
         """Whether anything was measured."""
@@ -51,8 +51,8 @@ class Clock:
         lo, hi = self.seconds(first), self.seconds(last)
         if not hi > lo:
             return []
-        wanted = (hi - lo) / max(1, count)
-        distance = next((candidate for candidate in DISTANCES if candidate >= wanted), DISTANCES[-1])
+        target = (hi - lo) / max(1, count)
+        distance = next((round_time for round_time in DISTANCES if round_time >= target), DISTANCES[-1])
         while (hi - lo) / distance > 2 * count:  # a year or more
             distance *= 2
         numbers = range(int(np.ceil(lo / distance - 1e-9)), int(np.floor(hi / distance + 1e-9)) + 1)

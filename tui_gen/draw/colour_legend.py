@@ -36,9 +36,9 @@ def lay_out_plot(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout:
     It is left out where it would cost too much of that.
     """
     alone = lay_out(sheet, room)
-    found = [make(sheet, room, lines) for make in (_beside, _below)] if lines else []
-    best = max((layout for layout in found if layout is not None), key=lambda layout: layout.zoom, default=alone)
-    return best if best.zoom >= WORTH * alone.zoom and best.shown >= alone.shown else alone
+    layouts = [make(sheet, room, lines) for make in (_beside, _below)] if lines else []
+    best = max((layout for layout in layouts if layout is not None), key=lambda layout: layout.zoom, default=alone)
+    return best if best.zoom >= WORTH * alone.zoom and best.visible_count >= alone.visible_count else alone
 
 
 def _beside(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout | None:
@@ -50,28 +50,28 @@ def _beside(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout | None:
     top, end = layout.boxes[0][1], layout.boxes[-1][1] + layout.boxes[-1][3]
     high = max(end - top, min(room.rows, len(lines)))
     top = min(top, room.rows - high)
-    shown = lines
+    entries = lines
     if len(lines) > high:
         axes = [line for line in lines if not line[0] and line[1]][:high]
         colours = [line for line in lines if line[0]]
         fits = max(0, high - len(axes) - 1)
-        shown = [*colours[:fits], ("", f"… {len(colours) - fits} more"), *axes][:high]
-    words = [word for row, line in enumerate(shown) for word in _words(line, left, top + row, wide)]
+        entries = [*colours[:fits], ("", f"… {len(colours) - fits} more"), *axes][:high]
+    words = [word for row, line in enumerate(entries) for word in _words(line, left, top + row, wide)]
     return replace(layout, words=layout.words + words)
 
 
 def _below(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout | None:
     rows: list[list[Entry]] = [[]]
-    used = 0
+    row_width = 0
     for line in lines:
         if not line[1]:
-            used = room.columns  # axes begin a row
+            row_width = room.columns  # axes begin a row
             continue
         width = min(room.columns, _width(line))
-        if rows[-1] and used + BETWEEN + width > room.columns:
+        if rows[-1] and row_width + BETWEEN + width > room.columns:
             rows.append([])
-            used = 0
-        used += width + (BETWEEN if rows[-1] else 0)
+            row_width = 0
+        row_width += width + (BETWEEN if rows[-1] else 0)
         rows[-1].append(line)
     if room.rows <= len(rows):
         return None

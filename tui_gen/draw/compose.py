@@ -20,7 +20,7 @@ def _legend(frame: Frame, options: Options) -> Row:
     runs: list[Run] = []
     if options.cursor is not None:
         runs.append((f"step {options.cursor:,.0f}  ", "cursor"))
-    used = sum(width_of(text) for text, _ in runs)
+    row_width = sum(width_of(text) for text, _ in runs)
     for i, r in enumerate(frame.readings):
         value = reading(r.value if options.cursor is not None or math.isnan(r.mean) else r.mean)
         if options.cursor is not None and r.mean != r.value and not math.isnan(r.mean):
@@ -29,13 +29,13 @@ def _legend(frame: Frame, options: Options) -> Row:
         if options.ascii:
             name = name.encode("ascii", "replace").decode()
         text = f" {name} {value}  "
-        left = len(frame.readings) - i
-        need = width_of(text) + 1 + (len(f"+{left - 1}") if left > 1 else 0)
-        if used + need > frame.width:
-            runs.append((f"+{left}", "label"))
+        remaining = len(frame.readings) - i
+        need = width_of(text) + 1 + (len(f"+{remaining - 1}") if remaining > 1 else 0)
+        if row_width + need > frame.width:
+            runs.append((f"+{remaining}", "label"))
             break
         runs += [(r.glyph, r.style), (text, "text")]
-        used += width_of(text) + 1
+        row_width += width_of(text) + 1
     return fit_row(runs, frame.width)
 
 
@@ -91,8 +91,8 @@ def _x_axis(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> l
             text[begin : begin + len(name)] = name
             free = begin + len(name) + 1
     for column, kind in canvas.ticks.items():
-        drawn, plain, _ = MARKS.get(kind, MARKS["sample"])
-        chars[0, column] = ord(plain if options.ascii else drawn)
+        glyph, ascii_glyph, _ = MARKS.get(kind, MARKS["sample"])
+        chars[0, column] = ord(ascii_glyph if options.ascii else glyph)
         style[0, column] = canvas.index_of(f"mark.{kind}")
     axis = rows_of(chars, style, canvas.keys)[0]
     if area.x:

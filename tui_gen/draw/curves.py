@@ -24,7 +24,7 @@ from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, reading
 from tui_gen.draw.canvas import Canvas, Mark, legend_glyph, part_of, raster
 from tui_gen.draw.compose import compose
 from tui_gen.draw.frames import Area, Frame, Options, Reading
-from tui_gen.draw.scales import LINEAR, Extent, Scale, chosen, extent, worth
+from tui_gen.draw.scales import LINEAR, Extent, Scale, choose_scale, extent, worth
 from tui_gen.draw.series import Columns, ColumnStats, Series
 from tui_gen.text import clean
 
@@ -56,19 +56,19 @@ class Plot:
             return Frame(max(0, width), max(0, height), [[] for _ in range(max(0, height))])
         area = _layout(width, height, options)
         canvas = Canvas(area.width, area.height, options.ascii)
-        drawn = [(i if s.slot is None else s.slot, s) for i, s in enumerate(series) if len(s)]
-        x0, x1 = self._x_limits([s for _, s in drawn], options)
+        lines = [(i if s.slot is None else s.slot, s) for i, s in enumerate(series) if len(s)]
+        x0, x1 = self._x_limits([s for _, s in lines], options)
         edges = _edges(x0, x1, area.width * canvas.across, options.log_x)
 
-        found = []
-        for _, line in drawn:
+        column_stats = []
+        for _, line in lines:
             stats = self._stats.setdefault(line, ColumnStats())
-            found.append(stats.update(line, edges, options.smoothing if line.smooth else 0.0))
-        ends = [end for columns in found for end in (columns.lo, columns.hi)]
-        self._scale = scale = chosen(options.log_y, ends, self._scale)
+            column_stats.append(stats.update(line, edges, options.smoothing if line.smooth else 0.0))
+        ends = [end for columns in column_stats for end in (columns.lo, columns.hi)]
+        self._scale = scale = choose_scale(options.log_y, ends, self._scale)
         curves = [
             _Curve(slot, line, columns, *_spans(line, columns, edges, options.smoothing if line.smooth else 0.0, scale))
-            for (slot, line), columns in zip(drawn, found)
+            for (slot, line), columns in zip(lines, column_stats)
         ]
         heights = self._heights(curves, options)
 
@@ -82,9 +82,9 @@ class Plot:
             canvas.message("no values yet")
 
         limits = scale.inverse(heights[0]), scale.inverse(heights[1])
-        readings = [_reading(slot, line, options) for slot, line in drawn]
+        readings = [_reading(slot, line, options) for slot, line in lines]
         frame = Frame(width, height, [], area, (x0, x1), limits, options.log_x, scale, heights, outside, readings)
-        frame.rows = compose(frame, canvas, options, bool(drawn))
+        frame.rows = compose(frame, canvas, options, bool(lines))
         return frame
 
     def _draw(self, canvas: Canvas, curves: list[_Curve], heights: tuple[float, float]) -> None:
@@ -114,8 +114,8 @@ class Plot:
             with np.errstate(invalid="ignore"):
                 out = np.flatnonzero(ends > limit if above else ends < limit)
                 if curve.mean is not None:  # the average may stay out for longer than the values that took it there
-                    gone = curve.mean[0] > heights[1] if above else curve.mean[1] < heights[0]
-                    canvas.edge(np.flatnonzero(gone) // canvas.across, above, curve.slot)
+                    mean_out = curve.mean[0] > heights[1] if above else curve.mean[1] < heights[0]
+                    canvas.edge(np.flatnonzero(mean_out) // canvas.across, above, curve.slot)
             if not len(out):
                 continue
             starts = curve.columns.starts
@@ -175,7 +175,7 @@ class Plot:
                 values[0] = max(values[0], 1e-160) if values[0] > 0 else values[1] * 1e-6
             lo, hi = map(float, scale.forward(values))
             return (lo, hi) if hi > lo else (lo, lo + 1.0)
-        some = [found for curve in curves if (found := curve.extent()) is not None]
+        some = [ends for curve in curves if (ends := curve.extent()) is not None]
         lo, hi, cut = 0.0, 1.0, False
         if some:
             lo, hi, cut = worth(some, self._cut, options.whole)

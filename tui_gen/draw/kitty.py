@@ -68,8 +68,8 @@ def _free(pixels: np.ndarray) -> tuple[np.ndarray, int | tuple[int, ...]]:
     for unlikely in UNLIKELY:
         if not (pixels == unlikely).all(axis=2).any():
             return pixels, unlikely
-    taken = np.unique(pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]))
-    colour = int(np.setdiff1d(np.arange(len(taken) + 1), taken)[0])
+    colours = np.unique(pixels.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1]))
+    colour = int(np.setdiff1d(np.arange(len(colours) + 1), colours)[0])
     return pixels, (colour >> 16, colour >> 8 & 255, colour & 255)
 
 

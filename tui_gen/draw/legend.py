@@ -24,23 +24,23 @@ def legend_rows(title: str, readings: Sequence[Reading], width: int, rows: int, 
     """
     title = clean(title)
     lines: list[Row] = [[(f"{title} ", "title")]]
-    used = width_of(title) + 1
-    for i, shown in enumerate(readings):
-        value = shown.value if cursor or math.isnan(shown.mean) else shown.mean
+    row_width = width_of(title) + 1
+    for i, curve in enumerate(readings):
+        value = curve.value if cursor or math.isnan(curve.mean) else curve.mean
         runs: Row = [
-            (f" {shown.glyph}", shown.style),
-            (f" {clean(shown.name)} ", "text"),
+            (f" {curve.glyph}", curve.style),
+            (f" {clean(curve.name)} ", "text"),
             (reading(value).ljust(VALUE_WIDTH), "value"),
         ]
         need = sum(width_of(text) for text, _ in runs)
-        left = len(readings) - i
-        spare = 4 if left > 1 and len(lines) == rows else 0
-        if used + need + spare > width:
+        remaining = len(readings) - i
+        spare = 4 if remaining > 1 and len(lines) == rows else 0
+        if row_width + need + spare > width:
             if len(lines) == rows:
-                lines[-1].append((f" +{left}", "label"))
+                lines[-1].append((f" +{remaining}", "label"))
                 break
             lines.append([])
-            used = 0
+            row_width = 0
         lines[-1] += runs
-        used += need
+        row_width += need
     return [fit_row(line, width) for line in lines]

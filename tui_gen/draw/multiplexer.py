@@ -67,13 +67,13 @@ def permitted(data: str, multiplexer: str, graphics: str = "") -> str:
 
     def string(match: re.Match[str]) -> str:
         kind, body = match[1], match[2]
-        known = multiplexer in ("tmux", "zellij")
+        has_clipboard = multiplexer in ("tmux", "zellij")
         if kind == "P":
             good = graphics == "sixel" and _SIXEL.match(body) is not None
         elif kind == "_":
             good = graphics == "kitty" and body.startswith("G")
         else:
-            good = kind == "]" and known and _CLIPBOARD.match(body) is not None
+            good = kind == "]" and has_clipboard and _CLIPBOARD.match(body) is not None
         return match[0] if good else ""
 
     def other(match: re.Match[str]) -> str:
@@ -89,8 +89,9 @@ def claims_truecolor(environ: Mapping[str, str], name: str = "") -> bool:
     COLORTERM is inherited by whatever starts in a terminal. tmux and Zellij turn colours into those there are; the
     others take the numbers of a colour for something else, and everything becomes unreadable.
     """
-    said = environ.get("COLORTERM", "").lower() in ("truecolor", "24bit") or environ.get("TERM", "").endswith("-direct")
-    return said and named(environ, name) not in ("screen", "dvtm")
+    colorterm, term = environ.get("COLORTERM", "").lower(), environ.get("TERM", "")
+    claim = colorterm in ("truecolor", "24bit") or term.endswith("-direct")
+    return claim and named(environ, name) not in ("screen", "dvtm")
 
 
 @dataclass(frozen=True)
@@ -112,14 +113,14 @@ def tmux_client(environ: Mapping[str, str]) -> TmuxClient | None:
         return None
     words = "#{client_termfeatures}|#{client_cell_width}|#{client_cell_height}|#{client_termtype}"
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["tmux", "display-message", "-p", words],
             capture_output=True, text=True, timeout=PATIENCE, env=dict(environ), stdin=subprocess.DEVNULL, check=True,
             cwd=os.sep,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
-    parts = done.stdout.strip().split("|")
+    parts = process.stdout.strip().split("|")
     if len(parts) != 4 or not parts[0]:
         return None
     width, height = (int(part) if part.isdigit() else 0 for part in parts[1:3])

@@ -124,11 +124,11 @@ def resize_plot(pixels: np.ndarray, height: int, width: int, colours: int = 16) 
     if len(kinds) <= colours:
         counts = np.bincount(kind * cells + cell, minlength=len(kinds) * cells).reshape(len(kinds), cells)
         table = np.stack([kinds >> 8 * part & 255 for part in range(flat.shape[2])], axis=1)
-        seen = np.flatnonzero(counts.any(axis=0))
-        out[seen] = table[counts[:, seen].argmax(axis=0)] if len(seen) else 0
+        ink_cells = np.flatnonzero(counts.any(axis=0))
+        out[ink_cells] = table[counts[:, ink_cells].argmax(axis=0)] if len(ink_cells) else 0
     else:
         count = np.bincount(cell, minlength=cells)
-        seen = np.flatnonzero(count)
+        ink_cells = np.flatnonzero(count)
         for part in range(flat.shape[2]):
-            out[seen, part] = np.rint(np.bincount(cell, ink[:, part], cells)[seen] / count[seen])
+            out[ink_cells, part] = np.rint(np.bincount(cell, ink[:, part], cells)[ink_cells] / count[ink_cells])
     return out.reshape(height, width, *pixels.shape[2:])

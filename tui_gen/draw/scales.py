@@ -77,16 +77,16 @@ def _symmetric_ticks(lo: float, hi: float, threshold: float, count: int) -> list
     """0 and powers of ten, with 2 and 5 between them if they fit, and their negatives, from `lo` to `hi`."""
     last = math.ceil(math.log10(max(abs(lo), abs(hi), threshold)))
     first = math.floor(math.log10(threshold) + 1e-9)
-    found: list[float] = []
+    ticks: list[float] = []
     for factors, stride in (((1, 2, 5), 1), ((1,), 1), ((1,), 2), ((1,), 3), ((1,), 6), ((1,), 12), ((1,), 50)):
         sizes = [m * 10.0**e for e in range(first, last + 1, stride) for m in factors]
-        found = [tick for tick in (*(-size for size in reversed(sizes)), 0.0, *sizes) if lo <= tick <= hi]
-        if len(found) <= count + 1:
+        ticks = [tick for tick in (*(-size for size in reversed(sizes)), 0.0, *sizes) if lo <= tick <= hi]
+        if len(ticks) <= count + 1:
             break
-    return found
+    return ticks
 
 
-def chosen(log: bool, ends: Iterable[np.ndarray], before: Scale) -> Scale:
+def choose_scale(log: bool, ends: Iterable[np.ndarray], before: Scale) -> Scale:
     """The scale for columns with these ends: linear unless `log`; symmetric where one of them is not above 0.
 
     Of a symmetric scale all but the smallest twentieth of the values are in the logarithmic part, or 12 powers of ten.

@@ -43,19 +43,19 @@ class _Average:
 
     def __init__(self, factor: float, dtype: type[np.floating] = np.float64) -> None:
         self.factor = factor
-        self.done = 0  # points already averaged
+        self.length = 0  # points already averaged
         self.finite = 0  # of them, how many were no gap
         self.sum = 0.0  # the uncorrected average
         self.values: np.ndarray = np.empty(0, dtype)
 
     def extend(self, values: np.ndarray) -> None:
-        """Average `values[self.done:]`."""
+        """Average `values[self.length:]`."""
         n = len(values)
         if len(self.values) < n:
-            grown = np.empty(max(1024, 2 * n), self.values.dtype)
-            grown[: self.done] = self.values[: self.done]
-            self.values = grown
-        new, out = values[self.done : n].astype(np.float64, copy=False), self.values[self.done : n]
+            buffer = np.empty(max(1024, 2 * n), self.values.dtype)
+            buffer[: self.length] = self.values[: self.length]
+            self.values = buffer
+        new, out = values[self.length : n].astype(np.float64, copy=False), self.values[self.length : n]
         keep = ~np.isnan(new)
         whole = bool(keep.all())
         x = new if whole else new[keep]
@@ -74,14 +74,14 @@ class _Average:
         else:
             out[:] = np.nan
             out[keep] = s
-        self.done = n
+        self.length = n
 
     def cut(self, values: np.ndarray, n: int) -> None:
         """Go back to the state after the first `n` points."""
-        if n >= self.done:
+        if n >= self.length:
             return
         keep = np.flatnonzero(~np.isnan(values[:n]))
-        self.done, self.finite = n, len(keep)
+        self.length, self.finite = n, len(keep)
         self.sum = 0.0
         if self.finite:
             self.sum = float(self.values[keep[-1]]) * -np.expm1(self.finite * np.log(self.factor))
@@ -143,9 +143,9 @@ class Series:
         y = np.atleast_1d(np.asarray(values, dtype=np.float64))
         if x.shape != y.shape or x.ndim != 1:
             raise ValueError(f"{self.name or 'series'}: {x.shape} steps but {y.shape} values")
-        known = np.abs(x) <= LARGEST
-        if not known.all():  # a point without a place cannot be drawn
-            x, y = x[known], y[known]
+        drawable = np.abs(x) <= LARGEST
+        if not drawable.all():  # a point without a place cannot be drawn
+            x, y = x[drawable], y[drawable]
         if not len(x):
             return
         if len(x) > 1 and np.any(x[1:] < x[:-1]):
@@ -157,9 +157,9 @@ class Series:
         if end > len(self._steps):
             size = max(end, 2 * len(self._steps))
             for name in ("_steps", "_values"):
-                grown = np.empty(size, getattr(self, name).dtype)
-                grown[: self._n] = getattr(self, name)[: self._n]
-                setattr(self, name, grown)
+                buffer = np.empty(size, getattr(self, name).dtype)
+                buffer[: self._n] = getattr(self, name)[: self._n]
+                setattr(self, name, buffer)
         finite = np.abs(y) <= self._largest  # False for NaN
         if not finite.all():
             y = np.where(finite, y, np.nan)
@@ -200,7 +200,7 @@ class Series:
         self._averages[factor] = average  # most recent last
         while len(self._averages) > 2:
             del self._averages[next(iter(self._averages))]
-        if average.done < self._n:
+        if average.length < self._n:
             average.extend(self.values)
         return average.values[: self._n]
 
@@ -258,7 +258,7 @@ class ColumnStats:
 
     def __init__(self) -> None:
         self._key: tuple[int, int, float, bytes] | None = None
-        self._seen = 0
+        self._length = 0
         self._columns: Columns | None = None
 
     def update(self, series: Series, edges: np.ndarray, smoothing: float) -> Columns:
@@ -272,14 +272,14 @@ class ColumnStats:
             lo, hi, first, last, mean = (np.full(n, np.nan) for _ in range(5))
             self._columns = Columns(lo, hi, first, last, mean, filled=np.zeros(n, dtype=bool), starts=starts)
             self._key, begin = key, 0
-        elif self._seen == len(steps):
+        elif self._length == len(steps):
             return self._columns
         else:
             # nothing changed before the column of the first new point
-            begin = max(0, int(np.searchsorted(starts, self._seen, side="right")) - 1)
+            begin = max(0, int(np.searchsorted(starts, self._length, side="right")) - 1)
         columns = self._columns
         columns.starts = starts
-        self._seen = len(steps)
+        self._length = len(steps)
         a, b = starts[begin:n], starts[begin + 1 :]
         some = b > a
         columns.filled[begin:] = some

@@ -91,21 +91,21 @@ def quantise(pixels: np.ndarray, greys: int = GREY_LEVELS, colours: int = COLOUR
             index, levels = nearest[index], even
         return index.reshape(pixels.shape).astype(np.uint8), np.repeat(levels[:, None], 3, axis=1)
     red, green, blue = np.moveaxis(pixels.astype(np.int32), 2, 0)
-    packed, index = np.unique(red << 16 | green << 8 | blue, return_inverse=True)
-    if len(packed) <= colours:
-        return index.reshape(red.shape).astype(np.uint8), np.stack([packed >> 16, packed >> 8 & 255, packed & 255], 1)
+    rgb, index = np.unique(red << 16 | green << 8 | blue, return_inverse=True)
+    if len(rgb) <= colours:
+        return index.reshape(red.shape).astype(np.uint8), np.stack([rgb >> 16, rgb >> 8 & 255, rgb & 255], 1)
     from PIL import Image
 
     # median cut is slow on many pixels and no better for seeing them all: a spread sample chooses the palette
     flat = pixels.reshape(-1, 3)
     sample = flat[:: max(1, len(flat) // _SAMPLE) | 1]
-    chosen = Image.fromarray(np.ascontiguousarray(sample[None])).quantize(
+    palette_image = Image.fromarray(np.ascontiguousarray(sample[None])).quantize(
         colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
     )
-    image = Image.fromarray(np.ascontiguousarray(pixels)).quantize(palette=chosen, dither=Image.Dither.NONE)
-    table = np.array(chosen.getpalette(), dtype=np.uint8).reshape(-1, 3)
-    used, index = np.unique(np.asarray(image), return_inverse=True)
-    return index.reshape(red.shape).astype(np.uint8), table[np.minimum(used, len(table) - 1)]
+    image = Image.fromarray(np.ascontiguousarray(pixels)).quantize(palette=palette_image, dither=Image.Dither.NONE)
+    table = np.array(palette_image.getpalette(), dtype=np.uint8).reshape(-1, 3)
+    entries, index = np.unique(np.asarray(image), return_inverse=True)
+    return index.reshape(red.shape).astype(np.uint8), table[np.minimum(entries, len(table) - 1)]
 
 
 def _bands(index: np.ndarray, colours: int, edges: np.ndarray) -> bytes:
@@ -119,8 +119,8 @@ def _bands(index: np.ndarray, colours: int, edges: np.ndarray) -> bytes:
         # no (band, colour, column) twice: a pixel has one colour
         planes[np.arange(len(part))[:, None], part, column] |= 1 << row
     planes = planes.reshape(bands * colours, width)
-    used = np.flatnonzero(planes.any(axis=1))
-    return _runs(planes[used], used // colours, used % colours, edges)
+    plane_numbers = np.flatnonzero(planes.any(axis=1))
+    return _runs(planes[plane_numbers], plane_numbers // colours, plane_numbers % colours, edges)
 
 
 def _runs(planes: np.ndarray, band: np.ndarray, colour: np.ndarray, edges: np.ndarray) -> bytes:

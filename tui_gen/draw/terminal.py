@@ -108,7 +108,7 @@ class Replies:
     fence: bool = False
 
 
-def wanted(choice: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
+def graphics_choice(choice: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
     """The user's choice of graphics and where it comes from; `choice` goes before the environment.
 
     Raises ValueError for an unknown name.
@@ -139,7 +139,7 @@ def probe(
     answers are late. Raises ValueError for an unknown choice.
     """
     environ = os.environ if environ is None else environ
-    graphics, source = wanted(choice, environ)
+    graphics, source = graphics_choice(choice, environ)
     read_fd = _standard(sys.__stdin__) if read_fd is None else read_fd
     write_fd = _standard(sys.__stdout__, sys.__stderr__) if write_fd is None else write_fd
     dumb = environ.get("TERM", "") in ("", "dumb")
@@ -203,29 +203,29 @@ def decide(
     colour = not environ.get("NO_COLOR") and term not in ("", "dumb")
     unicode = term not in ("", "dumb", "linux") and not _other_charset(environ)
     if graphics != "auto":
-        chosen, reason = graphics, f"chosen with {source}"
+        renderer, reason = graphics, f"chosen with {source}"
     elif not tty:
-        chosen, reason = "ascii", "not a terminal"
+        renderer, reason = "ascii", "not a terminal"
     elif term in ("", "dumb"):
-        chosen, reason = "ascii", "TERM is dumb" if term else "TERM is not set"
+        renderer, reason = "ascii", "TERM is dumb" if term else "TERM is not set"
     elif not colour:
-        chosen, reason = "ascii", "NO_COLOR is set"
+        renderer, reason = "ascii", "NO_COLOR is set"
     elif not unicode:
-        chosen, reason = "ascii", f"no block characters (TERM={term}, locale)"
+        renderer, reason = "ascii", f"no block characters (TERM={term}, locale)"
     elif replies.kitty and not multiplexer:
-        chosen, reason = "kitty", "the terminal answered the kitty graphics query"
+        renderer, reason = "kitty", "the terminal answered the kitty graphics query"
     elif replies.sixel and replies.cell and tmux and (why_not := places.hides_sixel(tmux, client)):
-        chosen, reason = "halfblock", why_not
+        renderer, reason = "halfblock", why_not
     elif replies.sixel and replies.cell:
-        chosen, reason = "sixel", "the terminal reports sixel graphics" + (" (through tmux)" if tmux else "")
+        renderer, reason = "sixel", "the terminal reports sixel graphics" + (" (through tmux)" if tmux else "")
     else:
-        chosen = "halfblock"
+        renderer = "halfblock"
         reason = "the terminal reports no pixel graphics" if replies.fence else "the terminal did not answer"
     largest = replies.largest
     if client is not None and client.kind.startswith("XTerm"):
         largest = XTERM_LARGEST  # it will not be asked
     return Terminal(
-        graphics=chosen,
+        graphics=renderer,
         reason=reason,
         cell=replies.cell,
         colours=_colours(replies, multiplexer, client, environ) if colour else "",
@@ -351,14 +351,14 @@ def _exchange(
     first: float | None = None
     deadline, extended = start + budget, False
     while not _FENCE.search(data):
-        left = deadline - time.monotonic()
-        if left <= 0:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
             if extended:
                 break
             # too late to wait on, but what comes now would be typed into the application
             deadline, extended = time.monotonic() + drain, True
             continue
-        if select.select([read_fd], [], [], left)[0]:
+        if select.select([read_fd], [], [], remaining)[0]:
             chunk = os.read(read_fd, 4096)
             if not chunk:
                 break

@@ -28,28 +28,28 @@ def cut(text: str, width: int) -> str:
     """As much of the beginning of a clean text as has room in `width` cells."""
     if width_of(text) <= width:
         return text
-    kept, used = "", 0
+    out, cells = "", 0
     for c in text:
-        used += width_of(c)
-        if used > width:
+        cells += width_of(c)
+        if cells > width:
             break
-        kept += c
-    return kept
+        out += c
+    return out
 
 
 def fit_row(runs: Row, width: int) -> Row:
     """`runs` cut or padded with blanks to exactly `width` cells."""
     out: Row = []
-    left = width
+    remaining = width
     for text, style in runs:
-        if left <= 0:
+        if remaining <= 0:
             break
-        text = cut(text, left)
+        text = cut(text, remaining)
         if text:
             out.append((text, style))
-            left -= width_of(text)
-    if left > 0:
-        out.append((" " * left, ""))
+            remaining -= width_of(text)
+    if remaining > 0:
+        out.append((" " * remaining, ""))
     return out
 
 

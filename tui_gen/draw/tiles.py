@@ -85,8 +85,8 @@ class Sheet:
         """The number of the tile at a place of a block; -1 where there is none."""
         beside = self.grid[0] // self.block[0]
         row = block // beside * self.block[1] + down
-        found = row * self.grid[0] + block % beside * self.block[0] + across
-        return found if found < self.count else -1
+        tile = row * self.grid[0] + block % beside * self.block[0] + across
+        return tile if tile < self.count else -1
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Layout:
     words: list[Word]
 
     @property
-    def shown(self) -> int:
+    def visible_count(self) -> int:
         """How many tiles can be seen."""
         return sum(number >= 0 for row in self.numbers for number in row)
 
@@ -153,10 +153,10 @@ def lay_out(sheet: Sheet, room: Room) -> Layout:
     """
     shape = _largest(sheet, room, False)
     if sheet.titles or sheet.parts or sheet.labels:
-        named = _largest(sheet, room, True)
-        zoom = named.zoom(room)
-        if zoom and zoom >= WORTH * shape.zoom(room) and named.shown >= WORTH * shape.shown:
-            shape = named
+        with_names = _largest(sheet, room, True)
+        zoom = with_names.zoom(room)
+        if zoom and zoom >= WORTH * shape.zoom(room) and with_names.visible_count >= WORTH * shape.visible_count:
+            shape = with_names
     return _placed(shape, room)
 
 
@@ -242,7 +242,7 @@ class _Shape:
         return self.ys[-1] + self.sheet.tile[0], self.xs[-1] + self.sheet.tile[1]
 
     @property
-    def shown(self) -> int:
+    def visible_count(self) -> int:
         """How many tiles it shows, missing ones included."""
         return min(self.sheet.blocks, self.across * self.down) * math.prod(self.part)
 
@@ -340,7 +340,11 @@ def _largest(sheet: Sheet, room: Room, named: bool) -> _Shape:
     if some:
         # as many tiles of a block as there can be where they differ by name, else tiles of as many blocks
         more = 1 if sheet.parts else -1
-        return max(some, key=lambda shape: (shape.shown, more * max(shape.part), shape.zoom(room), not shape.turned))
+
+        def rank(shape: _Shape) -> tuple[float, ...]:
+            return shape.visible_count, more * max(shape.part), shape.zoom(room), not shape.turned
+
+        return max(some, key=rank)
     turns = _turns(sheet, named)
     shapes = [_Shape(sheet, 1, 1, _fewer(sheet, part, (1, 1))[0], turned, named) for part, turned in turns]
     return max(shapes, key=lambda shape: shape.zoom(room))

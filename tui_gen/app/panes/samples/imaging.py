@@ -137,7 +137,7 @@ def make(request: Request, files: Files | None = None) -> Reply:
     ]
     boxes = [(x + right, y + down, columns, rows) for x, y, columns, rows in layout.boxes]
     reply = Reply(
-        shown=(len(layout.xs), len(layout.numbers)), count=layout.shown,
+        shown=(len(layout.xs), len(layout.numbers)), count=layout.visible_count,
         size=pixels.shape[:2] if request.tile is None else tile,
         words=[(word.x + right, word.y + down, word.text, word.colour) for word in layout.words],
         places=[(left + right, top + down, end + right, bottom + down, at + number)
