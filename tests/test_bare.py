@@ -112,7 +112,7 @@ def test_a_run_s_status_is_its_own_where_its_output_was_lost(capsys, monkeypatch
     from tui_gen.report import stdout
 
     out, _ = stdout.standard()
-    out.lost = "No space left on device"
+    out.write_error = "No space left on device"
     assert outcome.written(0, training=True) == 0 and "cannot write to standard output" in capsys.readouterr().err
     assert outcome.written(0) == 0 and capsys.readouterr().err == ""  # it was said
 

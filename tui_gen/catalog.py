@@ -97,7 +97,7 @@ class Recipe(msgspec.Struct):
         return aim and Aim(aim.reach, aim.metric or check.metric, aim.better or check.better)
 
     @property
-    def stated(self) -> str:
+    def figure_with_source(self) -> str:
         """The figure with who says so; empty where it states none."""
         return f"{self.figure} ({self.source})" if self.figure and self.source else self.figure
 

@@ -54,13 +54,13 @@ exit status:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors name the nearest valid word; `given` is the command line.
+    """A parser whose errors name the nearest valid word; `command_line` has the words of it.
 
     That of a `command` has its options only once they are wanted: the command's file need not be read before.
     """
 
-    given: list[str] = []
-    lost = ""
+    command_line: list[str] = []
+    write_error = ""
     """Why a help text could not be written, if so."""
 
     def __init__(self, *args: Any, command: Command | None = None, **more: Any) -> None:
@@ -84,7 +84,7 @@ class Parser(argparse.ArgumentParser):
         except BrokenPipeError:
             pass
         except OSError as error:
-            Parser.lost = error.strerror or str(error)
+            Parser.write_error = error.strerror or str(error)
 
     def error(self, message: str) -> NoReturn:
         """One line, what to do, exit status 2."""
@@ -93,7 +93,7 @@ class Parser(argparse.ArgumentParser):
 
         hint = ""
         known = set(_options(self))
-        strange = [word.partition("=")[0] for word in self.given if word.startswith("--") and len(word) > 2]
+        strange = [word.partition("=")[0] for word in self.command_line if word.startswith("--") and len(word) > 2]
         strange = [word for word in strange if word not in known]
         if strange:  # whatever argparse made of the words after it
             message, hint = f"no such option {strange[0]}", nearest(strange[0], known)
@@ -152,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     # NumPy's BLAS would start a thread a core, and end this process where that many are not allowed.
     children.set_here("OPENBLAS_NUM_THREADS", "1")
     parser = build_parser()
-    Parser.given, Parser.lost = list(sys.argv[1:] if argv is None else argv), ""
+    Parser.command_line, Parser.write_error = list(sys.argv[1:] if argv is None else argv), ""
     training = False
 
     def obey() -> int:
@@ -166,7 +166,7 @@ def main(argv: list[str] | None = None) -> int:
         return _dispatch(args)
 
     status = guarded(obey)
-    return written(status, training=training, lost=Parser.lost)
+    return written(status, training=training, write_error=Parser.write_error)
 
 
 def _prepare_standard_streams() -> None:

@@ -83,13 +83,13 @@ def _silence_stdout() -> None:
     os.close(null)
 
 
-def written(status: int, training: bool = False, lost: str = "") -> int:
+def written(status: int, training: bool = False, write_error: str = "") -> int:
     """The exit status once all output is where it should be: 1 for a command whose answer could not be written.
 
-    That of a run tells what became of the run; there what is missing is only said. `lost` is why, where that is known.
+    That of a run tells what became of the run; there what is missing is only said. `write_error` is why, where that is known.
     """
     if (stdout := sys.modules.get("tui_gen.report.stdout")) is not None:
-        lost = lost or stdout.lost()
+        write_error = write_error or stdout.write_error()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -97,9 +97,9 @@ def written(status: int, training: bool = False, lost: str = "") -> int:
     except ValueError:  # closed
         pass
     except OSError as error:
-        lost = error.strerror or str(error)
+        write_error = error.strerror or str(error)
         _silence_stdout()
-    if not lost or status:
+    if not write_error or status:
         return status
-    complain(f"cannot write to standard output: {lost}")
+    complain(f"cannot write to standard output: {write_error}")
     return status if training else 1

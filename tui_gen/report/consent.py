@@ -25,5 +25,5 @@ def ask(folders: Iterable[str], source: str, err: Outlet) -> None:
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise runs.RunError(f"nothing was done: {folder} is not trusted")
         trust.allow_as_seen({folder: code})
-    if changed := trust.unknown(folders):  # by somebody, while they were looked at
-        raise runs.RunError(f"nothing was done: {next(iter(changed))} has changed since you were asked")
+    if changes := trust.unknown(folders):  # by somebody, while they were looked at
+        raise runs.RunError(f"nothing was done: {next(iter(changes))} has changed since you were asked")

@@ -44,13 +44,13 @@ def curves_text(view: RunView, width: int, *, colour: bool, unicode: bool = True
 
 
 def _plot(panel: Panel, series: dict[str, Series], width: int, options: Options, colour: bool) -> list[str]:
-    some = []
+    lines = []
     for curve in panel.curves:
-        curve_series = series[curve.metric]
-        curve_series.name, curve_series.slot, curve_series.smooth = curve.label, curve.slot, curve.smooth
-        some.append(curve_series)
-    log = _spans_decades(some)
-    frame: Frame = render(width, HEIGHT - 1, some, replace(options, log_y=log))
+        line = series[curve.metric]
+        line.name, line.slot, line.smooth = curve.label, curve.slot, curve.smooth
+        lines.append(line)
+    log = _spans_decades(lines)
+    frame: Frame = render(width, HEIGHT - 1, lines, replace(options, log_y=log))
     title = f"{panel.title}, logarithmic" if log else panel.title
     rows: Sequence[Row] = [*legend_rows(title, frame.readings, width, 1, False), *frame.rows]
     return ["".join(_styled(text, key, panel, colour) for text, key in fit_row(row, width)) for row in rows]

@@ -60,8 +60,8 @@ class LiveDisplay:
         self.console = Terminal(out, plain=not unicode)
         self.title = clean(title)
         self._period = 1 / fps
-        self._drawn = 0.0
-        self._shown: object = None
+        self._last_draw = 0.0
+        self._last_content: object = None
         self._live = self._new()
         self._bars = BARS if unicode else ".:-=+*#%"
         self._stopped = False
@@ -80,7 +80,7 @@ class LiveDisplay:
 
     def _begin_again(self) -> None:
         """The lines drawn last are no longer right above the cursor: leave them."""
-        self._stopped, self._shown = False, None
+        self._stopped, self._last_content = False, None
         self.console.pop_render_hook()
         self.console.clear_live()
         self._live = self._new()
@@ -105,11 +105,11 @@ class LiveDisplay:
         if self._stopped:
             self._begin_again()
         now = time.monotonic()
-        if now - self._drawn < self._period:
+        if now - self._last_draw < self._period:
             return
-        state_drawn = (dict(view.revision), state, trouble, hint, self.console.size)
-        if state_drawn != self._shown:
-            self._shown, self._drawn = state_drawn, now
+        content = (dict(view.revision), state, trouble, hint, self.console.size)
+        if content != self._last_content:
+            self._last_content, self._last_draw = content, now
             self._live.update(self._picture(view, state, trouble, hint), refresh=True)
 
     def close(self, view: RunView, state: str) -> None:
@@ -130,9 +130,9 @@ class LiveDisplay:
             rows.append(ProgressBar(view.progress.total or None, view.progress.done, width=min(60, width)))
         elif view.fraction is not None:
             bar = Table.grid(padding=(0, 2))
-            done = ProgressBar(100.0, 100 * view.fraction, width=max(10, min(60, width - 20)))
-            left = f"ETA {duration(view.eta)}" if view.eta is not None else ""
-            bar.add_row(done, Text(left))
+            progress_bar = ProgressBar(100.0, 100 * view.fraction, width=max(10, min(60, width - 20)))
+            eta = f"ETA {duration(view.eta)}" if view.eta is not None else ""
+            bar.add_row(progress_bar, Text(eta))
             rows.append(bar)
         room = max(1, self.console.height - 8)
         if view.series:
@@ -213,11 +213,11 @@ def sparkline(curve: Series, width: int, bars: str = BARS) -> str:
     counts = np.add.reduceat(finite.astype(float), edges)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = sums / counts
-    known = means[np.isfinite(means)]
-    spanned = extent(means, means, float(known[-1]) if len(known) else math.nan)
-    if spanned is None:
+    finite_means = means[np.isfinite(means)]
+    value_extent = extent(means, means, float(finite_means[-1]) if len(finite_means) else math.nan)
+    if value_extent is None:
         return " " * width
-    low, high, _ = worth([spanned], cut=False, everything=False)
+    low, high, _ = worth([value_extent], cut=False, everything=False)
     span = (high - low) or 1.0
     parts = np.clip(np.where(np.isfinite(means), (means - low) / span, 0.0), 0.0, 1.0)
     levels = (parts * (len(bars) - 1)).round().astype(int)

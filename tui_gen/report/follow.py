@@ -72,8 +72,8 @@ class Follow:
         self.trouble = ""
         self.detached = False
         self._follower = events.Follower(view.path / "events.jsonl")
-        self._seen_before = view.heard
-        self._said = view.forgotten + max(0, len(view.log) - history)
+        self._heard_before = view.heard
+        self._log_position = view.forgotten + max(0, len(view.log) - history)
         self._interrupts = 0
         self._terminated = False
         self._killed = False
@@ -82,12 +82,12 @@ class Follow:
         self._over = threading.Event()
         self._stopping: threading.Thread | None = None
         self._asking: threading.Thread | None = None
-        self._moved = time.monotonic()
+        self._last_news = time.monotonic()
 
     def skip_past(self) -> None:
         """What earlier sessions of the run did is known: show only what comes now."""
         self.view.follow_on(self._follower)
-        self._said = self.view.forgotten + len(self.view.log)
+        self._log_position = self.view.forgotten + len(self.view.log)
 
     def run(self, signals: Signals) -> int:
         """Follow until the run ends or a signal says otherwise; the exit status."""
@@ -121,19 +121,19 @@ class Follow:
             for event in new:
                 self.display.event(event)
         while self.view.poll() or self.view.behind:
-            self._moved = time.monotonic()
+            self._last_news = time.monotonic()
             self.trouble = ""
-        said = self.view.forgotten + len(self.view.log)
-        if self._said > said:  # the log was replaced
-            self._said = 0
-        for t, level, text in self.view.log[max(0, self._said - self.view.forgotten) :]:
+        log_end = self.view.forgotten + len(self.view.log)
+        if self._log_position > log_end:  # the log was replaced
+            self._log_position = 0
+        for t, level, text in self.view.log[max(0, self._log_position - self.view.forgotten) :]:
             self.display.line(t, level, text)
-        self._said = said
+        self._log_position = log_end
         while self._words:
             self.display.notice(*self._words.pop(0))
-        fresh = not self.owner or self.view.heard > self._seen_before
+        fresh = not self.owner or self.view.heard > self._heard_before
         self.state = self.view.state if fresh else "starting"
-        if self.state in runs.LIVE and time.monotonic() - max(self._moved, self._asked_at) > QUIET:
+        if self.state in runs.LIVE and time.monotonic() - max(self._last_news, self._asked_at) > QUIET:
             self._ask_trouble()
 
     _asked_at = 0.0
@@ -151,9 +151,9 @@ class Follow:
         if self.state in runs.LIVE:
             self.wait_for_process()
         self._look()
-        gone = self.process is not None and self.process.poll() is not None
-        if self.state in runs.LIVE and (gone or self._killed):
-            began = self.view.heard > self._seen_before
+        has_exited = self.process is not None and self.process.poll() is not None
+        if self.state in runs.LIVE and (has_exited or self._killed):
+            began = self.view.heard > self._heard_before
             self.state = "interrupted" if began or self._killed else "failed"
 
     def wait_for_process(self) -> None:

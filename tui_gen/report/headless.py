@@ -66,9 +66,9 @@ def train(
     """
     out, err = stdout.standard()
     tell_of_job(err, detach)
-    named = named_dirs(source)
-    consent.ask(set(named).difference(model_dirs or []), source, err)
-    dirs = [*(model_dirs or []), *named]
+    source_dirs = named_dirs(source)
+    consent.ask(set(source_dirs).difference(model_dirs or []), source, err)
+    dirs = [*(model_dirs or []), *source_dirs]
     config = resolve(source, assignments, dirs, err)
     consent.ask(set(config.model_dirs).difference(dirs), source, err)
     runs.refuse_unwritable(root)
@@ -77,9 +77,9 @@ def train(
     with Signals() as signals:
         try:
             path, process = start(config, root, dirs, signals, folder)
-        except Cancelled as cancelled:
-            err.line(f"{cancelled}: ended before training began; there is no run directory")
-            return 128 + cancelled.number
+        except Cancelled as cancellation:
+            err.line(f"{cancellation}: ended before training began; there is no run directory")
+            return 128 + cancellation.number
         if detach:
             return detached(path, out, style)
         view = RunView(path, POINTS)
@@ -247,11 +247,11 @@ def continued(path: Path, assignments: list[str], device: str, dirs: list[str]) 
     config, warnings = resuming.continued(path, assignments, catalog, device)
     for words in warnings:
         err.line(f"warning: {words}")
-    broken = remedy.read(path)
-    changed = {assignment.partition("=")[0].strip() for assignment in assignments}
-    if broken is not None and not broken.now.keys() & changed:
+    advice = remedy.read(path)
+    new_keys = {assignment.partition("=")[0].strip() for assignment in assignments}
+    if advice is not None and not advice.now.keys() & new_keys:
         words = "it will again, unless it goes on with a smaller learning rate"
-        err.line(f"warning: its loss broke at step {count(broken.step)}; {words}: {broken.options}")
+        err.line(f"warning: its loss broke at step {count(advice.step)}; {words}: {advice.options}")
     return config
 
 

@@ -72,13 +72,13 @@ def far_and_live(path: Path, err: Outlet) -> bool:
     info = runs.worker_of(path)
     if info is None or presence.here(info) or not runs.live(path):
         return False
-    heard, said = presence.heard(path), False
+    last_sign, announced = presence.heard(path), False
     deadline = time.monotonic() + presence.SILENT + presence.BEAT
     while runs.live(path):
-        if presence.held(path) or presence.heard(path) != heard or time.monotonic() > deadline:
+        if presence.held(path) or presence.heard(path) != last_sign or time.monotonic() > deadline:
             return True
-        if not said:
-            said = True
+        if not announced:
+            announced = True
             err.line(f"looking whether {info.host} still trains {path.name}: {presence.SILENT:.0f} s at most")
         time.sleep(LOOK)
     return False
@@ -88,24 +88,24 @@ def differences(path: Path, source: str, assignments: list[str], dirs: list[str]
     """How a run that goes on differs from what is asked for now, in words; empty where it does not."""
     end = f"the run goes on as it began (tui-gen --resume {called(path)} --set KEY=VALUE changes what may change)"
     try:
-        known = [*dirs, *headless.named_dirs(source), *headless.named_dirs(str(path))]
-        catalog = catalogs.read(list(dict.fromkeys(known)))  # as it is cached: executes nobody's code
-        wanted = catalogs.resolve(source, catalog, assignments)
-        have = configs.load(configs.read_toml(path / runs.CONFIG), catalog, path.name)
+        model_dirs = [*dirs, *headless.named_dirs(source), *headless.named_dirs(str(path))]
+        catalog = catalogs.read(list(dict.fromkeys(model_dirs)))  # as it is cached: executes nobody's code
+        new_config = catalogs.resolve(source, catalog, assignments)
+        run_config = configs.load(configs.read_toml(path / runs.CONFIG), catalog, path.name)
     except configs.ConfigError as error:
         return f"{error}\n{end}"
-    if have.model.name != wanted.model.name:
-        return f"{path.name} trains {have.model.name}, not {wanted.model.name}; {end}"
-    if wanted.dataset.root:
-        wanted.dataset.root = os.path.abspath(os.path.expanduser(wanted.dataset.root))
-    ours, theirs = configs.to_tables(have), configs.to_tables(wanted)
+    if run_config.model.name != new_config.model.name:
+        return f"{path.name} trains {run_config.model.name}, not {new_config.model.name}; {end}"
+    if new_config.dataset.root:
+        new_config.dataset.root = os.path.abspath(os.path.expanduser(new_config.dataset.root))
+    ours, theirs = configs.to_tables(run_config), configs.to_tables(new_config)
     other = []
-    for key, param in configs.keys(have.model.name, have.dataset.name, catalog).items():
+    for key, param in configs.keys(run_config.model.name, run_config.dataset.name, catalog).items():
         if "." not in key or param.run:  # its name; a run that it needs, which was written down as a folder and a step
             continue
-        value, asked = _value(ours, key), _value(theirs, key)
-        if value != asked:
-            other.append(f"{key} {show(value)}, not {show(asked)}")
+        value, new_value = _value(ours, key), _value(theirs, key)
+        if value != new_value:
+            other.append(f"{key} {show(value)}, not {show(new_value)}")
     return f"{path.name} has {', '.join(other)}; {end}" if other else ""
 
 

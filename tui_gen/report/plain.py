@@ -79,7 +79,7 @@ class PlainDisplay:
 
     def _means(self, view: RunView) -> list[tuple[str, float]]:
         """Metric → its mean since the last line; of validation metrics the latest value."""
-        found = []
+        means = []
         for name in ordered(view):
             curve = view.series[name]
             new = curve.values[curve.steps.searchsorted(self._since.get(name, -np.inf), side="right") :]
@@ -89,8 +89,8 @@ class PlainDisplay:
                 new = new[-1:]
             if len(new):
                 finite = new[np.isfinite(new)]
-                found.append((name, float(finite.mean(dtype=np.float64)) if len(finite) else float("nan")))
-        return found[:MOST_METRICS]
+                means.append((name, float(finite.mean(dtype=np.float64)) if len(finite) else float("nan")))
+        return means[:MOST_METRICS]
 
 
 class JsonDisplay:
@@ -143,8 +143,8 @@ def clock(t: float) -> str:
 
 def pace(view: RunView) -> list[str]:
     """Rates, time left, device and memory, as far as they are known."""
-    left = f"ETA {duration(view.eta)}" if view.eta is not None else ""
-    return [word for word in (*speed(view), left, *machine(view)) if word]
+    eta = f"ETA {duration(view.eta)}" if view.eta is not None else ""
+    return [word for word in (*speed(view), eta, *machine(view)) if word]
 
 
 def machine(view: RunView) -> list[str]:

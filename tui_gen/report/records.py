@@ -131,10 +131,10 @@ def known(recipe: Recipe, record: Record) -> list[str]:
     lines = []
     for what, results in (("small version", record.small), ("as written", record.full)):
         if result := results.get(recipe.name):
-            held = f", should be {_bound(result)}" if result.expected is not None else ""
+            target = f", should be {_bound(result)}" if result.expected is not None else ""
             words = f"; {result.words}" if result.words else ""
             lines.append(
-                f"Measured, {what}: {result.metric} {_reached(result)}{held}, on {result.dataset} in "
+                f"Measured, {what}: {result.metric} {_reached(result)}{target}, on {result.dataset} in "
                 f"{duration(result.seconds)} ({result.device}, {result.day}{words})"
             )
     return lines
@@ -162,7 +162,7 @@ def markdown(results: list[Result], recipes: dict[str, Recipe]) -> list[str]:
         words = f": {result.words}" if result.words else ""
         cells = (
             f"`{result.recipe}`",
-            recipe.stated if recipe else "",
+            recipe.figure_with_source if recipe else "",
             result.dataset,
             f"`{result.metric.replace('val/', '')}`",
             _bound(result),

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from tui_gen.text import clean_lines, json_text
 
-GONE = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ESTALE}
+NO_READER = {errno.EPIPE, errno.EIO, errno.ENXIO, errno.EBADF, errno.ESTALE}
 """The errors that mean: nobody will read this any more."""
 
 
@@ -28,7 +28,7 @@ class Outlet(io.TextIOBase):
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.gone = False
-        self.lost = ""
+        self.write_error = ""
         """Why some of it could not be written, if so."""
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -59,10 +59,10 @@ class Outlet(io.TextIOBase):
             except ValueError:  # closed
                 self.gone = True
             except OSError as error:
-                if error.errno in GONE:
+                if error.errno in NO_READER:
                     self.leave()
                 else:  # no room, say: drop what is buffered, and keep trying later
-                    self.lost = error.strerror or str(error)
+                    self.write_error = error.strerror or str(error)
                     self._drop()
         return len(text)
 
@@ -135,9 +135,9 @@ def _is_character_device(mode: int) -> bool:
 _standard: list[Outlet] = []
 
 
-def lost() -> str:
+def write_error() -> str:
     """Why some of what was to go to standard output could not be written since the last question, or an empty text."""
-    reasons = [outlet.lost for outlet in _standard if outlet.lost]
+    reasons = [outlet.write_error for outlet in _standard if outlet.write_error]
     _standard.clear()
     return next(iter(reasons), "")
 

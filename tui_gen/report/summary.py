@@ -70,26 +70,26 @@ def ending(view: RunView, state: str) -> list[str]:
         log = runs.last_log_lines(view.path, LOG_LINES)
         if log:
             lines += ["", f"the end of {shown(view.path / 'worker.log')}:", *(f"  {clean(line)}" for line in log), ""]
-    found = [("run", shown(view.path))]
+    rows = [("run", shown(view.path))]
     if view.checkpoints:
         newest = view.checkpoints[-1]
-        found.append(("checkpoint", f"{shown(view.path / newest.path)} (step {count(newest.step)})"))
+        rows.append(("checkpoint", f"{shown(view.path / newest.path)} (step {count(newest.step)})"))
     grid = last_grid(view)
     if grid is not None:
-        found.append((clean(grid.kind), f"{shown(view.path / grid.path)} (step {count(grid.step)})"))
+        rows.append((clean(grid.kind), f"{shown(view.path / grid.path)} (step {count(grid.step)})"))
     if state in runs.LIVE:
-        found += [("attach", f"tui-gen attach {name}"), ("stop", f"tui-gen stop {name}")]
+        rows += [("attach", f"tui-gen attach {name}"), ("stop", f"tui-gen stop {name}")]
     else:
-        found.append(("show", f"tui-gen attach {name}"))
-        broken = remedy.find(view.alerts, view.checkpoints)
+        rows.append(("show", f"tui-gen attach {name}"))
+        advice = remedy.find(view.alerts, view.checkpoints)
         further = f" --set train.steps={2 * view.step}" if state == "finished" and view.step else ""
-        further += f" {broken.options}" if broken is not None else ""
-        found.append(("go on", f"tui-gen --resume {name}{further}"))
+        further += f" {advice.options}" if advice is not None else ""
+        rows.append(("go on", f"tui-gen --resume {name}{further}"))
     if view.checkpoints and grid is not None and grid.kind == "samples":
         how = "-n 3 -o text.txt" if grid.path.endswith(".txt") else "-n 64 -o grid.png"
-        found.append(("sample", f"tui-gen sample {name} {how}"))
-    width = max(len(word) for word, _ in found)
-    return lines + [f"  {word:<{width}}  {text}" for word, text in found]
+        rows.append(("sample", f"tui-gen sample {name} {how}"))
+    width = max(len(word) for word, _ in rows)
+    return lines + [f"  {word:<{width}}  {text}" for word, text in rows]
 
 
 def last_grid(view: RunView) -> events.Sample | None:

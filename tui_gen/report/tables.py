@@ -26,9 +26,9 @@ def named(what: str, name: str, entries: Mapping[str, Entry]) -> Entry:
     return entries[name]
 
 
-def no_such(what: str, name: str, known: list[str]) -> runs.RunError:
+def no_such(what: str, name: str, names: list[str]) -> runs.RunError:
     """The error for a name that is not there, with the nearest one that is."""
-    return runs.RunError(f"no {what} {name!r}; {nearest(name, known) or 'known: ' + ', '.join(sorted(known))}")
+    return runs.RunError(f"no {what} {name!r}; {nearest(name, names) or 'known: ' + ', '.join(sorted(names))}")
 
 
 def models_table(catalog: Catalog, width: int = 0) -> list[str]:
@@ -49,12 +49,12 @@ def model_page(entry: ModelEntry, catalog: Catalog, width: int) -> list[str]:
     lines += ["", *aligned(_facts(entry, catalog), width=width), "", "Hyperparameters ([model])", ""]
     lines += param_lines(entry.params, "model", width)
     for phase, optim in entry.phases.items():
-        changed = [
+        settings = [
             f"{param.name} = {params.show(getattr(optim, param.name))}"
             for param in OPTIM_PARAMS
             if param.name in ("optimizer", "lr") or getattr(optim, param.name) != param.default
         ]
-        lines += ["", f"[train.phases.{clean(phase)}]", "  " + ", ".join(changed)]
+        lines += ["", f"[train.phases.{clean(phase)}]", "  " + ", ".join(settings)]
     return lines
 
 
@@ -69,10 +69,10 @@ def _facts(entry: ModelEntry, catalog: Catalog) -> list[tuple[str, ...]]:
     ]
 
 
-def param_lines(declared: list[Param], table: str, width: int) -> list[str]:
+def param_lines(hyperparams: list[Param], table: str, width: int) -> list[str]:
     """Hyperparameters: key, default, help, what is allowed; `live` ones can be changed while training."""
     lines = []
-    for param in declared:
+    for param in hyperparams:
         default = params.show(param.default) or "(empty)"
         live = "  live" if param.live else ""
         unit = f" {param.unit}" if param.unit else ""
@@ -94,7 +94,7 @@ def recipes_table(catalog: Catalog, width: int = 0) -> list[str]:
 def recipe_header(recipe: Recipe, record: Record) -> str:
     """What a recipe says of itself, and what it reached, as TOML comments."""
     lines = [f"{recipe.name}: {recipe.title}" if recipe.title else recipe.name]
-    return _header(lines, [recipe.summary, recipe.reference, recipe.stated, *known(recipe, record)])
+    return _header(lines, [recipe.summary, recipe.reference, recipe.figure_with_source, *known(recipe, record)])
 
 
 def model_header(entry: ModelEntry) -> str:

@@ -47,10 +47,10 @@ HARMLESS = (
 
 def choose(only: list[str], catalog: catalogs.Catalog) -> list[Recipe]:
     """The recipes that `--only` names (with commas and wildcards), all without it. Raises ConfigError."""
-    wanted = [name for words in only for name in words.split(",") if name]
+    patterns = [name for words in only for name in words.split(",") if name]
     problems = [
         Problem("--only", name, "no such recipe", nearest(name, catalog.recipes))
-        for name in wanted
+        for name in patterns
         if not fnmatch.filter(catalog.recipes, name)
     ]
     if problems:
@@ -58,7 +58,7 @@ def choose(only: list[str], catalog: catalogs.Catalog) -> list[Recipe]:
     return [
         recipe
         for recipe in catalog.recipes.values()
-        if not wanted or any(fnmatch.fnmatchcase(recipe.name, name) for name in wanted)
+        if not patterns or any(fnmatch.fnmatchcase(recipe.name, name) for name in patterns)
     ]
 
 
@@ -92,9 +92,9 @@ def trial_of(
     if full:
         aim = recipe.aim_on(result.dataset)
         harmless = HARMLESS if aim is None else (*HARMLESS, "dataset.name=")
-        changed = [assignment for assignment in assignments if not assignment.startswith(harmless)]
-        result.words = f"with {', '.join(changed)}" if changed else ""
-        result.expected = None if aim is None or changed else aim.reach
+        deviations = [assignment for assignment in assignments if not assignment.startswith(harmless)]
+        result.words = f"with {', '.join(deviations)}" if deviations else ""
+        result.expected = None if aim is None or deviations else aim.reach
         if aim is not None:
             result.metric, result.better = aim.metric, aim.better
     if not datasets.at_hand(catalog.datasets[config.dataset.name], config.dataset.root):
@@ -124,7 +124,7 @@ class Running:
     trial: Trial
     process: subprocess.Popen[bytes]
     view: RunView
-    started: float
+    start_time: float
     earlier: float = 0.0
     """Seconds of training that it had already, where it goes on."""
     seconds: float | None = None
@@ -140,8 +140,8 @@ class Keeper:
         self.root, self.jobs, self.deadline, self.report = root, jobs, deadline, report
         self.waiting = list(trials)
         self.active: list[Running] = []
-        self.caught = 0
-        self.ended = ""
+        self.signal_number = 0
+        self.end_reason = ""
         """Why no more is trained."""
 
     def run(self, signals: Signals) -> int:
@@ -151,7 +151,7 @@ class Keeper:
                 self._fill()
                 for number in signals.take():
                     self._obey(number)
-                if not self.ended and self.deadline is not None and time.monotonic() > self.deadline:
+                if not self.end_reason and self.deadline is not None and time.monotonic() > self.deadline:
                     self._end("the budget is spent")
                 for running in list(self.active):
                     running.view.poll()
@@ -163,15 +163,15 @@ class Keeper:
         finally:
             for running in self.active:  # only where something of ours failed
                 running.process.kill()
-        return self.caught
+        return self.signal_number
 
     def _fill(self) -> None:
         while self.waiting and len(self.active) < self.jobs:
             trial = self.waiting.pop(0)
             if trial.config is None:
                 self.report(trial.result)
-            elif self.ended:
-                trial.result.words = self.ended
+            elif self.end_reason:
+                trial.result.words = self.end_reason
                 self.report(trial.result)
             else:
                 self.active.append(self._start(trial, trial.config))
@@ -192,17 +192,17 @@ class Keeper:
     def _obey(self, number: int) -> None:
         if number == signal.SIGHUP:
             hang_up()
-        if self.caught and number == signal.SIGINT:  # again: at once
+        if self.signal_number and number == signal.SIGINT:  # again: at once
             for running in self.active:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(running.process.pid, signal.SIGKILL)
             return
-        self.caught = self.caught or number
+        self.signal_number = self.signal_number or number
         self._end("interrupted")
 
     def _end(self, why: str) -> None:
         """Start no more, and stop what trains."""
-        self.ended = why
+        self.end_reason = why
         for running in self.active:
             running.process.terminate()
 
@@ -210,9 +210,9 @@ class Keeper:
         """Measure what was trained as written on all validation examples, where that was not done yet."""
         if running.seconds is not None:
             return False
-        running.seconds = running.earlier + time.monotonic() - running.started
+        running.seconds = running.earlier + time.monotonic() - running.start_time
         running.view.read_all()
-        if not running.trial.full or running.view.state != "finished" or self.ended:
+        if not running.trial.full or running.view.state != "finished" or self.end_reason:
             return False
         running.process = validation(running)
         return True
@@ -222,10 +222,10 @@ class Keeper:
         result, view = running.trial.result, running.view
         result.seconds = round(running.seconds or 0.0, 1)
         result.day = time.strftime("%Y-%m-%d")
-        measure(result, view, full=running.trial.full, measured=measured_by(running.process))
-        if self.caught:
+        measure(result, view, full=running.trial.full, measurements=measured_by(running.process))
+        if self.signal_number:
             result.verdict, result.reached = records.STOPPED, None
-        result.words = self.ended or result.words
+        result.words = self.end_reason or result.words
         self.report(result)
 
 
@@ -254,28 +254,30 @@ def measured_by(process: subprocess.Popen[bytes]) -> dict[str, float | None]:
     """Metrics that a process of `validation`, which ended, found; none where it failed, or was none."""
     if process.stdout is None:
         return {}
-    with process.stdout as found:
+    with process.stdout as stream:
         try:
-            return msgspec.json.decode(found.read(), type=dict[str, float | None])
+            return msgspec.json.decode(stream.read(), type=dict[str, float | None])
         except ValueError:
             return {}
 
 
-def measure(result: Result, view: RunView, *, full: bool, measured: Mapping[str, float | None] | None = None) -> None:
-    """Fill in what a run that ended reached, and judge it: by the last values of its log, or those `measured` since."""
+def measure(
+    result: Result, view: RunView, *, full: bool, measurements: Mapping[str, float | None] | None = None
+) -> None:
+    """Fill in what a run that ended reached, and judge it: by the last values of its log, or `measurements` made since."""
     result.steps, result.device = view.step, view.plan.device if view.plan else ""
     values = {name: _last(curve.values) for name, curve in view.series.items() if name.startswith("val/")}
-    values |= {name: value and float(f"{value:.7g}") for name, value in (measured or {}).items()}
+    values |= {name: value and float(f"{value:.7g}") for name, value in (measurements or {}).items()}
     result.reached = records.value_of(result.metric, values)
     if view.state not in ("finished", "stopped"):
-        said = view.reason or next(reversed(runs.last_log_lines(view.path)), "")
-        words = said if view.state == "failed" else f"{view.state}: {said}"
+        reason = view.reason or next(reversed(runs.last_log_lines(view.path)), "")
+        words = reason if view.state == "failed" else f"{view.state}: {reason}"
         result.verdict, result.reached, result.words = records.FAILED, None, " ".join(words.split())
         return
     if result.reached is None:
         result.words = f"no {result.metric} in its log; there are {', '.join(sorted(values)) or 'no validations'}"
     elif full:
-        part = "" if measured else "on a part of the validation examples"
+        part = "" if measurements else "on a part of the validation examples"
         result.words = ", ".join(filter(None, (_how_long(view, result.words), part)))
         result.others = {name: value for name, value in values.items() if value is not None and name != result.metric}
     result.judge()

@@ -292,7 +292,7 @@ the end with the reason.
                 entry = catalog.models.get(data.model)
                 lines = [_title(data.title or data.name), Content(clean(data.summary)), Content("")]
                 lines += _facts(("recipe", data.name), ("trains", _trains(data)))
-                lines += _facts(("expect", data.stated), ("source", data.reference))
+                lines += _facts(("expect", data.figure_with_source), ("source", data.reference))
                 about = [Content(""), _title(entry.title), *_model_words(entry)] if entry else []
                 return Content("\n").join([*lines, *about])
             case ModelEntry():

@@ -22,7 +22,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, root: Path) -> int:
     """Every format that is asked for, from one reading of the run; the first of all formats where none is."""
     view = headless.drained(runs.find(root, args.name), whole=True)
-    asked = [(form, target) for form in FORMATS if (target := getattr(args, f"as_{form.name}")) is not None]
-    for form, target in asked or [(FORMATS[0], "-")]:
+    requests = [(form, target) for form in FORMATS if (target := getattr(args, f"as_{form.name}")) is not None]
+    for form, target in requests or [(FORMATS[0], "-")]:
         save(form, view, target)
     return 0

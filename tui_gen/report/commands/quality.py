@@ -52,16 +52,16 @@ def run(args: argparse.Namespace, root: Path) -> int:
         env=launch.environment(args.model_dirs),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
     ) as process:  # fmt: skip
-        failed: list[str] = []
+        fault_lines: list[str] = []
         assert process.stderr is not None and process.stdout is not None  # as asked for: pipes
         for line in map(str.rstrip, process.stderr):
-            if failed or line.startswith(children.FAULT):
-                failed.append(line)
+            if fault_lines or line.startswith(children.FAULT):
+                fault_lines.append(line)
             elif line:
                 err.line(line)
         text = process.stdout.read()
     if process.returncode:
-        err.line(f"tui-gen: {children.fault(failed) or 'nothing could be measured'}")
+        err.line(f"tui-gen: {children.fault(fault_lines) or 'nothing could be measured'}")
         return 1
     if args.json:
         out.json(msgspec.json.decode(text))

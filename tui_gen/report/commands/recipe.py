@@ -25,16 +25,16 @@ def run(args: argparse.Namespace, root: Path) -> int:
     """A config on standard output."""
     out, err = stdout.standard()
     catalog = headless.ensured(args.model_dirs, err)
-    if (found := catalog.recipes.get(args.name)) is not None:
-        named, header = {"name": found.name, **found.tables}, tables.recipe_header(found, _record(err))
+    if (recipe := catalog.recipes.get(args.name)) is not None:
+        settings, header = {"name": recipe.name, **recipe.tables}, tables.recipe_header(recipe, _record(err))
     elif (model := catalog.models.get(args.name)) is not None:
-        named, header = catalogs.start_of(model, catalog), tables.model_header(model)
-        named["model_dirs"] = list(args.model_dirs)
+        settings, header = catalogs.start_of(model, catalog), tables.model_header(model)
+        settings["model_dirs"] = list(args.model_dirs)
     else:
         raise tables.no_such("recipe or model", args.name, [*catalog.recipes, *catalog.models])
-    config = configs.load(named, catalog, args.name)
-    known = configs.keys(config.model.name, config.dataset.name, catalog)
-    notes = {key: _with_choices(param) for key, param in known.items()}
+    config = configs.load(settings, catalog, args.name)
+    params = configs.keys(config.model.name, config.dataset.name, catalog)
+    notes = {key: _with_choices(param) for key, param in params.items()}
     out.text(header + "\n" + toml_writer.dump_toml(configs.to_tables(config), notes))
     return 0
 

@@ -37,19 +37,19 @@ def run(args: argparse.Namespace, root: Path) -> int:
     words: list[object] = [path, "-n", args.count, "-o", target, "--seed", args.seed]
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):
         words += [option, value] if value not in (None, "") else []
-    done = children.run(
+    process = children.run(
         "tui_gen.train.offline.sample", *words,
         env=launch.environment(args.model_dirs), capture_output=True, text=True, errors="replace",
     )  # fmt: skip
-    said = done.stderr.strip().splitlines()
-    for line in said:
+    messages = process.stderr.strip().splitlines()
+    for line in messages:
         if line.startswith("warning: "):  # of ours: libraries have words of their own for it
             err.line(line)
-    if done.returncode:
-        began = next((number for number, line in enumerate(said) if line.startswith(children.FAULT)), len(said) - 1)
-        err.line(f"tui-gen: {children.fault(said[max(0, began) :]) or 'no samples were made'}")
+    if process.returncode:
+        first = next((place for place, line in enumerate(messages) if line.startswith(children.FAULT)), -1)
+        err.line(f"tui-gen: {children.fault(messages[first:]) or 'no samples were made'}")
         return 1
-    if not done.stdout.rstrip("\n").endswith(target.name):
+    if not process.stdout.rstrip("\n").endswith(target.name):
         target = target.with_suffix(".txt")  # text, not the picture that the name promised
     if target.suffix == ".txt":
         for line in text_lines(target):

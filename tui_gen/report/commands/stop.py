@@ -59,5 +59,5 @@ def _stop_one(path: Path, checkpoint: bool, err: stdout.Outlet) -> str:
     while runs.live(path) and time.monotonic() < deadline:
         time.sleep(0.02)
     state, step, _ = runs.state_of(path)
-    kept = step in checkpoints.steps(path)
-    return f"{state} at step {count(step)}" + (" with a checkpoint" if kept else "")
+    has_checkpoint = step in checkpoints.steps(path)
+    return f"{state} at step {count(step)}" + (" with a checkpoint" if has_checkpoint else "")

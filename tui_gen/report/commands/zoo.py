@@ -74,14 +74,14 @@ def table(args: argparse.Namespace) -> int:
     """`tui-gen zoo table`: what is on record, without training anything."""
     out, err = stdout.standard()
     catalog = catalogs.read(args.model_dirs)
-    chosen = {recipe.name for recipe in choose(args.only, catalog)}
+    names = {recipe.name for recipe in choose(args.only, catalog)}
     record = records.read(Path(args.record) if args.record else None)
     blocks = []
     for title, results in (("Small versions", record.small), ("As written", record.full)):
-        rows = [result for name, result in results.items() if name in chosen]
+        rows = [result for name, result in results.items() if name in names]
         if args.json:
             for result in rows:
-                out.json(_told(result, catalog))
+                out.json(_fields(result, catalog))
         elif args.markdown and rows:
             blocks.append([f"{title}:", "", *records.markdown(rows, catalog.recipes)])
         elif rows:
@@ -93,10 +93,10 @@ def table(args: argparse.Namespace) -> int:
     return 0
 
 
-def _told(result: Result, catalog: catalogs.Catalog) -> dict[str, Any]:
+def _fields(result: Result, catalog: catalogs.Catalog) -> dict[str, Any]:
     recipe = catalog.recipes.get(result.recipe)
-    stated = {"figure": recipe.figure, "source": recipe.source} if recipe else {}
-    return msgspec.structs.asdict(result) | stated
+    claim = {"figure": recipe.figure, "source": recipe.source} if recipe else {}
+    return msgspec.structs.asdict(result) | claim
 
 
 def check(args: argparse.Namespace, root: Path) -> int:
@@ -106,15 +106,15 @@ def check(args: argparse.Namespace, root: Path) -> int:
     runs.refuse_unwritable(root)
     path = Path(args.record) if args.record else records.record_path()
     record = records.read(path) if args.record is not None else None
-    chosen = choose(args.only, catalog)
+    recipes = choose(args.only, catalog)
     trials = [
         trial_of(recipe, catalog, args.assignments, full=args.full, jobs=args.jobs)
-        for recipe in chosen
+        for recipe in recipes
         if recipe.check is not None
     ]
     dirs = {folder for trial in trials if trial.config is not None for folder in trial.config.model_dirs}
     consent.ask(dirs.difference(args.model_dirs), "a recipe", err)
-    for recipe in chosen:
+    for recipe in recipes:
         if recipe.check is None and args.only:
             err.line(f"{recipe.name}: states no figure that can be checked, so it is left out")
 
@@ -122,35 +122,35 @@ def check(args: argparse.Namespace, root: Path) -> int:
 
     def report(result: Result) -> None:
         if args.json:
-            out.json(_told(result, catalog))
+            out.json(_fields(result, catalog))
         else:
             plain.line(records.row(result, terminal_width(plain)))
-            if stated := catalog.recipes[result.recipe].stated:
-                plain.line(f"    figure: {stated}")
+            if figure := catalog.recipes[result.recipe].figure_with_source:
+                plain.line(f"    figure: {figure}")
         if record is not None:
             record.take(result, full=args.full)
             records.write(record, path)
 
     if not args.json:
         plain.line(records.heading())
-    started = time.monotonic()
+    start = time.monotonic()
     with Signals() as signals:
-        keeper = Keeper(trials, root, args.jobs, started + args.budget * 60 if args.budget else None, report)
-        caught = keeper.run(signals)
+        keeper = Keeper(trials, root, args.jobs, start + args.budget * 60 if args.budget else None, report)
+        signal_number = keeper.run(signals)
     results = [trial.result for trial in trials]
     if args.markdown:
         for line in records.markdown(results, catalog.recipes):
             out.line(line)
-    (err if args.json or args.markdown else out).line(_summary(results, time.monotonic() - started, root))
-    if caught:
-        return 128 + caught
+    (err if args.json or args.markdown else out).line(_summary(results, time.monotonic() - start, root))
+    if signal_number:
+        return 128 + signal_number
     good = (records.PASSED, records.TRAINED, records.NO_DATA)
     return 0 if results and all(result.verdict in good for result in results) else 1
 
 
 def _summary(results: list[Result], seconds: float, root: Path) -> str:
     counts = Counter(result.verdict for result in results)
-    held = sum(counts[word] for word in (records.PASSED, records.MISSED, records.FAILED))
-    words = [f"{counts[records.PASSED]} of {held} reached their figure"]
+    total = sum(counts[word] for word in (records.PASSED, records.MISSED, records.FAILED))
+    words = [f"{counts[records.PASSED]} of {total} reached their figure"]
     words += [f"{count} {word}" for word, count in counts.items() if word not in (records.PASSED, records.MISSED)]
     return f"{', '.join(words)}, in {duration(seconds)}; the runs are in {root}"

@@ -31,15 +31,15 @@ def check(view: RunView, target: Path) -> None:
     """The same names, and a row of as many cells for every step, in order."""
     names, steps = header(view), steps_of(view)
     with open(target, encoding="utf-8", newline="") as file:
-        found = csv.reader(file)
+        reader = csv.reader(file)
         try:
-            if next(found, []) != names:
+            if next(reader, []) != names:
                 raise ValueError("its first row does not name the metrics")
-            for number, (step, row) in enumerate(zip_longest(steps, found), 2):
+            for number, (step, row) in enumerate(zip_longest(steps, reader), 2):
                 if step is None or row is None or len(row) != len(names) or row[0] != str(int(step)):
                     raise ValueError(f"row {number} is not the one that it should be")
         except csv.Error as error:
-            raise ValueError(f"row {found.line_num}: {error}") from None
+            raise ValueError(f"row {reader.line_num}: {error}") from None
 
 
 def rows(view: RunView) -> Iterator[Sequence[str]]:
