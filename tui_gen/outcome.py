@@ -86,7 +86,8 @@ def _silence_stdout() -> None:
 def written(status: int, training: bool = False, write_error: str = "") -> int:
     """The exit status once all output is where it should be: 1 for a command whose answer could not be written.
 
-    That of a run tells what became of the run; there what is missing is only said. `write_error` is why, where that is known.
+    That of a run tells what became of the run; there what is missing is only said. `write_error` is why,
+    where that is known.
     """
     if (stdout := sys.modules.get("tui_gen.report.stdout")) is not None:
         write_error = write_error or stdout.write_error()

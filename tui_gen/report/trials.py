@@ -264,7 +264,7 @@ def measured_by(process: subprocess.Popen[bytes]) -> dict[str, float | None]:
 def measure(
     result: Result, view: RunView, *, full: bool, measurements: Mapping[str, float | None] | None = None
 ) -> None:
-    """Fill in what a run that ended reached, and judge it: by the last values of its log, or `measurements` made since."""
+    """Fill in what a run that ended reached, and judge it: by the last values of its log, or later `measurements`."""
     result.steps, result.device = view.step, view.plan.device if view.plan else ""
     values = {name: _last(curve.values) for name, curve in view.series.items() if name.startswith("val/")}
     values |= {name: value and float(f"{value:.7g}") for name, value in (measurements or {}).items()}
