@@ -7,6 +7,7 @@ from textual import events
 
 from tests import fake_worker
 from tests.shell import SIZES, screen_text, until, workbench
+from tui_gen.events import Alert, Metrics, Plan, Resume, State, encode
 
 
 def shown(app):
@@ -98,3 +99,32 @@ async def test_alt_and_a_digit_reach_a_pane_from_any_field(monkeypatch, two_runs
                 await until(pilot, lambda: watches(app, "runs"), key)
             app.form.show_draft()
         assert app.form.draft.changed() == ["model.latent", "model.conditional", "train.device"]
+
+
+async def test_a_long_log_is_drawn_while_it_is_read_and_its_past_is_no_news(monkeypatch):
+    run = fake_worker.make_run()
+    told = [State(state="running", step=0), Plan(steps=900, steps_per_epoch=90, batch_size=8)]
+    told += [Metrics(start=step, values={"vae/loss": [1.0]}) for step in range(600)]
+    told += [Alert(step=600, level="warning", what="an old spike"), State(state="failed", step=600, reason="before")]
+    told += [Resume(step=600), State(state="running", step=600)]
+    told += [Metrics(start=step, values={"vae/loss": [2.0]}) for step in range(600, 900)]
+    lines = [encode(event) for event in [*told, State(state="finished", step=900)]]
+    (run / "events.jsonl").write_bytes(b"".join([*lines[:400], b"garbage\n", *lines[400:]]))
+    monkeypatch.setattr("tui_gen.view.PART", 2000)
+    monkeypatch.setattr("tui_gen.view.PATIENCE", 0.0)
+    monkeypatch.setattr("tui_gen.app.steering.follower.READING", 0.0)
+    seen = set()
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        losses = app.workspace.pane("losses")
+        draw, changed = losses.update_view, app.follower._on_state
+        monkeypatch.setattr(losses, "update_view", lambda parts: (seen.add((app.shown.step, state(app))), draw(parts)))
+        monkeypatch.setattr(app.follower, "_on_state", lambda *states: (seen.add(states), changed(*states)))
+        app.open_run(run)
+        await until(pilot, lambda: state(app) == "finished" and not app.shown.behind and app.told)
+        await until(pilot, lambda: max(seen)[0] == 900)
+        for _ in range(3):
+            app.conductor.beat(0.0)
+            await pilot.pause()
+    assert {word for _, word in seen} == {"finished"} and len(seen) > 2
+    assert [text for text in app.told if "spike" in text] == []
+    assert len([text for text in app.told if "1 lines of events.jsonl could not be read" in text]) == 1

@@ -13,7 +13,7 @@ import errno
 import os
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -222,7 +222,7 @@ AnyEvent = (
 )
 
 E = TypeVar("E", bound=Event)
-
+Decode = Callable[[bytes], Event | None]
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _WORDS = {State: ("reason",), Note: ("text",), Alert: ("what", "advice"), Progress: ("what",)}
@@ -408,16 +408,16 @@ class Follower:
     `poll` returns the next events that are complete; `behind` says that there are more already. A file that shrank or
     was replaced is read anew, with `restarted` true for that poll. `garbage` counts lines that held no event; `trouble`
     says why the file cannot be read, if it cannot. With `kinds`, lines that cannot be of these are not looked at, nor
-    are packed metrics.
+    are packed metrics. `decode` makes the events.
     """
 
-    def __init__(self, path: Path, kinds: tuple[type[Event], ...] = ()) -> None:
+    def __init__(self, path: Path, kinds: tuple[type[Event], ...] = (), decode: Decode = decode) -> None:
         self.path = Path(path)
         self.garbage = 0
         self.restarted = False
         self.behind = False
         self.trouble = ""
-        self._kinds = kinds
+        self._kinds, self._decode = kinds, decode
         self._marks = tuple(f'"{kind.__struct_config__.tag}"'.encode() for kind in kinds)
         self._offset = 0
         self._inode = 0
@@ -460,7 +460,7 @@ class Follower:
         for line in data.split(b"\n"):
             if not line or line.isspace() or (self._kinds and not any(mark in line for mark in self._marks)):
                 continue
-            event = decode(line)
+            event = self._decode(line)
             if event is None:
                 self.garbage += 1
             elif not self._kinds or isinstance(event, self._kinds):

@@ -20,11 +20,14 @@ from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
 from tui_gen.params import show
 from tui_gen.quantities import count
+from tui_gen.rows import Block, Reader, Row
 from tui_gen.text import clean, cleaned
 
 SPEED = 30.0
-PATIENCE = 0.1
+PATIENCE = 0.05
 """Seconds after which a poll leaves the rest of a long log for the next one."""
+PART = 1 << 18
+"""Bytes of a log that are read at a time: what comes of them stays near the processor until it is in curves."""
 MOST_CURVES = 1000
 """Metrics of other names are not kept: nobody could look at them, and garbage may have any number."""
 MOST = 100_000
@@ -49,7 +52,7 @@ class RunView:
     def __init__(self, path: Path, points: int | None = None) -> None:
         self.path = Path(path)
         self._points = points
-        self._follower = events.Follower(self.path / "events.jsonl")
+        self._follower = events.Follower(self.path / "events.jsonl", decode=Reader().decode)
         self._counted: tuple[str, int] | None = None
         self.revision = dict.fromkeys(self.PARTS, 0)
         self._checked = 0.0
@@ -64,6 +67,13 @@ class RunView:
         view.read_all()
         return view
 
+    @classmethod
+    def begin(cls, path: Path) -> RunView:
+        """A run as far as it is read in a moment: `poll` goes on while it is `behind`."""
+        view = cls(path)
+        view.poll()
+        return view
+
     def _reset(self) -> None:
         self.series: dict[str, Series] = {}
         self.clock = Series("seconds")
@@ -76,6 +86,8 @@ class RunView:
         self.forgotten = 0
         """Log lines that are no longer kept: they came before `log[0]`."""
         self._new: dict[str, tuple[list[int], list[float | None]]] = {}
+        self._block: Block | None = None
+        self._moments: tuple[list[int], list[float]] = ([], [])
         self.progress: events.Progress | None = None
         self.plan: events.Plan | None = None
         self.system: events.System | None = None
@@ -102,7 +114,7 @@ class RunView:
         changed: set[str] = set()
         begun, heard = time.monotonic(), False
         while True:
-            new = self._follower.poll()
+            new = self._follower.poll(PART)
             if self._follower.restarted:
                 self._reset()
                 changed |= set(self.PARTS)
@@ -150,12 +162,16 @@ class RunView:
         return path
 
     def _settle(self) -> bool:
-        """Hold the logged state against the process: a live word without a live worker is `interrupted`."""
+        """Hold the logged state against the process: a live word without a live worker is `interrupted`.
+
+        What stands in the middle of a log that is still being read is of the past.
+        """
         before = (self.state, self.reason)
-        if self.logged_state in runs.ENDED:
-            return False
+        if self.logged_state in runs.ENDED and not self.behind:
+            self.state, self.reason = self.logged_state, self._logged_reason
+            return before != (self.state, self.reason)
         state, _, reason = runs.state_of(self.path)
-        if state in ("starting", "interrupted") or not self.logged_state:
+        if self.behind or state in ("starting", "interrupted") or not self.logged_state:
             self.state, self.reason = state, reason
         else:
             self.state, self.reason = self.logged_state, self._logged_reason
@@ -164,7 +180,11 @@ class RunView:
     def _take(self, event: events.Event, changed: set[str]) -> None:
         self.heard = event.t
         match event:
+            case Row():
+                self._take_row(event)
+                changed.update(("series", "status"))
             case events.Metrics():
+                self._end_block()
                 longest = 0
                 for name, column in event.values.items():
                     self._add(name, event, column)
@@ -175,7 +195,7 @@ class RunView:
             case events.System():
                 self.system = event
                 self.step = max(self.step, event.step)
-                self.clock.append(event.step, event.seconds)
+                self._take_moment(event)
                 changed.add("status")
             case events.State():
                 self.logged_state = self.state = event.state
@@ -227,6 +247,43 @@ class RunView:
                 self.progress = None if event.done >= event.total > 0 else event
                 changed.add("progress")
 
+    def _take_row(self, row: Row) -> None:
+        """One step's values wait for those of the steps after it."""
+        if self._block is None or not self._block.take(row):
+            self._end_block()
+            self._block = Block(row)
+        if not row.NAMES[0].startswith("val/"):
+            self.step = max(self.step, row.start + 1)
+
+    def _take_moment(self, event: events.System) -> None:
+        """When a step was made; what goes back replaces what is there, so that does not wait."""
+        if self._moments[0] and event.step < self._moments[0][-1]:
+            self._add_moments()
+        self._moments[0].append(event.step)
+        self._moments[1].append(event.seconds)
+
+    def _add_moments(self) -> None:
+        if self._moments[0]:
+            self.clock.append(*self._moments)
+            self._moments = ([], [])
+
+    def _end_block(self) -> None:
+        """Put rows that waited onto their curves; a few of them wait on, with the values of other names' rows."""
+        block, self._block = self._block, None
+        if block is None:
+            return
+        many, (steps, columns) = len(block) >= FEW, block.columns()
+        for name, column in zip(block.names, columns):
+            waiting_steps, waiting = self._new.get(name, ([], []))
+            if many or (waiting_steps and steps[0] <= waiting_steps[-1]):
+                self._add_new(name)
+                if (curve := self._curve(name)) is not None:
+                    curve.append(steps, column)
+            else:
+                waiting_steps += block.steps
+                waiting += column.tolist()
+                self._new[name] = waiting_steps, waiting
+
     def _add(self, name: str, event: events.Metrics, column: Sequence[float | None]) -> None:
         """Some values for a curve; a few of them wait for more."""
         steps, values = self._new.get(name, ([], []))
@@ -242,6 +299,9 @@ class RunView:
 
     def _add_new(self, *names: str) -> None:
         """Put values that waited onto their curves, all or those of these names."""
+        if not names:
+            self._end_block()
+            self._add_moments()
         for name in names or list(self._new):
             if (waiting := self._new.pop(name, None)) and (curve := self._curve(name)) is not None:
                 curve.append(*waiting)
@@ -361,6 +421,8 @@ MANY_LINES = {"text", "reason", "advice", "what", "words", "notes"}
 
 def readable(event: events.Event) -> events.Event:
     """An event whose texts can be shown: whatever a terminal would obey is gone, as a log may be anybody's."""
+    if isinstance(event, (Row, events.System)):  # a row's names are clean, and a system event has no texts
+        return event
     if isinstance(event, events.Metrics):
         event.values = {clean(name): column for name, column in event.values.items()}
         return event

@@ -156,8 +156,9 @@ class Workbench(TerminalApp):
         self.session = Session(root, model_dirs, catalog.read(model_dirs))
         self.stock = Stock(self, self.session)
         self.conductor = Conductor(self, self.session)
+        conductor, faulty = self.conductor, self.notices.fault_in
         self.follower = Follower(
-            self.workspace, self.status, self.wire, self.pacer, self.conductor.state_changed, self.notices.fault_in
+            self.workspace, self.status, self.wire, self.pacer, conductor.state_changed, faulty, conductor.all_read
         )
         self._furnished = True
         self.run_worker(self.stock.begin(), exit_on_error=False)

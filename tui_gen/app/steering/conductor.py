@@ -63,6 +63,7 @@ class Conductor:
         self._asked_status = 0.0
         self._asking_status = False
         self._alerts = 0
+        self._unread = False
         self._resuming = 0.0
 
     # -- showing ------------------------------------------------------------------------------------------------
@@ -79,16 +80,30 @@ class Conductor:
         finally:
             self.notices.say("")
         self.view = view
-        self._alerts = len(view.alerts)
+        self._alerts, self._unread = len(view.alerts), view.behind
+        read = not self._unread
         self.stage.show_run(view)
         self.stage.caption(path.name)
         self.stage.land(asked_in)
         self.stage.refresh_bindings()
         await self._show_config()
+        if read:
+            self._tell_of(view)
+
+    def all_read(self, view: RunView) -> None:
+        """A long log, of which the panes drew the beginning, is read up to its end."""
+        if view is self.view and self._unread:
+            self._unread = False
+            self._tell_of(view)
+
+    def _tell_of(self, view: RunView) -> None:
+        """What is to be said about a run when it is shown."""
+        self._alerts = len(view.alerts)
         if view.garbage:
             self.notices.tell(f"{view.garbage} lines of events.jsonl could not be read and are passed over.", "warning")
         if view.state in ("failed", "interrupted"):
-            self.notices.note("error", f"{path.name} is {view.state}: {view.reason}. Run > Resume goes on with it.")
+            name = view.path.name
+            self.notices.note("error", f"{name} is {view.state}: {view.reason}. Run > Resume goes on with it.")
 
     async def _show_config(self, read: bool = True) -> None:
         """The settings of the run shown, in the form; with `read`, a model that is lacking is read where it may be."""
@@ -421,7 +436,7 @@ class Conductor:
         view = self.view
         if self._resuming and (time.monotonic() - self._resuming > 60 or (view is not None and view.live)):
             self._resumed()
-        if view is not None and len(view.alerts) != self._alerts:
+        if view is not None and not self._unread and len(view.alerts) != self._alerts:
             told = not view.live and remedy.find(view.alerts, view.checkpoints)  # a dialog offers the same
             if len(view.alerts) > self._alerts and not told:
                 last = view.alerts[-1]

@@ -29,13 +29,20 @@ BEAT = 1.0
 """Seconds between two looks at what changes without the run shown."""
 COVERED = 1.0
 """Seconds between two frames under a dialog: there every change repaints the whole screen."""
+READING = 0.25
+"""Seconds between two frames while a long log is read: most of the time is for reading."""
+MOMENT = 0.005
+"""Seconds for keys between two parts of a long log."""
 QUIET = 3.0
 """Seconds without news after which a run is looked at less often."""
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Follower:
-    """Couples a RunView to the panes. `on_state(before, after)` hears of every change of state of the run shown."""
+    """Couples a RunView to the panes. `on_state(before, after)` hears of every change of state of the run shown.
+
+    `on_read` hears when a run whose log was long is read up to its end.
+    """
 
     def __init__(
         self,
@@ -45,6 +52,7 @@ class Follower:
         pacer: Pacer,
         on_state: Callable[[str, str], None],
         on_fault: Callable[[Pane, Exception], None],
+        on_read: Callable[[RunView], None] = lambda view: None,
     ) -> None:
         self.workspace = workspace
         self.status = status
@@ -57,6 +65,7 @@ class Follower:
         self._beat = 0.0
         self._on_state = on_state
         self._on_fault = on_fault
+        self._on_read = on_read
         self._state = ""
         self._news = 0.0
         self._next = 0.0
@@ -84,6 +93,11 @@ class Follower:
         except Exception as error:  # one pane's fault must not take the others down
             self._on_fault(pane, error)
         pane.missed = set(self.view.PARTS) if self.view is not None else set()
+
+    @property
+    def _reading(self) -> bool:
+        """Whether more of the log is there than was read."""
+        return self.view is not None and self.view.behind
 
     @property
     def quiet_for(self) -> float:
@@ -127,6 +141,8 @@ class Follower:
     @property
     def pause(self) -> float:
         """Seconds until the next tick."""
+        if self._reading:
+            return MOMENT
         if not self.shares_cores:
             return PERIOD
         return max(PERIOD, self.budget.left(time.monotonic(), time.process_time()))
@@ -134,10 +150,12 @@ class Follower:
     def tick(self) -> None:
         """Poll, and draw where there is something to draw and the link has room."""
         now = time.monotonic()
-        if self.shares_cores and self.budget.left(now, time.process_time()):
+        if self.shares_cores and not self._reading and self.budget.left(now, time.process_time()):
             return
         if now >= self._next:
             self._poll(now)
+        if self._reading and now - self._drawn < READING:
+            return
         if len(self.workspace.app.screen_stack) > 1 and now - self._drawn < COVERED:
             return
         waiting = [pane for pane in self.workspace.shown if pane.missed]
@@ -151,6 +169,7 @@ class Follower:
         if view is None:
             self._next = now + 1.0
             return
+        was_reading = self._reading
         changed = view.poll()
         if changed:
             self._news = now
@@ -158,6 +177,8 @@ class Follower:
             for pane in self.workspace.panes:
                 pane.missed |= changed
         self._next = now + (0.0 if now - self._news < QUIET else 0.4)
+        if was_reading and not self._reading:
+            self._on_read(view)
         if view.state != self._state:
             before, self._state = self._state, view.state
             self._on_state(before, view.state)

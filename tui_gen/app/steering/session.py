@@ -223,10 +223,10 @@ class Session:
         self._children = [child for child in self._children if child.poll() is None]
 
     def attach(self, path: Path) -> RunView:
-        """A run as it is now, read up to its last event."""
+        """A run as far as it is read in a moment; where it is `behind`, polling reads the rest."""
         from tui_gen.view import RunView
 
-        return RunView.read(path)
+        return RunView.begin(path)
 
     def written(self, path: Path) -> tuple[dict[str, Any], list[str]]:
         """A run's settings as they were written, and the folders of model files that they name. Raises ConfigError."""
