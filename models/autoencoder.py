@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.models.alarms.autoencoder import ALARMS
 from tui_gen.models.looks import tables
 from tui_gen.models.looks.codes import flattened, neighbours, plot
 from tui_gen.models.nets.autoencoders import Convolutional, Dense, Recurrent
@@ -38,7 +39,7 @@ class Autoencoder(Model):
     )
     kinds, value_range = ("image",), "unit"
     optimizers = {"autoencoder": Optim(lr=1e-3), "pretrain": Optim(lr=1e-3)}
-    judged = ("denoising_mse", "mse")
+    judged, alarms = ("denoising_mse", "mse"), ALARMS
 
     def loss(self, batch: Batch) -> Loss:
         """d(x, g(f(x̃))) + weight · sparsity(f(x̃)) + weight · ‖∂f/∂x‖², per example; x̃ is x, with noise in training."""

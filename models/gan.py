@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, nonzero
+from tui_gen.models.alarms.gan import ALARMS
 from tui_gen.models.looks.distances import sliced_wasserstein
 from tui_gen.models.nets import adversaries as nets
 from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
@@ -47,7 +48,7 @@ class GAN(Model):
         "generator": Optim(lr=2e-4, beta1=0.5, beta2=0.999),
         "discriminator": Optim(lr=2e-4, beta1=0.5, beta2=0.999),
     }
-    judged, together = ("sliced_wasserstein",), (("loss",), ("D_real", "D_fake"))
+    judged, together, alarms = ("sliced_wasserstein",), (("loss",), ("D_real", "D_fake")), ALARMS
 
     def generator_loss(self, batch: Batch) -> Loss:
         """What G minimises; its images are left for the discriminator, which learns from the same ones."""

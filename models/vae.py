@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper, nonzero
+from tui_gen.models.alarms.vae import ALARMS
 from tui_gen.models.looks import tables
 from tui_gen.models.looks.codes import plot, principal
 from tui_gen.models.nets.codecs import Decoder, Encoder
@@ -37,7 +38,7 @@ class VAE(Model):
     )
     kinds, value_range, optimizers = ("image", "points"), "unit", {"vae": Optim(lr=1e-3)}
     arithmetic = ("beta", "kl_warmup", "free_bits")
-    judged = ("elbo", "log_likelihood", "mse")
+    judged, alarms = ("elbo", "log_likelihood", "mse"), ALARMS
 
     def loss(self, batch: Batch) -> Loss:
         """−ELBO = −E_q log p(x|z) + β · KL(q(z|x) ‖ N(0, I)) in nats, averaged over the batch; metrics per example."""

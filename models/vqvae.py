@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper
+from tui_gen.models.alarms.vqvae import ALARMS
 from tui_gen.models.looks import codebook, tables
 from tui_gen.models.nets.codecs import MapDecoder, MapEncoder
 from tui_gen.models.nets.layers import refuse_labels, refuse_network, refuse_pyramid, uniform
@@ -35,7 +36,7 @@ class VQVAE(Model):
     kinds, value_range = ("image", "points"), "unit"
     arithmetic = ("commitment",)
     optimizers = {"vq-vae": Optim(lr=1e-3), "prior": Optim(lr=1e-3)}
-    judged = ("mse", "bits_saved")
+    judged, alarms = ("mse", "bits_saved"), ALARMS
 
     def loss(self, batch: Batch) -> Loss:
         """Reconstruction + ‖sg[z] − e_k‖² + β ‖z − sg[e_k]‖², k = argminⱼ ‖z − eⱼ‖²: each a mean over its numbers."""

@@ -23,7 +23,7 @@ READERS = ("draw", "report")
 CONTRACTS = (
     "config", "catalog", "events", "runs", "presence", "control", "params", "quality", "datasets", "view", "launch",
     "cli", "text", "children", "trust", "pictures", "batch", "belongings", "remedy", "resuming",
-    "quantities", "progress", "states", "lines",
+    "quantities", "progress", "states", "lines", "alarms", "health", "trends",
 )
 """Modules that everybody may import: neither PyTorch nor Textual at import time."""
 

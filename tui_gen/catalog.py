@@ -16,6 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from tui_gen import __version__, toml, trust
+from tui_gen.alarms import Alarm
 from tui_gen.config import ConfigError, Optim, RunConfig, load, named, override, parse_toml, read_toml, set_key
 from tui_gen.datasets import BUILT_IN, COUNTED, DEFAULT, DatasetEntry
 from tui_gen.edits import merged
@@ -44,6 +45,8 @@ class ModelEntry(msgspec.Struct):
     params: list[Param]
     phases: dict[str, Optim]
     source: str = BUILT_IN
+    alarms: list[Alarm] = []
+    higher_is_better: list[str] = []
 
 
 class Aim(msgspec.Struct):
@@ -215,6 +218,7 @@ def read(extra: list[str] | None = None) -> Catalog:
     Uses the cached copy, else the shipped one (whose built-in models are right unless the checkout changed).
     """
     catalog = _stored(extra)
+    _models[_place_of(extra)] = catalog.models
     catalog.recipes, wrong = recipes()
     catalog.problems = [*catalog.problems, *wrong]
     return catalog
@@ -264,26 +268,67 @@ def recipes() -> tuple[dict[str, Recipe], list[str]]:
         if not folder.is_dir():
             continue
         for path in sorted(folder.glob("*.toml")):
-            try:
-                with open(path, "rb") as file:
-                    text = file.read(4 * toml.MOST).decode("utf-8-sig")
-                tables = parse_toml(text, str(path))
-            except ConfigError as error:
-                wrong.append(str(error))
-                continue
-            except (OSError, UnicodeDecodeError) as error:
-                wrong.append(f"{path}: {error}")
-                continue
-            about = tables.pop("recipe", {})
-            about = about if isinstance(about, dict) else {}
-            words = {key: str(about.get(key, "")) for key in ("title", "summary", "reference", "figure", "source")}
-            check = None
-            try:
-                check = _check(about)
-            except msgspec.ValidationError as error:
-                wrong.append(f"{path}: [recipe]: the check of its figure cannot be used: {error}")
-            found[path.stem] = Recipe(name=path.stem, tables=tables, text=text, check=check, **words)
+            recipe, words = _recipe(path)
+            wrong += words
+            if recipe is not None:
+                found[recipe.name] = recipe
     return found, wrong
+
+
+def _recipe(path: Path) -> tuple[Recipe | None, list[str]]:
+    """A recipe's file, None where it cannot be read, and what is wrong with it."""
+    wrong: list[str] = []
+    try:
+        with open(path, "rb") as file:
+            text = file.read(4 * toml.MOST).decode("utf-8-sig")
+        tables = parse_toml(text, str(path))
+    except ConfigError as error:
+        return None, [str(error)]
+    except (OSError, UnicodeDecodeError) as error:
+        return None, [f"{path}: {error}"]
+    about = tables.pop("recipe", {})
+    about = about if isinstance(about, dict) else {}
+    words = {key: str(about.get(key, "")) for key in ("title", "summary", "reference", "figure", "source")}
+    check = None
+    try:
+        check = _check(about)
+    except msgspec.ValidationError as error:
+        wrong.append(f"{path}: [recipe]: the check of its figure cannot be used: {error}")
+    return Recipe(name=path.stem, tables=tables, text=text, check=check, **words), wrong
+
+
+def recipe_named(name: str) -> Recipe | None:
+    """One recipe, without reading all of them; the user's before a built-in one. None where none can be read."""
+    if not name or name != os.path.basename(name) or "\0" in name:
+        return None
+    for folder in (config_dir() / "recipes", built_in_dir() / "recipes"):
+        if (path := folder / f"{name}.toml").is_file():
+            return _recipe(path)[0]
+    return None
+
+
+def entry_named(name: str, folders: list[str] | None = None) -> ModelEntry | None:
+    """One model, as the catalogue for these folders with model files has it; None where it has none.
+
+    Quick where this process has read that catalogue, and no newer one was written since.
+    """
+    place = _place_of(folders)
+    if place not in _models:
+        _models[place] = _stored(folders).models
+    return _models[place].get(name)
+
+
+_models: dict[tuple[tuple[str, ...], int], dict[str, ModelEntry]] = {}
+"""The models of catalogues that were read, by `_place_of`."""
+
+
+def _place_of(folders: list[str] | None) -> tuple[tuple[str, ...], int]:
+    """The folders of a catalogue, and when one was last written to the cache."""
+    try:
+        written = os.stat(cache_path("").parent).st_mtime_ns
+    except OSError:
+        written = 0
+    return tuple(folders or ()), written
 
 
 def _check(about: dict[str, Any]) -> Check | None:

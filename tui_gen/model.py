@@ -31,12 +31,14 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from tui_gen.alarms import EVERY, Alarm, Bound
 from tui_gen.config import Optim
 from tui_gen.params import Problem, hyper
 from tui_gen.pictures import UNKNOWN, Tiles
 
 __all__ = [
-    "Batch", "DataSpec", "Given", "Model", "Optim", "Phase", "Picture", "Problem", "Text", "Tiles", "hyper", "nonzero",
+    "EVERY", "Alarm", "Batch", "Bound", "DataSpec", "Given", "Model", "Optim", "Phase", "Picture", "Problem", "Text",
+    "Tiles", "hyper", "nonzero",
 ]  # fmt: skip
 
 Loss = tuple[Tensor, dict[str, Tensor]]
@@ -185,6 +187,9 @@ class Model(nn.Module):
     """The last part of the names of the metrics that tell how good it is, best first: their plots come first."""
     together: ClassVar[tuple[tuple[str, ...], ...]] = ()
     """Groups of such last parts whose metrics, of all phases, share a plot: they must be of one unit and size."""
+    alarms: ClassVar[tuple[Alarm, ...]] = EVERY
+    """What its metrics say when it goes well or badly, and what to do then (see `tui_gen.alarms`). `EVERY` are those of
+    any model that minimises its losses; `(*EVERY, Alarm(...))` adds one."""
     compiles: bool = False
     """Whether `train.compile = "auto"` may try torch.compile on the phases' losses. An attribute or property."""
     arithmetic: tuple[str, ...] = ()

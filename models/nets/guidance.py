@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from tui_gen.model import Batch, DataSpec, Model, Problem, hyper
+from tui_gen.models.alarms.diffusion import ALARMS, QUARTERS
 from tui_gen.models.nets.diffusing import Network
 from tui_gen.models.nets.layers import refuse_labels, refuse_network, refuse_pyramid
 from tui_gen.models.nets.unet import Perceptron, UNet
-
-QUARTERS = ("loss_0-25%", "loss_25-50%", "loss_50-75%", "loss_75-100%")
 
 
 class Guided(Model):
@@ -26,6 +25,7 @@ class Guided(Model):
 
     kinds = ("image", "points")
     value_range = "signed"
+    alarms = ALARMS
 
     class Config(msgspec.Struct):
         network: Annotated[

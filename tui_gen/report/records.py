@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -89,21 +88,6 @@ def write(record: Record, path: Path) -> None:
         runs.write_atomic(path, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     except OSError as error:
         raise runs.RunError(f"cannot write {path}: {error.strerror or error}") from None
-
-
-def value_of(metric: str, values: Mapping[str, float | None]) -> float | None:
-    """A metric's value, or that of a sum of metrics and numbers (`a + b / 784 + -0.5`); None where one is unknown."""
-    total = 0.0
-    for term in metric.split(" + "):
-        name, _, divisor = term.partition(" / ")
-        try:
-            value = values[name] if name in values else float(name)
-            if value is None:
-                return None
-            total += value / float(divisor or 1)
-        except (ValueError, ZeroDivisionError):
-            return None
-    return float(f"{total:.7g}")
 
 
 # As text

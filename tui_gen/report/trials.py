@@ -24,6 +24,7 @@ import numpy as np
 from tui_gen import catalog as catalogs
 from tui_gen import children, datasets, launch, runs
 from tui_gen import config as configs
+from tui_gen.alarms import value_of
 from tui_gen.catalog import Check, Recipe
 from tui_gen.config import RunConfig
 from tui_gen.params import Problem, nearest
@@ -268,7 +269,7 @@ def measure(
     result.steps, result.device = view.step, view.plan.device if view.plan else ""
     values = {name: _last(curve.values) for name, curve in view.series.items() if name.startswith("val/")}
     values |= {name: value and float(f"{value:.7g}") for name, value in (measurements or {}).items()}
-    result.reached = records.value_of(result.metric, values)
+    result.reached = value_of(result.metric, values)
     if view.state not in ("finished", "stopped"):
         reason = view.reason or next(reversed(runs.last_log_lines(view.path)), "")
         words = reason if view.state == "failed" else f"{view.state}: {reason}"

@@ -22,7 +22,7 @@ import msgspec
 
 import tui_gen.models
 import tui_gen.train.data.sets
-from tui_gen import catalog, params
+from tui_gen import alarms, catalog, params
 from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry
 from tui_gen.datasets import BUILT_IN, COUNTED, DatasetEntry
 from tui_gen.events import Groups, Names
@@ -149,6 +149,8 @@ def _faults(model_class: type[Model]) -> str:
             msgspec.convert(getattr(model_class, name), wanted)
         except msgspec.ValidationError as error:
             return f"its {name} cannot be used ({error}); write names of metrics, as {example}"
+    if wrong := alarms.faults(model_class.alarms):
+        return f"its alarms cannot be used: {wrong}"
     return _config_faults(model_class.Config)
 
 
@@ -215,6 +217,8 @@ def entry_of(model_class: type[Model], source: str) -> ModelEntry:
         params=params.describe(model_class.Config),
         phases=dict(model_class.optimizers),
         source=source,
+        alarms=list(model_class.alarms),
+        higher_is_better=list(model_class.higher_is_better),
     )
 
 
