@@ -78,8 +78,8 @@ def test_a_resume_with_a_setting_keeps_the_plan_and_says_what_overrides_it(steer
     assert len(warnings) == 1 and f"{LR} = 0.002 counts until step 500" in warnings[0] and "to 1e-4" in warnings[0]
 
 
-def test_what_overrides_a_setting_of_a_run_that_is_run_again_is_said(steered, capsys):
-    headless.resolve(str(steered), [f"{LR}=2e-3", "train.seed=4"], [], headless.stdout.standard()[1])
+def test_what_overrides_a_setting_of_a_run_that_is_run_again_is_said(steered, tmp_path, capsys):
+    headless.resolve(str(steered), [f"{LR}=2e-3", "train.seed=4"], [], tmp_path, headless.stdout.standard()[1])
     warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1 and f"{LR} = 0.002 counts until step 60" in warnings[0]
 

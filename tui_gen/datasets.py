@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from tui_gen.params import Param
-from tui_gen.places import cache_dir
+from tui_gen.places import cache_dir, expanded
 
 DEFAULT = "digits"
 """The dataset of a config that names none."""
@@ -86,6 +86,14 @@ def elsewhere(entry: DatasetEntry | None, datasets: Mapping[str, DatasetEntry]) 
 def downloaded() -> Path:
     """The folder below which downloaded sets are kept."""
     return cache_dir() / "datasets"
+
+
+def absolute(root: str) -> str:
+    """`dataset.root` as it means the same in a worker, which runs in another folder; empty stays empty.
+
+    Raises NoHome where it begins with the home folder of nobody.
+    """
+    return os.path.abspath(expanded(root)) if root else ""
 
 
 def at_hand(entry: DatasetEntry, root: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tui_gen import checkpoints, datasets, edits, params, remedy, runs
 from tui_gen import config as configs
 from tui_gen.params import Problem
-from tui_gen.places import called, expanded, shown
+from tui_gen.places import called, shown
 from tui_gen.quantities import count
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def continued(
             except configs.ConfigError as error:
                 problems += error.problems
         elif key == ROOT:
-            tables["dataset"]["root"] = os.path.abspath(expanded(text)) if text else ""
+            tables["dataset"]["root"] = datasets.absolute(text)
         elif not known[key].live:
             words = shlex.join(["--run", shown(path / "config.toml"), "--set", assignment])
             hint = f"for another run: tui-gen {words}"

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tui_gen import batch, control, datasets, dependencies, edits, launch, remedy, resuming, runs, trust
+from tui_gen import batch, control, edits, launch, remedy, resuming, runs, starting, trust
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.params import Problem, show
-from tui_gen.places import expanded, shown
+from tui_gen.places import shown
 from tui_gen.quantities import count
 from tui_gen.report import consent, stdout
 from tui_gen.report.follow import FINISHED as FINISHED
@@ -69,7 +69,7 @@ def train(
     source_dirs = named_dirs(source)
     consent.ask(set(source_dirs).difference(model_dirs or []), source, err)
     dirs = [*(model_dirs or []), *source_dirs]
-    config = resolve(source, assignments, dirs, err)
+    config = resolve(source, assignments, dirs, root, err)
     consent.ask(set(config.model_dirs).difference(dirs), source, err)
     runs.refuse_unwritable(root)
     if out.isatty() and not style.json:
@@ -140,8 +140,8 @@ def tell_of_job(err: Outlet, detach: bool) -> None:
         err.line(f"warning: {words}")
 
 
-def resolve(source: str, assignments: list[str], dirs: list[str], err: Outlet) -> configs.RunConfig:
-    """The checked config behind `--run SOURCE`, paths made absolute. Raises ConfigError with every problem."""
+def resolve(source: str, assignments: list[str], dirs: list[str], root: Path, err: Outlet) -> configs.RunConfig:
+    """The checked and settled config behind `--run SOURCE`. Raises ConfigError with every problem."""
     catalog = ensured(dirs, err)
     extra: dict[str, Any] = {"model_dirs": dirs} if dirs else {}
     try:
@@ -152,11 +152,8 @@ def resolve(source: str, assignments: list[str], dirs: list[str], err: Outlet) -
         key = assignment.partition("=")[0].strip()
         if words := edits.overriding(config.edits, key, -1, _value(config, key)):
             err.line(f"warning: {words}")
-    if config.dataset.root:  # workers run in another folder
-        config.dataset.root = os.path.abspath(expanded(config.dataset.root))
-        why, remedy = datasets.missing(catalog.datasets[config.dataset.name], config.dataset.root)
-        if why:
-            raise configs.ConfigError(source, [Problem("dataset.root", config.dataset.root, why, remedy)])
+    if problems := starting.settle(config, catalog, root):
+        raise configs.ConfigError(source, problems)
     return config
 
 
@@ -204,20 +201,17 @@ def ensured(dirs: list[str], err: Outlet) -> catalogs.Catalog:
 def start(
     config: configs.RunConfig, root: Path, dirs: list[str], signals: Signals, folder: str = ""
 ) -> tuple[Path, subprocess.Popen[bytes]]:
-    """Make the run directory and start its worker, once the model itself has agreed to the config.
+    """Make the run directory and start its worker, once the model itself has agreed to the settled config.
 
     Raises ConfigError with the model's objections (nothing is left behind), RunError, and Cancelled.
     """
-    catalog = catalogs.read(dirs)
-    if problems := dependencies.settle(config, catalog, root):
-        raise configs.ConfigError(config.name, problems)
     warm = launch.WarmWorker(polite=False, model_dirs=dirs)
     try:
         warm.spawn()
         problems = asked(warm, configs.to_tables(config), signals)
         if problems:
             raise configs.ConfigError(config.name, problems)
-        path = runs.create(root, config.name, configs.dumps(config, catalog), folder)
+        path = starting.create(config, catalogs.read(dirs), root, folder)
         return path, launch.begin(path, warm, model_dirs=dirs)
     finally:
         warm.close()

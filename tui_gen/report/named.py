@@ -12,9 +12,9 @@ from typing import Any
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import presence, runs
+from tui_gen import datasets, presence, runs
 from tui_gen.params import Problem, show
-from tui_gen.places import called
+from tui_gen.places import NoHome, called
 from tui_gen.quantities import count
 from tui_gen.report import headless, stdout
 from tui_gen.report.stdout import Outlet
@@ -91,13 +91,12 @@ def differences(path: Path, source: str, assignments: list[str], dirs: list[str]
         model_dirs = [*dirs, *headless.named_dirs(source), *headless.named_dirs(str(path))]
         catalog = catalogs.read(list(dict.fromkeys(model_dirs)))  # as it is cached: executes nobody's code
         new_config = catalogs.resolve(source, catalog, assignments)
+        new_config.dataset.root = datasets.absolute(new_config.dataset.root)
         run_config = configs.load(configs.read_toml(path / runs.CONFIG), catalog, path.name)
-    except configs.ConfigError as error:
+    except (configs.ConfigError, NoHome) as error:
         return f"{error}\n{end}"
     if run_config.model.name != new_config.model.name:
         return f"{path.name} trains {run_config.model.name}, not {new_config.model.name}; {end}"
-    if new_config.dataset.root:
-        new_config.dataset.root = os.path.abspath(os.path.expanduser(new_config.dataset.root))
     ours, theirs = configs.to_tables(run_config), configs.to_tables(new_config)
     other = []
     for key, param in configs.keys(run_config.model.name, run_config.dataset.name, catalog).items():

@@ -108,13 +108,13 @@ class Session:
 
         The model is asked only where a warm worker is ready; a worker that starts cold finds out by itself.
         """
-        from tui_gen import config, control, dependencies
+        from tui_gen import config, control, starting
 
         try:
             run_config = config.load(tables, self.catalog, "the form")
         except config.ConfigError as error:
             return None, error.problems
-        if problems := dependencies.settle(run_config, self.catalog, self.root):
+        if problems := starting.settle(run_config, self.catalog, self.root):
             return None, problems
         self.drop_warm()
         if self.warm is not None and self.warm.ready:
@@ -125,8 +125,8 @@ class Session:
         return run_config, []
 
     def start(self, run_config: RunConfig) -> Path:
-        """Make the run's directory and start its worker. Raises RunError."""
-        from tui_gen import config
+        """Make the directory of a checked config's run and start its worker. Raises RunError."""
+        from tui_gen import starting
 
         if not run_config.model_dirs:
             parts = (self.catalog.models.get(run_config.model.name), self.catalog.datasets.get(run_config.dataset.name))
@@ -134,10 +134,7 @@ class Session:
             its = [folder for folder in self.adopted if any(source.is_relative_to(folder) for source in sources)]
             folders = (os.path.expanduser(folder) for folder in [*self.model_dirs, *its])
             run_config.model_dirs = [str(Path(folder).resolve()) for folder in folders]
-        if run_config.dataset.root:  # workers run in another folder
-            run_config.dataset.root = os.path.abspath(os.path.expanduser(run_config.dataset.root))
-        text = config.dumps(run_config, self.catalog)
-        path = runs.create(self.root, run_config.name or run_config.model.name, text)
+        path = starting.create(run_config, self.catalog, self.root)
         self._launch(path, resume=False)
         return path
 
@@ -178,7 +175,7 @@ class Session:
 
         with runs.claim(path):
             run_config = config.load(config.read_toml(path / "config.toml"), self.catalog, path.name)
-            run_config.dataset.root = os.path.abspath(root)
+            run_config.dataset.root = datasets.absolute(str(root))
             entry = self.catalog.datasets[run_config.dataset.name]
             if datasets.lost(entry, run_config.dataset.root):
                 words = f"does not hold {entry.title}"
