@@ -507,11 +507,11 @@ def test_run_list_reads_only_what_changed(monkeypatch, four_runs):
     assert len(listed.refresh()) == 4
     read = []
     original = runs.info_of
-    monkeypatch.setattr(runs, "info_of", lambda path: read.append(path) or original(path))
+    monkeypatch.setattr(runs, "info_of", lambda path, created: read.append(path) or original(path, created))
     assert len(listed.refresh()) == 4 and read == []
     fake_worker.record(four_runs["failed"], state="finished")
     assert {row.state for row in listed.refresh()} == {"finished", "stopped", "interrupted"}
-    assert [path.name for path in read] == [four_runs["failed"].name]
+    assert [os.path.basename(path) for path in read] == [four_runs["failed"].name]
 
 
 def test_session_starts_cold_where_no_warm_worker_is_ready(monkeypatch, world):

@@ -40,44 +40,36 @@ class RunList:
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self.problem = ""
-        self._known: dict[Path, tuple[tuple[float, ...], runs.RunInfo]] = {}
+        self._known: dict[str, tuple[list[float], RunInfo]] = {}
 
-    def refresh(self) -> list[runs.RunInfo]:
-        """The rows, newest first. `problem` tells, in words, why the folder cannot be read."""
+    def refresh(self) -> list[RunInfo]:
+        """As `runs.list_runs`; `problem` tells, in words, why the folder cannot be read."""
         self.problem = ""
-        rows: dict[Path, tuple[tuple[float, ...], runs.RunInfo]] = {}
         try:
-            with os.scandir(self.root) as entries:
-                folders = [Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-        except FileNotFoundError:
-            folders = []
-        except OSError as error:
-            self.problem = f"cannot read {self.root}: {error.strerror or error}"
-            folders = []
-        for folder in folders:
-            stamp = self._stamp(folder)
-            if stamp is None:
-                continue
-            known = self._known.get(folder)
-            if known is not None and known[0] == stamp and not known[1].live:
-                rows[folder] = known
-            else:
-                rows[folder] = (stamp, runs.info_of(folder))
-        self._known = rows
-        return sorted((info for _, info in rows.values()), key=lambda info: (info.created, info.path), reverse=True)
+            folders = runs.folders(self.root)
+        except runs.RunError as error:
+            self.problem, folders = str(error), []
+        self._known = {path: self._read(path, created) for created, path in folders}
+        return [info for _, info in self._known.values()]
 
-    @staticmethod
-    def _stamp(folder: Path) -> tuple[float, ...] | None:
-        stamp = []
-        for name in ("config.toml", "events.jsonl", "worker.json", "worker.lock"):
-            try:
-                status = os.stat(folder / name)
-                stamp += [status.st_mtime, float(status.st_size)]
-            except OSError:
-                if name == "config.toml":
-                    return None
-                stamp += [0.0, 0.0]
-        return tuple(stamp) if any(stamp[2:]) else None
+    def _read(self, path: str, created: float) -> tuple[list[float], RunInfo]:
+        stamp = _stamp(path)
+        known = self._known.get(path)
+        if known is not None and known[0] == stamp and not known[1].live:
+            return known
+        return stamp, runs.info_of(path, created)
+
+
+def _stamp(path: str) -> list[float]:
+    """The times and sizes of the files that a run's row is made of: another row has others."""
+    stamp = []
+    for name in ("config.toml", "events.jsonl", "worker.json", "worker.lock"):
+        try:
+            status = os.stat(f"{path}/{name}")
+            stamp += [status.st_mtime, float(status.st_size)]
+        except OSError:
+            stamp += [0.0, 0.0]
+    return stamp
 
 
 class RunOpened(Message):
