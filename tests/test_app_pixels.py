@@ -21,7 +21,7 @@ from tests.plot_host import Host, append, write_run, write_sample
 from tests.pty_terminal import KITTY, PLAIN, SIXEL, PtyTerminal
 from tests.waiting import wait_for, wait_for_async
 from tui_gen import events
-from tui_gen.app.panes.samples.encoder import Encoder, Reply, Request, make
+from tui_gen.app.panes.samples.encoder import Encoder, PictureReply, PictureRequest, make
 from tui_gen.app.terminal.wire import REST, Wire, free_region
 from tui_gen.draw.terminal import Terminal
 
@@ -33,7 +33,7 @@ def grid(tmp_path):
 
 
 def request(path, **changes):
-    return Request(**{"path": path, "columns": 40, "rows": 20, "grid": (4, 3), "cell": (10, 20)} | changes)
+    return PictureRequest(**{"path": path, "columns": 40, "rows": 20, "grid": (4, 3), "cell": (10, 20)} | changes)
 
 
 # -- the payloads
@@ -147,7 +147,7 @@ async def test_the_encoder_dies_with_its_input(grid):
 def test_the_encoder_imports_neither_torch_nor_textual(grid):
     code = (
         "import sys, tui_gen.app.panes.samples.encoder as e\n"
-        f"e.make(e.Request({grid!r}, 10, 5, protocol='sixel', cell=(8, 16)))\n"
+        f"e.make(e.PictureRequest({grid!r}, 10, 5, protocol='sixel', cell=(8, 16)))\n"
         "bad = {'torch', 'textual'} & set(sys.modules)\nassert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -412,5 +412,5 @@ def test_a_row_that_grew_at_its_end_is_sent_from_there(tmp_path):
 def test_replies_survive_the_pipe():
     import msgspec
 
-    reply = Reply(pieces=[(b"\x00\xff", (1, 2, 3, 4))], lines=["ab"], words=[(0, 1, "a", "#ff0000")])
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(reply), type=Reply) == reply
+    reply = PictureReply(pieces=[(b"\x00\xff", (1, 2, 3, 4))], lines=["ab"], words=[(0, 1, "a", "#ff0000")])
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(reply), type=PictureReply) == reply

@@ -161,16 +161,16 @@ def test_what_is_no_png_or_too_large_is_told_and_not_decoded(tmp_path, monkeypat
     file.write_bytes(content)
     with pytest.raises(ValueError, match=words):
         pictures.read_png(file)
-    assert words in encoder.make(encoder.Request(str(file), 10, 5)).error
+    assert words in encoder.make(encoder.PictureRequest(str(file), 10, 5)).error
     assert summary.grid_text(file, 80, ascii=True) == ""
 
 
 def test_other_formats_under_the_name_of_a_png_and_pipes_are_not_read(tmp_path):
     file = tmp_path / "x.png"
     Image.new("L", (4, 4)).save(file, format="BMP")
-    assert "not a PNG" in encoder.make(encoder.Request(str(file), 10, 5)).error
+    assert "not a PNG" in encoder.make(encoder.PictureRequest(str(file), 10, 5)).error
     os.mkfifo(tmp_path / "pipe.png")
-    assert "cannot be read" in encoder.make(encoder.Request(str(tmp_path / "pipe.png"), 10, 5)).error
+    assert "cannot be read" in encoder.make(encoder.PictureRequest(str(tmp_path / "pipe.png"), 10, 5)).error
     assert summary.text_lines(tmp_path / "pipe.png") == []
 
 

@@ -100,7 +100,7 @@ class Workbench(TerminalApp):
         self._furnished = False
         self._leaving = False
         rows = placeholders.remembered()
-        first = [placeholders.Frame(row.id, rows if row.id == "models" else None) for row in PANES]
+        first = [placeholders.EmptyFrame(row.id, rows if row.id == "models" else None) for row in PANES]
         self.workspace = Workspace(*first, shares=self._shares(), id="workspace")
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
@@ -280,24 +280,24 @@ class Workbench(TerminalApp):
 
     def action_help(self) -> None:
         """Help on the focused pane."""
-        from tui_gen.app.shell.help import Reading
+        from tui_gen.app.shell.help import ReadingPage
 
         pane = self.workspace.active
         if pane is not None:
-            self.push_screen(Reading(f"Help: {pane.title}", pane.HELP, markdown=True))
+            self.push_screen(ReadingPage(f"Help: {pane.title}", pane.HELP, markdown=True))
 
     def action_keys(self) -> None:
         """Every key."""
-        from tui_gen.app.shell.help import Reading, keys_page
+        from tui_gen.app.shell.help import ReadingPage, keys_page
 
-        self.push_screen(Reading("Keys", keys_page(keys.sections(self))))
+        self.push_screen(ReadingPage("Keys", keys_page(keys.sections(self))))
 
     def action_about(self) -> None:
         """What this is."""
         from tui_gen import __version__
-        from tui_gen.app.shell.help import ABOUT, Reading
+        from tui_gen.app.shell.help import ABOUT, ReadingPage
 
-        self.push_screen(Reading("About", ABOUT.format(version=__version__, root=self.session.root.resolve())))
+        self.push_screen(ReadingPage("About", ABOUT.format(version=__version__, root=self.session.root.resolve())))
 
     # -- the terminal -------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tui_gen.draw.place import Box, as_pixels, fit, resize
+from tui_gen.draw.place import Placement, as_pixels, fit, resize
 
 __all__ = ["Blocks", "ascii_rows", "halfblocks", "luminance", "packed", "ramp", "to_256", "to_ansi", "to_ascii"]
 
@@ -29,7 +29,7 @@ class Blocks:
 
     upper: np.ndarray
     lower: np.ndarray
-    box: Box
+    box: Placement
 
     def rows(self) -> list[list[BlockRun]]:
         """Every row as runs of equal cells."""

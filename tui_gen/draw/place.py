@@ -12,7 +12,7 @@ Pieces = list[tuple[bytes, tuple[int, int, int, int]]]
 
 
 @dataclass(frozen=True)
-class Box:
+class Placement:
     """A rectangle of cells, the screen pixels of the image in it (from its top left), and how much it is enlarged."""
 
     x: int
@@ -26,7 +26,7 @@ class Box:
 
 def fit(
     image: tuple[int, int], columns: int, rows: int, cell: tuple[float, float] = (1, 2), *, whole: bool = True
-) -> Box:
+) -> Placement:
     """The box for an image of `image` = (height, width) pixels, centred in `columns` x `rows` cells.
 
     `cell`: a cell's (width, height) in pixels; half-blocks have (1, 2). An image that must be enlarged is enlarged by a
@@ -34,7 +34,7 @@ def fit(
     """
     high, wide = image
     if min(high, wide, columns, rows) < 1:
-        return Box(0, 0, 0, 0, 0, 0, 0.0)
+        return Placement(0, 0, 0, 0, 0, 0, 0.0)
     scale = min(columns * cell[0] / wide, rows * cell[1] / high)
     if scale >= 1 and whole:
         scale = float(math.floor(scale + 1e-9))
@@ -42,7 +42,7 @@ def fit(
     height = max(1, min(round(high * scale), int(rows * cell[1])))
     across = min(columns, math.ceil(width / cell[0]))
     down = min(rows, math.ceil(height / cell[1]))
-    return Box((columns - across) // 2, (rows - down) // 2, across, down, width, height, scale)
+    return Placement((columns - across) // 2, (rows - down) // 2, across, down, width, height, scale)
 
 
 def as_pixels(pixels: np.ndarray) -> np.ndarray:

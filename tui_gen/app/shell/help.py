@@ -28,18 +28,18 @@ MIT licence. Built with Textual, PyTorch and msgspec.
 """
 
 
-class Reading(Modal[None]):
+class ReadingPage(Modal[None]):
     """A page to read: scrolled by keys and wheel, left with Escape, Enter, q, F1 or a click beside it."""
 
     DEFAULT_CSS = """
-    Reading { align: center middle; background: $background 60%; }
-    Reading > Vertical {
+    ReadingPage { align: center middle; background: $background 60%; }
+    ReadingPage > Vertical {
         width: 96; max-width: 96%; height: auto; max-height: 94%;
         border: heavy $primary; border-title-style: bold; background: $surface; padding: 0 1;
     }
-    Reading VerticalScroll { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
-    Reading Static { height: auto; width: 1fr; }
-    Reading Markdown { background: $surface; padding: 0; margin: 0; height: auto; }
+    ReadingPage VerticalScroll { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
+    ReadingPage Static { height: auto; width: 1fr; }
+    ReadingPage Markdown { background: $surface; padding: 0; margin: 0; height: auto; }
     """
     BINDINGS = [Binding("escape,enter,q,f1,question_mark", "leave", "Close", id="reading.close")]
 

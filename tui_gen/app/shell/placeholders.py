@@ -13,10 +13,10 @@ from tui_gen.places import cache_dir
 FILE = "model-tree.txt"
 
 
-class Frame(Pane):
+class EmptyFrame(Pane):
     """A pane's frame without the pane; `rows` are shown in it."""
 
-    DEFAULT_CSS = "Frame { padding: 0; }"
+    DEFAULT_CSS = "EmptyFrame { padding: 0; }"
 
     def __init__(self, name: str, rows: list[str] | None = None) -> None:
         self._rows = rows or []

@@ -56,7 +56,7 @@ class Wire:
         self.after_frame: list[Callable[[], None]] = []
         self.when_dropped: list[Callable[[], None]] = []
         """Called when no answer is waited for any more."""
-        self.pictures: list[Picture] = []
+        self.pictures: list[PixelOverlay] = []
         self.screenful = Screenful()
         self.answers = False
         """Whether the terminal is known to answer."""
@@ -218,7 +218,7 @@ def free_region(widget: Widget) -> Region | None:
     return None
 
 
-class Picture:
+class PixelOverlay:
     """Pixels over a widget. The widget says what and where in it (`show`); the rest follows from the frames.
 
     Its pieces may have text between them. Each is complete for its protocol and box: for kitty they carry `ident` and

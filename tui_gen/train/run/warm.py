@@ -25,7 +25,7 @@ from tui_gen.train.run import output, stopping
 from tui_gen.train.run.worker import Worker
 
 
-class Given(msgspec.Struct):
+class Handover(msgspec.Struct):
     """The line that hands a run over."""
 
     run: str
@@ -94,7 +94,7 @@ class Warm:
     def _listen(self) -> None:
         line, handle = _received()
         try:
-            request = msgspec.json.decode(line, type=Given)
+            request = msgspec.json.decode(line, type=Handover)
         except (msgspec.DecodeError, UnicodeDecodeError):
             self._unused()
             return

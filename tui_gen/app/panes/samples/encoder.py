@@ -19,7 +19,7 @@ from typing import BinaryIO
 import msgspec
 
 from tui_gen import children
-from tui_gen.app.panes.samples.imaging import Files, Reply, Request, make
+from tui_gen.app.panes.samples.imaging import PictureFiles, PictureReply, PictureRequest, make
 
 LENGTH = struct.Struct(">I")
 ENDED = "The picture cannot be shown: the process that draws it ended."
@@ -27,14 +27,14 @@ ENDED = "The picture cannot be shown: the process that draws it ended."
 
 def serve(source: BinaryIO, target: BinaryIO) -> None:
     """Answer requests until the input ends."""
-    files = Files()
-    decoder, encoder = msgspec.msgpack.Decoder(Request), msgspec.msgpack.Encoder()
+    files = PictureFiles()
+    decoder, encoder = msgspec.msgpack.Decoder(PictureRequest), msgspec.msgpack.Encoder()
     while len(head := source.read(LENGTH.size)) == LENGTH.size:
         body = source.read(LENGTH.unpack(head)[0])
         try:
             reply = make(decoder.decode(body), files)
         except Exception as error:  # one picture must not end the next
-            reply = Reply(error=f"The picture cannot be shown: {type(error).__name__}: {error}")
+            reply = PictureReply(error=f"The picture cannot be shown: {type(error).__name__}: {error}")
         data = encoder.encode(reply)
         target.write(LENGTH.pack(len(data)) + data)
         target.flush()
@@ -60,17 +60,17 @@ class Encoder:
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
-    async def make(self, request: Request) -> Reply:
+    async def make(self, request: PictureRequest) -> PictureReply:
         """The reply to `request`; a dead child is replaced once."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._make, request)
 
-    def _make(self, request: Request) -> Reply:
+    def _make(self, request: PictureRequest) -> PictureReply:
         reply = self._try(request)
         if reply is None and not self._closed:
             reply = self._try(request)
-        return reply or Reply(error=ENDED)
+        return reply or PictureReply(error=ENDED)
 
-    def _try(self, request: Request) -> Reply | None:
+    def _try(self, request: PictureRequest) -> PictureReply | None:
         """The reply, None where the child died."""
         try:
             return self._ask(request)
@@ -78,7 +78,7 @@ class Encoder:
             self._end()
             return None
 
-    def _ask(self, request: Request) -> Reply:
+    def _ask(self, request: PictureRequest) -> PictureReply:
         if self.pid is None:
             self._process = children.start(
                 "tui_gen.app.panes.samples.encoder",
@@ -92,7 +92,7 @@ class Encoder:
         head = process.stdout.read(LENGTH.size)
         if len(head) < LENGTH.size:
             raise EOFError
-        return msgspec.msgpack.decode(process.stdout.read(LENGTH.unpack(head)[0]), type=Reply)
+        return msgspec.msgpack.decode(process.stdout.read(LENGTH.unpack(head)[0]), type=PictureReply)
 
     def _end(self) -> None:
         process, self._process = self._process, None

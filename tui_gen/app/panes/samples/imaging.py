@@ -27,11 +27,11 @@ LEAST_TILE = 9.5
 MOST_TILES = 10_000
 """Tiles of a picture that are laid out; one of more, which no preview has, is shown as one image."""
 
-Box = tuple[int, int, int, int]
+CellBox = tuple[int, int, int, int]
 """(x, y, columns, rows) in cells."""
 
 
-class Request(msgspec.Struct, frozen=True):
+class PictureRequest(msgspec.Struct, frozen=True):
     """A picture to show in `columns` x `rows` cells of `cell` = (width, height) pixels.
 
     The file holds `grid` = (columns, rows) tiles, `gap` pixels between them; `tiles` says what they are, and `tile`
@@ -56,7 +56,7 @@ class Request(msgspec.Struct, frozen=True):
     largest: tuple[int, int] | None = None
 
 
-class Reply(msgspec.Struct):
+class PictureReply(msgspec.Struct):
     """What came of a request: `error`, or the picture in every form it may be needed in.
 
     `upper`, `lower`: packed half-block colours, int32 little-endian, (rows, columns); `lines`: the luminance ramp;
@@ -83,7 +83,7 @@ class Reply(msgspec.Struct):
         return b"".join(data for data, _ in self.pieces)
 
     @property
-    def box(self) -> Box:
+    def box(self) -> CellBox:
         """The smallest box that holds all pieces; nothing where there are none."""
         if not self.pieces:
             return 0, 0, 0, 0
@@ -92,7 +92,7 @@ class Reply(msgspec.Struct):
         return x, y, max(box[0] + box[2] for box in boxes) - x, max(box[1] + box[3] for box in boxes) - y
 
 
-class Files:
+class PictureFiles:
     """The pictures read last, by path and time of change."""
 
     def __init__(self) -> None:
@@ -110,15 +110,15 @@ class Files:
         return self._kept[key]
 
 
-def make(request: Request, files: Files | None = None) -> Reply:
+def make(request: PictureRequest, files: PictureFiles | None = None) -> PictureReply:
     """The reply to a request. Problems with the file are in `error`, in words for the pane."""
-    files = files or Files()
+    files = files or PictureFiles()
     try:
         pixels = files.get(request.path)
     except FileNotFoundError:
-        return Reply(error="The picture is gone: this file does not exist (any more).")
+        return PictureReply(error="The picture is gone: this file does not exist (any more).")
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        return Reply(error=f"The picture cannot be read: {error}")
+        return PictureReply(error=f"The picture cannot be read: {error}")
     grid, gap, tile = _measured(pixels, request)
     if request.tile is not None:
         number = request.tile % (grid[0] * grid[1])
@@ -136,7 +136,7 @@ def make(request: Request, files: Files | None = None) -> Reply:
         for place in range(len(layout.boxes))
     ]
     boxes = [(x + right, y + down, columns, rows) for x, y, columns, rows in layout.boxes]
-    reply = Reply(
+    reply = PictureReply(
         shown=(len(layout.xs), len(layout.numbers)), count=layout.visible_count,
         size=pixels.shape[:2] if request.tile is None else tile,
         words=[(word.x + right, word.y + down, word.text, word.colour) for word in layout.words],
@@ -157,7 +157,7 @@ def _centred(whole: int, room: int, spans: list[tuple[int, int]]) -> int:
     return max(0, min(whole - room, (whole - (last - first)) // 2 - first))
 
 
-def _measured(pixels: np.ndarray, request: Request) -> tuple[tuple[int, int], int, tuple[int, int]]:
+def _measured(pixels: np.ndarray, request: PictureRequest) -> tuple[tuple[int, int], int, tuple[int, int]]:
     """The grid, the gap and a tile's (height, width) of a file; those asked for where the file can have them."""
     high, wide = pixels.shape[:2]
     grid = request.grid
@@ -176,12 +176,12 @@ def _corner(number: int, grid: tuple[int, int], tile: tuple[int, int], gap: int)
     return row * (tile[0] + gap), column * (tile[1] + gap)
 
 
-def _has_pixels(request: Request) -> bool:
+def _has_pixels(request: PictureRequest) -> bool:
     # kitty scales the picture itself, so where a cell's size is not known its usual shape will do
     return request.protocol == "kitty" or (request.protocol == "sixel" and request.cell is not None)
 
 
-def _room(request: Request, sheet: Sheet) -> Room:
+def _room(request: PictureRequest, sheet: Sheet) -> Room:
     """The room that a request has, in its own pixels: of the screen, or in text half a cell high."""
     columns, rows = request.columns, request.rows
     cell = request.cell or (1, 2)
@@ -242,7 +242,7 @@ def _places(layout: Layout, room: Room) -> list[tuple[float, float, float, float
 
 
 def _pieces(
-    request: Request, strips: list[np.ndarray], boxes: list[Box], layout: Layout, room: Room
+    request: PictureRequest, strips: list[np.ndarray], boxes: list[CellBox], layout: Layout, room: Room
 ) -> Pieces:
     """The strips in a pixel protocol."""
     from tui_gen.draw import kitty, sixel
@@ -266,7 +266,12 @@ def _pieces(
 
 
 def _text(
-    reply: Reply, request: Request, strips: list[np.ndarray], boxes: list[Box], layout: Layout, room: Room
+    reply: PictureReply,
+    request: PictureRequest,
+    strips: list[np.ndarray],
+    boxes: list[CellBox],
+    layout: Layout,
+    room: Room,
 ) -> None:
     """The text forms, in the same place as the pixels where there are any: a dialog must not make the picture jump."""
     from tui_gen.draw import blocks

@@ -21,11 +21,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_gen.app.panes.samples.encoder import Encoder
-from tui_gen.app.panes.samples.imaging import Reply, Request
+from tui_gen.app.panes.samples.imaging import PictureReply, PictureRequest
 from tui_gen.app.terminal.private import forget_lines
-from tui_gen.app.terminal.wire import PROTOCOLS, Picture
+from tui_gen.app.terminal.wire import PROTOCOLS, PixelOverlay
 from tui_gen.draw.blocks import Blocks
-from tui_gen.draw.place import Box
+from tui_gen.draw.place import Placement
 from tui_gen.draw.text import width_of
 from tui_gen.pictures import UNKNOWN, Tiles
 
@@ -64,12 +64,12 @@ class PictureView(Widget, can_focus=True):
         self.mode = "halfblock"
         self.words = ""
         """Shown instead of a picture."""
-        self.picture: Picture | None = None
+        self.picture: PixelOverlay | None = None
         self._encoder = Encoder()
         self._subject: tuple[str, tuple[int, int], int | None, int, Tiles] | None = None
-        self._wanted: Request | None = None
-        self._asked: Request | None = None
-        self._reply: Reply | None = None
+        self._wanted: PictureRequest | None = None
+        self._asked: PictureRequest | None = None
+        self._reply: PictureReply | None = None
         self._rows: list[Strip] = []
         self._busy: asyncio.Task[None] | None = None
         self._urgent = True
@@ -80,7 +80,7 @@ class PictureView(Widget, can_focus=True):
     def on_mount(self) -> None:
         wire = getattr(self.app, "wire", None)
         if wire is not None:
-            self.picture = Picture(self, wire)
+            self.picture = PixelOverlay(self, wire)
         self.app.theme_changed_signal.subscribe(self, lambda _theme: self.show_again())
 
     def on_unmount(self) -> None:
@@ -131,7 +131,7 @@ class PictureView(Widget, can_focus=True):
             self.refresh()
             self.show_again()
 
-    def _request(self) -> Request | None:
+    def _request(self) -> PictureRequest | None:
         width, height = self.size
         if self._subject is None or self.mode == "off" or not width or not height:
             return None
@@ -140,7 +140,7 @@ class PictureView(Widget, can_focus=True):
             height = max(1, height - 1)  # a sixel that ends on the last row of the screen scrolls it
         terminal: Terminal | None = getattr(self.app, "terminal", None)
         path, grid, tile, gap, tiles = self._subject
-        return Request(
+        return PictureRequest(
             path=path,
             columns=width,
             rows=height,
@@ -182,7 +182,7 @@ class PictureView(Widget, can_focus=True):
         finally:
             self._busy = None
 
-    def _take(self, request: Request, reply: Reply) -> None:
+    def _take(self, request: PictureRequest, reply: PictureReply) -> None:
         before, self._reply = self._reply, reply
         self._rows = []
         self._put()
@@ -248,7 +248,7 @@ class PictureView(Widget, can_focus=True):
                 strip = self._rows[y].adjust_cell_length(width)
         return self._with_words(strip, y, self._reply).apply_style(self.rich_style)
 
-    def _with_words(self, strip: Strip, y: int, reply: Reply) -> Strip:
+    def _with_words(self, strip: Strip, y: int, reply: PictureReply) -> Strip:
         """A row with the names and the legend that stand in it."""
         for x, row, text, colour in reply.words:
             if row == y and x < strip.cell_length:
@@ -267,13 +267,13 @@ class PictureView(Widget, can_focus=True):
         left = max(0, (width - len(text)) // 2)
         return Strip([Segment(" " * left + text)]).adjust_cell_length(width)
 
-    def _cells(self, request: Request, reply: Reply) -> list[Strip]:
+    def _cells(self, request: PictureRequest, reply: PictureReply) -> list[Strip]:
         if self.mode == "ascii" or self.app.no_color:
             return [Strip([Segment(line)], len(line)) for line in reply.lines]
         shape = (request.rows, request.columns)
         upper = np.frombuffer(reply.upper, dtype="<i4").reshape(shape)
         lower = np.frombuffer(reply.lower, dtype="<i4").reshape(shape)
-        rows = Blocks(upper, lower, Box(0, 0, 0, 0, 0, 0, 1.0)).rows()
+        rows = Blocks(upper, lower, Placement(0, 0, 0, 0, 0, 0, 1.0)).rows()
         return [Strip([Segment(text, _style(fore, back)) for text, fore, back in row]) for row in rows]
 
     # -- events
@@ -295,7 +295,7 @@ class PictureView(Widget, can_focus=True):
         return None
 
 
-def _boxes(reply: Reply) -> list[tuple[int, int, int, int]]:
+def _boxes(reply: PictureReply) -> list[tuple[int, int, int, int]]:
     return [box for _, box in reply.pieces]
 
 
