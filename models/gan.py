@@ -15,9 +15,9 @@ from tui_gen.models.alarms.gan import ALARMS
 from tui_gen.models.looks.distances import sliced_wasserstein
 from tui_gen.models.nets import adversaries as nets
 from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
-from tui_gen.models.nets.diffaugment import augmented
+from tui_gen.models.nets.diffaugment import Augment, augmented
 from tui_gen.models.nets.layers import batch_std, progress, refuse_labels, refuse_network, refuse_pyramid
-from tui_gen.models.nets.settings import listed
+from tui_gen.models.nets.settings import listed, step_count
 
 LOSSES = {
     "non-saturating": (lambda x, z, e: F.softplus(-x) + e * x + F.softplus(z), lambda z: F.softplus(-z)),
@@ -41,13 +41,8 @@ class GAN(Model):
         "2020, arXiv:2006.10738"
     )
     kinds, value_range = ("image", "points"), "signed"
-    arithmetic = (
-        "gp_weight", "r1_weight", "label_smoothing", "instance_noise", "instance_noise_steps", "replay_share",
-    )  # fmt: skip
-    optimizers = {
-        "generator": Optim(lr=2e-4, beta1=0.5, beta2=0.999),
-        "discriminator": Optim(lr=2e-4, beta1=0.5, beta2=0.999),
-    }
+    arithmetic = ("gp_weight", "r1_weight", "label_smoothing", "instance_noise", "instance_noise_steps", "replay_share")
+    optimizers = {name: Optim(lr=2e-4, beta1=0.5, beta2=0.999) for name in ("generator", "discriminator")}
     judged, together, alarms = ("sliced_wasserstein",), (("loss",), ("D_real", "D_fake")), ALARMS
 
     def generator_loss(self, batch: Batch) -> Loss:
@@ -208,22 +203,15 @@ class GAN(Model):
             float, hyper("Largest weight of the discriminator (wasserstein)", ge=1e-4, le=10, live=True)
         ] = 0.01
         r1_weight: Annotated[float, hyper("γ of R1, a penalty on real data; 0 is off", ge=0, le=1000, live=True)] = 0.0
-        r1_every: Annotated[
-            int, hyper("Steps between R1 penalties (lazy: the weight is scaled up)", ge=1, le=1000, live=True)
-        ] = 1
+        r1_every: nets.PenaltySteps = 1
         label_smoothing: Annotated[
             float, hyper("Real images count as 1 − this (non-saturating, least-squares)", ge=0, le=0.5, live=True)
         ] = 0.0
         instance_noise: Annotated[
             float, hyper("Spread of noise on all that the discriminator sees; 0 is off", ge=0, le=10, live=True)
         ] = 0.0
-        instance_noise_steps: Annotated[
-            int, hyper("Steps until that noise has faded; 0 never", ge=0, le=10**9, unit="steps", live=True)
-        ] = 0
-        augment: Annotated[
-            Literal["none", "brightness", "shift", "cutout", "all"],
-            hyper("DiffAugment: what is done to all images that the discriminator sees, for small data"),
-        ] = "none"
+        instance_noise_steps: Annotated[int, step_count("Steps until that noise has faded; 0 never")] = 0
+        augment: Augment = "none"
         replay: Annotated[
             int, hyper("Older fakes kept to teach the discriminator; 0 is off", ge=0, le=4096, unit="images")
         ] = 0

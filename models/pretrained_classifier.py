@@ -16,6 +16,7 @@ from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Pic
 from tui_gen.models.looks.codes import plot, principal
 from tui_gen.models.looks.scores import report
 from tui_gen.models.nets.layers import glorot, perceptron
+from tui_gen.models.nets.settings import step_count
 from tui_gen.params import describe
 
 SHOWN, COLUMNS = 80, 10
@@ -43,9 +44,7 @@ class PretrainedClassifier(Model):
             str, hyper("The run whose encoder is used, or a recipe to train first", run=("encode",))
         ] = "stacked-autoencoder"
         labels: Annotated[int, hyper("N, the labelled images that are learnt from", ge=2, le=5000, unit="images")] = 100
-        frozen_steps: Annotated[
-            int, hyper("Steps before the encoder learns too", ge=0, le=10**9, unit="steps", live=True)
-        ] = 500
+        frozen_steps: Annotated[int, step_count("Steps before the encoder learns too")] = 500
         hidden: Annotated[
             list[int], hyper("Widths of the head's hidden layers", ge=1, le=4096, unit="units", max_items=4)
         ] = msgspec.field(default_factory=list)

@@ -17,7 +17,7 @@ from tui_gen.models.looks import tables
 from tui_gen.models.looks.codes import plot, principal
 from tui_gen.models.nets.codecs import Decoder, Encoder
 from tui_gen.models.nets.layers import progress, refuse_labels, refuse_network, refuse_pyramid
-from tui_gen.models.nets.settings import Channels, Hidden, Latent, Network, listed
+from tui_gen.models.nets.settings import Channels, Hidden, Latent, Network, listed, step_count
 
 ACTIVE = 0.01
 """A code dimension is active when its mean varies by more than this over the data (Burda et al. 2016)."""
@@ -100,12 +100,9 @@ class VAE(Model):
 
     def gaussian(self, error: Tensor) -> Tensor:
         """−ln N = ½ error / σ² + D (ln σ + ½ ln 2π), in nats, where an example's D squared errors add up to `error`."""
-        log_sigma: Tensor | float
-        inverse_variance: Tensor | float
-        if self.log_sigma is None:
-            log_sigma, inverse_variance = math.log(self.config.sigma), self.config.sigma**-2
-        else:
-            log_sigma, inverse_variance = self.log_sigma, torch.exp(-2 * self.log_sigma)
+        sigma, learned = self.config.sigma, self.log_sigma
+        log_sigma: Tensor | float = math.log(sigma) if learned is None else learned
+        inverse_variance: Tensor | float = sigma**-2 if learned is None else torch.exp(-2 * learned)
         return 0.5 * error * inverse_variance + self.data.features * (log_sigma + 0.5 * math.log(2 * math.pi))
 
     def log_likelihood(self, x: Tensor, labels: Tensor | None, count: int) -> Tensor:
@@ -162,9 +159,7 @@ class VAE(Model):
         channels: Channels = listed(32, 64)
         latent: Latent = 20
         beta: Annotated[float, hyper("Weight of the KL term; 1 is the ELBO", ge=0, le=1000, live=True)] = 1.0
-        kl_warmup: Annotated[
-            int, hyper("Steps over which β grows from 0; 0 is none", ge=0, le=10**9, unit="steps", live=True)
-        ] = 0
+        kl_warmup: Annotated[int, step_count("Steps over which β grows from 0; 0 is none")] = 0
         free_bits: Annotated[
             float, hyper("KL of each code dimension that costs nothing", ge=0, le=100, unit="nats", live=True)
         ] = 0.0

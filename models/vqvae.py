@@ -16,7 +16,7 @@ from tui_gen.models.alarms.vqvae import ALARMS
 from tui_gen.models.looks import codebook, tables
 from tui_gen.models.nets.codecs import MapDecoder, MapEncoder
 from tui_gen.models.nets.layers import refuse_labels, refuse_network, refuse_pyramid, uniform
-from tui_gen.models.nets.settings import Channels, Hidden, Network, listed
+from tui_gen.models.nets.settings import Channels, Hidden, Network, listed, step_count
 from tui_gen.models.nets.transformer import CausalTransformer
 
 MOST_CODES = 1024
@@ -240,10 +240,8 @@ class VQVAE(Model):
         )
         commitment: Annotated[float, hyper("Weight β of the commitment term", ge=0, le=100, live=True)] = 0.25
         restart_after: Annotated[
-            int,
-            hyper("Unused for so long, a code starts anew at an encoder output; 0 is never", ge=0, le=10**9,
-                  unit="steps", live=True),
-        ] = 20  # fmt: skip
+            int, step_count("Unused for so long, a code starts anew at an encoder output; 0 is never")
+        ] = 20
         loss: Annotated[
             Literal["mse", "bce"], hyper("Squared error over the variance, or cross-entropy; points need mse")
         ] = "mse"

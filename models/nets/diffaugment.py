@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from tui_gen.model import hyper
+
+Augment = Annotated[
+    Literal["none", "brightness", "shift", "cutout", "all"],
+    hyper("DiffAugment: what is done to all images that the discriminator sees, for small data"),
+]
 
 
 def augmented(x: Tensor, kind: str) -> Tensor:

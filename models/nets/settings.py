@@ -19,6 +19,11 @@ def maps(text: str) -> Any:
     return hyper(text, ge=1, le=1024, min_items=1, max_items=6)
 
 
+def step_count(text: str) -> Any:
+    """A hyperparameter that is a number of steps, which may change while training."""
+    return hyper(text, ge=0, le=10**9, unit="steps", live=True)
+
+
 Network = Annotated[Literal["mlp", "conv"], hyper("Fully connected, or convolutional")]
 Hidden = Annotated[list[int], widths("Layer widths of the mlp encoder, mirrored by its decoder")]
 Channels = Annotated[list[int], maps("Channels of the conv encoder; each entry halves the image")]
