@@ -240,7 +240,7 @@ async def test_log_smoothing_and_clipping(tmp_path):
         for _ in SMOOTHINGS:
             await pilot.press("left_square_bracket")
         assert "no EMA" in app.text()
-        assert "no outliers" in app.text()
+        assert "outliers clipped" in app.text()
         await pilot.press("c")
         await settled(app, pilot)
         assert "everything" in app.text()
@@ -379,7 +379,7 @@ async def test_outliers_leave_the_plot_with_a_word_until_everything_is_asked_for
     losses = [1000.0, 500.0, 200.0, *(10 + step % 3 / 10 for step in range(397))]
     app = Host(run_with(tmp_path, losses=losses), "losses")
     async with drive(app, size) as pilot:
-        assert re.search(r"▲\S* 3 values to 1000", app.text()) and "no outliers" in app.text()
+        assert re.search(r"▲\S* 3 values clipped, to 1000", app.text()) and "outliers clipped" in app.text()
         assert app.losses._plots[0].drawn.frame.y_limits[1] < 20
         await pilot.press("c")
         await settled(app, pilot)
@@ -472,7 +472,7 @@ async def test_resizing_draws_for_the_new_size(tmp_path):
 
 
 EXACT = """\
-┃linear − no EMA + steps no outliers             ┃
+┃linear − no EMA + steps outliers clipped        ┃
 ┃vae/loss  ● train 9                             ┃
 ┃       │        ⢀⡄        ⢀⡄        ⢀⡄        ⢀⡄┃
 ┃      8┤       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋⡇       ⣰⠋ ┃

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from tests.test_draw_curves import cells, noisy
 from tui_gen.draw.axes import label
 from tui_gen.draw.canvas import dashes
-from tui_gen.draw.curves import Options, Plot, Series, render
+from tui_gen.draw.curves import Level, Options, Plot, Series, render
 from tui_gen.draw.scales import Scale, choose_scale, extent, worth
 
 SCALES = [Scale(), Scale("log"), Scale("symmetric", 0.1), Scale("symmetric", 10.0)]
@@ -41,7 +43,7 @@ def test_the_first_steps_do_not_flatten_the_plot_and_what_is_out_of_view_is_mark
     out = int((values > high).sum())
     assert frame.outside == out > 0
     chars, styles = cells(frame)
-    assert re.match(rf"▲+ {out} values to (4\d\.\d|50)", chars[0])
+    assert re.match(rf"▲+ {out} values clipped, to (4\d\.\d|50)", chars[0])
     assert styles[0][0] == "line.0" and "▲" not in "".join(chars[1:]) and "▼" not in "".join(chars)
     whole = render(100, 20, [Series("loss", np.arange(4000), values)], Options(whole=True))
     assert whole.y_limits[1] > values.max() and whole.outside == 0 and "▲" not in whole.text()
@@ -52,7 +54,8 @@ def test_below_it_is_the_same_and_a_single_value_is_named_itself():
     values[1500] = -900
     frame = render(100, 20, [Series("elbo", np.arange(3000), values)], Options(ascii=True))
     chars, _ = cells(frame)
-    assert frame.outside == 1 and re.fullmatch(r" *\**v\** -900 *", chars[-1]) and frame.y_limits[0] > -3
+    assert frame.outside == 1 and frame.y_limits[0] > -3
+    assert re.fullmatch(r" *\**v\** 1 value clipped, to -900 *", chars[-1])
     assert abs(frame.step_at(frame.area.x + chars[-1].index("v")) - 1500) < 40
 
 
@@ -235,3 +238,37 @@ def test_extents_of_nothing_and_of_infinities():
     assert extent(nothing, nothing, float("nan")) is None
     one = extent(np.zeros(50), np.ones(50), float("nan"))
     assert one.whole == one.most == (0.0, 1.0) and worth([one], False, False) == (0.0, 1.0, False)
+
+
+# -- figures to come to
+
+
+def test_a_level_near_the_curves_is_in_view_and_stands_at_its_value():
+    values = np.linspace(-45, -30, 500)
+    frame = render(100, 20, [Series("elbo", np.arange(500), values)], Options(levels=[Level(-24.7, "figure ≥ -24.7")]))
+    rows = [y for y, line in enumerate(cells(frame)[0]) if "╌figure ≥ -24.7" in line]
+    assert len(rows) == 1 and frame.y_limits[1] > -24.7
+    top, bottom = (frame.value_at(frame.area.y + rows[0] + half) for half in (-0.5, 0.5))
+    assert bottom < -24.7 < top
+    assert cells(frame)[1][rows[0]].count("level") > 80
+
+
+@pytest.mark.parametrize(("value", "row", "arrow"), [(500.0, 0, "↑"), (-500.0, -1, "↓")])
+def test_a_level_far_from_the_curves_does_not_flatten_them_and_its_name_says_where_it_is(value, row, arrow):
+    series = [Series("elbo", np.arange(500), np.linspace(-45, -30, 500))]
+    frame = render(100, 20, series, Options(levels=[Level(value, "figure")]))
+    assert frame.y_limits == render(100, 20, series).y_limits
+    assert f"{arrow} figure" in cells(frame)[0][row] and "╌" not in frame.text()
+
+
+def test_a_level_is_drawn_under_the_curves_in_plain_characters_and_not_where_it_has_no_height():
+    series = [Series("loss", np.arange(500), np.geomspace(100, 1, 500))]
+    level = Level(10.0, "figure ≤ 10")
+    for options in (Options(levels=[level], log_y=True), Options(levels=[level], ascii=True)):
+        frame = render(100, 20, series, options)
+        bare = render(100, 20, series, replace(options, levels=()))
+        for line, other in zip(cells(frame)[0], cells(bare)[0]):
+            assert all(a == b or b == " " or "figure" in line for a, b in zip(line, other))
+        assert ("figure <= 10" if options.ascii else "╌figure ≤ 10") in frame.text()
+    frame = render(100, 20, series, Options(levels=[Level(-3.0, "figure"), Level(math.nan, "none")], log_y=True))
+    assert "figure" not in frame.text() and "none" not in frame.text()

@@ -40,6 +40,14 @@ def test_what_a_model_declares_to_be_alike_shares_a_panel():
     assert [curve.label for curve in panels["discriminator"].curves] == ["D_real", "D_fake", "val D_fake"]
 
 
+def test_the_metric_that_a_recipe_is_judged_by_comes_first_of_all():
+    names = ["vae/loss", "vae/elbo", "val/vae/elbo", "quality/fid", "val/quality/fid"]
+    for first in ("quality/fid", "val/vae/elbo"):
+        assert panels_of(names, ["loss"], (), first)[0].title == first.removeprefix("val/")
+    for first in ("", "x"):
+        assert panels_of(names, ["loss"], (), first)[0].title == "vae/loss"
+
+
 def test_only_shares_among_figures_of_quality_are_alike():
     names = ["quality/precision", "quality/fid", "quality/recall", "classifier/precision", "classifier/recall"]
     titles = [panel.title for panel in panels_of(names)]

@@ -108,7 +108,7 @@ def test_the_plot_is_logarithmic_where_it_must_be_and_robust_where_not():
     assert "logarithmic" in curves_text(view, 80, colour=False)
     view.series = {"g/loss": Series("", range(300), [1e4, 1e3, *(2 + n / 300 for n in range(298))])}
     text = curves_text(view, 80, colour=False)
-    assert "logarithmic" not in text and "2 values to 10000" in text
+    assert "logarithmic" not in text and "2 values clipped, to 10000" in text
     view.series = {"g/loss": Series("", [7], [3.5])}
     assert "● 3.5" in curves_text(view, 80, colour=False)
     view.series = {"g/loss": Series("", range(5), [math.nan] * 5)}

@@ -137,6 +137,9 @@ def test_what_a_resume_lost_goes_away_and_is_done_again(view, log, mine):
     view.poll()
     assert points(view)[9] == 9.0 and points(view)[10] == -490.0 and max(points(view)) == 11 and view.step == 12
     assert [one.key for one in view.edits] == ["a", "b"]
+    log(Resume(step=12), Resume(step=11))
+    view.poll()
+    assert [resume.step for resume in view.resumes] == [10, 11]  # what was lost has no marks
 
 
 def test_one_look_sees_what_many_looks_see(run, log, mine):
@@ -151,9 +154,9 @@ def test_one_look_sees_what_many_looks_see(run, log, mine):
         many.poll()
     once = RunView(run)
     once.poll()
-    names = ("samples", "checkpoints", "edits", "alerts", "log", "progress", "plan", "system", "state", "step")
+    names = ("samples", "checkpoints", "edits", "alerts", "resumes", "log", "progress", "plan", "system", "state")
     assert {name: getattr(once, name) for name in names} == {name: getattr(many, name) for name in names}
-    assert points(once) == points(many)
+    assert points(once) == points(many) and once.step == many.step
 
 
 def test_the_time_left_goes_by_the_last_half_minute(view, log, mine):

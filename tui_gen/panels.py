@@ -53,12 +53,13 @@ def split(metric: str) -> tuple[bool, str, str]:
 
 
 def panels_of(
-    metrics: Iterable[str], judged: Sequence[str] = (), together: Sequence[Sequence[str]] = ()
+    metrics: Iterable[str], judged: Sequence[str] = (), together: Sequence[Sequence[str]] = (), first: str = ""
 ) -> list[Panel]:
     """The panels for these metric names, the most telling first, else in the order in which the names came.
 
     `judged` are the last parts of the names of the metrics that tell how good the model is, best first; `together` are
-    groups of such last parts that share a panel, over all phases.
+    groups of such last parts that share a panel, over all phases. `first` is the full name of a metric that comes
+    before all of them.
     """
     names = list(metrics)
     known = set(names)
@@ -70,6 +71,8 @@ def panels_of(
         groups.setdefault(key, []).append(metric)
 
     def rank(group: list[str]) -> tuple[int, int]:
+        if first.removeprefix("val/") in group:
+            return -1, 0
         own = [split(metric)[2] for metric in group]
         if split(group[0])[1] == "quality":
             return 2, 1

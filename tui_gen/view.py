@@ -81,6 +81,7 @@ class RunView:
         self.checkpoints: list[events.Checkpoint] = []
         self.edits: list[events.Edit] = []
         self.alerts: list[events.Alert] = []
+        self.resumes: list[events.Resume] = []
         self.quality: list[quality.Report] = []
         self.log: list[tuple[float, str, str]] = []
         self.forgotten = 0
@@ -209,6 +210,7 @@ class RunView:
                 changed |= {"status", "log", "progress"}
             case events.Resume():
                 self._truncate(event.step)
+                self.resumes.append(event)
                 self._say(event.t, "state", f"resumed from step {count(event.step)}")
                 changed |= set(self.PARTS)
             case events.Plan():
@@ -323,7 +325,7 @@ class RunView:
         if len(self.log) > MOST:
             self.forgotten += len(self.log) - MOST // 2
             del self.log[: -MOST // 2]
-        for some in (self.samples, self.checkpoints, self.edits, self.alerts, self.quality):
+        for some in (self.samples, self.checkpoints, self.edits, self.alerts, self.resumes, self.quality):
             if len(some) > MOST:
                 del some[: -MOST // 2]
 
@@ -355,6 +357,7 @@ class RunView:
         self.clock.truncate(step)
         self.samples = [sample for sample in self.samples if sample.step <= step]
         self.checkpoints = [checkpoint for checkpoint in self.checkpoints if checkpoint.step <= step]
+        self.resumes = [resume for resume in self.resumes if resume.step <= step]
         self.quality = [report for report in self.quality if report.step <= step]
         # An edit counts from its step, an alert tells of its step: both belong to what is done again.
         self.edits = [edit for edit in self.edits if edit.step < step]

@@ -21,6 +21,8 @@ MARKS = {
     "sample": ("·", ".", False),
 }
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
+BLANK = [ord(glyph) for glyph in " ┊╌"]
+"""What is drawn over as if nothing were there."""
 _LEFT = np.bitwise_or.reduce(_DOTS[:, 0])
 _MARKER_EVERY = 24  # cells between the glyphs that tell lines apart without colour
 _DASHES = ((1,), (1,) * 12 + (0,) * 4, (1,) * 8 + (0,) * 8, (1,) * 12 + (0, 0, 1, 1, 0, 0))
@@ -35,6 +37,14 @@ class Mark:
     step: float
     kind: str
     text: str = ""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A value that a curve should come to: drawn as a line across the plot, with its name on it."""
+
+    value: float
+    text: str
 
 
 def legend_glyph(slot: int, ascii_only: bool = False) -> str:
@@ -179,10 +189,28 @@ class Canvas:
         if not 0.0 <= part <= 1.0:
             return None
         column = min(self.chars.shape[1] - 1, int(part * self.chars.shape[1]))
-        blank = (self.chars[:, column] == ord(" ")) | (self.chars[:, column] == ord("┊"))
+        blank = np.isin(self.chars[:, column], BLANK)
         self.chars[blank, column] = ord(ascii_glyph if self.ascii else glyph)
         self.style[blank, column] = self.index_of(key)
         return column
+
+    def level(self, row: int) -> None:
+        """A line across the blank cells of a row."""
+        blank = self.chars[row] == ord(" ")
+        self.chars[row, blank] = ord("-" if self.ascii else "╌")
+        self.style[row, blank] = self.index_of("level")
+
+    def name_level(self, row: int, text: str) -> None:
+        """The name of a line across: where fewest cells of curves are under it, the right before the left."""
+        width = self.chars.shape[1]
+        if self.ascii:
+            text = text.replace("≥", ">=").replace("≤", "<=").encode("ascii", "replace").decode()
+        length = width_of(text)
+        if length + 2 > width:
+            return
+        taken = ~np.isin(self.chars[row], [*BLANK, ord("-")])
+        begin = min((width - length - 1, (width - length) // 2, 1), key=lambda x: int(taken[x : x + length].sum()))
+        self._write(row, begin, text, "level")
 
     def marks(self, marks: Sequence[Mark], limits: tuple[float, float], log: bool) -> None:
         rank = {kind: i for i, kind in enumerate(MARKS)}

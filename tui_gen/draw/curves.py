@@ -8,7 +8,7 @@ runs over it as a bright line. A cell has one colour, therefore an upper layer *
 
     ""          blank             "axis" "label" "text" "note"   axes, tick labels, legend, messages
     "band.N"    extremes          "line.N"    EMA line, legend glyph      (N: colour slot of the series)
-    "mark.KIND" vertical marks    "cursor"    the crosshair
+    "mark.KIND" vertical marks    "cursor"    the crosshair       "level"   a value to come to
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, reading
-from tui_gen.draw.canvas import Canvas, Mark, legend_glyph, part_of, raster
+from tui_gen.draw.canvas import Canvas, Level, Mark, legend_glyph, part_of, raster
 from tui_gen.draw.compose import compose
 from tui_gen.draw.frames import Area, Frame, Options, Reading
-from tui_gen.draw.scales import LINEAR, Extent, Scale, choose_scale, extent, worth
+from tui_gen.draw.scales import LINEAR, Extent, Scale, choose_scale, extent, taking_in, worth
 from tui_gen.draw.series import Columns, ColumnStats, Series
 from tui_gen.text import clean
 
-__all__ = ["Area", "Frame", "Mark", "Options", "Plot", "Reading", "Series", "legend_glyph", "render"]
+__all__ = ["Area", "Frame", "Level", "Mark", "Options", "Plot", "Reading", "Series", "legend_glyph", "render"]
 
 def render(width: int, height: int, series: Sequence[Series], options: Options | None = None) -> Frame:
     """Draw once, without anything kept for a next frame."""
@@ -73,9 +73,12 @@ class Plot:
         heights = self._heights(curves, options)
 
         canvas.marks(options.marks, (x0, x1), options.log_x)
+        rows = self._levels(canvas, heights, options)
         self._draw(canvas, curves, heights)
         outside = sum(self._mark_outside(canvas, curves, heights, above) for above in (True, False))
         self._name(canvas, curves, heights)
+        for row, text in rows:
+            canvas.name_level(row, text)
         if options.cursor is not None:
             canvas.vertical(part_of(options.cursor, (x0, x1), options.log_x), "│", "|", "cursor")
         if not curves:
@@ -86,6 +89,23 @@ class Plot:
         frame = Frame(width, height, [], area, (x0, x1), limits, options.log_x, scale, heights, outside, readings)
         frame.rows = compose(frame, canvas, options, bool(lines))
         return frame
+
+    def _levels(self, canvas: Canvas, heights: tuple[float, float], options: Options) -> list[tuple[int, str]]:
+        """The levels' lines, under the curves: rows of cells and names. One out of view has its name on the edge."""
+        rows = []
+        for level in options.levels:
+            height = float(self._scale.forward(np.array([level.value]))[0])
+            if math.isnan(height):
+                continue
+            if heights[0] <= height <= heights[1]:
+                row = int(canvas.rows_at(np.array([height]), heights)[0])
+                canvas.level(row)
+                rows.append((row, level.text))
+            else:
+                above = height > heights[1]
+                arrow = ("^" if above else "v") if options.ascii else ("↑" if above else "↓")
+                rows.append((0 if above else canvas.chars.shape[0] - 1, f"{arrow} {level.text}"))
+        return rows
 
     def _draw(self, canvas: Canvas, curves: list[_Curve], heights: tuple[float, float]) -> None:
         """Bands, the lines over them, and what tells the lines apart without colour."""
@@ -127,7 +147,7 @@ class Plot:
             if (ends[best] > furthest) if above else (ends[best] < furthest):
                 furthest, at = float(ends[best]), int(best) // canvas.across
         if count and canvas.chars.shape[0] > 2:
-            words = reading(furthest) if count == 1 else f"{count:,} values to {reading(furthest)}"
+            words = f"{count:,} value{'s' * (count > 1)} clipped, to {reading(furthest)}"
             canvas.write_beside(0 if above else canvas.chars.shape[0] - 1, at, words, "note")
         return count
 
@@ -189,7 +209,9 @@ class Plot:
         if scale.kind == "log":
             hi = max(hi, -150.0)
             lo = max(lo, hi - 12.0)
-        return self._y.fit_around(lo, max(lo, hi))
+        levels = scale.forward(np.array([level.value for level in options.levels]))
+        lo, hi = taking_in(levels[np.isfinite(levels)].tolist(), lo, max(lo, hi))
+        return self._y.fit_around(lo, hi)
 
 
 Span = tuple[np.ndarray, np.ndarray]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tui_gen.draw.canvas import Mark
+from tui_gen.draw.canvas import Level, Mark
 from tui_gen.draw.clock import Clock
 from tui_gen.draw.scales import LINEAR, Scale
 from tui_gen.draw.text import Row
@@ -26,7 +26,8 @@ class Options:
     paging on by half of it; `last_step`: where the run is planned to end, the x axis stops there; `whole`: show also
     outliers, however flat that makes the rest (`scales.extent` says what they are; out of view, they are marked on the
     edge); `cursor`: a step for the crosshair; `unit`: steps in one unit of the x axis' labels (an epoch's, say);
-    `clock`: labels are times instead; `ascii`: no braille or other non-ASCII characters.
+    `clock`: labels are times instead; `levels`: values to come to, which the y axis takes in where they are near;
+    `ascii`: no braille or other non-ASCII characters.
     """
 
     smoothing: float = 0.9
@@ -42,6 +43,7 @@ class Options:
     unit: float = 1.0
     clock: Clock | None = None
     marks: Sequence[Mark] = ()
+    levels: Sequence[Level] = ()
     ascii: bool = False
 
 

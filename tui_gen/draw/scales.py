@@ -18,6 +18,8 @@ GAIN = 2.0
 """All is shown unless the rest gets more than so many times the height for what is left out."""
 KEEP = 1.5
 """The same once something is out of view: the axis must not jump to and fro."""
+REACH = 1.0
+"""How far beyond the curves, in parts of what they span, a level to come to is taken into view."""
 FEW = 16
 """Columns below which nothing is left out."""
 
@@ -143,3 +145,10 @@ def worth(extents: Iterable[Extent], cut: bool, everything: bool) -> tuple[float
     if not everything and hi - lo > (KEEP if cut else GAIN) * (high - low):
         return low, high, True
     return lo, hi, False
+
+
+def taking_in(levels: Iterable[float], lo: float, hi: float) -> tuple[float, float]:
+    """Limits that take in the levels (heights) that are not much further from them than they are from each other."""
+    far = REACH * (hi - lo)
+    near = [level for level in levels if lo - far <= level <= hi + far]
+    return min([lo, *near]), max([hi, *near])

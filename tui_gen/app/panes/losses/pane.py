@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from textual.app import ComposeResult
-from textual.binding import Binding
 
-from tui_gen.app.panes.base import NO_RUN, Pane
+from tui_gen.app.panes.base import NO_RUN, Belongings, Pane
 from tui_gen.app.panes.losses.bar import PlotBar
+from tui_gen.app.panes.losses.going import GoingLine, figure, going
 from tui_gen.app.panes.losses.grid import Empty, PlotGrid
+from tui_gen.app.panes.losses.keys import BINDINGS, HELP
+from tui_gen.app.panes.losses.marks import marks_of, noted
 from tui_gen.app.panes.losses.plot import PlotView
 from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
+from tui_gen.draw.canvas import Mark
 from tui_gen.draw.clock import Clock, time_label
-from tui_gen.draw.curves import Mark, Options
+from tui_gen.draw.curves import Level, Options
+from tui_gen.goals import Goal, goals_of
 from tui_gen.panels import Panel, panels_of
 from tui_gen.progress import preparation
-from tui_gen.text import clean
 
 if TYPE_CHECKING:
+    from tui_gen.catalog import Catalog
     from tui_gen.view import RunView
 
 SMOOTHINGS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
@@ -29,6 +33,8 @@ LEAST_WIDTH, LEAST_HEIGHT = 44, 11
 """The smallest plot that gets a place of its own, in cells."""
 ASKED_WIDTH, ASKED_HEIGHT = 30, 7
 """The same where somebody asked for that many plots."""
+LEAST_TOLD = 12
+"""The least height of the pane, frame and all, that has a row for how the run goes."""
 MOUSE_PAUSE = 0.05
 """Seconds that mouse moves are gathered for: a plot is drawn at most that often for them."""
 
@@ -49,59 +55,8 @@ class ViewState:
 class LossesPane(Pane):
     """Curves of every metric of the shown run."""
 
-    HELP = """
-## Losses
-
-Each plot has one metric, the one that tells how good the model is first. Every step's value is kept. The dim **band**
-spans the lowest and highest value in each column, so a spike of one step is always seen; the bright **line** is an
-exponential moving average of the values. Validation is drawn without an average, dotted, with the hollow form of the
-same glyph. A gap is a value that was NaN or infinite.
-
-The first steps and other **outliers** do not flatten a plot: they run out of it, marked `▲` or `▼` on the edge with how
-many they are and how far they go. `c` shows them all. On a **logarithmic** axis values that are not above 0 are on a
-scale that is symmetric about 0; the title says `±log` then.
-
-| key | does |
-|---|---|
-| `l` | logarithmic or linear values |
-| `[` `]` | less or more smoothing |
-| `+` `-`, wheel, drag | zoom in and out, or to the dragged part |
-| `shift+←` `shift+→`, shift+wheel | move along |
-| `f` | follow the newest steps, or show all |
-| `←` `→` `home` `end`, mouse | crosshair: the values at a step |
-| `escape` | no crosshair |
-| `0` | everything again |
-| `e` | steps, epochs or time below (training time, without pauses) |
-| `c` | everything, or no outliers |
-| `n` | one plot, two, three, four, or as many as have room |
-| `pageup` `pagedown` | other metrics |
-
-Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. Move the crosshair there to read them.
-"""
-
-    BINDINGS: ClassVar = [
-        Binding("l", "log", "Log", id="losses.log"),
-        Binding("left_square_bracket", "smooth(-1)", "Smooth", key_display="[ ]", id="losses.smooth_less"),
-        Binding("right_square_bracket", "smooth(1)", "More smoothing", show=False, id="losses.smooth_more"),
-        Binding("plus,equals_sign", "zoom(0.5)", "Zoom", key_display="+ -", id="losses.zoom_in"),
-        Binding("minus", "zoom(2.0)", "Zoom out", show=False, id="losses.zoom_out"),
-        Binding("shift+left", "pan(-0.25)", "Move back", show=False, id="losses.pan_left"),
-        Binding("shift+right", "pan(0.25)", "Move on", show=False, id="losses.pan_right"),
-        Binding("0", "reset", "All", id="losses.reset"),
-        Binding("f", "follow", "Follow", id="losses.follow"),
-        Binding("c", "whole", "Everything, or no outliers", show=False, id="losses.clip"),
-        Binding("e", "x_axis", "Steps, epochs or time", show=False, id="losses.x_axis"),
-        Binding("left", "cursor(-1)", "Crosshair", key_display="← →", id="losses.cursor_left"),
-        Binding("right", "cursor(1)", "Crosshair on", show=False, id="losses.cursor_right"),
-        Binding("ctrl+left", "cursor(-10)", "Crosshair far back", show=False, id="losses.cursor_far_left"),
-        Binding("ctrl+right", "cursor(10)", "Crosshair far on", show=False, id="losses.cursor_far_right"),
-        Binding("home", "cursor_end(False)", "Crosshair to the start", show=False, id="losses.cursor_home"),
-        Binding("end", "cursor_end(True)", "Crosshair to the end", show=False, id="losses.cursor_end"),
-        Binding("escape", "clear", "No crosshair", show=False, id="losses.clear"),
-        Binding("pagedown", "panel(1)", "Metrics", key_display="pgdn", id="losses.next_panel"),
-        Binding("pageup", "panel(-1)", "Earlier metrics", show=False, id="losses.previous_panel"),
-        Binding("n", "count", "Number of plots", show=False, id="losses.count"),
-    ]
+    HELP = HELP
+    BINDINGS: ClassVar = BINDINGS
 
     DEFAULT_CSS = """
     LossesPane.empty PlotGrid, LossesPane.empty PlotBar { display: none; }
@@ -113,19 +68,35 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         super().__init__(id=id, classes=classes)
         self.looking = ViewState()
         self.panels: list[Panel] = []
+        self.catalog: Catalog | None = None
+        self.goals: list[Goal] = []
         self._names: tuple[str, ...] = ()
-        self._word: tuple[list[str], list[list[str]]] = ([], [])  # the model's, on the order and what shares a plot
+        self._word: tuple[object, ...] = ()  # the model's and the recipe's, on the order and what shares a plot
         self._first = 0
         self._asked = 0
         self._x = Limits(GROW_X)  # one for all plots, so that a step is in the same column of each
         self._kept: float | None = None  # where the crosshair stays when the mouse leaves
         self._waiting = False
+        self._going = GoingLine()
         self._bar = PlotBar()
         self._plots = [PlotView() for _ in range(MOST)]
         self._grid = PlotGrid(*self._plots)
         self._empty = Empty()
 
+    @classmethod
+    def of(cls, belongings: Belongings, id: str) -> Self:
+        """The pane, with what recipes say of their figures."""
+        pane = cls(id=id)
+        pane.catalog = belongings.catalog
+        return pane
+
+    def set_catalog(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._aim()
+        self._redraw()
+
     def compose(self) -> ComposeResult:
+        yield self._going
         yield self._bar
         yield self._grid
         yield self._empty
@@ -146,25 +117,25 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         self._kept = None
         self._names = ()
         self._first = 0
+        self._aim()
         self._x.reset()
         for plot in self._plots:
             plot.forget()
         self._redraw()
 
+    def _aim(self) -> None:
+        """Look up what the run that is shown should reach."""
+        view, catalog = self.view, self.catalog
+        self.goals = goals_of(view.path / "config.toml", catalog) if view is not None and catalog is not None else []
+
+    @property
+    def goal(self) -> Goal | None:
+        """What the run is judged by: of what its recipe states, the first that its log has."""
+        return next((goal for goal in self.goals if goal.curve in self._names), None)
+
     def update_view(self, changed: set[str]) -> None:
         if changed & {"series", "marks", "status"} and (changed != {"status"} or not self._names):
             self._redraw()
-
-    def _marks(self) -> list[Mark]:
-        view = self.view
-        if view is None:
-            return []
-        marks = [Mark(event.step, "edit", f"{event.key}: {event.old} → {event.new}") for event in view.edits]
-        marks += [Mark(event.step, "checkpoint", f"checkpoint {event.reason}".strip()) for event in view.checkpoints]
-        for event in view.alerts:
-            where = f" in {event.where}" if event.where else ""
-            marks.append(Mark(event.step, "alert", f"{event.what}{where}. {event.advice}".strip()))
-        return marks
 
     def _words(self) -> str:
         view = self.view
@@ -184,10 +155,13 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             return
         names = tuple(self.view.series) if self.view else ()
         plan = self.view.plan if self.view else None
-        word = (plan.judged, plan.together) if plan else ([], [])
-        if (names, word) != (self._names, self._word):
-            self._names, self._word = names, word
-            self.panels = panels_of(names, *word)
+        judged, together = (plan.judged, plan.together) if plan else ([], [])
+        first = next((goal.curve for goal in self.goals if goal.curve in names), "")
+        if (names, judged, together, first) != (self._names, *self._word):
+            self._names, self._word = names, (judged, together, first)
+            self.panels = panels_of(names, judged, together, first)
+        going_now = going(self.view, self.goal) if self.view is not None else None
+        self._going.show(going_now, self.size.height >= LEAST_TOLD)
         self.set_class(not names, "empty")
         if not names:
             self._empty.say(self._words())
@@ -202,12 +176,18 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             cursor=self.looking.cursor,
             unit=float(self._epoch() if self._x_axis() == "epochs" else 1),
             clock=self._clock() if self._x_axis() == "time" else None,
-            marks=self._marks(),
+            marks=marks_of(self.view) if self.view is not None else (),
         )
         series = self.view.series if self.view is not None else {}
         for plot, panel in zip(self._plots, shown):
-            plot.draw(panel, series, options)
+            plot.draw(panel, series, replace(options, levels=self._levels(panel)))
         self._bar.show(self._switches(), self._note(options.marks))
+
+    def _levels(self, panel: Panel) -> list[Level]:
+        """The figures to come to that belong to one of a panel's curves, each value once."""
+        metrics = {curve.metric for curve in panel.curves}
+        goals = {goal.level: goal for goal in reversed(self.goals) if goal.curve in metrics}
+        return [Level(value, figure(goal)) for value, goal in goals.items() if value is not None]
 
     def _epoch(self) -> int:
         """Steps in one epoch; 1 before anybody knows."""
@@ -282,7 +262,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
         parts += [("log" if looking.log_y else "linear", "log"), ("−", "smooth(-1)")]
         parts += [(f"EMA {smoothing:g}" if smoothing else "no EMA", ""), ("+", "smooth(1)")]
         parts.append((self._x_axis(), "x_axis"))
-        parts.append(("everything" if looking.whole else "no outliers", "whole"))
+        parts.append(("everything" if looking.whole else "outliers clipped", "whole"))
         if looking.follow:
             parts.append(("following", "follow"))
         if looking.window or looking.follow:
@@ -299,12 +279,7 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert. 
             note += f" · epoch {cursor / self._epoch():.2f}"
         if clock := self._clock():
             note += f" · {time_label(clock.seconds(cursor))}"
-        near = [mark for mark in marks if abs(mark.step - cursor) <= self._column()]
-        order = {"alert": 0, "edit": 1}
-        for mark in sorted(near, key=lambda item: (order.get(item.kind, 2), abs(item.step - cursor)))[:2]:
-            glyph = {"alert": "!", "edit": "Δ", "checkpoint": "▾"}[mark.kind]
-            note += f" · {glyph} {mark.step:,.0f} {clean(mark.text)}"
-        return note
+        return " · ".join([note, *noted(marks, cursor, self._column())])
 
     def _limits(self) -> tuple[float, float] | None:
         drawn = self._plots[0].drawn

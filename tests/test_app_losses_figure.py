@@ -1,0 +1,106 @@
+"""The losses pane and what the run should reach: the line above the plots, the figure across its plot."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plot_host import Host, append, write_run
+from tests.test_app_losses import SIZES, drive, settled
+from tui_gen import catalog as catalogs
+from tui_gen import config as configs
+from tui_gen import events
+from tui_gen.app.panes.losses.going import AIMED, Going
+from tui_gen.app.panes.losses.marks import marks_of, noted
+
+ELBO = [-25 - 20 * 0.99**step for step in range(400)]
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    return catalogs.read([])
+
+
+def run_of(tmp_path, catalog, recipe, *more, **settings):
+    """A run of a recipe with these settings of `train`."""
+    path = write_run(tmp_path / "run", *more, planned=400)
+    tables = catalog.recipes[recipe].tables
+    tables = tables | {"name": recipe, "train": tables["train"] | settings}
+    (path / "config.toml").write_text(configs.dumps(configs.load(tables, catalog)))
+    return path
+
+
+def validated(*values, start=199, stride=200):
+    return events.Metrics(start=start, stride=stride, values={"val/vae/elbo": list(values)})
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_line_above_the_plots_says_how_it_goes_and_the_figure_stands_across_its_plot(tmp_path, catalog, size):
+    values = events.Metrics(start=0, values={"vae/loss": ELBO, "vae/elbo": ELBO, "vae/kl": ELBO})
+    path = run_of(tmp_path, catalog, "vae-digits", values, validated(-30.0), steps=2500)
+    app = Host(path, "losses")
+    async with drive(app, size) as pilot:
+        app.losses.set_catalog(catalog)
+        await settled(app, pilot)
+        lines = app.text().split("\n")
+        assert "… validation elbo is 5.3 short of the" in lines[1], lines[1]
+        assert "best -30 at step 199 · figure ≥ -24.7" in lines[1] and "outliers clipped" in lines[2]
+        assert lines[3][1:].startswith("vae/elbo") and any("╌figure ≥ -24.7╌" in line for line in lines[4:])
+        append(path, validated(-24.5, start=399))
+        app.action_update()
+        await settled(app, pilot)
+        assert "✔ validation elbo has reached th" in app.text().split("\n")[1]
+        assert "best -24.5 at step 399 · figure ≥ -24.7" in app.text().split("\n")[1]
+        app.losses.show_run(None)
+        await settled(app, pilot)
+        assert not app.losses._going.display
+
+
+async def test_without_a_figure_for_its_data_the_best_value_is_told_and_nothing_is_drawn(tmp_path, catalog):
+    path = run_of(tmp_path, catalog, "vae-digits", validated(-30.0, -28.0, -29.0, start=100), steps=2500)
+    text = (path / "config.toml").read_text()
+    (path / "config.toml").write_text(text.replace("size = 8", "size = 12"))
+    app = Host(path, "losses")
+    async with drive(app, (120, 30)) as pilot:
+        app.losses.set_catalog(catalog)
+        await settled(app, pilot)
+        assert "no figure is stated for this data · best -28 at step 300" in app.text().split("\n")[1]
+        assert "╌" not in app.text()
+
+
+async def test_a_low_pane_keeps_its_rows_for_the_plots_and_one_that_knows_no_recipe_too(tmp_path, catalog):
+    path = run_of(tmp_path, catalog, "vae-digits", validated(-30.0), steps=2500)
+    app = Host(path, "losses")
+    async with drive(app, (80, 24)) as pilot:
+        assert "best" not in app.text()
+        app.losses.set_catalog(catalog)
+        await settled(app, pilot)
+        assert "best -30" in app.text().split("\n")[1]
+        await pilot.resize_terminal(80, 11)
+        await settled(app, pilot)
+        assert "linear" in app.text().split("\n")[1] and "best -30" not in app.text()
+
+
+def test_the_line_gives_up_advice_then_the_step_then_the_best_before_its_sentence_is_cut():
+    going = Going(AIMED[1], "the critic wins by far", "lower its rate", "best -30", " at step 1,200", "figure ≥ -24.7")
+    texts = {width: going.line(width).plain for width in range(1, 120)}
+    assert all(len(text) <= width or width < 3 for width, text in texts.items())
+    whole = "… the critic wins by far · best -30 at step 1,200 · figure ≥ -24.7"
+    assert texts[119] == whole + " · lower its rate"
+    assert texts[len(whole)] == texts[len(whole) + 16] == whole
+    assert texts[len(whole) - 1] == "… the critic wins by far · best -30 · figure ≥ -24.7"
+    assert texts[42] == "… the critic wins by far · figure ≥ -24.7"
+    assert texts[30] == "… the critic wins by far" and texts[12] == "… the criti…"
+
+
+def test_marks_are_of_all_that_happened_and_the_most_telling_words_come_first(tmp_path):
+    from tui_gen.view import RunView
+
+    path = write_run(
+        tmp_path / "run", events.Checkpoint(step=100, path="c", reason="every 100 steps"), events.Resume(step=100),
+        events.Edit(step=100, key="lr", old=1, new=2), events.Alert(step=101, level="warning", what="spike"),
+    )  # fmt: skip
+    marks = marks_of(RunView.read(path))
+    assert sorted(mark.kind for mark in marks) == ["alert", "checkpoint", "edit", "resume"]
+    assert noted(marks, 100, 5) == ["! 101 spike.", "Δ 100 lr: 1 → 2"]
+    assert noted(marks[1:], 100, 5)[1] == "↻ 100 training went on from here"
+    assert noted(marks, 90, 5) == []

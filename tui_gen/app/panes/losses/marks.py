@@ -1,0 +1,34 @@
+"""What happened in a run, as marks on the plots: edits, checkpoints, alerts, and where training was taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from tui_gen.draw.canvas import MARKS, Mark
+from tui_gen.text import clean
+
+if TYPE_CHECKING:
+    from tui_gen.view import RunView
+
+MOST = 2
+"""Marks near the crosshair whose words are shown."""
+
+
+def marks_of(view: RunView) -> list[Mark]:
+    """All marks of a run."""
+    marks = [Mark(event.step, "edit", f"{event.key}: {event.old} → {event.new}") for event in view.edits]
+    marks += [Mark(event.step, "checkpoint", f"checkpoint {event.reason}".strip()) for event in view.checkpoints]
+    marks += [Mark(event.step, "resume", "training went on from here") for event in view.resumes]
+    for event in view.alerts:
+        where = f" in {event.where}" if event.where else ""
+        marks.append(Mark(event.step, "alert", f"{event.what}{where}. {event.advice}".strip()))
+    return marks
+
+
+def noted(marks: Iterable[Mark], step: float, within: float) -> Sequence[str]:
+    """The words of the marks within so many steps of one, the most telling first: `Δ 100 train.lr: 0.1 → 0.2`."""
+    order = {kind: place for place, kind in enumerate(MARKS)}
+    near = [mark for mark in marks if abs(mark.step - step) <= within]
+    near.sort(key=lambda mark: (order[mark.kind], abs(mark.step - step)))
+    return [f"{MARKS[mark.kind][0]} {mark.step:,.0f} {clean(mark.text)}" for mark in near[:MOST]]
