@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.filter import LineFilter
 
 from tui_gen.app.shell.settings import Settings
-from tui_gen.app.shell.theming import Themes
+from tui_gen.app.shell.themes import Themes
 from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.draw.terminal import Terminal
 

@@ -13,7 +13,7 @@ from textual.color import Color
 
 from tests import fake_worker
 from tests.shell import screen_text, until, until_shown, workbench
-from tui_gen.app.shell import themes
+from tui_gen.app.shell import legibility
 from tui_gen.app.shell.depth import GROUNDS, Depth
 
 DRAWN = re.compile(r"[\s\u2500-\u259f\u2800-\u28ff▸▾]*")
@@ -51,14 +51,14 @@ def ratio(style, own_dark=True):
             inks.append(console[front.number + 8] if number < 3 else CONSOLES[1][front.number + 8])
         if style.dim:
             inks = [one.blend(ground, 0.5) for one in inks]
-        found += [themes.contrast(one, ground) for one in inks]
+        found += [legibility.contrast(one, ground) for one in inks]
     return min(found)
 
 
 def shown(colour, console, dark):
     """A colour as a terminal with these 16 shows it; its own foreground and ground are black and white."""
     if colour.is_default:
-        return themes.BLACK if dark else themes.WHITE
+        return legibility.BLACK if dark else legibility.WHITE
     return console[colour.number] if colour.type == ColorType.STANDARD else Color(*colour.get_truecolor())
 
 
@@ -85,7 +85,7 @@ def illegible(app, systems=(None,)):
             if DRAWN.fullmatch(text) or style is None or not any(region.contains(at, y) for region in regions):
                 continue
             is_value = any(region.contains(at, y) for region in values)
-            looks.setdefault((style, themes.VALUE if is_value else themes.REST), (y, text))
+            looks.setdefault((style, legibility.VALUE if is_value else legibility.REST), (y, text))
     dark = app.current_theme.dark
     filters = {system: system and brought_to(system, app.current_theme.ansi, dark) for system in systems}
     for (style, wanted), (y, text) in looks.items():
@@ -149,11 +149,11 @@ async def test_every_pane_is_read_in_every_theme(monkeypatch):
 def test_colours_move_no_further_than_they_must(ground):
     back = Color.parse(ground)
     for colour in (back, Color.parse("#777777"), Color.parse("#ff0000")):
-        moved = themes.legible(colour, [back], themes.REST)
-        assert themes.contrast(moved, back) >= themes.REST
-        if themes.contrast(colour, back) >= themes.REST + themes.ROUNDING:
+        moved = legibility.legible(colour, [back], legibility.REST)
+        assert legibility.contrast(moved, back) >= legibility.REST
+        if legibility.contrast(colour, back) >= legibility.REST + legibility.ROUNDING:
             assert moved == colour
-    assert themes.contrast(Color(0, 0, 0), Color(255, 255, 255)) == pytest.approx(21)
+    assert legibility.contrast(Color(0, 0, 0), Color(255, 255, 255)) == pytest.approx(21)
 
 
 def ground_of(app, sign):
@@ -250,5 +250,5 @@ def test_pictures_keep_their_colours_and_words_on_them_do_not():
     depth = Depth(ColorSystem.STANDARD)
     half, bare, word = depth.of_pictures.apply(given, ground)
     assert half == given[0] and bare.style.bgcolor == depth.ground(ground.rich_color)
-    assert ratio(word.style) >= themes.REST
+    assert ratio(word.style) >= legibility.REST
     assert [one.style.color.type for one in depth.apply(given, ground)[::2]] == [ColorType.STANDARD] * 2

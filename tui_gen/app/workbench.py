@@ -33,7 +33,7 @@ from tui_gen.app.shell.menu import Menu, MenuBar
 from tui_gen.app.shell.notices import Notices, report
 from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.status import StatusBar
-from tui_gen.app.shell.theming import Themes
+from tui_gen.app.shell.themes import Themes
 from tui_gen.app.shell.workspace import PaneTabs, Workspace
 from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.terminal.pacing import Pacer

@@ -19,7 +19,7 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
-from tui_gen.app.shell.themes import BLACK, REST, VALUE, WHITE, contrast, on_the_way
+from tui_gen.app.shell.legibility import BLACK, REST, VALUE, WHITE, contrast, on_the_way
 
 PALETTES = {
     "vga": "000000 aa0000 00aa00 aa5500 0000aa aa00aa 00aaaa aaaaaa "

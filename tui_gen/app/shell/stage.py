@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tui_gen.app.shell.menu import Menu
     from tui_gen.app.shell.notices import Notices
     from tui_gen.app.shell.status import StatusBar
-    from tui_gen.app.shell.theming import Themes
+    from tui_gen.app.shell.themes import Themes
     from tui_gen.app.shell.workspace import Workspace
     from tui_gen.catalog import Catalog
     from tui_gen.view import RunView

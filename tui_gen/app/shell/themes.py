@@ -1,198 +1,119 @@
-"""Colour themes: TOML files, ours and the user's own in `~/.config/tui-gen/themes`."""
+"""The themes in use: they are tried while one moves over them, and the choice is remembered."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from textual.color import Color, ColorParseError
-from textual.theme import Theme
+from rich.color import ColorSystem
+from textual.filter import ANSIToTruecolor, Monochrome
 
-from tui_gen import themes as ours
-from tui_gen import toml
-from tui_gen.places import config_dir
+from tui_gen.app.shell.legibility import DEFAULT, load_themes, readable
 
-DEFAULT = "nocturne"
-COLOURS = (
-    "primary", "secondary", "warning", "error", "success", "accent", "foreground", "background", "surface",
-    "panel", "boost",
-)  # fmt: skip
-KNOWN = {field.name for field in fields(Theme)}
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.filter import LineFilter
+
+    from tui_gen.app.shell.depth import Depth
+    from tui_gen.app.shell.settings import Settings
+    from tui_gen.app.terminal.private import HookedApp
 
 
-def load_themes(folder: Path | None = None) -> tuple[list[Theme], list[str]]:
-    """Every theme and, in words, each file that is none. A user's theme replaces one of ours with the same name."""
-    found: dict[str, Theme] = {}
-    problems: list[str] = []
-    for place in (Path(ours.__path__[0]), folder or config_dir() / "themes"):
-        try:
-            files = sorted(place.glob("*.toml"))
-        except OSError as error:
-            problems.append(f"{place}: {error.strerror or error}")
-            continue
-        for path in files:
-            try:
-                theme = read_theme(path)
-            except ValueError as error:
-                problems.append(f"{path.name}: {error}")
-            else:
-                found[theme.name] = theme
-    return list(found.values()), problems
+class Themes:
+    """The themes of an app, ours and the user's; `problems` are the files that are none, in words.
 
-
-def read_theme(path: Path) -> Theme:
-    """One theme file. Raises ValueError that says what is wrong with it."""
-    try:
-        table: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(error.strerror or str(error)) from None
-    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
-        raise ValueError(f"is not valid TOML: {error}") from None
-    table.setdefault("name", path.stem)
-    unknown = sorted(set(table) - KNOWN)
-    if unknown:
-        raise ValueError(f"has no meaning for {', '.join(unknown)}")
-    if not isinstance(table["name"], str) or not table["name"]:
-        raise ValueError("its name must be text")
-    if "primary" not in table:
-        raise ValueError("needs a primary colour")
-    for key in COLOURS:
-        if key in table:
-            _colour(key, table[key])
-    variables = table.get("variables", {})
-    if not isinstance(variables, dict) or not all(isinstance(value, str) for value in variables.values()):
-        raise ValueError("its variables must be texts")
-    if not isinstance(table.get("dark", True), bool):
-        raise ValueError("dark must be true or false")
-    for key in ("luminosity_spread", "text_alpha"):
-        if not isinstance(table.get(key, 0.5), int | float) or not 0 <= table.get(key, 0.5) <= 1:
-            raise ValueError(f"{key} must be a number from 0 to 1")
-    return Theme(**table)
-
-
-def _colour(key: str, value: Any) -> None:
-    try:
-        Color.parse(value)
-    except (ColorParseError, TypeError, AttributeError):
-        raise ValueError(f"{key} = {value!r} is not a colour, such as #4c9be8") from None
-
-
-BLACK, GREY, WHITE, BLUE = (Color.parse(text) for text in ("#000000", "#aaaaaa", "#ffffff", "#0000aa"))
-VALUE, REST = 4.5, 3.0
-"""Least contrast of what is read for its content, and of everything else that is text (WCAG 2, levels AA)."""
-
-FRAME = 1.5
-"""The same of lines that only set panes apart."""
-ROUNDING = 0.15
-"""What the shades that widgets make of a ground may cost."""
-
-
-MARKS = (
-    "block-cursor-background", "input-cursor-background", "input-selection-background",
-    "scrollbar", "scrollbar-hover", "scrollbar-active",
-)  # fmt: skip
-"""Grounds that are seen only by being other than the page's."""
-
-
-def contrast(colour: Color, other: Color) -> float:
-    """The contrast ratio of two colours without transparency, 1 … 21 (WCAG 2)."""
-    dark, light = sorted((_luminance(colour), _luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
-
-
-@lru_cache(4096)
-def _luminance(colour: Color) -> float:
-    parts = (part / 255 for part in (colour.r, colour.g, colour.b))
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def legible(colour: Color, grounds: Iterable[Color], least: float) -> Color:
-    """A colour as near to `colour` as has at least this contrast on every ground; the best there is where none has."""
-    grounds = list(grounds)
-
-    def worst(ink: Color) -> float:
-        return min(contrast(ink, ground) for ground in grounds)
-
-    return next((ink for ink in on_the_way(colour) if worst(ink) >= least + ROUNDING), max((BLACK, WHITE), key=worst))
-
-
-def on_the_way(colour: Color) -> Iterator[Color]:
-    """A colour and its shades, ever darker and ever lighter, to black and white."""
-    return (colour.blend(end, share / 20) for share in range(21) for end in (BLACK, WHITE))
-
-
-def readable(
-    variables: dict[str, str], same: Callable[[Color, Color], bool] | None = None, coloured: bool = True
-) -> dict[str, str]:
-    """A theme's CSS variables with `$quiet` (secondary text), `$faint` (help), `$on-panel` (text of bars), `$frame`
-    (lines around panes), `$here` and `$here-style` (ground and style of the row under the cursor), and every colour of
-    text moved as far as it must be to be read.
-
-    `same` tells whether two grounds look the same on the terminal; what is marked by its ground is marked there, too.
-    Without colours (not `coloured`) the row under the cursor is reversed, and of a scroll bar only the thumb is seen.
-
-    Textual's own `$text-muted` and `$text-disabled` are no colours but shades of whatever they stand on; where the
-    ground is not known they become white.
+    The app has `variables` and `filters` go over its own, and tells of the command palette.
     """
-    same = same or Color.__eq__
-    found = dict(variables)
-    try:
-        background, surface, panel, foreground = (
-            Color.parse(variables[name]) for name in ("background", "surface", "panel", "foreground")
-        )
-        primary = Color.parse(variables["primary"])
-    except (ColorParseError, KeyError):
-        background = Color.parse("ansi_default")
-    if background.ansi is not None:  # the terminal's own colours, which nobody here knows
-        plain = dict.fromkeys(("quiet", "faint", "here", "on-panel", "foreground", "frame"), "ansi_default")
-        return found | plain | {"here-style": "reverse"}
-    if any(ground.a < 1 for ground in (surface, panel)):
-        surface, panel = (background.blend(ground, ground.a).with_alpha(1) for ground in (surface, panel))
-    pages = (background, surface)
-    foreground = legible(foreground, pages, VALUE)
 
-    def apart(shade: Color) -> bool:
-        return not any(same(shade, page) for page in pages)
+    def __init__(self, app: HookedApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+        self.problems: list[str] = []
+        self.own: list[str] = []
+        self._before = ""
+        self._depth: tuple[object, Depth] | None = None
+        self._plain: LineFilter | None = None
 
-    shades = [surface.blend(primary, share / 20) for share in range(8, 0, -1)]
-    seen = [shade for shade in shades if contrast(foreground, shade) >= 1.4 * VALUE]
-    seen += [surface.blend(foreground, share / 20) for share in range(1, 5)] + [BLUE, GREY]
-    seen = [shade for shade in seen if coloured and apart(shade) and contrast(foreground, shade) >= REST]
-    here, style = (seen[0], "none") if seen else (surface, "reverse")
-    colours = {
-        "foreground": legible(foreground, (*pages, here), VALUE),
-        "here": here,
-        "quiet": legible(background.blend(foreground, 0.7), (*pages, panel, here), VALUE),
-        "faint": legible(background.blend(foreground, 0.5), (*pages, panel, here), REST),
-        "on-panel": legible(foreground, [panel], VALUE),
-        "frame": legible(Color.parse(variables["panel-lighten-2"]), pages, FRAME),
-    }
-    for name in ("primary", "accent", "error", "warning", "success", "secondary"):
-        colours[f"text-{name}"] = legible(Color.parse(variables[f"text-{name}"]), (*pages, here), VALUE)
-    for name in MARKS:
-        if not apart(_over(surface, variables[name])):
-            colours[name] = foreground
-    if not apart(_over(surface, variables["block-cursor-blurred-background"])):
-        found["block-cursor-blurred-text-style"] = "underline"
-    for name in ("block-cursor", "input-cursor", "input-selection"):
-        ground = colours.get(f"{name}-background") or _over(surface, variables[f"{name}-background"])
-        colours[f"{name}-foreground"] = legible(ground.get_contrast_text(1.0), [ground], VALUE)
-    if not coloured:
-        tracks = [name for name in found if name.startswith(("scrollbar-background", "scrollbar-corner"))]
-        found |= dict.fromkeys(tracks, "#00000000")
-    return found | {name: colour.hex for name, colour in colours.items()} | {"here-style": style}
+    def use(self, theme: str | None = None) -> None:
+        """Register every theme and use this one, or the remembered one."""
+        themes, self.problems = load_themes()
+        for own in themes:
+            self._app.register_theme(own)
+            self.own.append(own.name)
+        wanted = theme or self._settings.get("theme", DEFAULT)
+        if wanted not in self._app.available_themes:
+            self.problems.append(f"there is no theme {wanted!r}; {DEFAULT} is used")
+            wanted = DEFAULT
+        self._app.theme = wanted
 
+    @property
+    def name(self) -> str:
+        """The theme in use."""
+        return self._app.theme
 
-def _over(ground: Color, text: str) -> Color:
-    """What a colour as CSS writes it (`#4c9be8 30%`) makes of a ground; the ground where it is none."""
-    name, _, share = text.partition(" ")
-    try:
-        colour = Color.parse(name)
-        part = float(share.removesuffix("%")) / 100 if share else colour.a
-    except (ColorParseError, ValueError):
-        return ground
-    return ground.blend(colour, part).with_alpha(1)
+    @property
+    def names(self) -> list[str]:
+        """Every theme, ours and the user's before Textual's."""
+        return [*self.own, *sorted(set(self._app.available_themes) - set(self.own))]
+
+    def choose(self, name: str) -> None:
+        """Use a theme from now on, and the next time."""
+        self._before = ""
+        self._app.theme = name
+        self._settings.set("theme", name)
+
+    # -- colours that can be read
+
+    def variables(self, given: dict[str, str]) -> dict[str, str]:
+        """Textual's variables, with colours that can be read in every theme."""
+        depth = self.depth
+        return readable(given, depth.same if depth is not None else None, coloured=not self._app.no_color)
+
+    @property
+    def depth(self) -> Depth | None:
+        """What brings this theme to the colours of the terminal; None where every colour is there, or none wanted."""
+        theme, system = self._app.current_theme, self._app.color_system
+        if self._app.no_color or (system in (None, ColorSystem.TRUECOLOR) and not theme.ansi):
+            return None
+        key = (system, theme.ansi, theme.dark)
+        if self._depth is None or self._depth[0] != key:
+            from tui_gen.app.shell.depth import Depth
+
+            self._depth = key, Depth(system or ColorSystem.TRUECOLOR, own=theme.ansi, dark=theme.dark)
+        return self._depth[1]
+
+    def filters(self, given: Sequence[LineFilter]) -> Sequence[LineFilter]:
+        """Textual's, those of the terminal, and after what makes colours what makes them readable."""
+        if self._app.no_color:
+            if self._plain is None:
+                from tui_gen.app.shell.depth import NoColours
+
+                self._plain = NoColours()
+            ours: LineFilter | None = self._plain
+        else:
+            ours = self.depth
+        if ours is None:
+            return given
+        without = (Monochrome, ANSIToTruecolor) if self._app.no_color else ()  # they give colours to what has none
+        textuals = self._app.textual_filters
+        theirs = [source for source in given if source in textuals and not isinstance(source, without)]
+        return [*theirs, ours, *(source for source in given if source not in textuals)]
+
+    # -- trying them in the command palette
+
+    def begin_trying(self) -> None:
+        """The palette is open: remember the theme, should one be tried."""
+        self._before = self._app.theme
+
+    def try_out(self, name: str) -> None:
+        """Show a theme while the cursor is on it; no theme's name: the one before."""
+        if name in self._app.available_themes:
+            self._app.theme = name
+        elif self._before:
+            self._app.theme = self._before
+
+    def end_trying(self, chosen: bool) -> None:
+        """The palette is closed: where nothing was chosen, back to the theme before."""
+        if not chosen and self._before:
+            self._app.theme = self._before
+        self._before = ""

@@ -20,7 +20,7 @@ from tui_gen.text import NEWLINE, clean
 if TYPE_CHECKING:
     from textual.widgets import Input, OptionList
 
-    from tui_gen.app.panes.form.choices import Choices
+    from tui_gen.app.panes.form.inputs import Choices
 
 MAX_CHOICES = 12
 
@@ -105,7 +105,7 @@ class FieldEditor(Widget):
 
     def _mount_editors(self) -> tuple[Input, Choices]:
         if self._editors is None:
-            from tui_gen.app.panes.form.choices import Choices
+            from tui_gen.app.panes.form.inputs import Choices
             from tui_gen.app.panes.form.line_editor import LineEditor
 
             self._editors = LineEditor(self), Choices()
