@@ -12,8 +12,8 @@ from tests.plot_host import write_run, write_sample
 from tests.shell import OTHERS, SIZES, check_snapshot, screen_text, until, workbench
 from tui_gen.app.panes import registry
 from tui_gen.app.shell.arrangement import SHAPES, arrange, edges_around, groups, shape_of, tree
-from tui_gen.app.shell.legibility import read_theme
 from tui_gen.app.shell.settings import Settings, read_keys
+from tui_gen.app.shell.themes import read_theme
 
 PANES = [one.id for one in registry.PANES]
 

@@ -29,7 +29,7 @@ from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell import keys, placeholders
 from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_LIVE, enabled, label
 from tui_gen.app.shell.guard import Guard
-from tui_gen.app.shell.menu import Menu, MenuBar
+from tui_gen.app.shell.menu import DropDown, Menu, MenuBar
 from tui_gen.app.shell.notices import Notices, report
 from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.status import StatusBar
@@ -363,8 +363,6 @@ class Workbench(TerminalApp):
 
     def action_menu(self, number: int) -> None:
         """Open a menu."""
-        from tui_gen.app.shell.dropdown import DropDown
-
         menu = DropDown(self.menu_bar, number, self.key_of, self.enabled, partial(label, self))
         self.push_screen(menu, self._menu_left)
 

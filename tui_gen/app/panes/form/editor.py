@@ -12,9 +12,8 @@ from textual.message import Message
 from textual.widget import Widget
 
 from tui_gen.app.panes.form import words as form_words
-from tui_gen.app.panes.form.rows import FieldList, Row
+from tui_gen.app.panes.form.rows import FieldList, Row, typed
 from tui_gen.app.panes.form.state import FormState
-from tui_gen.app.panes.form.typing import typed
 from tui_gen.text import NEWLINE, clean
 
 if TYPE_CHECKING:
@@ -105,8 +104,7 @@ class FieldEditor(Widget):
 
     def _mount_editors(self) -> tuple[Input, Choices]:
         if self._editors is None:
-            from tui_gen.app.panes.form.inputs import Choices
-            from tui_gen.app.panes.form.line_editor import LineEditor
+            from tui_gen.app.panes.form.inputs import Choices, LineEditor
 
             self._editors = LineEditor(self), Choices()
             if self.is_attached:

@@ -19,7 +19,6 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_gen.app.panes.form.state import FormState, Section
-from tui_gen.app.panes.form.typing import typed
 from tui_gen.text import NEWLINE, clean
 
 GUTTER = 2
@@ -46,6 +45,16 @@ def fit(text: str, width: int) -> str:
     if cell_len(text) > width:
         text = set_cell_size(text, width - 1).rstrip() + "…"
     return set_cell_size(text, width)
+
+
+OTHER_MODIFIERS = {"alt", "ctrl", "super", "hyper", "meta"}
+"""Modifiers with which a key types nothing: all but Shift."""
+
+
+def typed(event: events.Key) -> str:
+    """The character that a key types, or an empty text. Textual 8.2 gives Alt and a digit the digit as character."""
+    character = event.character or ""
+    return "" if OTHER_MODIFIERS & set(event.key.split("+")[:-1]) or not character.isprintable() else character
 
 
 UNLIMITED = "not limited"
