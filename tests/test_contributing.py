@@ -33,13 +33,13 @@ async def look():
     app = Workbench(Path("mine"), open_run=run)
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.form is not None)
-        for key in ("7", "alt+7"):
-            await pilot.press("alt+1", key)
-            await until_shown(pilot, "▐ 7 Alerts ▌", "step 1: it warned. Try this")
+        await pilot.press("alt+1", "ctrl+p", *"view: alerts")
+        await until_shown(pilot, "View: Alerts")
+        await pilot.press("enter")
+        await until_shown(pilot, "▐  Alerts ▌", "step 1: it warned. Try this")
         await pilot.press("f1")
         await until_shown(pilot, "Help: Alerts", "with what to try")
-        await pilot.press("escape", "ctrl+p", *"view: alerts")
-        await until_shown(pilot, "View: Alerts")
+        await pilot.press("escape")
         app.leave()
 
 

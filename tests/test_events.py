@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
-from tui_gen import belongings, events, pictures, quality
+from tui_gen import belongings, events, pictures, quality, usage
 from tui_gen.events import Alert, Edit, EventWriter, Follower, Metrics, Note, Progress, Sample, State, decode, encode
 
 KINDS = {kind.__struct_config__.tag: kind for kind in events.Event.__subclasses__()}
@@ -25,6 +25,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
 WHOLE = st.integers(-(2**63), 2**64 - 1)
 STEP, COUNT, AMOUNT = st.integers(-1, 10**15), st.integers(0, 10**15), st.floats(0, 1e15)
+SHARE = st.none() | st.floats(0, 1)
 PATH = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=3, max_size=30)
 PLAIN = st.recursive(
     st.none() | st.booleans() | WHOLE | NUMBER | TEXT,
@@ -50,6 +51,14 @@ VALUES = {
         st.lists(st.tuples(st.just("#0a1b2c"), TEXT), max_size=2).map(tuple),
         st.lists(st.tuples(TEXT, NUMBER, NUMBER), max_size=2).map(tuple),
     ),
+    "Spent": st.builds(
+        usage.Spent, AMOUNT, COUNT, st.dictionaries(TEXT, AMOUNT, max_size=3), st.dictionaries(TEXT, COUNT, max_size=3),
+        COUNT, COUNT,
+    ),
+    "Load": st.builds(
+        usage.Load, TEXT, AMOUNT, AMOUNT, SHARE, COUNT, COUNT, COUNT,
+        st.none() | st.builds(usage.Gpu, TEXT, SHARE, COUNT, COUNT, COUNT, AMOUNT, AMOUNT),
+    ),
     "Columns": st.dictionaries(TEXT, st.lists(st.none() | NUMBER, max_size=4), max_size=3),
 }  # fmt: skip
 
@@ -73,7 +82,7 @@ def test_every_event_is_read_back_as_it_was_written(event):
 def test_every_type_has_its_word():
     assert sorted(KINDS) == [
         "alert", "checkpoint", "edit", "metrics", "note", "packed", "plan", "progress", "quality",
-        "resume", "sample", "state", "system", "uses",
+        "resume", "sample", "state", "system", "usage", "uses",
     ]  # fmt: skip
 
 

@@ -20,11 +20,13 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
-from tui_gen import columns
+from tui_gen import bounds, columns
+from tui_gen.bounds import Amount, Columns, Count, FilePath, Groups, Name, Names, Rates, Step, Stride, When
 from tui_gen.files import open_log, open_regular, written_aside
 from tui_gen.pictures import UNKNOWN, Small, Tiles
 from tui_gen.quality import Report
 from tui_gen.text import characters, deeper_than
+from tui_gen.usage import Load, Spent
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """The errors that mean: no room now, perhaps later."""
@@ -40,19 +42,6 @@ SHORT = 8
 """Columns of fewer values are written as plain numbers: packed they would not be smaller."""
 CHUNK = 1 << 20
 """How much of a log is read at a time."""
-
-When = Annotated[float, Meta(ge=0, le=2.5e11)]
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Step = Annotated[int, Meta(ge=-1, le=10**15)]
-Amount = Annotated[float, Meta(ge=0, le=1e15)]
-Name = Annotated[str, Meta(max_length=200)]
-FilePath = Annotated[str, Meta(max_length=4000)]
-Stride = Annotated[int, Meta(ge=1, le=10**9)]
-Rates = Annotated[dict[Name, Amount], Meta(max_length=1000)]
-Names = Annotated[list[Name], Meta(max_length=100)]
-Groups = Annotated[list[Names], Meta(max_length=100)]
-Column = Annotated[Sequence[float | None], Meta(max_length=10**6)]
-Columns = Annotated[dict[Name, Column], Meta(max_length=1000)]
 
 
 class Event(msgspec.Struct, tag_field="type", kw_only=True):
@@ -210,6 +199,17 @@ class System(Event, tag="system"):
     """Time spent training so far, pauses left out, earlier sessions counted in."""
 
 
+class Usage(Event, tag="usage"):
+    """Where the time of the steps up to `step` went since the last such event, and what the machine was at meanwhile.
+
+    Every few seconds at first, every half a minute in a long run.
+    """
+
+    step: Step
+    spent: Spent
+    load: Load
+
+
 class Quality(Event, tag="quality"):
     """Samples were measured: their figures beside those of real data, of the weights after `report.step` steps."""
 
@@ -218,7 +218,7 @@ class Quality(Event, tag="quality"):
 
 AnyEvent = (
     Metrics | Packed | State | Resume | Plan | Sample | Checkpoint | Edit | Uses | Alert | Note | Progress | System
-    | Quality
+    | Usage | Quality
 )
 
 E = TypeVar("E", bound=Event)
@@ -291,21 +291,11 @@ def decode(line: bytes) -> Event | None:
         event = _cut(event)
         if len(line) > LONG and type(event) not in _WORDS:
             return None
-    if isinstance(event, (Sample, Checkpoint)) and not _inside(event.path):
+    if isinstance(event, (Sample, Checkpoint)) and not bounds.is_inside(event.path):
         return None
     if isinstance(event, Edit) and deeper_than([event.old, event.new], DEEPEST):
         return None
-    return None if isinstance(event, Uses) and not _possible(event.run) else event
-
-
-def _possible(path: str) -> bool:
-    """Whether a file system may know such a path."""
-    return bool(path) and "\0" not in path and all(len(part) <= 255 for part in os.fsencode(path).split(b"/"))
-
-
-def _inside(path: str) -> bool:
-    """Whether a path leads to something within the run."""
-    return _possible(path) and not path.startswith("/") and ".." not in path.split("/")
+    return None if isinstance(event, Uses) and not bounds.is_possible(event.run) else event
 
 
 def read(path: Path, *kinds: type[Event]) -> Iterator[Event]:

@@ -32,6 +32,8 @@ MOST_CURVES = 1000
 """Metrics of other names are not kept: nobody could look at them, and garbage may have any number."""
 MOST = 100_000
 """Samples, log lines and so on that are kept; of more the oldest are forgotten."""
+MOST_USAGE = 2000
+"""Accounts of a run's time that are kept; of more, two older ones become one."""
 FEW = 16
 """Columns of fewer values are put together before they are added to a curve: adding costs more than they do."""
 
@@ -39,15 +41,15 @@ FEW = 16
 class RunView:
     """Follows one run directory. `poll()` reads what is new and says which parts changed.
 
-    Parts: `series`, `samples`, `log`, `marks`, `status`, `progress`. `revision[part]` counts their changes, so that a
-    pane redraws only when its number moved. `series` maps `phase/metric` and `val/phase/metric` to curves over steps;
-    `clock` has the seconds of training by then.
+    Parts: `series`, `samples`, `log`, `marks`, `status`, `progress`, `usage`. `revision[part]` counts their changes, so
+    that a pane redraws only when its number moved. `series` maps `phase/metric` and `val/phase/metric` to curves over
+    steps; `clock` has the seconds of training by then.
 
     With `points`, curves have no more than about that many in all, the newest at full density: for those who only need
     to know where a run is, however long it becomes. Without, every step's value is there, at 12 bytes each.
     """
 
-    PARTS = ("series", "samples", "log", "marks", "status", "progress")
+    PARTS = ("series", "samples", "log", "marks", "status", "progress", "usage")
 
     def __init__(self, path: Path, points: int | None = None) -> None:
         self.path = Path(path)
@@ -92,6 +94,7 @@ class RunView:
         self.progress: events.Progress | None = None
         self.plan: events.Plan | None = None
         self.system: events.System | None = None
+        self.usage: list[events.Usage] = []
         self._senseless = 0
         self.logged_state = ""
         self._logged_reason = ""
@@ -245,6 +248,9 @@ class RunView:
                 changed.add("log")
             case events.Quality():
                 self._take_quality(event, changed)
+            case events.Usage():
+                self.usage.append(event)
+                changed.add("usage")
             case events.Progress():
                 self.progress = None if event.done >= event.total > 0 else event
                 changed.add("progress")
@@ -325,6 +331,8 @@ class RunView:
         if len(self.log) > MOST:
             self.forgotten += len(self.log) - MOST // 2
             del self.log[: -MOST // 2]
+        if len(self.usage) > MOST_USAGE:
+            self.usage = thinned(self.usage)
         for some in (self.samples, self.checkpoints, self.edits, self.alerts, self.resumes, self.quality):
             if len(some) > MOST:
                 del some[: -MOST // 2]
@@ -359,6 +367,7 @@ class RunView:
         self.checkpoints = [checkpoint for checkpoint in self.checkpoints if checkpoint.step <= step]
         self.resumes = [resume for resume in self.resumes if resume.step <= step]
         self.quality = [report for report in self.quality if report.step <= step]
+        self.usage = [usage for usage in self.usage if usage.step <= step]
         # An edit counts from its step, an alert tells of its step: both belong to what is done again.
         self.edits = [edit for edit in self.edits if edit.step < step]
         self.alerts = [alert for alert in self.alerts if alert.step < step]
@@ -416,6 +425,14 @@ class RunView:
     def worst_log_lines(self, count: int = 8) -> list[str]:
         """The end of the worker's own output, for a run that ended badly."""
         return runs.last_log_lines(self.path, count)
+
+
+def thinned(accounts: list[events.Usage]) -> list[events.Usage]:
+    """The same time in fewer accounts: of the older half, two become one, with what the later says of the machine."""
+    half = len(accounts) // 4 * 2
+    pairs = zip(accounts[0:half:2], accounts[1:half:2])
+    together = [msgspec.structs.replace(later, spent=earlier.spent + later.spent) for earlier, later in pairs]
+    return together + accounts[half:]
 
 
 MANY_LINES = {"text", "reason", "advice", "what", "words", "notes"}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
-from tui_gen import events, quality, remedy, runs
+from tui_gen import bottleneck, events, quality, remedy, runs
 from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
 from tui_gen.lines import aligned
@@ -55,6 +56,10 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
             out.line(f"{clean(grid.kind)} at step {count(grid.step)}")
             out.drawn(picture)
             out.line()
+    if (found := bottleneck.of_view(view)) is not None:
+        out.line(f"time: {bottleneck.told(bottleneck.recent(view.usage, math.inf))}")
+        out.line(f"{found.sentence}. {found.advice}")
+        out.line()
     for line in ending(view, state):
         out.line(line)
 

@@ -23,9 +23,9 @@ import msgspec
 import tui_gen.models
 import tui_gen.train.data.sets
 from tui_gen import alarms, catalog, params
+from tui_gen.bounds import Groups, Names
 from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry
 from tui_gen.datasets import BUILT_IN, COUNTED, DatasetEntry
-from tui_gen.events import Groups, Names
 from tui_gen.model import ABILITIES, Model
 from tui_gen.train.data import Dataset, ImageConfig, ImageSet, PointSet, TextConfig, TextSet
 

@@ -109,6 +109,10 @@ class Pane(Widget):
     def update_view(self, changed: set[str]) -> None:
         """Parts of the run that changed (of RunView.PARTS) since the last call. Called only while on screen."""
 
+    def beat(self, quiet_for: float) -> None:
+        """About a second has passed, `quiet_for` seconds since there was news of the run. Called only while on screen.
+        """
+
     def label(self, words: str, action: str) -> str:
         """What an action of this pane is called now: `words`, unless doing it once more would undo it.
 

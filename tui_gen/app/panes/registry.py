@@ -21,7 +21,7 @@ class Place(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A pane: its id, its title, the digit that shows it, where its class is, and its place.
+    """A pane: its id, its title, the digit that shows it (empty for none), where its class is, and its place.
 
     Where `watches`, a run is looked at in it: it comes on screen with a run that is opened.
     """
@@ -48,6 +48,7 @@ PANES: list[Row] = [
     ),
     Row("log", "Log", "5", "tui_gen.app.panes.log:LogPane", Place()),
     Row("runs", "Runs", "6", "tui_gen.app.panes.runs:RunsPane", Place("bottom-left", "bottom", "top")),
+    Row("system", "System", "7", "tui_gen.app.panes.system.pane:SystemPane", Place()),
 ]
 """In the order of their keys."""
 

@@ -107,11 +107,12 @@ LEGACY_ALT = {
     "6": "section_sign",
     "7": "pilcrow_sign",
     "8": "bullet",
-    "9": "feminine_ordinal_indicator",
+    "9": "ª",
+    "0": "º",
 }
 """What Textual makes of Esc and a digit: so terminals without kitty's keyboard protocol send Alt and a digit."""
 for row in PANES:
-    BINDINGS += [
+    BINDINGS += [] if not row.key else [
         Binding(
             f"{row.key},{LEGACY_ALT[row.key]}",
             f"open_pane('{row.id}')",

@@ -143,9 +143,10 @@ class KeyBar(Widget):
                 if binding.id == "help.keys" or (binding.id == "help.pane" and more is None):
                     more = keys[-1]
         if "1" not in known:  # digits are text where the focus is
+            last = next(row.key for row in reversed(PANES) if row.key)
             first = next((key.binding for key in known.values() if key.binding.id == "pane.1.always"), None)
             if first is not None:
-                keys.insert(own, Key(f"{self.app.get_key_display(first)}…{PANES[-1].key}", "Panes", first.key, 0))
+                keys.insert(own, Key(f"{self.app.get_key_display(first)}…{last}", "Panes", first.key, 0))
         if (keys, more) != (self._keys, self._more):
             self._keys, self._more = keys, more
             self.refresh()

@@ -137,6 +137,8 @@ class Follower:
         if now - self._beat >= BEAT:
             self._beat = now
             self._on_beat(self.quiet_for)
+            for pane in self.workspace.shown:
+                pane.beat(self.quiet_for)
 
     @property
     def pause(self) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from array import array
 from collections.abc import Sequence
 from typing import Any
@@ -86,13 +84,3 @@ def _column(values: np.ndarray) -> array[float]:
         single = values.astype(np.float32)
     column.frombytes(np.where(np.isfinite(single), single, np.float32(np.nan)).tobytes())
     return column
-
-
-def resident_bytes() -> int:
-    """The memory of this process that is in use."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024

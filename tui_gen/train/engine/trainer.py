@@ -23,7 +23,9 @@ from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.engine import optim
 from tui_gen.train.engine.building import Part, Snapshot, build_model, put, refusals, weights_of
 from tui_gen.train.engine.devices import device_generator, pick_precision, random_state_kept
+from tui_gen.train.engine.laps import Laps
 from tui_gen.train.engine.meter import Meter, row_of
+from tui_gen.usage import GRADIENTS, OPTIMISER
 
 LIVE = ("preview", "checkpoint", "quality")
 """Tables of the config that may be edited while training and mean nothing to the trainer itself."""
@@ -81,7 +83,7 @@ class Trainer:
         if config.train.ema:
             self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
             self._pair_up()
-        self.meter = Meter()
+        self.meter, self.laps = Meter(), Laps(device)
         self.step = 0
         self.model.train()
 
@@ -138,6 +140,8 @@ class Trainer:
             torch._foreach_lerp_(*self._averaged, 1 - decay)
             for averaged, raw in self._copied:
                 averaged.copy_(raw)
+        self.laps.lap(OPTIMISER)
+        self.laps.end()
         self.step += 1
 
     def _computing(self, phase: Phase) -> Compute:
@@ -176,6 +180,7 @@ class Trainer:
             with torch.no_grad(), self._autocast():
                 phase.before(batch)
         names, row, gradients = self.compute[name](batch)
+        self.laps.lap(GRADIENTS)
         self.meter.record(self.step, names, row)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -197,6 +202,7 @@ class Trainer:
         if phase.finish is not None:
             with torch.no_grad():
                 phase.finish(batch)
+        self.laps.lap(OPTIMISER)
 
     def finite(self) -> bool:
         """Whether every number that is trained is finite. Waits for the device."""

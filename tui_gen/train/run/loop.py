@@ -22,19 +22,21 @@ from typing import Any
 import torch
 
 from tui_gen import control, edits, events, places, quality, runs, tuned
+from tui_gen.machine import resident_bytes
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
 from tui_gen.train.cutting import Cut, Stopped, cuttable
 from tui_gen.train.engine import compiling
-from tui_gen.train.engine.meter import resident_bytes
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import Schedule
 from tui_gen.train.run import checkpoints, continuing
+from tui_gen.train.run.accounts import Accounts, counts_as
 from tui_gen.train.run.agenda import Agenda, Due
 from tui_gen.train.run.alerts import Health
 from tui_gen.train.run.record import Gone, Record
 from tui_gen.train.run.requests import answer
 from tui_gen.train.shown.previews import Previewer
+from tui_gen.usage import CHECKPOINT, DATA, LOG, PREVIEW, QUALITY, VALIDATION
 
 
 class RunLoop:
@@ -66,6 +68,7 @@ class RunLoop:
         self.agenda = Agenda(self.config, trainer.total, trainer.stream.steps_per_epoch, time.perf_counter())
         self.compiled, self.tensors, self.tuned = False, True, tuned.wished()
         self.health = Health(trainer.config.train)
+        self.accounts = Accounts(trainer.device, trainer.laps)
         preview = self.config.preview
         self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
         self.measuring = Schedule(trainer, self.emit, self.check)
@@ -167,10 +170,12 @@ class RunLoop:
                 self._pause()
                 continue
             self._edit_as_planned()
+            trainer.laps.begin(trainer.step)
             try:
                 batch = trainer.stream.next()
             except Cut:
                 continue
+            trainer.laps.lap(DATA)
             self._whole = False
             trainer.train_step(self.agenda.fraction(time.perf_counter()), batch)
             self._whole = self.begun = True
@@ -232,6 +237,7 @@ class RunLoop:
             self._untrained = copy.deepcopy(self.trainer.eval_model)
         self.agenda.begin(self.trainer.step, time.perf_counter())
         step = self.trainer.step
+        self.accounts.begin(step, self.elapsed())
         if self._resumed and step:
             with contextlib.suppress(Cut):
                 self._do(self.agenda.missed(step, *continuing.shown_at(self.path, step)))
@@ -260,7 +266,11 @@ class RunLoop:
         if due.checkpoint:
             self.checkpoint("every so often")
         if due.quality:
-            self._report(self.measuring.go_on(self.elapsed()))
+            self._measure()
+
+    @counts_as(QUALITY)
+    def _measure(self) -> None:
+        self._report(self.measuring.go_on(self.elapsed()))
 
     def _report(self, report: quality.Report | None) -> None:
         """Write down a measurement of quality that is complete; say so where one failed."""
@@ -285,6 +295,7 @@ class RunLoop:
         self._report(None)
         self.measuring.drop("the run is being stopped")
 
+    @counts_as(LOG)
     def flush(self) -> None:
         """Bring the metrics over from the device, write them, look at them."""
         speed = self.agenda.flushed(self.trainer.step, time.perf_counter())
@@ -302,11 +313,13 @@ class RunLoop:
                     seconds=round(self.elapsed(), 3),
                 )
             )
+            new += self.accounts.account(self.trainer.step, self.elapsed(), speed)
         if new:
             self.emit(*new)
         if self.health.broken and self.config.train.on_nan == "stop":
             raise Stopped("failed", self.health.broken)
 
+    @counts_as(VALIDATION)
     def validate(self) -> None:
         """Metrics of the validation split, into the log."""
         values = self.trainer.validate(self.agenda.validation_examples, self.check)
@@ -330,6 +343,7 @@ class RunLoop:
             value = -value
         self.ranked, self.ranked_by = value if math.isfinite(value) else None, name or wanted
 
+    @counts_as(PREVIEW)
     def preview(self, model: Model | None = None, step: int | None = None) -> str:
         """Draw and write the previews of the weights as they are; the path of the first, relative to the run.
 
@@ -356,6 +370,7 @@ class RunLoop:
         self.agenda.previewed(ended, ended - started, untrained=model is self._untrained)
         return first
 
+    @counts_as(CHECKPOINT)
     def checkpoint(self, reason: str) -> Path | None:
         """Write a checkpoint, unless this very state has one; the directory. None where the weights are not finite."""
         self.flush()
@@ -470,6 +485,7 @@ class RunLoop:
                 if ending.state == "failed" or ending.reason.startswith("without"):
                     break
         with contextlib.suppress(Stopped):
+            self.emit(*self.accounts.account(self.trainer.step, self.elapsed()))
             self.change_state(*word)
         self.state = word[0]
 

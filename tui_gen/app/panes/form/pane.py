@@ -65,7 +65,7 @@ Every setting of a run. What differs from the recipe has a `*`, what is wrong a 
 - **Ctrl+T** turns to the run that is shown or to the form for the next one, **Ctrl+D** copies the run's settings to it
 
 Where nothing can be typed, on headings and on what a run keeps fixed, **R n e v c** do the same without Ctrl. Digits
-and letters are text on a field; other panes are at **Alt+1** to **Alt+6**, **Ctrl+G** and **F10** from everywhere.
+and letters are text on a field; other panes are at **Alt** and their digit, **Ctrl+G** and **F10** from everywhere.
 
 While a run trains only its live settings can be edited. **Enter** asks the run for the value (`…`); it tells the step
 from which it holds.

@@ -1,0 +1,1 @@
+"""The System pane: where the time goes, and the machine."""

@@ -1,0 +1,115 @@
+"""What the System pane shows, as rows of text: where the time went, and what the machine was at."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from textual.content import Content
+
+from tui_gen.bottleneck import PARTS
+from tui_gen.draw.spark import bar, spark
+from tui_gen.quantities import duration, size
+from tui_gen.text import clean
+from tui_gen.usage import PREVIEW, STEP_PARTS, Load, Spent
+
+Rows = list[Content]
+
+
+class Reading(NamedTuple):
+    """What is drawn of a run: where its time went, over which span, and how much of its machine it took."""
+
+    spent: Spent
+    span: str
+    loads: list[Load]
+
+
+def time_rows(reading: Reading, width: int, height: int) -> Rows:
+    """Where the time went: a row for each part, with its share as a bar, and what a step, or doing it once, takes.
+
+    In the order in which they come; where not all fit, the largest first.
+    """
+    spent = reading.spent
+    pace = f"{_ms(spent.per_step)} a step · " if spent.per_step else ""
+    rows = [Content.assemble(("Time ", "bold"), (f"{pace}{duration(spent.seconds)} · {reading.span}", "$quiet"))]
+    names = {**{name: words for name, words in PARTS.items() if name in (*STEP_PARTS, *spent.parts, PREVIEW)}}
+    shares = [(words, spent.share(name), _cost(spent, name), name in STEP_PARTS) for name, words in names.items()]
+    shares.append(("rest", spent.rest / spent.seconds if spent.seconds else 0.0, "", False))
+    if len(shares) >= height:
+        shares.sort(key=lambda row: -row[1])
+    room = max(4, width - 36)
+    for words, share, cost, in_step in shares:
+        colour = "$text-primary" if in_step else "$text-accent"
+        drawn = f"{bar(share, room):<{room}}"
+        rows.append(Content.assemble(f"{words:<17}{share:>4.0%} ", (drawn, colour), (f" {cost}", "$quiet")))
+    return rows
+
+
+def _cost(spent: Spent, name: str) -> str:
+    seconds = spent.parts.get(name, 0.0)
+    if name in STEP_PARTS:
+        return _ms(seconds / spent.steps) if spent.steps and seconds else ""
+    count = spent.counts.get(name, 0)
+    return f"{count} × {_ms(seconds / count)}" if count else ""
+
+
+def _ms(seconds: float) -> str:
+    """`0.035 ms`, `2.8 ms`, `804 ms`, `4.95 s`."""
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    ms = 1000 * seconds
+    return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.2g} ms"
+
+
+def machine_rows(reading: Reading, own: Load | None, width: int) -> Rows:
+    """What the worker, the machine, its GPU and this workbench take, with their history where there is room."""
+    load, loads = reading.loads[-1], reading.loads
+    room = max(0, min(24, (width - 52) // 2))
+    unknown = "not told here"
+    cpu = f"{load.cpu:.1f} of {load.cpus:g} CPUs"
+    rows = [
+        Content.assemble(("Machine ", "bold"), (clean(load.host), "$quiet")),
+        _row("worker", (cpu, spark([at.cpu for at in loads], room, load.cpus)),
+             (size(load.memory), spark([at.memory for at in loads], room, max(at.memory for at in loads)))),
+    ]  # fmt: skip
+    busy = unknown if load.all_cpus is None else f"{load.all_cpus:.0%} busy"
+    kept = f"{size(load.total - load.free)} of {size(load.total)}" if load.total and load.free else unknown
+    taken = [at.total - at.free if at.free else None for at in loads]
+    rows.append(
+        _row("all", (busy, spark([at.all_cpus for at in loads], room, 1.0)), (kept, spark(taken, room, load.total)))
+    )
+    if load.gpu is not None:
+        rows += _gpu_rows(loads, room)
+    if own is not None:
+        rows.append(_row("workbench", (f"{own.cpu:.2f} CPUs", ""), (size(own.memory), "")))
+    return rows
+
+
+def _gpu_rows(loads: list[Load], room: int) -> Rows:
+    gpus = [at.gpu for at in loads if at.gpu is not None]
+    gpu = gpus[-1]
+    busy = "needs nvidia-ml-py" if gpu.busy is None else f"{gpu.busy:.0%} busy"
+    memory = f"{size(gpu.used)} of {size(gpu.total)}"
+    facts = [clean(gpu.name), f"{size(gpu.own)} the run's" if gpu.own else ""]
+    facts += [f"{gpu.watts:.0f} W" if gpu.watts else "", f"{gpu.celsius:.0f} °C" if gpu.celsius else ""]
+    return [
+        _row("GPU", (busy, spark([at.busy for at in gpus], room, 1.0)),
+             (memory, spark([at.used for at in gpus], room, gpu.total))),
+        Content.styled(f"{'':<10}{' · '.join(filter(None, facts))}", "$quiet"),
+    ]  # fmt: skip
+
+
+def _row(name: str, *columns: tuple[str, str]) -> Content:
+    parts: list[Any] = [f"{name:<10}"]
+    for words, history in columns:
+        parts += [f"{words:<17} ", (history, "$text-primary"), "  " if history else ""]
+    return Content.assemble(*parts).rstrip()
+
+
+def beside(left: Rows, right: Rows, column: int) -> Rows:
+    """Two columns of rows, the right one from a column on."""
+    rows = []
+    for number in range(max(len(left), len(right))):
+        first = left[number] if number < len(left) else Content("")
+        second = right[number] if number < len(right) else Content("")
+        rows.append(Content.assemble(first, " " * max(2, column - first.cell_length), second))
+    return rows

@@ -1,0 +1,114 @@
+"""What a run's time goes into, written down every few seconds, with what its machine is at."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import msgspec
+import torch
+
+from tui_gen import events
+from tui_gen.machine import Gauge
+from tui_gen.train.engine.laps import Laps
+from tui_gen.usage import Gpu, Spent
+
+OFTEN, SELDOM = 2.0, 30.0
+"""Seconds between two accounts, at first and at most."""
+PART = 60
+"""In between an account is made after so much of a run: 1 / PART."""
+
+
+class Accounts:
+    """Where one run's training time goes. Steps are timed by `laps`, what is done between them by `doing`."""
+
+    def __init__(self, device: torch.device, laps: Laps) -> None:
+        self._device, self._laps = device, laps
+        self._gauge = Gauge(str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else "")
+        self._parts: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+        self._inside = False
+        self._step, self._seconds = 0, 0.0
+
+    def begin(self, step: int, seconds: float) -> None:
+        """Training begins at a step, `seconds` of training after the run's beginning."""
+        self._step, self._seconds = step, seconds
+        self._parts, self._counts = {}, {}
+
+    @contextlib.contextmanager
+    def doing(self, part: str) -> Iterator[None]:
+        """What happens inside belongs to this part, and what that does in turn as well."""
+        if self._inside:
+            yield
+            return
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)  # or steps that are still on their way would count for it
+        self._inside, started = True, time.perf_counter()
+        try:
+            yield
+        finally:
+            self._inside = False
+            self._parts[part] = self._parts.get(part, 0.0) + time.perf_counter() - started
+            self._counts[part] = self._counts.get(part, 0) + 1
+
+    def account(self, step: int, seconds: float, per_second: float | None = None) -> list[events.Usage]:
+        """What there is to write down after `step` steps and `seconds` of training, if it is time for it.
+
+        `per_second` is how many steps are made in a second; without it the run is over, and the rest is told.
+        """
+        if per_second is not None:
+            self._laps.pace(per_second)
+            if seconds - self._seconds < min(SELDOM, max(OFTEN, seconds / PART)):
+                return []
+        if seconds <= self._seconds or step <= self._step:
+            return []
+        spent = self._laps.collect(step - self._step) + Spent(seconds - self._seconds, 0, self._parts, self._counts)
+        self.begin(step, seconds)
+        return [events.Usage(step, _rounded(spent), self._gauge.read(self._gpu()))]
+
+    def _gpu(self) -> Gpu | None:
+        if self._device.type != "cuda":
+            return None
+        free, total = torch.cuda.mem_get_info(self._device)
+        name, own = torch.cuda.get_device_name(self._device), torch.cuda.memory_reserved(self._device)
+        return Gpu(name, used=total - free, total=total, own=own)
+
+
+def _rounded(spent: Spent) -> Spent:
+    """The same, to a tenth of a millisecond: a log needs no more. Parts of steps are made to fit into the time."""
+    between = sum(spent.parts.get(name, 0.0) for name in spent.counts)
+    steps = sum(spent.parts.values()) - between
+    fit = min(1.0, max(0.0, spent.seconds - between) / steps) if steps > 0 else 1.0
+    parts = {
+        name: round(seconds * (1.0 if name in spent.counts else fit), 4) for name, seconds in spent.parts.items()
+    }
+    return msgspec.structs.replace(spent, seconds=round(spent.seconds, 4), parts=parts)
+
+
+class Accounted(Protocol):
+    """What keeps accounts."""
+
+    accounts: Accounts
+
+
+Self = TypeVar("Self", bound=Accounted)
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+Method = Callable[Concatenate[Self, Given], Result]
+
+
+def counts_as(part: str) -> Callable[[Method[Self, Given, Result]], Method[Self, Given, Result]]:
+    """Have the time that a method takes counted as this part."""
+
+    def counted(method: Any) -> Any:
+        @functools.wraps(method)
+        def call(self: Accounted, *args: Any, **kwargs: Any) -> Any:
+            with self.accounts.doing(part):
+                return method(self, *args, **kwargs)
+
+        return call
+
+    return counted
