@@ -199,7 +199,7 @@ def test_one_bad_run_never_blocks_the_list(tmp_path, monkeypatch, what):
             log.write_bytes(b"[" * (20 << 20) + b"\n")
         case "line of 3 MB":
             log.write_bytes(encode(State(state="stopped", step=3)) + b"y" * (3 << 20) + b"\n")
-    tails.known_tails.clear()
+    tails.tail_cache.clear()
     tracemalloc.start()
     try:
         rows = {row.name: (row.state, row.step) for row in runs.list_runs(tmp_path)}
@@ -226,7 +226,7 @@ def test_a_live_run_whose_state_is_far_back_is_found_running(tmp_path, monkeypat
     with open(path, "ab") as file:
         file.write(encode(State(state="finished", step=60)))
     assert tails.tail_of(path)[0].state == "finished"
-    tails.known_tails.clear()
+    tails.tail_cache.clear()
     assert tails.tail_of(path)[1] == 60
 
 
@@ -318,7 +318,7 @@ def test_lists_and_names_without_an_end_are_forgotten(tmp_path, monkeypatch):
     story += [events.Sample(step=n, path=f"samples/{n}") for n in range(500)]
     view = RunView(make(tmp_path, "r", *story))
     view.read_all()
-    assert view.forgotten + len(view.log) == 1001 and view.log[-1][2] == "1000" and len(view.log) <= 100
+    assert view.log_offset + len(view.log) == 1001 and view.log[-1][2] == "1000" and len(view.log) <= 100
     assert len(view.series) == 50 and view.garbage == 10
     assert len(view.samples) <= 100 and view.samples[-1].step == 499
 

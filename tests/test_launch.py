@@ -120,11 +120,11 @@ def logged(run: Path, *new: events.Event) -> None:
 @pytest.mark.parametrize(("company", "spin"), [(False, launch.SPIN), (True, launch.SPIN_IN_COMPANY)])
 def test_a_worker_s_environment_is_tuned_for_training(monkeypatch, company, spin):
     monkeypatch.setattr(launch, "in_company", lambda: company)
-    for name in (*launch.TUNED, "GOMP_SPINCOUNT"):
+    for name in (*launch.TUNING, "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SOMETHING", "else")
     env = launch.environment()
-    assert launch.TUNED.items() <= env.items() and env["SOMETHING"] == "else"
+    assert launch.TUNING.items() <= env.items() and env["SOMETHING"] == "else"
     assert env["GOMP_SPINCOUNT"] == str(spin)
     assert "TUI_GEN_MODELS" not in env
     monkeypatch.setenv("GOMP_SPINCOUNT", "1000")  # who sets it knows better

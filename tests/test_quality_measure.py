@@ -322,7 +322,7 @@ def test_the_table_says_what_perfect_is_and_what_cannot_be_trusted():
     assert "confident about 0.50 times as many samples as real images" in lines
     assert "? FID: from 500 samples" in lines and "? real FID: from 180 held-out images" in lines
     assert all(len(line) <= 100 for line in lines)
-    assert "Heusel" in tables.table(report, explained=True)
+    assert "Heusel" in tables.table(report, with_help=True)
     assert tables.summary(report).startswith("FID 12.35? (real 0.5?), KID 0.0123 ± 0.002 (real 0.001)")
 
 

@@ -20,7 +20,7 @@ from tests.waiting import wait_for
 from tui_gen import events, presence, runs
 from tui_gen.events import Edit, Event, EventWriter, Metrics, Note, Resume, State, System
 from tui_gen.runs import RunError, WorkerInfo
-from tui_gen.tails import known_tails, tail_of
+from tui_gen.tails import tail_cache, tail_of
 
 CONFIG = 'name = "a run"\n[model]\nname = "vae"\n[dataset]\nname = "digits"\n[train]\nsteps = 500\n'
 HERE = socket.gethostname()
@@ -310,7 +310,7 @@ def test_looking_again_and_again_finds_what_one_look_finds(tmp_path_factory, par
             if data.draw(st.booleans()):
                 last, step = tail_of(f"{path}/events.jsonl", size)
                 assert (last.state if last else None, step) == (expected_state, expected_step)
-    known_tails.clear()
+    tail_cache.clear()
     assert tail_of(f"{path}/events.jsonl", size)[1] == expected_step
 
 

@@ -177,10 +177,10 @@ def test_a_killed_worker_is_interrupted_within_a_poll(run, view, log):
     finally:
         process.kill()
         process.wait(120)
-    view._checked -= 0.6  # as if half a second had passed
+    view._last_check -= 0.6  # as if half a second had passed
     assert view.poll() == {"status"}
     assert (view.state, view.reason, view.live, view.eta) == ("interrupted", "the worker is gone", False, None)
-    view._checked -= 1.5
+    view._last_check -= 1.5
     assert view.poll() == set()
     with runs.claim(run):
         runs.register(run, "")
@@ -206,7 +206,7 @@ def test_a_run_on_another_host_that_is_heard_of_again_is_no_longer_interrupted(r
 def test_a_run_that_ended_stays_as_it_ended(run, view, log, word):
     log(State(state="running", step=0), State(state=word, step=9, reason="because"))
     for _ in range(2):
-        view._checked = -10.0
+        view._last_check = -10.0
         view.poll()
         assert (view.state, view.reason, view.step, view.live) == (word, "because", 9, False)
     assert view.log[-1][1:] == ("error" if word == "failed" else "state", f"{word} at step 9: because")
@@ -260,7 +260,7 @@ def test_the_log_says_what_happened(view, log, mine):
         "warning: step 8: spike in vae/kl. Clip.", "error: step 9: w.", "warning: [b]not markup[/b]",
         "state: paused at step 9",
     ]  # fmt: skip
-    assert [t for t, _, _ in view.log] == sorted(t for t, _, _ in view.log) and view.heard == view.log[-1][0]
+    assert [t for t, _, _ in view.log] == sorted(t for t, _, _ in view.log) and view.last_event_time == view.log[-1][0]
 
 
 def test_progress_is_shown_until_it_is_done_or_training_begins(view, log, mine):

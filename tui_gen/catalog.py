@@ -18,7 +18,7 @@ import msgspec
 from tui_gen import __version__, toml, trust
 from tui_gen.alarms import Alarm
 from tui_gen.config import ConfigError, Optim, RunConfig, load, named, override, parse_toml, read_toml, set_key
-from tui_gen.datasets import BUILT_IN, COUNTED, DEFAULT, DatasetEntry
+from tui_gen.datasets import BUILT_IN, COUNT_UNITS, DEFAULT, DatasetEntry
 from tui_gen.edits import merged
 from tui_gen.files import read_regular
 from tui_gen.headline import MOST
@@ -135,10 +135,10 @@ class Catalog(msgspec.Struct):
 
     def families(self) -> dict[str, list[ModelEntry]]:
         """Family → its models, both in the order in which the models were declared."""
-        found: dict[str, list[ModelEntry]] = {}
+        by_family: dict[str, list[ModelEntry]] = {}
         for entry in self.models.values():
-            found.setdefault(entry.family, []).append(entry)
-        return found
+            by_family.setdefault(entry.family, []).append(entry)
+        return by_family
 
     def recipes_of(self, model: str) -> list[Recipe]:
         """The recipes that train a model, the default recipe first."""
@@ -251,19 +251,19 @@ def ensure(extra: list[str] | None = None) -> Catalog:
     from tui_gen import children
 
     words = [word for folder in extra or [] for word in ("--models", os.path.abspath(os.path.expanduser(folder)))]
-    done = children.run(
+    process = children.run(
         "tui_gen.train.discover", *words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
     )
     catalog = read(extra)
-    if done.returncode or stale(catalog, extra):
-        words = done.stderr.strip().splitlines()
+    if process.returncode or stale(catalog, extra):
+        words = process.stderr.strip().splitlines()
         raise ConfigError("models", [Problem("models", None, words[-1] if words else "could not be read")])
     return catalog
 
 
 def recipes() -> tuple[dict[str, Recipe], list[str]]:
     """The recipes, built-in and the user's, and what is wrong with those that cannot be read."""
-    found, wrong = {}, []
+    recipe_of_name, wrong = {}, []
     for folder in (built_in_dir() / "recipes", config_dir() / "recipes"):
         if not folder.is_dir():
             continue
@@ -271,8 +271,8 @@ def recipes() -> tuple[dict[str, Recipe], list[str]]:
             recipe, words = _recipe(path)
             wrong += words
             if recipe is not None:
-                found[recipe.name] = recipe
-    return found, wrong
+                recipe_of_name[recipe.name] = recipe
+    return recipe_of_name, wrong
 
 
 def _recipe(path: Path) -> tuple[Recipe | None, list[str]]:
@@ -325,10 +325,10 @@ _models: dict[tuple[tuple[str, ...], int], dict[str, ModelEntry]] = {}
 def _place_of(folders: list[str] | None) -> tuple[tuple[str, ...], int]:
     """The folders of a catalogue, and when one was last written to the cache."""
     try:
-        written = os.stat(cache_path("").parent).st_mtime_ns
+        time_written = os.stat(cache_path("").parent).st_mtime_ns
     except OSError:
-        written = 0
-    return tuple(folders or ()), written
+        time_written = 0
+    return tuple(folders or ()), time_written
 
 
 def _check(about: dict[str, Any]) -> Check | None:
@@ -336,10 +336,10 @@ def _check(about: dict[str, Any]) -> Check | None:
 
     Raises msgspec.ValidationError that names what is missing or of the wrong kind.
     """
-    stated: dict[str, Any] = {key: about[key] for key in ("metric", "better", "reach", "aim", "aims") if key in about}
+    fields: dict[str, Any] = {key: about[key] for key in ("metric", "better", "reach", "aim", "aims") if key in about}
     if "check" in about:
-        stated["overrides"] = about["check"]
-    return msgspec.convert(stated, Check) if stated else None
+        fields["overrides"] = about["check"]
+    return msgspec.convert(fields, Check) if fields else None
 
 
 def counted(path: str) -> tuple[str, int]:
@@ -354,12 +354,12 @@ def counted(path: str) -> tuple[str, int]:
     folders = tables.get("model_dirs")
     folders = [folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
     entry = _stored(folders).datasets.get(named(tables, "dataset"))
-    if entry is None or entry.kind not in COUNTED:
+    if entry is None or entry.kind not in COUNT_UNITS:
         return "examples", 1
     if entry.kind != "text":
-        return COUNTED[entry.kind], 1
+        return COUNT_UNITS[entry.kind], 1
     length = tables["dataset"].get("length")
-    return (COUNTED[entry.kind], length) if isinstance(length, int) and length >= 1 else ("examples", 1)
+    return (COUNT_UNITS[entry.kind], length) if isinstance(length, int) and length >= 1 else ("examples", 1)
 
 
 def start_of(model: ModelEntry, catalog: Catalog) -> dict[str, Any]:

@@ -92,11 +92,11 @@ class Parser(argparse.ArgumentParser):
         from tui_gen.text import clean
 
         hint = ""
-        known = set(_options(self))
+        options = set(_options(self))
         strange = [word.partition("=")[0] for word in self.command_line if word.startswith("--") and len(word) > 2]
-        strange = [word for word in strange if word not in known]
+        strange = [word for word in strange if word not in options]
         if strange:  # whatever argparse made of the words after it
-            message, hint = f"no such option {strange[0]}", nearest(strange[0], known)
+            message, hint = f"no such option {strange[0]}", nearest(strange[0], options)
         elif "COMMAND: invalid choice: " in message:
             name = message.split("invalid choice: ", 1)[1].rpartition(" (choose from ")[0]
             message, hint = f"no such command {name}", nearest(name[1:-1], [command.name for command in COMMANDS])
@@ -107,13 +107,13 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
     """Every option of a parser and of its commands."""
     if isinstance(parser, Parser):
         parser.complete()
-    found: list[str] = []
+    options: list[str] = []
     for action in parser._actions:
-        found += action.option_strings
+        options += action.option_strings
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
-                found += _options(inner)
-    return found
+                options += _options(inner)
+    return options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -140,9 +140,9 @@ def build_parser() -> argparse.ArgumentParser:
     runs_option(common, top=True)
     models_option(common, top=True)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for listed in COMMANDS:
-        words = listed.help[0].upper() + listed.help[1:] + "."
-        commands.add_parser(listed.name, help=listed.help, description=words, command=listed)
+    for command in COMMANDS:
+        words = command.help[0].upper() + command.help[1:] + "."
+        commands.add_parser(command.name, help=command.help, description=words, command=command)
     return parser
 
 
@@ -201,17 +201,17 @@ def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace
 
 def _taken_by(parser: argparse.ArgumentParser, command: str | None) -> list[str]:
     """The options that a command takes itself."""
-    found = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return _options(next(found)[command]) if command else []
+    subcommands = (action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return _options(next(subcommands)[command]) if command else []
 
 
 def _dispatch(args: argparse.Namespace) -> int:
     root = expanded(args.runs) if args.runs else default_root()
-    args.model_dirs, trusted = _absolute(args.model_dirs), _absolute(args.trust, "--trust")
-    if args.model_dirs or trusted:
+    args.model_dirs, trust_dirs = _absolute(args.model_dirs), _absolute(args.trust, "--trust")
+    if args.model_dirs or trust_dirs:
         from tui_gen import trust
 
-        trust.allow([*args.model_dirs, *trusted])
+        trust.allow([*args.model_dirs, *trust_dirs])
     if args.run is not None or args.resume is not None:
         return _train(args, root)
     if args.command is None:
@@ -246,10 +246,11 @@ def _train(args: argparse.Namespace, root: Path) -> int:
         from tui_gen.report import named
 
         named.check(args.run_name)
-        if begun := named.begun(root, args.run_name, args.resume_if_begun):
+        if run_path := named.begun(root, args.run_name, args.resume_if_begun):
             return named.go_on(
-                begun, args.run, args.assignments, style, device=args.device, dirs=args.model_dirs, detach=args.detach
-            )
+                run_path, args.run, args.assignments, style,
+                device=args.device, dirs=args.model_dirs, detach=args.detach,
+            )  # fmt: skip
     assignments = [*args.assignments, *([f"train.device={args.device}"] if args.device else [])]
     return headless.train(
         args.run, assignments, root, style, model_dirs=args.model_dirs, detach=args.detach, folder=args.run_name or ""

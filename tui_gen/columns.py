@@ -47,17 +47,17 @@ def unpack(data: bytes, count: int) -> list[array[float]]:
     if not inflate.eof or inflate.unused_data or count < 1 or len(raw) % (WIDTH * count):
         raise ValueError(f"not {count} packed columns")
     steps = len(raw) // (WIDTH * count)
-    found = []
+    columns = []
     for start in range(0, len(raw), WIDTH * steps) if steps else [0] * count:
-        unsorted = bytearray(WIDTH * steps)
+        buffer = bytearray(WIDTH * steps)
         for place in range(WIDTH):
-            unsorted[place::WIDTH] = raw[start + place * steps : start + (place + 1) * steps]
+            buffer[place::WIDTH] = raw[start + place * steps : start + (place + 1) * steps]
         column: array[float] = array("f")
-        column.frombytes(unsorted)
+        column.frombytes(buffer)
         if sys.byteorder == "big":
             column.byteswap()
-        found.append(column)
-    return found
+        columns.append(column)
+    return columns
 
 
 def decimals(column: array[float]) -> list[float | None]:

@@ -235,12 +235,12 @@ def load(tables: dict[str, Any], catalog: Declarations, source: str = "config") 
 
     Raises ConfigError that lists every problem.
     """
-    written = tables.get("format", FORMAT)
-    if isinstance(written, bool) or not isinstance(written, int) or written < 1:
-        raise ConfigError(source, [Problem("format", written, f"needs a whole number, 1 ≤ x ≤ {FORMAT}")])
-    if written > FORMAT:
+    version = tables.get("format", FORMAT)
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        raise ConfigError(source, [Problem("format", version, f"needs a whole number, 1 ≤ x ≤ {FORMAT}")])
+    if version > FORMAT:
         message = f"was written by a newer tui-gen; this one reads up to format {FORMAT}"
-        raise ConfigError(source, [Problem("format", written, message, "upgrade tui-gen to use it")])
+        raise ConfigError(source, [Problem("format", version, message, "upgrade tui-gen to use it")])
     problems: list[Problem] = []
     top, wrong = params.check(TOP, tables, "", also=("format", "model", "dataset", "recipe", "edits", *TABLES))
     problems += wrong
@@ -265,29 +265,29 @@ def load(tables: dict[str, Any], catalog: Declarations, source: str = "config") 
         problems.append(Problem("model", table, "must be a table", "write it as [model]"))
     data, wrong = _dataset(tables.get("dataset", {}), catalog)
     problems += wrong
-    built: dict[str, Any] = {}
+    structs: dict[str, Any] = {}
     for key, struct in TABLES.items():
         also = ("phases",) if key == "train" else ()
         fields, wrong = params.check(TABLE_PARAMS[key], tables.get(key, {}), key, also=also)
         problems += wrong
-        built[key] = struct(**fields)
-    train: TrainConfig = built["train"]
+        structs[key] = struct(**fields)
+    train: TrainConfig = structs["train"]
     train_table = tables.get("train", {})
     if entry is not None and isinstance(train_table, dict):
         train.phases, wrong = _phases(train_table.get("phases", {}), entry.phases)
         problems += wrong
     wrong_keys = {problem.key for problem in problems}
-    problems += _across(built["train"], lengths_known=wrong_keys.isdisjoint({"train", *LENGTHS}))
+    problems += _across(structs["train"], lengths_valid=wrong_keys.isdisjoint({"train", *LENGTHS}))
     edits: list[dict[str, Any]] = []
     if entry is not None:
         edits, wrong = _edits(tables.get("edits", []), keys(model_name, data.name, catalog))
         problems += wrong
     if problems:
         raise ConfigError(source, problems)
-    return RunConfig(model=ModelTable(model_name, values), dataset=data, edits=edits, **built, **top)
+    return RunConfig(model=ModelTable(model_name, values), dataset=data, edits=edits, **structs, **top)
 
 
-def _edits(table: Any, known: dict[str, Param]) -> tuple[list[dict[str, Any]], list[Problem]]:
+def _edits(table: Any, settings: dict[str, Param]) -> tuple[list[dict[str, Any]], list[Problem]]:
     if not isinstance(table, list):
         return [], [Problem("edits", table, "must be a list of {step, key, value}")]
     edits, problems = [], []
@@ -299,7 +299,7 @@ def _edits(table: Any, known: dict[str, Param]) -> tuple[list[dict[str, Any]], l
             problems.append(Problem(where, None, 'must be {step = 100, key = "train.phases.vae.lr", value = 1e-4}'))
             continue
         key = params.show(edit["key"])
-        value, message = check_edit(key, edit["value"], known)
+        value, message = check_edit(key, edit["value"], settings)
         if message:
             problems.append(Problem(f"{where}.{key}", edit["value"], message))
         else:
@@ -307,29 +307,29 @@ def _edits(table: Any, known: dict[str, Param]) -> tuple[list[dict[str, Any]], l
     return edits, problems
 
 
-def check_edit(key: str, value: Any, known: dict[str, Param]) -> tuple[Any, str]:
+def check_edit(key: str, value: Any, settings: dict[str, Param]) -> tuple[Any, str]:
     """Whether a setting may be changed to a value while a run trains: the value to use, and what is wrong if not."""
-    param = known.get(key)
+    param = settings.get(key)
     if param is None:
-        return value, f"no such setting {_meant(key, list(known))}".rstrip()
+        return value, f"no such setting {_meant(key, list(settings))}".rstrip()
     if not param.live:
-        live = ", ".join(name for name, other in known.items() if other.live)
+        live = ", ".join(name for name, other in settings.items() if other.live)
         return value, f"cannot be changed while training; these can: {live}"
     return params.check_value(param, value)
 
 
-def _phases(table: Any, declared: dict[str, Optim]) -> tuple[dict[str, Optim], list[Problem]]:
-    phases = {name: msgspec.structs.replace(optim) for name, optim in declared.items()}
+def _phases(table: Any, optims: dict[str, Optim]) -> tuple[dict[str, Optim], list[Problem]]:
+    phases = {name: msgspec.structs.replace(optim) for name, optim in optims.items()}
     if not isinstance(table, dict):
         return phases, [Problem("train.phases", table, "must be a table", "write it as [train.phases.NAME]")]
     problems = []
     for name, values in table.items():
         where = f"train.phases.{name}"
-        if name not in declared:
-            hint = params.nearest(name, declared) or f"this model has: {', '.join(declared)}"
+        if name not in optims:
+            hint = params.nearest(name, optims) or f"this model has: {', '.join(optims)}"
             problems.append(Problem(where, None, "no such phase", hint))
             continue
-        base = msgspec.structs.asdict(declared[name])
+        base = msgspec.structs.asdict(optims[name])
         defaults = [msgspec.structs.replace(param, default=base[param.name]) for param in OPTIM_PARAMS]
         fields, wrong = params.check(defaults, values, where)
         problems += wrong
@@ -345,7 +345,7 @@ def _dataset(table: Any, catalog: Declarations) -> tuple[DatasetTable, list[Prob
     entry = catalog.datasets.get(name) if isinstance(name, str) else None
     others = datasets.elsewhere(entry, catalog.datasets)
     strange = {key: table[key] for key in others if key in table}
-    stated, wrong = params.check([others[key] for key in strange], strange, "dataset")
+    other_values, wrong = params.check([others[key] for key in strange], strange, "dataset")
     if entry is None:
         hint = params.nearest(name, catalog.datasets) or f"known: {', '.join(catalog.datasets)}"
         problem = Problem("dataset.name", name, "no such dataset", hint)
@@ -354,17 +354,17 @@ def _dataset(table: Any, catalog: Declarations) -> tuple[DatasetTable, list[Prob
     if entry.reads and not values["root"] and not any(problem.key == "dataset.root" for problem in problems):
         words = f"is missing: {name} reads a {entry.reads}"
         problems.append(Problem("dataset.root", None, words, f"set it to that {entry.at_root}'s path"))
-    unused = {key: value for key, value in stated.items() if value != others[key].default}
+    unused = {key: value for key, value in other_values.items() if value != others[key].default}
     return DatasetTable(name, values, unused), problems + wrong
 
 
-def _across(train: TrainConfig, lengths_known: bool) -> Iterable[Problem]:
+def _across(train: TrainConfig, lengths_valid: bool) -> Iterable[Problem]:
     """What no single value shows: lengths that contradict each other, devices that there are none of."""
     lengths = {key: getattr(train, key) for key in ("steps", "epochs", "minutes") if getattr(train, key)}
     if len(lengths) > 1:
-        listed = ", ".join(f"{key} = {params.show(value)}" for key, value in lengths.items())
-        yield Problem("train", None, f"has more than one length: {listed}", "set all but one to 0")
-    elif not lengths and lengths_known:
+        words = ", ".join(f"{key} = {params.show(value)}" for key, value in lengths.items())
+        yield Problem("train", None, f"has more than one length: {words}", "set all but one to 0")
+    elif not lengths and lengths_valid:
         yield Problem("train", None, "has no length", "set train.steps, train.epochs or train.minutes")
     device = train.device
     if not (device in ("auto", "cpu", "cuda", "mps") or (device.startswith("cuda:") and device[5:].isdecimal())):
@@ -374,15 +374,15 @@ def _across(train: TrainConfig, lengths_known: bool) -> Iterable[Problem]:
 def keys(model: str, dataset: str, catalog: Declarations) -> dict[str, Param]:
     """Every dotted key of a model's config on a dataset with its declaration, in the order a form shows them."""
     entry, data = catalog.models.get(model), catalog.datasets.get(dataset)
-    found = {f"model.{param.name}": param for param in (entry.params if entry else [])}
-    found |= {f"dataset.{param.name}": param for param in (DATASET_NAME, *(data.params if data else ()))}
-    for table, declared in TABLE_PARAMS.items():
-        found |= {f"{table}.{param.name}": param for param in declared}
+    settings = {f"model.{param.name}": param for param in (entry.params if entry else [])}
+    settings |= {f"dataset.{param.name}": param for param in (DATASET_NAME, *(data.params if data else ()))}
+    for table, table_params in TABLE_PARAMS.items():
+        settings |= {f"{table}.{param.name}": param for param in table_params}
     for phase, optim in (entry.phases if entry else {}).items():
         base = msgspec.structs.asdict(optim)
         for param in OPTIM_PARAMS:
-            found[f"train.phases.{phase}.{param.name}"] = msgspec.structs.replace(param, default=base[param.name])
-    return found | {param.name: param for param in TOP}
+            settings[f"train.phases.{phase}.{param.name}"] = msgspec.structs.replace(param, default=base[param.name])
+    return settings | {param.name: param for param in TOP}
 
 
 def may_be_stated(model: str, dataset: str, catalog: Declarations) -> dict[str, Param]:
@@ -398,13 +398,13 @@ def named(tables: dict[str, Any], table: str, default: str = "") -> str:
     return name if isinstance(name, str) else ""
 
 
-def _meant(key: str, known: list[str]) -> str:
+def _meant(key: str, full_keys: list[str]) -> str:
     """A hint at the keys that may have been meant: those that end as it does before those that look like it."""
     table, _, name = key.rpartition(".")
-    endings = [candidate for candidate in known if candidate.endswith(f".{name}")]
+    endings = [full_key for full_key in full_keys if full_key.endswith(f".{name}")]
     if table and (close := params.nearest(key, endings)):
         return close
-    return f"did you mean {' or '.join(endings)}?" if endings else params.nearest(key, known)
+    return f"did you mean {' or '.join(endings)}?" if endings else params.nearest(key, full_keys)
 
 
 def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Declarations) -> dict[str, Any]:
@@ -424,13 +424,13 @@ def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Declar
         if key == "model.name":
             set_key(tables, key, params.parse(Param(key, "str"), text))
             continue
-        known = may_be_stated(named(tables, "model"), named(tables, "dataset", datasets.DEFAULT), catalog)
-        if key not in known:
-            problems.append(Problem("--set", assignment, "names no setting", _meant(key, list(known))))
+        settings = may_be_stated(named(tables, "model"), named(tables, "dataset", datasets.DEFAULT), catalog)
+        if key not in settings:
+            problems.append(Problem("--set", assignment, "names no setting", _meant(key, list(settings))))
             continue
-        value = params.parse(known[key], text)
+        value = params.parse(settings[key], text)
         if key in LENGTHS:
-            if params.check_value(known[key], value)[1]:
+            if params.check_value(settings[key], value)[1]:
                 wrong.add(key)  # stays, to be told: another length after it does not put it out of sight
             for other in LENGTHS:
                 if value and other not in wrong:
@@ -457,12 +457,12 @@ def set_key(tables: dict[str, Any], key: str, value: Any) -> None:
 
 def get_key(tables: dict[str, Any], key: str) -> Any:
     """The value at a dotted key in nested tables. Raises KeyError where there is none."""
-    found: Any = tables
+    value: Any = tables
     for part in key.split("."):
-        if not isinstance(found, dict):
+        if not isinstance(value, dict):
             raise KeyError(key)
-        found = found[part]
-    return found
+        value = value[part]
+    return value
 
 
 def to_tables(config: RunConfig) -> dict[str, Any]:

@@ -371,8 +371,8 @@ class Server:
 
     def _stranger(self, request: Request) -> bool:
         """Whether a request was meant for another worker, and is refused for that."""
-        meant = request.data.get("worker", "")
-        if not meant or meant == self.id:
+        addressee = request.data.get("worker", "")
+        if not addressee or addressee == self.id:
             return False
         request.refuse(STRANGER)
         return True

@@ -18,7 +18,7 @@ DEFAULT = "digits"
 """The dataset of a config that names none."""
 BUILT_IN = "built in"
 
-COUNTED = {"image": "images", "points": "points", "text": "characters"}
+COUNT_UNITS = {"image": "images", "points": "points", "text": "characters"}
 """What data of a kind are counted in, where it is told how many pass in a second."""
 
 
@@ -76,11 +76,11 @@ def elsewhere(entry: DatasetEntry | None, datasets: Mapping[str, DatasetEntry]) 
     dataset.root` is given for many runs, and configs of versions in which all datasets had the same settings have them.
     """
     own = {param.name for param in entry.params} if entry is not None else set()
-    found: dict[str, Param] = {}
+    settings: dict[str, Param] = {}
     for other in datasets.values():
         if other.source == BUILT_IN:
-            found |= {param.name: param for param in other.params if param.name not in own and param.name not in found}
-    return found
+            settings |= {param.name: param for param in other.params if param.name not in {*own, *settings}}
+    return settings
 
 
 def downloaded() -> Path:
@@ -116,14 +116,14 @@ def not_there(title: str, files: Files | None, root: str) -> tuple[str, str]:
     try:
         if (files.find(base) is not None) if files is not None else base.exists():
             return "", ""
-        found = "does not hold all of it" if base.is_dir() else "is a file" if base.exists() else "is not there"
+        problem = "does not hold all of it" if base.is_dir() else "is a file" if base.exists() else "is not there"
     except (OSError, ValueError) as error:  # no right to look, or no path at all
-        found = f"cannot be looked into ({getattr(error, 'strerror', '') or error})"
+        problem = f"cannot be looked into ({getattr(error, 'strerror', '') or error})"
     if files is None:
-        return found, "correct it"
-    if found.startswith("does not hold"):
-        found += f": no {base / files.places[0]} with {', '.join(files.files)}"
-    return found, f"correct it, or leave it empty to download {title}"
+        return problem, "correct it"
+    if problem.startswith("does not hold"):
+        problem += f": no {base / files.places[0]} with {', '.join(files.files)}"
+    return problem, f"correct it, or leave it empty to download {title}"
 
 
 def lost(entry: DatasetEntry, root: str) -> bool:

@@ -44,8 +44,8 @@ class Need(msgspec.Struct, frozen=True):
 def needs(config: RunConfig, catalog: Catalog) -> list[Need]:
     """The runs that a config's model needs."""
     entry = catalog.models.get(config.model.name)
-    found = [param for param in (entry.params if entry else []) if param.run]
-    return [Need(f"model.{param.name}", config.model.values[param.name], param.run) for param in found]
+    params = [param for param in (entry.params if entry else []) if param.run]
+    return [Need(f"model.{param.name}", config.model.values[param.name], param.run) for param in params]
 
 
 def recipe_of(value: str, catalog: Catalog) -> tuple[str, list[str]] | None:
@@ -62,9 +62,9 @@ def first_config(need: Need, config: RunConfig, catalog: Catalog) -> RunConfig:
 
     Raises ConfigError with every problem.
     """
-    named = recipe_of(need.value, catalog)
-    assert named is not None
-    recipe, settings = named
+    reference = recipe_of(need.value, catalog)
+    assert reference is not None
+    recipe, settings = reference
     tables = configs.override(catalog.recipes[recipe].tables, settings, catalog)
     tables["dataset"] = configs.to_tables(config)["dataset"]
     configs.set_key(tables, "train.device", config.train.device)
@@ -83,9 +83,9 @@ def settle(
     """
     problems: list[Problem] = []
     for need in needs(config, catalog):
-        named = recipe_of(need.value, catalog)
-        if named is not None:
-            problems += _recipe_problems(need, named[0], config, catalog, root, within)
+        reference = recipe_of(need.value, catalog)
+        if reference is not None:
+            problems += _recipe_problems(need, reference[0], config, catalog, root, within)
             continue
         try:
             path, step = find(need, catalog, root, itself)
@@ -121,28 +121,28 @@ def _recipe_problems(
 def find(need: Need, catalog: Catalog, root: Path, itself: Path | None = None) -> tuple[Path, int]:
     """The run that `need` names and the step of the checkpoint to take. Raises RunError with what is wrong with it."""
     name, at, text = need.value.strip().rpartition("@")
-    wanted = int(text) if at and text.isdecimal() else None
-    path = _found(name if wanted is not None else need.value.strip(), need, catalog, root, itself)
+    step = int(text) if at and text.isdecimal() else None
+    path = _found(name if step is not None else need.value.strip(), need, catalog, root, itself)
     model = runs.info_of(path).model
     if not _able(catalog.models.get(model), need):
         raise runs.RunError("; ".join(_unable(f"the run {path.name}", model, need, catalog)))
     steps = checkpoints.steps(path)
     state, _, reason = runs.state_of(path)
-    if wanted is not None:
-        if wanted not in steps:
+    if step is not None:
+        if step not in steps:
             have = f"it has {', '.join(map(str, steps))}" if steps else "it has none"
-            raise runs.RunError(f"the run {path.name} has no checkpoint of step {wanted}; {have}")
-        return path, wanted
+            raise runs.RunError(f"the run {path.name} has no checkpoint of step {step}; {have}")
+        return path, step
     if state == "failed":
         more = f"; add @{steps[-1]} to use its last checkpoint all the same" if steps else ""
         raise runs.RunError(f"the run {path.name} failed: {reason or 'see its worker.log'}{more}")
-    damaged = ""
+    problem = ""
     for checkpoint in checkpoints.sound(path):
         if checkpoint.meta is not None:
             return path, checkpoint.step
-        damaged = damaged or f"no checkpoint of the run {path.name} can be used: {checkpoint.problem}"
-    if damaged:
-        raise runs.RunError(damaged)
+        problem = problem or f"no checkpoint of the run {path.name} can be used: {checkpoint.problem}"
+    if problem:
+        raise runs.RunError(problem)
     what = "yet; wait for one" if state in runs.LIVE else f"({state}); let it go on with --resume"
     raise runs.RunError(f"the run {path.name} has no checkpoint {what}")
 
@@ -155,12 +155,12 @@ def _found(name: str, need: Need, catalog: Catalog, root: Path, itself: Path | N
         if not fit:
             raise runs.RunError(f"no run in {root} can {' and '.join(need.abilities)} and has a checkpoint")
         return Path(fit[0].path).resolve()
-    path_named = Path(os.path.expanduser(name))
-    if path_named.is_absolute() and not runs.is_run(path_named):
-        if not runs.is_run(root / path_named.name):
-            raise runs.RunError(f"{path_named} is no run, or is there no more")
-        path_named = root / path_named.name  # the folder of runs was moved
-    path = runs.find(root, str(path_named) if path_named.is_absolute() else name)
+    folder = Path(os.path.expanduser(name))
+    if folder.is_absolute() and not runs.is_run(folder):
+        if not runs.is_run(root / folder.name):
+            raise runs.RunError(f"{folder} is no run, or is there no more")
+        folder = root / folder.name  # the folder of runs was moved
+    path = runs.find(root, str(folder) if folder.is_absolute() else name)
     if itself is not None and path == itself.resolve():
         raise runs.RunError(f"{path.name} is this very run")
     return path
@@ -171,12 +171,12 @@ def begun(path: Path, key: str) -> Path | None:
 
     A run that was deleted since does not count, nor one in another folder: a log may be anybody's.
     """
-    found = None
+    first_run = None
     for event in events.read(path / "events.jsonl", events.Uses):
         if isinstance(event, events.Uses) and event.key == key and event.step is None:
             name = Path(event.run).name
-            found = path.resolve().parent / name if name not in ("", "..", path.resolve().name) else None
-    return found if found is not None and runs.is_run(found) else None
+            first_run = path.resolve().parent / name if name not in ("", "..", path.resolve().name) else None
+    return first_run if first_run is not None and runs.is_run(first_run) else None
 
 
 def _able(entry: ModelEntry | None, need: Need) -> bool:

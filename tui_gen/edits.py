@@ -9,21 +9,21 @@ from tui_gen.params import show
 Edits = list[dict[str, Any]]
 
 
-def merged(planned: Any, live: Edits) -> Any:
+def merged(plan: Any, live: Edits) -> Any:
     """What a config plans and what was made of it and by hand, by step, each once.
 
     At one step what was made comes first, in its order: a plan is carried out after what people ask for, and what
     `--resume --set` adds to a plan is newer than all that the log holds. A plan that is none (it was written by hand)
     is given back as it is, for `config.load` to say what is wrong with it.
     """
-    if not isinstance(planned, list):
-        return planned
-    if not all(isinstance(edit, dict) and _whole(edit.get("step")) for edit in planned):
-        return planned
-    left, rest = list(live), []
-    for edit in planned:
-        if edit in left:
-            left.remove(edit)
+    if not isinstance(plan, list):
+        return plan
+    if not all(isinstance(edit, dict) and _whole(edit.get("step")) for edit in plan):
+        return plan
+    pending, rest = list(live), []
+    for edit in plan:
+        if edit in pending:
+            pending.remove(edit)
         else:
             rest.append(edit)
     return sorted([*live, *rest], key=lambda edit: edit["step"])

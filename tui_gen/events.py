@@ -245,12 +245,12 @@ def encode(event: Event) -> bytes:
 
 def _packed(event: Metrics) -> Event:
     """Metrics as they are written: packed where their columns are arrays of one length that is worth it."""
-    found = [column for column in event.values.values() if isinstance(column, array)]
-    if not found or len(found) < len(event.values):
+    arrays = [column for column in event.values.values() if isinstance(column, array)]
+    if not arrays or len(arrays) < len(event.values):
         return plain(event)
-    if len(found[0]) < SHORT or any(len(column) != len(found[0]) for column in found):
+    if len(arrays[0]) < SHORT or any(len(column) != len(arrays[0]) for column in arrays):
         return plain(event)
-    data = columns.pack(found)
+    data = columns.pack(arrays)
     return Packed(t=event.t, start=event.start, stride=event.stride, names=list(event.values), data=data)
 
 
@@ -258,7 +258,7 @@ def plain(event: Event) -> Event:
     """An event with plain numbers in all its columns."""
     if not isinstance(event, Metrics) or not any(isinstance(column, array) for column in event.values.values()):
         return event
-    values = {key: columns.decimals(held) if isinstance(held, array) else held for key, held in event.values.items()}
+    values = {key: columns.decimals(data) if isinstance(data, array) else data for key, data in event.values.items()}
     return Metrics(t=event.t, start=event.start, stride=event.stride, values=values)
 
 
@@ -280,10 +280,10 @@ def decode(line: bytes) -> Event | None:
         return None
     if isinstance(event, Packed):
         try:
-            found = columns.unpack(event.data, len(event.names))
+            arrays = columns.unpack(event.data, len(event.names))
         except ValueError:
             return None
-        values: dict[str, Sequence[float | None]] = dict(zip(event.names, found))
+        values: dict[str, Sequence[float | None]] = dict(zip(event.names, arrays))
         return Metrics(t=event.t, start=event.start, stride=event.stride, values=values)
     if isinstance(event, (Metrics, System)):
         return event
@@ -324,7 +324,7 @@ class EventWriter:
         self._pending: list[bytes] = []
         self._file = open_log(path)
         status = os.fstat(self._file)
-        self._counted = status.st_nlink > 0  # some file systems count no links
+        self._counts_links = status.st_nlink > 0  # some file systems count no links
         if status.st_size and os.pread(self._file, 1, status.st_size - 1) != b"\n":
             self._pending.append(b"\n")
 
@@ -337,7 +337,7 @@ class EventWriter:
     def removed(self) -> bool:
         """Whether the file was deleted: nobody would read what is still written to it."""
         try:
-            return self._counted and os.fstat(self._file).st_nlink == 0
+            return self._counts_links and os.fstat(self._file).st_nlink == 0
         except OSError:
             return False
 
@@ -355,11 +355,11 @@ class EventWriter:
         try:
             if self.removed:
                 raise FileNotFoundError(errno.ENOENT, "it was deleted", str(self.path))
-            done = self._put(data)
+            size = self._put(data)
         except OSError as error:
             self.error, self.trouble = error, f"cannot write {self.path}: {error.strerror or error}"
             return False
-        self._pending = [data[done:]] if done < len(data) else []
+        self._pending = [data[size:]] if size < len(data) else []
         self.trouble = f"cannot write all of {self.path}" if self._pending else ""
         self.error = OSError(errno.ENOSPC, "no room for all of it", str(self.path)) if self._pending else None
         return not self._pending
@@ -377,13 +377,13 @@ class EventWriter:
 
     def restore(self) -> None:
         """Write a file that was deleted again, with all that it held: the process still has that. Raises OSError."""
-        deleted, offset = self._file, 0
+        old_file, offset = self._file, 0
         with written_aside(self.path) as aside, open(aside, "wb") as file:
-            while part := os.pread(deleted, 1 << 20, offset):
+            while part := os.pread(old_file, 1 << 20, offset):
                 offset += len(part)
                 file.write(part)
         self._file = open_log(self.path)
-        os.close(deleted)
+        os.close(old_file)
 
     def close(self) -> None:
         """Write what can be written and close the file."""
@@ -446,7 +446,7 @@ class Follower:
     def _events(self, data: bytes) -> list[Event]:
         if self._kinds and not any(mark in data for mark in self._marks):
             return []
-        found = []
+        events = []
         for line in data.split(b"\n"):
             if not line or line.isspace() or (self._kinds and not any(mark in line for mark in self._marks)):
                 continue
@@ -454,8 +454,8 @@ class Follower:
             if event is None:
                 self.garbage += 1
             elif not self._kinds or isinstance(event, self._kinds):
-                found.append(event)
-        return found
+                events.append(event)
+        return events
 
     def _read(self, limit: int) -> bytes:
         """What follows the part that was read, or the beginning where this is no longer the file that it was.

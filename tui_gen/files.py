@@ -35,16 +35,16 @@ def read_regular(path: str | Path, most: int) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL, "not a regular file")
-        parts, left = [], most + 1
+        parts, remaining = [], most + 1
         # Lists read thousands of files: a buffer no larger than the file, and no call only to hear that it is over.
         size = min(status.st_size + 1, 1 << 20)
-        while left > 0 and (part := os.read(descriptor, min(left, size))):
+        while remaining > 0 and (part := os.read(descriptor, min(remaining, size))):
             parts.append(part)
-            left -= len(part)
-            if 0 < status.st_size <= most + 1 - left:  # 0 where the system makes the content up, as under /proc
+            remaining -= len(part)
+            if 0 < status.st_size <= most + 1 - remaining:  # 0 where the system makes the content up, as under /proc
                 break
             size = 1 << 20
-        if left <= 0:
+        if remaining <= 0:
             raise OSError(errno.EFBIG, f"larger than {most} bytes")
         return parts[0] if len(parts) == 1 else b"".join(parts)
     finally:

@@ -9,7 +9,7 @@ from tui_gen.files import read_regular
 
 MOST = 1 << 20
 """The largest config that is looked into, in bytes."""
-WANTED = {(b"", b"name"): "name", (b"model", b"name"): "model", (b"dataset", b"name"): "dataset",
+KEYS = {(b"", b"name"): "name", (b"model", b"name"): "model", (b"dataset", b"name"): "dataset",
           (b"train", b"steps"): "steps"}  # fmt: skip
 
 _NAME = re.compile(rb'\nname = "([^"\\\x00-\x1f\x7f]*)"[ \t]*[#\r\n]')
@@ -22,8 +22,8 @@ def headline(path: str) -> dict[str, Any]:
         data = read_regular(path, MOST)
     except (OSError, ValueError):
         return {}
-    found = _scanned(data)
-    return _parsed(data) if found is None else found
+    values = _scanned(data)
+    return _parsed(data) if values is None else values
 
 
 def _scanned(data: bytes) -> dict[str, Any] | None:
@@ -31,8 +31,8 @@ def _scanned(data: bytes) -> dict[str, Any] | None:
     if b'"""' in data or b"'''" in data:
         return None
     data = b"\n" + data + b"\n"
-    found: dict[str, Any] = {}
-    for (table, key), name in WANTED.items():
+    values: dict[str, Any] = {}
+    for (table, key), name in KEYS.items():
         start = data.find(b"\n[" + table + b"]\n") if table else 0
         if start < 0:
             return None
@@ -41,12 +41,12 @@ def _scanned(data: bytes) -> dict[str, Any] | None:
         if value is None:
             return None
         try:
-            found[name] = int(value[1]) if key == b"steps" else value[1].decode()
+            values[name] = int(value[1]) if key == b"steps" else value[1].decode()
         except UnicodeDecodeError:
             return None
-    if not found["steps"]:
-        del found["steps"]
-    return found
+    if not values["steps"]:
+        del values["steps"]
+    return values
 
 
 def _parsed(data: bytes) -> dict[str, Any]:
@@ -56,10 +56,10 @@ def _parsed(data: bytes) -> dict[str, Any]:
         tables = toml.loads(data.decode())
     except (ValueError, RecursionError):  # not TOML, not UTF-8, a number of thousands of digits
         return {}
-    found = {}
-    for (table, key), name in WANTED.items():
+    values = {}
+    for (table, key), name in KEYS.items():
         inner = tables.get(table.decode()) if table else tables
         value = inner.get(key.decode()) if isinstance(inner, dict) else None
         if isinstance(value, str) if name != "steps" else isinstance(value, int) and value > 0:
-            found[name] = value
-    return found
+            values[name] = value
+    return values

@@ -26,7 +26,7 @@ from tui_gen.params import Problem
 from tui_gen.places import called
 from tui_gen.presence import Hold
 
-TUNED = {
+TUNING = {
     "KMP_BLOCKTIME": "0",
     # glibc keeps the memory of big tensors for the next step, instead of giving it back and faulting it in again:
     # a tenth of a U-Net's step. 32 MiB is the highest threshold that it takes.
@@ -47,7 +47,7 @@ waking up. Where another process wants a core, a thread that waits awake loses t
 def environment(model_dirs: list[str] | None = None) -> dict[str, str]:
     """The environment of a worker: this one, tuned for training on this machine as busy as it is now."""
     spin = SPIN_IN_COMPANY if in_company() else SPIN
-    env = {**TUNED, "GOMP_SPINCOUNT": str(spin), **os.environ, "PYTHONUNBUFFERED": "1"}
+    env = {**TUNING, "GOMP_SPINCOUNT": str(spin), **os.environ, "PYTHONUNBUFFERED": "1"}
     if model_dirs:  # absolute: a worker's current folder is /
         env["TUI_GEN_MODELS"] = os.pathsep.join(os.path.abspath(os.path.expanduser(folder)) for folder in model_dirs)
     return env
@@ -94,8 +94,8 @@ def start(
     except runs.RunError:
         hold.release()
         raise
-    inherited = [hold.handle] if hold.certain else []
-    words = [run, *(["--resume"] if resume else []), *(["--lock", *inherited] if inherited else [])]
+    handles = [hold.handle] if hold.certain else []
+    words = [run, *(["--resume"] if resume else []), *(["--lock", *handles] if handles else [])]
     what = f"write {run / 'worker.log'}"
     try:
         with open(run / "worker.log", "ab", opener=lambda path, _: open_log(path)) as log:
@@ -106,7 +106,7 @@ def start(
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=inherited,
+                pass_fds=handles,
             )
     except OSError as error:
         hold.release()
@@ -289,12 +289,12 @@ def stop(run: Path, tell: Callable[[str], None], *, checkpoint: bool = True, tim
         teller.start()
     try:
         while True:
-            left = deadline - time.monotonic()
+            remaining = deadline - time.monotonic()
             try:
-                ask_run(run, "stop", timeout=max(0.1, left), checkpoint=checkpoint)
+                ask_run(run, "stop", timeout=max(0.1, remaining), checkpoint=checkpoint)
                 return
             except ComingError:
-                if left <= 0:
+                if remaining <= 0:
                     raise
             time.sleep(0.05)
     finally:

@@ -23,10 +23,10 @@ def aligned(rows: Sequence[tuple[str, ...]], gap: int = 2, width: int = 0) -> li
     most, between = [max(column) for column in zip(*cell_widths)], " " * gap
     lines = []
     for row, widths in zip(cells, cell_widths):
-        padded = [cell + " " * (wide - own) for cell, own, wide in zip(row, widths, most)]
-        line = between.join(padded).rstrip()
+        columns = [cell + " " * (wide - own) for cell, own, wide in zip(row, widths, most)]
+        line = between.join(columns).rstrip()
         if width and len(row) > 1 and _width(line) > width:
-            line = folded(between.join([*padded[:-1], ""]), row[-1], sum(most[:-1]) + gap * (len(row) - 1), width)
+            line = folded(between.join([*columns[:-1], ""]), row[-1], sum(most[:-1]) + gap * (len(row) - 1), width)
         lines.append(line)
     return lines
 
@@ -36,8 +36,8 @@ def folded(start: str, words: str, column: int, width: int) -> str:
     import textwrap
 
     if width - column >= ROOM:
-        found = textwrap.wrap(words, width - column, break_on_hyphens=False) or [""]
-        return f"\n{' ' * column}".join([start + found[0], *found[1:]])
+        beside = textwrap.wrap(words, width - column, break_on_hyphens=False) or [""]
+        return f"\n{' ' * column}".join([start + beside[0], *beside[1:]])
     below = textwrap.wrap(words, max(ROOM, width - 4), break_on_hyphens=False)
     return "\n    ".join([start.rstrip(), *below])
 

@@ -262,8 +262,8 @@ class Model(nn.Module):
         """Metrics of a validation batch, as means over it. By default: every phase's loss and metrics, averaged."""
         metrics: dict[str, Tensor] = {}
         for phase in self.phases():
-            loss, named = phase.loss(batch)
-            metrics |= {f"{phase.name}/loss": loss} | {f"{phase.name}/{key}": value for key, value in named.items()}
+            loss, others = phase.loss(batch)
+            metrics |= {f"{phase.name}/loss": loss} | {f"{phase.name}/{key}": value for key, value in others.items()}
         return metrics
 
     if TYPE_CHECKING:  # What a model can do is which of these it defines; shapes: N samples, data.shape one example.
@@ -300,11 +300,11 @@ def nonzero(number: float | Tensor) -> bool:
     return isinstance(number, Tensor) or bool(number)
 
 
-def in_range(x: Tensor, given: str, wanted: str) -> Tensor:
+def in_range(x: Tensor, source: str, target: str) -> Tensor:
     """Images in one value range (`unit` or `signed`, see `Model.value_range`) as they are in another."""
-    if given == wanted:
+    if source == target:
         return x
-    return 2 * x - 1 if wanted == "signed" else (x + 1) / 2
+    return 2 * x - 1 if target == "signed" else (x + 1) / 2
 
 
 ABILITIES = ("sample", "reconstruct", "encode", "decode", "trajectory")

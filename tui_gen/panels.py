@@ -62,7 +62,7 @@ def panels_of(
     before all of them.
     """
     names = list(metrics)
-    known = set(names)
+    all_names = set(names)
     groups: dict[tuple[str, ...], list[str]] = {}
     for metric in dict.fromkeys(name.removeprefix("val/") for name in names):
         _, phase, name = split(metric)
@@ -76,26 +76,26 @@ def panels_of(
         own = [split(metric)[2] for metric in group]
         if split(group[0])[1] == "quality":
             return 2, 1
-        if found := [judged.index(name) for name in own if name in judged]:
-            return 0, min(found)
+        if ranks := [judged.index(name) for name in own if name in judged]:
+            return 0, min(ranks)
         return (1 if "loss" in own else 3 if set(own) <= set(LAST) else 2), 0
 
-    return [_panel(group, known) for group in sorted(groups.values(), key=rank)]
+    return [_panel(group, all_names) for group in sorted(groups.values(), key=rank)]
 
 
-def _panel(group: list[str], known: set[str]) -> Panel:
+def _panel(group: list[str], all_names: set[str]) -> Panel:
     """The panel of metrics given by their training names; the validation curves join where they are known."""
     parts = [split(metric) for metric in group]
     phases, names = {phase for _, phase, _ in parts}, {name for _, _, name in parts}
     paired = len(group) <= PAIRS
     curves: list[Curve] = []
     for i, (metric, (_, phase, name)) in enumerate(zip(group, parts)):
-        called = "" if len(group) == 1 else name if len(phases) == 1 else phase if len(names) == 1 else metric
+        label = "" if len(group) == 1 else name if len(phases) == 1 else phase if len(names) == 1 else metric
         for full, text, smooth in (
-            (metric, called or "train", True),
-            (f"val/{metric}", f"val {called}".strip(), False),
+            (metric, label or "train", True),
+            (f"val/{metric}", f"val {label}".strip(), False),
         ):
-            if full in known:
+            if full in all_names:
                 slot = i + (0 if smooth else PAIRS) if paired else len(curves)
                 curves.append(Curve(full, text, slot, smooth))
     title = group[0] if len(group) == 1 else next(iter(phases if len(phases) == 1 else names))

@@ -81,8 +81,8 @@ class Problem(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         text = f"[{show(self.value)}]" if isinstance(self.value, list | tuple) else show(self.value) or '""'
-        assigned = "" if self.value is None else f" = {_short_of(text)}"
-        return f"{_short_of(self.key)}{assigned}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+        assignment = "" if self.value is None else f" = {_short_of(text)}"
+        return f"{_short_of(self.key)}{assignment}: {self.message}" + (f" ({self.hint})" if self.hint else "")
 
 
 def _short_of(text: str, most: int = 160) -> str:
@@ -167,7 +167,7 @@ _KIND_OF: dict[Any, str] = {int: "int", float: "float", bool: "bool", str: "str"
 
 def nearest(name: str, names: Any) -> str:
     """A hint that names the closest valid spelling: `did you mean 'batch_size'?`, or an empty string."""
-    close = difflib.get_close_matches(show(name)[:100], [str(candidate) for candidate in names], n=1, cutoff=0.55)
+    close = difflib.get_close_matches(show(name)[:100], [str(word) for word in names], n=1, cutoff=0.55)
     return f"did you mean {close[0]!r}?" if close else ""
 
 
@@ -182,19 +182,19 @@ def check(
     values = {param.name: _copy(param.default) for param in params}
     if not isinstance(table, dict):
         return values, [Problem(path, table, "must be a table", f"write it as [{path}]")]
-    known = {param.name: param for param in params}
+    by_name = {param.name: param for param in params}
     problems = []
     for key, value in table.items():
         where = f"{path}.{key}" if path else key
         if key in also:
             continue
-        if key not in known:
-            hint = nearest(key, [*known, *also]) or f"known here: {', '.join(sorted([*known, *also]))}"
+        if key not in by_name:
+            hint = nearest(key, [*by_name, *also]) or f"known here: {', '.join(sorted([*by_name, *also]))}"
             problems.append(Problem(where, value, "no such setting", hint))
             continue
-        clean, message = check_value(known[key], value)
+        clean, message = check_value(by_name[key], value)
         if message:
-            hint = nearest(value, known[key].choices) if known[key].kind == "choice" else ""
+            hint = nearest(value, by_name[key].choices) if by_name[key].kind == "choice" else ""
             problems.append(Problem(where, value, message, hint))
         else:
             values[key] = clean
@@ -283,9 +283,9 @@ def _parse_items(kind: str, text: str) -> list[Any]:
 def _parse_texts(text: str) -> list[str]:
     """`one, two words` or, as in TOML, `["one", "two, three"]`; the brackets may be left out."""
     inner = text[1:-1] if text[:1] + text[-1:] == "[]" else text
-    found = _toml_value(f"[{inner}]")
-    if isinstance(found, list) and all(isinstance(item, str) for item in found):
-        return found
+    value = _toml_value(f"[{inner}]")
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
     return [_unquoted(part.strip()) for part in inner.split(",") if part.strip()]
 
 
@@ -302,9 +302,9 @@ def _unquoted(text: str) -> str:
     """Text without the quotes around it, read as TOML reads it."""
     if len(text) < 2 or text[0] != text[-1] or text[0] not in "\"'":
         return text
-    found = _toml_value(text)
-    if isinstance(found, str):
-        return found
+    value = _toml_value(text)
+    if isinstance(value, str):
+        return value
     return text if text[0] in text[1:-1] else text[1:-1]
 
 

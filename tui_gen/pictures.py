@@ -63,23 +63,23 @@ class Tiles(msgspec.Struct, frozen=True, omit_defaults=True):
         row, column = divmod(number, columns)
         block = row // down * (columns // across) + column // across
         part = row % down * across + column % across
-        found = ((self.titles, block), (self.parts, part), (self.labels, number))
-        return " · ".join(words[place] for words, place in found if place < len(words) and words[place])
+        texts = ((self.titles, block), (self.parts, part), (self.labels, number))
+        return " · ".join(words[place] for words, place in texts if place < len(words) and words[place])
 
     def brief(self) -> Tiles:
         """The same as it can be written down: no names longer than the log needs, whatever a model or the folders of a
         data set call them, and no axes without ends. Raises msgspec.ValidationError for what cannot be.
         """
         axes = tuple(axis for axis in self.axes if all(map(math.isfinite, axis[1:])))
-        named: dict[str, tuple[str, ...]] = {}
+        fields: dict[str, tuple[str, ...]] = {}
         for most in (60, 12):
-            named = {name: tuple(str(word)[:most] for word in getattr(self, name)) for name in _NAMES}
-            if sum(len(word.encode("utf-8", "replace")) + 3 for text in named.values() for word in text) <= MOST_WORDS:
+            fields = {name: tuple(str(word)[:most] for word in getattr(self, name)) for name in _NAMES}
+            if sum(len(word.encode("utf-8", "replace")) + 3 for text in fields.values() for word in text) <= MOST_WORDS:
                 break
         else:
-            named = dict.fromkeys(_NAMES, ())
+            fields = dict.fromkeys(_NAMES, ())
         legend = tuple((colour, str(word)[:60]) for colour, word in self.legend)
-        short = msgspec.structs.replace(self, axes=axes, legend=legend, **named)
+        short = msgspec.structs.replace(self, axes=axes, legend=legend, **fields)
         return msgspec.convert(characters(msgspec.to_builtins(short)), Tiles)
 
 

@@ -18,9 +18,9 @@ def place(view: RunView) -> str:
     return f"step {words}" + (f" ({view.fraction:.0%})" if view.fraction is not None else "")
 
 
-def steps(done: int, planned: int | None) -> str:
+def steps(step: int, total: int | None) -> str:
     """Steps made of those that are planned: `1,200/2,000`, or `1,200` where their number is not known."""
-    return f"{count(done)}/{count(planned)}" if planned else count(done)
+    return f"{count(step)}/{count(total)}" if total else count(step)
 
 
 def epoch(view: RunView) -> str:
@@ -53,8 +53,8 @@ def memory(view: RunView) -> str:
 def preparation(now: Progress) -> str:
     """What is done before training: `downloading mnist 52% (5.1 MB of 9.9 MB)`; the shares only where known."""
     in_bytes = now.unit.lower() in ("b", "byte", "bytes")
-    done, total = (size(n) if in_bytes else count(n) for n in (now.done, now.total))
+    amount, total = (size(n) if in_bytes else count(n) for n in (now.done, now.total))
     unit = "" if in_bytes or not now.unit else f" {now.unit}"
     if now.total > 0:
-        return clean(f"{now.what} {now.done / now.total:.0%} ({done} of {total}{unit})")
-    return clean(f"{now.what} ({done}{unit})" if now.done else now.what)
+        return clean(f"{now.what} {now.done / now.total:.0%} ({amount} of {total}{unit})")
+    return clean(f"{now.what} ({amount}{unit})" if now.done else now.what)

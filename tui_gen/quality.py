@@ -94,11 +94,11 @@ class Report(msgspec.Struct):
 
 def heading(report: Report) -> str:
     """What was measured, in a line."""
-    held = f"{report.held_out:,} held out" if report.held_out else "nothing held out"
+    held_out = f"{report.held_out:,} held out" if report.held_out else "nothing held out"
     took = f"; {report.seconds:.1f} s" if report.seconds else ""
     return (
         f"quality at step {report.step:,}: {report.samples:,} samples, {report.train:,} real ones to train with, "
-        f"{held}{took}"
+        f"{held_out}{took}"
     )
 
 
@@ -112,16 +112,16 @@ def summary(report: Report) -> str:
     return ", ".join(parts)
 
 
-def rows(report: Report, explained: bool = False) -> list[tuple[str, ...]]:
+def rows(report: Report, with_help: bool = False) -> list[tuple[str, ...]]:
     """A heading and a row for each figure: name, of samples, of real data, which way is better, and what it tells."""
-    found: list[tuple[str, ...]] = [("figure", "samples", "real", "better", "what it tells")]
+    table_rows: list[tuple[str, ...]] = [("figure", "samples", "real", "better", "what it tells")]
     for figure in report.figures:
         kind = KINDS.get(figure.name, Kind(figure.name, "", ""))
         better = {"real": "as real"}.get(kind.better, kind.better)
         value = shown(figure.value, figure.error, figure.doubt)
         real = shown(figure.real, figure.real_error, figure.real_doubt)
-        found.append((kind.title, value, real, better, kind.help))
-    return found if explained else [row[:-1] for row in found]
+        table_rows.append((kind.title, value, real, better, kind.help))
+    return table_rows if with_help else [row[:-1] for row in table_rows]
 
 
 def footnotes(report: Report) -> list[str]:
@@ -139,9 +139,9 @@ def footnotes(report: Report) -> list[str]:
     return lines + [f"? {', '.join(names)}: {words}" for words, names in doubts.items()]
 
 
-def table(report: Report, explained: bool = False) -> str:
-    """All of it as lines of text; `explained` adds a column with what each figure tells."""
-    lines = [heading(report), "", *aligned(rows(report, explained)), "", *footnotes(report)]
+def table(report: Report, with_help: bool = False) -> str:
+    """All of it as lines of text; `with_help` adds a column with what each figure tells."""
+    lines = [heading(report), "", *aligned(rows(report, with_help)), "", *footnotes(report)]
     return "\n".join(lines) + "\n"
 
 

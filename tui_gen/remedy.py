@@ -58,8 +58,8 @@ def advice(rates: Mapping[str, float], step: int, stops: bool) -> str:
 
 def find(alerts: Sequence[events.Alert], checkpoints: Sequence[events.Checkpoint]) -> Remedy | None:
     """The remedy for a run that has ended; None where nothing broke in what a resume would do again."""
-    saved = checkpoints[-1].step if checkpoints else 0
-    first = next((alert for alert in alerts if alert.rates and alert.step >= saved), None)
+    last_step = checkpoints[-1].step if checkpoints else 0
+    first = next((alert for alert in alerts if alert.rates and alert.step >= last_step), None)
     return smaller(first.rates, first.step) if first is not None else None
 
 

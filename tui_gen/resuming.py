@@ -30,30 +30,30 @@ def continued(
     """
     config = configs.load(configs.read_toml(path / "config.toml"), catalog, path.name)
     tables = configs.to_tables(config)
-    known = configs.may_be_stated(config.model.name, config.dataset.name, catalog)
+    settings = configs.may_be_stated(config.model.name, config.dataset.name, catalog)
     step = checkpoints.newest_sound(path)
     problems: list[Problem] = []
-    added: list[tuple[str, Any]] = []
+    changes: list[tuple[str, Any]] = []
     lengths = [assignment for assignment in assignments if assignment.partition("=")[0].strip() in configs.LENGTHS]
     for assignment in assignments:
         key, equals, text = (part.strip() for part in assignment.partition("="))
-        if not equals or key not in known or key in configs.LENGTHS:
+        if not equals or key not in settings or key in configs.LENGTHS:
             try:
                 tables = configs.override(tables, [assignment], catalog)
             except configs.ConfigError as error:
                 problems += error.problems
         elif key == ROOT:
             tables["dataset"]["root"] = datasets.absolute(text)
-        elif not known[key].live:
+        elif not settings[key].live:
             words = shlex.join(["--run", shown(path / "config.toml"), "--set", assignment])
             hint = f"for another run: tui-gen {words}"
             problems.append(Problem("--set", assignment, LIVE_ON_RESUME, hint))
         else:
-            added.append((key, params.parse(known[key], text)))
+            changes.append((key, params.parse(settings[key], text)))
     if device:
         tables["train"]["device"] = device
-    if added:
-        tables["edits"] = [*tables.get("edits", []), *_planned(path, step, added, config)]
+    if changes:
+        tables["edits"] = [*tables.get("edits", []), *_planned(path, step, changes, config)]
     if problems:
         raise configs.ConfigError(path.name, problems)
     new = configs.load(tables, catalog, path.name)
@@ -69,7 +69,7 @@ def continued(
         hint = "give it more with --set train.steps=…, train.epochs=… or train.minutes=…"
         raise configs.ConfigError(path.name, [Problem("train", None, "the run has finished its length", hint)])
     ahead = edits.merged(new.edits, runs.edits_of(path))
-    warnings = [words for key, value in added if (words := edits.overriding(ahead, key, step, value))]
+    warnings = [words for key, value in changes if (words := edits.overriding(ahead, key, step, value))]
     if assignments or device:
         try:
             runs.write_atomic(path / "config.toml", configs.dumps(new, catalog).encode())
@@ -78,16 +78,16 @@ def continued(
     return new, warnings
 
 
-def _planned(path: Path, step: int, added: list[tuple[str, Any]], config: configs.RunConfig) -> edits.Edits:
+def _planned(path: Path, step: int, changes: list[tuple[str, Any]], config: configs.RunConfig) -> edits.Edits:
     """What is set at a resume as edits at its step; a rate that made a loss no number is not gone back to.
 
     A person who raised the rate after the checkpoint, until the loss broke, has that edit made again: it is overridden.
     """
-    new = [{"step": step, "key": key, "value": value} for key, value in added]
-    broken = remedy.read(path)
-    if broken is not None:
-        values = {key: value for key, value in added if key in broken.was}
+    new = [{"step": step, "key": key, "value": value} for key, value in changes]
+    advice = remedy.read(path)
+    if advice is not None:
+        values = {key: value for key, value in changes if key in advice.was}
         all_edits = edits.merged(config.edits, runs.edits_of(path))
-        again = [edit for edit in all_edits if edit["key"] in values and step < edit["step"] <= broken.step]
+        again = [edit for edit in all_edits if edit["key"] in values and step < edit["step"] <= advice.step]
         new += [{**edit, "value": values[edit["key"]]} for edit in again]
     return new

@@ -112,12 +112,12 @@ def create(root: Path, name: str, config_text: str, folder: str = "") -> Path:
         root.mkdir(parents=True, exist_ok=True)
         while True:
             tail = "".join(random.SystemRandom().choices("abcdefghjkmnpqrstuvwxyz23456789", k=4))
-            created = (root / (f".{folder}.{tail}" if folder else f"{stamp}-{slug(name)}-{tail}")).resolve()
+            new_folder = (root / (f".{folder}.{tail}" if folder else f"{stamp}-{slug(name)}-{tail}")).resolve()
             try:
-                created.mkdir()
+                new_folder.mkdir()
             except FileExistsError:
                 continue
-            path = created
+            path = new_folder
             break
         (path / "samples").mkdir()
         (path / "checkpoints").mkdir()
@@ -155,15 +155,15 @@ def register(path: Path, socket_path: str, id: str = "") -> WorkerInfo:
 
 def live(path: Path | str) -> bool:
     """Whether a run is being trained (or started, changed, deleted), here or elsewhere, as far as can be told."""
-    locked = presence.held(path)
-    if locked:
+    is_locked = presence.held(path)
+    if is_locked:
         return True
     info = worker_of(path)
     if info is None:
         return False
     if not presence.here(info):  # locks do not always reach over the network
         return not _has_ended(path) and presence.silence(path) < presence.SILENT
-    if locked is False and info.boot:
+    if is_locked is False and info.boot:
         return False
     return alive(info) and presence.about(info, path)
 
@@ -175,7 +175,7 @@ def claim(path: Path) -> Hold:
     """
     if live(path):
         raise RunError(in_use(path))
-    info, heard = worker_of(path), presence.heard(path)
+    info, last_sign = worker_of(path), presence.heard(path)
     try:
         hold = Hold.take(path)
     except presence.Taken:
@@ -185,7 +185,7 @@ def claim(path: Path) -> Hold:
     if info is not None and not presence.here(info):  # our clock may be another than that of the file system
         with contextlib.suppress(OSError):
             hold.renew()
-        if presence.heard(path) - heard < presence.SILENT and not _has_ended(path):
+        if presence.heard(path) - last_sign < presence.SILENT and not _has_ended(path):
             hold.release()
             raise RunError(in_use(path))
     with contextlib.suppress(OSError):
@@ -269,7 +269,7 @@ def folders(root: Path) -> list[tuple[float, str]]:
 
     An absent folder has none. Raises RunError where it cannot be read.
     """
-    found = []
+    rows = []
     try:
         with os.scandir(root) as entries:
             for entry in entries:
@@ -280,12 +280,12 @@ def folders(root: Path) -> list[tuple[float, str]]:
                 except OSError:
                     continue
                 if stat.S_ISREG(status.st_mode) and marked(entry.path):
-                    found.append((status.st_mtime, entry.path))
+                    rows.append((status.st_mtime, entry.path))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise RunError(f"cannot read {root}: {error.strerror or error}") from None
-    return sorted(found, reverse=True)
+    return sorted(rows, reverse=True)
 
 
 def list_runs(root: Path) -> list[RunInfo]:
@@ -309,20 +309,20 @@ def find(root: Path, name: str = "") -> Path:
 def find_place(root: Path, name: str) -> Path:
     """As `find`, but where the run's folder is a link, that link."""
     root = Path(root)
-    path_named = Path(os.path.expanduser(name))
-    if name and is_run(path_named):
-        return path_named
+    place = Path(os.path.expanduser(name))
+    if name and is_run(place):
+        return place
     if name and os.sep in name:
-        why = "it has no config.toml" if os.path.isdir(path_named) else "there is no such folder"
-        if os.path.isfile(path_named / CONFIG):
+        why = "it has no config.toml" if os.path.isdir(place) else "there is no such folder"
+        if os.path.isfile(place / CONFIG):
             why = f"beside its {CONFIG} there is neither {LOG} nor {presence.WORKER}"
-        raise RunError(f"{path_named} is no run: {why}")
-    found = [path for _, path in folders(root)]
-    if not found:
+        raise RunError(f"{place} is no run: {why}")
+    paths = [path for _, path in folders(root)]
+    if not paths:
         raise RunError(f"no runs in {root}; start one with tui-gen --run {DEFAULT}")
     if name in ("", "latest"):
-        return Path(next((path for path in found if state_of(path)[0] in LIVE), found[0]))
-    names = {os.path.basename(path): Path(path) for path in found}
+        return Path(next((path for path in paths if state_of(path)[0] in LIVE), paths[0]))
+    names = {os.path.basename(path): Path(path) for path in paths}
     if name in names:
         return names[name]
     matches = [
@@ -347,18 +347,18 @@ def edits_of(path: Path) -> list[dict[str, Any]]:
 
     These are what a continued run makes again after its checkpoint, and what a run of the same config replays.
     """
-    done: list[dict[str, Any]] = []
+    history: list[dict[str, Any]] = []
     pending: list[dict[str, Any]] = []
     for event in events.read(path / "events.jsonl", events.Resume, events.Edit):
         if isinstance(event, events.Resume):
-            pending = [edit for edit in done if edit["step"] >= event.step] + pending
-            done = [edit for edit in done if edit["step"] < event.step]
+            pending = [edit for edit in history if edit["step"] >= event.step] + pending
+            history = [edit for edit in history if edit["step"] < event.step]
         elif isinstance(event, events.Edit):
             edit = {"step": event.step, "key": event.key, "value": event.new}
             if edit in pending:
                 pending.remove(edit)
-            done.append(edit)
-    return sorted(done + pending, key=lambda edit: edit["step"])
+            history.append(edit)
+    return sorted(history + pending, key=lambda edit: edit["step"])
 
 
 def last_log_lines(path: Path, count: int = 20) -> list[str]:

@@ -29,7 +29,7 @@ class Tail(msgspec.Struct):
     step: int | None
 
 
-known_tails: dict[str, Tail] = {}
+tail_cache: dict[str, Tail] = {}
 
 
 def tail_of(path: str, block: int = BLOCK) -> tuple[events.State | None, int]:
@@ -50,22 +50,22 @@ def tail_of(path: str, block: int = BLOCK) -> tuple[events.State | None, int]:
 
 
 def _look(descriptor: int, path: str, status: os.stat_result, block: int) -> tuple[events.State | None, int]:
-    known = known_tails.get(path)
-    if known is not None:
-        same = known.inode == status.st_ino and known.offset <= status.st_size
-        if not same or not os.pread(descriptor, HEAD, 0).startswith(known.beginning):
-            known = None
-    floor = known.offset if known else 0
+    tail = tail_cache.get(path)
+    if tail is not None:
+        same = tail.inode == status.st_ino and tail.offset <= status.st_size
+        if not same or not os.pread(descriptor, HEAD, 0).startswith(tail.beginning):
+            tail = None
+    floor = tail.offset if tail else 0
     back = _Backwards(descriptor, status.st_size, floor, block)
     back.run()
     last, step = back.last, back.step
     if last is None and back.position > floor:  # it goes on and on about something else
         last = events.State(t=0.0, state="running", step=step or 0)
-    elif known is not None:
-        last, step = last or known.last, known.step if step is None else step
-    done = back.complete
-    beginning = b"" if done < HEAD else known.beginning if known and known.beginning else back.head()
-    known_tails[path] = Tail(status.st_ino, beginning, done, last, step)
+    elif tail is not None:
+        last, step = last or tail.last, tail.step if step is None else step
+    end = back.complete
+    beginning = b"" if end < HEAD else tail.beginning if tail and tail.beginning else back.head()
+    tail_cache[path] = Tail(status.st_ino, beginning, end, last, step)
     return last, step or 0
 
 
@@ -80,14 +80,14 @@ class _Backwards:
         """The end of the last complete line."""
         self.last: events.State | None = None
         self.step: int | None = None
-        self.seen = b""
+        self.chunk = b""
         """What was read last."""
 
     def run(self) -> None:
         rest, endless = b"", True  # a last line without its end is still to be written: no reader takes it yet
         while self.position > self.stop and (self.last is None or self.step is None):
             start = max(self.stop, self.position - self.block)
-            data = self.seen = os.pread(self.descriptor, self.position - start, start)
+            data = self.chunk = os.pread(self.descriptor, self.position - start, start)
             if self.complete == self.floor and b"\n" in data:
                 self.complete = start + data.rfind(b"\n") + 1
             lines = (data + rest).split(b"\n")
@@ -105,7 +105,7 @@ class _Backwards:
 
     def head(self) -> bytes:
         """The first bytes of the log."""
-        return self.seen[:HEAD] if self.position == 0 else os.pread(self.descriptor, HEAD, 0)
+        return self.chunk[:HEAD] if self.position == 0 else os.pread(self.descriptor, HEAD, 0)
 
     def _take(self, line: bytes) -> None:
         event = events.decode(line) if self.step is None or b'"state"' in line else None

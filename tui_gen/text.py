@@ -43,21 +43,21 @@ def clean(text: str, newline: str = " ", *, escaped: bool = False) -> str:
         text = _BREAK.sub(newline, _SEQUENCE.sub("", text)).replace("\t", " ").replace("\u3000", "  ")
         if text.isascii() and text.isprintable():
             return text
-    kept: list[str] = []
+    characters: list[str] = []
     marks = MARKS  # none at the beginning: it would go on the character before, whatever that is
     for c in _SELECTORS.sub("", text):
         kind = unicodedata.category(c)
         if is_mark(c):
             marks += 1
             if marks <= MARKS:
-                kept.append(c)
+                characters.append(c)
         elif kind == "Zs":
-            kept.append(" ")
+            characters.append(" ")
             marks = 0
         elif kind[0] not in "CZ":
-            kept.append(c)
+            characters.append(c)
             marks = 0
-    return "".join(kept)
+    return "".join(characters)
 
 
 def is_mark(c: str) -> bool:
@@ -88,8 +88,8 @@ def deeper_than(value: Any, levels: int) -> bool:
     """
     inner = [value] if isinstance(value, dict | list) else []
     for _ in range(levels):
-        found = (item for table in inner for item in (table.values() if isinstance(table, dict) else table))
-        inner = [item for item in found if isinstance(item, dict | list)]
+        items = (item for table in inner for item in (table.values() if isinstance(table, dict) else table))
+        inner = [item for item in items if isinstance(item, dict | list)]
     return bool(inner)
 
 

@@ -32,8 +32,8 @@ def loads(text: str) -> dict[str, Any]:
     if len(text) > MOST:
         raise ValueError(f"longer than {MOST >> 20} MB")
     if text.count(".") >= PARTS:
-        for found in _TOKEN.finditer(text):
-            if found["key"] is not None:
-                line = text.count("\n", 0, found.start()) + 1
+        for token in _TOKEN.finditer(text):
+            if token["key"] is not None:
+                line = text.count("\n", 0, token.start()) + 1
                 raise ValueError(f"a key of more than {PARTS} parts (at line {line})")
     return tomllib.loads(text)

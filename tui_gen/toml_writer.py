@@ -14,11 +14,11 @@ def dump_toml(tables: dict[str, Any], notes: dict[str, Param] | None = None, pat
     Written by hand although tomlkit writes the same: this takes a tenth of the time, which a start and every look at
     the form's text wait for, and it escapes what would not print.
     """
-    lines, nested = [], []
+    lines, subtables = [], []
     for key, value in tables.items():
         where = (*path, key)
         if isinstance(value, dict):
-            nested.append((where, value))
+            subtables.append((where, value))
             continue
         line = f"{_key(key)} = {_toml(value)}"
         param = (notes or {}).get(".".join(where))
@@ -27,7 +27,7 @@ def dump_toml(tables: dict[str, Any], notes: dict[str, Param] | None = None, pat
             line = f"{line:<32}  # {' '.join(clean(f'{param.help}{unit}').split())}"
         lines.append(line)
     text = "\n".join(lines) + "\n" if lines else ""
-    for where, value in nested:
+    for where, value in subtables:
         inner = dump_toml(value, notes, where)
         header = f"\n[{'.'.join(_key(part) for part in where)}]\n"
         text += (header if not value or any(not isinstance(part, dict) for part in value.values()) else "") + inner

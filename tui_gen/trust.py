@@ -40,8 +40,8 @@ def store() -> Path:
 
 def named(tables: dict[str, Any]) -> list[str]:
     """The folders that a config's tables name, as absolute paths; whatever else stands there is left to the check."""
-    found = tables.get("model_dirs", [])
-    words = [folder for folder in found if isinstance(folder, str) and folder] if isinstance(found, list) else []
+    value = tables.get("model_dirs", [])
+    words = [folder for folder in value if isinstance(folder, str) and folder] if isinstance(value, list) else []
     return list(dict.fromkeys(os.path.realpath(os.path.expanduser(folder)) for folder in words if "\0" not in folder))
 
 
@@ -58,28 +58,28 @@ class Code(list[Path]):
 
 def code_in(folder: Path) -> list[Path]:
     """Everything below a folder that Python could execute, sorted. Raises ConfigError where that is too much."""
-    found: list[Path] = []
+    paths: list[Path] = []
     endings = tuple(all_suffixes())
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__"]  # never used: see catalogue._import_file
-        found += [Path(place, name) for name in names if name.endswith(endings)]
-        if len(found) > MOST_FILES:
+        paths += [Path(place, name) for name in names if name.endswith(endings)]
+        if len(paths) > MOST_FILES:
             raise _too_much(folder)
-    return sorted(found)
+    return sorted(paths)
 
 
 def digest(folder: Path, code: list[Path]) -> str:
     """What a folder is known by: its path, and the paths and content of the code in it."""
     whole = hashlib.sha256(os.fsencode(folder) + b"\0")
-    left = MOST_BYTES
+    remaining = MOST_BYTES
     for path in code:
         try:
-            data = read_regular(path, left)
+            data = read_regular(path, remaining)
         except FileNotFoundError:
             data = b""
         except OSError:
-            raise _too_much(folder) if _size(path) > left else _unreadable(path) from None
-        left -= len(data)
+            raise _too_much(folder) if _size(path) > remaining else _unreadable(path) from None
+        remaining -= len(data)
         whole.update(os.fsencode(path.relative_to(folder)) + b"\0" + hashlib.sha256(data).digest())
     return whole.hexdigest()
 
@@ -117,8 +117,8 @@ def allow_as_seen(folders: Mapping[Path, Code]) -> None:
 
 
 def _remember(keys: Mapping[Path, str]) -> None:
-    known = _known()
-    new = {folder: key for folder, key in keys.items() if key not in known}
+    digests = _known()
+    new = {folder: key for folder, key in keys.items() if key not in digests}
     if not new:
         return
     os.environ[VARIABLE] = " ".join([*os.environ.get(VARIABLE, "").split(), *new.values()])
@@ -135,15 +135,15 @@ def unknown(folders: Iterable[str | Path]) -> dict[Path, Code]:
 
     Raises ConfigError for a folder that holds too much to be looked through.
     """
-    found: dict[Path, Code] = {}
-    known: set[str] | None = None
+    code_of: dict[Path, Code] = {}
+    digests: set[str] | None = None
     for folder in _there(folders):
         if code := Code(code_in(folder)):
-            known = _known() if known is None else known
+            digests = _known() if digests is None else digests
             code.key = digest(folder, code)
-            if code.key not in known:
-                found[folder] = code
-    return found
+            if code.key not in digests:
+                code_of[folder] = code
+    return code_of
 
 
 def refuse(folders: Iterable[str | Path], source: str) -> None:
@@ -166,16 +166,16 @@ def listed(folder: Path, code: list[Path], most: int = 4) -> str:
 def _there(folders: Iterable[str | Path]) -> list[Path]:
     """Those of the folders that are there, but for the user's own."""
     own = {os.path.realpath(config_dir() / name) for name in OWN}
-    found = (os.path.realpath(os.path.expanduser(folder)) for folder in folders)
-    return [Path(folder) for folder in dict.fromkeys(found) if folder not in own and os.path.isdir(folder)]
+    paths = (os.path.realpath(os.path.expanduser(folder)) for folder in folders)
+    return [Path(folder) for folder in dict.fromkeys(paths) if folder not in own and os.path.isdir(folder)]
 
 
 def _known() -> set[str]:
     """The digests of what is trusted. A file that others could have written counts for nothing."""
-    found = set(os.environ.get(VARIABLE, "").split())
+    digests = set(os.environ.get(VARIABLE, "").split())
     with contextlib.suppress(OSError, ValueError):
         status = store().stat()
         if status.st_uid == os.getuid() and not status.st_mode & 0o022:
             lines = read_regular(store(), 16 << 20).decode("utf-8", "replace").splitlines()
-            found |= {line.split()[0] for line in lines if line.strip()}
-    return found
+            digests |= {line.split()[0] for line in lines if line.strip()}
+    return digests

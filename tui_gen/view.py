@@ -55,9 +55,9 @@ class RunView:
         self.path = Path(path)
         self._points = points
         self._follower = events.Follower(self.path / "events.jsonl", decode=Reader().decode)
-        self._counted: tuple[str, int] | None = None
+        self._unit: tuple[str, int] | None = None
         self.revision = dict.fromkeys(self.PARTS, 0)
-        self._checked = 0.0
+        self._last_check = 0.0
         self.trouble = ""
         """Why the log cannot be read, as of the last poll."""
         self._reset()
@@ -86,8 +86,8 @@ class RunView:
         self.resumes: list[events.Resume] = []
         self.quality: list[quality.Report] = []
         self.log: list[tuple[float, str, str]] = []
-        self.forgotten = 0
-        """Log lines that are no longer kept: they came before `log[0]`."""
+        self.log_offset = 0
+        """How many log lines are no longer kept: they came before `log[0]`."""
         self._new: dict[str, tuple[list[int], list[float | None]]] = {}
         self._block: Block | None = None
         self._moments: tuple[list[int], list[float]] = ([], [])
@@ -101,7 +101,7 @@ class RunView:
         self.state = "starting"
         self.reason = ""
         self.step = 0
-        self.heard = 0.0
+        self.last_event_time = 0.0
 
     @property
     def garbage(self) -> int:
@@ -115,34 +115,34 @@ class RunView:
 
     def poll(self) -> set[str]:
         """Read what was appended since the last call; the parts that changed."""
-        changed: set[str] = set()
-        begun, heard = time.monotonic(), False
+        changes: set[str] = set()
+        start, has_news = time.monotonic(), False
         while True:
             new = self._follower.poll(PART)
             if self._follower.restarted:
                 self._reset()
-                changed |= set(self.PARTS)
+                changes |= set(self.PARTS)
             if self._follower.trouble != self.trouble:
                 self.trouble = self._follower.trouble
                 if self.trouble:
                     self._say(time.time(), "error", self.trouble)
-                    changed.add("log")
+                    changes.add("log")
             for event in new:
-                self._take(readable(event), changed)
+                self._take(readable(event), changes)
             self._add_new()
             if new:
-                heard = True
+                has_news = True
                 self._tidy()
-            if not self.behind or time.monotonic() - begun > PATIENCE:
+            if not self.behind or time.monotonic() - start > PATIENCE:
                 break
         now = time.monotonic()
-        if heard or now - self._checked > 0.5:
-            self._checked = now
+        if has_news or now - self._last_check > 0.5:
+            self._last_check = now
             if self._settle():
-                changed.add("status")
-        for part in changed:
+                changes.add("status")
+        for part in changes:
             self.revision[part] += 1
-        return changed
+        return changes
 
     @property
     def behind(self) -> bool:
@@ -181,12 +181,12 @@ class RunView:
             self.state, self.reason = self.logged_state, self._logged_reason
         return before != (self.state, self.reason)
 
-    def _take(self, event: events.Event, changed: set[str]) -> None:
-        self.heard = event.t
+    def _take(self, event: events.Event, changes: set[str]) -> None:
+        self.last_event_time = event.t
         match event:
             case Row():
                 self._take_row(event)
-                changed.update(("series", "status"))
+                changes.update(("series", "status"))
             case events.Metrics():
                 self._end_block()
                 longest = 0
@@ -195,12 +195,12 @@ class RunView:
                     longest = max(longest, len(column))
                 if longest and not next(iter(event.values)).startswith("val/"):
                     self.step = max(self.step, event.start + (longest - 1) * event.stride + 1)
-                changed |= {"series", "status"}
+                changes |= {"series", "status"}
             case events.System():
                 self.system = event
                 self.step = max(self.step, event.step)
                 self._take_moment(event)
-                changed.add("status")
+                changes.add("status")
             case events.State():
                 self.logged_state = self.state = event.state
                 self.reason = self._logged_reason = event.reason
@@ -210,50 +210,50 @@ class RunView:
                 self._say(event.t, "error" if event.state == "failed" else "state", words)
                 if event.state != "starting":
                     self.progress = None
-                changed |= {"status", "log", "progress"}
+                changes |= {"status", "log", "progress"}
             case events.Resume():
                 self._truncate(event.step)
                 self.resumes.append(event)
                 self._say(event.t, "state", f"resumed from step {count(event.step)}")
-                changed |= set(self.PARTS)
+                changes |= set(self.PARTS)
             case events.Plan():
                 self.plan = event
-                changed.add("status")
+                changes.add("status")
             case events.Sample():
                 self.samples.append(event)
-                changed.add("samples")
+                changes.add("samples")
             case events.Checkpoint():
                 self.checkpoints.append(event)
                 self._say(event.t, "info", f"checkpoint at step {count(event.step)} ({event.reason})")
-                changed |= {"marks", "log"}
+                changes |= {"marks", "log"}
             case events.Edit():
                 self.edits.append(event)
                 self._say(
                     event.t, "edit", f"{event.key}: {show(event.old)} → {show(event.new)} from step {count(event.step)}"
                 )
-                changed |= {"marks", "log"}
+                changes |= {"marks", "log"}
             case events.Uses():
                 what = "is trained first" if event.step is None else f"is used as it was at step {count(event.step)}"
                 self._say(event.t, "info", f"{event.key}: {event.run} {what}")
-                changed.add("log")
+                changes.add("log")
             case events.Alert():
                 self.alerts.append(event)
                 where = f" in {event.where}" if event.where else ""
                 self._say(
                     event.t, event.level, f"step {count(event.step)}: {event.what}{where}. {event.advice}".strip()
                 )
-                changed |= {"marks", "log"}
+                changes |= {"marks", "log"}
             case events.Note():
                 self._say(event.t, event.level, event.text)
-                changed.add("log")
+                changes.add("log")
             case events.Quality():
-                self._take_quality(event, changed)
+                self._take_quality(event, changes)
             case events.Usage():
                 self.usage.append(event)
-                changed.add("usage")
+                changes.add("usage")
             case events.Progress():
                 self.progress = None if event.done >= event.total > 0 else event
-                changed.add("progress")
+                changes.add("progress")
 
     def _take_row(self, row: Row) -> None:
         """One step's values wait for those of the steps after it."""
@@ -329,7 +329,7 @@ class RunView:
             for curve in (*self.series.values(), self.clock):
                 curve.thin(most)
         if len(self.log) > MOST:
-            self.forgotten += len(self.log) - MOST // 2
+            self.log_offset += len(self.log) - MOST // 2
             del self.log[: -MOST // 2]
         if len(self.usage) > MOST_USAGE:
             self.usage = thinned(self.usage)
@@ -337,7 +337,7 @@ class RunView:
             if len(some) > MOST:
                 del some[: -MOST // 2]
 
-    def _take_quality(self, event: events.Quality, changed: set[str]) -> None:
+    def _take_quality(self, event: events.Quality, changes: set[str]) -> None:
         """Figures become curves: `quality/fid` and so on, with `val/quality/fid` for those of held-out data."""
         report, at = event.report, float(event.report.step - 1)
         self.quality.append(report)
@@ -352,7 +352,7 @@ class RunView:
                     curve.truncate(at - 1)  # measured again at the same step: the newer one counts
                     curve.append(at, value)
         self._say(event.t, "info", f"quality at step {count(report.step)}: {quality.summary(report)}")
-        changed |= {"series", "log"}
+        changes |= {"series", "log"}
 
     def _say(self, t: float, level: str, text: str) -> None:
         self.log.append((t, level, text))
@@ -378,9 +378,9 @@ class RunView:
         """How many images, points or characters pass in a second, and which of these; None before that is known."""
         if self.system is None:
             return None
-        if self._counted is None:
-            self._counted = counted(str(self.path / "config.toml"))
-        unit, each = self._counted
+        if self._unit is None:
+            self._unit = counted(str(self.path / "config.toml"))
+        unit, each = self._unit
         return self.system.images_per_second * each, unit
 
     @property
@@ -446,17 +446,17 @@ def readable(event: events.Event) -> events.Event:
     if isinstance(event, events.Metrics):
         event.values = {clean(name): column for name, column in event.values.items()}
         return event
-    cleaned: events.Event = _readable(event)
-    return cleaned
+    result: events.Event = _readable(event)
+    return result
 
 
 def _readable(value: Any, many: bool = False) -> Any:
     match value:
         case msgspec.Struct():
-            held = {name: getattr(value, name) for name in value.__struct_fields__}
+            fields = {name: getattr(value, name) for name in value.__struct_fields__}
             clean_ones = {
                 name: _readable(item, name in MANY_LINES)
-                for name, item in held.items()
+                for name, item in fields.items()
                 if not isinstance(item, int | float | None)
             }
             if value.__struct_config__.frozen:

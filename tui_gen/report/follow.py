@@ -72,8 +72,8 @@ class Follow:
         self.trouble = ""
         self.detached = False
         self._follower = events.Follower(view.path / "events.jsonl")
-        self._heard_before = view.heard
-        self._log_position = view.forgotten + max(0, len(view.log) - history)
+        self._last_event_before = view.last_event_time
+        self._log_position = view.log_offset + max(0, len(view.log) - history)
         self._interrupts = 0
         self._terminated = False
         self._killed = False
@@ -87,7 +87,7 @@ class Follow:
     def skip_past(self) -> None:
         """What earlier sessions of the run did is known: show only what comes now."""
         self.view.follow_on(self._follower)
-        self._log_position = self.view.forgotten + len(self.view.log)
+        self._log_position = self.view.log_offset + len(self.view.log)
 
     def run(self, signals: Signals) -> int:
         """Follow until the run ends or a signal says otherwise; the exit status."""
@@ -123,15 +123,15 @@ class Follow:
         while self.view.poll() or self.view.behind:
             self._last_news = time.monotonic()
             self.trouble = ""
-        log_end = self.view.forgotten + len(self.view.log)
+        log_end = self.view.log_offset + len(self.view.log)
         if self._log_position > log_end:  # the log was replaced
             self._log_position = 0
-        for t, level, text in self.view.log[max(0, self._log_position - self.view.forgotten) :]:
+        for t, level, text in self.view.log[max(0, self._log_position - self.view.log_offset) :]:
             self.display.line(t, level, text)
         self._log_position = log_end
         while self._words:
             self.display.notice(*self._words.pop(0))
-        fresh = not self.owner or self.view.heard > self._heard_before
+        fresh = not self.owner or self.view.last_event_time > self._last_event_before
         self.state = self.view.state if fresh else "starting"
         if self.state in runs.LIVE and time.monotonic() - max(self._last_news, self._asked_at) > QUIET:
             self._ask_trouble()
@@ -153,7 +153,7 @@ class Follow:
         self._look()
         has_exited = self.process is not None and self.process.poll() is not None
         if self.state in runs.LIVE and (has_exited or self._killed):
-            began = self.view.heard > self._heard_before
+            began = self.view.last_event_time > self._last_event_before
             self.state = "interrupted" if began or self._killed else "failed"
 
     def wait_for_process(self) -> None:

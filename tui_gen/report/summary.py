@@ -144,7 +144,7 @@ def grid_text(path: Path, width: int, *, ascii: bool) -> str:
 
 def figures_lines(report: quality.Report, out: Outlet) -> list[str]:
     """Figures of quality as lines for an output; what cannot be trusted has a question mark, and is grey in colour."""
-    lines = quality.table(report, explained=width_of(out) >= WIDE).rstrip("\n").split("\n")
+    lines = quality.table(report, with_help=width_of(out) >= WIDE).rstrip("\n").split("\n")
     lines = [clean(line) for line in lines]
     if coloured(out):
         lines = [f"\x1b[2m{line}\x1b[0m" if "?" in line else line for line in lines]

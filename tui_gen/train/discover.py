@@ -25,7 +25,7 @@ import tui_gen.train.data.sets
 from tui_gen import alarms, catalog, params
 from tui_gen.bounds import Groups, Names
 from tui_gen.catalog import OWN_FAMILY, Catalog, ModelEntry
-from tui_gen.datasets import BUILT_IN, COUNTED, DatasetEntry
+from tui_gen.datasets import BUILT_IN, COUNT_UNITS, DatasetEntry
 from tui_gen.model import ABILITIES, Model
 from tui_gen.train.data import Dataset, ImageConfig, ImageSet, PointSet, TextConfig, TextSet
 
@@ -158,8 +158,8 @@ def _dataset_faults(dataset_class: type[Dataset]) -> str:
     """Why a class cannot be a dataset, or an empty string."""
     if not (isinstance(dataset_class.Config, type) and issubclass(dataset_class.Config, msgspec.Struct)):
         return "its Config must be a msgspec.Struct"
-    if dataset_class.kind not in COUNTED:
-        return f"its kind is {dataset_class.kind!r}; it must be one of {', '.join(COUNTED)}"
+    if dataset_class.kind not in COUNT_UNITS:
+        return f"its kind is {dataset_class.kind!r}; it must be one of {', '.join(COUNT_UNITS)}"
     for base, needed, shared in (
         (ImageSet, ("read", "load"), ImageConfig), (TextSet, ("read", "load"), TextConfig),
         (PointSet, ("curve", "load"), PointSet.Config), (Dataset, ("load",), None),

@@ -184,7 +184,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         """Append what is new."""
         if "log" not in changed or self.view is None or self.output:
             return
-        seen = self._seen - self.view.forgotten
+        seen = self._seen - self.view.log_offset
         if not 0 <= seen <= len(self.view.log):
             self.list_anew()
             return
@@ -205,7 +205,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
             self._read_output()
             return
         log = list(self.view.log) if self.view is not None else []
-        self._seen = len(log) + (self.view.forgotten if self.view is not None else 0)
+        self._seen = len(log) + (self.view.log_offset if self.view is not None else 0)
         lines = sorted(log + self._notes, key=lambda line: line[0])
         self._newest = lines[-1][0] if lines else 0.0
         self.lines.replace(self._format(lines))
