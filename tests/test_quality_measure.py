@@ -332,4 +332,4 @@ def test_every_figure_has_words():
 
 def test_a_slice_is_short_work():
     """Between two yields lie a few training steps, one batch of samples, or one table of distances."""
-    assert nets.SLICE * max(nets.BATCH) <= 640 and evaluate.DRAWN[0] <= 64 and evaluate.BLOCK <= 3000
+    assert nets.SLICE * max(nets.BATCH) <= 640 and evaluate.DRAW_BATCH[0] <= 64 and evaluate.BLOCK <= 3000

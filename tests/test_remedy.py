@@ -54,7 +54,7 @@ def test_one_alert_tells_of_everything_that_is_no_number_and_which_rates_led_the
     assert (alert.step, alert.level, alert.where) == (202, "error", "d/loss and 3 more")
     assert alert.rates == {"train.phases.d.lr": 0.03, "train.phases.g.lr": 0.2}
     assert "train.phases.g.lr = 0.1 (it was 0.2), train.phases.d.lr = 0.015 (it was 0.03)" in alert.advice
-    assert health.broken == "d/loss is not finite at step 202"
+    assert health.failure == "d/loss is not finite at step 202"
     assert health.look([metrics(203, g__loss=[NAN], d__loss=[NAN])]) == []
     assert len(health.look([metrics(203 + QUIET, d__loss=[NAN])])) == 1  # where a run goes on with it
 
@@ -67,7 +67,7 @@ def test_a_loss_that_was_never_a_number_is_not_put_down_to_a_rate():
 def test_a_figure_that_is_no_number_beside_a_loss_that_is_ends_nothing():
     health = Health(TrainConfig(phases={"vae": Optim()}))
     (alert,) = health.look([metrics(5, vae__loss=[1.0], vae__snr=[NAN], val__vae__loss=[NAN])])
-    assert (alert.level, alert.rates, health.broken) == ("warning", {}, "") and "Training goes on" in alert.advice
+    assert (alert.level, alert.rates, health.failure) == ("warning", {}, "") and "Training goes on" in alert.advice
 
 
 @pytest.mark.parametrize(("step", "now"), [(1, 0.03), (remedy.EARLY - 1, 0.03), (remedy.EARLY, 0.15), (10**6, 0.15)])
@@ -113,7 +113,7 @@ def test_a_run_that_breaks_is_resumed_by_the_words_of_its_last_lines_and_trains(
     broken = start(**sizes, train__phases={"vae": {"optimizer": "sgd", "lr": 0.05}})
     broken.thread.start()
     view = broken.finish()
-    assert view.state == "failed" and view.reason == broken.loop.health.broken and not view.checkpoints
+    assert view.state == "failed" and view.reason == broken.loop.health.failure and not view.checkpoints
     assert len([one for one in view.alerts if "finite" in one.what]) == 1
     line = next(line for line in ending(view, "failed") if "go on" in line)
     assignments = line.split(" --set ")[1:]

@@ -39,7 +39,7 @@ class Classes(NamedTuple):
     datasets: dict[str, type[Dataset]]
 
 
-class _Found:
+class _Discovery:
     """What was found so far: the classes, where each comes from, and what went wrong (one line a file)."""
 
     def __init__(self) -> None:
@@ -49,27 +49,27 @@ class _Found:
 
     def take(self, module: ModuleType, source: str) -> None:
         """Whatever a module defines."""
-        for found in vars(module).values():
-            if not isinstance(found, type) or found.__module__ != module.__name__:
+        for member in vars(module).values():
+            if not isinstance(member, type) or member.__module__ != module.__name__:
                 continue
-            if issubclass(found, Model) and found.name:
-                self._take("model", self.classes.models, found, _faults(found), source)
-            elif issubclass(found, Dataset) and found.name:
-                self._take("dataset", self.classes.datasets, found, _dataset_faults(found), source)
+            if issubclass(member, Model) and member.name:
+                self._take("model", self.classes.models, member, _faults(member), source)
+            elif issubclass(member, Dataset) and member.name:
+                self._take("dataset", self.classes.datasets, member, _dataset_faults(member), source)
 
-    def _take(self, what: str, known: dict[str, Any], found: Any, wrong: str, source: str) -> None:
+    def _take(self, what: str, registry: dict[str, Any], member: Any, wrong: str, source: str) -> None:
         if wrong:
-            self.problems.append(f"{source}: {what} {found.name!r}: {wrong}")
-        elif known.get(found.name, found) is not found:
-            self.problems.append(f"{source}: {what} {found.name!r} is taken by {self.sources[what, found.name]}")
+            self.problems.append(f"{source}: {what} {member.name!r}: {wrong}")
+        elif registry.get(member.name, member) is not member:
+            self.problems.append(f"{source}: {what} {member.name!r} is taken by {self.sources[what, member.name]}")
         else:
-            known[found.name], self.sources[what, found.name] = found, source
+            registry[member.name], self.sources[what, member.name] = member, source
 
 
-def discover(extra: list[str] | None = None) -> _Found:
+def discover(extra: list[str] | None = None) -> _Discovery:
     """Every class of a model or dataset: built in, in users' files, and in what packages offer."""
-    found = _Found()
-    take, problems = found.take, found.problems
+    discovery = _Discovery()
+    take, problems = discovery.take, discovery.problems
     for package in (tui_gen.models, tui_gen.train.data.sets):
         for info in pkgutil.iter_modules(package.__path__):
             if not info.ispkg:  # folders hold what models are built of
@@ -86,13 +86,13 @@ def discover(extra: list[str] | None = None) -> _Found:
 
     for point in [point for group in catalog.GROUPS for point in entry_points(group=group)]:
         try:
-            loaded = point.load()
-            take(loaded if isinstance(loaded, ModuleType) else sys.modules[loaded.__module__], f"package {point.value}")
+            entry = point.load()
+            take(entry if isinstance(entry, ModuleType) else sys.modules[entry.__module__], f"package {point.value}")
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt):
                 raise
             problems.append(f"entry point {point.name} = {point.value}: {_words(error)}")
-    return found
+    return discovery
 
 
 class _Source(SourceFileLoader):
@@ -144,9 +144,9 @@ def _faults(model_class: type[Model]) -> str:
     for phase in model_class.optimizers:
         if "." in phase or not phase.isprintable() or not phase:
             return f"its phase {phase!r} cannot be part of a setting's name; use letters, digits and dashes"
-    for name, wanted, example in (("judged", Names, '("mse",)'), ("together", Groups, '(("mse", "mae"),)')):
+    for name, value_type, example in (("judged", Names, '("mse",)'), ("together", Groups, '(("mse", "mae"),)')):
         try:
-            msgspec.convert(getattr(model_class, name), wanted)
+            msgspec.convert(getattr(model_class, name), value_type)
         except msgspec.ValidationError as error:
             return f"its {name} cannot be used ({error}); write names of metrics, as {example}"
     if wrong := alarms.faults(model_class.alarms):
@@ -160,17 +160,17 @@ def _dataset_faults(dataset_class: type[Dataset]) -> str:
         return "its Config must be a msgspec.Struct"
     if dataset_class.kind not in COUNT_UNITS:
         return f"its kind is {dataset_class.kind!r}; it must be one of {', '.join(COUNT_UNITS)}"
-    for base, needed, shared in (
+    for base, methods, config_class in (
         (ImageSet, ("read", "load"), ImageConfig), (TextSet, ("read", "load"), TextConfig),
         (PointSet, ("curve", "load"), PointSet.Config), (Dataset, ("load",), None),
     ):  # fmt: skip
         if issubclass(dataset_class, base):
-            if all(getattr(dataset_class, name) is getattr(base, name) for name in needed):
-                return f"it must define {needed[0]}()"
-            fields = shared.__struct_fields__ if shared is not None else ()
+            if all(getattr(dataset_class, name) is getattr(base, name) for name in methods):
+                return f"it must define {methods[0]}()"
+            fields = config_class.__struct_fields__ if config_class is not None else ()
             lacking = [name for name in fields if name not in dataset_class.Config.__struct_fields__]
-            if shared is not None and lacking:
-                return f"its Config lacks {', '.join(lacking)}; derive it from {shared.__qualname__}"
+            if config_class is not None and lacking:
+                return f"its Config lacks {', '.join(lacking)}; derive it from {config_class.__qualname__}"
             break
     if dataset_class.expected is Dataset.expected:
         return "it must define expected()"
@@ -190,10 +190,10 @@ def _config_faults(config: type[msgspec.Struct]) -> str:
     """Why a class of settings cannot be used, or an empty string."""
     try:
         config()
-        declared = params.describe(config)
+        hyperparams = params.describe(config)
     except Exception as error:
         return f"its Config cannot be read ({error}); every field needs a default"
-    wrong = {param.name: params.check_value(param, param.default)[1] for param in declared}
+    wrong = {param.name: params.check_value(param, param.default)[1] for param in hyperparams}
     return "; ".join(f"the default of {name} {words}" for name, words in wrong.items() if words)
 
 
@@ -244,23 +244,23 @@ def dataset_entry(dataset_class: type[Dataset], source: str) -> DatasetEntry:
 
 def build(extra: list[str] | None = None) -> tuple[Catalog, Classes]:
     """The catalogue as it should be now, and the classes behind it."""
-    found = discover(extra)
-    models, datasets = found.classes
+    discovery = discover(extra)
+    models, datasets = discovery.classes
     order = {family: place for place, family in enumerate(FAMILIES)}
     names = sorted(models, key=lambda name: (order.get(models[name].family, 99), models[name].family, name))
     sets = sorted(datasets, key=lambda name: (datasets[name].rank, name))
     result = Catalog(
-        models={name: entry_of(models[name], found.sources["model", name]) for name in names},
-        datasets={name: dataset_entry(datasets[name], found.sources["dataset", name]) for name in sets},
+        models={name: entry_of(models[name], discovery.sources["model", name]) for name in names},
+        datasets={name: dataset_entry(datasets[name], discovery.sources["dataset", name]) for name in sets},
         key=catalog.key_of(catalog.model_dirs(extra)),
-        problems=found.problems,
+        problems=discovery.problems,
     )
-    return result, found.classes
+    return result, discovery.classes
 
 
-def encode(found: Catalog) -> bytes:
+def encode(catalogue: Catalog) -> bytes:
     """The part of a catalogue that needs PyTorch to be made, as JSON."""
-    plain = {"models": found.models, "datasets": found.datasets, "key": found.key, "problems": found.problems}
+    plain = {name: getattr(catalogue, name) for name in ("models", "datasets", "key", "problems")}
     return msgspec.json.format(msgspec.json.encode(plain), indent=1) + b"\n"
 
 

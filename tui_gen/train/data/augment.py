@@ -22,13 +22,13 @@ class Augment:
     `rotate`: turned by an angle uniform in ±rotate degrees, bilinear.
     """
 
-    def __init__(self, wanted: Augmentation, *, seed: int, batch_size: int, device: torch.device) -> None:
-        self.flip, self.shift, self.rotate = wanted.flip, wanted.shift, wanted.rotate
-        self.black = wanted.black
+    def __init__(self, augmentation: Augmentation, *, seed: int, batch_size: int, device: torch.device) -> None:
+        self.flip, self.shift, self.rotate = augmentation.flip, augmentation.shift, augmentation.rotate
+        self.black = augmentation.black
         self.active = bool(self.flip or self.shift or self.rotate)
         self._key, self._batch_size, self._device = draws.key(seed, "augment"), batch_size, device
         self._block = -1
-        self._drawn = torch.empty(0)
+        self._numbers = torch.empty(0)
 
     def __call__(self, raw: Tensor, step: int) -> Tensor:
         """(N, C, H, W) uint8 → the same shape and type; `step` counts from the start of the run."""
@@ -36,38 +36,38 @@ class Augment:
             self._block = step // BLOCK
             start = self._block * BLOCK * self._batch_size
             positions = torch.arange(start, start + BLOCK * self._batch_size, device=self._device)
-            self._drawn = draws.uniforms(self._key, positions, 4)
+            self._numbers = draws.uniforms(self._key, positions, 4)
         start = step % BLOCK * self._batch_size
-        mirror, down, right, turn = self._drawn[:, start : start + len(raw)]
-        mirrored = mirror < 0.5
+        mirror, down, right, turn = self._numbers[:, start : start + len(raw)]
+        flip = mirror < 0.5
         if self.rotate:
-            return self._turn(raw, mirrored, self._pixels(down), self._pixels(right), turn)
+            return self._turn(raw, flip, self._pixels(down), self._pixels(right), turn)
         if self.shift:
-            return self._move(raw, mirrored, self._pixels(down), self._pixels(right))
-        return torch.where(mirrored[:, None, None, None], raw.flip(3), raw)
+            return self._move(raw, flip, self._pixels(down), self._pixels(right))
+        return torch.where(flip[:, None, None, None], raw.flip(3), raw)
 
     def _pixels(self, uniform: Tensor) -> Tensor:
         return (uniform * (2 * self.shift + 1)).long() - self.shift
 
-    def _move(self, raw: Tensor, mirrored: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    def _move(self, raw: Tensor, flip: Tensor, down: Tensor, right: Tensor) -> Tensor:
         count, channels, height, width = raw.shape
         rows = torch.arange(height, device=raw.device) - down[:, None]
         columns = torch.arange(width, device=raw.device) - right[:, None]
         if self.flip:
-            columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
+            columns = torch.where(flip[:, None], width - 1 - columns, columns)
         inside = None
         if self.black:
             inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
         rows, columns = _reflect(rows, height), _reflect(columns, width)
         places = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, -1)
-        moved = raw.flatten(2).gather(2, places.expand(-1, channels, -1)).view_as(raw)
-        return moved if inside is None else moved * inside[:, None]
+        out = raw.flatten(2).gather(2, places.expand(-1, channels, -1)).view_as(raw)
+        return out if inside is None else out * inside[:, None]
 
-    def _turn(self, raw: Tensor, mirrored: Tensor, down: Tensor, right: Tensor, turn: Tensor) -> Tensor:
+    def _turn(self, raw: Tensor, flip: Tensor, down: Tensor, right: Tensor, turn: Tensor) -> Tensor:
         height, width = raw.shape[2:]
         angle = (2 * turn - 1) * math.radians(self.rotate)
         cos, sin = angle.cos(), angle.sin()
-        side = 1 - 2 * mirrored.float() if self.flip else torch.ones_like(cos)
+        side = 1 - 2 * flip.float() if self.flip else torch.ones_like(cos)
         x, y = -2 * right / width, -2 * down / height
         # from a place in the result to one in the source: undo the shift, then the turn, then the mirroring
         matrix = torch.stack(
@@ -75,8 +75,8 @@ class Augment:
         ).view(-1, 2, 3)
         grid = functional.affine_grid(matrix, list(raw.shape), align_corners=False)
         padding = "zeros" if self.black else "reflection"
-        turned = functional.grid_sample(raw.float(), grid, padding_mode=padding, align_corners=False)
-        return turned.round_().to(torch.uint8)
+        out = functional.grid_sample(raw.float(), grid, padding_mode=padding, align_corners=False)
+        return out.round_().to(torch.uint8)
 
 
 def _reflect(places: Tensor, length: int) -> Tensor:

@@ -39,7 +39,7 @@ VERSION = 2
 PART = 16
 """Images that a decoding thread takes at once."""
 
-NAMED = 20
+MOST_NAMES = 20
 """Unreadable images that the log names one by one."""
 
 EVERY = 0.2
@@ -58,7 +58,7 @@ class ImageFile:
 
     relative: str
     size: int
-    modified: int
+    mtime: int
     label: int = -1
 
 
@@ -69,7 +69,7 @@ class Decoded:
 
     pixels: np.ndarray
     labels: np.ndarray
-    skipped: list[tuple[str, str]]
+    failures: list[tuple[str, str]]
     words: list[tuple[str, str]]
 
 
@@ -80,22 +80,22 @@ def decoded(root: Path, files: list[ImageFile], size: int, channels: str, report
     """
     key = key_of(root, files, size, channels)
     place = cache_dir() / "folders" / key
-    found = _open(place)
-    if found is None:
+    images = _open(place)
+    if images is None:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with locks.only_one(place.with_name(f"{key}.lock"), f"reading the images of {root}", report) as alone:
-                found = _open(place)
-                if found is None:
-                    found = _build(place, root, files, size, channels, report, alone)
+                images = _open(place)
+                if images is None:
+                    images = _build(place, root, files, size, channels, report, alone)
         except OSError as error:
             text = f"{place.parent} cannot be used ({error.strerror or error}): the images are read anew at every start"
             report(Note(level="warning", text=text))
-            found = _in_memory(root, files, size, channels, report)
-    for level, words in found.words:
+            images = _in_memory(root, files, size, channels, report)
+    for level, words in images.words:
         report(Note(level=level, text=words))
-    _tell_skipped(root, found, report)
-    return found
+    _tell_skipped(root, images, report)
+    return images
 
 
 def key_of(root: Path, files: list[ImageFile], size: int, channels: str) -> str:
@@ -103,7 +103,7 @@ def key_of(root: Path, files: list[ImageFile], size: int, channels: str) -> str:
     digest = hashlib.sha256(f"{VERSION}\n{size}\n{channels}\n".encode())
     digest.update(os.fsencode(root.resolve()))
     for file in files:
-        digest.update(f"\n{file.size} {file.modified} {file.label} ".encode() + os.fsencode(file.relative))
+        digest.update(f"\n{file.size} {file.mtime} {file.label} ".encode() + os.fsencode(file.relative))
     return digest.hexdigest()[:24]
 
 
@@ -114,8 +114,8 @@ def _open(place: Path) -> Decoded | None:
         about = json.loads((place / "about.json").read_text(encoding="utf-8"))
         if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != len(labels):
             return None
-        skipped, words = ([(str(name), str(two)) for name, two in about[key]] for key in ("skipped", "words"))
-        return Decoded(pixels, labels, skipped, words)
+        failures, words = ([(str(name), str(two)) for name, two in about[key]] for key in ("skipped", "words"))
+        return Decoded(pixels, labels, failures, words)
     except (OSError, ValueError, EOFError, KeyError, TypeError):
         return None
 
@@ -124,61 +124,61 @@ def _build(
     place: Path, root: Path, files: list[ImageFile], size: int, channels: str, report: Report, alone: bool
 ) -> Decoded:
     if alone:
-        for left in place.parent.glob(f"{place.name}.part-*"):  # by a build that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        for leftover in place.parent.glob(f"{place.name}.part-*"):  # by a build that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
     aside = place.with_name(f"{place.name}.part-{os.getpid()}")
     aside.mkdir()
     try:
         reading = _prepare(root, files, size, channels, report)
         depth = reading.decoder.channels
         labels: list[int] = []
-        skipped: list[tuple[str, str]] = []
+        failures: list[tuple[str, str]] = []
         with open(aside / "pixels.npy", "wb") as file:
             _header(file, (len(files), depth, size, size))
             for image, pixels in _decode_all(root, files, reading.decoder, report):
                 if isinstance(pixels, str):
-                    skipped.append((_shown(image.relative), pixels))
+                    failures.append((_shown(image.relative), pixels))
                 else:
                     # a plain write fails cleanly on a full disk, where a memory map would kill the process
                     file.write(pixels.tobytes())
                     labels.append(image.label)
-            _refuse_none(root, labels, skipped)
+            _refuse_none(root, labels, failures)
             file.seek(0)
             _header(file, (len(labels), depth, size, size))
             file.flush()
             os.fsync(file.fileno())
         np.save(aside / "labels.npy", np.array(labels, dtype=np.int64))
-        passing = any(isinstance(why, _Passing) for _, why in skipped)
+        passing = any(isinstance(why, _Passing) for _, why in failures)
         about = {"root": _shown(str(root)), "size": size, "channels": channels}
-        about |= {"skipped": skipped, "words": reading.words(root) + [AGAIN] * passing}
+        about |= {"skipped": failures, "words": reading.words(root) + [AGAIN] * passing}
         (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
-        if passing and (found := _open(aside)) is not None:
-            return found  # for this time; what is mapped stays as long as it is
+        if passing and (images := _open(aside)) is not None:
+            return images  # for this time; what is mapped stays as long as it is
         if place.exists():  # damaged, or _open would have used it; or made meanwhile where there are no locks
             shutil.rmtree(place, ignore_errors=True)
         os.rename(aside, place)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    found = _open(place)
-    if found is None:
+    images = _open(place)
+    if images is None:
         raise DataError(f"{place} was damaged while it was written; delete it and start again")
-    return found
+    return images
 
 
 def _in_memory(root: Path, files: list[ImageFile], size: int, channels: str, report: Report) -> Decoded:
     reading = _prepare(root, files, size, channels, report)
-    decoded: list[np.ndarray] = []
+    arrays: list[np.ndarray] = []
     labels: list[int] = []
-    skipped: list[tuple[str, str]] = []
+    failures: list[tuple[str, str]] = []
     for image, pixels in _decode_all(root, files, reading.decoder, report):
         if isinstance(pixels, str):
-            skipped.append((_shown(image.relative), pixels))
+            failures.append((_shown(image.relative), pixels))
         else:
-            decoded.append(pixels)
+            arrays.append(pixels)
             labels.append(image.label)
-    _refuse_none(root, labels, skipped)
+    _refuse_none(root, labels, failures)
     words = reading.words(root)
-    return Decoded(np.stack(decoded), np.array(labels, dtype=np.int64), skipped, words)
+    return Decoded(np.stack(arrays), np.array(labels, dtype=np.int64), failures, words)
 
 
 @dataclass
@@ -190,16 +190,16 @@ class _Reading:
 
     def words(self, root: Path) -> list[tuple[str, str]]:
         """(level, words) of what was decided and found, once they are read."""
-        said = []
-        for kind, shown in self.decoder.ranges.items():
-            level = "warning" if shown.used < ranges.LITTLE else "info"
+        lines = []
+        for kind, value_range in self.decoder.ranges.items():
+            level = "warning" if value_range.share < ranges.LITTLE else "info"
             advice = "; so small a part looks like one grey: scale the pixels to the range"
-            said.append((level, shown.words(kind, self.counts[kind]) + advice * (level == "warning")))
+            lines.append((level, value_range.words(kind, self.counts[kind]) + advice * (level == "warning")))
         if several := sorted(_shown(str(path.relative_to(root))) for path in self.decoder.several):
             have = f"{len(several):,} images have" if len(several) > 1 else "one image has"
             first = f"{several[0]}, …" if len(several) > 1 else several[0]
-            said.append(("info", f"{have} several frames or pages: the first is taken ({first})"))
-        return said
+            lines.append(("info", f"{have} several frames or pages: the first is taken ({first})"))
+        return lines
 
 
 def _prepare(root: Path, files: list[ImageFile], size: int, channels: str, report: Report) -> _Reading:
@@ -217,12 +217,12 @@ def _prepare(root: Path, files: list[ImageFile], size: int, channels: str, repor
                 colour |= channels == "auto" and not header.grey
                 if header.deep:
                     deep.setdefault(header.deep, []).append(file)
-    found: dict[str, ranges.Range] = {}
+    value_ranges: dict[str, ranges.Range] = {}
     for kind, of_kind in deep.items():
         what = f"Looking at the range of {len(of_kind):,} images of {_shown(root.name)}"
         extents = _each(of_kind, lambda file: extent(root / file.relative), what, report)
-        found[kind] = ranges.decide((span for _, span in extents if isinstance(span, tuple)), kind)
-    decoder = Decoder(size, 3 if colour else 1, found)
+        value_ranges[kind] = ranges.decide((span for _, span in extents if isinstance(span, tuple)), kind)
+    decoder = Decoder(size, 3 if colour else 1, value_ranges)
     return _Reading(decoder, {kind: len(of_kind) for kind, of_kind in deep.items()})
 
 
@@ -241,17 +241,17 @@ def _each(
     without the GIL."""
 
     def read(part: list[ImageFile]) -> list[tuple[ImageFile, Any]]:
-        done: list[tuple[ImageFile, Any]] = []
+        pairs: list[tuple[ImageFile, Any]] = []
         for file in part:
             try:
-                done.append((file, read_one(file)))
+                pairs.append((file, read_one(file)))
             except Exception as error:  # Pillow's plugins raise nearly anything on broken files
-                done.append((file, _why(error)))
-        return done
+                pairs.append((file, _why(error)))
+        return pairs
 
     parts = (list(files[start : start + PART]) for start in range(0, len(files), PART))
     workers = max(1, os.cpu_count() or 1)
-    count, reported = 0, time.monotonic()
+    count, last_report = 0, time.monotonic()
     report(Progress(what=what, done=0, total=len(files), unit="images"))
     pool = ThreadPoolExecutor(workers, "decode")
     try:
@@ -264,8 +264,8 @@ def _each(
                     ahead.append(pool.submit(read, part))
                 yield from results
                 count += len(results)
-                if time.monotonic() - reported >= EVERY and count < len(files):
-                    reported = time.monotonic()
+                if time.monotonic() - last_report >= EVERY and count < len(files):
+                    last_report = time.monotonic()
                     report(Progress(what=what, done=count, total=len(files), unit="images"))
     finally:
         pool.shutdown(cancel_futures=True)
@@ -286,28 +286,28 @@ class _quiet_about_size(warnings.catch_warnings):
 
 def _header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     # written twice, at first for all files and then for the readable ones; numpy pads both to the same length
-    described = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, described)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
-def _refuse_none(root: Path, labels: list[int], skipped: list[tuple[str, str]]) -> None:
+def _refuse_none(root: Path, labels: list[int], failures: list[tuple[str, str]]) -> None:
     if labels:
         return
-    listed = "".join(f"\n  {name}: {why}" for name, why in skipped[:5])
-    more = f"\n  and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-    raise DataError(f"dataset.root = {_shown(str(root))}: none of its {len(skipped)} images can be read:{listed}{more}")
+    lines = "".join(f"\n  {name}: {why}" for name, why in failures[:5])
+    more = f"\n  and {len(failures) - 5} more" if len(failures) > 5 else ""
+    raise DataError(f"dataset.root = {_shown(str(root))}: none of its {len(failures)} images can be read:{lines}{more}")
 
 
-def _tell_skipped(root: Path, found: Decoded, report: Report) -> None:
-    if not found.skipped:
+def _tell_skipped(root: Path, images: Decoded, report: Report) -> None:
+    if not images.failures:
         return
-    total = len(found.skipped) + len(found.labels)
-    text = f"{len(found.skipped)} of {total} images of {_shown(str(root))} cannot be read and are left out"
+    total = len(images.failures) + len(images.labels)
+    text = f"{len(images.failures)} of {total} images of {_shown(str(root))} cannot be read and are left out"
     report(Note(level="warning", text=text))
-    for name, why in found.skipped[:NAMED]:
+    for name, why in images.failures[:MOST_NAMES]:
         report(Note(level="warning", text=f"  {name}: {why}"))
-    if len(found.skipped) > NAMED:
-        report(Note(level="warning", text=f"  and {len(found.skipped) - NAMED} more"))
+    if len(images.failures) > MOST_NAMES:
+        report(Note(level="warning", text=f"  and {len(images.failures) - MOST_NAMES} more"))
 
 
 def _why(error: Exception) -> str:

@@ -88,10 +88,10 @@ class Dataset:
 
 def dataset_of(table: DatasetTable, classes: Mapping[str, type[Dataset]]) -> Dataset:
     """The dataset that a checked `[dataset]` table names. Raises DataError where its class is not known here."""
-    known = classes.get(table.name)
-    if known is None:
+    dataset_class = classes.get(table.name)
+    if dataset_class is None:
         hint = nearest(table.name, classes) or f"known: {', '.join(classes)}"
         raise DataError(f"dataset.name = {table.name}: no such dataset ({hint})")
-    dataset = known(msgspec.convert(table.values, known.Config))
+    dataset = dataset_class(msgspec.convert(table.values, dataset_class.Config))
     dataset.unused = tuple(table.unused)
     return dataset

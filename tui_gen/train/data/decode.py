@@ -28,15 +28,15 @@ PLUGINS = {
 }
 """Kinds of files that Pillow reads where a plugin is installed: its module, what registers it, how it is had."""
 
-UNREAD = {ending: how for ending, (_, _, how) in PLUGINS.items()}
-UNREAD |= dict.fromkeys(
+ENDING_ADVICE = {ending: how for ending, (_, _, how) in PLUGINS.items()}
+ENDING_ADVICE |= dict.fromkeys(
     (".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw"),
     "raw photographs: develop them to TIFF or JPEG first",
 )
-UNREAD |= dict.fromkeys((".svg", ".eps", ".pdf", ".ai"), "drawings: render them to PNG first")
-UNREAD |= dict.fromkeys((".psd", ".xcf", ".kra", ".exr", ".hdr"), "export them to PNG or TIFF first")
-UNREAD |= dict.fromkeys((".dcm", ".fits", ".fit", ".nii", ".npy", ".npz", ".h5"), "convert them to TIFF first")
-UNREAD |= dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "videos: write their frames to PNG first")
+ENDING_ADVICE |= dict.fromkeys((".svg", ".eps", ".pdf", ".ai"), "drawings: render them to PNG first")
+ENDING_ADVICE |= dict.fromkeys((".psd", ".xcf", ".kra", ".exr", ".hdr"), "export them to PNG or TIFF first")
+ENDING_ADVICE |= dict.fromkeys((".dcm", ".fits", ".fit", ".nii", ".npy", ".npz", ".h5"), "convert them to TIFF first")
+ENDING_ADVICE |= dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "videos: write their frames to PNG first")
 """Files that hold pictures and are not read: what to do about them."""
 
 GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
@@ -84,7 +84,7 @@ class Decoder:
 
         Raises whatever Pillow raises for a file it cannot read to its end.
         """
-        wanted = "RGB" if self.channels == 3 else "L"
+        mode = "RGB" if self.channels == 3 else "L"
         with Image.open(path) as image:
             header = header_of(path, image)
             if header is not None and header.deep:
@@ -100,10 +100,10 @@ class Decoder:
             if _has_more(image):
                 self.several.append(path)
         if convert is None:
-            upright = upright.convert(wanted)
+            upright = upright.convert(mode)
         small = self._square(upright)
         if convert is not None:
-            small = _applied(convert, small).convert(wanted)
+            small = _applied(convert, small).convert(mode)
         array = np.asarray(small, dtype=np.uint8)
         return array[None] if self.channels == 1 else array.transpose(2, 0, 1)
 
@@ -181,31 +181,31 @@ def _stored(path: Path, image: Image.Image) -> tuple[np.ndarray, np.ndarray | No
         values = values.view(np.uint32)
     key = image.info.get("transparency")
     if opacity is None and isinstance(key, int | tuple):
-        hidden = values == np.asarray(key)
-        opacity = 1.0 - (hidden.all(-1) if hidden.ndim == 3 else hidden)
+        mask = values == np.asarray(key)
+        opacity = 1.0 - (mask.all(-1) if mask.ndim == 3 else mask)
     return values, opacity, tags.get(PHOTOMETRIC) == 0
 
 
-def _eight_bits(path: Path, image: Image.Image, shown: Range) -> Image.Image:
+def _eight_bits(path: Path, image: Image.Image, value_range: Range) -> Image.Image:
     """A deep image as L, LA, RGB or RGBA, turned upright."""
     values, opacity, negative = _stored(path, image)
-    levels = shown.levels(values)
+    levels = value_range.levels(values)
     if negative:
         levels = 1 - levels
     planes = levels[..., None] if levels.ndim == 2 else levels
     if opacity is not None:
         planes = np.concatenate([planes, opacity[..., None]], axis=-1)
     pixels = np.rint(planes * 255).astype(np.uint8)
-    made = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    out = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     turn = UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
-    return made if turn is None else made.transpose(turn)
+    return out if turn is None else out.transpose(turn)
 
 
 def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
     """An image in the colours that a transform leads to."""
-    changed = ImageCms.applyTransform(image, transform)
-    assert changed is not None  # it is so only where the image itself is changed
-    return changed
+    out = ImageCms.applyTransform(image, transform)
+    assert out is not None  # it is so only where the image itself is changed
+    return out
 
 
 def _opaque(image: Image.Image) -> Image.Image:

@@ -53,20 +53,20 @@ def _fetch(url: str, partial: Path, md5: str | None, report: Report, what: str) 
     digest = hashlib.md5(usedforsecurity=False)
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response, open(partial, "wb") as file:
         total = int(response.headers.get("Content-Length") or 0)
-        done, reported = 0, time.monotonic()
+        size, last_report = 0, time.monotonic()
         report(Progress(what=what, done=0, total=total, unit="bytes"))
         while chunk := response.read(CHUNK):
             file.write(chunk)
             digest.update(chunk)
-            done += len(chunk)
-            if time.monotonic() - reported >= EVERY and done < total:
-                reported = time.monotonic()
-                report(Progress(what=what, done=done, total=total, unit="bytes"))
-    if total and done < total:
-        raise _Broken(f"the connection ended after {done:,} of {total:,} bytes")
+            size += len(chunk)
+            if time.monotonic() - last_report >= EVERY and size < total:
+                last_report = time.monotonic()
+                report(Progress(what=what, done=size, total=total, unit="bytes"))
+    if total and size < total:
+        raise _Broken(f"the connection ended after {size:,} of {total:,} bytes")
     if md5 and digest.hexdigest() != md5:
-        raise _Broken(f"{done:,} bytes came, but not the file that was asked for (MD5 {digest.hexdigest()}, not {md5})")
-    report(Progress(what=what, done=done, total=done, unit="bytes"))
+        raise _Broken(f"{size:,} bytes came, but not the file that was asked for (MD5 {digest.hexdigest()}, not {md5})")
+    report(Progress(what=what, done=size, total=size, unit="bytes"))
 
 
 def _words(error: Exception) -> str:

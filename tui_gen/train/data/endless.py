@@ -17,8 +17,8 @@ Maker = Callable[[int], Callable[[Tensor], tuple[Tensor, Tensor | None]]]
 """A key of `draws` → what makes the examples, and labels or None, at positions (N,) int64."""
 
 
-def endless(dataset: Dataset, make: Maker, held: int, device: torch.device, seed: int) -> Data:
-    """Examples without end, or `limit` ones, and `held` to validate with that are the same for every seed.
+def endless(dataset: Dataset, make: Maker, validation_count: int, device: torch.device, seed: int) -> Data:
+    """Examples without end, or `limit` ones, and `validation_count` to validate with that are the same for every seed.
 
     The dataset's settings have `limit` and `validation`.
     """
@@ -29,7 +29,7 @@ def endless(dataset: Dataset, make: Maker, held: int, device: torch.device, seed
 
     train, validation = anew(seed), None
     if config.validation:
-        fixed = Procedural(make(draws.key(dataset.name, "validation")), device, held)
-        validation = Resident(*fixed.take(torch.arange(held, device=device)), device)
+        source = Procedural(make(draws.key(dataset.name, "validation")), device, validation_count)
+        validation = Resident(*source.take(torch.arange(validation_count, device=device)), device)
     spec = msgspec.structs.replace(dataset.expected(), count=train.count)
     return Data(spec, train, validation, anew)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tui_gen.events import Note
 from tui_gen.train.data.cache import ImageFile
-from tui_gen.train.data.decode import EXTENSIONS, PLUGINS, UNREAD, with_plugins
+from tui_gen.train.data.decode import ENDING_ADVICE, EXTENSIONS, PLUGINS, with_plugins
 from tui_gen.train.data.sources import DataError, Report
 
 NO_CLASSES = {"@eadir", "lost+found", "__macosx", "#recycle", "#snapshot", "$recycle.bin", "system volume information"}
@@ -22,23 +22,23 @@ SPLITS = {
 }
 """The parts of a set and what their folders are called."""
 
-NAMED = 5
+MOST_NAMES = 5
 """Names that a line about many gives."""
 
 
 @dataclass
-class Found:
-    """`train` and, where the folders make a split, `held` images; `classes` that their labels count, empty for none.
+class ImageFolder:
+    """`train` and, where the folders make a split, `validation` images; `classes` that labels count, empty for none.
 
-    `held` is None where the folder makes no split of its own.
+    `validation` is None where the folder makes no split of its own.
     """
 
     train: list[ImageFile]
-    held: list[ImageFile] | None
+    validation: list[ImageFile] | None
     classes: list[str]
 
 
-def scan(root: Path, report: Report) -> Found:
+def scan(root: Path, report: Report) -> ImageFolder:
     """Every image below `root`, sorted.
 
     One sub-folder per class (with folders inside it, if there are any, belonging to it); images directly in `root`
@@ -53,22 +53,22 @@ def scan(root: Path, report: Report) -> Found:
         raise DataError(f"dataset.root = {root}: is a file, not a folder of images")
     walk = _Walk(report)
     walk.through(root)
-    unread = walk.words()
-    if not walk.found:
+    warning = walk.words()
+    if not walk.files:
         kinds = " ".join(sorted(EXTENSIONS))
-        more = f"; {unread}" if unread else ""
+        more = f"; {warning}" if warning else ""
         words = f"no images in it or its sub-folders (files that count: {kinds}){more}"
         raise DataError(f"dataset.root = {root}: {words}")
-    if unread:
-        report(Note(level="warning", text=f"{root}: {unread}"))
-    return _arranged(root, sorted(walk.found), report)
+    if warning:
+        report(Note(level="warning", text=f"{root}: {warning}"))
+    return _arranged(root, sorted(walk.files), report)
 
 
 Entry = tuple[str, int, int]
 """A file's path below the root, its size, and when it was changed."""
 
 
-def _arranged(root: Path, files: list[Entry], report: Report) -> Found:
+def _arranged(root: Path, files: list[Entry], report: Report) -> ImageFolder:
     files, above = _seen_through(root, files, report)
     tops = sorted({_top(name) for name, _, _ in files})
     parts = {part: [top for top in tops if top.lower() in names] for part, names in SPLITS.items()}
@@ -78,7 +78,7 @@ def _arranged(root: Path, files: list[Entry], report: Report) -> Found:
         report(Note(level="warning", text=f"{root} has images both in it and in sub-folders: they get no labels"))
     classes = [] if "" in tops or len(tops) == 1 else tops
     numbers = {name: index for index, name in enumerate(classes)}
-    return Found([_image(above, file, numbers.get(_top(file[0]), -1)) for file in files], None, classes)
+    return ImageFolder([_image(above, file, numbers.get(_top(file[0]), -1)) for file in files], None, classes)
 
 
 def _seen_through(root: Path, files: list[Entry], report: Report) -> tuple[list[Entry], str]:
@@ -91,36 +91,38 @@ def _seen_through(root: Path, files: list[Entry], report: Report) -> tuple[list[
             break
         top = tops.pop()
         above = os.path.join(above, top)
-        files = [(name.split(os.sep, 1)[1], size, modified) for name, size, modified in files]
+        files = [(name.split(os.sep, 1)[1], size, mtime) for name, size, mtime in files]
     if above:
         report(Note(text=f"{root} holds nothing but the folder {above}: what is in that is used"))
     return files, above
 
 
-def _split(root: Path, above: str, files: list[Entry], parts: dict[str, list[str]], report: Report) -> Found:
+def _split(root: Path, above: str, files: list[Entry], parts: dict[str, list[str]], report: Report) -> ImageFolder:
     """The set's own split: trained on `train`, held out `val` (or `test` where there is no other)."""
-    used = "validation" if parts["validation"] else "test"
-    words = f"{', '.join(parts['train'])} is trained on, {', '.join(parts[used])} validates"
-    if used == "validation" and parts["test"]:
+    validation_part = "validation" if parts["validation"] else "test"
+    words = f"{', '.join(parts['train'])} is trained on, {', '.join(parts[validation_part])} validates"
+    if validation_part == "validation" and parts["test"]:
         words += f", {', '.join(parts['test'])} is left alone"
     report(Note(text=f"{root} has a split of its own: {words}"))
-    expected = {top for tops in parts.values() for top in tops}
-    if others := sorted({_top(name) or "(images beside them)" for name, _, _ in files if _top(name) not in expected}):
+    split_tops = {top for tops in parts.values() for top in tops}
+    if others := sorted({_top(name) or "(images beside them)" for name, _, _ in files if _top(name) not in split_tops}):
         report(Note(level="warning", text=f"{root}: left out beside that split: {_names(others)}"))
 
-    train, held = ([file for file in files if _top(file[0]) in parts[part]] for part in ("train", used))
+    train, validation = (
+        [file for file in files if _top(file[0]) in parts[part]] for part in ("train", validation_part)
+    )
     tops = sorted({_class_in_part(file) for file in train})
     classes = [] if "" in tops or len(tops) == 1 else tops
-    strange = sorted({_class_in_part(file) for file in held} - set(tops)) if classes else []
+    strange = sorted({_class_in_part(file) for file in validation} - set(tops)) if classes else []
     if strange:
-        words = f"left out of {', '.join(parts[used])}, as train has no such class: {_names(strange)}"
+        words = f"left out of {', '.join(parts[validation_part])}, as train has no such class: {_names(strange)}"
         report(Note(level="warning", text=f"{root}: {words}"))
-        held = [file for file in held if _class_in_part(file) not in strange]
+        validation = [file for file in validation if _class_in_part(file) not in strange]
     numbers = {name: index for index, name in enumerate(classes)}
-    train_images, held_images = (
-        [_image(above, file, numbers.get(_class_in_part(file), -1)) for file in some] for some in (train, held)
+    train_images, validation_images = (
+        [_image(above, file, numbers.get(_class_in_part(file), -1)) for file in some] for some in (train, validation)
     )
-    return Found(train_images, held_images, classes)
+    return ImageFolder(train_images, validation_images, classes)
 
 
 def _class_in_part(file: Entry) -> str:
@@ -129,8 +131,8 @@ def _class_in_part(file: Entry) -> str:
 
 
 def _image(above: str, file: Entry, label: int) -> ImageFile:
-    name, size, modified = file
-    return ImageFile(os.path.join(above, name), size, modified, label)
+    name, size, mtime = file
+    return ImageFile(os.path.join(above, name), size, mtime, label)
 
 
 def _top(name: str) -> str:
@@ -139,8 +141,8 @@ def _top(name: str) -> str:
 
 
 def _names(names: list[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 class _Walk:
@@ -148,8 +150,8 @@ class _Walk:
 
     def __init__(self, report: Report) -> None:
         self.report = report
-        self.found: list[Entry] = []
-        self.unread: Counter[str] = Counter()
+        self.files: list[Entry] = []
+        self.unread_counts: Counter[str] = Counter()
         self._endings = EXTENSIONS
 
     def through(self, root: Path) -> None:
@@ -164,8 +166,8 @@ class _Walk:
                 if (status.st_dev, status.st_ino) in visited:
                     continue  # a link back to where we have been
                 visited.add((status.st_dev, status.st_ino))
-                with os.scandir(folder) as listed:
-                    entries = sorted(listed, key=lambda entry: entry.name)
+                with os.scandir(folder) as iterator:
+                    entries = sorted(iterator, key=lambda entry: entry.name)
             except OSError as error:
                 if not relative:
                     raise DataError(f"dataset.root = {folder}: {error.strerror or error}") from None
@@ -183,21 +185,21 @@ class _Walk:
             if entry.is_dir():
                 return False
             ending = os.path.splitext(entry.name)[1].lower()
-            if ending in PLUGINS and ending not in self._endings and ending not in self.unread:
+            if ending in PLUGINS and ending not in self._endings and ending not in self.unread_counts:
                 self._endings = self._endings | with_plugins({ending})
             if ending in self._endings:
                 status = entry.stat()
-                self.found.append((name, status.st_size, status.st_mtime_ns))
-            elif ending in UNREAD:
-                self.unread[ending] += 1
+                self.files.append((name, status.st_size, status.st_mtime_ns))
+            elif ending in ENDING_ADVICE:
+                self.unread_counts[ending] += 1
         except OSError:
-            self.found.append((name, -1, 0))  # a dangling link: reading it will say so
+            self.files.append((name, -1, 0))  # a dangling link: reading it will say so
         return True
 
     def words(self) -> str:
         """One line about the files of kinds that are not read; empty where there are none."""
         by_advice: dict[str, list[str]] = {}
-        for ending, count in self.unread.most_common():
-            by_advice.setdefault(UNREAD[ending], []).append(f"{count:,} {ending}")
-        listed = "; ".join(f"{', '.join(counts)} ({advice})" for advice, counts in by_advice.items())
-        return f"left out, as they are not read: {listed}" if listed else ""
+        for ending, count in self.unread_counts.most_common():
+            by_advice.setdefault(ENDING_ADVICE[ending], []).append(f"{count:,} {ending}")
+        details = "; ".join(f"{', '.join(counts)} ({advice})" for advice, counts in by_advice.items())
+        return f"left out, as they are not read: {details}" if details else ""

@@ -29,7 +29,7 @@ def idx_files(folder: str) -> Files:
 class IdxSet(PublicSet):
     """A set in the format of MNIST: 60,000 grey images of 28×28 to train on, 10,000 to validate with."""
 
-    known: ClassVar[str]
+    torchvision_name: ClassVar[str]
     """torchvision's class of it."""
     default_size = 28
     channels = 1
@@ -66,17 +66,17 @@ class IdxSet(PublicSet):
     def download(self, aside: Path, report: Report) -> None:
         from torchvision import datasets
 
-        known = getattr(datasets, self.known)
-        for number, (file, md5) in enumerate(known.resources, 1):
-            unpacked = aside / file.removesuffix(".gz")
-            if unpacked.exists():
+        dataset_class = getattr(datasets, self.torchvision_name)
+        for number, (file, md5) in enumerate(dataset_class.resources, 1):
+            target = aside / file.removesuffix(".gz")
+            if target.exists():
                 continue
             archive = aside / file
             if not archive.exists():
-                what = f"Downloading {file} ({number} of {len(known.resources)})"
-                fetch([mirror + file for mirror in known.mirrors], archive, md5, report, what)
-            partial = unpacked.with_name(f"{unpacked.name}.part-{os.getpid()}")
-            with gzip.open(archive, "rb") as packed, open(partial, "wb") as out:
-                shutil.copyfileobj(packed, out)
-            os.replace(partial, unpacked)
+                what = f"Downloading {file} ({number} of {len(dataset_class.resources)})"
+                fetch([mirror + file for mirror in dataset_class.mirrors], archive, md5, report, what)
+            partial = target.with_name(f"{target.name}.part-{os.getpid()}")
+            with gzip.open(archive, "rb") as source, open(partial, "wb") as out:
+                shutil.copyfileobj(source, out)
+            os.replace(partial, target)
             archive.unlink(missing_ok=True)

@@ -49,13 +49,13 @@ def resize(images: Tensor, size: int) -> Tensor:
     if images.shape[-1] == size:
         return images
     each = max(1, CHUNK_BYTES // (4 * images.shape[1] * max(size, images.shape[-1]) ** 2))
-    done = []
+    parts = []
     for part in images.split(each):
-        scaled = functional.interpolate(
+        out = functional.interpolate(
             part.float(), (size, size), mode="bicubic", antialias=True, align_corners=False
         )
-        done.append(scaled.round_().clamp_(0, 255).to(torch.uint8))
-    return torch.cat(done)
+        parts.append(out.round_().clamp_(0, 255).to(torch.uint8))
+    return torch.cat(parts)
 
 
 def recolour(images: Tensor, channels: str) -> Tensor:
@@ -69,15 +69,15 @@ def recolour(images: Tensor, channels: str) -> Tensor:
     return images
 
 
-def spread(labels: Tensor | None, count: int, wanted: int, purpose: str) -> Tensor:
-    """`wanted` of `count` positions, sorted: random but the same in every run, each class in proportion.
+def spread(labels: Tensor | None, count: int, amount: int, purpose: str) -> Tensor:
+    """`amount` of `count` positions, sorted: random but the same in every run, each class in proportion.
 
     The classes are laid end to end, each shuffled, and picked from at even distances.
     """
     order = torch.randperm(count, generator=draws.generator(purpose, count))
     if labels is not None:
         order = order[torch.argsort(labels.cpu()[order], stable=True)]
-    picks = ((torch.arange(wanted, dtype=torch.float64) + 0.5) * (count / max(wanted, 1))).long()
+    picks = ((torch.arange(amount, dtype=torch.float64) + 0.5) * (count / max(amount, 1))).long()
     return order[picks].sort().values
 
 
@@ -94,8 +94,8 @@ def split(labels: Tensor | None, count: int, share: float) -> tuple[Tensor, Tens
     At least one example is held out when `share` is above 0 and there are two or more; at least one is trained on, and
     one of each class as long as another class can be held out in its place.
     """
-    held = min(max(round(count * share), 1), count - 1) if share > 0 else 0
-    validation = spread(labels, count, held, "validation")
+    validation_count = min(max(round(count * share), 1), count - 1) if share > 0 else 0
+    validation = spread(labels, count, validation_count, "validation")
     in_training = np.ones(count, dtype=bool)
     in_training[validation.numpy()] = False
     if labels is not None:
@@ -184,10 +184,10 @@ class ImageSet(Dataset):
         if len(parts) > 1:
             first, *rest = (Resident(*part, device) for part in ready)
             return self.data(images.shape[1:], first, rest[0] if rest else None)
-        training, held = split(labels, len(images), self.config.validation)
+        training, validation = split(labels, len(images), self.config.validation)
         first, *rest = (
             Resident(images[rows.to(device)], None if labels is None else labels[rows], device)
-            for rows in (training, held)
+            for rows in (training, validation)
             if len(rows)
         )
         return self.data(images.shape[1:], first, rest[0] if rest else None)
@@ -206,22 +206,22 @@ class ImageSet(Dataset):
         self,
         pixels: np.ndarray,
         labels: Tensor | None,
-        kept: Tensor,
-        held: Tensor,
+        train_rows: Tensor,
+        validation_rows: Tensor,
         device: torch.device,
         classes: list[str] | None = None,
     ) -> Data:
         """The dataset made of rows of an array on the disk (N, C, S, S) uint8; `labels` belong to the whole array."""
-        validation = from_pixels(pixels, held, labels, device) if len(held) else None
-        return self.data(pixels.shape[1:], from_pixels(pixels, kept, labels, device), validation, classes)
+        validation = from_pixels(pixels, validation_rows, labels, device) if len(validation_rows) else None
+        return self.data(pixels.shape[1:], from_pixels(pixels, train_rows, labels, device), validation, classes)
 
     def _prepared(self, images: Tensor, device: torch.device) -> Tensor:
         size = self.config.size or min(images.shape[2:])
         depth = {"grey": 1, "rgb": 3}.get(self.config.channels, images.shape[1])
-        needed, free = len(images) * depth * size * size, free_memory(device)
-        if 2 * needed > free:
+        need, free = len(images) * depth * size * size, free_memory(device)
+        if 2 * need > free:
             raise DataError(
-                f"{self.name} at dataset.size = {size} would take {needed / 1e9:.1f} GB of the {free / 1e9:.1f} GB "
+                f"{self.name} at dataset.size = {size} would take {need / 1e9:.1f} GB of the {free / 1e9:.1f} GB "
                 "free on the device; choose a smaller dataset.size, or fewer examples with dataset.limit"
             )
         return resize(recolour(images.to(device), self.config.channels), size)

@@ -61,12 +61,12 @@ def _where(dataset: Dataset, error: Exception) -> str:
 def _fit(data: Data) -> None:
     """Raise ValueError where what somebody's own dataset gave is not what its kind must be."""
     spec = data.spec
-    wanted = {"image": torch.uint8, "points": torch.float32, "text": torch.int64}[spec.kind]
+    element_type = {"image": torch.uint8, "points": torch.float32, "text": torch.int64}[spec.kind]
     for source in (data.train, *([data.validation] if data.validation is not None else [])):
         examples, labels = source.take(torch.zeros(1, dtype=torch.int64))
-        if examples.dtype != wanted or tuple(examples.shape[1:]) != spec.shape:
+        if examples.dtype != element_type or tuple(examples.shape[1:]) != spec.shape:
             actual = f"{examples.dtype} of shape {tuple(examples.shape[1:])}"
-            raise ValueError(f"examples of kind {spec.kind} must be {wanted} of shape {spec.shape}, not {actual}")
+            raise ValueError(f"examples of kind {spec.kind} must be {element_type} of shape {spec.shape}, not {actual}")
         if spec.kind == "image" and (spec.shape[0] not in (1, 3) or spec.shape[1] != spec.shape[2]):
             raise ValueError(f"images must be square, with 1 or 3 channels, not of shape {spec.shape}")
         if spec.kind != "text" and (labels is None) != (not spec.classes):
@@ -82,15 +82,15 @@ def _words(data: Data) -> str:
     if spec.kind == "points":
         what = "2-D points"
     elif spec.kind == "text":
-        held = "nothing" if data.validation is None else f"{data.validation.count:,} windows"
+        validation = "nothing" if data.validation is None else f"{data.validation.count:,} windows"
         return (
             f"{spec.name}: text of about {(spec.count or 0) * (spec.shape[0] - 1):,} characters, "
-            f"{len(spec.classes)} different ones, in windows of {spec.shape[0] - 1}; {held} to validate"
+            f"{len(spec.classes)} different ones, in windows of {spec.shape[0] - 1}; {validation} to validate"
         )
     else:
         what = f"{'grey' if spec.channels == 1 else 'RGB'} images of {spec.size}×{spec.size}"
     count = "endless" if data.train.count is None else f"{data.train.count:,}"
-    held = "nothing held out" if data.validation is None else f"{data.validation.count:,} to validate"
+    validation = "nothing held out" if data.validation is None else f"{data.validation.count:,} to validate"
     labels = f", {len(spec.classes)} classes" if spec.classes else ""
     where = ", read from the disk as needed" if data.train.slow else ""
-    return f"{spec.name}: {count} {what}{labels}; {held}{where}"
+    return f"{spec.name}: {count} {what}{labels}; {validation}{where}"

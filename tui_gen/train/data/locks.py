@@ -25,11 +25,11 @@ def only_one(path: Path, what: str, report: Report) -> Iterator[bool]:
     """
     lock = lock_at(path)
     try:
-        said = False
+        announced = False
         while (held := attempt(lock)) is False:
-            if not said:
+            if not announced:
                 report(Note(text=f"Another run is {what}; waiting for it"))
-                said = True
+                announced = True
             time.sleep(0.1)
         yield bool(held)
     finally:

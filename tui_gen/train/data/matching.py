@@ -65,23 +65,23 @@ def matched(data: Data, then: DataSpec, told_labels: Callable[[], bool], report:
     if now.classes == then.classes:
         return data
     new = [name for name in now.classes if name not in then.classes]
-    gone = [name for name in then.classes if name not in now.classes]
+    missing = [name for name in then.classes if name not in now.classes]
     what = "character" if now.kind == "text" else "class"
     if (new or not now.classes) and now.kind != "text" and not told_labels():
-        report(Note(text=f"{_changes(what, new, gone)}; the model is not told classes", level="warning"))
+        report(Note(text=f"{_changes(what, new, missing)}; the model is not told classes", level="warning"))
         return data
     if new or not now.classes:
         way = "start a new run for the new text" if now.kind == "text" else "start a new run for the new classes"
-        if new and gone and now.kind != "text":
-            way = f"if {_names(new)} is another name of {_names(gone)}, name it as before; else {way}"
-        known = _names(then.classes)
-        raise DataError(f"{_changes(what, new, gone)}; the model was trained on {known}. {way[:1].upper()}{way[1:]}")
+        if new and missing and now.kind != "text":
+            way = f"if {_names(new)} is another name of {_names(missing)}, name it as before; else {way}"
+        words = f"{_changes(what, new, missing)}; the model was trained on {_names(then.classes)}"
+        raise DataError(f"{words}. {way[:1].upper()}{way[1:]}")
     places = torch.tensor([then.classes.index(name) for name in now.classes])
     for source in (data.train, data.validation):
         if source is not None:
             _map(source, places, now.kind)
-    if gone:
-        report(Note(text=f"{_changes(what, new, gone)}; the others keep their numbers", level="warning"))
+    if missing:
+        report(Note(text=f"{_changes(what, new, missing)}; the others keep their numbers", level="warning"))
     return replace(data, spec=msgspec.structs.replace(now, classes=then.classes))
 
 
@@ -104,10 +104,10 @@ def _map(source: Source, places: Tensor, kind: str) -> None:
         raise DataError("the classes of this dataset are others than those that the run was trained on")
 
 
-def _changes(what: str, new: list[str], gone: list[str]) -> str:
+def _changes(what: str, new: list[str], missing: list[str]) -> str:
     plural = {"class": "classes", "character": "characters"}[what]
     parts = []
-    for names, singular, several in ((new, "is new", "are new"), (gone, "is gone", "are gone")):
+    for names, singular, several in ((new, "is new", "are new"), (missing, "is gone", "are gone")):
         if names:
             subject, verb = (what, singular) if len(names) == 1 else (plural, several)
             parts.append(f"{subject} {_names(names)} {verb}")
@@ -115,6 +115,6 @@ def _changes(what: str, new: list[str], gone: list[str]) -> str:
 
 
 def _names(names: list[str] | tuple[str, ...]) -> str:
-    shown = [name if len(name) > 1 else repr(name) for name in names[:MOST]]
-    return ", ".join(shown) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
+    words = [name if len(name) > 1 else repr(name) for name in names[:MOST]]
+    return ", ".join(words) + (f" and {len(names) - MOST} more" if len(names) > MOST else "")
 

@@ -55,17 +55,17 @@ class PublicSet(ImageSet):
         Raises DataError that says which files are missing where, or why they could not be fetched, and what to do.
         """
         layout, title, root = self.files, self.title, self.config.root
-        expected = os.path.join(layout.places[0], layout.files[0])
+        first_file = os.path.join(layout.places[0], layout.files[0])
         if root:
-            found = layout.find(Path(os.path.expanduser(root)))
-            if found is None:
+            folder = layout.find(Path(os.path.expanduser(root)))
+            if folder is None:
                 why, remedy = not_there(title, layout, root)
                 raise DataError(f"{title}: dataset.root = {root} {why}; {remedy}")
-            return found
+            return folder
         base = downloaded()
-        found = layout.find(base)
-        if found is not None:
-            return found
+        folder = layout.find(base)
+        if folder is not None:
+            return folder
         place = base / layout.places[0]
         try:
             base.mkdir(parents=True, exist_ok=True)
@@ -76,18 +76,18 @@ class PublicSet(ImageSet):
             raise DataError(
                 f"{title} could not be downloaded:\n  " + str(error).replace("\n", "\n  ") + "\n"
                 f"Check the network and start again{self.advice}; or copy its files into {place} "
-                f"({', '.join(layout.files)}); or set dataset.root to a folder that has {expected}."
+                f"({', '.join(layout.files)}); or set dataset.root to a folder that has {first_file}."
             ) from None
         except OSError as error:
             raise DataError(
                 f"{title} could not be downloaded: {error.filename or base}: {error.strerror or error}. Make room or "
                 "make it writable, set XDG_CACHE_HOME to another disk, or set dataset.root to a folder that has "
-                f"{expected}."
+                f"{first_file}."
             ) from None
-        found = layout.find(base)
-        if found is None:
+        folder = layout.find(base)
+        if folder is None:
             raise DataError(f"{title}: {place} still lacks files after the download; delete it and start again")
-        return found
+        return folder
 
     def broken(self, path: Path, why: str) -> DataError:
         """The error for a file that is there but cannot be right."""
@@ -99,8 +99,8 @@ class PublicSet(ImageSet):
         report(Note(text=f"{self.title} is not in {place} yet: downloading it"))
         aside = base / f".{self.name}.partial"
         aside.mkdir(exist_ok=True)
-        for left in aside.glob("*.part-*"):  # by a download that was killed
-            left.unlink(missing_ok=True)
+        for leftover in aside.glob("*.part-*"):  # by a download that was killed
+            leftover.unlink(missing_ok=True)
         self.download(aside, report)
         place.mkdir(parents=True, exist_ok=True)
         for file in self.files.files:

@@ -29,7 +29,7 @@ class Range:
     most: float
 
     @property
-    def used(self) -> float:
+    def share(self) -> float:
         """The share of the range that the set uses, 0 … 1."""
         least, most = (min(max(end, self.low), self.high) for end in (self.least, self.most))
         return (most - least) / (self.high - self.low) if self.high > self.low else 0.0
@@ -42,9 +42,9 @@ class Range:
     def words(self, kind: str, count: int) -> str:
         """A line about it."""
         numbers = "real numbers" if kind == "real" else "whole numbers of more than 8 bits"
-        shown = f"{self.low:,.7g} is black and {self.high:,.7g} white"
-        own = f"the set goes from {self.least:,.7g} to {self.most:,.7g}, {self.used:.0%} of that"
-        return f"{count:,} image{'s' if count > 1 else ''} of {numbers}: {shown} in all of them ({own})"
+        meaning = f"{self.low:,.7g} is black and {self.high:,.7g} white"
+        own = f"the set goes from {self.least:,.7g} to {self.most:,.7g}, {self.share:.0%} of that"
+        return f"{count:,} image{'s' if count > 1 else ''} of {numbers}: {meaning} in all of them ({own})"
 
 
 def decide(extents: Iterable[tuple[float, float]], kind: str) -> Range:

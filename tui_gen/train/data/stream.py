@@ -42,8 +42,8 @@ def normalise(raw: Tensor, value_range: str) -> Tensor:
 def denormalise(x: Tensor, value_range: str) -> Tensor:
     """The inverse of `normalise` for images: float in [0, 1] or [-1, 1] → uint8, rounded; NaN becomes 0."""
     x = x.float()
-    scaled = x.add(1).mul_(127.5) if value_range == "signed" else x.mul(255)
-    return scaled.nan_to_num_(0.0, 255.0, 0.0).round_().clamp_(0, 255).to(torch.uint8)
+    out = x.add(1).mul_(127.5) if value_range == "signed" else x.mul(255)
+    return out.nan_to_num_(0.0, 255.0, 0.0).round_().clamp_(0, 255).to(torch.uint8)
 
 
 class Stream:
@@ -75,9 +75,9 @@ class Stream:
         self._block: deque[tuple[Tensor, Tensor | None]] = deque()
         example, _ = source.take(torch.zeros(1, dtype=torch.int64))
         if source.count is not None:
-            self._blocked = min(BLOCK_BATCHES, max(1, BLOCK_BYTES // (batch_size * example.nbytes)))
+            self._block_batches = min(BLOCK_BATCHES, max(1, BLOCK_BYTES // (batch_size * example.nbytes)))
         else:
-            self._blocked = max(1, BLOCK_POINTS // batch_size) if example.is_floating_point() else 1
+            self._block_batches = max(1, BLOCK_POINTS // batch_size) if example.is_floating_point() else 1
         self._augment = Augment(augmentation, seed=seed, batch_size=batch_size, device=self.device)
         self._augmented = example.dtype == torch.uint8 and self._augment.active
         self._reader = ThreadPoolExecutor(1, "read-ahead") if source.slow else None
@@ -123,7 +123,7 @@ class Stream:
 
     def _finite(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """The next batches of this epoch, normalised already where nothing is to be done with them before."""
-        count = min(self._blocked, self.steps_per_epoch - self.cursor)
+        count = min(self._block_batches, self.steps_per_epoch - self.cursor)
         x, labels = self.source.take(self._indices(self.cursor, count))
         return self._parted(x if self._augmented else normalise(x, self.value_range), labels)
 
@@ -132,8 +132,8 @@ class Stream:
 
         Blocks start at fixed steps: the same numbers come out when a resume begins in the middle of one.
         """
-        block, place = divmod(step, self._blocked)
-        size = self._blocked * self.batch_size
+        block, place = divmod(step, self._block_batches)
+        size = self._block_batches * self.batch_size
         positions = torch.arange(block * size, (block + 1) * size, device=self.device)
         return islice(self._parted(*self.source.take(positions)), place, None)
 

@@ -81,24 +81,25 @@ class TextSet(Dataset):
         width = length + 1
         if limit:
             text = text[: limit * length + 1]
-        held = round(len(text) * self.config.validation)
+        validation_length = round(len(text) * self.config.validation)
         if self.config.validation:
-            held = max(held, width)
+            validation_length = max(validation_length, width)
         least = LEAST_WINDOWS * length + 1
-        if len(text) - held < least:
-            limited = f" within dataset.limit = {limit}" if limit else ""
+        if len(text) - validation_length < least:
+            limit_words = f" within dataset.limit = {limit}" if limit else ""
             raise DataError(
-                f"{self.where}: the text has {len(text):,} characters{limited}, too few to cut into windows of "
-                f"dataset.length = {length} (it needs {least + held:,} or more, {held:,} of them to validate); "
+                f"{self.where}: the text has {len(text):,} characters{limit_words}, too few to cut into windows of "
+                f"dataset.length = {length} (it needs {least + validation_length:,} or more, "
+                f"{validation_length:,} of them to validate); "
                 "choose a longer text or a smaller dataset.length"
             )
         vocabulary, characters = encode(text)
-        training_text = characters[: len(characters) - held]
+        training_text = characters[: len(characters) - validation_length]
         train = Windows(training_text, width, draws.key(self.name, seed, "train"), device)
         validation = None
-        if held:
+        if validation_length:
             # the last character of a window is the first of the next one: all of the end is predicted, once
-            tail = characters[len(characters) - held :]
+            tail = characters[len(characters) - validation_length :]
             validation = Resident(tail.long().unfold(0, width, length), None, device)
         return Data(self.spec((width,), train.epoch, tuple(vocabulary)), train, validation)
 
@@ -106,6 +107,6 @@ class TextSet(Dataset):
 def encode(text: str) -> tuple[str, Tensor]:
     """The sorted vocabulary of a text, and its characters as places in it: (len(text),) uint8, or int32 if need be."""
     points = np.frombuffer(text.encode("utf-32-le"), "<u4")
-    known, numbers = np.unique(points, return_inverse=True)
-    kind = np.uint8 if len(known) <= 256 else np.int32
-    return "".join(map(chr, known.tolist())), torch.from_numpy(numbers.astype(kind))
+    alphabet, numbers = np.unique(points, return_inverse=True)
+    kind = np.uint8 if len(alphabet) <= 256 else np.int32
+    return "".join(map(chr, alphabet.tolist())), torch.from_numpy(numbers.astype(kind))

@@ -91,10 +91,10 @@ def refusals(
     """What a model has against a configuration, told the other runs' models that it is built on."""
     others = {name: part.model for name, part in (parts or {}).items()}
     try:
-        found = model_class.refuse(config, data, **others)
+        problems = model_class.refuse(config, data, **others)
     except TypeError:  # a user's own `refuse` may say nothing of the others, and take none
-        found = model_class.refuse(config, data)
-    return list(found)
+        problems = model_class.refuse(config, data)
+    return list(problems)
 
 
 def built(origin: Origin, model_classes: ModelClasses) -> Part:
@@ -112,14 +112,14 @@ def built(origin: Origin, model_classes: ModelClasses) -> Part:
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and persistent buffers by name, each shared tensor once."""
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     pointers: set[int] = set()
     for name, tensor in model.state_dict().items():
         if tensor.data_ptr() in pointers and tensor.numel():
             continue
         pointers.add(tensor.data_ptr())
-        found[name] = tensor
-    return found
+        weights[name] = tensor
+    return weights
 
 
 def put(model: nn.Module, weights: dict[str, Tensor]) -> None:

@@ -46,20 +46,20 @@ def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
         return wish == "on"
     if not trainer.model.compiles or (trainer.total or 0) < WORTH_STEPS:
         return False
-    known = _read()
+    probes = _read()
     key = _key(trainer)
-    probe = known.get(key)
+    probe = probes.get(key)
     if probe is None or (not probe.ratio and not 0 <= time.time() - probe.at < RETRY):
         say("measuring whether torch.compile pays here (once per machine and model)")
         try:
             probe = Probe(round(_measure(trainer), 3), time.time())
         except Exception as error:  # no compiler, or a model that it cannot compile
             probe = Probe(0.0, time.time(), _first_line(error))
-        known[key] = probe
+        probes[key] = probe
         with contextlib.suppress(OSError):
             path = cache_dir() / "compile.json"
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, msgspec.json.encode(known))
+            write_atomic(path, msgspec.json.encode(probes))
     if not probe.ratio:
         say(f"torch.compile does not work here ({probe.failure}); training without, it is tried again in a day")
         return False
@@ -78,23 +78,23 @@ class Hyperparameters:
 
     def __init__(self, model: Model, device: torch.device) -> None:
         self.config = model.config
-        self.told = copy.copy(self.config)
+        self.compiled_config = copy.copy(self.config)
         """What compiled code reads; it stays the same object with the same tensors."""
         self.tensors = {name: torch.zeros((), device=device) for name in model.arithmetic}
         self.holders = [module for module in model.modules() if getattr(module, "config", None) is self.config]
-        self.seen: tuple[Any, ...] = ()
+        self.last_values: tuple[Any, ...] = ()
 
     def update(self) -> None:
         """Follow the edits since the last call."""
         values = msgspec.structs.astuple(self.config)
-        if values == self.seen:
+        if values == self.last_values:
             return
-        self.seen = values
+        self.last_values = values
         for name, value in zip(self.config.__struct_fields__, values, strict=True):
             if name in self.tensors and value:
                 self.tensors[name].fill_(value)
                 value = self.tensors[name]
-            setattr(self.told, name, value)
+            setattr(self.compiled_config, name, value)
 
     def given_to(self, fast: Compute) -> Compute:
         """The compiled form, while it computes, finds these hyperparameters in the model."""
@@ -104,7 +104,7 @@ class Hyperparameters:
         def compute(batch: Batch) -> Computed:
             self.update()
             for module in self.holders:
-                module.config = self.told
+                module.config = self.compiled_config
             try:
                 return fast(batch)
             finally:
@@ -151,22 +151,22 @@ def _compiled(trainer: Trainer, plain: Compute) -> Compute:
 
 
 def _with_fallback(name: str, plain: Compute, fast: Compute, say: Callable[[str], None]) -> Compute:
-    chosen = fast
+    current = fast
     first = True
 
     def compute(batch: Batch) -> Computed:
-        nonlocal chosen, first
+        nonlocal current, first
         if not first:
-            return chosen(batch)
+            return current(batch)
         first = False
-        started = time.perf_counter()
+        start = time.perf_counter()
         state = torch.get_rng_state()
         try:
-            out = chosen(batch)
-            say(f"{name}: compiled in {time.perf_counter() - started:.0f} s")
+            out = current(batch)
+            say(f"{name}: compiled in {time.perf_counter() - start:.0f} s")
             return out
         except Exception as error:  # anything the compiler throws; the plain form shows a fault of the model's own
-            chosen = plain
+            current = plain
             torch.set_rng_state(state)
             say(f"{name}: torch.compile failed ({_first_line(error)}); training without")
             return plain(batch)
@@ -183,14 +183,14 @@ def _measure(trainer: Trainer) -> float:
     fast = {name: compiled(trainer, compute) for name, compute in plain.items()}
 
     def seconds(computes: dict[str, Compute], count: int) -> float:
-        started = time.perf_counter()
+        start = time.perf_counter()
         for _ in range(count):
             batch = Batch(x, labels, 0)
             for compute in computes.values():
                 compute(batch)
         if trainer.device.type == "cuda":
             torch.cuda.synchronize()
-        return time.perf_counter() - started
+        return time.perf_counter() - start
 
     # Batch normalisation and the like change buffers in a forward pass: measuring must not change the run.
     before = {name: tensor.clone() for name, tensor in weights_of(trainer.model).items()}

@@ -60,22 +60,22 @@ class Meter:
                 order = np.argsort(steps, kind="stable")
                 steps, values = steps[order], values[order]
             together.setdefault(steps.tobytes(), (steps, {}))[1][name] = values
-        found = [event for steps, columns in together.values() for event in _stretches(steps.tolist(), columns)]
-        return sorted(found, key=lambda event: event.start)
+        metrics = [event for steps, columns in together.values() for event in _stretches(steps.tolist(), columns)]
+        return sorted(metrics, key=lambda event: event.start)
 
 
 def _stretches(steps: list[int], columns: dict[str, np.ndarray]) -> list[events.Metrics]:
     """Columns as events, one for each stretch of evenly spaced steps."""
-    found, start = [], 0
+    metrics, start = [], 0
     while start < len(steps):
         end = start + 1
         stride = steps[end] - steps[start] if end < len(steps) else 1
         while end < len(steps) and steps[end] - steps[end - 1] == stride:
             end += 1
         values: dict[str, Any] = {name: _column(values[start:end]) for name, values in columns.items()}
-        found.append(events.Metrics(start=steps[start], stride=stride, values=values))
+        metrics.append(events.Metrics(start=steps[start], stride=stride, values=values))
         start = end
-    return found
+    return metrics
 
 
 def _column(values: np.ndarray) -> array[float]:

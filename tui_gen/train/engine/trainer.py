@@ -100,8 +100,8 @@ class Trainer:
         pairs = list(zip(self.average.parameters(), self.model.parameters(), strict=True))
         buffers = list(zip(self.average.buffers(), self.model.buffers(), strict=True))
         pairs += [pair for pair in buffers if pair[0].is_floating_point()]
-        self._averaged = [pair[0].data for pair in pairs], [pair[1].data for pair in pairs]
-        self._copied = [pair for pair in buffers if not pair[0].is_floating_point()]
+        self._float_tensors = [pair[0].data for pair in pairs], [pair[1].data for pair in pairs]
+        self._integer_buffers = [pair for pair in buffers if not pair[0].is_floating_point()]
 
     @property
     def device_name(self) -> str:
@@ -116,13 +116,13 @@ class Trainer:
         """The model that previews and samples use: averaged weights where there are any."""
         return self.average if self.average is not None else self.model
 
-    def train_step(self, fraction: float | None = None, drawn: tuple[Tensor, Tensor | None] | None = None) -> None:
+    def train_step(self, fraction: float | None = None, examples: tuple[Tensor, Tensor | None] | None = None) -> None:
         """One step: every phase whose turn it is, then the averaged weights. Never waits for the device.
 
-        `fraction` is how much of the run is done, where that is not `step / total`. `drawn` is what the stream gave,
-        where it was asked already.
+        `fraction` is how much of the run is done, where that is not `step / total`. `examples` are what the stream
+        gave, where it was asked already.
         """
-        x, labels = self.stream.next() if drawn is None else drawn
+        x, labels = self.stream.next() if examples is None else examples
         if x.dim() == 4 and x.shape[1] > 1:
             x = x.contiguous(memory_format=torch.channels_last)
         batch = Batch(x, labels, self.step)
@@ -137,9 +137,9 @@ class Trainer:
         if self.average is not None:
             # A young average would mostly remember the untrained weights: let it forget faster at first.
             decay = min(self.config.train.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(*self._averaged, 1 - decay)
-            for averaged, raw in self._copied:
-                averaged.copy_(raw)
+            torch._foreach_lerp_(*self._float_tensors, 1 - decay)
+            for target, source in self._integer_buffers:
+                target.copy_(source)
         self.laps.lap(OPTIMISER)
         self.laps.end()
         self.step += 1
@@ -155,8 +155,8 @@ class Trainer:
             else:
                 with torch.autocast(device_type, precision):
                     loss, metrics = loss_of(batch)
-            scaled = loss if scaler is None else scaler.scale(loss)
-            gradients = torch.autograd.grad(scaled, parameters, allow_unused=True)
+            scaled_loss = loss if scaler is None else scaler.scale(loss)
+            gradients = torch.autograd.grad(scaled_loss, parameters, allow_unused=True)
             names = (f"{name}/loss", *[f"{name}/{metric}" for metric in metrics])
             return names, row_of([loss, *metrics.values()]), gradients
 
@@ -184,8 +184,8 @@ class Trainer:
         self.meter.record(self.step, names, row)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        scaled = any(gradient is not None for gradient in gradients)
-        if self.scaler is not None and scaled:
+        has_gradient = any(gradient is not None for gradient in gradients)
+        if self.scaler is not None and has_gradient:
             self.scaler.unscale_(optimizer)
             self._scaled = True
         if settings.clip_norm:
@@ -193,7 +193,7 @@ class Trainer:
             self.meter.record(self.step, (f"{name}/grad_norm",), row_of([norm]))
         if self.scaler is None:
             optimizer.step()
-        elif scaled:
+        elif has_gradient:
             self.scaler.step(optimizer)
         for parameter in parameters:
             parameter.grad = None

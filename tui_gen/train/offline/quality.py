@@ -66,15 +66,15 @@ def main() -> int:
 
 
 def _measured(arguments: argparse.Namespace, tell: _Telling) -> Report:
-    found = restore(arguments.run, arguments.step, arguments.device, tell.event)
-    found.config.dataset.root = arguments.root or found.config.dataset.root
-    data = data_of(found, tell.event)
-    settings = found.config.quality
+    snapshot = restore(arguments.run, arguments.step, arguments.device, tell.event)
+    snapshot.config.dataset.root = arguments.root or snapshot.config.dataset.root
+    data = data_of(snapshot, tell.event)
+    settings = snapshot.config.quality
     work = measure(
-        found.model,
+        snapshot.model,
         data,
-        found.device,
-        step=found.step,
+        snapshot.device,
+        step=snapshot.step,
         samples=arguments.samples or settings.samples,
         seed=settings.seed if arguments.seed is None else arguments.seed,
         tell=tell.event,

@@ -57,28 +57,29 @@ def restore(
     """
     tables = configs.read_toml(run / "config.toml")
     trust.refuse(dirs := trust.named(tables), str(run / "config.toml"))
-    known, classes = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
-    config = configs.load(tables, known, str(run / "config.toml"))
-    loaded = _loaded(run, step, averaged and config.train.ema > 0, report)
-    tuned.use(loaded.meta.tuned)
+    catalogue, classes = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
+    config = configs.load(tables, catalogue, str(run / "config.toml"))
+    checkpoint = _loaded(run, step, averaged and config.train.ema > 0, report)
+    tuned.use(checkpoint.meta.tuned)
     where = pick_device(device or config.train.device)
-    if "spec" in loaded.state:
-        spec = msgspec.convert(loaded.state["spec"], DataSpec)
+    if "spec" in checkpoint.state:
+        spec = msgspec.convert(checkpoint.state["spec"], DataSpec)
     else:
         dataset = dataset_of(config.dataset, classes.datasets)
         spec = load(dataset, where, seed=config.train.seed, report=report).spec
-    values = {**config.model.values, **loaded.state["values"]}
-    parts = dependencies.kept(loaded.state, classes.models)
+    values = {**config.model.values, **checkpoint.state["values"]}
+    parts = dependencies.kept(checkpoint.state, classes.models)
     model = build_model(classes.models[config.model.name], values, spec, parts).to(where)
-    put(model, loaded.weights if loaded.average is None or not averaged else loaded.average)
-    return Restored(model.eval(), spec, config, where, loaded.meta.step, classes.datasets)
+    put(model, checkpoint.weights if checkpoint.average is None or not averaged else checkpoint.average)
+    return Restored(model.eval(), spec, config, where, checkpoint.meta.step, classes.datasets)
 
 
-def data_of(found: Restored, report: Report = lambda event: None) -> Data:
+def data_of(snapshot: Restored, report: Report = lambda event: None) -> Data:
     """The data of a restored model's run, with labels as the model knows them. Raises DataError."""
-    config, told_labels = found.config, found.model.told_labels
-    dataset = dataset_of(config.dataset, found.datasets)
-    return load_as(found.spec, dataset, found.device, lambda spec: told_labels, seed=config.train.seed, report=report)
+    config, told_labels = snapshot.config, snapshot.model.told_labels
+    dataset = dataset_of(config.dataset, snapshot.datasets)
+    seed = config.train.seed
+    return load_as(snapshot.spec, dataset, snapshot.device, lambda spec: told_labels, seed=seed, report=report)
 
 
 def _loaded(run: Path, step: int | None, averaged: bool, report: Report) -> checkpoints.Loaded:
@@ -96,10 +97,10 @@ def _loaded(run: Path, step: int | None, averaged: bool, report: Report) -> chec
             return checkpoints.load(checkpoint.path, averaged)
         except checkpoints.DamagedError as error:
             raise RestoreError(f"checkpoint {error}; leave the step out for the newest that can be used") from None
-    damaged = []
-    for found in checkpoints.newest(run, averaged):
-        if isinstance(found, checkpoints.Loaded):
-            return found
-        damaged.append(found)
-        report(Note(text=f"checkpoint {found}; trying the one before", level="warning"))
-    raise RestoreError(f"no checkpoint of {run.name} can be used: {damaged[0] if damaged else 'they are gone'}")
+    problems = []
+    for outcome in checkpoints.newest(run, averaged):
+        if isinstance(outcome, checkpoints.Loaded):
+            return outcome
+        problems.append(outcome)
+        report(Note(text=f"checkpoint {outcome}; trying the one before", level="warning"))
+    raise RestoreError(f"no checkpoint of {run.name} can be used: {problems[0] if problems else 'they are gone'}")

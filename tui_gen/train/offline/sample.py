@@ -36,8 +36,8 @@ def sample(run: Path, count: int, seed: int, step: int | None, label: str | None
 
     Raises SampleError, RestoreError, or the errors of the config, data and device.
     """
-    found = restore(run, step, device, warn)
-    model, spec, where = found.model, found.spec, found.device
+    snapshot = restore(run, step, device, warn)
+    model, spec, where = snapshot.model, snapshot.spec, snapshot.device
     if not hasattr(model, "sample"):
         raise SampleError(f"{model.name} makes no samples")
     labels = _labels(model, spec.classes, label, count, where)

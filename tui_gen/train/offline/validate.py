@@ -28,11 +28,13 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--quality", action="store_true", help="the figures of its samples, too, as quality/NAME")
     arguments = parser.parse_args(words)
     try:
-        found = restore(arguments.run, averaged=False)  # as in the run's log
-        if found.config.train.threads:
-            torch.set_num_threads(found.config.train.threads)
-        data = data_of(found)
-        values: dict[str, float | None] = dict(validated(found.model, data, found.config, found.device, found.step))
+        snapshot = restore(arguments.run, averaged=False)  # as in the run's log
+        if snapshot.config.train.threads:
+            torch.set_num_threads(snapshot.config.train.threads)
+        data = data_of(snapshot)
+        values: dict[str, float | None] = dict(
+            validated(snapshot.model, data, snapshot.config, snapshot.device, snapshot.step)
+        )
         if arguments.quality:
             values |= _quality(arguments.run, data)
     except (QualityError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError, OSError) as error:
@@ -44,11 +46,11 @@ def main(words: list[str] | None = None) -> int:
 
 def _quality(run: Path, data: Data) -> dict[str, float | None]:
     """Figures of the samples of a run's newest checkpoint, as `tui-gen quality` has them."""
-    found = restore(run)
-    settings = found.config.quality
+    snapshot = restore(run)
+    settings = snapshot.config.quality
     work = measure(
-        found.model, data, found.device,
-        step=found.step, samples=settings.samples, seed=settings.seed, tell=lambda event: None,
+        snapshot.model, data, snapshot.device,
+        step=snapshot.step, samples=settings.samples, seed=settings.seed, tell=lambda event: None,
     )  # fmt: skip
     return {f"quality/{figure.name}": figure.value for figure in finish(work, lambda words: None).figures}
 

@@ -16,8 +16,8 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (D,) and unbiased covariance (D, D)."""
     x = x.double()
     mean = x.mean(0)
-    centred = x - mean
-    return mean, centred.T @ centred / max(1, len(x) - 1)
+    deviations = x - mean
+    return mean, deviations.T @ deviations / max(1, len(x) - 1)
 
 
 def frechet(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> float:
@@ -86,9 +86,9 @@ def discrepancy(x: Tensor, y: Tensor, kernel: Kernel, blocks: int = 10, most: in
     for block in range(blocks):
         a, b = x[block * each_x : (block + 1) * each_x], y[block * each_y : (block + 1) * each_y]
         values.append(unbiased(kernel(a, a), kernel(b, b), kernel(a, b)))
-    found = torch.tensor(values, dtype=torch.float64)
-    error = float(found.std() / math.sqrt(blocks)) if blocks > 1 else math.nan
-    return float(found.mean()), error
+    estimates = torch.tensor(values, dtype=torch.float64)
+    error = float(estimates.std() / math.sqrt(blocks)) if blocks > 1 else math.nan
+    return float(estimates.mean()), error
 
 
 def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 128, seed: int = 0) -> float:
@@ -104,14 +104,14 @@ def sliced_wasserstein(x: Tensor, y: Tensor, directions: int = 128, seed: int = 
     return float((a - b).square().mean().sqrt())
 
 
-def _quantiles(ordered: Tensor, count: int) -> Tensor:
+def _quantiles(rows: Tensor, count: int) -> Tensor:
     """`count` evenly spaced quantiles of each row of sorted values (L, N), count ≤ N."""
-    many = ordered.shape[1]
+    many = rows.shape[1]
     if many == count:
-        return ordered
+        return rows
     places = ((torch.arange(count, dtype=torch.float64) + 0.5) * many / count - 0.5).clamp(0, many - 1)
     below = places.long()
-    return torch.lerp(ordered[:, below], ordered[:, (below + 1).clamp(max=many - 1)], places - below)
+    return torch.lerp(rows[:, below], rows[:, (below + 1).clamp(max=many - 1)], places - below)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
@@ -129,13 +129,13 @@ def nearest(x: Tensor, others: Tensor) -> Tensor:
 def radii(x: Tensor, k: int) -> Tensor:
     """(N,) distance of each x to its k-th nearest other; k is lowered to N − 1 where there are no more."""
     k = min(k, len(x) - 1)
-    found = []
+    distances = []
     for start in range(0, len(x), ROWS):
         squares = squared_distances(x[start : start + ROWS], x)
         own = torch.arange(len(squares))
         squares[own, start + own] = -1.0  # itself comes first, exactly
-        found.append(squares.kthvalue(k + 1, dim=1).values)
-    return torch.cat(found).sqrt()
+        distances.append(squares.kthvalue(k + 1, dim=1).values)
+    return torch.cat(distances).sqrt()
 
 
 def neighbourhoods(real: Tensor, samples: Tensor, k: int = 3, wide: int = 5) -> dict[str, float]:
@@ -148,17 +148,17 @@ def neighbourhoods(real: Tensor, samples: Tensor, k: int = 3, wide: int = 5) -> 
     near_real, wide_real, near_samples = (radii(*case) * slack for case in ((real, k), (real, wide), (samples, k)))
     inside = within = 0.0
     nearest_sample = torch.full((len(real),), math.inf, dtype=torch.float64)
-    recalled = torch.zeros(len(real), dtype=torch.bool)
+    recall_mask = torch.zeros(len(real), dtype=torch.bool)
     for start in range(0, len(samples), ROWS):
         part = samples[start : start + ROWS]
         apart = squared_distances(part, real).sqrt()
         inside += float((apart <= near_real).any(1).sum())
         within += float((apart <= wide_real).sum())
-        recalled |= (apart <= near_samples[start : start + len(part), None]).any(0)
+        recall_mask |= (apart <= near_samples[start : start + len(part), None]).any(0)
         nearest_sample = torch.minimum(nearest_sample, apart.min(0).values)
     return {
         "precision": inside / len(samples),
-        "recall": float(recalled.double().mean()),
+        "recall": float(recall_mask.double().mean()),
         "density": within / (min(wide, len(real) - 1) * len(samples)),
         "coverage": float((nearest_sample <= wide_real).double().mean()),
     }
@@ -170,9 +170,9 @@ def nearer(a: Tensor, b: Tensor) -> float:
     With distances to the training data of samples and of held-out data: 0.5 where they are alike, towards 1 where
     samples are copies (Meehan, Chaudhuri and Dasgupta, A non-parametric test to detect data-copying, AISTATS 2020).
     """
-    ordered = b.double().sort().values
-    below = torch.searchsorted(ordered, a.double(), side="left")
-    up_to = torch.searchsorted(ordered, a.double(), side="right")
+    reference = b.double().sort().values
+    below = torch.searchsorted(reference, a.double(), side="left")
+    up_to = torch.searchsorted(reference, a.double(), side="right")
     return float(1 - (below + up_to).double().mean() / (2 * len(b)))
 
 
@@ -182,7 +182,7 @@ def spread(x: Tensor) -> float:
     return total / (len(x) * (len(x) - 1)) if len(x) > 1 else math.nan
 
 
-def class_divergence(found: Tensor, expected: Tensor) -> float:
-    """KL(found ‖ expected) in nats between class shares (C,); 0 where they are the same."""
-    some = found > 0
-    return max(0.0, float((found[some] * (found[some] / expected[some].clamp(min=1e-6)).log()).sum()))
+def class_divergence(p: Tensor, q: Tensor) -> float:
+    """KL(p ‖ q) in nats between class shares p and q (C,); 0 where they are the same."""
+    some = p > 0
+    return max(0.0, float((p[some] * (p[some] / q[some].clamp(min=1e-6)).log()).sum()))

@@ -20,7 +20,7 @@ from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.quality import distances, nets
 from tui_gen.train.quality.reference import WAITING, QualityError, Reference, confident, prepared
 
-DRAWN = 64, 256
+DRAW_BATCH = 64, 256
 """Samples drawn in one slice on the CPU, and on other devices."""
 BLOCK = 3000
 """Most examples of a set whose neighbourhoods are compared at once."""
@@ -55,23 +55,23 @@ def measure(
 
     `reference.WAITING` is yielded while another process prepares the reference. Raises QualityError.
     """
-    spent = [0.0]
-    report = yield from _timed(_measure(model, data, device, step, samples, seed, tell), spent)
-    report.seconds = round(spent[0], 2)
+    seconds = [0.0]
+    report = yield from _timed(_measure(model, data, device, step, samples, seed, tell), seconds)
+    report.seconds = round(seconds[0], 2)
     return report
 
 
-def _timed(work: Generator[str, None, Report], spent: list[float]) -> Generator[str, None, Report]:
-    """The same work; `spent[0]` counts the seconds in it, without those between its slices."""
+def _timed(work: Generator[str, None, Report], seconds: list[float]) -> Generator[str, None, Report]:
+    """The same work; `seconds[0]` counts the seconds in it, without those between its slices."""
     while True:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         try:
             words = next(work)
-        except StopIteration as done:
-            report: Report = done.value
+        except StopIteration as stop:
+            report: Report = stop.value
             return report
         finally:
-            spent[0] += time.perf_counter() - begun
+            seconds[0] += time.perf_counter() - start
         yield words
 
 
@@ -81,13 +81,13 @@ def _measure(
     refuse(model, data)
     reference = yield from prepared(data, where, tell)
     features, probabilities, labels = yield from _draw(model, data, reference, where, samples, seed)
-    found: list[Figure] = []
+    figures: list[Figure] = []
     for figure in _figures(reference, features, probabilities, labels, seed):
         if figure is not None:
-            found.append(figure)
+            figures.append(figure)
         yield "comparing samples with real data"
     notes = [] if len(reference.held) else ["nothing is held out (dataset.validation = 0), so no real data to compare"]
-    return Report(step, samples, len(reference.train), len(reference.held), reference.name, found, notes=notes)
+    return Report(step, samples, len(reference.train), len(reference.held), reference.name, figures, notes=notes)
 
 
 def finish(work: Generator[str, None, Report], say: Callable[[str], None] = lambda words: None) -> Report:
@@ -109,16 +109,16 @@ def _draw(
     model: Model, data: Data, reference: Reference, device: torch.device, samples: int, seed: int
 ) -> Generator[str, None, tuple[Tensor, Tensor | None, Tensor | None]]:
     """Features (N, D), class probabilities (N, C) or None, and the labels asked for (N,) or None."""
-    each = DRAWN[device.type != "cpu"]
-    features, answers, asked = [], [], []
+    each = DRAW_BATCH[device.type != "cpu"]
+    features, answers, label_parts = [], [], []
     generator = draws.generator(seed, "quality")
-    wanted = None
+    all_labels = None
     if model.conditional:
-        wanted = _as_in_the_data(reference, data, samples, generator)
+        all_labels = _as_in_the_data(reference, data, samples, generator)
     for start in range(0, samples, each):
         count = min(each, samples - start)
         noise = torch.randn(count, *model.noise_shape, generator=generator)
-        labels = None if wanted is None else wanted[start : start + count]
+        labels = None if all_labels is None else all_labels[start : start + count]
         was = model.training
         model.eval()
         try:
@@ -133,9 +133,9 @@ def _draw(
             features.append(hidden)
             answers.append(logits.softmax(1))
         if labels is not None:
-            asked.append(labels)
+            label_parts.append(labels)
         yield f"sampling: {start + count:,} of {samples:,}"
-    return torch.cat(features), torch.cat(answers) if answers else None, torch.cat(asked) if asked else None
+    return torch.cat(features), torch.cat(answers) if answers else None, torch.cat(label_parts) if label_parts else None
 
 
 def _as_in_the_data(reference: Reference, data: Data, samples: int, generator: torch.Generator) -> Tensor:
@@ -147,49 +147,50 @@ def _as_in_the_data(reference: Reference, data: Data, samples: int, generator: t
 
 
 def _figures(
-    reference: Reference, raw: Tensor, probabilities: Tensor | None, asked: Tensor | None, seed: int
+    reference: Reference, raw: Tensor, probabilities: Tensor | None, labels: Tensor | None, seed: int
 ) -> Iterator[Figure | None]:
     """Every figure that can be made, one a slice; None after a slice that makes none yet."""
     finite = torch.isfinite(raw).all(1)
     if not finite.all():
         raw, probabilities = raw[finite], None if probabilities is None else probabilities[finite]
-        asked = None if asked is None else asked[finite]
+        labels = None if labels is None else labels[finite]
         if len(raw) < 2:
             raise QualityError("nearly every sample is NaN or infinite")
     generator = torch.Generator().manual_seed(seed)
-    samples, train, held = (
+    samples, train, held_out = (
         features[torch.randperm(len(features), generator=generator)]
         for features in (reference.scaled(raw), reference.scaled(reference.train), reference.scaled(reference.held))
     )
     if reference.net is None:
-        yield _mmd(samples, train, held)
+        yield _mmd(samples, train, held_out)
         yield Figure(
             "sliced_wasserstein",
             distances.sliced_wasserstein(samples, train),
-            distances.sliced_wasserstein(held[: len(samples)], train) if len(held) else None,
+            distances.sliced_wasserstein(held_out[: len(samples)], train) if len(held_out) else None,
         )
     else:
-        yield _frechet(samples, train, held)
-        yield _kernel(samples, train, held, "kid", distances.polynomial)
-    yield from _neighbourhoods(samples, train, held)
-    yield from _classes(reference, samples, raw, probabilities, asked)
-    yield Figure("diversity", distances.spread(samples[:BLOCK]), distances.spread(held[:BLOCK]) if len(held) else None)
-    if len(held) and not reference.endless:
+        yield _frechet(samples, train, held_out)
+        yield _kernel(samples, train, held_out, "kid", distances.polynomial)
+    yield from _neighbourhoods(samples, train, held_out)
+    yield from _classes(reference, samples, raw, probabilities, labels)
+    real = distances.spread(held_out[:BLOCK]) if len(held_out) else None
+    yield Figure("diversity", distances.spread(samples[:BLOCK]), real)
+    if len(held_out) and not reference.endless:
         near: list[list[Tensor]] = [[], []]
-        for found, whose in zip(near, (samples, held)):
+        for distance_parts, whose in zip(near, (samples, held_out)):
             for part in whose[:BLOCK].split(distances.ROWS):
-                found.append(distances.nearest(part, train))
+                distance_parts.append(distances.nearest(part, train))
                 yield None
-        yield Figure("memorisation", distances.nearer(*(torch.cat(found) for found in near)), 0.5)
+        yield Figure("memorisation", distances.nearer(*(torch.cat(distance_parts) for distance_parts in near)), 0.5)
 
 
 def _few(count: int, whose: str) -> str:
     return "" if count >= ENOUGH else f"from {count:,} {whose}; below {ENOUGH:,} it is biased upwards"
 
 
-def _frechet(samples: Tensor, train: Tensor, held: Tensor) -> Figure:
+def _frechet(samples: Tensor, train: Tensor, held_out: Tensor) -> Figure:
     real = distances.moments(train)
-    other = held[: len(samples)]
+    other = held_out[: len(samples)]
     return Figure(
         "fid",
         distances.frechet(distances.moments(samples), real),
@@ -199,74 +200,76 @@ def _frechet(samples: Tensor, train: Tensor, held: Tensor) -> Figure:
     )
 
 
-def _kernel(samples: Tensor, train: Tensor, held: Tensor, name: str, kernel: distances.Kernel) -> Figure:
+def _kernel(samples: Tensor, train: Tensor, held_out: Tensor, name: str, kernel: distances.Kernel) -> Figure:
     most = 500  # examples of a block: it costs their square, and its scatter falls with them
     value, error = distances.discrepancy(samples, train, kernel, most=most)
     real, real_error = None, None
-    if len(held):
-        real, real_error = distances.discrepancy(held[: len(samples)], train, kernel, most=most)
+    if len(held_out):
+        real, real_error = distances.discrepancy(held_out[: len(samples)], train, kernel, most=most)
     return Figure(name, value, real, error, real_error)
 
 
-def _mmd(samples: Tensor, train: Tensor, held: Tensor) -> Figure:
+def _mmd(samples: Tensor, train: Tensor, held_out: Tensor) -> Figure:
     width = float(distances.squared_distances(train[:500], train[:500]).sqrt().median())
-    return _kernel(samples, train, held, "mmd", lambda x, y: distances.gaussians(x, y, width))
+    return _kernel(samples, train, held_out, "mmd", lambda x, y: distances.gaussians(x, y, width))
 
 
-def _neighbourhoods(samples: Tensor, train: Tensor, held: Tensor) -> Iterator[Figure | None]:
+def _neighbourhoods(samples: Tensor, train: Tensor, held_out: Tensor) -> Iterator[Figure | None]:
     """Precision, recall, density, coverage: of samples and of held-out data against as many training examples each.
 
     Both are means over blocks of one size, since coverage and recall depend on how many there are.
     """
-    each = min(len(samples), len(train), BLOCK, *([len(held)] if len(held) else []))
+    each = min(len(samples), len(train), BLOCK, *([len(held_out)] if len(held_out) else []))
     doubt = "" if each >= FEWEST_SAMPLES else f"from sets of {each}"
     blocks = min(BLOCKS, len(samples) // each, len(train) // each)
-    found: list[dict[str, float]] = []
+    of_samples: list[dict[str, float]] = []
     real: list[dict[str, float]] = []
     for block in range(blocks):
         part = slice(block * each, (block + 1) * each)
-        found.append(distances.neighbourhoods(train[part], samples[part]))
+        of_samples.append(distances.neighbourhoods(train[part], samples[part]))
         yield None
-        if len(held):
-            real.append(distances.neighbourhoods(train[part], held[:each]))
+        if len(held_out):
+            real.append(distances.neighbourhoods(train[part], held_out[:each]))
             yield None
     for name in ("precision", "recall", "density", "coverage"):
-        values = [turn[name] for turn in found]
+        values = [turn[name] for turn in of_samples]
         beside = sum(turn[name] for turn in real) / len(real) if real else None
         yield Figure(name, sum(values) / len(values), beside, doubt=doubt, real_doubt=doubt if real else "")
 
 
 def _classes(
-    reference: Reference, samples: Tensor, raw: Tensor, probabilities: Tensor | None, asked: Tensor | None
+    reference: Reference, samples: Tensor, raw: Tensor, probabilities: Tensor | None, labels: Tensor | None
 ) -> Iterator[Figure]:
     """How sure the classifier is, and how many samples are of each class."""
     if reference.shares is None:
         return
-    known = len(reference.shares)
-    held = None
+    class_count = len(reference.shares)
+    real_classes = None
     if reference.net is not None:
         if reference.kind != "classifier" or probabilities is None:
             return
-        confidence, predicted = probabilities.max(1)
+        confidence, predictions = probabilities.max(1)
         sure = None if reference.confidence is None else confident(reference.confidence)
         yield Figure("confident", confident(confidence), sure)
-        held = reference.classes
+        real_classes = reference.classes
     elif reference.train_classes is None:
         return
     else:  # a point is of the class of the nearest real one
-        predicted = _nearest_classes(raw, reference.train, reference.train_classes)
+        predictions = _nearest_classes(raw, reference.train, reference.train_classes)
         real = reference.held[:ENOUGH]
-        held = _nearest_classes(real, reference.train, reference.train_classes) if len(reference.held) else None
-    shares = torch.bincount(predicted, minlength=known).double() / len(predicted)
-    of_held = None if held is None else torch.bincount(held, minlength=known).double() / len(held)
-    yield Figure("smallest_class", float(shares.min()), None if of_held is None else float(of_held.min()))
+        real_classes = _nearest_classes(real, reference.train, reference.train_classes) if len(reference.held) else None
+    shares = torch.bincount(predictions, minlength=class_count).double() / len(predictions)
+    real_shares = None
+    if real_classes is not None:
+        real_shares = torch.bincount(real_classes, minlength=class_count).double() / len(real_classes)
+    yield Figure("smallest_class", float(shares.min()), None if real_shares is None else float(real_shares.min()))
     yield Figure(
         "class_kl",
         distances.class_divergence(shares, reference.shares),
-        None if of_held is None else distances.class_divergence(of_held, reference.shares),
+        None if real_shares is None else distances.class_divergence(real_shares, reference.shares),
     )
-    if asked is not None:
-        yield Figure("label_accuracy", float((predicted == asked).double().mean()), reference.accuracy)
+    if labels is not None:
+        yield Figure("label_accuracy", float((predictions == labels).double().mean()), reference.accuracy)
 
 
 def _nearest_classes(points: Tensor, train: Tensor, classes: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ PASSES = 40
 SLICE = 5
 """Training steps between two of the moments where the work may be put off."""
 RATE = 3e-3
-DROPPED = 0.25
+DROPOUT = 0.25
 """Share of the features that training leaves out."""
 TURNS = ("0°", "90°", "180°", "270°")
 
@@ -90,16 +90,16 @@ def train(net: FeatureNet, source: Source, count: int, labelled: bool, seed: int
     while step < steps:
         with alone(), torch.enable_grad():
             for _ in range(min(SLICE, steps - step)):
-                picked = torch.randint(count, (batch,), generator=generator)
-                raw, classes = source.take(picked.to(source.device))
+                picks = torch.randint(count, (batch,), generator=generator)
+                raw, classes = source.take(picks.to(source.device))
                 images = raw.to(device).float() / 255
                 if labelled and classes is not None:
                     answers = classes
                 else:
                     answers = torch.randint(len(TURNS), (len(images),), generator=generator)
                     images = turned(images, answers)
-                mask = torch.rand(len(images), WIDTH, generator=generator) >= DROPPED
-                hidden = net.features(images) * mask.to(device) / (1 - DROPPED)
+                mask = torch.rand(len(images), WIDTH, generator=generator) >= DROPOUT
+                hidden = net.features(images) * mask.to(device) / (1 - DROPOUT)
                 loss = functional.cross_entropy(net.name(hidden), answers.to(device))
                 optimizer.zero_grad()
                 loss.backward()
@@ -111,11 +111,11 @@ def train(net: FeatureNet, source: Source, count: int, labelled: bool, seed: int
 
 def turned(images: Tensor, turns: Tensor) -> Tensor:
     """Each image turned by its number of quarter turns."""
-    found = images.clone()
+    out = images.clone()
     for turn in range(1, len(TURNS)):
         which = (turns == turn).nonzero().flatten().to(images.device)
-        found[which] = images[which].rot90(turn, (2, 3))
-    return found
+        out[which] = images[which].rot90(turn, (2, 3))
+    return out
 
 
 @torch.no_grad()

@@ -88,7 +88,7 @@ def prepared(data: Data, device: torch.device, report: Report) -> Generator[str,
     """
     if data.spec.kind == "text":
         raise QualityError("text has no figures of quality beyond its bits per character, which are in the losses")
-    train, held, endless = _parts(data)
+    train, held_out, endless = _parts(data)
     if train[1] < FEWEST:
         raise QualityError(
             f"{data.spec.name} has {train[1]} training examples; figures of quality need at least {FEWEST}"
@@ -96,11 +96,11 @@ def prepared(data: Data, device: torch.device, report: Report) -> Generator[str,
     if not _varies(train):
         raise QualityError(f"{data.spec.name}: the data do not vary, every example is the same: no figures")
     if data.spec.kind == "points":
-        return _points(data.spec, train, held, endless)
-    place = cache_dir() / "quality" / _key(data.spec, train, held)
-    found = _read(place, data.spec, device)
-    if found is not None:
-        return found
+        return _points(data.spec, train, held_out, endless)
+    place = cache_dir() / "quality" / _key(data.spec, train, held_out)
+    reference = _read(place, data.spec, device)
+    if reference is not None:
+        return reference
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = locks.lock_at(place.with_name(f"{place.name}.lock"))
@@ -108,13 +108,13 @@ def prepared(data: Data, device: torch.device, report: Report) -> Generator[str,
             yield WAITING
     except OSError as error:
         report(Note(level="warning", text=f"{place.parent} cannot be used ({error.strerror or error})"))
-        return (yield from _images(data.spec, train, held, endless, device))
+        return (yield from _images(data.spec, train, held_out, endless, device))
     try:
-        found = _read(place, data.spec, device)  # somebody else has made it meanwhile
-        if found is None:
-            found = yield from _images(data.spec, train, held, endless, device)
-            _keep(place, found, report)
-        return found
+        reference = _read(place, data.spec, device)  # somebody else has made it meanwhile
+        if reference is None:
+            reference = yield from _images(data.spec, train, held_out, endless, device)
+            _keep(place, reference, report)
+        return reference
     finally:
         lock.release()
 
@@ -128,10 +128,10 @@ def _parts(data: Data) -> tuple[Part, Part | None, bool]:
     if data.train.count is None:
         source = data.anew(SEED) if data.anew is not None else data.train
         return (source, ENDLESS[0], 0), (source, ENDLESS[1], ENDLESS[0]), True
-    held = data.validation
+    held_out = data.validation
     return (
         (data.train, min(data.train.count, MOST), 0),
-        None if held is None or not held.count else (held, held.count, 0),
+        None if held_out is None or not held_out.count else (held_out, held_out.count, 0),
         False,
     )
 
@@ -151,9 +151,9 @@ def _varies(part: Part) -> bool:
     return any(bool((_take(part, start, BATCH)[0] != first).any()) for start in range(0, part[1], BATCH))
 
 
-def _key(spec: DataSpec, train: Part, held: Part | None) -> str:
+def _key(spec: DataSpec, train: Part, held_out: Part | None) -> str:
     digest = hashlib.sha256(f"{VERSION} {spec.name} {spec.kind} {spec.shape} {spec.classes}".encode())
-    for part in (train, held):
+    for part in (train, held_out):
         digest.update(f"\n{part[1] if part else 0} ".encode())
         if part is not None:
             positions = torch.arange(min(PRINT, part[1])) * part[1] // min(PRINT, part[1])
@@ -164,8 +164,8 @@ def _key(spec: DataSpec, train: Part, held: Part | None) -> str:
     return digest.hexdigest()[:24]
 
 
-def _points(spec: DataSpec, train: Part, held: Part | None, endless: bool) -> Reference:
-    (x, labels), other = _take(train, 0, train[1]), None if held is None else _take(held, 0, held[1])[0]
+def _points(spec: DataSpec, train: Part, held_out: Part | None, endless: bool) -> Reference:
+    (x, labels), other = _take(train, 0, train[1]), None if held_out is None else _take(held_out, 0, held_out[1])[0]
     classes = None if labels is None else labels.cpu()
     return Reference(
         name="the coordinates themselves",
@@ -184,7 +184,7 @@ def _shares(labels: Tensor | None, label_count: int) -> Tensor | None:
 
 
 def _images(
-    spec: DataSpec, train: Part, held: Part | None, endless: bool, device: torch.device
+    spec: DataSpec, train: Part, held_out: Part | None, endless: bool, device: torch.device
 ) -> Generator[str, None, Reference]:
     """Train the network and look at all real images; returns the reference."""
     labelled = len(spec.classes) > 1
@@ -196,16 +196,16 @@ def _images(
             yield f"{what}: {share:.0%}"
     net.eval().requires_grad_(False)
     real = yield from _look(net, train, f"looking at {spec.name}")
-    other = (yield from _look(net, held, f"looking at held-out {spec.name}")) if held else None
-    found = Reference("", kind, net, real[0], other[0] if other else torch.empty(0, nets.WIDTH), endless=endless)
+    other = (yield from _look(net, held_out, f"looking at held-out {spec.name}")) if held_out else None
+    reference = Reference("", kind, net, real[0], other[0] if other else torch.empty(0, nets.WIDTH), endless=endless)
     if labelled:
-        found.shares = _shares(real[2], len(spec.classes))
+        reference.shares = _shares(real[2], len(spec.classes))
         if other:
-            found.confidence, found.classes = other[1].softmax(1).max(1)
+            reference.confidence, reference.classes = other[1].softmax(1).max(1)
             if other[2] is not None:
-                found.accuracy = float((found.classes == other[2]).double().mean())
-    found.name = _name(spec, found, net)
-    return found
+                reference.accuracy = float((reference.classes == other[2]).double().mean())
+    reference.name = _name(spec, reference, net)
+    return reference
 
 
 def _look(
@@ -224,30 +224,30 @@ def _look(
     return torch.cat(hidden), torch.cat(logits), torch.cat(labels) if labels else None
 
 
-def _name(spec: DataSpec, found: Reference, net: nets.FeatureNet) -> str:
+def _name(spec: DataSpec, reference: Reference, net: nets.FeatureNet) -> str:
     """What is said beside every figure: distances of different networks must not be compared."""
     weights = hashlib.sha256()
     for tensor in net.state_dict().values():
         weights.update(tensor.cpu().numpy().tobytes())
-    words = f"{spec.name} {'×'.join(str(n) for n in spec.shape)} {found.kind} network {weights.hexdigest()[:6]}"
-    if found.accuracy is not None:
-        words += f", {found.accuracy:.1%} of held-out images right"
-    return words + {"rotation": ", self-supervised", "random": ", untrained: too few images"}.get(found.kind, "")
+    words = f"{spec.name} {'×'.join(str(n) for n in spec.shape)} {reference.kind} network {weights.hexdigest()[:6]}"
+    if reference.accuracy is not None:
+        words += f", {reference.accuracy:.1%} of held-out images right"
+    return words + {"rotation": ", self-supervised", "random": ", untrained: too few images"}.get(reference.kind, "")
 
 
-def _keep(place: Path, found: Reference, report: Report) -> None:
+def _keep(place: Path, reference: Reference, report: Report) -> None:
     """Write a reference into the cache, whole or not at all."""
-    net = {} if found.net is None else found.net.state_dict()
+    net = {} if reference.net is None else reference.net.state_dict()
     tensors = {f"net.{name}": tensor.cpu().contiguous() for name, tensor in net.items()}
     for name in TENSORS:
-        if (tensor := getattr(found, name)) is not None:
+        if (tensor := getattr(reference, name)) is not None:
             tensors[name] = tensor.contiguous()
     aside = place.with_name(f"{place.name}.part-{os.getpid()}")
     try:
         with _tidied(aside):
             aside.mkdir()
             save_file(tensors, aside / "reference.safetensors")
-            about = {name: getattr(found, name) for name in ("name", "kind", "accuracy", "endless")}
+            about = {name: getattr(reference, name) for name in ("name", "kind", "accuracy", "endless")}
             (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
             shutil.rmtree(place, ignore_errors=True)  # damaged, or it would have been used
             os.rename(aside, place)

@@ -41,12 +41,12 @@ class Schedule:
         """Whether another process prepares what is needed."""
         self._work: Generator[str, None, Report] | None = None
         self._model: Model | None = None
-        self._asked: list[Request] = []
+        self._requests: list[Request] = []
         self._waiting: list[Request] = []
-        self._spent = 0.0
+        self._cost = 0.0
         self._since = 0.0
         self._last: float | None = None
-        self._measured = -1
+        self._last_step = -1
 
     @property
     def busy(self) -> bool:
@@ -76,8 +76,8 @@ class Schedule:
         if self._work is None:
             by_time = settings.every_seconds and elapsed - self._last >= settings.every_seconds
             return bool(self._waiting or by_time)
-        share = ASKED_SHARE if self._asked else settings.share
-        return idle or self._spent <= share * (elapsed - self._since)
+        share = ASKED_SHARE if self._requests else settings.share
+        return idle or self._cost <= share * (elapsed - self._since)
 
     def go_on(self, elapsed: float) -> Report | None:
         """Do the next slice, of a new measurement where none has begun; the report where that was the last one."""
@@ -92,9 +92,9 @@ class Schedule:
     def rest(self) -> Iterator[Report | None]:
         """What is still to be done when a run has finished, slice by slice: what was asked for, and the measurement of
         the last step where the config wants one. None after a slice that was not the last of a measurement."""
-        if self._work is not None and not self._asked:
+        if self._work is not None and not self._requests:
             self.drop()  # of earlier weights, and nobody waits for it
-        last = self.trainer.config.quality.at_end and self._measured != self.trainer.step
+        last = self.trainer.config.quality.at_end and self._last_step != self.trainer.step
         while self.busy or last:
             if self._work is None:
                 last = False
@@ -110,15 +110,15 @@ class Schedule:
             self._work.close()
             self._work = None
         if words:
-            for request in (*self._asked, *self._waiting):
+            for request in (*self._requests, *self._waiting):
                 request.refuse(words)
-            self._asked, self._waiting = [], []
+            self._requests, self._waiting = [], []
 
     def _begin(self, elapsed: float) -> bool:
         """Begin a measurement of the weights as they are; False where there can be none."""
         trainer, settings = self.trainer, self.trainer.config.quality
-        self._asked, self._waiting = self._waiting, []
-        self._spent, self._since, self._last = 0.0, elapsed, elapsed
+        self._requests, self._waiting = self._waiting, []
+        self._cost, self._since, self._last = 0.0, elapsed, elapsed
         try:
             refuse(trainer.model, trainer.data)
         except QualityError as error:
@@ -137,17 +137,17 @@ class Schedule:
         return True
 
     def _slice(self) -> Report | None:
-        begun, model, work = time.perf_counter(), self._model, self._work
+        start, model, work = time.perf_counter(), self._model, self._work
         assert model is not None and work is not None  # as `_begin` left them
         try:
             with cuttable(model, self.check):
                 self.blocked = next(work) == WAITING
             return None
-        except StopIteration as done:
-            report: Report = done.value
+        except StopIteration as stop:
+            report: Report = stop.value
         except Cut:  # should the run go on all the same, who asked is answered from a new measurement
             self._work, self.blocked = None, False
-            self._waiting, self._asked = [*self._asked, *self._waiting], []
+            self._waiting, self._requests = [*self._requests, *self._waiting], []
             raise
         except Exception as error:  # a fault in a model's sampler, memory: training must not end for it
             words = str(error) if isinstance(error, QualityError) else f"{type(error).__name__}: {error}"
@@ -155,16 +155,16 @@ class Schedule:
             self._failed(words)
             return None
         finally:
-            self._spent += time.perf_counter() - begun
+            self._cost += time.perf_counter() - start
         self._work, self.blocked, self.trouble = None, False, ""
-        self._measured = report.step
-        for request in self._asked:
+        self._last_step = report.step
+        for request in self._requests:
             request.answer(step=report.step, report=msgspec.to_builtins(report))
-        self._asked = []
+        self._requests = []
         return report
 
     def _failed(self, words: str) -> None:
         self.trouble, self.blocked = words, False
-        for request in self._asked:
+        for request in self._requests:
             request.refuse(words)
-        self._asked = []
+        self._requests = []

@@ -46,8 +46,8 @@ class Agenda:
         self.seconds = 0.0
         """Training before the clock was last started, in earlier sessions too."""
         self._since: float | None = None
-        self._flushed = self._previewed = self._checkpointed = self._measured = now
-        self._measured_step = self._start = 0
+        self._last_flush = self._last_preview = self._last_checkpoint = self._last_speed = now
+        self._last_speed_step = self._start = 0
         self._first, self._untrained = True, False
         self._preview_cost = 0.0
 
@@ -56,13 +56,13 @@ class Agenda:
     def begin(self, step: int, now: float) -> None:
         """Training begins, or a run is gone on with."""
         self.go(step, now)
-        self._previewed = self._checkpointed = now
+        self._last_preview = self._last_checkpoint = now
         self._start, self._first, self._untrained = step, True, step == 0
 
     def go(self, step: int, now: float) -> None:
         """The clock runs from here on."""
-        self._since = self._measured = now
-        self._measured_step = step
+        self._since = self._last_speed = now
+        self._last_speed_step = step
 
     def halt(self, now: float) -> None:
         """The clock stands still: a pause."""
@@ -88,12 +88,13 @@ class Agenda:
 
     def due(self, step: int, now: float, quality: bool = False) -> Due:
         """What is to be done after a step; `quality` says whether a measurement could go on."""
-        flush = self._first or now - self._flushed >= FLUSH
+        flush = self._first or now - self._last_flush >= FLUSH
         untrained = flush and self._untrained
         preview, cadence = self.config.preview, self.config.checkpoint
         pause = max(preview.every_seconds, PREVIEW_PART * self._preview_cost)
-        by_time = preview.every_seconds and not preview.every_steps and not untrained and now - self._previewed >= pause
-        saving = cadence.every_minutes and now - self._checkpointed >= 60 * cadence.every_minutes
+        wait_over = now - self._last_preview >= pause
+        by_time = preview.every_seconds and not preview.every_steps and not untrained and wait_over
+        saving = cadence.every_minutes and now - self._last_checkpoint >= 60 * cadence.every_minutes
         return Due(
             flush,
             untrained,
@@ -116,8 +117,8 @@ class Agenda:
         of one that is stopped what a resume needs, where that is `kept`."""
         if not finished:
             return Due(flush=True, checkpoint=kept)
-        wanted = not _falls_on(step, self.validation_steps)
-        return Due(flush=True, validate=wanted, preview=True, checkpoint=kept, quality=True)
+        validate = not _falls_on(step, self.validation_steps)
+        return Due(flush=True, validate=validate, preview=True, checkpoint=kept, quality=True)
 
     @property
     def validation_steps(self) -> int:
@@ -133,23 +134,23 @@ class Agenda:
 
     def flushed(self, step: int, now: float) -> float | None:
         """Metrics were flushed. The steps a second since the last such figure, None before it is time for another."""
-        self._flushed = now
+        self._last_flush = now
         self._first = self._first and step == self._start
-        span = now - self._measured
+        span = now - self._last_speed
         if span < SYSTEM:
             return None
-        speed = (step - self._measured_step) / span
-        self._measured, self._measured_step = now, step
+        speed = (step - self._last_speed_step) / span
+        self._last_speed, self._last_speed_step = now, step
         return speed
 
     def previewed(self, now: float, cost: float, untrained: bool = False) -> None:
         """Pictures were drawn, which took `cost` seconds."""
-        self._previewed, self._preview_cost = now, cost
+        self._last_preview, self._preview_cost = now, cost
         self._untrained = self._untrained and not untrained
 
     def checkpointed(self, now: float) -> None:
         """A checkpoint was written, or is not needed, or cannot be."""
-        self._checkpointed = now
+        self._last_checkpoint = now
 
 
 def _falls_on(step: int, every: int) -> bool:

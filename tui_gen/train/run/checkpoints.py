@@ -121,14 +121,14 @@ def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 def _asked(folder: Path, size: int, error: Exception) -> OSError:
     """What the system says when `size` bytes are written to a folder in which a library just could not."""
-    block, left = bytes(1 << 20), size + (1 << 16)  # with the head of the file
+    block, remaining = bytes(1 << 20), size + (1 << 16)  # with the head of the file
     try:
         with open(folder / "probe", "wb", buffering=0) as file:
-            while left > 0:
-                left -= file.write(block[:left])
+            while remaining > 0:
+                remaining -= file.write(block[:remaining])
             os.fsync(file.fileno())
-    except OSError as told:
-        return told
+    except OSError as system_error:
+        return system_error
     return OSError(errno.EIO, f"{error}", str(folder))  # it was for a moment, or is no fault of the disk
 
 
@@ -188,7 +188,7 @@ class _Sealing:
 
     def __init__(self) -> None:
         self.sums: dict[str, FileSum] = {}
-        self._failed: list[OSError] = []
+        self._errors: list[OSError] = []
         self._work = [_Queue(self._digest), _Queue(self._flush)]
 
     def __enter__(self) -> _Sealing:
@@ -204,20 +204,20 @@ class _Sealing:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for part in self._work:
             part.end()
-        if kind is None and self._failed:
-            raise self._failed[0]
+        if kind is None and self._errors:
+            raise self._errors[0]
 
     def _digest(self, path: Path) -> None:
         try:
             self.sums[path.name] = sum_of(path)
         except OSError as error:
-            self._failed.append(error)
+            self._errors.append(error)
 
     def _flush(self, path: Path) -> None:
         try:
             _sync(path)
         except OSError as error:
-            self._failed.append(error)
+            self._errors.append(error)
 
 
 class _Queue:
@@ -314,9 +314,9 @@ def spec_of(run: Path) -> DataSpec | None:
 
 def machine(device: torch.device) -> dict[str, str]:
     """What computes here, as far as the bits of its sums depend on it."""
-    found = {"PyTorch": str(torch.__version__), "CPU": torch.backends.cpu.get_cpu_capability()}
-    found["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return found
+    facts = {"PyTorch": str(torch.__version__), "CPU": torch.backends.cpu.get_cpu_capability()}
+    facts["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return facts
 
 
 def newest(run: Path, averaged: bool | None = None) -> Iterator[Loaded | str]:
@@ -353,14 +353,14 @@ def prune(run: Path, keep_last: int, keep_best: int) -> None:
     """Delete all but the newest and the best-ranked checkpoints."""
     have = complete(run)
     by = have[-1][2].ranked_by if have else ""  # what another metric ranked cannot be compared
-    ranked = [
+    ranking = [
         (meta.ranked, step) for step, _, meta in have if meta.ranked is not None and meta.ranked_by == by
     ]
-    ranked.sort(key=lambda entry: entry[0])
-    keep = {step for step, _, _ in have[-keep_last:]} | {step for _, step in ranked[:keep_best]}
+    ranking.sort(key=lambda entry: entry[0])
+    keep = {step for step, _, _ in have[-keep_last:]} | {step for _, step in ranking[:keep_best]}
     for step, path, _ in have:
         if step not in keep:
-            gone = path.with_name(f".{path.name}.gone")
+            trash = path.with_name(f".{path.name}.gone")
             with contextlib.suppress(OSError):
-                os.rename(path, gone)
-                shutil.rmtree(gone, ignore_errors=True)
+                os.rename(path, trash)
+                shutil.rmtree(trash, ignore_errors=True)

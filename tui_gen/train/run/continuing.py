@@ -30,31 +30,31 @@ class Past:
         return self.meta.step if self.meta is not None else 0
 
 
-def restored(path: Path, trainer: Trainer, planned: edits.Edits, note: Note) -> Past:
+def restored(path: Path, trainer: Trainer, plan: edits.Edits, note: Note) -> Past:
     """Put a run's newest usable checkpoint into its trainer. Only for the worker that holds the run: it tidies, too.
 
     Raises TrainingError where there are checkpoints and none can be used, or they are of another network.
     """
     for name in checkpoints.recover(path):
         note(f"checkpoint {name} was cut short by a kill; what there was of it is gone")
-    loaded, damaged = None, []
+    newest, problems = None, []
     for checkpoint in checkpoints.newest(path, averaged=trainer.average is not None):
         if isinstance(checkpoint, checkpoints.Loaded):
-            loaded = checkpoint
+            newest = checkpoint
             break
-        damaged.append(checkpoint)
+        problems.append(checkpoint)
         note(f"checkpoint {checkpoint}; trying the one before", "warning")
-    if damaged and loaded is None:
+    if problems and newest is None:
         words = "; to begin again from step 0 move its folder checkpoints away"
-        raise TrainingError(f"no checkpoint of {path.name} can be used: {damaged[0]}{words}")
-    if loaded is not None:
-        _tell_changes(loaded, trainer, note)
-        trainer.restore(loaded.state, loaded.weights, loaded.average)
-        if damaged and (kept := checkpoints.set_aside(path, loaded.meta.step)):
-            note(f"what is damaged is kept as {', '.join(kept)}")
-    past = Past(loaded.meta if loaded is not None else None, planned)
+        raise TrainingError(f"no checkpoint of {path.name} can be used: {problems[0]}{words}")
+    if newest is not None:
+        _tell_changes(newest, trainer, note)
+        trainer.restore(newest.state, newest.weights, newest.average)
+        if problems and (names := checkpoints.set_aside(path, newest.meta.step)):
+            note(f"what is damaged is kept as {', '.join(names)}")
+    past = Past(newest.meta if newest is not None else None, plan)
     # What the config plans before this step is in the checkpoint; what a person did after it was logged.
-    past.edits = [edit for edit in edits.merged(planned, runs.edits_of(path)) if edit["step"] >= past.step]
+    past.edits = [edit for edit in edits.merged(plan, runs.edits_of(path)) if edit["step"] >= past.step]
     return past
 
 
@@ -69,17 +69,17 @@ def shown_at(path: Path, step: int) -> tuple[bool, bool]:
     return validated, drawn
 
 
-def _tell_changes(loaded: checkpoints.Loaded, trainer: Trainer, note: Note) -> None:
+def _tell_changes(checkpoint: checkpoints.Loaded, trainer: Trainer, note: Note) -> None:
     """Say what is no longer as it was, where that changes the numbers; compute with as many threads as before."""
-    then, now = loaded.state.get("data", trainer.fingerprint()), trainer.fingerprint()
+    then, now = checkpoint.state.get("data", trainer.fingerprint()), trainer.fingerprint()
     if then != now:
         counts = f" ({then[0]:,} examples then, {now[0]:,} now)" if then[0] != now[0] else ""
         note(f"the data changed since the checkpoint{counts}; training goes on with what is there", "warning")
-    threads = int(loaded.state.get("threads", torch.get_num_threads()))
+    threads = int(checkpoint.state.get("threads", torch.get_num_threads()))
     if not trainer.config.train.threads:
         torch.set_num_threads(threads)  # sums are split by thread: only the same number gives the same bits
     here = checkpoints.machine(trainer.device) | {"threads": str(torch.get_num_threads())}
-    was = loaded.meta.machine | {"threads": str(threads)}
+    was = checkpoint.meta.machine | {"threads": str(threads)}
     if trainer.device.type == "cuda":  # the CPU's threads add up nothing there
         here.pop("threads")
     changes = [f"{name} {was[name]} → {value}" for name, value in here.items() if was.get(name, value) != value]

@@ -34,7 +34,7 @@ class First:
         self._process: subprocess.Popen[bytes] | None = None
         self._steps: int | None = None
         self._paused = False
-        self._told = 0.0
+        self._last_progress = 0.0
         self._stopping = 0.0
 
     def launch(self) -> None:
@@ -99,12 +99,12 @@ class First:
         match event:
             case events.Plan():
                 self._steps = event.steps
-            case events.Metrics() if self._steps and time.monotonic() - self._told >= TELL_EVERY:
-                self._told = time.monotonic()
+            case events.Metrics() if self._steps and time.monotonic() - self._last_progress >= TELL_EVERY:
+                self._last_progress = time.monotonic()
                 longest = max((len(column) for column in event.values.values()), default=1)
-                done = event.start + (longest - 1) * event.stride + 1
-                if done < self._steps:
-                    self._tell(events.Progress(self._what, done, self._steps, "steps"))
+                step = event.start + (longest - 1) * event.stride + 1
+                if step < self._steps:
+                    self._tell(events.Progress(self._what, step, self._steps, "steps"))
             case events.Progress():
                 self._tell(events.Progress(f"{self.path.name}: {event.what}", event.done, event.total, event.unit))
             case events.State(state="paused" | "running") if self._paused != (event.state == "paused"):

@@ -50,10 +50,10 @@ class RunLoop:
         path: Path,
         trainer: Trainer,
         writer: events.EventWriter,
-        known: dict[str, Param],
+        settings: dict[str, Param],
         server: control.Server | None = None,
     ) -> None:
-        self.trainer, self.writer, self.known, self.server = trainer, writer, known, server
+        self.trainer, self.writer, self.settings, self.server = trainer, writer, settings, server
         self.record = Record(path, writer, self._serve, self._moved)
         self.config = trainer.config
         self.state = "starting"
@@ -75,13 +75,13 @@ class RunLoop:
         for source in (trainer.data.train, trainer.data.validation):
             if source is not None:
                 source.check = self.check
-        self._told = ""
+        self._last_trouble = ""
         self.edits = sorted(self.config.edits, key=lambda edit: edit["step"])
         self.ranked: float | None = None
         self.ranked_by = ""
         self._saved_step = -1
         self._resumed = False
-        self._untrained: Model | None = None
+        self._initial_model: Model | None = None
 
     # What ran before
 
@@ -234,7 +234,7 @@ class RunLoop:
         if self.trainer.step == 0:
             # The picture of the untrained model, which all later ones are held against, can be slow to draw: it is
             # drawn once the first loss is out.
-            self._untrained = copy.deepcopy(self.trainer.eval_model)
+            self._initial_model = copy.deepcopy(self.trainer.eval_model)
         self.agenda.begin(self.trainer.step, time.perf_counter())
         step = self.trainer.step
         self.accounts.begin(step, self.elapsed())
@@ -257,8 +257,8 @@ class RunLoop:
         if due.flush:
             self.flush()
         if due.untrained:
-            self.preview(self._untrained, 0)
-            self._untrained = None
+            self.preview(self._initial_model, 0)
+            self._initial_model = None
         if due.validate:
             self.validate()
         if due.preview:
@@ -274,10 +274,10 @@ class RunLoop:
 
     def _report(self, report: quality.Report | None) -> None:
         """Write down a measurement of quality that is complete; say so where one failed."""
-        if self.measuring.trouble != self._told:
-            self._told = self.measuring.trouble
-            if self._told:
-                self.note(f"quality was not measured: {self._told}", "warning")
+        if self.measuring.trouble != self._last_trouble:
+            self._last_trouble = self.measuring.trouble
+            if self._last_trouble:
+                self.note(f"quality was not measured: {self._last_trouble}", "warning")
         if report is None:
             return
         name = f"samples/{report.step:06d}-quality.txt"
@@ -316,8 +316,8 @@ class RunLoop:
             new += self.accounts.account(self.trainer.step, self.elapsed(), speed)
         if new:
             self.emit(*new)
-        if self.health.broken and self.config.train.on_nan == "stop":
-            raise Stopped("failed", self.health.broken)
+        if self.health.failure and self.config.train.on_nan == "stop":
+            raise Stopped("failed", self.health.failure)
 
     @counts_as(VALIDATION)
     def validate(self) -> None:
@@ -332,16 +332,16 @@ class RunLoop:
 
     def _rank(self, values: dict[str, float]) -> None:
         """Remember how good the run is by the metric that ranks its checkpoints."""
-        wanted = self.config.checkpoint.best or next(iter(values))
-        name = next((metric for metric in (wanted, f"val/{wanted}") if metric in values), "")
-        if not name and wanted != self.ranked_by:
-            listed = ", ".join(metric.removeprefix("val/") for metric in values)
-            words = f"checkpoint.best = {wanted}: validation has no such metric, so none is the best"
-            self.note(f"{words} (it has {listed})", "warning")
+        rank_metric = self.config.checkpoint.best or next(iter(values))
+        name = next((metric for metric in (rank_metric, f"val/{rank_metric}") if metric in values), "")
+        if not name and rank_metric != self.ranked_by:
+            names = ", ".join(metric.removeprefix("val/") for metric in values)
+            words = f"checkpoint.best = {rank_metric}: validation has no such metric, so none is the best"
+            self.note(f"{words} (it has {names})", "warning")
         value = values.get(name, math.nan)
         if name.rpartition("/")[2] in self.trainer.model.higher_is_better:
             value = -value
-        self.ranked, self.ranked_by = value if math.isfinite(value) else None, name or wanted
+        self.ranked, self.ranked_by = value if math.isfinite(value) else None, name or rank_metric
 
     @counts_as(PREVIEW)
     def preview(self, model: Model | None = None, step: int | None = None) -> str:
@@ -349,7 +349,7 @@ class RunLoop:
 
         Raises Cut where the run is to stop before they are drawn.
         """
-        started = time.perf_counter()
+        start = time.perf_counter()
         first = ""
         step = self.trainer.step if step is None else step
         model = model or self.trainer.eval_model
@@ -366,8 +366,8 @@ class RunLoop:
             self.record.persist(partial(_written, name, data))
             self.emit(event)
             first = first or name
-        ended = time.perf_counter()
-        self.agenda.previewed(ended, ended - started, untrained=model is self._untrained)
+        end = time.perf_counter()
+        self.agenda.previewed(end, end - start, untrained=model is self._initial_model)
         return first
 
     @counts_as(CHECKPOINT)
@@ -379,15 +379,15 @@ class RunLoop:
             if not self.trainer.finite():  # a resume from these would only repeat it
                 self.emit(*self.health.weights_broke(step))
                 if self.config.train.on_nan == "stop":
-                    raise Stopped("failed", self.health.broken)
+                    raise Stopped("failed", self.health.failure)
                 self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
                 self.agenda.checkpointed(time.perf_counter())
                 return None
-            ranked, how = (self.ranked, self.ranked_by), (self.compiled, self.tensors, self.tuned)
-            meta = checkpoints.Meta(step, self.elapsed(), reason, *ranked, *how)
-            saved = self.record.persist(lambda path: checkpoints.save(path, self.trainer.snapshot(), meta))
+            rank, how = (self.ranked, self.ranked_by), (self.compiled, self.tensors, self.tuned)
+            meta = checkpoints.Meta(step, self.elapsed(), reason, *rank, *how)
+            folder = self.record.persist(lambda path: checkpoints.save(path, self.trainer.snapshot(), meta))
             self._saved_step = step
-            self.emit(events.Checkpoint(step=step, path=str(saved.relative_to(self.path)), reason=reason))
+            self.emit(events.Checkpoint(step=step, path=str(folder.relative_to(self.path)), reason=reason))
             cadence = self.config.checkpoint
             with contextlib.suppress(OSError):
                 checkpoints.prune(self.path, cadence.keep_last, cadence.keep_best)

@@ -30,10 +30,10 @@ class Mild(io.RawIOBase):
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         """Write what can be written; tells that it was all."""
-        left = memoryview(data).cast("B")
+        remaining = memoryview(data).cast("B")
         with contextlib.suppress(OSError):
-            while left:
-                left = left[os.write(self._number, left) :]
+            while remaining:
+                remaining = remaining[os.write(self._number, remaining) :]
         return memoryview(data).nbytes
 
     def close(self) -> None:

@@ -44,14 +44,14 @@ def taken(need: Need, catalog: Catalog, classes: Classes, spec: DataSpec) -> Par
     path = Path(folder)
     config = configs.load(configs.read_toml(path / "config.toml"), catalog, str(path / "config.toml"))
     try:
-        loaded = checkpoints.load(checkpoints.directory(path, int(step)), averaged=config.train.ema > 0)
+        checkpoint = checkpoints.load(checkpoints.directory(path, int(step)), averaged=config.train.ema > 0)
     except checkpoints.DamagedError as error:
         raise TrainingError(f"{need.key} = {need.value}: checkpoint {error}; name another one of its") from None
-    parts = {name: msgspec.convert(origin, Origin) for name, origin in loaded.state.get("parts", {}).items()}
-    values = {**config.model.values, **loaded.state["values"]}
-    origin = Origin(str(path), int(step), config.model.name, values, _spec_of(loaded.state, config, classes), parts)
+    parts = {name: msgspec.convert(origin, Origin) for name, origin in checkpoint.state.get("parts", {}).items()}
+    values = {**config.model.values, **checkpoint.state["values"]}
+    origin = Origin(str(path), int(step), config.model.name, values, _spec_of(checkpoint.state, config, classes), parts)
     part = built(origin, classes.models)
-    put(part.model, loaded.weights if loaded.average is None else loaded.average)
+    put(part.model, checkpoint.weights if checkpoint.average is None else checkpoint.average)
     if problem := mismatch(need, part.model, spec):
         raise RefusedError([problem])
     return part

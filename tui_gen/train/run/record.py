@@ -22,7 +22,7 @@ from tui_gen import events
 T = TypeVar("T")
 PAUSES = 0.25, 1.0
 """Seconds between two attempts to write: at first, and at most."""
-REMOVED = 10.0
+REMOVAL_PATIENCE = 10.0
 """Seconds after which a log that was removed is written again: deleting a large run takes a while, and it may be first
 to go."""
 MISSING = {errno.ENOENT, errno.ENOTDIR}
@@ -41,7 +41,7 @@ class Home:
         self._file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         status = os.fstat(self._file)
         self._identity = status.st_dev, status.st_ino
-        self._counted = status.st_nlink > 0  # some file systems count no links
+        self._counts_links = status.st_nlink > 0  # some file systems count no links
 
     def close(self) -> None:
         """Let go of it."""
@@ -52,7 +52,7 @@ class Home:
         if self._at(self.path):
             return self.path
         try:
-            if self._counted and os.fstat(self._file).st_nlink == 0:
+            if self._counts_links and os.fstat(self._file).st_nlink == 0:
                 raise Gone(f"{self.path} was deleted")
         except OSError as error:
             if error.errno in GONE:
@@ -72,15 +72,15 @@ class Home:
 
     def _named(self) -> Path | None:
         """Its name, as the system knows it; where only another machine knows that, a name that works all the same."""
-        held = f"/proc/self/fd/{self._file}"
+        descriptor_path = f"/proc/self/fd/{self._file}"
         with contextlib.suppress(OSError):
             if hasattr(fcntl, "F_GETPATH"):  # macOS
-                found = Path(os.fsdecode(fcntl.fcntl(self._file, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")))
+                path = Path(os.fsdecode(fcntl.fcntl(self._file, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")))
             else:
-                found = Path(os.readlink(held))
-            if self._at(found):
-                return found
-        return Path(held) if self._at(Path(held)) else None
+                path = Path(os.readlink(descriptor_path))
+            if self._at(path):
+                return path
+        return Path(descriptor_path) if self._at(Path(descriptor_path)) else None
 
 
 class Record:
@@ -96,12 +96,12 @@ class Record:
         path: Path,
         log: events.EventWriter,
         serve: Callable[[float], None],
-        moved: Callable[[Path], None] = lambda path: None,
+        on_move: Callable[[Path], None] = lambda path: None,
     ) -> None:
-        self.home, self.log, self._serve, self._moved = Home(path), log, serve, moved
+        self.home, self.log, self._serve, self._on_move = Home(path), log, serve, on_move
         self.trouble = ""
         self.patient = True
-        self._removed: float | None = None
+        self._removal_time: float | None = None
 
     @property
     def path(self) -> Path:
@@ -114,7 +114,7 @@ class Record:
         now = self.home.look()
         if now != before:
             self.log.path = now / self.log.path.name
-            self._moved(now)
+            self._on_move(now)
         return now
 
     @contextlib.contextmanager
@@ -135,15 +135,15 @@ class Record:
     def _flushed(self) -> OSError | None:
         if self.log.removed:
             now = time.monotonic()
-            self._removed = self._removed or now
+            self._removal_time = self._removal_time or now
             try:
                 os.stat(self.look() / "config.toml")
             except FileNotFoundError:
                 raise Gone(f"{self.path} was emptied") from None
             except OSError as error:  # nobody can tell now
                 return error
-            if now - self._removed > REMOVED:
-                self._removed = None
+            if now - self._removal_time > REMOVAL_PATIENCE:
+                self._removal_time = None
                 try:
                     self.log.restore()
                 except OSError as error:
@@ -198,9 +198,9 @@ class Record:
             pause = min(longest, 1.5 * pause)
         if words:
             self.trouble = ""
-            told = f"{words}. Training waited {time.monotonic() - since:.0f} s for it, and goes on"
-            print(f"info: {told}", file=sys.stderr)
-            self.log.write(events.Note(text=told, level="warning"))
+            summary = f"{words}. Training waited {time.monotonic() - since:.0f} s for it, and goes on"
+            print(f"info: {summary}", file=sys.stderr)
+            self.log.write(events.Note(text=summary, level="warning"))
 
     def _place(self, error: OSError) -> Path:
         failed_path = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else None

@@ -29,7 +29,7 @@ class Run(Protocol):
     trainer: Trainer
     writer: EventWriter
     config: RunConfig
-    known: dict[str, Param]
+    settings: dict[str, Param]
     measuring: Schedule
     state: str
     paused: bool
@@ -88,7 +88,7 @@ def answer(loop: Run, request: Request) -> None:
             loop.measuring.ask(request)  # answered when it is measured: training goes on meanwhile
         case "edit":
             key = str(request.data.get("key", ""))
-            value, wrong = configs.check_edit(key, request.data.get("value"), loop.known)
+            value, wrong = configs.check_edit(key, request.data.get("value"), loop.settings)
             wrong = wrong or loop.trainer.refusal(key, value)
             if wrong:
                 request.refuse(f"{key}: {wrong}")

@@ -269,7 +269,7 @@ class Worker:
         if parts is not None:
             return lambda spec: parts
         catalogue.recipes, _ = catalog.recipes()
-        asked = {need.key: need.value for need in dependencies.needs(config, catalogue)}
+        values_before = {need.key: need.value for need in dependencies.needs(config, catalogue)}
         for need in dependencies.needs(config, catalogue):
             path = dependencies.begun(self.path, need.key)
             if path is not None:
@@ -283,17 +283,17 @@ class Worker:
                 path = self._once_there_is_room(partial(runs.create, self.path.parent, first.name, text))
                 writer.write(events.Uses(need.key, str(path), need.value))
                 self._train_first(path, need, config, writer)
-        found = dependencies.needs(config, catalogue)
-        if any(need.value != asked[need.key] for need in found):
+        needs = dependencies.needs(config, catalogue)
+        if any(need.value != values_before[need.key] for need in needs):
             text = configs.dumps(config, catalogue)
             self._once_there_is_room(lambda: runs.write_atomic(self.path / "config.toml", text.encode()))
-        for need in found:
+        for need in needs:
             folder, _, step = need.value.rpartition("@")
             for problem in checkpoints.damaged_after(Path(folder), int(step)):
                 words = f"checkpoint {problem}; {need.key} takes that of step {int(step):,}"
                 writer.write(events.Note(words, "warning"))
-            writer.write(events.Uses(need.key, folder, asked[need.key], int(step)))
-        return lambda spec: {need.name: others.taken(need, catalogue, classes, spec) for need in found}
+            writer.write(events.Uses(need.key, folder, values_before[need.key], int(step)))
+        return lambda spec: {need.name: others.taken(need, catalogue, classes, spec) for need in needs}
 
     def _train_first(
         self, path: Path, need: dependencies.Need, config: configs.RunConfig, writer: events.EventWriter
@@ -377,8 +377,8 @@ class Worker:
             self.check()
             parts = parts_for(data.spec)
             trainer = Trainer(model_class, config, data, device, lambda epoch: _length(config, epoch), parts)
-            known = configs.keys(config.model.name, config.dataset.name, catalogue)
-            loop = RunLoop(self.path, trainer, writer, known, self.server)
+            settings = configs.keys(config.model.name, config.dataset.name, catalogue)
+            loop = RunLoop(self.path, trainer, writer, settings, self.server)
             if self.resume:
                 loop.resume()
             self.loop = loop

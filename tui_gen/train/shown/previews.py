@@ -33,7 +33,7 @@ RULE = "─" * 40
 """Between two texts."""
 GAP = 1
 """Black pixels between the tiles of a grid."""
-RECONSTRUCTED = 16
+RECONSTRUCTIONS = 16
 FRAMES = 8
 WAYS, WAY_FRAMES = 96, 32
 """Points whose ways from noise to sample are drawn as lines, and the places on each way."""
@@ -115,7 +115,7 @@ class Previewer:
 
     def draw(self, model: Model, only: str = "") -> list[Grid | Text]:
         """Every preview this model can show (or one kind), from the weights given."""
-        found: list[Grid | Text] = []
+        previews: list[Grid | Text] = []
         was = model.training
         model.eval()
         try:
@@ -127,14 +127,14 @@ class Previewer:
                 ):
                     if hasattr(model, can):
                         torch.manual_seed(self.seed)
-                        found += [preview for preview in make(model) if only in ("", preview.kind)]
+                        previews += [preview for preview in make(model) if only in ("", preview.kind)]
                 if hasattr(model, "panels"):
                     torch.manual_seed(self.seed)
                     panels = [self._panel(panel, model) for panel in model.panels(self._given_to_panels(model))]
-                    found += [panel for panel in panels if only in ("", panel.kind)]
+                    previews += [panel for panel in panels if only in ("", panel.kind)]
         finally:
             model.train(was)
-        return found
+        return previews
 
     def noise(self, model: Model, count: int) -> tuple[Tensor, Tensor | None]:
         """The pinned noise (count, *noise_shape) and labels: drawn on the CPU, so alike on every device.
@@ -205,21 +205,21 @@ class Previewer:
         what = Tiles(block=(len(frames), 1), titles=self._names(labels), parts=names)
         return [tiles(images, frames.shape[0], "trajectory", what)]
 
-    def _plots(self, kind: str, clouds: list[Tensor], model: Model, drawn: str = "generated") -> Grid:
+    def _plots(self, kind: str, clouds: list[Tensor], model: Model, label: str = "generated") -> Grid:
         real, span = self._real_points(model)
         side = PLOT if len(clouds) == 1 else PLOT // 2
-        legend = ((colour(ORANGE), drawn), (colour(GREY), "real"))
+        legend = ((colour(ORANGE), label), (colour(GREY), "real"))
         what = Tiles(block=(1, 1), legend=legend, axes=axes(span))
         return plots_of([scatter(cloud.float().cpu().numpy(), real, side, span) for cloud in clouds], kind, what)
 
     def _densities(self, out: Tensor, model: Model) -> Grid:
         """Real points on the left, generated ones on the right, in the same colours."""
         real, span = self._real_points(model)
-        true, found = (density(cloud, PLOT, span) for cloud in (real, out.float().cpu().numpy()))
+        true, generated = (density(cloud, PLOT, span) for cloud in (real, out.float().cpu().numpy()))
         shades = ((4, "the most of real"), (2, "a quarter of it"))
         legend = tuple((colour(RAMP[place]), words) for place, words in shades)
         what = Tiles(block=(2, 1), parts=("real", "generated"), legend=legend, axes=axes(span))
-        return plots_of([heat(true, true.max()), heat(found, true.max())], "density", what)
+        return plots_of([heat(true, true.max()), heat(generated, true.max())], "density", what)
 
     def _real_points(self, model: Model) -> tuple[np.ndarray, float]:
         """Real points (N, 2) to compare with, and how far the axes of plots reach."""
@@ -245,7 +245,7 @@ class Previewer:
 
     def _given(self, model: Model) -> tuple[Tensor, Tensor | None]:
         if self._examples is None:
-            count = POINTS if self.points else RECONSTRUCTED
+            count = POINTS if self.points else RECONSTRUCTIONS
             source = self.data.validation or self.data.train
             x, labels = next(fixed_batches(source, batch_size=count, value_range=model.value_range, limit=count))
             if not self.points and len(x) >= 8:

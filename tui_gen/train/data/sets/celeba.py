@@ -43,13 +43,13 @@ class CelebA(PublicSet):
         from tui_gen.train.data import cache
 
         place = self.locate(report)
-        listed = self._listed(place)
+        listing = self._listed(place)
         root = place / CELEBA[0]
         parts = []
-        for wanted in (False, True) if self.config.validation else (False,):
-            of_part = [(name, smiles) for name, smiles, is_held in listed if is_held == wanted]
+        for held_out in (False, True) if self.config.validation else (False,):
+            of_part = [(name, smiles) for name, smiles, is_held in listing if is_held == held_out]
             rows = limited(torch.tensor([smiles for _, smiles in of_part]), len(of_part), self.config.limit).tolist()
-            parts += [(of_part[row][0], 2 * of_part[row][1] + wanted) for row in rows]
+            parts += [(of_part[row][0], 2 * of_part[row][1] + held_out) for row in rows]
         files = []
         for name, label in parts:
             try:
@@ -59,10 +59,10 @@ class CelebA(PublicSet):
                 files.append(cache.ImageFile(name, -1, 0, label))
         if not files:
             raise self.broken(place / CELEBA[1], "it lists no images to train on")
-        found = cache.decoded(root, files, self.size, self.config.channels, report)
-        codes = torch.from_numpy(found.labels)
-        training, held = ((codes % 2 == part).nonzero().flatten() for part in (0, 1))
-        return self.stored(found.pixels, codes // 2, training, held, device)
+        images = cache.decoded(root, files, self.size, self.config.channels, report)
+        codes = torch.from_numpy(images.labels)
+        training, validation = ((codes % 2 == part).nonzero().flatten() for part in (0, 1))
+        return self.stored(images.pixels, codes // 2, training, validation, device)
 
     def _listed(self, folder: Path) -> list[tuple[str, int, bool]]:
         """Of CelebA's own training and validation split, every image's file name, whether it smiles, and whether it is
@@ -81,23 +81,23 @@ class CelebA(PublicSet):
             raise self.broken(path, f"it has no line for {error}") from None
 
     def download(self, aside: Path, report: Report) -> None:
-        from torchvision.datasets import CelebA as known
+        from torchvision.datasets import CelebA as TorchvisionCelebA
 
-        needed = (f"{CELEBA[0]}.zip", *CELEBA[1:])
-        wanted = [(drive, md5, file) for drive, md5, file in known.file_list if file in needed]
-        for number, (drive, md5, file) in enumerate(wanted, 1):
+        names = (f"{CELEBA[0]}.zip", *CELEBA[1:])
+        downloads = [(drive, md5, file) for drive, md5, file in TorchvisionCelebA.file_list if file in names]
+        for number, (drive, md5, file) in enumerate(downloads, 1):
             if not (aside / file).exists():
-                fetch([DRIVE + drive], aside / file, md5, report, f"Downloading {file} ({number} of {len(wanted)})")
+                fetch([DRIVE + drive], aside / file, md5, report, f"Downloading {file} ({number} of {len(downloads)})")
         archive, what = aside / f"{CELEBA[0]}.zip", f"Unpacking {CELEBA[0]}.zip"
         folder = aside / CELEBA[0]
         folder.mkdir(exist_ok=True)
         try:
-            with zipfile.ZipFile(archive) as packed:
-                members = [member for member in packed.infolist() if not member.is_dir()]
-                for done, member in enumerate(members):
-                    if done % 2000 == 0:
-                        report(Progress(what=what, done=done, total=len(members), unit="images"))
-                    with packed.open(member) as image, open(folder / os.path.basename(member.filename), "wb") as out:
+            with zipfile.ZipFile(archive) as zip_file:
+                members = [member for member in zip_file.infolist() if not member.is_dir()]
+                for index, member in enumerate(members):
+                    if index % 2000 == 0:
+                        report(Progress(what=what, done=index, total=len(members), unit="images"))
+                    with zip_file.open(member) as image, open(folder / os.path.basename(member.filename), "wb") as out:
                         shutil.copyfileobj(image, out)
                 report(Progress(what=what, done=len(members), total=len(members), unit="images"))
         except zipfile.BadZipFile as error:

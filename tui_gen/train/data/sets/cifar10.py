@@ -76,7 +76,7 @@ class Cifar10(PublicSet):
             for member in tar:
                 # by name, never by the path inside the archive
                 file = os.path.basename(member.name)
-                packed = tar.extractfile(member) if file in CIFAR else None
-                if packed is not None:
-                    with packed, open(aside / file, "wb") as out:
-                        shutil.copyfileobj(packed, out)
+                source = tar.extractfile(member) if file in CIFAR else None
+                if source is not None:
+                    with source, open(aside / file, "wb") as out:
+                        shutil.copyfileobj(source, out)

@@ -40,10 +40,10 @@ class Digits(ImageSet):
 
 
 def _table() -> np.ndarray:
-    found = importlib.util.find_spec("sklearn")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("sklearn")
+    if spec is None or spec.origin is None:
         raise DataError("digits comes with scikit-learn, which is not installed: pip install scikit-learn")
-    path = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    path = Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"
     try:
         with gzip.open(path, "rt") as file:
             return np.loadtxt(file, delimiter=",")

@@ -19,5 +19,5 @@ class FashionMNIST(IdxSet):
         "T-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
     )  # fmt: skip
     files = idx_files("FashionMNIST")
-    known = "FashionMNIST"
+    torchvision_name = "FashionMNIST"
     rank = 80

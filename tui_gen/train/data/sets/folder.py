@@ -47,16 +47,16 @@ class Folder(ImageSet):
         from tui_gen.train.data import cache, folders
 
         root = Path(os.path.expanduser(self.config.root))
-        listed = folders.scan(root, report)
-        classes = listed.classes
+        tree = folders.scan(root, report)
+        classes = tree.classes
         files = []
-        apart = listed.held if self.config.validation and listed.held else []
-        for place, of_part in enumerate((listed.train, apart)):
+        apart = tree.validation if self.config.validation and tree.validation else []
+        for place, of_part in enumerate((tree.train, apart)):
             labels = torch.tensor([file.label for file in of_part]) if classes else None
             rows = limited(labels, len(of_part), self.config.limit).tolist()
             files += [replace(of_part[row], label=2 * max(of_part[row].label, 0) + place) for row in rows]
-        found = cache.decoded(root, files, self.size, self.config.channels, report)
-        codes = torch.from_numpy(found.labels)
+        images = cache.decoded(root, files, self.size, self.config.channels, report)
+        codes = torch.from_numpy(images.labels)
         own, is_held = codes // 2, codes % 2 == 1
         if is_held.all():
             raise DataError(f"dataset.root = {root}: none of the images to train on can be read")
@@ -65,16 +65,16 @@ class Folder(ImageSet):
             # a class of which nothing can be trained on is no class
             present = own[~is_held].unique()
             usable = torch.isin(own, present)
-            if gone := [name for index, name in enumerate(classes) if index not in present]:
-                words = f"{root}: nothing to train on of {', '.join(gone[: folders.NAMED])}"
-                more = f" and {len(gone) - folders.NAMED} more" if len(gone) > folders.NAMED else ""
+            if missing := [name for index, name in enumerate(classes) if index not in present]:
+                words = f"{root}: nothing to train on of {', '.join(missing[: folders.MOST_NAMES])}"
+                more = f" and {len(missing) - folders.MOST_NAMES} more" if len(missing) > folders.MOST_NAMES else ""
                 report(Note(level="warning", text=f"{words}{more}: left out"))
             classes, labels = [classes[index] for index in present], torch.searchsorted(present, own)
             labels[~usable] = -1
         else:
             usable = torch.ones_like(is_held)
-        if listed.held is None:
-            training, held = split(labels, len(codes), self.config.validation)
+        if tree.validation is None:
+            training, validation = split(labels, len(codes), self.config.validation)
         else:
-            training, held = (~is_held).nonzero().flatten(), (is_held & usable).nonzero().flatten()
-        return self.stored(found.pixels, labels, training, held, device, classes)
+            training, validation = (~is_held).nonzero().flatten(), (is_held & usable).nonzero().flatten()
+        return self.stored(images.pixels, labels, training, validation, device, classes)

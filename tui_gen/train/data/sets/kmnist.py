@@ -17,5 +17,5 @@ class KMNIST(IdxSet):
     reference = "Clanuwat et al., Deep Learning for Classical Japanese Literature, arXiv:1812.01718, 2018"
     classes = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
     files = idx_files("KMNIST")
-    known = "KMNIST"
+    torchvision_name = "KMNIST"
     rank = 90

@@ -17,5 +17,5 @@ class MNIST(IdxSet):
     reference = "LeCun et al., Gradient-Based Learning Applied to Document Recognition, Proc. IEEE 1998"
     classes = tuple(str(digit) for digit in range(10))
     files = idx_files("MNIST")
-    known = "MNIST"
+    torchvision_name = "MNIST"
     rank = 70

@@ -66,14 +66,14 @@ class Shapes(ImageSet):
     def load(self, device: torch.device, *, seed: int, report: Report) -> Data:
         channels, size, _ = self.expected().shape
 
-        def make(key: int) -> Drawn:
-            return Drawn(size, channels, key, device)
+        def make(key: int) -> ShapeMaker:
+            return ShapeMaker(size, channels, key, device)
 
-        held = min(VALIDATION_IMAGES, max(64, VALIDATION_BYTES // (channels * size * size)))
-        return endless(self, make, held, device, seed)
+        validation_count = min(VALIDATION_IMAGES, max(64, VALIDATION_BYTES // (channels * size * size)))
+        return endless(self, make, validation_count, device, seed)
 
 
-class Drawn:
+class ShapeMaker:
     """Maker of images: positions (N,) int64 → (N, channels, size, size) uint8 and kinds (N,) int64."""
 
     def __init__(self, size: int, channels: int, seed: int, device: torch.device) -> None:

@@ -52,9 +52,9 @@ class StreetViewNumbers(PublicSet):
         return torch.from_numpy(images), torch.from_numpy(labels)
 
     def download(self, aside: Path, report: Report) -> None:
-        from torchvision.datasets import SVHN as known
+        from torchvision.datasets import SVHN as TorchvisionSVHN
 
         for number, part in enumerate(("train", "test"), 1):
-            url, file, md5 = known.split_list[part]
+            url, file, md5 = TorchvisionSVHN.split_list[part]
             if not (aside / file).exists():
                 fetch([url], aside / file, md5, report, f"Downloading {file} ({number} of 2)")
