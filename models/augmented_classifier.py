@@ -27,7 +27,7 @@ from tui_gen.model import (
 from tui_gen.models.classifier import NETWORKS, Classifier
 from tui_gen.models.nets.layers import glorot
 
-SHOWN = 60
+PANEL_IMAGES = 60
 """Generated images in their panel, at most."""
 
 
@@ -121,20 +121,20 @@ class AugmentedClassifier(Classifier):
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """Loss and accuracy of both networks on real images, and how much more the one that learns from them finds."""
-        found: dict[str, Tensor] = {}
+        metrics: dict[str, Tensor] = {}
         for name, network in (("generated", self.net), ("real", self.real)):
             loss, scores = self.score(network(batch.x), batch.labels)
-            found |= {f"{name}/loss": loss, f"{name}/accuracy": scores["accuracy"]}
-        return found | {"gap": found["real/accuracy"] - found["generated/accuracy"]}
+            metrics |= {f"{name}/loss": loss, f"{name}/accuracy": scores["accuracy"]}
+        return metrics | {"gap": metrics["real/accuracy"] - metrics["generated/accuracy"]}
 
-    def panels(self, given: Given) -> list[Picture | Text]:
+    def panels(self, inputs: Given) -> list[Picture | Text]:
         """What the network learns from, then what a classifier shows, of the network that learns from it."""
-        columns = min(len(self.data.classes), SHOWN)
-        few = self.images[: SHOWN // columns * columns].float() / 255
+        columns = min(len(self.data.classes), PANEL_IMAGES)
+        few = self.images[: PANEL_IMAGES // columns * columns].float() / 255
         what = Tiles(block=(1, 1), labels=tuple(self.data.classes[label] for label in self.asked[: len(few)].tolist()))
         if columns == len(self.data.classes):  # labels go round
             what = Tiles(block=(1, len(few) // columns), titles=self.data.classes)
-        return [Picture("generated", few, columns, what), *super().panels(given)]
+        return [Picture("generated", few, columns, what), *super().panels(inputs)]
 
 
 def trained(network: nn.Module) -> list[nn.Parameter]:

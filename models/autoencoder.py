@@ -44,8 +44,8 @@ class Autoencoder(Model):
     def loss(self, batch: Batch) -> Loss:
         """d(x, g(f(x̃))) + weight · sparsity(f(x̃)) + weight · ‖∂f/∂x‖², per example; x̃ is x, with noise in training."""
         x = batch.x
-        corrupted = self.corrupt(x) if self.training else x
-        code = self.net.encode(corrupted).float()
+        noisy = self.corrupt(x) if self.training else x
+        code = self.net.encode(noisy).float()
         out = self.net.decode(code).float().view_as(x)
         loss = self.distance(out, x)
         metrics = {"mse": F.mse_loss(self.squash(out), x), "active_fraction": (code.abs() > ACTIVE).float().mean()}
@@ -54,7 +54,7 @@ class Autoencoder(Model):
             loss = loss + self.config.sparsity_weight * penalty
             metrics |= {"sparsity": penalty, "mean_activation": code.mean()}
         if self.config.contractive:
-            penalty = self.contraction(corrupted, code)
+            penalty = self.contraction(noisy, code)
             loss = loss + self.config.contractive * penalty
             metrics["jacobian"] = penalty
         return loss, metrics
@@ -65,20 +65,20 @@ class Autoencoder(Model):
         layer = min(batch.step // max(1, self.config.pretrain_steps), layers - 1)
         x = self.corrupt(batch.x) if self.training and layer == 0 else batch.x
         assert isinstance(self.net, Dense)
-        given, rebuilt = self.net.rebuild_layer(x, layer)
+        target, reconstruction = self.net.rebuild_layer(x, layer)
         if layer == 0:
-            return self.distance(rebuilt.float().view_as(batch.x), batch.x), {}
-        return F.mse_loss(rebuilt.float(), given.float()), {}
+            return self.distance(reconstruction.float().view_as(batch.x), batch.x), {}
+        return F.mse_loss(reconstruction.float(), target.float()), {}
 
     def phases(self) -> list[Phase]:
         """All layers together; with `pretrain_steps`, first one after the other."""
         first = self.config.pretrain_steps * (len(self.config.hidden) + 1)
-        trained = [p for p in self.net.parameters() if p.requires_grad]
+        parameters = [p for p in self.net.parameters() if p.requires_grad]
         if not first:
-            return [Phase("autoencoder", self.loss, trained)]
+            return [Phase("autoencoder", self.loss, parameters)]
         return [
-            Phase("autoencoder", self.loss, trained, when=lambda step, total: step >= first),
-            Phase("pretrain", self.layer_loss, trained, when=lambda step, total: step < first),
+            Phase("autoencoder", self.loss, parameters, when=lambda step, total: step >= first),
+            Phase("pretrain", self.layer_loss, parameters, when=lambda step, total: step < first),
         ]
 
     def __init__(self, config: Config, data: DataSpec) -> None:
@@ -100,13 +100,13 @@ class Autoencoder(Model):
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """Loss and metrics without noise; with noise, `denoising_mse`; of noisy codes, `binary_mse` of rounded ones."""
-        found = super().validation(batch)
+        metrics = super().validation(batch)
         if self.config.noise != "none":
-            found["autoencoder/denoising_mse"] = F.mse_loss(self.reconstruct(self.corrupt(batch.x)), batch.x)
+            metrics["autoencoder/denoising_mse"] = F.mse_loss(self.reconstruct(self.corrupt(batch.x)), batch.x)
         if self.hashes:
             bits = self.encode(batch.x).round()
-            found["autoencoder/binary_mse"] = F.mse_loss(self.decode(bits), batch.x)
-        return found
+            metrics["autoencoder/binary_mse"] = F.mse_loss(self.decode(bits), batch.x)
+        return metrics
 
     def corrupt(self, x: Tensor) -> Tensor:
         """x (N, *data.shape) with fresh noise of the kind and level asked for; in [0, 1], but for dropout."""
@@ -175,28 +175,28 @@ class Autoencoder(Model):
         """How badly each image is rebuilt: (N, *data.shape) → (N,) mean squared errors of its pixels."""
         return (self.reconstruct(x) - x).square().flatten(1).mean(1)
 
-    def panels(self, given: Given) -> list[Picture | Text]:
+    def panels(self, inputs: Given) -> list[Picture | Text]:
         """Noisy inputs, codes in 2-D, the images rebuilt worst, neighbours by hash, and the code in numbers."""
-        x, codes = given.x, self.encode(given.x)
+        x, codes = inputs.x, self.encode(inputs.x)
         few = min(8, len(x))
-        found: list[Picture | Text] = []
+        panels: list[Picture | Text] = []
         if self.config.noise != "none":
             noisy = self.corrupt(x[:few])
             rows = torch.cat([x[:few], noisy.clamp(0, 1), self.reconstruct(noisy)])
             what = Tiles(block=(1, 3), parts=("original", "with noise", "rebuilt"))
-            found.append(Picture("denoising", rows, few, what))
+            panels.append(Picture("denoising", rows, few, what))
         names = ("t-SNE 1", "t-SNE 2") if self.config.projection == "t-sne" else ("1st component", "2nd component")
-        found.append(plot("codes", flattened(codes, self.config.projection), given.labels, self.data.classes, names))
+        panels.append(plot("codes", flattened(codes, self.config.projection), inputs.labels, self.data.classes, names))
         scores = self.anomaly_score(x)
         worst = x[scores.argsort(descending=True, stable=True)[:few]]
         pairs = Tiles(block=(1, 2), parts=("original", "rebuilt"))
-        found.append(Picture("anomalies", torch.cat([worst, self.reconstruct(worst)]), few, pairs))
+        panels.append(Picture("anomalies", torch.cat([worst, self.reconstruct(worst)]), few, pairs))
         if self.hashes:
             what = Tiles(block=(few, 1), parts=("image", "nearest", *(str(place) for place in range(2, few))))
-            found.append(Picture("neighbours", x[neighbours(codes.round(), few).flatten()], few, what))
+            panels.append(Picture("neighbours", x[neighbours(codes.round(), few).flatten()], few, what))
         config = self.config
         plain = config.network == "mlp" and not config.hidden and config.code_activation == config.output == "linear"
-        return [*found, Text("code", tables.of_codes(x, codes, scores, hashes=self.hashes, linear=plain))]
+        return [*panels, Text("code", tables.of_codes(x, codes, scores, hashes=self.hashes, linear=plain))]
 
     class Config(msgspec.Struct):
         network: Annotated[

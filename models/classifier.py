@@ -15,9 +15,9 @@ from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Pic
 from tui_gen.models.looks.scores import report
 from tui_gen.models.nets.layers import ACTIVATIONS, glorot
 
-SHOWN, COLUMNS = 24, 8
+GRID_IMAGES, COLUMNS = 24, 8
 """Images in the grid of predictions, and in a row of it."""
-EXPLAINED = 6
+SALIENCY_IMAGES = 6
 """Images whose saliency is shown: occlusion takes a hundred passes each."""
 LINE = 80
 """Longest line of a panel of text."""
@@ -135,43 +135,44 @@ class Classifier(Model):
         size = self.data.size
         step = max(1, size // 8)
         side = min(size, 2 * step)
-        sure, predicted = self.probabilities(x).max(1)
-        falls, hidden = torch.zeros(len(x), 1, size, size, device=x.device), torch.zeros(size, size, device=x.device)
+        sure, predictions = self.probabilities(x).max(1)
+        falls = torch.zeros(len(x), 1, size, size, device=x.device)
+        cover_count = torch.zeros(size, size, device=x.device)
         for top in [*range(0, size - side, step), size - side]:
             for left in [*range(0, size - side, step), size - side]:
                 rows, columns = slice(top, top + side), slice(left, left + side)
-                covered = x.clone()
-                covered[:, :, rows, columns] = 0.5
-                fall = sure - self.probabilities(covered).gather(1, predicted[:, None])[:, 0]
+                copies = x.clone()
+                copies[:, :, rows, columns] = 0.5
+                fall = sure - self.probabilities(copies).gather(1, predictions[:, None])[:, 0]
                 falls[:, :, rows, columns] += fall[:, None, None, None]
-                hidden[rows, columns] += 1
-        return falls / hidden
+                cover_count[rows, columns] += 1
+        return falls / cover_count
 
-    def panels(self, given: Given) -> list[Picture | Text]:
+    def panels(self, inputs: Given) -> list[Picture | Text]:
         """Predictions (errors first), confusion and scores, saliency and occlusion, the first layer's features."""
-        x, labels = given.x, given.labels
+        x, labels = inputs.x, inputs.labels
         assert labels is not None
         probabilities = torch.cat([self.probabilities(part) for part in x.split(250)]).nan_to_num(0.0)
-        sure, predicted = probabilities.max(1)
-        wrong = predicted != labels
+        sure, predictions = probabilities.max(1)
+        wrong = predictions != labels
         # the surest errors first, then the least sure of what is right
-        order = torch.where(wrong, 2 + sure, 1 - sure).argsort(descending=True, stable=True)[:SHOWN]
-        what = Tiles(block=(1, 1), labels=self.verdicts(predicted[order], labels[order]))
-        found: list[Picture | Text] = [Picture("predictions", x[order], min(COLUMNS, len(order)), what)]
-        found.append(Text("answers", self.answers(probabilities[order], labels[order])))
-        found.append(Text("scores", report(labels, predicted, probabilities, self.data.classes, LINE)))
-        few = x[order[:EXPLAINED]]
+        order = torch.where(wrong, 2 + sure, 1 - sure).argsort(descending=True, stable=True)[:GRID_IMAGES]
+        what = Tiles(block=(1, 1), labels=self.verdicts(predictions[order], labels[order]))
+        panels: list[Picture | Text] = [Picture("predictions", x[order], min(COLUMNS, len(order)), what)]
+        panels.append(Text("answers", self.answers(probabilities[order], labels[order])))
+        panels.append(Text("scores", report(labels, predictions, probabilities, self.data.classes, LINE)))
+        few = x[order[:SALIENCY_IMAGES]]
         rows = [few, bright(self.saliency(few)).expand_as(few), bright(self.occlusion(few)).expand_as(few)]
         what = Tiles(
             block=(1, 3),
-            titles=self.verdicts(predicted[order[: len(few)]], labels[order[: len(few)]]),
+            titles=self.verdicts(predictions[order[: len(few)]], labels[order[: len(few)]]),
             parts=("image", "saliency", "occlusion"),
         )
-        found.append(Picture("saliency", torch.cat(rows), len(few), what))
+        panels.append(Picture("saliency", torch.cat(rows), len(few), what))
         features = self.net.features(few[:1])
         if features is not None:
-            found.append(Picture("features", bright(features), min(8, len(features)), Tiles(block=(1, 1))))
-        return found
+            panels.append(Picture("features", bright(features), min(8, len(features)), Tiles(block=(1, 1))))
+        return panels
 
     def verdicts(self, guesses: Tensor, truths: Tensor) -> tuple[str, ...]:
         """What each image (N,) is; what it is and what it is taken for where that is something else."""
@@ -181,9 +182,9 @@ class Classifier(Model):
 
     def answers(self, probabilities: Tensor, labels: Tensor) -> str:
         """What each image in the grid of predictions is, or is and is taken for, and how surely; laid out as there."""
-        sure, predicted = probabilities.max(1)
+        sure, predictions = probabilities.max(1)
         cells = []
-        for p, guess, truth in zip(sure.tolist(), predicted.tolist(), labels.tolist()):
+        for p, guess, truth in zip(sure.tolist(), predictions.tolist(), labels.tolist()):
             right, wrong = self.data.classes[truth], self.data.classes[guess]
             cells.append((right[:8] if guess == truth else f"{right[:4]}→{wrong[:4]}", f"{p:.0%}"))
         lines = ["As in predictions: what it is → what it is taken for, how surely.", ""]
@@ -202,12 +203,12 @@ def bright(maps: Tensor) -> Tensor:
 
 def sizes(config: Any, size: int) -> list[int]:
     """Height = width after each convolution and its pooling."""
-    found = []
+    sides = []
     for place in range(len(config.channels)):
         size -= 0 if config.padding == "same" else 2
         size = size // 2 if place < config.pools else size
-        found.append(size)
-    return found
+        sides.append(size)
+    return sides
 
 
 class Linears(nn.Module):

@@ -15,7 +15,7 @@ from tui_gen.models.nets.guidance import QUARTERS, Guided, by_time, guided
 
 Field = Callable[[Tensor, float], Tensor]
 """(x (N, …), t in [0, 1]) → dx/dt, of the shape of x."""
-MEASURED = 64
+MOST_PATHS = 64
 """Most images of a validation batch whose paths are measured: each takes STRAIGHT_STEPS predictions."""
 STRAIGHT_STEPS = 8
 TIME_SCALE = 1000.0
@@ -75,7 +75,7 @@ class FlowMatching(Guided):
         start = (1 - self.config.sigma_min) * noise
         place = time.view(count, *[1] * (x.dim() - 1))
         between = noise + place * (x - start)
-        off = self.network(between, TIME_SCALE * time, self.told(batch.labels)) - (x - start)
+        off = self.network(between, TIME_SCALE * time, self.with_dropped_labels(batch.labels)) - (x - start)
         errors = off.square().flatten(1).mean(1)
         return errors.mean(), by_time(errors) if self.config.times == "uniform" else {}
 
@@ -96,14 +96,14 @@ class FlowMatching(Guided):
         Straightness is that of Liu et al.: the mean square of (x₁ − x₀) − v over a path and its pixels. The distance is
         that of samples of few Euler steps.
         """
-        found = super().validation(batch)
-        measured = MEASURED if self.data.kind == "image" else len(batch.x)
-        some = torch.randperm(len(batch.x), device=batch.x.device)[:measured]
+        metrics = super().validation(batch)
+        count = MOST_PATHS if self.data.kind == "image" else len(batch.x)
+        some = torch.randperm(len(batch.x), device=batch.x.device)[:count]
         labels = None if batch.labels is None else batch.labels[some]
         field = self.velocity(self.network, labels)
-        path = solve(field, torch.randn_like(batch.x[:measured]), STRAIGHT_STEPS, "euler")
+        path = solve(field, torch.randn_like(batch.x[:count]), STRAIGHT_STEPS, "euler")
         bend = (path[-1] - path[0]) - STRAIGHT_STEPS * path.diff(dim=0)
-        return found | {
+        return metrics | {
             f"{self.name}/straightness": bend.square().mean(),
             f"{self.name}/sliced_wasserstein": sliced_wasserstein(path[-1], batch.x[some]),
         }

@@ -49,7 +49,7 @@ class GAN(Model):
         """What G minimises; its images are left for the discriminator, which learns from the same ones."""
         fakes = self.fakes(batch)
         batch.shared["fakes"] = fakes.detach()
-        score = self.discriminator(self.seen(fakes, batch), batch.labels)
+        score = self.discriminator(self.discriminator_input(fakes, batch), batch.labels)
         return LOSSES[self.config.loss][1](score).mean(), {}
 
     def discriminator_loss(self, batch: Batch) -> Loss:
@@ -59,17 +59,17 @@ class GAN(Model):
         if fakes is None:
             with torch.no_grad():
                 fakes = self.fakes(batch)
-        x = self.seen(batch.x, batch)
-        shown, fake_labels = self.with_older(fakes, labels) if config.replay else (fakes, labels)
-        shown = self.seen(shown, batch)
-        real, fake = self.scores(x, labels, shown, fake_labels)
+        x = self.discriminator_input(batch.x, batch)
+        x_fake, fake_labels = self.with_older(fakes, labels) if config.replay else (fakes, labels)
+        x_fake = self.discriminator_input(x_fake, batch)
+        real, fake = self.scores(x, labels, x_fake, fake_labels)
         loss = LOSSES[config.loss][0](real, fake, config.label_smoothing).mean()
         metrics = {"wasserstein": -loss.detach()} if config.loss.startswith("wasserstein") else {}
         score = torch.sigmoid if config.loss == "non-saturating" else torch.detach
         metrics |= {"D_real": score(real.detach()).mean(), "D_fake": score(fake.detach()).mean()}
         if config.loss == "wasserstein-gp":  # λ (‖∇s(x̂)‖ − 1)², x̂ at random between a real and a generated image
             share = torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device)
-            penalty = (gradient_norms(self.discriminator, torch.lerp(x, shown, share), labels) - 1).square().mean()
+            penalty = (gradient_norms(self.discriminator, torch.lerp(x, x_fake, share), labels) - 1).square().mean()
             loss = loss + config.gp_weight * penalty
             metrics["gradient_penalty"] = penalty.detach()
         weight = r1_weight(batch, config) if nonzero(config.r1_weight) else None
@@ -124,7 +124,7 @@ class GAN(Model):
         both = None if labels is None or fake_labels is None else torch.cat([labels, fake_labels])
         return self.discriminator(torch.cat([x, fakes]), both).chunk(2)
 
-    def seen(self, x: Tensor, batch: Batch) -> Tensor:
+    def discriminator_input(self, x: Tensor, batch: Batch) -> Tensor:
         """Images (N, *data.shape) as the discriminator sees them: augmented, and with the noise of this step."""
         config = self.config
         if config.augment != "none":
@@ -140,13 +140,13 @@ class GAN(Model):
         if not self.training:
             return fakes, labels
         size, count, device = self.config.replay, len(fakes), fakes.device
-        held = self.replay_seen.clamp(max=size)
-        places = (torch.rand(count, device=device) * held).long().clamp(max=size - 1)
-        older = (torch.rand(count, device=device) < self.config.replay_share) & (held > 0)
-        mixed = torch.where(older.view(-1, *[1] * (fakes.dim() - 1)), self.replayed[places], fakes)
+        available = self.replay_seen.clamp(max=size)
+        places = (torch.rand(count, device=device) * available).long().clamp(max=size - 1)
+        older = (torch.rand(count, device=device) < self.config.replay_share) & (available > 0)
+        images = torch.where(older.view(-1, *[1] * (fakes.dim() - 1)), self.replayed[places], fakes)
         if self.label_count and labels is not None:
             labels = torch.where(older, self.replayed_labels[places], labels)
-        return mixed, labels
+        return images, labels
 
     def remember(self, batch: Batch) -> None:
         """Keep the step's fakes for replay. The memory is a ring: the oldest are overwritten."""
@@ -167,8 +167,8 @@ class GAN(Model):
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """Every phase's loss and metrics, and the distance of new samples from the batch."""
-        found = super().validation(batch)
-        return found | {"generator/sliced_wasserstein": sliced_wasserstein(self.fakes(batch), batch.x)}
+        metrics = super().validation(batch)
+        return metrics | {"generator/sliced_wasserstein": sliced_wasserstein(self.fakes(batch), batch.x)}
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent) standard normal → (N, *data.shape); images in [-1, 1]."""

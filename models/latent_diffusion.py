@@ -15,7 +15,7 @@ from tui_gen.models.nets.diffusing import Diffusion
 from tui_gen.models.nets.guidance import QUARTERS, Guided, by_time
 from tui_gen.models.nets.layers import refuse_pyramid
 
-MEASURED = 2048
+CODE_EXAMPLES = 2048
 """Training examples whose codes give their centre and scale."""
 
 
@@ -30,7 +30,7 @@ class LatentDiffusion(Guided):
     optimizers = {"latent-diffusion": Optim(lr=1e-3)}
     judged = ("loss",)
     together = (QUARTERS,)
-    examples = MEASURED
+    examples = CODE_EXAMPLES
 
     class Config(DDPM.Config):
         first_stage: Annotated[
@@ -39,7 +39,7 @@ class LatentDiffusion(Guided):
         ] = "conv-vae"
 
     @classmethod
-    def refuse_seen(
+    def refuse_input(
         cls, config: Any, data: DataSpec, first_stage: Model | None = None, **parts: Model
     ) -> Iterator[Problem]:
         if first_stage is None or data.kind not in cls.kinds:
@@ -60,7 +60,7 @@ class LatentDiffusion(Guided):
 
     def __init__(self, config: Config, data: DataSpec, first_stage: Model) -> None:
         codes = codes_of(first_stage)
-        super().__init__(config, data, seen=codes)
+        super().__init__(config, data, input_spec=codes)
         self.compiles = False
         self.diffusion = Diffusion(config)
         self.value_range = first_stage.value_range
@@ -107,9 +107,9 @@ class LatentDiffusion(Guided):
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (N, *noise_shape) → codes → (N, *data.shape)."""
-        return self.decode(self.drawn(noise, labels), labels)
+        return self.decode(self.sample_codes(noise, labels), labels)
 
-    def drawn(self, noise: Tensor, labels: Tensor | None) -> Tensor:
+    def sample_codes(self, noise: Tensor, labels: Tensor | None) -> Tensor:
         """Noise (N, *noise_shape) → codes of the same shape, of mean 0 and variance 1 as `encode` gives them."""
         return self.diffusion.walk(self.sampling(labels), noise, self.limit)[-1]
 
@@ -118,16 +118,16 @@ class LatentDiffusion(Guided):
         codes = self.diffusion.trajectory(self.sampling(labels), noise, self.limit, frames)
         return torch.stack([self.decode(z, labels) for z in codes])
 
-    def panels(self, given: Given) -> list[Picture | Text]:
+    def panels(self, inputs: Given) -> list[Picture | Text]:
         """Real codes beside drawn ones, along the two directions in which the real ones vary most."""
-        assert given.noise is not None
-        real = self.encode(given.x, given.labels).flatten(1)
-        codes = self.drawn(given.noise, given.noise_labels).flatten(1)
+        assert inputs.noise is not None
+        real = self.encode(inputs.x, inputs.labels).flatten(1)
+        codes = self.sample_codes(inputs.noise, inputs.noise_labels).flatten(1)
         flat = principal(torch.cat([real, codes]), 2).split([len(real), len(codes)])
-        pictures = [scatter(flat[0], given.labels), scatter(flat[1], given.noise_labels)]
-        drawn = "drawn" if given.noise_labels is not None else "drawn, of any class"
-        parts = tuple(f"{name}, to ±{reach(points.float().cpu()):.3g}" for name, points in zip(("real", drawn), flat))
-        classes = self.data.classes if given.labels is not None else ()
+        pictures = [scatter(flat[0], inputs.labels), scatter(flat[1], inputs.noise_labels)]
+        title = "drawn" if inputs.noise_labels is not None else "drawn, of any class"
+        parts = tuple(f"{name}, to ±{reach(points.float().cpu()):.3g}" for name, points in zip(("real", title), flat))
+        classes = self.data.classes if inputs.labels is not None else ()
         what = Tiles(block=(2, 1), parts=parts, legend=legend(classes))
         return [Picture("codes", torch.cat(pictures), 2, what)]
 

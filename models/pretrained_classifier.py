@@ -19,7 +19,7 @@ from tui_gen.models.nets.layers import glorot, perceptron
 from tui_gen.models.nets.settings import step_count
 from tui_gen.params import describe
 
-SHOWN, COLUMNS = 80, 10
+PANEL_IMAGES, COLUMNS = 80, 10
 """Labelled images in their panel, and in a row of it."""
 LINE = 80
 """Longest line of a panel of text."""
@@ -104,29 +104,29 @@ class PretrainedClassifier(Model):
         for kind in range(kinds):
             where = labels == kind
             rank[where] = torch.arange(int(where.sum()))
-        chosen = rank.argsort(stable=True)[:count].to(batch.x.device)
-        self.images.copy_(self.stored(batch.x[chosen]))
-        self.truths.copy_(batch.labels[chosen])
+        places = rank.argsort(stable=True)[:count].to(batch.x.device)
+        self.images.copy_(self.to_bytes(batch.x[places]))
+        self.truths.copy_(batch.labels[places])
 
-    def stored(self, x: Tensor) -> Tensor:
+    def to_bytes(self, x: Tensor) -> Tensor:
         """Images in the model's range as uint8: what they were before they came."""
         return ((x + 1) * 127.5 if self.value_range == "signed" else x * 255).round().to(torch.uint8)
 
-    def shown(self, images: Tensor) -> Tensor:
-        """The inverse of `stored`."""
+    def from_bytes(self, images: Tensor) -> Tensor:
+        """The inverse of `to_bytes`."""
         return images.float() / 127.5 - 1 if self.value_range == "signed" else images.float() / 255
 
     def phases(self) -> list[Phase]:
-        tuned, fresh = self.encoding
+        encoder_weights, fresh_weights = self.encoding
         return [
             Phase("head", self.head_loss, self.head.parameters(), when=lambda step, total: self.frozen(step)),
             Phase(
                 "tune",
                 self.tune_loss,
-                [*tuned, *self.head.parameters()],
+                [*encoder_weights, *self.head.parameters()],
                 when=lambda step, total: not self.frozen(step),
             ),
-            Phase("scratch", self.scratch_loss, [*fresh, *self.fresh_head.parameters()]),
+            Phase("scratch", self.scratch_loss, [*fresh_weights, *self.fresh_head.parameters()]),
         ]
 
     def frozen(self, step: int) -> bool:
@@ -135,30 +135,30 @@ class PretrainedClassifier(Model):
 
     def head_loss(self, batch: Batch) -> Loss:
         """Cross-entropy of the head on codes of the frozen encoder."""
-        x, labels = self.drawn(batch)
+        x, labels = self.labelled_batch(batch)
         with torch.no_grad():
             codes = self.codes(self.encoder, x)
         return self.score(self.head(codes), labels)
 
     def tune_loss(self, batch: Batch) -> Loss:
         """Cross-entropy of encoder and head."""
-        x, labels = self.drawn(batch)
+        x, labels = self.labelled_batch(batch)
         return self.score(self(x), labels)
 
     def scratch_loss(self, batch: Batch) -> Loss:
         """Cross-entropy of the network that began with fresh weights."""
-        x, labels = self.drawn(batch)
+        x, labels = self.labelled_batch(batch)
         return self.score(self.from_scratch(x), labels)
 
-    def drawn(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def labelled_batch(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """As many of the labelled images as the batch has, with repetition; the batch's own are left alone.
 
         Both networks get the same ones in a step.
         """
-        if "drawn" not in batch.shared:
+        if "labelled" not in batch.shared:
             places = torch.randint(len(self.images), (len(batch.x),), device=batch.x.device)
-            batch.shared["drawn"] = self.shown(self.images[places]), self.truths[places]
-        return batch.shared["drawn"]
+            batch.shared["labelled"] = self.from_bytes(self.images[places]), self.truths[places]
+        return batch.shared["labelled"]
 
     def codes(self, encoder: Model, x: Tensor) -> Tensor:
         """(N, *data.shape) → codes (N, D) float32."""
@@ -189,17 +189,17 @@ class PretrainedClassifier(Model):
             "gain": scores["accuracy"] - fresh["accuracy"],
         }
 
-    def panels(self, given: Given) -> list[Picture | Text]:
+    def panels(self, inputs: Given) -> list[Picture | Text]:
         """The labelled images, codes in two dimensions, confusion and scores of the pretrained network."""
-        assert given.labels is not None
-        few = self.shown(self.images[:SHOWN])
+        assert inputs.labels is not None
+        few = self.from_bytes(self.images[:PANEL_IMAGES])
         names = tuple(self.data.classes[label] for label in self.truths[: len(few)].tolist())
-        codes = self.codes(self.encoder, given.x)
-        probabilities = self(given.x).softmax(1).nan_to_num(0.0)
-        words = report(given.labels, probabilities.argmax(1), probabilities, self.data.classes, LINE)
+        codes = self.codes(self.encoder, inputs.x)
+        probabilities = self(inputs.x).softmax(1).nan_to_num(0.0)
+        words = report(inputs.labels, probabilities.argmax(1), probabilities, self.data.classes, LINE)
         return [
             Picture("labelled", few, min(COLUMNS, len(few)), Tiles(block=(1, 1), labels=names)),
-            plot("codes", principal(codes, 2), given.labels, self.data.classes),
+            plot("codes", principal(codes, 2), inputs.labels, self.data.classes),
             Text("scores", words),
         ]
 
@@ -207,12 +207,12 @@ class PretrainedClassifier(Model):
 def parameters_of_codes(model: Model, shape: tuple[int, ...]) -> list[nn.Parameter]:
     """The parameters of a model that its codes depend on: the encoder's, whatever it is called."""
     parameters = list(model.parameters())
-    needed = [parameter.requires_grad for parameter in parameters]
+    flags = [parameter.requires_grad for parameter in parameters]
     with torch.enable_grad():
         for parameter in parameters:
             parameter.requires_grad_(True)
         total = model.encode(torch.zeros(1, *shape, device=parameters[0].device), None).float().sum()
         gradients = torch.autograd.grad(total, parameters, allow_unused=True)
-    for parameter, before in zip(parameters, needed):
+    for parameter, before in zip(parameters, flags):
         parameter.requires_grad_(before)
     return [parameter for parameter, gradient in zip(parameters, gradients) if gradient is not None]

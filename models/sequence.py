@@ -17,7 +17,7 @@ from tui_gen.models.nets.layers import draw_symbol, glorot, uniform
 
 TEMPERATURES = (0.25, 0.5, 1.0)
 """Of the texts that the panel of temperatures compares."""
-SHOWN = 160
+PASSAGE = 160
 """Characters of each of those texts, and of the passage that is marked with surprises."""
 LINE = 76
 """Longest line of a panel."""
@@ -80,20 +80,20 @@ class CharRNN(Model):
 
     def forward(self, x: Tensor, states: list[Any] | None = None) -> tuple[Tensor, list[Any]]:
         """Characters (N, T) int64 → logits (N, T, vocabulary) of those that follow, and each layer's state."""
-        found = []
+        new_states = []
         out = self.embedding(x)
         for place, cell in enumerate(self.cells):
             out, state = cell(out, states[place] if states else None)
             out = F.dropout(out, self.config.dropout, self.training)
-            found.append(state)
-        return self.guess(out).float(), found
+            new_states.append(state)
+        return self.guess(out).float(), new_states
 
     def loss(self, batch: Batch) -> Loss:
         """Mean −ln p of each window's characters but the first, given those before."""
         logits, _ = self(batch.x[:, :-1])
-        wanted = batch.x[:, 1:]
-        loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
-        accuracy = (logits.argmax(2) == wanted).float().mean()
+        targets = batch.x[:, 1:]
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        accuracy = (logits.argmax(2) == targets).float().mean()
         return loss, {"bits_per_character": loss.detach() / math.log(2), "accuracy": accuracy}
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -110,13 +110,13 @@ class CharRNN(Model):
         # with nothing to go on from, text begins as if after a line
         seed = start if len(start) else self.numbers_of("\n").to(noise.device)
         seed = seed if len(seed) else torch.zeros(1, dtype=torch.int64, device=noise.device)
-        written = [start.expand(len(noise), -1)]
+        symbols = [start.expand(len(noise), -1)]
         logits, states = self(seed.expand(len(noise), -1))
         for draw in draws.T:
             symbol = draw_symbol(logits[:, -1], draw, temperature)[:, None]
-            written.append(symbol)
+            symbols.append(symbol)
             logits, states = self(symbol, states)
-        return torch.cat(written, dim=1)
+        return torch.cat(symbols, dim=1)
 
     def numbers_of(self, text: str) -> Tensor:
         """(length,) int64: the text's characters as numbers; those that are not in the vocabulary are left out."""
@@ -127,15 +127,15 @@ class CharRNN(Model):
         """(length,) int64 → the characters."""
         return "".join(self.data.classes[number] for number in numbers.tolist())
 
-    def panels(self, given: Given) -> list[Text]:
+    def panels(self, inputs: Given) -> list[Text]:
         """The same prompt at several temperatures, and what a held-out passage costs, character by character."""
         parts = []
-        if given.noise is not None:
-            noise = given.noise[:1, :SHOWN]
+        if inputs.noise is not None:
+            noise = inputs.noise[:1, :PASSAGE]
             for temperature in TEMPERATURES:
                 text = self.text_of(self.write(noise, temperature)[0])
                 parts.append(f"── temperature {temperature:g} ──\n{text}\n")
-        return [Text("temperatures", "\n".join(parts)), Text("surprises", self.surprises(given.x[:1, : SHOWN + 1]))]
+        return [Text("temperatures", "\n".join(parts)), Text("surprises", self.surprises(inputs.x[:1, : PASSAGE + 1]))]
 
     def surprises(self, x: Tensor) -> str:
         """A window (1, T) as lines of text, below each character but the first the bits that it cost, up to 9."""
@@ -143,7 +143,7 @@ class CharRNN(Model):
         costs = F.cross_entropy(logits[0], x[0, 1:], reduction="none").nan_to_num(99.0) / math.log(2)
         mean = f"Bits that each character cost, rounded down, 9 for more; {costs.mean():.2f} on average:"
         marks = "·" + "".join(str(min(9, int(cost))) for cost in costs.tolist())
-        shown = ("↵" if sign == "\n" else sign if sign.isprintable() else "␣" for sign in self.text_of(x[0]))
-        text = "".join(shown)
+        signs = ("↵" if sign == "\n" else sign if sign.isprintable() else "␣" for sign in self.text_of(x[0]))
+        text = "".join(signs)
         lines = [line for at in range(0, len(text), LINE) for line in (text[at : at + LINE], marks[at : at + LINE], "")]
         return "\n".join([mean, "", *lines])

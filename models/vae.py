@@ -47,17 +47,17 @@ class VAE(Model):
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         reconstruction = self.negative_log_likelihood(self.logits(z, batch.labels), batch.x)
         each = kl(mean, log_variance)
-        taxed = kld = each.sum() / len(mean)
+        kl_term = kld = each.sum() / len(mean)
         if nonzero(config.free_bits):
-            taxed = each.mean(0).clamp(min=config.free_bits).sum()
+            kl_term = each.mean(0).clamp(min=config.free_bits).sum()
         if nonzero(config.kl_warmup):
-            taxed = progress(batch, config.kl_warmup) * taxed
+            kl_term = progress(batch, config.kl_warmup) * kl_term
         code = mean.detach()
         active = (code.square().mean(0) - code.mean(0).square() > ACTIVE).sum().float()
         metrics = {"elbo": -reconstruction - kld, "reconstruction": reconstruction, "kl": kld, "active_units": active}
         if self.log_sigma is not None:
             metrics["sigma"] = self.log_sigma.exp()
-        return reconstruction + config.beta * taxed, metrics
+        return reconstruction + config.beta * kl_term, metrics
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
@@ -66,9 +66,9 @@ class VAE(Model):
         self.decoder = Decoder(config, data, config.latent, self.label_count)
         self.noise_shape = (config.latent,)
         self.compiles = config.network == "mlp"  # convolutions run slower compiled, on CPUs
-        learned = config.likelihood == "gaussian" and config.sigma == 0
+        learns_sigma = config.likelihood == "gaussian" and config.sigma == 0
         start = 0.0 if data.kind == "points" else -1.0  # about the spread of the data, so that σ has no long way to go
-        self.log_sigma = nn.Parameter(torch.tensor(start)) if learned else None
+        self.log_sigma = nn.Parameter(torch.tensor(start)) if learns_sigma else None
 
     def phases(self) -> list[Phase]:
         return [Phase("vae", self.loss, self.parameters())]
@@ -123,13 +123,13 @@ class VAE(Model):
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """The loss and its metrics, the squared error of a number, and the log-likelihood where asked for."""
-        found = super().validation(batch)
-        found["vae/mse"] = (self.reconstruct(batch.x, batch.labels) - batch.x).square().mean()
+        metrics = super().validation(batch)
+        metrics["vae/mse"] = (self.reconstruct(batch.x, batch.labels) - batch.x).square().mean()
         if self.config.iw_samples:
             few = self.config.iw_examples
             x, labels = batch.x[:few], None if batch.labels is None else batch.labels[:few]
-            found["vae/iw_log_likelihood"] = self.log_likelihood(x, labels, self.config.iw_samples).mean()
-        return found
+            metrics["vae/iw_log_likelihood"] = self.log_likelihood(x, labels, self.config.iw_samples).mean()
+        return metrics
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent) standard normal → (N, *data.shape): the mean image of each code, in [0, 1]."""
@@ -147,11 +147,11 @@ class VAE(Model):
         """(N, latent) → (N, *data.shape), the mean of p(x|z)."""
         return self.mean(self.logits(z, labels))
 
-    def panels(self, given: Given) -> list[Picture | Text]:
+    def panels(self, inputs: Given) -> list[Picture | Text]:
         """Codes in 2-D, coloured by label, and the KL of every code dimension."""
-        mean, log_variance = self.posterior(given.x, given.labels)
+        mean, log_variance = self.posterior(inputs.x, inputs.labels)
         table = tables.of_divergences(kl(mean, log_variance).mean(0), mean.var(0, correction=0) > ACTIVE)
-        return [plot("codes", principal(mean, 2), given.labels, self.data.classes), Text("code", table)]
+        return [plot("codes", principal(mean, 2), inputs.labels, self.data.classes), Text("code", table)]
 
     class Config(msgspec.Struct):
         network: Network = "mlp"

@@ -71,8 +71,8 @@ class VQVAE(Model):
         logits = self.prior(codes.flatten(1), batch.labels if self.label_count else None, dropout)
         loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
         bits = loss.detach() / math.log(2)
-        saved = entropy(self.count(codes) / codes.numel()) / math.log(2) - bits
-        return loss, {"bits_per_code": bits, "bits_per_example": bits * math.prod(self.grid), "bits_saved": saved}
+        bits_saved = entropy(self.count(codes) / codes.numel()) / math.log(2) - bits
+        return loss, {"bits_per_code": bits, "bits_per_example": bits * math.prod(self.grid), "bits_saved": bits_saved}
 
     @torch.no_grad()
     def move_codebook(self, batch: Batch) -> None:
@@ -83,15 +83,15 @@ class VQVAE(Model):
         config = self.config
         z, codes = batch.shared["latents"], batch.shared["codes"]
         flat = z.movedim(1, -1).flatten(0, -2)
-        used = self.count(codes)
+        usage = self.count(codes)
         if config.codebook == "ema":
             sums = torch.zeros_like(self.vectors).index_add_(0, codes.flatten(), flat)
             # Young averages would mostly remember the untrained encoder, and lose sight of it: they forget faster.
             decay = min(config.ema_decay, (1 + batch.step) / (10 + batch.step))
-            self.counts.lerp_(used, 1 - decay)
-            pull = (sums - used[:, None] * self.vectors) / self.counts[:, None].clamp(min=1e-6)
+            self.counts.lerp_(usage, 1 - decay)
+            pull = (sums - usage[:, None] * self.vectors) / self.counts[:, None].clamp(min=1e-6)
             self.vectors.add_(pull, alpha=1 - decay)
-        self.idle.copy_(torch.where(used > 0, 0, self.idle + 1))
+        self.idle.copy_(torch.where(usage > 0, 0, self.idle + 1))
         if config.restart_after:
             dead = self.idle >= config.restart_after
             fresh = flat[torch.randint(len(flat), (len(dead),), device=flat.device)]
@@ -214,15 +214,15 @@ class VQVAE(Model):
         """Codes (N, h, w) int64 → (N, *data.shape)."""
         return self.mean(self.rebuild(self.look_up(codes)))
 
-    def panels(self, given: Given) -> list[Picture | Text]:
+    def panels(self, inputs: Given) -> list[Picture | Text]:
         """Latents with the code vectors among them, images with their codes in colours, and how often each is used."""
-        z = self.encode(given.x)
+        z = self.encode(inputs.x)
         codes = self.nearest(z)
-        found: list[Picture | Text] = [codebook.latents(z, self.vectors)]
+        panels: list[Picture | Text] = [codebook.latents(z, self.vectors)]
         if self.data.kind == "image":
             few = min(8, len(codes))
-            found.append(codebook.written(given.x[:few], codes[:few], self.vectors, self.decode_codes(codes[:few])))
-        return [*found, Text("codebook", tables.of_usage(self.count(codes), math.prod(self.grid)))]
+            panels.append(codebook.written(inputs.x[:few], codes[:few], self.vectors, self.decode_codes(codes[:few])))
+        return [*panels, Text("codebook", tables.of_usage(self.count(codes), math.prod(self.grid)))]
 
     class Config(msgspec.Struct):
         network: Network = "conv"

@@ -330,9 +330,9 @@ def test_instance_noise_fades_and_falls_on_real_and_generated_alike():
     model = build(GAN, POINTS, **SMALL, instance_noise=0.5, instance_noise_steps=100)
     x = torch.zeros(5000, 2)
     for step, spread in ((0, 0.495), (49, 0.25), (99, 0.0), (1000, 0.0)):
-        assert model.seen(x, Batch(x, step=step)).std().item() == pytest.approx(spread, rel=0.05)
+        assert model.discriminator_input(x, Batch(x, step=step)).std().item() == pytest.approx(spread, rel=0.05)
     model.config.instance_noise_steps = 0
-    assert model.seen(x, Batch(x, step=10**6)).std().item() == pytest.approx(0.5, rel=0.05)
+    assert model.discriminator_input(x, Batch(x, step=10**6)).std().item() == pytest.approx(0.5, rel=0.05)
     given = []
     model.discriminator.register_forward_hook(lambda module, inputs, out: given.append(inputs[0]))
     model.discriminator_loss(Batch(x, step=0, shared={"fakes": x}))

@@ -151,7 +151,7 @@ def test_it_learns_which_codes_there_are():
     train(model, 250, Batch(two), lr=3e-3)
     with torch.no_grad():
         real = model.encode(two[:2])
-        drawn = model.drawn(torch.randn(200, 2), None)
+        drawn = model.sample_codes(torch.randn(200, 2), None)
     distance, which = torch.cdist(drawn, real).min(1)
     assert distance.mean() < 0.3 * (real[0] - real[1]).norm()
     assert 0.2 < which.float().mean() < 0.8

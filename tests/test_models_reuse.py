@@ -99,7 +99,7 @@ def test_labelled_images_are_as_many_of_each_class_and_kept_to_the_last_bit(kind
     counts = torch.bincount(model.truths, minlength=10)
     assert counts.sum() == 25 and counts.min() == 2 and counts.max() == 3
     where = [int((raw == one).flatten(1).all(1).nonzero()) for one in model.images]
-    assert torch.equal(model.shown(model.images), x[where]) and torch.equal(model.truths, labels[where])
+    assert torch.equal(model.from_bytes(model.images), x[where]) and torch.equal(model.truths, labels[where])
 
 
 def test_only_the_labelled_images_are_learnt_from():

@@ -283,7 +283,7 @@ class Model(nn.Module):
         def trajectory(self, noise: Tensor, labels: Tensor | None, frames: int) -> Tensor:
             """noise (N, *noise_shape) → (frames, N, *data.shape), noise first, sample last."""
 
-        def panels(self, given: Given) -> Sequence[Picture | Text]:
+        def panels(self, inputs: Given) -> Sequence[Picture | Text]:
             """Whatever else is worth seeing."""
 
     def abilities(self) -> list[str]:

@@ -21,10 +21,10 @@ def latents(z: Tensor, vectors: Tensor) -> Picture:
     both = principal(torch.cat([flat, vectors]), 2)
     grey, red = len(PALETTE) - 2, 0
     kinds = torch.tensor([grey] * len(flat) + [red] * len(vectors))
-    found = plot("latents", both, kinds, ())
+    panel = plot("latents", both, kinds, ())
     legend = ((colour(PALETTE[grey]), "latents"), (colour(PALETTE[red]), "code vectors"))
-    found.tiles = replace(found.tiles, legend=legend)
-    return found
+    panel.tiles = replace(panel.tiles, legend=legend)
+    return panel
 
 
 def written(x: Tensor, codes: Tensor, vectors: Tensor, rebuilt: Tensor) -> Picture:

@@ -27,8 +27,8 @@ def principal(points: Tensor, count: int) -> Tensor:
 
     points = points.nan_to_num(0.0, 0.0, 0.0).clamp(-1e9, 1e9)  # a run that diverged still has its previews
     with np.errstate(invalid="ignore", divide="ignore"):  # points that are all the same
-        found = PCA(min(count, *points.shape), svd_solver="full").fit_transform(points.double().cpu().numpy())
-    return F.pad(torch.from_numpy(found).to(points), (0, count - found.shape[1]))
+        coordinates = PCA(min(count, *points.shape), svd_solver="full").fit_transform(points.double().cpu().numpy())
+    return F.pad(torch.from_numpy(coordinates).to(points), (0, count - coordinates.shape[1]))
 
 
 def flattened(codes: Tensor, projection: str) -> Tensor:
@@ -97,10 +97,10 @@ def plot(
 
 def legend(classes: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """(colour, classes) for each colour of `scatter` that so many classes have; of more than ten some share one."""
-    found = []
+    entries = []
     for place, rgb in enumerate(PALETTE[: len(classes)]):
-        found.append((colour(rgb), ", ".join(classes[place :: len(PALETTE)])))
-    return tuple(found)
+        entries.append((colour(rgb), ", ".join(classes[place :: len(PALETTE)])))
+    return tuple(entries)
 
 
 def histogram(values: Tensor, bins: int = 10, width: int = 40) -> list[str]:

@@ -7,25 +7,26 @@ import math
 from torch import Tensor
 
 
-def report(labels: Tensor, named: Tensor, probabilities: Tensor, classes: tuple[str, ...], width: int) -> str:
+def report(labels: Tensor, predictions: Tensor, probabilities: Tensor, classes: tuple[str, ...], width: int) -> str:
     """How well classes were named, as lines of text: accuracy, the confusion matrix where it fits `width` columns, and
     each class's precision, recall, F1 (0 where undefined) and area under the ROC curve ("-" where undefined).
 
-    `labels` and `named` (N,), N > 0, hold true and predicted classes, `probabilities` (N, classes) numbers in [0, 1].
+    `labels` and `predictions` (N,), N > 0, hold true and predicted classes, `probabilities` (N, classes)
+    numbers in [0, 1].
     """
     from sklearn import metrics  # a second or so, which only who looks at scores should wait for
 
-    true, said, p = labels.cpu().numpy(), named.cpu().numpy(), probabilities.double().cpu().numpy()
+    true, predicted, p = labels.cpu().numpy(), predictions.cpu().numpy(), probabilities.double().cpu().numpy()
     places = range(len(classes))
-    table = metrics.confusion_matrix(true, said, labels=places)
+    table = metrics.confusion_matrix(true, predicted, labels=places)
     precisions, recalls, f1s, counts = metrics.precision_recall_fscore_support(
-        true, said, labels=places, zero_division=0.0
+        true, predicted, labels=places, zero_division=0.0
     )
     some = [0 < count < len(true) for count in counts]
     areas = [metrics.roc_auc_score(true == place, p[:, place]) if some[place] else math.nan for place in places]
-    known = [area for area in areas if math.isfinite(area)]
+    finite_areas = [area for area in areas if math.isfinite(area)]
     total, right = int(table.sum()), int(table.trace())
-    mean = f"{sum(known) / len(known):.4f}" if known else "-"
+    mean = f"{sum(finite_areas) / len(finite_areas):.4f}" if finite_areas else "-"
     f1 = f1s[counts > 0].mean()
     lines = [f"{right:,} of {total:,} right ({right / total:.1%}); macro F1 {f1:.4f}, macro AUC {mean}", ""]
     names = [_short(name) for name in classes]

@@ -17,35 +17,35 @@ def of_divergences(each: Tensor, active: Tensor) -> str:
     """The KL of each dimension in nats (D,), greatest first, under how many are active: (D,) bool."""
     each = each.nan_to_num(0.0, 0.0, 0.0).clamp(0, 1e9)
     total, count = each.sum().item(), len(each)
-    found = [f"{int(active.sum())} of {count} dimensions active", f"KL {total:.2f} nats, by dimension:", ""]
+    lines = [f"{int(active.sum())} of {count} dimensions active", f"KL {total:.2f} nats, by dimension:", ""]
     order = each.argsort(descending=True, stable=True).tolist()
     values = each.tolist()
     most = max(values[order[0]], 1e-9)
     bars = ((place, "█" * round(WIDTH * values[place] / most)) for place in order[:LINES])
-    found += [f"{place + 1:5d} {bar:{WIDTH}} {values[place]:.3f}" for place, bar in bars]
+    lines += [f"{place + 1:5d} {bar:{WIDTH}} {values[place]:.3f}" for place, bar in bars]
     if count > LINES:
         rest = sum(values[place] for place in order[LINES:])
-        found.append(f"  and {count - LINES} more with {rest:.3f} nats together")
-    return "\n".join(found) + "\n"
+        lines.append(f"  and {count - LINES} more with {rest:.3f} nats together")
+    return "\n".join(lines) + "\n"
 
 
-def of_usage(used: Tensor, per_example: int) -> str:
+def of_usage(usage: Tensor, per_example: int) -> str:
     """How often each code is used (K,), the commonest first; an example is written with `per_example` of them."""
-    size, total = len(used), int(used.sum())
-    shares = used / total
+    size, total = len(usage), int(usage.sum())
+    shares = usage / total
     perplexity = torch.xlogy(shares, shares).sum().neg().exp().item()
-    order = used.argsort(descending=True, stable=True)[:LINES].tolist()
-    counts = [int(used[code]) for code in order]
-    found = [
-        f"{int((used > 0).sum())} of {size} codes in use, perplexity {perplexity:.1f}",
+    order = usage.argsort(descending=True, stable=True)[:LINES].tolist()
+    counts = [int(usage[code]) for code in order]
+    lines = [
+        f"{int((usage > 0).sum())} of {size} codes in use, perplexity {perplexity:.1f}",
         f"{per_example} codes an example: {per_example * math.log2(size):.0f} bits at most",
         "",
     ]
     bars = (f"{'█' * round(WIDTH * count / counts[0]):{WIDTH}} {count}" for count in counts)
-    found += [f"{code:5d} {bar}" for code, bar in zip(order, bars)]
+    lines += [f"{code:5d} {bar}" for code, bar in zip(order, bars)]
     if size > LINES:
-        found.append(f"  and {size - LINES} more, used {total - sum(counts)} times together")
-    return "\n".join(found) + "\n"
+        lines.append(f"  and {size - LINES} more, used {total - sum(counts)} times together")
+    return "\n".join(lines) + "\n"
 
 
 def of_codes(x: Tensor, codes: Tensor, scores: Tensor, *, hashes: bool, linear: bool) -> str:
@@ -53,11 +53,11 @@ def of_codes(x: Tensor, codes: Tensor, scores: Tensor, *, hashes: bool, linear: 
     and their mean squared errors (N,). `hashes` are counted; a `linear` autoencoder is held against PCA.
     """
     features, latent = x[0].numel(), codes.shape[1]
-    used = int((codes.var(0, unbiased=False) > 1e-4).sum())
+    active = int((codes.var(0, unbiased=False) > 1e-4).sum())
     middle, worst = scores.median().item(), scores.max().item()
     lines = [
         f"{features} numbers in an image, {latent} in its code: {features / latent:.3g} to 1",
-        f"{used} of {latent} code units tell images apart",
+        f"{active} of {latent} code units tell images apart",
         f"squared error of a pixel: median image {middle:.4f}, worst {worst:.4f}",
     ]
     if hashes:

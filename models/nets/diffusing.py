@@ -83,12 +83,12 @@ class Diffusion(nn.Module):
         """The estimate of x₀, of the shape of x (N, …), at one time: `target` solved for it."""
         alpha_bar = self.schedule.alpha_bars[time]
         signal, noise = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
-        predicted = network(x, torch.full((len(x),), time, device=x.device))
+        prediction = network(x, torch.full((len(x),), time, device=x.device))
         if self.config.prediction == "x0":
-            return predicted
+            return prediction
         if self.config.prediction == "v":
-            return signal * x - noise * predicted
-        return (x - noise * predicted) / signal
+            return signal * x - noise * prediction
+        return (x - noise * prediction) / signal
 
     def times(self) -> list[int]:
         """The times that the sampler visits, falling: all of them, or `sample_steps` evenly spread ones."""
@@ -154,8 +154,8 @@ def loss_weights(alpha_bars: Tensor, prediction: str, gamma: float) -> Tensor:
     min(SNR, γ) on x₀; an error of ε is √SNR times that of x₀, and one of v √(SNR + 1) times.
     """
     snr = alpha_bars / (1 - alpha_bars)
-    capped = snr.clamp(max=gamma)
-    return {"x0": capped, "epsilon": capped / snr, "v": capped / (snr + 1)}[prediction]
+    min_snr = snr.clamp(max=gamma)
+    return {"x0": min_snr, "epsilon": min_snr / snr, "v": min_snr / (snr + 1)}[prediction]
 
 
 def alpha_bars(schedule: str, timesteps: int) -> list[float]:

@@ -53,27 +53,27 @@ class Guided(Model):
         yield from super().refuse(config, data, **parts)
         yield from refuse_labels(cls.name, config, data)
         yield from refuse_guidance(config)
-        yield from cls.refuse_seen(config, data, **parts)
+        yield from cls.refuse_input(config, data, **parts)
 
     @classmethod
-    def refuse_seen(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
+    def refuse_input(cls, config: Any, data: DataSpec, **parts: Model) -> Iterator[Problem]:
         """Every reason why the network cannot be made for what it is to see."""
         yield from refuse_network("model.network", config.network, ("unet",), data)
         if data.kind == "image" and config.network != "mlp":
             yield from refuse_pyramid("model.channels", config.channels, data, halvings=len(config.channels) - 1)
 
-    def __init__(self, config: Config, data: DataSpec, seen: DataSpec | None = None) -> None:
-        """`seen` is what the network sees and samples begin as, where that is not the data itself."""
+    def __init__(self, config: Config, data: DataSpec, input_spec: DataSpec | None = None) -> None:
+        """`input_spec` is what the network sees and samples begin as, where that is not the data itself."""
         super().__init__(config, data)
-        seen = seen or data
-        self.noise_shape = seen.shape
-        self.label_count = label_count(config, seen)
-        perceptron = config.network == "mlp" or seen.kind == "points"
+        input_spec = input_spec or data
+        self.noise_shape = input_spec.shape
+        self.label_count = label_count(config, input_spec)
+        perceptron = config.network == "mlp" or input_spec.kind == "points"
         self.network: nn.Module
         if perceptron:
-            self.network = Perceptron(seen.features, config.hidden, self.label_count)
+            self.network = Perceptron(input_spec.features, config.hidden, self.label_count)
         else:
-            self.network = UNet(seen.channels, config.channels, config.blocks, config.attention, self.label_count)
+            self.network = UNet(input_spec.channels, config.channels, config.blocks, config.attention, self.label_count)
         self.compiles = perceptron  # convolutions run slower compiled, on CPUs
 
     @property
@@ -86,13 +86,13 @@ class Guided(Model):
         """The guidance in force when sampling: 1, none, where the network never learnt to do without labels."""
         return self.config.guidance if self.config.label_dropout else 1.0
 
-    def told(self, labels: Tensor | None) -> Tensor | None:
+    def with_dropped_labels(self, labels: Tensor | None) -> Tensor | None:
         """The labels (N,) of a batch as the network is told them: in training, some of them hidden."""
         return drop_labels(labels, self.config.label_dropout, self.unlabelled) if self.training else labels
 
     def learning(self, labels: Tensor | None) -> Network:
         """The network in training, for the labels (N,) of a batch."""
-        return lambda x, time: self.network(x, time, self.told(labels))
+        return lambda x, time: self.network(x, time, self.with_dropped_labels(labels))
 
     def sampling(self, labels: Tensor | None) -> Network:
         """The network as samples follow it, for labels (N,) or None: with guidance."""
@@ -121,8 +121,8 @@ def drop_labels(labels: Tensor | None, rate: float, none: int) -> Tensor | None:
     """Labels (N,), each replaced by `none` with probability `rate`; drawn from PyTorch's seeded global generator."""
     if labels is None or not rate:
         return labels
-    dropped = torch.rand(len(labels), device=labels.device) < rate
-    return torch.where(dropped, none, labels)
+    mask = torch.rand(len(labels), device=labels.device) < rate
+    return torch.where(mask, none, labels)
 
 
 def guided(network: nn.Module, x: Tensor, time: Tensor, labels: Tensor | None, scale: float, none: int) -> Tensor:

@@ -181,8 +181,8 @@ def draw_symbol(logits: Tensor, draw: Tensor, temperature: float) -> Tensor:
     """
     if temperature < 1e-3:
         return logits.argmax(1)
-    cumulated = (logits.nan_to_num() / temperature).softmax(1).cumsum(1)
-    return torch.searchsorted(cumulated, draw[:, None] * cumulated[:, -1:])[:, 0].clamp(max=logits.shape[1] - 1)
+    cumulative = (logits.nan_to_num() / temperature).softmax(1).cumsum(1)
+    return torch.searchsorted(cumulative, draw[:, None] * cumulative[:, -1:])[:, 0].clamp(max=logits.shape[1] - 1)
 
 
 class TimeEmbedding(nn.Module):
@@ -230,8 +230,8 @@ class MinibatchDiscrimination(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
-            projected = self.project(features.float()).unflatten(1, self.shape)
-            distances = (projected[:, None] - projected[None]).abs().sum(3)
+            projections = self.project(features.float()).unflatten(1, self.shape)
+            distances = (projections[:, None] - projections[None]).abs().sum(3)
             return torch.exp(-distances).sum(1) - 1
 
 

@@ -90,7 +90,7 @@ class NormSiLU(torch.autograd.Function):
         weights, step = weight.view(groups, -1), _step(rows)
         of_shift: list[Tensor] = []
         of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(weight)
-        for here, given, room, part, (scale, offset, mean, rstd, sums) in zip(
+        for here, grad_rows, room, part, (scale, offset, mean, rstd, sums) in zip(
             rows.split(step),
             _rows(grad).split(step),
             _rows(out).split(step),
@@ -98,20 +98,20 @@ class NormSiLU(torch.autograd.Function):
             zip(*[table.split(step) for table in tables]),
         ):
             dz = torch.addcmul(offset[:, None], here, scale[:, None])
-            torch.ops.aten.silu_backward.grad_input(given, dz, grad_input=dz)
+            torch.ops.aten.silu_backward.grad_input(grad_rows, dz, grad_input=dz)
             sums_dz = dz.sum(1)
             products = torch.mul(dz, here, out=room).sum(1)
             if part is not None:
                 products = products + part * sums_dz
-            grouped = sums_dz.view(len(here), groups, -1)
-            of_scaled = (products.view(len(here), groups, -1) - mean * grouped) * rstd  # Σ dz · (h − mean) · rstd
-            of_weight += of_scaled.flatten(1).sum(0)
+            group_sums = sums_dz.view(len(here), groups, -1)
+            weight_sums = (products.view(len(here), groups, -1) - mean * group_sums) * rstd  # Σ dz · (h − mean) · rstd
+            of_weight += weight_sums.flatten(1).sum(0)
             of_bias += sums_dz.sum(0)
             # dh = scale · dz + slope · h + level: what changing x does to its group's mean and variance
-            slope = -rstd.square() * (of_scaled * weights).sum(2, keepdim=True) / size
-            level = -rstd * (grouped * weights).sum(2, keepdim=True) / size - slope * mean
-            slope = slope.expand_as(grouped).flatten(1)
-            level = level.expand_as(grouped).flatten(1)
+            slope = -rstd.square() * (weight_sums * weights).sum(2, keepdim=True) / size
+            level = -rstd * (group_sums * weights).sum(2, keepdim=True) / size - slope * mean
+            slope = slope.expand_as(group_sums).flatten(1)
+            level = level.expand_as(group_sums).flatten(1)
             if part is not None:
                 level = level + slope * part
                 of_shift.append(scale * sums_dz + slope * sums + places * level)

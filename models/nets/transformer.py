@@ -51,14 +51,14 @@ class CausalTransformer(nn.Module):
     def draw(self, draws: Tensor, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
         """Uniform draws (N, length), labels (N,) or None → sequences (N, length) int64, symbol by symbol."""
         pasts: list[Past | None] = [None] * len(self.blocks)
-        x, found = self.begin(len(draws), labels), []
+        x, symbols = self.begin(len(draws), labels), []
         for place, draw in enumerate(draws.T):
             x = x + self.place[place]
             for index, block in enumerate(self.blocks):
                 x, pasts[index] = block(x, pasts[index])
-            found.append(draw_symbol(self.guess(self.norm(x))[:, 0].float(), draw, temperature))
-            x = self.symbol(found[-1])[:, None]
-        return torch.stack(found, dim=1)
+            symbols.append(draw_symbol(self.guess(self.norm(x))[:, 0].float(), draw, temperature))
+            x = self.symbol(symbols[-1])[:, None]
+        return torch.stack(symbols, dim=1)
 
 
 class Block(nn.Module):
@@ -77,7 +77,7 @@ class Block(nn.Module):
         query, key, value = parts
         if past is not None:
             key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-        attended = F.scaled_dot_product_attention(query, key, value, is_causal=past is None)
-        x = x + F.dropout(self.mix(attended.transpose(1, 2).flatten(2)), dropout, dropout > 0)
+        attention = F.scaled_dot_product_attention(query, key, value, is_causal=past is None)
+        x = x + F.dropout(self.mix(attention.transpose(1, 2).flatten(2)), dropout, dropout > 0)
         x = x + F.dropout(self.perceptron(self.before_perceptron(x)), dropout, dropout > 0)
         return x, (key, value)

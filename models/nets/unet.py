@@ -58,8 +58,8 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
         q, k, v = self.qkv(self.norm(x)).reshape(n, 3, self.heads, c // self.heads, h * w).transpose(-1, -2).unbind(1)
-        mixed = F.scaled_dot_product_attention(q, k, v)
-        return x + self.out(mixed.transpose(-1, -2).reshape(n, c, h, w))
+        attention = F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(attention.transpose(-1, -2).reshape(n, c, h, w))
 
 
 class Doubling(nn.Conv2d):
