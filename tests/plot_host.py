@@ -2,7 +2,7 @@
 
     python -m tests.plot_host RUN [both|losses|samples [GRAPHICS]]
 
-The app on this terminal: `m` opens a dialog, `n` a toast, `d` ends that, `u` reads what is new, `r` draws all anew,
+The app on this terminal: `m` opens a dialog, `1` a toast, `2` ends that, `u` reads what is new, `r` draws all anew,
 `q` quits.
 """
 
@@ -88,7 +88,7 @@ class Host(ThemedApp):
 
     CSS = "Screen > Horizontal { height: 1fr; }"
     BINDINGS = [
-        ("m", "cover", "Dialog"), ("n", "toast", "Toast"), ("d", "clear", "No toast"), ("u", "update", "Update"),
+        ("m", "cover", "Dialog"), ("1", "toast", "Toast"), ("2", "clear", "No toast"), ("u", "update", "Update"),
         ("r", "redraw", "Redraw"), ("q", "quit", "Quit"),
     ]  # fmt: skip
 

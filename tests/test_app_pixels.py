@@ -22,6 +22,7 @@ from tests.pty_terminal import KITTY, PLAIN, SIXEL, PtyTerminal
 from tests.waiting import wait_for, wait_for_async
 from tui_gen import events
 from tui_gen.app.panes.samples.encoder import Encoder, PictureReply, PictureRequest, make
+from tui_gen.app.panes.samples.imaging import Subject
 from tui_gen.app.terminal.wire import REST, Wire, free_region
 from tui_gen.draw.terminal import Terminal
 
@@ -33,7 +34,9 @@ def grid(tmp_path):
 
 
 def request(path, **changes):
-    return PictureRequest(**{"path": path, "columns": 40, "rows": 20, "grid": (4, 3), "cell": (10, 20)} | changes)
+    what = {name: changes.pop(name) for name in ("grid", "tile") if name in changes}
+    subject = Subject(path, **{"grid": (4, 3)} | what)
+    return PictureRequest(**{"subjects": (subject,), "columns": 40, "rows": 20, "cell": (10, 20)} | changes)
 
 
 # -- the payloads
@@ -146,8 +149,8 @@ async def test_the_encoder_dies_with_its_input(grid):
 
 def test_the_encoder_imports_neither_torch_nor_textual(grid):
     code = (
-        "import sys, tui_gen.app.panes.samples.encoder as e\n"
-        f"e.make(e.PictureRequest({grid!r}, 10, 5, protocol='sixel', cell=(8, 16)))\n"
+        "import sys, tui_gen.app.panes.samples.imaging as e\n"
+        f"e.make(e.PictureRequest((e.Subject({grid!r}),), 10, 5, protocol='sixel', cell=(8, 16)))\n"
         "bad = {'torch', 'textual'} & set(sys.modules)\nassert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -183,7 +186,7 @@ async def test_a_picture_is_free_only_when_nothing_is_over_it(tmp_path):
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         picture = app.samples._picture
         await wait_for_async(lambda: free_region(picture) is not None, tick=pilot.pause, what="the picture's place")
-        await pilot.press("n")
+        await pilot.press("1")
         await wait_for_async(lambda: free_region(picture) is None, tick=pilot.pause, what="the toast to cover it")
         app.clear_notifications()
         await wait_for_async(lambda: free_region(picture) is not None, tick=pilot.pause, what="the toast to go")
@@ -274,7 +277,7 @@ def test_each_step_through_the_history_sends_one_picture(shown):
 @on_one_terminal
 def test_a_dialog_and_a_toast_turn_pixels_into_cells_and_back(shown):
     terminal, _ = shown
-    for key, away in (("m", "escape"), ("n", "d")):
+    for key, away in (("m", "escape"), ("1", "2")):
         before, removed = len(pixels(terminal)), len(deletions(terminal))
         terminal.press(key)
         wait_for(lambda: half_blocks(terminal) > 100, what=lambda: f"half-blocks:\n{terminal.text()}")

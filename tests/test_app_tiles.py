@@ -10,6 +10,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from tests.plot_host import Host, write_run, write_sample
@@ -19,7 +20,7 @@ from tests.test_app_samples import SIZES, drive
 from tests.test_draw_graphics import decode_sixel
 from tests.waiting import wait_for
 from tui_gen import events
-from tui_gen.app.panes.samples.imaging import PictureReply, PictureRequest, make
+from tui_gen.app.panes.samples.imaging import PictureReply, PictureRequest, Subject, make
 from tui_gen.draw.place import nearest
 from tui_gen.draw.terminal import Terminal
 from tui_gen.pictures import Tiles
@@ -54,7 +55,7 @@ def write_tiles(path, name, tile=(12, 16), gap=1, step=0, kind=""):
 def asked(path, name, size, protocol=""):
     one = write_tiles(path, name)
     grid = one.columns, one.rows
-    return PictureRequest(str(path / one.path), *size, grid, None, one.gap, one.tiles, protocol, cell=CELL)
+    return PictureRequest((Subject(str(path / one.path), grid, None, one.gap, one.tiles),), *size, protocol, cell=CELL)
 
 
 def kitty_pixels(payload: bytes) -> np.ndarray:
@@ -130,7 +131,7 @@ def test_ascii_has_the_tiles_where_the_half_blocks_are(tmp_path, name):
 def test_a_tile_alone_is_the_one_asked_for(tmp_path, name, protocol):
     request = asked(tmp_path, name, (40, 12), protocol)
     for number in (0, 1, 7):
-        one = PictureRequest(**{key: getattr(request, key) for key in request.__struct_fields__} | {"tile": number})
+        one = replace(request, subjects=(replace(request.subjects[0], tile=number),))
         reply = make(one)
         pixels = screen(one, reply)
         assert reply.size == (12, 16) and not reply.words and [place[4] for place in reply.places] == [number]
@@ -144,12 +145,12 @@ def test_every_tile_is_cut_out_whole_and_alone(tmp_path, size, gap):
     path = str(tmp_path / write_sample(tmp_path, 0, grid=size, tile=8, gap=gap).path)
     count = size[0] * size[1]
     for tile in (0, 1, size[0] - 1, size[0], count // 2, count - 1):
-        large = make(PictureRequest(path, 40, 20, size, tile, gap, cell=CELL))
+        large = make(PictureRequest((Subject(path, size, tile, gap),), 40, 20, cell=CELL))
         seen = np.frombuffer(large.upper, "<i4")
         levels = set((seen[seen >= 0] & 255).tolist())
         assert large.size == (8, 8) and levels <= {40 + tile * 200 // count + down for down in range(8)}, tile
     for protocol in ("", "sixel", "kitty"):
-        whole = make(PictureRequest(path, 120, 60, size, None, gap, protocol=protocol, cell=CELL))
+        whole = make(PictureRequest((Subject(path, size, None, gap),), 120, 60, protocol, cell=CELL))
         assert whole.shown == size and whole.count == count and len(whole.places) == count
         places = sorted(whole.places, key=lambda place: place[4])
         for left, right in pairwise(places[: size[0]]):
@@ -169,7 +170,7 @@ def test_what_a_log_says_of_a_picture_is_only_believed_where_it_can_be(tmp_path)
         ((100, 100), Tiles(block=(1, 1), labels=("z" * 200,) * 10_000)),
     ):
         for protocol in ("", "sixel", "kitty"):
-            reply = make(PictureRequest(str(path), 80, 24, grid, None, 0, tiles, protocol, cell=CELL))
+            reply = make(PictureRequest((Subject(str(path), grid, None, 0, tiles),), 80, 24, protocol, cell=CELL))
             assert not reply.error and reply.count >= 1 and len(reply.places) <= 10_000
 
 

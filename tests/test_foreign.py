@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests import fake_worker
 from tui_gen import control, dependencies, events, launch, pictures, runs
-from tui_gen.app.panes.samples import encoder
+from tui_gen.app.panes.samples.imaging import PictureRequest, Subject, make
 from tui_gen.control import ControlError
 from tui_gen.report import summary
 from tui_gen.view import RunView
@@ -161,16 +161,16 @@ def test_what_is_no_png_or_too_large_is_told_and_not_decoded(tmp_path, monkeypat
     file.write_bytes(content)
     with pytest.raises(ValueError, match=words):
         pictures.read_png(file)
-    assert words in encoder.make(encoder.PictureRequest(str(file), 10, 5)).error
+    assert words in make(PictureRequest((Subject(str(file)),), 10, 5)).error
     assert summary.grid_text(file, 80, ascii=True) == ""
 
 
 def test_other_formats_under_the_name_of_a_png_and_pipes_are_not_read(tmp_path):
     file = tmp_path / "x.png"
     Image.new("L", (4, 4)).save(file, format="BMP")
-    assert "not a PNG" in encoder.make(encoder.PictureRequest(str(file), 10, 5)).error
+    assert "not a PNG" in make(PictureRequest((Subject(str(file)),), 10, 5)).error
     os.mkfifo(tmp_path / "pipe.png")
-    assert "cannot be read" in encoder.make(encoder.PictureRequest(str(tmp_path / "pipe.png"), 10, 5)).error
+    assert "cannot be read" in make(PictureRequest((Subject(str(tmp_path / "pipe.png")),), 10, 5)).error
     assert summary.text_lines(tmp_path / "pipe.png") == []
 
 

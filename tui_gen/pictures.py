@@ -24,9 +24,13 @@ LARGEST = 64 << 20
 """Pixels of a picture that is still read."""
 _HEADER = struct.Struct(">8sI4sII")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+FEW = 3
+"""Rows of tiles of a block that are looked at together."""
 MOST_WORDS = 16_000
 """Bytes that the names of a picture's tiles may take in the log."""
 
+RAW = "raw "
+"""How kinds of previews begin that are drawn from raw weights beside averaged ones: `raw samples`."""
 _NAMES = ("titles", "parts", "labels")
 
 Small = Annotated[int, Meta(ge=0, le=10**6)]
@@ -65,6 +69,32 @@ class Tiles(msgspec.Struct, frozen=True, omit_defaults=True):
         part = row % down * across + column % across
         texts = ((self.titles, block), (self.parts, part), (self.labels, number))
         return " · ".join(words[place] for words, place in texts if place < len(words) and words[place])
+
+    def band(self, rows: int) -> int:
+        """How many of a grid's `rows` of tiles are looked at together: those of a block of few, else a single one."""
+        high = self.block[1]
+        return high if 1 < high <= FEW and rows % high == 0 and self.block[0] > 0 else 1
+
+    def of_band(self, band: int, grid: tuple[int, int]) -> Tiles:
+        """What the tiles of one band of a grid = (columns, rows) are; the first is number 0. Of no band that is not
+        there: ValueError.
+        """
+        columns, rows = grid
+        high = self.band(rows)
+        if not 0 <= band * high < rows:
+            raise ValueError(f"there is no band {band} of {rows} rows")
+        first = band * high * columns
+        there = self.count if 0 < self.count <= columns * rows else columns * rows
+        count = max(1, min(high * columns, there - first))
+        across, down = self.block if min(self.block) > 0 and columns % self.block[0] == 0 else (columns, 1)
+        if high % down:  # blocks reach over several bands: each tile is for itself, with all its names
+            labels = tuple(self.name(number, columns) for number in range(first, first + count))
+            return msgspec.structs.replace(self, count=count, block=(1, 1), titles=(), parts=(), labels=labels)
+        start, blocks = band * high // down * (columns // across), high // down * (columns // across)
+        return msgspec.structs.replace(
+            self, count=count, block=(across, down), titles=self.titles[start : start + blocks],
+            labels=self.labels[first : first + count],
+        )  # fmt: skip
 
     def brief(self) -> Tiles:
         """The same as it can be written down: no names longer than the log needs, whatever a model or the folders of a

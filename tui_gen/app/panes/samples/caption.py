@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 PREVIOUS, NEXT, LIST = "<", ">", "…"
 """What a click on the caption means besides a kind's name: no kind is called so."""
 ROOM = 24
-"""Cells that tabs leave to what is shown: its step and number. The rest of the words may be cut off."""
+"""Cells that tabs leave to what is shown: its step and number. The rest of the words may be cut off, unless they are
+asked for."""
 
 
 class Caption(Widget):
@@ -62,11 +63,14 @@ class Caption(Widget):
         self.text = ""
         self.kinds: list[str] = []
         self.kind = ""
+        self._room = ROOM
 
-    def show(self, kinds: list[str], kind: str, text: str) -> None:
-        """Tabs for `kinds` where there are several, `kind` the one shown, then `text`."""
-        if (kinds, kind, text) != (self.kinds, self.kind, self.text):
-            self.kinds, self.kind, self.text = kinds, kind, text
+    def show(self, kinds: list[str], kind: str, text: str, room: int = ROOM) -> None:
+        """Tabs for `kinds` where there are several, `kind` the one shown, then `text`, of which `room` cells must be
+        seen.
+        """
+        if (kinds, kind, text, room) != (self.kinds, self.kind, self.text, self._room):
+            self.kinds, self.kind, self.text, self._room = kinds, kind, text, room
             self.refresh()
 
     def _parts(self) -> list[tuple[str, str]]:
@@ -74,7 +78,7 @@ class Caption(Widget):
         if len(self.kinds) < 2:
             return []
         tabs = [(f" {clean(kind)} ", kind) for kind in self.kinds]
-        if sum(width_of(text) for text, _ in tabs) + min(ROOM, width_of(self.text)) < self.size.width:
+        if sum(width_of(text) for text, _ in tabs) + min(self._room, width_of(self.text)) < self.size.width:
             return tabs
         terminal: Terminal | None = getattr(self.app, "terminal", None)
         before, more, after = "<v>" if terminal is not None and not terminal.unicode else "◀▾▶"

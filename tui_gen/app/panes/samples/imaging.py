@@ -1,4 +1,4 @@
-"""One picture for one room: the tiles of a PNG file laid out anew, as bytes of a pixel protocol and as text.
+"""One picture for one room, or two: the tiles of PNG files laid out anew, as bytes of a pixel protocol and as text.
 
 Runs in the encoder's process. Everything is in every reply: pixels for the protocol, half-blocks and ASCII in the same
 places for when something lies over them, names and legends as text, and where each tile is.
@@ -9,21 +9,30 @@ from __future__ import annotations
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
 
 from tui_gen import pictures
-from tui_gen.draw.colour_legend import entries, lay_out_plot
+from tui_gen.draw import heat
+from tui_gen.draw.colour_legend import Entry, entries, lay_out_plot
 from tui_gen.draw.place import Pieces, resize, resize_plot
-from tui_gen.draw.tiles import Layout, Room, Sheet
+from tui_gen.draw.text import cut, width_of
+from tui_gen.draw.tiles import Layout, Room, Sheet, Word
 from tui_gen.pictures import UNKNOWN, Tiles
+from tui_gen.text import clean
 
 KEPT = 8
 """Decoded pictures the child keeps, so that stepping back and forth reads no file twice."""
 LEAST_TILE = 9.5
 """Where all tiles would get fewer pixels than this, and much fewer than they have, text shows fewer tiles."""
+BETWEEN = 2
+"""Cells between two pictures that are beside each other."""
+SHARES = (0.5, 0.4, 0.3)
+"""How much of the room the first of two pictures may have, where they are of different sorts."""
+LEAST_ROWS = 3
+"""Rows of cells that a picture has at least where one is taken from it for a title."""
 MOST_TILES = 10_000
 """Tiles of a picture that are laid out; one of more, which no preview has, is shown as one image."""
 
@@ -31,22 +40,35 @@ CellBox = tuple[int, int, int, int]
 """(x, y, columns, rows) in cells."""
 
 
-class PictureRequest(msgspec.Struct, frozen=True):
-    """A picture to show in `columns` x `rows` cells of `cell` = (width, height) pixels.
+class Subject(msgspec.Struct, frozen=True):
+    """A picture file, and what is to be seen of it.
 
-    The file holds `grid` = (columns, rows) tiles, `gap` pixels between them; `tiles` says what they are, and `tile`
-    picks one, counted along the rows. `protocol` is kitty (as pictures `ident` and following), sixel, or "" for text
-    only. `light` says that the ground is light, `ground` its colour, where it is known; `colours` that text has some;
-    `largest` is the size in pixels that no sixel may exceed.
+    The file holds `grid` = (columns, rows) tiles, `gap` pixels between them; `tiles` says what they are. `tile` picks
+    one, counted along the rows, `band` the tiles of a row (see `Tiles.band`). `title` stands above it. Where `minus` is
+    another file, what is shown is how much the picture differs from it.
     """
 
     path: str
-    columns: int
-    rows: int
     grid: tuple[int, int] = (1, 1)
     tile: int | None = None
     gap: int = 0
     tiles: Tiles = UNKNOWN
+    band: int | None = None
+    title: str = ""
+    minus: str = ""
+
+
+class PictureRequest(msgspec.Struct, frozen=True):
+    """A picture, or two side by side, to show in `columns` x `rows` cells of `cell` = (width, height) pixels.
+
+    `protocol` is kitty (as pictures `ident` and following), sixel, or "" for text only. `light` says that the ground is
+    light, `ground` its colour, where it is known; `colours` that text has some; `largest` is the size in pixels that no
+    sixel may exceed.
+    """
+
+    subjects: tuple[Subject, ...]
+    columns: int
+    rows: int
     protocol: str = ""
     ident: int = 1
     cell: tuple[float, float] | None = None
@@ -63,7 +85,8 @@ class PictureReply(msgspec.Struct):
     `pieces`: the protocol's bytes, each for its box (x, y, columns, rows) of cells. `words`: (x, y, text, colour).
     `places`: (left, top, right, bottom) in cells of every tile that can be seen, what lies between it and the next
     included, and its number. `shown`: (columns, rows) of tiles, of which `count` are there; `size`: the picture's
-    (height, width) in pixels.
+    (height, width) in pixels; all three of the first where there are two. `differs`: the greatest difference and the
+    mean, as shares of the whole range, where that is what is shown.
     """
 
     error: str = ""
@@ -76,6 +99,7 @@ class PictureReply(msgspec.Struct):
     shown: tuple[int, int] = (1, 1)
     count: int = 1
     size: tuple[int, int] = (0, 0)
+    differs: tuple[float, float] | None = None
 
     @property
     def payload(self) -> bytes:
@@ -110,43 +134,164 @@ class PictureFiles:
         return self._kept[key]
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """The pixels of a subject, its grid as the file has it, and where in the room of the request it goes."""
+
+    subject: Subject
+    pixels: np.ndarray
+    grid: tuple[int, int]
+    gap: int
+    tile: tuple[int, int]
+    first: int
+    sheet: Sheet
+
+    @classmethod
+    def of(cls, subject: Subject, pixels: np.ndarray) -> Drawing:
+        """What a file holds of a subject: tiles beginning with number `first`, laid out as `sheet` says."""
+        grid, gap, tile = _measured(pixels, subject)
+        if subject.tile is not None:
+            number = subject.tile % (grid[0] * grid[1])
+            return cls(subject, pixels, grid, gap, tile, number, Sheet.of((1, 1), tile, gap))
+        what, first, rows = subject.tiles, 0, grid[1]
+        if subject.band is not None:
+            high = what.band(rows)
+            band = subject.band % (rows // high)
+            what, first, rows = what.of_band(band, grid), band * high * grid[0], high
+        names = {name: getattr(what, name) for name in ("count", "block", "titles", "parts", "labels")}
+        return cls(subject, pixels, grid, gap, tile, first, Sheet.of((grid[0], rows), tile, gap, **names))
+
+    def corner(self, number: int) -> tuple[int, int]:
+        """The (row, column) of the first pixel of a tile of the sheet in the file."""
+        row, column = divmod(number + self.first, self.grid[0])
+        return row * (self.tile[0] + self.gap), column * (self.tile[1] + self.gap)
+
+
+@dataclass(frozen=True)
+class PlacedDrawing:
+    """A drawing in its part of the request's room: where its strips of tiles are, and the words around them."""
+
+    drawing: Drawing
+    room: Room
+    layout: Layout
+    boxes: list[CellBox]
+    words: list[Word]
+    places: list[tuple[float, float, float, float, int]]
+    strips: list[np.ndarray]
+
+    @property
+    def plot(self) -> bool:
+        """Whether it is a plot rather than an image."""
+        return self.drawing.subject.tiles.plot
+
+
 def make(request: PictureRequest, files: PictureFiles | None = None) -> PictureReply:
-    """The reply to a request. Problems with the file are in `error`, in words for the pane."""
+    """The reply to a request. Problems with the files are in `error`, in words for the pane."""
     files = files or PictureFiles()
+    reply = PictureReply()
     try:
-        pixels = files.get(request.path)
+        drawings = [_drawing(subject, files, reply) for subject in request.subjects]
     except FileNotFoundError:
         return PictureReply(error="The picture is gone: this file does not exist (any more).")
+    except UnlikePictures as error:
+        return PictureReply(error=f"The two pictures cannot be compared: {error}.")
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         return PictureReply(error=f"The picture cannot be read: {error}")
-    grid, gap, tile = _measured(pixels, request)
-    if request.tile is not None:
-        number = request.tile % (grid[0] * grid[1])
-        sheet = Sheet.of((1, 1), tile, gap)
-    else:
-        what = {name: getattr(request.tiles, name) for name in ("count", "block", "titles", "parts", "labels")}
-        number, sheet = 0, Sheet.of(grid, tile, gap, **what)
-    room = _room(request, sheet)
-    lines = entries(request.tiles.legend, request.tiles.axes, request.colours)
-    layout = lay_out_plot(sheet, room, lines)
-    right = _centred(request.columns, room.columns, [(x, x + columns) for x, _, columns, _ in layout.boxes])
-    down = _centred(request.rows, room.rows, [(y, y + rows) for _, y, _, rows in layout.boxes])
-    strips = [
-        _strip(pixels, layout, place, lambda at: _corner(at + number, grid, tile, gap))
-        for place in range(len(layout.boxes))
-    ]
-    boxes = [(x + right, y + down, columns, rows) for x, y, columns, rows in layout.boxes]
-    reply = PictureReply(
-        shown=(len(layout.xs), len(layout.numbers)), count=layout.visible_count,
-        size=pixels.shape[:2] if request.tile is None else tile,
-        words=[(word.x + right, word.y + down, word.text, word.colour) for word in layout.words],
-        places=[(left + right, top + down, end + right, bottom + down, at + number)
-                for left, top, end, bottom, at in _places(layout, room)],
-    )  # fmt: skip
-    _text(reply, request, strips, boxes, layout, room)
+    parts = [_placed(request, drawing, area) for drawing, area in zip(drawings, _areas(request, drawings))]
+    first = parts[0]
+    reply.shown, reply.count = (len(first.layout.xs), len(first.layout.numbers)), first.layout.visible_count
+    alone = first.drawing.subject.tile is not None
+    reply.size = first.drawing.tile if alone else first.drawing.pixels.shape[:2]
+    reply.words = [(word.x, word.y, word.text, word.colour) for part in parts for word in part.words]
+    reply.places = [place for part in parts for place in part.places]
+    _text(reply, request, parts)
     if _has_pixels(request):
-        reply.pieces = _pieces(request, strips, boxes, layout, room)
+        for part in parts:
+            reply.pieces += _pieces(request, part, request.ident + len(reply.pieces))
     return reply
+
+
+class UnlikePictures(ValueError):
+    """Why two pictures cannot be held against each other."""
+
+
+def _drawing(subject: Subject, files: PictureFiles, reply: PictureReply) -> Drawing:
+    """What is drawn of a subject; how much it differs is told in the reply."""
+    pixels = files.get(subject.path)
+    if not subject.minus:
+        return Drawing.of(subject, pixels)
+    try:
+        apart = heat.difference(pixels, files.get(subject.minus))
+    except ValueError as error:
+        raise UnlikePictures(str(error)) from error
+    drawing = Drawing.of(subject, apart)
+    tiles = _only(drawing)
+    reply.differs = int(tiles.max(initial=0)) / 255, float(tiles.mean()) / 255
+    return replace(drawing, pixels=heat.heat(np.minimum(apart, tiles.max(initial=0))))
+
+
+def _only(drawing: Drawing) -> np.ndarray:
+    """The pixels of the tiles that are shown, in any order."""
+    (high, wide), count = drawing.tile, drawing.sheet.count
+    corners = [drawing.corner(number) for number in range(count)]
+    return np.stack([drawing.pixels[top : top + high, left : left + wide] for top, left in corners])
+
+
+def _areas(request: PictureRequest, drawings: list[Drawing]) -> list[CellBox]:
+    """Where each of the drawings goes: two of them beside or below each other, as they are largest."""
+    columns, rows = request.columns, request.rows
+    if len(drawings) == 1:
+        return [(0, 0, columns, rows)]
+    shares = (0.5,) if drawings[0].sheet.count == drawings[1].sheet.count else SHARES
+    every = (areas for share in shares for areas in _halves(columns, rows, share))
+    possible = [areas for areas in every if all(min(area[2:]) > 0 for area in areas)]
+
+    def size(areas: list[CellBox]) -> float:
+        return math.prod(_size(request, *both) for both in zip(drawings, areas))
+
+    return max(possible, key=size) if possible else [(0, 0, columns, rows)]
+
+
+def _halves(columns: int, rows: int, share: float) -> tuple[list[CellBox], list[CellBox]]:
+    """Cells divided into two parts beside each other, and below each other; the first has this share of them."""
+    wide, high = round((columns - BETWEEN) * share), round(rows * share)
+    return (
+        [(0, 0, wide, rows), (wide + BETWEEN, 0, columns - wide - BETWEEN, rows)],
+        [(0, 0, columns, high), (0, high, columns, rows - high)],
+    )
+
+
+def _size(request: PictureRequest, drawing: Drawing, area: CellBox) -> float:
+    """How large the tiles of a drawing would be in an area, and how many."""
+    _, room = _room(request, drawing, area)
+    layout = lay_out_plot(drawing.sheet, room, _legend(request, drawing))
+    return layout.zoom**2 * layout.visible_count
+
+
+def _legend(request: PictureRequest, drawing: Drawing) -> list[Entry]:
+    tiles = drawing.subject.tiles
+    return entries(() if drawing.subject.minus else tiles.legend, tiles.axes, request.colours)
+
+
+def _placed(request: PictureRequest, drawing: Drawing, area: CellBox) -> PlacedDrawing:
+    """Where a drawing goes in its area, with its title above it."""
+    (x, y, columns, rows), room = _room(request, drawing, area)
+    layout = lay_out_plot(drawing.sheet, room, _legend(request, drawing))
+    right = x + _centred(columns, room.columns, [(at, at + wide) for at, _, wide, _ in layout.boxes])
+    down = y + _centred(rows, room.rows, [(at, at + high) for _, at, _, high in layout.boxes])
+    words = [Word(word.x + right, word.y + down, word.text, word.colour) for word in layout.words]
+    if y > area[1]:
+        title = cut(clean(drawing.subject.title), columns)
+        top = min(at for _, at, _, _ in layout.boxes) + down - 1
+        words.append(Word(x + (columns - width_of(title)) // 2, top, title))
+    return PlacedDrawing(
+        drawing, room, layout,
+        boxes=[(at + right, on + down, wide, high) for at, on, wide, high in layout.boxes],
+        words=words,
+        places=[(left + right, top + down, end + right, bottom + down, at + drawing.first)
+                for left, top, end, bottom, at in _places(layout, room)],
+        strips=[_strip(drawing, layout, place) for place in range(len(layout.boxes))],
+    )  # fmt: skip
 
 
 def _centred(whole: int, room: int, spans: list[tuple[int, int]]) -> int:
@@ -157,23 +302,17 @@ def _centred(whole: int, room: int, spans: list[tuple[int, int]]) -> int:
     return max(0, min(whole - room, (whole - (last - first)) // 2 - first))
 
 
-def _measured(pixels: np.ndarray, request: PictureRequest) -> tuple[tuple[int, int], int, tuple[int, int]]:
+def _measured(pixels: np.ndarray, subject: Subject) -> tuple[tuple[int, int], int, tuple[int, int]]:
     """The grid, the gap and a tile's (height, width) of a file; those asked for where the file can have them."""
     high, wide = pixels.shape[:2]
-    grid = request.grid
+    grid = subject.grid
     if min(grid) < 1 or wide < grid[0] or high < grid[1] or grid[0] * grid[1] > MOST_TILES:
         grid = (1, 1)
-    gap = max(0, request.gap)
+    gap = max(0, subject.gap)
     down, across = (high + gap) // grid[1], (wide + gap) // grid[0]
     if gap >= min(down, across):
         gap, down, across = 0, high // grid[1], wide // grid[0]  # not of this file
     return grid, gap, (down - gap, across - gap)
-
-
-def _corner(number: int, grid: tuple[int, int], tile: tuple[int, int], gap: int) -> tuple[int, int]:
-    """The (row, column) of the first pixel of a tile in the file."""
-    row, column = divmod(number, grid[0])
-    return row * (tile[0] + gap), column * (tile[1] + gap)
 
 
 def _has_pixels(request: PictureRequest) -> bool:
@@ -181,27 +320,28 @@ def _has_pixels(request: PictureRequest) -> bool:
     return request.protocol == "kitty" or (request.protocol == "sixel" and request.cell is not None)
 
 
-def _room(request: PictureRequest, sheet: Sheet) -> Room:
-    """The room that a request has, in its own pixels: of the screen, or in text half a cell high."""
-    columns, rows = request.columns, request.rows
+def _room(request: PictureRequest, drawing: Drawing, area: CellBox) -> tuple[CellBox, Room]:
+    """What an area has beside a title, and the room in it: pixels of the screen, or in text half a cell high."""
+    x, y, columns, rows = area
+    if drawing.subject.title and rows > LEAST_ROWS:
+        y, rows = y + 1, rows - 1
     cell = request.cell or (1, 2)
-    whole = not request.tiles.plot
+    whole = not drawing.subject.tiles.plot
+    box = (x, y, columns, rows)
     if not _has_pixels(request):
         stretch = cell[1] / (2 * cell[0])  # height of half a cell over its width
         high = 2 * stretch if abs(stretch - 1) > 0.1 else 2
-        return Room(columns, rows, (1, high), whole, 1, min(LEAST_TILE, 0.75 * min(sheet.tile)))
+        return box, Room(columns, rows, (1, high), whole, 1, min(LEAST_TILE, 0.75 * min(drawing.sheet.tile)))
     if request.protocol == "sixel" and request.largest:
-        wide, high = request.largest
-        columns = min(columns, max(1, int(wide / cell[0])))
-        rows = min(rows, max(1, int(high // 6 * 6 / cell[1])))
-    return Room(columns, rows, cell, whole and request.cell is not None, 6 if request.protocol == "sixel" else 1)
+        most = request.largest
+        columns = min(columns, max(1, int(most[0] / cell[0])))
+        rows = min(rows, max(1, int(most[1] // 6 * 6 / cell[1])))
+    return box, Room(columns, rows, cell, whole and request.cell is not None, 6 if request.protocol == "sixel" else 1)
 
 
-def _strip(
-    pixels: np.ndarray, layout: Layout, place: int, corner: Callable[[int], tuple[int, int]]
-) -> np.ndarray:
+def _strip(drawing: Drawing, layout: Layout, place: int) -> np.ndarray:
     """The pixels of a strip, as large as in the file; black between tiles and where there are none."""
-    numbers = layout.strip(place)
+    numbers, pixels, corner = layout.strip(place), drawing.pixels, drawing.corner
     (high, wide), (tall, broad) = layout.size, _tile_of(layout)
     starts = [[corner(number) for number in row] for row in numbers if min(row) >= 0]
     top, left = corner(numbers[0][0])
@@ -241,51 +381,43 @@ def _places(layout: Layout, room: Room) -> list[tuple[float, float, float, float
     return found
 
 
-def _pieces(
-    request: PictureRequest, strips: list[np.ndarray], boxes: list[CellBox], layout: Layout, room: Room
-) -> Pieces:
-    """The strips in a pixel protocol."""
+def _pieces(request: PictureRequest, part: PlacedDrawing, ident: int) -> Pieces:
+    """The strips of a drawing in a pixel protocol."""
     from tui_gen.draw import kitty, sixel
 
+    layout, room = part.layout, part.room
     height, width = (max(1, round(length * layout.zoom)) for length in layout.size)
     pieces: Pieces = []
-    for place, (strip, box) in enumerate(zip(strips, boxes)):
+    for place, (strip, box) in enumerate(zip(part.strips, part.boxes)):
         if request.protocol == "sixel":
-            if request.tiles.plot:
+            if part.plot:
                 strip = resize_plot(strip, min(height, len(strip)), min(width, strip.shape[1]))
-            blend = not request.tiles.plot
-            data = sixel.encode(strip, width, height, area=layout.area, ground=request.ground, blend=blend)
+            data = sixel.encode(strip, width, height, area=layout.area, ground=request.ground, blend=not part.plot)
         else:
             enlarge = max(1, min(8, int(layout.zoom))) if request.cell else 4
             # whole cells of it: stretched to them, a low strip would be out of shape, and all blurred
             across, down = (cells * size for cells, size in zip(box[2:], room.cell))
             pad = (round(across / layout.zoom * enlarge), round(down / layout.zoom * enlarge))
-            data = kitty.encode(strip, request.ident + place, box[2], box[3], enlarge=enlarge, pad=pad)
+            data = kitty.encode(strip, ident + place, box[2], box[3], enlarge=enlarge, pad=pad)
         pieces.append((data, box))
     return pieces
 
 
-def _text(
-    reply: PictureReply,
-    request: PictureRequest,
-    strips: list[np.ndarray],
-    boxes: list[CellBox],
-    layout: Layout,
-    room: Room,
-) -> None:
+def _text(reply: PictureReply, request: PictureRequest, parts: list[PlacedDrawing]) -> None:
     """The text forms, in the same place as the pixels where there are any: a dialog must not make the picture jump."""
     from tui_gen.draw import blocks
 
-    resized = resize_plot if request.tiles.plot else resize
     halves = np.full((2 * request.rows, request.columns), -1, np.int32)
     ramp = [[" "] * request.columns for _ in range(request.rows)]
-    for strip, (x, y, columns, rows) in zip(strips, boxes):
-        wide = max(1, min(columns, math.ceil(layout.size[1] * layout.zoom / room.cell[0] - 1e-6)))
-        high = layout.size[0] * layout.zoom / room.cell[1]
-        half = max(1, min(2 * rows, math.ceil(2 * high - 1e-6)))
-        halves[2 * y : 2 * y + half, x : x + wide] = blocks.packed(resized(strip, half, wide))
-        full = max(1, min(rows, round(high)))
-        for row, line in enumerate(blocks.ramp(resized(strip, full, wide), light=request.light)):
-            ramp[y + row][x : x + wide] = line
-    reply.upper, reply.lower = (part.astype("<i4").tobytes() for part in (halves[0::2], halves[1::2]))
+    for part in parts:
+        layout, room, resized = part.layout, part.room, resize_plot if part.plot else resize
+        for strip, (x, y, columns, rows) in zip(part.strips, part.boxes):
+            wide = max(1, min(columns, math.ceil(layout.size[1] * layout.zoom / room.cell[0] - 1e-6)))
+            high = layout.size[0] * layout.zoom / room.cell[1]
+            half = max(1, min(2 * rows, math.ceil(2 * high - 1e-6)))
+            halves[2 * y : 2 * y + half, x : x + wide] = blocks.packed(resized(strip, half, wide))
+            full = max(1, min(rows, round(high)))
+            for row, line in enumerate(blocks.ramp(resized(strip, full, wide), light=request.light)):
+                ramp[y + row][x : x + wide] = line
+    reply.upper, reply.lower = (half.astype("<i4").tobytes() for half in (halves[0::2], halves[1::2]))
     reply.lines = ["".join(line) for line in ramp]

@@ -2,124 +2,43 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.segment import Segment
-from rich.style import Style
-from textual import events, work
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.message import Message
-from textual.strip import Strip
-from textual.widget import Widget
 
-from tui_gen.app.panes.base import NO_RUN, Entry, Pane
+from tui_gen.app.panes.base import NO_RUN, Entry
 from tui_gen.app.panes.samples.caption import Caption, KindList
+from tui_gen.app.panes.samples.comparing import Comparison, Way
 from tui_gen.app.panes.samples.picture import PictureView
+from tui_gen.app.panes.samples.picture_pane import PicturePane
+from tui_gen.app.panes.samples.sight import Sight, band_count, tile_count
 from tui_gen.app.panes.samples.text import TextView
-from tui_gen.app.terminal.wire import PROTOCOLS
-from tui_gen.app.widgets.path_dialog import PathDialog
+from tui_gen.app.panes.samples.timeline import History, Timeline, Tool
 from tui_gen.events import Sample
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tui_gen.draw.terminal import Terminal
+    from textual.timer import Timer
+
     from tui_gen.view import RunView
 
-TEXT_MODES = ("halfblock", "ascii", "off")
+WHOLE, FASTEST, SLOWEST = 10.0, 0.1, 0.5
+"""Seconds that a whole history is played in, and those between two previews at least and at most."""
+FLICKER = 0.6
+"""Seconds that each of two previews is shown while they take turns."""
+TOOLS: tuple[tuple[str, str], ...] = (
+    ("a", "pin('A')"), ("b", "pin('B')"), ("f", "compare('flicker')"), ("s", "compare('beside')"),
+    ("d", "compare('difference')"),
+)  # fmt: skip
+"""Letters at the end of the timeline, and what they do."""
 
 
-class Timeline(Widget):
-    """All previews of a kind in a row, in the order of their steps; a click or a drag goes to one."""
-
-    DEFAULT_CSS = """
-    Timeline { height: 1; width: 1fr; color: $quiet; }
-    """
-
-    class Scrubbed(Message):
-        """Preview number `index` was pointed at."""
-
-        def __init__(self, index: int) -> None:
-            self.index = index
-            super().__init__()
-
-        def can_replace(self, message: Message) -> bool:
-            return isinstance(message, Timeline.Scrubbed)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.steps: list[int] = []
-        self.index = 0
-        self.following = True
-        self._held = False
-
-    def show(self, steps: list[int], index: int, following: bool) -> None:
-        """The previews' steps, which one is shown, and whether the newest is followed."""
-        if (steps, index, following) != (self.steps, self.index, self.following):
-            self.steps, self.index, self.following = steps, index, following
-            self.refresh()
-
-    def _labels(self) -> tuple[str, str]:
-        if not self.steps:
-            return "", ""
-        last = f"{self.steps[-1]:,}"
-        return f"{self.steps[0]:,} ", f" {last} " + ("now " if self.following else "end ")
-
-    def _track(self) -> tuple[int, int]:
-        """First column and length of the track."""
-        left, right = self._labels()
-        return len(left), max(1, self.size.width - len(left) - len(right))
-
-    def render_line(self, y: int) -> Strip:
-        if len(self.steps) < 2:
-            return Strip.blank(self.size.width, self.rich_style)
-        left, right = self._labels()
-        _, length = self._track()
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        plain = terminal is not None and not terminal.unicode
-        line, knob = ("-", "O") if plain else ("─", "●")
-        at = round(self.index * (length - 1) / (len(self.steps) - 1))
-        segments = [
-            Segment(left),
-            Segment(line * at),
-            Segment(knob, Style(bold=True)),
-            Segment(line * (length - at - 1)),
-            Segment(right),
-        ]
-        return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
-
-    def _point(self, x: int) -> None:
-        start, length = self._track()
-        part = min(max((x - start) / max(1, length - 1), 0.0), 1.0)
-        if len(self.steps) > 1:
-            self.post_message(self.Scrubbed(round(part * (len(self.steps) - 1))))
-
-    def on_mouse_down(self, event: events.MouseDown) -> None:
-        self._held = True
-        self.capture_mouse()
-        self._point(event.x)
-
-    def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self._held:
-            self._point(event.x)
-
-    def on_mouse_up(self) -> None:
-        self._held = False
-        self.release_mouse()
-
-
-def _count(sample: Sample) -> int:
-    """How many tiles a preview has; those that only fill its last row are none."""
-    every = max(1, sample.columns) * max(1, sample.rows)
-    return sample.tiles.count if 0 < sample.tiles.count <= every else every
-
-
-class SamplesPane(Pane):
+class SamplesPane(PicturePane):
     """Previews of the shown run, from step 0 to now."""
 
     HELP = """
@@ -133,8 +52,13 @@ of points take shape. Averaged (EMA) weights are used where the model keeps them
 | `←` `→`, wheel, timeline | the preview before, or after |
 | `ctrl+←` `ctrl+→` | a tenth of the history |
 | `home` `end` | the first preview; the newest, and follow it |
+| `p`, ▶ | play the history; again to stop |
+| `↑` `↓` | one row of tiles large, or the tile before or after where one is |
 | `enter`, click | one tile large; again, or `escape`: the whole grid |
-| `↑` `↓` | the tile before, or after, when one is shown |
+| `a` `b`, right button on the timeline | pin this step as A, or B; again to let it go |
+| `f` | A and B in turn, or a pinned step (else the one before) and this one; again to stop |
+| `s` | side by side: averaged (EMA) and raw weights, or with A, B, the step before; again for the next, then off |
+| `d` | what differs from the step before, from A, B, or raw weights: the brighter the more; then off |
 | `t` `T` | the next kind, or the one before: samples, reconstructions, codes, quality … |
 | `k` | a list of all kinds |
 | `g` | another way to draw: pixels (kitty or sixel), half-blocks, ASCII, off |
@@ -145,6 +69,9 @@ Tiles are laid out so that they are as large as the pane allows. What belongs to
 its reconstruction, the samples of a class, a way from noise to sample. Their names stand below or beside them, the
 legend of a plot beside it; where a pane is too small for names, `enter` shows a tile with its name. Where it is too
 small for all tiles, half-blocks show as many as can be made out.
+
+Every mark on the timeline is a preview. Raw weights are drawn beside averaged ones where `preview.raw` is set, which
+can be done while a run trains.
 """
 
     BINDINGS: ClassVar = [
@@ -154,10 +81,16 @@ small for all tiles, half-blocks show as many as can be made out.
         Binding("ctrl+right", "leap(1)", "Much later", show=False, id="samples.much_later"),
         Binding("home", "first", "First", show=False, id="samples.first"),
         Binding("end", "newest", "Follow", id="samples.newest"),
+        Binding("p", "play", "Play", id="samples.play"),
         Binding("enter", "zoom", "Tile", id="samples.zoom"),
         Binding("escape", "whole", "Whole grid", show=False, id="samples.whole"),
-        Binding("up", "tile(-1)", "Tile before", show=False, id="samples.tile_before"),
-        Binding("down", "tile(1)", "Tile after", show=False, id="samples.tile_after"),
+        Binding("up", "tile(-1)", "Row or tile before", show=False, id="samples.tile_before"),
+        Binding("down", "tile(1)", "Row or tile after", show=False, id="samples.tile_after"),
+        Binding("d", "compare('difference')", "Difference", id="samples.difference"),
+        Binding("s", "compare('beside')", "Side by side", id="samples.beside"),
+        Binding("f", "compare('flicker')", "Flicker", id="samples.flicker"),
+        Binding("a", "pin('A')", "Pin A", key_display="a b", id="samples.pin_a"),
+        Binding("b", "pin('B')", "Pin B", show=False, id="samples.pin_b"),
         Binding("t", "kind(1)", "Kind", key_display="t k", id="samples.kind"),
         Binding("T", "kind(-1)", "Kind before", show=False, id="samples.kind_before"),
         Binding("k", "kinds", "All kinds", show=False, id="samples.kinds"),
@@ -170,14 +103,20 @@ small for all tiles, half-blocks show as many as can be made out.
         super().__init__(id=id, classes=classes)
         self.kind = ""
         self.tile: int | None = None
+        self.band: int | None = None
+        """The row of tiles that is shown alone; None for all, or for a tile."""
         self._index: int | None = None
         """The preview shown; None follows the newest."""
+        self.comparison = Comparison()
+        self._timer: Timer | None = None
+        """Plays, or lets two previews take turns: there is none while neither is done."""
+        self.playing = False
         self._caption = Caption()
-        self._picture = PictureView()
         self._words_view = TextView()
         self._timeline = Timeline()
         self._seen: tuple[tuple[int, int], int] | None = None
         """(columns, rows) and number of the tiles that can be seen."""
+        self._differs: tuple[float, float] | None = None
         self._wanted = ""
 
     def compose(self) -> ComposeResult:
@@ -188,24 +127,25 @@ small for all tiles, half-blocks show as many as can be made out.
 
     def on_mount(self) -> None:
         self._words_view.display = False
-        self._best = self.modes()[0]
-        self._picture.set_mode(self._best)
-        self._refill()
-        changed = getattr(self.app, "terminal_changed_signal", None)
-        if changed is not None:
-            changed.subscribe(self, lambda _terminal: self._on_another_terminal())
+        self.redraw()
+
+    def on_hide(self) -> None:
+        """Nothing moves that nobody sees."""
+        self._halt()
 
     # -- the run
 
     def show_run(self, view: RunView | None) -> None:
         super().show_run(view)  # the kind stays, where this run has it too
         self._wanted = ""
-        self.tile = self._index = self._seen = None
-        self._refill()
+        self.tile = self.band = self._index = self._seen = None
+        self.comparison = Comparison()
+        self._halt()
+        self.redraw()
 
     def update_view(self, changed: set[str]) -> None:
         if "samples" in changed or ("status" in changed and not self.kinds()):
-            self._refill(urgent=False)
+            self.redraw(urgent=False)
 
     def kinds(self) -> list[str]:
         """The kinds of previews there are, in the order they came."""
@@ -216,48 +156,52 @@ small for all tiles, half-blocks show as many as can be made out.
         return [preview for preview in self.view.samples if preview.kind == self.kind] if self.view else []
 
     @property
-    def shown(self) -> Sample | None:
+    def preview(self) -> Sample | None:
         """The preview that is shown."""
         history = self.history()
         if not history:
             return None
         return history[-1] if self._index is None else history[min(self._index, len(history) - 1)]
 
-    def _refill(self, urgent: bool = True) -> None:
+    def redraw(self, urgent: bool = True) -> None:
         if not self.is_mounted:
             return
         kinds = self.kinds()
         if self._wanted in kinds:
-            self.kind, self._wanted, self._index, self.tile = self._wanted, "", None, None
+            self.kind, self._wanted, self._index, self.tile, self.band = self._wanted, "", None, None, None
         if self.kind not in kinds:
             self.kind = kinds[0] if kinds else ""
             self._index = None
         history = self.history()
         if self._index is not None and self._index >= len(history):
             self._index = None  # the run went on from an earlier step
-        preview, view = self.shown, self.view
+        preview, view = self.preview, self.view
         self._swap(preview is not None and preview.path.endswith(".txt"))
         if preview is None or view is None:
             self._picture.show_words(self._words())
             self._caption.show([], "", "")
-            self._timeline.show([], 0, True)
+            self._timeline.show(History())
             return
-        index = len(history) - 1 if self._index is None else self._index
-        grid = (max(1, preview.columns), max(1, preview.rows))
         if self.tile is not None:
-            self.tile = min(self.tile, _count(preview) - 1)
+            self.tile = min(self.tile, tile_count(preview) - 1)
+        if self.band is not None:
+            self.band = min(self.band, band_count(preview) - 1)
+        index = len(history) - 1 if self._index is None else self._index
+        sight = Sight(view, history, index, self.comparison, self.tile, self.band)
+        text = self._words_view.display
         try:
-            file = view.file(preview.path)
+            if text:
+                self._words_view.show_file(view.file(preview.path))
+            else:
+                self._picture.show_pictures(*sight.subjects(), urgent=urgent)
         except OSError as error:
             self._swap(False)
             self._picture.show_words(f"{preview.path} cannot be shown: {error.strerror}.")
-        else:
-            if self._words_view.display:
-                self._words_view.show_file(file)
-            else:
-                self._picture.show_picture(str(file), grid, self.tile, preview.gap, preview.tiles, urgent=urgent)
-        self._timeline.show([sample.step for sample in history], index, self._index is None)
-        self._caption.show(kinds, self.kind, self._text(preview, index, len(history)))
+        tools = () if text else tuple(Tool(letter, action, self._is_on(action)) for letter, action in TOOLS)
+        pins = tuple(self.comparison.places(history).items())
+        steps = tuple(sample.step for sample in history)
+        self._timeline.show(History(steps, index, self._index is None, pins, self.playing, tools))
+        self._caption.show(kinds, self.kind, sight.words(self._seen, self._differs), sight.room())
 
     def _swap(self, text: bool) -> None:
         """Make way for text, or for a picture; the keyboard follows."""
@@ -279,27 +223,17 @@ small for all tiles, half-blocks show as many as can be made out.
             return f"The run is {view.state}. Its first preview appears here."
         return f"The run is {view.state} and has no previews."
 
-    def _text(self, preview: Sample, index: int, count: int) -> str:
-        high, wide = preview.tile
-        text = f"step {preview.step:,} · {index + 1}/{count}"
-        if self.tile is not None:
-            name = preview.tiles.name(self.tile, max(1, preview.columns))
-            name = f"{name} · " if name else ""
-            return f"{text} · {name}tile {self.tile + 1} of {_count(preview)}, {wide}×{high}"
-        if preview.path.endswith(".txt") or (preview.tiles.plot and _count(preview) == 1):
-            return text
-        (columns, rows), seen = self._seen or ((preview.columns, preview.rows), _count(preview))
-        if seen < _count(preview):
-            return f"{text} · {seen} of {_count(preview)} tiles"
-        shape = f"{columns}×{rows}" if columns * rows == seen else f"{seen}"
-        return f"{text} · {shape} of {wide}×{high}"
-
     def on_picture_view_drawn(self, message: PictureView.Drawn) -> None:
         message.stop()
-        seen = None if self.tile is not None or message.error else (message.shown, message.count)
-        if seen is not None and seen != self._seen:
-            self._seen = seen
-            self._refill()
+        reply, subject = message.reply, message.subjects[0]
+        if reply.error:
+            return
+        before = self._seen, self._differs
+        self._differs = reply.differs
+        if subject.tile is None and subject.band is None:
+            self._seen = reply.shown, reply.count
+        if (self._seen, self._differs) != before:
+            self.redraw()
 
     # -- history
 
@@ -307,9 +241,10 @@ small for all tiles, half-blocks show as many as can be made out.
         """Show preview `index`; the last one is followed."""
         last = len(self.history()) - 1
         self._index = None if index >= last else max(0, index)
-        self._refill()
+        self.redraw()
 
     def action_step(self, by: int) -> None:
+        self._halt()
         last = len(self.history()) - 1
         self._go((last if self._index is None else self._index) + by)
 
@@ -317,14 +252,95 @@ small for all tiles, half-blocks show as many as can be made out.
         self.action_step(direction * max(1, len(self.history()) // 10))
 
     def action_first(self) -> None:
+        self._halt()
         self._go(0)
 
     def action_newest(self) -> None:
+        self._halt()
         self._go(len(self.history()))
+
+    def action_play(self) -> None:
+        """Go through the history, from its beginning where it is at its end; once more to stop."""
+        count = len(self.history())
+        if self.playing or count < 2:
+            self._halt()
+        else:
+            self._halt()
+            self._index = 0 if self._index is None else self._index
+            self._begin(min(max(WHOLE / count, FASTEST), SLOWEST))
+            self.playing = True
+        self.redraw()
+
+    def _begin(self, seconds: float) -> None:
+        self._timer = self.set_interval(seconds, self._turn, name="previews")
+
+    def _halt(self) -> None:
+        """Nothing moves any more."""
+        if self._timer is not None:
+            self._timer.stop()
+            self._timer = None
+        self.playing = False
+        if self.comparison.way == "flicker":
+            self.comparison.stop()
+
+    def _turn(self) -> None:
+        """The next picture, unless the one before is still on its way."""
+        if self._picture.busy or self.app.screen is not self.screen:
+            return
+        if not self.playing:
+            self.comparison.turned = not self.comparison.turned
+        elif self._index is None or self._index + 1 >= len(self.history()) - 1:
+            self._index = None
+            self._halt()
+        else:
+            self._index += 1
+        self.redraw(urgent=False)
+
+    # -- comparing
+
+    def action_pin(self, letter: str) -> None:
+        """Pin the step that is shown, or let it go."""
+        if self.preview is not None:
+            self.comparison.pin(letter, self.preview.step)
+            self.redraw()
+
+    def action_compare(self, way: Way) -> None:
+        """Compare in this way, with the next thing that there is to compare with, and then with nothing."""
+        history, view = self.history(), self.view
+        if view is None or not history:
+            return
+        index = len(history) - 1 if self._index is None else self._index
+        going = self.comparison.way == "flicker"
+        self._halt()
+        if not (going and way == "flicker"):
+            if not self.comparison.go_on(way, self.comparison.counterparts(view.samples, history, index)):
+                self.notify("There is only this preview: nothing to compare it with yet.", severity="warning")
+            elif self.comparison.way == "flicker":
+                self._begin(FLICKER)
+        self.redraw()
+        self.refresh_bindings()
+
+    def _is_on(self, action: str) -> bool:
+        """Whether what an action does is done."""
+        letter = action.split("'")[1]
+        return letter in self.comparison.pins or letter == self.comparison.way
+
+    def on_timeline_pin_asked(self, message: Timeline.PinAsked) -> None:
+        message.stop()
+        history = self.history()
+        if message.index < len(history):
+            self.comparison.pin_next(history[message.index].step)
+            self.redraw()
+
+    async def on_timeline_tool_asked(self, message: Timeline.ToolAsked) -> None:
+        message.stop()
+        self._picture.focus()
+        await self.run_action(message.action)
 
     def on_timeline_scrubbed(self, message: Timeline.Scrubbed) -> None:
         message.stop()
         (self._words_view if self._words_view.display else self._picture).focus()
+        self._halt()
         self._go(message.index)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
@@ -372,17 +388,19 @@ small for all tiles, half-blocks show as many as can be made out.
 
     def show_kind(self, kind: str) -> None:
         """Show the newest preview of a kind, as soon as there is one."""
+        self._halt()
         self._wanted = kind
-        self._refill()
+        self.redraw()
 
     def pick(self, kind: str) -> None:
         """Show another kind, at the step that was shown, or the nearest one before it."""
-        before = self.shown
-        self.kind, self.tile = kind, None
+        self._halt()
+        before = self.preview
+        self.kind, self.tile, self.band = kind, None, None
         if self._index is not None and before is not None:
             earlier = [i for i, preview in enumerate(self.history()) if preview.step <= before.step]
             self._index = earlier[-1] if earlier else 0
-        self._refill()
+        self.redraw()
 
     def on_picture_view_clicked(self, message: PictureView.Clicked) -> None:
         message.stop()
@@ -392,25 +410,40 @@ small for all tiles, half-blocks show as many as can be made out.
             self._zoom(message.tile)
 
     def _zoom(self, tile: int | None) -> None:
-        preview = self.shown
-        if preview is not None and _count(preview) > 1:
+        preview = self.preview
+        if preview is not None and tile_count(preview) > 1:
             self.tile = tile
-            self._refill()
+            self.redraw()
 
     def action_zoom(self) -> None:
-        self._zoom(0 if self.tile is None else None)
+        first = 0
+        if self.preview is not None and self.band is not None:
+            rows = max(1, self.preview.rows)
+            first = self.band * self.preview.tiles.band(rows) * max(1, self.preview.columns)
+        self._zoom(first if self.tile is None else None)
         self.refresh_bindings()
 
     def action_whole(self) -> None:
+        self.band = None
         self._zoom(None)
+        self.redraw()
 
     def action_tile(self, by: int) -> None:
-        preview = self.shown
-        if self.tile is not None and preview is not None:
-            self._zoom((self.tile + by) % _count(preview))
+        """The row before or after, of tiles or of one's own; past the last one all of them are shown."""
+        preview = self.preview
+        if preview is None:
+            return
+        if self.tile is not None:
+            self._zoom((self.tile + by) % tile_count(preview))
+        elif (bands := band_count(preview)) > 1:
+            place = (by > 0) - 1 if self.band is None else self.band + by
+            self.band = place % bands if self.band is None else place if 0 <= place < bands else None
+            self.redraw()
 
     def label(self, words: str, action: str) -> str:
         """The way back from a magnified tile."""
+        if action == "play" and self.playing:
+            return "Stop"
         return "Whole grid" if action == "zoom" and self.tile is not None else words
 
     def entries(self) -> Iterable[Entry]:
@@ -419,76 +452,8 @@ small for all tiles, half-blocks show as many as can be made out.
             yield Entry(f"Previews: {clean(kind)}", partial(self.pick, kind), "in the Samples pane")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("whole", "tile"):
-            return self.tile is not None
-        if action in ("zoom", "graphics") and self._words_view.display:
+        if action == "whole":
+            return self.tile is not None or self.band is not None
+        if action in ("zoom", "tile", "graphics", "compare", "pin") and self._words_view.display:
             return False  # text has no tiles, and one way to be shown
         return not (action in ("kind", "kinds") and len(self.kinds()) < 2)
-
-    # -- graphics and files
-
-    def modes(self) -> list[str]:
-        """The ways of drawing that this terminal has, the best first."""
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        if terminal is None:
-            return list(TEXT_MODES)
-        chosen = terminal.graphics
-        modes = [chosen, *(mode for mode in TEXT_MODES if mode != chosen)]
-        blocks = (terminal.unicode and terminal.colour) or chosen == "halfblock"
-        return [mode for mode in modes if mode != "halfblock" or blocks]
-
-    def action_graphics(self) -> None:
-        modes = self.modes()
-        mode = self._picture.mode
-        self.set_graphics(modes[(modes.index(mode) + 1) % len(modes)] if mode in modes else modes[0])
-
-    def set_graphics(self, mode: str) -> None:
-        """Draw as kitty, sixel, halfblock, ascii, off; auto is the best there is. Unsupported pixels stay off."""
-        if mode == "auto" or (mode in PROTOCOLS and mode not in self.modes()):
-            mode = self.modes()[0]
-        self._picture.set_mode(mode)
-        self.set_title(mode if mode != self.modes()[0] else "")
-        self._refill()
-
-    def _on_another_terminal(self) -> None:
-        """The best there is, unless something else was chosen that is there, too."""
-        before, self._best = self._best, self.modes()[0]
-        mode = self._picture.mode
-        self.set_graphics(mode if mode != before and mode in self.modes() else self._best)
-        self._picture.show_again()
-
-    def _file(self) -> Path | None:
-        preview, view = self.shown, self.view
-        try:
-            return view.file(preview.path) if preview is not None and view is not None else None
-        except OSError:
-            return None
-
-    def action_copy(self) -> None:
-        file = self._file()
-        if file is not None:
-            self.app.copy_to_clipboard(clean(str(file)))
-            self.notify(f"Copied {file}", markup=False)
-
-    def action_save(self) -> None:
-        file, preview, view = self._file(), self.shown, self.view
-        if file is None or preview is None or view is None:
-            self.notify("There is no picture to save yet.", severity="warning")
-            return
-        name = f"{view.path.name}-{self.kind}-{preview.step:06d}{file.suffix}"
-
-        def save(target: Path | None) -> None:
-            if target is not None:
-                self._save(file, target)
-
-        self.app.push_screen(PathDialog("Save this picture as", name, save=True, suffix=file.suffix), save)
-
-    @work(thread=True, exit_on_error=False)
-    def _save(self, file: Path, target: Path) -> None:
-        try:
-            shutil.copyfile(file, target)
-        except (OSError, shutil.SameFileError) as error:
-            words = f"Not saved as {target}: {getattr(error, 'strerror', '') or error}"
-            self.app.call_from_thread(self.notify, words, severity="error", markup=False)
-        else:
-            self.app.call_from_thread(self.notify, f"Saved as {target}", markup=False)

@@ -21,13 +21,12 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from tui_gen.app.panes.samples.encoder import Encoder
-from tui_gen.app.panes.samples.imaging import PictureReply, PictureRequest
+from tui_gen.app.panes.samples.imaging import PictureReply, PictureRequest, Subject
 from tui_gen.app.terminal.private import forget_lines
 from tui_gen.app.terminal.wire import PROTOCOLS, PixelOverlay
 from tui_gen.draw.blocks import Blocks
 from tui_gen.draw.place import Placement
 from tui_gen.draw.text import width_of
-from tui_gen.pictures import UNKNOWN, Tiles
 
 if TYPE_CHECKING:
     from textual.filter import LineFilter
@@ -39,7 +38,7 @@ LOOK = 0.05
 
 
 class PictureView(Widget, can_focus=True):
-    """Shows one file of tiles; `mode` is kitty, sixel, halfblock, ascii or off."""
+    """Shows a file of tiles, or two; `mode` is kitty, sixel, halfblock, ascii or off."""
 
     DEFAULT_CSS = """
     PictureView { width: 1fr; height: 1fr; }
@@ -53,10 +52,10 @@ class PictureView(Widget, can_focus=True):
             super().__init__()
 
     class Drawn(Message):
-        """A picture has been made ready; (columns, rows) and the number of the tiles that can be seen of it."""
+        """A picture has been made ready: what was asked for, and what came of it."""
 
-        def __init__(self, path: str, shown: tuple[int, int], count: int, error: str) -> None:
-            self.path, self.shown, self.count, self.error = path, shown, count, error
+        def __init__(self, subjects: tuple[Subject, ...], reply: PictureReply) -> None:
+            self.subjects, self.reply = subjects, reply
             super().__init__()
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -66,7 +65,7 @@ class PictureView(Widget, can_focus=True):
         """Shown instead of a picture."""
         self.picture: PixelOverlay | None = None
         self._encoder = Encoder()
-        self._subject: tuple[str, tuple[int, int], int | None, int, Tiles] | None = None
+        self._subjects: tuple[Subject, ...] = ()
         self._wanted: PictureRequest | None = None
         self._asked: PictureRequest | None = None
         self._reply: PictureReply | None = None
@@ -90,17 +89,16 @@ class PictureView(Widget, can_focus=True):
             self._busy.cancel()
         self._encoder.close()
 
-    def show_picture(
-        self, path: str, grid: tuple[int, int], tile: int | None = None, gap: int = 0, tiles: Tiles = UNKNOWN, *,
-        urgent: bool = True,
-    ) -> None:  # fmt: skip
-        """Show the file of `grid` = (columns, rows) tiles, or one tile of it; `urgent` where somebody asked for it.
+    @property
+    def busy(self) -> bool:
+        """Whether the picture that was asked for last is yet to be made."""
+        return self._busy is not None
 
-        `gap`: pixels between two tiles of the file; `tiles`: what they are.
-        """
+    def show_pictures(self, *subjects: Subject, urgent: bool = True) -> None:
+        """Show a subject, or two beside each other; `urgent` where somebody asked for it."""
         self._urgent = urgent
-        if (path, grid, tile, gap, tiles) != self._subject or self.words:
-            self._subject = (path, grid, tile, gap, tiles)
+        if subjects != self._subjects or self.words:
+            self._subjects = subjects
             if self.words:
                 self.words = ""
                 self.refresh()
@@ -108,9 +106,10 @@ class PictureView(Widget, can_focus=True):
 
     def show_words(self, words: str) -> None:
         """Show a message, and no picture."""
-        if words == self.words and self._subject is None:
+        if words == self.words and not self._subjects:
             return
-        self._subject = self._wanted = self._asked = self._reply = None
+        self._subjects = ()
+        self._wanted = self._asked = self._reply = None
         self.words = words
         self._rows = []
         self._put()
@@ -133,21 +132,16 @@ class PictureView(Widget, can_focus=True):
 
     def _request(self) -> PictureRequest | None:
         width, height = self.size
-        if self._subject is None or self.mode == "off" or not width or not height:
+        if not self._subjects or self.mode == "off" or not width or not height:
             return None
         protocol = self.mode if self.mode in PROTOCOLS and self.picture is not None else ""
         if protocol == "sixel" and self.content_region.bottom >= self.app.size.height:
             height = max(1, height - 1)  # a sixel that ends on the last row of the screen scrolls it
         terminal: Terminal | None = getattr(self.app, "terminal", None)
-        path, grid, tile, gap, tiles = self._subject
         return PictureRequest(
-            path=path,
+            subjects=self._subjects,
             columns=width,
             rows=height,
-            grid=grid,
-            tile=tile,
-            gap=gap,
-            tiles=tiles,
             protocol=protocol,
             ident=self.picture.ident if self.picture else 1,
             cell=terminal.cell if terminal else None,
@@ -190,7 +184,7 @@ class PictureView(Widget, can_focus=True):
         alike = before is not None and (before.words, _boxes(before)) == (reply.words, _boxes(reply))
         if not (self._pixels and alike and self._visible()):
             self.refresh()
-        self.post_message(self.Drawn(request.path, reply.shown, reply.count, reply.error))
+        self.post_message(self.Drawn(request.subjects, reply))
 
     def _ready(self) -> bool:
         """Whether there are pixels for the present mode and size."""
@@ -287,7 +281,7 @@ class PictureView(Widget, can_focus=True):
 
     def _tile_at(self, x: int, y: int) -> int | None:
         """The number of the tile at a cell of this widget."""
-        if self._subject is None or self._reply is None or self._reply.error:
+        if not self._subjects or self._reply is None or self._reply.error:
             return None
         for left, top, right, bottom, number in self._reply.places:
             if left <= x + 0.5 < right and top <= y + 0.5 < bottom:
