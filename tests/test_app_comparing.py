@@ -86,18 +86,18 @@ async def test_side_by_side_and_difference_go_with_the_history(run):
     async with drive(Host(run, "samples", terminal), (80, 24)) as driver:
         await driver.press("s")
         assert "averaged" in driver.app.text() and "step 500 beside raw weights · 6/6" in driver.app.text()
-        assert len(driver.pane._picture._reply.places) == 24
+        assert len(driver.pane.picture._reply.places) == 24
         await driver.press("left", "down")
         assert "step 400 beside raw weights · 5/6 · row 1 of 3" in driver.caption
-        assert len(driver.pane._picture._reply.places) == 8
+        assert len(driver.pane.picture._reply.places) == 8
         await driver.press("enter")
-        assert "tile 1 of 12" in driver.caption and len(driver.pane._picture._reply.places) == 2
+        assert "tile 1 of 12" in driver.caption and len(driver.pane.picture._reply.places) == 2
         await driver.press("escape", "s", "d")
         apart = abs(400 % 7 - 300 % 7) / 255
         words = f"step 400 minus step 300: up to {apart:.0%}, mean {apart:.1%} · 5/6"
         await driver.until(lambda: words in driver.app.text(), words)
         await driver.press("home")
-        assert "step 0, before: nothing to compare" in driver.caption and not driver.pane._picture._reply.error
+        assert "step 0, before: nothing to compare" in driver.caption and not driver.pane.picture._reply.error
 
 
 async def test_rows_are_gone_through_and_all_come_back(run):
@@ -105,7 +105,7 @@ async def test_rows_are_gone_through_and_all_come_back(run):
         seen = []
         for key in ("down", "down", "down", "down", "up"):
             await driver.press(key)
-            seen.append((driver.pane.band, [place[4] for place in driver.pane._picture._reply.places]))
+            seen.append((driver.pane.band, [place[4] for place in driver.pane.picture._reply.places]))
         assert [band for band, _ in seen] == [0, 1, 2, None, 2]
         assert seen[1][1] == [4, 5, 6, 7] and seen[3][1] == list(range(12))
         await driver.press("enter")

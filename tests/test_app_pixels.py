@@ -184,7 +184,7 @@ def test_painted_looks_at_the_spans_of_a_partial_update():
 async def test_a_picture_is_free_only_when_nothing_is_over_it(tmp_path):
     app = Host(write_run(tmp_path / "run", write_sample(tmp_path / "run", 0)), "samples")
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        picture = app.samples._picture
+        picture = app.samples.picture
         await wait_for_async(lambda: free_region(picture) is not None, tick=pilot.pause, what="the picture's place")
         await pilot.press("1")
         await wait_for_async(lambda: free_region(picture) is None, tick=pilot.pause, what="the toast to cover it")
@@ -204,7 +204,7 @@ async def test_headless_shows_cells_and_never_pixels(tmp_path):
     app = Host(write_run(tmp_path / "run", write_sample(tmp_path / "run", 0)), "samples", terminal)
     async with app.run_test(size=(80, 24)) as pilot:
         await wait_for_async(lambda: "▀" in app.text(), tick=pilot.pause, what="a picture")
-        assert app.samples._picture.mode == "sixel" and not app.samples._picture.picture.possible
+        assert app.samples.picture.mode == "sixel" and not app.samples.picture.picture.possible
 
 
 # -- on a real pty

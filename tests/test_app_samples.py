@@ -43,7 +43,7 @@ class Driver:
         await wait_for_async(condition, tick=self.pilot.pause, what=lambda: f"{what}:\n{self.app.text()}")
 
     async def settled(self) -> None:
-        picture = self.pane._picture
+        picture = self.pane.picture
         await self.pilot.pause()
         await self.until(lambda: picture._busy is None and picture._asked == picture._wanted, "the newest picture")
         await self.pilot.pause()
@@ -70,7 +70,7 @@ async def drive(app: Host, size=(80, 24), **more):
 async def test_the_newest_grid_is_shown_at_every_size(run, size):
     async with drive(Host(run, "samples"), size) as driver:
         assert "step 500 · 6/6 · 4×3 of 8×8" in driver.app.text()
-        reply, made = driver.pane._picture._reply, driver.pane._picture._asked
+        reply, made = driver.pane.picture._reply, driver.pane.picture._asked
         assert (made.columns, made.rows) == (size[0] - 2, size[1] - 4)
         scale = min(made.columns // 32, 2 * made.rows // 24)
         assert (np.frombuffer(reply.upper, "<i4") >= 0).sum() == 32 * scale * 24 * scale / 2
@@ -105,7 +105,7 @@ async def test_the_picture_changes_with_the_step(run):
         seen = {}
         for key in ("home", "right", "right"):
             await driver.press(key)
-            seen[driver.caption] = driver.pane._picture._reply.upper
+            seen[driver.caption] = driver.pane.picture._reply.upper
         assert len(seen) == 3 and len(set(seen.values())) == 3
 
 
@@ -184,17 +184,17 @@ async def test_many_kinds_are_named_stepped_and_listed_by_keys_and_mouse(tmp_pat
 
 async def test_a_tile_is_shown_large_by_enter_and_by_click(run):
     async with drive(Host(run, "samples")) as driver:
-        whole = driver.pane._picture._reply.upper
+        whole = driver.pane.picture._reply.upper
         await driver.press("enter")
-        assert "tile 1 of 12, 8×8" in driver.caption and driver.pane._picture._reply.upper != whole
+        assert "tile 1 of 12, 8×8" in driver.caption and driver.pane.picture._reply.upper != whole
         await driver.press("down", "down")
         assert "tile 3 of 12" in driver.caption
         await driver.press("up", "up", "up")
         assert "tile 12 of 12" in driver.caption
         await driver.press("escape")
-        assert "4×3 of 8×8" in driver.caption and driver.pane._picture._reply.upper == whole
+        assert "4×3 of 8×8" in driver.caption and driver.pane.picture._reply.upper == whole
         # the grid is 32 x 24 half-cells in the middle of 78 x 20 cells
-        await driver.pilot.click(driver.pane._picture, offset=(23 + 9, 4 + 5))
+        await driver.pilot.click(driver.pane.picture, offset=(23 + 9, 4 + 5))
         await driver.settled()
         assert "tile 6 of 12" in driver.caption
 
@@ -215,12 +215,12 @@ async def test_g_goes_through_what_the_terminal_has(run, terminal, modes):
         assert driver.pane.modes() == modes
         seen = []
         for _ in modes:
-            seen.append(driver.pane._picture.mode)
+            seen.append(driver.pane.picture.mode)
             await driver.pilot.press("g")
-        assert seen == modes and driver.pane._picture.mode == modes[0]
+        assert seen == modes and driver.pane.picture.mode == modes[0]
         driver.pane.set_graphics("auto")
         driver.pane.set_graphics("kitty")
-        assert driver.pane._picture.mode == modes[0] or "kitty" in modes
+        assert driver.pane.picture.mode == modes[0] or "kitty" in modes
 
 
 async def test_ascii_is_a_luminance_ramp_without_blocks(run):
@@ -252,7 +252,7 @@ async def test_resizing_draws_anew(run):
     async with drive(Host(run, "samples"), (120, 40)) as driver:
         await driver.pilot.resize_terminal(60, 18)
         await driver.settled()
-        assert driver.pane._picture._asked.columns == 58 and "▀" in driver.app.text()
+        assert driver.pane.picture._asked.columns == 58 and "▀" in driver.app.text()
 
 
 async def test_the_empty_pane_says_what_to_do(tmp_path):
@@ -337,13 +337,13 @@ async def test_text_is_shown_as_it_is_and_pictures_come_back(tmp_path):
         await driver.until(lambda: "the second" in driver.app.text(), "the newest text")
         assert driver.caption == "step 9 · 2/2" and driver.pane._words_view.has_focus
         await driver.press("g", "enter")
-        assert driver.pane._picture.mode == "halfblock" and driver.pane.tile is None  # neither is for text
+        assert driver.pane.picture.mode == "halfblock" and driver.pane.tile is None  # neither is for text
         await driver.press("left")
         await driver.until(lambda: "[bold]not markup[/]" in driver.app.text(), "the text before")
         shown = driver.app.text()
         assert "[31m" not in shown and "red" in shown and shown.count("wide") == 40
         await driver.press("t")
-        assert driver.pane.kind == "samples" and driver.pane._picture.has_focus
+        assert driver.pane.kind == "samples" and driver.pane.picture.has_focus
         assert "step 5 · 1/1 · 4×3 of 8×8" in driver.app.text() and "not markup" not in driver.app.text()
 
 
@@ -427,6 +427,6 @@ async def test_pictures_of_runs_in_the_current_folder_are_found_by_whoever_draws
         await wait_for_async(lambda: listed.rows, what="the run", tick=pilot.pause)
         assert listed.rows[0].path == str(run), "one name for a run, whoever tells it"
         app.open_run(listed.rows[0].path)
-        picture = app.workspace.pane("samples")._picture
+        picture = app.workspace.pane("samples").picture
         await wait_for_async(lambda: picture._reply is not None, what="a picture", tick=pilot.pause)
         assert picture._reply.error == ""

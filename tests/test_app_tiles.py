@@ -195,7 +195,7 @@ async def test_names_are_on_the_screen_at_every_size(run, size):
         ):
             driver.pane.pick(name)
             await driver.settled()
-            picture = driver.pane._picture
+            picture = driver.pane.picture
             lines = driver.app.text().split("\n")
             for x, y, text, _ in picture._reply.words:
                 at = picture.content_region.offset
@@ -217,11 +217,11 @@ async def test_a_click_shows_the_tile_under_it_with_its_name_in_every_arrangemen
         ):  # fmt: skip
             driver.pane.pick(name)
             await driver.settled()
-            place = next(place for place in driver.pane._picture._reply.places if place[4] == number)
-            await driver.pilot.click(driver.pane._picture, offset=(int(place[0]) + 1, int(place[1]) + 1))
+            place = next(place for place in driver.pane.picture._reply.places if place[4] == number)
+            await driver.pilot.click(driver.pane.picture, offset=(int(place[0]) + 1, int(place[1]) + 1))
             await driver.settled()
             assert said in driver.caption and driver.pane.tile == number
-            seen = np.frombuffer(driver.pane._picture._reply.upper, "<i4")
+            seen = np.frombuffer(driver.pane.picture._reply.upper, "<i4")
             assert set((seen[seen >= 0] & 255).tolist()) == {15 * (number + 1)}
             await driver.press("escape")
     async with drive(Host(run, "samples"), (100, 30)) as driver:
@@ -241,7 +241,7 @@ async def test_a_plot_is_large_with_its_legend_in_its_colours(tmp_path, mode):
     plot.tiles = PLOT
     terminal = None if mode == "halfblock" else Terminal("ascii", "", unicode=False, colour=False)
     async with drive(Host(write_run(path, plot), "samples", terminal), (80, 24)) as driver:
-        picture, text = driver.pane._picture, driver.app.text()
+        picture, text = driver.pane.picture, driver.app.text()
         upper = np.frombuffer(picture._reply.upper, "<i4").reshape(20, 78)
         assert (upper >= 0).any(axis=1).all(), "as high as the pane"
         assert "1st component -2 to 2.5" in text and driver.caption == "step 0 · 1/1"

@@ -121,7 +121,7 @@ can be done while a run trains.
 
     def compose(self) -> ComposeResult:
         yield self._caption
-        yield self._picture
+        yield self.picture
         yield self._words_view
         yield self._timeline
 
@@ -178,7 +178,7 @@ can be done while a run trains.
         preview, view = self.preview, self.view
         self._swap(preview is not None and preview.path.endswith(".txt"))
         if preview is None or view is None:
-            self._picture.show_words(self._words())
+            self.picture.show_words(self._words())
             self._caption.show([], "", "")
             self._timeline.show(History())
             return
@@ -193,10 +193,10 @@ can be done while a run trains.
             if text:
                 self._words_view.show_file(view.file(preview.path))
             else:
-                self._picture.show_pictures(*sight.subjects(), urgent=urgent)
+                self.picture.show_pictures(*sight.subjects(), urgent=urgent)
         except OSError as error:
             self._swap(False)
-            self._picture.show_words(f"{preview.path} cannot be shown: {error.strerror}.")
+            self.picture.show_words(f"{preview.path} cannot be shown: {error.strerror}.")
         tools = () if text else tuple(Tool(letter, action, self._is_on(action)) for letter, action in TOOLS)
         pins = tuple(self.comparison.places(history).items())
         steps = tuple(sample.step for sample in history)
@@ -207,10 +207,10 @@ can be done while a run trains.
         """Make way for text, or for a picture; the keyboard follows."""
         if text == self._words_view.display:
             return
-        old, new = (self._picture, self._words_view) if text else (self._words_view, self._picture)
+        old, new = (self.picture, self._words_view) if text else (self._words_view, self.picture)
         focused = old.has_focus
         if text:
-            self._picture.show_words("")  # pixels would stay on the screen over the text
+            self.picture.show_words("")  # pixels would stay on the screen over the text
         new.display, old.display = True, False
         if focused:
             new.focus()
@@ -285,7 +285,7 @@ can be done while a run trains.
 
     def _turn(self) -> None:
         """The next picture, unless the one before is still on its way."""
-        if self._picture.busy or self.app.screen is not self.screen:
+        if self.picture.busy or self.app.screen is not self.screen:
             return
         if not self.playing:
             self.comparison.turned = not self.comparison.turned
@@ -334,12 +334,12 @@ can be done while a run trains.
 
     async def on_timeline_tool_asked(self, message: Timeline.ToolAsked) -> None:
         message.stop()
-        self._picture.focus()
+        self.picture.focus()
         await self.run_action(message.action)
 
     def on_timeline_scrubbed(self, message: Timeline.Scrubbed) -> None:
         message.stop()
-        (self._words_view if self._words_view.display else self._picture).focus()
+        (self._words_view if self._words_view.display else self.picture).focus()
         self._halt()
         self._go(message.index)
 

@@ -22,17 +22,17 @@ TEXT_MODES = ("halfblock", "ascii", "off")
 
 
 class PicturePane(Pane):
-    """Shows `preview` in its `_picture`; `redraw` is called where another way of drawing was chosen."""
+    """Shows `preview` in its `picture`; `redraw` is called where another way of drawing was chosen."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._picture = PictureView()
+        self.picture = PictureView()
         self._best = ""
 
     def on_mount(self) -> None:
         """Draw in the best way, also on a terminal that comes later."""
         self._best = self.modes()[0]
-        self._picture.set_mode(self._best)
+        self.picture.set_mode(self._best)
         changed = getattr(self.app, "terminal_changed_signal", None)
         if changed is not None:
             changed.subscribe(self, lambda _terminal: self._on_another_terminal())
@@ -59,23 +59,23 @@ class PicturePane(Pane):
 
     def action_graphics(self) -> None:
         modes = self.modes()
-        mode = self._picture.mode
+        mode = self.picture.mode
         self.set_graphics(modes[(modes.index(mode) + 1) % len(modes)] if mode in modes else modes[0])
 
     def set_graphics(self, mode: str) -> None:
         """Draw as kitty, sixel, halfblock, ascii, off; auto is the best there is. Unsupported pixels stay off."""
         if mode == "auto" or (mode in PROTOCOLS and mode not in self.modes()):
             mode = self.modes()[0]
-        self._picture.set_mode(mode)
+        self.picture.set_mode(mode)
         self.set_title(mode if mode != self.modes()[0] else "")
         self.redraw()
 
     def _on_another_terminal(self) -> None:
         """The best there is, unless something else was chosen that is there, too."""
         before, self._best = self._best, self.modes()[0]
-        mode = self._picture.mode
+        mode = self.picture.mode
         self.set_graphics(mode if mode != before and mode in self.modes() else self._best)
-        self._picture.show_again()
+        self.picture.show_again()
 
     # -- its file
 
