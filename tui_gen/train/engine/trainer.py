@@ -305,9 +305,9 @@ class Trainer:
         self.stream.load_state_dict(state["stream"])
         self.step = int(state["step"])
         torch.set_rng_state(state["rng"])
-        own, drawn_from = device_generator(self.device), f"rng_{self.device.type}"
-        if own is not None and drawn_from in state:
-            own.set_rng_state(state[drawn_from], self.device)
+        own, rng_key = device_generator(self.device), f"rng_{self.device.type}"
+        if own is not None and rng_key in state:
+            own.set_rng_state(state[rng_key], self.device)
         if self.scaler is not None and "scaler" in state:
             self.scaler.load_state_dict(state["scaler"])
 

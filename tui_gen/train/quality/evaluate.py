@@ -95,8 +95,8 @@ def finish(work: Generator[str, None, Report], say: Callable[[str], None] = lamb
     while True:
         try:
             words = next(work)
-        except StopIteration as done:
-            report: Report = done.value
+        except StopIteration as stop:
+            report: Report = stop.value
             return report
         if words == WAITING:
             say("waiting for another process that prepares the same reference")

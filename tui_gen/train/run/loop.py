@@ -148,9 +148,9 @@ class RunLoop:
             except Stopped as ending:
                 state, reason = ending.state, ending.reason
             self._end(state, reason)
-        except Gone as gone:
+        except Gone as error:
             self.state = "failed"
-            print(f"error: {gone}", file=sys.stderr)
+            print(f"error: {error}", file=sys.stderr)
         except Exception:
             self._rescue()
             raise

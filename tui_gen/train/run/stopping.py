@@ -39,13 +39,13 @@ class Stoppable(Protocol):
 
 
 class Watch:
-    """Watches over a process that trains `worker`, or waits to be given one: `unused` ends it then.
+    """Watches over a process that trains `worker`, or waits to be given one: `give_up` ends it then.
 
     To be made in the main thread. Raises RuntimeError where it can have no thread; then signals end the process.
     """
 
-    def __init__(self, worker: Stoppable | None = None, unused: Callable[[], None] = lambda: None) -> None:
-        self.worker, self._unused = worker, unused
+    def __init__(self, worker: Stoppable | None = None, give_up: Callable[[], None] = lambda: None) -> None:
+        self.worker, self._give_up = worker, give_up
         self._read, self._write = os.pipe()
         for end in (self._read, self._write):
             os.set_blocking(end, False)
@@ -70,7 +70,7 @@ class Watch:
                 if number not in STOPPING:
                     continue
                 if self.worker is None:
-                    self._unused()
+                    self._give_up()
                 else:
                     self.worker.ask_to_stop(f"by {signal.Signals(number).name}")
             if self.worker is not None and self.worker.stop_reason and patience.at_an_end(self.worker):

@@ -42,7 +42,7 @@ class Warm:
         self._server: control.Server | None = None
         self._lock = threading.Lock()
         self._settled = threading.Event()
-        self._watch = stopping.Watch(unused=self._unused)
+        self._watch = stopping.Watch(give_up=self._give_up)
 
     def main(self) -> int:
         """Warm up, answer, train the run that is given; the exit status."""
@@ -96,7 +96,7 @@ class Warm:
         try:
             request = msgspec.json.decode(line, type=Handover)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            self._unused()
+            self._give_up()
             return
         path = Path(request.run)
         hold = presence.Hold.adopt(path, handle) if handle is not None else None
@@ -113,7 +113,7 @@ class Warm:
             if self._server is not None:
                 self._server.inbox.put(None)  # type: ignore[arg-type]
 
-    def _unused(self) -> None:
+    def _give_up(self) -> None:
         """End: the owner is gone, or wants no warm worker any more."""
         with contextlib.suppress(OSError):
             os.unlink(self.path)
