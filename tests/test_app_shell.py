@@ -12,6 +12,7 @@ from tests.plot_host import write_run, write_sample
 from tests.shell import OTHERS, SIZES, check_snapshot, screen_text, until, workbench
 from tui_gen.app.panes import registry
 from tui_gen.app.shell.arrangement import SHAPES, arrange, edges_around, groups, shape_of, tree
+from tui_gen.app.shell.keys import sections
 from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.themes import read_theme
 
@@ -36,7 +37,8 @@ async def test_layout(monkeypatch, name):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_arrangement_covers_its_area_without_overlap(shape):
     sizes = {"wide": (150, 38), "medium": (100, 28), "narrow": (20, 8), "tall": (60, 44)}
-    for width, height in (sizes[shape], (233, 71)):
+    layout, _, size = shape.rpartition("-")
+    for width, height in (sizes[size], (233, 71)):
         found = arrange(width, height, shape)
         covered = {}
         boxes = [*found.panes.values(), *(box for box, _, _ in found.tabs)]
@@ -47,9 +49,11 @@ def test_arrangement_covers_its_area_without_overlap(shape):
                     assert (x, y) not in covered
                     covered[x, y] = box
         assert len(covered) == width * height
-    assert sorted(pane for group in groups(tree(shape)) for pane in group.panes) == sorted(PANES)
+    folded = [row.id for row in registry.PANES if layout and row.edits]
+    panes = [pane for group in groups(tree(shape)) for pane in group.panes]
+    assert sorted(panes + folded) == sorted(PANES)
     edges = {edge.name for edge in found.edges}
-    assert all(name in edges for pane in PANES for axis in "xy" for name in edges_around(shape, pane, axis))
+    assert all(name in edges for pane in panes for axis in "xy" for name in edges_around(shape, pane, axis))
 
 
 def test_shapes_by_size():
@@ -209,6 +213,9 @@ async def test_keys_are_the_users(monkeypatch, world):
         await until(pilot, lambda: len(app.screen_stack) == 2)
         await pilot.press("escape", "alt+5", "f2")
         await until(pilot, lambda: app.workspace.pane("log").query_one("Input").display)
+        rows = {name: shown for _, rows in sections(app) for shown, _, name in rows}
+        assert (rows["view.jump"], rows["log.filter"]) == ("F4", "F2")
+        assert (rows["view.drawer"], rows["run.quality"]) == ("", ""), "they have given way"
         told = ("did you mean 'view.jump'", "run.stop needs a key")
         await until(pilot, lambda: all(words in screen_text(app) for words in told))
 

@@ -26,7 +26,7 @@ from textual.widget import Widget
 from tui_gen import runs
 from tui_gen.app.panes.base import Belongings, Pane, make
 from tui_gen.app.panes.registry import PANES
-from tui_gen.app.shell import keys, placeholders
+from tui_gen.app.shell import arrangement, keys, placeholders
 from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_LIVE, enabled, label
 from tui_gen.app.shell.guard import Guard
 from tui_gen.app.shell.menu import DropDown, Menu, MenuBar
@@ -101,7 +101,8 @@ class Workbench(TerminalApp):
         self._leaving = False
         rows = placeholders.remembered()
         first = [placeholders.EmptyFrame(row.id, rows if row.id == "models" else None) for row in PANES]
-        self.workspace = Workspace(*first, shares=self._shares(), id="workspace")
+        self.workspace = Workspace(*first, shares=self._shares(), favourites=self._favourites(), id="workspace")
+        self._shares_before: dict[str, float] = {}
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
         self.notices = Notices(self, self.workspace, self.status)
@@ -113,6 +114,9 @@ class Workbench(TerminalApp):
     def _shares(self) -> dict[str, float]:
         kept = self.settings.under("layout")
         return {key: float(value) for key, value in kept.items() if isinstance(value, int | float) and 0 < value < 1}
+
+    def _favourites(self) -> dict[str, str]:
+        return {shape: name for shape, name in self.settings.under("layouts").items() if isinstance(name, str)}
 
     def compose(self) -> ComposeResult:
         """Menu, panes, status, keys."""
@@ -128,7 +132,7 @@ class Workbench(TerminalApp):
         await self._furnish()
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self) if binding.id})
         if keymap:
-            self.set_keymap(keymap)
+            self.set_keymap(keys.given_way(self, keymap))
         self.follower.run(self.conductor.beat)
         for problem in [*key_problems, self.settings.problem, runs.unwritable(self.session.root)]:
             if problem:
@@ -436,10 +440,38 @@ class Workbench(TerminalApp):
         self.workspace.grow(axis, direction)
 
     def action_reset_layout(self) -> None:
-        """Every boundary back to where it was at first."""
-        for key in list(self.workspace.shares):
-            self.settings.remove(f"layout.{key}")
-        self.workspace.reset()
+        """Every boundary back to where it was at first; once more, to where the user had put it."""
+        before, self._shares_before = self._shares_before, dict(self.workspace.shares)
+        if self.workspace.shares:
+            for key in self.workspace.shares:
+                self.settings.remove(f"layout.{key}")
+            self.workspace.reset()
+        elif before:
+            for key, share in before.items():
+                self.settings.set(f"layout.{key}", share)
+            self.workspace.shares.update(before)
+            self.workspace.rearrange()
+
+    @property
+    def layout_can_be_put_back(self) -> bool:
+        """Whether the proportions that were given up last can be had again."""
+        return bool(self._shares_before) and not self.workspace.shares
+
+    def action_drawer(self) -> None:
+        """Models and hyperparameters come on screen, or make room for the run again."""
+        self.workspace.toggle_drawer()
+
+    def action_layouts(self) -> None:
+        """The palette with the layouts."""
+        from textual.command import CommandPalette
+
+        from tui_gen.app.shell.palette import Layouts
+
+        self.push_screen(CommandPalette(providers=[Layouts], placeholder="Layout…"))
+
+    def choose_layout(self, name: str) -> None:
+        """Use a layout from now on, and the next time in a terminal of this shape."""
+        self.settings.set(f"layouts.{self.workspace.prefer(name)}", name)
 
     def action_jump(self) -> None:
         """Letters on the panes."""
@@ -553,9 +585,17 @@ class Workbench(TerminalApp):
             self.models.mark(name)
         self.workspace.open("form")
 
+    def pick_model(self, name: str) -> None:
+        """Put a model into the form."""
+        if self.form is not None:
+            self.form.set_model(name)
+            self.workspace.open("form")
+
     def show_run(self, view: RunView | None) -> None:
         """Every pane shows this run from now on, or none."""
         self.follower.show(view)
+        if view is None and self.workspace.layout_name == "watch":
+            self.workspace.use_layout(arrangement.EDIT)
 
     def show_previews(self, kind: str) -> None:
         """Previews of this kind are the ones to look at."""
@@ -570,4 +610,4 @@ class Workbench(TerminalApp):
     def land(self, asked_in: Pane | None) -> None:
         """A run is shown that was asked for in this pane: bring it before whoever has not gone on to another pane."""
         if self.workspace.active is asked_in:
-            self.workspace.open_watched()
+            self.workspace.watch()

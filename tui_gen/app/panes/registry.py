@@ -23,7 +23,8 @@ class Place(NamedTuple):
 class Row(NamedTuple):
     """A pane: its id, its title, the digit that shows it (empty for none), where its class is, and its place.
 
-    Where `watches`, a run is looked at in it: it comes on screen with a run that is opened.
+    Where `watches`, a run is looked at in it: it comes on screen with a run that is opened. Where `edits`, the next
+    run is put together in it: it is folded away while a run is watched.
     """
 
     id: str
@@ -32,11 +33,19 @@ class Row(NamedTuple):
     source: str
     place: Place
     watches: bool = False
+    edits: bool = False
 
 
 PANES: list[Row] = [
-    Row("models", "Models", "1", "tui_gen.app.panes.models:ModelsPane", Place("top-left", "top-left", "top")),
-    Row("form", "Hyperparameters", "2", "tui_gen.app.panes.form.pane:FormPane", Place("middle", "bottom-left", "top")),
+    Row("models", "Models", "1", "tui_gen.app.panes.models:ModelsPane", Place("top-left", "top-left", "top"), edits=True),
+    Row(
+        "form",
+        "Hyperparameters",
+        "2",
+        "tui_gen.app.panes.form.pane:FormPane",
+        Place("middle", "bottom-left", "top"),
+        edits=True,
+    ),
     Row("losses", "Losses", "3", "tui_gen.app.panes.losses.pane:LossesPane", Place("top-right", "top-right"), True),
     Row(
         "samples",

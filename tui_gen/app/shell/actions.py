@@ -53,6 +53,8 @@ MENUS = (
             Item("Losses on a log scale", "in_pane('losses', 'log')", "losses.log"),
             Item("Kinds of previews…", "in_pane('samples', 'kinds')", "samples.kinds"),
             None,
+            Item("Models and hyperparameters", "drawer", "view.drawer"),
+            Item("Layout…", "layouts", "view.layouts"),
             Item("Jump to a pane…", "jump", "view.jump"),
             Item("Maximise", "maximise", "view.maximise"),
             Item("Restore the layout", "reset_layout", "view.reset"),
@@ -72,11 +74,16 @@ MENUS = (
 )
 NEED_LIVE = ("pause", "stop", "ask")
 """Actions on the run that is shown, while it is live."""
-ALONE = ("start", "menu", "jump", "open_pane", "go_to_pane", "grow", "maximise", "command_palette", "help", "keys")
+ALONE = (
+    "start", "menu", "jump", "open_pane", "go_to_pane", "grow", "maximise", "drawer", "layouts", "command_palette",
+    "help", "keys",
+)  # fmt: skip
 """Actions that do nothing while a dialog or a menu is open."""
 
 BINDINGS = [
     Binding("f1", "help", "Help", id="help.pane"),
+    Binding("f2", "drawer", "Edit", priority=True, id="view.drawer"),
+    Binding("f3", "layouts", "Layout", show=False, priority=True, id="view.layouts"),
     Binding("f5,ctrl+r", "start", "Start", priority=True, id="run.start"),
     Binding("f12", "resume", "Resume", id="run.resume"),
     Binding("f6,space", "pause", "Pause", id="run.pause"),
@@ -153,6 +160,10 @@ def label(stage: Stage, words: str, action: str, node: Any = None) -> str:
         return "Go on"
     if action == "maximise" and stage.workspace.maximised:
         return "Restore"
+    if action == "reset_layout" and stage.layout_can_be_put_back:
+        return "Undo restoring the layout"
+    if action == "drawer" and stage.workspace.layout_name == "edit":
+        return "Watch the run" if words != "Edit" else "Watch"
     return words
 
 

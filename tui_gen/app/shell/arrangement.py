@@ -1,7 +1,8 @@
-"""Where the panes go: trees of splits and tab groups for three widths of terminal, as plain arithmetic.
+"""Where the panes go: trees of splits and tab groups for each layout and shape of terminal, as plain arithmetic.
 
-`wide` shows everything, `medium` puts log and runs behind tabs, `narrow` shows one pane (two where it is tall enough)
-behind tabs. A shape has slots, and each pane's row in the registry says which of them is its place. Knows no widget.
+The shape follows from the size: `wide` and `medium` show several panes, `narrow` one (two where it is tall enough)
+behind tabs. The layout is chosen: `edit` shows everything there is room for; the others give the screen to what one
+does, and fold away where the next run is put together. Knows no widget.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from tui_gen.app.panes.registry import PANES
+from tui_gen.app.panes.registry import PANES, Row
 
 LEAST_WIDTH, LEAST_HEIGHT = 18, 4
 
@@ -62,9 +63,40 @@ class Arrangement:
         self.edges: list[Edge] = []
 
 
-def slot(name: str) -> Group:
-    """A leaf of a shape, into which panes will go."""
-    return Group((name,))
+class Layout(NamedTuple):
+    """A way to use the screen: its name, and what it shows; offered where the pane that it is about exists."""
+
+    name: str
+    words: str
+    about: str
+
+
+EDIT = "edit"
+LAYOUTS = (
+    Layout(EDIT, "models, hyperparameters and the run", "form"),
+    Layout("watch", "losses and samples take the screen", "losses"),
+    Layout("compare", "the runs beside losses and samples", "runs"),
+    Layout("explore", "the latent space beside the samples", "explore"),
+    Layout("monitor", "the machine beside the losses", "system"),
+)
+
+
+def layouts() -> list[Layout]:
+    """The layouts that can be chosen."""
+    return [layout for layout in LAYOUTS if any(row.id == layout.about for row in PANES)]
+
+
+def slot(*names: str) -> Group:
+    """A leaf of a tree, into which panes will go: those whose place it is, a pane by its id, or the `rest`."""
+    return Group(names)
+
+
+def _beside(first: Group | Split, second: Group | Split, share: float = 0.5) -> Split:
+    return Split("plots", "x", share, first, second)
+
+
+def _over(first: Group | Split, second: Group | Split, share: float) -> Split:
+    return Split("log", "y", share, first, second)
 
 
 SHAPES: dict[str, Group | Split] = {
@@ -98,21 +130,56 @@ SHAPES: dict[str, Group | Split] = {
     ),
     "narrow": slot("all"),
     "tall": Split("plots", "y", 0.5, slot("top"), slot("bottom")),
+    "watch-wide": _over(_beside(slot("losses"), slot("samples"), 0.55), slot("rest"), 0.8),
+    "watch-medium": _over(_beside(slot("losses"), slot("samples"), 0.55), slot("rest"), 0.78),
+    "watch-tall": Split("plots", "y", 0.55, slot("losses", "rest"), slot("samples")),
+    "compare-wide": _over(
+        Split("runs", "x", 0.42, slot("runs"), Split("plots", "y", 0.5, slot("losses"), slot("samples"))),
+        slot("rest"),
+        0.82,
+    ),
+    "compare-medium": _over(slot("runs", "rest"), _beside(slot("losses"), slot("samples")), 0.45),
+    "compare-tall": Split("plots", "y", 0.4, slot("runs", "rest"), slot("losses", "samples")),
+    "explore-wide": _over(_beside(slot("explore"), slot("samples"), 0.6), slot("losses", "rest"), 0.75),
+    "explore-medium": _over(_beside(slot("explore"), slot("samples"), 0.6), slot("losses", "rest"), 0.75),
+    "explore-tall": Split("plots", "y", 0.6, slot("explore", "rest"), slot("losses", "samples")),
+    "monitor-wide": _over(_beside(slot("system"), slot("losses")), slot("rest"), 0.65),
+    "monitor-medium": _over(_beside(slot("system"), slot("losses")), slot("rest"), 0.65),
+    "monitor-tall": Split("plots", "y", 0.5, slot("system", "rest"), slot("losses", "samples")),
 }
-"""The trees of the shapes; their leaves are slots."""
+"""The trees, by shape for the layout `edit` and by layout and shape for the others; their leaves are slots."""
+
+
+def plan_name(layout: str, shape: str) -> str:
+    """The name of the tree of a layout in a shape. One pane at a time needs no other tree."""
+    return name if (name := f"{layout}-{shape}") in SHAPES else shape
 
 
 @cache
-def tree(shape: str) -> Group | Split:
-    """A shape with the panes in its slots, in the order of their keys."""
+def tree(name: str) -> Group | Split:
+    """A tree with the panes in its slots, those of a slot in the order of their keys. An empty slot is left out."""
+    slots = {slot for group in groups(SHAPES[name]) for slot in group.panes}
 
-    def fill(node: Group | Split) -> Group | Split:
+    def place(row: Row) -> str:
+        if "rest" not in slots:
+            return getattr(row.place, name, "all")
+        return row.id if row.id in slots else "" if row.edits else "rest"
+
+    def fill(node: Group | Split) -> Group | Split | None:
         if isinstance(node, Split):
-            return node._replace(first=fill(node.first), second=fill(node.second))
-        places = ((row.id, getattr(row.place, shape, "all")) for row in PANES)
-        return Group(tuple(pane for pane, place in places if place in node.panes))
+            first, second = fill(node.first), fill(node.second)
+            return node._replace(first=first, second=second) if first and second else first or second
+        panes = tuple(row.id for slot in node.panes for row in PANES if place(row) == slot)
+        return Group(panes) if panes else None
 
-    return fill(SHAPES[shape])
+    whole = fill(SHAPES[name])
+    assert whole is not None
+    return whole
+
+
+def holds(name: str, pane: str) -> bool:
+    """Whether a tree has this pane, on screen or behind a tab."""
+    return any(pane in group.panes for group in groups(tree(name)))
 
 
 def shape_of(width: int, height: int) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 STAY = ("run.start", "run.resume", "run.pause", "run.stop", "menu.open", "help.pane")
 """What stays where there is no room for all; then what the pane can do, then the rest."""
+NO_KEY = "no_key"
+"""In a key map, for what no key is left for: Textual takes an empty text for no change."""
 
 
 def _bindings(node: Any) -> list[Binding]:
@@ -42,6 +44,23 @@ def all_bindings(stage: Stage) -> list[Binding]:
     return [binding for node in _nodes(stage) for binding in _bindings(node)]
 
 
+def given_way(stage: Stage, keymap: dict[str, str]) -> dict[str, str]:
+    """The user's keys, and the workbench's own without those that the user has given to something else.
+
+    The workbench's keys go before those of panes, so that a key of the user's for a pane would never arrive there.
+    """
+    taken = {key for keys in keymap.values() for key in keys.split(",")}
+    standard: dict[str, list[str]] = {}
+    for binding in _bindings(stage):
+        standard.setdefault(binding.id or "", []).append(binding.key)
+    free = {
+        name: ",".join(key for key in keys if key not in taken) or NO_KEY
+        for name, keys in standard.items()
+        if name not in keymap and not taken.isdisjoint(keys)
+    }
+    return keymap | free
+
+
 def of_pane(pane: Widget) -> list[Binding]:
     """A pane's own bindings that say what they do, one for each action."""
     return list({binding.action: binding for binding in reversed([*_bindings(pane)]) if binding.description}.values())
@@ -59,7 +78,8 @@ def _shown(stage: Stage, binding: Binding, standard: list[str]) -> list[str]:
     mapped = stage.keymap.get(binding.id or "")
     if mapped is None and binding.key_display:
         return [binding.key_display]
-    return [stage.get_key_display(Binding(key, "", "")) for key in (mapped.split(",") if mapped else standard)]
+    names = mapped.split(",") if mapped else standard
+    return [stage.get_key_display(Binding(key, "", "")) if key != NO_KEY else "" for key in names]
 
 
 def sections(stage: Stage) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
@@ -134,7 +154,7 @@ class KeyBar(Widget):
         active.sort(key=lambda key: ranks.get(key.binding.id, 0) + 1 if key.node is self.app else 0)
         own, more = 0, None
         for node, binding, _, _ in active:
-            if binding.description and (node, binding.action) not in seen:
+            if binding.description and binding.key != NO_KEY and (node, binding.action) not in seen:
                 seen.add((node, binding.action))
                 words = label(self._stage, binding.description, binding.action, None if node is self.app else node)
                 rank = 0 if binding.id in STAY else 2 if node is self.app else 1

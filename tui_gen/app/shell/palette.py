@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from tui_gen.app.shell import keys
+from tui_gen.app.shell import arrangement, keys
 from tui_gen.app.shell.actions import label
 
 if TYPE_CHECKING:
+    from textual.style import Style
+
     from tui_gen.app.panes.base import Entry, Pane
     from tui_gen.app.shell.stage import Stage
 
 THEME = "Theme: "
+IN_ANY_ORDER = 0.1
+"""The score of what has every word, be it in another order or in the line of help: after what matches as it is written."""
 
 
 class Command(NamedTuple):
@@ -56,14 +60,23 @@ class Commands(Provider):
                 if stage.enabled(action):
                     name = f"{pane.title}: {label(stage, binding.description, binding.action, pane)}"
                     yield Command(name, partial(stage.do, action), f"key {stage.key_of(binding.id or '')}")
+        for model in stage.catalog.models.values():
+            yield Command(f"Model: {model.name}", partial(stage.pick_model, model.name), model.title)
         for recipe in stage.catalog.recipes.values():
             pick = partial(stage.pick_recipe, recipe.name)
             yield Command(f"Recipe: {recipe.name}", pick, recipe.title or recipe.summary)
         for pane in stage.workspace.panes:
             for entry in pane.entries():
                 yield Command(entry.name, partial(self._call, pane, entry), entry.help)
+        yield from self.layouts()
         for name in stage.themes.names:
             yield Command(THEME + name, partial(stage.themes.choose, name), "colours")
+
+    def layouts(self, discover: bool = False) -> Iterator[Command]:
+        """Every layout."""
+        for layout in arrangement.layouts():
+            use = partial(self.stage.choose_layout, layout.name)
+            yield Command(f"Layout: {layout.name}", use, layout.words, discover)
 
     def _call(self, pane: Pane, entry: Entry) -> None:
         if entry.here and pane.id:
@@ -79,11 +92,25 @@ class Commands(Provider):
     async def search(self, query: str) -> Hits:
         """What matches."""
         matcher = self.matcher(query)
+        words = query.lower().split()
         for command in self.commands():
             score = matcher.match(command.name)
+            title = Content(command.name)
             if score > 0:
-                shown = matcher.highlight(command.name) if "[" not in command.name else Content(command.name)
-                yield Hit(score, shown, command.call, text=command.name, help=_plain(command.help))
+                title = matcher.highlight(command.name) if "[" not in command.name else title
+            elif all(word in f"{command.name} {command.help}".lower() for word in words):
+                score = IN_ANY_ORDER
+                title = _marked(title, words, matcher.match_style)
+            if score > 0:
+                yield Hit(score, title, command.call, text=command.name, help=_plain(command.help))
+
+
+class Layouts(Commands):
+    """The layouts alone."""
+
+    def commands(self) -> Iterator[Command]:
+        """Every layout."""
+        return self.layouts(discover=True)
 
 
 class Themes(Commands):
@@ -94,6 +121,16 @@ class Themes(Commands):
         themes = self.stage.themes
         for name in themes.names:
             yield Command(THEME + name, partial(themes.choose, name), "in use" if name == themes.name else "", True)
+
+
+def _marked(title: Content, words: list[str], style: Style) -> Content:
+    """A title with every word that was looked for marked in it."""
+    plain = title.plain.lower()
+    for word in words:
+        at = plain.find(word)
+        if at >= 0:
+            title = title.stylize(style, at, at + len(word))
+    return title
 
 
 def _plain(text: str) -> str:

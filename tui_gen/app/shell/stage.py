@@ -51,6 +51,10 @@ class Stage(Protocol):
     def keymap(self) -> dict[str, str]:
         """The user's keys: binding id → keys, separated by commas."""
 
+    @property
+    def layout_can_be_put_back(self) -> bool:
+        """Whether the proportions that were given up last can be had again."""
+
     # -- telling
 
     def caption(self, text: str) -> None:
@@ -81,6 +85,12 @@ class Stage(Protocol):
 
     def pick_recipe(self, name: str) -> None:
         """Put a recipe into the form."""
+
+    def pick_model(self, name: str) -> None:
+        """Put a model into the form."""
+
+    def choose_layout(self, name: str) -> None:
+        """Use a layout from now on, and the next time in a terminal of this shape."""
 
     # -- doing
 

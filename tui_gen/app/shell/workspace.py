@@ -16,7 +16,7 @@ from textual.widget import Widget
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.registry import PANES, row
 from tui_gen.app.shell import arrangement
-from tui_gen.app.shell.arrangement import SHAPES, Arrangement, Edge, groups, tree
+from tui_gen.app.shell.arrangement import EDIT, SHAPES, Arrangement, Edge, groups, tree
 
 STEP_X, STEP_Y = 4, 2
 """Cells a boundary moves with one key press."""
@@ -119,7 +119,13 @@ class Workspace(Widget):
             self.key = key
             self.share = share
 
-    def __init__(self, *panes: Pane, shares: dict[str, float] | None = None, id: str | None = None) -> None:
+    def __init__(
+        self,
+        *panes: Pane,
+        shares: dict[str, float] | None = None,
+        favourites: dict[str, str] | None = None,
+        id: str | None = None,
+    ) -> None:
         most = max(sum(len(group.panes) > 1 for group in groups(tree(shape))) for shape in SHAPES)
         super().__init__(*(PaneTabs() for _ in range(most)), *panes, id=id)
         self._layout = _PaneLayout()
@@ -129,7 +135,14 @@ class Workspace(Widget):
         self.last_pane = PANES[0].id
         self.watched = next(row.id for row in PANES if row.watches)
         """Which of the panes that show a run was looked at last."""
+        self.edited = "form"
+        """Which of the panes that the next run is put together in was looked at last."""
+        self.layout_name = EDIT
+        self.favourites = dict(favourites or {})
+        """The layout that was chosen for each shape of terminal: a run is watched in it."""
+        self._folded = "watch"
         self.shape = "wide"
+        """The name of the tree in use: of a layout, in a shape of terminal."""
         self._found = Arrangement()
         self._dragged: Edge | None = None
         self._shown: set[str] = set()
@@ -141,7 +154,7 @@ class Workspace(Widget):
 
     def plan(self, size: Size) -> Arrangement:
         """The arrangement for a size."""
-        shape = arrangement.shape_of(size.width, size.height)
+        shape = arrangement.plan_name(self.layout_name, arrangement.shape_of(size.width, size.height))
         if shape != self.shape:
             self._keep_in_sight(shape)
             self.shape = shape
@@ -213,10 +226,52 @@ class Workspace(Widget):
         last = self.pane(self.last_pane)
         return last if last in self.shown else next(iter(self.shown), None)
 
+    def use_layout(self, name: str) -> None:
+        """Lay the panes out in another way."""
+        if name == self.layout_name:
+            return
+        if name == EDIT:
+            self._folded = self.layout_name
+        self.layout_name = name
+        self.maximised = ""
+        self.rearrange()
+        self.refresh_bindings()
+
+    def toggle_drawer(self) -> None:
+        """Bring the panes that the next run is put together in, or fold them away again."""
+        active = self.active
+        found = row(active.id) if active is not None else None
+        alone = self.maximised or len(groups(tree(self.shape))) == 1
+        if found is not None and found.edits if alone else self.layout_name == EDIT:
+            self.watch(self._folded)
+        else:
+            self.use_layout(EDIT)
+            self.open(self.edited)
+
+    def watch(self, layout: str = "") -> None:
+        """Bring the run that is shown on screen: its losses, or its samples where those were looked at last.
+
+        In this layout; in the one that was chosen for this shape of terminal where none is named.
+        """
+        shape = arrangement.shape_of(self.size.width, self.size.height)
+        layout = layout or self.favourites.get(shape, "watch")
+        if layout in (known.name for known in arrangement.layouts()):
+            self.use_layout(layout)
+        self.open(self.watched)
+
+    def prefer(self, layout: str) -> str:
+        """Use a layout, also for the runs to come in terminals of this shape; the name of the shape."""
+        shape = arrangement.shape_of(self.size.width, self.size.height)
+        self.favourites[shape] = layout
+        self.use_layout(layout)
+        return shape
+
     def open(self, name: str, focus: bool = True) -> None:
-        """Bring a pane on screen and give it the focus."""
+        """Bring a pane on screen and give it the focus, in the layout `edit` where this one has folded it away."""
         if self.maximised and self.maximised != name:
             self.maximised = name
+        if not self.maximised and not arrangement.holds(self.shape, name):
+            self.use_layout(EDIT)
         group = arrangement.group_of(self.shape, name)
         if len(group.panes) > 1:
             self.chosen[f"{self.shape}.{group.panes[0]}"] = name
@@ -227,15 +282,13 @@ class Workspace(Widget):
         if focus and pane is not None:
             pane.focus_inside()
 
-    def open_watched(self) -> None:
-        """Bring the run that is shown on screen: its losses, or its samples where those were looked at last."""
-        self.open(self.watched)
-
     def _looked_at(self, name: str) -> None:
         self.last_pane = name
         found = row(name)
         if found is not None and found.watches:
             self.watched = name
+        if found is not None and found.edits:
+            self.edited = name
 
     def toggle_maximised(self, name: str = "") -> None:
         """Let a pane (the active one) fill the workspace, or give the others their place back."""

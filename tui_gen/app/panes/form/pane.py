@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from textual import on
@@ -12,7 +13,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from tui_gen import config
-from tui_gen.app.panes.base import Belongings, Pane
+from tui_gen.app.panes.base import Belongings, Entry, Pane
 from tui_gen.app.panes.form import words as form_words
 from tui_gen.app.panes.form.editor import FieldEditor
 from tui_gen.app.panes.form.files import FormFiles
@@ -24,6 +25,8 @@ from tui_gen.params import Problem
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from textual.widgets import Input
 
     from tui_gen.view import RunView
@@ -424,6 +427,11 @@ from which it holds.
         if action == "use_models":
             return self.live is not None and self.live.unread != "" and self.live.model not in self.catalog.models
         return super().check_action(action, parameters)
+
+    def entries(self) -> Iterable[Entry]:
+        """Every setting, to go to."""
+        for key, param in self.state.params.items():
+            yield Entry(f"Setting: {clean(key)}", partial(self.focus_field, key), clean(param.help))
 
     def action_use_models(self) -> None:
         """Have the model files read that the run names."""
