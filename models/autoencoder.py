@@ -199,6 +199,11 @@ class Autoencoder(Model):
         return [*panels, Text("code", tables.of_codes(x, codes, scores, hashes=self.hashes, linear=plain))]
 
     class Config(msgspec.Struct):
+        RARE = ("code_activation", "tied", "pretrain_steps", "code_noise", "contractive", "projection")
+        WHEN = dict.fromkeys(("tied", "pretrain_steps", "code_noise"), "network=mlp") | {
+            "hidden": "network=mlp|recurrent", "channels": "network=conv", "noise_level": "noise",
+            "sparsity_weight": "sparsity", "sparsity_target": "sparsity=kl",
+        }  # fmt: skip
         network: Annotated[
             Literal["mlp", "conv", "recurrent"], hyper("Fully connected, convolutional, or LSTMs over an image's rows")
         ] = "mlp"

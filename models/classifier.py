@@ -40,6 +40,10 @@ class Classifier(Model):
     judged: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     class Config(msgspec.Struct):
+        RARE = ("padding", "label_smoothing")
+        WHEN = dict.fromkeys(("channels", "pools", "padding"), "network=cnn") | {
+            "hidden": "network=mlp|cnn|lstm", "activation": "network=mlp|cnn",
+        }  # fmt: skip
         network: Annotated[
             Literal["perceptron", "mlp", "cnn", "lstm"], hyper("Linear, fully connected, convolutional, or by rows")
         ] = "mlp"

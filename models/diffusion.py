@@ -53,6 +53,8 @@ class DDPM(Guided):
         return self.diffusion.trajectory(self.sampling(labels), noise, self.limit, frames)
 
     class Config(Guided.Config):
+        RARE = ("distance", "eta")
+        WHEN = {"min_snr_gamma": "weighting=min-snr", "sample_steps": "sampler=ddim", "eta": "sampler=ddim"}
         timesteps: Annotated[int, hyper("T, the steps from clean to noise", ge=2, le=10_000, unit="steps")] = 1000
         schedule: Annotated[Literal["linear", "cosine"], hyper("How noise is mixed in over the steps")] = "cosine"
         prediction: Annotated[

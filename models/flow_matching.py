@@ -37,6 +37,8 @@ class FlowMatching(Guided):
     together = (QUARTERS,)
 
     class Config(Guided.Config):
+        RARE = ("sigma_min", "times")
+        WHEN = {"reflow_steps": "reflow_after"}
         sigma_min: Annotated[
             float, hyper("Noise left where lines end; 0 is rectified flow", ge=0, le=0.5, live=True)
         ] = 0.0

@@ -179,6 +179,7 @@ class GAN(Model):
         return self.sample(z, labels)
 
     class Config(msgspec.Struct):
+        RARE, WHEN = nets.RARE, nets.WHEN
         network: Annotated[Literal["mlp", "dcgan"], hyper("Fully connected, or convolutional (images)")] = "mlp"
         loss: Annotated[
             Literal["non-saturating", "wasserstein-gp", "hinge", "least-squares", "wasserstein"],

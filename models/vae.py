@@ -17,7 +17,7 @@ from tui_gen.models.looks import tables
 from tui_gen.models.looks.codes import plot, principal
 from tui_gen.models.nets.codecs import Decoder, Encoder
 from tui_gen.models.nets.layers import progress, refuse_labels, refuse_network, refuse_pyramid
-from tui_gen.models.nets.settings import Channels, Hidden, Latent, Network, listed, step_count
+from tui_gen.models.nets.settings import BY_NETWORK, Channels, Hidden, Latent, Network, listed, step_count
 
 ACTIVE = 0.01
 """A code dimension is active when its mean varies by more than this over the data (Burda et al. 2016)."""
@@ -154,6 +154,8 @@ class VAE(Model):
         return [plot("codes", principal(mean, 2), inputs.labels, self.data.classes), Text("code", table)]
 
     class Config(msgspec.Struct):
+        RARE = ("kl_warmup", "free_bits", "iw_samples")
+        WHEN = {**BY_NETWORK, "sigma": "likelihood=gaussian", "iw_examples": "iw_samples"}
         network: Network = "mlp"
         hidden: Hidden = listed(400)
         channels: Channels = listed(32, 64)

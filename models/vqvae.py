@@ -16,7 +16,7 @@ from tui_gen.models.alarms.vqvae import ALARMS
 from tui_gen.models.looks import codebook, tables
 from tui_gen.models.nets.codecs import MapDecoder, MapEncoder
 from tui_gen.models.nets.layers import refuse_labels, refuse_network, refuse_pyramid, uniform
-from tui_gen.models.nets.settings import Channels, Hidden, Network, listed, step_count
+from tui_gen.models.nets.settings import BY_NETWORK, Channels, Hidden, Network, listed, step_count
 from tui_gen.models.nets.transformer import CausalTransformer
 
 MOST_CODES = 1024
@@ -225,6 +225,8 @@ class VQVAE(Model):
         return [*panels, Text("codebook", tables.of_usage(self.count(codes), math.prod(self.grid)))]
 
     class Config(msgspec.Struct):
+        RARE = ("commitment", "restart_after", "prior_width", "prior_layers", "prior_dropout", "prior_start")
+        WHEN = {**BY_NETWORK, "codes": "network=mlp", "residual_blocks": "network=conv", "ema_decay": "codebook=ema"}
         network: Network = "conv"
         hidden: Hidden = listed(256)
         codes: Annotated[int, hyper("mlp: codes that an example is written with", ge=1, le=256)] = 8

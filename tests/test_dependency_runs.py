@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -214,6 +215,34 @@ def test_a_stop_before_the_first_run_can_answer_reaches_its_process(tmp_path):
     first._process = process
     first.wait(lambda: "by SIGTERM")
     assert sent == [signal.SIGTERM] and first.may_take_its_time
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ("", "its worker.log may say why"),
+        ("x\nwarning: cannot write in /r: No space left; it waits\n", "cannot write in /r: No space"),
+    ],
+)
+def test_a_first_run_that_does_not_come_up_is_told_by_the_one_that_waits(tmp_path, monkeypatch, log, words):
+    """It waits for room to take its lock, before it can be asked."""
+    outer = Worker(tmp_path / "outer", False)
+    outer.first = first = First(tmp_path / "inner", print)
+    first.path.mkdir()
+    (first.path / "worker.log").write_text(log)
+    first._process = SimpleNamespace(poll=lambda: None)
+
+    def status():
+        request = control.Request({"op": "status"})
+        assert outer._immediate(request)
+        return request.wait()[0]["trouble"]
+
+    first._begun = time.monotonic()
+    assert status() == "", "it may be coming up"
+    monkeypatch.setattr("tui_gen.train.run.first.COMING_UP", 0.0)
+    assert words in status() and "inner, which is trained first, has not come up" in status()
+    first._process = SimpleNamespace(poll=lambda: 1)
+    assert status() == "", "it has ended"
 
 
 def test_a_stop_that_comes_as_the_first_run_ends_stops_the_one_that_waits(root, monkeypatch):

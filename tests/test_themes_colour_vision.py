@@ -26,7 +26,8 @@ def lab(colour, sight):
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     if sight:
         rows = SIMULATED[sight]
-        linear = [min(1.0, max(0.0, sum(weight * part for weight, part in zip(row, linear, strict=True)))) for row in rows]
+        sums = (sum(weight * part for weight, part in zip(row, linear, strict=True)) for row in rows)
+        linear = [min(1.0, max(0.0, total)) for total in sums]
     red, green, blue = linear
     x = (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.95047
     y = 0.2126 * red + 0.7152 * green + 0.0722 * blue

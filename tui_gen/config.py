@@ -27,6 +27,7 @@ FORMAT = 1
 class Optim(msgspec.Struct):
     """One phase's optimiser: `[train.phases.NAME]`."""
 
+    RARE = ("beta1", "beta2", "weight_decay", "schedule", "warmup", "clip_norm")
     optimizer: Annotated[Literal["adam", "adamw", "nadam", "rmsprop", "sgd"], hyper("The update rule")] = "adam"
     lr: Annotated[float, hyper("Learning rate", gt=0, le=10, live=True)] = 1e-3
     beta1: Annotated[float, hyper("Decay of the gradient average (momentum for RMSprop and SGD)", ge=0, lt=1)] = 0.9
@@ -43,6 +44,7 @@ class Optim(msgspec.Struct):
 class TrainConfig(msgspec.Struct):
     """The `[train]` table; exactly one of `steps`, `epochs` and `minutes` is above 0."""
 
+    RARE = ("precision", "compile", "threads", "ema", "validate_every", "on_nan")
     steps: Annotated[
         int, hyper("Length in steps; 0 where another length is set", ge=0, le=1_000_000_000, unit="steps")
     ] = 0
@@ -75,6 +77,7 @@ class TrainConfig(msgspec.Struct):
 class PreviewConfig(msgspec.Struct):
     """The `[preview]` table; with both cadences 0 there are previews at the start and the end only."""
 
+    RARE = ("count", "seed")
     every_steps: Annotated[int, hyper("Steps between previews; 0 is by time", ge=0, le=10**9, live=True)] = 0
     every_seconds: Annotated[float, hyper("Seconds between previews", ge=0, le=1e6, live=True)] = 5.0
     count: Annotated[int, hyper("Images in the grid", ge=1, le=1024)] = 64
@@ -84,6 +87,7 @@ class PreviewConfig(msgspec.Struct):
 class CheckpointConfig(msgspec.Struct):
     """The `[checkpoint]` table; there is always one when a run stops or ends."""
 
+    RARE = ("every_steps", "keep_last", "keep_best", "best")
     every_steps: Annotated[int, hyper("Steps between checkpoints; 0 is by time", ge=0, le=10**9, live=True)] = 0
     every_minutes: Annotated[float, hyper("Minutes between checkpoints; 0 is none", ge=0, le=1e6, live=True)] = 2.0
     keep_last: Annotated[int, hyper("Newest checkpoints kept", ge=1, le=10_000, live=True)] = 2
@@ -94,6 +98,7 @@ class CheckpointConfig(msgspec.Struct):
 class QualityConfig(msgspec.Struct):
     """The `[quality]` table: figures of samples while training; off unless `every_seconds` or `at_end` says so."""
 
+    RARE = ("share", "samples", "at_end", "seed")
     every_seconds: Annotated[
         float, hyper("Seconds between measurements of samples' quality; 0 is none", ge=0, le=1e6, live=True)
     ] = 0.0

@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -31,7 +32,8 @@ class Param(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `kind` is one of KINDS; `item` is the kind of a list's elements; `optional` values may be empty (`None`).
     `live` ones may be edited while a run trains. `run` is not empty where the value names another run (or a recipe):
-    what that run's model must be able to do.
+    what that run's model must be able to do. `when` is the setting of the same table that must be on (`replay`), or the
+    values that it must have (`network=mlp|recurrent`): else this one does nothing. `rare` ones are for those who ask.
     """
 
     name: str
@@ -50,6 +52,16 @@ class Param(msgspec.Struct, frozen=True, omit_defaults=True):
     optional: bool = False
     live: bool = False
     run: list[str] = []
+    when: str = ""
+    rare: bool = False
+
+    def applies(self, values: Callable[[str], Any]) -> bool:
+        """Whether it does anything where the other settings of its table have these values; each is asked by name."""
+        name, _, wanted = self.when.partition("=")
+        if not name:
+            return True
+        value = values(name)
+        return str(value) in wanted.split("|") if wanted else value not in (None, "", "none", 0, False)
 
     def allowed(self) -> str:
         """What may be written here, in words: `a whole number, 1 ≤ x ≤ 1024`."""
@@ -115,14 +127,24 @@ def hyper(
 
 
 def describe(struct: type[msgspec.Struct]) -> list[Param]:
-    """The `Param` of every field of a struct class that is a plain value; nested structs are left out."""
+    """The `Param` of every field of a struct class that is a plain value; nested structs are left out.
+
+    The class, and those it inherits from, may say more of its fields: `RARE` are names, `WHEN` are conditions by name.
+    """
+    owners = [vars(owner) for owner in reversed(struct.__mro__)]
+    rare = {name for owner in owners for name in owner.get("RARE", ())}
+    when = {name: words for owner in owners for name, words in owner.get("WHEN", {}).items()}
     hints = get_type_hints(struct, include_extras=True)
+    unknown = sorted(({*rare, *when} | {words.partition("=")[0] for words in when.values()}) - set(hints))
+    if unknown:
+        raise ValueError(f"RARE or WHEN of {struct.__qualname__} names {', '.join(unknown)}, which is no field of it")
     defaults = {field.name: field for field in msgspec.structs.fields(struct)}
     params = []
     for name, field in defaults.items():
         param = _describe_field(name, hints[name], field)
         if param is not None:
-            params.append(param)
+            more = {"rare": True} if name in rare else {}
+            params.append(msgspec.structs.replace(param, when=when.get(name, ""), **more))
     return sorted(params, key=lambda param: not param.run)  # what all else is built on comes first
 
 

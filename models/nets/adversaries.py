@@ -44,6 +44,19 @@ KernelWidth = Annotated[int, hyper("C of minibatch discrimination: numbers that 
 PenaltySteps = Annotated[
     int, hyper("Steps between R1 penalties (lazy: the weight is scaled up)", ge=1, le=1000, live=True)
 ]
+RARE = (
+    "generator_norm", "discriminator_norm", "minibatch_std", "minibatch_kernels", "r1_weight", "label_smoothing",
+    "instance_noise", "augment", "replay",
+)  # fmt: skip
+"""What a first look at a GAN's settings does without."""
+WHEN = {
+    **dict.fromkeys(("generator_hidden", "discriminator_hidden", "activation"), "network=mlp"),
+    **dict.fromkeys(("generator_channels", "discriminator_channels"), "network=dcgan"),
+    "gp_weight": "loss=wasserstein-gp", "weight_clip": "loss=wasserstein",
+    "label_smoothing": "loss=non-saturating|least-squares", "minibatch_width": "minibatch_kernels",
+    "r1_every": "r1_weight", "instance_noise_steps": "instance_noise", "replay_share": "replay",
+}  # fmt: skip
+"""What each needs to have an effect."""
 
 HIDDEN = {"leaky-relu": LeakyReLU, "relu": ReLU}
 DOUBLE_BACKWARD: dict[str, Activation] = {

@@ -27,6 +27,8 @@ def step_count(text: str) -> Any:
 Network = Annotated[Literal["mlp", "conv"], hyper("Fully connected, or convolutional")]
 Hidden = Annotated[list[int], widths("Layer widths of the mlp encoder, mirrored by its decoder")]
 Channels = Annotated[list[int], maps("Channels of the conv encoder; each entry halves the image")]
+BY_NETWORK = {"hidden": "network=mlp", "channels": "network=conv"}
+"""Which network the two are of."""
 Latent = Annotated[int, hyper("Size of the code z", ge=1, le=1024, unit="dimensions")]
 
 

@@ -564,6 +564,8 @@ class Workbench(TerminalApp):
 
     def on_workspace_arranged(self) -> None:
         """Keep the focus on something that can be seen."""
+        if not self.screen_stack:  # leaving
+            return
         focused = self.screen_stack[0].focused
         above = focused.ancestors_with_self if focused is not None else []
         if any(not node.display for node in above if isinstance(node, Widget)):
@@ -610,4 +612,4 @@ class Workbench(TerminalApp):
     def land(self, asked_in: Pane | None) -> None:
         """A run is shown that was asked for in this pane: bring it before whoever has not gone on to another pane."""
         if self.workspace.active is asked_in:
-            self.workspace.watch()
+            self.workspace.watch_run()

@@ -156,6 +156,29 @@ def probe(
     return decide(replies, graphics, source, environ, tty, round_trip, client)
 
 
+def throughput(terminal: Terminal, read_fd: int | None = None, write_fd: int | None = None) -> float | None:
+    """Bytes a second that the terminal takes, all of the link and of its drawing; None where it answers nothing.
+
+    Blanks are written over one line, a few at first, and more only where those went fast: a slow link is not held up.
+    """
+    read_fd = _standard(sys.__stdin__) if read_fd is None else read_fd
+    write_fd = _standard(sys.__stdout__, sys.__stderr__) if write_fd is None else write_fd
+    if not terminal.answered or read_fd < 0 or write_fd < 0 or not _foreground(read_fd):
+        return None
+    speed = None
+    with contextlib.suppress(OSError, termios.error), _quiet(read_fd):
+        for amount in (1 << 12, 1 << 16, 1 << 20):
+            blanks = (b"\r" + b" " * 63) * (amount // 64) + b"\r"
+            _, seconds = _exchange(read_fd, write_fd, blanks, 10.0, _DRAIN)
+            if seconds is None:
+                break
+            took = max(seconds - (terminal.round_trip or 0.0), 1e-4)
+            speed = amount / took
+            if took > 0.05:
+                break
+    return speed
+
+
 def parse(data: bytes) -> Replies:
     """The answers found in `data`, in any order, whatever is between them."""
     replies = Replies()

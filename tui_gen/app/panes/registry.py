@@ -37,7 +37,9 @@ class Row(NamedTuple):
 
 
 PANES: list[Row] = [
-    Row("models", "Models", "1", "tui_gen.app.panes.models:ModelsPane", Place("top-left", "top-left", "top"), edits=True),
+    Row(
+        "models", "Models", "1", "tui_gen.app.panes.models:ModelsPane", Place("top-left", "top-left", "top"), edits=True
+    ),
     Row(
         "form",
         "Hyperparameters",

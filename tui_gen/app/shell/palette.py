@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 THEME = "Theme: "
 IN_ANY_ORDER = 0.1
-"""The score of what has every word, be it in another order or in the line of help: after what matches as it is written."""
+"""The score of what has every word, in another order or in the line of help: after what matches as it is written."""
 
 
 class Command(NamedTuple):

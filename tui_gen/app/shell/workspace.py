@@ -243,12 +243,12 @@ class Workspace(Widget):
         found = row(active.id) if active is not None else None
         alone = self.maximised or len(groups(tree(self.shape))) == 1
         if found is not None and found.edits if alone else self.layout_name == EDIT:
-            self.watch(self._folded)
+            self.watch_run(self._folded)
         else:
             self.use_layout(EDIT)
             self.open(self.edited)
 
-    def watch(self, layout: str = "") -> None:
+    def watch_run(self, layout: str = "") -> None:
         """Bring the run that is shown on screen: its losses, or its samples where those were looked at last.
 
         In this layout; in the one that was chosen for this shape of terminal where none is named.

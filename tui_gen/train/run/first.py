@@ -17,6 +17,9 @@ TELL_EVERY = 1.0
 """Seconds between two words about how far it is."""
 STOPPING = 30.0
 """Seconds that it may take to stop, before the one that waits ends without it."""
+COMING_UP = 5.0
+"""Seconds after which one wonders why it cannot be asked."""
+WARNING = "warning: "
 ANSWER = 120.0
 """Seconds that an answer of its may take; it makes a checkpoint before it stops."""
 
@@ -36,6 +39,7 @@ class First:
         self._paused = False
         self._last_progress = 0.0
         self._stopping = 0.0
+        self._begun = 0.0
 
     def launch(self) -> None:
         """Have it trained, unless it is being trained. Raises RunError where nobody can."""
@@ -43,6 +47,7 @@ class First:
             pass
         if not runs.live(self.path):
             resume = (self.path / runs.LOG).exists()
+            self._begun = time.monotonic()
             self._process = launch.start(self.path, resume=resume, model_dirs=trust.given())
 
     def wait(self, stopping: Callable[[], str]) -> None:
@@ -93,7 +98,13 @@ class First:
         """What it waits for, in words; empty where for nothing, or where it does not say."""
         with contextlib.suppress(control.ControlError):
             return str(launch.ask_run(self.path, "status", timeout=2.0).data.get("trouble") or "")
-        return ""
+        silence = time.monotonic() - self._begun
+        if self._process is None or self._process.poll() is not None or silence < COMING_UP:
+            return ""
+        # It may be waiting for room to take its lock and say where it can be asked: its own file says so, if it can.
+        warnings = [line for line in runs.last_log_lines(self.path) if line.startswith(WARNING)]
+        why = warnings[-1].removeprefix(WARNING) if warnings else "its worker.log may say why"
+        return f"{self.path.name}, which is trained first, has not come up for {silence:.0f} s: {why}"
 
     def _relay(self, event: events.Event) -> None:
         match event:

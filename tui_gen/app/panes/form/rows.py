@@ -18,6 +18,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui_gen.app.panes.form import relevance
 from tui_gen.app.panes.form.state import FormState, Section
 from tui_gen.text import NEWLINE, clean
 
@@ -27,15 +28,16 @@ WORDS = 24
 
 
 class Row(NamedTuple):
-    """One row: a section's heading (`key` empty) or a field."""
+    """One row: a field; a section's heading (`key` empty); or the fold behind which so many of its fields are."""
 
     key: str
     section: Section
+    behind: int = 0
 
     @property
     def ident(self) -> str:
         """What tells this row from all others, also after the list was built anew."""
-        return self.key or f"[{self.section.name}]"
+        return self.key or f"[{self.section.name}]" + ("…" if self.behind else "")
 
 
 def fit(text: str, width: int) -> str:
@@ -113,6 +115,10 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         self.state = state
         self.filter = ""
         self.collapsed: set[str] = set()
+        self.unfolded: set[str] = set()
+        """Sections of which all fields are shown, not only those that one would change first."""
+        self._wanted: set[str] = set()
+        """Fields that were gone to by name: they are shown though they may have no effect."""
         self.rows: list[Row] = []
         self._pressed, self._moved, self._shifted, self._taken = pressed, moved, shifted, taken
         self._said = ("", "")
@@ -148,18 +154,24 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         words = self.filter.lower().split()
         rows: list[Row] = []
         for section in self.state.sections():
-            keys = section.keys
             if words:
-                keys = [key for key in keys if all(word in self._haystack(section, key) for word in words)]
-                if not keys:
-                    continue
+                keys = [key for key in section.keys if all(word in self._haystack(section, key) for word in words)]
+                rows += [Row("", section), *(Row(key, section) for key in keys)] if keys else []
+                continue
             rows.append(Row("", section))
-            if words or section.name not in self.collapsed:
-                rows += [Row(key, section) for key in keys]
+            if section.name in self.collapsed:
+                continue
+            keys, rest = relevance.split(self.state, section, self._wanted.union(self._words))
+            rows += [Row(key, section) for key in keys]
+            if rest:
+                rows.append(Row("", section, len(rest)))
+                whole = section.name in self.unfolded
+                rows += [Row(key, section) for key in rest if whole or self.state.modified(key)]
         if not any(row.ident == self._ident for row in rows):
-            # The row is gone (folded, filtered, another model): its section's heading, or the first field.
+            # The row is gone (folded, filtered, another model): its section's fold or heading, or the first field.
             home = next((row for row in self.rows if row.ident == self._ident), None)
-            near = next((row for row in rows if home and not row.key and row.section.name == home.section.name), None)
+            folds = [row for row in rows if home and not row.key and row.section.name == home.section.name]
+            near = folds[-1] if folds else None
             near = near or next((row for row in rows if row.key), rows[0] if rows else None)
             self._ident = near.ident if near else ""
         self.rows = rows
@@ -187,10 +199,11 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         state = self.state
         if not row.key:
             changed = tuple(state.modified(key) for key in row.section.keys)
-            return row.section.title, row.section.name in self.collapsed, changed, tuple(self._words)
+            folded = row.section.name in (self.unfolded if row.behind else self.collapsed)
+            return row.section.title, folded, row.behind, changed, tuple(self._words)
         key = row.key
         flags = (state.modified(key), key in self._words, state.editable(key), key in state.asked)
-        return state.text(key), state.params[key], flags
+        return state.text(key), state.params[key], *flags, state.baseline(key), relevance.has_effect(state, key)
 
     @property
     def _width(self) -> int:
@@ -250,6 +263,10 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             self.collapsed.discard(section.name)
             self.sync()
         at = next((at for at, row in enumerate(self.rows) if row.ident == ident), None)
+        if at is None and section is not None:
+            self._wanted.add(ident)
+            self.sync()
+            at = next((at for at, row in enumerate(self.rows) if row.ident == ident), None)
         if at is not None:
             self.move_to(at)
         return at is not None
@@ -268,14 +285,14 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             self.scroll_to(y=min(bottom - height, top), animate=False, immediate=True)
 
     def toggle(self, row: Row, folded: bool | None = None) -> None:
-        """Fold or unfold a row's section."""
+        """Fold or unfold a row's section, or what is behind its fold."""
         name = row.section.name
-        if folded is None:
-            folded = name not in self.collapsed
-        if folded:
-            self.collapsed.add(name)
+        if row.behind:
+            folded = name in self.unfolded if folded is None else folded
+            (self.unfolded.discard if folded else self.unfolded.add)(name)
         else:
-            self.collapsed.discard(name)
+            folded = name not in self.collapsed if folded is None else folded
+            (self.collapsed.add if folded else self.collapsed.discard)(name)
         self.sync()
         self._moved()
 
@@ -300,6 +317,8 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             parts = [(" " * GUTTER + "  ", base), (below, style)]
         elif row.key:
             parts = self._field(row.key, base, here, width)
+        elif row.behind:
+            parts = self._fold(row, base, here)
         else:
             parts = self._heading(row, base, here)
         segments = [Segment(text, style) for text, style in parts if text]
@@ -321,11 +340,18 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             parts.append((f"  ! {wrong} wrong", self._style(base, "fields--error")))
         return parts
 
+    def _fold(self, row: Row, base: Style, here: bool) -> list[tuple[str, Style]]:
+        whole = row.section.name in self.unfolded
+        words = f"▾ {row.behind} seldom changed" if whole else f"▸ {row.behind} more, seldom changed"
+        return [("›" if here else " ", base), (f" {words}", self._style(base, "fields--unit"))]
+
     def _field(self, key: str, base: Style, here: bool, width: int) -> list[tuple[str, Style]]:
         state, param = self.state, self.state.params[key]
         modified, wrong, locked = state.modified(key), key in self._words, not state.editable(key)
-        mark = "!" if wrong else "…" if key in state.asked else "*" if modified else " "
-        mark_style = self._style(base, "fields--error" if wrong else "fields--modified")
+        author = relevance.of_author(state, key)
+        mark = "!" if wrong else "…" if key in state.asked else "*" if modified else "·" if author else " "
+        look = "error" if wrong else "modified" if modified or key in state.asked else "unit"
+        mark_style = self._style(base, f"fields--{look}")
         label_style = self._style(base, "fields--locked" if locked else "fields--label")
         value_name = "fields--locked" if locked else "fields--modified" if modified else "fields--value"
         value_style = self._style(base, value_name)
@@ -350,7 +376,8 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             unit = ""
         taken = self.value_column + min(cell_len(shown), room) + len(unit)
         start = max(self.value_column + 20, taken + 2)
-        words = " " * (start - taken) + clean(param.help) if param.help and width - start >= WORDS else ""
+        about = param.help if relevance.has_effect(state, key) else f"no effect without {param.when}"
+        words = " " * (start - taken) + clean(about) if about and width - start >= WORDS else ""
         return [
             ("›" if here else " ", base),
             (mark, mark_style),

@@ -116,7 +116,7 @@ class FormState:
 
     def modified(self, key: str) -> bool:
         """Whether a field differs from what was loaded."""
-        return not _same(self.baseline(key).value, self._cells[key].value)
+        return not same(self.baseline(key).value, self._cells[key].value)
 
     def changed(self) -> list[str]:
         """The keys of every modified field."""
@@ -236,7 +236,7 @@ class FormState:
         self.params = self._declared(self.model)
         fresh = {key: self._baseline(key, param) for key, param in self.params.items()}
         self._cells = fresh | {
-            key: cell for key, cell in self._cells.items() if key in fresh and not _same(cell.value, fresh[key].value)
+            key: cell for key, cell in self._cells.items() if key in fresh and not same(cell.value, fresh[key].value)
         }
         self._undo.clear()
         self._redo.clear()
@@ -263,7 +263,7 @@ class FormState:
         cells = self._cells | {key: cell}
         if key in config.LENGTHS and not isinstance(cell.value, str) and cell.value > 0:
             for other in config.LENGTHS:
-                if other != key and not _same(cells[other].value, 0):
+                if other != key and not same(cells[other].value, 0):
                     cells[other] = read_cell(self.params[other], "0")
         self._cells = cells
         self._settle()
@@ -483,7 +483,7 @@ def _at(tables: dict[str, Any], key: str, default: Any) -> Any:
         return default
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
     return a == b and isinstance(a, bool) == isinstance(b, bool) and isinstance(a, str) == isinstance(b, str)
 
 
