@@ -122,6 +122,8 @@ def _furnish(base: Path, patch: pytest.MonkeyPatch) -> str:
         (base / name).mkdir(parents=True, mode=0o700)
         patch.setenv(variable, str(base / name))
     (base / "cache" / "tui-gen").mkdir()
+    (base / "config" / "tui-gen").mkdir()
+    (base / "config" / "tui-gen" / "settings.toml").write_text("tour = true\n")  # nobody is shown around
     for name in ("catalogs", "quality"):  # catalogues and feature networks: their caches know what they were made from
         kept = Path(os.environ[SHARED]) / name
         kept.mkdir(exist_ok=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from tests.shell import SIZES, until, workbench
+from tests.pty_terminal import PtyTerminal
+from tests.shell import SIZES, screen_text, until, workbench
 from tests.test_app_watching import shown, state, two_runs, watches
 
 __all__ = ["two_runs"]
@@ -58,3 +61,39 @@ async def test_restoring_the_layout_can_be_undone(monkeypatch):
         await until(pilot, lambda: pane.region.right == at_first.right + 4)
     async with workbench(monkeypatch, (200, 60)) as (app, pilot):
         await until(pilot, lambda: app.workspace.pane("form").region.right == at_first.right + 4)
+
+
+async def test_the_tour_shows_every_pane_it_speaks_of_and_leaves_all_as_it_was(monkeypatch):
+    async with workbench(monkeypatch, (80, 24)) as (app, pilot):
+        await pilot.press("alt+5")
+        app.action_tour()
+        await until(pilot, lambda: "1/6" in screen_text(app) and shown(app) == ["models"])
+        for title, pane in (("2/6", "form"), ("3/6", "losses"), ("4/6", "samples"), ("5/6", "runs"), ("6/6", "models")):
+            await pilot.press("enter")
+            await until(pilot, lambda title=title, pane=pane: title in screen_text(app) and shown(app) == [pane])
+            assert "{" not in screen_text(app) and "—" not in screen_text(app).split(title)[1]
+        await pilot.press("left")
+        await until(pilot, lambda: "5/6" in screen_text(app))
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1 and shown(app) == ["log"])
+        assert app.settings.get("tour", False) and app.workspace.layout_name == "edit"
+        app.action_tour()
+        await until(pilot, lambda: "1/6" in screen_text(app))
+        await pilot.press("f10")
+        await until(pilot, lambda: "Read the models again" in screen_text(app), "the key is pressed")
+
+
+def test_whoever_comes_for_the_first_time_is_shown_around_once(world):
+    (world / "config" / "tui-gen" / "settings.toml").unlink()
+    with PtyTerminal([sys.executable, "-m", "tui_gen"], 100, 30) as terminal:
+        terminal.wait_for_text("1/6")
+        terminal.press("escape")
+        terminal.wait_gone("1/6")
+        terminal.press("ctrl+q")
+        assert terminal.wait_exit() == 0
+    with PtyTerminal([sys.executable, "-m", "tui_gen"], 100, 30) as terminal:
+        terminal.wait_for_text("choose a recipe")
+        terminal.press("f10")
+        assert "1/6" not in terminal.wait_for_text("Read the models again")
+        terminal.press("escape", "ctrl+q")
+        assert terminal.wait_exit() == 0

@@ -206,7 +206,7 @@ async def test_every_binding_has_an_id_and_no_id_twice(monkeypatch):
 
 async def test_keys_are_the_users(monkeypatch, world):
     folder = world / "config" / "tui-gen"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "keys.toml").write_text('"view.jump" = ["f4"]\n"log.filter" = "f2"\n"view.jmp" = "x"\n"run.stop" = 3\n')
     async with workbench(monkeypatch) as (app, pilot):
         await pilot.press("f4")
@@ -289,7 +289,7 @@ async def test_users_themes_and_one_toast_for_the_bad_ones(monkeypatch, world):
 
 async def test_a_broken_settings_file_is_told_and_kept(monkeypatch, world):
     folder = world / "config" / "tui-gen"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "settings.toml").write_text("theme = [")
     async with workbench(monkeypatch) as (app, pilot):
         await until(pilot, lambda: "settings.toml could not be read" in screen_text(app))

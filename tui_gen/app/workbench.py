@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     from tui_gen.view import RunView
 
 
+TOUR = "tour"
+"""The setting that says that the tour was shown."""
+
+
 def _commands() -> type:
     from tui_gen.app.shell.palette import Commands
 
@@ -71,7 +75,6 @@ class Workbench(TerminalApp):
     TITLE = "tui-gen"
     CSS_PATH = "app.tcss"
     COMMANDS = {_commands}
-    COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
 
     def __init__(
@@ -141,6 +144,7 @@ class Workbench(TerminalApp):
             self.notices.tell("Themes that could not be read:\n" + "\n".join(self.themes.problems), "warning")
         for problem in self.session.catalog.problems:
             self.notices.note("warning", problem)
+        self._show_newcomers_around()
         gc.enable()
         gc.collect()
         gc.freeze()
@@ -295,6 +299,29 @@ class Workbench(TerminalApp):
         from tui_gen.app.shell.help import ReadingPage, keys_page
 
         self.push_screen(ReadingPage("Keys", keys_page(keys.sections(self))))
+
+    def action_tour(self) -> None:
+        """Show around."""
+        from tui_gen.app.shell.tour import Tour
+
+        layout, pane = self.workspace.layout_name, self.workspace.active
+
+        def back(key: str | None) -> None:
+            self.settings.set(TOUR, True)
+            self.workspace.use_layout(layout)
+            if pane is not None and pane.id:
+                self.workspace.open(pane.id)
+            if key:
+                self.simulate_key(key)
+
+        self.push_screen(Tour(), back)
+
+    def _show_newcomers_around(self) -> None:
+        """Once, to whoever has no runs and was never shown around."""
+        if not (self.is_headless or self.settings.get(TOUR, False) or self.shown is not None):
+            if self.settings.problem or next(iter(self.session.root.glob("*/config.toml")), None) is not None:
+                return
+            self.action_tour()
 
     def action_about(self) -> None:
         """What this is."""

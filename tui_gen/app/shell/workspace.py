@@ -259,6 +259,13 @@ class Workspace(Widget):
             self.use_layout(layout)
         self.open(self.watched)
 
+    def show_for_tour(self, layout: str, pane: str) -> None:
+        """Have a pane on screen in a layout, and remember nothing of it."""
+        watched, edited = self.watched, self.edited
+        self.use_layout(layout)
+        self.open(pane, focus=False)
+        self.watched, self.edited = watched, edited
+
     def prefer(self, layout: str) -> str:
         """Use a layout, also for the runs to come in terminals of this shape; the name of the shape."""
         shape = arrangement.shape_of(self.size.width, self.size.height)
