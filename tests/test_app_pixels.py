@@ -98,6 +98,22 @@ def test_text_takes_the_place_of_the_pixels(grid, protocol):
     assert "".join(line[x : x + columns] for line in reply.lines[y : y + rows]).strip()
 
 
+@pytest.mark.parametrize("protocol", ["sixel", "kitty"])
+def test_with_a_budget_a_picture_is_made_smaller_or_of_text(tmp_path, protocol):
+    noise = np.random.default_rng(0).integers(0, 255, (600, 800), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    asked = request(str(tmp_path / "noise.png"), grid=(1, 1), protocol=protocol, columns=80, rows=40)
+    free = make(asked)
+    for most in (len(free.payload), len(free.payload) // 2):
+        reply = make(structs.replace(asked, most=most))
+        assert 0 < len(reply.payload) <= most and reply.box[2] <= free.box[2]
+    assert reply.box[2] < free.box[2]
+    upper = np.frombuffer(reply.upper, "<i4").reshape(40, 80)
+    assert (upper >= 0).any(axis=0).sum() == reply.box[2], "text in its place, when something lies over it"
+    text = make(structs.replace(asked, most=50))
+    assert text.payload == b"" and text.upper == make(structs.replace(asked, protocol="")).upper
+
+
 @pytest.mark.parametrize("content", [None, b"", b"\x89PNG\r\n\x1a\ntorn", b"no picture at all"])
 def test_a_bad_file_is_told_in_words(tmp_path, content):
     path = tmp_path / "bad.png"

@@ -105,3 +105,15 @@ def test_who_presses_keys_waits_for_no_frame():
     budget.drawing(13.0, 99.0)
     assert budget.left(13.1, 100.0) > 0.8
     assert budget.touched(13.2)
+
+
+def test_with_a_budget_a_live_frame_waits_until_all_that_was_sent_is_paid_for():
+    sent = 0
+    pacer = Pacer(0.01, 20_000, lambda: sent)
+    pacer.drawing(0.0)
+    sent += 10_000
+    assert not pacer.may_draw(0.4) and pacer.may_draw(0.5)
+    pacer.drawing(0.5)
+    assert pacer.may_draw(0.51 + Pacer.FASTEST), "nothing was sent since"
+    sent += 60_000  # a picture, and what keys caused
+    assert not pacer.may_draw(3.4) and pacer.may_draw(3.5)

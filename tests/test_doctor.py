@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tui_gen import cli
 from tui_gen.draw.terminal import Replies, decide, throughput
 from tui_gen.report import doctor
 from tui_gen.report.commands import doctor as command
+from tui_gen.report.commands.options import byte_rate
 
 FACTS = {
     "python": "3.11.7", "torch": "2.9.0", "cuda": "", "threads": 2, "cpus": 2, "vectors": "AVX2", "compiler": "g++",
@@ -104,7 +106,7 @@ def test_as_json_with_a_status_that_tells_whether_anything_can_be_trained(monkey
     assert cli.main(["doctor", "--runs", str(tmp_path)]) == 1
     assert "! PyTorch does not load: ImportError: libcudart" in capfd.readouterr().out
     assert cli.main(["doctor", "--graphics", "holograms"]) == 2
-    assert "choose one of" in capfd.readouterr().err
+    assert "invalid choice: 'holograms'" in capfd.readouterr().err
 
 
 def test_a_machine_is_asked_in_a_process_of_its_own(monkeypatch):
@@ -130,3 +132,14 @@ def test_throughput_is_measured_with_a_fence_and_leaves_nothing_in_the_input():
         assert fake.left_over() == b""
     with FakeTerminal({}) as mute:
         assert throughput(decide(Replies(), "auto", "", {}, True), mute.slave, mute.slave) is None
+
+
+@pytest.mark.parametrize(("text", "rate"), [("20K", 20e3), ("1.5m", 1.5e6), ("30000", 30e3)])
+def test_budgets(text, rate):
+    assert byte_rate(text) == rate
+
+
+@pytest.mark.parametrize("text", ["", "K", "fast", "20G", "-3K", "999", "1e9", "nan", "9" * 30 + "M"])
+def test_no_budget_is_told_with_an_example(text):
+    with pytest.raises(ArgumentTypeError, match="such as 20K"):
+        byte_rate(text)

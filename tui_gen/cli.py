@@ -266,7 +266,9 @@ def _workbench(args: argparse.Namespace, root: Path) -> int:
             "(tui-gen recipes lists what there is, tui-gen --help everything else)"
         )
         return 2
-    return main.run_workbench(root, args.model_dirs, graphics=args.graphics, theme=args.theme)
+    return main.run_workbench(
+        root, args.model_dirs, graphics=args.graphics, theme=args.theme, budget=args.budget
+    )
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def _commands() -> type:
 
 class Workbench(TerminalApp):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
-    once.
+    once; `budget` is what live data may take of the link, in bytes/s.
 
     The first frame needs little: `session`, `stock`, `conductor` and `follower`, and the panes, come right after it.
     """
@@ -85,6 +85,7 @@ class Workbench(TerminalApp):
         open_run: Path | None = None,
         terminal: Terminal | None = None,
         theme: str | None = None,
+        budget: float | None = None,
     ) -> None:
         self.settings = Settings()
         self.themes = Themes(self, self.settings)
@@ -96,7 +97,8 @@ class Workbench(TerminalApp):
         self.form: FormPane | None = None
         self.models: ModelsPane | None = None
         self.samples: SamplesPane | None = None
-        self.pacer = Pacer(terminal.round_trip if terminal is not None else None)
+        self.pacer = Pacer(terminal.round_trip if terminal is not None else None, budget, lambda: self.wire.written)
+        self.wire.limit = budget
         self.wire.when_dropped.append(self.pacer.drop)
         # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
         self._given = (Path(os.path.realpath(runs_root)), list(model_dirs or []), open_run)

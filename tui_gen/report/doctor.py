@@ -106,7 +106,8 @@ def _for_terminal(terminal: Terminal, link: str, throughput: float | None, escap
     if terminal.round_trip is not None and terminal.round_trip > FAR:
         advice.append("Every key waits for the link; frames are paced so that they never pile up on it.")
     if throughput is not None and throughput < SLOW_LINK:
-        advice.append(f"At {size(throughput)}/s pictures are dear: --graphics halfblock sends less; try ssh -C, too.")
+        half = f"{max(1, round(throughput / 2000))}K"
+        advice.append(f"At {size(throughput)}/s pictures are dear: --budget {half} paces them; ssh -C sends less, too.")
     return advice
 
 

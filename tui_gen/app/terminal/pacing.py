@@ -9,11 +9,14 @@ key presses cause. A terminal that never answers is drawn at a fixed, modest rat
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class Pacer:
     """Decides when the next live frame may be drawn. Times are in seconds, from any steady clock.
 
-    `round_trip` is the smoothed time to the terminal and back, or None before it is known.
+    `round_trip` is the smoothed time to the terminal and back, or None before it is known. With a `limit`, in bytes/s,
+    a live frame goes out when everything `written` (a count of bytes) since the one before is paid for.
     """
 
     FASTEST = 0.08
@@ -27,8 +30,14 @@ class Pacer:
     OVERDUE = 1.0
     """Seconds, and four times what the last answer took, after which a key press waits for an answer no longer."""
 
-    def __init__(self, round_trip: float | None = None) -> None:
+    def __init__(
+        self, round_trip: float | None = None, limit: float | None = None, written: Callable[[], int] = lambda: 0
+    ) -> None:
         self.round_trip = round_trip
+        self.limit = limit
+        self._written = written
+        self._count = 0
+        """Bytes written when the last live frame was drawn."""
         self.answers = False
         """Whether the terminal has ever answered."""
         self._drawn = -1e9
@@ -57,7 +66,8 @@ class Pacer:
     @property
     def interval(self) -> float:
         """Least time between two frames."""
-        return self.UNKNOWN if self._busy is None else max(self.FASTEST, 2 * self._busy)
+        paid = (self._written() - self._count) / self.limit if self.limit else 0.0
+        return max(paid, self.UNKNOWN if self._busy is None else max(self.FASTEST, 2 * self._busy))
 
     def may_draw(self, now: float) -> bool:
         """Whether the link has taken the last frame and had its rest."""
@@ -80,7 +90,7 @@ class Pacer:
 
     def drawing(self, now: float) -> None:
         """A live frame is being drawn."""
-        self._drawn = now
+        self._drawn, self._count = now, self._written()
 
     def ask(self, now: float) -> None:
         """A question went out."""

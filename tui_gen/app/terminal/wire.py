@@ -49,6 +49,8 @@ class Wire:
 
     def __init__(self, app: HookedApp) -> None:
         self._app = app
+        self.limit: float | None = None
+        """Bytes a second that the user allows, None for as many as the link takes."""
         self.written = 0
         """Bytes given to the terminal since the start."""
         self.frames = 0
@@ -241,6 +243,7 @@ class PixelOverlay:
         self._due = False
         self._sent: float | None = None
         self._rest = 0.0
+        self._paid = 0.0
         self.held = False
         """Set by the widget when its cells changed between blanks and half-blocks: nothing is sent until a frame has
         painted them all."""
@@ -337,6 +340,8 @@ class PixelOverlay:
         self.wire.screenful.forget(place.line_range)
         data = [at_cell(content.y + y, content.x + x, piece) for piece, (x, y, *_) in pieces]
         self.wire.send(b"".join(data).decode("ascii"))
+        if self.wire.limit:
+            self._paid = time.monotonic() + sum(map(len, data)) / self.wire.limit
         if self.wire.answers and self._sent is None and self.wire.ask_round_trip(self._arrived):
             self._sent = time.monotonic()
 
@@ -351,8 +356,11 @@ class PixelOverlay:
         self._sent = None
 
     def free(self, urgent: bool) -> bool:
-        """Whether another picture may be sent: the last one has arrived and, unless `urgent`, the link had its rest."""
+        """Whether another picture may be sent: the last one is paid for and has arrived, and, unless `urgent`, the link
+        had its rest."""
         now = time.monotonic()
+        if now < self._paid:
+            return False
         if self._sent is not None:
             return now - self._sent > PATIENCE
         return urgent or now >= self._rest

@@ -24,7 +24,9 @@ def run(args: argparse.Namespace, root: Path) -> int:
         from tui_gen.app import main
 
         if not main.refusal():
-            return main.run_workbench(path.parent, args.model_dirs, path, graphics=args.graphics, theme=args.theme)
+            return main.run_workbench(
+                path.parent, args.model_dirs, path, graphics=args.graphics, theme=args.theme, budget=args.budget
+            )
     from tui_gen.report import headless
 
     return headless.attach(path, headless.style_of(args))

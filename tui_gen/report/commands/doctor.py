@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tui_gen import children
+from tui_gen.config import ConfigError
 from tui_gen.draw import terminal as terminals
 from tui_gen.draw.terminal import Terminal
+from tui_gen.params import Problem
 from tui_gen.report import doctor, stdout
-from tui_gen.report.commands.options import json_option, runs_option
+from tui_gen.report.commands.options import graphics_option, json_option, runs_option
 
 PATIENCE = 120.0
 """Seconds that PyTorch may take to load; on a cold network file system it takes a minute."""
@@ -27,20 +29,15 @@ def options(parser: argparse.ArgumentParser) -> None:
     """As JSON, and where the runs are."""
     json_option(parser, "as JSON, without the test card")
     runs_option(parser)
-    parser.add_argument(
-        "--graphics", metavar="NAME", default=argparse.SUPPRESS, help=f"try one of: {', '.join(terminals.CHOICES)}"
-    )
+    graphics_option(parser, "how the test card is drawn (default: what the terminal can)")
 
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """Say it all; 1 where something is so wrong that nothing can be trained."""
     out, _ = stdout.standard()
     try:
-        terminal = terminals.probe(getattr(args, "graphics", None))
-    except ValueError as error:
-        from tui_gen.config import ConfigError
-        from tui_gen.params import Problem
-
+        terminal = terminals.probe(args.graphics)
+    except ValueError as error:  # of the environment
         raise ConfigError("command line", [Problem("graphics", None, str(error))]) from None
     throughput = terminals.throughput(terminal)
     link = doctor.link_of(os.environ, doctor.ancestors(os.getpid()))

@@ -36,7 +36,7 @@ def models_option(parser: Any, top: bool = False) -> None:
 
 
 def style_options(parser: Any, top: bool = False) -> None:
-    """How a run is shown: `--json`, `--plain`, `--every`, `--graphics`, `--theme`."""
+    """How a run is shown: `--json`, `--plain`, `--every`, `--graphics`, `--theme`, `--budget`."""
     words = "one JSON object a line"
     parser.add_argument("--json", action="store_true", help=words, default=default(top, False))
     words = "plain lines, on a terminal too"
@@ -46,6 +46,8 @@ def style_options(parser: Any, top: bool = False) -> None:
     graphics_option(parser, "how images are shown (default: what the terminal can)", top)
     words = "colours of the workbench, this time"
     parser.add_argument("--theme", metavar="NAME", help=words, default=default(top, None))
+    words = "what the workbench may send in a second while nobody presses a key (20K, say): slow links stay quick"
+    parser.add_argument("--budget", metavar="BYTES", type=byte_rate, help=words, default=default(top, None))
 
 
 def graphics_option(parser: Any, words: str, top: bool = False) -> None:
@@ -63,6 +65,16 @@ def named(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("the name is empty (a variable that is not set?)")
     return text
+
+
+def byte_rate(text: str) -> float:
+    """Bytes a second: a number, with K or M for thousands or millions."""
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].upper() in ("K", "M") else (text, "")
+    value = float(number) if number.replace(".", "", 1).isdecimal() and len(number) < 10 else 0.0
+    value *= {"": 1, "K": 1e3, "M": 1e6}[unit]
+    if value < 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes a second from 1K up, such as 20K or 1M")
+    return value
 
 
 def count(text: str, least: int = 1) -> int:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from tui_gen.draw.terminal import Terminal
 
+AFFORDED = 2.0
+"""Seconds of the link that one picture may take, where the user has limited it."""
 LOOK = 0.05
 """Seconds between two looks at whether a slow link is free."""
 
@@ -149,7 +151,13 @@ class PictureView(Widget, can_focus=True):
             colours=self.mode != "ascii" and not self.app.no_color,
             ground=self._ground() if protocol == "sixel" else None,
             largest=terminal.largest if terminal and protocol == "sixel" else None,
+            most=self._afforded() if protocol else 0,
         )
+
+    def _afforded(self) -> int:
+        """The bytes of a picture, 0 for any number."""
+        limit = self.picture.wire.limit if self.picture is not None else None
+        return int(AFFORDED * limit) if limit else 0
 
     def _ground(self) -> tuple[int, int, int] | None:
         """The colour behind the picture as the terminal shows it, None where that is its own."""
