@@ -45,17 +45,12 @@ CellBox = tuple[int, int, int, int]
 class Subject(msgspec.Struct, frozen=True):
     """A picture file, and what is to be seen of it.
 
-<<<<<<< HEAD
-    The file holds `grid` = (columns, rows) tiles, `gap` pixels between them; `tiles` says what they are. `tile` picks
-    one, counted along the rows, `band` the tiles of a row (see `Tiles.band`). `title` stands above it. Where `minus` is
-    another file, what is shown is how much the picture differs from it.
-=======
     The file holds `grid` = (columns, rows) tiles, `gap` pixels between them; `tiles` says what they are, and `tile`
     picks one, counted along the rows. `protocol` is kitty (as pictures `ident` and following), sixel, or "" for text
     only. `light` says that the ground is light, `ground` its colour, where it is known; `colours` that text has some;
     `largest` is the size in pixels that no sixel may exceed. Where `most` is not 0, the picture is made so small that
     it has no more bytes, and is text where it would be too small.
->>>>>>> 84aacb8 (Limit what the workbench sends in a second: --budget paces live frames and makes pictures smaller)
+    reply = PictureReply()
     """
 
     path: str
@@ -199,9 +194,6 @@ class PlacedDrawing:
 def make(request: PictureRequest, files: PictureFiles | None = None) -> PictureReply:
     """The reply to a request. Problems with the files are in `error`, in words for the pane."""
     files = files or PictureFiles()
-<<<<<<< HEAD
-    reply = PictureReply()
-=======
     scale = 1.0
     reply = _made(request, files, scale)
     while request.most and len(reply.payload) > request.most:
@@ -213,8 +205,8 @@ def make(request: PictureRequest, files: PictureFiles | None = None) -> PictureR
 
 
 def _made(request: PictureRequest, files: PictureFiles, scale: float) -> PictureReply:
-    """The reply with a picture in this share of the room's width and height."""
->>>>>>> 84aacb8 (Limit what the workbench sends in a second: --budget paces live frames and makes pictures smaller)
+    """The reply with pictures in this share of their room's width and height."""
+    reply = PictureReply()
     try:
         drawings = [_drawing(subject, files, reply) for subject in request.subjects]
     except FileNotFoundError:
@@ -223,8 +215,7 @@ def _made(request: PictureRequest, files: PictureFiles, scale: float) -> Picture
         return PictureReply(error=f"The two pictures cannot be compared: {error}.")
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         return PictureReply(error=f"The picture cannot be read: {error}")
-<<<<<<< HEAD
-    parts = [_placed(request, drawing, area) for drawing, area in zip(drawings, _areas(request, drawings))]
+    parts = [_placed(request, drawing, area, scale) for drawing, area in zip(drawings, _areas(request, drawings))]
     first = parts[0]
     reply.shown, reply.count = (len(first.layout.xs), len(first.layout.numbers)), first.layout.visible_count
     alone = first.drawing.subject.tile is not None
@@ -232,33 +223,6 @@ def _made(request: PictureRequest, files: PictureFiles, scale: float) -> Picture
     reply.words = [(word.x, word.y, word.text, word.colour) for part in parts for word in part.words]
     reply.places = [place for part in parts for place in part.places]
     _text(reply, request, parts)
-=======
-    grid, gap, tile = _measured(pixels, request)
-    if request.tile is not None:
-        number = request.tile % (grid[0] * grid[1])
-        sheet = Sheet.of((1, 1), tile, gap)
-    else:
-        what = {name: getattr(request.tiles, name) for name in ("count", "block", "titles", "parts", "labels")}
-        number, sheet = 0, Sheet.of(grid, tile, gap, **what)
-    room = _room(request, sheet, scale)
-    lines = entries(request.tiles.legend, request.tiles.axes, request.colours)
-    layout = lay_out_plot(sheet, room, lines)
-    right = _centred(request.columns, room.columns, [(x, x + columns) for x, _, columns, _ in layout.boxes])
-    down = _centred(request.rows, room.rows, [(y, y + rows) for _, y, _, rows in layout.boxes])
-    strips = [
-        _strip(pixels, layout, place, lambda at: _corner(at + number, grid, tile, gap))
-        for place in range(len(layout.boxes))
-    ]
-    boxes = [(x + right, y + down, columns, rows) for x, y, columns, rows in layout.boxes]
-    reply = PictureReply(
-        shown=(len(layout.xs), len(layout.numbers)), count=layout.visible_count,
-        size=pixels.shape[:2] if request.tile is None else tile,
-        words=[(word.x + right, word.y + down, word.text, word.colour) for word in layout.words],
-        places=[(left + right, top + down, end + right, bottom + down, at + number)
-                for left, top, end, bottom, at in _places(layout, room)],
-    )  # fmt: skip
-    _text(reply, request, strips, boxes, layout, room)
->>>>>>> 84aacb8 (Limit what the workbench sends in a second: --budget paces live frames and makes pictures smaller)
     if _has_pixels(request):
         for part in parts:
             reply.pieces += _pieces(request, part, request.ident + len(reply.pieces))
@@ -317,7 +281,7 @@ def _halves(columns: int, rows: int, share: float) -> tuple[list[CellBox], list[
 
 def _size(request: PictureRequest, drawing: Drawing, area: CellBox) -> float:
     """How large the tiles of a drawing would be in an area, and how many."""
-    _, room = _room(request, drawing, area)
+    _, room = _room(request, drawing, area, 1.0)
     layout = lay_out_plot(drawing.sheet, room, _legend(request, drawing))
     return layout.zoom**2 * layout.visible_count
 
@@ -327,9 +291,9 @@ def _legend(request: PictureRequest, drawing: Drawing) -> list[Entry]:
     return entries(() if drawing.subject.minus else tiles.legend, tiles.axes, request.colours)
 
 
-def _placed(request: PictureRequest, drawing: Drawing, area: CellBox) -> PlacedDrawing:
-    """Where a drawing goes in its area, with its title above it."""
-    (x, y, columns, rows), room = _room(request, drawing, area)
+def _placed(request: PictureRequest, drawing: Drawing, area: CellBox, scale: float) -> PlacedDrawing:
+    """Where a drawing goes in this share of its area's width and height, with its title above it."""
+    (x, y, columns, rows), room = _room(request, drawing, area, scale)
     layout = lay_out_plot(drawing.sheet, room, _legend(request, drawing))
     right = x + _centred(columns, room.columns, [(at, at + wide) for at, _, wide, _ in layout.boxes])
     down = y + _centred(rows, room.rows, [(at, at + high) for _, at, _, high in layout.boxes])
@@ -374,20 +338,15 @@ def _has_pixels(request: PictureRequest) -> bool:
     return request.protocol == "kitty" or (request.protocol == "sixel" and request.cell is not None)
 
 
-<<<<<<< HEAD
-def _room(request: PictureRequest, drawing: Drawing, area: CellBox) -> tuple[CellBox, Room]:
+def _room(request: PictureRequest, drawing: Drawing, area: CellBox, scale: float) -> tuple[CellBox, Room]:
     """What an area has beside a title, and the room in it: pixels of the screen, or in text half a cell high."""
     x, y, columns, rows = area
     if drawing.subject.title and rows > LEAST_ROWS:
         y, rows = y + 1, rows - 1
-=======
-def _room(request: PictureRequest, sheet: Sheet, scale: float) -> Room:
-    """The room that a request has, in its own pixels: of the screen, or in text half a cell high."""
-    columns, rows = (max(1, math.ceil(cells * scale)) for cells in (request.columns, request.rows))
->>>>>>> 84aacb8 (Limit what the workbench sends in a second: --budget paces live frames and makes pictures smaller)
     cell = request.cell or (1, 2)
     whole = not drawing.subject.tiles.plot
     box = (x, y, columns, rows)
+    columns, rows = (max(1, math.ceil(cells * scale)) for cells in (columns, rows))
     if not _has_pixels(request):
         stretch = cell[1] / (2 * cell[0])  # height of half a cell over its width
         high = 2 * stretch if abs(stretch - 1) > 0.1 else 2
