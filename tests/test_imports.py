@@ -23,7 +23,7 @@ READERS = ("draw", "report")
 CONTRACTS = (
     "starting",
     "config", "catalog", "events", "runs", "presence", "control", "params", "quality", "datasets", "view", "launch",
-    "cli", "text", "children", "trust", "pictures", "batch", "belongings", "remedy", "resuming",
+    "cli", "text", "children", "exploring", "trust", "pictures", "batch", "belongings", "remedy", "resuming",
     "quantities", "progress", "states", "lines", "alarms", "health", "trends",
     "quantities", "progress", "states", "lines", "bounds", "usage", "machine", "bottleneck",
 )

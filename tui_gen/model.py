@@ -37,8 +37,8 @@ from tui_gen.params import Problem, hyper
 from tui_gen.pictures import UNKNOWN, Tiles
 
 __all__ = [
-    "EVERY", "Alarm", "Batch", "Bound", "DataSpec", "Given", "Model", "Optim", "Phase", "Picture", "Problem", "Text",
-    "Tiles", "hyper", "nonzero",
+    "EVERY", "Alarm", "Batch", "Bound", "DataSpec", "Given", "LatentSpace", "Model", "Optim", "Phase", "Picture",
+    "Problem", "Text", "Tiles", "hyper", "nonzero",
 ]  # fmt: skip
 
 Loss = tuple[Tensor, dict[str, Tensor]]
@@ -158,6 +158,25 @@ class Text:
     text: str
 
 
+@dataclass(frozen=True)
+class LatentSpace:
+    """What can be explored of a model: N codes and what they become. `data.shape` is one example.
+
+    `decode`: codes (N, *shape) and labels (N,) or None → (N, *data.shape). `encode`: the other way; None where there is
+    none. Where `normal`, codes are distributed as N(0, I), and a draw of it is a code as good as any; else only data
+    tell where codes lie. `trajectory`: noise (N, *shape), labels, a number of frames and a guidance → (frames, N,
+    *data.shape), noise first; None where samples are made in one go. `guidance`: the one in force (1 is none); None
+    where there is nothing to guide.
+    """
+
+    shape: tuple[int, ...]
+    decode: Callable[[Tensor, Tensor | None], Tensor]
+    encode: Callable[[Tensor, Tensor | None], Tensor] | None = None
+    normal: bool = True
+    trajectory: Callable[[Tensor, Tensor | None, int, float], Tensor] | None = None
+    guidance: float | None = None
+
+
 class Model(nn.Module):
     """Base class of every model. `self.config` is the typed `Config`, `self.data` the `DataSpec`.
 
@@ -239,6 +258,22 @@ class Model(nn.Module):
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of what `encode` gives and `decode` takes, without the batch dimension: that of the noise, mostly."""
         return self.noise_shape
+
+    def latent_space(self) -> LatentSpace | None:
+        """What can be explored of it: codes where it decodes some, else the noise of its samples; None for neither.
+
+        Override it where codes mean something else, or where sampling has a knob that `trajectory` should turn.
+        """
+        able = self.abilities()
+        if self.data.kind == "text" or not {"decode", "sample"} & set(able):
+            return None
+        way: Callable[[Tensor, Tensor | None, int, float], Tensor] | None = None
+        if "trajectory" in able:
+            way = lambda noise, labels, frames, guidance: self.trajectory(noise, labels, frames)  # noqa: E731
+        if "decode" not in able:
+            return LatentSpace(self.noise_shape, self.sample, trajectory=way)
+        normal = "sample" in able and self.latent_shape == self.noise_shape
+        return LatentSpace(self.latent_shape, self.decode, getattr(self, "encode", None), normal, way)
 
     def prepare(self, batch: Batch) -> None:
         """Measure on training examples, drawn at random, what must be known before the first step (a scale, say).

@@ -7,13 +7,14 @@ label and without. When sampling, the prediction is pushed along the difference 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
-from tui_gen.model import Batch, DataSpec, Model, Problem, hyper
+from tui_gen.model import Batch, DataSpec, LatentSpace, Model, Problem, hyper
 from tui_gen.models.alarms.diffusion import ALARMS, QUARTERS
 from tui_gen.models.nets.diffusing import Network
 from tui_gen.models.nets.layers import refuse_labels, refuse_network, refuse_pyramid
@@ -100,6 +101,21 @@ class Guided(Model):
     def sampling(self, labels: Tensor | None) -> Network:
         """The network as samples follow it, for labels (N,) or None: with guidance."""
         return lambda x, time: guided(self.network, x, time, labels, self.strength, self.unlabelled)
+
+    def latent_space(self) -> LatentSpace | None:
+        """The noise that samples begin as, and the way from it under any guidance that the network has learnt."""
+        space = super().latent_space()
+        if space is None or not (self.conditional and self.config.label_dropout):
+            return space
+
+        def steered(noise: Tensor, labels: Tensor | None, frames: int, guidance: float) -> Tensor:
+            before, self.config.guidance = self.config.guidance, guidance
+            try:
+                return self.trajectory(noise, labels, frames)
+            finally:
+                self.config.guidance = before
+
+        return replace(space, trajectory=steered, guidance=self.config.guidance)
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """The loss in random order: examples sorted by class must not meet times sorted by noise."""

@@ -1,0 +1,214 @@
+"""The Explore pane on a real tiny VAE, and the process that decodes for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from textual.app import ComposeResult
+
+from tests.explorers import starter
+from tests.hosts import ThemedApp
+from tests.test_restore import saved
+from tests.waiting import wait_for, wait_for_async
+from tui_gen import events
+from tui_gen.app.panes.explore import pane as panes
+from tui_gen.app.panes.explore.pane import ExplorePane
+from tui_gen.app.panes.explore.place import Stay
+from tui_gen.app.panes.explore.plane import PlaneMap
+from tui_gen.exploring import Axes, Space, View
+from tui_gen.pictures import UNKNOWN
+from tui_gen.view import RunView
+
+
+class Host(ThemedApp):
+    """The pane alone, with a run."""
+
+    def __init__(self, run: Path | None) -> None:
+        super().__init__()
+        self.pane = ExplorePane(id="explore")
+        self.view = RunView.read(run) if run is not None else None
+
+    def compose(self) -> ComposeResult:
+        yield self.pane
+
+    def on_ready(self) -> None:
+        self.pane.show_run(self.view)
+        self.pane.focus_inside()
+
+    def text(self) -> str:
+        strips = self.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+class Driver:
+    """A running host, and how to wait for what its pane asks."""
+
+    def __init__(self, app: Host, pilot) -> None:
+        self.app, self.pilot, self.pane = app, pilot, app.pane
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.settled()
+
+    async def until(self, *words: str) -> None:
+        await wait_for_async(
+            lambda: all(word in self.app.text() for word in words), what=lambda: f"{words}:\n{self.app.text()}",
+            tick=self.pilot.pause,
+        )  # fmt: skip
+
+    async def settled(self) -> None:
+        asking = self.pane.asking
+        await self.pilot.pause()
+        await wait_for_async(lambda: asking._busy is None and asking._slow is None, tick=self.pilot.pause)
+        await self.pilot.pause()
+
+
+@contextlib.asynccontextmanager
+async def drive(run: Path | None, size=(100, 30)):
+    app = Host(run)
+    async with app.run_test(size=size) as pilot:
+        driver = Driver(app, pilot)
+        await driver.settled()
+        yield driver
+
+
+@pytest.fixture
+def processes(monkeypatch, tmp_path):
+    """The processes that the pane starts: threads of this one."""
+    start, started = starter(tmp_path)
+    monkeypatch.setattr(panes, "start", start)
+    return started
+
+
+@pytest.fixture
+def run(world):
+    run, _ = saved(world / "runs", "vae", (2, 4), model__conditional=True)
+    writer = events.EventWriter(run / "events.jsonl")
+    writer.write(events.State(state="running", step=0), events.Checkpoint(step=4, path="checkpoints/000004"))
+    writer.write(events.State(state="finished", step=4))
+    writer.close()
+    return run
+
+
+async def test_a_vae_is_explored_by_keys_and_mouse(run, processes, tmp_path):
+    async with drive(run) as driver:
+        pane, press = driver.pane, driver.press
+        await driver.until("8 Explore · step 4", "z0 +0.00 · z1 +0.00", "class 0", "4 numbers of a code")
+        assert len(processes) == 1
+        await press("right", "right", "up")
+        await driver.until("z0 +0.50 · z1 +0.25")
+        await press("x", "y", "shift+right")
+        assert pane.stay.axes == Axes("dimension", 2, 3) and pane.stay.view.at == (1.25, 0)
+        await driver.pilot.click(PlaneMap, offset=(0, 0))
+        await driver.settled()
+        (left, _), (_, top) = pane.stay.view.span
+        assert abs(pane.stay.view.at[0] - left) < 0.2 and abs(pane.stay.view.at[1] - top) < 0.2
+        await press("p", "r", "p", "t")
+        await driver.until("pins AB")
+        assert pane.stay.scene == "grid" and pane.stay.view.grid == (9, 9)
+        await press("l", "t")
+        assert pane.stay.scene == "classes" and pane.stay.label == 1
+        await press("t", "right_square_bracket", "right_square_bracket")
+        await driver.until("2 of 17 ·", "pins AB, slerp")
+        middle = pane.stay.view.codes[1]
+        await press("enter")
+        assert pane.stay.scene == "point" and pane.stay.view.code == middle
+        await press("a", "a")
+        await driver.until("through pins", "1→2")
+        await press("e")
+        await driver.until("example 0 (")
+        await press("T", "T")
+        assert pane.stay.scene == "walk"
+        pane._save(tmp_path / "walk.gif")
+        await wait_for_async((tmp_path / "walk.gif").exists, tick=driver.pilot.pause)
+        with Image.open(tmp_path / "walk.gif") as film:
+            assert film.n_frames == 48
+        await press("comma")
+        await driver.until("8 Explore · step 2")
+        await press("comma")
+        assert pane.stay.space.step == 2  # there is none before it
+        await press("full_stop")
+        await driver.until("8 Explore · step 4")
+        processes[0].kill()
+        processes[0].wait(60)
+        await press("home", "left")
+        assert len(processes) == 2 and not pane.asking.trouble and pane.asking.opened
+        pane.show_run(None)
+        await driver.until("No run is shown.")
+        assert processes[1].wait(60) == 0
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 30), (30, 10)])
+async def test_a_run_without_a_checkpoint_says_so_at_every_size(world, processes, size):
+    run, _ = saved(world / "runs", "vae", ())
+    async with drive(run, size) as driver:
+        await driver.until("checkpoint")
+        assert not driver.pane.asking.opened
+
+
+def space(**more) -> Space:
+    given = {"run": "", "step": 1, "dimensions": 3, "decodes": "codes", "encodes": True, "normal": True,
+             "classes": (), "names": (), "trajectory": False, "guidance": None, "folder": ""}  # fmt: skip
+    return Space(**(given | more))
+
+
+def test_both_axes_never_show_the_same_dimension():
+    stay = Stay(space())
+    for _ in range(7):
+        stay.turned("first", 1)
+        assert stay.axes.first != stay.axes.second
+    stay = Stay(space(dimensions=1), axes=Axes("dimension", 0, 0))
+    stay.turned("second", 1)
+    assert stay.axes == Axes("dimension", 0, 0)
+
+
+def test_a_place_stays_within_what_is_drawn_and_pins_are_let_go():
+    view = View("", (1, 1), 0, UNKNOWN, b"1234", (2.9, 0.0), ((-3.0, 3.0), (-1.0, 1.0)), ("", ""))
+    stay = Stay(space(), view, scene="walk", axes=Axes("pins"))
+    stay.moved(5, -50)
+    assert stay.at == (3.0, -1.0)
+    assert stay.pin() and stay.pin() and "pins" in stay.sorts()
+    assert stay.unpin() and (stay.scene, stay.axes.sort, len(stay.pins)) == ("point", "dimension", 1)
+    assert stay.unpin() and not stay.unpin()
+
+
+ASK = """
+import asyncio, sys
+from tui_gen.app.panes.explore.helper import Helper, start
+from tui_gen.exploring import Look
+
+async def main():
+    helper = Helper(lambda: start([]))
+    asking = asyncio.create_task(helper.ask(Look()))
+    while helper.pid is None:
+        await asyncio.sleep(0.01)
+    print(helper.pid, flush=True)
+    await asyncio.sleep(1000)
+
+asyncio.run(main())
+"""
+
+
+def test_the_process_ends_with_the_workbench_however_that_ends():
+    started = subprocess.Popen([sys.executable, "-c", ASK], stdout=subprocess.PIPE, env=os.environ)
+    pid = int(started.stdout.readline())
+    assert Path(f"/proc/{pid}").exists() or sys.platform != "linux"
+    started.send_signal(signal.SIGKILL)
+    started.wait(60)
+    started.stdout.close()
+
+    def gone() -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] == "Z"
+
+    wait_for(gone, what="the end of the process that decodes")

@@ -1,0 +1,1 @@
+"""The latent explorer: a plane of codes to move on, and what is there, decoded at once."""

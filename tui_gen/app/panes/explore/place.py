@@ -1,0 +1,124 @@
+"""Where somebody is in a latent space, and what he has pinned there: all that outlives the process that decodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from tui_gen.exploring import MOST_PINS, UNSEEN, Axes, Dots, Look, Scene, Sort, Space, View, Way
+
+SCENES: tuple[Scene, ...] = ("point", "grid", "classes", "walk", "errors", "trajectory")
+SORTS: tuple[Sort, ...] = ("dimension", "component", "pins", "t-sne")
+STEPS = 24
+"""Steps of the arrow keys from one end of an axis to the other."""
+FRAMES = 16
+"""Frames of a walk, and of a trajectory, that are shown."""
+
+
+@dataclass
+class Stay:
+    """One person's place in one run's space.
+
+    `view` is what was decoded last, `tile` the tile of it that is shown large. `at` is where he means to be, which may
+    be ahead of the view.
+    """
+
+    space: Space | None = None
+    view: View = UNSEEN
+    dots: Dots | None = None
+    scene: Scene = "point"
+    axes: Axes = field(default_factory=Axes)
+    at: tuple[float, float] | None = None
+    pins: list[bytes] = field(default_factory=list)
+    label: int = 0
+    way: Way = "slerp"
+    side: int = 9
+    guidance: float | None = None
+    example: int | None = None
+    ranked: bool = False
+    rank: int = -1
+    seed: int = 0
+    tile: int | None = None
+
+    def look(self) -> Look:
+        """The picture of the place where one means to be."""
+        count = self.side if self.scene == "grid" else FRAMES
+        return Look(
+            scene=self.scene, code=self.view.code, beside=self.example, axes=self.axes, at=self.at,
+            pins=tuple(self.pins), label=self.label, count=count, way=self.way, guidance=self.guidance,
+        )  # fmt: skip
+
+    def arrived(self, view: View, asked: Look) -> None:
+        """What was asked for is there."""
+        if self.at == asked.at:
+            self.at = None  # nobody has gone on since
+        self.view = view
+        if view.example is not None:
+            self.example, self.label = view.example, view.label
+        if self.tile is not None and self.tile >= self.tiles:
+            self.tile = None
+
+    def moved(self, across: float, up: float) -> None:
+        """So many steps along the axes, within what they span."""
+        x, y = self.at or self.view.at
+        (left, right), (low, high) = self.view.span
+        if self.axes.sort == "t-sne":  # the example that is nearest must be another one
+            across, up = 2 * across, 2 * up
+        x += across * (right - left) / STEPS
+        y += up * (high - low) / STEPS
+        self.at = (min(max(x, left), right), min(max(y, low), high))
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles the picture has."""
+        return self.view.tiles.count or self.view.grid[0] * self.view.grid[1]
+
+    def scenes(self) -> list[Scene]:
+        """The pictures that this model can make."""
+        space = self.space
+        if space is None:
+            return ["point"]
+        able = {
+            "point": True, "grid": True, "classes": bool(space.classes), "walk": True, "errors": space.encodes,
+            "trajectory": space.trajectory,
+        }  # fmt: skip
+        return [scene for scene in SCENES if able[scene]]
+
+    def sorts(self) -> list[Sort]:
+        """The axes that there are."""
+        able = {
+            "dimension": True, "component": self.space is not None and self.space.encodes,
+            "pins": len(self.pins) > 1, "t-sne": self.space is not None and self.space.encodes,
+        }  # fmt: skip
+        return [sort for sort in SORTS if able[sort]]
+
+    def turned(self, axis: str, by: int) -> None:
+        """The next dimension, or component, on the `first` or `second` axis: one that the other axis has not."""
+        size = self.space.dimensions if self.space is not None else 1
+        size = min(size, 32) if self.axes.sort == "component" else size
+        other = self.axes.second if axis == "first" else self.axes.first
+        number = (getattr(self.axes, axis) + by) % size
+        if number == other and size > 1:
+            number = (number + (1 if by > 0 else -1)) % size
+        self.axes = msgspec.structs.replace(self.axes, **{axis: number})
+        self.at = None
+
+    def pin(self) -> bool:
+        """Keep the place where one is; False where there are as many pins as there can be, or no place yet."""
+        if not self.view.code or len(self.pins) >= MOST_PINS:
+            return False
+        self.pins.append(self.view.code)
+        return True
+
+    def unpin(self) -> bool:
+        """Let the last pin go; False where there is none."""
+        if not self.pins:
+            return False
+        self.pins.pop()
+        if len(self.pins) < 2:
+            if self.scene == "walk":
+                self.scene, self.tile = "point", None
+            if self.axes.sort == "pins":
+                self.axes, self.at = Axes(), None
+        return True
