@@ -1,20 +1,22 @@
 """What is asked of a checkpoint's latent space, answered in this process."""
 
 import io
+import re
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from tests import small_runs
+from tests import fake_worker, small_runs
 from tests.explorers import InThread
 from tests.test_restore import saved
 from tests.waiting import wait_for
+from tui_gen import children, exploring
 from tui_gen import config as configs
-from tui_gen import exploring
 from tui_gen.exploring import Axes, Dots, Failure, Film, Filmed, Look, Open, Space, Spread, View
 from tui_gen.train.data import denormalise
+from tui_gen.train.offline.explore import walk as walking
 from tui_gen.train.offline.explore.__main__ import serve
 from tui_gen.train.offline.explore.service import Explorer
 from tui_gen.train.offline.restore import restore
@@ -228,3 +230,46 @@ def answers(target):
 def test_nothing_asked_for_long_ends_it(tmp_path):
     process = InThread(tmp_path / "pictures", patience=0.01)
     assert process.wait(60) == 0
+
+
+def test_the_command_writes_a_walk(vae, tmp_path, monkeypatch, capsys):
+    _, _, _, run = vae
+
+    def called(*words):
+        monkeypatch.setattr("sys.argv", ["walk", str(run), *words])
+        return walking.main(), *capsys.readouterr()
+
+    path = tmp_path / "walk.gif"
+    assert called("-o", str(path), "--pins", "3", "--frames", "4", "--label", "7") == (0, f"{path}\n", "")
+    with Image.open(path) as film:
+        assert film.n_frames == 16
+    assert called("-o", str(path), "--examples", "1", "0", "--frames", "5", "--way", "lerp")[0] == 0
+    with Image.open(path) as film:
+        assert film.n_frames == 10
+    for words, told in (
+        (("--label", "cat"), "error: no class 'cat'; it knows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\n"),
+        (("--step", "3"), "error: .* has no checkpoint of step 3; it has 2, 4\n"),
+    ):
+        status, out, err = called("-o", str(path), *words)
+        assert (status, out) == (1, "") and re.fullmatch(told, err)
+    with pytest.raises(SystemExit):
+        called()
+
+
+def test_walk_asks_a_process_of_its_own(call, tmp_path, monkeypatch):
+    run, asked = fake_worker.make_run(), []
+    target = str(tmp_path / "w.gif")
+
+    def done(command, status=0, said=""):
+        asked.append(command[1:])
+        return children.subprocess.CompletedProcess(command, status, f"{target}\n", said)
+
+    monkeypatch.setattr(children.subprocess, "run", lambda command, **_: done(command))
+    assert call("walk", run.name, "-o", target, "--examples", "3", "5", "--label", "2") == (0, f"{target}\n", "")
+    assert asked == [[
+        "-P", "-m", "tui_gen.train.offline.explore.walk", str(run), "-o", target, "--pins", "4", "--frames", "24",
+        "--way", "slerp", "--seed", "0", "--examples", "3", "5", "--label", "2",
+    ]]  # fmt: skip
+    monkeypatch.setattr(children.subprocess, "run", lambda command, **_: done(command, 1, "noise\nerror: no data\n"))
+    assert call("walk", run.name) == (1, "", "tui-gen: no data\n")
+    assert call("walk", run.name, "--pins", "1")[0] == 2

@@ -41,6 +41,7 @@ COMMANDS = [
     Command("attach", "show a run, live or not: in the workbench on a terminal, as text elsewhere"),
     Command("stop", "stop live runs, with a checkpoint"),
     Command("sample", "make samples from a run's checkpoint"),
+    Command("walk", "write a walk through a run's latent space as a GIF"),
     Command("quality", "measure the samples of a run's checkpoint against real data: FID, KID, precision, recall …"),
     Command("models", "list the models, or everything about one"),
     Command("recipes", "list the recipes"),
