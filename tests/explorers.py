@@ -8,8 +8,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from PIL import Image, ImageSequence
+
 from tui_gen.train.offline.explore.__main__ import serve
 from tui_gen.train.offline.explore.service import Explorer
+
+
+def frames_of(path: Path) -> int:
+    """How many frames of a twentieth of a second a GIF takes: of frames that are alike the file has only one."""
+    with Image.open(path) as film:
+        return sum(int(frame.info["duration"]) for frame in ImageSequence.Iterator(film)) // 50
 
 
 class InThread:

@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from textual.app import ComposeResult
 
-from tests.explorers import starter
+from tests.explorers import frames_of, starter
 from tests.hosts import ThemedApp
 from tests.test_restore import saved
 from tests.waiting import wait_for, wait_for_async
@@ -128,8 +127,7 @@ async def test_a_vae_is_explored_by_keys_and_mouse(run, processes, tmp_path):
         assert pane.stay.scene == "walk"
         pane._save(tmp_path / "walk.gif")
         await wait_for_async((tmp_path / "walk.gif").exists, tick=driver.pilot.pause)
-        with Image.open(tmp_path / "walk.gif") as film:
-            assert film.n_frames == 48
+        assert frames_of(tmp_path / "walk.gif") == 48
         await press("comma")
         await driver.until("8 Explore · step 2")
         await press("comma")
