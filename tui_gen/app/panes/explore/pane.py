@@ -20,6 +20,7 @@ from tui_gen.app.panes.explore.keys import BINDINGS, HELP
 from tui_gen.app.panes.explore.place import SCENES, Stay
 from tui_gen.app.panes.explore.plane import PIN_NAMES, PlaneMap
 from tui_gen.app.panes.samples.caption import Caption, KindList
+from tui_gen.app.panes.samples.imaging import Subject
 from tui_gen.app.panes.samples.picture import PictureView
 from tui_gen.app.widgets.path_dialog import PathDialog
 from tui_gen.exploring import MOST_PINS, Axes, Failure, Film, Look, Scene
@@ -144,7 +145,7 @@ class ExplorePane(Pane):
             self._map.show(None, view.span, view.names, [])
             self._words.update("")
             return
-        self._picture.show_picture(view.path, view.grid, stay.tile, view.gap, view.tiles)
+        self._picture.show_pictures(Subject(view.path, view.grid, stay.tile, view.gap, view.tiles))
         dots = stay.dots if stay.dots is not None and stay.dots.axes == stay.axes else None
         self._map.show_dots(*((dots.places, dots.labels) if dots is not None else (b"", b"")))
         self._map.show(stay.at or view.at, view.span, view.names, self._pins())
