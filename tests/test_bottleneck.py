@@ -139,7 +139,7 @@ def test_memory_that_creeps(gpu):
     found = verdict(*grown(steady, gpu))
     assert (found.kind, found.level) == ("memory", "bad") and "36 GB more in an hour" in found.sentence
     assert found.sentence.startswith("GPU memory" if gpu else "memory")
-    assert verdict(*grown(steady, gpu), left=60.0).level == "watch"  # it ends before
+    assert verdict(*grown(steady, gpu), remaining=60.0).level == "watch"  # it ends before
     assert verdict(*grown(steady, gpu), live=False).kind == "compute"
     for sizes in ([1.0] * 4 + [3.0] * 12, [1 + 0.001 * n for n in range(16)], steady[:7], [2.0, 1.0] * 8):
         assert verdict(*grown(sizes, gpu)).kind == "compute", sizes

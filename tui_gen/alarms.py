@@ -101,15 +101,15 @@ def placeholders(text: str) -> set[str]:
 def faults(alarms: object) -> str:
     """Why these cannot be a model's alarms, in words; empty where they can."""
     try:
-        checked = msgspec.convert(msgspec.to_builtins(alarms), list[Alarm])
+        rules = msgspec.convert(msgspec.to_builtins(alarms), list[Alarm])
     except (msgspec.ValidationError, TypeError) as error:
         return f"{error}; write " 'Alarm(amount="loss", above=10, sentence="the loss is {value:.3g}")'
-    for alarm in checked:
+    for alarm in rules:
         try:
-            named = placeholders(alarm.sentence) | placeholders(alarm.advice)
+            names = placeholders(alarm.sentence) | placeholders(alarm.advice)
         except ValueError as error:
             return f"{alarm.sentence!r}: {error}"
-        if odd := sorted(name for name in named if not name.isidentifier()):
+        if odd := sorted(name for name in names if not name.isidentifier()):
             return f"{alarm.sentence!r}: {{{odd[0]}}} is no name"
         if any(name.count("*") > 1 for name, _ in names_in(alarm.amount)):
             return f"{alarm.amount!r} has more than one *"

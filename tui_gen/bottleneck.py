@@ -95,26 +95,26 @@ def of_view(view: RunView, settings: Mapping[str, Any] | None = None, silent: fl
     `settings` are those of `settings_of`, `silent` the seconds since anything was heard of a run that trains.
     """
     settings = settings_of(view) if settings is None else settings
-    left = view.eta if view.live else None
-    return judge(view.usage, settings, view.plan, live=view.live, silent=silent, left=left)
+    remaining = view.eta if view.live else None
+    return judge(view.usage, settings, view.plan, live=view.live, silent=silent, remaining=remaining)
 
 
 def settings_of(view: RunView) -> dict[str, Any]:
     """The settings that say how often things are done, as they are now: written, and edited since."""
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     try:
         tables = configs.read_toml(view.path / "config.toml")
     except configs.ConfigError:
         tables = {}
     for key in SETTINGS:
         table, _, name = key.partition(".")
-        declared = next(param for param in configs.TABLE_PARAMS[table] if param.name == name)
+        default = next(param.default for param in configs.TABLE_PARAMS[table] if param.name == name)
         try:
-            written = configs.get_key(tables, key)
+            value = configs.get_key(tables, key)
         except KeyError:
-            written = declared.default
-        found[key] = written if isinstance(written, int | float) else declared.default
-    return found | {edit.key: edit.new for edit in view.edits if edit.key in SETTINGS}
+            value = default
+        settings[key] = value if isinstance(value, int | float) else default
+    return settings | {edit.key: edit.new for edit in view.edits if edit.key in SETTINGS}
 
 
 def recent(accounts: Sequence[Usage], seconds: float = LATELY) -> Spent:
@@ -134,11 +134,11 @@ def judge(
     *,
     live: bool = True,
     silent: float = 0.0,
-    left: float | None = None,
+    remaining: float | None = None,
 ) -> Bottleneck | None:
     """What holds a run up, by its accounts, the most pressing first; None where too little is known.
 
-    `plan` says what it trains on, `left` how many seconds are to come.
+    `plan` says what it trains on, `remaining` how many seconds are to come.
     """
     spent = recent(accounts, LATELY if live else math.inf)
     if live and silent > max(SILENT, SILENT * spent.per_step, 3 * _longest(spent)):
@@ -149,11 +149,11 @@ def judge(
     if not accounts or spent.seconds < LEAST or not spent.steps:
         return None
     load = accounts[-1].load
-    found = _memory(accounts, load, left) if live else None
-    found = found or _between(spent, settings, plan)
-    found = found or _crowded(spent, load, plan) or _input(spent) or _launches(spent, load, plan)
-    if found is not None:
-        return found
+    cause = _memory(accounts, load, remaining) if live else None
+    cause = cause or _between(spent, settings, plan)
+    cause = cause or _crowded(spent, load, plan) or _input(spent) or _launches(spent, load, plan)
+    if cause is not None:
+        return cause
     return Bottleneck(
         "compute", "good", f"compute-bound: {spent.share(*STEP_PARTS):.0%} of the time goes into steps",
         "Nothing to do.",
@@ -198,18 +198,18 @@ def _seldom(
     cadence: Cadence, cost: float, spent: Spent, settings: Mapping[str, Any], plan: Plan | None
 ) -> tuple[str, Any, float]:
     """The setting by which something of this cost comes seldom enough, its value, and the seconds between two now."""
-    wanted = cost * (1 - CHEAP) / CHEAP
+    spacing = cost * (1 - CHEAP) / CHEAP
     step = spent.per_step
     steps = settings.get(cadence.by_steps, 0)
     if not steps and cadence.part == VALIDATION and plan is not None:
         steps = plan.steps_per_epoch
     if steps and steps > 0 and step > 0:
-        return cadence.by_steps, round(_round_up(wanted / step)), steps * step
+        return cadence.by_steps, round(_round_up(spacing / step)), steps * step
     every = settings.get(cadence.by_time, 0) * cadence.unit
     if cadence.part == PREVIEW and every:
         every = max(every, MOST_PREVIEWS * cost)
     if cadence.by_time and every > 0:
-        return cadence.by_time, _round_up(wanted / cadence.unit), every
+        return cadence.by_time, _round_up(spacing / cadence.unit), every
     return "", None, math.inf
 
 
@@ -220,17 +220,17 @@ def _round_up(value: float) -> float:
     return float(f"{next(rung for rung in rungs if rung >= value * 0.999):.6g}")
 
 
-def _memory(accounts: Sequence[Usage], load: Load, left: float | None) -> Bottleneck | None:
+def _memory(accounts: Sequence[Usage], load: Load, remaining: float | None) -> Bottleneck | None:
     """Memory that becomes ever more, or is nearly used up: the process's, or what it holds of the GPU's."""
     kinds = [("memory", [usage.load.memory for usage in accounts], load.free)]
     if load.gpu is not None and load.gpu.total:
-        held = [usage.load.gpu.own if usage.load.gpu is not None else 0 for usage in accounts]
-        kinds.append(("GPU memory", held, load.gpu.total - load.gpu.used))
+        own_sizes = [usage.load.gpu.own if usage.load.gpu is not None else 0 for usage in accounts]
+        kinds.append(("GPU memory", own_sizes, load.gpu.total - load.gpu.used))
     for words, sizes, free in kinds:
         rate = _creeping(sizes, [usage.spent.seconds for usage in accounts])
         if rate:
             until = free / rate
-            bad = until < (left if left is not None else HOUR)
+            bad = until < (remaining if remaining is not None else HOUR)
             end = f", and is full in {duration(until)}" if free and until < 100 * HOUR else ""
             return Bottleneck(
                 "memory", "bad" if bad else "watch", f"{words} creeps: {size(rate * HOUR)} more in an hour{end}",
@@ -286,17 +286,17 @@ def _input(spent: Spent) -> Bottleneck | None:
 def _launches(spent: Spent, load: Load, plan: Plan | None) -> Bottleneck | None:
     """Operations so small that starting them takes the time."""
     if spent.looks >= 8:
-        bound = spent.idle / spent.looks > 0.6
+        is_bound = spent.idle / spent.looks > 0.6
         busy = load.gpu.busy if load.gpu is not None else None
         words = f"the GPU waits for the next operation{'' if busy is None else f' ({busy:.0%} busy)'}"
     else:
         threads = min(plan.threads, load.cpus) if plan is not None else 0
-        bound = threads >= 2 and load.cpu < 1.3 and (load.all_cpus or 0) < 0.9 and 0 < spent.per_step < 0.005
+        is_bound = threads >= 2 and load.cpu < 1.3 and (load.all_cpus or 0) < 0.9 and 0 < spent.per_step < 0.005
         words = f"steps of {1000 * spent.per_step:.1f} ms keep {load.cpu:.1f} of {threads:g} CPUs busy"
-    if not bound:
+    if not is_bound:
         return None
-    compiled = plan is not None and plan.compiled
-    first = "" if compiled else 'train.compile = "on", or '
+    is_compiled = plan is not None and plan.compiled
+    first = "" if is_compiled else 'train.compile = "on", or '
     return Bottleneck(
         "launch", "watch", f"launch-bound: {words}", f"Next run: {first}a larger train.batch_size."
     )

@@ -56,11 +56,11 @@ class Goal:
     def best(self, series: Series) -> tuple[int, float] | None:
         """The step and the value where a curve was best; None where it has no value."""
         values = series.values
-        known = np.flatnonzero(~np.isnan(values))
-        if not len(known):
+        places = np.flatnonzero(~np.isnan(values))
+        if not len(places):
             return None
-        some = values[known]
-        at = known[np.argmax(some) if self.better == "higher" else np.argmin(some)]
+        some = values[places]
+        at = places[np.argmax(some) if self.better == "higher" else np.argmin(some)]
         return int(series.steps[at]), float(values[at])
 
 
@@ -121,8 +121,8 @@ def _recipes(tables: dict[str, Any], catalog: Catalog) -> Iterable[Recipe]:
     model, data = named(tables, "model"), named(tables, "dataset")
     if not model:
         return
-    called = tables.get("name")
-    recipe = catalog.recipes.get(called) if isinstance(called, str) else None
+    name = tables.get("name")
+    recipe = catalog.recipes.get(name) if isinstance(name, str) else None
     if recipe is not None and recipe.model == model:
         yield recipe
     for other in catalog.recipes.values():
@@ -160,22 +160,22 @@ def _goal(
     if terms is None:
         return None
     try:
-        as_stated = configs.to_tables(
+        recipe_tables = configs.to_tables(
             configs.load(configs.override(recipe.tables, overrides, catalog) | {"name": "as stated"}, catalog)
         )
     except configs.ConfigError:
         return None
-    if _different(as_stated["dataset"], tables.get("dataset"), "dataset"):
+    if _different(recipe_tables["dataset"], tables.get("dataset"), "dataset"):
         return None
-    changed = _different(as_stated["model"], tables.get("model"), "model")
+    differences = _different(recipe_tables["model"], tables.get("model"), "model")
     entry = catalog.models.get(recipe.model)
-    fixed = {param.name for param in entry.params if param.kind in ("choice", "bool", "str")} if entry else set()
-    fixed |= {assignment.partition("=")[0].removeprefix("model.") for assignment in overrides}
-    if fixed.intersection(changed):
+    fixed_keys = {param.name for param in entry.params if param.kind in ("choice", "bool", "str")} if entry else set()
+    fixed_keys |= {assignment.partition("=")[0].removeprefix("model.") for assignment in overrides}
+    if fixed_keys.intersection(differences):
         return None
     curve, factor, number = terms
     better, level = _direction(better, factor), (reach - number) / factor
-    return Goal(recipe.name, metric, better, reach, curve, level, _steps(as_stated), tuple(changed))
+    return Goal(recipe.name, metric, better, reach, curve, level, _steps(recipe_tables), tuple(differences))
 
 
 def _direction(better: str, factor: float) -> str:
@@ -183,8 +183,8 @@ def _direction(better: str, factor: float) -> str:
     return better if factor > 0 else {"higher": "lower", "lower": "higher"}[better]
 
 
-def _different(stated: dict[str, Any], its: Any, table: str) -> list[str]:
+def _different(settings: dict[str, Any], its: Any, table: str) -> list[str]:
     """The settings of a table that a run has otherwise; what the run does not say is as stated."""
     if not isinstance(its, dict):
         return [table]
-    return [key for key, value in stated.items() if (table, key) not in PLACE and its.get(key, value) != value]
+    return [key for key, value in settings.items() if (table, key) not in PLACE and its.get(key, value) != value]

@@ -21,7 +21,7 @@ import msgspec
 from tui_gen.usage import Gpu, Load
 
 PROC, GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-UNLIMITED = 1 << 60
+NO_LIMIT = 1 << 60
 """A limit beyond this is none."""
 
 
@@ -103,15 +103,15 @@ def _ticks() -> tuple[float, float] | None:
     """How long all CPUs have been busy and how long there were any, in ticks; None where the system does not tell."""
     try:
         words = (PROC / "stat").read_text().split("\n", 1)[0].split()[1:9]
-        spent = [float(word) for word in words]
-        return sum(spent) - spent[3] - spent[4], sum(spent)
+        ticks = [float(word) for word in words]
+        return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
     except (OSError, ValueError, IndexError):
         return None
 
 
 def cpus() -> float:
     """How many CPUs this process may use: those that it is bound to, and what its container is given of them."""
-    found = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    count = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     for folder in _groups("cpu"):
         with contextlib.suppress(OSError, ValueError):
             if (folder / "cpu.max").exists():
@@ -119,8 +119,8 @@ def cpus() -> float:
             else:
                 quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
             if quota != "max" and float(quota) > 0:
-                found = min(found, float(quota) / float(period))
-    return round(found, 2)
+                count = min(count, float(quota) / float(period))
+    return round(count, 2)
 
 
 def memory() -> tuple[int, int]:
@@ -137,24 +137,24 @@ def memory() -> tuple[int, int]:
         with contextlib.suppress(OSError, ValueError):
             new = (folder / "memory.max").exists()
             most = (folder / ("memory.max" if new else "memory.limit_in_bytes")).read_text().strip()
-            taken = int((folder / ("memory.current" if new else "memory.usage_in_bytes")).read_text())
+            usage = int((folder / ("memory.current" if new else "memory.usage_in_bytes")).read_text())
             stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            if most != "max" and int(most) < min(UNLIMITED, total or UNLIMITED):
-                cached = int(stat.get("inactive_file" if new else "total_inactive_file", 0))  # given back when needed
-                total, free = int(most), min(free or int(most), max(0, int(most) - taken + cached))
+            if most != "max" and int(most) < min(NO_LIMIT, total or NO_LIMIT):
+                cache = int(stat.get("inactive_file" if new else "total_inactive_file", 0))  # given back when needed
+                total, free = int(most), min(free or int(most), max(0, int(most) - usage + cache))
     return free, total
 
 
 def _groups(controller: str) -> list[Path]:
     """The folders that hold this process's limits: of either version of control groups, those that are there."""
-    found = []
+    folders = []
     with contextlib.suppress(OSError, ValueError):
         for line in (PROC / "self/cgroup").read_text().splitlines():
             _, names, path = line.split(":", 2)
             if not names or controller in names.split(","):
                 top = GROUPS / (controller if names else "")
-                found += [top / path.lstrip("/"), top]
-    return [folder for folder in dict.fromkeys(found) if folder.is_dir()]
+                folders += [top / path.lstrip("/"), top]
+    return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
 def resident_bytes() -> int:

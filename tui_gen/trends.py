@@ -72,8 +72,8 @@ def overfits(
     if float(late.min()) - best <= max(3 * _spread(val_values[place:]), 0.05 * gain, 0.005 * abs(best)):
         return None
     at_best = values[max(0, int(steps.searchsorted(val_steps[place])) - RECENT) :][: 2 * RECENT]
-    trained, noise = _median(at_best) - _median(values[-RECENT:]), _spread(values[-RECENT:]) / RECENT**0.5
-    return {"step": int(val_steps[place]) + 1, "best": best, "value": now} if trained > noise else None
+    train_gain, noise = _median(at_best) - _median(values[-RECENT:]), _spread(values[-RECENT:]) / RECENT**0.5
+    return {"step": int(val_steps[place]) + 1, "best": best, "value": now} if train_gain > noise else None
 
 
 def rises(steps: np.ndarray, values: np.ndarray) -> dict[str, float] | None:
@@ -102,19 +102,19 @@ def stuck(values: np.ndarray) -> dict[str, float] | None:
 
 def explodes(values: np.ndarray, times: float) -> dict[str, float] | None:
     """Whether what is measured seldom is now so many times what it was at its lowest: the median of three, each."""
-    found = _thirds(values)
-    if found is None:
+    medians = _thirds(values)
+    if medians is None:
         return None
-    least, now = float(found.min()), float(found[-1])
+    least, now = float(medians.min()), float(medians[-1])
     return {"value": now, "best": least} if least > 0 and now > times * least else None
 
 
 def vanishes(values: np.ndarray, share: float) -> dict[str, float] | None:
     """Whether what is measured seldom is now less than a share of what it was at its highest."""
-    found = _thirds(values)
-    if found is None:
+    medians = _thirds(values)
+    if medians is None:
         return None
-    most, now = float(found.max()), float(found[-1])
+    most, now = float(medians.max()), float(medians[-1])
     return {"value": now, "best": most} if now < share * most else None
 
 

@@ -208,8 +208,8 @@ class Canvas:
         length = width_of(text)
         if length + 2 > width:
             return
-        taken = ~np.isin(self.chars[row], [*BLANK, ord("-")])
-        begin = min((width - length - 1, (width - length) // 2, 1), key=lambda x: int(taken[x : x + length].sum()))
+        ink = ~np.isin(self.chars[row], [*BLANK, ord("-")])
+        begin = min((width - length - 1, (width - length) // 2, 1), key=lambda x: int(ink[x : x + length].sum()))
         self._write(row, begin, text, "level")
 
     def marks(self, marks: Sequence[Mark], limits: tuple[float, float], log: bool) -> None:

@@ -56,9 +56,9 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
             out.line(f"{clean(grid.kind)} at step {count(grid.step)}")
             out.drawn(picture)
             out.line()
-    if (found := bottleneck.of_view(view)) is not None:
+    if (cause := bottleneck.of_view(view)) is not None:
         out.line(f"time: {bottleneck.told(bottleneck.recent(view.usage, math.inf))}")
-        out.line(f"{found.sentence}. {found.advice}")
+        out.line(f"{cause.sentence}. {cause.advice}")
         out.line()
     for line in ending(view, state):
         out.line(line)

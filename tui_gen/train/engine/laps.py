@@ -62,18 +62,18 @@ class Laps:
 
     def collect(self, steps: int) -> Spent:
         """What so many steps took, by those that were timed since the last call. Waits for the device."""
-        timed, idle = self._timed, self._idle
+        step_marks, idle = self._timed, self._idle
         self._timed, self._idle = [], 0
-        if not timed:
+        if not step_marks:
             return Spent(steps=steps)
         if self._cuda:
-            timed[-1][-1][1].synchronize()
+            step_marks[-1][-1][1].synchronize()
         sums = dict.fromkeys(STEP_PARTS, 0.0)
-        for marks in timed:
+        for marks in step_marks:
             for (_, before), (part, after) in pairwise(marks):
                 sums[part] += before.elapsed_time(after) / 1000 if self._cuda else after - before
-        parts = {part: round(seconds / len(timed) * steps, 4) for part, seconds in sums.items()}
-        return Spent(steps=steps, parts=parts, idle=idle, looks=len(timed) if self._cuda else 0)
+        parts = {part: round(seconds / len(step_marks) * steps, 4) for part, seconds in sums.items()}
+        return Spent(steps=steps, parts=parts, idle=idle, looks=len(step_marks) if self._cuda else 0)
 
     def _now(self) -> Any:
         if self._cuda:
