@@ -10,7 +10,7 @@ from tests.known import DATASETS, dataset
 from tui_gen.config import DatasetTable
 from tui_gen.events import Note
 from tui_gen.train import discover
-from tui_gen.train.data import DataError, batches, dataset_of, denormalise, draws, load, normalise
+from tui_gen.train.data import DataError, batches, dataset_of, denormalise, keyed_random, load, normalise
 from tui_gen.train.data.images import limited, recolour, resize, split
 
 CPU = torch.device("cpu")
@@ -241,14 +241,15 @@ def test_batches_go_through_everything_once_in_order():
 
 
 def test_uniforms_are_uniform_and_uncorrelated():
-    drawn = draws.uniforms(draws.key("test"), torch.arange(50_000), 4)
+    drawn = keyed_random.uniforms(keyed_random.key("test"), torch.arange(50_000), 4)
     assert drawn.min() >= 0 and drawn.max() < 1
     assert (drawn.mean(1) - 0.5).abs().max() < 0.01 and (drawn.var(1) - 1 / 12).abs().max() < 0.002
-    together = torch.cat([drawn, drawn.roll(1, 1), draws.uniforms(draws.key("other"), torch.arange(50_000), 4)])
+    others = keyed_random.uniforms(keyed_random.key("other"), torch.arange(50_000), 4)
+    together = torch.cat([drawn, drawn.roll(1, 1), others])
     assert (torch.corrcoef(together) - torch.eye(12)).abs().max() < 0.02
-    far = draws.uniforms(1, torch.tensor([0, 2**40, 2**61]), 2)
+    far = keyed_random.uniforms(1, torch.tensor([0, 2**40, 2**61]), 2)
     assert len(set(far.flatten().tolist())) == 6
-    normal = draws.normals(drawn[0], drawn[1])
+    normal = keyed_random.normals(drawn[0], drawn[1])
     assert normal.mean().abs() < 0.02 and (normal.std() - 1).abs() < 0.02
 
 

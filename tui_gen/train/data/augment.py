@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tui_gen.train.data import draws
+from tui_gen.train.data import keyed_random
 from tui_gen.train.data.sources import Augmentation
 
 BLOCK = 64
@@ -26,7 +26,7 @@ class Augment:
         self.flip, self.shift, self.rotate = augmentation.flip, augmentation.shift, augmentation.rotate
         self.black = augmentation.black
         self.active = bool(self.flip or self.shift or self.rotate)
-        self._key, self._batch_size, self._device = draws.key(seed, "augment"), batch_size, device
+        self._key, self._batch_size, self._device = keyed_random.key(seed, "augment"), batch_size, device
         self._block = -1
         self._numbers = torch.empty(0)
 
@@ -36,7 +36,7 @@ class Augment:
             self._block = step // BLOCK
             start = self._block * BLOCK * self._batch_size
             positions = torch.arange(start, start + BLOCK * self._batch_size, device=self._device)
-            self._numbers = draws.uniforms(self._key, positions, 4)
+            self._numbers = keyed_random.uniforms(self._key, positions, 4)
         start = step % BLOCK * self._batch_size
         mirror, down, right, turn = self._numbers[:, start : start + len(raw)]
         flip = mirror < 0.5

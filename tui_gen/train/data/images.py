@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from tui_gen.model import DataSpec
 from tui_gen.params import hyper
-from tui_gen.train.data import draws
+from tui_gen.train.data import keyed_random
 from tui_gen.train.data.dataset import Dataset
 from tui_gen.train.data.sources import (
     Augmentation,
@@ -74,7 +74,7 @@ def spread(labels: Tensor | None, count: int, amount: int, purpose: str) -> Tens
 
     The classes are laid end to end, each shuffled, and picked from at even distances.
     """
-    order = torch.randperm(count, generator=draws.generator(purpose, count))
+    order = torch.randperm(count, generator=keyed_random.generator(purpose, count))
     if labels is not None:
         order = order[torch.argsort(labels.cpu()[order], stable=True)]
     picks = ((torch.arange(amount, dtype=torch.float64) + 0.5) * (count / max(amount, 1))).long()

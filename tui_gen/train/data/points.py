@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tui_gen.model import DataSpec
 from tui_gen.params import hyper
-from tui_gen.train.data import draws
+from tui_gen.train.data import keyed_random
 from tui_gen.train.data.dataset import Dataset
 from tui_gen.train.data.endless import endless
 from tui_gen.train.data.images import Limit, Validation
@@ -71,10 +71,10 @@ class Points:
 
     def __call__(self, positions: Tensor) -> tuple[Tensor, Tensor | None]:
         """The points at these positions of the endless sequence."""
-        which, along, *noise = draws.uniforms(self.seed, positions, 6)
+        which, along, *noise = keyed_random.uniforms(self.seed, positions, 6)
         mode = (which * self.modes).floor()
         clean = torch.stack(self.curve(mode, along), dim=1)
-        spread = torch.stack([draws.normals(noise[0], noise[1]), draws.normals(noise[2], noise[3])], dim=1)
+        spread = torch.stack([keyed_random.normals(*noise[:2]), keyed_random.normals(*noise[2:])], dim=1)
         points = (clean + self.noise * spread - self._mean) * self._scale
         return points, mode.long() if self.modes > 1 else None
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tui_gen.train.cutting import awaited
-from tui_gen.train.data import draws
+from tui_gen.train.data import keyed_random
 from tui_gen.train.data.augment import Augment
 from tui_gen.train.data.sources import Augmentation, Mapped, Source
 
@@ -114,7 +114,7 @@ class Stream:
     def _indices(self, cursor: int, batches: int = 1) -> Tensor:
         if self._order is None:
             count = self.source.count or 0
-            order = torch.randperm(count, generator=draws.generator(self.seed, "order", self.epoch))
+            order = torch.randperm(count, generator=keyed_random.generator(self.seed, "order", self.epoch))
             if count < self.batch_size:
                 order = order.repeat(-(-self.batch_size // count))
             # an epoch's order crosses to the device in one go, so that no step has to wait for one
@@ -157,7 +157,7 @@ def drawn(source: Source, *, count: int, seed: int, value_range: str) -> tuple[T
     if source.count is None:
         places = torch.arange(count)
     else:
-        places = torch.randperm(source.count, generator=draws.generator(seed, "drawn", 0))[:count]
+        places = torch.randperm(source.count, generator=keyed_random.generator(seed, "drawn", 0))[:count]
     raw, labels = source.take(places.to(source.device))
     return normalise(raw, value_range), labels
 

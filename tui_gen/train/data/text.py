@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tui_gen.model import DataSpec
 from tui_gen.params import hyper
-from tui_gen.train.data import draws
+from tui_gen.train.data import keyed_random
 from tui_gen.train.data.dataset import Dataset
 from tui_gen.train.data.sources import Data, DataError, Report, Resident, Source
 
@@ -42,7 +42,7 @@ class Windows(Source):
     def take(self, indices: Tensor) -> tuple[Tensor, None]:
         """The windows at int64 positions (N,) of the endless sequence."""
         # one draw has 24 bits, too few places for a text of many megabytes
-        high, low = (draws.uniforms(self.seed, indices.to(self.device), 2) * 2**24).long()
+        high, low = (keyed_random.uniforms(self.seed, indices.to(self.device), 2) * 2**24).long()
         starts = (high * 2**24 + low) % self.starts
         return self.characters[starts[:, None] + self._within].long(), None
 
@@ -95,7 +95,7 @@ class TextSet(Dataset):
             )
         vocabulary, characters = encode(text)
         training_text = characters[: len(characters) - validation_length]
-        train = Windows(training_text, width, draws.key(self.name, seed, "train"), device)
+        train = Windows(training_text, width, keyed_random.key(self.name, seed, "train"), device)
         validation = None
         if validation_length:
             # the last character of a window is the first of the next one: all of the end is predicted, once

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tui_gen.model import Model
 from tui_gen.quality import ENOUGH, Figure, Report
-from tui_gen.train.data import Data, denormalise, draws
+from tui_gen.train.data import Data, denormalise, keyed_random
 from tui_gen.train.data import Report as Tell
 from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.quality import distances, nets
@@ -111,7 +111,7 @@ def _draw(
     """Features (N, D), class probabilities (N, C) or None, and the labels asked for (N,) or None."""
     each = DRAW_BATCH[device.type != "cpu"]
     features, answers, label_parts = [], [], []
-    generator = draws.generator(seed, "quality")
+    generator = keyed_random.generator(seed, "quality")
     all_labels = None
     if model.conditional:
         all_labels = _as_in_the_data(reference, data, samples, generator)
@@ -122,7 +122,7 @@ def _draw(
         was = model.training
         model.eval()
         try:
-            with torch.no_grad(), random_state_kept(device, draws.key(seed, "quality", start) & 0x7FFFFFFF):
+            with torch.no_grad(), random_state_kept(device, keyed_random.key(seed, "quality", start) & 0x7FFFFFFF):
                 out = model.sample(noise.to(device), None if labels is None else labels.to(device))
         finally:
             model.train(was)

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from tui_gen.train.data import draws
+from tui_gen.train.data import keyed_random
 from tui_gen.train.data.endless import endless
 from tui_gen.train.data.images import ImageSet
 from tui_gen.train.data.sources import Data, Report
@@ -89,7 +89,7 @@ class ShapeMaker:
         return self._draw(positions)
 
     def _draw(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        which, wide, right, down, turn, *colours = draws.uniforms(self.seed, positions, 12)
+        which, wide, right, down, turn, *colours = keyed_random.uniforms(self.seed, positions, 12)
         kind = (which * len(SHAPES)).long()
         radius = self.size * (0.18 + 0.20 * wide)
         nearest = radius + self.size / 32
