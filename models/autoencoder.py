@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
 from tui_gen.models.alarms.autoencoder import ALARMS
 from tui_gen.models.looks import tables
-from tui_gen.models.looks.codes import flattened, neighbours, plot
+from tui_gen.models.looks.code_plots import flattened, neighbours, plot
 from tui_gen.models.nets.autoencoders import Convolutional, Dense, Recurrent
 from tui_gen.models.nets.layers import glorot
 from tui_gen.models.nets.settings import Channels, listed, widths

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper, nonzero
 from tui_gen.models.alarms.vae import ALARMS
 from tui_gen.models.looks import tables
-from tui_gen.models.looks.codes import plot, principal
+from tui_gen.models.looks.code_plots import plot, principal
 from tui_gen.models.nets.codecs import Decoder, Encoder
 from tui_gen.models.nets.layers import progress, refuse_labels, refuse_network, refuse_pyramid
 from tui_gen.models.nets.settings import BY_NETWORK, Channels, Hidden, Latent, Network, listed, step_count

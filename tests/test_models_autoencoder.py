@@ -14,7 +14,7 @@ from tests.test_models import POINTS, batch_for, build, check_abilities, images,
 from tui_gen import catalog
 from tui_gen.model import Batch, DataSpec
 from tui_gen.models.autoencoder import Autoencoder
-from tui_gen.models.looks.codes import pca_error
+from tui_gen.models.looks.code_plots import pca_error
 
 SIGMOID = {"code_activation": "sigmoid"}
 LINEAR = {"code_activation": "linear", "output": "linear", "loss": "mse"}

@@ -12,7 +12,7 @@ from tests.test_models import build, images, train
 from tests.test_models_autoencoder import LINEAR, SIGMOID, digits, recipes
 from tui_gen.model import Batch, Given, Text
 from tui_gen.models.autoencoder import Autoencoder
-from tui_gen.models.looks.codes import flattened, histogram, neighbours, principal, scatter
+from tui_gen.models.looks.code_plots import flattened, histogram, neighbours, principal, scatter
 
 NAMES = (
     *("autoencoder", "stacked-autoencoder", "tied-autoencoder", "greedy-autoencoder", "conv-autoencoder"),

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tui_gen.model import Picture, Tiles
-from tui_gen.models.looks.codes import PALETTE, plot, principal
+from tui_gen.models.looks.code_plots import PALETTE, plot, principal
 from tui_gen.pictures import colour
 
 MOST = 2000

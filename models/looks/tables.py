@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from tui_gen.models.looks.codes import histogram, pca_error
+from tui_gen.models.looks.code_plots import histogram, pca_error
 
 LINES, WIDTH = 20, 40
 """Rows of a table, and cells of its longest bar."""
