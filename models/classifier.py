@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
-from tui_gen.models.looks.scores import report
+from tui_gen.models.looks.classification_report import report
 from tui_gen.models.nets.layers import ACTIVATIONS, glorot
 
 GRID_IMAGES, COLUMNS = 24, 8

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.models.looks.classification_report import report
 from tui_gen.models.looks.code_plots import plot, principal
-from tui_gen.models.looks.scores import report
 from tui_gen.models.nets.layers import glorot, perceptron
 from tui_gen.models.nets.settings import step_count
 from tui_gen.params import describe

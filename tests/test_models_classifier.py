@@ -13,7 +13,7 @@ from tests.test_models import POINTS, batch_for, build, images, train
 from tui_gen import catalog
 from tui_gen.model import Batch, DataSpec, Given, Picture, Text
 from tui_gen.models.classifier import Classifier
-from tui_gen.models.looks.scores import report
+from tui_gen.models.looks.classification_report import report
 from tui_gen.train.shown.previews import Previewer
 
 NETWORKS = [
