@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
-from tui_gen.models.looks.distances import sliced_wasserstein
+from tui_gen.models.looks.sample_distance import sliced_wasserstein
 from tui_gen.models.nets.guidance import QUARTERS, Guided, by_time, guided
 
 Field = Callable[[Tensor, float], Tensor]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, nonzero
 from tui_gen.models.alarms.gan import ALARMS
-from tui_gen.models.looks.distances import sliced_wasserstein
+from tui_gen.models.looks.sample_distance import sliced_wasserstein
 from tui_gen.models.nets import adversaries as nets
 from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
 from tui_gen.models.nets.diffaugment import Augment, augmented

@@ -12,7 +12,7 @@ from tests.test_models_autoencoder import recipes
 from tui_gen import catalog
 from tui_gen.model import Batch, DataSpec
 from tui_gen.models.gan import GAN
-from tui_gen.models.looks.distances import sliced_wasserstein
+from tui_gen.models.looks.sample_distance import sliced_wasserstein
 from tui_gen.models.nets.adversaries import gradient_norms
 from tui_gen.models.nets.diffaugment import augmented
 from tui_gen.models.nets.layers import MinibatchDiscrimination

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from tests.small_runs import parts_of
 from tui_gen import catalog as catalogs
-from tui_gen.models.looks.distances import sliced_wasserstein
+from tui_gen.models.looks.sample_distance import sliced_wasserstein
 from tui_gen.report import records, trials
 from tui_gen.train import discover
 from tui_gen.train.data import Data, batches, dataset_of, load
