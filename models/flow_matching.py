@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
-from tui_gen.models.looks.sample_distance import sliced_wasserstein
+from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.models.nets.guidance import QUARTERS, Guided, by_time, guided
 
 Field = Callable[[Tensor, float], Tensor]
@@ -107,7 +107,7 @@ class FlowMatching(Guided):
         bend = (path[-1] - path[0]) - STRAIGHT_STEPS * path.diff(dim=0)
         return metrics | {
             f"{self.name}/straightness": bend.square().mean(),
-            f"{self.name}/sliced_wasserstein": sliced_wasserstein(path[-1], batch.x[some]),
+            f"{self.name}/sliced_wasserstein": standardised_sliced_wasserstein(path[-1], batch.x[some]),
         }
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:

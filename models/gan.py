@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, nonzero
 from tui_gen.models.alarms.gan import ALARMS
-from tui_gen.models.looks.sample_distance import sliced_wasserstein
+from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.models.nets import adversaries as nets
 from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
 from tui_gen.models.nets.diffaugment import Augment, augmented
@@ -168,7 +168,7 @@ class GAN(Model):
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """Every phase's loss and metrics, and the distance of new samples from the batch."""
         metrics = super().validation(batch)
-        return metrics | {"generator/sliced_wasserstein": sliced_wasserstein(self.fakes(batch), batch.x)}
+        return metrics | {"generator/sliced_wasserstein": standardised_sliced_wasserstein(self.fakes(batch), batch.x)}
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent) standard normal → (N, *data.shape); images in [-1, 1]."""

@@ -12,7 +12,7 @@ from tests.test_models_autoencoder import recipes
 from tui_gen import catalog
 from tui_gen.model import Batch, DataSpec
 from tui_gen.models.gan import GAN
-from tui_gen.models.looks.sample_distance import sliced_wasserstein
+from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.models.nets.adversaries import gradient_norms
 from tui_gen.models.nets.diffaugment import augmented
 from tui_gen.models.nets.layers import MinibatchDiscrimination
@@ -425,13 +425,13 @@ def test_a_run_with_every_trick_resumes_bit_for_bit():
 def test_sliced_wasserstein_is_zero_for_equal_sets_and_grows_with_what_is_lost():
     torch.manual_seed(0)
     x, other = torch.randn(2000, 2), torch.randn(2000, 2)
-    assert sliced_wasserstein(x[torch.randperm(2000)], x).item() == pytest.approx(0, abs=1e-6)
-    near = sliced_wasserstein(other, x)
+    assert standardised_sliced_wasserstein(x[torch.randperm(2000)], x).item() == pytest.approx(0, abs=1e-6)
+    near = standardised_sliced_wasserstein(other, x)
     assert near < 0.1
-    shifted = sliced_wasserstein(x + torch.tensor([3.0, 0.0]), x).item()
+    shifted = standardised_sliced_wasserstein(x + torch.tensor([3.0, 0.0]), x).item()
     assert shifted == pytest.approx(3 * 2 / math.pi, rel=0.15)  # the mean of |cos| over directions
-    assert sliced_wasserstein(x[:1].expand(2000, 2), x) > 0.5
-    assert torch.isfinite(sliced_wasserstein(x[:1], x[:1]))
+    assert standardised_sliced_wasserstein(x[:1].expand(2000, 2), x) > 0.5
+    assert torch.isfinite(standardised_sliced_wasserstein(x[:1], x[:1]))
 
 
 def test_points_are_not_augmented():

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from tests.small_runs import parts_of
 from tui_gen import catalog as catalogs
-from tui_gen.models.looks.sample_distance import sliced_wasserstein
+from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.report import records, trials
 from tui_gen.train import discover
 from tui_gen.train.data import Data, batches, dataset_of, load
@@ -90,9 +90,9 @@ def test_a_generator_that_collapsed_misses_its_figure_and_real_examples_reach_it
     train, held = examples(load(dataset_of(small_config(name).dataset, built()[1].datasets), CPU, seed=0), "signed")
     torch.manual_seed(0)
     for kept in (1, 9):  # a generator that knows so many images by heart, and nothing else
-        value = sliced_wasserstein(held[torch.arange(len(held)) % kept], held).item()
+        value = standardised_sliced_wasserstein(held[torch.arange(len(held)) % kept], held).item()
         assert judged(name, value) == records.MISSED, value
-    assert judged(name, sliced_wasserstein(train[: len(held)], held).item()) == records.PASSED
+    assert judged(name, standardised_sliced_wasserstein(train[: len(held)], held).item()) == records.PASSED
 
 
 def test_the_record_is_of_these_recipes_as_they_are_now():

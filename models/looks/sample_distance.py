@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def sliced_wasserstein(samples: Tensor, real: Tensor, directions: int = 64) -> Tensor:
+def standardised_sliced_wasserstein(samples: Tensor, real: Tensor, directions: int = 64) -> Tensor:
     """Wasserstein-1 distance of equally many samples and real examples (N, *shape), averaged over random directions.
 
     In units of the real examples' standard deviation along them. Rabin et al. 2011; for GANs, Karras et al. 2018.
