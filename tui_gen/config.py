@@ -82,6 +82,7 @@ class PreviewConfig(msgspec.Struct):
     every_seconds: Annotated[float, hyper("Seconds between previews", ge=0, le=1e6, live=True)] = 5.0
     count: Annotated[int, hyper("Images in the grid", ge=1, le=1024)] = 64
     seed: Annotated[int, hyper("Seed of the pinned noise", ge=0, le=2**31 - 1)] = 0
+    raw: Annotated[bool, hyper("Draw samples of raw weights beside averaged ones", live=True)] = False
 
 
 class CheckpointConfig(msgspec.Struct):

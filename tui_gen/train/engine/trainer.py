@@ -116,6 +116,12 @@ class Trainer:
         """The model that previews and samples use: averaged weights where there are any."""
         return self.average if self.average is not None else self.model
 
+    def raw_beside(self, model: Model) -> Model | None:
+        """The raw weights that belong to a model of `eval_model`, None where no averaged ones are kept."""
+        if self.average is None:
+            return None
+        return self.model if model is self.average else model
+
     def train_step(self, fraction: float | None = None, examples: tuple[Tensor, Tensor | None] | None = None) -> None:
         """One step: every phase whose turn it is, then the averaged weights. Never waits for the device.
 

@@ -355,6 +355,9 @@ class RunLoop:
         model = model or self.trainer.eval_model
         with cuttable(model, self.check):
             grids = self.previewer.draw(model)
+        if self.config.preview.raw and (raw := self.trainer.raw_beside(model)) is not None:
+            with cuttable(raw, self.check):
+                grids += self.previewer.draw_raw(raw)
         for grid in grids:
             suffix = "" if grid.kind == "samples" else f"-{grid.kind}"
             if isinstance(grid, Text):

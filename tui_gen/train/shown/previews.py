@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from tui_gen import events
 from tui_gen.model import DataSpec, Given, Model, Picture, Text, Tiles
-from tui_gen.pictures import UNKNOWN, colour
+from tui_gen.pictures import RAW, UNKNOWN, colour
 from tui_gen.train.data import Data, denormalise
 from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.engine.devices import random_state_kept
@@ -115,6 +116,18 @@ class Previewer:
 
     def draw(self, model: Model, only: str = "") -> list[Grid | Text]:
         """Every preview this model can show (or one kind), from the weights given."""
+        return self._draw(model, ("sample", "reconstruct", "trajectory", "panels"), only)
+
+    def draw_raw(self, model: Model) -> list[Grid | Text]:
+        """The samples and reconstructions of raw weights, to be held against those of averaged ones: from the same
+        noise and examples, of kinds that begin with RAW.
+        """
+        previews = self._draw(model, ("sample", "reconstruct"))
+        for preview in previews:
+            preview.kind = RAW + preview.kind
+        return previews
+
+    def _draw(self, model: Model, abilities: Sequence[str], only: str = "") -> list[Grid | Text]:
         previews: list[Grid | Text] = []
         was = model.training
         model.eval()
@@ -125,10 +138,10 @@ class Previewer:
                     ("reconstruct", self._reconstructions),
                     ("trajectory", self._trajectory),
                 ):
-                    if hasattr(model, can):
+                    if can in abilities and hasattr(model, can):
                         torch.manual_seed(self.seed)
                         previews += [preview for preview in make(model) if only in ("", preview.kind)]
-                if hasattr(model, "panels"):
+                if "panels" in abilities and hasattr(model, "panels"):
                     torch.manual_seed(self.seed)
                     panels = [self._panel(panel, model) for panel in model.panels(self._given_to_panels(model))]
                     previews += [panel for panel in panels if only in ("", panel.kind)]

@@ -12,6 +12,7 @@ from textual.binding import Binding
 from tui_gen.app.panes.base import NO_RUN, Entry
 from tui_gen.app.panes.samples.caption import Caption, KindList
 from tui_gen.app.panes.samples.comparing import Comparison, Way
+from tui_gen.app.panes.samples.nearest import NearestImages
 from tui_gen.app.panes.samples.picture import PictureView
 from tui_gen.app.panes.samples.picture_pane import PicturePane
 from tui_gen.app.panes.samples.sight import Sight, band_count, tile_count
@@ -33,7 +34,7 @@ FLICKER = 0.6
 """Seconds that each of two previews is shown while they take turns."""
 TOOLS: tuple[tuple[str, str], ...] = (
     ("a", "pin('A')"), ("b", "pin('B')"), ("f", "compare('flicker')"), ("s", "compare('beside')"),
-    ("d", "compare('difference')"),
+    ("d", "compare('difference')"), ("n", "nearest"),
 )  # fmt: skip
 """Letters at the end of the timeline, and what they do."""
 
@@ -59,6 +60,7 @@ of points take shape. Averaged (EMA) weights are used where the model keeps them
 | `f` | A and B in turn, or a pinned step (else the one before) and this one; again to stop |
 | `s` | side by side: averaged (EMA) and raw weights, or with A, B, the step before; again for the next, then off |
 | `d` | what differs from the step before, from A, B, or raw weights: the brighter the more; then off |
+| `n` | a tile beside the images it was trained on that are nearest to it, in pixels; again to stop |
 | `t` `T` | the next kind, or the one before: samples, reconstructions, codes, quality … |
 | `k` | a list of all kinds |
 | `g` | another way to draw: pixels (kitty or sixel), half-blocks, ASCII, off |
@@ -91,6 +93,7 @@ can be done while a run trains.
         Binding("f", "compare('flicker')", "Flicker", id="samples.flicker"),
         Binding("a", "pin('A')", "Pin A", key_display="a b", id="samples.pin_a"),
         Binding("b", "pin('B')", "Pin B", show=False, id="samples.pin_b"),
+        Binding("n", "nearest", "Nearest", id="samples.nearest"),
         Binding("t", "kind(1)", "Kind", key_display="t k", id="samples.kind"),
         Binding("T", "kind(-1)", "Kind before", show=False, id="samples.kind_before"),
         Binding("k", "kinds", "All kinds", show=False, id="samples.kinds"),
@@ -108,6 +111,7 @@ can be done while a run trains.
         self._index: int | None = None
         """The preview shown; None follows the newest."""
         self.comparison = Comparison()
+        self.nearest = NearestImages(self.redraw)
         self._timer: Timer | None = None
         """Plays, or lets two previews take turns: there is none while neither is done."""
         self.playing = False
@@ -129,6 +133,9 @@ can be done while a run trains.
         self._words_view.display = False
         self.redraw()
 
+    def on_unmount(self) -> None:
+        self.nearest.stop()
+
     def on_hide(self) -> None:
         """Nothing moves that nobody sees."""
         self._halt()
@@ -140,6 +147,7 @@ can be done while a run trains.
         self._wanted = ""
         self.tile = self.band = self._index = self._seen = None
         self.comparison = Comparison()
+        self.nearest.stop()
         self._halt()
         self.redraw()
 
@@ -152,8 +160,9 @@ can be done while a run trains.
         return list(dict.fromkeys(preview.kind for preview in self.view.samples)) if self.view else []
 
     def history(self) -> list[Sample]:
-        """The previews of the kind that is shown, by step."""
-        return [preview for preview in self.view.samples if preview.kind == self.kind] if self.view else []
+        """The previews of the kind that is shown, by step; of two of one step the second, which has its file."""
+        samples = self.view.samples if self.view else []
+        return list({preview.step: preview for preview in samples if preview.kind == self.kind}.values())
 
     @property
     def preview(self) -> Sample | None:
@@ -187,8 +196,10 @@ can be done while a run trains.
         if self.band is not None:
             self.band = min(self.band, band_count(preview) - 1)
         index = len(history) - 1 if self._index is None else self._index
-        sight = Sight(view, history, index, self.comparison, self.tile, self.band)
         text = self._words_view.display
+        sight = Sight(view, history, index, self.comparison, self.tile, self.band)
+        if self.nearest.on and self.tile is not None and not text:
+            sight = sight._replace(neighbours=self.nearest.of(view, preview, tile_count(preview)))
         try:
             if text:
                 self._words_view.show_file(view.file(preview.path))
@@ -296,6 +307,22 @@ can be done while a run trains.
             self._index += 1
         self.redraw(urgent=False)
 
+    # -- neighbours
+
+    def action_nearest(self) -> None:
+        """Show a tile beside the training images that are nearest to it, or not any more."""
+        if self.nearest.on:
+            self.nearest.stop()
+        elif self.preview is not None:
+            self._halt()
+            self.comparison.stop()
+            if self._index is None:  # each new preview would have all training images gone through again
+                self._index = len(self.history()) - 1
+            self.nearest.on = True
+            if self.tile is None:
+                self.action_zoom()
+        self.redraw()
+
     # -- comparing
 
     def action_pin(self, letter: str) -> None:
@@ -310,6 +337,7 @@ can be done while a run trains.
         if view is None or not history:
             return
         index = len(history) - 1 if self._index is None else self._index
+        self.nearest.stop()
         going = self.comparison.way == "flicker"
         self._halt()
         if not (going and way == "flicker"):
@@ -322,7 +350,9 @@ can be done while a run trains.
 
     def _is_on(self, action: str) -> bool:
         """Whether what an action does is done."""
-        letter = action.split("'")[1]
+        letter = action.partition("'")[2].rstrip("')")
+        if not letter:
+            return self.nearest.on
         return letter in self.comparison.pins or letter == self.comparison.way
 
     def on_timeline_pin_asked(self, message: Timeline.PinAsked) -> None:
@@ -454,6 +484,6 @@ can be done while a run trains.
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "whole":
             return self.tile is not None or self.band is not None
-        if action in ("zoom", "tile", "graphics", "compare", "pin") and self._words_view.display:
+        if action in ("zoom", "tile", "graphics", "compare", "pin", "nearest") and self._words_view.display:
             return False  # text has no tiles, and one way to be shown
         return not (action in ("kind", "kinds") and len(self.kinds()) < 2)

@@ -10,6 +10,7 @@ from tui_gen.app.panes.samples.comparing import Comparison, Counterpart
 from tui_gen.app.panes.samples.imaging import Subject
 from tui_gen.draw.text import width_of
 from tui_gen.events import Sample
+from tui_gen.neighbours import Neighbours
 from tui_gen.view import RunView
 
 
@@ -25,7 +26,10 @@ def band_count(sample: Sample) -> int:
 
 
 class Sight(NamedTuple):
-    """Preview number `at` of a history, whole, or its `tile`, or its `band` of tiles; and what it is compared with."""
+    """Preview number `at` of a history, whole, or its `tile`, or its `band` of tiles; and what it is compared with.
+
+    `neighbours` are the training images nearest to its tiles, or words about them; None where nobody asked.
+    """
 
     view: RunView
     history: Sequence[Sample]
@@ -33,6 +37,7 @@ class Sight(NamedTuple):
     comparison: Comparison
     tile: int | None = None
     band: int | None = None
+    neighbours: Neighbours | str | None = None
 
     @property
     def preview(self) -> Sample:
@@ -58,6 +63,9 @@ class Sight(NamedTuple):
     def subjects(self) -> list[Subject]:
         """One subject, or two beside each other. Raises OSError where a file lies outside of the run."""
         here, other = self._in_turn(), self._other
+        if isinstance(near := self.neighbours, Neighbours) and self.tile is not None:
+            rows = Subject(near.path, (near.columns, near.rows), None, near.gap, near.tiles, self.tile, "trained on")
+            return [self._subject(self.preview, "made"), rows]
         if here is not None:
             return [self._subject(here.preview)]
         if other is None or self.comparison.way == "flicker":
@@ -89,12 +97,16 @@ class Sight(NamedTuple):
         the greatest and the mean difference.
         """
         place = f"{self.at + 1}/{len(self.history)}"
+        if isinstance(self.neighbours, str):
+            return f"step {self.preview.step:,} · {self.neighbours}"
         if self.preview.path.endswith(".txt"):
             return f"step {self.preview.step:,} · {place}"
         return " · ".join([self._steps(differs), place, *self._tiles(seen)])
 
     def room(self) -> int:
         """Cells of the words that have to be seen: up to what is compared."""
+        if isinstance(self.neighbours, str):
+            return width_of(self.words(None, None))
         return 2 + width_of(self.words(None, (1.0, 1.0)).partition("/")[0]) if self.comparison.way else ROOM
 
     def _steps(self, differs: tuple[float, float] | None) -> str:
@@ -121,8 +133,11 @@ class Sight(NamedTuple):
         preview, every = self.preview, tile_count(self.preview)
         high, wide = preview.tile
         if self.tile is not None:
-            name = preview.tiles.name(self.tile, max(1, preview.columns))
-            return [*([name] if name else []), f"tile {self.tile + 1} of {every}, {wide}×{high}"]
+            name, near = preview.tiles.name(self.tile, max(1, preview.columns)), self.neighbours
+            few = isinstance(near, Neighbours) and near.among < near.total
+            among = f"among {near.among:,} of {near.total:,}" if isinstance(near, Neighbours) and few else ""
+            words = [name, f"tile {self.tile + 1} of {every}, {wide}×{high}", among]
+            return [word for word in words if word]
         if self.band is not None:
             return [f"row {self.band + 1} of {band_count(preview)}"]
         if preview.tiles.plot and every == 1:
