@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, nonzero
 from tui_gen.models.alarms.gan import ALARMS
 from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
+from tui_gen.models.looks.score_histograms import ranked
 from tui_gen.models.nets import adversaries as nets
 from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
 from tui_gen.models.nets.diffaugment import Augment, augmented
@@ -164,6 +165,12 @@ class GAN(Model):
             weights = [parameter.data for parameter in self.discriminator.parameters()]
             torch._foreach_clamp_min_(weights, -self.config.weight_clip)
             torch._foreach_clamp_max_(weights, self.config.weight_clip)
+
+    def vitals(self, batch: Batch) -> dict[str, Tensor]:
+        """`balance`: how often D puts a real example above a generated one, in pairs of any two; 0.5 is by chance."""
+        x, fakes = (self.discriminator_input(images, batch) for images in (batch.x, self.fakes(batch)))
+        real, fake = self.scores(x, batch.labels, fakes, batch.labels)
+        return {"balance": ranked(real, fake)}
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """Every phase's loss and metrics, and the distance of new samples from the batch."""

@@ -121,6 +121,11 @@ class VAE(Model):
             bounds.append((self.log_probability(self.logits(z, same), x[place]) + ratio).logsumexp(0))
         return torch.stack(bounds) - math.log(count)
 
+    def vitals(self, batch: Batch) -> dict[str, Tensor]:
+        """`code_spread`: √(E[z²]) of codes z from q(z|x), of all dimensions; that of the prior is 1."""
+        mean, log_variance = self.posterior(batch.x, batch.labels)
+        return {"code_spread": (mean.square() + log_variance.exp()).mean().sqrt()}
+
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """The loss and its metrics, the squared error of a number, and the log-likelihood where asked for."""
         metrics = super().validation(batch)

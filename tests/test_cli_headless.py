@@ -57,6 +57,7 @@ def test_plain_lines_tell_all_and_end_with_plot_grid_and_places():
     assert "checkpoints/000150 (step 150)" in out and f"tui-gen --resume {run.name} --set train.steps=300" in out
     assert "\x1b" not in out
     assert "val/vae/loss" in out
+    assert re.search(r"^  verdict +(good|watch|bad): \w.*\(\w+ -?\d", out, re.MULTILINE)
 
 
 def test_json_is_one_object_a_line_from_the_log():
@@ -66,6 +67,7 @@ def test_json_is_one_object_a_line_from_the_log():
     assert done.returncode == 0
     assert lines[0]["type"] == "run" and lines[0]["path"] == str(run)
     assert lines[-1]["type"] == "end" and lines[-1]["state"] == "finished" and lines[-1]["step"] == 400
+    assert set(lines[-1]["verdict"]) == {"level", "sentence", "number", "advice"}
     assert Path(lines[-1]["checkpoint"]).is_dir() and Path(lines[-1]["samples"]).is_file()
     logged = [json.loads(events.encode(events.plain(event))) for event in events.read(run / "events.jsonl")]
     assert [line["type"] for line in lines[1:-1]] == [event["type"] for event in logged]

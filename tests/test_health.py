@@ -190,8 +190,8 @@ def measured(values):
         ("health/grad_norm/net", [1.0] * 6 + [1e-5] * 4, "bad", "the gradients of net vanish"),
         ("health/update_ratio/net", [0.009] * 10, "good", ""),
         ("health/update_ratio/net", [0.05] * 10, "watch", "a step changes the weights of net by 5.0%"),
-        ("health/dead_units/net", [0.4] * 10, "good", ""),
-        ("health/dead_units/net", [0.6] * 10, "watch", "60% of the units of net are dead"),
+        ("health/dead_units/net", [0.6] * 10, "good", ""),
+        ("health/dead_units/net", [0.8] * 10, "watch", "80% of the units in a layer of net are dead"),
     ],
 )
 def test_gradients_updates_and_dead_units(tmp_path, name, values, level, words):

@@ -23,6 +23,14 @@ def test_unlike_metrics_have_a_panel_each_with_their_validation_and_what_is_judg
     assert titles.index("quality/fid") > titles.index("vae/loss")
 
 
+def test_health_comes_last_and_its_networks_share_a_panel():
+    health = ["health/grad_norm/encoder", "health/ema_lag", "health/grad_norm/decoder"]
+    panels = panels_of([*health, *VAE], judged=["elbo"])
+    assert [panel.title for panel in panels[-3:]] == ["vae/lr", "health/grad_norm", "health/ema_lag"]
+    assert [(curve.label, curve.smooth) for curve in panels[-2].curves] == [("encoder", False), ("decoder", False)]
+    assert [curve.label for curve in panels[-1].curves] == ["ema_lag"]
+
+
 def test_without_a_word_from_the_model_losses_come_first():
     titles = [panel.title for panel in panels_of(["a/lr", "a/grad_norm", "a/x", "b/loss", "a/loss"])]
     assert titles == ["b/loss", "a/loss", "a/x", "a/lr", "a/grad_norm"]

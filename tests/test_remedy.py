@@ -44,6 +44,13 @@ def metrics(start=0, **columns):
 # -- the alert
 
 
+def test_measurements_of_health_raise_no_alert_of_their_own():
+    alerts = Health(TrainConfig(phases={"vae": Optim()})).look(
+        [events.Metrics(start=100, values={"health/grad_norm/encoder": [float("nan")]})]
+    )
+    assert alerts == []
+
+
 def test_one_alert_tells_of_everything_that_is_no_number_and_which_rates_led_there():
     health = Health(TrainConfig(phases={"g": Optim(lr=0.2), "d": Optim(lr=0.03), "e": Optim()}))
     calm = metrics(0, g__loss=[1.0] * 200, d__loss=[1.0] * 200, e__loss=[1.0] * 200)

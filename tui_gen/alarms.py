@@ -167,9 +167,9 @@ EVERY: tuple[Alarm, ...] = (
     ),
     Alarm(
         amount="health/dead_units/*",
-        above=0.5,
+        above=0.7,
         level="watch",
-        sentence="{value:.0%} of the units of {where} are dead",
+        sentence="{value:.0%} of the units in a layer of {where} are dead",
         advice="Lower the learning rate, or use leaky-relu or a normalisation",
         after=500,
     ),
@@ -192,7 +192,7 @@ EVERY: tuple[Alarm, ...] = (
     ),
     Alarm(
         amount="health/ema_lag",
-        above=0.1,
+        above=0.25,
         level="watch",
         sentence="the averaged weights, which samples are made with, are {value:.0%} behind",
         advice="Train longer, or lower train.ema",

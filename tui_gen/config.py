@@ -68,6 +68,9 @@ class TrainConfig(msgspec.Struct):
     validate_every: Annotated[
         int, hyper("Steps between validations; 0 is once an epoch", ge=0, le=10**9, live=True)
     ] = 0
+    health_every: Annotated[
+        int, hyper("Steps between measurements of gradients, updates, dead units; 0 is off", ge=0, le=10**9, live=True)
+    ] = 100
     on_nan: Annotated[Literal["stop", "continue"], hyper("What to do when a loss stops being finite", live=True)] = (
         "stop"
     )

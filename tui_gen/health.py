@@ -66,6 +66,12 @@ def verdict(view: RunView) -> Verdict | None:
     return judged(view, declared(view))
 
 
+def line(verdict: Verdict) -> str:
+    """A verdict in one line: `watch: 4 of 16 units active: … (elbo -23.6). Lower beta`."""
+    number = f" ({verdict.number})" if verdict.number else ""
+    return f"{verdict.level}: {verdict.sentence}{number}" + (f". {verdict.advice}" if verdict.advice else "")
+
+
 def declared(view: RunView) -> Declared:
     """What is stated of a run; looked up once for a config."""
     path = view.path / "config.toml"

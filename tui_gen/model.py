@@ -293,6 +293,14 @@ class Model(nn.Module):
         """The phases of a training step, in order."""
         raise TypeError(f"{type(self).__name__} must define phases()")
 
+    def vitals(self, batch: Batch) -> dict[str, Tensor]:
+        """More numbers that tell how the training goes, on a training batch: name → scalar, `health/NAME` in the log.
+
+        Asked for every `train.health_every` steps, in evaluation mode, without gradients, with a random state of its
+        own: nothing that it does may change the model. An alarm may name them (`health/balance`).
+        """
+        return {}
+
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """Metrics of a validation batch, as means over it. By default: every phase's loss and metrics, averaged."""
         metrics: dict[str, Tensor] = {}

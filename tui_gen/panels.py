@@ -2,8 +2,8 @@
 
 Names are `phase/metric`, with `val/` in front for the validation split. Every metric is in one panel, with its
 validation curve in the hollow form of the same glyph. Only metrics that a model declares to be of one unit and about
-one size share a panel with others. The metrics that the model is judged by come first, then losses, then the rest;
-settings that only change on schedule come last.
+one size share a panel with others, and what is measured of each network's health. The metrics that the model is judged
+by come first, then losses, then the rest; health and settings that only change on schedule come last.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ PAIRS = 4
 """Glyphs and colours 0..3 have a second form at +4 (filled and hollow)."""
 TOGETHER = (("precision", "recall", "density", "coverage"),)
 """Metrics of any run that share a panel: figures of quality that are shares."""
+HEALTH = "health"
+"""What names of measurements of health begin with; they are made too seldom to be averaged."""
 LAST = ("grad_norm", "lr")
 """What only tells how the training was set."""
 
@@ -67,7 +69,13 @@ def panels_of(
     for metric in dict.fromkeys(name.removeprefix("val/") for name in names):
         _, phase, name = split(metric)
         group = next((tuple(some) for some in (*together, *TOGETHER) if name in some), None)
-        key = ("", *group) if group is not None and (phase == "quality" or group not in TOGETHER) else (metric,)
+        key: tuple[str, ...]
+        if phase == HEALTH:
+            key = (HEALTH, name.partition("/")[0])
+        elif group is not None and (phase == "quality" or group not in TOGETHER):
+            key = ("", *group)
+        else:
+            key = (metric,)
         groups.setdefault(key, []).append(metric)
 
     def rank(group: list[str]) -> tuple[int, int]:
@@ -76,6 +84,8 @@ def panels_of(
         own = [split(metric)[2] for metric in group]
         if split(group[0])[1] == "quality":
             return 2, 1
+        if split(group[0])[1] == HEALTH:
+            return 4, 0
         if ranks := [judged.index(name) for name in own if name in judged]:
             return 0, min(ranks)
         return (1 if "loss" in own else 3 if set(own) <= set(LAST) else 2), 0
@@ -86,18 +96,23 @@ def panels_of(
 def _panel(group: list[str], all_names: set[str]) -> Panel:
     """The panel of metrics given by their training names; the validation curves join where they are known."""
     parts = [split(metric) for metric in group]
+    health = parts[0][1] == HEALTH
+    if health:  # `health/grad_norm/encoder`: the networks share the panel `health/grad_norm`
+        heading = f"{HEALTH}/{parts[0][2].partition('/')[0]}"
+        parts = [(validation, heading, name.rpartition("/")[2]) for validation, _, name in parts]
     phases, names = {phase for _, phase, _ in parts}, {name for _, _, name in parts}
     paired = len(group) <= PAIRS
     curves: list[Curve] = []
     for i, (metric, (_, phase, name)) in enumerate(zip(group, parts)):
         label = "" if len(group) == 1 else name if len(phases) == 1 else phase if len(names) == 1 else metric
+        label = name if health else label
         for full, text, smooth in (
             (metric, label or "train", True),
             (f"val/{metric}", f"val {label}".strip(), False),
         ):
             if full in all_names:
                 slot = i + (0 if smooth else PAIRS) if paired else len(curves)
-                curves.append(Curve(full, text, slot, smooth))
+                curves.append(Curve(full, text, slot, smooth and not health))
     title = group[0] if len(group) == 1 else next(iter(phases if len(phases) == 1 else names))
     if len(group) > 1 and len(phases) > 1 and len(names) > 1:
         title = "metrics"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tui_gen import events
+from tui_gen import events, health
 from tui_gen.progress import memory, preparation, speed, where
 from tui_gen.quantities import duration, metric
 from tui_gen.report.stdout import Outlet
@@ -15,6 +15,7 @@ from tui_gen.text import clean, clean_lines, escape
 from tui_gen.view import RunView
 
 MOST_METRICS = 8
+HEALTH = "health/"
 
 
 class PlainDisplay:
@@ -80,7 +81,7 @@ class PlainDisplay:
     def _means(self, view: RunView) -> list[tuple[str, float]]:
         """Metric → its mean since the last line; of validation metrics the latest value."""
         means = []
-        for name in ordered(view):
+        for name in ordered(view, health=False):
             curve = view.series[name]
             new = curve.values[curve.steps.searchsorted(self._since.get(name, -np.inf), side="right") :]
             if len(curve):
@@ -128,6 +129,7 @@ class JsonDisplay:
             state=state,
             reason=view.reason,
             step=view.step,
+            verdict=health.verdict(view),
             checkpoint=str(view.path / view.checkpoints[-1].path) if view.checkpoints else None,
             samples=str(view.path / view.samples[-1].path) if view.samples else None,
         )
@@ -152,11 +154,13 @@ def machine(view: RunView) -> list[str]:
     return [word for word in (clean(view.plan.device) if view.plan else "", memory(view)) if word]
 
 
-def ordered(view: RunView) -> list[str]:
-    """The names of the metrics, losses first, then the others, each followed by its validation twin; rates last."""
-    training = [name for name in view.series if not name.startswith("val/")]
-    training.sort(key=lambda name: (name.endswith("/lr"), not name.endswith("/loss")))
+def ordered(view: RunView, health: bool = True) -> list[str]:
+    """The names of the metrics, losses first, then the others, each followed by its validation twin; rates last, and
+    measurements of health after these where they are wanted."""
+    skipped = ("val/",) if health else ("val/", HEALTH)
+    training = [name for name in view.series if not name.startswith(skipped)]
+    training.sort(key=lambda name: (name.startswith(HEALTH), name.endswith("/lr"), not name.endswith("/loss")))
     names = []
     for name in training:
         names += [name, *([f"val/{name}"] if f"val/{name}" in view.series else [])]
-    return names + [name for name in view.series if name not in names]
+    return names + [name for name in view.series if name not in names and (health or not name.startswith(HEALTH))]

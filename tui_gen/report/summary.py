@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from tui_gen import bottleneck, events, quality, remedy, runs
+from tui_gen import bottleneck, events, health, quality, remedy, runs
 from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
 from tui_gen.lines import aligned
@@ -76,6 +76,8 @@ def ending(view: RunView, state: str) -> list[str]:
         if log:
             lines += ["", f"the end of {shown(view.path / 'worker.log')}:", *(f"  {clean(line)}" for line in log), ""]
     rows = [("run", shown(view.path))]
+    if (verdict := health.verdict(view)) is not None:
+        rows.insert(0, ("verdict", clean(health.line(verdict))))
     if view.checkpoints:
         newest = view.checkpoints[-1]
         rows.append(("checkpoint", f"{shown(view.path / newest.path)} (step {count(newest.step)})"))

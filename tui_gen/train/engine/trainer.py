@@ -25,10 +25,13 @@ from tui_gen.train.engine.building import Part, Snapshot, build_model, put, refu
 from tui_gen.train.engine.devices import device_generator, pick_precision, random_state_kept
 from tui_gen.train.engine.laps import Laps
 from tui_gen.train.engine.meter import Meter, row_of
+from tui_gen.train.engine.vitals import Vitals
 from tui_gen.usage import GRADIENTS, OPTIMISER
 
 LIVE = ("preview", "checkpoint", "quality")
 """Tables of the config that may be edited while training and mean nothing to the trainer itself."""
+LIVE_IN_TRAIN = ("validate_every", "health_every", "on_nan")
+"""Such settings in the table of the training itself."""
 
 
 Computed = tuple[tuple[str, ...], Tensor, Sequence[Tensor | None]]
@@ -84,6 +87,7 @@ class Trainer:
             self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
             self._pair_up()
         self.meter, self.laps = Meter(), Laps(device)
+        self.vitals = Vitals(self.model, self.phases, self.parameters, self.meter, lambda: config.train.health_every)
         self.step = 0
         self.model.train()
 
@@ -146,6 +150,8 @@ class Trainer:
             torch._foreach_lerp_(*self._float_tensors, 1 - decay)
             for target, source in self._integer_buffers:
                 target.copy_(source)
+        if self.vitals.due("rest", self.step):
+            self.vitals.rest(self.step, batch, self._float_tensors if self.average is not None else None)
         self.laps.lap(OPTIMISER)
         self.laps.end()
         self.step += 1
@@ -194,6 +200,7 @@ class Trainer:
         if self.scaler is not None and has_gradient:
             self.scaler.unscale_(optimizer)
             self._scaled = True
+        weights = self.vitals.before(name, self.step, gradients) if self.vitals.due(name, self.step) else None
         if settings.clip_norm:
             norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
             self.meter.record(self.step, (f"{name}/grad_norm",), row_of([norm]))
@@ -201,6 +208,8 @@ class Trainer:
             optimizer.step()
         elif has_gradient:
             self.scaler.step(optimizer)
+        if weights is not None:
+            self.vitals.after(name, self.step, weights)
         for parameter in parameters:
             parameter.grad = None
         if phase.after is not None:
@@ -279,7 +288,7 @@ class Trainer:
             "values": dict(self.config.model.values),
             "optims": {name: msgspec.structs.asdict(optim) for name, optim in self.optims.items()},
             "live": {table: msgspec.structs.asdict(getattr(self.config, table)) for table in LIVE}
-            | {"train": {"validate_every": self.config.train.validate_every, "on_nan": self.config.train.on_nan}},
+            | {"train": {name: getattr(self.config.train, name) for name in LIVE_IN_TRAIN}},
         }
         if (own := device_generator(self.device)) is not None:
             state[f"rng_{self.device.type}"] = own.get_rng_state(self.device)

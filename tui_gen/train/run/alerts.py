@@ -27,6 +27,7 @@ class Health:
         """New alerts in these metrics."""
         alerts = []
         first_steps: dict[str, int] = {}
+        columns = [event for event in columns if not next(iter(event.values), "").startswith("health/")]
         for event in columns:
             for name, column in event.values.items():
                 finite = np.isfinite(np.asarray(column, dtype=np.float64))  # None becomes NaN
