@@ -34,8 +34,8 @@ def terminal(environ, replies=None, round_trip=0.004):
         ({}, None, {"link": "mosh"}, ["mosh passes text on"]),
         ({}, None, {"link": "ssh", "throughput": 40e3}, ["At 40 kB/s pictures are dear"]),
         ({}, None, {"link": "ssh", "throughput": 4e6}, []),
-        ({"TMUX": "/t,1,0"}, Replies(fence=True, name="tmux", version="3.3a"), {}, ["256 colours", "leave tmux"]),
-        ({"TMUX": "/t,1,0"}, None, {"escape_time": 500}, ["escape-time 10", "leave tmux"]),
+        ({"TMUX": "/t,1,0"}, Replies(fence=True, name="tmux", version="3.3a"), {}, ["256 col", "passthrough"]),
+        ({"TMUX": "/t,1,0"}, None, {"escape_time": 500}, ["escape-time 10", "allow-passthrough"]),
         ({"STY": "1.pts"}, Replies(fence=True), {}, ["GNU screen has no pictures"]),
         ({}, Replies(), {"round_trip": None}, ["answers no questions"]),
         ({}, None, {"round_trip": 0.4}, ["Every key waits"]),
@@ -116,11 +116,11 @@ def test_a_machine_is_asked_in_a_process_of_its_own(monkeypatch):
     assert "without a word" in command.machine()["error"]
 
 
-@pytest.mark.parametrize("graphics", ["kitty", "sixel", "halfblock", "ascii"])
+@pytest.mark.parametrize("graphics", ["kitty", "sixel", "iterm2", "halfblock", "ascii"])
 def test_the_card_is_drawn_in_the_way_that_was_chosen(graphics, capsys):
     shown = decide(Replies(fence=True, cell=(8, 16)), graphics, "--graphics", {"TERM": "xterm"}, True)
     command.show_card(command.stdout.standard()[0], shown)
-    begins = {"kitty": "\x1b_Ga=T", "sixel": "\x1bP0;1;0q", "halfblock": "▀", "ascii": "@"}
+    begins = {"kitty": "\x1b_Ga=T", "sixel": "\x1bP0;1;0q", "iterm2": "\x1b]1337;File=", "halfblock": "▀", "ascii": "@"}
     assert begins[graphics] in capsys.readouterr().out
 
 

@@ -73,10 +73,11 @@ def _free(pixels: np.ndarray) -> tuple[np.ndarray, int | tuple[int, ...]]:
     return pixels, (colour >> 16, colour >> 8 & 255, colour & 255)
 
 
-def show(image: bytes, ident: int, columns: int, rows: int) -> bytes:
+def show(image: bytes, ident: int, columns: int, rows: int, *, virtual: bool = False) -> bytes:
     """Show the PNG file `image` as picture `ident` (1 to 2**32 - 1) in `columns` x `rows` cells at the cursor.
 
-    The cursor does not move (C=1), the terminal sends no reply (q=2), and placement 1 of `ident` is replaced.
+    The cursor does not move (C=1), the terminal sends no reply (q=2), and placement 1 of `ident` is replaced. A
+    `virtual` one is shown nowhere but in the cells of text that name it (`placeholders`).
     """
     if not 1 <= ident < 2**32:
         raise ValueError(f"kitty image id must be 1 to 4294967295, not {ident}")
@@ -87,16 +88,17 @@ def show(image: bytes, ident: int, columns: int, rows: int) -> bytes:
     out = []
     for i, part in enumerate(parts):
         more = int(i < len(parts) - 1)
-        keys = f"a=T,f=100,i={ident},p=1,c={columns},r={rows},C=1,q=2,m={more}" if i == 0 else f"q=2,m={more}"
+        place = "U=1" if virtual else "p=1,C=1"
+        keys = f"a=T,f=100,i={ident},c={columns},r={rows},{place},q=2,m={more}" if i == 0 else f"q=2,m={more}"
         out.append(b"\x1b_G%b;%b\x1b\\" % (keys.encode(), part))
     return b"".join(out)
 
 
 def encode(
     pixels: np.ndarray, ident: int, columns: int, rows: int, *, enlarge: int = 1, colours: int = 0,
-    pad: tuple[int, int] = (0, 0),
+    pad: tuple[int, int] = (0, 0), virtual: bool = False,
 ) -> bytes:  # fmt: skip
-    """`pixels` as picture `ident` in `columns` x `rows` cells; `colours` as for `png`.
+    """`pixels` as picture `ident` in `columns` x `rows` cells; `colours` as for `png`, `virtual` as for `show`.
 
     The terminal blurs what it enlarges. `enlarge` repeats every pixel that often first, which keeps tiny images crisp
     and costs few bytes; the whole part of the box's scale is a good value. With `pad` = (width, height) there is
@@ -104,7 +106,7 @@ def encode(
     """
     if not np.size(pixels):
         return b""
-    return show(png(pixels, colours=colours, enlarge=enlarge, size=pad), ident, columns, rows)
+    return show(png(pixels, colours=colours, enlarge=enlarge, size=pad), ident, columns, rows, virtual=virtual)
 
 
 def delete(ident: int) -> bytes:

@@ -19,6 +19,8 @@ NAMES = ("tmux", "screen", "zellij", "dvtm")
 SAFE_TMUX = (3, 6)
 """The first tmux that, built with sixel, shows pictures and survives them."""
 
+PLACEHOLDING = ("kitty", "ghostty")
+"""Terminals, by how the name begins that they give tmux, which show pictures in placeholders."""
 PATIENCE = 0.5
 """Seconds that tmux may take to tell about the terminal around it."""
 DEVICE, VERSION, POSITION = b"\x1b[c", b"\x1b[>q", b"\x1b[6n"
@@ -32,6 +34,8 @@ _OTHER = re.compile(
 )
 MODES = frozenset(["7", "25", "1000", "1002", "1003", "1004", "1006", "1015", "1047", "1048", "1049", "2004"])
 """Private modes that every multiplexer knows or passes over: wrap, cursor, mouse, focus, alternate screen, paste."""
+_PASSED = re.compile(r"\x1bPtmux;(?:\x1b\x1b_G(?:[^\x1b\x07])*\x1b\x1b\\)\x1b\\")
+"""A picture of kitty's for the terminal around tmux, as tmux wants it wrapped."""
 _SIXEL = re.compile(r"[\d;]*q[\d\"#]")
 _CLIPBOARD = re.compile(r"52;[a-z]*;[A-Za-z0-9+/=]*\Z")
 
@@ -60,10 +64,19 @@ def permitted(data: str, multiplexer: str, graphics: str = "") -> str:
     """The part of `data`, whole sequences for a terminal, that may be written where `multiplexer` reads it.
 
     Outside one that is all. Inside, strings (DCS, APC, OSC, PM, SOS) and private sequences stay away, but for MODES,
-    the clipboard (OSC 52; not in screen and dvtm) and pictures of the protocol `graphics`, kitty or sixel.
+    the clipboard (OSC 52; not in screen and dvtm) and pictures of the protocol `graphics`, kitty or sixel; inside tmux,
+    kitty's only as tmux passes them on.
     """
     if not multiplexer:
         return data
+    if "\x1bPtmux;" in data:
+        passes = multiplexer == "tmux" and graphics == "kitty"
+        parts, at = [], 0
+        for match in _PASSED.finditer(data):
+            parts += [permitted(data[at : match.start()], multiplexer), match[0] if passes else ""]
+            at = match.end()
+        if at:
+            return "".join(parts) + permitted(data[at:], multiplexer)
 
     def string(match: re.Match[str]) -> str:
         kind, body = match[1], match[2]
@@ -71,7 +84,7 @@ def permitted(data: str, multiplexer: str, graphics: str = "") -> str:
         if kind == "P":
             good = graphics == "sixel" and _SIXEL.match(body) is not None
         elif kind == "_":
-            good = graphics == "kitty" and body.startswith("G")
+            good = graphics == "kitty" and body.startswith("G") and multiplexer != "tmux"
         else:
             good = kind == "]" and has_clipboard and _CLIPBOARD.match(body) is not None
         return match[0] if good else ""
@@ -98,6 +111,8 @@ def claims_truecolor(environ: Mapping[str, str], name: str = "") -> bool:
 class TmuxClient:
     """The terminal around tmux, as tmux knows it: its `features`, a `cell`'s (width, height) in pixels, its `kind`.
 
+    `passes` tells whether tmux's user lets programs send it what tmux does not read (allow-passthrough).
+
     `cell` is None where that terminal does not tell (tmux invents a size for its panes then), `kind` a name and version
     such as XTerm(379), or "".
     """
@@ -105,13 +120,19 @@ class TmuxClient:
     features: frozenset[str]
     cell: tuple[int, int] | None = None
     kind: str = ""
+    passes: bool = False
+
+    @property
+    def shows_placeholders(self) -> bool:
+        """Whether kitty's pictures get there, and are known to be shown in cells of text."""
+        return self.passes and "RGB" in self.features and self.kind.lower().startswith(PLACEHOLDING)
 
 
 def tmux_client(environ: Mapping[str, str]) -> TmuxClient | None:
     """Ask tmux, over its own socket, about the terminal around it; None without an answer in time."""
     if not environ.get("TMUX"):
         return None
-    words = "#{client_termfeatures}|#{client_cell_width}|#{client_cell_height}|#{client_termtype}"
+    words = "#{client_termfeatures}|#{client_cell_width}|#{client_cell_height}|#{client_termtype}|#{allow-passthrough}"
     try:
         process = subprocess.run(
             ["tmux", "display-message", "-p", words],
@@ -121,10 +142,11 @@ def tmux_client(environ: Mapping[str, str]) -> TmuxClient | None:
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     parts = process.stdout.strip().split("|")
-    if len(parts) != 4 or not parts[0]:
+    if len(parts) != 5 or not parts[0]:
         return None
     width, height = (int(part) if part.isdigit() else 0 for part in parts[1:3])
-    return TmuxClient(frozenset(parts[0].split(",")), (width, height) if width and height else None, parts[3])
+    cell = (width, height) if width and height else None
+    return TmuxClient(frozenset(parts[0].split(",")), cell, parts[3], parts[4] not in ("", "0", "off"))
 
 
 def hides_sixel(version: str, client: TmuxClient | None) -> str:

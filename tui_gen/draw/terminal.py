@@ -37,7 +37,9 @@ from tui_gen.draw import multiplexer as places
 from tui_gen.draw.multiplexer import TmuxClient
 from tui_gen.draw.signals import ENDING
 
-CHOICES = ("auto", "kitty", "sixel", "halfblock", "ascii", "off")
+CHOICES = ("auto", "kitty", "sixel", "iterm2", "halfblock", "ascii", "off")
+ITERM2 = ("iterm2", "wezterm", "mintty")
+"""Terminals, by how the name begins that they give, which show iTerm2's inline images."""
 VARIABLE = "TUI_GEN_GRAPHICS"
 BUDGET, BUDGET_SSH = 1.0, 2.0  # seconds to wait for the fence
 XTERM_LARGEST = (1000, 1000)  # pixels of a sixel; xterm drops a larger one whole
@@ -57,11 +59,11 @@ Cell = tuple[float, float]
 class Terminal:
     """The answers, and what follows from them.
 
-    `graphics`: kitty, sixel, halfblock, ascii or off, and `reason`, why, in words. `cell`: (width, height) of a cell in
-    pixels, None if unknown; `largest`: the same of the largest sixel, None for any. `colours`: "truecolor" or "256" if
-    known, "" for what TERM says. `sync`: synchronised output. `multiplexer`: its name, "" outside; `tmux`: its version,
-    "" outside ("?" if it does not tell). `unicode`: braille and blocks can be shown. `mouse`: it may be listened to.
-    `round_trip`: seconds to the first answer, None without one.
+    `graphics`: kitty, sixel, iterm2, halfblock, ascii or off, and `reason`, why, in words. `cell`: (width, height) of a
+    cell in pixels, None if unknown; `largest`: the same of the largest sixel, None for any. `colours`: "truecolor" or
+    "256" if known, "" for what TERM says. `sync`: synchronised output. `multiplexer`: its name, "" outside; `tmux`: its
+    version, "" outside ("?" if it does not tell). `unicode`: braille and blocks can be shown. `mouse`: it may be
+    listened to. `round_trip`: seconds to the first answer, None without one.
     """
 
     graphics: str
@@ -80,6 +82,8 @@ class Terminal:
     largest: tuple[int, int] | None = None
     choice: str = "auto"
     """What was asked for, to ask again."""
+    placeholders: bool = False
+    """Whether kitty's pictures are shown in cells of text that name them, and sent through tmux."""
 
     @property
     def truecolor(self) -> bool:
@@ -237,10 +241,14 @@ def decide(
         renderer, reason = "ascii", f"no block characters (TERM={term}, locale)"
     elif replies.kitty and not multiplexer:
         renderer, reason = "kitty", "the terminal answered the kitty graphics query"
+    elif tmux and client is not None and client.shows_placeholders:
+        renderer, reason = "kitty", "the terminal around tmux has kitty graphics, and tmux passes them on"
     elif replies.sixel and replies.cell and tmux and (why_not := places.hides_sixel(tmux, client)):
         renderer, reason = "halfblock", why_not
     elif replies.sixel and replies.cell:
         renderer, reason = "sixel", "the terminal reports sixel graphics" + (" (through tmux)" if tmux else "")
+    elif replies.name.lower().startswith(ITERM2) and not multiplexer:
+        renderer, reason = "iterm2", "the terminal is one that shows iTerm2's inline images"
     else:
         renderer = "halfblock"
         reason = "the terminal reports no pixel graphics" if replies.fence else "the terminal did not answer"
@@ -263,6 +271,7 @@ def decide(
         answered=replies.fence,
         largest=largest,
         choice=graphics,
+        placeholders=renderer == "kitty" and bool(tmux),
     )
 
 

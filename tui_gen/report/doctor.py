@@ -98,7 +98,7 @@ def _for_terminal(terminal: Terminal, link: str, throughput: float | None, escap
         if terminal.colours != "truecolor":
             advice.append('tmux shows 256 colours; for all, if yours has them: set -as terminal-features "*:RGB"')
         if terminal.graphics not in ("sixel", "kitty"):
-            advice.append("For pictures of pixels leave tmux: runs go on, and tui-gen attach shows them again.")
+            advice.append("Pictures in tmux: kitty or Ghostty around it and set -g allow-passthrough on; or tmux 3.6.")
         if escape_time > QUICK:
             advice.append(f"tmux holds Escape back for {escape_time} ms: set -sg escape-time 10 in ~/.tmux.conf.")
     if terminal.multiplexer == "screen":

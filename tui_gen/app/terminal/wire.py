@@ -30,7 +30,9 @@ ROUND_TRIP = "\x1b[?2026$p"
 POSITION = "\x1b[6n"
 """A question the others answer; it is the second choice, because some answers look like F3 with modifiers."""
 
-PROTOCOLS = ("kitty", "sixel")
+PROTOCOLS = ("kitty", "sixel", "iterm2")
+IN_CELLS = ("sixel", "iterm2")
+"""Those whose pixels go where text is written over them, and scroll a screen whose last row they fill."""
 REST = 3.0
 """After a picture the link is left to others for so many times as long as it took, unless somebody asks for another."""
 PATIENCE = 20.0
@@ -264,6 +266,12 @@ class PixelOverlay:
         if self._shown and alike and self._place():
             self._send()
 
+    @property
+    def placeholders(self) -> bool:
+        """Whether the widget's cells name the picture, which is sent through tmux, and shows where they are."""
+        terminal = getattr(self.widget.app, "terminal", None)
+        return terminal is not None and terminal.placeholders
+
     def hide(self) -> None:
         """Show nothing from the next frame on."""
         self._wanted = None
@@ -287,8 +295,10 @@ class PixelOverlay:
     def _fragile(self) -> bool:
         """Whether text over the picture takes it away: sixels, and what xterm.js does with kitty's protocol."""
         terminal = getattr(self.widget.app, "terminal", None)
-        sixel = self._wanted is not None and self._wanted[0] == "sixel"
-        return sixel or (terminal is not None and terminal.name.lower() == "xterm.js")
+        if self.placeholders:
+            return False
+        in_cells = self._wanted is not None and self._wanted[0] in IN_CELLS
+        return in_cells or (terminal is not None and terminal.name.lower() == "xterm.js")
 
     def after_frame(self) -> None:
         """Bring the terminal up to date with what is wanted."""
@@ -334,11 +344,15 @@ class PixelOverlay:
         if shown == self._shown:
             return
         from tui_gen.draw.place import at_cell  # imports numpy, which the first paint need not wait for
+        from tui_gen.draw.placeholders import passed_through
 
         self._shown = shown
         # Cells under pixels count as unknown: writing them again is what takes sixels away.
-        self.wire.screenful.forget(place.line_range)
-        data = [at_cell(content.y + y, content.x + x, piece) for piece, (x, y, *_) in pieces]
+        if self.placeholders and protocol == "kitty":
+            data = [passed_through(piece) for piece, _ in pieces]
+        else:
+            self.wire.screenful.forget(place.line_range)
+            data = [at_cell(content.y + y, content.x + x, piece) for piece, (x, y, *_) in pieces]
         self.wire.send(b"".join(data).decode("ascii"))
         if self.wire.limit:
             self._paid = time.monotonic() + sum(map(len, data)) / self.wire.limit
@@ -370,8 +384,10 @@ class PixelOverlay:
             return
         if self._shown[0] == "kitty":
             from tui_gen.draw import kitty
+            from tui_gen.draw.placeholders import passed_through
 
-            self.wire.send(b"".join(kitty.delete(self.ident + at) for at in range(len(self._shown[1]))).decode("ascii"))
+            words = b"".join(kitty.delete(self.ident + at) for at in range(len(self._shown[1])))
+            self.wire.send((passed_through(words) if self.placeholders else words).decode("ascii"))
         whole = Region.from_union(self._regions(*self._shown[1:]))
         self._leaving = whole.intersection(self.widget.app.size.region)
         self._shown, self._tries = None, TRIES

@@ -21,6 +21,8 @@ from tui_gen.report.commands.options import graphics_option, json_option, runs_o
 PATIENCE = 120.0
 """Seconds that PyTorch may take to load; on a cold network file system it takes a minute."""
 DRIVER = Path("/proc/driver/nvidia/version")
+IDENT = 31
+"""The number of the card's picture, where pictures have one."""
 CARD = (32, 8)
 """Columns and rows of the test card."""
 
@@ -95,10 +97,10 @@ def show_card(out: stdout.Outlet, terminal: Terminal) -> None:
 
     import numpy as np
 
-    from tui_gen.draw import blocks, kitty, sixel
+    from tui_gen.draw import blocks, iterm2, kitty, placeholders, sixel
 
     columns, rows = CARD
-    fine = 2 if terminal.graphics in ("kitty", "sixel") else 1
+    fine = 2 if terminal.graphics in ("kitty", "sixel", "iterm2") else 1
     across, down = columns * fine, rows * 2 * fine
     hues = [colorsys.hsv_to_rgb(x / across, 1, 1) for x in range(across)]
     card = np.zeros((down, across, 3), np.uint8)
@@ -108,8 +110,15 @@ def show_card(out: stdout.Outlet, terminal: Terminal) -> None:
     out.line(f"Test card, as {terminal.graphics}: hues, greys, single pixels")
     width, height = terminal.cell or (8, 16)
     match terminal.graphics:
+        case "kitty" if terminal.placeholders:
+            sent = kitty.encode(card, IDENT, columns, rows, enlarge=4, virtual=True)
+            colour = "\x1b[38;2;{};{};{}m".format(*placeholders.colour_of(IDENT))
+            cells = [f"{colour}{placeholders.row_of(IDENT, row, columns)}\x1b[39m\n" for row in range(rows)]
+            picture = placeholders.passed_through(sent).decode("ascii") + "".join(cells)
+        case "iterm2":
+            picture = iterm2.show(kitty.png(card, enlarge=4), columns, rows).decode("ascii") + "\n" * rows
         case "kitty":
-            picture = kitty.encode(card, 31, columns, rows, enlarge=4).decode("ascii") + "\n" * rows
+            picture = kitty.encode(card, IDENT, columns, rows, enlarge=4).decode("ascii") + "\n" * rows
         case "sixel":
             picture = sixel.encode(card, round(columns * width), round(rows * height)).decode("ascii") + "\n"
         case "halfblock":

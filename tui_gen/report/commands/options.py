@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-GRAPHICS = ("auto", "kitty", "sixel", "halfblock", "ascii", "off")
+GRAPHICS = ("auto", "kitty", "sixel", "iterm2", "halfblock", "ascii", "off")
 PLACE = "a directory, its name or the beginning of it"
 RUN = f"{PLACE}; latest, or nothing, is the newest run"
 

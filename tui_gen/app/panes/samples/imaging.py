@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from tui_gen import pictures
-from tui_gen.draw import heat
+from tui_gen.draw import heat, placeholders
 from tui_gen.draw.colour_legend import Entry, entries, lay_out_plot
 from tui_gen.draw.place import Pieces, resize, resize_plot
 from tui_gen.draw.text import cut, width_of
@@ -45,12 +45,9 @@ CellBox = tuple[int, int, int, int]
 class Subject(msgspec.Struct, frozen=True):
     """A picture file, and what is to be seen of it.
 
-    The file holds `grid` = (columns, rows) tiles, `gap` pixels between them; `tiles` says what they are, and `tile`
-    picks one, counted along the rows. `protocol` is kitty (as pictures `ident` and following), sixel, or "" for text
-    only. `light` says that the ground is light, `ground` its colour, where it is known; `colours` that text has some;
-    `largest` is the size in pixels that no sixel may exceed. Where `most` is not 0, the picture is made so small that
-    it has no more bytes, and is text where it would be too small.
-    reply = PictureReply()
+    The file holds `grid` = (columns, rows) tiles, `gap` pixels between them; `tiles` says what they are. `tile` picks
+    one, counted along the rows, `band` the tiles of a row (see `Tiles.band`). `title` stands above it. Where `minus` is
+    another file, what is shown is how much the picture differs from it.
     """
 
     path: str
@@ -66,9 +63,10 @@ class Subject(msgspec.Struct, frozen=True):
 class PictureRequest(msgspec.Struct, frozen=True):
     """A picture, or two side by side, to show in `columns` x `rows` cells of `cell` = (width, height) pixels.
 
-    `protocol` is kitty (as pictures `ident` and following), sixel, or "" for text only. `light` says that the ground is
-    light, `ground` its colour, where it is known; `colours` that text has some; `largest` is the size in pixels that no
-    sixel may exceed.
+    `protocol` is kitty (as pictures `ident` and following, with `placeholders` to be named by cells of text), sixel,
+    iterm2, or "" for text only. `light` says that the ground is light, `ground` its colour, where it is known;
+    `colours` that text has some; `largest` is the size in pixels that no sixel may exceed. Where `most` is not 0, the
+    picture is made so small that it has no more bytes, and is text where it would be too small.
     """
 
     subjects: tuple[Subject, ...]
@@ -82,6 +80,7 @@ class PictureRequest(msgspec.Struct, frozen=True):
     ground: tuple[int, int, int] | None = None
     largest: tuple[int, int] | None = None
     most: int = 0
+    placeholders: bool = False
 
 
 class PictureReply(msgspec.Struct):
@@ -335,7 +334,7 @@ def _measured(pixels: np.ndarray, subject: Subject) -> tuple[tuple[int, int], in
 
 def _has_pixels(request: PictureRequest) -> bool:
     # kitty scales the picture itself, so where a cell's size is not known its usual shape will do
-    return request.protocol == "kitty" or (request.protocol == "sixel" and request.cell is not None)
+    return request.protocol in ("kitty", "iterm2") or (request.protocol == "sixel" and request.cell is not None)
 
 
 def _room(request: PictureRequest, drawing: Drawing, area: CellBox, scale: float) -> tuple[CellBox, Room]:
@@ -347,6 +346,8 @@ def _room(request: PictureRequest, drawing: Drawing, area: CellBox, scale: float
     whole = not drawing.subject.tiles.plot
     box = (x, y, columns, rows)
     columns, rows = (max(1, math.ceil(cells * scale)) for cells in (columns, rows))
+    if request.placeholders:
+        columns, rows = min(columns, placeholders.MOST), min(rows, placeholders.MOST)
     if not _has_pixels(request):
         stretch = cell[1] / (2 * cell[0])  # height of half a cell over its width
         high = 2 * stretch if abs(stretch - 1) > 0.1 else 2
@@ -402,7 +403,7 @@ def _places(layout: Layout, room: Room) -> list[tuple[float, float, float, float
 
 def _pieces(request: PictureRequest, part: PlacedDrawing, ident: int) -> Pieces:
     """The strips of a drawing in a pixel protocol."""
-    from tui_gen.draw import kitty, sixel
+    from tui_gen.draw import iterm2, kitty, sixel
 
     layout, room = part.layout, part.room
     height, width = (max(1, round(length * layout.zoom)) for length in layout.size)
@@ -419,7 +420,12 @@ def _pieces(request: PictureRequest, part: PlacedDrawing, ident: int) -> Pieces:
             # whole cells of it: stretched to them, a low strip would be out of shape, and all blurred
             across, down = (cells * size for cells, size in zip(box[2:], room.cell))
             pad = (round(across / layout.zoom * enlarge), round(down / layout.zoom * enlarge))
-            data = kitty.encode(strip, ident + place, box[2], box[3], enlarge=enlarge, pad=pad)
+            if request.protocol == "iterm2":
+                data = iterm2.show(kitty.png(strip, enlarge=enlarge, size=pad), box[2], box[3])
+            else:
+                data = kitty.encode(
+                    strip, ident + place, box[2], box[3], enlarge=enlarge, pad=pad, virtual=request.placeholders
+                )
         pieces.append((data, box))
     return pieces
 

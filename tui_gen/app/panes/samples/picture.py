@@ -23,7 +23,8 @@ from textual.widget import Widget
 from tui_gen.app.panes.samples.encoder import Encoder
 from tui_gen.app.panes.samples.imaging import PictureReply, PictureRequest, Subject
 from tui_gen.app.terminal.private import forget_lines
-from tui_gen.app.terminal.wire import PROTOCOLS, PixelOverlay
+from tui_gen.app.terminal.wire import IN_CELLS, PROTOCOLS, PixelOverlay
+from tui_gen.draw import placeholders
 from tui_gen.draw.blocks import Blocks
 from tui_gen.draw.place import Placement
 from tui_gen.draw.text import width_of
@@ -40,7 +41,7 @@ LOOK = 0.05
 
 
 class PictureView(Widget, can_focus=True):
-    """Shows a file of tiles, or two; `mode` is kitty, sixel, halfblock, ascii or off."""
+    """Shows a file of tiles, or two; `mode` is kitty, sixel, iterm2, halfblock, ascii or off."""
 
     DEFAULT_CSS = """
     PictureView { width: 1fr; height: 1fr; }
@@ -137,8 +138,8 @@ class PictureView(Widget, can_focus=True):
         if not self._subjects or self.mode == "off" or not width or not height:
             return None
         protocol = self.mode if self.mode in PROTOCOLS and self.picture is not None else ""
-        if protocol == "sixel" and self.content_region.bottom >= self.app.size.height:
-            height = max(1, height - 1)  # a sixel that ends on the last row of the screen scrolls it
+        if protocol in IN_CELLS and self.content_region.bottom >= self.app.size.height:
+            height = max(1, height - 1)  # one that ends on the last row of the screen scrolls it
         terminal: Terminal | None = getattr(self.app, "terminal", None)
         return PictureRequest(
             subjects=self._subjects,
@@ -152,6 +153,7 @@ class PictureView(Widget, can_focus=True):
             ground=self._ground() if protocol == "sixel" else None,
             largest=terminal.largest if terminal and protocol == "sixel" else None,
             most=self._afforded() if protocol else 0,
+            placeholders=protocol == "kitty" and self.picture is not None and self.picture.placeholders,
         )
 
     def _afforded(self) -> int:
@@ -201,7 +203,7 @@ class PictureView(Widget, can_focus=True):
             return False
         width, height = self.size
         low = self.content_region.y + reply.box[1] + reply.box[3]
-        if asked.protocol == "sixel" and low >= self.app.size.height:
+        if asked.protocol in IN_CELLS and low >= self.app.size.height:
             return False
         return asked.protocol == self.mode and asked.columns == width and asked.rows in (height, height - 1)
 
@@ -248,6 +250,8 @@ class PictureView(Widget, can_focus=True):
                 self._rows = self._cells(self._asked, self._reply)
             if y < len(self._rows):
                 strip = self._rows[y].adjust_cell_length(width)
+        elif self._asked.placeholders:
+            strip = self._placeholders(strip, y, self._asked, self._reply)
         return self._with_words(strip, y, self._reply).apply_style(self.rich_style)
 
     def _with_words(self, strip: Strip, y: int, reply: PictureReply) -> Strip:
@@ -259,6 +263,17 @@ class PictureView(Widget, can_focus=True):
                 word = Strip([Segment(text, style)], width_of(text))
                 strip = Strip.join([strip.crop(0, x), word, strip.crop(end)])
         return strip.adjust_cell_length(self.size.width)
+
+    @staticmethod
+    def _placeholders(strip: Strip, y: int, request: PictureRequest, reply: PictureReply) -> Strip:
+        """A row with the cells that name the pictures in it."""
+        for place, (_, (x, top, columns, rows)) in enumerate(reply.pieces):
+            if top <= y < top + rows:
+                ident = request.ident + place
+                style = Style(color=Color.from_rgb(*placeholders.colour_of(ident)))
+                cells = Strip([Segment(placeholders.row_of(ident, y - top, columns), style)], columns)
+                strip = Strip.join([strip.crop(0, x), cells, strip.crop(x + columns)])
+        return strip
 
     def _message(self, words: str, y: int, width: int, height: int) -> Strip:
         lines = [line for part in words.split("\n") for line in Content(part).wrap(max(1, width - 2))]
