@@ -21,7 +21,7 @@ from tests.plot_host import Host, append, write_run, write_sample
 from tests.pty_terminal import KITTY, PLAIN, SIXEL, PtyTerminal
 from tests.waiting import wait_for, wait_for_async
 from tui_gen import events
-from tui_gen.app.panes.samples.encoder import Encoder, PictureReply, PictureRequest, make
+from tui_gen.app.panes.samples.encoder import PictureEncoder, PictureReply, PictureRequest, make
 from tui_gen.app.panes.samples.imaging import Subject
 from tui_gen.app.terminal.wire import REST, Wire, free_region
 from tui_gen.draw.terminal import Terminal
@@ -141,7 +141,7 @@ def test_a_grid_that_does_not_fit_its_file_is_one_tile(tmp_path):
 
 
 async def test_the_encoder_answers_and_comes_back_after_its_death(grid):
-    encoder = Encoder()
+    encoder = PictureEncoder()
     try:
         assert encoder.pid is None
         first = await encoder.make(request(grid, protocol="sixel"))

@@ -265,7 +265,7 @@ def one(path, channels=3, size=8):
     """As `read` would give it if it were alone in its folder."""
     header = decode.header_of(path)
     alone = {header.deep: ranges.decide([decode.extent(path)], header.deep)} if header and header.deep else {}
-    return decode.Decoder(size, channels, alone).read(path)
+    return decode.ImageDecoder(size, channels, alone).read(path)
 
 
 def test_the_middle_is_cut_out_of_the_scaled_image(root):

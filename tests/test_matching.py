@@ -278,7 +278,7 @@ def test_what_could_not_be_read_for_now_is_not_left_out_for_ever(tmp_path, monke
         (tmp_path / "images").mkdir(exist_ok=True)
         Image.new("L", (8, 8), 80 * number).save(tmp_path / "images" / f"{number}.png")
     config = dataset(name="folder", root=str(tmp_path / "images"), size=8, validation=0)
-    whole, told = decode.Decoder.read, []
+    whole, told = decode.ImageDecoder.read, []
 
     def failing(self, path):
         if path.name == "1.png":
@@ -289,7 +289,7 @@ def test_what_could_not_be_read_for_now_is_not_left_out_for_ever(tmp_path, monke
         told.append(getattr(event, "text", ""))
 
     with monkeypatch.context() as patch:
-        patch.setattr(decode.Decoder, "read", failing)
+        patch.setattr(decode.ImageDecoder, "read", failing)
         data = load(config, CPU, seed=0, report=report)
     assert data.spec.count == 2 and any(f"1.png: {words}" in one for one in told) and cache.AGAIN[1] in told
     assert sorted(data.train.take(torch.arange(2))[0].flatten(1)[:, 0].tolist()) == [0, 160]

@@ -35,7 +35,7 @@ def start(tmp_path):
 def trained(family, measured):
     """A trainer after 25 steps, with some slices of a measurement after each, and the reports."""
     trainer = small_runs.trainer(family, **SMALL)
-    plan, reports = schedule.Schedule(trainer, lambda event: None), []
+    plan, reports = schedule.QualitySchedule(trainer, lambda event: None), []
     trainer.config.quality.every_seconds = 1.0
     for step in range(25):
         trainer.train_step()
@@ -149,7 +149,7 @@ def scheduled(monkeypatch, clock):
 
     monkeypatch.setattr(schedule, "measure", slices)
     trainer = small_runs.trainer("vae", quality__every_seconds=100.0, quality__share=0.1)
-    return schedule.Schedule(trainer, lambda event: None), done
+    return schedule.QualitySchedule(trainer, lambda event: None), done
 
 
 def test_it_takes_no_more_than_its_share_of_the_time(scheduled, clock):

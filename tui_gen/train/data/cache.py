@@ -30,7 +30,7 @@ from PIL import Image, UnidentifiedImageError
 from tui_gen.events import Note, Progress
 from tui_gen.places import cache_dir
 from tui_gen.train.data import locks, ranges
-from tui_gen.train.data.decode import DEEP, Decoder, extent, header_of
+from tui_gen.train.data.decode import DEEP, ImageDecoder, extent, header_of
 from tui_gen.train.data.sources import DataError, Report
 
 VERSION = 2
@@ -185,7 +185,7 @@ def _in_memory(root: Path, files: list[ImageFile], size: int, channels: str, rep
 class _Reading:
     """How the images of a set are read, decided from all of them; `counts` says of how many of each deep kind."""
 
-    decoder: Decoder
+    decoder: ImageDecoder
     counts: dict[str, int]
 
     def words(self, root: Path) -> list[tuple[str, str]]:
@@ -222,12 +222,12 @@ def _prepare(root: Path, files: list[ImageFile], size: int, channels: str, repor
         what = f"Looking at the range of {len(of_kind):,} images of {_shown(root.name)}"
         extents = _each(of_kind, lambda file: extent(root / file.relative), what, report)
         value_ranges[kind] = ranges.decide((span for _, span in extents if isinstance(span, tuple)), kind)
-    decoder = Decoder(size, 3 if colour else 1, value_ranges)
+    decoder = ImageDecoder(size, 3 if colour else 1, value_ranges)
     return _Reading(decoder, {kind: len(of_kind) for kind, of_kind in deep.items()})
 
 
 def _decode_all(
-    root: Path, files: list[ImageFile], decoder: Decoder, report: Report
+    root: Path, files: list[ImageFile], decoder: ImageDecoder, report: Report
 ) -> Iterator[tuple[ImageFile, np.ndarray | str]]:
     """Every file in order with its pixels, or why it could not be read."""
     what = f"Reading images of {_shown(root.name)}"

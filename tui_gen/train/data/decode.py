@@ -69,7 +69,7 @@ class Header:
 
 
 @dataclass
-class Decoder:
+class ImageDecoder:
     """Reads files to (channels, size, size) uint8. `ranges` says, by kind, which values of deep pixels are black and
     white in this set; `several` collects the files that hold more than one frame or page."""
 

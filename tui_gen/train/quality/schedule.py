@@ -24,7 +24,7 @@ ASKED_SHARE = 0.5
 """The share of the time that a measurement may take which somebody waits for."""
 
 
-class Schedule:
+class QualitySchedule:
     """Measures a run between its training steps, one short slice at a time.
 
     After every step it is to be asked whether a slice is `due`, and then to `go_on`. A measurement is of a copy of the

@@ -28,12 +28,12 @@ from tui_gen.params import Param
 from tui_gen.train.cutting import Cut, Stopped, cuttable
 from tui_gen.train.engine import compiling
 from tui_gen.train.engine.trainer import Trainer
-from tui_gen.train.quality.schedule import Schedule
+from tui_gen.train.quality.schedule import QualitySchedule
 from tui_gen.train.run import checkpoints, continuing
 from tui_gen.train.run.accounts import Accounts, counts_as
 from tui_gen.train.run.agenda import Agenda, Due
 from tui_gen.train.run.alerts import Health
-from tui_gen.train.run.record import Gone, Record
+from tui_gen.train.run.record import Gone, RunRecord
 from tui_gen.train.run.requests import answer
 from tui_gen.train.shown.previews import Previewer
 from tui_gen.usage import CHECKPOINT, DATA, LOG, PREVIEW, QUALITY, VALIDATION
@@ -54,7 +54,7 @@ class RunLoop:
         server: control.Server | None = None,
     ) -> None:
         self.trainer, self.writer, self.settings, self.server = trainer, writer, settings, server
-        self.record = Record(path, writer, self._serve, self._moved)
+        self.record = RunRecord(path, writer, self._serve, self._moved)
         self.config = trainer.config
         self.state = "starting"
         self.paused = False
@@ -71,7 +71,7 @@ class RunLoop:
         self.accounts = Accounts(trainer.device, trainer.laps)
         preview = self.config.preview
         self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
-        self.measuring = Schedule(trainer, self.emit, self.check)
+        self.measuring = QualitySchedule(trainer, self.emit, self.check)
         for source in (trainer.data.train, trainer.data.validation):
             if source is not None:
                 source.check = self.check

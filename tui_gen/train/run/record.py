@@ -83,7 +83,7 @@ class Home:
         return Path(descriptor_path) if self._at(Path(descriptor_path)) else None
 
 
-class Record:
+class RunRecord:
     """A run's folder and log, for the thread that trains it.
 
     `serve(seconds)` answers requests for that long while the run waits, and raises what is to end the run.

@@ -17,7 +17,7 @@ from tui_gen.train.cutting import Stopped
 from tui_gen.train.data import denormalise, normalise
 from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.engine.trainer import Trainer
-from tui_gen.train.quality.schedule import Schedule
+from tui_gen.train.quality.schedule import QualitySchedule
 
 MOST = 4096
 """Examples that one request may ask to decode or encode."""
@@ -30,7 +30,7 @@ class Run(Protocol):
     writer: EventWriter
     config: RunConfig
     settings: dict[str, Param]
-    measuring: Schedule
+    measuring: QualitySchedule
     state: str
     paused: bool
     hurry: bool

@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from tui_gen.app.panes.form import words as form_words
-from tui_gen.app.panes.form.rows import FieldList, Row, typed
+from tui_gen.app.panes.form.rows import FieldList, FieldRow, typed
 from tui_gen.app.panes.form.state import FormState
 from tui_gen.text import NEWLINE, clean
 
@@ -351,7 +351,7 @@ class FieldEditor(Widget):
             self.begin(lines[0] if lines else "")
             event.stop()
 
-    def _pressed(self, row: Row, column: int) -> None:
+    def _pressed(self, row: FieldRow, column: int) -> None:
         self.leave()
         if not row.key:
             self.list.toggle(row)

@@ -27,7 +27,7 @@ WORDS = 24
 """The help text stands at the right of a row where at least this many cells are free."""
 
 
-class Row(NamedTuple):
+class FieldRow(NamedTuple):
     """One row: a field; a section's heading (`key` empty); or the fold behind which so many of its fields are."""
 
     key: str
@@ -106,7 +106,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(
         self,
         state: FormState,
-        pressed: Callable[[Row, int], None],
+        pressed: Callable[[FieldRow, int], None],
         moved: Callable[[], None],
         shifted: Callable[[], None],
         taken: Callable[[str], bool],
@@ -119,7 +119,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         """Sections of which all fields are shown, not only those that one would change first."""
         self._wanted: set[str] = set()
         """Fields that were gone to by name: they are shown though they may have no effect."""
-        self.rows: list[Row] = []
+        self.rows: list[FieldRow] = []
         self._pressed, self._moved, self._shifted, self._taken = pressed, moved, shifted, taken
         self._said = ("", "")
         self._words: dict[str, str] = {}
@@ -133,7 +133,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
     # -- rows ---------------------------------------------------------------------------------------------------
 
     @property
-    def row(self) -> Row:
+    def row(self) -> FieldRow:
         """The row under the cursor."""
         return self.rows[self.index]
 
@@ -152,21 +152,21 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         before = (self.state, [row.ident for row in self.rows], self._lines, self._looks)
         self._words = self.state.placed()
         words = self.filter.lower().split()
-        rows: list[Row] = []
+        rows: list[FieldRow] = []
         for section in self.state.sections():
             if words:
                 keys = [key for key in section.keys if all(word in self._haystack(section, key) for word in words)]
-                rows += [Row("", section), *(Row(key, section) for key in keys)] if keys else []
+                rows += [FieldRow("", section), *(FieldRow(key, section) for key in keys)] if keys else []
                 continue
-            rows.append(Row("", section))
+            rows.append(FieldRow("", section))
             if section.name in self.collapsed:
                 continue
             keys, rest = relevance.split(self.state, section, self._wanted.union(self._words))
-            rows += [Row(key, section) for key in keys]
+            rows += [FieldRow(key, section) for key in keys]
             if rest:
-                rows.append(Row("", section, len(rest)))
+                rows.append(FieldRow("", section, len(rest)))
                 whole = section.name in self.unfolded
-                rows += [Row(key, section) for key in rest if whole or self.state.modified(key)]
+                rows += [FieldRow(key, section) for key in rest if whole or self.state.modified(key)]
         if not any(row.ident == self._ident for row in rows):
             # The row is gone (folded, filtered, another model): its section's fold or heading, or the first field.
             home = next((row for row in self.rows if row.ident == self._ident), None)
@@ -194,7 +194,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             if old != new:
                 self.refresh_row(at)
 
-    def _look(self, row: Row) -> tuple[object, ...]:
+    def _look(self, row: FieldRow) -> tuple[object, ...]:
         """All that a row's drawing depends on, besides the cursor."""
         state = self.state
         if not row.key:
@@ -284,7 +284,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         elif bottom > y + height:
             self.scroll_to(y=min(bottom - height, top), animate=False, immediate=True)
 
-    def toggle(self, row: Row, folded: bool | None = None) -> None:
+    def toggle(self, row: FieldRow, folded: bool | None = None) -> None:
         """Fold or unfold a row's section, or what is behind its fold."""
         name = row.section.name
         if row.behind:
@@ -328,7 +328,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         own = self.get_component_rich_style(name, partial=True)
         return base + own
 
-    def _heading(self, row: Row, base: Style, here: bool) -> list[tuple[str, Style]]:
+    def _heading(self, row: FieldRow, base: Style, here: bool) -> list[tuple[str, Style]]:
         folded = row.section.name in self.collapsed and not self.filter
         parts = [("›" if here else " ", base)]
         parts.append((f"{'▸' if folded else '▾'} {clean(row.section.title)}", self._style(base, "fields--section")))
@@ -340,7 +340,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             parts.append((f"  ! {wrong} wrong", self._style(base, "fields--error")))
         return parts
 
-    def _fold(self, row: Row, base: Style, here: bool) -> list[tuple[str, Style]]:
+    def _fold(self, row: FieldRow, base: Style, here: bool) -> list[tuple[str, Style]]:
         whole = row.section.name in self.unfolded
         words = f"▾ {row.behind} seldom changed" if whole else f"▸ {row.behind} more, seldom changed"
         return [("›" if here else " ", base), (f" {words}", self._style(base, "fields--unit"))]

@@ -1,8 +1,8 @@
 """Pictures made outside the workbench's process: a PNG file becomes cells of text and the bytes of a pixel protocol.
 
-`Encoder` starts `python -m tui_gen.app.panes.samples.encoder` when the first picture is asked for and talks to it
-through its pipes: a length and a MessagePack struct each way. The child ends when its input does, so it never outlives
-the workbench, however that ends. Neither side imports PyTorch, the child no Textual.
+`PictureEncoder` starts `python -m tui_gen.app.panes.samples.encoder` when the first picture is asked for and talks to
+it through its pipes: a length and a MessagePack struct each way. The child ends when its input does, so it never
+outlives the workbench, however that ends. Neither side imports PyTorch, the child no Textual.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def serve(source: BinaryIO, target: BinaryIO) -> None:
 # -- in the workbench
 
 
-class Encoder:
+class PictureEncoder:
     """The child process as seen from the workbench; started when needed, started anew when it died.
 
     One thread of its own talks to the child, so requests wait for each other and the event loop for nothing.

@@ -20,7 +20,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.app.panes.samples.encoder import Encoder
+from tui_gen.app.panes.samples.encoder import PictureEncoder
 from tui_gen.app.panes.samples.imaging import PictureReply, PictureRequest, Subject
 from tui_gen.app.terminal.private import forget_lines
 from tui_gen.app.terminal.wire import IN_CELLS, PROTOCOLS, PixelOverlay
@@ -67,7 +67,7 @@ class PictureView(Widget, can_focus=True):
         self.words = ""
         """Shown instead of a picture."""
         self.picture: PixelOverlay | None = None
-        self._encoder = Encoder()
+        self._encoder = PictureEncoder()
         self._subjects: tuple[Subject, ...] = ()
         self._wanted: PictureRequest | None = None
         self._asked: PictureRequest | None = None
