@@ -121,3 +121,52 @@ def test_columns_after_a_truncation_forget_the_dropped_points():
     series.truncate(49)
     columns = stats.update(series, edges, 0.0)
     assert np.isnan(columns.hi[9]) and columns.hi[4] == 1
+
+
+# -- the average that does not lag
+
+
+def slow_zero_phase(values, factor):
+    """The definition: the average of the average, from the end to the beginning."""
+    return slow_ema(slow_ema(values, factor)[::-1], factor)[::-1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(numbers, max_size=120), st.sampled_from([0.0, 0.3, 0.9, 0.99]), st.integers(1, 40), st.integers(0, 120))
+def test_zero_phase_in_pieces_and_after_a_cut_is_the_definition(values, factor, piece, cut):
+    series = Series("loss")
+    for begin in range(0, len(values), piece):
+        part = values[begin : begin + piece]
+        series.append(np.arange(begin, begin + len(part)), part)
+        series.ema(factor, zero_phase=True)
+    expected = slow_zero_phase(values, factor) if factor else np.array(values)
+    np.testing.assert_allclose(series.ema(factor, True), expected, rtol=1e-9, atol=1e-6)
+    series.truncate(cut)
+    left = values[: cut + 1]
+    expected = slow_zero_phase(left, factor) if factor else np.array(left)
+    np.testing.assert_allclose(series.ema(factor, True), expected, rtol=1e-7, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0.9, 0.995])
+def test_zero_phase_does_not_lag_and_comes_piece_by_piece_to_what_it_is_at_once(factor):
+    values = np.random.default_rng(0).normal(size=20_000) + 3
+    values[::97] = np.nan
+    values[9_000:15_000] = np.nan  # a gap longer than what a value is felt for
+    live = Series("loss")
+    for begin in range(0, len(values), 1300):
+        live.append(np.arange(begin, min(begin + 1300, len(values))), values[begin : begin + 1300])
+        live.ema(factor, True)
+    np.testing.assert_allclose(live.ema(factor, True), slow_zero_phase(values, factor), rtol=1e-9)
+    step = Series("step", np.arange(4000), np.r_[np.zeros(2000), np.ones(2000)])
+    crossing = int(np.argmax(step.ema(factor, True) >= 0.5))
+    assert abs(crossing - 2000) <= 1 < int(np.argmax(step.ema(factor) >= 0.5)) - 2000
+
+
+def test_columns_of_the_average_that_does_not_lag_are_renewed_as_far_as_new_points_reach():
+    rng, edges = np.random.default_rng(2), np.linspace(0, 3000, 101)
+    live, stats = Series("a"), ColumnStats()
+    for begin in range(0, 2800, 70):
+        live.append(np.arange(begin, begin + 70), rng.normal(size=70))
+        columns = stats.update(live, edges, 0.9, True)
+    fresh = ColumnStats().update(Series("b", live.steps, live.values), edges, 0.9, True)
+    np.testing.assert_allclose(columns.mean, fresh.mean, rtol=1e-12)

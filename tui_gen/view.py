@@ -43,7 +43,7 @@ class RunView:
 
     Parts: `series`, `samples`, `log`, `marks`, `status`, `progress`, `usage`. `revision[part]` counts their changes, so
     that a pane redraws only when its number moved. `series` maps `phase/metric` and `val/phase/metric` to curves over
-    steps; `clock` has the seconds of training by then.
+    steps; `clock` has the seconds of training by then, `wall` those since the run began, pauses and all.
 
     With `points`, curves have no more than about that many in all, the newest at full density: for those who only need
     to know where a run is, however long it becomes. Without, every step's value is there, at 12 bytes each.
@@ -79,6 +79,9 @@ class RunView:
     def _reset(self) -> None:
         self.series: dict[str, Series] = {}
         self.clock = Series("seconds")
+        self.wall = Series("wall")
+        self.begun = 0.0
+        """When its first event was written, in seconds since the epoch."""
         self.samples: list[events.Sample] = []
         self.checkpoints: list[events.Checkpoint] = []
         self.edits: list[events.Edit] = []
@@ -91,6 +94,7 @@ class RunView:
         self._new: dict[str, tuple[list[int], list[float | None]]] = {}
         self._block: Block | None = None
         self._moments: tuple[list[int], list[float]] = ([], [])
+        self._walls: tuple[list[int], list[float]] = ([], [])
         self.progress: events.Progress | None = None
         self.plan: events.Plan | None = None
         self.system: events.System | None = None
@@ -183,6 +187,7 @@ class RunView:
 
     def _take(self, event: events.Event, changes: set[str]) -> None:
         self.last_event_time = event.t
+        self.begun = self.begun or event.t
         match event:
             case Row():
                 self._take_row(event)
@@ -199,13 +204,14 @@ class RunView:
             case events.System():
                 self.system = event
                 self.step = max(self.step, event.step)
-                self._take_moment(event)
+                self._take_moment(event.step, event.t, event.seconds)
                 changes.add("status")
             case events.State():
                 self.logged_state = self.state = event.state
                 self.reason = self._logged_reason = event.reason
                 if event.state != "starting":  # nothing is loaded yet, so its step is always 0
                     self.step = event.step
+                    self._take_moment(event.step, event.t)
                 words = f"{event.state} at step {count(event.step)}" + (f": {event.reason}" if event.reason else "")
                 self._say(event.t, "error" if event.state == "failed" else "state", words)
                 if event.state != "starting":
@@ -263,17 +269,22 @@ class RunView:
         if not row.NAMES[0].startswith("val/"):
             self.step = max(self.step, row.start + 1)
 
-    def _take_moment(self, event: events.System) -> None:
+    def _take_moment(self, step: int, t: float, seconds: float | None = None) -> None:
         """When a step was made; what goes back replaces what is there, so that does not wait."""
-        if self._moments[0] and event.step < self._moments[0][-1]:
+        if self._walls[0] and step < self._walls[0][-1]:
             self._add_moments()
-        self._moments[0].append(event.step)
-        self._moments[1].append(event.seconds)
+        self._walls[0].append(step)
+        self._walls[1].append(t - self.begun)
+        if seconds is not None:
+            self._moments[0].append(step)
+            self._moments[1].append(seconds)
 
     def _add_moments(self) -> None:
         if self._moments[0]:
             self.clock.append(*self._moments)
-            self._moments = ([], [])
+        if self._walls[0]:
+            self.wall.append(*self._walls)
+        self._moments, self._walls = ([], []), ([], [])
 
     def _end_block(self) -> None:
         """Put rows that waited onto their curves; a few of them wait on, with the values of other names' rows."""
@@ -326,7 +337,7 @@ class RunView:
         """Forget what is more than anybody can look at."""
         if self._points is not None:
             most = max(1000, self._points // (len(self.series) + 1))
-            for curve in (*self.series.values(), self.clock):
+            for curve in (*self.series.values(), self.clock, self.wall):
                 curve.thin(most)
         if len(self.log) > MOST:
             self.log_offset += len(self.log) - MOST // 2
@@ -363,6 +374,7 @@ class RunView:
         for curve in self.series.values():
             curve.truncate(step - 1)  # the last step made before a checkpoint of step N is number N - 1
         self.clock.truncate(step)
+        self.wall.truncate(step)
         self.samples = [sample for sample in self.samples if sample.step <= step]
         self.checkpoints = [checkpoint for checkpoint in self.checkpoints if checkpoint.step <= step]
         self.resumes = [resume for resume in self.resumes if resume.step <= step]

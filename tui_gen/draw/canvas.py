@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tui_gen.draw.text import width_of
+from tui_gen.draw.xscale import XScale
 
 GLYPHS = "●■▲◆○□△◇"
 ASCII_GLYPHS = "*+ox#%@&"
@@ -57,14 +57,6 @@ def dashes(slot: int, count: int) -> np.ndarray:
     """Which of `count` dot columns a dashed line is drawn in, (count,) bool. Of a pair, the second form is dotted."""
     pattern = _DASHES[slot] if slot < len(_DASHES) else _DOTTED
     return np.resize(np.array(pattern, bool), count)
-
-
-def part_of(value: float, limits: tuple[float, float], log: bool) -> float:
-    """Where `value` lies between the limits, 0 to 1; outside or NaN where it is not between them."""
-    lo, hi = limits
-    if log:
-        return math.log(max(value, lo * 1e-9) / lo) / math.log(hi / lo)
-    return (value - lo) / (hi - lo)
 
 
 def raster(low: np.ndarray, high: np.ndarray, y0: float, y1: float, rows: int) -> np.ndarray:
@@ -212,11 +204,11 @@ class Canvas:
         begin = min((width - length - 1, (width - length) // 2, 1), key=lambda x: int(ink[x : x + length].sum()))
         self._write(row, begin, text, "level")
 
-    def marks(self, marks: Sequence[Mark], limits: tuple[float, float], log: bool) -> None:
+    def marks(self, marks: Sequence[Mark], limits: tuple[float, float], x_scale: XScale) -> None:
         rank = {kind: i for i, kind in enumerate(MARKS)}
         width = self.chars.shape[1]
         for mark in sorted(marks, key=lambda m: rank.get(m.kind, len(rank))):
-            part = part_of(mark.step, limits, log)
+            part = x_scale.part(mark.step, limits)
             if not 0.0 <= part <= 1.0:
                 continue
             column = min(width - 1, int(part * width))

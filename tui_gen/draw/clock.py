@@ -46,11 +46,29 @@ class Clock:
             return float(self._steps[-1] + ahead * self._speed)
         return float(np.interp(seconds, self._seconds, self._steps))
 
-    def ticks(self, first: float, last: float, count: int) -> list[tuple[float, str]]:
-        """About `count` round times between two steps: the step where each was reached, and its label."""
+    def times(self, steps: np.ndarray) -> np.ndarray:
+        """`seconds` of many steps."""
+        times = np.interp(steps, self._steps, self._seconds)
+        ahead = np.maximum(steps - self._steps[-1], 0.0)
+        return times + ahead / self._speed if self._speed else times
+
+    def steps(self, times: np.ndarray) -> np.ndarray:
+        """`step` of many times."""
+        return np.interp(times, self._seconds, self._steps) + np.maximum(times - self._seconds[-1], 0.0) * self._speed
+
+    def ticks(self, first: float, last: float, count: int, log: bool = False) -> list[tuple[float, str]]:
+        """About `count` round times between two steps: the step where each was reached, and its label.
+
+        With `log` they are for a logarithmic axis: each a multiple of the one before.
+        """
         lo, hi = self.seconds(first), self.seconds(last)
         if not hi > lo:
             return []
+        if log:
+            lo = max(lo, hi * 1e-6)
+            times = [time for time in DISTANCES if lo <= time <= hi]
+            every = max(1, -(-len(times) // max(1, count)))
+            return [(self.step(time), time_label(time, time)) for time in times[::every]]
         target = (hi - lo) / max(1, count)
         distance = next((round_time for round_time in DISTANCES if round_time >= target), DISTANCES[-1])
         while (hi - lo) / distance > 2 * count:  # a year or more

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tui_gen.draw.axes import label, log_ticks, reading, ticks
-from tui_gen.draw.canvas import MARKS, Canvas, part_of
+from tui_gen.draw.canvas import MARKS, Canvas
 from tui_gen.draw.text import Row, Run, fit_row, rows_of, width_of
 from tui_gen.text import clean
 
@@ -84,7 +84,7 @@ def _x_axis(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> l
     text = [" "] * width
     free = 0
     for step, name in _x_ticks(frame, options) if any_data else []:
-        column = min(area.width - 1, int(part_of(step, frame.x_limits, options.log_x) * area.width))
+        column = min(area.width - 1, int(frame.x_scale.part(step, frame.x_limits) * area.width))
         chars[0, column] = ord(tick)
         begin = min(max(area.x + column - len(name) // 2, 0), width - len(name))
         if begin >= free:
@@ -104,7 +104,7 @@ def _x_ticks(frame: Frame, options: Options) -> list[tuple[float, str]]:
     """The steps that are named below the axis, and their names."""
     count = max(2, frame.area.width // 10)
     if options.clock:
-        return options.clock.ticks(*frame.x_limits, count)
+        return options.clock.ticks(*frame.x_limits, count, options.log_x)
     lo, hi = (limit / options.unit for limit in frame.x_limits)
     whole = hi - lo >= 1 and options.unit == 1
     values, distance = (log_ticks(lo, hi, count), None) if options.log_x else ticks(lo, hi, count, whole)

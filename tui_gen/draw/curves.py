@@ -21,11 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, reading
-from tui_gen.draw.canvas import Canvas, Level, Mark, legend_glyph, part_of, raster
+from tui_gen.draw.canvas import Canvas, Level, Mark, legend_glyph, raster
 from tui_gen.draw.compose import compose
 from tui_gen.draw.frames import Area, Frame, Options, Reading
 from tui_gen.draw.scales import LINEAR, Extent, Scale, choose_scale, extent, taking_in, worth
 from tui_gen.draw.series import Columns, ColumnStats, Series
+from tui_gen.draw.xscale import XScale
 from tui_gen.text import clean
 
 __all__ = ["Area", "Frame", "Level", "Mark", "Options", "Plot", "Reading", "Series", "legend_glyph", "render"]
@@ -58,21 +59,22 @@ class Plot:
         canvas = Canvas(area.width, area.height, options.ascii)
         lines = [(i if s.slot is None else s.slot, s) for i, s in enumerate(series) if len(s)]
         x0, x1 = self._x_limits([s for _, s in lines], options)
-        edges = _edges(x0, x1, area.width * canvas.across, options.log_x)
+        x_scale = XScale(options.log_x, options.clock or None)
+        edges = x_scale.edges((x0, x1), area.width * canvas.across)
 
         column_stats = []
         for _, line in lines:
             stats = self._stats.setdefault(line, ColumnStats())
-            column_stats.append(stats.update(line, edges, options.smoothing if line.smooth else 0.0))
+            column_stats.append(stats.update(line, edges, _smoothing(line, options), options.zero_phase))
         ends = [end for columns in column_stats for end in (columns.lo, columns.hi)]
         self._scale = scale = choose_scale(options.log_y, ends, self._scale)
         curves = [
-            _Curve(slot, line, columns, *_spans(line, columns, edges, options.smoothing if line.smooth else 0.0, scale))
+            _Curve(slot, line, columns, *_spans(line, columns, edges, options, scale))
             for (slot, line), columns in zip(lines, column_stats)
         ]
         heights = self._heights(curves, options)
 
-        canvas.marks(options.marks, (x0, x1), options.log_x)
+        canvas.marks(options.marks, (x0, x1), x_scale)
         rows = self._levels(canvas, heights, options)
         self._draw(canvas, curves, heights)
         outside = sum(self._mark_outside(canvas, curves, heights, above) for above in (True, False))
@@ -80,13 +82,13 @@ class Plot:
         for row, text in rows:
             canvas.name_level(row, text)
         if options.cursor is not None:
-            canvas.vertical(part_of(options.cursor, (x0, x1), options.log_x), "│", "|", "cursor")
+            canvas.vertical(x_scale.part(options.cursor, (x0, x1)), "│", "|", "cursor")
         if not curves:
             canvas.message("no values yet")
 
         limits = scale.inverse(heights[0]), scale.inverse(heights[1])
         readings = [_reading(slot, line, options) for slot, line in lines]
-        frame = Frame(width, height, [], area, (x0, x1), limits, options.log_x, scale, heights, outside, readings)
+        frame = Frame(width, height, [], area, (x0, x1), limits, x_scale, scale, heights, outside, readings)
         frame.rows = compose(frame, canvas, options, bool(lines))
         return frame
 
@@ -267,15 +269,13 @@ def _layout(width: int, height: int, options: Options) -> Area:
     return Area(gutter, top, width - gutter, height - top - bottom)
 
 
-def _edges(x0: float, x1: float, n: int, log: bool) -> np.ndarray:
-    edges = np.geomspace(x0, x1, n + 1) if log else np.linspace(x0, x1, n + 1)
-    if log and x0 == 1.0:
-        edges[0] = 0.0  # step 0 has no logarithm; it is shown in the first column
-    return edges
+def _smoothing(series: Series, options: Options) -> float:
+    """How much a series is smoothed."""
+    return options.smoothing if series.smooth else 0.0
 
 
 def _spans(
-    series: Series, columns: Columns, edges: np.ndarray, smoothing: float, scale: Scale
+    series: Series, columns: Columns, edges: np.ndarray, options: Options, scale: Scale
 ) -> tuple[Span, Span | None]:
     """Heights (low, high) of the band and of the average (None without one), joined from column to column."""
     lo, hi, first, last = map(scale.forward, (columns.lo, columns.hi, columns.first, columns.last))
@@ -283,9 +283,10 @@ def _spans(
     fill = _interpolate(series.steps, series.values, columns, edges, empty, scale)
     lo, hi, first, last = (_filled(a, empty, fill) for a in (lo, hi, first, last))
     band = _joined(lo, hi, first, last)
+    smoothing = _smoothing(series, options)
     if smoothing == 0.0:
         return band, None
-    fill = _interpolate(series.steps, series.ema(smoothing), columns, edges, empty, scale)
+    fill = _interpolate(series.steps, series.ema(smoothing, options.zero_phase), columns, edges, empty, scale)
     mean = _filled(scale.forward(columns.mean), empty, fill)
     return band, _joined(mean, mean, mean, mean)
 
@@ -327,12 +328,11 @@ def _joined(lo: np.ndarray, hi: np.ndarray, first: np.ndarray, last: np.ndarray)
 
 def _reading(slot: int, series: Series, options: Options) -> Reading:
     i = len(series) - 1 if options.cursor is None else series.nearest(options.cursor)
-    smoothing = options.smoothing if series.smooth else 0.0
     return Reading(
         name=series.name,
         glyph=legend_glyph(slot, options.ascii),
         style=f"line.{slot}",
         step=float(series.steps[i]),
         value=float(series.values[i]),
-        mean=float(series.ema(smoothing)[i]),
+        mean=float(series.ema(_smoothing(series, options), options.zero_phase)[i]),
     )

@@ -9,28 +9,25 @@ from tui_gen.draw.canvas import Level, Mark
 from tui_gen.draw.clock import Clock
 from tui_gen.draw.scales import LINEAR, Scale
 from tui_gen.draw.text import Row
-
-
-def between(limits: tuple[float, float], part: float, log: bool) -> float:
-    """The value at a part (0 to 1) of the way between two limits, on a logarithmic scale with `log`."""
-    lo, hi = limits
-    return lo * (hi / lo) ** part if log else lo + (hi - lo) * part
+from tui_gen.draw.xscale import STEPS, XScale
 
 
 @dataclass(frozen=True)
 class Options:
     """What to show and how.
 
-    `smoothing`: EMA factor in [0, 1), 0 draws the data alone; `log_y`: a logarithmic scale, symmetric about 0 where a
-    value is not above it; `x_window`, `y_window`: fixed limits (zoom and pan); `follow`: show the newest so many steps,
-    paging on by half of it; `last_step`: where the run is planned to end, the x axis stops there; `whole`: show also
-    outliers, however flat that makes the rest (`scales.extent` says what they are; out of view, they are marked on the
-    edge); `cursor`: a step for the crosshair; `unit`: steps in one unit of the x axis' labels (an epoch's, say);
-    `clock`: labels are times instead; `levels`: values to come to, which the y axis takes in where they are near;
-    `ascii`: no braille or other non-ASCII characters.
+    `smoothing`: EMA factor in [0, 1), 0 draws the data alone; `zero_phase`: an average that does not lag; `log_y`: a
+    logarithmic scale, symmetric about 0 where a value is not above it; `x_window`, `y_window`: fixed limits (zoom and
+    pan); `follow`: show the newest so many steps, paging on by half of it; `last_step`: where the run is planned to
+    end, the x axis stops there; `whole`: show also outliers, however flat that makes the rest (`scales.extent` says
+    what they are; out of view, they are marked on the edge); `cursor`: a step for the crosshair; `unit`: steps in one
+    unit of the x axis' labels (an epoch's, say);
+    `clock`: labels are times instead, and steps are as far apart as they were in time; `levels`: values to come to,
+    which the y axis takes in where they are near; `ascii`: no braille or other non-ASCII characters.
     """
 
     smoothing: float = 0.9
+    zero_phase: bool = False
     log_y: bool = False
     log_x: bool = False
     x_window: tuple[float, float] | None = None
@@ -79,7 +76,7 @@ class Frame:
     area: Area = Area(0, 0, 0, 0)
     x_limits: tuple[float, float] = (0.0, 1.0)
     y_limits: tuple[float, float] = (0.0, 1.0)
-    log_x: bool = False
+    x_scale: XScale = STEPS
     scale: Scale = LINEAR
     heights: tuple[float, float] = (0.0, 1.0)
     """The y limits on the scale."""
@@ -100,9 +97,9 @@ class Frame:
     def step_at(self, column: float) -> float:
         """The step under the middle of cell `column` of the frame (not only of the plot area)."""
         part = (column - self.area.x + 0.5) / max(1, self.area.width)
-        return between(self.x_limits, min(1.0, max(0.0, part)), self.log_x)
+        return self.x_scale.step_at(min(1.0, max(0.0, part)), self.x_limits)
 
     def value_at(self, row: float) -> float:
         """The value at the middle of cell `row` of the frame."""
         part = 1.0 - (row - self.area.y + 0.5) / max(1, self.area.height)
-        return self.scale.inverse(between(self.heights, min(1.0, max(0.0, part)), False))
+        return self.scale.inverse(self.heights[0] + (self.heights[1] - self.heights[0]) * min(1.0, max(0.0, part)))

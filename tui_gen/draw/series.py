@@ -38,6 +38,28 @@ def _scan(values: np.ndarray, factor: float, carry: float) -> np.ndarray:
     return out
 
 
+def _correct(s: np.ndarray, factor: float, before: int) -> None:
+    """Divide an average over `before` values and those of `s` by the sum of its weights, in place.
+
+    That is 1 - factor**count, which is 1 to the last bit after enough values.
+    """
+    decay = np.log(factor)
+    count = np.arange(before + 1, min(before + len(s), int(-40 / decay)) + 1)
+    s[: len(count)] /= -np.expm1(count * decay)
+
+
+def _reach(values: np.ndarray, factor: float) -> int:
+    """The index of the first of `values` on which one that comes after them still has a weight that counts."""
+    far = int(-40 / np.log(factor)) + 1
+    if len(values) <= far:
+        return 0
+    finite = np.flatnonzero(~np.isnan(values[-2 * far :]))
+    if len(finite) < far:  # many gaps, which do not count
+        finite = np.flatnonzero(~np.isnan(values))
+        return int(finite[-far]) if len(finite) >= far else 0
+    return max(0, len(values) - 2 * far) + int(finite[-far])
+
+
 class _Average:
     """State of one bias-corrected EMA (Kingma & Ba 2015, section 3) over the finite values of a series."""
 
@@ -62,10 +84,7 @@ class _Average:
         if len(x):
             s = _scan(x, self.factor, self.sum)
             self.sum = float(s[-1])
-            # divide by 1 - factor**count, which is 1 to the last bit after enough points
-            decay = np.log(self.factor)
-            count = np.arange(self.finite + 1, min(self.finite + len(x), int(-40 / decay)) + 1)
-            s[: len(count)] /= -np.expm1(count * decay)
+            _correct(s, self.factor, self.finite)
             self.finite += len(x)
         else:
             s = x
@@ -85,6 +104,42 @@ class _Average:
         self.sum = 0.0
         if self.finite:
             self.sum = float(self.values[keep[-1]]) * -np.expm1(self.finite * np.log(self.factor))
+
+
+class _ZeroPhase:
+    """State of an EMA that runs over the values and then backwards over its own result, so that it lags nowhere.
+
+    Both ways it is corrected for its beginning. A new value changes only those before it that it still weighs upon.
+    """
+
+    def __init__(self, factor: float, dtype: type[np.floating] = np.float64) -> None:
+        self.factor = factor
+        self.done = 0
+        self.current = True  # whether nothing was taken away since
+        self.values: np.ndarray = np.empty(0, dtype)
+
+    def extend(self, forward: np.ndarray) -> None:
+        """Smooth so many of the causal averages, NaN in gaps, as there are now."""
+        n = len(forward)
+        if len(self.values) < n:
+            grown = np.empty(max(1024, 2 * n), self.values.dtype)
+            grown[: self.done] = self.values[: self.done]
+            self.values = grown
+        begin = _reach(forward[: self.done], self.factor)
+        tail, out = forward[begin:n].astype(np.float64, copy=False), self.values[begin:n]
+        keep = ~np.isnan(tail)
+        backwards = tail[keep][::-1]
+        out[:] = np.nan
+        if len(backwards):
+            s = _scan(backwards, self.factor, 0.0)
+            _correct(s, self.factor, 0)
+            out[keep] = s[::-1]
+        self.done, self.current = n, True
+
+    def cut(self, n: int) -> None:
+        """Keep the first `n` points, of which the last are to be smoothed again."""
+        if n < self.done:
+            self.done, self.current = n, False
 
 
 class Series:
@@ -114,6 +169,7 @@ class Series:
         self._extremes = (np.nan, np.nan)  # of points that were thinned out
         self._n = 0
         self._averages: dict[float, _Average] = {}
+        self._zero_phase: dict[float, _ZeroPhase] = {}
         self.has_gaps = False
         self.revision = 0
         self.generation = 0
@@ -183,14 +239,18 @@ class Series:
             return
         for average in self._averages.values():
             average.cut(self.values, n)
+        for smooth in self._zero_phase.values():
+            smooth.cut(n)
         self._n = n
         self.revision += 1
         self.generation += 1
 
-    def ema(self, factor: float) -> np.ndarray:
+    def ema(self, factor: float, zero_phase: bool = False) -> np.ndarray:
         """Bias-corrected EMA of the values, shape (n,), NaN in gaps; `factor` in [0, 1), 0 is the data itself.
 
-        Only points added since the last call with the same factor are computed. The last two factors are remembered.
+        It is causal, and therefore late; `zero_phase` runs it backwards over its result as well. Only points added
+        since the last call with the same factor are computed, and those that they change. The last two factors are
+        remembered.
         """
         if not 0.0 <= factor < 1.0:
             raise ValueError(f"EMA factor must be in [0, 1), not {factor}")
@@ -202,7 +262,22 @@ class Series:
             del self._averages[next(iter(self._averages))]
         if average.length < self._n:
             average.extend(self.values)
+        if zero_phase:
+            return self._smooth_both_ways(factor, average.values[: self._n])
         return average.values[: self._n]
+
+    def _smooth_both_ways(self, factor: float, forward: np.ndarray) -> np.ndarray:
+        smooth = self._zero_phase.pop(factor, None) or _ZeroPhase(factor, self._values.dtype.type)
+        self._zero_phase[factor] = smooth
+        while len(self._zero_phase) > 2:
+            del self._zero_phase[next(iter(self._zero_phase))]
+        if smooth.done < self._n or not smooth.current:
+            smooth.extend(forward)
+        return smooth.values[: self._n]
+
+    def first_changed(self, before: int, factor: float, zero_phase: bool) -> int:
+        """The index of the first average that points after the first `before` may have changed."""
+        return _reach(self.values[:before], factor) if zero_phase and factor else before
 
     def thin(self, most: int) -> None:
         """Keep at most `most` points: the newest half as it is, of those before it some at about equal distances."""
@@ -216,6 +291,7 @@ class Series:
         keep = np.concatenate((np.flatnonzero(np.diff(place, prepend=-1.0)), np.arange(older, self._n)))
         self._steps, self._values = self._steps[keep], self._values[keep]
         self._averages.clear()
+        self._zero_phase.clear()
         self._n = len(keep)
         self.revision += 1
         self.generation += 1
@@ -257,17 +333,17 @@ class ColumnStats:
     """Column extremes of one series, kept between frames: only columns touched by new points are recomputed."""
 
     def __init__(self) -> None:
-        self._key: tuple[int, int, float, bytes] | None = None
+        self._key: tuple[int, int, float, bool, bytes] | None = None
         self._length = 0
         self._columns: Columns | None = None
 
-    def update(self, series: Series, edges: np.ndarray, smoothing: float) -> Columns:
+    def update(self, series: Series, edges: np.ndarray, smoothing: float, zero_phase: bool = False) -> Columns:
         """Columns of `series` between consecutive `edges` (n + 1 ascending steps; the last column is closed)."""
         n = len(edges) - 1
         steps, values = series.steps, series.values
         starts = np.searchsorted(steps, edges, side="left")
         starts[n] = np.searchsorted(steps, edges[n], side="right")
-        key = (id(series), series.generation, smoothing, edges.tobytes())
+        key = (id(series), series.generation, smoothing, zero_phase, edges.tobytes())
         if key != self._key or self._columns is None:
             lo, hi, first, last, mean = (np.full(n, np.nan) for _ in range(5))
             self._columns = Columns(lo, hi, first, last, mean, filled=np.zeros(n, dtype=bool), starts=starts)
@@ -275,8 +351,9 @@ class ColumnStats:
         elif self._length == len(steps):
             return self._columns
         else:
-            # nothing changed before the column of the first new point
-            begin = max(0, int(np.searchsorted(starts, self._length, side="right")) - 1)
+            # nothing changed before the column of the first new point, or of the first average that it changed
+            first_changed = series.first_changed(self._length, smoothing, zero_phase)
+            begin = max(0, int(np.searchsorted(starts, first_changed, side="right")) - 1)
         columns = self._columns
         columns.starts = starts
         self._length = len(steps)
@@ -293,7 +370,7 @@ class ColumnStats:
         columns.hi[where] = high.reduceat(window, offset)
         columns.first[where] = values[a]
         columns.last[where] = values[b - 1]
-        average = series.ema(smoothing)
+        average = series.ema(smoothing, zero_phase)
         mean = average[b - 1]
         for i in np.flatnonzero(np.isnan(mean)):
             finite = np.flatnonzero(~np.isnan(average[a[i] : b[i]]))

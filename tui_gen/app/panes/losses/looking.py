@@ -1,0 +1,155 @@
+"""How the curves are looked at: what is chosen by keys and mouse, and which steps are in view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
+from tui_gen.draw.clock import Clock, time_label
+from tui_gen.draw.xscale import XScale
+
+if TYPE_CHECKING:
+    from tui_gen.view import RunView
+
+SMOOTHINGS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+CLOCKS = {"time": "time", "wall": "wall time"}
+"""The axes of time: that of training, and that of the clock on the wall, pauses and all; and what they are called."""
+NARROWEST = 2.0
+"""Steps that are in view at least."""
+
+
+@dataclass(frozen=True)
+class ViewState:
+    """What is chosen. `window` is a fixed range of steps; `follow` shows only the newest so many; `heights` are fixed
+    limits of values, by the title of the plot; `cursor` is the crosshair's step and `anchor` where a range of steps was
+    begun; `group` is the phase whose metrics alone have plots, and `alone` the title of the only plot there is.
+    """
+
+    log_x: bool = False
+    log_y: bool = False
+    smoothing: int = 3
+    zero_phase: bool = False
+    whole: bool = False
+    x_axis: str = "steps"
+    window: tuple[float, float] | None = None
+    follow: float | None = None
+    heights: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    cursor: float | None = None
+    anchor: float | None = None
+    group: str = ""
+    alone: str = ""
+
+
+class Across:
+    """The x axis that all plots share, so that a step is in the same column of each."""
+
+    def __init__(self) -> None:
+        self._view: RunView | None = None
+        self._limits = Limits(GROW_X)
+        self._clocks: dict[str, tuple[int, Clock]] = {}
+
+    def show(self, view: RunView | None) -> None:
+        """The x axis of this run from now on."""
+        self._view = view
+        self._clocks.clear()
+        self._limits.reset()
+
+    def reset(self) -> None:
+        """Choose the limits anew."""
+        self._limits.reset()
+
+    @property
+    def epoch(self) -> int:
+        """Steps in one epoch; 1 before anybody knows."""
+        plan = self._view.plan if self._view else None
+        return max(1, plan.steps_per_epoch) if plan else 1
+
+    def clock(self, axis: str) -> Clock:
+        """The time by step of an axis of time; false before anything was measured."""
+        if self._view is None:
+            return Clock([], [])
+        series = self._view.wall if axis == "wall" else self._view.clock
+        revision, clock = self._clocks.get(axis, (-1, None))
+        if clock is None or revision != series.revision:
+            clock = Clock(series.steps, series.values)
+            self._clocks[axis] = series.revision, clock
+        return clock
+
+    def axes(self) -> list[str]:
+        """What can stand below: epochs and times where the run knows them."""
+        return ["steps", *(["epochs"] if self.epoch > 1 else []), *(axis for axis in CLOCKS if self.clock(axis))]
+
+    def axis(self, chosen: str) -> str:
+        """What stands below: as chosen, where the run knows it."""
+        return chosen if chosen in self.axes() else "steps"
+
+    def scale(self, looking: ViewState) -> XScale:
+        """Where steps stand."""
+        axis = self.axis(looking.x_axis)
+        return XScale(looking.log_x, self.clock(axis) if axis in CLOCKS else None)
+
+    def extent(self) -> tuple[float, float]:
+        """First and last step that has a value."""
+        curves = self._view.series.values() if self._view is not None else ()
+        ends: list[np.ndarray] = [curve.steps[[0, -1]] for curve in curves if len(curve)]
+        if not ends:
+            return 0.0, 0.0
+        return min(float(first) for first, _ in ends), max(float(last) for _, last in ends)
+
+    def window(self, looking: ViewState) -> tuple[float, float]:
+        """The steps in view."""
+        if looking.window is not None:
+            return looking.window
+        first, last = self.extent()
+        if looking.follow and last - first > looking.follow:
+            return self._limits.fit_page(last, looking.follow)
+        clock = self.scale(looking).clock
+        if clock is not None:  # in time, so that the axis stands still while the speed, and with it the end, changes
+            live = self._view is not None and self._view.live
+            end = clock.seconds(last)
+            lo, hi = self._limits.fit_growing(clock.seconds(first), end, None if live else end)
+            return clock.step(lo), clock.step(hi)
+        plan = self._view.plan if self._view is not None else None
+        return self._limits.fit_growing(first, last, float(plan.steps) if plan and plan.steps else None)
+
+    def zoomed(
+        self, limits: tuple[float, float], factor: float, centre: float | None, scale: XScale
+    ) -> tuple[float, float]:
+        """The limits with `factor` times as much between them, about a step (their middle unless told)."""
+        limits = (limits[0], min(limits[1], max(self.extent()[1], limits[0] + 1)))
+        lo, hi = (float(place) for place in scale.places(np.array(limits)))
+        middle = None if centre is None else float(scale.places(np.array([centre]))[0])
+        lo, hi = (float(step) for step in scale.steps(np.array(zoomed((lo, hi), factor, middle))))
+        return lo, hi
+
+    def panned(self, limits: tuple[float, float], fraction: float, scale: XScale) -> tuple[float, float]:
+        """The limits moved by a part of what is between them, as far as there are values."""
+        places = scale.places(np.array([*self.extent(), *limits]))
+        first, last, lo, hi = (float(place) for place in places)
+        shift = (hi - lo) * fraction
+        shift = min(max(shift, min(first - lo, 0.0)), max(last - hi, 0.0)) if first < last else 0.0
+        lo, hi = (float(step) for step in scale.steps(np.array(panned((lo, hi), shift / (hi - lo)))))
+        return lo, hi
+
+    def within(self, window: tuple[float, float]) -> tuple[float, float] | None:
+        """A window kept inside the data and not narrower than two steps; None for all of it."""
+        first, last = self.extent()
+        lo, hi = max(window[0], first), min(window[1], last)
+        if hi - lo < NARROWEST:
+            middle = min(max((window[0] + window[1]) / 2, first), last)
+            lo, hi = middle - NARROWEST / 2, middle + NARROWEST / 2
+        return None if lo <= first and hi >= last else (lo, hi)
+
+    def words(self, step: float, chosen: str) -> str:
+        """A step, its epoch and its time: `step 40 · epoch 0.40 · 12s`."""
+        words = f"step {step:,.0f}"
+        if self.epoch > 1:
+            words += f" · epoch {step / self.epoch:.2f}"
+        axis = "wall" if self.axis(chosen) == "wall" else "time"
+        if clock := self.clock(axis):
+            words += f" · {time_label(clock.seconds(step))}"
+        return words
