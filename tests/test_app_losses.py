@@ -21,6 +21,14 @@ from tui_gen.draw.terminal import Terminal
 from tui_gen.view import RunView
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+@pytest.fixture(autouse=True)
+def no_verdict(monkeypatch):
+    """The line above the plots has tests of its own."""
+    monkeypatch.setattr("tui_gen.health.verdict", lambda view: None)
+
+
 CURVE = [100 * 0.99**step + 10 for step in range(400)]
 
 
@@ -222,7 +230,7 @@ async def test_zoom_pan_reset_and_follow(tmp_path):
         await pilot.press("f")
         low, high = limits()
         assert high - low < 100 and high >= 399
-        await pilot.press("0")
+        await pilot.press("a")
         assert limits() == whole and app.losses.looking.cursor is None
 
 
@@ -412,7 +420,7 @@ async def test_the_empty_pane_says_what_to_do(tmp_path):
     app = Host(None, "losses")
     async with drive(app) as pilot:
         assert "Choose a recipe" in app.text()
-        await pilot.press("l", "plus", "left", "home", "f", "0", "pagedown", "n")
+        await pilot.press("l", "plus", "left", "home", "f", "a", "pagedown", "n")
     waiting = write_run(tmp_path / "waiting")
     app = Host(waiting, "losses")
     async with drive(app) as pilot:

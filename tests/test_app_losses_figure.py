@@ -42,13 +42,13 @@ async def test_the_line_above_the_plots_says_how_it_goes_and_the_figure_stands_a
         app.losses.set_catalog(catalog)
         await settled(app, pilot)
         lines = app.text().split("\n")
-        assert "… validation elbo is 5.3 short of the" in lines[1], lines[1]
+        assert "… val elbo is 5.3 short of the fi" in lines[1], lines[1]
         assert "best -30 at step 199 · figure ≥ -24.7" in lines[1] and "outliers clipped" in lines[2]
         assert lines[3][1:].startswith("vae/elbo") and any("╌figure ≥ -24.7╌" in line for line in lines[4:])
         append(path, validated(-24.5, start=399))
         app.action_update()
         await settled(app, pilot)
-        assert "✔ validation elbo has reached th" in app.text().split("\n")[1]
+        assert "✔ val elbo has reached the fi" in app.text().split("\n")[1]
         assert "best -24.5 at step 399 · figure ≥ -24.7" in app.text().split("\n")[1]
         app.losses.show_run(None)
         await settled(app, pilot)
@@ -63,7 +63,7 @@ async def test_without_a_figure_for_its_data_the_best_value_is_told_and_nothing_
     async with drive(app, (120, 30)) as pilot:
         app.losses.set_catalog(catalog)
         await settled(app, pilot)
-        assert "no figure is stated for this data · best -28 at step 300" in app.text().split("\n")[1]
+        assert "no figure is stated for this data · best -28 at step 300 " in app.text().split("\n")[1]
         assert "╌" not in app.text()
 
 
@@ -71,7 +71,7 @@ async def test_a_low_pane_keeps_its_rows_for_the_plots_and_one_that_knows_no_rec
     path = run_of(tmp_path, catalog, "vae-digits", validated(-30.0), steps=2500)
     app = Host(path, "losses")
     async with drive(app, (80, 24)) as pilot:
-        assert "best" not in app.text()
+        assert "figure" not in app.text()
         app.losses.set_catalog(catalog)
         await settled(app, pilot)
         assert "best -30" in app.text().split("\n")[1]

@@ -37,6 +37,8 @@ LEVELS = {
     "error": Look("✖", "error"),
     "debug": Look("·", ""),
 }
+VERDICTS = {"good": Look("✔", "success"), "watch": Look("▲", "warning"), "bad": Look("✖", "error")}
+"""How a run goes, by the levels of `health.Verdict`."""
 ANSI = {
     "accent": (36, "cyan"), "success": (32, "green"), "warning": (33, "yellow"), "primary": (34, "blue"),
     "error": (31, "red"), "quiet": (2, "dim"), "": (0, ""),

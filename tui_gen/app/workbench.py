@@ -294,7 +294,8 @@ class Workbench(TerminalApp):
 
         pane = self.workspace.active
         if pane is not None:
-            self.push_screen(ReadingPage(f"Help: {pane.title}", pane.HELP, markdown=True))
+            title, text = pane.help()
+            self.push_screen(ReadingPage(f"Help: {title}", text, markdown=True))
 
     def action_keys(self) -> None:
         """Every key."""

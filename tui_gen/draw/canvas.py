@@ -16,6 +16,7 @@ ASCII_GLYPHS = "*+ox#%@&"
 MARKS = {
     "alert": ("!", "!", True),
     "edit": ("Δ", "E", True),
+    "range": ("[", "[", True),
     "resume": ("↻", "R", True),
     "checkpoint": ("▾", "v", False),
     "sample": ("·", ".", False),
@@ -32,7 +33,7 @@ _DOTTED = (1, 1, 0, 0)
 
 @dataclass(frozen=True)
 class Mark:
-    """Something that happened at a step: `kind` is alert, edit, resume, checkpoint or sample."""
+    """Something that happened at a step: `kind` is one of MARKS."""
 
     step: float
     kind: str

@@ -120,6 +120,10 @@ class Pane(Widget):
         """
         return words
 
+    def help(self) -> tuple[str, str]:
+        """The title and the text (Markdown) of what F1 shows."""
+        return self.title, self.HELP
+
     def entries(self) -> Iterable[Entry]:
         """What the command palette offers beside this pane's actions."""
         return ()

@@ -8,7 +8,32 @@ from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui_gen.app.panes.losses.looking import CLOCKS, SMOOTHINGS, ViewState
 from tui_gen.draw.text import width_of
+from tui_gen.text import clean
+
+
+def switches(looking: ViewState, axis: str, first: int, count: int, total: int) -> list[tuple[str, str]]:
+    """What can be switched, as (text, action): `count` of `total` plots are on screen, from the `first` (0 …) on."""
+    smoothing, parts = SMOOTHINGS[looking.smoothing], []
+    if looking.alone:
+        parts.append(("all plots", "alone"))
+    if count < total:
+        last = first + count
+        which = f"{last}" if count == 1 else f"{first + 1}–{last}"
+        parts += [("◀", "panel(-1)"), (f"{which}/{total}", ""), ("▶", "panel(1)")]
+    if looking.group:
+        parts.append((f"only {clean(looking.group)}", "group"))
+    parts += [("log" if looking.log_y else "linear", "log"), ("−", "smooth(-1)")]
+    average = "zero-phase" if looking.zero_phase else "EMA"
+    parts += [(f"{average} {smoothing:g}" if smoothing else "no EMA", "zero_phase"), ("+", "smooth(1)")]
+    parts.append((f"{'log ' if looking.log_x else ''}{CLOCKS.get(axis, axis)}", "x_axis"))
+    parts.append(("everything" if looking.whole else "outliers clipped", "whole"))
+    if looking.follow:
+        parts.append(("following", "follow"))
+    if looking.window or looking.follow or looking.heights:
+        parts.append(("show all", "reset"))
+    return parts
 
 
 class PlotBar(Widget):

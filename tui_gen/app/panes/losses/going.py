@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.widget import Widget
 
+from tui_gen import health
 from tui_gen.draw.axes import reading
 from tui_gen.draw.text import cut, width_of
 from tui_gen.goals import Goal
+from tui_gen.health import Verdict
 from tui_gen.panels import split
-from tui_gen.states import Look, themed
+from tui_gen.states import VERDICTS, Look, themed
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 AIMED = Look("✔", "success"), Look("…", "quiet")
 """The figure is reached, and not yet."""
+EVERY = 1.0
+"""Seconds after which how a run goes is looked up again, if anything came since."""
 LEAST = 24
 """Cells of a sentence for which everything after it is left out, in this order: what to do, where the best was."""
 
@@ -59,24 +64,37 @@ def figure(goal: Goal) -> str:
     return f"figure {'≥' if goal.better == 'higher' else '≤'} {reading(goal.level)}"
 
 
-def going(view: RunView, goal: Goal | None) -> Going | None:
-    """How a run goes by the metric that its recipe is judged by; None where there is nothing to say yet."""
+def going_of(verdict: Verdict | None, view: RunView, goal: Goal | None) -> Going | None:
+    """How a run goes, by its verdict and the metric that its recipe is judged by; None where nothing can be said yet.
+
+    A verdict that finds nothing wrong, and does not speak of the figure, gives way to what is short of the figure.
+    """
     curve = view.series.get(goal.curve) if goal is not None else None
     best = goal.best(curve) if goal is not None and curve is not None else None
     if goal is None or best is None:
-        return None
+        if verdict is None:
+            return None
+        return Going(VERDICTS[verdict.level], verdict.sentence, verdict.advice, verdict.number)
     step, value = best
-    validation, _, name = split(goal.curve)
-    name = f"validation {name}" if validation else name
-    good = goal.reached(value)
+    reached, at = f"best {reading(value)}", f" at step {step:,}"
+    stated = goal.level is not None
+    if verdict is not None and (not stated or verdict.level != "good" or "figure" in verdict.sentence):
+        look = VERDICTS[verdict.level]
+        return Going(look, verdict.sentence, verdict.advice, f"{called(goal)}: {reached}", at, figure(goal))
     if goal.level is None:
-        sentence = f"{name} is what counts; no figure is stated for this data"
-    elif good:
-        sentence = f"{name} has reached the figure of {goal.recipe}"
+        sentence = f"{called(goal)} is what counts; no figure is stated for this data"
+    elif goal.reached(value):
+        sentence = f"{called(goal)} has reached the figure of {goal.recipe}"
     else:
-        stated = f", stated after {goal.steps:,} steps" if goal.steps else ""
-        sentence = f"{name} is {reading(abs(value - goal.level))} short of the figure of {goal.recipe}{stated}"
-    return Going(AIMED[not good], sentence, "", f"best {reading(value)}", f" at step {step:,}", figure(goal))
+        after = f", stated after {goal.steps:,} steps" if goal.steps else ""
+        sentence = f"{called(goal)} is {reading(abs(value - goal.level))} short of the figure of {goal.recipe}{after}"
+    return Going(AIMED[not goal.reached(value)], sentence, "", reached, at, figure(goal))
+
+
+def called(goal: Goal) -> str:
+    """What the metric of a goal is called in a line."""
+    validation, _, name = split(goal.curve)
+    return f"val {name}" if validation else name
 
 
 class GoingLine(Widget):
@@ -89,14 +107,28 @@ class GoingLine(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._going: Going | None = None
+        self._key: object = None
+        self._at = 0.0
+        self._judgement: Going | None = None
 
-    def show(self, going: Going | None, fits: bool) -> None:
-        """This from now on; hidden where there is nothing to say, or where it does not fit."""
-        if self.display != (going is not None and fits):
+    def show(self, view: RunView | None, goal: Goal | None, fits: bool) -> None:
+        """How a run goes, from now on; hidden where there is nothing to say, or where it does not fit."""
+        going = self._judged(view, goal) if view is not None and fits else None
+        if self.display != (going is not None):
             self.display = not self.display
         if going != self._going:
             self._going = going
             self.refresh()
+
+    def _judged(self, view: RunView, goal: Goal | None) -> Going | None:
+        """How a run goes: looked up anew when something changed that tells it, or after a while."""
+        now, curve = time.monotonic(), view.series.get(goal.curve) if goal is not None else None
+        validated = curve.revision if goal is not None and curve is not None and goal.curve.startswith("val/") else 0
+        key = view.path, view.state, goal, validated
+        if key != self._key or now - self._at > EVERY:
+            self._key, self._at = key, now
+            self._judgement = going_of(health.verdict(view), view, goal)
+        return self._judgement
 
     def render(self) -> Content:
         """The line, as long as there is room."""

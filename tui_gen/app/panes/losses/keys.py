@@ -21,17 +21,24 @@ scale that is symmetric about 0; the title says `±log` then.
 
 | key | does |
 |---|---|
-| `l` | logarithmic or linear values |
+| `l` `L` | logarithmic or linear values; steps (or time) |
 | `[` `]` | less or more smoothing |
-| `+` `-`, wheel, drag | zoom in and out, or to the dragged part |
-| `shift+←` `shift+→`, shift+wheel | move along |
+| `s` | an average that does not lag (zero-phase: forwards, then backwards), or the causal one |
+| `↑` `↓`, click | choose a plot: F1 tells what its metric means |
+| `enter`, double click | that plot alone, or all |
+| `g` | the metrics of one phase, then of the next, then all |
+| `+` `-`, wheel | zoom in and out |
+| drag | zoom to a range of steps; over some rows, to a box |
+| `b` | begin a range of steps at the crosshair; again: zoom to it |
+| `ctrl+↑` `ctrl+↓` | zoom the chosen plot's values in and out |
+| `shift`+arrows, shift+wheel, drag with the right button or ctrl | move along |
 | `f` | follow the newest steps, or show all |
-| `←` `→` `home` `end`, mouse | crosshair: the values at a step |
-| `escape` | no crosshair |
-| `0` | everything again |
-| `e` | steps, epochs or time below (training time, without pauses) |
+| `←` `→` `home` `end`, mouse | crosshair: the values of all curves at a step |
+| `escape` | no range, no crosshair, all plots |
+| `a` | everything again |
+| `e` | steps, epochs, time (of training) or wall time (pauses and all) below |
 | `c` | everything, or no outliers |
-| `n` | one plot, two, three, four, or as many as have room |
+| `n` | one plot, two, three, four, six, nine, or as many as have room |
 | `pageup` `pagedown` | other metrics |
 
 Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert, `↻` training was taken up again. Move the
@@ -46,7 +53,18 @@ BINDINGS: list[BindingType] = [
     Binding("minus", "zoom(2.0)", "Zoom out", show=False, id="losses.zoom_out"),
     Binding("shift+left", "pan(-0.25)", "Move back", show=False, id="losses.pan_left"),
     Binding("shift+right", "pan(0.25)", "Move on", show=False, id="losses.pan_right"),
-    Binding("0", "reset", "All", id="losses.reset"),
+    Binding("a", "reset", "All", id="losses.reset"),
+    Binding("L", "log_x", "Log steps", show=False, id="losses.log_x"),
+    Binding("s", "zero_phase", "Average that does not lag", show=False, id="losses.zero_phase"),
+    Binding("b", "range", "Range of steps from the crosshair", show=False, id="losses.range"),
+    Binding("ctrl+up", "zoom_values(0.5)", "Zoom into values", show=False, id="losses.values_in"),
+    Binding("ctrl+down", "zoom_values(2.0)", "Zoom out of values", show=False, id="losses.values_out"),
+    Binding("shift+up", "pan_values(0.25)", "Higher values", show=False, id="losses.values_up"),
+    Binding("shift+down", "pan_values(-0.25)", "Lower values", show=False, id="losses.values_down"),
+    Binding("up", "choose(-1)", "Plot before", show=False, id="losses.plot_before"),
+    Binding("down", "choose(1)", "Next plot", show=False, id="losses.plot_next"),
+    Binding("enter", "alone", "One plot", id="losses.alone"),
+    Binding("g", "group", "Metrics of one phase", show=False, id="losses.group"),
     Binding("f", "follow", "Follow", id="losses.follow"),
     Binding("c", "whole", "Everything, or no outliers", show=False, id="losses.clip"),
     Binding("e", "x_axis", "Steps, epochs or time", show=False, id="losses.x_axis"),

@@ -1,55 +1,40 @@
-"""The losses pane: live curves of the shown run in up to four panels, with one crosshair and one window for all."""
+"""The losses pane: live curves of the shown run, a panel a metric, with one crosshair and one window for all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from textual.app import ComposeResult
 
 from tui_gen.app.panes.base import NO_RUN, Belongings, Pane
-from tui_gen.app.panes.losses.bar import PlotBar
-from tui_gen.app.panes.losses.going import GoingLine, figure, going
-from tui_gen.app.panes.losses.grid import Empty, PlotGrid
+from tui_gen.app.panes.losses.bar import PlotBar, switches
+from tui_gen.app.panes.losses.going import GoingLine, figure
+from tui_gen.app.panes.losses.grid import MOST, Empty, PlotGrid
 from tui_gen.app.panes.losses.keys import BINDINGS, HELP
+from tui_gen.app.panes.losses.looking import CLOCKS, SMOOTHINGS, Across, ViewState
 from tui_gen.app.panes.losses.marks import marks_of, noted
 from tui_gen.app.panes.losses.plot import PlotView
-from tui_gen.draw.axes import GROW_X, Limits, panned, zoomed
+from tui_gen.draw.axes import panned, zoomed
 from tui_gen.draw.canvas import Mark
-from tui_gen.draw.clock import Clock, time_label
 from tui_gen.draw.curves import Level, Options
+from tui_gen.glossary import about_all, model_of
 from tui_gen.goals import Goal, goals_of
-from tui_gen.panels import Panel, panels_of
+from tui_gen.panels import Panel, panels_of, split
 from tui_gen.progress import preparation
 
 if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
     from tui_gen.view import RunView
 
-SMOOTHINGS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
-MOST = 4
-LEAST_WIDTH, LEAST_HEIGHT = 44, 11
-"""The smallest plot that gets a place of its own, in cells."""
-ASKED_WIDTH, ASKED_HEIGHT = 30, 7
-"""The same where somebody asked for that many plots."""
+COUNTS = (0, 1, 2, 3, 4, 6, 9)
+"""How many plots can be asked for; 0 is as many as have room."""
 LEAST_TOLD = 12
 """The least height of the pane, frame and all, that has a row for how the run goes."""
 MOUSE_PAUSE = 0.05
 """Seconds that mouse moves are gathered for: a plot is drawn at most that often for them."""
-
-
-@dataclass(frozen=True)
-class ViewState:
-    """How the curves are looked at. `window` is a fixed range of steps; `follow` shows only the newest so many."""
-
-    log_y: bool = False
-    smoothing: int = 3
-    whole: bool = False
-    x_axis: str = "steps"
-    window: tuple[float, float] | None = None
-    follow: float | None = None
-    cursor: float | None = None
 
 
 class LossesPane(Pane):
@@ -74,7 +59,8 @@ class LossesPane(Pane):
         self._word: tuple[object, ...] = ()  # the model's and the recipe's, on the order and what shares a plot
         self._first = 0
         self._asked = 0
-        self._x = Limits(GROW_X)  # one for all plots, so that a step is in the same column of each
+        self._chosen = ""
+        self._across = Across()
         self._kept: float | None = None  # where the crosshair stays when the mouse leaves
         self._waiting = False
         self._going = GoingLine()
@@ -113,12 +99,14 @@ class LossesPane(Pane):
 
     def show_run(self, view: RunView | None) -> None:
         super().show_run(view)
-        self.looking = replace(self.looking, window=None, follow=None, cursor=None)
+        self.looking = replace(
+            self.looking, window=None, follow=None, heights={}, cursor=None, anchor=None, group="", alone=""
+        )
         self._kept = None
         self._names = ()
         self._first = 0
         self._aim()
-        self._x.reset()
+        self._across.show(view)
         for plot in self._plots:
             plot.forget()
         self._redraw()
@@ -160,28 +148,39 @@ class LossesPane(Pane):
         if (names, judged, together, first) != (self._names, *self._word):
             self._names, self._word = names, (judged, together, first)
             self.panels = panels_of(names, judged, together, first)
-        going_now = going(self.view, self.goal) if self.view is not None else None
-        self._going.show(going_now, self.size.height >= LEAST_TOLD)
+        self._going.show(self.view, self.goal, self.size.height >= LEAST_TOLD)
         self.set_class(not names, "empty")
         if not names:
             self._empty.say(self._words())
             return
         shown = self.shown_panels()
-        self._arrange(len(shown))
+        self._grid.lay_out(len(shown), bool(self._asked))
+        looking, axis = self.looking, self._across.axis(self.looking.x_axis)
         options = Options(
-            smoothing=SMOOTHINGS[self.looking.smoothing],
-            log_y=self.looking.log_y,
-            whole=self.looking.whole,
-            x_window=self._window(),
-            cursor=self.looking.cursor,
-            unit=float(self._epoch() if self._x_axis() == "epochs" else 1),
-            clock=self._clock() if self._x_axis() == "time" else None,
-            marks=marks_of(self.view) if self.view is not None else (),
+            smoothing=SMOOTHINGS[looking.smoothing],
+            zero_phase=looking.zero_phase,
+            log_x=looking.log_x,
+            log_y=looking.log_y,
+            whole=looking.whole,
+            x_window=self._across.window(looking),
+            cursor=looking.cursor,
+            unit=float(self._across.epoch if axis == "epochs" else 1),
+            clock=self._across.clock(axis) if axis in CLOCKS else None,
+            marks=self._marks(),
         )
         series = self.view.series if self.view is not None else {}
+        current = self.current
         for plot, panel in zip(self._plots, shown):
-            plot.draw(panel, series, replace(options, levels=self._levels(panel)))
-        self._bar.show(self._switches(), self._note(options.marks))
+            heights = looking.heights.get(panel.title)
+            its = replace(options, levels=self._levels(panel), y_window=heights)
+            plot.draw(panel, series, its, chosen=len(shown) > 1 and panel is current)
+        place = self._first, len(shown), len(self.chosen_panels())
+        self._bar.show(switches(looking, axis, *place), self._note(options.marks))
+
+    def _marks(self) -> list[Mark]:
+        """What happened, and where a range of steps was begun."""
+        begun = [] if self.looking.anchor is None else [Mark(self.looking.anchor, "range", "b ends the range here")]
+        return begun + (marks_of(self.view) if self.view is not None else [])
 
     def _levels(self, panel: Panel) -> list[Level]:
         """The figures to come to that belong to one of a panel's curves, each value once."""
@@ -189,116 +188,64 @@ class LossesPane(Pane):
         goals = {goal.level: goal for goal in reversed(self.goals) if goal.curve in metrics}
         return [Level(value, figure(goal)) for value, goal in goals.items() if value is not None]
 
-    def _epoch(self) -> int:
-        """Steps in one epoch; 1 before anybody knows."""
-        plan = self.view.plan if self.view else None
-        return max(1, plan.steps_per_epoch) if plan else 1
-
-    def _clock(self) -> Clock:
-        """Training time by step; false before anything was measured."""
-        view = self.view
-        return Clock(view.clock.steps, view.clock.values) if view else Clock([], [])
-
-    def _x_axes(self) -> list[str]:
-        """What can stand below: epochs and time where the run knows them."""
-        return ["steps", *(["epochs"] if self._epoch() > 1 else []), *(["time"] if self._clock() else [])]
-
-    def _x_axis(self) -> str:
-        """What stands below: as chosen, where the run knows it."""
-        chosen = self.looking.x_axis
-        return chosen if chosen != "steps" and chosen in self._x_axes() else "steps"
-
-    def _window(self) -> tuple[float, float]:
-        """The steps that all plots show."""
-        if self.looking.window is not None:
-            return self.looking.window
-        first, last = self._extent()
-        follow = self.looking.follow
-        if follow and last - first > follow:
-            return self._x.fit_page(last, follow)
-        plan = self.view.plan if self.view is not None else None
-        return self._x.fit_growing(first, last, float(plan.steps) if plan and plan.steps else None)
-
     def room(self) -> int:
         """How many plots have room."""
-        width, height = self._grid.size
-        least_width, least_height = self._least()
-        return max(1, min(MOST, max(1, width // least_width) * max(1, height // least_height)))
+        return self._grid.room(bool(self._asked))
 
-    def _least(self) -> tuple[int, int]:
-        return (ASKED_WIDTH, ASKED_HEIGHT) if self._asked else (LEAST_WIDTH, LEAST_HEIGHT)
+    def groups(self) -> list[str]:
+        """The phases whose metrics have plots, in the order of these."""
+        return list(dict.fromkeys(split(panel.curves[0].metric)[1] for panel in self.panels))
+
+    def chosen_panels(self) -> list[Panel]:
+        """The panels of the group that is chosen, of all without one."""
+        group = self.looking.group
+        phases = [{split(curve.metric)[1] for curve in panel.curves} for panel in self.panels]
+        return [panel for panel, its in zip(self.panels, phases) if not group or group in its] or self.panels
 
     def shown_panels(self) -> list[Panel]:
         """The panels on screen now; more than asked for or fit are reached with page up and down."""
-        count = min(self._asked or MOST, self.room(), len(self.panels))
-        self._first = min(self._first, max(0, len(self.panels) - count))
-        return self.panels[self._first : self._first + count]
+        panels = self.chosen_panels()
+        for place, panel in enumerate(panels):
+            if panel.title == self.looking.alone:
+                self._first = place
+                return [panel]
+        count = min(self._asked or MOST, self.room(), len(panels))
+        self._first = min(self._first, max(0, len(panels) - count))
+        return panels[self._first : self._first + count]
 
-    def _arrange(self, count: int) -> None:
-        """Give `count` plots a place: in as few columns as the height allows, two before the plots get too wide."""
-        width, height = self._grid.size
-        least_width, least_height = self._least()
-        columns = next((n for n in range(1, count) if -(-count // n) * least_height <= height), count)
-        if columns == 1 and count > 1 and width >= 2 * least_width and width >= 6 * height:
-            columns = 2
-        columns = min(columns, max(1, width // least_width))
-        if count == MOST and width >= 2 * least_width and height >= 2 * least_height:
-            columns = 2
-        if self._grid.styles.grid_size_columns != columns:
-            self._grid.styles.grid_size_columns = columns
-        for i, plot in enumerate(self._plots):
-            if plot.display != (i < count):
-                plot.display = i < count
+    @property
+    def current(self) -> Panel | None:
+        """The panel that keys for one plot, and F1, are about."""
+        shown = self.shown_panels()
+        return next((panel for panel in shown if panel.title == self._chosen), shown[0] if shown else None)
 
-    def _switches(self) -> list[tuple[str, str]]:
-        looking = self.looking
-        smoothing = SMOOTHINGS[looking.smoothing]
-        count = len(self.shown_panels())
-        parts = []
-        if count < len(self.panels):
-            last = self._first + count
-            which = f"{last}" if count == 1 else f"{self._first + 1}–{last}"
-            parts += [("◀", "panel(-1)"), (f"{which}/{len(self.panels)}", ""), ("▶", "panel(1)")]
-        parts += [("log" if looking.log_y else "linear", "log"), ("−", "smooth(-1)")]
-        parts += [(f"EMA {smoothing:g}" if smoothing else "no EMA", ""), ("+", "smooth(1)")]
-        parts.append((self._x_axis(), "x_axis"))
-        parts.append(("everything" if looking.whole else "outliers clipped", "whole"))
-        if looking.follow:
-            parts.append(("following", "follow"))
-        if looking.window or looking.follow:
-            parts.append(("show all", "reset"))
-        return parts
+    def _plot_of(self, panel: Panel | None) -> PlotView | None:
+        return next((plot for plot in self._plots if panel is not None and plot.display and plot.panel == panel), None)
 
     def _note(self, marks: Sequence[Mark]) -> str:
         """What the crosshair stands on: step, epoch, and the text of a mark within a column of it."""
         cursor = self.looking.cursor
         if cursor is None:
             return ""
-        note = f"step {cursor:,.0f}"
-        if self._epoch() > 1:
-            note += f" · epoch {cursor / self._epoch():.2f}"
-        if clock := self._clock():
-            note += f" · {time_label(clock.seconds(cursor))}"
-        return " · ".join([note, *noted(marks, cursor, self._column())])
+        note = self._across.words(cursor, self.looking.x_axis)
+        return " · ".join([note, *noted(marks, cursor, self._column(cursor))])
 
     def _limits(self) -> tuple[float, float] | None:
         drawn = self._plots[0].drawn
         return drawn.frame.x_limits if drawn else None
 
-    def _column(self) -> float:
-        """Steps in one column of the first plot."""
+    def _column(self, step: float) -> float:
+        """Steps in the column of a step."""
+        return abs(self._moved(step, 1) - step)
+
+    def _moved(self, step: float, columns: float) -> float:
+        """The step so many columns of the first plot away from one."""
         drawn = self._plots[0].drawn
         if drawn is None or not drawn.frame.area.width:
-            return 1.0
-        lo, hi = drawn.frame.x_limits
-        return (hi - lo) / drawn.frame.area.width
-
-    def _extent(self) -> tuple[float, float]:
-        """First and last step that has a value."""
-        some = [series.steps for series in self.view.series.values() if len(series)] if self.view else []
-        if not some:
-            return 0.0, 0.0
-        return min(float(steps[0]) for steps in some), max(float(steps[-1]) for steps in some)
+            return step + columns
+        frame = drawn.frame
+        part = frame.x_scale.part(step, frame.x_limits)
+        return frame.x_scale.step_at(part + columns / frame.area.width, frame.x_limits)
 
     def _look(self, **changes: Any) -> None:
         self.looking = replace(self.looking, **changes)
@@ -314,9 +261,24 @@ class LossesPane(Pane):
         self._look(whole=not self.looking.whole)
 
     def action_x_axis(self) -> None:
-        """The next of steps, epochs and time."""
-        axes = self._x_axes()
-        self._look(x_axis=axes[(axes.index(self._x_axis()) + 1) % len(axes)])
+        """The next of steps, epochs, training time and wall time."""
+        axes = self._across.axes()
+        self._across.reset()
+        self._look(x_axis=axes[(axes.index(self._across.axis(self.looking.x_axis)) + 1) % len(axes)])
+
+    def action_log_x(self) -> None:
+        self._look(log_x=not self.looking.log_x)
+
+    def action_zero_phase(self) -> None:
+        self._look(zero_phase=not self.looking.zero_phase)
+
+    def action_group(self) -> None:
+        """The metrics of the next phase alone; after the last, all."""
+        groups = ["", *self.groups()]
+        if len(groups) > 2:
+            now = groups.index(self.looking.group) if self.looking.group in groups else 0
+            self._first = 0
+            self._look(group=groups[(now + 1) % len(groups)], alone="")
 
     def action_smooth(self, by: int) -> None:
         self._look(smoothing=min(max(self.looking.smoothing + by, 0), len(SMOOTHINGS) - 1))
@@ -326,41 +288,56 @@ class LossesPane(Pane):
         limits = self._limits()
         if limits is None:
             return
-        first, last = self._extent()
-        limits = (limits[0], min(limits[1], max(last, limits[0] + 1)))
-        window = zoomed(limits, factor, self.looking.cursor if centre is None else centre)
-        self._see(window, first, last)
+        centre = self.looking.cursor if centre is None else centre
+        self._see(self._across.zoomed(limits, factor, centre, self._across.scale(self.looking)))
 
     def action_pan(self, fraction: float) -> None:
         limits = self._limits()
-        if limits is None or not self.looking.window:
-            return
-        first, last = self._extent()
-        shift = (limits[1] - limits[0]) * fraction
-        shift = min(max(shift, first - limits[0]), last - limits[1]) if first < last else 0.0
-        self._look(window=panned(limits, shift / (limits[1] - limits[0])), follow=None)
+        if limits is not None and self.looking.window:
+            window = self._across.panned(limits, fraction, self._across.scale(self.looking))
+            self._look(window=window, follow=None)
 
-    def _see(self, window: tuple[float, float], first: float, last: float) -> None:
-        """Fix the window, kept inside the data and not narrower than two steps; all of it is no window."""
-        lo, hi = max(window[0], first), min(window[1], last)
-        if hi - lo < 2:
-            middle = min(max((window[0] + window[1]) / 2, first), last)
-            lo, hi = middle - 1, middle + 1
-        whole = lo <= first and hi >= last
-        self._look(window=None if whole else (lo, hi), follow=None)
+    def _see(self, window: tuple[float, float], **changes: Any) -> None:
+        """Fix the window, as far as there are values; all of them is no window."""
+        self._look(window=self._across.within(window), follow=None, **changes)
+
+    def action_zoom_values(self, factor: float) -> None:
+        """Show `factor` times as much of the values of the plot that is chosen, about the middle."""
+        self._see_values(lambda heights: zoomed(heights, factor))
+
+    def action_pan_values(self, fraction: float) -> None:
+        self._see_values(lambda heights: panned(heights, fraction))
+
+    def _see_values(self, change: Callable[[tuple[float, float]], tuple[float, float]]) -> None:
+        plot = self._plot_of(self.current)
+        if plot is not None and plot.drawn is not None and plot.panel is not None:
+            frame = plot.drawn.frame
+            low, high = (frame.scale.inverse(height) for height in change(frame.heights))
+            if math.isfinite(low) and math.isfinite(high) and low < high:
+                self._look(heights={**self.looking.heights, plot.panel.title: (low, high)})
+
+    def action_range(self) -> None:
+        """Begin a range of steps at the crosshair, or show the range that was begun."""
+        begun, cursor = self.looking.anchor, self.looking.cursor
+        if begun is None or cursor is None:
+            if cursor is None:
+                self.action_cursor(1)
+            self._look(anchor=self.looking.cursor)
+        else:
+            self._see((min(begun, cursor), max(begun, cursor)), anchor=None)
 
     def action_reset(self) -> None:
         self._kept = None
-        self._x.reset()
-        self._look(window=None, follow=None, cursor=None)
+        self._across.reset()
+        self._look(window=None, follow=None, heights={}, cursor=None, anchor=None)
 
     def action_follow(self) -> None:
         """Show the newest steps only: as many as the window holds, or a fifth of all."""
-        self._x.reset()
+        self._across.reset()
         if self.looking.follow:
             self._look(follow=None, window=None)
             return
-        first, last = self._extent()
+        first, last = self._across.extent()
         window = self.looking.window
         self._look(follow=max(10.0, window[1] - window[0] if window else (last - first) / 5), window=None)
 
@@ -368,27 +345,61 @@ class LossesPane(Pane):
         limits = self._limits()
         if limits is None:
             return
-        first, last = self._extent()
+        first, last = self._across.extent()
         start = self.looking.cursor
         if start is None:
             start = min(last, limits[1]) if columns < 0 else max(first, limits[0])
         else:
-            # at least one step, and a whole one
-            by = max(1.0, self._column() * abs(columns))
-            start = round(start + (by if columns > 0 else -by))
+            moved = round(self._moved(start, columns))
+            start = moved if abs(moved - start) >= 1 else round(start) + (1 if columns > 0 else -1)
         self._kept = min(max(start, first, limits[0]), last, limits[1])
         self._look(cursor=self._kept)
 
     def action_cursor_end(self, end: bool) -> None:
         limits = self._limits()
         if limits is not None:
-            first, last = self._extent()
+            first, last = self._across.extent()
             self._kept = min(last, limits[1]) if end else max(first, limits[0])
             self._look(cursor=self._kept)
 
     def action_clear(self) -> None:
-        self._kept = None
-        self._look(cursor=None)
+        """No range, no crosshair, no plot alone: one of them a time."""
+        if self.looking.anchor is not None:
+            self._look(anchor=None)
+        elif self.looking.cursor is not None:
+            self._kept = None
+            self._look(cursor=None)
+        else:
+            self.action_alone()
+
+    def action_alone(self) -> None:
+        """All the room for the plot that is chosen, or all plots again."""
+        current = self.current
+        if current is not None:
+            title = "" if self.looking.alone else current.title
+            self._chosen = current.title
+            self._look(alone=title)
+
+    def action_choose(self, by: int) -> None:
+        """The next plot, or the one before; past the last on screen, other metrics."""
+        shown, current = self.shown_panels(), self.current
+        if current is None:
+            return
+        place = shown.index(current) + by
+        if not 0 <= place < len(shown):
+            self.action_panel(by)
+            shown = self.shown_panels()
+            place = 0 if by > 0 else len(shown) - 1
+        self._chosen = shown[place].title
+        self._redraw()
+
+    def help(self) -> tuple[str, str]:
+        """What the model's text says of the metric of the plot that is chosen, before what this pane can do."""
+        current, view = self.current, self.view
+        words = ""
+        if current is not None and view is not None:
+            words = about_all([curve.metric for curve in current.curves], model_of(view.path), self.catalog)
+        return self.title, f"{words}\n\n{self.HELP}" if words else self.HELP
 
     def label(self, words: str, action: str) -> str:
         """The scale that the key would give."""
@@ -397,29 +408,35 @@ class LossesPane(Pane):
         return words
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        # without a crosshair, Escape is somebody else's
-        return action != "clear" or self.looking.cursor is not None
+        # without a crosshair and the like, Escape is somebody else's
+        looking = self.looking
+        return action != "clear" or looking.cursor is not None or looking.anchor is not None or bool(looking.alone)
 
     def action_panel(self, by: int) -> None:
-        count = len(self.shown_panels())
-        if not count or count >= len(self.panels):
+        count, total = len(self.shown_panels()), len(self.chosen_panels())
+        if not count or count >= total:
             return
-        last = len(self.panels) - count
+        last = total - count
         if by > 0:
             self._first = 0 if self._first >= last else min(self._first + count, last)
         else:
             self._first = last if self._first <= 0 else max(self._first - count, 0)
+        if self.looking.alone:
+            self._chosen = self.chosen_panels()[self._first].title
+            self.looking = replace(self.looking, alone=self._chosen)
         self._redraw()
 
     def action_count(self) -> None:
-        self._asked = (self._asked + 1) % (MOST + 1)
-        self._redraw()
+        most = min(self._grid.room(True), len(self.chosen_panels()))
+        self._asked = next((count for count in COUNTS if self._asked < count <= most), 0)
+        self._look(alone="")
 
     # -- the mouse, and other sizes
 
     def on_plot_view_pointed(self, message: PlotView.Pointed) -> None:
         message.stop()
         if message.kept:
+            self._choose(message.plot)
             self._kept = None if message.step is None else float(round(message.step))
             self._grid.focus()
         step = self._kept if message.step is None else float(round(message.step))
@@ -438,8 +455,31 @@ class LossesPane(Pane):
         self._redraw()
 
     def on_plot_view_dragged(self, message: PlotView.Dragged) -> None:
+        """The part that was dragged over, from now on: its steps, and its values where it is a box."""
         message.stop()
-        self._see((message.first, message.last), *self._extent())
+        self._choose(message.plot)
+        heights = dict(self.looking.heights)
+        if message.values is not None:
+            heights[self._chosen] = message.values
+        self._see(message.steps, heights=heights)
+
+    def on_plot_view_moved(self, message: PlotView.Moved) -> None:
+        """The picture was dragged along."""
+        message.stop()
+        self._choose(message.plot)
+        self.action_pan(-message.across)
+        if message.up and self._chosen in self.looking.heights:
+            self.action_pan_values(-message.up)
+
+    def on_plot_view_doubled(self, message: PlotView.Doubled) -> None:
+        """All the room for this plot, or all plots again."""
+        message.stop()
+        self._choose(message.plot)
+        self.action_alone()
+
+    def _choose(self, plot: PlotView) -> None:
+        if plot.panel is not None:
+            self._chosen = plot.panel.title
 
     def on_plot_view_wheeled(self, message: PlotView.Wheeled) -> None:
         message.stop()

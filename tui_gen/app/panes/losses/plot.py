@@ -6,7 +6,7 @@ It keeps no data of the run; the pane that owns it says what to draw. The mouse 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.segment import Segment
 from rich.style import Style
@@ -31,6 +31,21 @@ DARK = ("#56b4e9", "#e69f00", "#2fc894", "#e98bc0", "#f0e442", "#ff7f50", "#9db4
 LIGHT = ("#0072b2", "#b35900", "#00805a", "#a8447f", "#8a7a00", "#c43e00", "#4454c8", "#555555")
 SYMMETRIC = "±log"
 """What a plot's title says where a logarithmic axis is symmetric about 0, as there are values that are not above it."""
+
+
+BOX = 2
+"""Rows that the mouse goes up or down before what it selects is a box, not a range of steps."""
+
+
+class Cell(NamedTuple):
+    """A cell of the widget."""
+
+    x: int
+    y: int
+
+
+def _apart(cell: Cell, other: Cell) -> int:
+    return max(abs(cell.x - other.x), abs(cell.y - other.y))
 
 
 @dataclass(frozen=True)
@@ -73,18 +88,32 @@ class PlotView(Widget):
     class Pointed(Message):
         """The mouse is over this step (None: it left); `kept` when it clicked there."""
 
-        def __init__(self, step: float | None, kept: bool = False) -> None:
-            self.step, self.kept = step, kept
+        def __init__(self, plot: PlotView, step: float | None, kept: bool = False) -> None:
+            self.plot, self.step, self.kept = plot, step, kept
             super().__init__()
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, PlotView.Pointed) and not message.kept
 
     class Dragged(Message):
-        """The mouse was dragged from one step to another: the part that shall be seen larger."""
+        """The mouse was dragged over a part that shall be seen larger: steps, and values where it was over a box."""
 
-        def __init__(self, first: float, last: float) -> None:
-            self.first, self.last = first, last
+        def __init__(self, plot: PlotView, steps: tuple[float, float], values: tuple[float, float] | None) -> None:
+            self.plot, self.steps, self.values = plot, steps, values
+            super().__init__()
+
+    class Moved(Message):
+        """The picture was dragged along, by these parts of its width (to the right) and of its height (upwards)."""
+
+        def __init__(self, plot: PlotView, across: float, up: float) -> None:
+            self.plot, self.across, self.up = plot, across, up
+            super().__init__()
+
+    class Doubled(Message):
+        """Clicked twice."""
+
+        def __init__(self, plot: PlotView) -> None:
+            self.plot = plot
             super().__init__()
 
     class Wheeled(Message):
@@ -103,13 +132,17 @@ class PlotView(Widget):
         self.drawn: Drawn | None = None
         self._plot = Plot()
         self._looks: dict[str, Style] = {}
-        self._pressed: int | None = None
-        self._selected: tuple[int, int] | None = None
+        self._pressed: Cell | None = None
+        self._selected: tuple[Cell, Cell] | None = None
+        self._grabbed: Cell | None = None
 
     # -- drawing
 
-    def draw(self, panel: Panel, series: dict[str, Series], options: Options) -> None:
-        """Draw `panel` from the run's `series`; only rows that came out differently are painted again."""
+    def draw(self, panel: Panel, series: dict[str, Series], options: Options, chosen: bool = False) -> None:
+        """Draw `panel` from the run's `series`; only rows that came out differently are painted again.
+
+        The title of a `chosen` one is marked.
+        """
         width, height = self.size
         if not width or not height:
             return
@@ -136,6 +169,8 @@ class PlotView(Widget):
         if count:
             title = title if frame.scale.kind == "symmetric" else panel.title
             rows = legend_rows(title, frame.readings, width, count, options.cursor is not None) + rows
+            if chosen:
+                rows[0] = [(rows[0][0][0], "title.chosen"), *rows[0][1:]]
             rows = [fit_row([], width)] * (height - len(rows)) + rows
         before, self.drawn = self.drawn, Drawn(rows, frame, count)
         if before is None or len(before.rows) != len(rows) or before.frame.width != width:
@@ -164,9 +199,10 @@ class PlotView(Widget):
         segments = [Segment(text, self._look(key)) for text, key in drawn.rows[y]]
         strip = Strip(segments, drawn.frame.width)
         if self._selected and drawn.legend <= y < drawn.legend + drawn.frame.area.height:
-            first, last = sorted(self._selected)
-            parts = strip.divide([first, last + 1, drawn.frame.width])
-            strip = Strip.join([parts[0], parts[1].apply_style(Style(reverse=True)), *parts[2:]])
+            (first, last), (top, bottom) = self._box(self._selected, drawn)
+            if top <= y <= bottom:
+                parts = strip.divide([first, last + 1, drawn.frame.width])
+                strip = Strip.join([parts[0], parts[1].apply_style(Style(reverse=True)), *parts[2:]])
         return strip.apply_style(self.rich_style)
 
     def _look(self, key: str) -> Style:
@@ -193,7 +229,7 @@ class PlotView(Widget):
         if kind == "cursor":
             return Style(color=text.rich_color)
         if kind in ("title", "value"):
-            return Style(color=text.rich_color, bold=kind == "title")
+            return Style(color=text.rich_color, bold=kind == "title", underline=which == "chosen")
         fade = {"axis": 0.4, "label": 0.65, "note": 0.65, "text": 0.8}.get(kind, 1.0)
         return Style(color=ground.blend(text, fade).rich_color)
 
@@ -203,9 +239,21 @@ class PlotView(Widget):
         """The step under column `x`, None without a picture."""
         return self.drawn.frame.step_at(x) if self.drawn else None
 
-    def _inside(self, x: int) -> int:
-        area = self.drawn.frame.area if self.drawn else None
-        return min(max(x, area.x), area.x + area.width - 1) if area else x
+    def _cell(self, event: events.MouseEvent) -> Cell:
+        """The cell of the plot area that is nearest to the mouse."""
+        assert self.drawn is not None
+        area, above = self.drawn.frame.area, self.drawn.legend
+        x = min(max(event.x, area.x), area.x + area.width - 1)
+        return Cell(x, min(max(event.y, above + area.y), above + area.y + area.height - 1))
+
+    @staticmethod
+    def _box(selected: tuple[Cell, Cell], drawn: Drawn) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Columns and rows of what is selected: all rows unless it is some rows high."""
+        (x, y), (x1, y1) = selected
+        rows = (min(y, y1), max(y, y1))
+        if rows[1] - rows[0] < BOX:
+            rows = (drawn.legend, drawn.legend + drawn.frame.area.height)
+        return (min(x, x1), max(x, x1)), rows
 
     def on_resize(self) -> None:
         self.post_message(self.Resized())
@@ -213,41 +261,64 @@ class PlotView(Widget):
     def on_mouse_move(self, event: events.MouseMove) -> None:
         if self.drawn is None:
             return
-        x = self._inside(event.x)
-        if self._pressed is not None and (self._selected or abs(x - self._pressed) >= 2):
-            self._selected = (self._pressed, x)
+        cell = self._cell(event)
+        if self._grabbed is not None:
+            self._move_by(self._grabbed, cell)
+        elif self._pressed is not None and (self._selected or _apart(cell, self._pressed) >= 2):
+            self._selected = (self._pressed, cell)
             self.refresh()
         else:
-            self.post_message(self.Pointed(self.step_at(x)))
+            self.post_message(self.Pointed(self, self.step_at(cell.x)))
+
+    def _move_by(self, grabbed: Cell, cell: Cell) -> None:
+        assert self.drawn is not None
+        area = self.drawn.frame.area
+        if cell != grabbed:
+            self._grabbed = cell
+            across, up = (cell.x - grabbed.x) / max(1, area.width), (grabbed.y - cell.y) / max(1, area.height)
+            self.post_message(self.Moved(self, across, up))
 
     def on_leave(self) -> None:
-        if self._pressed is None:
-            self.post_message(self.Pointed(None))
+        if self._pressed is None and self._grabbed is None:
+            self.post_message(self.Pointed(self, None))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        if self.drawn is not None and event.button == 1:
-            self._pressed = self._inside(event.x)
-            self.capture_mouse()
-
-    def on_mouse_up(self, event: events.MouseUp) -> None:
-        if self._pressed is None:
-            return
-        self.release_mouse()
-        selected, self._selected, self._pressed = self._selected, None, None
+        """The left button selects a part to see larger; another, or the left one with ctrl, moves the picture."""
         if self.drawn is None:
             return
-        if selected and selected[0] != selected[1]:
-            first, last = sorted(selected)
-            frame = self.drawn.frame
-            self.refresh()
-            self.post_message(self.Dragged(frame.step_at(first - 0.5), frame.step_at(last + 0.5)))
+        if event.button == 1 and not event.ctrl:
+            self._pressed = self._cell(event)
         else:
-            self.post_message(self.Pointed(self.step_at(self._inside(event.x)), kept=True))
+            self._grabbed = self._cell(event)
+        self.capture_mouse()
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        if self._pressed is None and self._grabbed is None:
+            return
+        self.release_mouse()
+        pressed, selected, drawn = self._pressed, self._selected, self.drawn
+        self._selected = self._pressed = self._grabbed = None
+        if drawn is None or pressed is None:
+            return
+        if selected is None:
+            self.post_message(self.Pointed(self, self.step_at(self._cell(event).x), kept=True))
+            return
+        self.refresh()
+        (first, last), (top, bottom) = self._box(selected, drawn)
+        frame, values = drawn.frame, None
+        if abs(selected[0].y - selected[1].y) >= BOX:
+            low, high = (frame.value_at(row - drawn.legend) for row in (bottom + 0.5, top - 0.5))
+            values = (low, high) if low < high else None
+        self.post_message(self.Dragged(self, (frame.step_at(first - 0.5), frame.step_at(last + 0.5)), values))
+
+    def on_click(self, event: events.Click) -> None:
+        if event.chain == 2 and event.button == 1:
+            self.post_message(self.Doubled(self))
 
     def _wheel(self, event: events.MouseEvent, amount: int, sideways: bool) -> None:
         event.stop()
         if self.drawn is not None:
-            self.post_message(self.Wheeled(self.drawn.frame.step_at(self._inside(event.x)), amount, sideways))
+            self.post_message(self.Wheeled(self.drawn.frame.step_at(self._cell(event).x), amount, sideways))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         self._wheel(event, -1 if event.shift else 1, event.shift)

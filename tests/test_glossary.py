@@ -1,0 +1,50 @@
+"""What a metric means: which words of a model's text are about it."""
+
+from __future__ import annotations
+
+from tui_gen import catalog as catalogs
+from tui_gen.glossary import about, about_all, blocks, model_of
+
+TEXT = """\
+A net does a thing, with a `kl` that
+matters.
+
+### Loss
+
+    loss = reconstruction + β · kl
+    kl = ½ Σ μ²
+
+- `kl` grows
+  as the code comes into use; `elbo` rises.
+- Nothing about it, but `val/gap` and `val spread` and `real/gap`.
+- `loss_0-25%` … `loss_75-100%`: the loss by time.
+"""
+
+
+def test_a_text_falls_into_paragraphs_items_and_formulas():
+    assert [block.split("\n")[0][:12] for block in blocks(TEXT)] == [
+        "A net does a", "    loss = r", "    kl = ½ Σ", "- `kl` grows", "- Nothing ab", "- `loss_0-25",
+    ]  # fmt: skip
+    assert blocks(TEXT)[3].endswith("`elbo` rises.") and blocks("") == []
+
+
+def test_of_a_metric_its_formula_and_the_words_that_name_it_are_told():
+    words = about("vae/kl", TEXT)
+    assert words.split("\n\n") == [blocks(TEXT)[0], "    kl = ½ Σ μ²", blocks(TEXT)[3]]
+    assert about("vae/elbo", TEXT) == blocks(TEXT)[3]
+    assert about("ddpm/loss_25-50%", TEXT) == about("ddpm/loss_0-25%", TEXT) == blocks(TEXT)[5]
+    assert about("vae/gap", TEXT) == about("vae/spread", TEXT) == about("real/gap", TEXT) == blocks(TEXT)[4]
+    assert about("vae/k", TEXT) == about("vae/none", TEXT) == about("vae/loss", "") == ""
+    assert "real held-out data" in about("quality/fid", "") and "schedule" in about("vae/lr", TEXT)
+
+
+def test_every_metric_that_a_recipe_is_judged_by_has_words(tmp_path):
+    catalog = catalogs.read([])
+    for recipe in catalog.recipes.values():
+        if recipe.check is not None:
+            metric = recipe.check.metric.split(" ")[0]
+            assert about_all([metric], recipe.model, catalog), (recipe.name, metric)
+    assert about_all(["a/b"], "vae", catalog) == about_all(["a/b"], "none", None) == ""
+    assert model_of(tmp_path) == ""
+    (tmp_path / "config.toml").write_text("[model]\nname = 'vae'\n")
+    assert model_of(tmp_path) == "vae"
