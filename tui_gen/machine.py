@@ -164,3 +164,13 @@ def resident_bytes() -> int:
     except (OSError, ValueError, IndexError):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def gpu_free(uuid: str) -> int:
+    """Bytes that can still be had on the GPU with this name; 0 where nobody tells."""
+    nvml = _nvml()
+    handle = _handle(nvml, uuid)
+    if nvml is not None and handle is not None:
+        with _told(nvml):
+            return int(nvml.nvmlDeviceGetMemoryInfo(handle).free)
+    return 0

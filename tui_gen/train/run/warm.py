@@ -70,6 +70,8 @@ class Warm:
                 match request.op:
                     case "check":
                         request.answer(problems=check(request.data["tables"], catalogue, classes))
+                    case "network":
+                        request.answer(network=network(request.data["tables"], catalogue, classes))
                     case "catalog":
                         from tui_gen.train import discover
 
@@ -209,3 +211,25 @@ def check(tables: dict[str, Any], catalogue: Any, classes: Any) -> list[dict[str
         words = str(error).removeprefix(f"train.device = {config.train.device}: ")
         problems = [Problem("train.device", config.train.device, words)]
     return [msgspec.to_builtins(problem) for problem in problems]
+
+
+def network(tables: dict[str, Any], catalogue: Any, classes: Any) -> dict[str, Any]:
+    """The network that a config trains and the memory that it takes (a `network.Network`), without reading any data.
+
+    Raises ConfigError, TrainingError, and what the model raises.
+    """
+    from tui_gen import catalog
+    from tui_gen.train.engine import layers
+    from tui_gen.train.engine.building import RefusedError, build_model
+    from tui_gen.train.run import parts as others
+
+    config = configs.load(tables, catalogue)
+    model_class, spec = classes.models[config.model.name], others.expected(config.dataset, classes.datasets)
+    if dependencies.needs(config, catalogue):
+        catalogue.recipes, _ = catalog.recipes()
+    parts, problems = others.foreseen(config, catalogue, classes, spec)
+    if problems:
+        raise RefusedError(problems)
+    model = build_model(model_class, config.model.values, spec, parts)
+    found: dict[str, Any] = msgspec.to_builtins(layers.described(model, config, spec))
+    return found

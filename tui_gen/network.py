@@ -1,0 +1,84 @@
+"""A model's network as plain data: its layers, and the memory that training it takes, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tui_gen.bounds import Count, Name
+from tui_gen.quantities import count, size
+
+SAFE, TIGHT = 0.7, 0.95
+"""The shares of the memory up to which a run fits without trouble, and at all."""
+LARGEST_BATCH = 65536
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """A layer with numbers of its own: `shape` is that of one example's output (empty where it is not called as a
+    layer), `parameters` counts those that are trained and those that are not."""
+
+    name: Name
+    kind: Name
+    shape: list[int]
+    parameters: Count
+
+
+class Network(msgspec.Struct, frozen=True):
+    """What a config trains, and what it takes. Memory in bytes.
+
+    `fixed` is taken whatever the batch is: the process or the GPU's context, weights, gradients, the optimiser's
+    state, averaged weights, data; `weights` of it is the model alone. `each` more is taken for every example of a
+    batch. `room` is what there is on `device`, 0 where nobody tells. `examples` are in an epoch, None where that is not
+    known before the data are read.
+    """
+
+    layers: list[Layer]
+    parameters: Count
+    trained: Count
+    weights: Count
+    fixed: Count
+    each: Count
+    device: Name
+    room: Count
+    examples: Count | None = None
+
+    def need(self, batch: int) -> int:
+        """Bytes that training takes with batches of this size."""
+        return self.fixed + batch * self.each
+
+    def fits(self, batch: int) -> str:
+        """`SAFE`, `TIGHT` or `TOO BIG`; empty where nobody knows."""
+        if not self.room:
+            return ""
+        share = self.need(batch) / self.room
+        return "SAFE" if share <= SAFE else "TIGHT" if share <= TIGHT else "TOO BIG"
+
+    def best_batch(self) -> int:
+        """The largest power of two that is safe, at most an eighth of an epoch; 0 where none is, or nobody knows."""
+        if not self.room or not self.each:
+            return 0
+        most = min(int((SAFE * self.room - self.fixed) / self.each), LARGEST_BATCH)
+        if self.examples is not None:
+            most = min(most, max(1, self.examples // 8))
+        return 1 << (most.bit_length() - 1) if most >= 1 else 0
+
+
+def memory_words(network: Network, batch: int) -> str:
+    """`1.2 GB of 22 GB with batches of 64: 640 MB stays, 9.1 MB an example`."""
+    room = f" of {size(network.room)}" if network.room else ""
+    per_example = f"{size(network.fixed)} whatever the batch, {size(network.each)} an example"
+    return f"{size(network.need(batch))}{room} ({network.device}) with batches of {count(batch)}: {per_example}"
+
+
+def length_words(train: Mapping[str, Any], steps_per_epoch: int | None) -> str:
+    """What a run's length means in the other unit: `2,000 steps are about 19.7 epochs of 101 steps`."""
+    if not steps_per_epoch:
+        return ""
+    steps, epochs = train.get("steps") or 0, train.get("epochs") or 0
+    if steps:
+        return f"{count(steps)} steps are about {steps / steps_per_epoch:.3g} epochs of {count(steps_per_epoch)} steps"
+    if epochs:
+        return f"{epochs:g} epochs are about {count(round(epochs * steps_per_epoch))} steps"
+    return f"an epoch is about {count(steps_per_epoch)} steps"
