@@ -22,6 +22,7 @@ import msgspec
 from tui_gen import children, control, presence, runs
 from tui_gen.batch import TERMINATE
 from tui_gen.files import open_log
+from tui_gen.network import Network
 from tui_gen.params import Problem
 from tui_gen.places import called
 from tui_gen.presence import Hold
@@ -216,6 +217,14 @@ class WarmWorker:
         """What the model itself has against a config on its data (sizes it cannot train on…), if anything."""
         reply = control.ask(self.socket, "check", tables=tables, timeout=timeout)
         return [Problem(**problem) for problem in reply.data.get("problems", [])]
+
+    def network(self, tables: dict[str, Any], timeout: float = 120.0) -> Network:
+        """The layers of what a config trains, and the memory that it takes. Raises ControlError where it has none."""
+        reply = control.ask(self.socket, "network", tables=tables, timeout=timeout)
+        try:
+            return msgspec.convert(reply.data.get("network"), Network)
+        except msgspec.ValidationError as error:
+            raise control.ControlError(f"the worker's answer makes no sense: {error}") from None
 
     def build_catalog(self, timeout: float = 60.0) -> None:
         """Have it write the catalogue to the cache, for models that changed."""

@@ -78,7 +78,9 @@ def length_words(train: Mapping[str, Any], steps_per_epoch: int | None) -> str:
         return ""
     steps, epochs = train.get("steps") or 0, train.get("epochs") or 0
     if steps:
-        return f"{count(steps)} steps are about {steps / steps_per_epoch:.3g} epochs of {count(steps_per_epoch)} steps"
+        passes = steps / steps_per_epoch
+        about = count(round(passes)) if passes >= 100 else f"{passes:.3g}"
+        return f"{count(steps)} steps are about {about} epochs of {count(steps_per_epoch)} steps"
     if epochs:
         return f"{epochs:g} epochs are about {count(round(epochs * steps_per_epoch))} steps"
     return f"an epoch is about {count(steps_per_epoch)} steps"

@@ -24,7 +24,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tui_gen import runs
-from tui_gen.app.panes.base import Belongings, Pane, make
+from tui_gen.app.panes.base import Belongings, Pane, WorkerAsked, make
 from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell import arrangement, keys, placeholders
 from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_LIVE, enabled, label
@@ -567,6 +567,10 @@ class Workbench(TerminalApp):
     def on_live_edit_asked(self, message: LiveEditAsked) -> None:
         """A live value is to change."""
         self.run_worker(self.conductor.edit(message.key, message.value), exit_on_error=False)
+
+    def on_worker_asked(self, message: WorkerAsked) -> None:
+        """A pane wants to know of settings what only a worker can tell."""
+        self.run_worker(self.stock.tell(message), exit_on_error=False)
 
     def on_models_wanted(self) -> None:
         """The model files that the run shown names are to be read."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from textual.content import Content
+from textual.message import Message
 from textual.widget import Widget
 
 from tui_gen.app.panes.registry import Row, row
@@ -41,6 +42,17 @@ class Entry(NamedTuple):
     help: str
     here: bool = True
     """Whether the pane is brought on screen for it."""
+
+
+class WorkerAsked(Message):
+    """Something about settings is wanted that only a process with PyTorch can tell: `op` says what, of these tables.
+
+    `then(found, words)` is called with it, or with None and why it cannot be told.
+    """
+
+    def __init__(self, op: str, tables: dict[str, Any], then: Callable[[Any, str], None]) -> None:
+        super().__init__()
+        self.op, self.tables, self.then = op, tables, then
 
 
 def make(row: Row, belongings: Belongings) -> Pane:

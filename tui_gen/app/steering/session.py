@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from tui_gen.config import RunConfig
     from tui_gen.control import Reply
     from tui_gen.launch import WarmWorker
+    from tui_gen.network import Network
     from tui_gen.remedy import Remedy
     from tui_gen.trust import Code
     from tui_gen.view import RunView
 
+PATIENCE = 120.0
+"""Seconds that a warm worker may take to come up, and to read the models."""
 SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0, "quality": 1800.0}
 """Seconds to wait for an answer that takes work; others take 15."""
 
@@ -123,6 +127,28 @@ class Session:
                 if problems:
                     return None, problems
         return run_config, []
+
+    def network(self, tables: dict[str, Any]) -> Network:
+        """What a config in these tables trains and takes, as the warm worker finds it. Starts one where there is none.
+
+        Raises ConfigError, and ControlError where it cannot be told.
+        """
+        from tui_gen import config, starting
+        from tui_gen.control import ControlError
+
+        run_config = config.load(tables, self.catalog, "the settings")
+        if problems := starting.settle(run_config, self.catalog, self.root):
+            raise ConfigError("the settings", problems)
+        self.drop_warm()
+        self.spawn_warm()
+        deadline = time.monotonic() + PATIENCE
+        while (warm := self.warm) is not None and not warm.ready:
+            if time.monotonic() > deadline or not warm.alive:
+                raise ControlError("PyTorch does not come up; start a run to see why")
+            time.sleep(0.1)
+        if warm is None:
+            raise ControlError("no worker can be started to measure it")
+        return warm.network(config.to_tables(run_config))
 
     def start(self, run_config: RunConfig) -> Path:
         """Make the directory of a checked config's run and start its worker. Raises RunError."""

@@ -7,13 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 from tui_gen.app.background import away
+from tui_gen.app.steering.session import PATIENCE
+from tui_gen.config import ConfigError
+from tui_gen.control import ControlError
 
 if TYPE_CHECKING:
+    from tui_gen.app.panes.base import WorkerAsked
     from tui_gen.app.shell.stage import Stage
     from tui_gen.app.steering.session import Session
-
-PATIENCE = 120.0
-"""Seconds that a warm worker may take to read the models."""
 
 
 class Stock:
@@ -34,6 +35,17 @@ class Stock:
         await away(self._session.drop_warm)
         await away(self._session.spawn_warm)
         await self._take_models()
+
+    async def tell(self, asked: WorkerAsked) -> None:
+        """Have a worker tell a pane what it asked of settings, or the pane why it cannot be told."""
+        found, words = None, ""
+        try:
+            found = await away(self._session.network, asked.tables)
+        except ConfigError as error:
+            words = "\n".join(map(str, error.problems))
+        except ControlError as error:
+            words = str(error)
+        asked.then(found, words)
 
     async def _take_models(self) -> None:
         session = self._session

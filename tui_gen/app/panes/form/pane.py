@@ -164,6 +164,14 @@ from which it holds.
         self.show_draft()
         self._told()
 
+    def put(self, key: str, text: str) -> None:
+        """Put a value into the form for the next run, as if it were typed there; undo takes it back."""
+        self.fields.leave()
+        self.draft.set_text(key, text)
+        self.draft.close()
+        self.show_draft()
+        self._told()
+
     def set_catalog(self, catalog: Catalog) -> None:
         """Use a catalogue that was built anew; texts in the form stay."""
         self.fields.leave()

@@ -1,0 +1,1 @@
+"""The Network pane: layers and memory."""

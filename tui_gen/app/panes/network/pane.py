@@ -1,0 +1,171 @@
+"""The Network pane: the layers of what the form shows, whether a batch fits into memory, and what a length means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from tui_gen.app.panes.base import Pane, WorkerAsked
+from tui_gen.app.panes.form.pane import FormPane
+from tui_gen.draw.spark import bar
+from tui_gen.lines import aligned
+from tui_gen.network import Network, length_words, memory_words
+from tui_gen.quantities import count, size
+from tui_gen.text import clean
+
+if TYPE_CHECKING:
+    from textual import events
+
+BANDS = {
+    "SAFE": ("✔", "$text-success", "it fits"),
+    "TIGHT": ("▲", "$text-warning", "it may not fit beside anything else"),
+    "TOO BIG": ("✖", "$text-error", "it will not fit"),
+}
+"""How a batch fits into the memory: a sign, a colour, and what that means."""
+BAR = 12
+
+
+class NetworkPane(Pane):
+    """Shows what the settings in the form, be they the next run's or those of the run shown, train and take."""
+
+    HELP = """
+## Network
+
+The layers of the model that the form shows, the next run's or that of the run which is shown: the shape of what each
+puts out for one example, its parameters and their share.
+
+Above them: the memory that training takes with the chosen batch, **SAFE** up to 70 % of what there is, **TIGHT** up to
+95 %, else **TOO BIG**; and how many epochs the chosen steps are. All of it is measured on a few made-up examples
+before anything is trained; real use varies by some tenths.
+
+- **f** puts the largest power of two that is SAFE into the form, at most an eighth of an epoch
+"""
+    DEFAULT_CSS = """
+    NetworkPane > #head { height: auto; padding: 0 1; }
+    NetworkPane > VerticalScroll { padding: 0 1; scrollbar-size-vertical: 1; }
+    """
+    BINDINGS = [Binding("f", "fit", "Fit the batch", id="network.fit")]
+
+    def __init__(self, *, id: str | None = "network", classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.network: Network | None = None
+        self._tables: dict[str, Any] = {}
+        """The settings that are described, or were asked about."""
+        self._settled: dict[str, Any] = {}
+        """Those of the last look: they are asked about when they have stood for a beat."""
+        self._asking = False
+        self._words = ""
+
+    def compose(self) -> ComposeResult:
+        """What holds for all, and the table."""
+        yield Static("Waiting for the settings of the form.", id="head", markup=False)
+        with VerticalScroll():
+            yield Static("", id="layers", markup=False)
+
+    @property
+    def form(self) -> FormPane | None:
+        """The form, once it is there."""
+        return next(iter(self.screen.query(FormPane)), None) if self.is_attached else None
+
+    def beat(self, quiet_for: float) -> None:
+        """Look whether the form shows other settings, and ask about those that stand."""
+        form = self.form
+        if form is None or self._asking:
+            return
+        tables = form.state.tables()
+        if tables == self._tables:
+            return
+        if tables != self._settled:
+            self._settled = tables
+            return
+        self._tables, self._asking = tables, True
+        if self.network is None:
+            self._tell("Measuring; a worker loads PyTorch for that…")
+        self.post_message(WorkerAsked("network", tables, self._answered))
+
+    def _answered(self, network: Any, words: str) -> None:
+        self._asking = False
+        self.network, self._words = network if isinstance(network, Network) else None, words
+        self._draw()
+        self.refresh_bindings()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lay the table out anew."""
+        if self.network is not None:
+            self._draw()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A batch can be fitted for the next run, where it is known what fits."""
+        if action == "fit":
+            form = self.form
+            drafted = form is not None and form.state is form.draft
+            return True if drafted and self.network is not None and self.network.best_batch() else None
+        return super().check_action(action, parameters)
+
+    def action_fit(self) -> None:
+        """Put the largest batch that is safe into the form."""
+        form = self.form
+        if form is not None and self.network is not None and self.check_action("fit", ()):
+            form.put("train.batch_size", str(self.network.best_batch()))
+
+    def label(self, words: str, action: str) -> str:
+        """The batch that would be put into the form."""
+        if action == "fit" and self.network is not None and (best := self.network.best_batch()):
+            return f"batch_size = {best}"
+        return words
+
+    def _tell(self, words: str) -> None:
+        self.query_one("#head", Static).update(Content(clean(words)))
+
+    def _draw(self) -> None:
+        layers, form = self.query_one("#layers", Static), self.form
+        network, train = self.network, self._tables.get("train", {})
+        if network is None or form is None:
+            self._tell(self._words)
+            layers.update("")
+            self.set_title()
+            return
+        model = clean(str(self._tables.get("model", {}).get("name", "")))
+        self.set_title(model + ("" if form.state is form.draft else ", the run's"))
+        batch = train.get("batch_size")
+        batch = batch if isinstance(batch, int) else 1
+        frozen = network.parameters - network.trained
+        counted = f"{count(network.parameters)} parameters" + (f", {count(frozen)} of them frozen" if frozen else "")
+        rest = f" in {count(len(network.layers))} layers · {size(network.weights)}"
+        parts = [Content.assemble((counted, "bold"), rest)]
+        band = network.fits(batch)
+        memory = memory_words(network, batch)
+        if band:
+            sign, colour, meaning = BANDS[band]
+            parts.append(Content.assemble((f"{sign} {band}", f"bold {colour}"), f" {meaning}: {memory}"))
+        else:
+            parts.append(Content(f"Memory: {memory}; nobody tells how much there is"))
+        parts.append(Content(length_words(train, self._steps_per_epoch(network, batch))))
+        self.query_one("#head", Static).update(Content("\n").join(part for part in parts if part.plain))
+        layers.update(Content("\n").join(rows(network)))
+
+    def _steps_per_epoch(self, network: Network, batch: int) -> int | None:
+        form = self.form
+        if form is not None and form.state is not form.draft and self.view is not None and self.view.plan is not None:
+            return max(1, self.view.plan.steps_per_epoch)
+        return max(1, network.examples // batch) if network.examples else None
+
+
+def rows(network: Network) -> list[Content]:
+    """The table of layers: name, kind, shape of the output, parameters, share."""
+    lines: list[tuple[str, ...]] = [("layer", "kind", "output", "parameters", "share")]
+    for layer in network.layers:
+        shape = "×".join(map(str, layer.shape)) or "–"
+        share = layer.parameters / network.parameters if network.parameters else 0.0
+        lines.append((clean(layer.name), clean(layer.kind), shape, count(layer.parameters), f"{share:>6.1%}"))
+    head, *body = aligned(lines)
+    found = [Content.styled(head, "$quiet")]
+    for line, layer in zip(body, network.layers):
+        drawn = bar(layer.parameters / network.parameters if network.parameters else 0.0, BAR)
+        found.append(Content.assemble(line, " ", (drawn, "$text-primary")))
+    return found
