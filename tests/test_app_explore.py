@@ -99,8 +99,11 @@ def run(world):
 async def test_a_vae_is_explored_by_keys_and_mouse(run, processes, tmp_path):
     async with drive(run) as driver:
         pane, press = driver.pane, driver.press
-        await driver.until("8 Explore · step 4", "z0 +0.00 · z1 +0.00", "class 0", "4 numbers of a code")
+        await driver.until("8 Explore · step 4", "+0.00 · z", "class 0", "4 numbers of a code")
         assert len(processes) == 1
+        spread, axes = pane.stay.dots.spread, pane.stay.axes
+        assert {axes.first, axes.second} == set(sorted(range(4), key=lambda number: -spread[number])[:2])
+        await press("d", "0", "space", "9", "enter", "ctrl+u", *"0 1", "enter")
         await press("right", "right", "up")
         await driver.until("z0 +0.50 · z1 +0.25")
         await press("x", "y", "shift+right")

@@ -34,6 +34,7 @@ class Asking:
         self.threads = 1
         self._run: Path | None = None
         self._tell = tell
+        self._excuse = ""  # what is to be said beside the first picture
         self._wish: Look | None = None
         self._busy: asyncio.Task[None] | None = None
         self._slow: asyncio.Task[None] | None = None
@@ -73,13 +74,16 @@ class Asking:
                 fresh = not self.opened
                 if fresh and not await self._open():
                     return
+                if fresh and wish.axes != self.stay.axes:
+                    wish = self.stay.look()
                 answer = await self.helper.ask(wish)
                 if isinstance(answer, Failure) and answer.lost and not fresh:  # the process had ended, idle or killed
                     self.opened = False
                     self._wish = self._wish or wish
                     continue
                 if isinstance(answer, View):
-                    self.trouble = ""
+                    self.trouble = self._excuse
+                    self._excuse = ""
                     self.stay.arrived(answer, wish)
                     self._spread()
                 elif isinstance(answer, Failure):
@@ -99,6 +103,8 @@ class Asking:
             stay.space, stay.dots, stay.tile = answer, None, None
             if stay.scene not in stay.scenes():
                 stay.scene = "point"
+            if not stay.touched and space_of_codes(answer):
+                stay.axes = Axes("component")
             if stay.guidance is None:
                 stay.guidance = answer.guidance
             self.trouble = answer.warnings[0] if answer.warnings else ""
@@ -118,6 +124,8 @@ class Asking:
             stay.scene, stay.tile = "point", None
         else:
             stay.axes = Axes()
+            if not stay.view.path:  # nothing was seen yet: there is something to see without what failed
+                stay.touched, self._wish, self._excuse = True, self._wish or stay.look(), failure.words
 
     # -- codes of data
 
@@ -140,6 +148,8 @@ class Asking:
                 answer = await self.helper.ask(Spread(axes, tuple(stay.pins[:3]) if axes.sort == "pins" else ()))
                 if isinstance(answer, Dots):
                     stay.dots = answer
+                    if stay.begin_with(answer.spread):
+                        self.look()
                     continue
                 if isinstance(answer, Failure) and not answer.lost:
                     self.trouble = answer.words
@@ -149,3 +159,8 @@ class Asking:
         finally:
             if self._slow is asyncio.current_task():
                 self._slow = None
+
+
+def space_of_codes(space: Space) -> bool:
+    """Whether only data tell where codes lie: one begins along their components."""
+    return space.encodes and not space.normal

@@ -116,11 +116,12 @@ class ExplorePane(Pane):
     def _enter(self) -> None:
         """Open the run, if it is to be seen and is not open."""
         if self.view is not None and self.is_mounted and self.region.area and self.asking.idle:
-            self._look()
+            self.asking.threads = 1 if self.view.live else 4
+            self.asking.look()
 
     def _look(self, wish: Look | None = None) -> None:
         if self.view is not None:
-            self.asking.threads = 1 if self.view.live else 4
+            self.stay.touched = True
             self.asking.look(wish)
 
     @property

@@ -40,6 +40,8 @@ class Stay:
     rank: int = -1
     seed: int = 0
     tile: int | None = None
+    touched: bool = False
+    """Whether somebody has gone anywhere: until then the axes may still be chosen for him."""
 
     def look(self) -> Look:
         """The picture of the place where one means to be."""
@@ -92,6 +94,14 @@ class Stay:
             "pins": len(self.pins) > 1, "t-sne": self.space is not None and self.space.encodes,
         }  # fmt: skip
         return [sort for sort in SORTS if able[sort]]
+
+    def begin_with(self, spread: tuple[float, ...]) -> bool:
+        """Take the two dimensions along which codes of data vary most, whose deviations these are; whether it did."""
+        if self.touched or self.axes.sort != "dimension" or len(spread) < 2:
+            return False
+        most = sorted(range(len(spread)), key=lambda number: -spread[number])[:2]
+        before, self.axes = self.axes, Axes("dimension", *sorted(most))
+        return before != self.axes
 
     def turned(self, axis: str, by: int) -> None:
         """The next dimension, or component, on the `first` or `second` axis: one that the other axis has not."""

@@ -28,21 +28,27 @@ def _silent(event: Event) -> None:
     """What loading has to say is for a log."""
 
 
+Labelled = tuple[Tensor, Tensor | None]
+"""Examples (N, *shape) in a model's range, and their labels (N,) or None."""
+
+
+def read(restored: Restored) -> Labelled:
+    """Up to MOST held-out examples, or training ones where none are held out. Raises DataError."""
+    data = data_of(restored, _silent)
+    source = data.validation or data.train
+    return next(batches(source, batch_size=MOST, value_range=restored.model.value_range, limit=MOST))
+
+
 class Examples:
-    """Up to MOST held-out examples (training ones where none are held out): `x` (N, *shape), `labels` (N,) or None.
+    """Examples `x` (N, *shape), their `labels` (N,) or None, and what a model makes of them.
 
     `codes` (N, D) float32 on the CPU and `errors` (N,) are there where the model encodes; `rebuilt` (N, *shape) too.
     """
 
-    def __init__(self, restored: Restored, space: LatentSpace, busy: threading.Lock) -> None:
-        """Raises DataError where the data cannot be had. Whoever computes with the model holds `busy`."""
-        data = data_of(restored, _silent)
-        source = data.validation or data.train
+    def __init__(self, labelled: Labelled, restored: Restored, space: LatentSpace, busy: threading.Lock) -> None:
+        """Whoever computes with the model holds `busy`."""
         model = restored.model
-        self.names = data.spec.classes
-        self.x, self.labels = next(
-            batches(source, batch_size=MOST, value_range=model.value_range, limit=MOST)
-        )  # fmt: skip
+        self.x, self.labels = labelled
         self.codes: Tensor | None = None
         self.rebuilt: Tensor | None = None
         self.errors: Tensor | None = None

@@ -29,7 +29,7 @@ from tui_gen.model import DataSpec, LatentSpace, Tiles
 from tui_gen.train.data import DataError
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.devices import random_state_kept
-from tui_gen.train.offline.explore.examples import Examples
+from tui_gen.train.offline.explore.examples import Examples, Labelled, read
 from tui_gen.train.offline.explore.geometry import Plane, along_components, along_dimensions, through_pins, walk
 from tui_gen.train.offline.explore.pictures import Album, frames_of, of_images, of_points, write_gif
 from tui_gen.train.offline.restore import Restored, RestoreError, restore
@@ -58,6 +58,8 @@ class Explorer:
         self._restored: Restored | None = None
         self._space: LatentSpace | None = None
         self._examples: Examples | None = None
+        self._labelled: Labelled | None = None
+        self._run = ""
         self._failure = ""
 
     def answer(self, ask: Open | Look | Spread | Film) -> Space | View | Dots | Filmed | Failure:
@@ -87,6 +89,8 @@ class Explorer:
         torch.set_num_threads(ask.threads)
         self._restored = self._space = self._examples = None
         self._failure = ""
+        if ask.run != self._run:  # with other weights of a run, its data are the same
+            self._run, self._labelled = ask.run, None
         run = Path(ask.run)
         restored = restore(run, ask.step, "cpu", hear)
         space = restored.model.latent_space()
@@ -130,7 +134,9 @@ class Explorer:
                 raise DataError(self._failure)
             if self._examples is None:
                 try:
-                    self._examples = Examples(self._model, self._latent, self._busy)
+                    if self._labelled is None:
+                        self._labelled = read(self._model)
+                    self._examples = Examples(self._labelled, self._model, self._latent, self._busy)
                 except (DataError, OSError) as error:
                     self._failure = f"the data cannot be had: {error}"
                     raise DataError(self._failure) from None
