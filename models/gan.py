@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Loss, Model, Optim, Phase, Problem, hyper, nonzero
+from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper, nonzero
 from tui_gen.models.alarms.gan import ALARMS
 from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
-from tui_gen.models.looks.score_histograms import ranked
+from tui_gen.models.looks.score_histograms import PANEL_EXAMPLES, histograms, ranked
 from tui_gen.models.nets import adversaries as nets
 from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
 from tui_gen.models.nets.diffaugment import Augment, augmented
@@ -166,11 +166,19 @@ class GAN(Model):
             torch._foreach_clamp_min_(weights, -self.config.weight_clip)
             torch._foreach_clamp_max_(weights, self.config.weight_clip)
 
+    def compared(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """D's raw scores, (N,) each, of the batch and of as many new images, all as D sees them in training."""
+        x, fakes = (self.discriminator_input(images, batch) for images in (batch.x, self.fakes(batch)))
+        return self.scores(x, batch.labels, fakes, batch.labels)
+
     def vitals(self, batch: Batch) -> dict[str, Tensor]:
         """`balance`: how often D puts a real example above a generated one, in pairs of any two; 0.5 is by chance."""
-        x, fakes = (self.discriminator_input(images, batch) for images in (batch.x, self.fakes(batch)))
-        real, fake = self.scores(x, batch.labels, fakes, batch.labels)
-        return {"balance": ranked(real, fake)}
+        return {"balance": ranked(*self.compared(batch))}
+
+    def panels(self, given: Given) -> list[Picture | Text]:
+        """Histograms of D's scores of real and of generated examples, of some hundreds each."""
+        labels = None if given.labels is None else given.labels[:PANEL_EXAMPLES]
+        return [Text("scores", histograms(*self.compared(Batch(given.x[:PANEL_EXAMPLES], labels))))]
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """Every phase's loss and metrics, and the distance of new samples from the batch."""

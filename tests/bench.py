@@ -111,20 +111,27 @@ def mnist_folder(base: Path) -> tuple[str, str]:
 
 def benchmarks() -> dict[str, Callable[[Settings, Path, str], Figure]]:
     """Name → what measures it, in the order of the table."""
-    from tests import bench_trainer, bench_workbench
+    from tests import bench_health, bench_trainer, bench_workbench
 
-    return bench_trainer.BENCHMARKS | bench_workbench.BENCHMARKS
+    return bench_trainer.BENCHMARKS | bench_health.BENCHMARKS | bench_workbench.BENCHMARKS
+
+
+def grouped(word: str, known: dict[str, Callable[[Settings, Path, str], Figure]]) -> list[str]:
+    """The benchmarks that a word names: one by its name, or all that have it before a dash."""
+    return [word] if word in known else [name for name in known if name.startswith(f"{word}-")] or [word]
 
 
 def main() -> int:
     """Run the benchmarks that are named, or all."""
     known = benchmarks()
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(known)}")
+    words = f"any of: {', '.join(known)}; health is all that begin with it"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=words)
     parser.add_argument("--quick", action="store_true", help="three pairs of each; a rough idea")
     parser.add_argument("--pairs", type=int, default=Settings.pairs)
     parser.add_argument("--seconds", type=float, default=Settings.seconds, help="measured on each side of a pair")
     given = parser.parse_args()
+    given.names = [name for word in given.names for name in grouped(word, known)]
     if unknown := [name for name in given.names if name not in known]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}")
     settings = Settings(3, 1.0) if given.quick else Settings(given.pairs, given.seconds)

@@ -7,12 +7,13 @@ from torch import nn
 from tests import small_runs
 from tests.test_trainer import advance, assert_equal, digest
 from tui_gen.model import Batch, Phase
-from tui_gen.models.looks.score_histograms import ranked
+from tui_gen.models.looks.score_histograms import histograms, ranked
 from tui_gen.train.engine import vitals
 from tui_gen.train.engine.meter import Meter
 from tui_gen.train.engine.vitals import DEAD, Vitals
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta
+from tui_gen.train.shown.previews import Previewer
 
 
 def logged(trainer) -> dict[str, dict[int, float]]:
@@ -146,6 +147,21 @@ def test_balance_is_how_often_a_real_example_is_above():
     trainer = small_runs.trainer("gan", train__health_every=1)
     advance(trainer, 2)
     assert 0 <= logged(trainer)["health/balance"][1] <= 1
+
+
+def test_scores_of_real_and_generated_examples_stand_side_by_side():
+    lines = histograms(torch.tensor([3.0, 3.0, 3.0, -1.0]), torch.tensor([-1.0, -1.0, 0.9])).splitlines()
+    assert lines[0] == "D scores a real example higher than a generated one in 83% of pairs"  # 9 and two ties of 12
+    head, *rows = lines[2:]
+    assert len(rows) == 16 and head.index("real") == 11 and head.index("generated") == 37
+    bars = [(row[11:35].count("█"), row[37:].count("█")) for row in rows]
+    assert bars[0] == (24, 0) and bars[-1] == (8, 21) and sum(b for _, b in bars[1:-1]) == 11  # of ¾, ¼, ⅔ and ⅓
+    trainer = small_runs.trainer("gan")
+    (panel,) = [grid for grid in Previewer(trainer.model, trainer.data, trainer.device, 9, 0).draw(trainer.model)
+                if grid.kind == "scores"]  # fmt: skip
+    assert panel.text.startswith("D scores a real example")
+    odd = histograms(torch.tensor([float("nan"), float("inf")]), torch.zeros(1))
+    assert odd.count("\n") == 19
 
 
 def test_codes_of_the_prior_spread_by_one():

@@ -1,0 +1,73 @@
+"""What it costs to measure a training's health: one process, in time of the processor, which others hardly disturb."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.bench import Figure, Settings, ratio
+from tests.bench_trainer import MODELS
+from tui_gen import config as configs
+
+WARM = 5
+"""Steps that are not counted."""
+WHAT = {
+    "small-vae": "small MLP VAE", "vae": "MLP VAE 784-400-20", "gan": "MLP GAN",
+    "dcgan": "DCGAN 32 px", "ddpm": "U-Net DDPM 28 px, with averaged weights",
+}  # fmt: skip
+
+
+def trainer_of(name: str, root: str) -> Any:
+    """A trainer of a benchmark's model on MNIST, on one thread."""
+    import torch
+
+    from tui_gen.train import discover
+    from tui_gen.train.data import dataset_of, load
+    from tui_gen.train.engine.trainer import Trainer
+
+    torch.set_num_threads(1)
+    model, batch_size, size = MODELS[name]
+    catalog, classes = discover.build()
+    tables = {
+        "model": model,
+        "dataset": {"name": "mnist", "root": root, "size": size, "limit": 4096},
+        "train": {"steps": 10**8, "batch_size": batch_size, "device": "cpu", "compile": "off",
+                  "ema": 0.999 if name == "ddpm" else 0.0},
+    }  # fmt: skip
+    config = configs.load(tables, catalog)
+    cpu = torch.device("cpu")
+    data = load(dataset_of(config.dataset, classes.datasets), cpu, seed=0)
+    return Trainer(classes.models[config.model.name], config, data, cpu)
+
+
+def health(name: str, settings: Settings, base: Path, root: str) -> Figure:
+    """Examples in a second of the processor with `train.health_every` as it is by default ÷ without.
+
+    A pair is two steps, one of them with a measurement, whose extra time is spread over as many steps as lie between
+    two measurements.
+    """
+    trainer = trainer_of(name, root)
+    train = trainer.config.train
+    between, batch_size = train.health_every, train.batch_size
+
+    def cost(every: int) -> float:
+        train.health_every = every
+        begun = time.process_time()
+        trainer.train_step()
+        return time.process_time() - begun
+
+    pairs = []
+    for number in range(WARM + max(30, 3 * settings.pairs)):
+        plain, watched = cost(0), cost(1)
+        if number >= WARM:
+            pairs.append((batch_size / (plain + (watched - plain) / between), batch_size / plain))
+        trainer.meter.flush()
+    return ratio(f"health-{name}", f"{WHAT[name]}, health ÷ without", pairs, 0.98, "images/s")
+
+
+BENCHMARKS: dict[str, Callable[[Settings, Path, str], Figure]] = {
+    f"health-{name}": functools.partial(health, name) for name in WHAT
+}
