@@ -109,11 +109,13 @@ async def test_a_tile_stands_beside_its_neighbours_until_that_ends(tmp_path, mon
         assert sorted(place[4] for place in pane.picture._reply.places) == sorted([2, *range(16, 24)])
         await driver.press("left")
         await driver.until(lambda: len(asked) == 2 and "trained on" in driver.app.text(), "those of another step")
+        await driver.press("end")
+        assert pane._index == 1, "a live run's next preview is no reason for the next search"
         await driver.press("n")
         assert "trained on" not in driver.app.text() and not pane.nearest.on
     fault = "no nearest images: this run has points"
     monkeypatch.setattr(NearestImages, "_ask", lambda self, wish: fault)
-    async with drive(Host(run, "samples"), (80, 24)) as driver:
+    async with drive(Host(run, "samples"), (80, 24), notifications=True) as driver:
         await driver.press("n")
-        await driver.until(lambda: f"step 100 · {fault}" in driver.app.text(), "why there are none")
-        assert SEARCHING not in driver.app.text()
+        await driver.until(lambda: fault in driver.app.text(), "why there are none")
+        assert not driver.pane.nearest.on and SEARCHING not in driver.caption

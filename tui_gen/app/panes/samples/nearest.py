@@ -25,7 +25,7 @@ from tui_gen.text import clean
 if TYPE_CHECKING:
     from tui_gen.view import RunView
 
-SEARCHING = "looking for the nearest training images …"
+SEARCHING = "finding nearest …"
 NONE = "no nearest images"
 MOST = 200
 """Characters of a fault that are shown."""

@@ -12,7 +12,7 @@ from textual.binding import Binding
 from tui_gen.app.panes.base import NO_RUN, Entry
 from tui_gen.app.panes.samples.caption import Caption, KindList
 from tui_gen.app.panes.samples.comparing import Comparison, Way
-from tui_gen.app.panes.samples.nearest import NearestImages
+from tui_gen.app.panes.samples.nearest import SEARCHING, NearestImages
 from tui_gen.app.panes.samples.picture import PictureView
 from tui_gen.app.panes.samples.picture_pane import PicturePane
 from tui_gen.app.panes.samples.sight import Sight, band_count, tile_count
@@ -199,7 +199,11 @@ can be done while a run trains.
         text = self._words_view.display
         sight = Sight(view, history, index, self.comparison, self.tile, self.band)
         if self.nearest.on and self.tile is not None and not text:
-            sight = sight._replace(neighbours=self.nearest.of(view, preview, tile_count(preview)))
+            answer = self.nearest.of(view, preview, tile_count(preview))
+            sight = sight._replace(neighbours=answer)
+            if isinstance(answer, str) and answer != SEARCHING:
+                self.nearest.stop()
+                self.notify(answer, severity="warning", markup=False)
         try:
             if text:
                 self._words_view.show_file(view.file(preview.path))
@@ -249,9 +253,9 @@ can be done while a run trains.
     # -- history
 
     def _go(self, index: int) -> None:
-        """Show preview `index`; the last one is followed."""
+        """Show preview `index`; the last one is followed, but not by searches for neighbours."""
         last = len(self.history()) - 1
-        self._index = None if index >= last else max(0, index)
+        self._index = None if index >= last and not self.nearest.on else max(0, min(index, last))
         self.redraw()
 
     def action_step(self, by: int) -> None:
@@ -277,6 +281,7 @@ can be done while a run trains.
             self._halt()
         else:
             self._halt()
+            self.nearest.stop()
             self._index = 0 if self._index is None else self._index
             self._begin(min(max(WHOLE / count, FASTEST), SLOWEST))
             self.playing = True

@@ -17,7 +17,7 @@ from textual.widget import Widget
 if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
 
-ROOM = 60
+ROOM = 40
 """Columns from which on there are letters for what can be done."""
 MARKS = ("─", "┼", "╪", "●", "▶", "■")
 """The line, a preview, several in one cell, the one that is shown, play, stop."""
