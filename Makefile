@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test repeat lint attack bench quality catalog figures screenshot wheel clean
+.PHONY: run test repeat lint attack bench quality catalog figures cards screenshot wheel clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tui-gen; else $(BIN)/tui-gen --run vae-digits; fi
@@ -37,6 +37,9 @@ catalog: $(STAMP)
 
 figures: $(STAMP)
 	$(BIN)/python -m tests.readme_figures .
+
+cards: $(STAMP)
+	$(BIN)/python -m tests.recipe_cards $(or $(RUNS),runs)
 
 screenshot: $(STAMP)
 	$(BIN)/python -m tests.screenshot docs/workbench.png

@@ -108,6 +108,7 @@ class Workbench(TerminalApp):
         first = [placeholders.EmptyFrame(row.id, rows if row.id == "models" else None) for row in PANES]
         self.workspace = Workspace(*first, shares=self._shares(), favourites=self._favourites(), id="workspace")
         self._shares_before: dict[str, float] = {}
+        self._on_card = ""
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
         self.notices = Notices(self, self.workspace, self.status)
@@ -563,6 +564,19 @@ class Workbench(TerminalApp):
         """A model goes into the form."""
         if self.form is not None:
             self.form.set_model(message.name)
+
+    def on_form_changed(self) -> None:
+        """Where another recipe is in the form now, the panes tell of it while they are empty."""
+        from tui_gen.cards import card
+
+        draft = self.form.draft if self.form is not None else None
+        recipe = self.catalog.recipes.get(draft.source) if draft is not None else None
+        name = recipe.name if recipe is not None and draft is not None and draft.model == recipe.model else ""
+        if name != self._on_card:
+            self._on_card = name
+            told = card(recipe, self.key_of("run.start")) if recipe is not None and name else None
+            for pane in self.workspace.panes:
+                pane.show_card(told)
 
     def on_live_edit_asked(self, message: LiveEditAsked) -> None:
         """A live value is to change."""

@@ -19,6 +19,7 @@ from tui_gen.app.panes.registry import Row, row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from tui_gen.cards import Card
     from tui_gen.catalog import Catalog
     from tui_gen.view import RunView
 
@@ -95,6 +96,8 @@ class Pane(Widget):
         found = row(id)
         self.key, self.title = (found.key, found.title) if found is not None else ("", "")
         self.view: RunView | None = None
+        self.card: Card | None = None
+        """What is told of the recipe in the form."""
         self.missed: set[str] = set()
         """Parts that changed since this pane's last `update_view`; kept by the shell."""
         self._titles: tuple[str, str] | None = None
@@ -139,6 +142,10 @@ class Pane(Widget):
     def entries(self) -> Iterable[Entry]:
         """What the command palette offers beside this pane's actions."""
         return ()
+
+    def show_card(self, card: Card | None) -> None:
+        """This recipe is in the form: told while no run is shown, so that an empty pane says what will be in it."""
+        self.card = card
 
     def set_catalog(self, catalog: Catalog) -> None:
         """Other models and recipes are known from now on."""

@@ -26,6 +26,7 @@ from tui_gen.panels import Panel, panels_of, split
 from tui_gen.progress import preparation
 
 if TYPE_CHECKING:
+    from tui_gen.cards import Card
     from tui_gen.catalog import Catalog
     from tui_gen.view import RunView
 
@@ -121,6 +122,12 @@ class LossesPane(Pane):
         """What the run is judged by: of what its recipe states, the first that its log has."""
         return next((goal for goal in self.goals if goal.curve in self._names), None)
 
+    def show_card(self, card: Card | None) -> None:
+        """Tell of the recipe while there is no run."""
+        super().show_card(card)
+        if self.view is None:
+            self._redraw()
+
     def update_view(self, changed: set[str]) -> None:
         if changed & {"series", "marks", "status"} and (changed != {"status"} or not self._names):
             self._redraw()
@@ -128,7 +135,7 @@ class LossesPane(Pane):
     def _words(self) -> str:
         view = self.view
         if view is None:
-            return NO_RUN
+            return self.card.words if self.card is not None else NO_RUN
         if view.progress is not None:
             return preparation(view.progress)
         if view.live:

@@ -12,6 +12,7 @@ from textual.binding import Binding
 from tui_gen.app.panes.base import NO_RUN, Entry
 from tui_gen.app.panes.samples.caption import Caption, KindList
 from tui_gen.app.panes.samples.comparing import Comparison, Way
+from tui_gen.app.panes.samples.imaging import Subject
 from tui_gen.app.panes.samples.nearest import SEARCHING, NearestImages
 from tui_gen.app.panes.samples.picture import PictureView
 from tui_gen.app.panes.samples.picture_pane import PicturePane
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from textual.timer import Timer
 
+    from tui_gen.cards import Card
     from tui_gen.view import RunView
 
 WHOLE, FASTEST, SLOWEST = 10.0, 0.1, 0.5
@@ -37,6 +39,10 @@ TOOLS: tuple[tuple[str, str], ...] = (
     ("d", "compare('difference')"), ("n", "nearest"),
 )  # fmt: skip
 """Letters at the end of the timeline, and what they do."""
+
+
+PREVIEWS = "What it makes comes here: always from the same noise, so that one step can be held against another."
+"""What stands here before a recipe is trained."""
 
 
 class SamplesPane(PicturePane):
@@ -187,7 +193,11 @@ can be done while a run trains.
         preview, view = self.preview, self.view
         self._swap(preview is not None and preview.path.endswith(".txt"))
         if preview is None or view is None:
-            self.picture.show_words(self._words())
+            if self.view is None and self.card is not None and self.card.picture:
+                title = f"{self.card.name}, trained as it is written"
+                self.picture.show_pictures(Subject(self.card.picture, title=title))
+            else:
+                self.picture.show_words(self._words())
             self._caption.show([], "", "")
             self._timeline.show(History())
             return
@@ -230,10 +240,16 @@ can be done while a run trains.
         if focused:
             new.focus()
 
+    def show_card(self, card: Card | None) -> None:
+        """Show what the recipe made, while there is no run."""
+        super().show_card(card)
+        if self.view is None:
+            self.redraw()
+
     def _words(self) -> str:
         view = self.view
         if view is None:
-            return NO_RUN
+            return NO_RUN if self.card is None else PREVIEWS
         if view.live:
             return f"The run is {view.state}. Its first preview appears here."
         return f"The run is {view.state} and has no previews."

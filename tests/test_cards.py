@@ -1,0 +1,40 @@
+"""What empty panes tell of the recipe in the form: its figure, how long it takes, and what it made."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.shell import screen_text, until, workbench
+from tests.test_app_form import CATALOG
+from tui_gen import cards, pictures
+
+
+@pytest.mark.parametrize("name", CATALOG.recipes)
+def test_every_recipe_has_a_card(name):
+    recipe = CATALOG.recipes[name]
+    card = cards.card(recipe, "F5")
+    assert recipe.summary in card.words and (recipe.figure in card.words) and "F5 trains it" in card.words
+    if card.picture:
+        assert pictures.read_png(card.picture).size
+
+
+def test_every_picture_is_of_a_recipe_and_small():
+    files = list(cards.folder().glob("*"))
+    assert files and {file.stem for file in files} <= set(CATALOG.recipes)
+    assert sum(file.stat().st_size for file in files) < 1_000_000
+
+
+def test_a_time_is_told_where_it_was_recorded(monkeypatch):
+    records = {"conv-vae": {"seconds": 1068.0, "device": "cpu (1 thread)"}, "gan": {"seconds": None}}
+    monkeypatch.setattr(cards, "_records", lambda: records)
+    assert "F5 trains it (it took 17 min 48 s on cpu (1 thread))." in cards.card(CATALOG.recipes["conv-vae"]).words
+    assert "F5 trains it." in cards.card(CATALOG.recipes["gan"]).words
+
+
+async def test_empty_panes_tell_of_the_recipe_in_the_form(monkeypatch):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        words = CATALOG.recipes["conv-vae"].summary.split()[:3]
+        app.pick_recipe("conv-vae")
+        await until(pilot, lambda: all(word in screen_text(app) for word in [*words, "trained as it is written"]))
+        app.pick_model("gan")
+        await until(pilot, lambda: "Choose a recipe and start it" in screen_text(app))

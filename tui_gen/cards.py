@@ -1,0 +1,62 @@
+"""A recipe's card: what it trains, what it should reach, how long that took, and what it made when it was trained.
+
+Times come from the recorded runs, pictures from `models/cards` (`make cards RUNS=DIR` takes them from runs).
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tui_gen.catalog import Recipe
+from tui_gen.quantities import duration
+
+
+class Card(NamedTuple):
+    """What is told of a recipe before it is trained: words for a pane, the path of a picture (empty: there is none)."""
+
+    name: str
+    words: str
+    picture: str
+
+
+def card(recipe: Recipe, start_key: str = "F5") -> Card:
+    """The card of a recipe; `start_key` trains it."""
+    lines = [recipe.title or recipe.name, recipe.summary, ""]
+    if recipe.figure:
+        lines += [f"It should reach: {recipe.figure_with_source}.", ""]
+    aim = recipe.aim_on(recipe.dataset)
+    if aim is not None and aim.metric:
+        lines += [f"Its losses will come here, {aim.metric} first.", ""]
+    else:
+        lines += ["Its losses will come here.", ""]
+    lines.append(f"{start_key} trains it{_time(recipe.name)}.")
+    picture = folder() / f"{recipe.name}.png"
+    return Card(recipe.name, "\n".join(lines), str(picture) if picture.exists() else "")
+
+
+def folder() -> Path:
+    """Where the pictures are."""
+    return Path(str(importlib.resources.files("tui_gen.models"))) / "cards"
+
+
+def _time(name: str) -> str:
+    """How long the recipe as it is written took; empty where that was never recorded."""
+    record = _records().get(name)
+    if not record or not isinstance(record.get("seconds"), int | float):
+        return ""
+    return f" (it took {duration(record['seconds'])} on {record.get('device') or 'a CPU'})"
+
+
+@cache
+def _records() -> dict[str, Any]:
+    import msgspec
+
+    try:
+        path = folder().with_name("reached.json")
+        records: dict[str, dict[str, Any]] = msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, Any]])
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return records.get("full", {})
