@@ -16,8 +16,8 @@ from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.models.looks.score_histograms import PANEL_EXAMPLES, histograms, ranked
 from tui_gen.models.nets import adversaries as nets
 from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
-from tui_gen.models.nets.diffaugment import Augment, augmented
-from tui_gen.models.nets.layers import batch_std, progress, refuse_labels, refuse_network, refuse_pyramid
+from tui_gen.models.nets.diffaugment import Augment, augmented, refuse_augment
+from tui_gen.models.nets.layers import batch_std, progress, refuse_convolutions, refuse_labels
 from tui_gen.models.nets.settings import listed, step_count
 
 LOSSES = {
@@ -238,15 +238,11 @@ class GAN(Model):
     def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
         yield from super().refuse(config, data)
         yield from refuse_labels(cls.name, config, data)
-        yield from refuse_network("model.network", config.network, ("dcgan",), data)
+        channels = {f"model.{key}": getattr(config, key) for key in ("generator_channels", "discriminator_channels")}
+        yield from refuse_convolutions(config.network, channels, data)
         yield from refuse_mixing(config)
         if config.label_smoothing and config.loss not in ("non-saturating", "least-squares"):
             words = f"softens the target 1 of real images, and {config.loss} has no such target"
             hint = "set it to 0, or model.loss to non-saturating or least-squares"
             yield Problem("model.label_smoothing", config.label_smoothing, words, hint)
-        if data.kind == "points" and config.augment != "none":
-            words = f"is for images; {data.name} has 2-D points"
-            yield Problem("model.augment", config.augment, words, "set it to none")
-        if data.kind == "image" and config.network == "dcgan":
-            yield from refuse_pyramid("model.generator_channels", config.generator_channels, data)
-            yield from refuse_pyramid("model.discriminator_channels", config.discriminator_channels, data)
+        yield from refuse_augment(config.augment, data)

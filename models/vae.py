@@ -16,7 +16,7 @@ from tui_gen.models.alarms.vae import ALARMS
 from tui_gen.models.looks import tables
 from tui_gen.models.looks.code_plots import plot, principal
 from tui_gen.models.nets.codecs import Decoder, Encoder
-from tui_gen.models.nets.layers import progress, refuse_labels, refuse_network, refuse_pyramid
+from tui_gen.models.nets.layers import progress, refuse_convolutions, refuse_labels, refuse_unit_range
 from tui_gen.models.nets.settings import BY_NETWORK, Channels, Hidden, Latent, Network, listed, step_count
 
 ACTIVE = 0.01
@@ -37,8 +37,7 @@ class VAE(Model):
         "Burda et al. 2016, arXiv:1509.00519"
     )
     kinds, value_range, optimizers = ("image", "points"), "unit", {"vae": Optim(lr=1e-3)}
-    arithmetic = ("beta", "kl_warmup", "free_bits")
-    judged, alarms = ("elbo", "log_likelihood", "mse"), ALARMS
+    arithmetic, judged, alarms = ("beta", "kl_warmup", "free_bits"), ("elbo", "log_likelihood", "mse"), ALARMS
 
     def loss(self, batch: Batch) -> Loss:
         """−ELBO = −E_q log p(x|z) + β · KL(q(z|x) ‖ N(0, I)) in nats, averaged over the batch; metrics per example."""
@@ -100,10 +99,9 @@ class VAE(Model):
 
     def gaussian(self, error: Tensor) -> Tensor:
         """−ln N = ½ error / σ² + D (ln σ + ½ ln 2π), in nats, where an example's D squared errors add up to `error`."""
-        sigma, learned = self.config.sigma, self.log_sigma
-        log_sigma: Tensor | float = math.log(sigma) if learned is None else learned
-        inverse_variance: Tensor | float = sigma**-2 if learned is None else torch.exp(-2 * learned)
-        return 0.5 * error * inverse_variance + self.data.features * (log_sigma + 0.5 * math.log(2 * math.pi))
+        log_sigma: Tensor | float = math.log(self.config.sigma) if self.log_sigma is None else self.log_sigma
+        precision: Tensor | float = self.config.sigma**-2 if self.log_sigma is None else torch.exp(-2 * self.log_sigma)
+        return 0.5 * error * precision + self.data.features * (log_sigma + 0.5 * math.log(2 * math.pi))
 
     def log_likelihood(self, x: Tensor, labels: Tensor | None, count: int) -> Tensor:
         """ln p(x) ≥ E ln (1/count) Σᵢ p(x|zᵢ) p(zᵢ) / q(zᵢ|x) in nats, (N,), of x (N, *data.shape), zᵢ from q(z|x).
@@ -186,11 +184,7 @@ class VAE(Model):
     def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
         yield from super().refuse(config, data)
         yield from refuse_labels(cls.name, config, data)
-        yield from refuse_network("model.network", config.network, ("conv",), data)
-        if data.kind == "points" and config.likelihood == "bernoulli":
-            words = "is for values in [0, 1]; points are not"
-            yield Problem("model.likelihood", "bernoulli", words, "set it to gaussian")
+        yield from refuse_convolutions(config.network, {"model.channels": config.channels}, data)
+        yield from refuse_unit_range("model.likelihood", config.likelihood, "gaussian", data)
         if 0 < config.sigma < 1e-4:
             yield Problem("model.sigma", config.sigma, "is too small", "use at least 1e-4, or 0 to learn it")
-        if data.kind == "image" and config.network == "conv":
-            yield from refuse_pyramid("model.channels", config.channels, data)

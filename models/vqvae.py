@@ -15,7 +15,7 @@ from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Pic
 from tui_gen.models.alarms.vqvae import ALARMS
 from tui_gen.models.looks import codebook, tables
 from tui_gen.models.nets.codecs import MapDecoder, MapEncoder
-from tui_gen.models.nets.layers import refuse_labels, refuse_network, refuse_pyramid, uniform
+from tui_gen.models.nets.layers import refuse_convolutions, refuse_labels, refuse_unit_range, uniform
 from tui_gen.models.nets.settings import BY_NETWORK, Channels, Hidden, Network, listed, step_count
 from tui_gen.models.nets.transformer import CausalTransformer
 
@@ -265,17 +265,14 @@ class VQVAE(Model):
     def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
         yield from super().refuse(config, data)
         yield from refuse_labels(cls.name, config, data)
-        yield from refuse_network("model.network", config.network, ("conv",), data)
-        if data.kind == "points" and config.loss == "bce":
-            yield Problem("model.loss", "bce", "is for values in [0, 1]; points are not", "set it to mse")
-        if data.kind == "image" and config.network == "conv":
-            problems = list(refuse_pyramid("model.channels", config.channels, data))
-            yield from problems
-            codes = (data.size // 2 ** len(config.channels)) ** 2
-            if not problems and codes > MOST_CODES:
-                words = f"leaves {codes} codes an image, and a prior learns at most {MOST_CODES}"
-                hint = "give it more values, or set dataset.size to a smaller one"
-                yield Problem("model.channels", config.channels, words, hint)
+        yield from refuse_unit_range("model.loss", config.loss, "mse", data)
+        problems = list(refuse_convolutions(config.network, {"model.channels": config.channels}, data))
+        yield from problems
+        codes = (data.size // 2 ** len(config.channels)) ** 2
+        if data.kind == "image" and config.network == "conv" and not problems and codes > MOST_CODES:
+            words = f"leaves {codes} codes an image, and a prior learns at most {MOST_CODES}"
+            hint = "give it more values, or set dataset.size to a smaller one"
+            yield Problem("model.channels", config.channels, words, hint)
 
 
 def entropy(shares: Tensor) -> Tensor:

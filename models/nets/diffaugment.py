@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tui_gen.model import hyper
+from tui_gen.model import DataSpec, Problem, hyper
 
 Augment = Annotated[
     Literal["none", "brightness", "shift", "cutout", "all"],
@@ -38,3 +39,9 @@ def augmented(x: Tensor, kind: str) -> Tensor:
         rows, columns = ((places - centres).abs() * 4 < size).unbind()
         x = x * ~(rows[:, None, :, None] & columns[:, None, None, :])
     return x
+
+
+def refuse_augment(kind: str, data: DataSpec) -> Iterator[Problem]:
+    """A problem if 2-D points are to be augmented as images are."""
+    if data.kind == "points" and kind != "none":
+        yield Problem("model.augment", kind, f"is for images; {data.name} has 2-D points", "set it to none")

@@ -264,3 +264,20 @@ def refuse_network(key: str, network: str, convolutional: tuple[str, ...], data:
     """A problem if a convolutional network is to see 2-D points."""
     if network in convolutional and data.kind == "points":
         yield Problem(key, network, f"needs images; {data.name} has 2-D points", f"set {key} = mlp")
+
+
+def refuse_convolutions(network: str, channels: dict[str, list[int]], data: DataSpec) -> Iterator[Problem]:
+    """Problems if `model.network`, where it is no `mlp`, is to see 2-D points, or images that cannot be halved once per
+    entry of each list of channels, named by its key."""
+    if network == "mlp":
+        return
+    yield from refuse_network("model.network", network, (network,), data)
+    if data.kind == "image":
+        for key, counts in channels.items():
+            yield from refuse_pyramid(key, counts, data)
+
+
+def refuse_unit_range(key: str, likelihood: str, other: str, data: DataSpec) -> Iterator[Problem]:
+    """A problem if a likelihood of values in [0, 1] is to score 2-D points; `other` is one that may."""
+    if likelihood in ("bernoulli", "bce") and data.kind == "points":
+        yield Problem(key, likelihood, "is for values in [0, 1]; points are not", f"set it to {other}")
