@@ -9,6 +9,8 @@ import pytest
 from tests.pty_terminal import PtyTerminal
 from tests.shell import SIZES, screen_text, until, workbench
 from tests.test_app_watching import shown, state, two_runs, watches
+from tui_gen.app.panes.registry import PANES
+from tui_gen.app.shell.workspace import tab_texts
 
 __all__ = ["two_runs"]
 
@@ -46,6 +48,17 @@ async def test_a_layout_that_was_chosen_is_the_one_runs_are_shown_in(monkeypatch
         app.open_run(two_runs[1])
         await until(pilot, lambda: state(app) == "stopped" and watches(app))
         assert app.workspace.layout_name == "watch", "chosen for another shape of terminal"
+
+
+@pytest.mark.parametrize("room", [240, 120, 80, 60, 40])
+def test_tabs_have_all_panes_at_any_width(room):
+    panes = tuple(row.id for row in PANES)
+    texts = tab_texts(panes, "form", room)
+    assert [pane for pane, _ in texts] == list(panes) and sum(len(text) for _, text in texts) <= room
+    for row, (_, text) in zip(PANES, texts):
+        assert row.key in text and text.startswith("▐") == (row.id == "form")
+    if room >= 80:
+        assert all(row.title[:3] in text for row, (_, text) in zip(PANES, texts))
 
 
 async def test_restoring_the_layout_can_be_undone(monkeypatch):

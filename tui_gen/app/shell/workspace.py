@@ -22,6 +22,24 @@ STEP_X, STEP_Y = 4, 2
 """Cells a boundary moves with one key press."""
 
 
+def tab_texts(panes: tuple[str, ...], shown: str, room: int) -> list[tuple[str, str]]:
+    """(pane, what stands on its tab) in the order of `panes`, with names as long as there is room for.
+
+    The one that is `shown` is marked. Where there is next to no room, the others are their digits alone.
+    """
+    rows = [found for found in map(row, panes) if found is not None]
+    texts: list[tuple[str, str]] = []
+    for most, most_shown, gap in ((99, 99, " "), (99, 99, ""), *((most, 9, "") for most in (8, 6, 5, 4, 3, 0))):
+        texts = []
+        for pane, title, key, *_ in rows:
+            name = title[: most_shown if pane == shown else most]
+            text = f"{gap}{key} {name}".rstrip() + gap
+            texts.append((pane, f"▐{text}▌" if pane == shown else f" {text} "))
+        if sum(len(text) for _, text in texts) <= room:
+            break
+    return texts
+
+
 class PaneTabs(Widget):
     """One row that names the panes of a group; a click shows one."""
 
@@ -52,18 +70,12 @@ class PaneTabs(Widget):
     def render_line(self, y: int) -> Strip:
         """The row: ` 1 Models │▌2 Form▐`."""
         base = self.rich_style
-        rows = [row for row in PANES if row.id in self._panes]
         room = self.size.width
-        long = sum(len(row.title) + 5 for row in rows) <= room
         segments: list[Segment] = []
         self._spans = []
         x = 0
-        for pane, title, key, *_ in rows:
-            name = title if long else title[: max(3, room // max(1, len(rows)) - 5)]
-            text = f" {key} {name} "
-            shown = pane == self._shown
-            text = f"▐{text}▌" if shown else f" {text} "
-            segments.append(Segment(text, base + Style(bold=True, reverse=True) if shown else base))
+        for pane, text in tab_texts(self._panes, self._shown, room):
+            segments.append(Segment(text, base + Style(bold=True, reverse=True) if pane == self._shown else base))
             self._spans.append((x, x + len(text), pane))
             x += len(text)
         return Strip(segments).adjust_cell_length(room, base)
