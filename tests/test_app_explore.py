@@ -197,9 +197,12 @@ asyncio.run(main())
 """
 
 
-def test_the_process_ends_with_the_workbench_however_that_ends():
-    started = subprocess.Popen([sys.executable, "-c", ASK], stdout=subprocess.PIPE, env=os.environ)
+def test_the_process_ends_with_the_workbench_however_that_ends(tmp_path):
+    environ = os.environ | {"TMPDIR": str(tmp_path)}
+    started = subprocess.Popen([sys.executable, "-c", ASK], stdout=subprocess.PIPE, env=environ)
     pid = int(started.stdout.readline())
+    wait_for(lambda: list(tmp_path.glob("tui-gen-explore-*")), what="its folder")
+    os.kill(pid, signal.SIGHUP)  # as when the terminal goes with the workbench
     assert Path(f"/proc/{pid}").exists() or sys.platform != "linux"
     started.send_signal(signal.SIGKILL)
     started.wait(60)
@@ -213,3 +216,4 @@ def test_the_process_ends_with_the_workbench_however_that_ends():
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] == "Z"
 
     wait_for(gone, what="the end of the process that decodes")
+    assert not list(tmp_path.glob("tui-gen-explore-*"))

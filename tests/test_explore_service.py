@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,6 +226,23 @@ def answers(target):
         found.append(exploring.msgspec.msgpack.decode(data[4 : 4 + size], type=exploring.Answer))
         data = data[4 + size :]
     return found
+
+
+def test_a_look_that_nobody_waits_for_is_cut_short(world, tmp_path):
+    explorer, _, _, _ = opened(world / "runs", "ddpm", tmp_path / "pictures")
+    inner, sizes = explorer._restored.model, []
+    sample = inner.sample
+
+    def slow(noise, labels=None):
+        sizes.append(len(noise))
+        explorer.hurry()
+        return sample(noise, labels)
+
+    explorer._space = replace(explorer._space, decode=slow)
+    assert asked(explorer, Look(scene="grid"), Failure).hurried and len(sizes) == 1
+    asked(explorer, Look())  # the next one is not in a hurry
+    pins = tuple(asked(explorer, Look(draw=seed)).code for seed in range(2))
+    assert asked(explorer, Film(str(tmp_path / "a.gif"), pins, 12), Filmed).frames == 24  # nor is what is to be kept
 
 
 def test_nothing_asked_for_long_ends_it(tmp_path):

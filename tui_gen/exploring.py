@@ -83,6 +83,10 @@ class Film(msgspec.Struct, tag=True):
     label: int = 0
 
 
+class Hurry(msgspec.Struct, tag=True):
+    """The look that is being decoded is not wanted any more: it is answered with a failure that is `hurried`."""
+
+
 class Space(msgspec.Struct, tag=True):
     """What was opened: the `step` of its weights, and what can be done with them.
 
@@ -148,10 +152,14 @@ class Filmed(msgspec.Struct, tag=True):
 
 
 class Failure(msgspec.Struct, tag=True):
-    """Why there is no answer, in words for people. `lost`: there is nothing open any more."""
+    """Why there is no answer, in words for people.
+
+    `lost`: there is nothing open any more. `hurried`: whoever asked has asked for something else since.
+    """
 
     words: str
     lost: bool = False
+    hurried: bool = False
 
 
 UNSEEN = View("", (1, 1), 0, UNKNOWN, b"", (0.0, 0.0), ((-3.0, 3.0), (-3.0, 3.0)), ("", ""))
@@ -162,7 +170,7 @@ class Ask(msgspec.Struct):
     """An ask and its number."""
 
     number: int
-    what: Open | Look | Spread | Film
+    what: Open | Look | Spread | Film | Hurry
 
 
 class Answer(msgspec.Struct):

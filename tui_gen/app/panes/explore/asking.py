@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from tui_gen.app.panes.explore.helper import Helper
 from tui_gen.app.panes.explore.place import Stay
-from tui_gen.exploring import Axes, Dots, Failure, Look, Open, Space, Spread, View
+from tui_gen.exploring import Axes, Dots, Failure, Hurry, Look, Open, Space, Spread, View
 from tui_gen.quantities import count
+
+SLOW = 0.3
+"""Seconds of decoding that are told of, and after which a newer wish cuts it short."""
 
 
 class Teller(Protocol):
@@ -34,6 +38,7 @@ class Asking:
         self.threads = 1
         self._run: Path | None = None
         self._tell = tell
+        self._patience: float | None = None  # until when the present wish is waited for in peace
         self._excuse = ""  # what is to be said beside the first picture
         self._wish: Look | None = None
         self._busy: asyncio.Task[None] | None = None
@@ -65,6 +70,9 @@ class Asking:
             self._wish = wish or self.stay.look()
             if self._busy is None:
                 self._busy = asyncio.create_task(self._work())
+            elif self._patience is not None and time.monotonic() > self._patience:
+                self._patience = None  # what takes so long is not wanted any more
+                asyncio.create_task(self.helper.tell(Hurry())).add_done_callback(_heard)
 
     async def _work(self) -> None:
         """Ask until the newest wish is met."""
@@ -76,7 +84,14 @@ class Asking:
                     return
                 if fresh and wish.axes != self.stay.axes:
                     wish = self.stay.look()
+                if self.stay.view.seconds > SLOW or wish.scene != self.stay.view_of:
+                    self._tell("Decoding …")
+                self._patience = time.monotonic() + SLOW
                 answer = await self.helper.ask(wish)
+                self._patience = None
+                if isinstance(answer, Failure) and answer.hurried:
+                    self._wish = self._wish or wish
+                    continue
                 if isinstance(answer, Failure) and answer.lost and not fresh:  # the process had ended, idle or killed
                     self.opened = False
                     self._wish = self._wish or wish
@@ -164,3 +179,9 @@ class Asking:
 def space_of_codes(space: Space) -> bool:
     """Whether only data tell where codes lie: one begins along their components."""
     return space.encodes and not space.normal
+
+
+def _heard(task: asyncio.Task[None]) -> None:
+    """What was told needs no answer, and whoever was told may be gone."""
+    if not task.cancelled():
+        task.exception()

@@ -73,6 +73,12 @@ class Helper:
             self._folder = answer.folder
         return answer
 
+    async def tell(self, what: Any) -> None:
+        """Say something that is not answered, where there is somebody to say it to."""
+        if self.pid is not None:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, self._send, loop, msgspec.msgpack.encode(Ask(0, what)))
+
     def _send(self, loop: asyncio.AbstractEventLoop, data: bytes) -> None:
         if self.pid is None:
             self._process = self._starter()

@@ -319,7 +319,7 @@ class ExplorePane(Pane):
             self._replot()
 
     def action_scene(self, by: int) -> None:
-        scenes = self.stay.scenes()
+        scenes = [scene for scene in self.stay.scenes() if scene != "walk" or len(self.stay.pins) > 1]
         place = scenes.index(self.stay.scene) if self.stay.scene in scenes else 0
         self.show_scene(scenes[(place + by) % len(scenes)])
 
@@ -327,11 +327,7 @@ class ExplorePane(Pane):
         """Another picture of the place."""
         if scene == "walk" and len(self.stay.pins) < 2:
             self.notify(PIN_FIRST, markup=False)
-            if self.stay.scene != "point":
-                self.show_scene("point")
-                return
-            scenes = self.stay.scenes()
-            scene = scenes[(scenes.index("walk") + 1) % len(scenes)]
+            return
         self.stay.scene, self.stay.tile = scene, None
         self._look()
 

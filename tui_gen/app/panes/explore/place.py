@@ -20,12 +20,13 @@ FRAMES = 16
 class Stay:
     """One person's place in one run's space.
 
-    `view` is what was decoded last, `tile` the tile of it that is shown large. `at` is where he means to be, which may
-    be ahead of the view.
+    `view` is what was decoded last, of the scene `view_of`; `tile` the tile of it that is shown large. `at` is where he
+    means to be, which may be ahead of the view.
     """
 
     space: Space | None = None
     view: View = UNSEEN
+    view_of: Scene = "point"
     dots: Dots | None = None
     scene: Scene = "point"
     axes: Axes = field(default_factory=Axes)
@@ -55,7 +56,7 @@ class Stay:
         """What was asked for is there."""
         if self.at == asked.at:
             self.at = None  # nobody has gone on since
-        self.view = view
+        self.view, self.view_of = view, asked.scene
         if view.example is not None:
             self.example, self.label = view.example, view.label
         if self.tile is not None and self.tile >= self.tiles:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from tui_gen.exploring import LENGTH, Answer, Ask, Failure, Film, Spread
+from tui_gen.exploring import LENGTH, Answer, Ask, Failure, Film, Hurry, Spread
 
 PATIENCE = 300.0
 """Seconds without an ask after which the process ends: its memory is worth more than its readiness."""
@@ -52,6 +52,9 @@ def serve(source: BinaryIO, target: BinaryIO, explorer: Any, leave: Callable[[],
                 ask = decoder.decode(body)
             except msgspec.DecodeError:
                 break  # whoever speaks otherwise is of another version
+            if isinstance(ask.what, Hurry):
+                explorer.hurry()
+                continue
             (slow if isinstance(ask.what, Spread | Film) else quick).put(ask)
         leave()
         quick.put(None)
@@ -82,6 +85,11 @@ class Late:
         self._explorer: Any = None
         self._importing = threading.Lock()
 
+    def hurry(self) -> None:
+        """Cut the present look short."""
+        if self._explorer is not None:
+            self._explorer.hurry()
+
     def answer(self, ask: Any) -> Any:
         """The explorer's answer."""
         with self._importing:
@@ -96,7 +104,8 @@ class Late:
 
 def main() -> None:
     """Serve on the standard streams; nothing else may write to them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the workbench's
+    for number in (signal.SIGINT, signal.SIGHUP):  # these are the workbench's; with it the input ends
+        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(OSError):
         os.nice(LEAST_URGENT)
     folder = Path(tempfile.mkdtemp(prefix="tui-gen-explore-"))
@@ -107,6 +116,7 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
 
+    signal.signal(signal.SIGTERM, lambda *_: leave())
     serve(sys.stdin.buffer, answers, Late(folder), leave, PATIENCE)
 
 

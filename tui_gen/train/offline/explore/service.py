@@ -43,8 +43,14 @@ WORST = 16
 """Examples in the picture of those that are rebuilt worst."""
 CLOUD = 24
 """Places each way that show, decoded, what a plane of a model of points covers."""
+FEW = 8
+"""Samples that are drawn at once where each takes many steps."""
 FAULTS = (RestoreError, DataError, TrainingError, configs.ConfigError, ValueError, OSError, RuntimeError)
 """What an ask can fail with that is told to whoever asked."""
+
+
+class HurriedError(Exception):
+    """Nobody waits for this look any more."""
 
 
 class Explorer:
@@ -55,12 +61,17 @@ class Explorer:
         self._folder = folder
         self._busy = threading.Lock()
         self._loading = threading.Lock()
+        self._hurried = threading.Event()
         self._restored: Restored | None = None
         self._space: LatentSpace | None = None
         self._examples: Examples | None = None
         self._labelled: Labelled | None = None
         self._run = ""
         self._failure = ""
+
+    def hurry(self) -> None:
+        """Cut the look that is being decoded short. From any thread."""
+        self._hurried.set()
 
     def answer(self, ask: Open | Look | Spread | Film) -> Space | View | Dots | Filmed | Failure:
         """What was asked for, or why not."""
@@ -70,8 +81,11 @@ class Explorer:
             if self._restored is None:
                 return Failure("no run is open", lost=True)
             if isinstance(ask, Look):
+                self._hurried.clear()
                 return self._look(ask)
             return self._spread(ask) if isinstance(ask, Spread) else self._film(ask)
+        except HurriedError:
+            return Failure("something else was asked for", hurried=True)
         except FAULTS as error:
             return Failure(" ".join((str(error) or type(error).__name__).split()), lost=isinstance(ask, Open))
         except Exception as error:  # a model file of somebody's may raise anything: it ends this answer only
@@ -210,15 +224,20 @@ class Explorer:
 
     # -- decoding
 
-    def _decode(self, codes: Tensor, labels: list[int]) -> Tensor:
-        """What codes (N, D) decode to, (N, *data.shape); the same every time, also where sampling draws."""
+    def _decode(self, codes: Tensor, labels: list[int], hasty: bool = True) -> Tensor:
+        """What codes (N, D) decode to, (N, *data.shape); the same every time, also where sampling draws.
+
+        A `hasty` one raises HurriedError between two parts where something else is wanted meanwhile.
+        """
         restored, space = self._model, self._latent
         told = torch.tensor(labels, dtype=torch.int64) if restored.model.conditional else None
-        out = []
-        for start in range(0, len(codes), 64):
-            part = codes[start : start + 64].reshape(-1, *space.shape)
+        out, size = [], 64 if _coded(restored) else FEW
+        for start in range(0, len(codes), size):
+            if start and hasty and self._hurried.is_set():
+                raise HurriedError
+            part = codes[start : start + size].reshape(-1, *space.shape)
             with self._busy, torch.no_grad(), random_state_kept(restored.device, 0):
-                out.append(space.decode(part, None if told is None else told[start : start + 64]).float())
+                out.append(space.decode(part, None if told is None else told[start : start + size]).float())
         return torch.cat(out)
 
     def _label(self, label: int) -> int:
@@ -388,7 +407,7 @@ class Explorer:
             raise ValueError("only walks through images are written as a GIF")
         codes = walk([self._code(pin) for pin in ask.pins], ask.frames, ask.way)
         there = torch.cat([codes, codes[1:-1].flip(0)])  # there and back, so that it has no jump
-        x = self._decode(there, [self._label(ask.label)] * len(there))
+        x = self._decode(there, [self._label(ask.label)] * len(there), hasty=False)
         path = Path(os.path.abspath(os.path.expanduser(ask.path)))
         try:
             with files.written_whole(path) as aside:
