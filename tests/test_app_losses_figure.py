@@ -80,6 +80,20 @@ async def test_a_low_pane_keeps_its_rows_for_the_plots_and_one_that_knows_no_rec
         assert "linear" in app.text().split("\n")[1] and "best -30" not in app.text()
 
 
+async def test_the_crosshair_reads_the_curves_that_have_no_plot_on_screen_too(tmp_path):
+    curves = {f"vae/{name}": [float(step * scale) for step in range(400)] for name, scale in (("loss", 1), ("kl", 2))}
+    run = write_run(tmp_path / "run", events.Metrics(start=0, values=curves), validated(7.5), planned=400)
+    app = Host(run, "losses")
+    async with drive(app, (80, 24)) as pilot:
+        assert [panel.title for panel in app.losses.shown_panels()] == ["vae/loss"]
+        app.losses._look(cursor=200.0)
+        await settled(app, pilot)
+        assert "│ vae/kl 400 · val/vae/elbo 7.5" in app.text().split("\n")[1] and "train 200" in app.text()
+        await pilot.press("escape")
+        await settled(app, pilot)
+        assert "vae/kl 400" not in app.text()
+
+
 def test_the_line_gives_up_advice_then_the_step_then_the_best_before_its_sentence_is_cut():
     going = Going(AIMED[1], "the critic wins by far", "lower its rate", "best -30", " at step 1,200", "figure ≥ -24.7")
     texts = {width: going.line(width).plain for width in range(1, 120)}

@@ -53,6 +53,13 @@ def test_on_an_axis_of_time_a_pause_is_a_flat_stretch():
     assert frame.rows[-1][0][0].split()[:2] == ["0", "10s"]
 
 
+def test_what_came_before_the_first_step_is_not_on_an_axis_of_time():
+    clock = Clock([0, 100], [8.0, 18.0])  # loading took 8 s
+    assert [clock.seconds(step) for step in (0, 50, 100)] == [8.0, 13.0, 18.0] and clock.step(0.0) == 0.0
+    assert XScale(clock=clock).edges((0, 100), 4) == pytest.approx([0, 25, 50, 75, 100])
+    assert [name for _, name in clock.ticks(0, 100, 4)] == ["10s", "15s"]
+
+
 def test_times_on_a_logarithmic_axis_are_round_and_few():
     ticks = Clock([1000], [3600.0]).ticks(1, 1000, 8, log=True)
     assert [name for _, name in ticks][-1] == "1h" and 3 <= len(ticks) <= 8

@@ -16,12 +16,13 @@ DISTANCES = (
 class Clock:
     """Steps to seconds of training and back: straight between measurements, at the latest speed beyond them.
 
-    `steps` ascend; `seconds` are the training time by then, pauses left out. Step 0 is at 0 s.
+    `steps` ascend; `seconds` are the time by then: of training, pauses left out, or since the run began. Step 0 is at
+    0 s, unless it was measured.
     """
 
     def __init__(self, steps: Sequence[float] | np.ndarray, seconds: Sequence[float] | np.ndarray) -> None:
         x, t = np.asarray(steps, dtype=np.float64), np.asarray(seconds, dtype=np.float64)
-        valid = np.isfinite(x) & np.isfinite(t) & (x > 0) & (t > 0)
+        valid = np.isfinite(x) & np.isfinite(t) & (x >= 0) & (t > 0)
         self._steps = np.concatenate(([0.0], x[valid]))
         self._seconds = np.maximum.accumulate(np.concatenate(([0.0], t[valid])))
         back = 3 * (len(self._steps) - 1) // 4

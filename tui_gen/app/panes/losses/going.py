@@ -19,10 +19,15 @@ from tui_gen.states import VERDICTS, Look, themed
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tui_gen.panels import Panel
     from tui_gen.view import RunView
 
 AIMED = Look("✔", "success"), Look("…", "quiet")
 """The figure is reached, and not yet."""
+READINGS = Look("│", "quiet")
+"""At the crosshair."""
 EVERY = 1.0
 """Seconds after which how a run goes is looked up again, if anything came since."""
 LEAST = 24
@@ -97,8 +102,20 @@ def called(goal: Goal) -> str:
     return f"val {name}" if validation else name
 
 
+def readings_of(view: RunView, panels: Iterable[Panel], step: float) -> Going | None:
+    """The values of these panels' curves at a step; None where there is none."""
+    words = []
+    for curve in (curve for panel in panels for curve in panel.curves):
+        series = view.series.get(curve.metric)
+        place = series.nearest(step) if series is not None else None
+        if series is not None and place is not None:
+            words.append(f"{curve.metric} {reading(float(series.values[place]))}")
+    return Going(READINGS, " · ".join(words)) if words else None
+
+
 class GoingLine(Widget):
-    """One row that says how the run goes; drawn again only when it says something else."""
+    """One row that says how the run goes, or what curves without a plot read at the crosshair; drawn again only when it
+    says something else."""
 
     DEFAULT_CSS = """
     GoingLine { height: 1; width: 1fr; }
@@ -111,9 +128,9 @@ class GoingLine(Widget):
         self._at = 0.0
         self._judgement: Going | None = None
 
-    def show(self, view: RunView | None, goal: Goal | None, fits: bool) -> None:
-        """How a run goes, from now on; hidden where there is nothing to say, or where it does not fit."""
-        going = self._judged(view, goal) if view is not None and fits else None
+    def show(self, view: RunView | None, goal: Goal | None, fits: bool, instead: Going | None = None) -> None:
+        """How a run goes, from now on, or what is said `instead`; hidden where there is nothing to say, or no room."""
+        going = (instead or self._judged(view, goal)) if view is not None and fits else None
         if self.display != (going is not None):
             self.display = not self.display
         if going != self._going:

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 
 from tui_gen.app.panes.base import NO_RUN, Belongings, Pane
 from tui_gen.app.panes.losses.bar import PlotBar, switches
-from tui_gen.app.panes.losses.going import GoingLine, figure
+from tui_gen.app.panes.losses.going import GoingLine, figure, readings_of
 from tui_gen.app.panes.losses.grid import MOST, Empty, PlotGrid
 from tui_gen.app.panes.losses.keys import BINDINGS, HELP
 from tui_gen.app.panes.losses.looking import CLOCKS, SMOOTHINGS, Across, ViewState
@@ -155,12 +155,15 @@ class LossesPane(Pane):
         if (names, judged, together, first) != (self._names, *self._word):
             self._names, self._word = names, (judged, together, first)
             self.panels = panels_of(names, judged, together, first)
-        self._going.show(self.view, self.goal, self.size.height >= LEAST_TOLD)
         self.set_class(not names, "empty")
         if not names:
+            self._going.show(None, None, False)
             self._empty.say(self._words())
             return
-        shown = self.shown_panels()
+        shown, cursor = self.shown_panels(), self.looking.cursor
+        hidden = [panel for panel in self.panels if panel not in shown] if cursor is not None else []
+        readings = readings_of(self.view, hidden, cursor) if self.view is not None and cursor is not None else None
+        self._going.show(self.view, self.goal, self.size.height >= LEAST_TOLD, readings)
         self._grid.lay_out(len(shown), bool(self._asked))
         looking, axis = self.looking, self._across.axis(self.looking.x_axis)
         options = Options(
