@@ -8,7 +8,7 @@ from textual import events
 from tests.plot_host import Host, write_run, write_sample
 from tests.test_app_samples import SIZES, drive
 from tui_gen.app.panes.samples import pane as pane_module
-from tui_gen.app.panes.samples.timeline import Timeline
+from tui_gen.app.panes.samples.timeline import History, Timeline
 from tui_gen.draw.terminal import Terminal
 
 
@@ -39,10 +39,14 @@ async def test_every_preview_has_a_mark_and_pins_have_letters_by_keys_and_mouse(
         driver.pane.comparison.pins.pop("B")
         timeline.post_message(events.MouseDown(timeline, **click, **held))
         await driver.until(lambda: driver.pane.comparison.pins == {"A": 400, "B": 0}, "the pin")
-        await driver.pilot.click(Timeline, offset=(size[0] - 3, 0))
+        await driver.pilot.click(Timeline, offset=(size[0] - 5, 0))
         await driver.settled()
         assert driver.pane.comparison.way == "difference" and "step 300 minus step 200" in driver.app.text()
         assert "step 300" in driver.caption
+        for count, marks in ((2 * length, "┼╪"), (100_000, "╪")):  # more than there are cells
+            timeline.show(History(tuple(range(count)), count // 2))
+            track = strip(driver)[slice(*(sum(timeline._track()[:n]) for n in (1, 2)))]
+            assert track.count("●") == 1 and set(track) == {*marks, "●"}
 
 
 async def test_the_history_plays_to_its_end_and_no_timer_is_left(run, monkeypatch):

@@ -88,6 +88,12 @@ def test_the_process_finds_the_images_a_preview_was_copied_from(world, tmp_path,
     assert capsys.readouterr().err == "error: the training images are grey, 8×8; these tiles are RGB, 4×4\n"
 
 
+@pytest.mark.parametrize("what", [((0, 2), 1, 4), ((30, 2), 1, 4), ((2, 2), 9, 4), ((2, 2), 1, 5), ((2, 2), -1, 4)])
+def test_a_grid_that_a_picture_cannot_have_is_refused(what):
+    with pytest.raises(offline.NearestError, match="a picture of 17×17 pixels has no"):
+        offline.cut_out(np.zeros((17, 17), np.uint8), *what)
+
+
 async def test_a_tile_stands_beside_its_neighbours_until_that_ends(tmp_path, monkeypatch):
     run = write_run(tmp_path / "run", *(write_sample(tmp_path / "run", step) for step in (0, 100)))
     near = write_sample(tmp_path / "near", 0, "near", (8, 12))

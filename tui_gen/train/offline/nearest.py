@@ -33,6 +33,8 @@ MOST_BYTES = 2 << 30
 """Pixels of training images that are looked at; of more, as many as that are, spread evenly."""
 CHUNK_BYTES = 32 << 20
 """Pixels of training images that are compared at a time."""
+MOST_TILES = 1024
+"""Tiles of a preview whose neighbours are looked for: as many as a preview may have."""
 SPARE = 8
 """Candidates beyond the neighbours whose distance is computed exactly: the sums of the first look are rounded."""
 NICE = 10
@@ -80,7 +82,14 @@ def _exact(queries: Tensor, source: Source, candidates: Tensor, count: int) -> t
 
 
 def cut_out(picture: np.ndarray, grid: tuple[int, int], gap: int, count: int) -> Tensor:
-    """The first `count` tiles of a picture of a `grid` = (columns, rows) as images (N, C, H, W) uint8."""
+    """The first `count` tiles of a picture of a `grid` = (columns, rows) as images (N, C, H, W) uint8.
+
+    Raises NearestError for a grid that it cannot have: a log may be anybody's.
+    """
+    tall, broad = picture.shape[:2]
+    fits = 0 < grid[0] <= broad and 0 < grid[1] <= tall and 0 <= gap < min(broad // grid[0], tall // grid[1])
+    if not fits or not 0 < count <= min(grid[0] * grid[1], MOST_TILES):
+        raise NearestError(f"a picture of {broad}×{tall} pixels has no {count} tiles in a grid of {grid[0]}×{grid[1]}")
     high, wide = ((length + gap) // tiles for length, tiles in zip(picture.shape, grid[::-1]))
     planes = picture[None] if picture.ndim == 2 else np.moveaxis(picture, 2, 0)
     corners = [(number // grid[0] * high, number % grid[0] * wide) for number in range(count)]
