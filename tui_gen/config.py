@@ -272,7 +272,7 @@ def load(tables: dict[str, Any], catalog: Declarations, source: str = "config") 
             problems += wrong
     else:
         problems.append(Problem("model", table, "must be a table", "write it as [model]"))
-    data, wrong = _dataset(tables.get("dataset", {}), catalog)
+    data, wrong = dataset_table(tables.get("dataset", {}), catalog)
     problems += wrong
     structs: dict[str, Any] = {}
     for key, struct in TABLES.items():
@@ -346,7 +346,7 @@ def _phases(table: Any, optims: dict[str, Optim]) -> tuple[dict[str, Optim], lis
     return phases, problems
 
 
-def _dataset(table: Any, catalog: Declarations) -> tuple[DatasetTable, list[Problem]]:
+def dataset_table(table: Any, catalog: Declarations) -> tuple[DatasetTable, list[Problem]]:
     """The `[dataset]` table with its defaults filled in, and what is wrong with it."""
     if not isinstance(table, dict):
         return DatasetTable(datasets.DEFAULT), [Problem("dataset", table, "must be a table", "write it as [dataset]")]

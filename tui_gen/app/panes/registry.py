@@ -62,6 +62,7 @@ PANES: list[Row] = [
     Row("system", "System", "7", "tui_gen.app.panes.system.pane:SystemPane", Place()),
     Row("explore", "Explore", "8", "tui_gen.app.panes.explore.pane:ExplorePane", Place()),
     Row("network", "Network", "9", "tui_gen.app.panes.network.pane:NetworkPane", Place()),
+    Row("data", "Data", "0", "tui_gen.app.panes.data.pane:DataPane", Place()),
 ]
 """In the order of their keys."""
 

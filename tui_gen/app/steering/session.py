@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tui_gen import runs
+from tui_gen.app.steering.reading import SheetReader
 from tui_gen.config import ConfigError
 from tui_gen.params import Problem
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tui_gen.launch import WarmWorker
     from tui_gen.network import Network
     from tui_gen.remedy import Remedy
+    from tui_gen.sheet import DataSheet
     from tui_gen.trust import Code
     from tui_gen.view import RunView
 
@@ -50,6 +52,7 @@ class Session:
         self._closed = False
         self._warm_key = ""
         self._children: list[Any] = []
+        self._reader = SheetReader()
 
     def dirs(self) -> list[str]:
         """The folders of model files in use: those that were given, and the adopted ones that are still trusted."""
@@ -149,6 +152,33 @@ class Session:
         if warm is None:
             raise ControlError("no worker can be started to measure it")
         return warm.network(config.to_tables(run_config))
+
+    def sheet(self, asked: dict[str, Any]) -> DataSheet:
+        """What the dataset in the table `dataset` holds, read with `seed`. Nothing is downloaded for it.
+
+        Raises ConfigError, and ControlError where it cannot be told.
+        """
+        from tui_gen import config, datasets
+        from tui_gen.control import ControlError
+        from tui_gen.places import NoHome
+
+        table, problems = config.dataset_table(asked["dataset"], self.catalog)
+        if problems:
+            raise ConfigError("the settings", problems)
+        entry = self.catalog.datasets[table.name]
+        try:
+            root = datasets.absolute(table.root)
+        except NoHome as error:
+            raise ConfigError("the settings", [Problem("dataset.root", table.root, str(error))]) from None
+        why, remedy = datasets.missing(entry, root)
+        if why:
+            raise ConfigError("the settings", [Problem("dataset.root", root, why, remedy)])
+        if not datasets.at_hand(entry, root):
+            words = "the first run downloads it; or set dataset.root to a folder that has it"
+            raise ControlError(f"{entry.title} is not on this disk: {words}.")
+        table.root = root
+        seed = asked["seed"] if isinstance(asked["seed"], int) else 0
+        return self._reader.read({"name": table.name, **table.values}, seed, self.dirs())
 
     def start(self, run_config: RunConfig) -> Path:
         """Make the directory of a checked config's run and start its worker. Raises RunError."""
@@ -331,5 +361,6 @@ class Session:
         with self._spawning:
             self._closed = True
             warm, self.warm = self.warm, None
+        self._reader.close()
         if warm is not None:
             warm.close()

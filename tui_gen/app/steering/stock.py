@@ -38,9 +38,10 @@ class Stock:
 
     async def tell(self, asked: WorkerAsked) -> None:
         """Have a worker tell a pane what it asked of settings, or the pane why it cannot be told."""
+        ops = {"network": self._session.network, "sheet": self._session.sheet}
         found, words = None, ""
         try:
-            found = await away(self._session.network, asked.tables)
+            found = await away(ops[asked.op], asked.tables)
         except ConfigError as error:
             words = "\n".join(map(str, error.problems))
         except ControlError as error:

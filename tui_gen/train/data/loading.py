@@ -37,7 +37,7 @@ def load(dataset: Dataset, device: torch.device, *, seed: int, report: Report = 
         if _ours(type(dataset)) or _ours(type(error)):
             raise
         raise DataError(_where(dataset, error)) from error
-    report(Note(text=_words(data)))
+    report(Note(text=in_words(data)))
     return data
 
 
@@ -77,7 +77,8 @@ def _fit(data: Data) -> None:
                 raise ValueError(f"labels go from {low} to {high}, but there are {len(spec.classes)} names of classes")
 
 
-def _words(data: Data) -> str:
+def in_words(data: Data) -> str:
+    """What was loaded, in a line: how many examples of what, how many classes, how many are held out."""
     spec = data.spec
     if spec.kind == "points":
         what = "2-D points"

@@ -10,8 +10,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from tui_gen.app.panes.base import Pane, WorkerAsked
-from tui_gen.app.panes.form.pane import FormPane
+from tui_gen.app.panes.form.asking import AskingPane
 from tui_gen.draw.spark import bar
 from tui_gen.lines import aligned
 from tui_gen.network import Network, length_words, memory_words
@@ -30,9 +29,10 @@ BANDS = {
 BAR = 12
 
 
-class NetworkPane(Pane):
+class NetworkPane(AskingPane):
     """Shows what the settings in the form, be they the next run's or those of the run shown, train and take."""
 
+    ASKS, WAITING = "network", "Measuring; a worker loads PyTorch for that…"
     HELP = """
 ## Network
 
@@ -54,11 +54,6 @@ before anything is trained; real use varies by some tenths.
     def __init__(self, *, id: str | None = "network", classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.network: Network | None = None
-        self._tables: dict[str, Any] = {}
-        """The settings that are described, or were asked about."""
-        self._settled: dict[str, Any] = {}
-        """Those of the last look: they are asked about when they have stood for a beat."""
-        self._asking = False
         self._words = ""
 
     def compose(self) -> ComposeResult:
@@ -67,32 +62,10 @@ before anything is trained; real use varies by some tenths.
         with VerticalScroll():
             yield Static("", id="layers", markup=False)
 
-    @property
-    def form(self) -> FormPane | None:
-        """The form, once it is there."""
-        return next(iter(self.screen.query(FormPane)), None) if self.is_attached else None
-
-    def beat(self, quiet_for: float) -> None:
-        """Look whether the form shows other settings, and ask about those that stand."""
-        form = self.form
-        if form is None or self._asking:
-            return
-        tables = form.state.tables()
-        if tables == self._tables:
-            return
-        if tables != self._settled:
-            self._settled = tables
-            return
-        self._tables, self._asking = tables, True
-        if self.network is None:
-            self._tell("Measuring; a worker loads PyTorch for that…")
-        self.post_message(WorkerAsked("network", tables, self._answered))
-
-    def _answered(self, network: Any, words: str) -> None:
-        self._asking = False
-        self.network, self._words = network if isinstance(network, Network) else None, words
+    def told(self, found: Any, words: str) -> None:
+        """Show a network, or why there is none."""
+        self.network, self._words = found if isinstance(found, Network) else None, words
         self._draw()
-        self.refresh_bindings()
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the table out anew."""
@@ -124,13 +97,13 @@ before anything is trained; real use varies by some tenths.
 
     def _draw(self) -> None:
         layers, form = self.query_one("#layers", Static), self.form
-        network, train = self.network, self._tables.get("train", {})
+        network, train = self.network, self.tables.get("train", {})
         if network is None or form is None:
             self._tell(self._words)
             layers.update("")
             self.set_title()
             return
-        model = clean(str(self._tables.get("model", {}).get("name", "")))
+        model = clean(str(self.tables.get("model", {}).get("name", "")))
         self.set_title(model + ("" if form.state is form.draft else ", the run's"))
         batch = train.get("batch_size")
         batch = batch if isinstance(batch, int) else 1

@@ -1,0 +1,1 @@
+"""The Data pane: what a dataset holds."""
