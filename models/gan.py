@@ -212,20 +212,12 @@ class GAN(Model):
         minibatch_kernels: nets.Kernels = 0
         minibatch_width: nets.KernelWidth = 5
         n_critic: Annotated[int, hyper("Discriminator steps per generator step", ge=1, le=100, live=True)] = 1
-        gp_weight: Annotated[
-            float, hyper("λ of the gradient penalty (wasserstein-gp)", ge=0, le=1000, live=True)
-        ] = 10.0
-        weight_clip: Annotated[
-            float, hyper("Largest weight of the discriminator (wasserstein)", ge=1e-4, le=10, live=True)
-        ] = 0.01
+        gp_weight: nets.PenaltyWeight = 10.0
+        weight_clip: nets.WeightClip = 0.01
         r1_weight: Annotated[float, hyper("γ of R1, a penalty on real data; 0 is off", ge=0, le=1000, live=True)] = 0.0
         r1_every: nets.PenaltySteps = 1
-        label_smoothing: Annotated[
-            float, hyper("Real images count as 1 − this (non-saturating, least-squares)", ge=0, le=0.5, live=True)
-        ] = 0.0
-        instance_noise: Annotated[
-            float, hyper("Spread of noise on all that the discriminator sees; 0 is off", ge=0, le=10, live=True)
-        ] = 0.0
+        label_smoothing: nets.LabelSmoothing = 0.0
+        instance_noise: nets.InputNoise = 0.0
         instance_noise_steps: Annotated[int, step_count("Steps until that noise has faded; 0 never")] = 0
         augment: Augment = "none"
         replay: Annotated[

@@ -24,7 +24,7 @@ from tui_gen.models.nets.layers import (
 )
 from tui_gen.models.nets.settings import maps, widths
 
-# The hyperparameters of the two networks and of their penalty, in the order in which a GAN declares them.
+# The hyperparameters of the two networks and of what steadies them, in the order in which a GAN declares them.
 GeneratorWidths = Annotated[list[int], widths("Layer widths of the mlp generator", ge=2, min_items=1)]
 DiscriminatorWidths = Annotated[list[int], widths("Layer widths of the mlp discriminator", ge=2, min_items=1)]
 GeneratorMaps = Annotated[list[int], maps("Channels of the dcgan generator; each doubles the map")]
@@ -41,8 +41,18 @@ Kernels = Annotated[
     int, hyper("B of minibatch discrimination: projections that compare the samples; 0 is off", ge=0, le=256)
 ]
 KernelWidth = Annotated[int, hyper("C of minibatch discrimination: numbers that each projection compares", ge=1, le=32)]
+PenaltyWeight = Annotated[float, hyper("λ of the gradient penalty (wasserstein-gp)", ge=0, le=1000, live=True)]
+WeightClip = Annotated[
+    float, hyper("Largest weight of the discriminator (wasserstein)", ge=1e-4, le=10, live=True)
+]
 PenaltySteps = Annotated[
     int, hyper("Steps between R1 penalties (lazy: the weight is scaled up)", ge=1, le=1000, live=True)
+]
+LabelSmoothing = Annotated[
+    float, hyper("Real images count as 1 − this (non-saturating, least-squares)", ge=0, le=0.5, live=True)
+]
+InputNoise = Annotated[
+    float, hyper("Spread of noise on all that the discriminator sees; 0 is off", ge=0, le=10, live=True)
 ]
 RARE = (
     "generator_norm", "discriminator_norm", "minibatch_std", "minibatch_kernels", "r1_weight", "label_smoothing",
