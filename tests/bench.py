@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,10 @@ class Settings:
 
     pairs: int = 10
     seconds: float = 2.5
+    beside: str = ""
+    """Another checkout, which `viewer` measures beside this one."""
+    leet: str = "wandb"
+    """The command whose `leet` it measures as well."""
 
 
 @dataclass
@@ -45,10 +49,12 @@ class Figure:
     met: bool
     detail: str
     unit: str = "×"
+    digits: int = 0
 
     def __str__(self) -> str:
-        spread = "" if self.low == self.high else f"{self.low:.2f}–{self.high:.2f}"
-        value = f"{self.value:.0f} {self.unit}" if self.unit != "×" else f"{self.value:.2f} ×"
+        digits = self.digits if self.unit != "×" else 2
+        spread = "" if self.low == self.high else f"{self.low:.{digits}f}–{self.high:.{digits}f}"
+        value = f"{self.value:.{digits}f} {self.unit}" if self.unit != "×" else f"{self.value:.2f} ×"
         mark = "yes" if self.met else "NO"
         return f"{self.name:<13}{value:>10}  {spread:>13}  {self.aim:>9}  {mark:>3}  {self.what}: {self.detail}"
 
@@ -109,14 +115,16 @@ def mnist_folder(base: Path) -> tuple[str, str]:
     return str(base / "mnist"), "random images in MNIST's form"
 
 
-def benchmarks() -> dict[str, Callable[[Settings, Path, str], Figure]]:
+def benchmarks() -> dict[str, Callable[[Settings, Path, str], Figure | Iterable[Figure]]]:
     """Name → what measures it, in the order of the table."""
-    from tests import bench_health, bench_trainer, bench_workbench
+    from tests import bench_health, bench_trainer, bench_viewer, bench_workbench
 
-    return bench_trainer.BENCHMARKS | bench_health.BENCHMARKS | bench_workbench.BENCHMARKS
+    return (
+        bench_trainer.BENCHMARKS | bench_health.BENCHMARKS | bench_workbench.BENCHMARKS | bench_viewer.BENCHMARKS
+    )
 
 
-def grouped(word: str, known: dict[str, Callable[[Settings, Path, str], Figure]]) -> list[str]:
+def grouped(word: str, known: Mapping[str, object]) -> list[str]:
     """The benchmarks that a word names: one by its name, or all that have it before a dash."""
     return [word] if word in known else [name for name in known if name.startswith(f"{word}-")] or [word]
 
@@ -130,11 +138,13 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="three pairs of each; a rough idea")
     parser.add_argument("--pairs", type=int, default=Settings.pairs)
     parser.add_argument("--seconds", type=float, default=Settings.seconds, help="measured on each side of a pair")
+    parser.add_argument("--beside", default="", metavar="DIR", help="another checkout to measure in turn (viewer)")
+    parser.add_argument("--leet", default="wandb", metavar="COMMAND", help="the wandb whose LEET is measured (viewer)")
     given = parser.parse_args()
     given.names = [name for word in given.names for name in grouped(word, known)]
     if unknown := [name for name in given.names if name not in known]:
         parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(known)}")
-    settings = Settings(3, 1.0) if given.quick else Settings(given.pairs, given.seconds)
+    settings = Settings(*((3, 1.0) if given.quick else (given.pairs, given.seconds)), given.beside, given.leet)
     with private_world() as base:
         root, words = mnist_folder(base)
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
@@ -148,7 +158,9 @@ def main() -> int:
         started = time.monotonic()
         for name in given.names or known:
             try:
-                print(known[name](settings, base, root), flush=True)
+                found = known[name](settings, base, root)
+                for figure in [found] if isinstance(found, Figure) else found:
+                    print(figure, flush=True)
             except Exception as error:  # the others are still worth having
                 print(f"{name:<13}{'failed':>10}  {type(error).__name__}: {error}", flush=True)
                 traceback.print_exc()
