@@ -49,7 +49,7 @@ for step in range(steps):
 print("logged", flush=True)
 sys.stdin.read()
 """
-"""Writes the same numbers for LEET: so many steps, so many seconds between them, into this folder; waits to be ended."""
+"""Writes the same numbers for LEET: so many steps, so many seconds between them, into this folder; waits."""
 
 
 @dataclass
@@ -112,6 +112,12 @@ def resident(pid: int) -> float:
     with contextlib.suppress(OSError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
     return 0.0
+
+
+def rest(seconds: float) -> None:
+    """Let time pass."""
+    until = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() >= until, seconds + 60)
 
 
 class Writer:
@@ -284,7 +290,7 @@ class Table:
                 with contextlib.suppress(AssertionError):  # LEET is never silent
                     terminal.wait_quiet(4.0, 20.0 if kind != "live" else 8.0)
                 begun, spent, sent = time.monotonic(), cpu_seconds(terminal.process.pid), terminal.bytes_out
-                wait_for(lambda begun=begun: time.monotonic() - begun >= self.seconds, 120)
+                rest(self.seconds)
                 took = time.monotonic() - begun
                 shares[program.name] = [100 * (cpu_seconds(terminal.process.pid) - spent) / took]
                 rates[program.name] = [(terminal.bytes_out - sent) / 1024 / took]
@@ -312,7 +318,7 @@ class Table:
                 wait_for(lambda t=terminal: t.charted_at, 60, "a chart")
                 for turn in range(3 * self.turns):
                     for name, key, text in KEYS:
-                        wait_for(lambda until=time.monotonic() + 2.0 + 0.37 * (turn % 3): time.monotonic() > until, 60)
+                        rest(2.0 + 0.37 * (turn % 3))
                         terminal.watch_for(text)
                         pressed = time.monotonic()
                         terminal.press(key)

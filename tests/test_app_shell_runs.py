@@ -17,7 +17,6 @@ from tests import fake_worker
 from tests.shell import check_snapshot, screen_text, until, until_shown, workbench
 from tests.waiting import wait_for, wait_until_listening
 from tui_gen import control, launch, runs
-from tui_gen.app.panes.runs import RunList
 from tui_gen.app.steering import conductor
 from tui_gen.app.steering.session import Session
 from tui_gen.app.terminal.pacing import CpuBudget
@@ -500,18 +499,6 @@ async def test_the_log_is_in_the_order_of_time(monkeypatch, four_runs):
         await until(pilot, lambda: any("told later" in row for row in log.lines.rows))
         last = [row.split("  ")[-1].strip() for row in log.lines.rows[-3:]]
         assert last == ["told by the run", "noted here", "told later"]
-
-
-def test_run_list_reads_only_what_changed(monkeypatch, four_runs):
-    listed = RunList(runs.default_root())
-    assert len(listed.refresh()) == 4
-    read = []
-    original = runs.info_of
-    monkeypatch.setattr(runs, "info_of", lambda path, created: read.append(path) or original(path, created))
-    assert len(listed.refresh()) == 4 and read == []
-    fake_worker.record(four_runs["failed"], state="finished")
-    assert {row.state for row in listed.refresh()} == {"finished", "stopped", "interrupted"}
-    assert [os.path.basename(path) for path in read] == [four_runs["failed"].name]
 
 
 def test_session_starts_cold_where_no_warm_worker_is_ready(monkeypatch, world):

@@ -32,38 +32,51 @@ if TYPE_CHECKING:
 
 OFFERED = 200
 """Runs in the command palette, at most."""
+AROUND = 15
+"""Looks in which every run that has ended is looked into once, whatever its log says."""
 
 
 class RunList:
-    """The runs of a folder, read again only where files changed: cheap enough for every two seconds."""
+    """The runs of a folder, read again only where files changed: cheap enough for every two seconds.
+
+    Of a run that has ended the log tells: it grows where the run goes on. Its other files are looked at in turn.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
         self.problem = ""
-        self._known: dict[str, tuple[list[float], RunInfo]] = {}
+        self._known: dict[str, tuple[list[float], list[float], RunInfo]] = {}
+        self._looks = 0
 
-    def refresh(self) -> list[RunInfo]:
-        """As `runs.list_runs`; `problem` tells, in words, why the folder cannot be read."""
+    def refresh(self, whole: bool = False) -> list[RunInfo]:
+        """As `runs.list_runs`; `whole` looks into every run. `problem` tells why the folder cannot be read."""
         self.problem = ""
+        self._looks += 1
         try:
             folders = runs.folders(self.root)
         except runs.RunError as error:
             self.problem, folders = str(error), []
-        self._known = {path: self._read(path, created) for created, path in folders}
-        return [info for _, info in self._known.values()]
+        self._known = {
+            path: self._read(path, created, whole or (self._looks + number) % AROUND == 0)
+            for number, (created, path) in enumerate(folders)
+        }
+        return [info for _, _, info in self._known.values()]
 
-    def _read(self, path: str, created: float) -> tuple[list[float], RunInfo]:
-        stamp = _stamp(path)
+    def _read(self, path: str, created: float, whole: bool) -> tuple[list[float], list[float], RunInfo]:
         known = self._known.get(path)
-        if known is not None and known[0] == stamp and not known[1].live:
+        signs = [created, *_stamp(path, "events.jsonl")]
+        if known is not None and known[0] == signs and not known[2].live and not whole:
             return known
-        return stamp, runs.info_of(path, created)
+        stamp = _stamp(path, "config.toml", "events.jsonl", "worker.json", "worker.lock")
+        if known is not None and known[1] == stamp and not known[2].live:
+            return signs, stamp, known[2]
+        return signs, stamp, runs.info_of(path, created)
 
 
-def _stamp(path: str) -> list[float]:
-    """The times and sizes of the files that a run's row is made of: another row has others."""
+def _stamp(path: str, *names: str) -> list[float]:
+    """The times and sizes of some files of a run: where its row is another, one of them is."""
     stamp = []
-    for name in ("config.toml", "events.jsonl", "worker.json", "worker.lock"):
+    for name in names:
         try:
             status = os.stat(f"{path}/{name}")
             stamp += [status.st_mtime, float(status.st_size)]
@@ -132,6 +145,7 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
         self.runs = RunList(root)
         self.rows: list[RunInfo] = []
         self._busy = self._looked = False
+        self._problem = ""
         self._prompts: dict[str, Content] = {}
 
     def compose(self) -> ComposeResult:
@@ -154,23 +168,25 @@ Every run of the runs folder, the newest first, with its state: `▶` running, `
             )
 
     def runs_changed(self) -> None:
-        """Look again."""
-        self.look()
+        """Look again, into every run."""
+        self.look(whole=True)
 
-    def look(self) -> None:
+    def look(self, whole: bool = False) -> None:
         """Read the folder, away from the UI's thread; nothing happens off screen or while a look is under way."""
         if self.display and not self._busy and self.size:
-            self.run_worker(self._look(), exit_on_error=False)
+            self.run_worker(self._look(whole), exit_on_error=False)
 
-    async def _look(self) -> None:
+    async def _look(self, whole: bool) -> None:
         self._busy = True
         try:
-            rows = await away(self.runs.refresh)
+            rows = await away(self.runs.refresh, whole)
         finally:
             self._busy = False
-        self._looked = True
-        if self.is_attached:
-            self.rows = rows
+        if not self.is_attached:
+            return
+        changed = rows != self.rows or not self._looked or self._problem != self.runs.problem
+        self.rows, self._looked, self._problem = rows, True, self.runs.problem
+        if changed:
             self.list_anew()
 
     def on_show(self) -> None:

@@ -35,6 +35,8 @@ MOMENT = 0.005
 """Seconds for keys between two parts of a long log."""
 QUIET = 3.0
 """Seconds without news after which a run is looked at less often."""
+RARELY = 0.4
+"""Seconds between two looks at a quiet run; with no run, and nobody at the keys, there is only the beat."""
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -85,6 +87,7 @@ class Follower:
         for pane in self.workspace.panes:
             self.introduce(pane)
         self.status.show(view)
+        self._wake()
 
     def introduce(self, pane: Pane) -> None:
         """Tell a pane which run is shown; it gets all of it at its next turn."""
@@ -124,9 +127,14 @@ class Follower:
 
     def touched(self) -> None:
         """Somebody pressed a key, or a button of the mouse: the budget does not bind for a while."""
-        if self.budget.touched(time.monotonic()) and self._timer is not None:
+        if self.budget.touched(time.monotonic()):
+            self._wake()
+
+    def _wake(self) -> None:
+        """End a long pause, once what woke us is done."""
+        if self._timer is not None:
             self._timer.stop()
-            self._turn()
+            self._timer = self.workspace.app.set_timer(MOMENT, self._turn, name="follower")
 
     def _turn(self) -> None:
         self._timer = self.workspace.app.set_timer(self.pause, self._turn, name="follower")
@@ -145,9 +153,15 @@ class Follower:
         """Seconds until the next tick."""
         if self._reading:
             return MOMENT
+        now = time.monotonic()
+        period = PERIOD
+        if self.view is None or now - self._news >= QUIET:
+            waiting = self._status_due or any(pane.missed for pane in self.workspace.shown)
+            if not waiting and not self.budget.hands_on(now):
+                period = BEAT if self.view is None else RARELY
         if not self.shares_cores:
-            return PERIOD
-        return max(PERIOD, self.budget.left(time.monotonic(), time.process_time()))
+            return period
+        return max(period, self.budget.left(now, time.process_time()))
 
     def tick(self) -> None:
         """Poll, and draw where there is something to draw and the link has room."""
@@ -169,7 +183,7 @@ class Follower:
     def _poll(self, now: float) -> None:
         view = self.view
         if view is None:
-            self._next = now + 1.0
+            self._next = now + BEAT
             return
         was_reading = self._reading
         changed = view.poll()
@@ -178,7 +192,7 @@ class Follower:
             self._status_due = True
             for pane in self.workspace.panes:
                 pane.missed |= changed
-        self._next = now + (0.0 if now - self._news < QUIET else 0.4)
+        self._next = now + (0.0 if now - self._news < QUIET else RARELY - PERIOD / 2)
         if was_reading and not self._reading:
             self._on_read(view)
         if view.state != self._state:

@@ -139,9 +139,13 @@ class CpuBudget:
         before, self._touched = self._touched, now
         return now - before >= self.HANDS_ON
 
+    def hands_on(self, now: float) -> bool:
+        """Whether somebody presses keys."""
+        return now - self._touched < self.HANDS_ON
+
     def left(self, now: float, spent: float) -> float:
         """Seconds until the next frame may be drawn; 0 for at once."""
-        if now - self._touched < self.HANDS_ON:
+        if self.hands_on(now):
             return 0.0
         rest = min(self.LONGEST, (spent - self._spent) / self.SHARE)
         return max(0.0, self._drawn + rest - now)
