@@ -427,15 +427,6 @@ async def test_a_model_file_that_changed_is_read_anew(monkeypatch, world):
         assert closed and app.session.warm is None
 
 
-async def test_after_the_start_there_is_a_new_warm_worker(monkeypatch):
-    spawned = []
-    async with workbench(monkeypatch) as (app, pilot):
-        monkeypatch.setattr(app.session, "spawn_warm", lambda: spawned.append(bool(app.conductor.view.series)))
-        await started(monkeypatch, app, pilot)
-        await until(pilot, lambda: spawned)
-        assert spawned == [True], "only after the first loss"
-
-
 async def test_words_of_users_and_logs_are_not_markup(monkeypatch):
     path = fake_worker.make_run(None, "vae-digits", "name=[/bold] [red]x")
     fake_worker.record(path, reason="[/] bad [link=x]", state="failed")

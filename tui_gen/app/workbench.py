@@ -139,7 +139,7 @@ class Workbench(TerminalApp):
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self) if binding.id})
         if keymap:
             self.set_keymap(keys.given_way(self, keymap))
-        self.follower.run(self.conductor.beat)
+        self.follower.run(self._beat)
         for problem in [*key_problems, self.settings.problem, runs.unwritable(self.session.root)]:
             if problem:
                 self.notices.tell(problem, "warning")
@@ -172,7 +172,7 @@ class Workbench(TerminalApp):
             self.workspace, self.status, self.wire, self.pacer, conductor.state_changed, faulty, conductor.all_read
         )
         self._furnished = True
-        self.run_worker(self.stock.begin(), exit_on_error=False)
+        self.run_worker(self.stock.begin(looking=open_run is not None), exit_on_error=False)
         with self.batch_update():
             for row in PANES:
                 pane = make(row, Belongings(self.catalog, root))
@@ -191,6 +191,12 @@ class Workbench(TerminalApp):
                 await self.conductor.open(open_run)
         if self.models is not None:
             placeholders.remember(self.models.first_rows())
+
+    def _beat(self, quiet_for: float) -> None:
+        """About once a second."""
+        self.conductor.beat(quiet_for)
+        if self.session.warm is not None:
+            self.run_worker(self.stock.beat(self.conductor.view), exit_on_error=False)
 
     async def _replace_frame(self, pane: Pane) -> None:
         frame = self.workspace.pane(pane.id or "")
@@ -342,6 +348,7 @@ class Workbench(TerminalApp):
             if self.pacer.overdue(time.monotonic()):
                 self.wire.drop()
             self.follower.touched()
+            self.call_later(self.stock.touched)
         await super().on_event(event)
 
     def on_terminal_supports_synchronized_output(self) -> None:

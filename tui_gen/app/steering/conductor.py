@@ -59,7 +59,6 @@ class Conductor:
         self._starting = False
         self._questions = 0
         self._told = ""
-        self._replenish = False
         self._asked_status = 0.0
         self._asking_status = False
         self._alerts = 0
@@ -179,7 +178,6 @@ class Conductor:
         finally:
             self._starting = False
             self.notices.say("")
-        self._replenish = True
         self.notices.note("state", f"started {path.name}")
         await self.open(path, asked_in)
 
@@ -261,7 +259,6 @@ class Conductor:
             return
         for words in warnings:
             self.notices.tell(words, "warning")
-        self._replenish = True
         self._resuming = time.monotonic()
         self.notices.note("state", f"resuming {path.name}")
         if self.view is not None and self.view.path == path:
@@ -410,7 +407,7 @@ class Conductor:
         self.session.reap()
         name = view.path.name
         if after in ("failed", "interrupted"):
-            self._replenish_warm()
+            self.stage.run_worker(away(self.session.spawn_warm), exit_on_error=False)  # it is likely to go on
             last = view.checkpoints[-1].step if view.checkpoints else None
             if broken := remedy.find(view.alerts, view.checkpoints):
                 dialog = broken_dialog(name, view.reason, broken, last)
@@ -432,7 +429,7 @@ class Conductor:
             self.stage.run_worker(self.resume(path, answer), exit_on_error=False)
 
     def beat(self, quiet_for: float) -> None:
-        """Called about once a second: keep a warm worker in stock, ask a silent run what troubles it."""
+        """Called about once a second: tell new alerts, ask a silent run what troubles it."""
         view = self.view
         if self._resuming and (time.monotonic() - self._resuming > 60 or (view is not None and view.live)):
             self._resumed()
@@ -443,8 +440,6 @@ class Conductor:
                 severity = "error" if last.level == "error" else "warning"
                 self.notices.tell(f"Step {last.step:,}: {last.what}. {last.advice}".strip(), severity, log=False)
             self._alerts = len(view.alerts)
-        if self._replenish and view is not None and (view.series or not view.live):
-            self._replenish_warm()
         if view is None or view.state not in BUSY or quiet_for < 3 or self._asking_status:
             if view is not None and self.stage.status.trouble and quiet_for < 3:
                 self.stage.status.trouble = ""
@@ -453,10 +448,6 @@ class Conductor:
         if now - self._asked_status > 4:
             self._asked_status = now
             self.stage.run_worker(self._ask_status(view), exit_on_error=False)
-
-    def _replenish_warm(self) -> None:
-        self._replenish = False
-        self.stage.run_worker(away(self.session.spawn_warm), exit_on_error=False)
 
     async def _ask_status(self, view: RunView) -> None:
         from tui_gen.control import ControlError

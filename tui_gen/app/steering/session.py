@@ -48,6 +48,8 @@ class Session:
         self.catalog = catalog
         self.started: set[Path] = set()
         self.warm: WarmWorker | None = None
+        self.warm_since = 0.0
+        """When it was started, by the steady clock."""
         self._spawning = threading.Lock()
         self._closed = False
         self._warm_key = ""
@@ -89,7 +91,7 @@ class Session:
             with contextlib.suppress(OSError, ControlError):
                 self._warm_key = self._key()
                 warm.spawn()
-                self.warm = warm
+                self.warm, self.warm_since = warm, time.monotonic()
 
     def _key(self) -> str:
         from tui_gen import catalog

@@ -15,20 +15,50 @@ if TYPE_CHECKING:
     from tui_gen.app.panes.base import WorkerAsked
     from tui_gen.app.shell.stage import Stage
     from tui_gen.app.steering.session import Session
+    from tui_gen.view import RunView
+
+LINGER = 60.0
+"""Seconds that one is kept while a run is looked at and nothing is prepared: it takes more memory than all the rest."""
+PREPARING = ("models", "form")
+"""The panes in which the next run is prepared."""
 
 
 class Stock:
-    """Keeps the session's warm worker and catalogue up to date, and tells every pane of other models."""
+    """Keeps the session's warm worker and catalogue up to date, and tells every pane of other models.
+
+    There is a warm worker while no run is shown, and from when somebody goes to the form or the models beside one.
+    """
 
     def __init__(self, stage: Stage, session: Session) -> None:
         self._stage = stage
         self._session = session
+        self._wanted = 0.0
+        self._reading = False
 
-    async def begin(self) -> None:
-        """The warm worker, and through it a catalogue that has become stale."""
-        await away(self._session.spawn_warm)
+    async def begin(self, looking: bool) -> None:
+        """The warm worker, unless a run is to be looked at; and through it a catalogue that has become stale."""
+        if not looking:
+            await away(self._session.spawn_warm)
         if await away(self._session.stale):
+            await away(self._session.spawn_warm)
             await self._take_models()
+
+    def touched(self) -> None:
+        """Somebody pressed a key or a button: where the next run is prepared, it is to start at once."""
+        pane = self._stage.workspace.active
+        if pane is None or pane.id not in PREPARING:
+            return
+        now = time.monotonic()
+        before, self._wanted = self._wanted, now
+        if now - before > 1.0:
+            self._stage.run_worker(away(self._session.spawn_warm), exit_on_error=False)
+
+    async def beat(self, view: RunView | None) -> None:
+        """Called about once a second: whoever only looks at a run needs no worker for another."""
+        if view is None or self._reading or self._session.warm is None:
+            return
+        if time.monotonic() - max(self._wanted, self._session.warm_since) > LINGER:
+            await away(self._session.drop_warm, unless_fresh=False)
 
     async def read_models(self) -> None:
         """Know the models in the folders that are in use now: by what was kept of them, else by a new warm worker."""
@@ -49,6 +79,13 @@ class Stock:
         asked.then(found, words)
 
     async def _take_models(self) -> None:
+        self._reading = True
+        try:
+            await self._read()
+        finally:
+            self._reading = False
+
+    async def _read(self) -> None:
         session = self._session
         if not await away(session.take_kept):
             self._stage.notices.say("reading the models…")

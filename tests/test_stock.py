@@ -1,0 +1,76 @@
+"""When a worker is kept warm: while the next run is prepared, and not for looking at one."""
+
+from __future__ import annotations
+
+import pytest
+from textual import events
+
+from tests import fake_worker
+from tests.shell import until, workbench
+from tui_gen.app.steering import stock
+from tui_gen.app.steering.session import Session
+
+
+class Warm:
+    """A warm worker that costs nothing."""
+
+    alive = ready = True
+
+    def __init__(self, workers):
+        self.workers = workers
+        workers.append(self)
+
+    def close(self):
+        self.workers.remove(self)
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """The warm workers that there are."""
+    there: list[Warm] = []
+
+    def spawn(session):
+        if session.warm is None:
+            session.warm, session.warm_since = Warm(there), 0.0
+
+    monkeypatch.setattr(Session, "spawn_warm", spawn)
+    return there
+
+
+async def test_looking_at_a_run_needs_none_until_the_form_is_entered(monkeypatch, workers):
+    run = fake_worker.record(fake_worker.make_run())
+    async with workbench(monkeypatch, (120, 40), open_run=run) as (app, pilot):
+        await until(pilot, lambda: app.shown is not None and app.workspace.active.id == "losses")
+        await pilot.press("4", "down", "6", "down", "3")
+        assert not workers
+        await pilot.press("2", "down")
+        await until(pilot, lambda: len(workers) == 1)
+
+
+async def test_a_click_on_a_model_wants_one(monkeypatch, workers):
+    run = fake_worker.record(fake_worker.make_run())
+    async with workbench(monkeypatch, (200, 60), open_run=run) as (app, pilot):
+        await until(pilot, lambda: app.shown is not None and app.workspace.active.id == "losses")
+        for name, count in (("losses", 0), ("models", 1)):
+            pane = app.workspace.pane(name)
+            x, y = pane.region.x + 5, pane.region.y + 5
+            app.post_message(events.MouseDown(None, x, y, 0, 0, 1, False, False, False, x, y))
+            await until(pilot, lambda pane=pane: app.workspace.active is pane)
+            await until(pilot, lambda count=count: len(workers) == count)
+
+
+async def test_without_a_run_there_is_one_which_goes_once_a_run_was_looked_at(monkeypatch, workers):
+    run = fake_worker.record(fake_worker.make_run())
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        await until(pilot, lambda: len(workers) == 1)
+        await app.stock.beat(app.shown)
+        assert workers, "no run is shown"
+        app.open_run(run)
+        await until(pilot, lambda: app.shown is not None)
+        await pilot.press("2", "down")
+        await until(pilot, lambda: app.stock._wanted)
+        await app.stock.beat(app.shown)
+        assert workers, "the form was just used"
+        monkeypatch.setattr(stock, "LINGER", 0.0)
+        await app.stock.beat(app.shown)
+        assert not workers and app.session.warm is None
