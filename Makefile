@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test repeat lint attack bench quality catalog figures cards screenshot wheel clean
+.PHONY: run test repeat lint attack bench viewer quality catalog figures cards screenshot wheel clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tui-gen; else $(BIN)/tui-gen --run vae-digits; fi
@@ -26,8 +26,11 @@ lint: $(STAMP)
 attack: $(STAMP)
 	$(BIN)/python -m tests.attack
 
+# `make bench viewer`, or `make bench ONLY="viewer first-paint"`, measures only these.
 bench: $(STAMP)
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(or $(ONLY),$(filter viewer,$(MAKECMDGOALS)))
+
+viewer: bench
 
 quality: $(STAMP)
 	$(BIN)/python -m tests.quality

@@ -52,10 +52,13 @@ async def test_a_click_on_a_model_wants_one(monkeypatch, workers):
     async with workbench(monkeypatch, (200, 60), open_run=run) as (app, pilot):
         await until(pilot, lambda: app.shown is not None and app.workspace.active.id == "losses")
         for name, count in (("losses", 0), ("models", 1)):
+            app.workspace.open(name)
             pane = app.workspace.pane(name)
+            await until(pilot, lambda pane=pane: app.workspace.active is pane and pane.region.area)
+            assert not workers
             x, y = pane.region.x + 5, pane.region.y + 5
             app.post_message(events.MouseDown(None, x, y, 0, 0, 1, False, False, False, x, y))
-            await until(pilot, lambda pane=pane: app.workspace.active is pane)
+            await pilot.pause()
             await until(pilot, lambda count=count: len(workers) == count)
 
 
@@ -63,14 +66,16 @@ async def test_without_a_run_there_is_one_which_goes_once_a_run_was_looked_at(mo
     run = fake_worker.record(fake_worker.make_run())
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         await until(pilot, lambda: len(workers) == 1)
-        await app.stock.beat(app.shown)
+        app.stock.beat(app.shown)
+        await pilot.pause()
         assert workers, "no run is shown"
         app.open_run(run)
         await until(pilot, lambda: app.shown is not None)
         await pilot.press("2", "down")
         await until(pilot, lambda: app.stock._wanted)
-        await app.stock.beat(app.shown)
+        app.stock.beat(app.shown)
+        await pilot.pause()
         assert workers, "the form was just used"
         monkeypatch.setattr(stock, "LINGER", 0.0)
-        await app.stock.beat(app.shown)
-        assert not workers and app.session.warm is None
+        app.stock.beat(app.shown)
+        await until(pilot, lambda: not workers and app.session.warm is None)

@@ -195,8 +195,7 @@ class Workbench(TerminalApp):
     def _beat(self, quiet_for: float) -> None:
         """About once a second."""
         self.conductor.beat(quiet_for)
-        if self.session.warm is not None:
-            self.run_worker(self.stock.beat(self.conductor.view), exit_on_error=False)
+        self.stock.beat(self.conductor.view)
 
     async def _replace_frame(self, pane: Pane) -> None:
         frame = self.workspace.pane(pane.id or "")

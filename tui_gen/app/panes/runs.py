@@ -34,6 +34,8 @@ OFFERED = 200
 """Runs in the command palette, at most."""
 AROUND = 15
 """Looks in which every run that has ended is looked into once, whatever its log says."""
+SETTLING = 5
+"""Looks until a new run has all the files that make it one."""
 
 
 class RunList:
@@ -47,20 +49,38 @@ class RunList:
         self.problem = ""
         self._known: dict[str, tuple[list[float], list[float], RunInfo]] = {}
         self._looks = 0
+        self._folders: list[tuple[float, str]] = []
+        self._changed = 0
+        """The time of the folder of all runs, as of the last look."""
+        self._anew = 0
+        """Looks in which all of it is still to be read."""
 
     def refresh(self, whole: bool = False) -> list[RunInfo]:
         """As `runs.list_runs`; `whole` looks into every run. `problem` tells why the folder cannot be read."""
-        self.problem = ""
         self._looks += 1
-        try:
-            folders = runs.folders(self.root)
-        except runs.RunError as error:
-            self.problem, folders = str(error), []
+        self._find(whole or self._looks % AROUND == 1)
         self._known = {
             path: self._read(path, created, whole or (self._looks + number) % AROUND == 0)
-            for number, (created, path) in enumerate(folders)
+            for number, (created, path) in enumerate(self._folders)
         }
         return [info for _, _, info in self._known.values()]
+
+    def _find(self, whole: bool) -> None:
+        """Which folders are runs: looked for where some came or went, and a while longer, until they are complete."""
+        try:
+            changed = os.stat(self.root).st_mtime_ns
+        except OSError:
+            changed = 0
+        if changed != self._changed:
+            self._changed, self._anew = changed, SETTLING
+        elif not self._anew and not whole and not self.problem:
+            return
+        self._anew = max(0, self._anew - 1)
+        self.problem = ""
+        try:
+            self._folders = runs.folders(self.root)
+        except runs.RunError as error:
+            self.problem, self._folders = str(error), []
 
     def _read(self, path: str, created: float, whole: bool) -> tuple[list[float], list[float], RunInfo]:
         known = self._known.get(path)

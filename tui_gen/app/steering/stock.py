@@ -53,12 +53,12 @@ class Stock:
         if now - before > 1.0:
             self._stage.run_worker(away(self._session.spawn_warm), exit_on_error=False)
 
-    async def beat(self, view: RunView | None) -> None:
+    def beat(self, view: RunView | None) -> None:
         """Called about once a second: whoever only looks at a run needs no worker for another."""
         if view is None or self._reading or self._session.warm is None:
             return
         if time.monotonic() - max(self._wanted, self._session.warm_since) > LINGER:
-            await away(self._session.drop_warm, unless_fresh=False)
+            self._stage.run_worker(away(self._session.drop_warm, unless_fresh=False), exit_on_error=False)
 
     async def read_models(self) -> None:
         """Know the models in the folders that are in use now: by what was kept of them, else by a new warm worker."""
