@@ -98,13 +98,17 @@ def family(pid: int) -> list[int]:
     return found
 
 
+def own_seconds(pid: int) -> float:
+    """Processor time that a process has taken so far."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3)
+    except OSError:
+        return 0.0
+
+
 def cpu_seconds(pid: int) -> float:
-    """Processor time that a process and all that it started have taken so far."""
-    spent = 0.0
-    for number in family(pid):
-        with contextlib.suppress(OSError):
-            spent += time.clock_gettime(~number << 3 | 2)  # clock_getcpuclockid(3)
-    return spent
+    """The same, with all that it started."""
+    return sum(map(own_seconds, family(pid)))
 
 
 def resident(pid: int) -> float:
@@ -118,6 +122,19 @@ def rest(seconds: float) -> None:
     """Let time pass."""
     until = time.monotonic() + seconds
     wait_for(lambda: time.monotonic() >= until, seconds + 60)
+
+
+def settle(pid: int) -> None:
+    """Wait until what a program has started beside itself, a warm worker say, has come up."""
+
+    def beside() -> float:
+        return cpu_seconds(pid) - own_seconds(pid)
+
+    for _ in range(30):
+        before = beside()
+        rest(2.0)
+        if beside() - before < 0.02:
+            return
 
 
 class Writer:
@@ -289,6 +306,7 @@ class Table:
                 wait_for(lambda t=terminal: t.first_output, 60, "anything")
                 with contextlib.suppress(AssertionError):  # LEET is never silent
                     terminal.wait_quiet(4.0, 20.0 if kind != "live" else 8.0)
+                settle(terminal.process.pid)
                 begun, spent, sent = time.monotonic(), cpu_seconds(terminal.process.pid), terminal.bytes_out
                 rest(self.seconds)
                 took = time.monotonic() - begun

@@ -159,14 +159,18 @@ class Follower:
             waiting = self._status_due or any(pane.missed for pane in self.workspace.shown)
             if not waiting and not self.budget.hands_on(now):
                 period = BEAT if self.view is None else RARELY
-        if not self.shares_cores:
-            return period
-        return max(period, self.budget.left(now, time.process_time()))
+        return max(period, self._rest(now))
+
+    def _rest(self, now: float) -> float:
+        """Seconds until the next live frame may be drawn."""
+        if self._reading:
+            return 0.0
+        return self.budget.left(now, time.process_time(), None if self.shares_cores else self.wire.written)
 
     def tick(self) -> None:
         """Poll, and draw where there is something to draw and the link has room."""
         now = time.monotonic()
-        if self.shares_cores and not self._reading and self.budget.left(now, time.process_time()):
+        if self._rest(now):
             return
         if now >= self._next:
             self._poll(now)
@@ -218,7 +222,7 @@ class Follower:
         self._drawn = now
         self.status.update_text()
         self.pacer.drawing(now)
-        self.budget.drawing(now, time.process_time())
+        self.budget.drawing(now, time.process_time(), self.wire.written)
         self._asking = True
 
     def _settle(self, now: float) -> None:

@@ -112,27 +112,33 @@ class Pacer:
 
 
 class CpuBudget:
-    """Keeps what is drawn from training that needs every core of this machine: SHARE of one core, on the average.
+    """How long live frames rest, so that looking on costs little while nobody presses keys.
 
-    Each frame takes a core from one of the threads that compute a step together, so all of them wait: the step feels
-    it more than its share says. While somebody presses keys nothing is held back. Times are in seconds, `now` from any
-    steady clock, `spent` the processor time that this process has taken so far.
+    Training that needs every core of this machine pays for what is drawn: each frame takes a core from one of the
+    threads that compute a step together, so all of them wait, and the step feels it more than the share says. Frames
+    get SHARE of one core then, on the average; else SPARE of one, and RATE bytes a second. Times are in seconds, `now`
+    from any steady clock, `spent` the processor time that this process has taken so far.
     """
 
     SHARE = 0.005
     LONGEST = 1.0
     """Between two frames, however much they take."""
+    SPARE = 0.04
+    RATE = 7000.0
+    CALM = 0.5
+    """As LONGEST, where a core is spare."""
     HANDS_ON = 2.0
     """How long after a key press or a click there is no restraint."""
 
     def __init__(self) -> None:
         self._drawn = -1e9
         self._spent = 0.0
+        self._written = 0
         self._touched = -1e9
 
-    def drawing(self, now: float, spent: float) -> None:
-        """A live frame is being drawn."""
-        self._drawn, self._spent = now, spent
+    def drawing(self, now: float, spent: float, written: int = 0) -> None:
+        """A live frame is being drawn; `written` counts the bytes so far."""
+        self._drawn, self._spent, self._written = now, spent, written
 
     def touched(self, now: float) -> bool:
         """Somebody pressed a key, or a button of the mouse; whether that ends a time of restraint."""
@@ -143,9 +149,12 @@ class CpuBudget:
         """Whether somebody presses keys."""
         return now - self._touched < self.HANDS_ON
 
-    def left(self, now: float, spent: float) -> float:
-        """Seconds until the next frame may be drawn; 0 for at once."""
+    def left(self, now: float, spent: float, written: int | None = None) -> float:
+        """Seconds until the next frame may be drawn; 0 for at once. `written` is told where a core is spare."""
         if self.hands_on(now):
             return 0.0
-        rest = min(self.LONGEST, (spent - self._spent) / self.SHARE)
+        if written is None:
+            rest = min(self.LONGEST, (spent - self._spent) / self.SHARE)
+        else:
+            rest = min(self.CALM, max((spent - self._spent) / self.SPARE, (written - self._written) / self.RATE))
         return max(0.0, self._drawn + rest - now)
