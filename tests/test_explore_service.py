@@ -21,6 +21,7 @@ from tui_gen.train.offline.explore import walk as walking
 from tui_gen.train.offline.explore.__main__ import serve
 from tui_gen.train.offline.explore.service import Explorer
 from tui_gen.train.offline.restore import restore
+from tui_gen.train.shown import plots
 
 
 def opened(root, family, folder, **overrides):
@@ -127,6 +128,9 @@ def test_a_walk_goes_through_its_pins_and_is_written_as_a_gif(vae, tmp_path):
     assert np.array_equal(tile_of(view, 3), decoded(model, view.codes[3], 2))
     between = asked(explorer, Look(axes=Axes("pins"), pins=pins, at=(1, 0)))
     assert torch.allclose(numbers(between.code), numbers(pins[1]), atol=1e-6)
+    assert np.allclose(between.pins, [(0, 0), (1, 0), (0, 1)], atol=1e-5)
+    flat = asked(explorer, Look(axes=Axes("dimension", 1, 3), pins=pins[:1])).pins
+    assert np.allclose(flat, [numbers(pins[0])[[1, 3]].tolist()])
     path = tmp_path / "walk.gif"
     assert asked(explorer, Film(str(path), pins[:2], 6), Filmed).frames == 12
     with Image.open(path) as film:
@@ -150,6 +154,26 @@ def test_a_trajectory_ends_at_the_sample_and_follows_its_guidance(world, tmp_pat
     for guidance in (None, 9.0, 0.0):
         asked(explorer, Look(scene="trajectory", count=4, code=view.code, label=6, guidance=guidance))
     assert strengths == [2.0, 9.0, 0.0] and inner.config.guidance == 2.0
+
+
+def test_points_are_plotted_among_real_ones(world, tmp_path, monkeypatch):
+    tables = {
+        "name": "ring", "model": {"name": "vae", "latent": 2, "hidden": [8], "likelihood": "gaussian"},
+        "dataset": {"name": "ring"}, "train": {"steps": 9, "batch_size": 16, "device": "cpu", "compile": "off"},
+    }  # fmt: skip
+    monkeypatch.setattr(small_runs, "tables", lambda *_, **__: tables)
+    explorer, space, model, _ = opened(world / "runs", "vae", tmp_path / "pictures")
+    view = asked(explorer, Look(at=(1, -1)))
+    with torch.no_grad():
+        x, y = model.decode(numbers(view.code)[None], None)[0].tolist()
+    assert view.note == f"x = {x:+.3f}, y = {y:+.3f}" and space.dimensions == 2
+    pixels, (_, left, right) = np.asarray(Image.open(view.path)), view.tiles.axes[0]
+    row, column = ((pixels == 255).all(2)).nonzero()
+    side = pixels.shape[0] - 1
+    assert abs(left + column.mean() / side * (right - left) - x) < 0.1
+    assert abs(right - row.mean() / side * (right - left) - y) < 0.1
+    assert (pixels == plots.GREY).all(2).sum() > 50  # real points
+    assert (np.asarray(Image.open(asked(explorer, Look(scene="grid")).path)) == plots.ORANGE).all(2).sum() > 3
 
 
 @pytest.mark.parametrize("family", ["gan", "vq-vae", "autoencoder", "flow-matching", "latent-diffusion"])

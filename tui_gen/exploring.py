@@ -111,8 +111,9 @@ class Space(msgspec.Struct, tag=True):
 class View(msgspec.Struct, tag=True):
     """A picture, and where it is: `code` of the place `at`, the `span` (from, to) of both axes and their `names`.
 
-    `values` are those of the code along the axes (None on t-SNE). `codes` are those of the tiles, where they have some
-    (a walk), `examples` their numbers; `note` says of the place what is worth knowing. `seconds` went into decoding.
+    `pins` are the places of the plane that are nearest to the pins asked with, none on t-SNE. `codes` are those of the
+    tiles, where they have some (a walk), `examples` their numbers; `note` says of the place what is worth knowing.
+    `seconds` went into decoding.
     """
 
     path: str
@@ -124,6 +125,7 @@ class View(msgspec.Struct, tag=True):
     span: tuple[tuple[float, float], tuple[float, float]]
     names: tuple[str, str]
     note: str = ""
+    pins: tuple[tuple[float, float], ...] = ()
     codes: tuple[bytes, ...] = ()
     examples: tuple[int, ...] = ()
     example: int | None = None

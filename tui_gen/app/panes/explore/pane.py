@@ -155,17 +155,8 @@ class ExplorePane(Pane):
         self.set_title(f"step {count(stay.space.step)}" if stay.space is not None else "", SORT_NAMES[stay.axes.sort])
 
     def _pins(self) -> list[tuple[str, float, float]]:
-        """Pins that lie on the plane as it is drawn: those that make it, and those pinned on it."""
-        stay = self.stay
-        if stay.axes.sort == "pins":
-            return list(zip(PIN_NAMES, (0.0, 1.0, 0.0)[: len(stay.pins)], (0.0, 0.0, 1.0)))
-        places = []
-        if stay.axes.sort == "dimension":
-            for name, pin in zip(PIN_NAMES, stay.pins):
-                numbers = memoryview(pin).cast("f")
-                first, second = (min(number, len(numbers) - 1) for number in (stay.axes.first, stay.axes.second))
-                places.append((name, numbers[first], numbers[second]))
-        return places
+        """The pins on the plane, the nearest places of it to them."""
+        return [(name, *place) for name, place in zip(PIN_NAMES, self.stay.view.pins)]
 
     def _place(self) -> str:
         """Where one is, in numbers."""
@@ -359,16 +350,11 @@ class ExplorePane(Pane):
             if self.stay.view.code:
                 self.notify(f"{MOST_PINS} pins are as many as there can be; P takes the last away.", markup=False)
             return
-        self._pinned()
+        self._look()
 
     def action_unpin(self) -> None:
         if self.stay.unpin():
-            self._pinned()
-
-    def _pinned(self) -> None:
-        if self.stay.scene == "walk" or self.stay.axes.sort == "pins":
             self._look()
-        self._tell()
 
     def action_label(self, by: int) -> None:
         space = self.stay.space

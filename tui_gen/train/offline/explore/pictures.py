@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from tui_gen.model import DataSpec, Tiles
+from tui_gen.model import Tiles
 from tui_gen.pictures import colour
 from tui_gen.train.data import denormalise
 from tui_gen.train.shown.plots import GREY, ORANGE, PLOT, scatter
@@ -40,7 +40,7 @@ def of_images(images: Tensor, value_range: str, columns: int, what: Tiles, kind:
     return tiles(denormalise(images, value_range).cpu(), columns, kind, what)
 
 
-def of_points(points: Tensor, here: Tensor | None, real: Tensor | None, spec: DataSpec, kind: str) -> Grid:
+def of_points(points: Tensor, here: Tensor | None, real: Tensor | None, kind: str) -> Grid:
     """Decoded points (N, 2) over real ones (M, 2), with the one that is `here` (2,) as a white square."""
     drawn = points.float().cpu().numpy()
     ground = None if real is None else real.float().cpu().numpy()

@@ -255,6 +255,9 @@ class Explorer:
                 place = torch.tensor(ask.at) if ask.at is not None else plane.place(code[None])[0]
                 code = plane.move(code, place[None].float())[0]
             place = plane.place(code[None])[0]
+        pins: list[list[float]] = []
+        if ask.pins and ask.axes.sort != "t-sne":
+            pins = plane.place(torch.stack([self._code(pin) for pin in ask.pins])).tolist()
         beside = number if number is not None else ask.beside
         codes: tuple[bytes, ...] = ()
         numbers: tuple[int, ...] = ()
@@ -276,7 +279,7 @@ class Explorer:
             path=self._album.add(grid), grid=(grid.columns, grid.rows), gap=grid.gap, tiles=grid.tiles.brief(),
             code=code.contiguous().numpy().tobytes(), at=(float(place[0]), float(place[1])),
             span=plane.span, names=plane.names, note=note, codes=codes, examples=numbers, example=number, label=label,
-            seconds=time.perf_counter() - begun,
+            pins=tuple((x, y) for x, y in pins), seconds=time.perf_counter() - begun,
         )  # fmt: skip
 
     def _nearest(
@@ -300,10 +303,11 @@ class Explorer:
     def _drawing(self, x: Tensor, columns: int, what: Tiles, kind: str, here: Tensor | None = None) -> Grid:
         """Decoded examples (N, *shape) as tiles, or, where they are points, as a plot with the one that is here."""
         if self._spec.kind == "points":
-            real = None
-            if self._examples is not None:
-                real = self._examples.x
-            return of_points(x, here, real, self._spec, kind)
+            try:
+                real = self.examples().x
+            except DataError:
+                real = None
+            return of_points(x, here, real, kind)
         return of_images(x, self._model.model.value_range, columns, what, kind)
 
     def _point(self, code: Tensor, label: int, beside: int | None) -> tuple[Grid, str]:
