@@ -16,6 +16,7 @@ from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.models.looks.score_histograms import PANEL_EXAMPLES, histograms, ranked
 from tui_gen.models.nets import adversaries as nets
 from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
+from tui_gen.models.nets.batch_statistics import batch_statistics
 from tui_gen.models.nets.diffaugment import Augment, augmented, refuse_augment
 from tui_gen.models.nets.layers import batch_std, progress, refuse_convolutions, refuse_labels
 from tui_gen.models.nets.settings import listed, step_count
@@ -168,8 +169,9 @@ class GAN(Model):
 
     def compared(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """D's raw scores, (N,) each, of the batch and of as many new images, all as D sees them in training."""
-        x, fakes = (self.discriminator_input(images, batch) for images in (batch.x, self.fakes(batch)))
-        return self.scores(x, batch.labels, fakes, batch.labels)
+        with batch_statistics(self):
+            x, fakes = (self.discriminator_input(images, batch) for images in (batch.x, self.fakes(batch)))
+            return self.scores(x, batch.labels, fakes, batch.labels)
 
     def vitals(self, batch: Batch) -> dict[str, Tensor]:
         """`balance`: how often D puts a real example above a generated one, in pairs of any two; 0.5 is by chance."""

@@ -149,6 +149,27 @@ def test_balance_is_how_often_a_real_example_is_above():
     assert 0 <= logged(trainer)["health/balance"][1] <= 1
 
 
+def test_balance_goes_by_the_batch_as_training_does_and_remembers_nothing_of_it():
+    trainer = small_runs.trainer("gan", train__health_every=0)
+    advance(trainer, 3)
+    model, before = trainer.model, digest(trainer)
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+    batch = Batch(torch.rand(16, 1, 8, 8))
+    torch.manual_seed(1)
+    with torch.no_grad():
+        scores = torch.stack(model.eval().compared(batch))
+        assert norms and not any(part.training for part in norms) and all(part.track_running_stats for part in norms)
+        model.train()
+        after = digest(trainer)
+        assert_equal({k: v for k, v in after.items() if k != "rng"}, {k: v for k, v in before.items() if k != "rng"})
+        torch.manual_seed(1)
+        assert torch.allclose(torch.stack(model.scores(batch.x, None, model.fakes(batch), None)), scores, atol=1e-5)
+        for part in norms:
+            part.running_mean.add_(9.0)
+        torch.manual_seed(1)
+        assert torch.equal(torch.stack(model.eval().compared(batch)), scores)
+
+
 def test_scores_of_real_and_generated_examples_stand_side_by_side():
     lines = histograms(torch.tensor([3.0, 3.0, 3.0, -1.0]), torch.tensor([-1.0, -1.0, 0.9])).splitlines()
     assert lines[0] == "D scores a real example higher than a generated one in 83% of pairs"  # 9 and two ties of 12

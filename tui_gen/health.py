@@ -30,6 +30,8 @@ from tui_gen.view import RunView
 
 APART = ("val", "health", "quality")
 """What metrics' names begin with that are none of a phase's: `*` and a bare name do not stand for them."""
+SEVERAL = 5
+"""Measurements of health whose median is the one of now."""
 EARLY = 0.3
 """Share of a run from which on it can be told whether it will reach its figure."""
 
@@ -202,7 +204,8 @@ class Values(Mapping[str, Any]):
             return self.settings[name]
         if (curve := self.curve(name)) is None or not len(curve):
             raise KeyError(name)
-        return settled(curve.values, 1 if self.pattern(name).startswith(("val/", "quality/")) else None)
+        seldom = {"val": 1, "quality": 1, "health": SEVERAL}  # a measurement of one batch has its noise
+        return settled(curve.values, seldom.get(self.pattern(name).partition("/")[0]))
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and (name in self.settings or bool(self.curve(name)))
