@@ -208,8 +208,9 @@ class Canvas:
     def marks(self, marks: Sequence[Mark], limits: tuple[float, float], x_scale: XScale) -> None:
         rank = {kind: i for i, kind in enumerate(MARKS)}
         width = self.chars.shape[1]
-        for mark in sorted(marks, key=lambda m: rank.get(m.kind, len(rank))):
-            part = x_scale.part(mark.step, limits)
+        marks = sorted(marks, key=lambda m: rank.get(m.kind, len(rank)))
+        parts = x_scale.parts(np.array([mark.step for mark in marks], float), limits)
+        for mark, part in zip(marks, parts.tolist()):
             if not 0.0 <= part <= 1.0:
                 continue
             column = min(width - 1, int(part * width))

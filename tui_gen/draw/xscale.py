@@ -32,8 +32,13 @@ class XScale:
 
     def part(self, step: float, limits: tuple[float, float]) -> float:
         """Where a step lies between the limits, 0 to 1; outside of that where it is not between them."""
-        low, place, high = (float(place) for place in self.places(np.array([limits[0], step, limits[1]])))
-        return (place - low) / (high - low) if high > low else float(place > low)
+        return float(self.parts(np.array([step]), limits)[0])
+
+    def parts(self, steps: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+        """`part` of many steps."""
+        low, high = (float(place) for place in self.places(np.array(limits)))
+        places = self.places(steps)
+        return (places - low) / (high - low) if high > low else (places > low).astype(float)
 
     def step_at(self, part: float, limits: tuple[float, float]) -> float:
         """The step at a part (0 to 1) of the way between the limits."""
