@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -72,6 +73,14 @@ def test_a_few_values_are_never_left_out_nor_one_beside_a_constant():
     values[:4] = [0, 3, 9, 14]
     frame = render(100, 20, [Series("units", np.arange(3000), values)])
     assert frame.outside == 0 and frame.y_limits[0] < 0
+
+
+def test_a_window_beyond_what_single_precision_can_be_shows_nothing_without_a_warning():
+    series = Series("loss", np.arange(500), np.linspace(1, 2, 500), dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert render(100, 20, [series], Options(y_window=(1e39, 1e40))).outside == 500
+        assert render(100, 20, [series], Options(y_window=(-1e40, -1e39))).outside == 500
 
 
 def test_the_newest_values_are_always_in_view():

@@ -143,7 +143,8 @@ class Plot:
             starts = curve.columns.starts
             for begin, end in zip(starts[out], starts[out + 1]):
                 values = curve.series.values[begin:end]
-                count += int(np.count_nonzero(values > limit if above else values < limit))
+                with np.errstate(over="ignore"):  # a limit that is beyond all that float32 can be
+                    count += int(np.count_nonzero(values > limit if above else values < limit))
             canvas.edge(out // canvas.across, above, curve.slot)
             best = out[np.argmax(ends[out]) if above else np.argmin(ends[out])]
             if (ends[best] > furthest) if above else (ends[best] < furthest):
