@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tests import bench_logs
+from tests import bench_logs, bench_workbench
 from tests.bench import Figure, Settings
 from tests.pty_terminal import KITTY, ROOT, PtyTerminal
 from tests.waiting import wait_for
@@ -130,6 +130,9 @@ def settle(pid: int) -> None:
     def beside() -> float:
         return cpu_seconds(pid) - own_seconds(pid)
 
+    if len(family(pid)) > 1:
+        with contextlib.suppress(AssertionError):  # not a workbench
+            wait_for(bench_workbench.sockets, 60, "the warm worker")
     for _ in range(30):
         before = beside()
         rest(2.0)

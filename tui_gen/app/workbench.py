@@ -23,7 +23,6 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui_gen import runs
 from tui_gen.app.panes.base import Belongings, Pane, WorkerAsked, make
 from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell import arrangement, keys, placeholders
@@ -140,6 +139,8 @@ class Workbench(TerminalApp):
         if keymap:
             self.set_keymap(keys.given_way(self, keymap))
         self.follower.run(self._beat)
+        from tui_gen import runs
+
         for problem in [*key_problems, self.settings.problem, runs.unwritable(self.session.root)]:
             if problem:
                 self.notices.tell(problem, "warning")
