@@ -159,7 +159,7 @@ def main() -> int:
         for name in given.names or known:
             try:
                 found = known[name](settings, base, root)
-                for figure in [found] if isinstance(found, Figure) else found:
+                for figure in found if isinstance(found, Iterable) else [found]:
                     print(figure, flush=True)
             except Exception as error:  # the others are still worth having
                 print(f"{name:<13}{'failed':>10}  {type(error).__name__}: {error}", flush=True)
