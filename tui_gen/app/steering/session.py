@@ -146,10 +146,10 @@ class Session:
             raise ConfigError("the settings", problems)
         self.drop_warm()
         self.spawn_warm()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + 5 * PATIENCE  # beside a run that takes all cores it comes up slowly
         while (warm := self.warm) is not None and not warm.ready:
             if time.monotonic() > deadline or not warm.alive:
-                raise ControlError("PyTorch does not come up; start a run to see why")
+                raise ControlError("PyTorch does not come up: this machine is too busy, or a run tells why")
             time.sleep(0.1)
         if warm is None:
             raise ControlError("no worker can be started to measure it")
