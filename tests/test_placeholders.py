@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import subprocess
 import sys
 import unicodedata
 from dataclasses import replace
@@ -83,20 +84,23 @@ def test_a_picture_reaches_the_terminal_around_tmux_and_the_cells_name_it(tmp_pa
     )
     words = f"TEXTUAL_COLOR_SYSTEM=truecolor exec {sys.executable} -m tests.plot_host {run}"
     command = ["tmux", "-S", str(tmp_path / "s"), "-f", str(tmp_path / "conf"), "new-session", "/bin/sh", "-c", words]
-    with PtyTerminal(command, 100, 30, replace(KITTY, term="xterm-256color")) as terminal:
-        wait_for(
-            lambda: CELL in terminal.text() and any(b"U=1" in data for data in terminal.strings["apc"]),
-            what=lambda: f"a picture on this screen:\n{terminal.text()}",
-        )
-        sent = next(data for data in terminal.strings["apc"] if b"U=1" in data)
-        ident = int(re.search(rb"i=(\d+)", sent)[1])
-        x, y = terminal.find(CELL)
-        assert terminal.screen.buffer[y][x].fg == "{:02x}{:02x}{:02x}".format(*colour_of(ident))
-        columns = int(re.search(rb"c=(\d+)", sent)[1])
-        assert terminal.line(y).count(CELL) == columns
-        terminal.press("g")
-        wait_for(lambda: CELL not in terminal.text(), what="another way to draw")
-        wait_for(lambda: any(b"a=d" in data for data in terminal.strings["apc"]), what="it is taken away")
+    try:
+        with PtyTerminal(command, 100, 30, replace(KITTY, term="xterm-256color")) as terminal:
+            wait_for(
+                lambda: CELL in terminal.text() and any(b"U=1" in data for data in terminal.strings["apc"]),
+                what=lambda: f"a picture on this screen:\n{terminal.text()}",
+            )
+            sent = next(data for data in terminal.strings["apc"] if b"U=1" in data)
+            ident = int(re.search(rb"i=(\d+)", sent)[1])
+            x, y = terminal.find(CELL)
+            assert terminal.screen.buffer[y][x].fg == "{:02x}{:02x}{:02x}".format(*colour_of(ident))
+            columns = int(re.search(rb"c=(\d+)", sent)[1])
+            assert terminal.line(y).count(CELL) == columns
+            terminal.press("g")
+            wait_for(lambda: CELL not in terminal.text(), what="another way to draw")
+            wait_for(lambda: any(b"a=d" in data for data in terminal.strings["apc"]), what="it is taken away")
+    finally:
+        subprocess.run([*command[:3], "kill-server"], check=False, capture_output=True)
 
 
 def test_an_inline_image_of_iterm2_is_the_whole_file_with_its_box():
