@@ -45,6 +45,13 @@ class Going:
     at: str = ""
     figure: str = ""
 
+    @property
+    def whole(self) -> str:
+        """All of it, as Markdown."""
+        told = " · ".join(filter(None, (self.best + self.at, self.figure)))
+        advice = f"{self.advice}." if self.advice and not self.advice.endswith(".") else self.advice
+        return clean("\n\n".join(filter(None, (f"**{self.look.sign} {self.sentence}**", told, advice))), "\n")
+
     def line(self, width: int) -> Content:
         """As much of it as has room in one line: the figure before the advice, the sentence before all else."""
         sentence = clean(self.sentence)
@@ -128,14 +135,26 @@ class GoingLine(Widget):
         self._at = 0.0
         self._judgement: Going | None = None
 
-    def show(self, view: RunView | None, goal: Goal | None, fits: bool, instead: Going | None = None) -> None:
-        """How a run goes, from now on, or what is said `instead`; hidden where there is nothing to say, or no room."""
-        going = (instead or self._judged(view, goal)) if view is not None and fits else None
+    def show(
+        self, view: RunView | None, goal: Goal | None, fits: bool, hidden: Iterable[Panel] = (),
+        step: float | None = None,
+    ) -> None:  # fmt: skip
+        """How a run goes, from now on; with a crosshair at a `step`, what the panels that are `hidden` read there.
+
+        The row is hidden where there is nothing to say, or no room.
+        """
+        readings = readings_of(view, hidden, step) if view is not None and step is not None else None
+        going = (readings or self._judged(view, goal)) if view is not None and fits else None
         if self.display != (going is not None):
             self.display = not self.display
         if going != self._going:
             self._going = going
             self.refresh()
+
+    @property
+    def whole(self) -> str:
+        """All that is known of how the run goes, as Markdown; empty where that is nothing."""
+        return self._judgement.whole if self._judgement is not None else ""
 
     def _judged(self, view: RunView, goal: Goal | None) -> Going | None:
         """How a run goes: looked up anew when something changed that tells it, or after a while."""

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 
 from tui_gen.app.panes.base import NO_RUN, Belongings, Pane
 from tui_gen.app.panes.losses.bar import PlotBar, switches
-from tui_gen.app.panes.losses.going import GoingLine, figure, readings_of
+from tui_gen.app.panes.losses.going import GoingLine, figure
 from tui_gen.app.panes.losses.grid import MOST, Empty, PlotGrid
 from tui_gen.app.panes.losses.keys import BINDINGS, HELP
 from tui_gen.app.panes.losses.looking import CLOCKS, SMOOTHINGS, Across, ViewState
@@ -157,13 +157,12 @@ class LossesPane(Pane):
             self.panels = panels_of(names, judged, together, first)
         self.set_class(not names, "empty")
         if not names:
-            self._going.show(None, None, False)
+            self._going.show(None, None, fits=False)
             self._empty.say(self._words())
             return
         shown, cursor = self.shown_panels(), self.looking.cursor
-        hidden = [panel for panel in self.panels if panel not in shown] if cursor is not None else []
-        readings = readings_of(self.view, hidden, cursor) if self.view is not None and cursor is not None else None
-        self._going.show(self.view, self.goal, self.size.height >= LEAST_TOLD, readings)
+        hidden = [panel for panel in self.panels if panel not in shown]
+        self._going.show(self.view, self.goal, self.size.height >= LEAST_TOLD, hidden, cursor)
         self._grid.lay_out(len(shown), bool(self._asked))
         looking, axis = self.looking, self._across.axis(self.looking.x_axis)
         options = Options(
@@ -228,9 +227,6 @@ class LossesPane(Pane):
         """The panel that keys for one plot, and F1, are about."""
         shown = self.shown_panels()
         return next((panel for panel in shown if panel.title == self._chosen), shown[0] if shown else None)
-
-    def _plot_of(self, panel: Panel | None) -> PlotView | None:
-        return next((plot for plot in self._plots if panel is not None and plot.display and plot.panel == panel), None)
 
     def _note(self, marks: Sequence[Mark]) -> str:
         """What the crosshair stands on: step, epoch, and the text of a mark within a column of it."""
@@ -319,7 +315,8 @@ class LossesPane(Pane):
         self._see_values(lambda heights: panned(heights, fraction))
 
     def _see_values(self, change: Callable[[tuple[float, float]], tuple[float, float]]) -> None:
-        plot = self._plot_of(self.current)
+        current = self.current
+        plot = next((plot for plot in self._plots if plot.display and plot.panel == current), None)
         if plot is not None and plot.drawn is not None and plot.panel is not None:
             frame = plot.drawn.frame
             low, high = (frame.scale.inverse(height) for height in change(frame.heights))
@@ -347,8 +344,7 @@ class LossesPane(Pane):
         if self.looking.follow:
             self._look(follow=None, window=None)
             return
-        first, last = self._across.extent()
-        window = self.looking.window
+        (first, last), window = self._across.extent(), self.looking.window
         self._look(follow=max(10.0, window[1] - window[0] if window else (last - first) / 5), window=None)
 
     def action_cursor(self, columns: int) -> None:
@@ -404,12 +400,11 @@ class LossesPane(Pane):
         self._redraw()
 
     def help(self) -> tuple[str, str]:
-        """What the model's text says of the metric of the plot that is chosen, before what this pane can do."""
+        """How the run goes, and what the chosen plot's metric is by the model's text, before what this pane can do."""
         current, view = self.current, self.view
-        words = ""
-        if current is not None and view is not None:
-            words = about_all([curve.metric for curve in current.curves], model_of(view.path), self.catalog)
-        return self.title, f"{words}\n\n{self.HELP}" if words else self.HELP
+        metrics = [curve.metric for curve in current.curves] if current is not None else []
+        words = about_all(metrics, model_of(view.path), self.catalog) if view is not None else ""
+        return self.title, "\n\n".join(filter(None, (self._going.whole, words, self.HELP)))
 
     def label(self, words: str, action: str) -> str:
         """The scale that the key would give."""
@@ -468,10 +463,8 @@ class LossesPane(Pane):
         """The part that was dragged over, from now on: its steps, and its values where it is a box."""
         message.stop()
         self._choose(message.plot)
-        heights = dict(self.looking.heights)
-        if message.values is not None:
-            heights[self._chosen] = message.values
-        self._see(message.steps, heights=heights)
+        box = {} if message.values is None else {self._chosen: message.values}
+        self._see(message.steps, heights={**self.looking.heights, **box})
 
     def on_plot_view_moved(self, message: PlotView.Moved) -> None:
         """The picture was dragged along."""
