@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tui_gen import columns, dependencies, events, quality, runs
+from tui_gen import bottleneck, columns, dependencies, events, health, quality, runs, usage
 from tui_gen.draw.clock import Clock
 from tui_gen.draw.curves import Options, Plot
 from tui_gen.pictures import Tiles
@@ -40,6 +40,8 @@ def story() -> list[events.Event]:
     loss = columns.column(30 * math.exp(-step / 50) for step in range(120))
     figure = quality.Figure("fid", 30.5, 0.8, 0.1, None, "few samples")
     tiles = Tiles(60, (1, 8), tuple("01234567"), ("a part",), ("a label",), (("#ff8000", "real"),), (("x", -1.0, 2.5),))
+    spent = usage.Spent(2.0, 126, {"data": 0.1, "forward/backward": 1.5}, {"preview": 1}, 3, 9)
+    load = usage.Load("box", 8.0, 3.5, 0.5, 10**8, 2 * 10**9, 8 * 10**9)
     return [
         events.State(t=t, state="starting", step=0),
         events.Progress(t=t, what="downloading", done=5, total=10, unit="bytes"),
@@ -50,6 +52,7 @@ def story() -> list[events.Event]:
         events.Metrics(t=t + 2, start=120, stride=2, values={"vae/loss": [1.5, None, 2.5], "vae/kl": [1.0, 2.0, 3.0]}),
         events.Metrics(t=t + 2, start=125, values={"val/vae/loss": [1.25]}),
         events.System(t=t + 3, step=126, steps_per_second=60.0, images_per_second=3840.0, memory=10**8, seconds=2.5),
+        events.Usage(t=t + 3, step=126, spent=spent, load=load),
         events.Sample(t=t + 3, step=126, path="a/000126.png", columns=8, rows=8, tile=(28, 28), gap=1, tiles=tiles),
         events.Checkpoint(t=t + 3, step=126, path="checkpoints/000126", reason="every 2 minutes"),
         events.Edit(t=t + 4, step=130, key="train.phases.vae.lr", old=0.001, new=0.002),
@@ -186,6 +189,8 @@ def read_all_ways(run: Path) -> RunView:
     assert view.fraction is None or 0 <= view.fraction <= 1
     assert view.eta is None or view.eta >= 0
     summary.print_summary(out, view, view.state)
+    health.verdict(view)
+    bottleneck.of_view(view)
     for _ in rows(view):
         pass
     clock = Clock(view.clock.steps, view.clock.values)

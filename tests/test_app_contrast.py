@@ -121,7 +121,7 @@ async def test_every_pane_is_read_in_every_theme(monkeypatch):
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         await in_every_theme(app, pilot, "at the start", sorted({*app.themes.names} - {*UNKNOWN}))
         await pilot.press("enter")
-        await until_shown(pilot, "kl_warmup")
+        await until_shown(pilot, "seldom changed")
         await in_every_theme(app, pilot, "a form with a cursor")
         fake_worker.install(monkeypatch)
         await pilot.press("f5")
@@ -211,11 +211,11 @@ async def test_without_colours_everything_is_seen(monkeypatch):
         fields = app.form.fields.list
         looks = {}
         for y, row in enumerate(rows):
-            for key in ("latent", "beta"):
+            for key in ("network", "beta"):
                 if f" {key} " in row[:40]:
                     x = fields.region.x + fields.value_column
                     looks[key] = next(iter(app.screen._compositor.render_strips()[y].crop(x, x + 1))).style
-        assert looks["beta"].underline and not looks["latent"].underline  # beta may be edited while it trains
+        assert looks["beta"].underline and not looks["network"].underline  # beta may be edited while it trains
 
         def reversed_cells():
             strips = app.screen._compositor.render_strips()
