@@ -36,8 +36,8 @@ SILENCE = 1.5
 """Seconds without output after which a program has drawn all there is."""
 MANY = 500
 LINK = {"latency": 0.15, "bandwidth": 50 * 1024.0}
-KEYS = (("menu", "f10", b"Start"), ("?", "?", b"Keys"), ("F1", "f1", b"Help"))
-"""What is pressed on a slow link, and bytes of what then appears."""
+KEYS = (("menu", "f10", "Save settings"), ("?", "?", "Everywhere"), ("F1", "f1", "Help: "))
+"""What is pressed on a slow link, and what then appears."""
 LOGGER = """
 import random, sys, time, wandb
 steps, pace, dice = int(sys.argv[1]), float(sys.argv[2]), random.Random(0)
@@ -66,7 +66,7 @@ class Program:
 
 
 class Screen(PtyTerminal):
-    """A terminal that notes when a chart was first on it. `watch_for` looks for something else to appear."""
+    """A terminal that notes when a chart was first on it."""
 
     charted_at: float | None = None
     dots = 0
@@ -77,15 +77,10 @@ class Screen(PtyTerminal):
             self.dots += len(BRAILLE.findall(data))
             self.charted_at = self.last_output if self.dots >= CHART else None
 
-    def watch_for(self, text: bytes) -> None:
-        """From now on `watched_at` tells when this text is sent."""
-        with self._lock:
-            self.watch, self._recent, self.watched_at = text, b"", None
 
-
-def screen(program: Program, run: Path, **link: float) -> Screen:
+def screen(program: Program, run: Path, emulate: bool = False, **link: float) -> Screen:
     """A program that looks at a run."""
-    return Screen(program.look(run), *SIZE, KITTY, emulate=False, cwd=program.cwd, **link)
+    return Screen(program.look(run), *SIZE, KITTY, emulate=emulate, cwd=program.cwd, **link)
 
 
 def family(pid: int) -> list[int]:
@@ -335,17 +330,17 @@ class Table:
         """Milliseconds from a key to its picture on a slow link, while a run trains."""
         found: dict[tuple[str, str], list[float]] = {}
         for program in (one for one in self.programs if one.name != "LEET"):
-            with self.world(program, "live") as run, screen(program, run, **LINK) as terminal:
+            with self.world(program, "live") as run, screen(program, run, True, **LINK) as terminal:
                 wait_for(lambda t=terminal: t.charted_at, 60, "a chart")
                 for turn in range(3 * self.turns):
                     for name, key, text in KEYS:
                         rest(2.0 + 0.37 * (turn % 3))
-                        terminal.watch_for(text)
                         pressed = time.monotonic()
                         terminal.press(key)
-                        wait_for(lambda t=terminal: t.watched_at, 60, f"{text!r} after {key}")
-                        found.setdefault((name, program.name), []).append(1000 * (terminal.watched_at - pressed))
+                        terminal.wait_for_text(text, 60)
+                        found.setdefault((name, program.name), []).append(1000 * (time.monotonic() - pressed))
                         terminal.press("escape")
+                        terminal.wait_gone(text, 60)
         for name, _, _ in KEYS:
             values = {program.name: found[name, program.name] for program in self.programs if program.name != "LEET"}
             words = f"key → paint of {name} at 50 KiB/s and 150 ms, while training"
