@@ -43,11 +43,11 @@ def folder() -> Path:
 
 
 def _time(name: str) -> str:
-    """How long the recipe as it is written took; empty where that was never recorded."""
+    """How long the recipe as it is written took, by the clock; empty where that was never recorded."""
     record = _records().get(name)
     if not record or not isinstance(record.get("seconds"), int | float):
         return ""
-    return f" (it took {duration(record['seconds'])} on {record.get('device') or 'a CPU'})"
+    return f" (it took {duration(record['seconds'])} on {record.get('device') or 'a CPU'}, beside other work)"
 
 
 @cache
