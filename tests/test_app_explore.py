@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from textual.app import ComposeResult
 
 from tests.explorers import frames_of, starter
@@ -24,6 +25,14 @@ from tui_gen.app.panes.explore.plane import PlaneMap
 from tui_gen.exploring import Axes, Space, View
 from tui_gen.pictures import UNKNOWN
 from tui_gen.view import RunView
+
+
+@pytest.fixture(scope="module", autouse=True)
+def threads_kept():
+    """What decodes sets their number for its whole process, which here is that of other tests, too."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
 
 
 class Host(ThemedApp):

@@ -177,10 +177,9 @@ async def test_focus_ring_is_a_heavier_frame(monkeypatch):
 
 async def test_help_of_every_pane(monkeypatch):
     async with workbench(monkeypatch, (80, 24)) as (app, pilot):
-        for number, name in enumerate(PANES, 1):
-            await pilot.press(f"alt+{number}", "f1")
-            title = app.workspace.pane(name).title
-            await until(pilot, lambda title=title: f"Help: {title}" in screen_text(app))
+        for row in registry.PANES:
+            await pilot.press(f"alt+{row.key}", "f1")
+            await until(pilot, lambda row=row: f"Help: {row.title}" in screen_text(app))
             await pilot.press("escape")
             await until(pilot, lambda: len(app.screen_stack) == 1)
 
@@ -259,7 +258,7 @@ async def test_palette_knows_what_panes_can_do_and_the_kinds_of_previews(monkeyp
             ("previews: code", lambda: samples.kind == "code histogram" and app.workspace.active is samples),
         ):
             await pilot.press("ctrl+p", *words)
-            await until(pilot, lambda: screen_text(app).lower().count(words) == 2)  # noqa: B023
+            await until(pilot, lambda: screen_text(app).lower().count(words) > 1)  # noqa: B023
             await pilot.press("enter")
             await until(pilot, done)
 

@@ -24,6 +24,14 @@ from tui_gen.train.offline.restore import restore
 from tui_gen.train.shown import plots
 
 
+@pytest.fixture(scope="module", autouse=True)
+def threads_kept():
+    """What decodes sets their number for its whole process, which here is that of other tests, too."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
 def opened(root, family, folder, **overrides):
     """An explorer that has the newest checkpoint of a small run open, what it said, and the run's model."""
     run, _ = saved(root, family, (2, 4), **overrides)

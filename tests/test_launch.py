@@ -320,10 +320,13 @@ def test_folders_reach_a_worker_as_absolute_paths(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     Path("models").mkdir()
+    Path("pictures").mkdir()
     started = fake_worker.install(monkeypatch, steps=1)
     session = Session(Path("runs"), ["models"], catalog.read())
     tables = {"model": {"name": "vae"}, "dataset": {"name": "folder", "root": "pictures"}, "train": {"steps": 1}}
-    path = session.start(config.load(tables, session.catalog))
+    run_config, problems = session.check(tables)
+    assert run_config is not None and problems == []
+    path = session.start(run_config)
     written = config.read_toml(path / "config.toml")
     assert path.is_absolute() and written["dataset"]["root"] == str(tmp_path / "pictures")
     assert written["model_dirs"] == [str(tmp_path / "models")]

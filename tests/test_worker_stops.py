@@ -120,7 +120,7 @@ def test_a_warm_worker_whose_run_is_gone_ends_and_holds_nothing(tmp_path, monkey
     monkeypatch.setattr(warm, "_received", lambda: (f'{{"run": "{path}"}}\n'.encode(), handle))
     monkeypatch.setattr(warm, "_warm_up", lambda: (None, None))
     monkeypatch.setattr(output, "redirect", lambda path: None)
-    monkeypatch.setattr(stopping, "Watch", lambda unused: SimpleNamespace(worker=None))
+    monkeypatch.setattr(stopping, "Watch", lambda **_: SimpleNamespace(worker=None))
     ended = []
     one = warm.Warm(control.socket_path("warm-test"))
     threading.Thread(target=lambda: ended.append(one.main()), daemon=True).start()

@@ -20,6 +20,7 @@ from tui_gen.app.terminal.repaint import Screenful
 
 if TYPE_CHECKING:
     from textual.screen import Screen
+    from textual.timer import Timer
     from textual.widget import Widget
 
     from tui_gen.app.terminal.private import HookedApp
@@ -39,6 +40,8 @@ PATIENCE = 20.0
 """Seconds after which an answer is not waited for any more."""
 TRIES = 3
 """Frames that may be asked for to write the cells of a picture that has to go."""
+AGAIN = 1.5
+"""Seconds after which a picture that goes through tmux is sent once more: tmux drops what it cannot pass on at once."""
 SETTLE = 0.03
 """Seconds to wait for another frame before sixels that were painted over are sent again."""
 
@@ -243,6 +246,7 @@ class PixelOverlay:
         self._leaving = Region()  # cells under which there may be pixels that nobody wants
         self._tries = 0
         self._due = False
+        self._again: Timer | None = None
         self._sent: float | None = None
         self._rest = 0.0
         self._paid = 0.0
@@ -350,6 +354,9 @@ class PixelOverlay:
         # Cells under pixels count as unknown: writing them again is what takes sixels away.
         if self.placeholders and protocol == "kitty":
             data = [passed_through(piece) for piece, _ in pieces]
+            if self._again is not None:
+                self._again.stop()
+            self._again = self.widget.set_timer(AGAIN, lambda: self._pass_again(shown, data))
         else:
             self.wire.screenful.forget(place.line_range)
             data = [at_cell(content.y + y, content.x + x, piece) for piece, (x, y, *_) in pieces]
@@ -358,6 +365,11 @@ class PixelOverlay:
             self._paid = time.monotonic() + sum(map(len, data)) / self.wire.limit
         if self.wire.answers and self._sent is None and self.wire.ask_round_trip(self._arrived):
             self._sent = time.monotonic()
+
+    def _pass_again(self, shown: tuple[str, Pieces, Offset], data: list[bytes]) -> None:
+        self._again = None
+        if self._shown == shown:
+            self.wire.send(b"".join(data).decode("ascii"))
 
     def _arrived(self) -> None:
         now = time.monotonic()
