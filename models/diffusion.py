@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
+from tui_gen.models.alarms.diffusion import QUARTERS
 from tui_gen.models.nets.diffusing import Diffusion
-from tui_gen.models.nets.guidance import QUARTERS, Guided, by_time
+from tui_gen.models.nets.guidance import Guided, by_time
 
 
 class DDPM(Guided):

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
+from tui_gen.models.alarms.diffusion import QUARTERS
 from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
-from tui_gen.models.nets.guidance import QUARTERS, Guided, by_time, guided
+from tui_gen.models.nets.guidance import Guided, by_time, guided
 
 Field = Callable[[Tensor, float], Tensor]
 """(x (N, …), t in [0, 1]) → dx/dt, of the shape of x."""

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.models.alarms.diffusion import QUARTERS
 from tui_gen.models.diffusion import DDPM
 from tui_gen.models.looks.code_plots import legend, principal, reach, scatter
 from tui_gen.models.nets.diffusing import Diffusion
-from tui_gen.models.nets.guidance import QUARTERS, Guided, by_time
+from tui_gen.models.nets.guidance import Guided, by_time
 from tui_gen.models.nets.layers import refuse_pyramid
 
 CODE_EXAMPLES = 2048

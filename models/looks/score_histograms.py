@@ -30,7 +30,7 @@ def histograms(real: Tensor, generated: Tensor) -> str:
     longest = max(float(share.max()) for share in shares)
     bars = [["█" * round(WIDTH * float(share) / longest) for share in side] for side in shares]
     lines = [
-        f"D scores a real example higher than a generated one in {float(ranked(*sides)):.0%} of pairs",
+        f"D scores a real example higher than a generated one in {float(ranked(sides[0], sides[1])):.0%} of pairs",
         "",
         f"{'score':>9}  {'real':{WIDTH}}  generated",
     ]

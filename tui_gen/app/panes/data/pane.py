@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from tui_gen.app.panes.form.asking import AskingPane
 from tui_gen.app.panes.samples.imaging import Subject
-from tui_gen.app.panes.samples.picture import PictureView
+from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.draw.spark import bar
 from tui_gen.draw.text import cut, width_of
 from tui_gen.quantities import count
@@ -22,9 +22,7 @@ from tui_gen.text import clean, clean_lines
 if TYPE_CHECKING:
     from textual import events
 
-    from tui_gen.draw.terminal import Terminal
 
-TEXT_MODES = ("halfblock", "ascii")
 NAMES = {"examples": "examples", "augmented": "as augmented"}
 WIDEST = 34
 """Columns of the classes, at most; a third of the pane where that is less."""
@@ -148,13 +146,7 @@ examples of each class. Nothing is downloaded for it.
 
     def modes(self) -> list[str]:
         """The ways of drawing that this terminal has, the best first."""
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        if terminal is None:
-            return list(TEXT_MODES)
-        chosen = terminal.graphics
-        blocks = (terminal.unicode and terminal.colour) or chosen == "halfblock"
-        modes = [chosen, *(mode for mode in TEXT_MODES if mode != chosen)]
-        return [mode for mode in modes if mode != "halfblock" or blocks]
+        return [mode for mode in modes_of(getattr(self.app, "terminal", None)) if mode != "off"]
 
     def action_graphics(self) -> None:
         """Draw in another way."""

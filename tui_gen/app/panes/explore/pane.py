@@ -21,7 +21,7 @@ from tui_gen.app.panes.explore.place import SCENES, Stay
 from tui_gen.app.panes.explore.plane import PIN_NAMES, PlaneMap
 from tui_gen.app.panes.samples.caption import Caption, KindList
 from tui_gen.app.panes.samples.imaging import Subject
-from tui_gen.app.panes.samples.picture import PictureView
+from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.app.widgets.path_dialog import PathDialog
 from tui_gen.exploring import MOST_PINS, Axes, Failure, Film, Look, Scene
 from tui_gen.quantities import count
@@ -30,10 +30,8 @@ from tui_gen.text import clean
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tui_gen.draw.terminal import Terminal
     from tui_gen.view import RunView
 
-TEXT_MODES = ("halfblock", "ascii", "off")
 SORT_NAMES = {"dimension": "dimensions", "component": "components", "pins": "through pins", "t-sne": "t-SNE"}
 EMPTY = "Here the model's latent space is explored. Any arrow key begins."
 PIN_FIRST = "Press p to pin where you are; a walk goes from pin to pin."
@@ -410,13 +408,7 @@ class ExplorePane(Pane):
 
     def modes(self) -> list[str]:
         """The ways of drawing that this terminal has, the best first."""
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        if terminal is None:
-            return list(TEXT_MODES)
-        chosen = terminal.graphics
-        modes = [chosen, *(mode for mode in TEXT_MODES if mode != chosen)]
-        blocks = (terminal.unicode and terminal.colour) or chosen == "halfblock"
-        return [mode for mode in modes if mode != "halfblock" or blocks]
+        return modes_of(getattr(self.app, "terminal", None))
 
     def action_graphics(self) -> None:
         modes, mode = self.modes(), self._picture.mode

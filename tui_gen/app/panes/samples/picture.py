@@ -40,6 +40,19 @@ LOOK = 0.05
 """Seconds between two looks at whether a slow link is free."""
 
 
+TEXT_MODES = ("halfblock", "ascii", "off")
+
+
+def modes_of(terminal: Terminal | None) -> list[str]:
+    """The ways of drawing that a terminal has, the best first, and `off` at last."""
+    if terminal is None:
+        return list(TEXT_MODES)
+    chosen = terminal.graphics
+    blocks = (terminal.unicode and terminal.colour) or chosen == "halfblock"
+    modes = [chosen, *(mode for mode in TEXT_MODES if mode != chosen)]
+    return [mode for mode in modes if mode != "halfblock" or blocks]
+
+
 class PictureView(Widget, can_focus=True):
     """Shows a file of tiles, or two; `mode` is kitty, sixel, iterm2, halfblock, ascii or off."""
 

@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from tui_gen.app.panes.base import Pane
-from tui_gen.app.panes.samples.picture import PictureView
+from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.app.terminal.wire import PROTOCOLS
 from tui_gen.app.widgets.path_dialog import PathDialog
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
-    from tui_gen.draw.terminal import Terminal
     from tui_gen.events import Sample
 
-TEXT_MODES = ("halfblock", "ascii", "off")
 
 
 class PicturePane(Pane):
@@ -49,13 +47,7 @@ class PicturePane(Pane):
 
     def modes(self) -> list[str]:
         """The ways of drawing that this terminal has, the best first."""
-        terminal: Terminal | None = getattr(self.app, "terminal", None)
-        if terminal is None:
-            return list(TEXT_MODES)
-        chosen = terminal.graphics
-        modes = [chosen, *(mode for mode in TEXT_MODES if mode != chosen)]
-        blocks = (terminal.unicode and terminal.colour) or chosen == "halfblock"
-        return [mode for mode in modes if mode != "halfblock" or blocks]
+        return modes_of(getattr(self.app, "terminal", None))
 
     def action_graphics(self) -> None:
         modes = self.modes()
