@@ -18,7 +18,7 @@ from typing import Any
 from tests.bench import Figure, Settings, ratio
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import events, launch, runs
+from tui_gen import event_log, events, launch, runs
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM = 2.0
@@ -132,7 +132,7 @@ class Worker(Racer):
     def __init__(self, run: Path) -> None:
         self.run = run
         self.process = launch.start(run)
-        self._follower = events.Follower(run / "events.jsonl")
+        self._follower = event_log.Follower(run / "events.jsonl")
         self._batch = 1
         self._offset = time.monotonic() - time.time()
 

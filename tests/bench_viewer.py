@@ -24,7 +24,7 @@ from tests import bench_logs, bench_workbench
 from tests.bench import Figure, Settings
 from tests.pty_terminal import KITTY, ROOT, PtyTerminal
 from tests.waiting import wait_for
-from tui_gen import events, runs
+from tui_gen import event_log, events, runs
 
 SIZE = (200, 50)
 STEPS, FAST = 50_000, 250
@@ -141,7 +141,7 @@ class Writer:
     def __init__(self, run: Path, live: bool) -> None:
         self.run = run
         self._ending = threading.Event()
-        self._log = events.EventWriter(run / "events.jsonl")
+        self._log = event_log.EventWriter(run / "events.jsonl")
         self._thread = threading.Thread(target=self._write, daemon=True) if live else None
 
     def __enter__(self) -> Path:

@@ -16,7 +16,7 @@ from tests import bench_trainer
 from tests.bench import Figure, Settings, ratio
 from tests.pty_terminal import KITTY, PLAIN, PtyTerminal
 from tests.waiting import wait_for
-from tui_gen import events, runs
+from tui_gen import event_log, events, runs
 
 WORKBENCH = [sys.executable, "-m", "tui_gen"]
 MINIMAL = [
@@ -115,7 +115,8 @@ def start_to_loss(settings: Settings, base: Path, root: str) -> Figure:
             terminal.wait_for_text(re.compile(r"loss -?\d"), 60)
             shown.append(1000 * (time.monotonic() - pressed))
             (run,) = set(runs.default_root().glob("*")) - known
-            first = [one.t for one in events.Follower(run / "events.jsonl").poll() if isinstance(one, events.Metrics)]
+            log = event_log.Follower(run / "events.jsonl").poll()
+            first = [event.t for event in log if isinstance(event, events.Metrics)]
             logged.append(1000 * (first[0] - at))
             terminal.press("f9")
             terminal.wait_for_text("stopped", 60)

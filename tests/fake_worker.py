@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from tui_gen import batch, columns, control, events, launch, presence, quality, runs
+from tui_gen import batch, columns, control, event_log, events, launch, presence, quality, runs
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.params import Param
@@ -95,7 +95,7 @@ def release(run: Path) -> None:
 
 def record(run: Path, steps: int = 200, state: str = "finished", samples: int = 3, reason: str = "") -> Path:
     """Write what a worker would have left of a run that is over, at once; the run."""
-    writer = events.EventWriter(run / "events.jsonl")
+    writer = event_log.EventWriter(run / "events.jsonl")
     fake = FakeRun(run, writer, steps)
     writer.write(events.State(state="starting", step=0), fake.plan(), events.State(state="running", step=0))
     for part in range(samples):
@@ -112,7 +112,7 @@ def record(run: Path, steps: int = 200, state: str = "finished", samples: int = 
 class FakeRun:
     """What a run would log and draw: curves and grids that are a plain function of the step."""
 
-    def __init__(self, path: Path, writer: events.EventWriter, steps: int) -> None:
+    def __init__(self, path: Path, writer: event_log.EventWriter, steps: int) -> None:
         self.path, self.writer, self.steps, self.step = path, writer, steps, 0
         tables = configs.read_toml(path / "config.toml")
         self.name = tables.get("model", {}).get("name", "vae")
@@ -186,7 +186,7 @@ class FakeWorker:
         self.given, self.path, self.id = given, Path(given.run), presence.new_id()
         self.hold = Hold.adopt(self.path, given.lock) if given.lock is not None else runs.claim(self.path)
         self.hold.keep_alive()
-        self.writer = events.EventWriter(self.path / "events.jsonl")
+        self.writer = event_log.EventWriter(self.path / "events.jsonl")
         self.run = FakeRun(self.path, self.writer, given.steps)
         self.state, self.ending = "starting", ("", "")
         catalog = catalogs.read()

@@ -6,7 +6,7 @@ import threading
 
 from tests import small_runs
 from tui_gen import config as configs
-from tui_gen import control, events, runs
+from tui_gen import control, event_log, runs
 from tui_gen.train.run.loop import RunLoop
 from tui_gen.view import RunView
 
@@ -17,7 +17,7 @@ class Run:
     def __init__(self, root, family="vae", resume=False, path=None, **overrides):
         self.path = path or small_runs.make_run(root, family, **overrides)
         self.trainer = small_runs.trainer(family, **overrides)
-        self.writer = events.EventWriter(self.path / "events.jsonl")
+        self.writer = event_log.EventWriter(self.path / "events.jsonl")
         self.server = control.Server(control.socket_path(str(self.path)), id="the run")
         known = configs.keys(self.trainer.config.model.name, self.trainer.config.dataset.name, small_runs.built()[0])
         self.loop = RunLoop(self.path, self.trainer, self.writer, known, self.server)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tui_gen import bottleneck, columns, dependencies, events, health, quality, runs, usage
+from tui_gen import bottleneck, columns, dependencies, event_log, events, health, quality, runs, usage
 from tui_gen.draw.clock import Clock
 from tui_gen.draw.curves import Options, Plot
 from tui_gen.pictures import Tiles
@@ -174,7 +174,7 @@ def read_all_ways(run: Path) -> RunView:
     dependencies.begun(run, "model.first_stage")
     out = Outlet(io.StringIO())  # type: ignore[arg-type]
     for display in (PlainDisplay(out, 0.0), JsonDisplay(out)):
-        view, follower = RunView(run, 2000), events.Follower(run / "events.jsonl")
+        view, follower = RunView(run, 2000), event_log.Follower(run / "events.jsonl")
         display.open(view)
         while (new := follower.poll()) or follower.behind:
             for event in new:

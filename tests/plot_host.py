@@ -20,7 +20,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tests.hosts import ThemedApp
-from tui_gen import events
+from tui_gen import event_log, events
 from tui_gen.app.panes.losses.pane import LossesPane
 from tui_gen.app.panes.samples.pane import SamplesPane
 from tui_gen.draw.terminal import Terminal, probe
@@ -30,7 +30,7 @@ from tui_gen.view import RunView
 def write_run(path: Path, *more: events.Event, losses: Sequence[float | None] = (), planned: int | None = None) -> Path:
     """A running run with these losses of `vae` and `more` events; its path."""
     path.mkdir(parents=True, exist_ok=True)
-    writer = events.EventWriter(path / "events.jsonl")
+    writer = event_log.EventWriter(path / "events.jsonl")
     writer.write(events.Plan(steps=planned, steps_per_epoch=100, batch_size=8), events.State(state="running", step=0))
     if len(losses):
         writer.write(events.Metrics(start=0, values={"vae/loss": list(losses)}))
@@ -41,7 +41,7 @@ def write_run(path: Path, *more: events.Event, losses: Sequence[float | None] = 
 
 def append(path: Path, *more: events.Event) -> None:
     """More events for a run."""
-    writer = events.EventWriter(path / "events.jsonl")
+    writer = event_log.EventWriter(path / "events.jsonl")
     writer.write(*more)
     writer.close()
 

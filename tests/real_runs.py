@@ -14,7 +14,7 @@ from typing import Any
 from tests.fake_worker import make_run
 from tests.pty_terminal import PLAIN, PtyTerminal
 from tests.waiting import wait_for
-from tui_gen import events, launch, runs
+from tui_gen import event_log, events, launch, runs
 
 TINY = (
     "train.steps=100000000", "train.batch_size=16", "train.threads=1", "train.compile=off", "train.device=cpu",
@@ -74,7 +74,7 @@ def wait_for_progress(run: Path, by: int = 20, timeout: float = 120.0) -> int:
 def steps_logged(run: Path, metric: str = "vae/loss") -> list[int]:
     """Every step whose value of a metric is in the log, in the order written; after a resume, what it redoes."""
     steps: list[int] = []
-    for event in events.read(run / "events.jsonl"):
+    for event in event_log.read(run / "events.jsonl"):
         if isinstance(event, events.Resume):
             steps = [step for step in steps if step < event.step]
         elif isinstance(event, events.Metrics) and metric in event.values:

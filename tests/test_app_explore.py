@@ -17,7 +17,7 @@ from tests.explorers import frames_of, starter
 from tests.hosts import ThemedApp
 from tests.test_restore import saved
 from tests.waiting import wait_for, wait_for_async
-from tui_gen import events
+from tui_gen import event_log, events
 from tui_gen.app.panes.explore import pane as panes
 from tui_gen.app.panes.explore.pane import ExplorePane
 from tui_gen.app.panes.explore.place import Stay
@@ -98,7 +98,7 @@ def processes(monkeypatch, tmp_path):
 @pytest.fixture
 def run(world):
     run, _ = saved(world / "runs", "vae", (2, 4), model__conditional=True)
-    writer = events.EventWriter(run / "events.jsonl")
+    writer = event_log.EventWriter(run / "events.jsonl")
     writer.write(events.State(state="running", step=0), events.Checkpoint(step=4, path="checkpoints/000004"))
     writer.write(events.State(state="finished", step=4))
     writer.close()

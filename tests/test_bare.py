@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import fake_worker
-from tui_gen import children, cli, config, events, outcome, places, runs, toml
+from tui_gen import children, cli, config, event_log, events, outcome, places, runs, toml
 
 FULL = Path("/dev/full")
 
@@ -232,7 +232,7 @@ def test_a_complaint_of_megabytes_is_cut(capsys):
 
 def test_a_failure_s_words_of_megabytes_are_cut_in_the_log_and_in_the_end(call):
     run = fake_worker.make_run()
-    events.EventWriter(run / "events.jsonl").write(
+    event_log.EventWriter(run / "events.jsonl").write(
         events.State(state="running", step=0), events.State(state="failed", step=3, reason="y" * 45_000_000)
     )
     status, out, _ = call("attach", run.name, "--plain")

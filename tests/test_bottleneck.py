@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from tui_gen import bottleneck, events, runs
+from tui_gen import bottleneck, event_log, events, runs
 from tui_gen.bottleneck import judge
 from tui_gen.usage import Gpu, Load, Spent
 from tui_gen.view import RunView, thinned
@@ -178,7 +178,7 @@ def test_where_the_time_went_in_one_line():
 
 def test_the_settings_are_those_that_are_in_force(tmp_path, monkeypatch):
     run = runs.create(tmp_path, "r", 'name = "r"\n[preview]\nevery_seconds = 9.0\n[train]\nvalidate_every = "x"\n')
-    writer = events.EventWriter(run / "events.jsonl")
+    writer = event_log.EventWriter(run / "events.jsonl")
     writer.write(events.Edit(step=3, key="checkpoint.every_minutes", old=2.0, new=7.0), usage(STEP, {"log": 3}))
     view = RunView.read(run)
     assert bottleneck.settings_of(view) == {

@@ -16,7 +16,7 @@ import torch
 from tests import small_runs
 from tests.damages import DAMAGES, FILES
 from tui_gen import checkpoints as files
-from tui_gen import dependencies, events, runs, tuned
+from tui_gen import dependencies, event_log, events, runs, tuned
 from tui_gen.train.engine import compiling
 from tui_gen.train.engine.building import TrainingError, weights_of
 from tui_gen.train.offline import quality as measuring
@@ -167,7 +167,7 @@ def test_a_run_keeps_the_hand_made_speed_that_it_began_with(run, monkeypatch, be
     loop.resume()
     loop.run()
     assert tuned.on() == with_it
-    assert any("hand-made speed" in event.text for event in events.read(run / "events.jsonl", events.Note))
+    assert any("hand-made speed" in event.text for event in event_log.read(run / "events.jsonl", events.Note))
     tuned.use(not with_it)
     restore(run, device="cpu")
     assert tuned.on() == with_it
@@ -201,7 +201,7 @@ def test_averaged_weights_that_are_missing_never_become_raw_ones(run):
 
 def loop_of(run):
     trainer = small_runs.trainer("gan")
-    return RunLoop(run, trainer, events.EventWriter(run / "events.jsonl"), {})
+    return RunLoop(run, trainer, event_log.EventWriter(run / "events.jsonl"), {})
 
 
 def log_of(run):

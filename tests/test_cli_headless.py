@@ -15,7 +15,7 @@ import pytest
 
 from tests import fake_cli, fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import events, launch, runs
+from tui_gen import event_log, events, launch, runs
 from tui_gen.params import Problem
 from tui_gen.report import headless
 
@@ -69,7 +69,7 @@ def test_json_is_one_object_a_line_from_the_log():
     assert lines[-1]["type"] == "end" and lines[-1]["state"] == "finished" and lines[-1]["step"] == 400
     assert set(lines[-1]["verdict"]) == {"level", "sentence", "number", "advice"}
     assert Path(lines[-1]["checkpoint"]).is_dir() and Path(lines[-1]["samples"]).is_file()
-    logged = [json.loads(events.encode(events.plain(event))) for event in events.read(run / "events.jsonl")]
+    logged = [json.loads(events.encode(events.plain(event))) for event in event_log.read(run / "events.jsonl")]
     assert [line["type"] for line in lines[1:-1]] == [event["type"] for event in logged]
     assert [v for line in lines if line["type"] == "metrics" and "vae/kl" in line["values"]
             for v in line["values"]["vae/kl"]] == [

@@ -9,7 +9,7 @@ from tests.test_run_loop import Run
 from tests.waiting import wait_for
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import events, toml_writer
+from tui_gen import event_log, events, toml_writer
 from tui_gen.edits import merged, overriding
 from tui_gen.report import headless
 from tui_gen.train.engine.building import weights_of
@@ -59,7 +59,7 @@ def steered():
     tables = configs.read_toml(run / "config.toml") | {"edits": PLAN}
     (run / "config.toml").write_text(toml_writer.dump_toml(tables))
     fake_worker.record(run, steps=100, state="stopped")
-    writer = events.EventWriter(run / "events.jsonl")
+    writer = event_log.EventWriter(run / "events.jsonl")
     writer.write(events.Edit(step=60, key=LR, old=1e-3, new=5e-4), events.Edit(80, "model.beta", 1.0, 2.0))
     writer.close()
     return run

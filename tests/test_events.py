@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
-from tui_gen import belongings, events, pictures, quality, usage
-from tui_gen.events import Alert, Edit, EventWriter, Follower, Metrics, Note, Progress, Sample, State, decode, encode
+from tui_gen import belongings, event_log, events, pictures, quality, usage
+from tui_gen.event_log import EventWriter, Follower
+from tui_gen.events import Alert, Edit, Metrics, Note, Progress, Sample, State, decode, encode
 
 KINDS = {kind.__struct_config__.tag: kind for kind in events.Event.__subclasses__()}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -165,7 +166,7 @@ def test_a_disk_that_fills_and_empties_loses_nothing(tmp_path_factory, story, di
 
     def write(fd: int, data: bytes) -> int:
         if mode == "full":
-            raise OSError(dice.choice(sorted(events.FULL)), "No space left on device")
+            raise OSError(dice.choice(sorted(event_log.FULL)), "No space left on device")
         return real(fd, data[: dice.randrange(len(data))] if mode == "part" else data)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -340,7 +341,7 @@ def test_a_reader_keeps_up_with_a_writer_in_another_process(tmp_path):
     code = (
         "import os, random, sys\n"
         "from pathlib import Path\n"
-        "from tui_gen.events import EventWriter, Note\n"
+        "from tui_gen.event_log import EventWriter\nfrom tui_gen.events import Note\n"
         "real = os.write\n"
         "dice = random.Random(0)\n"
         "os.write = lambda fd, data: real(fd, data[: dice.randint(0, 2 * len(data))])\n"  # the kernel may take a part

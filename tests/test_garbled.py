@@ -21,9 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import fake_worker, mutations
-from tui_gen import columns, events, files, runs, tails, toml
+from tui_gen import columns, event_log, events, files, runs, tails, toml
 from tui_gen.draw.series import Series
-from tui_gen.events import Follower, Metrics, Note, State, System, decode, encode
+from tui_gen.event_log import Follower
+from tui_gen.events import Metrics, Note, State, System, decode, encode
 from tui_gen.headline import _parsed, headline
 from tui_gen.view import RunView
 
@@ -240,7 +241,7 @@ def test_a_config_of_any_size_is_not_read(tmp_path):
 
 @pytest.mark.parametrize("limit", [64, 1000, 1 << 20])
 def test_a_line_without_an_end_is_passed_over_and_counted_once(tmp_path, monkeypatch, limit):
-    monkeypatch.setattr(events, "LONGEST", 4000)
+    monkeypatch.setattr(event_log, "LONGEST", 4000)
     path = tmp_path / "e"
     path.write_bytes(encode(Note(text="before")) + b"x" * 50_000 + b"\n" + encode(Note(text="after")))
     follower, found, polls = Follower(path), [], 0

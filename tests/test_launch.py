@@ -19,7 +19,7 @@ import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import control, events, launch, runs
+from tui_gen import control, event_log, events, launch, runs
 from tui_gen.control import ControlError
 from tui_gen.places import called
 from tui_gen.runs import RunError, WorkerInfo
@@ -112,7 +112,7 @@ def silent(run: Path) -> None:
 
 
 def logged(run: Path, *new: events.Event) -> None:
-    writer = events.EventWriter(run / "events.jsonl")
+    writer = event_log.EventWriter(run / "events.jsonl")
     writer.write(*new)
     writer.close()
 
@@ -193,7 +193,7 @@ def test_a_log_that_is_none_is_not_written_and_nobody_waits_for_it(run, started,
         with pytest.raises(RunError, match=words):
             start(run, resume=True)
     with pytest.raises(OSError, match=words):
-        events.EventWriter(run / name)
+        event_log.EventWriter(run / name)
     assert ours.read_text() == "ours" and not started and not runs.live(run)
 
 

@@ -170,14 +170,14 @@ def test_a_run_on_text_trains_writes_and_is_sampled(tmp_path, monkeypatch, capsy
 def trained(path):
     """Train a run in this process."""
     from tui_gen import config as configs
-    from tui_gen import events
+    from tui_gen import event_log
     from tui_gen.train.data import dataset_of, load
     from tui_gen.train.engine.trainer import Trainer
     from tui_gen.train.run.loop import RunLoop
 
     made, classes = small_runs.built()
     config = configs.load(configs.read_toml(path / "config.toml"), made)
-    writer = events.EventWriter(path / "events.jsonl")
+    writer = event_log.EventWriter(path / "events.jsonl")
     data = load(dataset_of(config.dataset, classes.datasets), torch.device("cpu"), seed=0, report=writer.write)
     kind = classes.models[config.model.name]
     trainer = Trainer(kind, config, data, torch.device("cpu"), lambda _: config.train.steps)

@@ -19,7 +19,7 @@ import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import children, control, events, launch, presence, runs
+from tui_gen import children, control, event_log, events, launch, presence, runs
 from tui_gen.control import ControlError
 from tui_gen.presence import Hold, Taken
 from tui_gen.runs import RunError
@@ -32,7 +32,7 @@ NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc"]
 def run(tmp_path) -> Path:
     """A run whose log says that it is running, an hour ago."""
     path = runs.create(tmp_path / "runs", "x", CONFIG)
-    writer = events.EventWriter(path / "events.jsonl")
+    writer = event_log.EventWriter(path / "events.jsonl")
     writer.write(events.State(state="starting", step=0), events.State(state="running", step=3))
     writer.close()
     age(path)
@@ -242,7 +242,7 @@ def test_another_machine_s_worker_is_heard_by_its_sign_of_life(run, monkeypatch)
             attempt(run)
     assert run.exists() and presence.worker_of(run).host == "gpu-box" and presence.held(run) is False
     monkeypatch.setattr(time, "time", now)
-    writer = events.EventWriter(run / "events.jsonl")
+    writer = event_log.EventWriter(run / "events.jsonl")
     writer.write(events.State(state="stopped", step=3))
     writer.close()
     assert not runs.live(run)  # its last word

@@ -9,7 +9,7 @@ import pytest
 
 from tests import fake_worker
 from tests.test_restore import saved
-from tui_gen import children, cli, events, quality, runs
+from tui_gen import children, cli, event_log, events, quality, runs
 from tui_gen.train.offline import quality as measuring
 from tui_gen.view import RunView
 
@@ -104,7 +104,7 @@ def test_what_cannot_be_measured_is_said_in_a_line(world, monkeypatch, capsys):
 
 def test_figures_in_the_log_become_curves_with_those_of_real_data(world):
     run = fake_worker.record(fake_worker.make_run(), steps=60)
-    writer = events.EventWriter(run / "events.jsonl")
+    writer = event_log.EventWriter(run / "events.jsonl")
     for step, fid in ((20, 30.0), (40, 20.0), (40, 19.0), (60, 9.5)):
         figures = [msgspec.structs.replace(FIGURES[0], value=fid), quality.Figure("kid", None)]
         writer.write(events.Quality(report=msgspec.structs.replace(REPORT, step=step, figures=figures)))
@@ -139,7 +139,7 @@ def test_the_end_of_a_headless_run_shows_its_figures(capsys):
     from tui_gen.report.summary import print_summary
 
     run = fake_worker.record(fake_worker.make_run(), steps=60)
-    events.EventWriter(run / "events.jsonl").write(events.Quality(report=REPORT))
+    event_log.EventWriter(run / "events.jsonl").write(events.Quality(report=REPORT))
     view = RunView(run)
     view.poll()
     print_summary(stdout.standard()[0], view, "finished", graphics="off")

@@ -12,7 +12,7 @@ from tests.loop_run import Run, all_ended
 from tests.shell import screen_text, until, until_shown, workbench
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import events, remedy
+from tui_gen import event_log, events, remedy
 from tui_gen.config import Optim, TrainConfig
 from tui_gen.params import parse
 from tui_gen.report import headless
@@ -104,7 +104,7 @@ def test_only_what_a_resume_would_do_again_is_mended(tmp_path):
     assert remedy.find([first], saved) is None and remedy.find([old], saved[:1]) is None
     assert remedy.find([first], []).now == {LR: 0.04}
     run = fake_worker.make_run(tmp_path)
-    writer = events.EventWriter(run / "events.jsonl")
+    writer = event_log.EventWriter(run / "events.jsonl")
     writer.write(saved[0], first)
     assert remedy.read(run) == remedy.find([first], saved[:1])
     writer.write(events.Resume(step=50))
@@ -140,7 +140,7 @@ def test_a_run_that_breaks_is_resumed_by_the_words_of_its_last_lines_and_trains(
 
 def test_a_rate_that_was_raised_after_the_checkpoint_is_not_raised_again(tmp_path, capsys):
     run = fake_worker.record(fake_worker.make_run(None, "vae-digits", "train.steps=1000"), steps=300, state="failed")
-    writer = events.EventWriter(run / "events.jsonl")
+    writer = event_log.EventWriter(run / "events.jsonl")
     for step, old, new in ((310, 1e-3, 0.5), (320, 0.5, 2.0), (360, 2.0, 0.1)):
         writer.write(events.Edit(step=step, key=LR, old=old, new=new))
     writer.write(events.Alert(step=330, level="error", what="the loss is not finite", rates={LR: 2.0}))
@@ -177,7 +177,7 @@ def test_weights_that_are_no_numbers_are_never_kept(start, mode):
 
 def broken_run(root=None):
     run = fake_worker.record(fake_worker.make_run(root, "vae-digits", "train.steps=1000"), steps=300, state="failed")
-    writer = events.EventWriter(run / "events.jsonl")
+    writer = event_log.EventWriter(run / "events.jsonl")
     alert = events.Alert(step=310, level="error", what="the loss is not finite", where="vae/loss", rates={LR: 0.5})
     alert.advice = remedy.advice(alert.rates, alert.step, True)
     writer.write(alert, events.State(state="failed", step=320, reason="vae/loss is not finite at step 310"))
@@ -208,7 +208,7 @@ async def test_a_run_that_breaks_before_ones_eyes_is_told_of_once(monkeypatch):
     async with workbench(monkeypatch, (120, 40), open_run=run) as (app, pilot):
         fake_worker.start(run, rate=100, hold=50)
         await until(pilot, lambda: app.conductor.view is not None and app.conductor.view.state == "running")
-        writer = events.EventWriter(run / "events.jsonl")
+        writer = event_log.EventWriter(run / "events.jsonl")
         alert = events.Alert(step=20, level="error", what="the loss is not finite", where="vae/loss", rates={LR: 0.5})
         alert.advice = remedy.advice(alert.rates, alert.step, True)
         writer.write(alert, events.State(state="failed", step=50, reason="vae/loss is not finite at step 20"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tui_gen import events, rows, runs
+from tui_gen import event_log, events, rows, runs
 from tui_gen.events import Alert, Metrics, Note, Resume, State, System
 from tui_gen.rows import Reader, Row
 from tui_gen.view import RunView
@@ -133,7 +133,7 @@ def test_a_slow_run_becomes_the_curves_that_the_plain_reader_makes(tmp_path_fact
     data = b"".join(map(events.encode, told))
     (run / "events.jsonl").write_bytes(data[:-10])
     fast, plain = RunView(run), RunView(run)
-    plain._follower = events.Follower(run / "events.jsonl")
+    plain._follower = event_log.Follower(run / "events.jsonl")
     for view in (fast, plain):
         view.read_all()
     assert state_of(fast) == state_of(plain)

@@ -11,7 +11,7 @@ import pytest
 from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
-from tui_gen import control, events
+from tui_gen import control, event_log
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
 
@@ -146,7 +146,7 @@ def test_a_full_disk_holds_the_run_and_loses_nothing(start, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(handle, data)
 
-    monkeypatch.setattr(events.os, "write", no_room)
+    monkeypatch.setattr(event_log.os, "write", no_room)
     full.set()
     wait_for(lambda: run.loop.trouble, what="the trouble to be noticed")
     assert "No space left" in run.loop.trouble

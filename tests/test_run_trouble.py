@@ -18,7 +18,7 @@ import torch
 from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
-from tui_gen import control, events, runs
+from tui_gen import control, event_log, runs
 from tui_gen.app.steering import conductor
 from tui_gen.train import cutting
 from tui_gen.train.data import loading
@@ -238,7 +238,7 @@ def test_where_nothing_can_be_written_a_stop_without_a_checkpoint_ends_the_run_a
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return write(handle, data)
 
-    monkeypatch.setattr(events.os, "write", fail)
+    monkeypatch.setattr(event_log.os, "write", fail)
     wait_for(lambda: run.loop.trouble, what="the trouble to be noticed")
     if stop == "request":
         run.ask("stop", checkpoint=False)

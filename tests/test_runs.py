@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from tests.waiting import wait_for
 from tui_gen import events, presence, runs
-from tui_gen.events import Edit, Event, EventWriter, Metrics, Note, Resume, State, System
+from tui_gen.event_log import EventWriter
+from tui_gen.events import Edit, Event, Metrics, Note, Resume, State, System
 from tui_gen.runs import RunError, WorkerInfo
 from tui_gen.tails import tail_cache, tail_of
 

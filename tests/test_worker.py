@@ -16,7 +16,8 @@ from safetensors.numpy import load_file
 from tests import small_runs
 from tests.waiting import wait_for
 from tui_gen import control, launch, runs, trust
-from tui_gen.events import EventWriter, Resume
+from tui_gen.event_log import EventWriter
+from tui_gen.events import Resume
 from tui_gen.train.run.loop import RunLoop
 from tui_gen.view import RunView
 

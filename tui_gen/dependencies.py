@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import checkpoints, events, runs
+from tui_gen import checkpoints, event_log, events, runs
 from tui_gen import config as configs
 from tui_gen.catalog import Catalog, ModelEntry
 from tui_gen.config import ConfigError, RunConfig
@@ -172,7 +172,7 @@ def begun(path: Path, key: str) -> Path | None:
     A run that was deleted since does not count, nor one in another folder: a log may be anybody's.
     """
     first_run = None
-    for event in events.read(path / "events.jsonl", events.Uses):
+    for event in event_log.read(path / "events.jsonl", events.Uses):
         if isinstance(event, events.Uses) and event.key == key and event.step is None:
             name = Path(event.run).name
             first_run = path.resolve().parent / name if name not in ("", "..", path.resolve().name) else None

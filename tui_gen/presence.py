@@ -24,7 +24,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import events
+from tui_gen import event_log
 from tui_gen.files import read_regular
 
 LOCK = "worker.lock"
@@ -250,7 +250,7 @@ class Hold:
             try:
                 handle = self._open()
             except OSError as error:
-                if error.errno in events.FULL:
+                if error.errno in event_log.FULL:
                     return
                 raise
             keep = False

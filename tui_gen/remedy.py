@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tui_gen import events
+from tui_gen import event_log, events
 from tui_gen.params import show
 
 EARLY = 100
@@ -67,7 +67,7 @@ def read(run: Path) -> Remedy | None:
     """The same from a run's log."""
     alerts: list[events.Alert] = []
     checkpoints: list[events.Checkpoint] = []
-    for event in events.read(run / "events.jsonl", events.Resume, events.Alert, events.Checkpoint):
+    for event in event_log.read(run / "events.jsonl", events.Resume, events.Alert, events.Checkpoint):
         if isinstance(event, events.Resume):
             alerts = [alert for alert in alerts if alert.step < event.step]
             checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.step <= event.step]

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import belongings, events, presence
+from tui_gen import belongings, event_log, events, presence
 from tui_gen.belongings import CONFIG as CONFIG
 from tui_gen.belongings import LOG as LOG
 from tui_gen.belongings import is_run as is_run
@@ -349,7 +349,7 @@ def edits_of(path: Path) -> list[dict[str, Any]]:
     """
     history: list[dict[str, Any]] = []
     pending: list[dict[str, Any]] = []
-    for event in events.read(path / "events.jsonl", events.Resume, events.Edit):
+    for event in event_log.read(path / "events.jsonl", events.Resume, events.Edit):
         if isinstance(event, events.Resume):
             pending = [edit for edit in history if edit["step"] >= event.step] + pending
             history = [edit for edit in history if edit["step"] < event.step]

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tui_gen import events, quality, runs
+from tui_gen import event_log, events, quality, runs
 from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
 from tui_gen.params import show
@@ -54,7 +54,7 @@ class RunView:
     def __init__(self, path: Path, points: int | None = None) -> None:
         self.path = Path(path)
         self._points = points
-        self._follower = events.Follower(self.path / "events.jsonl", decode=Reader().decode)
+        self._follower = event_log.Follower(self.path / "events.jsonl", decode=Reader().decode)
         self._unit: tuple[str, int] | None = None
         self.revision = dict.fromkeys(self.PARTS, 0)
         self._last_check = 0.0
@@ -158,7 +158,7 @@ class RunView:
         while self.poll() or self.behind:
             pass
 
-    def follow_on(self, follower: events.Follower) -> None:
+    def follow_on(self, follower: event_log.Follower) -> None:
         """Let a follower of the same log go on from where this view is."""
         follower.skip_to(self._follower)
 

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Protocol
 
-from tui_gen import control, events, launch, runs
+from tui_gen import control, event_log, events, launch, runs
 from tui_gen.batch import TERMINATE
 from tui_gen.report.signals import Signals
 from tui_gen.report.stdout import Outlet, hang_up
@@ -71,7 +71,7 @@ class Follow:
         self.state = "starting" if owner else view.state
         self.trouble = ""
         self.detached = False
-        self._follower = events.Follower(view.path / "events.jsonl")
+        self._follower = event_log.Follower(view.path / "events.jsonl")
         self._last_event_before = view.last_event_time
         self._log_position = view.log_offset + max(0, len(view.log) - history)
         self._interrupts = 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from tui_gen import edits, events, runs
+from tui_gen import edits, event_log, events, runs
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.run import checkpoints
@@ -61,7 +61,7 @@ def restored(path: Path, trainer: Trainer, plan: edits.Edits, note: Note) -> Pas
 def shown_at(path: Path, step: int) -> tuple[bool, bool]:
     """Whether a run's log has a validation, and pictures, of the weights after so many steps."""
     validated = drawn = False
-    for event in events.read(path / "events.jsonl", events.Metrics, events.Sample):
+    for event in event_log.read(path / "events.jsonl", events.Metrics, events.Sample):
         if isinstance(event, events.Sample):
             drawn |= event.step == step and event.kind != "quality"
         elif isinstance(event, events.Metrics):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tui_gen import control, events, launch, runs, trust
+from tui_gen import control, event_log, events, launch, runs, trust
 
 LOOK = 0.1
 """Seconds between two looks at what it does."""
@@ -33,7 +33,7 @@ class First:
     def __init__(self, path: Path, tell: Callable[[events.Event], object]) -> None:
         self.path = path
         self._tell = tell
-        self._log = events.Follower(path / runs.LOG)
+        self._log = event_log.Follower(path / runs.LOG)
         self._process: subprocess.Popen[bytes] | None = None
         self._steps: int | None = None
         self._paused = False

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from tui_gen import control, edits, events, places, quality, runs, tuned
+from tui_gen import control, edits, event_log, events, places, quality, runs, tuned
 from tui_gen.machine import resident_bytes
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
@@ -49,7 +49,7 @@ class RunLoop:
         self,
         path: Path,
         trainer: Trainer,
-        writer: events.EventWriter,
+        writer: event_log.EventWriter,
         settings: dict[str, Param],
         server: control.Server | None = None,
     ) -> None:

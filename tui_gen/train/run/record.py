@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from tui_gen import events
+from tui_gen import event_log, events
 
 T = TypeVar("T")
 PAUSES = 0.25, 1.0
@@ -94,7 +94,7 @@ class RunRecord:
     def __init__(
         self,
         path: Path,
-        log: events.EventWriter,
+        log: event_log.EventWriter,
         serve: Callable[[float], None],
         on_move: Callable[[Path], None] = lambda path: None,
     ) -> None:
@@ -213,7 +213,7 @@ class RunRecord:
 
 def waits_for(error: OSError) -> str:
     """What has to come about before a write that failed can succeed, in words."""
-    if error.errno in events.FULL:
+    if error.errno in event_log.FULL:
         return "there is room"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "it may be written again"

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_gen import checkpoints, control, dependencies, events, presence, runs, trust
+from tui_gen import checkpoints, control, dependencies, event_log, events, presence, runs, trust
 from tui_gen import config as configs
 from tui_gen.train.cutting import Stopped
 from tui_gen.train.run import output, stopping
@@ -42,14 +42,14 @@ class Worker:
         self,
         path: Path,
         resume: bool,
-        log: Callable[[Path], events.EventWriter] = events.EventWriter,
+        log: Callable[[Path], event_log.EventWriter] = event_log.EventWriter,
         hold: presence.Hold | None = None,
     ) -> None:
         self.path, self.resume, self._log, self._hold = path, resume, log, hold
         self.id = presence.new_id()
         self.loop: RunLoop | None = None
         self.server: control.Server | None = None
-        self.writer: events.EventWriter | None = None
+        self.writer: event_log.EventWriter | None = None
         self.stop_reason = ""
         self.trouble = ""
         """What a run that does not train yet waits for, in words; empty while it waits for nothing."""
@@ -119,7 +119,7 @@ class Worker:
                 return result
             except (OSError, runs.RunError) as error:
                 full = error if isinstance(error, OSError) else error.__cause__
-                if not isinstance(full, OSError) or full.errno not in events.FULL:
+                if not isinstance(full, OSError) or full.errno not in event_log.FULL:
                     raise
                 words = f"cannot write in {self.path.parent}: {full.strerror or full}; it waits until there is room"
             if words != self.trouble:
@@ -196,7 +196,7 @@ class Worker:
         reason = f"{self.stop_reason}, before training began"
         if not (self.loop is not None and self.loop.state in runs.ENDED):
             with contextlib.suppress(OSError):
-                log = events.EventWriter(self.path / "events.jsonl")
+                log = event_log.EventWriter(self.path / "events.jsonl")
                 log.write(*self._last_words("stopped", reason))
         if self.server is not None:
             with contextlib.suppress(OSError):
@@ -255,7 +255,7 @@ class Worker:
             request.refuse("the run is still preparing its data; ask again when it trains")
         return True
 
-    def _parts(self, config: configs.RunConfig, catalogue: Any, classes: Any, writer: events.EventWriter) -> Any:
+    def _parts(self, config: configs.RunConfig, catalogue: Any, classes: Any, writer: event_log.EventWriter) -> Any:
         """The paths of the runs that the config's model needs, trained first where they must be, then `Part`s of them.
 
         Returns a function of the data's spec. Raises Stopped, ConfigError, TrainingError.
@@ -296,7 +296,7 @@ class Worker:
         return lambda spec: {need.name: others.taken(need, catalogue, classes, spec) for need in needs}
 
     def _train_first(
-        self, path: Path, need: dependencies.Need, config: configs.RunConfig, writer: events.EventWriter
+        self, path: Path, need: dependencies.Need, config: configs.RunConfig, writer: event_log.EventWriter
     ) -> None:
         """Have a run trained that ours needs, unless it is finished; then name it in the config.
 
