@@ -43,6 +43,7 @@ def story() -> list[events.Event]:
     spent = usage.Spent(2.0, 126, {"data": 0.1, "forward/backward": 1.5}, {"preview": 1}, 3, 9)
     load = usage.Load("box", 8.0, 3.5, 0.5, 10**8, 2 * 10**9, 8 * 10**9)
     return [
+        events.Fork(t=t, step=20, run="parent", name="the first", start=10, changes={"train.batch_size": [64, 32]}),
         events.State(t=t, state="starting", step=0),
         events.Progress(t=t, what="downloading", done=5, total=10, unit="bytes"),
         events.Plan(t=t, steps=300, steps_per_epoch=30, batch_size=64, device="cpu", phases=["vae"], minutes=2.0),

@@ -40,6 +40,7 @@ VALUES = {
     "tuple[Small, Small]": st.tuples(*[st.integers(0, 10**6)] * 2),
     "Stride": st.integers(1, 10**9),
     "Rates": st.dictionaries(TEXT, AMOUNT, max_size=3), "Names": st.lists(TEXT, max_size=3),
+    "Changes": st.dictionaries(TEXT, st.lists(PLAIN, min_size=2, max_size=2), max_size=3),
     "Groups": st.lists(st.lists(TEXT, max_size=3), max_size=3),
     "Report": st.builds(
         quality.Report, STEP, COUNT, COUNT, COUNT, TEXT,
@@ -82,7 +83,7 @@ def test_every_event_is_read_back_as_it_was_written(event):
 
 def test_every_type_has_its_word():
     assert sorted(KINDS) == [
-        "alert", "checkpoint", "edit", "metrics", "note", "packed", "plan", "progress", "quality",
+        "alert", "checkpoint", "edit", "fork", "metrics", "note", "packed", "plan", "progress", "quality",
         "resume", "sample", "state", "system", "usage", "uses",
     ]  # fmt: skip
 

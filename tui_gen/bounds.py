@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
@@ -19,6 +19,7 @@ Stride = Annotated[int, Meta(ge=1, le=10**9)]
 Rates = Annotated[dict[Name, Amount], Meta(max_length=1000)]
 Names = Annotated[list[Name], Meta(max_length=100)]
 Groups = Annotated[list[Names], Meta(max_length=100)]
+Changes = Annotated[dict[Name, Annotated[list[Any], Meta(min_length=2, max_length=2)]], Meta(max_length=1000)]
 Column = Annotated[Sequence[float | None], Meta(max_length=10**6)]
 Columns = Annotated[dict[Name, Column], Meta(max_length=1000)]
 
@@ -31,3 +32,8 @@ def is_possible(path: str) -> bool:
 def is_inside(path: str) -> bool:
     """Whether a path leads to something within the run."""
     return is_possible(path) and not path.startswith("/") and ".." not in path.split("/")
+
+
+def is_folder(name: str) -> bool:
+    """Whether this is the name of a folder, not a path that leads somewhere."""
+    return is_possible(name) and "/" not in name and name not in (".", "..")

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from tui_gen import bounds, columns
-from tui_gen.bounds import Amount, Columns, Count, FilePath, Groups, Name, Names, Rates, Step, Stride, When
+from tui_gen.bounds import Amount, Changes, Columns, Count, FilePath, Groups, Name, Names, Rates, Step, Stride, When
 from tui_gen.pictures import UNKNOWN, Small, Tiles
 from tui_gen.quality import Report
 from tui_gen.text import characters, deeper_than
@@ -77,6 +77,22 @@ class Resume(Event, tag="resume"):
     """Training goes on from `step` (a checkpoint's): whatever the log says of later steps was lost and is redone."""
 
     step: Step
+
+
+class Fork(Event, tag="fork"):
+    """The run is a fork of another: it has that one's past, and may differ from it from step `step` on.
+
+    It stands first in the log, with the time of the first event that both have; after it comes what the other's log
+    said up to step `start`, whose checkpoint the run began with (`step` where nothing else is said). `run` is the
+    name of the other run's folder, `name` what that run was called. `changes` are the settings that were changed for
+    the fork, as [old, new] by their keys.
+    """
+
+    step: Step
+    run: FilePath
+    name: Name = ""
+    start: Step | None = None
+    changes: Changes = {}
 
 
 class Plan(Event, tag="plan"):
@@ -206,8 +222,8 @@ class Quality(Event, tag="quality"):
 
 
 AnyEvent = (
-    Metrics | Packed | State | Resume | Plan | Sample | Checkpoint | Edit | Uses | Alert | Note | Progress | System
-    | Usage | Quality
+    Metrics | Packed | State | Resume | Fork | Plan | Sample | Checkpoint | Edit | Uses | Alert | Note | Progress
+    | System | Usage | Quality
 )
 
 E = TypeVar("E", bound=Event)
@@ -282,5 +298,7 @@ def decode(line: bytes) -> Event | None:
     if isinstance(event, (Sample, Checkpoint)) and not bounds.is_inside(event.path):
         return None
     if isinstance(event, Edit) and deeper_than([event.old, event.new], DEEPEST):
+        return None
+    if isinstance(event, Fork) and not (bounds.is_folder(event.run) and not deeper_than(event.changes, DEEPEST)):
         return None
     return None if isinstance(event, Uses) and not bounds.is_possible(event.run) else event

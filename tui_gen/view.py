@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tui_gen import event_log, events, quality, runs
+from tui_gen import event_log, events, forks, quality, runs
 from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
 from tui_gen.params import show
@@ -58,6 +58,8 @@ class RunView:
         self._unit: tuple[str, int] | None = None
         self.revision = dict.fromkeys(self.PARTS, 0)
         self._last_check = 0.0
+        self.children: list[forks.Child] = []
+        """Forks of the run, as far as somebody looked for them."""
         self.trouble = ""
         """Why the log cannot be read, as of the last poll."""
         self._reset()
@@ -87,6 +89,8 @@ class RunView:
         self.edits: list[events.Edit] = []
         self.alerts: list[events.Alert] = []
         self.resumes: list[events.Resume] = []
+        self.forks: list[events.Fork] = []
+        """That of the run and those of the runs before it, its own first; empty where it is nobody's fork."""
         self.quality: list[quality.Report] = []
         self.log: list[tuple[float, str, str]] = []
         self.log_offset = 0
@@ -222,6 +226,10 @@ class RunView:
                 self.resumes.append(event)
                 self._say(event.t, "state", f"resumed from step {count(event.step)}")
                 changes |= set(self.PARTS)
+            case events.Fork():
+                self.forks.append(event)
+                self._say(event.t, "state", forks.words(event))
+                changes |= {"marks", "log"}
             case events.Plan():
                 self.plan = event
                 changes.add("status")

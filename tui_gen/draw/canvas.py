@@ -17,6 +17,7 @@ MARKS = {
     "alert": ("!", "!", True),
     "edit": ("Δ", "E", True),
     "range": ("[", "[", True),
+    "fork": ("Y", "Y", True),
     "resume": ("↻", "R", True),
     "checkpoint": ("▾", "v", False),
     "sample": ("·", ".", False),

@@ -279,9 +279,12 @@ class Session:
 
     def attach(self, path: Path) -> RunView:
         """A run as far as it is read in a moment; where it is `behind`, polling reads the rest."""
+        from tui_gen import forks
         from tui_gen.view import RunView
 
-        return RunView.begin(path)
+        view = RunView.begin(path)
+        view.children = forks.children(path)
+        return view
 
     def written(self, path: Path) -> tuple[dict[str, Any], list[str]]:
         """A run's settings as they were written, and the folders of model files that they name. Raises ConfigError."""

@@ -41,8 +41,8 @@ scale that is symmetric about 0; the title says `±log` then.
 | `n` | one plot, two, three, four, six, nine, or as many as have room |
 | `pageup` `pagedown` | other metrics |
 
-Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert, `↻` training was taken up again. Move the
-crosshair there to read them.
+Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert, `Y` a fork (of another run, or of this
+one), `↻` training was taken up again. Move the crosshair there to read them.
 """
 
 BINDINGS: list[BindingType] = [

@@ -1,4 +1,4 @@
-"""What happened in a run, as marks on the plots: edits, checkpoints, alerts, and where training was taken up again."""
+"""What happened in a run, as marks on the plots: edits, checkpoints, alerts, forks, and where training went on."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ def marks_of(view: RunView) -> list[Mark]:
     marks = [Mark(event.step, "edit", f"{event.key}: {event.old} → {event.new}") for event in view.edits]
     marks += [Mark(event.step, "checkpoint", f"checkpoint {event.reason}".strip()) for event in view.checkpoints]
     marks += [Mark(event.step, "resume", "training went on from here") for event in view.resumes]
+    marks += [Mark(event.step, "fork", f"forked from {event.run}") for event in view.forks]
+    marks += [Mark(child.step, "fork", f"{child.path.name} was forked from here") for child in view.children]
     for event in view.alerts:
         where = f" in {event.where}" if event.where else ""
         marks.append(Mark(event.step, "alert", f"{event.what}{where}. {event.advice}".strip()))
