@@ -15,6 +15,7 @@ from tests.attack import bits, forked, kills, logs, outcome, settings, sockets
 from tests.attack.outcome import Outcome
 from tests.damages import DAMAGES
 from tui_gen import runs
+from tui_gen.train.offline import alike
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,11 +35,11 @@ def test_the_29_damages_change_a_checkpoint_each_in_its_own_way(tmp_path):
 def test_a_bit_makes_a_difference():
     one = {"weights": [torch.zeros(3), {"lr": 1e-3, "of": "/runs/a@12", "none": None}], "nan": float("nan")}
     same = {"weights": [torch.zeros(3), {"lr": 1e-3, "of": "/other/b@12", "none": None}], "nan": float("nan")}
-    assert bits._unlike(one, same) == []
-    assert bits._unlike(torch.tensor([0.0]), torch.tensor([-0.0])) == [" differs"]
+    assert alike.unlike(one, same) == []
+    assert alike.unlike(torch.tensor([0.0]), torch.tensor([-0.0])) == [" differs"]
     for change in ({"lr": 2e-3}, {"of": "/runs/a@13"}, {"none": 0}, {"more": 1}):
         other = {**one, "weights": [torch.zeros(3), {**one["weights"][1], **change}]}
-        assert bits._unlike(one, other), change
+        assert alike.unlike(one, other), change
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from tui_gen import runs
+from tui_gen.train.offline.alike import unlike
 from tui_gen.view import RunView
 
 
@@ -55,32 +56,15 @@ def _different_checkpoints(expected: Path, found: Path) -> list[str]:
         if (one / name).exists() != (two / name).exists():
             wrong.append(f"{name} is in one of them only")
         elif (one / name).exists():
-            wrong += [f"{name}: {words}" for words in _unlike(load_file(one / name), load_file(two / name))]
+            wrong += [f"{name}: {words}" for words in unlike(load_file(one / name), load_file(two / name))]
     states = [torch.load(path / "state.pt", map_location="cpu", weights_only=True) for path in (one, two)]
-    return wrong + [f"state.pt: {words}" for words in _unlike(*states)][:5]
+    return wrong + [f"state.pt: {words}" for words in unlike(*states)][:5]
 
 
 def newest(run: Path) -> Path | None:
     """The newest complete checkpoint's folder."""
     found = [path for path in (run / "checkpoints").glob("[0-9]*") if path.name.isdecimal()]
     return max((path for path in found if (path / "meta.json").exists()), key=lambda path: int(path.name), default=None)
-
-
-def _unlike(one: Any, two: Any, where: str = "") -> list[str]:
-    """Places at which two nested structures differ. Folders of other runs, which have names of their own, may."""
-    if isinstance(one, dict) and isinstance(two, dict):
-        if one.keys() != two.keys():
-            return [f"{where or 'the names'}: {sorted(map(str, one.keys() ^ two.keys()))[:3]} in one of them only"]
-        return [words for key in one for words in _unlike(one[key], two[key], f"{where}.{key}" if where else str(key))]
-    if isinstance(one, list | tuple) and isinstance(two, list | tuple) and len(one) == len(two):
-        return [words for n, (a, b) in enumerate(zip(one, two)) for words in _unlike(a, b, f"{where}[{n}]")]
-    if isinstance(one, torch.Tensor) and isinstance(two, torch.Tensor):
-        alike = one.dtype == two.dtype and one.shape == two.shape
-        alike = alike and one.contiguous().numpy().tobytes() == two.contiguous().numpy().tobytes()
-        return [] if alike else [f"{where} differs"]
-    if isinstance(one, str) and isinstance(two, str) and one.startswith("/") and two.startswith("/"):
-        return [] if one.partition("@")[2] == two.partition("@")[2] else [f"{where}: {one} and {two}"]
-    return [] if type(one) is type(two) and _same(one, two) else [f"{where}: {one!r} and {two!r}"]
 
 
 def _same(one: Any, two: Any) -> bool:

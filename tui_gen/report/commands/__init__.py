@@ -49,6 +49,11 @@ COMMANDS = [
     Command("recipe", "print a recipe as a complete, commented config: tui-gen recipe NAME > my.toml"),
     Command("delete", "delete runs that are not training"),
     Command("export", "write every value of a run's metrics as CSV"),
+    Command(
+        "verify-resume",
+        "prove that a resume is exact: train, kill at random steps, resume, and compare every bit",
+        "tui_gen.report.commands.verify_resume",
+    ),
     Command("doctor", "say what this terminal and this machine can do, and what to mend"),
     Command("zoo", "train the recipes and compare what they reach with what they should"),
 ]
