@@ -140,38 +140,17 @@ def test_export_has_every_value_of_a_log_that_is_followed_in_part(call, monkeypa
     assert rows[4999]["val/vae/loss"] == "1e-30" and [row["late"] for row in rows[-2:]] == ["", "1e+20"]
 
 
-def test_an_export_format_is_a_row_and_a_file(call, tmp_path, monkeypatch):
-    (tmp_path / "steps_only.py").write_text(
-        "def write(view, target):\n    target.write_text(f'{view.step} steps')\n"
-        "def check(view, target):\n    if target.read_text() != '60 steps':\n        raise ValueError('too short')\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    form = exports.Format("steps", "how many steps there are", module="steps_only")
-    with monkeypatch.context() as patch:
-        patch.setattr("tui_gen.report.commands.export.FORMATS", [*exports.FORMATS, form])
-        assert "--steps FILE" in call("export", "--help")[1] and "steps_only" not in sys.modules
-        run, target, table = fake_worker.record(fake_worker.make_run(), steps=60), tmp_path / "s", tmp_path / "t.csv"
-        assert call("export", run.name, "--steps", str(target), "--csv", str(table)) == (0, "", "")
-        assert target.read_text() == "60 steps" and len(table.read_text().splitlines()) == 61
-        target.write_text("from before")
-        monkeypatch.setattr("steps_only.write", lambda view, target: target.write_text("6"))
-        status, out, err = call("export", run.name, "--steps", str(target))
-        assert (status, out) == (2, "") and "is not what was written: too short" in err
-        assert target.read_text() == "from before" and not list(tmp_path.glob(".tui-gen*"))
-        assert "standard output takes no steps" in call("export", run.name, "--steps", "-")[2]
-
-
 def test_a_table_that_is_not_what_was_written_does_not_take_its_place(call, tmp_path, monkeypatch):
     from tui_gen.report.exports import csv as table
 
     run, target = fake_worker.record(fake_worker.make_run(), steps=60), tmp_path / "a.csv"
-    view, real = headless.drained(run, whole=True), table.write
-    real(view, target)
-    table.check(view, target)
+    order, real = exports.Order(run), table.write
+    real(order, target)
+    table.check(order, target)
     whole = target.read_bytes()
     lines = whole.splitlines(keepends=True)
     for broken in (whole[:-1000], b"".join(lines[:-1]), b"".join([*lines, lines[-1]]), lines[0], b"", b"x" + whole):
-        monkeypatch.setattr(table, "write", lambda view, target, broken=broken: target.write_bytes(broken))
+        monkeypatch.setattr(table, "write", lambda order, target, broken=broken: target.write_bytes(broken))
         status, _, err = call("export", run.name, "--csv", str(target))
         assert status == 2 and "is not what was written" in err and target.read_bytes() == whole
 

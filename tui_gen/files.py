@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -79,8 +80,39 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     if (place.exists() and not place.is_file()) or not os.access(place.parent, os.W_OK):
         yield place
         return
-    with _renamed(place.with_name(f".tui-gen-{os.getpid()}"), place) as aside:
+    with _renamed(place.with_name(_aside()), place) as aside:
         yield aside
+
+
+@contextlib.contextmanager
+def folder_written_whole(path: str | Path) -> Iterator[Path]:
+    """An empty folder to write into that is to be whole or not there; it takes its place at the end.
+
+    What is there before goes then, with all that it holds: the caller has looked at it. Raises OSError.
+    """
+    place = Path(os.path.realpath(path))
+    aside = place.with_name(_aside())
+    old = place.with_name(f"{aside.name}.old")
+    os.mkdir(aside)
+    try:
+        yield aside
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(place, old)  # no system exchanges two folders in one go that both hold something
+        try:
+            os.rename(aside, place)
+        except OSError:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(old, place)
+            raise
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _aside() -> str:
+    """A name beside a person's file that nobody else writes to."""
+    return f".tui-gen-{os.getpid()}-{threading.get_native_id()}"
 
 
 @contextlib.contextmanager

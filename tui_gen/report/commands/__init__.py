@@ -48,7 +48,7 @@ COMMANDS = [
     Command("datasets", "list the datasets, or everything about one"),
     Command("recipe", "print a recipe as a complete, commented config: tui-gen recipe NAME > my.toml"),
     Command("delete", "delete runs that are not training"),
-    Command("export", "write every value of a run's metrics as CSV"),
+    Command("export", "write a run in another format: its metrics as a table, its samples as arrays …"),
     Command(
         "verify-resume",
         "prove that a resume is exact: train, kill at random steps, resume, and compare every bit",

@@ -11,25 +11,26 @@ from typing import TextIO
 import numpy as np
 
 from tui_gen.draw.series import Series
+from tui_gen.report.exports import Order
 from tui_gen.view import RunView
 
 BLOCK = 4096
 
 
-def write(view: RunView, target: Path) -> None:
+def write(order: Order, target: Path) -> None:
     """As UTF-8, lines ended by a line feed."""
     with open(target, "w", encoding="utf-8", newline="") as file:
-        stream(view, file)
+        stream(order, file)
 
 
-def stream(view: RunView, out: TextIO) -> None:
+def stream(order: Order, out: TextIO) -> None:
     """Row by row, as they are made."""
-    csv.writer(out, lineterminator="\n").writerows(rows(view))
+    csv.writer(out, lineterminator="\n").writerows(rows(order.view))
 
 
-def check(view: RunView, target: Path) -> None:
+def check(order: Order, target: Path) -> None:
     """The same names, and a row of as many cells for every step, in order."""
-    names, steps = header(view), steps_of(view)
+    names, steps = header(order.view), steps_of(order.view)
     with open(target, encoding="utf-8", newline="") as file:
         reader = csv.reader(file)
         try:

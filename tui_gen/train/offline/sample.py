@@ -11,18 +11,14 @@ import torch
 from tui_gen import config as configs
 from tui_gen import files
 from tui_gen.events import Event, Note
-from tui_gen.model import Model
 from tui_gen.train.data import DataError, denormalise
 from tui_gen.train.engine.building import TrainingError
+from tui_gen.train.offline.drawing import SampleError, drawn
 from tui_gen.train.offline.restore import RestoreError, restore
 from tui_gen.train.shown.plots import scatter
 from tui_gen.train.shown.previews import plots_of, tiles, written
 
 PNG = b"\x89PNG"
-
-
-class SampleError(Exception):
-    """Why there are no samples, in words for people."""
 
 
 def warn(event: Event) -> None:
@@ -37,40 +33,17 @@ def sample(run: Path, count: int, seed: int, step: int | None, label: str | None
     Raises SampleError, RestoreError, or the errors of the config, data and device.
     """
     snapshot = restore(run, step, device, warn)
-    model, spec, where = snapshot.model, snapshot.spec, snapshot.device
-    if not hasattr(model, "sample"):
-        raise SampleError(f"{model.name} makes no samples")
-    labels = _labels(model, spec.classes, label, count, where)
-    noise = torch.randn(count, *model.noise_shape, generator=torch.Generator().manual_seed(seed)).to(where)
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        parts = [
-            model.sample(noise[i : i + 256], None if labels is None else labels[i : i + 256])
-            for i in range(0, count, 256)
-        ]
+    model, spec = snapshot.model, snapshot.spec
+    parts, labels = zip(*drawn(snapshot, count, seed, label))
     out = torch.cat(parts)
     if spec.kind == "text":
         return written(out, spec).encode()
     if spec.kind == "points":
         return plots_of([scatter(out.cpu().numpy(), None)], "samples").png()
     columns = max(1, round(count**0.5))
-    if labels is not None and label is None and count > len(spec.classes):
+    if labels[0] is not None and label is None and count > len(spec.classes):
         columns = len(spec.classes)
     return tiles(denormalise(out, model.value_range), columns, "samples").png()
-
-
-def _labels(
-    model: Model, classes: tuple[str, ...], label: str | None, count: int, device: torch.device
-) -> torch.Tensor | None:
-    if not model.conditional:
-        if label is not None:
-            raise SampleError("this model was trained without labels; leave --label out")
-        return None
-    if label is None:
-        return torch.arange(count, device=device) % len(classes)
-    if label not in classes:
-        raise SampleError(f"no class {label!r}; it knows {', '.join(classes)}")
-    return torch.full((count,), classes.index(label), device=device)
 
 
 def main() -> int:

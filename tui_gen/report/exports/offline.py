@@ -1,0 +1,37 @@
+"""Exports that need the model: written by a process with PyTorch, which ends with them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import msgspec
+
+from tui_gen import children, events, launch, runs
+from tui_gen.exporting import UNWRITABLE
+from tui_gen.report.exports import Order
+
+
+def made(form: str, order: Order, target: Path) -> None:
+    """Have `tui_gen.train.offline.exports.FORM` write a file and read it back. Raises RunError with what it says,
+    and OSError.
+    """
+    words = [form, order.run, target.absolute(), msgspec.json.encode(order.options).decode()]
+    faults: list[str] = []
+    with children.start(
+        "tui_gen.train.offline.exports", *words, env=launch.environment(order.model_dirs),
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
+    ) as process:  # fmt: skip
+        assert process.stderr is not None  # as asked for: a pipe
+        for line in map(str.rstrip, process.stderr):
+            if faults or line.startswith(children.FAULT):
+                faults.append(line)
+            elif isinstance(event := events.decode(line.encode()), events.Note | events.Progress):
+                order.tell(event)
+    if process.returncode < 0:
+        reason = f"signal {-process.returncode} ended the process (too little memory?)"
+        raise runs.RunError(f"nothing was exported: {reason}")
+    if process.returncode == UNWRITABLE:
+        raise OSError(children.fault(faults))
+    if process.returncode:
+        raise runs.RunError(children.fault(faults) or "nothing was exported")
