@@ -27,6 +27,14 @@ STATES = {
     "failed": Look("✖", "error"),
     "interrupted": Look("!", "error"),
 }
+IN_QUEUE = {
+    "waiting": Look("◌", ""),
+    "running": STATES["running"],
+    "done": STATES["finished"],
+    "failed": STATES["failed"],
+    "cancelled": STATES["stopped"],
+}
+"""The states of what is in a queue."""
 UNKNOWN = Look("?", "quiet")
 LEVELS = {
     "info": Look(" ", ""),
@@ -49,6 +57,11 @@ ANSI = {
 def state_look(state: str) -> Look:
     """That of a state; of one that a newer version wrote, UNKNOWN."""
     return STATES.get(state, UNKNOWN)
+
+
+def queue_look(state: str) -> Look:
+    """That of the state of an entry in a queue."""
+    return IN_QUEUE.get(state, UNKNOWN)
 
 
 def level_look(level: str) -> Look:
