@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tui_gen.presence import LOCK, WORKER
+from tui_gen.remarks import FILE as REMARKS
 
 CONFIG = "config.toml"
 LOG = "events.jsonl"
+PROVENANCE = r"provenance\.json|code\.diff"
+"""What tells of the code that a run was made from (see `provenance`)."""
 LAST = (CONFIG, LOCK)
 """What goes last when a run is deleted: until then the rest is still known as a run."""
 
@@ -37,7 +40,7 @@ _CHECKPOINTS = _Level(
     _names(r"(?!)"), ((re.compile(r"\d+|\.\d+\.(?:partial|old|gone)|damaged-\.?\d+(?:\.old)?(?:-\d+)?"), _CHECKPOINT),)
 )
 _RUN = _Level(
-    _names(rf"{re.escape(CONFIG)}|{re.escape(LOG)}|worker\.(?:json|log|lock)"),
+    _names(rf"{re.escape(CONFIG)}|{re.escape(LOG)}|worker\.(?:json|log|lock)|{re.escape(REMARKS)}|{PROVENANCE}"),
     ((re.compile("samples"), _SAMPLES), (re.compile("checkpoints"), _CHECKPOINTS)),
 )
 

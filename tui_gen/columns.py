@@ -37,8 +37,10 @@ def pack(columns: Sequence[array[float]]) -> bytes:
     return zlib.compress(b"".join(parts), 6)
 
 
-def unpack(data: bytes, count: int) -> list[array[float]]:
-    """The `count` columns that were packed. Raises ValueError where the bytes are something else."""
+def unpack(data: bytes, count: int, places: Iterable[int] | None = None) -> list[array[float]]:
+    """The `count` columns that were packed, or those at some `places`. Raises ValueError where the bytes are something
+    else.
+    """
     inflate = zlib.decompressobj()
     try:
         raw = inflate.decompress(data, MOST_BYTES)
@@ -48,7 +50,7 @@ def unpack(data: bytes, count: int) -> list[array[float]]:
         raise ValueError(f"not {count} packed columns")
     steps = len(raw) // (WIDTH * count)
     columns = []
-    for start in range(0, len(raw), WIDTH * steps) if steps else [0] * count:
+    for start in (WIDTH * steps * place for place in (range(count) if places is None else places)):
         buffer = bytearray(WIDTH * steps)
         for place in range(WIDTH):
             buffer[place::WIDTH] = raw[start + place * steps : start + (place + 1) * steps]

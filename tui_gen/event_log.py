@@ -210,6 +210,11 @@ class Follower:
             self._beginning = data[: data.find(b"\n") + 1][:256]
         return data
 
+    @property
+    def offset(self) -> int:
+        """How many bytes of the file were read."""
+        return self._offset
+
     def skip_to(self, other: Follower) -> None:
         """Go on from where another follower of this log is."""
         self._offset, self._inode, self._beginning = other._offset, other._inode, other._beginning

@@ -13,11 +13,12 @@ KEYS = {(b"", b"name"): "name", (b"model", b"name"): "model", (b"dataset", b"nam
           (b"train", b"steps"): "steps"}  # fmt: skip
 
 _NAME = re.compile(rb'\nname = "([^"\\\x00-\x1f\x7f]*)"[ \t]*[#\r\n]')
+_TAGS = re.compile(rb"\ntags = (\[[^\n#]*\])[ \t]*[#\r\n]")
 _STEPS = re.compile(rb"\nsteps = ([0-9]{1,18})[ \t]*[#\r\n]")
 
 
 def headline(path: str) -> dict[str, Any]:
-    """`name`, `model`, `dataset` (texts) and `steps` (above 0) of a config file, those that it has."""
+    """`name`, `model`, `dataset` (texts), `steps` (above 0) and `tags` (texts) of a config file, those that it has."""
     try:
         data = read_regular(path, MOST)
     except (OSError, ValueError):
@@ -46,6 +47,9 @@ def _scanned(data: bytes) -> dict[str, Any] | None:
             return None
     if not values["steps"]:
         del values["steps"]
+    tags = _TAGS.search(data, 0, data.find(b"\n[", 1))
+    if tags is not None and tags[1] != b"[]":
+        return None
     return values
 
 
@@ -62,4 +66,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
         value = inner.get(key.decode()) if isinstance(inner, dict) else None
         if isinstance(value, str) if name != "steps" else isinstance(value, int) and value > 0:
             values[name] = value
+    tags = tables.get("tags")
+    if isinstance(tags, list) and (words := [tag for tag in tags if isinstance(tag, str) and tag]):
+        values["tags"] = words
     return values

@@ -30,9 +30,10 @@ def _explain(error: Exception) -> int:
     from tui_gen.config import ConfigError
     from tui_gen.control import ControlError
     from tui_gen.places import NoHome
+    from tui_gen.remarks import RemarkError
     from tui_gen.runs import RunError
 
-    if isinstance(error, ConfigError | RunError | NoHome):
+    if isinstance(error, ConfigError | RunError | RemarkError | NoHome):
         complain(str(error))
         return 2
     if isinstance(error, ControlError):

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import belongings, event_log, events, presence
+from tui_gen import belongings, event_log, events, presence, remarks
 from tui_gen.belongings import CONFIG as CONFIG
 from tui_gen.belongings import LOG as LOG
 from tui_gen.belongings import is_run as is_run
@@ -59,6 +59,9 @@ class RunInfo(msgspec.Struct):
     model: str = ""
     dataset: str = ""
     host: str = ""
+    star: bool = False
+    tags: list[str] = []
+    notes: int = 0
 
     @property
     def live(self) -> bool:
@@ -248,10 +251,10 @@ def info_of(path: Path | str, created: float | None = None) -> RunInfo:
     # Thousands are asked for at once: no path is made of a text here that a text would do for.
     state, step, reason = state_of(path)
     config = headline(f"{path}/config.toml")
-    worker = worker_of(path)
+    worker, own = worker_of(path), remarks.of(path)
     return RunInfo(
         path=str(path),
-        name=config.get("name") or os.path.basename(path),
+        name=own.name or config.get("name") or os.path.basename(path),
         state=state,
         step=step,
         steps=config.get("steps"),
@@ -261,6 +264,9 @@ def info_of(path: Path | str, created: float | None = None) -> RunInfo:
         model=config.get("model", ""),
         dataset=config.get("dataset", ""),
         host=worker.host if worker else "",
+        star=own.star,
+        tags=config.get("tags", []) if own.tags is None else own.tags,
+        notes=len(own.notes),
     )
 
 
@@ -327,7 +333,7 @@ def find_place(root: Path, name: str) -> Path:
         return names[name]
     matches = [
         n for n, path in names.items()
-        if n.startswith(name) or n.endswith(name) or headline(f"{path}/config.toml").get("name") == name
+        if n.startswith(name) or n.endswith(name) or name in (remarks.of(path).name, _config_name(path))
     ]  # fmt: skip
     if len(matches) == 1:
         return names[matches[0]]
@@ -337,6 +343,10 @@ def find_place(root: Path, name: str) -> Path:
 
     hint = nearest(name, names) or "see tui-gen runs"
     raise RunError(f"no run {name!r} in {root}; {hint}")
+
+
+def _config_name(path: Path) -> str | None:
+    return headline(f"{path}/{CONFIG}").get("name")
 
 
 DEFAULT = "vae-digits"

@@ -14,6 +14,18 @@ def spark(values: Sequence[float | None], width: int, top: float) -> str:
     return "".join(" " if value is None else BARS[_level(value, top, len(BARS) - 1)] for value in last)
 
 
+def outline(values: Sequence[float | None], width: int = 0) -> str:
+    """Values from their lowest to their highest as bars, the last `width` of them (0 is all); a blank is no number."""
+    last = values[-width:] if width > 0 else values
+    numbers = [value for value in last if value is not None]
+    if not numbers:
+        return ""
+    low, top = min(numbers), max(numbers) - min(numbers)
+    if not top > 0:
+        low, top = low - 1.0, 2.0
+    return spark([None if value is None else value - low for value in last], len(last), top)
+
+
 def bar(share: float, width: int) -> str:
     """A share from 0 to 1 as a bar of at most `width` cells, to an eighth of a cell; anything at all shows."""
     eighths = _level(share, 1.0, 8 * width)

@@ -37,10 +37,14 @@ class Command(NamedTuple):
 
 
 COMMANDS = [
-    Command("runs", "list the runs: live, finished, stopped, failed, interrupted"),
+    Command("runs", "list the runs: live, finished, stopped, failed, interrupted; or all about one"),
     Command("attach", "show a run, live or not: in the workbench on a terminal, as text elsewhere"),
     Command("stop", "stop live runs, with a checkpoint"),
     Command("queue", "train configs one after another: add, move, remove, pause, when each will end"),
+    Command("note", "keep a note about a run, one of its steps or one of its samples"),
+    Command("tag", "give a run tags, and take them away"),
+    Command("star", "give runs a star"),
+    Command("rename", "call a run by another name"),
     Command("sample", "make samples from a run's checkpoint"),
     Command("walk", "write a walk through a run's latent space as a GIF"),
     Command("quality", "measure the samples of a run's checkpoint against real data: FID, KID, precision, recall …"),
