@@ -117,11 +117,10 @@ def mnist_folder(base: Path) -> tuple[str, str]:
 
 def benchmarks() -> dict[str, Callable[[Settings, Path, str], Figure | Iterable[Figure]]]:
     """Name → what measures it, in the order of the table."""
-    from tests import bench_health, bench_trainer, bench_viewer, bench_workbench
+    from tests import bench_exports, bench_health, bench_trainer, bench_viewer, bench_workbench
 
-    return (
-        bench_trainer.BENCHMARKS | bench_health.BENCHMARKS | bench_workbench.BENCHMARKS | bench_viewer.BENCHMARKS
-    )
+    parts = (bench_trainer, bench_health, bench_workbench, bench_viewer, bench_exports)
+    return {name: measure for part in parts for name, measure in part.BENCHMARKS.items()}
 
 
 def grouped(word: str, known: Mapping[str, object]) -> list[str]:
