@@ -34,6 +34,7 @@ from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.status import StatusBar
 from tui_gen.app.shell.themes import Themes
 from tui_gen.app.shell.workspace import PaneTabs, Workspace
+from tui_gen.app.steering import comparing
 from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines
@@ -41,6 +42,7 @@ from tui_gen.text import clean, clean_lines
 if TYPE_CHECKING:
     from textual.command import CommandPalette
 
+    from tui_gen.app.panes.compare.asking import CompareAsked
     from tui_gen.app.panes.form.pane import FormPane, LiveEditAsked
     from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
     from tui_gen.app.panes.runs import RunDeleteAsked, RunOpened, RunResumeAsked, RunStopAsked
@@ -612,6 +614,10 @@ class Workbench(TerminalApp):
     def on_run_delete_asked(self, message: RunDeleteAsked) -> None:
         """A run is to be removed."""
         self.run_worker(self.conductor.delete(message.path), exit_on_error=False)
+
+    def on_compare_asked(self, message: CompareAsked) -> None:
+        """Runs are to be compared."""
+        comparing.show(self, message.paths)
 
     def on_workspace_resized(self, message: Workspace.Resized) -> None:
         """Remember the proportions."""

@@ -75,7 +75,7 @@ EDIT = "edit"
 LAYOUTS = (
     Layout(EDIT, "models, hyperparameters and the run", "form"),
     Layout("watch", "losses and samples take the screen", "losses"),
-    Layout("compare", "the runs beside losses and samples", "runs"),
+    Layout("compare", "the runs beside a comparison of those that are marked", "compare"),
     Layout("explore", "the latent space beside the samples", "explore"),
     Layout("monitor", "the machine beside the losses", "system"),
 )
@@ -134,12 +134,10 @@ SHAPES: dict[str, Group | Split] = {
     "watch-medium": _over(_beside(slot("losses"), slot("samples"), 0.55), slot("rest"), 0.78),
     "watch-tall": Split("plots", "y", 0.55, slot("losses", "rest"), slot("samples")),
     "compare-wide": _over(
-        Split("runs", "x", 0.42, slot("runs"), Split("plots", "y", 0.5, slot("losses"), slot("samples"))),
-        slot("rest"),
-        0.82,
+        Split("runs", "x", 0.34, slot("runs"), slot("compare", "losses", "samples")), slot("rest"), 0.84
     ),
-    "compare-medium": _over(slot("runs", "rest"), _beside(slot("losses"), slot("samples")), 0.45),
-    "compare-tall": Split("plots", "y", 0.4, slot("runs", "rest"), slot("losses", "samples")),
+    "compare-medium": _over(slot("runs", "rest"), slot("compare", "losses", "samples"), 0.34),
+    "compare-tall": Split("plots", "y", 0.3, slot("runs", "rest"), slot("compare", "losses", "samples")),
     "explore-wide": _over(_beside(slot("explore"), slot("samples"), 0.6), slot("losses", "rest"), 0.75),
     "explore-medium": _over(_beside(slot("explore"), slot("samples"), 0.6), slot("losses", "rest"), 0.75),
     "explore-tall": Split("plots", "y", 0.6, slot("explore", "rest"), slot("losses", "samples")),

@@ -25,15 +25,17 @@ STEP_X, STEP_Y = 4, 2
 def tab_texts(panes: tuple[str, ...], shown: str, room: int) -> list[tuple[str, str]]:
     """(pane, what stands on its tab) in the order of `panes`, with names as long as there is room for.
 
-    The one that is `shown` is marked. Where there is next to no room, the others are their digits alone.
+    The one that is `shown` is marked. Where there is next to no room, the others are their digits alone, or the
+    beginning of their names where they have none.
     """
     rows = [found for found in map(row, panes) if found is not None]
     texts: list[tuple[str, str]] = []
-    for most, most_shown, gap in ((99, 99, " "), (99, 99, ""), *((most, 9, "") for most in (8, 6, 5, 4, 3, 0))):
+    narrower = ((8, 9), (6, 9), (5, 9), (4, 9), (3, 9), (3, 5), (2, 5), (0, 5))
+    for most, most_shown, gap in ((99, 99, " "), (99, 99, ""), *((*both, "") for both in narrower)):
         texts = []
         for pane, title, key, *_ in rows:
-            name = title[: most_shown if pane == shown else most]
-            text = f"{gap}{key} {name}".rstrip() + gap
+            name = title[: max(most_shown if pane == shown else most, 0 if key else 2)]
+            text = f"{gap}{key} {name}".rstrip() + gap if key else f"{gap}{name}{gap}"
             texts.append((pane, f"▐{text}▌" if pane == shown else f" {text} "))
         if sum(len(text) for _, text in texts) <= room:
             break

@@ -1,0 +1,1 @@
+"""The Compare pane: several runs beside each other."""
