@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import platform
 import shutil
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("PYTHONWARNINGS", "ignore")
+HERE = Path(__file__).parent
 
 
 @dataclass
@@ -31,7 +33,7 @@ class Settings:
     pairs: int = 10
     seconds: float = 2.5
     beside: str = ""
-    """Another checkout, which `viewer` measures beside this one."""
+    """Another checkout, which `viewer` and `cold` measure beside this one."""
     leet: str = "wandb"
     """The command whose `leet` it measures as well."""
 
@@ -116,11 +118,9 @@ def mnist_folder(base: Path) -> tuple[str, str]:
 
 
 def benchmarks() -> dict[str, Callable[[Settings, Path, str], Figure | Iterable[Figure]]]:
-    """Name → what measures it, in the order of the table."""
-    from tests import bench_exports, bench_health, bench_trainer, bench_viewer, bench_workbench
-
-    parts = (bench_trainer, bench_health, bench_workbench, bench_viewer, bench_exports)
-    return {name: measure for part in parts for name, measure in part.BENCHMARKS.items()}
+    """Name → what measures it, in the order of the table: each `bench_….py` beside this file may have BENCHMARKS."""
+    parts = map(importlib.import_module, (f"tests.{path.stem}" for path in sorted(HERE.glob("bench_*.py"))))
+    return {name: measure for part in parts for name, measure in getattr(part, "BENCHMARKS", {}).items()}
 
 
 def grouped(word: str, known: Mapping[str, object]) -> list[str]:
@@ -137,7 +137,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="three pairs of each; a rough idea")
     parser.add_argument("--pairs", type=int, default=Settings.pairs)
     parser.add_argument("--seconds", type=float, default=Settings.seconds, help="measured on each side of a pair")
-    parser.add_argument("--beside", default="", metavar="DIR", help="another checkout to measure in turn (viewer)")
+    parser.add_argument("--beside", default="", metavar="DIR", help="another checkout (viewer, cold)")
     parser.add_argument("--leet", default="wandb", metavar="COMMAND", help="the wandb whose LEET is measured (viewer)")
     given = parser.parse_args()
     given.names = [name for word in given.names for name in grouped(word, known)]

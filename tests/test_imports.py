@@ -217,6 +217,24 @@ def loaded_after(statement: str) -> set[str]:
     return {name for name in names if name.startswith("tui_gen") or "." not in name}
 
 
+TRAINED = """
+import torch
+from tui_gen.config import Optim
+from tui_gen.models.nets import layers
+from tui_gen.train.engine import optim
+from tui_gen.models.looks.code_plots import principal
+for name in ("adam", "adamw", "sgd", "nadam", "rmsprop"):
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = optim.build(Optim(optimizer=name), [weight])
+    weight.square().sum().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+principal(torch.rand(5, 3), 2)
+"""
+"""What every run does: steps of all optimisers, and a picture of codes."""
+
+
 def importable(*parts: str) -> str:
     return "; ".join(f"import {module_name(path)}" for path in sources(*parts) if path.name != "__main__.py")
 
@@ -238,7 +256,8 @@ def test_the_workbench_loads_without_torch():
 
 
 def test_the_worker_loads_without_textual():
-    loaded = loaded_after(importable("train", "models", "model"))
+    loaded = loaded_after(f"{importable('train', 'models', 'model')}; {TRAINED}")
     assert "torch" in loaded
     assert not loaded & TEXTUAL
+    assert not loaded & {"sympy", "triton", "sklearn", "scipy"}, "PyTorch's compiler, say, is a second of every start"
     assert not {name for name in loaded if name.startswith("tui_gen.app")}

@@ -11,7 +11,7 @@ from torch import nn
 from tui_gen import tuned
 from tui_gen.config import Optim
 from tui_gen.train.engine import optim
-from tui_gen.train.tuned import fused_adam
+from tui_gen.train.tuned import fused_adam, late_compiler
 from tui_gen.train.tuned.fused_adam import FusedAdam
 
 
@@ -100,3 +100,63 @@ def test_fused_adam_goes_on_from_its_saved_state():
     steps(other, again, 3, 2)
     assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), other.parameters(), strict=True))
     assert {int(state["step"]) for state in again.state.values()} == {6}
+
+
+@pytest.fixture
+def without_compiler(monkeypatch):
+    """As in a process that has not imported PyTorch's compiler, and has no optimiser yet."""
+    late_compiler.let_in()
+    monkeypatch.setattr(late_compiler, "imported", lambda: False)
+    kinds = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.NAdam, torch.optim.RMSprop)
+    methods = [getattr(torch.optim.Optimizer, name).__wrapped__ for name in late_compiler.HIDDEN]
+    for method in methods:
+        if hasattr(method, "__dynamo_disable"):
+            monkeypatch.delattr(method, "__dynamo_disable")
+    for kind in kinds:
+        step = vars(kind).get("step")
+        while hasattr(step, "hooked"):
+            step = step.__wrapped__
+        if step is not None:
+            monkeypatch.setattr(kind, "step", step)
+    yield kinds, methods
+    late_compiler.let_in()
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "nadam", "rmsprop"])
+def test_without_the_compiler_every_optimiser_gives_the_same_bits(without_compiler, monkeypatch, name):
+    mine, theirs = nets()
+    late_compiler.keep_out()
+    ours = optim.build(Optim(optimizer=name, weight_decay=0.1), list(mine.parameters()))
+    steps(mine, ours, 4, 1)
+    late_compiler.let_in()
+    monkeypatch.setattr(late_compiler, "keep_out", lambda: None)
+    plain = optim.build(Optim(optimizer=name, weight_decay=0.1), list(theirs.parameters()))
+    steps(theirs, plain, 4, 1)
+    assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters(), strict=True))
+    assert torch.is_grad_enabled()
+
+
+def test_once_something_is_compiled_pytorch_is_as_it_was(without_compiler):
+    kinds, methods = without_compiler
+    before = [vars(kind).get("step") for kind in kinds]
+    late_compiler.keep_out()
+    assert all(hasattr(method, "__dynamo_disable") for method in methods)
+    assert [vars(kind).get("step") for kind in kinds] != before
+    late_compiler.let_in()
+    assert [vars(kind).get("step") for kind in kinds] == before
+    assert not any(hasattr(method, "__dynamo_disable") for method in methods)
+
+
+@pytest.mark.parametrize("why", ["switched off", "built otherwise", "there already"])
+def test_the_compiler_is_kept_out_only_where_that_works(without_compiler, monkeypatch, why):
+    kinds, methods = without_compiler
+    if why == "switched off":
+        monkeypatch.setenv("TUI_GEN_TUNED", "0")
+    elif why == "built otherwise":
+        monkeypatch.setattr(torch.optim.Optimizer, "zero_grad", methods[1])
+    else:
+        monkeypatch.setattr(late_compiler, "imported", lambda: True)
+    before = [vars(kind).get("step") for kind in kinds]
+    late_compiler.keep_out()
+    assert [vars(kind).get("step") for kind in kinds] == before
+    assert not any(hasattr(method, "__dynamo_disable") for method in methods)

@@ -23,9 +23,11 @@ checkpoint, so the other run may be deleted.
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 import msgspec
 import torch
@@ -38,10 +40,12 @@ from tui_gen.pictures import UNKNOWN, Tiles
 
 __all__ = [
     "EVERY", "Alarm", "Batch", "Bound", "DataSpec", "Given", "LatentSpace", "Model", "Optim", "Phase", "Picture",
-    "Problem", "Text", "Tiles", "hyper", "nonzero",
+    "Problem", "Text", "Tiles", "Uncompiled", "hyper", "nonzero",
 ]  # fmt: skip
 
 Loss = tuple[Tensor, dict[str, Tensor]]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class DataSpec(msgspec.Struct, frozen=True):
@@ -341,6 +345,29 @@ class Model(nn.Module):
 def nonzero(number: float | Tensor) -> bool:
     """Whether a live number is other than 0. In compiled code a tensor is: zeros stay numbers there (`arithmetic`)."""
     return isinstance(number, Tensor) or bool(number)
+
+
+class Uncompiled(Generic[P, R]):
+    """A decorator that hides a function of a model from the compiler, as `torch.compiler.disable` does.
+
+    That one imports the compiler, a second of work at the start of every run, for what is seldom compiled.
+    """
+
+    all: ClassVar[list[Uncompiled[..., Any]]] = []
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        self.function = function
+        functools.update_wrapper(self, function)
+        Uncompiled.all.append(self)
+        if "torch._dynamo" in sys.modules:
+            self.hide()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def hide(self) -> None:
+        """Hide it now, before something is compiled."""
+        self.function = torch.compiler.disable(self.function)
 
 
 def in_range(x: Tensor, source: str, target: str) -> Tensor:

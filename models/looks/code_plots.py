@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -23,12 +22,12 @@ def principal(points: Tensor, count: int) -> Tensor:
 
     Each direction's sign is that which makes its largest entry positive, so that previews do not flip.
     """
-    from sklearn.decomposition import PCA
-
     points = points.nan_to_num(0.0, 0.0, 0.0).clamp(-1e9, 1e9)  # a run that diverged still has its previews
-    with np.errstate(invalid="ignore", divide="ignore"):  # points that are all the same
-        coordinates = PCA(min(count, *points.shape), svd_solver="full").fit_transform(points.double().cpu().numpy())
-    return F.pad(torch.from_numpy(coordinates).to(points), (0, count - coordinates.shape[1]))
+    centred = points.double().cpu() - points.double().cpu().mean(0)
+    left, lengths, directions = torch.linalg.svd(centred, full_matrices=False)  # scikit-learn takes a second to import
+    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True)).squeeze(1)
+    coordinates = (left * lengths * torch.where(largest < 0, -1.0, 1.0))[:, :count]
+    return F.pad(coordinates.to(points), (0, count - coordinates.shape[1]))
 
 
 def flattened(codes: Tensor, projection: str) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from tui_gen.model import Batch, DataSpec, Problem, hyper, one_hot
+from tui_gen.model import Batch, DataSpec, Problem, Uncompiled, hyper, one_hot
 from tui_gen.models.nets.layers import (
     Activation,
     ConstantSlope,
@@ -171,7 +171,7 @@ def gradient_norms(discriminator: nn.Module, x: Tensor, labels: Tensor | None) -
         return gradient.flatten(1).square().sum(1).add(1e-12).sqrt()
 
 
-@torch.compiler.disable
+@Uncompiled
 def r1_weight(batch: Batch, config: Any) -> float | Tensor | None:
     """What R1 weighs in this step, None in the steps between. Hidden from the compiler, as `progress` is."""
     return None if batch.step % config.r1_every else config.r1_weight * config.r1_every

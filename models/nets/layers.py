@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Problem
+from tui_gen.model import Batch, DataSpec, Problem, Uncompiled
 
 Activation = Callable[[], nn.Module]
 ReLU: Activation = partial(nn.ReLU, inplace=True)
@@ -59,7 +59,7 @@ def batch_std(x: Tensor) -> Tensor:
     return (x.square().mean() - x.mean(0).square().mean()).clamp(min=0).sqrt()
 
 
-@torch.compiler.disable
+@Uncompiled
 def progress(batch: Batch, steps: float | Tensor) -> Tensor:
     """How much of the first `steps` steps is done with this one, in (0, 1]: a scalar on the batch's device.
 

@@ -20,7 +20,7 @@ from tui_gen.runs import write_atomic
 from tui_gen.train.engine.building import put, weights_of
 from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.engine.trainer import Compute, Computed, Trainer
-from tui_gen.train.tuned import onednn
+from tui_gen.train.tuned import late_compiler, onednn
 
 WORTH_STEPS = 5_000
 """With `auto`, shorter runs are not compiled: compiling takes longer than it saves."""
@@ -135,6 +135,7 @@ def compiled(trainer: Trainer, plain: Compute, tensors: bool = True) -> Compute:
 
 
 def _compiled(trainer: Trainer, plain: Compute) -> Compute:
+    late_compiler.let_in()
     if hasattr(torch._dynamo.config, "trace_autograd_ops"):
         torch._dynamo.config.trace_autograd_ops = True
     # Live numbers that are no tensors are constants: edits compile anew, and PyTorch gives up for good after eight.

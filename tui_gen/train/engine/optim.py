@@ -9,7 +9,7 @@ from torch import nn
 
 from tui_gen import tuned
 from tui_gen.config import Optim
-from tui_gen.train.tuned import fused_adam
+from tui_gen.train.tuned import fused_adam, late_compiler
 
 
 def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -19,6 +19,7 @@ def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer
     """
     if not parameters:
         raise ValueError("this phase has no parameters to train")
+    late_compiler.keep_out()
     device_type = parameters[0].device.type
     fast = device_type in ("cpu", "cuda")
     rate, decay, betas = optim.lr, optim.weight_decay, (optim.beta1, optim.beta2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from tui_gen import presence
@@ -11,7 +10,7 @@ from tui_gen.train.run import stopping
 from tui_gen.train.run.worker import Worker
 
 
-def main() -> int:
+def main() -> None:
     """The command line of a worker; people use `tui-gen` instead."""
     parser = argparse.ArgumentParser(prog="python -m tui_gen.train.run", description=__doc__)
     parser.add_argument("run", nargs="?", help="the run directory to train")
@@ -23,13 +22,13 @@ def main() -> int:
     if arguments.warm:
         from tui_gen.train.run.warm import Warm
 
-        return stopping.leave(Warm(arguments.warm, arguments.polite).main())
+        stopping.leave(Warm(arguments.warm, arguments.polite).main())
     if not arguments.run:
         parser.error("name a run directory, or --warm SOCKET")
     path = Path(arguments.run)
     hold = presence.Hold.adopt(path, arguments.lock) if arguments.lock is not None else None
-    return stopping.leave(Worker(path, arguments.resume, hold=hold).main())
+    stopping.leave(Worker(path, arguments.resume, hold=hold).main())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

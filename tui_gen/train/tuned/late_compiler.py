@@ -1,0 +1,66 @@
+"""Optimisers that leave PyTorch's compiler alone until something is compiled.
+
+PyTorch hides its optimisers' methods from its compiler, and imports the compiler to do so when the first of them is
+called: a second of a core, half of what starting a worker takes, for runs that never compile anything.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from tui_gen import tuned
+from tui_gen.model import Uncompiled
+
+HIDDEN = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+"""The methods of every optimiser that PyTorch hides from its compiler."""
+_MARK = "__dynamo_disable"
+"""Where PyTorch keeps the hidden form of a function once it has it."""
+_undo: list[Callable[[], None]] = []
+
+
+def imported() -> bool:
+    """Whether this process has the compiler already."""
+    return "torch._dynamo" in sys.modules
+
+
+def keep_out() -> None:
+    """Have optimisers work without the compiler. Nothing happens where it is there already, where hand-made speed is
+    switched off, or where PyTorch is built otherwise: then it is imported, as always.
+    """
+    if _undo or imported() or not tuned.on():
+        return
+    plain = [getattr(getattr(torch.optim.Optimizer, name, None), "__wrapped__", None) for name in HIDDEN]
+    if any(method is None or hasattr(method, _MARK) for method in plain):
+        return
+    for method in plain:
+        setattr(method, _MARK, method)
+        _undo.append(lambda method=method: delattr(method, _MARK))  # type: ignore[misc]
+    for kind in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.NAdam, torch.optim.RMSprop):
+        _unwrap_step(kind)
+
+
+def let_in() -> None:
+    """Give optimisers back to PyTorch as they were, and hide from it what is to be: something is to be compiled."""
+    while _undo:
+        _undo.pop()()
+    for function in Uncompiled.all:
+        function.hide()
+
+
+def _unwrap_step(kind: type[torch.optim.Optimizer]) -> None:
+    """Have a kind of optimiser make its step without the breaks that are there for compiled optimisers only."""
+    wrapped = vars(kind).get("step")  # a step that is inherited is its owner's
+    plain = getattr(wrapped, "__wrapped__", None)
+    if plain is None or hasattr(plain, "__wrapped__") or hasattr(wrapped, "hooked"):
+        return
+
+    def step(self: torch.optim.Optimizer, closure: Any = None) -> Any:
+        with torch.set_grad_enabled(self.defaults.get("differentiable", False)):
+            return plain(self, closure)
+
+    kind.step = step  # type: ignore[method-assign]
+    _undo.append(lambda: setattr(kind, "step", wrapped))
