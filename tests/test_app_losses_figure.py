@@ -10,7 +10,7 @@ from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import events
 from tui_gen.app.panes.losses.going import AIMED, Going
-from tui_gen.app.panes.losses.marks import marks_of, noted
+from tui_gen.marks import marks_of, noted
 
 ELBO = [-25 - 20 * 0.99**step for step in range(400)]
 

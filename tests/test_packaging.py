@@ -63,7 +63,7 @@ def test_what_is_in_it(wheel):
         assert f"tui_gen/{name}" in names
     for folder, suffix in (
         ("models/recipes", ".toml"), ("models/words", ".md"), ("themes", ".toml"), ("app", ".tcss"),
-        ("train/data", ".py"),
+        ("report/page", ".css"), ("train/data", ".py"),
     ):  # fmt: skip
         inside = {name for name in names if name.startswith(f"tui_gen/{folder}/") and name.endswith(suffix)}
         here = ROOT / (folder if folder.startswith(("models", "themes")) else f"tui_gen/{folder}")

@@ -106,6 +106,7 @@ FORMATS = [
     Format("csv", "every value of its metrics as text, a row a step", ".csv", streams=True),
     Format("parquet", "the same as a table of numbers, for pandas, polars, DuckDB …", ".parquet", needs=("pyarrow",)),
     Format("tensorboard", "its metrics, previews and config, for TensorBoard", "-tensorboard", folder=True),
+    Format("html", "a report as one file: its curves, previews, settings and what happened", ".html"),
     Format("npz", "samples from a checkpoint as NumPy arrays", ".npz", executes=True),
 ]
 """The first one is what is written where none is asked for."""

@@ -15,13 +15,13 @@ from tui_gen.app.panes.losses.going import GoingLine, figure
 from tui_gen.app.panes.losses.grid import MOST, Empty, PlotGrid
 from tui_gen.app.panes.losses.keys import BINDINGS, HELP
 from tui_gen.app.panes.losses.looking import CLOCKS, SMOOTHINGS, Across, ViewState
-from tui_gen.app.panes.losses.marks import marks_of, noted
 from tui_gen.app.panes.losses.plot import PlotView
 from tui_gen.draw.axes import panned, zoomed
 from tui_gen.draw.canvas import Mark
 from tui_gen.draw.curves import Level, Options
 from tui_gen.glossary import about_all, model_of
 from tui_gen.goals import Goal, goals_of
+from tui_gen.marks import marks_of, noted
 from tui_gen.panels import Panel, panels_of, split
 from tui_gen.progress import preparation
 
