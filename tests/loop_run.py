@@ -14,9 +14,9 @@ from tui_gen.view import RunView
 class Run:
     """A run directory with its loop in a thread of this process, and a client's view of it."""
 
-    def __init__(self, root, family="vae", resume=False, path=None, **overrides):
+    def __init__(self, root, family="vae", resume=False, path=None, tables=None, **overrides):
         self.path = path or small_runs.make_run(root, family, **overrides)
-        self.trainer = small_runs.trainer(family, **overrides)
+        self.trainer = small_runs.trainer(family, tables, **overrides)
         self.writer = event_log.EventWriter(self.path / "events.jsonl")
         self.server = control.Server(control.socket_path(str(self.path)), id="the run")
         known = configs.keys(self.trainer.config.model.name, self.trainer.config.dataset.name, small_runs.built()[0])

@@ -165,9 +165,13 @@ def steps(run: Path) -> list[int]:
     return [checkpoint.step for checkpoint in found(run) if checkpoint.meta is not None]
 
 
-def sound(run: Path) -> Iterator[Found]:
-    """Checkpoints newest first, each read whole before it is given: its `problem` says why one cannot be used."""
+def sound(run: Path, step: int | None = None) -> Iterator[Found]:
+    """Checkpoints newest first, up to a step where one is said, each read whole before it is given: its `problem` says
+    why one cannot be used.
+    """
     for checkpoint in reversed(found(run)):
+        if step is not None and checkpoint.step > step:
+            continue
         if checkpoint.meta is not None:
             try:
                 check(checkpoint.path, checkpoint.meta)

@@ -213,9 +213,11 @@ class WarmWorker:
         link.close()
         return True
 
-    def check(self, tables: dict[str, Any], timeout: float = 10.0) -> list[Problem]:
-        """What the model itself has against a config on its data (sizes it cannot train on…), if anything."""
-        reply = control.ask(self.socket, "check", tables=tables, timeout=timeout)
+    def check(self, tables: dict[str, Any], timeout: float = 10.0, weights: Path | None = None) -> list[Problem]:
+        """What the model itself has against a config on its data (sizes it cannot train on…), if anything; and why it
+        cannot go on with the `weights` of a checkpoint, a file.
+        """
+        reply = control.ask(self.socket, "check", tables=tables, timeout=timeout, weights=str(weights or ""))
         return [Problem(**problem) for problem in reply.data.get("problems", [])]
 
     def network(self, tables: dict[str, Any], timeout: float = 120.0) -> Network:

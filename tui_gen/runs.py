@@ -15,6 +15,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,13 @@ def refuse_unwritable(root: Path) -> None:
         raise RunError(words)
 
 
-def create(root: Path, name: str, config_text: str, folder: str = "") -> Path:
+def create(
+    root: Path, name: str, config_text: str, folder: str = "", fill: Callable[[Path], object] | None = None
+) -> Path:
     """Make a run directory with its `config.toml`, in a new folder or in the one named.
 
-    Raises RunError where it cannot be written, or where the folder named is there.
+    `fill` puts more into it before anybody can see it. Raises RunError where it cannot be written, where the folder
+    named is there, and what `fill` raises.
     """
     import random
     import shutil
@@ -115,7 +119,10 @@ def create(root: Path, name: str, config_text: str, folder: str = "") -> Path:
         root.mkdir(parents=True, exist_ok=True)
         while True:
             tail = "".join(random.SystemRandom().choices("abcdefghjkmnpqrstuvwxyz23456789", k=4))
-            new_folder = (root / (f".{folder}.{tail}" if folder else f"{stamp}-{slug(name)}-{tail}")).resolve()
+            new_name = folder or f"{stamp}-{slug(name)}-{tail}"
+            # Whole, or not at all, where another job may look for it or where it is more than a moment's work.
+            aside = bool(folder or fill)
+            new_folder = (root / (f".{new_name}.{tail}" if aside else new_name)).resolve()
             try:
                 new_folder.mkdir()
             except FileExistsError:
@@ -126,8 +133,14 @@ def create(root: Path, name: str, config_text: str, folder: str = "") -> Path:
         (path / "checkpoints").mkdir()
         write_atomic(path / CONFIG, config_text.encode())
         (path / presence.LOCK).touch()  # what makes it a run of ours
-        if folder:  # whole, or not at all: another job may look for it
-            path = path.rename(path.with_name(folder))
+        if fill is not None:
+            fill(path)
+        if aside:
+            path = path.rename(path.with_name(new_name))
+    except (RunError, KeyboardInterrupt):
+        if path is not None:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
     except (OSError, UnicodeEncodeError) as error:
         if path is not None:  # an empty folder is no run, and nobody would know what it was meant to be
             shutil.rmtree(path, ignore_errors=True)

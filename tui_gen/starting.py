@@ -21,10 +21,11 @@ def settle(config: RunConfig, catalog: Catalog, root: Path) -> list[Problem]:
     Writes down what would mean something else in a worker, or later: where the data are as an absolute path, and each
     run that it needs as a folder and a step. Changes the config only in what has no problem.
     """
-    return [*_data_problems(config, catalog), *dependencies.settle(config, catalog, root)]
+    return [*data_problems(config, catalog), *dependencies.settle(config, catalog, root)]
 
 
-def _data_problems(config: RunConfig, catalog: Catalog) -> list[Problem]:
+def data_problems(config: RunConfig, catalog: Catalog) -> list[Problem]:
+    """What speaks against where a config's data are; that is written down as an absolute path where nothing does."""
     if not config.dataset.root:
         return []
     try:

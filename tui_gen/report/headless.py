@@ -217,8 +217,12 @@ def start(
         warm.close()
 
 
-def asked(warm: launch.WarmWorker, tables: dict[str, Any], signals: Signals) -> list[Problem]:
-    """What the model has against a config. None where the worker did not come up: then the run itself will tell."""
+def asked(
+    warm: launch.WarmWorker, tables: dict[str, Any], signals: Signals, weights: Path | None = None
+) -> list[Problem]:
+    """What the model has against a config, and against going on with the `weights` in a file. None where the worker
+    did not come up: then the run itself will tell.
+    """
     while warm.alive:
         for number in signals.take():
             if number == signal.SIGHUP:
@@ -227,7 +231,7 @@ def asked(warm: launch.WarmWorker, tables: dict[str, Any], signals: Signals) -> 
                 raise Cancelled(number)
         if warm.ready:
             try:
-                return warm.check(tables, timeout=60)
+                return warm.check(tables, timeout=60, weights=weights)
             except control.ControlError:  # it has bound its socket but does not listen yet, or it died
                 pass
         signals.wait(0.05)

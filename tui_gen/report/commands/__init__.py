@@ -39,6 +39,7 @@ class Command(NamedTuple):
 COMMANDS = [
     Command("runs", "list the runs: live, finished, stopped, failed, interrupted; or all about one"),
     Command("attach", "show a run, live or not: in the workbench on a terminal, as text elsewhere"),
+    Command("fork", "start a new run from a step of another, with settings of its own"),
     Command("stop", "stop live runs, with a checkpoint"),
     Command("queue", "train configs one after another: add, move, remove, pause, when each will end"),
     Command("note", "keep a note about a run, one of its steps or one of its samples"),

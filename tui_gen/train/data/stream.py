@@ -111,6 +111,11 @@ class Stream:
         self._block.clear()
         self._ahead.clear()
 
+    def skip(self, batch_size: int) -> None:
+        """Go on behind the examples of this epoch that a stream with batches of another size had given."""
+        if batch_size != self.batch_size:
+            self.cursor = -(-self.cursor * batch_size // self.batch_size)
+
     def _indices(self, cursor: int, batches: int = 1) -> Tensor:
         if self._order is None:
             count = self.source.count or 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from tui_gen.model import DataSpec, Model
@@ -133,3 +135,25 @@ def put(model: nn.Module, weights: dict[str, Tensor]) -> None:
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(weights[name])
+
+
+def misfits(model: nn.Module, path: Path) -> list[Problem]:
+    """Why the weights in a file cannot be put into a model. Only the file's head is read."""
+    own = {name: tuple(tensor.shape) for name, tensor in weights_of(model).items()}
+    try:
+        with safe_open(path, "pt") as file:
+            theirs = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        return [Problem("model", None, f"the weights of the checkpoint cannot be read: {error}")]
+    other = sorted(name for name in {*own, *theirs} if own.get(name) != theirs.get(name))
+    if not other:
+        return []
+    sizes = [f"{name} has {_size(theirs.get(name))} there and {_size(own.get(name))} here" for name in other[:3]]
+    more = f", and {len(other) - 3} more" if len(other) > 3 else ""
+    words = f"the weights of the checkpoint do not fit what these settings make: {', '.join(sizes)}{more}"
+    hint = "leave the sizes of the network and of its data as they were, or start a new run"
+    return [Problem("model", None, words, hint)]
+
+
+def _size(shape: tuple[int, ...] | None) -> str:
+    return "nothing" if shape is None else "×".join(map(str, shape)) or "one number"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
 from tui_gen import tuned
 from tui_gen.config import Optim
+from tui_gen.forking import state_fits
 from tui_gen.train.tuned import fused_adam, late_compiler
 
 
@@ -39,6 +42,22 @@ def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer
                 parameters, rate, alpha=optim.beta2, momentum=optim.beta1, weight_decay=decay, foreach=True
             )
     raise ValueError(f"no optimiser {optim.optimizer!r}")
+
+
+def go_on(optimizer: torch.optim.Optimizer, optim: Optim, then: dict[str, Any], state: dict[str, Any]) -> bool:
+    """Let an optimiser go on with the state of one that was declared as `then`, as far as it is declared so itself.
+
+    What it remembers is taken over where it fits; False where it begins anew.
+    """
+    before = msgspec.convert(then, Optim)
+    if (before.optimizer, before.beta1, before.beta2) == (optim.optimizer, optim.beta1, optim.beta2):
+        optimizer.load_state_dict(state)
+        return True
+    fits = state_fits(before, optim)
+    if fits:
+        optimizer.load_state_dict({"state": state["state"], "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.param_groups[0]["weight_decay"] = before.weight_decay  # which may have been edited since it began
+    return fits
 
 
 def rate(optim: Optim, step: int, fraction: float) -> float:

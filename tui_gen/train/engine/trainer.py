@@ -15,7 +15,8 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from tui_gen.config import Optim, RunConfig
+from tui_gen import params
+from tui_gen.config import TABLE_PARAMS, Optim, RunConfig
 from tui_gen.model import Batch, Model, Phase
 from tui_gen.train.cutting import Check, never
 from tui_gen.train.data import Data, Stream, drawn
@@ -279,6 +280,8 @@ class Trainer:
         state: dict[str, Any] = {
             "step": self.step,
             "data": self.fingerprint(),
+            "seed": self.config.train.seed,
+            "batch_size": self.stream.batch_size,
             "spec": msgspec.to_builtins(self.data.spec),
             "parts": {name: msgspec.to_builtins(part.origin) for name, part in self.parts.items()},
             "threads": torch.get_num_threads(),
@@ -301,30 +304,58 @@ class Trainer:
         average = weights_of(self.average) if self.average is not None else None
         return Snapshot(weights_of(self.model), average, self.state(), self.device)
 
-    def restore(self, state: dict[str, Any], weights: dict[str, Tensor], average: dict[str, Tensor] | None) -> None:
-        """Put back what `state` and `weights_of` gave. Raises TrainingError where they are of another network."""
+    def restore(
+        self,
+        state: dict[str, Any],
+        weights: dict[str, Tensor],
+        average: dict[str, Tensor] | None,
+        before: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Put back what `state` and `weights_of` gave; what could not be, in words.
+
+        A fork has other settings than the run whose checkpoint it begins with: what may change while training is put
+        back, all else is as it is declared here. `before` are such settings as they were, by key, for a checkpoint
+        that does not tell. Raises TrainingError where the weights are of another network.
+        """
         put(self.model, weights)
         if self.average is not None:
             put(self.average, weights if average is None else average)
+        lost = []
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            if not optim.go_on(optimizer, self.optims[name], state["optims"][name], state["optimizers"][name]):
+                lost.append(f"the optimiser of {name} begins anew: what it remembers does not fit the new one")
+        live = {param.name for param in params.describe(type(self.model.config)) if param.live}
         for key, value in state["values"].items():
-            if key in self.config.model.values and getattr(self.model.config, key) != value:
+            if key in live and getattr(self.model.config, key) != value:
                 self.edit(f"model.{key}", value)
         for name, values in state["optims"].items():
             for key in ("lr", "weight_decay", "clip_norm"):
                 setattr(self.optims[name], key, values[key])
         for table, values in state["live"].items():
-            for key, value in values.items():
-                setattr(getattr(self.config, table), key, value)
+            for param in TABLE_PARAMS[table]:
+                if param.live and param.name in values:
+                    setattr(getattr(self.config, table), param.name, values[param.name])
+        train, before = self.config.train, before or {}
+        batch_size, seed = (
+            state.get(name, before.get(f"train.{name}", getattr(train, name))) for name in ("batch_size", "seed")
+        )
         self.stream.load_state_dict(state["stream"])
+        self.stream.skip(batch_size)
         self.step = int(state["step"])
+        if seed == train.seed:
+            self._draw_on(state)
+        else:
+            torch.manual_seed(train.seed)
+        if self.scaler is not None and "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])
+        return lost
+
+    def _draw_on(self, state: dict[str, Any]) -> None:
+        """Go on with the random numbers of a checkpoint."""
         torch.set_rng_state(state["rng"])
         own, rng_key = device_generator(self.device), f"rng_{self.device.type}"
         if own is not None and rng_key in state:
             own.set_rng_state(state[rng_key], self.device)
-        if self.scaler is not None and "scaler" in state:
-            self.scaler.load_state_dict(state["scaler"])
 
 
 def validated(

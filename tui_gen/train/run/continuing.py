@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from tui_gen import edits, event_log, events, runs
+from tui_gen import edits, event_log, events, forks, runs
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.run import checkpoints
@@ -49,7 +49,11 @@ def restored(path: Path, trainer: Trainer, plan: edits.Edits, note: Note) -> Pas
         raise TrainingError(f"no checkpoint of {path.name} can be used: {problems[0]}{words}")
     if newest is not None:
         _tell_changes(newest, trainer, note)
-        trainer.restore(newest.state, newest.weights, newest.average)
+        origin = forks.origin(path)
+        changes = origin.changes if origin is not None and origin.start == newest.meta.step else {}
+        before = {key: old for key, (old, _) in changes.items()}
+        for words in trainer.restore(newest.state, newest.weights, newest.average, before):
+            note(words, "warning")
         if problems and (names := checkpoints.set_aside(path, newest.meta.step)):
             note(f"what is damaged is kept as {', '.join(names)}")
     past = Past(newest.meta if newest is not None else None, plan)

@@ -69,7 +69,8 @@ class Warm:
             try:
                 match request.op:
                     case "check":
-                        request.answer(problems=check(request.data["tables"], catalogue, classes))
+                        weights = str(request.data.get("weights", ""))
+                        request.answer(problems=check(request.data["tables"], catalogue, classes, weights))
                     case "network":
                         request.answer(network=network(request.data["tables"], catalogue, classes))
                     case "catalog":
@@ -185,12 +186,15 @@ def _warm_up() -> tuple[Any, Any]:
     return discover.build(trust.given())
 
 
-def check(tables: dict[str, Any], catalogue: Any, classes: Any) -> list[dict[str, Any]]:
-    """What is wrong with a config, the model's own reasons included, without reading any data."""
+def check(tables: dict[str, Any], catalogue: Any, classes: Any, weights: str = "") -> list[dict[str, Any]]:
+    """What is wrong with a config, the model's own reasons included, without reading any data.
+
+    `weights` is the file of those that it is to go on with.
+    """
     import msgspec
 
     from tui_gen import catalog
-    from tui_gen.train.engine.building import RefusedError, TrainingError, refusals
+    from tui_gen.train.engine.building import RefusedError, TrainingError, build_model, misfits, refusals
     from tui_gen.train.engine.devices import pick_device
     from tui_gen.train.run import parts as others
 
@@ -205,6 +209,8 @@ def check(tables: dict[str, Any], catalogue: Any, classes: Any) -> list[dict[str
         pick_device(config.train.device)
         parts, problems = others.foreseen(config, catalogue, classes, spec)
         problems += refusals(model_class, msgspec.convert(config.model.values, model_class.Config), spec, parts)
+        if weights and not problems:
+            problems = misfits(build_model(model_class, config.model.values, spec, parts), Path(weights))
     except RefusedError as error:
         problems = error.problems
     except TrainingError as error:
