@@ -13,8 +13,8 @@ import pytest
 from tests.plot_host import Host, append, write_run
 from tests.waiting import wait_for_async
 from tui_gen import events
-from tui_gen.app.panes.losses.bar import PlotBar
-from tui_gen.app.panes.losses.pane import SMOOTHINGS
+from tui_gen.app.panes.curves.bar import PlotBar
+from tui_gen.app.panes.curves.looking import SMOOTHINGS
 from tui_gen.draw.curves import Reading
 from tui_gen.draw.legend import legend_rows
 from tui_gen.draw.terminal import Terminal
@@ -99,7 +99,7 @@ async def test_many_metrics_get_more_plots_where_there_is_room(tmp_path):
     for size, count in ((80, 24), 1), ((120, 40), 4), ((200, 60), 4), ((50, 12), 1):
         app = Host(run, "losses")
         async with drive(app, size):
-            assert len(app.losses.shown_panels()) == count == sum(plot.display for plot in app.losses._plots)
+            assert len(app.losses.shown_panels()) == count == sum(plot.display for plot in app.losses.plots)
 
 
 async def test_n_chooses_how_many_plots_and_pages_turn(tmp_path):
@@ -126,13 +126,13 @@ async def test_nan_is_a_gap_and_the_rest_is_drawn(tmp_path):
     losses = [None if 100 <= step < 200 else 5.0 for step in range(400)]
     app = Host(run_with(tmp_path, losses=losses, planned=400), "losses")
     async with drive(app, (120, 30)) as pilot:
-        frame = app.losses._plots[0].drawn.frame
+        frame = app.losses.plots[0].drawn.frame
         lines = app.text().split("\n")
         filled = [frame.step_at(x - 1) for x in range(10, 118) if any(dots(line[x]) for line in lines)]
         assert not [step for step in filled if 106 < step < 194]
         assert min(filled) < 10 and max(filled) > 390
         await pilot.press("home", *["right"] * 5)
-        app.losses._look(cursor=150.0)
+        app.losses.look(cursor=150.0)
         assert "train nan" in app.text()
 
 
@@ -141,7 +141,7 @@ async def test_one_spike_among_1e5_steps_is_seen_and_drawing_is_quick(tmp_path):
     values[77_777] = 9.0
     app = Host(run_with(tmp_path, losses=values.tolist()), "losses")
     async with drive(app, (120, 40)) as pilot:
-        top = app.losses._plots[0].drawn.frame
+        top = app.losses.plots[0].drawn.frame
         lines = app.text().split("\n")
         columns = [x for x in range(10, 118) if any(dots(line[x]) for line in lines[4:8])]
         assert len(columns) == 1 and abs(top.step_at(columns[0] - 1) - 77_777) < 2_000
@@ -181,7 +181,7 @@ async def test_the_crosshair_reads_the_values_at_its_step(tmp_path):
 async def test_the_mouse_reads_keeps_zooms_and_turns_the_wheel(tmp_path):
     app = Host(run_with(tmp_path, losses=[float(step) for step in range(400)], planned=400), "losses")
     async with drive(app, (100, 30)) as pilot:
-        plot = app.losses._plots[0]
+        plot = app.losses.plots[0]
         area = plot.drawn.frame.area
         middle = (area.x + area.width // 2, 10)
         await pilot.hover(plot, offset=middle)
@@ -209,7 +209,7 @@ async def test_zoom_pan_reset_and_follow(tmp_path):
     async with drive(app, (100, 30)) as pilot:
 
         def limits():
-            return app.losses._plots[0].drawn.frame.x_limits
+            return app.losses.plots[0].drawn.frame.x_limits
 
         whole = limits()
         await pilot.press("end", "plus")
@@ -321,10 +321,10 @@ async def test_marks_stand_on_the_axis_and_the_crosshair_tells_their_text(tmp_pa
             (201, "▾ 200 checkpoint every 200 steps"),
             (300, "! 300 spike in vae/loss. Lower [b]the rate[/nope]"),
         ):
-            app.losses._look(cursor=float(step))
+            app.losses.look(cursor=float(step))
             await pilot.pause()
             assert words in app.text()
-        app.losses._look(cursor=50.0)
+        app.losses.look(cursor=50.0)
         await pilot.pause()
         assert "Δ 100" not in app.text()
 
@@ -336,7 +336,7 @@ async def test_new_values_move_on_and_only_changed_rows_are_painted(tmp_path):
     run = run_with(tmp_path, planned=400, losses=CURVE[:200])
     app = Host(run, "losses")
     async with drive(app, (100, 30)) as pilot:
-        plot = app.losses._plots[0]
+        plot = app.losses.plots[0]
         painted = []
         refresh = plot.refresh
         plot.refresh = lambda *regions, **more: (painted.extend(regions or [None]), refresh(*regions, **more))[1]
@@ -356,7 +356,7 @@ async def test_validation_joins_its_training_curve(tmp_path):
     app = Host(run_with(tmp_path, more), "losses")
     async with drive(app, (100, 30)):
         assert "● train" in app.text() and "○ val" in app.text() and app.text().count("○") == 8 + 1
-        plot = app.losses._plots[0]
+        plot = app.losses.plots[0]
         looks = [plot._new_look(key).color for key in ("line.0", "line.4", "band.0")]
         assert len({look.triplet for look in looks}) == 3
         apart = [abs(a - b) for a, b in zip(looks[0].triplet, looks[1].triplet)]
@@ -388,10 +388,10 @@ async def test_outliers_leave_the_plot_with_a_word_until_everything_is_asked_for
     app = Host(run_with(tmp_path, losses=losses), "losses")
     async with drive(app, size) as pilot:
         assert re.search(r"▲\S* 3 values clipped, to 1000", app.text()) and "outliers clipped" in app.text()
-        assert app.losses._plots[0].drawn.frame.y_limits[1] < 20
+        assert app.losses.plots[0].drawn.frame.y_limits[1] < 20
         await pilot.press("c")
         await settled(app, pilot)
-        assert "▲" not in app.text() and app.losses._plots[0].drawn.frame.y_limits[1] > 999
+        assert "▲" not in app.text() and app.losses.plots[0].drawn.frame.y_limits[1] > 999
 
 
 async def test_a_logarithmic_axis_of_values_below_zero_says_so(tmp_path):
@@ -442,7 +442,7 @@ async def test_another_run_starts_with_a_fresh_look(tmp_path):
         await settled(app, pilot)
         looking = app.losses.looking
         assert looking.window is None and looking.cursor is None and looking.log_y
-        assert app.losses._plots[0].drawn.frame.readings[0].value == 1.0
+        assert app.losses.plots[0].drawn.frame.readings[0].value == 1.0
         app.losses.show_run(None)
         await settled(app, pilot)
         assert "Choose a recipe" in app.text()
@@ -461,7 +461,7 @@ async def test_a_light_theme_has_dark_lines(tmp_path):
     async with drive(app) as pilot:
 
         def line_colour():
-            return app.losses._plots[0]._look("line.0").color.triplet
+            return app.losses.plots[0]._look("line.0").color.triplet
 
         dark = sum(line_colour())
         app.theme = "textual-light"
@@ -474,7 +474,7 @@ async def test_resizing_draws_for_the_new_size(tmp_path):
     async with drive(app, (120, 40)) as pilot:
         await pilot.resize_terminal(70, 20)
         await settled(app, pilot)
-        plot = app.losses._plots[0]
+        plot = app.losses.plots[0]
         assert (plot.drawn.frame.width, len(plot.drawn.rows)) == tuple(plot.size)
         assert all(len(line) == 70 for line in app.text().split("\n"))
 

@@ -86,7 +86,7 @@ async def test_the_crosshair_reads_the_curves_that_have_no_plot_on_screen_too(tm
     app = Host(run, "losses")
     async with drive(app, (80, 24)) as pilot:
         assert [panel.title for panel in app.losses.shown_panels()] == ["vae/loss"]
-        app.losses._look(cursor=200.0)
+        app.losses.look(cursor=200.0)
         await settled(app, pilot)
         assert "│ vae/kl 400 · val/vae/elbo 7.5" in app.text().split("\n")[1] and "train 200" in app.text()
         await pilot.press("escape")

@@ -22,7 +22,7 @@ async def test_averages_with_and_without_lag_and_axes_of_steps_logarithms_and_wa
                 for step, wall in ((100, 50), (101, 650), (399, 800))]  # fmt: skip
     app = Host(run_with(tmp_path, *measured, planned=400), "losses")
     async with drive(app, (100, 30)) as pilot:
-        plot = app.losses._plots[0]
+        plot = app.losses.plots[0]
         lagging = plot.drawn.rows
         await pilot.press("right_square_bracket", "right_square_bracket", "s")
         await settled(app, pilot)
@@ -46,7 +46,7 @@ async def test_averages_with_and_without_lag_and_axes_of_steps_logarithms_and_wa
 async def test_a_box_is_seen_larger_moved_and_left_again_by_mouse_and_by_keys(tmp_path):
     app = Host(run_with(tmp_path, planned=400), "losses")
     async with drive(app, (100, 30)) as pilot:
-        plot = app.losses._plots[0]
+        plot = app.losses.plots[0]
 
         def limits():
             return plot.drawn.frame.x_limits, plot.drawn.frame.y_limits
@@ -106,11 +106,11 @@ async def test_one_plot_alone_those_of_one_phase_and_what_its_metric_means(tmp_p
         assert losses.help()[1].startswith("**✔ interrupted")  # how the run goes
         await pilot.press("down", "down")
         await settled(app, pilot)
-        assert losses.current.title == "vae/kl" and losses._plots[2].drawn.rows[0][0][1] == "title.chosen"
+        assert losses.current.title == "vae/kl" and losses.plots[2].drawn.rows[0][0][1] == "title.chosen"
         assert "\n\n## `vae/kl`\n\n    kl = KL(q(z|x) ‖ N(0, I))" in losses.help()[1]
         await pilot.press("enter")
         await settled(app, pilot)
-        assert titles() == ["vae/kl"] and losses._plots[0].size.height > 30 and "all plots" in app.text()
+        assert titles() == ["vae/kl"] and losses.plots[0].size.height > 30 and "all plots" in app.text()
         await pilot.press("pagedown")
         assert titles() == ["vae/mse"]
         await pilot.press("escape")
@@ -122,6 +122,6 @@ async def test_one_plot_alone_those_of_one_phase_and_what_its_metric_means(tmp_p
         assert titles() == ["vae/elbo", "vae/kl", "vae/mse"] and losses.looking.group == "vae"
         await pilot.press("g", "up")
         assert len(titles()) == 5
-        await pilot.click(losses._plots[1], offset=(20, 5), times=2)
+        await pilot.click(losses.plots[1], offset=(20, 5), times=2)
         await settled(app, pilot)
         assert titles() == ["vae/elbo"]

@@ -419,7 +419,7 @@ def test_partial_updates_leave_the_screen_as_a_full_one_would(tmp_path):
 
 
 def test_a_row_that_grew_at_its_end_is_sent_from_there(tmp_path):
-    from tui_gen.app.panes.losses.plot import changed_span
+    from tui_gen.app.panes.curves.plot import changed_span
 
     old = [("  12", "label"), ("┤", "axis"), ("⣀⣀⣀", "line.0"), ("    ", "")]
     new = [("  12", "label"), ("┤", "axis"), ("⣀⣀⣠⣀", "line.0"), ("   ", "")]

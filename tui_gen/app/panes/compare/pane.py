@@ -13,7 +13,7 @@ from tui_gen import runs
 from tui_gen.app.panes.base import Belongings, Entry, Pane
 from tui_gen.app.panes.compare.settings import settings_rows
 from tui_gen.app.panes.compare.table import Cell, Cells, TableView
-from tui_gen.app.panes.losses.plot import DARK, LIGHT
+from tui_gen.app.panes.curves.plot import DARK, LIGHT
 from tui_gen.compared import MOST, ComparedRun, of_paths
 from tui_gen.draw.canvas import legend_glyph
 from tui_gen.text import clean

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
+
+from tui_gen.app.panes.curves.keys import bindings
 
 HELP = """
 ## Losses
@@ -45,37 +47,4 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert, 
 one), `↻` training was taken up again. Move the crosshair there to read them.
 """
 
-BINDINGS: list[BindingType] = [
-    Binding("l", "log", "Log", id="losses.log"),
-    Binding("left_square_bracket", "smooth(-1)", "Smooth", key_display="[ ]", id="losses.smooth_less"),
-    Binding("right_square_bracket", "smooth(1)", "More smoothing", show=False, id="losses.smooth_more"),
-    Binding("plus,equals_sign", "zoom(0.5)", "Zoom", key_display="+ -", id="losses.zoom_in"),
-    Binding("minus", "zoom(2.0)", "Zoom out", show=False, id="losses.zoom_out"),
-    Binding("shift+left", "pan(-0.25)", "Move back", show=False, id="losses.pan_left"),
-    Binding("shift+right", "pan(0.25)", "Move on", show=False, id="losses.pan_right"),
-    Binding("a", "reset", "All", id="losses.reset"),
-    Binding("L", "log_x", "Log steps", show=False, id="losses.log_x"),
-    Binding("s", "zero_phase", "Average that does not lag", show=False, id="losses.zero_phase"),
-    Binding("b", "range", "Range of steps from the crosshair", show=False, id="losses.range"),
-    Binding("ctrl+up", "zoom_values(0.5)", "Zoom into values", show=False, id="losses.values_in"),
-    Binding("ctrl+down", "zoom_values(2.0)", "Zoom out of values", show=False, id="losses.values_out"),
-    Binding("shift+up", "pan_values(0.25)", "Higher values", show=False, id="losses.values_up"),
-    Binding("shift+down", "pan_values(-0.25)", "Lower values", show=False, id="losses.values_down"),
-    Binding("up", "choose(-1)", "Plot before", show=False, id="losses.plot_before"),
-    Binding("down", "choose(1)", "Next plot", show=False, id="losses.plot_next"),
-    Binding("enter", "alone", "One plot", id="losses.alone"),
-    Binding("g", "group", "Metrics of one phase", show=False, id="losses.group"),
-    Binding("f", "follow", "Follow", id="losses.follow"),
-    Binding("c", "whole", "Everything, or no outliers", show=False, id="losses.clip"),
-    Binding("e", "x_axis", "Steps, epochs or time", show=False, id="losses.x_axis"),
-    Binding("left", "cursor(-1)", "Crosshair", key_display="← →", id="losses.cursor_left"),
-    Binding("right", "cursor(1)", "Crosshair on", show=False, id="losses.cursor_right"),
-    Binding("ctrl+left", "cursor(-10)", "Crosshair far back", show=False, id="losses.cursor_far_left"),
-    Binding("ctrl+right", "cursor(10)", "Crosshair far on", show=False, id="losses.cursor_far_right"),
-    Binding("home", "cursor_end(False)", "Crosshair to the start", show=False, id="losses.cursor_home"),
-    Binding("end", "cursor_end(True)", "Crosshair to the end", show=False, id="losses.cursor_end"),
-    Binding("escape", "clear", "No crosshair", show=False, id="losses.clear"),
-    Binding("pagedown", "panel(1)", "Metrics", key_display="pgdn", id="losses.next_panel"),
-    Binding("pageup", "panel(-1)", "Earlier metrics", show=False, id="losses.previous_panel"),
-    Binding("n", "count", "Number of plots", show=False, id="losses.count"),
-]
+BINDINGS: list[BindingType] = bindings("losses")

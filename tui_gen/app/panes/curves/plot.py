@@ -5,6 +5,7 @@ It keeps no data of the run; the pane that owns it says what to draw. The mouse 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -138,7 +139,7 @@ class PlotView(Widget):
 
     # -- drawing
 
-    def draw(self, panel: Panel, series: dict[str, Series], options: Options, chosen: bool = False) -> None:
+    def draw(self, panel: Panel, series: Mapping[str, Series], options: Options, chosen: bool = False) -> None:
         """Draw `panel` from the run's `series`; only rows that came out differently are painted again.
 
         The title of a `chosen` one is marked.

@@ -8,7 +8,7 @@ from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.app.panes.losses.looking import CLOCKS, SMOOTHINGS, ViewState
+from tui_gen.app.panes.curves.looking import CLOCKS, SMOOTHINGS, ViewState
 from tui_gen.draw.text import width_of
 from tui_gen.text import clean
 
