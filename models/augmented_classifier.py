@@ -97,14 +97,14 @@ class AugmentedClassifier(Classifier):
 
     def draw_more(self, batch: Batch) -> None:
         """In the first steps: as many more of the generated images as a batch has, until there are all."""
-        start = batch.step * len(batch.x)
+        start = batch.step * batch.total + batch.place
         if start < len(self.images):
             part = slice(start, start + len(batch.x))
             self.images[part] = self.draw(self.asked[part])
 
     def mixed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """A batch of generated images and their labels, some real ones among them where asked for."""
-        count, there = len(batch.x), (batch.step + 1) * len(batch.x)
+        count, there = len(batch.x), (batch.step + 1) * batch.total
         places = torch.randint(min(len(self.images), there), (count,), device=batch.x.device)
         x, labels = self.images[places].float() / 255, self.asked[places]
         real = round(self.config.real_share * count)

@@ -62,6 +62,8 @@ def valid_tables(draw: st.DrawFn) -> dict[str, Any]:
     made["model"] = {"name": entry.name} | some(entry.params)
     made["train"]["phases"] = {name: some(config.OPTIM_PARAMS) for name in entry.phases if draw(st.booleans())}
     made["train"] |= dict.fromkeys(LENGTHS, 0) | {draw(st.sampled_from(LENGTHS)): draw(st.integers(1, 1000))}
+    most = made["train"].get("batch_size", config.TrainConfig().batch_size)
+    made["train"]["accumulate"] = draw(st.integers(1, most))
     made["train"]["device"] = draw(st.sampled_from(["auto", "cpu", "cuda", "cuda:3", "mps"]))
     data = draw(st.sampled_from(list(CATALOG.datasets.values())))
     other = draw(st.sampled_from(list(datasets.elsewhere(data, CATALOG.datasets).values())))

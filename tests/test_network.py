@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import torch
 
@@ -35,10 +36,22 @@ def test_the_best_batch_is_the_largest_power_of_two_that_is_safe():
     assert network(fixed=8 * GB).best_batch() == 0 and network(room=0).best_batch() == 0
 
 
+def test_parts_take_the_memory_of_one_of_them():
+    split = msgspec.structs.replace(network(), row=1000, sums=5 * 10**6)
+    assert split.need(10) == GB + 10 * 1000 + 10 * 10**6
+    assert split.need(10, 4) == GB + 10 * 1000 + 3 * 10**6 + 5 * 10**6
+    assert split.best_parts(4096) == 1 and split.best_parts(10_000) == 2 and split.best_parts(40_000) == 8
+    assert split.fits(40_000, 4) == "TOO BIG" and split.fits(40_000, 8) == "SAFE"
+    assert network(fixed=8 * GB).best_parts(4) == 0 and network(room=0).best_parts(4) == 0
+    assert network(fixed=0, each=6 * GB).best_parts(3) == 3 and network(fixed=0, each=8 * GB).best_parts(3) == 0
+
+
 def test_words():
     assert memory_words(network(), 64) == (
         "1.1 GB of 10 GB (cpu) with batches of 64: 1.0 GB whatever the batch, 1.0 MB an example"
     )
+    in_parts = memory_words(network(), 64, 4)
+    assert in_parts.endswith("batches of 64 in 4 parts: 1.0 GB whatever the batch, 1.0 MB an example of a part")
     assert length_words({"steps": 2000}, 100) == "2,000 steps are about 20 epochs of 100 steps"
     assert length_words({"steps": 0, "epochs": 1.5}, 100) == "1.5 epochs are about 150 steps"
     assert length_words({"minutes": 2.0}, 100) == "an epoch is about 100 steps" and length_words({}, None) == ""
@@ -75,6 +88,7 @@ def test_bytes_are_those_of_the_formula(monkeypatch):
     assert adam["fixed"] - sgd["fixed"] == pytest.approx(1.1 * 8 * numbers, rel=0.01)
     wide = measured(small_runs.tables("autoencoder", model__hidden=[4000], model__latent=8), *small_runs.built())
     assert 3 < wide["each"] / adam["each"] < 5 and 2 * 4 * 1000 < adam["each"] < 12 * 4 * 1000
+    assert adam["row"] == round(1.1 * 4 * 64) and adam["sums"] == round(1.1 * 4 * numbers)
 
 
 LAYERS = [Layer("encoder.0", "Linear", [128], 8320), Layer("decoder", "Linear", [], 1680)]
@@ -98,5 +112,10 @@ async def test_the_pane_tells_and_fits_what_the_form_shows(monkeypatch):
         await pilot.press("f")
         await until_shown(pilot, "✔ SAFE it fits: 5.1 GB of 10 GB")
         assert app.form.draft.value("train.batch_size") == 4096 and len(asked) == 2
+        app.form.put("train.batch_size", "16000")
+        await until_shown(pilot, "✖ TOO BIG", "batches of 16,000: ")
+        await pilot.press("a")
+        await until_shown(pilot, "✔ SAFE it fits: 6.3 GB of 10 GB (cpu) with batches of 16,000 in 4 parts")
+        assert app.form.draft.value("train.accumulate") == 4 and app.form.draft.value("train.batch_size") == 16000
         app.form.put("train.batch_size", "77")
         await until_shown(pilot, "this network cannot be measured")

@@ -240,7 +240,7 @@ def _memory(accounts: Sequence[Usage], load: Load, remaining: float | None) -> B
     if load.total and load.free and load.free < load.total * 0.04:
         return Bottleneck(
             "memory", "bad", f"memory is nearly full: {size(load.free)} of {size(load.total)} are left",
-            "End what else runs here, or take a smaller train.batch_size in the next run.",
+            "End what else runs here, or raise train.accumulate in the next run.",
         )  # fmt: skip
     return None
 
@@ -297,9 +297,9 @@ def _launches(spent: Spent, load: Load, plan: Plan | None) -> Bottleneck | None:
         return None
     is_compiled = plan is not None and plan.compiled
     first = "" if is_compiled else 'train.compile = "on", or '
-    return Bottleneck(
-        "launch", "watch", f"launch-bound: {words}", f"Next run: {first}a larger train.batch_size."
-    )
+    parts = plan.accumulate if plan is not None else 1
+    larger = f"train.accumulate = {parts // 2}" if parts > 1 else "a larger train.batch_size"
+    return Bottleneck("launch", "watch", f"launch-bound: {words}", f"Next run: {first}{larger}.")
 
 
 def told(spent: Spent) -> str:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Protocol
 import msgspec
 
 from tui_gen import datasets, params, toml
+from tui_gen.contradictions import contradictions
 from tui_gen.datasets import DatasetEntry
 from tui_gen.params import Param, Problem, hyper
 from tui_gen.text import deeper_than
@@ -44,7 +45,7 @@ class Optim(msgspec.Struct):
 class TrainConfig(msgspec.Struct):
     """The `[train]` table; exactly one of `steps`, `epochs` and `minutes` is above 0."""
 
-    RARE = ("precision", "compile", "threads", "ema", "validate_every", "on_nan")
+    RARE = ("accumulate", "precision", "compile", "threads", "ema", "validate_every", "on_nan")
     steps: Annotated[
         int, hyper("Length in steps; 0 where another length is set", ge=0, le=1_000_000_000, unit="steps")
     ] = 0
@@ -55,6 +56,9 @@ class TrainConfig(msgspec.Struct):
         float, hyper("Length in training time; 0 where another length is set", ge=0, le=1e6, unit="minutes")
     ] = 0.0
     batch_size: Annotated[int, hyper("Examples per step", ge=1, le=65536)] = 128
+    accumulate: Annotated[
+        int, hyper("Micro-batches a batch is computed in, for less memory; batch statistics are theirs", ge=1, le=65536)
+    ] = 1
     seed: Annotated[int, hyper("Seed of every random draw", ge=0, le=2**31 - 1)] = 0
     device: Annotated[str, hyper("auto, cpu, cuda, cuda:1, mps")] = "auto"
     precision: Annotated[
@@ -286,7 +290,7 @@ def load(tables: dict[str, Any], catalog: Declarations, source: str = "config") 
         train.phases, wrong = _phases(train_table.get("phases", {}), entry.phases)
         problems += wrong
     wrong_keys = {problem.key for problem in problems}
-    problems += _across(structs["train"], lengths_valid=wrong_keys.isdisjoint({"train", *LENGTHS}))
+    problems += contradictions(structs["train"], lengths_valid=wrong_keys.isdisjoint({"train", *LENGTHS}))
     edits: list[dict[str, Any]] = []
     if entry is not None:
         edits, wrong = _edits(tables.get("edits", []), keys(model_name, data.name, catalog))
@@ -365,19 +369,6 @@ def dataset_table(table: Any, catalog: Declarations) -> tuple[DatasetTable, list
         problems.append(Problem("dataset.root", None, words, f"set it to that {entry.at_root}'s path"))
     unused = {key: value for key, value in other_values.items() if value != others[key].default}
     return DatasetTable(name, values, unused), problems + wrong
-
-
-def _across(train: TrainConfig, lengths_valid: bool) -> Iterable[Problem]:
-    """What no single value shows: lengths that contradict each other, devices that there are none of."""
-    lengths = {key: getattr(train, key) for key in ("steps", "epochs", "minutes") if getattr(train, key)}
-    if len(lengths) > 1:
-        words = ", ".join(f"{key} = {params.show(value)}" for key, value in lengths.items())
-        yield Problem("train", None, f"has more than one length: {words}", "set all but one to 0")
-    elif not lengths and lengths_valid:
-        yield Problem("train", None, "has no length", "set train.steps, train.epochs or train.minutes")
-    device = train.device
-    if not (device in ("auto", "cpu", "cuda", "mps") or (device.startswith("cuda:") and device[5:].isdecimal())):
-        yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps")
 
 
 def keys(model: str, dataset: str, catalog: Declarations) -> dict[str, Param]:

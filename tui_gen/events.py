@@ -99,7 +99,8 @@ class Plan(Event, tag="plan"):
     """What is going to happen: the length in steps (or None with a time limit), and the sizes readers need.
 
     `threads` is how many CPU threads compute; 0 where a GPU does, or where it was not written down. `judged` and
-    `together` are the model's word on which plots come first, and which metrics share one.
+    `together` are the model's word on which plots come first, and which metrics share one. `accumulate` is how many
+    micro-batches a batch is computed in.
     """
 
     steps: Step | None
@@ -113,6 +114,7 @@ class Plan(Event, tag="plan"):
     threads: Small = 0
     judged: Names = []
     together: Groups = []
+    accumulate: Small = 1
 
 
 class Sample(Event, tag="sample"):

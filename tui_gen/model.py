@@ -92,12 +92,21 @@ class Batch:
     in `data.classes`.
     `labels`: (N,) int64, or None. `step`: the number of steps made before this one.
     `shared`: phases of the same step may hand tensors on (a generator's fakes to the discriminator).
+    Of a micro-batch (`train.accumulate`), `place` is how many of the step's examples come before it, `whole` how many
+    there are; 0 where this is the whole batch.
     """
 
     x: Tensor
     labels: Tensor | None = None
     step: int = 0
     shared: dict[str, Any] = field(default_factory=dict)
+    place: int = 0
+    whole: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many examples the step has in all."""
+        return self.whole or len(self.x)
 
 
 @dataclass
@@ -115,6 +124,9 @@ class Phase:
     just before the loss, in the step's precision (data to draw, a copy to keep); `after()` runs after the update
     (weight clipping), and then `finish(batch)`, which finds in `batch.shared` what the loss has left (codebooks,
     memories).
+
+    With `train.accumulate`, `before` and `loss` see micro-batches, all of the former first, and the loss counts as a
+    mean over examples. `finish` sees the whole batch, with the rows that the losses left in `shared` joined.
     """
 
     name: str

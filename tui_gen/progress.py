@@ -50,6 +50,14 @@ def memory(view: RunView) -> str:
     return f"mem {size(view.system.memory)}{device}"
 
 
+def parts(view: RunView) -> str:
+    """`batches of 128 in 4 parts`; empty where a batch is computed at once."""
+    plan = view.plan
+    if plan is None or plan.accumulate < 2:
+        return ""
+    return f"batches of {count(plan.batch_size)} in {count(plan.accumulate)} parts"
+
+
 def preparation(now: Progress) -> str:
     """What is done before training: `downloading mnist 52% (5.1 MB of 9.9 MB)`; the shares only where known."""
     in_bytes = now.unit.lower() in ("b", "byte", "bytes")

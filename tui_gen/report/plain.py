@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tui_gen import events, health
-from tui_gen.progress import memory, preparation, speed, where
+from tui_gen.progress import memory, parts, preparation, speed, where
 from tui_gen.quantities import duration, metric
 from tui_gen.report.stdout import Outlet
 from tui_gen.text import clean, clean_lines, escape
@@ -150,8 +150,8 @@ def pace(view: RunView) -> list[str]:
 
 
 def machine(view: RunView) -> list[str]:
-    """What a run trains on, and what it takes of it."""
-    return [word for word in (clean(view.plan.device) if view.plan else "", memory(view)) if word]
+    """What a run trains on, in how many parts, and what it takes of it."""
+    return [word for word in (clean(view.plan.device) if view.plan else "", parts(view), memory(view)) if word]
 
 
 def ordered(view: RunView, health: bool = True) -> list[str]:

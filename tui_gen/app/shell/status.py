@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from tui_gen.progress import epoch, memory, place, preparation, speed
+from tui_gen.progress import parts as in_parts
 from tui_gen.quantities import duration, round_trip
 from tui_gen.states import state_look, themed
 from tui_gen.text import clean
@@ -29,6 +30,7 @@ def facts(view: RunView) -> list[str]:
     parts.append(epoch(view))
     parts.append(view.plan.device if view.plan else "")
     parts.append(memory(view) if view.live else "")
+    parts.append(in_parts(view))
     return [part for part in parts if part]
 
 

@@ -17,9 +17,11 @@ from tui_gen import tuned
 from tui_gen.model import Batch, Model
 from tui_gen.places import cache_dir
 from tui_gen.runs import write_atomic
+from tui_gen.train.engine import accumulating
+from tui_gen.train.engine.accumulating import Compute, Computed
 from tui_gen.train.engine.building import put, weights_of
 from tui_gen.train.engine.devices import random_state_kept
-from tui_gen.train.engine.trainer import Compute, Computed, Trainer
+from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.tuned import late_compiler, onednn
 
 WORTH_STEPS = 5_000
@@ -186,7 +188,7 @@ def _measure(trainer: Trainer) -> float:
     def seconds(computes: dict[str, Compute], count: int) -> float:
         start = time.perf_counter()
         for _ in range(count):
-            batch = Batch(x, labels, 0)
+            batch = accumulating.split(Batch(x, labels, 0), trainer.config.train.accumulate)[0]
             for compute in computes.values():
                 compute(batch)
         if trainer.device.type == "cuda":
@@ -213,6 +215,7 @@ def _key(trainer: Trainer) -> str:
     )
     values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
     values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
+    values += [f"in {config.train.accumulate} parts"] if config.train.accumulate > 1 else []
     values += [str(trainer.precision), "with gradients", onednn.faster(), *([] if tuned.on() else ["not tuned"])]
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 

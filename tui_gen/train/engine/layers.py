@@ -18,6 +18,8 @@ from tui_gen.train.engine.devices import pick_device, pick_precision, random_sta
 
 FEW, MORE = 2, 4
 """Examples of the two batches whose difference tells what one example takes."""
+ROW = 4
+"""Bytes that a number of an example takes in a batch."""
 CONTEXT = 600_000_000
 """Bytes that a GPU's context and its libraries take, about."""
 HALF = 0.6
@@ -49,7 +51,6 @@ def described(model: Model, config: RunConfig, spec: DataSpec) -> Network:
     if pick_precision(config.train.precision, device) is not torch.float32:
         each, always = HALF * each, HALF * always
     examples, data = _data(config, spec)
-    each += 4 * spec.features
     held = _bytes(model.parameters()) + _bytes(model.buffers())
     state = sum(_state(config.train.phases[name], its) for name, its in parameters.items())
     gradients = max((_bytes(its) for its in parameters.values()), default=0)
@@ -59,7 +60,8 @@ def described(model: Model, config: RunConfig, spec: DataSpec) -> Network:
     return Network(
         layers=_layers(model, shapes), parameters=sum(p.numel() for p in model.parameters()),
         trained=model.parameter_count(), weights=held, fixed=round(fixed), each=round(MARGIN * each),
-        device=str(device), room=room, examples=examples,
+        device=str(device), room=room, examples=examples, row=round(MARGIN * ROW * spec.features),
+        sums=round(MARGIN * gradients),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,7 +21,8 @@ from tui_gen.model import Batch, Model, Phase
 from tui_gen.train.cutting import Check, never
 from tui_gen.train.data import Data, Stream, drawn
 from tui_gen.train.data import batches as fixed_batches
-from tui_gen.train.engine import optim
+from tui_gen.train.engine import accumulating, optim
+from tui_gen.train.engine.accumulating import Compute, Computed
 from tui_gen.train.engine.building import Part, Snapshot, build_model, put, refusals, weights_of
 from tui_gen.train.engine.devices import device_generator, pick_precision, random_state_kept
 from tui_gen.train.engine.laps import Laps
@@ -33,11 +34,6 @@ LIVE = ("preview", "checkpoint", "quality")
 """Tables of the config that may be edited while training and mean nothing to the trainer itself."""
 LIVE_IN_TRAIN = ("validate_every", "health_every", "on_nan")
 """Such settings in the table of the training itself."""
-
-
-Computed = tuple[tuple[str, ...], Tensor, Sequence[Tensor | None]]
-"""Names of metrics, the loss first; their values (count,); and a gradient for each parameter of the phase."""
-Compute = Callable[[Batch], Computed]
 
 
 class Trainer:
@@ -137,11 +133,13 @@ class Trainer:
         if x.dim() == 4 and x.shape[1] > 1:
             x = x.contiguous(memory_format=torch.channels_last)
         batch = Batch(x, labels, self.step)
+        parts = self.config.train.accumulate
+        micro_batches = [batch] if parts == 1 else accumulating.split(batch, parts)
         if fraction is None:
             fraction = self.step / self.total if self.total else 0.0
         for phase in self.phases:
             if self.step % phase.every() == 0 and (phase.when is None or phase.when(self.step, self.total)):
-                self._update(phase, batch, fraction)
+                self._update(phase, batch, micro_batches, fraction)
         if self._scaled and self.scaler is not None:
             self.scaler.update()  # once a step: its growth counts steps, and one phase's overflow concerns all
             self._scaled = False
@@ -152,7 +150,7 @@ class Trainer:
             for target, source in self._integer_buffers:
                 target.copy_(source)
         if self.vitals.due("rest", self.step):
-            self.vitals.rest(self.step, batch, self._float_tensors if self.average is not None else None)
+            self.vitals.rest(self.step, micro_batches[0], self._float_tensors if self.average is not None else None)
         self.laps.lap(OPTIMISER)
         self.laps.end()
         self.step += 1
@@ -180,7 +178,7 @@ class Trainer:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.precision)
 
-    def _update(self, phase: Phase, batch: Batch, fraction: float) -> None:
+    def _update(self, phase: Phase, batch: Batch, micro_batches: list[Batch], fraction: float) -> None:
         name, settings = phase.name, self.optims[phase.name]
         optimizer, parameters = self.optimizers[name], self.parameters[name]
         rate = optim.rate(settings, self.step, fraction)
@@ -191,8 +189,12 @@ class Trainer:
             group["lr"] = rate
         if phase.before is not None:
             with torch.no_grad(), self._autocast():
-                phase.before(batch)
-        names, row, gradients = self.compute[name](batch)
+                for micro in micro_batches:
+                    phase.before(micro)
+        if len(micro_batches) == 1:
+            names, row, gradients = self.compute[name](batch)
+        else:
+            names, row, gradients = accumulating.summed(self.compute[name], micro_batches)
         self.laps.lap(GRADIENTS)
         self.meter.record(self.step, names, row)
         for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -217,7 +219,7 @@ class Trainer:
             phase.after()
         if phase.finish is not None:
             with torch.no_grad():
-                phase.finish(batch)
+                phase.finish(batch if len(micro_batches) == 1 else accumulating.joined(batch, micro_batches))
         self.laps.lap(OPTIMISER)
 
     def finite(self) -> bool:
@@ -372,10 +374,9 @@ def validated(
         return {}
     sums: dict[str, Tensor] = {}
     count = 0
+    size = max(256, -(-config.train.batch_size // config.train.accumulate))
     with random_state_kept(device, config.train.seed), torch.no_grad():
-        for x, labels in fixed_batches(
-            data.validation, batch_size=max(256, config.train.batch_size), value_range=model.value_range, limit=limit
-        ):
+        for x, labels in fixed_batches(data.validation, batch_size=size, value_range=model.value_range, limit=limit):
             check()
             for name, value in model.validation(Batch(x, labels, step)).items():
                 part = value.detach().float().reshape(()) * len(x)

@@ -33,6 +33,7 @@ from tui_gen.train.run import checkpoints, continuing
 from tui_gen.train.run.accounts import Accounts, counts_as
 from tui_gen.train.run.agenda import Agenda, Due
 from tui_gen.train.run.alerts import Health
+from tui_gen.train.run.planned import plan_of
 from tui_gen.train.run.record import Gone, RunRecord
 from tui_gen.train.run.requests import answer
 from tui_gen.train.shown.previews import Previewer
@@ -203,7 +204,7 @@ class RunLoop:
             raise Cut
 
     def _prepare(self) -> None:
-        trainer, train = self.trainer, self.config.train
+        trainer = self.trainer
         tuned.use(self.tuned)
         if self.tuned != tuned.wished():
             words = "with" if self.tuned else "without"
@@ -212,20 +213,7 @@ class RunLoop:
             self.compiled = compiling.decide(trainer, self.note)
         if self.compiled:
             compiling.apply(trainer, self.note, self.tensors)
-        plan = events.Plan(
-            steps=trainer.total,
-            steps_per_epoch=trainer.stream.steps_per_epoch,
-            batch_size=train.batch_size,
-            minutes=train.minutes or None,
-            device=trainer.device_name,
-            parameters=trainer.model.parameter_count(),
-            phases=[phase.name for phase in trainer.phases],
-            compiled=self.compiled,
-            threads=torch.get_num_threads() if trainer.device.type == "cpu" else 0,
-            judged=list(trainer.model.judged),
-            together=list(map(list, trainer.model.together)),
-        )
-        self.emit(plan)
+        self.emit(plan_of(trainer, self.compiled))
 
     def _begin(self) -> None:
         self.change_state("running")

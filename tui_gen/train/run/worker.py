@@ -213,7 +213,7 @@ class Worker:
         """What ended a run, as its reason."""
         error_name, words = type(error).__name__, str(error)
         if error_name == "OutOfMemoryError":
-            return "the device is out of memory; lower train.batch_size, or the size of the model"
+            return "the device is out of memory; raise train.accumulate, or lower train.batch_size or the model's size"
         if isinstance(error, MemoryError):
             return (
                 f"there is too little memory{f' ({words})' if words else ''}; give the process more, or lower the size"

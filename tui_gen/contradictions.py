@@ -1,0 +1,26 @@
+"""What is wrong with the `[train]` table that no single value shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tui_gen import params
+from tui_gen.params import Problem
+
+
+def contradictions(train: Any, lengths_valid: bool) -> Iterable[Problem]:
+    """What a `config.TrainConfig` contradicts itself in, and a device that there cannot be."""
+    lengths = {key: getattr(train, key) for key in ("steps", "epochs", "minutes") if getattr(train, key)}
+    if len(lengths) > 1:
+        words = ", ".join(f"{key} = {params.show(value)}" for key, value in lengths.items())
+        yield Problem("train", None, f"has more than one length: {words}", "set all but one to 0")
+    elif not lengths and lengths_valid:
+        yield Problem("train", None, "has no length", "set train.steps, train.epochs or train.minutes")
+    if train.accumulate > train.batch_size:
+        words = f"is more than the {train.batch_size} examples of a batch"
+        hint = "train.batch_size is that of all micro-batches together"
+        yield Problem("train.accumulate", train.accumulate, words, hint)
+    device = train.device
+    if not (device in ("auto", "cpu", "cuda", "mps") or (device.startswith("cuda:") and device[5:].isdecimal())):
+        yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps")
