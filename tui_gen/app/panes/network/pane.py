@@ -90,10 +90,10 @@ before anything is trained; real use varies by some tenths.
         """The batch, or the number of its parts, that an action would put into the form; 0 where there is none."""
         if self.network is None:
             return 0
-        return self.network.best_batch() if action == "fit" else self.network.best_parts(self.batch[0])
+        return self.network.best_batch() if action == "fit" else self.network.best_parts(self.sizes[0])
 
     @property
-    def batch(self) -> tuple[int, int]:
+    def sizes(self) -> tuple[int, int]:
         """Examples in a batch, and the micro-batches that it is computed in."""
         train = self.tables.get("train", {})
         size, parts = (value if isinstance(value := train.get(key), int) else 1 for key in FITS.values())
@@ -131,7 +131,7 @@ before anything is trained; real use varies by some tenths.
             return
         model = clean(str(self.tables.get("model", {}).get("name", "")))
         self.set_title(model + ("" if form.state is form.draft else ", the run's"))
-        batch, parts = self.batch
+        batch, parts = self.sizes
         frozen = network.parameters - network.trained
         counted = f"{count(network.parameters)} parameters" + (f", {count(frozen)} of them frozen" if frozen else "")
         rest = f" in {count(len(network.layers))} layers · {size(network.weights)}"
