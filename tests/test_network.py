@@ -115,7 +115,7 @@ async def test_the_pane_tells_and_fits_what_the_form_shows(monkeypatch):
         app.form.put("train.batch_size", "16000")
         await until_shown(pilot, "✖ TOO BIG", "batches of 16,000: ")
         await pilot.press("a")
-        await until_shown(pilot, "✔ SAFE it fits: 6.3 GB of 10 GB (cpu) with batches of 16,000 in 4 parts")
+        await until_shown(pilot, "✔ SAFE it fits: 5.0 GB of 10 GB (cpu) with batches of 16,000 in 4 parts")
         assert app.form.draft.value("train.accumulate") == 4 and app.form.draft.value("train.batch_size") == 16000
         app.form.put("train.batch_size", "77")
         await until_shown(pilot, "this network cannot be measured")
