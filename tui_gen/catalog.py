@@ -373,20 +373,29 @@ def start_of(model: ModelEntry, catalog: Catalog) -> dict[str, Any]:
     }
 
 
+def _edits_of(run: Path, tables: dict[str, Any]) -> Any:
+    """What was edited in a run, and what its config plans: run again, the same changes are made at the same steps."""
+    return merged(tables.get("edits", []), edits_of(run))
+
+
 def resolve(
-    source: str, catalog: Catalog, assignments: list[str] | None = None, extra: dict[str, Any] | None = None
+    source: str,
+    catalog: Catalog,
+    assignments: list[str] | None = None,
+    extra: dict[str, Any] | None = None,
+    replay: Path | None = None,
 ) -> RunConfig:
     """The config behind `--run SOURCE`: a TOML file, a recipe's name, or a run to run again; everything checked.
 
-    `extra` sets dotted keys after the overrides. Raises ConfigError that lists every problem.
+    `extra` sets dotted keys after the overrides. `replay` is a run whose edits are to be made again, at their steps.
+    Raises ConfigError that lists every problem.
     """
     path = Path(os.path.expanduser(source))
     if source in catalog.recipes and not os.path.isfile(path):
         tables = catalog.recipes[source].tables
     elif os.path.isfile(path / "config.toml"):
         tables = read_toml(path / "config.toml")
-        # A run whose settings were changed while it trained is run again with the same changes at the same steps.
-        tables["edits"] = merged(tables.get("edits", []), edits_of(path))
+        tables["edits"] = _edits_of(path, tables)
     elif path.suffix == ".toml" or os.path.exists(path):
         tables = read_toml(path)
     elif source in catalog.models:
@@ -395,6 +404,9 @@ def resolve(
         hint = nearest(source, [*catalog.recipes, *catalog.models])
         hint = hint or f"recipes: {', '.join(sorted(catalog.recipes))}"
         raise ConfigError(source, [Problem("--run", source, "is neither a file, a recipe nor a model", hint)])
+    if replay is not None:
+        own = tables.get("edits", [])
+        tables = {**tables, "edits": merged(own, _edits_of(replay, read_toml(replay / "config.toml")))}
     tables = override(tables, assignments or [], catalog)
     for key, value in (extra or {}).items():
         set_key(tables, key, value)

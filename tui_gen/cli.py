@@ -133,6 +133,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--name", metavar="NAME", type=named, dest="run_name", help=words)
     words = "with --name: go on with that run where it has begun; for jobs that are started again"
     train.add_argument("--resume-if-begun", action="store_true", help=words)
+    words = "with --run: make the edits of another run again, at their steps"
+    train.add_argument("--replay-edits", metavar="RUN", type=named, help=words)
     train.add_argument("--detach", action="store_true", help="start it and return; tui-gen attach shows it")
     show = parser.add_argument_group("output")
     style_options(show, top=True)
@@ -193,6 +195,8 @@ def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace
                 parser.error(f"{option} needs --run or --resume")
     if args.run_name and args.run is None:
         parser.error("--name needs --run")
+    if args.replay_edits and args.run is None:
+        parser.error("--replay-edits needs --run")
     if args.resume_if_begun and not args.run_name:
         parser.error("--resume-if-begun needs --run and --name")
     if args.json and args.plain:
@@ -252,9 +256,11 @@ def _train(args: argparse.Namespace, root: Path) -> int:
                 device=args.device, dirs=args.model_dirs, detach=args.detach,
             )  # fmt: skip
     assignments = [*args.assignments, *([f"train.device={args.device}"] if args.device else [])]
+    replay = runs.find(root, args.replay_edits) if args.replay_edits else None
     return headless.train(
-        args.run, assignments, root, style, model_dirs=args.model_dirs, detach=args.detach, folder=args.run_name or ""
-    )
+        args.run, assignments, root, style,
+        model_dirs=args.model_dirs, detach=args.detach, folder=args.run_name or "", replay=replay,
+    )  # fmt: skip
 
 
 def _workbench(args: argparse.Namespace, root: Path) -> int:

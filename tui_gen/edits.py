@@ -1,9 +1,14 @@
-"""Edits of settings while training, `{step, key, value}`: what a config plans and what a log holds, as one list."""
+"""Edits of settings while training, `{step, key, value}`: what a config plans and what a log holds, as one list; and
+which of them were taken back by later ones.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from tui_gen import event_log, events
 from tui_gen.params import show
 
 Edits = list[dict[str, Any]]
@@ -46,3 +51,56 @@ def overriding(edits: Edits, key: str, step: int, value: Any) -> str:
         f"{key} = {show(value)} counts until step {later['step']:,}: there an edit that was planned or made before "
         f"sets it to {show(later['value'])}"
     )
+
+
+def made(run: Path) -> list[events.Edit]:
+    """The edits in a run's log, in their order; those that a resume lost are not among them until they are made again.
+    """
+    found: list[events.Edit] = []
+    for event in event_log.read(run / "events.jsonl", events.Resume, events.Edit):
+        if isinstance(event, events.Resume):
+            found = [edit for edit in found if edit.step < event.step]
+        elif isinstance(event, events.Edit):
+            found.append(event)
+    return found
+
+
+class History:
+    """Which of a run's edits count, and what to take back next. To undo an edit is another one, back to its old value.
+
+    So a log need not tell: an edit to the value before the last one of the same setting takes that one back, whoever
+    made it, and by which way. `undone` has the numbers of edits that were taken back, and by which edit each was.
+    """
+
+    def __init__(self, all_edits: Sequence[events.Edit]) -> None:
+        self.edits = list(all_edits)
+        self.undone: dict[int, int] = {}
+        standing: dict[str, list[int]] = {}
+        self._again: list[int] = []
+        """Undoings that may be undone, the last one first of all: until something else is edited."""
+        for number, edit in enumerate(self.edits):
+            before = standing.setdefault(edit.key, [])
+            if before and _reverses(edit, self.edits[before[-1]]):
+                self.undone[before.pop()] = number
+                self._again.append(number)
+                continue
+            if self._again and _reverses(edit, self.edits[self._again[-1]]):
+                self._again.pop()
+            else:
+                self._again.clear()
+            before.append(number)
+        self._last = max((numbers[-1] for numbers in standing.values() if numbers), default=None)
+
+    @property
+    def to_undo(self) -> events.Edit | None:
+        """The last edit that counts."""
+        return None if self._last is None else self.edits[self._last]
+
+    @property
+    def to_redo(self) -> events.Edit | None:
+        """The last undoing, where nothing else was edited since: to take that back makes the edit again."""
+        return self.edits[self._again[-1]] if self._again else None
+
+
+def _reverses(later: events.Edit, earlier: events.Edit) -> bool:
+    return later.key == earlier.key and later.old == earlier.new and later.new == earlier.old

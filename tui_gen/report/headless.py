@@ -59,17 +59,18 @@ def train(
     model_dirs: list[str] | None = None,
     detach: bool = False,
     folder: str = "",
+    replay: Path | None = None,
 ) -> int:
     """`tui-gen --run`: the exit status. Raises ConfigError and RunError before there is a run directory.
 
-    `model_dirs` are absolute; `folder` names the run's folder.
+    `model_dirs` are absolute; `folder` names the run's folder; `replay` is a run whose edits are to be made again.
     """
     out, err = stdout.standard()
     tell_of_job(err, detach)
     source_dirs = named_dirs(source)
     consent.ask(set(source_dirs).difference(model_dirs or []), source, err)
     dirs = [*(model_dirs or []), *source_dirs]
-    config = resolve(source, assignments, dirs, root, err)
+    config = resolve(source, assignments, dirs, root, err, replay)
     consent.ask(set(config.model_dirs).difference(dirs), source, err)
     runs.refuse_unwritable(root)
     if out.isatty() and not style.json:
@@ -140,12 +141,14 @@ def tell_of_job(err: Outlet, detach: bool) -> None:
         err.line(f"warning: {words}")
 
 
-def resolve(source: str, assignments: list[str], dirs: list[str], root: Path, err: Outlet) -> configs.RunConfig:
+def resolve(
+    source: str, assignments: list[str], dirs: list[str], root: Path, err: Outlet, replay: Path | None = None
+) -> configs.RunConfig:
     """The checked and settled config behind `--run SOURCE`. Raises ConfigError with every problem."""
     catalog = ensured(dirs, err)
     extra: dict[str, Any] = {"model_dirs": dirs} if dirs else {}
     try:
-        config = catalogs.resolve(source, catalog, assignments, extra)
+        config = catalogs.resolve(source, catalog, assignments, extra, replay)
     except configs.ConfigError as error:
         raise with_the_rest(error, source, assignments, catalog, extra) from None
     for assignment in assignments:

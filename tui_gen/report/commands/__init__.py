@@ -39,6 +39,8 @@ class Command(NamedTuple):
 COMMANDS = [
     Command("runs", "list the runs: live, finished, stopped, failed, interrupted; or all about one"),
     Command("attach", "show a run, live or not: in the workbench on a terminal, as text elsewhere"),
+    Command("edit", "change settings of a live run: tui-gen edit RUN KEY=VALUE …"),
+    Command("edits", "list what was edited in a run while it trained, and take it back"),
     Command("fork", "start a new run from a step of another, with settings of its own"),
     Command("stop", "stop live runs, with a checkpoint"),
     Command("queue", "train configs one after another: add, move, remove, pause, when each will end"),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from tui_gen import config as configs
+from tui_gen import params
 from tui_gen.config import RunConfig
 from tui_gen.control import Request
 from tui_gen.event_log import EventWriter
@@ -87,17 +88,36 @@ def answer(loop: Run, request: Request) -> None:
         case "quality":
             loop.measuring.ask(request)  # answered when it is measured: training goes on meanwhile
         case "edit":
-            key = str(request.data.get("key", ""))
-            value, wrong = configs.check_edit(key, request.data.get("value"), loop.settings)
-            wrong = wrong or loop.trainer.refusal(key, value)
-            if wrong:
-                request.refuse(f"{key}: {wrong}")
-            else:
-                request.answer(**loop.apply_edit(key, value, by_hand=True))
+            _edit(loop, request)
         case "decode" | "encode":
             _latent(loop, request)
         case _:
             request.refuse(f"this worker does not know the request {request.op!r}")
+
+
+def _edit(loop: Run, request: Request) -> None:
+    """Change one setting (`key`, `value`), or those in the list `edits` at one step: all of them, or none.
+
+    One in a list may have, instead of its value, a `text` as `--set` takes it.
+    """
+    several = request.data.get("edits")
+    checked, problems = [], []
+    for asked in [request.data] if several is None else several:
+        key, value = str(asked.get("key", "")), asked.get("value")
+        if "text" in asked and (param := loop.settings.get(key)) is not None:
+            value = params.parse(param, str(asked["text"]))
+        value, wrong = configs.check_edit(key, value, loop.settings)
+        if wrong := wrong or loop.trainer.refusal(key, value):
+            problems.append(f"{key}: {wrong}")
+        checked.append((key, value))
+    if problems:
+        request.refuse("\n".join(problems))
+        return
+    answers = [{"key": key, **loop.apply_edit(key, value, by_hand=True)} for key, value in checked]
+    if several is None:
+        request.answer(**answers[0])
+    else:
+        request.answer(step=loop.trainer.step, edits=answers)
 
 
 def _stop(loop: Run, request: Request) -> None:
