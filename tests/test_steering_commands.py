@@ -1,4 +1,4 @@
-"""A live run is steered from the command line: `edit`, `edits` with undo and redo, and the same edits in another run."""
+"""Live runs steered from the command line: `edit`, `edits` with undo and redo, and the same edits in another run."""
 
 from __future__ import annotations
 
