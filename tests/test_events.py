@@ -41,6 +41,10 @@ VALUES = {
     "Stride": st.integers(1, 10**9),
     "Rates": st.dictionaries(TEXT, AMOUNT, max_size=3), "Names": st.lists(TEXT, max_size=3),
     "Changes": st.dictionaries(TEXT, st.lists(PLAIN, min_size=2, max_size=2), max_size=3),
+    "Steps": st.lists(STEP, max_size=3),
+    "Plans": st.lists(
+        st.fixed_dictionaries({"step": st.integers(0, 10**15), "key": TEXT, "value": st.none() | NUMBER}), max_size=3
+    ),
     "Groups": st.lists(st.lists(TEXT, max_size=3), max_size=3),
     "Report": st.builds(
         quality.Report, STEP, COUNT, COUNT, COUNT, TEXT,
@@ -69,7 +73,10 @@ VALUES = {
 def any_event(draw: st.DrawFn) -> events.Event:
     kind = draw(st.sampled_from([one for one in KINDS.values() if one is not events.Packed]))
     hints = {"t": "When"} | vars(kind)["__annotations__"]
-    return kind(**{name: draw(VALUES[hint]) for name, hint in hints.items()})
+    fields = {name: draw(VALUES[hint]) for name, hint in hints.items()}
+    if kind is events.Rollback:
+        fields["to"] = min(fields["to"], fields["step"])
+    return kind(**fields)
 
 
 @given(any_event())
@@ -84,7 +91,7 @@ def test_every_event_is_read_back_as_it_was_written(event):
 def test_every_type_has_its_word():
     assert sorted(KINDS) == [
         "alert", "checkpoint", "edit", "fork", "metrics", "note", "packed", "plan", "progress", "quality",
-        "resume", "sample", "state", "system", "usage", "uses",
+        "resume", "rollback", "sample", "state", "system", "usage", "uses",
     ]  # fmt: skip
 
 

@@ -36,12 +36,14 @@ def _names(pattern: str) -> re.Pattern[str]:
 
 _SAMPLES = _Level(_names(r"\.?\d+(?:-.*)?\.(?:png|txt)"))
 _CHECKPOINT = _Level(_names(r"(?:model|ema)\.safetensors|state\.pt|meta\.json|probe"))
+_OFFENCES = _Level(_names(r"\d+\.safetensors"))
 _CHECKPOINTS = _Level(
-    _names(r"(?!)"), ((re.compile(r"\d+|\.\d+\.(?:partial|old|gone)|damaged-\.?\d+(?:\.old)?(?:-\d+)?"), _CHECKPOINT),)
+    _names(r"(?!)"),
+    ((re.compile(r"\d+|\.\d+\.(?:partial|old|gone)|(?:damaged|undone)-\.?\d+(?:\.old)?(?:-\d+)?"), _CHECKPOINT),),
 )
 _RUN = _Level(
     _names(rf"{re.escape(CONFIG)}|{re.escape(LOG)}|worker\.(?:json|log|lock)|{re.escape(REMARKS)}|{PROVENANCE}"),
-    ((re.compile("samples"), _SAMPLES), (re.compile("checkpoints"), _CHECKPOINTS)),
+    ((re.compile("samples"), _SAMPLES), (re.compile("checkpoints"), _CHECKPOINTS), (re.compile("offences"), _OFFENCES)),
 )
 
 

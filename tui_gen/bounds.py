@@ -20,6 +20,9 @@ Rates = Annotated[dict[Name, Amount], Meta(max_length=1000)]
 Names = Annotated[list[Name], Meta(max_length=100)]
 Groups = Annotated[list[Names], Meta(max_length=100)]
 Changes = Annotated[dict[Name, Annotated[list[Any], Meta(min_length=2, max_length=2)]], Meta(max_length=1000)]
+Steps = Annotated[list[Step], Meta(max_length=100_000)]
+Plans = Annotated[list[dict[Name, Any]], Meta(max_length=100_000)]
+"""Edits, as `edits` has them."""
 Column = Annotated[Sequence[float | None], Meta(max_length=10**6)]
 Columns = Annotated[dict[Name, Column], Meta(max_length=1000)]
 

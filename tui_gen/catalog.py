@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tui_gen import __version__, toml, trust
+from tui_gen import __version__, rollbacks, toml, trust
 from tui_gen.alarms import Alarm
 from tui_gen.config import ConfigError, Optim, RunConfig, load, named, override, parse_toml, read_toml, set_key
 from tui_gen.datasets import BUILT_IN, COUNT_UNITS, DEFAULT, DatasetEntry
@@ -24,7 +24,6 @@ from tui_gen.files import read_regular
 from tui_gen.headline import MOST
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.places import cache_dir, config_dir
-from tui_gen.runs import edits_of
 
 DEFAULT_RECIPE = "vae-digits"
 LARGE = 4 << 20
@@ -373,9 +372,14 @@ def start_of(model: ModelEntry, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _edits_of(run: Path, tables: dict[str, Any]) -> Any:
-    """What was edited in a run, and what its config plans: run again, the same changes are made at the same steps."""
-    return merged(tables.get("edits", []), edits_of(run))
+def _steered(run: Path, tables: dict[str, Any]) -> dict[str, Any]:
+    """What was edited in a run and passed over, and what its config plans: run again, the same happens at the same
+    steps."""
+    skips = tables.get("skips", [])
+    return {
+        "edits": rollbacks.planned(run, tables.get("edits", [])),
+        "skips": rollbacks.skips(run, skips) if isinstance(skips, list) else skips,
+    }
 
 
 def resolve(
@@ -395,7 +399,7 @@ def resolve(
         tables = catalog.recipes[source].tables
     elif os.path.isfile(path / "config.toml"):
         tables = read_toml(path / "config.toml")
-        tables["edits"] = _edits_of(path, tables)
+        tables |= _steered(path, tables)
     elif path.suffix == ".toml" or os.path.exists(path):
         tables = read_toml(path)
     elif source in catalog.models:
@@ -405,8 +409,8 @@ def resolve(
         hint = hint or f"recipes: {', '.join(sorted(catalog.recipes))}"
         raise ConfigError(source, [Problem("--run", source, "is neither a file, a recipe nor a model", hint)])
     if replay is not None:
-        own = tables.get("edits", [])
-        tables = {**tables, "edits": merged(own, _edits_of(replay, read_toml(replay / "config.toml")))}
+        own, other = tables.get("edits", []), _steered(replay, read_toml(replay / "config.toml"))
+        tables = {**tables, **other, "edits": merged(own, other["edits"])}
     tables = override(tables, assignments or [], catalog)
     for key, value in (extra or {}).items():
         set_key(tables, key, value)

@@ -7,6 +7,7 @@ only the worker that holds the run tidies (`tui_gen.train.run.checkpoints.recove
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -202,3 +203,20 @@ def halves(run: Path) -> list[str]:
     except OSError:
         return []
     return [name[1:].removesuffix(".partial") for name in names if name.endswith(".partial")]
+
+
+def set_aside(run: Path, step: int, word: str = "damaged") -> list[str]:
+    """Rename what lies after `step`, from which a run goes on: damaged checkpoints, or what was undone, would count as
+    the newest when old ones are deleted. Their new names (`word-000500`), relative to the run. For whoever holds it.
+    """
+    names = []
+    for checkpoint in found(run):
+        if checkpoint.step > step:
+            name, number = f"{word}-{checkpoint.path.name}", 1
+            while (to := checkpoint.path.with_name(name)).exists():
+                number += 1
+                name = f"{word}-{checkpoint.path.name}-{number}"
+            with contextlib.suppress(OSError):
+                os.rename(checkpoint.path, to)
+                names.append(f"checkpoints/{name}")
+    return names

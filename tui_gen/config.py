@@ -17,6 +17,8 @@ import msgspec
 from tui_gen import datasets, params, toml
 from tui_gen.contradictions import contradictions
 from tui_gen.datasets import DatasetEntry
+from tui_gen.dotted import get_key as get_key
+from tui_gen.dotted import set_key as set_key
 from tui_gen.params import Param, Problem, hyper
 from tui_gen.text import deeper_than
 from tui_gen.toml_writer import dump_toml
@@ -45,7 +47,7 @@ class Optim(msgspec.Struct):
 class TrainConfig(msgspec.Struct):
     """The `[train]` table; exactly one of `steps`, `epochs` and `minutes` is above 0."""
 
-    RARE = ("accumulate", "precision", "compile", "threads", "ema", "validate_every", "on_nan")
+    RARE = ("accumulate", "precision", "compile", "threads", "ema", "validate_every", "on_nan", "rollbacks")
     steps: Annotated[
         int, hyper("Length in steps; 0 where another length is set", ge=0, le=1_000_000_000, unit="steps")
     ] = 0
@@ -75,9 +77,12 @@ class TrainConfig(msgspec.Struct):
     health_every: Annotated[
         int, hyper("Steps between measurements of gradients, updates, dead units; 0 is off", ge=0, le=10**9, live=True)
     ] = 100
-    on_nan: Annotated[Literal["stop", "continue"], hyper("What to do when a loss stops being finite", live=True)] = (
-        "stop"
-    )
+    on_nan: Annotated[
+        Literal["stop", "continue", "rollback"], hyper("What to do when a loss stops being finite", live=True)
+    ] = "stop"
+    rollbacks: Annotated[
+        int, hyper("Rollbacks made by itself (on_nan = rollback) before it stops", ge=0, le=1000, live=True)
+    ] = 3
     phases: dict[str, Optim] = {}
 
 
@@ -161,6 +166,8 @@ class RunConfig(msgspec.Struct):
     model_dirs: list[str] = []
     edits: list[dict[str, Any]] = []
     """Live edits to make at their step, `{step, key, value}`: how a run that was steered is run again."""
+    skips: list[int] = []
+    """Steps before which a batch of the data is passed over: how a run that was rolled back is run again."""
 
 
 TABLES: dict[str, type[msgspec.Struct]] = {
@@ -255,7 +262,7 @@ def load(tables: dict[str, Any], catalog: Declarations, source: str = "config") 
         message = f"was written by a newer tui-gen; this one reads up to format {FORMAT}"
         raise ConfigError(source, [Problem("format", version, message, "upgrade tui-gen to use it")])
     problems: list[Problem] = []
-    top, wrong = params.check(TOP, tables, "", also=("format", "model", "dataset", "recipe", "edits", *TABLES))
+    top, wrong = params.check(TOP, tables, "", also=("format", "model", "dataset", "recipe", "edits", "skips", *TABLES))
     problems += wrong
     model_name, entry = "", None
     values: dict[str, Any] = {}
@@ -295,9 +302,12 @@ def load(tables: dict[str, Any], catalog: Declarations, source: str = "config") 
     if entry is not None:
         edits, wrong = _edits(tables.get("edits", []), keys(model_name, data.name, catalog))
         problems += wrong
+    skips = tables.get("skips", [])
+    if not isinstance(skips, list) or not all(type(step) is int and 0 <= step < 2**63 for step in skips):
+        problems.append(Problem("skips", skips, "must be a list of steps"))
     if problems:
         raise ConfigError(source, problems)
-    return RunConfig(model=ModelTable(model_name, values), dataset=data, edits=edits, **structs, **top)
+    return RunConfig(model=ModelTable(model_name, values), dataset=data, edits=edits, skips=skips, **structs, **top)
 
 
 def _edits(table: Any, settings: dict[str, Param]) -> tuple[list[dict[str, Any]], list[Problem]]:
@@ -444,33 +454,14 @@ def override(tables: dict[str, Any], assignments: Iterable[str], catalog: Declar
 LENGTHS = ("train.steps", "train.epochs", "train.minutes")
 
 
-def set_key(tables: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested tables, making the tables on the way."""
-    *path, last = key.split(".")
-    for part in path:
-        inner = tables.setdefault(part, {})
-        if not isinstance(inner, dict):
-            inner = tables[part] = {}
-        tables = inner
-    tables[last] = value
-
-
-def get_key(tables: dict[str, Any], key: str) -> Any:
-    """The value at a dotted key in nested tables. Raises KeyError where there is none."""
-    value: Any = tables
-    for part in key.split("."):
-        if not isinstance(value, dict):
-            raise KeyError(key)
-        value = value[part]
-    return value
-
-
 def to_tables(config: RunConfig) -> dict[str, Any]:
     """A config as nested plain tables, the inverse of `load`."""
     tables: dict[str, Any] = {"format": FORMAT, "name": config.name, "notes": config.notes, "tags": list(config.tags)}
     tables["model_dirs"] = list(config.model_dirs)
     if config.edits:
         tables["edits"] = [dict(edit) for edit in config.edits]
+    if config.skips:
+        tables["skips"] = list(config.skips)
     tables["model"] = {"name": config.model.name} | config.model.values
     tables["dataset"] = {"name": config.dataset.name} | config.dataset.values | config.dataset.unused
     for key in TABLES:

@@ -25,13 +25,21 @@ def merged(plan: Any, live: Edits) -> Any:
         return plan
     if not all(isinstance(edit, dict) and _whole(edit.get("step")) for edit in plan):
         return plan
-    pending, rest = list(live), []
+    rest = without(plan, live)
+    return sorted([*live, *rest], key=lambda edit: edit["step"])
+
+
+def without(plan: Any, made: Edits) -> Any:
+    """A plan without these entries, each once; one that is none is given back as it is."""
+    if not isinstance(plan, list):
+        return plan
+    pending, rest = list(made), []
     for edit in plan:
         if edit in pending:
             pending.remove(edit)
         else:
             rest.append(edit)
-    return sorted([*live, *rest], key=lambda edit: edit["step"])
+    return rest
 
 
 def _whole(step: Any) -> bool:

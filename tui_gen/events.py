@@ -17,7 +17,22 @@ import msgspec
 from msgspec import Meta
 
 from tui_gen import bounds, columns
-from tui_gen.bounds import Amount, Changes, Columns, Count, FilePath, Groups, Name, Names, Rates, Step, Stride, When
+from tui_gen.bounds import (
+    Amount,
+    Changes,
+    Columns,
+    Count,
+    FilePath,
+    Groups,
+    Name,
+    Names,
+    Plans,
+    Rates,
+    Step,
+    Steps,
+    Stride,
+    When,
+)
 from tui_gen.pictures import UNKNOWN, Small, Tiles
 from tui_gen.quality import Report
 from tui_gen.text import characters, deeper_than
@@ -95,6 +110,37 @@ class Fork(Event, tag="fork"):
     changes: Changes = {}
 
 
+class Rollback(Event, tag="rollback"):
+    """The run went back from `step` to its checkpoint of step `to`: whatever the log says of later steps is redone.
+
+    `reason` says why, `by_hand` whether a person asked. `factor` is what learning rates were multiplied by (`rates` has
+    the new ones by their keys); `skipped` are steps whose batch is passed over from now on. What is ahead of the run is
+    stated whole, so that a resume does the same: `edits` still to be made, `skips` (steps before which a batch of the
+    data is passed over, as often as they are named), and `plan`, the config's edits that these take into account.
+    `kept` is the file with the offending batch, relative to the run.
+    """
+
+    step: Step
+    to: Step
+    reason: str = ""
+    by_hand: bool = False
+    factor: Amount = 1.0
+    rates: Rates = {}
+    skipped: Steps = []
+    edits: Plans = []
+    skips: Steps = []
+    plan: Plans = []
+    kept: FilePath = ""
+
+    @property
+    def change(self) -> str:
+        """What is different from here on, in words."""
+        words = [f"learning rates × {self.factor:g}"] if self.rates else []
+        if self.skipped:
+            words.append(f"without the batch of step {', '.join(f'{step:,}' for step in self.skipped)}")
+        return ", ".join(words)
+
+
 class Plan(Event, tag="plan"):
     """What is going to happen: the length in steps (or None with a time limit), and the sizes readers need.
 
@@ -168,6 +214,7 @@ class Alert(Event, tag="alert"):
     """Something a person should look at: what happened, where, and what to try.
 
     `rates` has the learning rates in force, by their keys, that led to a loss that was no number (see `remedy`).
+    `kept` is the file with the batch of that step, relative to the run; empty where none was kept.
     """
 
     step: Step
@@ -176,6 +223,7 @@ class Alert(Event, tag="alert"):
     where: Name = ""
     advice: str = ""
     rates: Rates = {}
+    kept: FilePath = ""
 
 
 class Note(Event, tag="note"):
@@ -224,14 +272,14 @@ class Quality(Event, tag="quality"):
 
 
 AnyEvent = (
-    Metrics | Packed | State | Resume | Fork | Plan | Sample | Checkpoint | Edit | Uses | Alert | Note | Progress
-    | System | Usage | Quality
+    Metrics | Packed | State | Resume | Rollback | Fork | Plan | Sample | Checkpoint | Edit | Uses | Alert | Note
+    | Progress | System | Usage | Quality
 )
 
 E = TypeVar("E", bound=Event)
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
-_WORDS = {State: ("reason",), Note: ("text",), Alert: ("what", "advice"), Progress: ("what",)}
+_WORDS = {State: ("reason",), Note: ("text",), Alert: ("what", "advice"), Rollback: ("reason",), Progress: ("what",)}
 """The texts of events that are cut where they are too long; what else is too long is no event."""
 
 
@@ -301,6 +349,20 @@ def decode(line: bytes) -> Event | None:
         return None
     if isinstance(event, Edit) and deeper_than([event.old, event.new], DEEPEST):
         return None
+    if isinstance(event, Rollback) and not _makes_sense(event):
+        return None
+    if isinstance(event, (Alert, Rollback)) and event.kept and not bounds.is_inside(event.kept):
+        return None
     if isinstance(event, Fork) and not (bounds.is_folder(event.run) and not deeper_than(event.changes, DEEPEST)):
         return None
     return None if isinstance(event, Uses) and not bounds.is_possible(event.run) else event
+
+
+def _makes_sense(event: Rollback) -> bool:
+    """Whether it goes back, and its edits are some."""
+    if event.to > event.step or deeper_than([event.edits, event.plan], DEEPEST):
+        return False
+    return all(
+        set(edit) == {"step", "key", "value"} and type(edit["step"]) is int and 0 <= edit["step"] < 2**63
+        for edit in (*event.edits, *event.plan)
+    )

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tui_gen import checkpoints, edits, events, log_prefix, runs, starting
+from tui_gen import checkpoints, events, log_prefix, rollbacks, runs, starting
 from tui_gen import config as configs
 from tui_gen.files import open_regular
 from tui_gen.params import Param, Problem, show
@@ -110,7 +110,7 @@ def settings_at(run: Path, step: int, catalog: Catalog) -> dict[str, Any]:
     config = configs.load(configs.read_toml(run / runs.CONFIG), catalog, run.name)
     tables = copy.deepcopy(configs.to_tables(config))
     tables.pop("edits", None)
-    for edit in edits.merged(config.edits, runs.edits_of(run)):
+    for edit in rollbacks.planned(run, config.edits):
         if edit["step"] <= step:
             configs.set_key(tables, edit["key"], edit["value"])
     return tables
@@ -144,7 +144,7 @@ def planned(place: Place, tables: dict[str, Any], catalog: Catalog, later: bool 
         else:
             configs.set_key(result, key, _value(new, key))
     live = {key: value for key, (_, value) in changes.items() if settings[key].live}
-    made, warnings = edits.merged(parent.edits, runs.edits_of(run)), []
+    made, warnings = rollbacks.planned(run, parent.edits), []
     ahead = [edit for edit in made if edit["step"] >= place.start]
     for edit in list(ahead):
         over = edit["key"] in live and edit["step"] >= step
@@ -156,6 +156,7 @@ def planned(place: Place, tables: dict[str, Any], catalog: Catalog, later: bool 
     ahead += [{"step": step, "key": key, "value": value} for key, value in live.items()]
     past = [edit for edit in parent.edits if edit["step"] < place.start]
     result["edits"] = [*past, *sorted(ahead, key=lambda edit: edit["step"])]
+    result["skips"] = rollbacks.skips(run, parent.skips)
     config = configs.load(result, catalog, source)
     problems = [*_problems(place, parent, config, {key: settings[key] for key in own})]
     if problems := problems or starting.data_problems(config, catalog):

@@ -15,6 +15,8 @@ from tui_gen.params import show
 
 EARLY = 100
 """A loss that breaks within so many steps had a rate of another order of magnitude: a tenth. Later, half."""
+HALF = 0.5
+"""What learning rates are multiplied by in a run that is gone back with, where nobody and no broken loss says more."""
 AT_ONCE = "No update was made before, so no learning rate is to blame: look at the data, or train in float32."
 
 
@@ -44,8 +46,12 @@ class Remedy:
 
 def smaller(rates: Mapping[str, float], step: int) -> Remedy:
     """The rates to try where these led to a loss that was no number at `step`."""
-    factor = 0.1 if step < EARLY else 0.5
-    return Remedy(step, dict(rates), {key: float(f"{rate * factor:.2g}") for key, rate in rates.items()})
+    return Remedy(step, dict(rates), {key: float(f"{rate * factor(step):.2g}") for key, rate in rates.items()})
+
+
+def factor(step: int) -> float:
+    """What learning rates are multiplied by that led to a loss which was no number at `step`."""
+    return 0.1 if step < EARLY else 0.5
 
 
 def advice(rates: Mapping[str, float], step: int, stops: bool) -> str:
@@ -67,10 +73,12 @@ def read(run: Path) -> Remedy | None:
     """The same from a run's log."""
     alerts: list[events.Alert] = []
     checkpoints: list[events.Checkpoint] = []
-    for event in event_log.read(run / "events.jsonl", events.Resume, events.Alert, events.Checkpoint):
-        if isinstance(event, events.Resume):
-            alerts = [alert for alert in alerts if alert.step < event.step]
-            checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.step <= event.step]
+    kinds = events.Resume, events.Rollback, events.Alert, events.Checkpoint
+    for event in event_log.read(run / "events.jsonl", *kinds):
+        if isinstance(event, (events.Resume, events.Rollback)):
+            start = event.to if isinstance(event, events.Rollback) else event.step
+            alerts = [alert for alert in alerts if alert.step < start]
+            checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.step <= start]
         elif isinstance(event, events.Alert):
             alerts.append(event)
         elif isinstance(event, events.Checkpoint):

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_gen import checkpoints, datasets, edits, params, remedy, runs
+from tui_gen import checkpoints, datasets, edits, params, remedy, rollbacks, runs
 from tui_gen import config as configs
 from tui_gen.params import Problem
 from tui_gen.places import called, shown
@@ -68,7 +68,7 @@ def continued(
     if not lengths and runs.state_of(path)[0] == "finished":
         hint = "give it more with --set train.steps=…, train.epochs=… or train.minutes=…"
         raise configs.ConfigError(path.name, [Problem("train", None, "the run has finished its length", hint)])
-    ahead = edits.merged(new.edits, runs.edits_of(path))
+    ahead = rollbacks.planned(path, new.edits)
     warnings = [words for key, value in changes if (words := edits.overriding(ahead, key, step, value))]
     if assignments or device:
         try:
@@ -87,7 +87,7 @@ def _planned(path: Path, step: int, changes: list[tuple[str, Any]], config: conf
     advice = remedy.read(path)
     if advice is not None:
         values = {key: value for key, value in changes if key in advice.was}
-        all_edits = edits.merged(config.edits, runs.edits_of(path))
+        all_edits = rollbacks.planned(path, config.edits)
         again = [edit for edit in all_edits if edit["key"] in values and step < edit["step"] <= advice.step]
         new += [{**edit, "value": values[edit["key"]]} for edit in again]
     return new

@@ -367,13 +367,17 @@ DEFAULT = "vae-digits"
 
 def edits_of(path: Path) -> list[dict[str, Any]]:
     """The live edits in a run's log, `{step, key, value}` by step; what a resume lost and is to be made again included.
+    Those of the config are not, but where a rollback took them into account (see `rollbacks.planned`).
 
     These are what a continued run makes again after its checkpoint, and what a run of the same config replays.
     """
     history: list[dict[str, Any]] = []
     pending: list[dict[str, Any]] = []
-    for event in event_log.read(path / "events.jsonl", events.Resume, events.Edit):
-        if isinstance(event, events.Resume):
+    for event in event_log.read(path / "events.jsonl", events.Resume, events.Rollback, events.Edit):
+        if isinstance(event, events.Rollback):  # it states what is ahead of it
+            pending = list(event.edits)
+            history = [edit for edit in history if edit["step"] < event.to]
+        elif isinstance(event, events.Resume):
             pending = [edit for edit in history if edit["step"] >= event.step] + pending
             history = [edit for edit in history if edit["step"] < event.step]
         elif isinstance(event, events.Edit):

@@ -125,4 +125,6 @@ def step_after(event: events.Event | None) -> int | None:
             return None  # nothing is loaded yet, so its step is always 0
         case events.State() | events.System() | events.Resume():
             return event.step
+        case events.Rollback():
+            return event.to
     return None

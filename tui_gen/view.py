@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tui_gen import event_log, events, forks, quality, runs
+from tui_gen import event_log, events, forks, quality, rollbacks, runs
 from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
 from tui_gen.params import show
@@ -90,6 +90,7 @@ class RunView:
         self.alerts: list[events.Alert] = []
         self.resumes: list[events.Resume] = []
         self.forks: list[events.Fork] = []
+        self.rollbacks: list[events.Rollback] = []
         """That of the run and those of the runs before it, its own first; empty where it is nobody's fork."""
         self.quality: list[quality.Report] = []
         self.log: list[tuple[float, str, str]] = []
@@ -225,6 +226,11 @@ class RunView:
                 self._truncate(event.step)
                 self.resumes.append(event)
                 self._say(event.t, "state", f"resumed from step {count(event.step)}")
+                changes |= set(self.PARTS)
+            case events.Rollback():
+                self._truncate(event.to)
+                self.rollbacks.append(event)
+                self._say(event.t, "warning", rollbacks.words(event))
                 changes |= set(self.PARTS)
             case events.Fork():
                 self.forks.append(event)
@@ -377,7 +383,7 @@ class RunView:
         self.log.append((t, level, text))
 
     def _truncate(self, step: int) -> None:
-        """Forget what a crashed session did after the checkpoint that training goes on from."""
+        """Forget what was done after the checkpoint that training goes on from: by a crashed session, or undone."""
         self._add_new()
         for curve in self.series.values():
             curve.truncate(step - 1)  # the last step made before a checkpoint of step N is number N - 1

@@ -15,6 +15,7 @@ ASCII_GLYPHS = "*+ox#%@&"
 # kind: (unicode, ascii, drawn as a line through the plot); earlier kinds win where several fall into one cell
 MARKS = {
     "alert": ("!", "!", True),
+    "rollback": ("◂", "<", True),
     "edit": ("Δ", "E", True),
     "range": ("[", "[", True),
     "fork": ("Y", "Y", True),

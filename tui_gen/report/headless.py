@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,14 +102,19 @@ def resume(
     device: str = "",
     model_dirs: list[str] | None = None,
     detach: bool = False,
+    first: Callable[[], None] = lambda: None,
 ) -> int:
-    """`tui-gen --resume`: the exit status. Raises ConfigError and RunError, with the run left as it was."""
+    """`tui-gen --resume`: the exit status. Raises ConfigError and RunError, with the run left as it was.
+
+    `first` is done before, while nobody else can train the run.
+    """
     out, err = stdout.standard()
     dirs = model_dirs or []
     tell_of_job(err, detach)
     launch.refuse_if_live(path)
     consent.ask(set(named_dirs(str(path))).difference(dirs), path.name, err)
     with runs.claim(path) as hold:  # of two at once, one; the other has changed nothing
+        first()
         config = continued(path, assignments, device, dirs)
         view = drained(path)
         with Signals() as signals:

@@ -43,6 +43,7 @@ COMMANDS = [
     Command("edits", "list what was edited in a run while it trained, and take it back"),
     Command("fork", "start a new run from a step of another, with settings of its own"),
     Command("stop", "stop live runs, with a checkpoint"),
+    Command("rollback", "go back to an earlier checkpoint, with smaller learning rates or past a batch, and go on"),
     Command("queue", "train configs one after another: add, move, remove, pause, when each will end"),
     Command("note", "keep a note about a run, one of its steps or one of its samples"),
     Command("tag", "give a run tags, and take them away"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_gen import config as configs
-from tui_gen import edits, events, runs
+from tui_gen import edits, events, rollbacks, runs
 from tui_gen.lines import aligned
 from tui_gen.params import show
 from tui_gen.places import called
@@ -72,7 +72,7 @@ def records(path: Path, history: edits.History) -> list[dict[str, Any]]:
         elif number in took:
             row |= {"state": "undoes", "at": history.edits[took[number]].step}
         rows.append(row)
-    plan = edits.merged(configs.read_toml(path / runs.CONFIG).get("edits", []), runs.edits_of(path))
+    plan = rollbacks.planned(path, configs.read_toml(path / runs.CONFIG).get("edits", []))
     done = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in history.edits]
     step = runs.state_of(path)[1]
     for edit in plan if isinstance(plan, list) else []:

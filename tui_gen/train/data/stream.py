@@ -100,6 +100,30 @@ class Stream:
             x = self._augment(x, step)
         return normalise(x, self.value_range), labels
 
+    @property
+    def position(self) -> int:
+        """How many batches came before the next one, since the first epoch."""
+        return self.epoch * self.steps_per_epoch + self.cursor
+
+    def at(self, position: int) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The batch at a position, as `next` gives it there, and the places (N,) int64 of its examples in the data
+        (in what is made without end: their numbers). The stream stays where it is."""
+        if self.source.count is None:
+            start = position * self.batch_size
+            places = torch.arange(start, start + self.batch_size)
+        else:
+            epoch, cursor = divmod(position, self.steps_per_epoch)
+            places = self._shuffled(epoch)[cursor * self.batch_size : (cursor + 1) * self.batch_size]
+        x, labels = self.source.take(places.to(self.source.device))
+        if self._augmented:
+            x = self._augment(x, position)
+        return normalise(x, self.value_range), labels, places
+
+    def _shuffled(self, epoch: int) -> Tensor:
+        count = self.source.count or 0
+        order = torch.randperm(count, generator=keyed_random.generator(self.seed, "order", epoch))
+        return order.repeat(-(-self.batch_size // count)) if count < self.batch_size else order
+
     def state_dict(self) -> dict[str, Tensor | int]:
         """What `load_state_dict` needs to go on with the very next batch."""
         return {"epoch": self.epoch, "cursor": self.cursor}
@@ -118,10 +142,7 @@ class Stream:
 
     def _indices(self, cursor: int, batches: int = 1) -> Tensor:
         if self._order is None:
-            count = self.source.count or 0
-            order = torch.randperm(count, generator=keyed_random.generator(self.seed, "order", self.epoch))
-            if count < self.batch_size:
-                order = order.repeat(-(-self.batch_size // count))
+            order = self._shuffled(self.epoch)
             # an epoch's order crosses to the device in one go, so that no step has to wait for one
             self._order = order if self._reader is not None else order.to(self.device)
         return self._order[cursor * self.batch_size : (cursor + batches) * self.batch_size]

@@ -32,7 +32,7 @@ from tui_gen.usage import GRADIENTS, OPTIMISER
 
 LIVE = ("preview", "checkpoint", "quality")
 """Tables of the config that may be edited while training and mean nothing to the trainer itself."""
-LIVE_IN_TRAIN = ("validate_every", "health_every", "on_nan")
+LIVE_IN_TRAIN = ("validate_every", "health_every", "on_nan", "rollbacks")
 """Such settings in the table of the training itself."""
 
 

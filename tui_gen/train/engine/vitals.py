@@ -67,6 +67,10 @@ class Vitals:
         self._turns[name] = turn
         return turn != last
 
+    def forget(self) -> None:
+        """Begin anew, as where a run is gone on with."""
+        self._turns, self._idle = {}, {}
+
     @torch.no_grad()
     def before(self, phase: str, step: int, gradients: Sequence[Tensor | None]) -> Weights:
         """Measure a phase's gradients, unscaled and not yet clipped; what `after` is to be given."""

@@ -12,7 +12,7 @@ import msgspec
 import torch
 
 from tui_gen import events
-from tui_gen.machine import Gauge
+from tui_gen.machine import Gauge, resident_bytes
 from tui_gen.train.engine.laps import Laps
 from tui_gen.usage import Gpu, Spent
 
@@ -68,6 +68,17 @@ class Accounts:
         spent = self._laps.collect(step - self._step) + Spent(seconds - self._seconds, 0, self._parts, self._counts)
         self.begin(step, seconds)
         return [events.Usage(step, _rounded(spent), self._gauge.read(self._gpu()))]
+
+    def pace(self, step: int, seconds: float, per_second: float, batch_size: int) -> events.System:
+        """How fast it goes after `step` steps and `seconds` of training, and the memory that it takes."""
+        return events.System(
+            step=step,
+            steps_per_second=round(per_second, 3),
+            images_per_second=round(per_second * batch_size, 1),
+            memory=resident_bytes(),
+            device_memory=torch.cuda.memory_allocated() if self._device.type == "cuda" else 0,
+            seconds=round(seconds, 3),
+        )
 
     def _gpu(self) -> Gpu | None:
         if self._device.type != "cuda":

@@ -148,6 +148,10 @@ class Agenda:
         self._last_preview, self._preview_cost = now, cost
         self._untrained = self._untrained and not untrained
 
+    def went_back(self, step: int, now: float) -> None:
+        """The run goes on from an earlier step; time that was spent stays spent."""
+        self._last_speed, self._last_speed_step, self._start = now, step, step
+
     def checkpointed(self, now: float) -> None:
         """A checkpoint was written, or is not needed, or cannot be."""
         self._last_checkpoint = now

@@ -12,7 +12,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -56,7 +56,6 @@ __all__ = [
     "recover",
     "save",
     "sealed",
-    "set_aside",
     "spec_of",
     "state_of",
 ]
@@ -332,32 +331,15 @@ def newest(run: Path, averaged: bool | None = None) -> Iterator[Loaded | str]:
                 yield str(error)
 
 
-def set_aside(run: Path, step: int) -> list[str]:
-    """Rename what lies after `step`, from which a run goes on: damaged checkpoints, which would count as the newest
-    when old ones are deleted. Their new names, relative to the run.
-    """
-    names = []
-    for checkpoint in found(run):
-        if checkpoint.step > step:
-            name, number = f"damaged-{checkpoint.path.name}", 1
-            while (to := checkpoint.path.with_name(name)).exists():
-                number += 1
-                name = f"damaged-{checkpoint.path.name}-{number}"
-            with contextlib.suppress(OSError):
-                os.rename(checkpoint.path, to)
-                names.append(f"checkpoints/{name}")
-    return names
-
-
-def prune(run: Path, keep_last: int, keep_best: int) -> None:
-    """Delete all but the newest and the best-ranked checkpoints."""
+def prune(run: Path, keep_last: int, keep_best: int, also: Iterable[int] = ()) -> None:
+    """Delete all but the newest, the best-ranked, and `also` those of these steps."""
     have = complete(run)
     by = have[-1][2].ranked_by if have else ""  # what another metric ranked cannot be compared
     ranking = [
         (meta.ranked, step) for step, _, meta in have if meta.ranked is not None and meta.ranked_by == by
     ]
     ranking.sort(key=lambda entry: entry[0])
-    keep = {step for step, _, _ in have[-keep_last:]} | {step for _, step in ranking[:keep_best]}
+    keep = {step for step, _, _ in have[-keep_last:]} | {step for _, step in ranking[:keep_best]} | set(also)
     for step, path, _ in have:
         if step not in keep:
             trash = path.with_name(f".{path.name}.gone")

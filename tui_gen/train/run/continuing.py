@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from tui_gen import edits, event_log, events, forks, runs
+from tui_gen import checkpoints as files
+from tui_gen import edits, event_log, events, forks, rollbacks
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.run import checkpoints
@@ -49,17 +50,22 @@ def restored(path: Path, trainer: Trainer, plan: edits.Edits, note: Note) -> Pas
         raise TrainingError(f"no checkpoint of {path.name} can be used: {problems[0]}{words}")
     if newest is not None:
         _tell_changes(newest, trainer, note)
-        origin = forks.origin(path)
-        changes = origin.changes if origin is not None and origin.start == newest.meta.step else {}
-        before = {key: old for key, (old, _) in changes.items()}
-        for words in trainer.restore(newest.state, newest.weights, newest.average, before):
+        for words in put_back(path, trainer, newest):
             note(words, "warning")
-        if problems and (names := checkpoints.set_aside(path, newest.meta.step)):
+        if problems and (names := files.set_aside(path, newest.meta.step)):
             note(f"what is damaged is kept as {', '.join(names)}")
     past = Past(newest.meta if newest is not None else None, plan)
     # What the config plans before this step is in the checkpoint; what a person did after it was logged.
-    past.edits = [edit for edit in edits.merged(plan, runs.edits_of(path)) if edit["step"] >= past.step]
+    past.edits = [edit for edit in rollbacks.planned(path, plan) if edit["step"] >= past.step]
     return past
+
+
+def put_back(path: Path, trainer: Trainer, checkpoint: checkpoints.Loaded) -> list[str]:
+    """Put a run's checkpoint into its trainer; what could not be, in words. Raises TrainingError."""
+    origin = forks.origin(path)
+    changes = origin.changes if origin is not None and origin.start == checkpoint.meta.step else {}
+    before = {key: old for key, (old, _) in changes.items()}
+    return trainer.restore(checkpoint.state, checkpoint.weights, checkpoint.average, before)
 
 
 def shown_at(path: Path, step: int) -> tuple[bool, bool]:

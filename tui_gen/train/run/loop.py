@@ -22,7 +22,6 @@ from typing import Any
 import torch
 
 from tui_gen import control, edits, event_log, events, places, quality, runs, tuned
-from tui_gen.machine import resident_bytes
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
 from tui_gen.train.cutting import Cut, Stopped, cuttable
@@ -34,8 +33,10 @@ from tui_gen.train.run.accounts import Accounts, counts_as
 from tui_gen.train.run.agenda import Agenda, Due
 from tui_gen.train.run.alerts import Health
 from tui_gen.train.run.planned import plan_of
+from tui_gen.train.run.ranking import Rank
 from tui_gen.train.run.record import Gone, RunRecord
 from tui_gen.train.run.requests import answer
+from tui_gen.train.run.rolling_back import Rollbacks
 from tui_gen.train.shown.previews import Previewer
 from tui_gen.usage import CHECKPOINT, DATA, LOG, PREVIEW, QUALITY, VALIDATION
 
@@ -77,9 +78,9 @@ class RunLoop:
             if source is not None:
                 source.check = self.check
         self._last_trouble = ""
+        self.rollbacks = Rollbacks(self)
         self.edits = sorted(self.config.edits, key=lambda edit: edit["step"])
-        self.ranked: float | None = None
-        self.ranked_by = ""
+        self.rank = Rank(trainer.model.higher_is_better)
         self._saved_step = -1
         self._resumed = False
         self._initial_model: Model | None = None
@@ -94,6 +95,7 @@ class RunLoop:
             self.compiled, self.tensors, self.tuned = past.meta.compiled, past.meta.tensors, past.meta.tuned
         self._resumed, self.edits = past.meta is not None, past.edits
         self.emit(events.Resume(step=past.step))
+        self.rollbacks.resume(past.step)
 
     # Writing down
 
@@ -163,17 +165,19 @@ class RunLoop:
         trainer = self.trainer
         self._prepare()
         self._begin()
-        while not self.agenda.over(trainer.step, time.perf_counter()):
+        while not self._over():
             self.answer_requests()
             if self.ending is not None:
                 raise self.ending
             if self.paused:
                 self._pause()
                 continue
+            if self.rollbacks.due:
+                self.rollbacks.go()
             self._edit_as_planned()
             trainer.laps.begin(trainer.step)
             try:
-                batch = trainer.stream.next()
+                batch = self.rollbacks.batch()
             except Cut:
                 continue
             trainer.laps.lap(DATA)
@@ -182,6 +186,14 @@ class RunLoop:
             self._whole = self.begun = True
             self._after_step()
         self._edit_as_planned()  # what was edited by hand after the last step is in the last checkpoint as well
+
+    def _over(self) -> bool:
+        """Whether the run has its length, and nothing that it would go back for."""
+        if not self.agenda.over(self.trainer.step, time.perf_counter()):
+            return False
+        if self.config.train.on_nan == "rollback":
+            self.flush()
+        return not self.rollbacks.due
 
     def _edit_as_planned(self) -> None:
         while self.edits and self.edits[0]["step"] <= self.trainer.step:
@@ -217,6 +229,8 @@ class RunLoop:
 
     def _begin(self) -> None:
         self.change_state("running")
+        if not self._resumed and self.config.train.on_nan == "rollback":
+            self.checkpoint("to go back to")
         if self.trainer.parts and not self._resumed:
             self.checkpoint("holds the other runs' models")  # from here on those runs are not needed any more
         if self.trainer.step == 0:
@@ -288,24 +302,15 @@ class RunLoop:
         """Bring the metrics over from the device, write them, look at them."""
         speed = self.agenda.flushed(self.trainer.step, time.perf_counter())
         columns = self.trainer.meter.flush()
-        alerts = self.health.look(columns)
+        alerts = self.rollbacks.taken(self.health.look(columns), columns)
         new: list[events.Event] = [*columns, *alerts]
         if speed is not None:
-            new.append(
-                events.System(
-                    step=self.trainer.step,
-                    steps_per_second=round(speed, 3),
-                    images_per_second=round(speed * self.config.train.batch_size, 1),
-                    memory=resident_bytes(),
-                    device_memory=torch.cuda.memory_allocated() if self.trainer.device.type == "cuda" else 0,
-                    seconds=round(self.elapsed(), 3),
-                )
-            )
+            new.append(self.accounts.pace(self.trainer.step, self.elapsed(), speed, self.config.train.batch_size))
             new += self.accounts.account(self.trainer.step, self.elapsed(), speed)
         if new:
             self.emit(*new)
-        if self.health.failure and self.config.train.on_nan == "stop":
-            raise Stopped("failed", self.health.failure)
+        if self.health.failure:
+            self.rollbacks.failed(self.health.failure)
 
     @counts_as(VALIDATION)
     def validate(self) -> None:
@@ -313,23 +318,10 @@ class RunLoop:
         values = self.trainer.validate(self.agenda.validation_examples, self.check)
         if not values:
             return
-        self._rank(values)
+        self.rank.take(values, self.config.checkpoint.best, self.note)
         columns: dict[str, Sequence[float | None]]
         columns = {name: [float(f"{v:.7g}") if math.isfinite(v) else None] for name, v in values.items()}
         self.emit(events.Metrics(start=self.trainer.step - 1, values=columns))
-
-    def _rank(self, values: dict[str, float]) -> None:
-        """Remember how good the run is by the metric that ranks its checkpoints."""
-        rank_metric = self.config.checkpoint.best or next(iter(values))
-        name = next((metric for metric in (rank_metric, f"val/{rank_metric}") if metric in values), "")
-        if not name and rank_metric != self.ranked_by:
-            names = ", ".join(metric.removeprefix("val/") for metric in values)
-            words = f"checkpoint.best = {rank_metric}: validation has no such metric, so none is the best"
-            self.note(f"{words} (it has {names})", "warning")
-        value = values.get(name, math.nan)
-        if name.rpartition("/")[2] in self.trainer.model.higher_is_better:
-            value = -value
-        self.ranked, self.ranked_by = value if math.isfinite(value) else None, name or rank_metric
 
     @counts_as(PREVIEW)
     def preview(self, model: Model | None = None, step: int | None = None) -> str:
@@ -366,24 +358,30 @@ class RunLoop:
         """Write a checkpoint, unless this very state has one; the directory. None where the weights are not finite."""
         self.flush()
         step = self.trainer.step
+        if self.rollbacks.due:
+            return None
         if self._saved_step != step or not os.path.exists(checkpoints.directory(self.path, step)):
             if not self.trainer.finite():  # a resume from these would only repeat it
-                self.emit(*self.health.weights_broke(step))
-                if self.config.train.on_nan == "stop":
-                    raise Stopped("failed", self.health.failure)
+                self.emit(*self.rollbacks.taken(self.health.weights_broke(step), []))
+                self.rollbacks.failed(self.health.failure)
                 self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
                 self.agenda.checkpointed(time.perf_counter())
                 return None
-            rank, how = (self.ranked, self.ranked_by), (self.compiled, self.tensors, self.tuned)
+            rank, how = (self.rank.value, self.rank.metric), (self.compiled, self.tensors, self.tuned)
             meta = checkpoints.Meta(step, self.elapsed(), reason, *rank, *how)
             folder = self.record.persist(lambda path: checkpoints.save(path, self.trainer.snapshot(), meta))
             self._saved_step = step
             self.emit(events.Checkpoint(step=step, path=str(folder.relative_to(self.path)), reason=reason))
             cadence = self.config.checkpoint
             with contextlib.suppress(OSError):
-                checkpoints.prune(self.path, cadence.keep_last, cadence.keep_best)
+                checkpoints.prune(self.path, cadence.keep_last, cadence.keep_best, self.rollbacks.good)
         self.agenda.checkpointed(time.perf_counter())
         return checkpoints.directory(self.path, step)
+
+    def went_back(self, step: int, health: Health) -> None:
+        """The trainer holds the checkpoint of an earlier step."""
+        self._saved_step, self.health = step, health
+        self.rank.forget()
 
     def apply_edit(self, key: str, value: Any, by_hand: bool = False) -> dict[str, Any]:
         """Make a checked live edit; counts from the next step. Logged where it changes anything.

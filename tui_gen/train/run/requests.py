@@ -1,4 +1,4 @@
-"""What a training worker does when asked: pause, resume, stop, checkpoint, sample, quality, edit, status, …"""
+"""What a training worker does when asked: pause, resume, stop, checkpoint, sample, quality, edit, rollback, …"""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tui_gen.train.data import denormalise, normalise
 from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
+from tui_gen.train.run.rolling_back import Rollbacks
 
 MOST = 4096
 """Examples that one request may ask to decode or encode."""
@@ -32,6 +33,7 @@ class Run(Protocol):
     config: RunConfig
     settings: dict[str, Param]
     measuring: QualitySchedule
+    rollbacks: Rollbacks
     state: str
     paused: bool
     hurry: bool
@@ -65,7 +67,7 @@ def answer(loop: Run, request: Request) -> None:
     What it raises is told to whoever asked, and ends nothing; except for Stopped and Gone, which end the run.
     """
     step = loop.trainer.step
-    if loop.trouble and request.op in ("checkpoint", "sample", "edit", "pause", "resume", "quality"):
+    if loop.trouble and request.op in ("checkpoint", "sample", "edit", "pause", "resume", "quality", "rollback"):
         request.refuse(loop.trouble)
         return
     match request.op:
@@ -87,6 +89,8 @@ def answer(loop: Run, request: Request) -> None:
             request.answer(step=step, path=loop.preview())
         case "quality":
             loop.measuring.ask(request)  # answered when it is measured: training goes on meanwhile
+        case "rollback":
+            loop.rollbacks.ask(request)
         case "edit":
             _edit(loop, request)
         case "decode" | "encode":

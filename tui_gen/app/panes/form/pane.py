@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
-from tui_gen import config
+from tui_gen import config, rollbacks
 from tui_gen.app.panes.base import Belongings, Entry, Pane
 from tui_gen.app.panes.form import words as form_words
 from tui_gen.app.panes.form.editor import FieldEditor
@@ -456,7 +456,7 @@ from which it holds.
                 self.notice(str(error))
                 return
             edits_made = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in self.view.edits]
-            edits = merged(tables.get("edits", []), edits_made)
+            edits = merged(rollbacks.standing(tables.get("edits", []), self.view.rollbacks), edits_made)
             self.load_tables(tables | ({"edits": edits} if edits else {}), self.view.path.name)
         elif self.live is not None:
             self.load_tables(self.live.tables(), f"run {self.live.source}")
