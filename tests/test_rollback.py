@@ -14,10 +14,12 @@ from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
 from tui_gen import catalog as catalogs
-from tui_gen import checkpoints, control, event_log, events, rollbacks, runs
+from tui_gen import checkpoints, control, event_log, events, log_prefix, rollbacks, run_summary, runs
 from tui_gen import config as configs
+from tui_gen.marks import marks_of
 from tui_gen.train.offline import alike
 from tui_gen.train.run.offences import Offence
+from tui_gen.view import RunView
 
 LR = "train.phases.vae.lr"
 SETTINGS = {"train__steps": 20, "train__on_nan": "rollback", "checkpoint__every_steps": 5, "checkpoint__keep_last": 9}
@@ -246,3 +248,25 @@ def test_edits_and_skips_ahead_are_what_the_last_rollback_says(tmp_path):
     assert newer in rollbacks.planned(run, [*plan, newer])
     assert rollbacks.last_alert(run) is None
     log.close()
+
+
+def test_what_a_rollback_undid_is_of_no_fork_and_of_no_summary(tmp_path):
+    run = small_runs.make_run(tmp_path, "vae")
+    log = event_log.EventWriter(run / "events.jsonl")
+    log.write(events.Plan(steps=30, steps_per_epoch=9, batch_size=16))
+    log.write(events.Metrics(start=0, values={"vae/loss": [5.0] * 10, "vae/kl": [1.0] * 10}))
+    log.write(events.Metrics(start=10, values={"vae/loss": [1.0] * 10}))
+    log.write(events.Rollback(step=20, to=10))
+    log.write(events.Metrics(start=10, values={"vae/loss": [4.0] * 4}))
+    log.close()
+    losses = [
+        value
+        for event in map(events.decode, log_prefix.lines(run / "events.jsonl", 12))
+        for value in (event.values["vae/loss"] if isinstance(event, events.Metrics) else ())
+    ]
+    assert losses == [5.0] * 10 + [4.0] * 2
+    view = RunView.read(run)
+    assert view.step == 14 and list(view.series["vae/loss"].values) == [5.0] * 10 + [4.0] * 4
+    assert [mark.step for mark in marks_of(view) if mark.kind == "rollback"] == [10]
+    assert runs.state_of(run)[1] == 14
+    assert run_summary.summary_of(run).best == 4.0

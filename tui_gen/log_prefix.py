@@ -25,6 +25,8 @@ def until(event: events.Event, step: int) -> int | None:
             return event.report.step
         case events.State() | events.Progress():
             return None
+        case events.Rollback():  # what it changed is in the fork's settings
+            return None
         case events.Fork():
             return 0
     return step
@@ -48,8 +50,8 @@ def lines(log: Path, step: int) -> list[bytes]:
     now = 0
     while (new := follower.poll()) or follower.behind:
         for event, line in zip(new, raw, strict=True):
-            if isinstance(event, events.Resume):
-                now = event.step
+            if isinstance(event, (events.Resume, events.Rollback)):
+                now = event.to if isinstance(event, events.Rollback) else event.step
                 if now < step:
                     kept = [entry for place, text in kept if (entry := _cut(place, text, now)) is not None]
             place = until(event, now)

@@ -42,7 +42,9 @@ MOST_SHAPES = 64
 VERSION = f"1 {__version__}"
 """Of the cache: what another version wrote is found anew."""
 METRICS, PACKED, SYSTEM = b'{"type":"metrics"', b'{"type":"packed"', b'{"type":"system"'
-OTHERS = (b'"plan"', b'"resume"', b'"quality"', b'"sample"', b'"checkpoint"', b'"metrics"', b'"packed"')
+OTHERS = (
+    b'"plan"', b'"resume"', b'"rollback"', b'"quality"', b'"sample"', b'"checkpoint"', b'"metrics"', b'"packed"',
+)  # fmt: skip
 """What may be on lines that are read."""
 
 
@@ -176,9 +178,10 @@ class Digest:
             case events.Plan():
                 self._judged = (*event.judged, "loss")
                 self._narrow.clear()
-            case events.Resume():
+            case events.Resume() | events.Rollback():
+                start = event.to if isinstance(event, events.Rollback) else event.step
                 for curve in self._curves.values():
-                    curve.cut(event.step)
+                    curve.cut(start)
             case events.Sample():
                 self._samples += 1
             case events.Checkpoint():

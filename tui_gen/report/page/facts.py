@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tui_gen import __version__, checkpoints, config, health, quality, toml
+from tui_gen import __version__, checkpoints, config, health, quality, rollbacks, toml
 from tui_gen.catalog import Catalog, ModelEntry
 from tui_gen.draw.canvas import Mark
 from tui_gen.files import read_regular
@@ -78,6 +78,7 @@ def overview(view: RunView, tables: dict[str, Any], goal: Goal | None, figure: s
         "Parameters": count(plan.parameters) if plan is not None and plan.parameters else "",
         "Live edits": count(len(view.edits)) if view.edits else "",
         "Resumed": f"{count(len(view.resumes))} times" if len(view.resumes) > 1 else "once" if view.resumes else "",
+        "Went back": "; ".join(words(rollbacks.words(event)) for event in view.rollbacks),
         "Tags": words(", ".join(map(str, tags))) if isinstance(tags, list) else "",
     }
     return together([*parts, listing(rows)])
