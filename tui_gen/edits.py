@@ -62,12 +62,12 @@ def overriding(edits: Edits, key: str, step: int, value: Any) -> str:
 
 
 def made(run: Path) -> list[events.Edit]:
-    """The edits in a run's log, in their order; those that a resume lost are not among them until they are made again.
-    """
+    """The edits in a run's log, in their order; those that a resume lost, or a rollback undid, are not among them until
+    they are made again."""
     found: list[events.Edit] = []
-    for event in event_log.read(run / "events.jsonl", events.Resume, events.Edit):
-        if isinstance(event, events.Resume):
-            found = [edit for edit in found if edit.step < event.step]
+    for event in event_log.read(run / "events.jsonl", *events.AGAIN, events.Edit):
+        if isinstance(event, events.AGAIN):
+            found = [edit for edit in found if edit.step < event.start]
         elif isinstance(event, events.Edit):
             found.append(event)
     return found

@@ -19,8 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from tui_gen import control, edits, event_log, events, places, quality, runs, tuned
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
