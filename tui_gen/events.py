@@ -93,6 +93,11 @@ class Resume(Event, tag="resume"):
 
     step: Step
 
+    @property
+    def start(self) -> int:
+        """The step from which what follows in the log is made again."""
+        return self.step
+
 
 class Fork(Event, tag="fork"):
     """The run is a fork of another: it has that one's past, and may differ from it from step `step` on.
@@ -131,6 +136,11 @@ class Rollback(Event, tag="rollback"):
     skips: Steps = []
     plan: Plans = []
     kept: FilePath = ""
+
+    @property
+    def start(self) -> int:
+        """The step from which what follows in the log is made again."""
+        return self.to
 
     @property
     def change(self) -> str:
@@ -276,6 +286,8 @@ AnyEvent = (
     | Progress | System | Usage | Quality
 )
 
+AGAIN = (Resume, Rollback)
+"""Events after which steps are made again, from their `start` on."""
 E = TypeVar("E", bound=Event)
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)

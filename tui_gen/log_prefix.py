@@ -50,8 +50,8 @@ def lines(log: Path, step: int) -> list[bytes]:
     now = 0
     while (new := follower.poll()) or follower.behind:
         for event, line in zip(new, raw, strict=True):
-            if isinstance(event, (events.Resume, events.Rollback)):
-                now = event.to if isinstance(event, events.Rollback) else event.step
+            if isinstance(event, events.AGAIN):
+                now = event.start
                 if now < step:
                     kept = [entry for place, text in kept if (entry := _cut(place, text, now)) is not None]
             place = until(event, now)

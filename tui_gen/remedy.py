@@ -73,12 +73,10 @@ def read(run: Path) -> Remedy | None:
     """The same from a run's log."""
     alerts: list[events.Alert] = []
     checkpoints: list[events.Checkpoint] = []
-    kinds = events.Resume, events.Rollback, events.Alert, events.Checkpoint
-    for event in event_log.read(run / "events.jsonl", *kinds):
-        if isinstance(event, (events.Resume, events.Rollback)):
-            start = event.to if isinstance(event, events.Rollback) else event.step
-            alerts = [alert for alert in alerts if alert.step < start]
-            checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.step <= start]
+    for event in event_log.read(run / "events.jsonl", *events.AGAIN, events.Alert, events.Checkpoint):
+        if isinstance(event, events.AGAIN):
+            alerts = [alert for alert in alerts if alert.step < event.start]
+            checkpoints = [checkpoint for checkpoint in checkpoints if checkpoint.step <= event.start]
         elif isinstance(event, events.Alert):
             alerts.append(event)
         elif isinstance(event, events.Checkpoint):

@@ -77,10 +77,9 @@ def decided(
 def last_alert(path: Path) -> events.Alert | None:
     """The newest alert that names a batch in what a resume would do again or has done; None where there is none."""
     alerts: list[events.Alert] = []
-    for event in event_log.read(path / runs.LOG, events.Resume, events.Rollback, events.Alert):
-        if isinstance(event, (events.Resume, events.Rollback)):
-            start = event.to if isinstance(event, events.Rollback) else event.step
-            alerts = [alert for alert in alerts if alert.step < start]
+    for event in event_log.read(path / runs.LOG, *events.AGAIN, events.Alert):
+        if isinstance(event, events.AGAIN):
+            alerts = [alert for alert in alerts if alert.step < event.start]
         elif isinstance(event, events.Alert):
             alerts.append(event)
     return alerts[-1] if alerts else None

@@ -179,9 +179,8 @@ class Digest:
                 self._judged = (*event.judged, "loss")
                 self._narrow.clear()
             case events.Resume() | events.Rollback():
-                start = event.to if isinstance(event, events.Rollback) else event.step
                 for curve in self._curves.values():
-                    curve.cut(start)
+                    curve.cut(event.start)
             case events.Sample():
                 self._samples += 1
             case events.Checkpoint():

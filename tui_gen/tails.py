@@ -123,8 +123,8 @@ def step_after(event: events.Event | None) -> int | None:
             return event.start + (longest - 1) * event.stride + 1
         case events.State(state="starting"):
             return None  # nothing is loaded yet, so its step is always 0
-        case events.State() | events.System() | events.Resume():
+        case events.State() | events.System():
             return event.step
-        case events.Rollback():
-            return event.to
+        case events.Resume() | events.Rollback():
+            return event.start
     return None

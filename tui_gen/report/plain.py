@@ -36,9 +36,8 @@ class PlainDisplay:
 
     def event(self, event: events.Event) -> None:
         """Preparations: their beginning, their end, and how far they are in between. Figures come from the view."""
-        if isinstance(event, (events.Resume, events.Rollback)):  # these steps are made again
-            start = event.to if isinstance(event, events.Rollback) else event.step
-            self._since = {name: min(step, start - 1.0) for name, step in self._since.items()}
+        if isinstance(event, events.AGAIN):
+            self._since = {name: min(step, event.start - 1.0) for name, step in self._since.items()}
         if not isinstance(event, events.Progress):
             return
         now = time.monotonic()
