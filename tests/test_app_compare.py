@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import pytest
+from textual.app import ComposeResult
 
 from tests import fake_worker
+from tests.hosts import ThemedApp
+from tests.plot_host import append, write_run
 from tests.shell import SIZES, until, until_shown, workbench
+from tui_gen import catalog as catalogs
+from tui_gen import config as configs
+from tui_gen import events
 from tui_gen.app.panes.compare.asking import CompareAsked
 from tui_gen.app.panes.compare.pane import ComparePane
+from tui_gen.draw.terminal import Terminal
+
+CATALOG = catalogs.read()
 
 
 @pytest.fixture
@@ -17,12 +29,55 @@ def two_runs():
     return [fake_worker.record(run) for run in runs]
 
 
+class Host(ThemedApp):
+    """The pane alone."""
+
+    def __init__(self, root: Path, terminal: Terminal | None = None) -> None:
+        super().__init__(terminal)
+        self.pane = ComparePane(CATALOG, root, id="compare")
+
+    def compose(self) -> ComposeResult:
+        yield self.pane
+
+    def text(self) -> str:
+        strips = self.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+def run(root, name, *more, losses=(), **settings):
+    """A run of the recipe vae-digits with these losses; its path."""
+    path = write_run(root / f"20260101-0000-{name}", *more, losses=losses)
+    tables = configs.override(
+        CATALOG.recipes["vae-digits"].tables, [f"{key.replace('__', '.')}={value}" for key, value in settings.items()],
+        CATALOG,
+    )  # fmt: skip
+    (path / "config.toml").write_text(configs.dumps(configs.load({**tables, "name": name}, CATALOG)))
+    return path
+
+
+def readings(app, plot=0):
+    """What the legend of a plot says of each run."""
+    return {one.name: None if one.ended else one.value for one in app.pane.plots[plot].drawn.frame.readings}
+
+
+async def shows(app, pilot, paths):
+    app.pane.compare(paths)
+    app.pane.focus_inside()
+    await until(pilot, lambda: not app.pane._reading and app.pane.plots[0].drawn, app.text)
+    await pilot.pause()
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_runs_that_are_to_be_compared_show_in_what_they_differ(monkeypatch, two_runs, size):
     async with workbench(monkeypatch, SIZES[size]) as (app, pilot):
         app.workspace.pane("runs").post_message(CompareAsked(two_runs))
+        await until_shown(pilot, "A vae-digits", "B vae-digits", "vae/loss")
+        assert app.workspace.active.id == "compare"
+        await pilot.press("v")
         screen = await until_shown(pilot, "train.phases.vae.lr", "0.001 °", "3e-4")
-        assert "train.steps" not in screen and app.workspace.active.id == "compare"
+        assert "train.steps" not in screen
+        await pilot.press("v")
+        await until_shown(pilot, "lowest", "★", "finished")
 
 
 async def test_the_palette_compares_with_the_run_that_is_shown(monkeypatch, two_runs):
@@ -33,4 +88,75 @@ async def test_the_palette_compares_with_the_run_that_is_shown(monkeypatch, two_
         await pilot.press("ctrl+p", *"compare with", "down", "enter")
         await until(pilot, lambda: [run.path for run in pane.compared] == two_runs)
         assert pane.compared[0].view is pane.view, "what is read already is not read again"
-        await until_shown(pilot, "train.phases.vae.lr")
+        await until_shown(pilot, "A vae-digits", "B vae-digits", "vae/loss")
+
+
+async def test_runs_of_any_length_are_drawn_over_each_other_and_go_on(tmp_path):
+    quality = events.Metrics(start=5, values={"vae/kl": [3.0]})
+    paths = [
+        run(tmp_path, "long", losses=[float(n) for n in range(100)]),
+        run(tmp_path, "short", quality, losses=[5.0] * 9 + [math.nan] + [7.0] * 30),
+        run(tmp_path, "none"),
+    ]
+    app = Host(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(app, pilot, paths)
+        assert [panel.title for panel in app.pane.panels] == ["vae/loss", "vae/kl"]
+        await until(pilot, lambda: "no values yet: C" in app.text() and "vae/kl (not in A, C)" in app.text(), app.text)
+        await pilot.press("left_square_bracket", "left_square_bracket", "left_square_bracket", "home")
+        assert readings(app) == {"A": 0.0, "B": 5.0} and "step 0" in app.text()
+        await pilot.press("end")
+        assert readings(app) == {"A": 99.0, "B": None}
+        await until(pilot, lambda: "B –" in app.text(), app.text)
+        append(paths[1], events.Metrics(start=40, values={"vae/loss": [8.0] * 60}))
+        append(paths[2], events.Metrics(start=0, values={"vae/loss": [1.0] * 100}))
+        app.pane.beat(0.0)
+        await until(pilot, lambda: readings(app) == {"A": 99.0, "B": 8.0, "C": 1.0}, "live ones go on")
+        colours = [app.pane.plots[0]._look(f"line.{slot}").color.triplet.hex for slot in range(3)]
+        assert colours == [app.pane._colour(slot) for slot in range(3)], "the same wherever a run is named"
+
+
+async def test_each_run_has_its_own_epochs_and_times_from_its_own_start(tmp_path):
+    paths = []
+    for name, epoch, seconds in (("fast", 10, 20.0), ("slow", 50, 200.0)):
+        plan = events.Plan(steps=100, steps_per_epoch=epoch, batch_size=8)
+        system = events.System(step=100, seconds=seconds, steps_per_second=1.0, images_per_second=1.0)
+        paths.append(run(tmp_path, name, plan, system, losses=[float(n) for n in range(100)]))
+    app = Host(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(app, pilot, paths)
+        await pilot.press("e", "end")
+        assert readings(app)["A"] == 99.0 and readings(app)["B"] is None
+        await until(pilot, lambda: "epoch 9.90" in app.text(), app.text)
+        await pilot.press("home", "ctrl+right")
+        values = readings(app)
+        assert values["A"] == pytest.approx(values["B"] / 5, abs=1), "an epoch of B has five times the steps"
+        await pilot.press("e", "end")
+        assert readings(app) == {"A": None, "B": 99.0}
+        await until(pilot, lambda: "of training" in app.text(), app.text)
+        await pilot.press("home", *["right"] * 5)
+        values = readings(app)
+        assert values["B"] == pytest.approx(values["A"] / 10, abs=1.1), "B takes ten times as long for a step"
+        await pilot.press("L", "plus", "f", "a", "s", "w", "c", "enter", "escape")
+        assert app.pane.plots[0].drawn.frame.readings
+
+
+async def test_a_fork_shares_its_past_with_its_origin_which_is_drawn_once(tmp_path):
+    values = [float(n) for n in range(100)]
+    first = run(tmp_path, "first", losses=values)
+    fork = tmp_path / "20260101-0000-fork"
+    fork.mkdir()
+    append(fork, events.Fork(run=first.name, step=60, start=50, changes={"train.phases.vae.lr": [1e-3, 1e-4]}))
+    run(tmp_path, "fork", losses=values[:60] + [500.0] * 60, train__phases__vae__lr="1e-4")
+    app = Host(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(app, pilot, [fork, first])
+        a, b = app.pane.compared
+        assert (a.twin, a.begins, b.twin) == (b, 60, None)
+        await until(pilot, lambda: "A parts from B at step 60" in app.text(), app.text)
+        loss = app.pane.curves(app.pane.panels[0])
+        assert loss["A"].steps[0] == 59 and len(loss["B"]) == 100, "it begins where the other one has come to"
+        mark = next(mark for mark in app.pane.marks() if mark.kind == "fork")
+        assert (mark.step, mark.text) == (60, "A: parts from B")
+        await pilot.press("e", "v")
+        await until(pilot, lambda: "train.phases.vae.lr" in app.text() and "train.steps" not in app.text(), app.text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -170,3 +172,34 @@ def test_columns_of_the_average_that_does_not_lag_are_renewed_as_far_as_new_poin
         columns = stats.update(live, edges, 0.9, True)
     fresh = ColumnStats().update(Series("b", live.steps, live.values), edges, 0.9, True)
     np.testing.assert_allclose(columns.mean, fresh.mean, rtol=1e-12)
+
+
+def test_steps_are_the_same_however_they_came():
+    """Progressions, which take no room, turn into single steps and back to nothing as a run goes on anew."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        plain_steps, plain_values, series = [], [], Series(dtype=np.float32)
+        for _ in range(int(rng.integers(1, 8))):
+            start, stride, count = int(rng.integers(0, 30)), int(rng.integers(1, 4)), int(rng.integers(0, 6))
+            if rng.random() < 0.6 and plain_steps:
+                start = int(plain_steps[-1] + (stride if rng.random() < 0.5 else 1))
+            values = array("f", rng.normal(size=count))
+            if rng.random() < 0.2:
+                values = [None if rng.random() < 0.3 else value for value in values]
+            steps = [float(start + stride * i) for i in range(count)]
+            if steps:
+                keep = sum(step < steps[0] for step in plain_steps) if steps[0] < (plain_steps or [0])[-1] else None
+                del plain_steps[keep if keep is not None else len(plain_steps) :], plain_values[len(plain_steps) :]
+            plain_steps += steps
+            plain_values += [np.nan if value is None else value for value in values]
+            if rng.random() < 0.5:
+                series.append_stride(start, stride, values)
+            else:
+                series.append(steps, list(values))
+            if rng.random() < 0.2:
+                cut = float(rng.integers(0, 40))
+                series.truncate(cut)
+                plain_values = [value for step, value in zip(plain_steps, plain_values) if step <= cut]
+                plain_steps = [step for step in plain_steps if step <= cut]
+            assert series.steps.tolist() == plain_steps and len(series) == len(plain_steps)
+            np.testing.assert_array_equal(series.values, np.array(plain_values, np.float32))

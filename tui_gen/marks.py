@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tui_gen import rollbacks
@@ -30,9 +30,14 @@ def marks_of(view: RunView) -> list[Mark]:
     return marks
 
 
-def noted(marks: Iterable[Mark], step: float, within: float) -> Sequence[str]:
-    """The words of the marks within so many steps of one, the most telling first: `Δ 100 train.lr: 0.1 → 0.2`."""
+def noted(
+    marks: Iterable[Mark], step: float, within: float, where: Callable[[float], str] = "{:,.0f}".format
+) -> Sequence[str]:
+    """The words of the marks within so many steps of one, the most telling first: `Δ 100 train.lr: 0.1 → 0.2`.
+
+    `where` says what a place of the axis is called.
+    """
     order = {kind: place for place, kind in enumerate(MARKS)}
     near = [mark for mark in marks if abs(mark.step - step) <= within]
     near.sort(key=lambda mark: (order[mark.kind], abs(mark.step - step)))
-    return [f"{MARKS[mark.kind][0]} {mark.step:,.0f} {clean(mark.text)}" for mark in near[:MOST]]
+    return [f"{MARKS[mark.kind][0]} {where(mark.step)} {clean(mark.text)}" for mark in near[:MOST]]

@@ -33,11 +33,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """A named group of curves; `paired` says that slots i and i + 4 are training and validation of one metric."""
+    """A named group of curves; `paired` says that slots i and i + 4 are training and validation of one metric.
+
+    `note` stands behind the title.
+    """
 
     title: str
     curves: tuple[Curve, ...]
     paired: bool
+    note: str = ""
 
     def hue(self, slot: int) -> int:
         """The place of a slot's colour: as many as there are curves are used, so that they are far apart."""

@@ -10,8 +10,8 @@ import numpy as np
 from tui_gen.draw.text import width_of
 from tui_gen.draw.xscale import XScale
 
-GLYPHS = "●■▲◆○□△◇"
-ASCII_GLYPHS = "*+ox#%@&"
+GLYPHS = "●■▲◆○□△◇▼▽◀◁"
+ASCII_GLYPHS = "*+ox#%@&=$?~"
 # kind: (unicode, ascii, drawn as a line through the plot); earlier kinds win where several fall into one cell
 MARKS = {
     "alert": ("!", "!", True),

@@ -77,7 +77,7 @@ class Plot:
         canvas.marks(options.marks, (x0, x1), x_scale)
         rows = self._levels(canvas, heights, options)
         self._draw(canvas, curves, heights)
-        outside = sum(self._mark_outside(canvas, curves, heights, above) for above in (True, False))
+        outside = sum(self._mark_outside(canvas, curves, heights, options.bands, above) for above in (True, False))
         self._name(canvas, curves, heights)
         for row, text in rows:
             canvas.name_level(row, text)
@@ -127,8 +127,13 @@ class Plot:
             if curve.sparse:
                 canvas.points(curve.places(self._scale, heights, canvas), curve.slot)
 
-    def _mark_outside(self, canvas: Canvas, curves: list[_Curve], heights: tuple[float, float], above: bool) -> int:
-        """Mark the columns whose values leave the picture, and say how many those are and how far they go."""
+    def _mark_outside(
+        self, canvas: Canvas, curves: list[_Curve], heights: tuple[float, float], bands: bool, above: bool
+    ) -> int:
+        """Mark the columns whose values leave the picture, and say how many those are and how far they go.
+
+        Without `bands`, values are out of the picture wherever they are, and only averages are marked.
+        """
         limit = self._scale.inverse(heights[1] if above else heights[0])
         count, furthest, at = 0, limit, 0
         for curve in curves:
@@ -138,7 +143,7 @@ class Plot:
                 if curve.mean is not None:  # the average may stay out for longer than the values that took it there
                     mean_out = curve.mean[0] > heights[1] if above else curve.mean[1] < heights[0]
                     canvas.edge(np.flatnonzero(mean_out) // canvas.across, above, curve.slot)
-            if not len(out):
+            if not len(out) or not (bands or curve.mean is None):
                 continue
             starts = curve.columns.starts
             for begin, end in zip(starts[out], starts[out + 1]):
@@ -289,7 +294,8 @@ def _spans(
         return band, None
     fill = _interpolate(series.steps, series.ema(smoothing, options.zero_phase), columns, edges, empty, scale)
     mean = _filled(scale.forward(columns.mean), empty, fill)
-    return band, _joined(mean, mean, mean, mean)
+    line = _joined(mean, mean, mean, mean)
+    return band if options.bands else line, line
 
 
 def _filled(values: np.ndarray, where: np.ndarray, fill: np.ndarray) -> np.ndarray:
@@ -329,6 +335,7 @@ def _joined(lo: np.ndarray, hi: np.ndarray, first: np.ndarray, last: np.ndarray)
 
 def _reading(slot: int, series: Series, options: Options) -> Reading:
     i = len(series) - 1 if options.cursor is None else series.nearest(options.cursor)
+    first, last = options.ends.get(series.name, (-math.inf, math.inf))
     return Reading(
         name=series.name,
         glyph=legend_glyph(slot, options.ascii),
@@ -336,4 +343,5 @@ def _reading(slot: int, series: Series, options: Options) -> Reading:
         step=float(series.steps[i]),
         value=float(series.values[i]),
         mean=float(series.ema(_smoothing(series, options), options.zero_phase)[i]),
+        ended=options.cursor is not None and not first <= options.cursor <= last,
     )

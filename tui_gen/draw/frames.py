@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tui_gen.draw.canvas import Level, Mark
@@ -16,18 +16,21 @@ from tui_gen.draw.xscale import STEPS, XScale
 class Options:
     """What to show and how.
 
-    `smoothing`: EMA factor in [0, 1), 0 draws the data alone; `zero_phase`: an average that does not lag; `log_y`: a
+    `smoothing`: EMA factor in [0, 1), 0 draws the data alone; without `bands` only averages are drawn, where there
+    are any, and fill the plot; `zero_phase`: an average that does not lag; `log_y`: a
     logarithmic scale, symmetric about 0 where a value is not above it; `x_window`, `y_window`: fixed limits (zoom and
     pan); `follow`: show the newest so many steps, paging on by half of it; `last_step`: where the run is planned to
     end, the x axis stops there; `whole`: show also outliers, however flat that makes the rest (`scales.extent` says
     what they are; out of view, they are marked on the edge); `cursor`: a step for the crosshair; `unit`: steps in one
     unit of the x axis' labels (an epoch's, say);
     `clock`: labels are times instead, and steps are as far apart as they were in time; `levels`: values to come to,
-    which the y axis takes in where they are near; `ascii`: no braille or other non-ASCII characters.
+    which the y axis takes in where they are near; `ends`: by the names of curves, the places between which the
+    crosshair reads them (all along where it is not said); `ascii`: no braille or other non-ASCII characters.
     """
 
     smoothing: float = 0.9
     zero_phase: bool = False
+    bands: bool = True
     log_y: bool = False
     log_x: bool = False
     x_window: tuple[float, float] | None = None
@@ -41,6 +44,7 @@ class Options:
     clock: Clock | None = None
     marks: Sequence[Mark] = ()
     levels: Sequence[Level] = ()
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     ascii: bool = False
 
 
@@ -56,7 +60,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Reading:
-    """One line of the legend: a series at a step; NaN where it has no value."""
+    """One line of the legend: a series at a step, NaN where it has no value; `ended` where it does not go that far."""
 
     name: str
     glyph: str
@@ -64,6 +68,7 @@ class Reading:
     step: float
     value: float
     mean: float
+    ended: bool = False
 
 
 @dataclass

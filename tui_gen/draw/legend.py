@@ -30,7 +30,7 @@ def legend_rows(title: str, readings: Sequence[Reading], width: int, rows: int, 
         runs: Row = [
             (f" {curve.glyph}", curve.style),
             (f" {clean(curve.name)} ", "text"),
-            (reading(value).ljust(VALUE_WIDTH), "value"),
+            (("–" if curve.ended else reading(value)).ljust(VALUE_WIDTH), "value"),
         ]
         need = sum(width_of(text) for text, _ in runs)
         remaining = len(readings) - i

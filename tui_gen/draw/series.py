@@ -7,6 +7,7 @@ it neither moves nor poisons the average.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ _SCAN_CHUNK = 1 << 14
 LARGEST = 1e150
 LARGEST_SINGLE = 1e37
 """The same for values that are kept in float32."""
+LARGEST_EXACT = 1 << 53
+"""Whole numbers up to this are float64, every one."""
 
 
 def _scan(values: np.ndarray, factor: float, carry: float) -> np.ndarray:
@@ -142,12 +145,32 @@ class _ZeroPhase:
             self.done, self.current = n, False
 
 
+MOST_PROGRESSIONS = 64
+_progressions: dict[tuple[float, float], np.ndarray] = {}
+"""Steps that are shared, by their first and their distance."""
+
+
+def _progression(first: float, stride: float, count: int) -> np.ndarray:
+    """`first`, `first + stride`, … as (count,) float64, not to be written to: all series of such steps have the same.
+
+    Nearly all metrics are measured at every step, or at every so many: kept once, their steps take no room.
+    """
+    steps = _progressions.get((first, stride))
+    if steps is None or len(steps) < count:
+        steps = first + stride * np.arange(max(1024, 2 * count))
+        steps.flags.writeable = False
+        while len(_progressions) >= MOST_PROGRESSIONS:
+            _progressions.pop(next(iter(_progressions)), None)
+        _progressions[first, stride] = steps
+    return steps[:count]
+
+
 class Series:
     """A named metric: steps in ascending order and one value per step.
 
     `slot` is its colour (its place in the list drawn unless given); `smooth=False` draws it without an average (sparse
-    validation losses). `dtype` is what values are kept in. `revision` changes
-    with every change of the data, `generation` when points were taken away.
+    validation losses). `dtype` is what values are kept in, `room` is for how many at first. `revision` changes with
+    every change of the data, `generation` when points were taken away.
     """
 
     def __init__(
@@ -159,12 +182,15 @@ class Series:
         slot: int | None = None,
         smooth: bool = True,
         dtype: type[np.floating] = np.float64,
+        room: int = 256,
     ) -> None:
         self.name = name
         self.slot = slot
         self.smooth = smooth
-        self._steps = np.empty(256)
-        self._values: np.ndarray = np.empty(256, dtype)
+        self._first, self._stride = 0.0, 1.0
+        self._steps: np.ndarray | None = None
+        """None where they are a progression, from the first by the stride."""
+        self._values: np.ndarray = np.empty(room, dtype)
         self._largest = LARGEST if dtype is np.float64 else LARGEST_SINGLE
         self._extremes = (np.nan, np.nan)  # of points that were thinned out
         self._n = 0
@@ -182,7 +208,7 @@ class Series:
     @property
     def steps(self) -> np.ndarray:
         """All steps, ascending, shape (n,). A view: do not write to it or keep it across appends."""
-        return self._steps[: self._n]
+        return _progression(self._first, self._stride, self._n) if self._steps is None else self._steps[: self._n]
 
     @property
     def values(self) -> np.ndarray:
@@ -207,28 +233,60 @@ class Series:
         if len(x) > 1 and np.any(x[1:] < x[:-1]):
             order = np.argsort(x, kind="stable")
             x, y = x[order], y[order]
-        if self._n and x[0] < self._steps[self._n - 1]:
+        if self._n and x[0] < self.steps[-1]:
             self._cut(int(np.searchsorted(self.steps, x[0], side="left")))
+        stride = float(x[1] - x[0]) if len(x) > 1 else self._stride
+        if not self._goes_on(float(x[0]), stride) or np.any(x != x[0] + stride * np.arange(len(x))):
+            self._place(x)
+        self._put(y)
+
+    def append_stride(self, start: int, stride: int, values: object) -> None:
+        """Add the values of steps `start`, `start + stride`, …; None and non-finite ones are gaps."""
+        if isinstance(values, array) and values.typecode == "f":
+            column = np.frombuffer(values, np.float32)
+        else:
+            column = np.asarray(values, dtype=np.float64)
+        if stride > 0 and abs(start) + stride * len(column) < LARGEST_EXACT and self._goes_on(start, stride):
+            self._put(column)
+        else:
+            self.append(start + stride * np.arange(len(column)), column)
+
+    def _goes_on(self, first: float, stride: float) -> bool:
+        """Whether steps from `first` by `stride` go on with the progression that is there; they do where none is."""
+        if self._steps is not None or not stride > 0:
+            return False
+        if self._n == 0:
+            self._first, self._stride = float(first), float(stride)
+            return True
+        if self._n == 1 and first == self._first + stride:
+            self._stride = float(stride)
+        return stride == self._stride and first == self._first + self._n * self._stride
+
+    def _place(self, x: np.ndarray) -> None:
+        """Keep these steps, and those before them, one by one."""
         end = self._n + len(x)
-        if end > len(self._steps):
-            size = max(end, 2 * len(self._steps))
-            for name in ("_steps", "_values"):
-                buffer = np.empty(size, getattr(self, name).dtype)
-                buffer[: self._n] = getattr(self, name)[: self._n]
-                setattr(self, name, buffer)
+        if self._steps is None or end > len(self._steps):
+            grown = np.empty(max(256, end, 2 * self._n))
+            grown[: self._n] = self.steps
+            self._steps = grown
+        self._steps[self._n : end] = x
+
+    def _put(self, y: np.ndarray) -> None:
+        """Add values, for whose steps there is a place."""
+        if not len(y):
+            return
+        end = self._n + len(y)
+        if end > len(self._values):
+            grown = np.empty(max(256, end, 2 * self._n), self._values.dtype)
+            grown[: self._n] = self._values[: self._n]
+            self._values = grown
         finite = np.abs(y) <= self._largest  # False for NaN
         if not finite.all():
             y = np.where(finite, y, np.nan)
             self.has_gaps = True
-        self._steps[self._n : end] = x
         self._values[self._n : end] = y
         self._n = end
         self.revision += 1
-
-    def append_stride(self, start: int, stride: int, values: object) -> None:
-        """Add the values of steps `start`, `start + stride`, …; None and non-finite ones are gaps."""
-        column = np.asarray(values, dtype=np.float64)
-        self.append(start + stride * np.arange(len(column)), column)
 
     def truncate(self, step: float) -> None:
         """Drop every point after `step` (a run resumed there rewrites them)."""
@@ -289,7 +347,7 @@ class Series:
         width = max((steps[-1] - steps[0]) / max(1, most // 4 - 1), 1e-300)
         place = np.floor((steps - steps[0]) / width)
         keep = np.concatenate((np.flatnonzero(np.diff(place, prepend=-1.0)), np.arange(older, self._n)))
-        self._steps, self._values = self._steps[keep], self._values[keep]
+        self._steps, self._values = self.steps[keep], self._values[keep]
         self._averages.clear()
         self._zero_phase.clear()
         self._n = len(keep)
@@ -304,10 +362,11 @@ class Series:
 
     def nearest(self, step: float) -> int | None:
         """Index of the point nearest to `step`, None when there is no point."""
-        if not self._n:
+        steps = self.steps
+        if not len(steps):
             return None
-        i = int(np.searchsorted(self.steps, step))
-        if i == self._n or (i > 0 and step - self._steps[i - 1] <= self._steps[i] - step):
+        i = int(np.searchsorted(steps, step))
+        if i == len(steps) or (i > 0 and step - steps[i - 1] <= steps[i] - step):
             i -= 1
         return i
 

@@ -18,4 +18,5 @@ def show(stage: Stage, paths: Sequence[Path]) -> None:
     if isinstance(pane, ComparePane):
         pane.compare(paths)
         stage.workspace.use_layout("compare")
+        stage.workspace.open("runs", focus=False)
         stage.workspace.open("compare")

@@ -1,52 +1,81 @@
-"""The Compare pane: two to twelve runs beside each other."""
+"""The Compare pane: two to twelve runs beside each other, as curves and as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 
 from tui_gen import runs
-from tui_gen.app.panes.base import Belongings, Entry, Pane
-from tui_gen.app.panes.compare.settings import settings_rows
-from tui_gen.app.panes.compare.table import Cell, Cells, TableView
+from tui_gen.app.panes.base import Belongings, Entry
+from tui_gen.app.panes.compare.across import AcrossRuns
+from tui_gen.app.panes.compare.heading import PageTabs, RunsKey
+from tui_gen.app.panes.compare.help import HELP, NOTHING
+from tui_gen.app.panes.compare.table import TableView
+from tui_gen.app.panes.curves.grid import Empty
+from tui_gen.app.panes.curves.keys import bindings
+from tui_gen.app.panes.curves.pane import CurvesPane
 from tui_gen.app.panes.curves.plot import DARK, LIGHT
-from tui_gen.compared import MOST, ComparedRun, of_paths
-from tui_gen.draw.canvas import legend_glyph
+from tui_gen.app.panes.losses.going import figure
+from tui_gen.compared import MOST, ComparedRun, metrics_of, of_paths, shared_levels
+from tui_gen.compared_rows import Cell, results_rows, settings_rows
+from tui_gen.draw.canvas import Mark, legend_glyph
+from tui_gen.draw.curves import Level, Series
+from tui_gen.glossary import about_all, model_of
+from tui_gen.marks import marks_of
+from tui_gen.panels import HEALTH, Curve, Panel, split
+from tui_gen.states import state_look
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
+    from tui_gen.view import RunView
 
 OFFERED = 200
 """Runs in the command palette, at most."""
-NOTHING = (
-    "Nothing is compared.\nIn the Runs pane, Space marks runs and c compares them;\n"
-    "the command palette has “Compare with …” for the run that is shown."
-)
+PAGES = ("curves", "settings", "results")
+READING = 0.25
+"""Seconds between two frames while logs are read: most of the time is for reading."""
+SHARED = "edit", "fork", "resume", "rollback"
+"""What happened in runs that is marked: of all that may happen in twelve of them, what tells them apart."""
 
 
-class ComparePane(Pane):
-    """Shows in which settings runs differ."""
+class ComparePane(CurvesPane):
+    """Curves of several runs over each other, in which settings these differ, and what came of them."""
 
-    HELP = """
-## Compare
-
-The runs that were marked in the Runs pane (Space marks, `c` compares), or that the palette's **Compare with …** added
-to the run that is shown; two to twelve. Each has a letter and a colour that stay its own.
-
-The table has only the settings that are not the same in all of them; `°` marks what a run has as it is where nothing is
-stated, `–` what it does not have.
-"""
+    HELP = HELP
+    BINDINGS: ClassVar = [
+        *bindings("compare"),
+        Binding("w", "bands", "All values behind the averages", show=False, id="compare.bands"),
+        Binding("v", "page(1)", "Page", key_display="v V", id="compare.page"),
+        Binding("V", "page(-1)", "Page before", show=False, id="compare.page_before"),
+    ]
+    DEFAULT_CSS = """
+    ComparePane Empty { display: none; }
+    ComparePane.empty > * { display: none; }
+    ComparePane.empty > Empty { display: block; }
+    """
 
     def __init__(self, catalog: Catalog, root: Path, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+        self.over = AcrossRuns()
+        super().__init__(self.over, id=id)
         self.catalog, self.root = catalog, root
         self.compared: list[ComparedRun] = []
+        self.looking = replace(self.looking, bands=False)
+        self.page = PAGES[0]
+        self._reading = False
+        self._names: tuple[object, ...] = ()
+        self._tabs = PageTabs(PAGES)
+        self._key = RunsKey(self._colour)
         self._table = TableView(self._colour)
+        self._empty = Empty()
 
     @classmethod
     def of(cls, belongings: Belongings, id: str) -> Self:
@@ -54,26 +83,44 @@ stated, `–` what it does not have.
         return cls(belongings.catalog, belongings.root, id=id)
 
     def compose(self) -> ComposeResult:
-        """The table."""
+        """Pages, runs, and what is on each page."""
+        yield self._tabs
+        yield self._key
+        yield self.bar
+        yield self.grid
         yield self._table
+        yield self._empty
 
     def on_mount(self) -> None:
-        """Say what to do."""
-        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._table.refresh())
-        self._redraw()
+        """Colours of the theme."""
+        super().on_mount()
+        self.app.theme_changed_signal.subscribe(self, self._recolour_runs)
+
+    def _recolour_runs(self, _theme: object) -> None:
+        self._table.refresh()
+        self._key.refresh()
 
     def set_catalog(self, catalog: Catalog) -> None:
         """Other settings are declared from now on."""
         self.catalog = catalog
-        self._redraw()
+        self.redraw()
+
+    # -- which runs
 
     def compare(self, paths: Sequence[Path]) -> None:
         """Show these runs from now on."""
-        self.compared = of_paths(paths, {self.view.path: self.view} if self.view is not None else {})
+        before = {run.path: run.view for run in self.compared}
+        if self.view is not None:
+            before[self.view.path] = self.view
+        self.compared = of_paths(paths, self.catalog, before)
         self.set_title(f"{len(self.compared)} runs" if self.compared else "")
-        if len(list(dict.fromkeys(paths))) > MOST:
+        if len(set(paths)) > MOST:
             self.notify(f"Only the first {MOST} of these runs are compared.", severity="warning")
-        self._redraw()
+        self._names = ()
+        self.over.show_runs(self.compared)
+        self.start_over()
+        self.refresh_bindings()
+        self._read_on()
 
     def add(self, path: Path) -> None:
         """Compare with one more run: with those that are compared, or with the run that is shown."""
@@ -94,21 +141,203 @@ stated, `–` what it does not have.
                 name = f"Compare with: {clean(Path(path).name)}"
                 yield Entry(name, partial(self.add, Path(path)), "in the Compare pane")
 
+    def show_run(self, view: RunView | None) -> None:
+        """The run that is shown is read by somebody else: once is enough."""
+        super().show_run(view)
+        if view is not None:
+            for run in self.compared:
+                if run.path == view.path:
+                    run.view = view
+
+    # -- reading
+
+    @property
+    def _others(self) -> list[RunView]:
+        """The runs that nobody else reads."""
+        return [run.view for run in self.compared if run.view is not self.view]
+
+    def _read_on(self) -> None:
+        """Read what is new, and draw it as it comes."""
+        if not self._reading and self.is_mounted:
+            self._reading = True
+            self.run_worker(self._read(), exit_on_error=False)
+
+    async def _read(self) -> None:
+        """Read all logs up to their ends, a part of each in turn; keys come in between."""
+        try:
+            drawn, changed, waiting = time.monotonic(), True, self._others
+            while waiting:
+                for view in waiting:
+                    changed |= bool(view.poll())
+                    await asyncio.sleep(0)
+                waiting = [view for view in self._others if view.behind]
+                if waiting and time.monotonic() - drawn > READING:
+                    self.redraw()
+                    drawn = time.monotonic()
+            if changed:
+                self.redraw()
+        finally:
+            self._reading = False
+
+    def beat(self, quiet_for: float) -> None:
+        """Look whether the other runs went on."""
+        if self.compared and not self._reading:
+            news = [view.poll() for view in self._others]
+            if any(view.behind for view in self._others):
+                self._read_on()
+            elif any(news):
+                self.redraw()
+
+    def update_view(self, changed: set[str]) -> None:
+        """The run that is shown may be one of those that are compared."""
+        if any(run.view is self.view for run in self.compared):
+            self.redraw()
+
+    def on_show(self) -> None:
+        """Back on screen."""
+        self._read_on()
+
+    # -- drawing
+
     def _colour(self, slot: int) -> str:
         hues = DARK if self.app.current_theme.dark else LIGHT
         return hues[slot % len(hues)]
 
-    def _redraw(self) -> None:
+    def redraw(self) -> None:
+        """Draw the page that is shown. Cheap when nothing is visible."""
         if not self.is_mounted:
             return
+        self.set_class(not self.compared, "empty")
         if not self.compared:
-            self._table.show([], [[Cell(line, "quiet")] for line in NOTHING.split("\n")])
+            self._empty.say(NOTHING)
             return
-        self._table.show(self._head(), settings_rows(self.compared, self.catalog))
+        if not self.size.width:
+            return
+        heads = self._heads()
+        self._tabs.show(self.page, self._states())
+        self._key.show(heads)
+        curves = self.page == "curves"
+        for part in (self.bar, self.grid, self._key):
+            part.display = curves
+        self._table.display = not curves
+        if curves:
+            self._draw_curves()
+        else:
+            settings = self.page == "settings"
+            rows = settings_rows(self.compared, self.catalog) if settings else results_rows(self.compared)
+            self._table.show([Cell(""), *heads], rows)
 
-    def _head(self) -> Cells:
-        """The runs, each with its letter, glyph and colour."""
+    def _heads(self) -> list[Cell]:
+        """The runs, each with its glyph, its letter and its name."""
         terminal = getattr(self.app, "terminal", None)
         plain = terminal is not None and not terminal.unicode
-        names = [f"{legend_glyph(run.slot, plain)} {run.letter} {run.name}" for run in self.compared]
-        return [Cell(""), *(Cell(name, f"run.{run.slot}") for name, run in zip(names, self.compared))]
+        heads = []
+        for run in self.compared:
+            live = f" {state_look(run.view.state).sign}" if run.view.live else ""
+            text = f"{legend_glyph(run.slot, plain)} {run.letter} {run.name}{live}"
+            heads.append(Cell(text, f"run.{run.slot}"))
+        return heads
+
+    def _states(self) -> str:
+        """What has to be said of all of them."""
+        behind = sum(view.behind for view in self._others)
+        words = [f"reading {behind} of {len(self.compared)}…"] if behind else []
+        silent = [run.letter for run in self.compared if not run.view.series and not run.view.behind]
+        if silent:
+            words.append(f"no values yet: {', '.join(silent)}")
+        forks = [(run, run.twin) for run in self.compared if run.twin is not None]
+        words += [f"{run.letter} parts from {twin.letter} at step {run.begins:,}" for run, twin in forks]
+        return " · ".join(words)
+
+    def _draw_curves(self) -> None:
+        names = tuple((run.slot, name) for run in self.compared for name in run.view.series)
+        if names != self._names:
+            self._names = names
+            self.panels = [self._panel(metric) for metric in metrics_of(self.compared)]
+        self.over.chosen = self.looking.x_axis
+        shown = self.shown_panels()
+        self.over.forget_but({panel.title for panel in shown}, self.over.axis(self.looking.x_axis))
+        self.draw_plots()
+
+    def _panel(self, metric: str) -> Panel:
+        """A metric of all runs that have it."""
+        validation, phase, _ = split(metric)
+        smooth = not validation and phase != HEALTH
+        has = [run for run in self.compared if metric in run.view.series]
+        lacks = [run.letter for run in self.compared if run not in has]
+        note = f"(not in {', '.join(lacks)})" if lacks else ""
+        return Panel(metric, tuple(Curve(run.letter, run.letter, run.slot, smooth) for run in has), False, note)
+
+    def curves(self, panel: Panel) -> Mapping[str, Series]:
+        """The metric's series, by the letters of the runs."""
+        axis = self.over.axis(self.looking.x_axis)
+        placed = {run.letter: self.over.placed(run, panel.title, axis) for run in self.compared}
+        return {letter: series for letter, series in placed.items() if series is not None}
+
+    def levels(self, panel: Panel) -> list[Level]:
+        """The figures that the metric of all these runs should come to."""
+        goals = shared_levels(panel.title, self.compared)
+        return [Level(goal.level, figure(goal)) for goal in goals if goal.level is not None]
+
+    def marks(self) -> list[Mark]:
+        """What happened in the runs, and where they part."""
+        axis, marks = self.over.axis(self.looking.x_axis), list[Mark]()
+        for run in self.compared:
+            own = [mark for mark in marks_of(run.view) if mark.kind in SHARED and mark.kind != "fork"]
+            if run.origin is not None:
+                other = run.twin.letter if run.twin is not None else clean(run.origin.name or run.origin.run)
+                step = run.begins if run.twin is not None else run.origin.step
+                own.append(Mark(step, "fork", f"parts from {other}"))
+            places = [(mark, self.over.place_of(run, mark.step, axis)) for mark in own if mark.step >= run.begins]
+            marks += [Mark(at, mark.kind, f"{run.letter}: {mark.text}") for mark, at in places if at is not None]
+        return marks
+
+    # -- actions
+
+    def action_page(self, by: int) -> None:
+        """The next page, or the one before."""
+        self.show_page(PAGES[(PAGES.index(self.page) + by) % len(PAGES)])
+
+    def show_page(self, page: str) -> None:
+        """Show another page; the keyboard follows."""
+        inside = self.has_focus_within
+        self.page = page
+        self.redraw()
+        if inside:
+            self.focus_inside()
+        self.refresh_bindings()
+
+    def on_page_tabs_picked(self, message: PageTabs.Picked) -> None:
+        """A page was clicked."""
+        message.stop()
+        self.show_page(message.page)
+        self.focus_inside()
+
+    def action_bands(self) -> None:
+        """What the values span, behind their averages, or averages alone."""
+        self.look(bands=not self.looking.bands)
+
+    def action_x_axis(self) -> None:
+        """The next of steps, epochs, training time and wall time; what is in view there is chosen anew."""
+        self.looking = replace(self.looking, window=None, follow=None, cursor=None, anchor=None)
+        super().action_x_axis()
+
+    def label(self, words: str, action: str) -> str:
+        """The scale that the key would give."""
+        return "Linear" if action == "log" and self.looking.log_y else words
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Curves are looked at where there are any."""
+        if not self.compared:
+            return None
+        if action == "page":
+            return True
+        return super().check_action(action, parameters) if self.page == "curves" else None
+
+    def help(self) -> tuple[str, str]:
+        """What the chosen plot's metric is by the models' text, before what this pane can do."""
+        current, words = self.current, ""
+        if self.page == "curves" and current is not None:
+            for run in self.compared:
+                words = words or about_all([current.title], model_of(run.path), self.catalog)
+        return self.title, "\n\n".join(filter(None, (words, self.HELP)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -13,22 +13,12 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui_gen.compared_rows import Cell, Cells
 from tui_gen.draw.text import cut, width_of
 
 WIDEST = 26
 """Cells of a column at most, but for a lone one."""
 GAP = 2
-
-
-class Cell(NamedTuple):
-    """Words in a table, and how they look: `strong`, `quiet`, `head`, `run.N` (the colour of run N) or plain."""
-
-    text: str
-    look: str = ""
-
-
-Cells = Sequence[Cell]
-"""The label, and a cell a run; a label alone is a heading, and takes the whole width."""
 
 
 class TableView(ScrollView, can_focus=True, inherit_bindings=False):

@@ -26,13 +26,15 @@ NARROWEST = 2.0
 class ViewState:
     """What is chosen. `window` is a fixed range of steps; `follow` shows only the newest so many; `heights` are fixed
     limits of values, by the title of the plot; `cursor` is the crosshair's step and `anchor` where a range of steps was
-    begun; `group` is the phase whose metrics alone have plots, and `alone` the title of the only plot there is.
+    begun; without `bands` averages are drawn alone; `group` is the phase whose metrics alone have plots, and `alone`
+    the title of the only plot there is.
     """
 
     log_x: bool = False
     log_y: bool = False
     smoothing: int = 3
     zero_phase: bool = False
+    bands: bool = True
     whole: bool = False
     x_axis: str = "steps"
     window: tuple[float, float] | None = None
@@ -49,18 +51,18 @@ class Across:
 
     def __init__(self) -> None:
         self._view: RunView | None = None
-        self._limits = Limits(GROW_X)
+        self.limits = Limits(GROW_X)
         self._clocks: dict[str, tuple[int, Clock]] = {}
 
     def show(self, view: RunView | None) -> None:
         """The x axis of this run from now on."""
         self._view = view
         self._clocks.clear()
-        self._limits.reset()
+        self.limits.reset()
 
     def reset(self) -> None:
         """Choose the limits anew."""
-        self._limits.reset()
+        self.limits.reset()
 
     @property
     def epoch(self) -> int:
@@ -78,6 +80,10 @@ class Across:
             clock = Clock(series.steps, series.values)
             self._clocks[axis] = series.revision, clock
         return clock
+
+    def ends(self, chosen: str) -> Mapping[str, tuple[float, float]]:
+        """Between which steps the crosshair reads curves, by their names; all along where nothing is said."""
+        return {}
 
     def axes(self) -> list[str]:
         """What can stand below: epochs and times where the run knows them."""
@@ -106,15 +112,15 @@ class Across:
             return looking.window
         first, last = self.extent()
         if looking.follow and last - first > looking.follow:
-            return self._limits.fit_page(last, looking.follow)
+            return self.limits.fit_page(last, looking.follow)
         clock = self.scale(looking).clock
         if clock is not None:  # in time, so that the axis stands still while the speed, and with it the end, changes
             live = self._view is not None and self._view.live
             end = clock.seconds(last)
-            lo, hi = self._limits.fit_growing(clock.seconds(first), end, None if live else end)
+            lo, hi = self.limits.fit_growing(clock.seconds(first), end, None if live else end)
             return clock.step(lo), clock.step(hi)
         plan = self._view.plan if self._view is not None else None
-        return self._limits.fit_growing(first, last, float(plan.steps) if plan and plan.steps else None)
+        return self.limits.fit_growing(first, last, float(plan.steps) if plan and plan.steps else None)
 
     def zoomed(
         self, limits: tuple[float, float], factor: float, centre: float | None, scale: XScale
@@ -143,6 +149,10 @@ class Across:
             middle = min(max((window[0] + window[1]) / 2, first), last)
             lo, hi = middle - NARROWEST / 2, middle + NARROWEST / 2
         return None if lo <= first and hi >= last else (lo, hi)
+
+    def short(self, step: float, chosen: str) -> str:
+        """What a step is called where it is one of several."""
+        return f"{step:,.0f}"
 
     def words(self, step: float, chosen: str) -> str:
         """A step, its epoch and its time: `step 40 · epoch 0.40 · 12s`."""

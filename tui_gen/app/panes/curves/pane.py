@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from tui_gen.app.panes.base import Pane
@@ -90,6 +91,7 @@ class CurvesPane(Pane):
         options = Options(
             smoothing=SMOOTHINGS[looking.smoothing],
             zero_phase=looking.zero_phase,
+            bands=looking.bands,
             log_x=looking.log_x,
             log_y=looking.log_y,
             whole=looking.whole,
@@ -98,6 +100,7 @@ class CurvesPane(Pane):
             unit=float(self.across.epoch if axis == "epochs" else 1),
             clock=self.across.clock(axis) if axis in CLOCKS else None,
             marks=marks,
+            ends=self.across.ends(looking.x_axis),
         )
         current = self.current
         for plot, panel in zip(self.plots, shown):
@@ -148,7 +151,8 @@ class CurvesPane(Pane):
         if cursor is None:
             return ""
         note = self.across.words(cursor, self.looking.x_axis)
-        return " · ".join([note, *noted(marks, cursor, self._column(cursor))])
+        where = partial(self.across.short, chosen=self.looking.x_axis)
+        return " · ".join([note, *noted(marks, cursor, self._column(cursor), where)])
 
     def _limits(self) -> tuple[float, float] | None:
         drawn = self.plots[0].drawn

@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     from tui_gen.panels import Panel
 
 # Okabe & Ito's colours, which stay apart for every kind of colour vision, made brighter or darker for the ground.
-DARK = ("#56b4e9", "#e69f00", "#2fc894", "#e98bc0", "#f0e442", "#ff7f50", "#9db4ff", "#c9c9c9")
-LIGHT = ("#0072b2", "#b35900", "#00805a", "#a8447f", "#8a7a00", "#c43e00", "#4454c8", "#555555")
+DARK = ("#56b4e9", "#e69f00", "#2fc894", "#e98bc0", "#f0e442", "#ff7f50", "#9db4ff", "#c9c9c9",
+        "#a8d65c", "#c58be8", "#7fdede", "#d9b380")  # fmt: skip
+LIGHT = ("#0072b2", "#b35900", "#00805a", "#a8447f", "#8a7a00", "#c43e00", "#4454c8", "#555555",
+         "#4f7a00", "#7a2fa0", "#006f7a", "#7a5230")  # fmt: skip
 SYMMETRIC = "±log"
 """What a plot's title says where a logarithmic axis is symmetric about 0, as there are values that are not above it."""
 
 
+MANY = 4
+"""Curves of a plot beyond which its legend may have one more row."""
 BOX = 2
 """Rows that the mouse goes up or down before what it selects is a box, not a range of steps."""
 
@@ -161,14 +165,15 @@ class PlotView(Widget):
                 some.append(curve_series)
         terminal: Terminal | None = getattr(self.app, "terminal", None)
         options = replace(options, legend=False, ascii=terminal is not None and not terminal.unicode)
-        most = 0 if height < 6 else 2 if height >= 11 else 1
+        most = 0 if height < 6 else 1 if height < 11 else 2 if len(panel.curves) <= MANY or height < 14 else 3
         readings = _expected(some)
-        title = f"{panel.title} {SYMMETRIC}" if options.log_y else panel.title
+        name = f"{panel.title} {panel.note}" if panel.note else panel.title
+        title = f"{name} {SYMMETRIC}" if options.log_y else name
         count = len(legend_rows(title, readings, width, most, False)) if most else 0
         frame = self._plot.render(width, height - count, some, options)
         rows = list(frame.rows)
         if count:
-            title = title if frame.scale.kind == "symmetric" else panel.title
+            title = title if frame.scale.kind == "symmetric" else name
             rows = legend_rows(title, frame.readings, width, count, options.cursor is not None) + rows
             if chosen:
                 rows[0] = [(rows[0][0][0], "title.chosen"), *rows[0][1:]]
