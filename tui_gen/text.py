@@ -128,3 +128,8 @@ def characters(value: Any) -> Any:
     if isinstance(value, dict):
         return {characters(key): characters(item) for key, item in value.items()}
     return [characters(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def spreadsheet_text(cell: str) -> str:
+    """A cell that a spreadsheet takes for text: what begins as a formula does would be computed."""
+    return f"'{cell}" if cell.startswith(tuple("=+-@＝＋－＠")) else cell

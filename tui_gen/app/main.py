@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,12 @@ def run_workbench(
     graphics: str | None = None,
     theme: str | None = None,
     budget: float | None = None,
+    compare: Sequence[Path] = (),
 ) -> int:
     """Show the workbench, on a terminal to which there is no `refusal`, until it is left; the exit status.
 
-    `open_run` is a run to show at once; `graphics`, `theme` and `budget` (bytes/s) are for this time only. Raises
-    ConfigError for graphics that the terminal does not have.
+    `open_run` is a run to show at once, `compare` are some to compare; `graphics`, `theme` and `budget` (bytes/s) are
+    for this time only. Raises ConfigError for graphics that the terminal does not have.
     """
     config_dir(), cache_dir()  # said here where there are none, not in the middle of a screen
     from tui_gen.draw.terminal import probe
@@ -56,7 +58,10 @@ def run_workbench(
     gc.disable()  # until the first frame is out: collections while modules are imported find nothing
     from tui_gen.app.workbench import Workbench
 
-    app = Workbench(Path(runs_root), model_dirs, open_run=open_run, terminal=terminal, theme=theme, budget=budget)
+    app = Workbench(
+        Path(runs_root), model_dirs,
+        open_run=open_run, terminal=terminal, theme=theme, budget=budget, compare=compare,
+    )  # fmt: skip
     app.run()
     return app.return_code or 0
 

@@ -68,7 +68,7 @@ def _commands() -> type:
 
 class Workbench(TerminalApp):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
-    once; `budget` is what live data may take of the link, in bytes/s.
+    once, `compare` are compared; `budget` is what live data may take of the link, in bytes/s.
 
     The first frame needs little: `session`, `stock`, `conductor` and `follower`, and the panes, come right after it.
     """
@@ -84,6 +84,7 @@ class Workbench(TerminalApp):
         model_dirs: list[str] | None = None,
         *,
         open_run: Path | None = None,
+        compare: Sequence[Path] = (),
         terminal: Terminal | None = None,
         theme: str | None = None,
         budget: float | None = None,
@@ -103,6 +104,7 @@ class Workbench(TerminalApp):
         self.wire.when_dropped.append(self.pacer.drop)
         # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
         self._given = (Path(os.path.realpath(runs_root)), list(model_dirs or []), open_run)
+        self._compare = compare
         self._furnished = False
         self._leaving = False
         rows = placeholders.remembered()
@@ -192,6 +194,8 @@ class Workbench(TerminalApp):
                 self.workspace.shown[0].focus_inside()
             if open_run is not None:
                 await self.conductor.open(open_run)
+            if self._compare:
+                comparing.show(self, self._compare)
         if self.models is not None:
             placeholders.remember(self.models.first_rows())
 

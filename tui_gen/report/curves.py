@@ -35,7 +35,7 @@ def curves_text(view: RunView, width: int, *, colour: bool, unicode: bool = True
     last = float(view.plan.steps) if view.plan and view.plan.steps and view.state == "finished" else None
     options = Options(legend=False, ascii=not unicode, last_step=last)
     each = (width - 2) // 2 if len(panels) > 1 and width >= SIDE_BY_SIDE else width
-    plots = [_plot(panel, series, each, options, colour) for panel in panels]
+    plots = [plot_lines(panel, series, each, options, colour) for panel in panels]
     if len(plots) > 1 and each < width:
         lines = [f"{left}  {right}" for left, right in zip(*plots)]
     else:
@@ -43,7 +43,8 @@ def curves_text(view: RunView, width: int, *, colour: bool, unicode: bool = True
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _plot(panel: Panel, series: dict[str, Series], width: int, options: Options, colour: bool) -> list[str]:
+def plot_lines(panel: Panel, series: dict[str, Series], width: int, options: Options, colour: bool) -> list[str]:
+    """A panel as lines of `width` cells, its legend above it."""
     lines = []
     for curve in panel.curves:
         line = series[curve.metric]

@@ -39,6 +39,7 @@ class Command(NamedTuple):
 COMMANDS = [
     Command("runs", "list the runs: live, finished, stopped, failed, interrupted; or all about one"),
     Command("attach", "show a run, live or not: in the workbench on a terminal, as text elsewhere"),
+    Command("compare", "hold runs against each other: the settings that differ, their results, their curves"),
     Command("edit", "change settings of a live run: tui-gen edit RUN KEY=VALUE …"),
     Command("edits", "list what was edited in a run while it trained, and take it back"),
     Command("fork", "start a new run from a step of another, with settings of its own"),

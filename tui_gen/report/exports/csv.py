@@ -12,6 +12,7 @@ import numpy as np
 
 from tui_gen.draw.series import Series
 from tui_gen.report.exports import Order
+from tui_gen.text import spreadsheet_text
 from tui_gen.view import RunView
 
 BLOCK = 4096
@@ -54,7 +55,7 @@ def rows(view: RunView) -> Iterator[Sequence[str]]:
 
 def header(view: RunView) -> list[str]:
     """The names of the columns."""
-    return ["step", *map(as_text, view.series)]
+    return ["step", *map(spreadsheet_text, view.series)]
 
 
 def steps_of(view: RunView) -> np.ndarray:
@@ -64,11 +65,6 @@ def steps_of(view: RunView) -> np.ndarray:
         if not np.array_equal(curve.steps, steps):
             steps = np.union1d(steps, curve.steps)
     return steps
-
-
-def as_text(cell: str) -> str:
-    """A cell that a spreadsheet takes for text: what begins as a formula does would be computed."""
-    return f"'{cell}" if cell.startswith(tuple("=+-@＝＋－＠")) else cell
 
 
 def _texts(curve: Series, steps: np.ndarray) -> list[str]:
