@@ -11,7 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Function,
+    Given,
+    Input,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Picture,
+    Problem,
+    Text,
+    Tiles,
+    hyper,
+)
 from tui_gen.models.looks.classification_report import report
 from tui_gen.models.nets.layers import ACTIVATIONS, glorot
 
@@ -111,6 +126,10 @@ class Classifier(Model):
     def probabilities(self, x: Tensor) -> Tensor:
         """(N, *data.shape) → (N, classes), rows that sum to 1."""
         return self(x).softmax(1)
+
+    def functions(self) -> list[Function]:
+        x = {"x": Input(self.data.shape)}
+        return [Function("classifier", self.probabilities, x, ("probabilities",), "of each class")]
 
     def loss(self, batch: Batch) -> Loss:
         """Cross-entropy with the labels, smoothed in training only."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
+from tui_gen.model import Batch, DataSpec, Function, Loss, Optim, Phase, hyper
 from tui_gen.models.alarms.diffusion import QUARTERS
 from tui_gen.models.nets.diffusing import Diffusion
 from tui_gen.models.nets.guidance import Guided, by_time
@@ -52,6 +52,10 @@ class DDPM(Guided):
     def trajectory(self, noise: Tensor, labels: Tensor | None = None, frames: int = 8) -> Tensor:
         """The way from noise to sample: (frames, N, *data.shape), the noise first, the sample last."""
         return self.diffusion.trajectory(self.sampling(labels), noise, self.limit, frames)
+
+    def functions(self) -> list[Function]:
+        """One step of the sampler, from one of `times` to the next."""
+        return [self.diffusion.function(self.noise_shape, self.told(), self.sampling, self.limit)]
 
     class Config(Guided.Config):
         RARE = ("distance", "eta")

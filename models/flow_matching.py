@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from tui_gen.model import Batch, DataSpec, Loss, Optim, Phase, hyper
+from tui_gen.model import Batch, DataSpec, Function, Input, Loss, Optim, Phase, hyper
 from tui_gen.models.alarms.diffusion import QUARTERS
 from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.models.nets.guidance import Guided, by_time, guided
@@ -124,6 +124,18 @@ class FlowMatching(Guided):
         if self.data.kind == "image":
             path[-1].clamp_(-1, 1)
         return path
+
+    def functions(self) -> list[Function]:
+        """The field that `sample` follows."""
+
+        def call(x: Tensor, time: Tensor, *labels: Tensor) -> Tensor:
+            told = labels[0] if labels else None
+            return guided(self.network, x, TIME_SCALE * time, told, self.strength, self.unlabelled)
+
+        inputs = {"x": Input(self.noise_shape), "time": Input(()), **self.told()}
+        words = "dx/dt at times from 0, noise, to 1: one Euler step is x + velocity / steps"
+        facts = {"steps": self.config.sample_steps, "sampler": self.config.sampler}
+        return [Function("velocity", call, inputs, ("velocity",), words, facts)]
 
     def velocity(self, network: nn.Module, labels: Tensor | None, scale: float = 1.0) -> Field:
         """A network's field: (x (N, *data.shape), t in [0, 1]) → dx/dt, for these labels and this guidance."""

@@ -10,7 +10,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper, nonzero
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Function,
+    Given,
+    Input,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Picture,
+    Problem,
+    Text,
+    hyper,
+    nonzero,
+)
 from tui_gen.models.alarms.gan import ALARMS
 from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.models.looks.score_histograms import PANEL_EXAMPLES, histograms, ranked
@@ -190,6 +205,10 @@ class GAN(Model):
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent) standard normal → (N, *data.shape); images in [-1, 1]."""
         return self.generator(noise, labels)
+
+    def functions(self) -> list[Function]:
+        noise = {"noise": Input(self.noise_shape), **self.told()}
+        return [Function("generator", self.sample, noise, ("x",), "samples from noise")]
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """The same: a GAN's noise is its code."""

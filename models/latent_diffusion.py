@@ -8,7 +8,22 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Function,
+    Given,
+    Input,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Picture,
+    Problem,
+    Text,
+    Tiles,
+    hyper,
+)
 from tui_gen.models.alarms.diffusion import QUARTERS
 from tui_gen.models.diffusion import DDPM
 from tui_gen.models.looks.code_plots import legend, principal, reach, scatter
@@ -118,6 +133,17 @@ class LatentDiffusion(Guided):
         """What the codes on the way from noise to sample decode to: (frames, N, *data.shape)."""
         codes = self.diffusion.trajectory(self.sampling(labels), noise, self.limit, frames)
         return torch.stack([self.decode(z, labels) for z in codes])
+
+    def functions(self) -> list[Function]:
+        """One step of the sampler among the codes, and what codes stand for."""
+        step = self.diffusion.function(self.noise_shape, self.told(), self.sampling, self.limit)
+        x, z = Input(self.data.shape), Input(self.noise_shape)
+        told = self.told() if self.first_stage.conditional else {}
+        return [
+            step,
+            Function("decoder", self.decode, {"z": z, **told}, ("x",), "what codes stand for"),
+            Function("encoder", self.encode, {"x": x, **told}, ("z",), "the codes of examples"),
+        ]
 
     def panels(self, inputs: Given) -> list[Picture | Text]:
         """Real codes beside drawn ones, along the two directions in which the real ones vary most."""

@@ -12,7 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Function,
+    Given,
+    Input,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Picture,
+    Problem,
+    Text,
+    Tiles,
+    hyper,
+)
 from tui_gen.models.looks.classification_report import report
 from tui_gen.models.looks.code_plots import plot, principal
 from tui_gen.models.nets.layers import glorot, perceptron
@@ -167,6 +182,10 @@ class PretrainedClassifier(Model):
     def forward(self, x: Tensor) -> Tensor:
         """Images (N, *data.shape) → logits (N, classes) of the pretrained network."""
         return self.head(self.codes(self.encoder, x)).float()
+
+    def functions(self) -> list[Function]:
+        x = {"x": Input(self.data.shape)}
+        return [Function("classifier", lambda x: self(x).softmax(1), x, ("probabilities",), "of each class")]
 
     def from_scratch(self, x: Tensor) -> Tensor:
         """The same of the network trained from scratch."""

@@ -12,7 +12,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Problem, Text, hyper
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Function,
+    Given,
+    Input,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Problem,
+    Text,
+    hyper,
+)
 from tui_gen.models.nets.layers import draw_symbol, glorot, uniform
 
 TEMPERATURES = (0.25, 0.5, 1.0)
@@ -117,6 +130,22 @@ class CharRNN(Model):
             symbols.append(symbol)
             logits, states = self(symbol, states)
         return torch.cat(symbols, dim=1)
+
+    def functions(self) -> list[Function]:
+        """One step: a character and each layer's state to what comes next, and the states after it."""
+        names = ("h", "c") if self.config.cell == "lstm" else ("h",)
+        places = [f"{name}{layer}" for layer in range(self.config.layers) for name in names]
+
+        def step(symbol: Tensor, *numbers: Tensor) -> tuple[Tensor, ...]:
+            layers = [part[None] for part in numbers]
+            pairs: list[Any] = layers if len(names) == 1 else list(zip(layers[::2], layers[1::2]))
+            logits, states = self(symbol[:, None], pairs)
+            after = states if len(names) == 1 else [part for pair in states for part in pair]
+            return logits[:, 0], *(part[0] for part in after)
+
+        inputs = {"symbol": Input((), len(self.data.classes)), **dict.fromkeys(places, Input((self.config.hidden,)))}
+        outputs = ("logits", *(f"next_{place}" for place in places))
+        return [Function("cell", step, inputs, outputs, "one character; states begin as zeros")]
 
     def numbers_of(self, text: str) -> Tensor:
         """(length,) int64: the text's characters as numbers; those that are not in the vocabulary are left out."""

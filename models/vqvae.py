@@ -11,7 +11,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Function,
+    Given,
+    Input,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Picture,
+    Problem,
+    Text,
+    hyper,
+)
 from tui_gen.models.alarms.vqvae import ALARMS
 from tui_gen.models.looks import codebook, tables
 from tui_gen.models.nets.codecs import MapDecoder, MapEncoder
@@ -213,6 +227,17 @@ class VQVAE(Model):
     def decode_codes(self, codes: Tensor) -> Tensor:
         """Codes (N, h, w) int64 → (N, *data.shape)."""
         return self.mean(self.rebuild(self.look_up(codes)))
+
+    def functions(self) -> list[Function]:
+        """Codes are numbers of the codebook here: the prior's guesses, from which to draw them one by one."""
+        size = self.config.codebook_size
+        codes, line = Input(self.grid, size), Input((math.prod(self.grid),), size)
+        x, told = Input(self.data.shape), self.told()
+        return [
+            Function("decoder", self.decode_codes, {"codes": codes}, ("x",), "what codes stand for"),
+            Function("prior", self.prior, {"codes": line, **told}, ("logits",), "of each code, given those before it"),
+            Function("encoder", self.codes, {"x": x}, ("codes",), "the codes of examples"),
+        ]
 
     def panels(self, inputs: Given) -> list[Picture | Text]:
         """Latents with the code vectors among them, images with their codes in colours, and how often each is used."""

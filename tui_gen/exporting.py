@@ -19,6 +19,16 @@ Weights = Annotated[Literal["ema", "raw"], hyper("those averaged over training, 
 Device = Annotated[str, hyper("auto, cpu, cuda, … (default: the run's)")]
 
 
+class OnnxGraph(msgspec.Struct):
+    """Of onnx: one function of a model as a graph."""
+
+    NAMED = ("function", "step", "weights")
+    function: Annotated[str, hyper("decoder, generator, step … (default: the first that the model offers)")] = ""
+    opset: Annotated[int, hyper("version of ONNX's operators", ge=18, le=28)] = 20
+    step: Step = None
+    weights: Weights = "ema"
+
+
 class SampleArrays(msgspec.Struct):
     """Of npz: samples as arrays."""
 

@@ -39,8 +39,8 @@ from tui_gen.params import Problem, hyper
 from tui_gen.pictures import UNKNOWN, Tiles
 
 __all__ = [
-    "EVERY", "Alarm", "Batch", "Bound", "DataSpec", "Given", "LatentSpace", "Model", "Optim", "Phase", "Picture",
-    "Problem", "Text", "Tiles", "Uncompiled", "hyper", "nonzero",
+    "EVERY", "Alarm", "Batch", "Bound", "DataSpec", "Function", "Given", "Input", "LatentSpace", "Model", "Optim",
+    "Phase", "Picture", "Problem", "Text", "Tiles", "Uncompiled", "hyper", "nonzero",
 ]  # fmt: skip
 
 Loss = tuple[Tensor, dict[str, Tensor]]
@@ -193,6 +193,31 @@ class LatentSpace:
     guidance: float | None = None
 
 
+@dataclass(frozen=True)
+class Input:
+    """What a `Function` takes: (N, *shape) of any numbers, or of whole ones (int64) from 0 to below `below`."""
+
+    shape: tuple[int, ...]
+    below: int = 0
+
+
+@dataclass(frozen=True)
+class Function:
+    """What can be taken out of a model and run elsewhere, as `tui-gen export --as onnx` does: a decoder, a step.
+
+    `call` takes its inputs in their order, each (N, *shape), and returns one tensor (N, …), or a tuple of those that
+    `outputs` name. It draws nothing at random: noise is an input. `help` says in a line what it is, `facts` are more
+    that whoever runs it must know (the times of a sampler, say), as plain data.
+    """
+
+    name: str
+    call: Callable[..., Tensor | tuple[Tensor, ...]]
+    inputs: dict[str, Input]
+    outputs: tuple[str, ...]
+    help: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
 class Model(nn.Module):
     """Base class of every model. `self.config` is the typed `Config`, `self.data` the `DataSpec`.
 
@@ -290,6 +315,27 @@ class Model(nn.Module):
             return LatentSpace(self.noise_shape, self.sample, trajectory=way)
         normal = "sample" in able and self.latent_shape == self.noise_shape
         return LatentSpace(self.latent_shape, self.decode, getattr(self, "encode", None), normal, way)
+
+    def functions(self) -> list[Function]:
+        """What can be taken out of it, the most useful first; by default the decoder and the encoder, or the sampler.
+
+        Override it where a sample is made in many steps: of those a step is what runs elsewhere.
+        """
+        able, told = set(self.abilities()), self.told()
+        x, z = Input(self.data.shape), Input(self.latent_shape)
+        offered = []
+        if "decode" in able:
+            offered.append(Function("decoder", self.decode, {"z": z, **told}, ("x",), "what codes stand for"))
+        if "encode" in able:
+            offered.append(Function("encoder", self.encode, {"x": x, **told}, ("z",), "the codes of examples"))
+        if able & {"sample", "decode"} == {"sample"}:
+            noise = {"noise": Input(self.noise_shape)}
+            offered.append(Function("sampler", self.sample, noise | told, ("x",), "samples from noise"))
+        return offered
+
+    def told(self) -> dict[str, Input]:
+        """The input of labels, where the networks are told them."""
+        return {"labels": Input((), self.label_count)} if self.conditional else {}
 
     def prepare(self, batch: Batch) -> None:
         """Measure on training examples, drawn at random, what must be known before the first step (a scale, say).

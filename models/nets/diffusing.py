@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tui_gen.model import Function, Input
+
 Network = Callable[[Tensor, Tensor], Tensor]
 """(x (N, …), times (N,)) → what is predicted, of the shape of x; the labels and their guidance are in it."""
 
@@ -117,6 +119,50 @@ class Diffusion(nn.Module):
             if index + 1 in keep:
                 states[index + 1] = x
         return [states[count] for count in keep]
+
+    def step(
+        self, network: Network, x: Tensor, time: Tensor, then: Tensor, noise: Tensor, limit: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One step of `walk`, with times as tensors: x (N, …) at `time` (N,) → x at `then`, and the estimate of x₀.
+
+        `then` is below `time`, −1 for the end. Fresh `noise` has the shape of x; without η, and at the end, it is not
+        used. As `ddim_step` has it, but that ᾱ is looked up on the device.
+        """
+        signal, spread = self.schedule.at(time, x.dim())
+        later, remaining = self.schedule.at(then.clamp(min=0), x.dim())
+        end = (then < 0).view(later.shape)
+        later, remaining = torch.where(end, 1.0, later), torch.where(end, 0.0, remaining)
+        prediction = network(x, time)
+        if self.config.prediction == "x0":
+            clean = prediction
+        elif self.config.prediction == "v":
+            clean = signal * x - spread * prediction
+        else:
+            clean = (x - spread * prediction) / signal
+        clean = clean.clamp(-limit, limit)
+        epsilon = (x - signal * clean) / spread
+        eta = 1.0 if self.config.sampler == "ddpm" else self.config.eta
+        share = (1 - (signal / later).square()).clamp(min=0)
+        sigma = eta * remaining / spread * share.sqrt()
+        x = later * clean + (remaining.square() - sigma.square()).clamp(min=0).sqrt() * epsilon
+        return x + sigma * noise, clean
+
+    def function(
+        self,
+        shape: tuple[int, ...],
+        told: dict[str, Input],
+        sampling: Callable[[Tensor | None], Network],
+        limit: Tensor,
+    ) -> Function:
+        """`step` as what can be taken out of a model: `told` is the input of labels, `sampling` gives the network."""
+        steps = self.config.timesteps
+        inputs = {"x": Input(shape), "time": Input((), steps), "then": Input((), steps), "noise": Input(shape), **told}
+
+        def call(x: Tensor, time: Tensor, then: Tensor, noise: Tensor, *labels: Tensor) -> tuple[Tensor, Tensor]:
+            return self.step(sampling(labels[0] if labels else None), x, time, then, noise, limit)
+
+        words = "one denoising step; from noise through `times`, then to -1"
+        return Function("step", call, inputs, ("next", "clean"), words, {"times": self.times()})
 
     def trajectory(self, network: Network, noise: Tensor, limit: Tensor, frames: int) -> Tensor:
         """`walk` at evenly spread steps: (frames, N, …), the noise first, the sample last."""

@@ -27,12 +27,12 @@ digits there, so the variance is taken about the mean. (PyTorch's own kernel for
 def norm_silu(layer: nn.GroupNorm, x: Tensor, shift: Tensor | None = None) -> Tensor:
     """SiLU(layer(x + shift)): (N, C, H, W), one shift (N, C) per channel or none → (N, C, H, W)."""
     if (
-        x.numel() >= WORTH
+        not torch.compiler.is_compiling()  # first: what depends on the size of a batch would be compiled in
+        and x.numel() >= WORTH
         and x.device.type == "cpu"
         and x.dtype is torch.float32
         and x.is_contiguous(memory_format=torch.channels_last)
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and tuned.on()
     ):
         return NormSiLU.apply(x, shift, layer.weight, layer.bias, layer.num_groups, layer.eps)

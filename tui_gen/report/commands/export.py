@@ -98,7 +98,7 @@ def telling(err: Outlet) -> Callable[[Event], None]:
     def tell(event: Event) -> None:
         nonlocal last
         if isinstance(event, Note):
-            err.line(f"{event.level}: {event.text}" if event.level != "info" else event.text)
+            err.line(f"{event.level}: {event.text}" if event.level in ("warning", "error") else event.text)
         elif isinstance(event, Progress) and time.monotonic() - last >= EVERY:
             last = time.monotonic()
             err.line(preparation(event))

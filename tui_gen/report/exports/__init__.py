@@ -107,6 +107,8 @@ FORMATS = [
     Format("parquet", "the same as a table of numbers, for pandas, polars, DuckDB …", ".parquet", needs=("pyarrow",)),
     Format("tensorboard", "its metrics, previews and config, for TensorBoard", "-tensorboard", folder=True),
     Format("html", "a report as one file: its curves, previews, settings and what happened", ".html"),
+    Format("onnx", "a decoder, generator, denoising step … to run without PyTorch", ".onnx",
+           needs=("onnx", "onnxscript", "onnxruntime"), executes=True),
     Format("npz", "samples from a checkpoint as NumPy arrays", ".npz", executes=True),
 ]
 """The first one is what is written where none is asked for."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -30,7 +31,6 @@ def tell(event: events.Event) -> None:
 def main() -> int:
     """The exit status."""
     form, run, target, options = sys.argv[1:]
-    warnings.filterwarnings("ignore")  # of libraries, about themselves
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what somebody's model prints is nobody's answer
             importlib.import_module(f"tui_gen.train.offline.exports.{form}").export(
@@ -48,4 +48,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore")  # of libraries, about themselves
+    logging.disable(logging.CRITICAL)
     sys.exit(main())
