@@ -34,7 +34,7 @@ def test_add_list_move_remove_pause_and_resume(call, work):
     status, out, err = call("queue")
     rows = out.splitlines()
     assert rows[0].split() == ["ID", "STATE", "STEP", "ENDS", "NAME", "MODEL", "DATASET", "RUN"]
-    assert rows[1].split()[:3] == ["1", "waiting", "≈"] and rows[2].split()[:3] == ["2", "waiting", "unknown"]
+    assert rows[1].split()[:3] == ["1", "waiting", "takes"] and rows[2].split()[:3] == ["2", "waiting", "unknown"]
     assert "nothing trains it: tui-gen queue start" in err
     assert call("queue", "move", "2", "up")[1] == "2 is number 1 of what waits\n"
     found = json.loads(call("queue", "--json")[1])

@@ -33,9 +33,10 @@ class Expected(NamedTuple):
     seconds: float | None = None
 
     def words(self, now: float | None = None) -> str:
-        """`≈ 14:32`, `≈ Tue 09:05`, `≈ 24 Dec`; `unknown` where nobody knows."""
+        """`≈ 14:32`, `≈ Tue 09:05`, `≈ 24 Dec`; `takes ≈ 3 min 05 s` where nobody knows when it begins; else `unknown`.
+        """
         if self.end is None:
-            return "unknown"
+            return f"takes {length_words(self.seconds)}" if self.seconds is not None else "unknown"
         now = time.time() if now is None else now
         then, today = time.localtime(self.end), time.localtime(now)
         if then[:3] == today[:3]:
@@ -57,8 +58,8 @@ class Forecast:
         self._lengths: dict[str, float | None] = {}
         self._folders: tuple[float, list[str]] = (0.0, [])
 
-    def ends(self, queue: RunQueue, now: float | None = None) -> dict[int, Expected]:
-        """When each entry that is open is expected to end, by its number."""
+    def ends(self, queue: RunQueue, now: float | None = None, stands: bool = False) -> dict[int, Expected]:
+        """When each entry that is open is expected to end, by its number; where the queue `stands`, nothing begins."""
         now = time.time() if now is None else now
         devices = slots.here()
         free: dict[str, float | None] = {}
@@ -73,7 +74,7 @@ class Forecast:
             # On whichever device is free first; one of which nobody knows when that is, is the last.
             place = min(places, key=lambda name: free.get(name, now) or float("inf"))
             start = free.get(place, now)
-            end = start + seconds if start is not None and seconds is not None and not queue.held else None
+            end = start + seconds if start is not None and seconds is not None and not stands else None
             if entry.reason:  # for somebody else's run: when that ends is not the queue's to say
                 end = None
             expected[entry.id] = Expected(end, seconds)

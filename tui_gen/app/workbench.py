@@ -35,6 +35,7 @@ from tui_gen.app.shell.status import StatusBar
 from tui_gen.app.shell.themes import Themes
 from tui_gen.app.shell.workspace import PaneTabs, Workspace
 from tui_gen.app.steering import comparing
+from tui_gen.app.steering.queue_keeper import QueueActions
 from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines
@@ -66,7 +67,7 @@ def _commands() -> type:
     return Commands
 
 
-class Workbench(TerminalApp):
+class Workbench(QueueActions, TerminalApp):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
     once, `compare` are compared; `budget` is what live data may take of the link, in bytes/s.
 

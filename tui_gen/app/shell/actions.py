@@ -31,6 +31,7 @@ MENUS = (
         "Run",
         (
             Item("Start", "start", "run.start"),
+            Item("Add to the queue", "enqueue", "run.enqueue"),
             Item("Pause", "pause", "run.pause"),
             Item("Sample now", "ask('sample')", "run.sample"),
             Item("Measure quality now", "ask('quality')", "run.quality"),
@@ -76,8 +77,8 @@ MENUS = (
 NEED_LIVE = ("pause", "stop", "ask")
 """Actions on the run that is shown, while it is live."""
 ALONE = (
-    "start", "menu", "jump", "open_pane", "go_to_pane", "grow", "maximise", "drawer", "layouts", "command_palette",
-    "help", "keys",
+    "start", "enqueue", "menu", "jump", "open_pane", "go_to_pane", "grow", "maximise", "drawer", "layouts",
+    "command_palette", "help", "keys",
 )  # fmt: skip
 """Actions that do nothing while a dialog or a menu is open."""
 
@@ -86,6 +87,7 @@ BINDINGS = [
     Binding("f2", "drawer", "Edit", priority=True, id="view.drawer"),
     Binding("f3", "layouts", "Layout", show=False, priority=True, id="view.layouts"),
     Binding("f5,ctrl+r", "start", "Start", priority=True, id="run.start"),
+    Binding("shift+f5,f17", "enqueue", "Add to the queue", show=False, priority=True, id="run.enqueue"),
     Binding("f12", "resume", "Resume", id="run.resume"),
     Binding("f6,space", "pause", "Pause", id="run.pause"),
     Binding("f7", "ask('sample')", "Sample", id="run.sample"),

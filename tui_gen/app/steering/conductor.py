@@ -139,7 +139,7 @@ class Conductor:
 
     async def use_models(self) -> None:
         """Read the model files that the run shown names, once they are trusted, and show its settings with them."""
-        if self.view is not None and await self._trusted(self.view.path, f"{self.view.path.name} names"):
+        if self.view is not None and await self.trusted(self.view.path, f"{self.view.path.name} names"):
             await self._show_config()
 
     def close_shown(self) -> None:
@@ -167,7 +167,7 @@ class Conductor:
                 form.add_problems(problems)
                 self.stage.push_screen(problems_dialog("This cannot be started", problems))
                 return
-            if not await self._trusted(run_config.model_dirs, "These settings name"):
+            if not await self.trusted(run_config.model_dirs, "These settings name"):
                 return
             if not await self._may_begin("start", run_config.name or run_config.model.name):
                 return
@@ -181,7 +181,7 @@ class Conductor:
         self.notices.note("state", f"started {path.name}")
         await self.open(path, asked_in)
 
-    async def _trusted(self, where: Path | list[str], who: str) -> bool:
+    async def trusted(self, where: Path | list[str], who: str) -> bool:
         """Whether the code in the folders that a run, or settings, name may be executed; asks where nobody said so."""
         try:
             folders = await away(self.session.named_by, where) if isinstance(where, Path) else where
@@ -246,7 +246,7 @@ class Conductor:
             answer = await self.stage.push_screen_wait(dialog) or ""
             if answer not in ("smaller", "resume"):
                 return
-        if not await self._trusted(path, f"{path.name} names"):
+        if not await self.trusted(path, f"{path.name} names"):
             return
         if not await self._has_data(path) or not await self._may_begin("resume", path.name, path):
             return

@@ -186,15 +186,19 @@ class Session:
         """Make the directory of a checked config's run and start its worker. Raises RunError."""
         from tui_gen import starting
 
+        self.name_folders(run_config)
+        path = starting.create(run_config, self.catalog, self.root)
+        self._launch(path, resume=False)
+        return path
+
+    def name_folders(self, run_config: RunConfig) -> None:
+        """Write down in a config which folders of model files it needs, where it does not say."""
         if not run_config.model_dirs:
             parts = (self.catalog.models.get(run_config.model.name), self.catalog.datasets.get(run_config.dataset.name))
             sources = [Path(entry.source) for entry in parts if entry is not None]
             its = [folder for folder in self.adopted if any(source.is_relative_to(folder) for source in sources)]
             folders = (os.path.expanduser(folder) for folder in [*self.model_dirs, *its])
             run_config.model_dirs = [str(Path(folder).resolve()) for folder in folders]
-        path = starting.create(run_config, self.catalog, self.root)
-        self._launch(path, resume=False)
-        return path
 
     def strange(self, folders: list[str]) -> dict[Path, Code]:
         """Those of a config's folders of model files that were not trusted as they are now, and the code in them.

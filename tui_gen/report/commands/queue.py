@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +12,8 @@ import msgspec
 from tui_gen import queueing, runs
 from tui_gen.lines import aligned
 from tui_gen.places import shown
-from tui_gen.progress import steps
-from tui_gen.queueing import QueueEntry, RunQueue
+from tui_gen.queue_view import QueueReader
+from tui_gen.queueing import QueueEntry
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import json_option, models_option, named, runs_option
 from tui_gen.report.stdout import Outlet, coloured, terminal_width
@@ -147,60 +146,28 @@ def start(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> Non
 
 def table(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> None:
     """`tui-gen queue`: all entries, with when each will end."""
-    from tui_gen.forecast import Forecast
-
-    queue = queueing.read(root)
-    expected = Forecast(root).ends(queue)
+    look = QueueReader(root).look()
     if args.json:
         entries = [
-            msgspec.to_builtins(entry) | {"expected_end": expected[entry.id].end if entry.id in expected else None}
-            for entry in queue.in_order()
+            msgspec.to_builtins(place.entry) | {"expected_end": place.expected.end if place.expected else None}
+            for place in look.places
         ]
-        out.json({"held": queue.held, "worked_on": queueing.is_worked_on(root), "entries": entries})
+        out.json({"held": look.queue.held, "worked_on": queueing.is_worked_on(root), "entries": entries})
         return
-    if not queue.entries:
+    if not look.places:
         err.line(f"nothing is in the queue of {shown(root)}; tui-gen queue add CONFIG adds something")
         return
     now = time.time()
     rows = [("ID", "STATE", "STEP", "ENDS", "NAME", "MODEL", "DATASET", "RUN")]
-    for entry in queue.in_order():
-        path = entry.path(root)
-        state, step, _ = runs.state_of(path) if path is not None and entry.begun else ("", 0, "")
-        word = entry.state if entry.state != "running" or state in ("", "running") else state
-        if entry.open:
-            ends = expected[entry.id].words(now)
-        else:
-            ends = time.strftime("%d %b %H:%M", time.localtime(entry.ended)) if entry.ended else ""
+    for place in look.places:
+        entry = place.entry
+        run = "; ".join(filter(None, (entry.run, place.why)))
         rows.append(
-            (str(entry.id), word, steps(step, None) if step else "", ends, entry.name, entry.model, entry.dataset,
-             "; ".join(filter(None, (entry.run, entry.reason, elsewhere(entry)))))
-        )  # fmt: skip
+            (str(entry.id), place.state, place.progress, place.ends(now), entry.name, entry.model, entry.dataset, run)
+        )
     colour = coloured(out)
-    for line, entry_of in zip(aligned(rows, width=terminal_width(out)), [None, *queue.in_order()]):
-        if colour and entry_of is not None:
-            code, _ = ANSI[queue_look(entry_of.state).tone]
-            line = f"\x1b[{code}m{line}\x1b[0m" if code else line
-        out.drawn(line)
-    if words := standing(root, queue):
-        err.line(words)
-
-
-def elsewhere(entry: QueueEntry) -> str:
-    """That an entry is another machine's, where it is."""
-    host = entry.by or entry.host
-    return f"on {host}" if entry.open and host not in ("", socket.gethostname()) else ""
-
-
-def standing(root: Path, queue: RunQueue) -> str:
-    """Why nothing more is begun, where that is so, and what to do; empty where all is well."""
-    waiting = queue.of("waiting")
-    if queue.held and waiting:
-        return "the queue is paused: tui-gen queue resume lets it go on"
-    if queueing.idle(root, queue):
-        return "the queue is waiting, and nothing trains it: tui-gen queue start"
-    here = socket.gethostname()
-    hosts = {entry.host for entry in waiting}
-    if hosts and not any(host in ("", here) or queueing.is_worked_on(root, host) for host in hosts):
-        words = f"what waits was added on {', '.join(sorted(hosts))}, which does not train it"
-        return f"{words}; tui-gen queue start trains it here"
-    return ""
+    for number, line in enumerate(aligned(rows, width=terminal_width(out))):
+        code = ANSI[queue_look(look.places[number - 1].entry.state).tone][0] if colour and number else 0
+        out.drawn(f"\x1b[{code}m{line}\x1b[0m" if code else line)
+    if look.standing:
+        err.line(look.standing)

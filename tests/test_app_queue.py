@@ -1,0 +1,99 @@
+"""The Queue pane, and what goes into the queue from the workbench."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import fake_worker
+from tests.shell import screen_text, until, until_shown, workbench
+from tests.test_queueing import draft
+from tui_gen import queueing, runs
+from tui_gen.app.steering import queue_keeper
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """Nothing is trained; how often that was asked for."""
+    calls = []
+    monkeypatch.setattr(queueing, "work", lambda root, **more: calls.append(more) or True)
+    return calls
+
+
+def queue():
+    return queueing.read(runs.default_root())
+
+
+def order():
+    return [entry.id for entry in queue().of("waiting")]
+
+
+async def test_what_the_form_describes_is_queued_moved_held_and_taken_out(monkeypatch, work):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        app.form.put("train.steps", "300")
+        await pilot.press("shift+f5")
+        await until(pilot, lambda: len(queue().entries) == 1 and len(work) == 1)
+        assert any("Queued as 1: vae-digits, number 1 of what waits." in words for words in app.told)
+        assert "steps = 300" in queue().entries[0].config
+        app.form.put("model.latent", "0")
+        await pilot.press("f17")  # what many terminals make of the same key
+        await until_shown(pilot, "This cannot be queued", "model.latent")
+        await pilot.press("escape")
+        assert len(queue().entries) == 1
+        queueing.add(app.session.root, [draft("second"), draft("third")])
+        pane = app.workspace.pane("queue")
+        app.workspace.open("queue")
+        await until_shown(pilot, "◌ waiting       1 vae-digits  vae on digits", "3 third", "3 waiting")
+        assert "Nobody trains what waits: s starts it here" in screen_text(app)
+        await pilot.press("down", "K")
+        await until(pilot, lambda: order() == [2, 1, 3] and pane.highlighted == "2")
+        await pilot.press("shift+down")
+        await until(pilot, lambda: order() == [1, 2, 3])
+        await pilot.press("down", "t")
+        await until(pilot, lambda: order() == [3, 1, 2] and pane.highlighted == "3")
+        await pilot.press("h")
+        await until(pilot, lambda: queue().held and "Queue · held" in screen_text(app))
+        await pilot.press("h")
+        await until(pilot, lambda: not queue().held and len(work) == 2)
+        await pilot.press("delete")
+        await until(pilot, lambda: order() == [1, 2])
+        await until(pilot, lambda: [place.entry.id for place in pane.seen.places] == [1, 2])
+        await pilot.press("c")
+        await until(pilot, lambda: app.form.tables()["train"]["steps"] == 300)
+
+
+async def test_the_run_of_an_entry_is_opened_and_one_that_is_over_added_again(monkeypatch, work):
+    run = fake_worker.record(fake_worker.make_run(None, "vae-digits", "name=over"), steps=50, state="failed")
+    queueing.add(runs.default_root(), [draft("over")])
+
+    def end(entry):
+        entry.state, entry.run, entry.begun, entry.ended, entry.reason = "failed", run.name, True, 1.0, "it broke"
+
+    queueing.update(runs.default_root(), 1, end)
+    async with workbench(monkeypatch, (80, 24)) as (app, pilot):
+        assert work == [], "nothing is left to do"
+        app.workspace.open("queue")
+        await until_shown(pilot, "✖ failed", "it broke")
+        await pilot.press("a")
+        await until(pilot, lambda: order() == [2] and work)
+        await until_shown(pilot, "◌ waiting")
+        await pilot.press("enter")
+        await until(pilot, lambda: app.conductor.view is not None and app.conductor.view.path == run)
+        app.workspace.open("queue")
+        await until_shown(pilot, "›✖ failed")
+        queueing.file_of(runs.default_root()).write_text("{")
+        await until_shown(pilot, "queue.json is no queue")
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_a_queue_that_nobody_trains_goes_on_with_the_next_workbench(monkeypatch, work, wanted):
+    queueing.add(runs.default_root(), [draft("left")])
+    async with workbench(monkeypatch) as (app, pilot):
+        app.settings.set(queue_keeper.AUTOSTART, wanted)
+        from tui_gen.app.panes.queue.pane import QueueWorkAsked
+
+        await until(pilot, lambda: work)
+        work.clear()
+        app.on_queue_work_asked(QueueWorkAsked(found=True))
+        app.on_queue_work_asked(QueueWorkAsked(everything=True))
+        await until(pilot, lambda: {"everything": True} in work)
+        assert ({"everything": False} in work) == wanted

@@ -1,0 +1,1 @@
+"""The Queue pane: what is trained one after another, and what became of it."""

@@ -1,0 +1,354 @@
+"""The Queue pane: what is trained one after another; moved, taken out, held, opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from tui_gen import queueing
+from tui_gen.app.background import away
+from tui_gen.app.panes.base import Belongings, Entry, Pane
+from tui_gen.app.panes.queue import rows
+from tui_gen.app.panes.runs import RunOpened, RunStopAsked
+from tui_gen.queue_view import QueueLook, QueueReader
+from tui_gen.runs import RunError
+from tui_gen.text import clean
+
+if TYPE_CHECKING:
+    from tui_gen.queue_view import QueuePlace
+
+AGAIN = 15
+"""Beats after which the ends are predicted anew where the file is as it was."""
+
+
+class QueueTold(Message):
+    """Something was done to the queue, or could not be: words for a notice."""
+
+    def __init__(self, words: str, severity: str = "information") -> None:
+        super().__init__()
+        self.words, self.severity = words, severity
+
+
+class QueueSettingsAsked(Message):
+    """The settings of an entry are wanted in the form."""
+
+    def __init__(self, config: str, name: str) -> None:
+        super().__init__()
+        self.config, self.name = config, name
+
+
+class QueueWorkAsked(Message):
+    """What is in the queue is to be trained on this machine; `everything`, also what others added. Where nobody asked
+    for it, `found` says that there was a queue when the workbench was opened.
+    """
+
+    def __init__(self, everything: bool = False, found: bool = False) -> None:
+        super().__init__()
+        self.everything, self.found = everything, found
+
+
+class QueuePane(Pane):
+    """The queue of the runs folder. Looks at its file once a second while it is on screen."""
+
+    HELP = """
+## Queue
+
+What is trained one after another on each device, whoever looks on; below it what waits, in its order, then what is
+over. On the right how far it is and when it is expected to end: by its own pace, or by runs like it.
+
+- **Shift+F5** adds what the form describes
+- **Enter** shows the run of an entry; **c** copies its settings to the form
+- **Shift+↑ ↓** (or **K J**) move what waits, **t** to the top
+- **Delete** takes an entry out; **x** stops the one that is trained, with a checkpoint; **a** adds it once more
+- **h** holds the queue: what is trained goes on, nothing more is begun; **h** again lets it go on
+- **s** starts it where nobody trains it, as after a restart on another machine; **C** takes out all that is over
+
+A run that fails stops nothing. One whose worker was killed is resumed. Runs that are not in the queue are waited for.
+"""
+    DEFAULT_CSS = """
+    QueuePane > OptionList {
+        height: 1fr; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1;
+    }
+    QueuePane > OptionList:focus { border: none; }
+    QueuePane > Static { height: auto; max-height: 3; padding: 0 1; color: $quiet; }
+    """
+    BINDINGS = [
+        Binding("shift+up,K", "move('up')", "Up", id="queue.up"),
+        Binding("shift+down,J", "move('down')", "Down", id="queue.down"),
+        Binding("t", "move('top')", "To the top", id="queue.top"),
+        Binding("h", "hold", "Hold", id="queue.hold"),
+        Binding("s", "start", "Start", id="queue.start"),
+        Binding("x", "stop", "Stop", id="queue.stop"),
+        Binding("a", "again", "Again", id="queue.again"),
+        Binding("delete", "remove", "Take out", id="queue.remove"),
+        Binding("c", "settings", "Its settings", show=False, id="queue.settings"),
+        Binding("C", "clear", "Take out what is over", show=False, id="queue.clear"),
+    ]
+
+    @classmethod
+    def of(cls, belongings: Belongings, id: str) -> Self:
+        """The queue of the workbench's folder."""
+        return cls(belongings.root, id=id)
+
+    def __init__(self, root: Path, *, id: str | None = "queue", classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.root = Path(root)
+        self.reader = QueueReader(self.root)
+        self.seen: QueueLook | None = None
+        self.problem = ""
+        self._stamp = (-1, 0, 0)
+        self._beats = 0
+        self._busy = self._again = False
+        self._prompts: dict[str, Content] = {}
+
+    def compose(self) -> ComposeResult:
+        """The list, and a line about the entry under the cursor."""
+        yield OptionList()
+        yield Static("", markup=False)
+
+    async def on_mount(self) -> None:
+        """What was left of the queue when this machine was restarted, say, goes on."""
+        if queueing.file_of(self.root).exists():
+            self.post_message(QueueWorkAsked(found=True))
+
+    def on_show(self) -> None:
+        """On screen: look at once."""
+        self.look()
+
+    def on_resize(self) -> None:
+        """Rows are as wide as the pane."""
+        self.list_anew()
+
+    def beat(self, quiet_for: float) -> None:
+        """About once a second on screen: look where the file changed, or something is trained."""
+        self._beats += 1
+        trained = self.seen is not None and bool(self.seen.queue.of("running"))
+        if trained or queueing.stamp(self.root) != self._stamp or self._beats % AGAIN == 0:
+            self.look()
+
+    def runs_changed(self) -> None:
+        """Some run was deleted, say."""
+        if self.display:
+            self.look()
+
+    def look(self) -> None:
+        """Read the queue, away from the UI's thread; once more where it was asked for meanwhile."""
+        if self._busy:
+            self._again = True
+        elif self.is_attached:
+            self._busy = True
+            self.run_worker(self._look(), exit_on_error=False)
+
+    async def _look(self) -> None:
+        try:
+            self._stamp = queueing.stamp(self.root)
+            self.seen, self.problem = await away(self.reader.look), ""
+        except RunError as error:
+            self.problem = str(error)
+        finally:
+            self._busy = False
+        if self.is_attached:
+            self.list_anew()
+            if self._again:
+                self._again = False
+                self.look()
+
+    def list_anew(self) -> None:
+        """Show the entries; only what differs is drawn."""
+        if not self.is_mounted or not self.query(OptionList) or self.seen is None:
+            if self.problem:
+                self._describe()
+            return
+        options = self.query_one(OptionList)
+        width = max(20, options.size.width - 2)
+        mark = self.view.path.name if self.view is not None else ""
+        prompts = {str(place.entry.id): rows.row(place, width, mark) for place in self.seen.places}
+        if list(prompts) != list(self._prompts):
+            before, at = self.highlighted, options.highlighted or 0
+            options.clear_options()
+            options.add_options([Option(prompt, id=id) for id, prompt in prompts.items()])
+            self._prompts = prompts
+            if prompts:
+                options.highlighted = list(prompts).index(before) if before in prompts else min(at, len(prompts) - 1)
+        else:
+            for id, prompt in prompts.items():
+                if prompt != self._prompts[id]:
+                    options.replace_option_prompt(id, prompt)
+            self._prompts = prompts
+        waiting = len(self.seen.queue.of("waiting"))
+        self.set_title("held" if self.seen.queue.held else "", f"{waiting} waiting" if waiting else "")
+        self._describe()
+        self.refresh_bindings()
+
+    def show_run(self, view: Any) -> None:
+        """Mark the entry whose run is shown."""
+        super().show_run(view)
+        self.list_anew()
+
+    @property
+    def highlighted(self) -> str:
+        """The number of the entry under the cursor, or an empty text."""
+        options = self.query_one(OptionList)
+        if options.highlighted is None or options.highlighted >= options.option_count:
+            return ""
+        return options.get_option_at_index(options.highlighted).id or ""
+
+    @property
+    def place(self) -> QueuePlace | None:
+        """The entry under the cursor."""
+        if self.seen is None or not self.is_mounted or not self.query(OptionList):
+            return None
+        id = self.highlighted
+        return next((place for place in self.seen.places if str(place.entry.id) == id), None)
+
+    def _describe(self) -> None:
+        line = self.query_one(Static)
+        text = rows.about(self.seen, self.place, self.problem)
+        if str(line.content) != text:
+            line.update(Content(text))
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Tell about the entry."""
+        event.stop()
+        self._describe()
+        self.refresh_bindings()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Show its run; where it has none yet, its settings are what there is of it."""
+        event.stop()
+        place = self.place
+        if place is None:
+            return
+        path = place.entry.path(self.root)
+        if path is not None and place.run_state:
+            self.post_message(RunOpened(path))
+        else:
+            self.post_message(QueueTold(f"{place.entry.id} ({place.entry.name}) has not begun: c shows its settings."))
+
+    def entries(self) -> Iterable[Entry]:
+        """Every entry whose run can be shown."""
+        for place in self.seen.places[:50] if self.seen is not None else ():
+            path = place.entry.path(self.root)
+            if path is not None and place.run_state:
+                call = partial(self.post_message, RunOpened(path))
+                name = clean(f"Open from the queue: {place.entry.id} {place.entry.name}")
+                yield Entry(name, call, place.state, here=False)
+
+    def label(self, words: str, action: str) -> str:
+        """What holding it once more would do."""
+        return "Let it go on" if action == "hold" and self.seen is not None and self.seen.queue.held else words
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done with the entry under the cursor."""
+        seen, place = self.seen, self.place
+        state = place.entry.state if place is not None else ""
+        able = {
+            "move": state == "waiting",
+            "hold": seen is not None and bool(seen.places),
+            "start": seen is not None and bool(seen.standing),
+            "stop": state == "running",
+            "again": bool(state) and place is not None and not place.entry.open,
+            "remove": state not in ("", "running"),
+            "settings": bool(state),
+            "clear": seen is not None and any(not other.entry.open for other in seen.places),
+        }
+        return (able[action] or None) if action in able else True
+
+    # -- what is done to it -------------------------------------------------------------------------------------
+
+    def _do(self, work: Callable[[], str], train: bool = False) -> None:
+        """Change the file away from the UI's thread, say what came of it, and look again; `train` what is in it then.
+        """
+        self.run_worker(self._done(work, train), exit_on_error=False)
+
+    async def _done(self, work: Callable[[], str], train: bool) -> None:
+        try:
+            if words := await away(work):
+                self.post_message(QueueTold(words))
+            if train:
+                self.post_message(QueueWorkAsked())
+        except RunError as error:
+            self.post_message(QueueTold(str(error), "error"))
+        self.look()
+
+    def _with_id(self, work: Callable[[int], str], train: bool = False) -> None:
+        if (place := self.place) is not None:
+            self._do(partial(work, place.entry.id), train)
+
+    def action_move(self, where: str) -> None:
+        """Move it among what waits."""
+
+        def move(id: int) -> str:
+            queueing.move(self.root, id, where)
+            return ""
+
+        self._with_id(move)
+
+    def action_remove(self) -> None:
+        """Take it out."""
+
+        def remove(id: int) -> str:
+            gone = queueing.remove(self.root, [id])
+            return f"Taken out of the queue: {id} ({gone[0].name})."
+
+        self._with_id(remove)
+
+    def action_again(self) -> None:
+        """Add it once more."""
+
+        def again(id: int) -> str:
+            entry = queueing.again(self.root, id)
+            return f"Added once more, as {entry.id} ({entry.name})."
+
+        self._with_id(again, train=True)
+
+    def action_hold(self) -> None:
+        """Begin nothing more, or go on."""
+        held = self.seen is not None and not self.seen.queue.held
+
+        def hold() -> str:
+            queueing.hold(self.root, held)
+            return "The queue is held: nothing more is begun." if held else "The queue goes on."
+
+        self._do(hold, train=not held)
+
+    def action_start(self) -> None:
+        """Train it here."""
+        if self.seen is not None and self.seen.queue.held:
+            self.action_hold()
+        else:
+            self.post_message(QueueWorkAsked(everything=True))
+
+    def action_stop(self) -> None:
+        """Stop the run that is trained; the queue goes on with the next."""
+        place = self.place
+        path = place.entry.path(self.root) if place is not None else None
+        if path is not None:
+            self.post_message(RunStopAsked(path))
+
+    def action_settings(self) -> None:
+        """Copy its settings to the form."""
+        if (place := self.place) is not None:
+            self.post_message(QueueSettingsAsked(place.entry.config, place.entry.name))
+
+    def action_clear(self) -> None:
+        """Take out all that is over."""
+
+        def clear() -> str:
+            count = queueing.clear(self.root)
+            return f"Taken out of the queue: {count} that {'is' if count == 1 else 'are'} over."
+
+        self._do(clear)
+
+    def focus_inside(self) -> None:
+        """The list."""
+        self.query_one(OptionList).focus()

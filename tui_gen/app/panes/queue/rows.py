@@ -1,0 +1,53 @@
+"""What the Queue pane shows of an entry: a row, and a line about the one under the cursor."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from tui_gen.queue_view import QueueLook, QueuePlace
+from tui_gen.states import IN_QUEUE, queue_look, state_look, themed
+from tui_gen.text import clean
+
+WIDE = 72
+"""Columns from which an entry is shown with its model and data."""
+
+
+def row(place: QueuePlace, width: int, shown_run: str = "") -> Content:
+    """One line: sign, state, number, name, how far it is, when it ends. The entry whose run is shown has a `›`."""
+    entry = place.entry
+    look = queue_look(entry.state) if place.state in IN_QUEUE else state_look(place.state)
+    mark = "›" if shown_run and entry.run == shown_run else " "
+    name = entry.name if width < WIDE else f"{entry.name}  {entry.model} on {entry.dataset}"
+    if entry.values:
+        name = f"{entry.name}  " + " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in entry.values.items())
+    progress = place.progress if width >= 50 else ""
+    end = "  ".join(filter(None, (progress, place.ends())))
+    room = max(4, width - len(end) - 20)
+    name = clean(name)
+    name = name if len(name) <= room else f"{name[: room - 1]}…"
+    return Content.assemble(
+        (mark, "bold"),
+        (f"{look.sign} ", f"bold {themed(look.tone)}"),
+        (f"{clean(place.state):<11}", themed(look.tone)),
+        f"{entry.id:>4} ",
+        f"{name:<{room}} ",
+        (end, "$quiet"),
+    )
+
+
+def about(seen: QueueLook | None, place: QueuePlace | None, problem: str) -> str:
+    """The line below the list: what is wrong with the queue, why nothing is begun, or about the entry."""
+    if problem:
+        return clean(problem)
+    if seen is None:
+        return ""
+    if not seen.places:
+        return "Nothing is queued: Shift+F5 adds what the form describes."
+    parts = []
+    if seen.queue.held and seen.queue.of("waiting"):
+        parts.append("The queue is held: h lets it go on")
+    elif seen.standing:
+        parts.append("Nobody trains what waits: s starts it here")
+    if place is not None:
+        parts.append(place.why or place.entry.run or f"{place.entry.model} on {place.entry.dataset}")
+    return clean(" · ".join(filter(None, parts)))

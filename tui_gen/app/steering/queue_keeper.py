@@ -1,0 +1,128 @@
+"""The workbench and the queue: what the form describes goes in, and what waits is trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tui_gen.app.background import away
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tui_gen.app.panes.queue.pane import QueueSettingsAsked, QueueTold, QueueWorkAsked
+    from tui_gen.app.shell.notices import Notices
+    from tui_gen.app.shell.stage import Stage
+    from tui_gen.app.steering.conductor import Conductor
+    from tui_gen.app.steering.session import Session
+    from tui_gen.config import RunConfig
+
+AUTOSTART = "queue.autostart"
+"""The setting that says whether a workbench goes on with a queue that nobody trains (it does, unless false)."""
+
+
+class QueueKeeper:
+    """Puts what the form describes into the queue, and has it trained."""
+
+    def __init__(self, stage: Stage, session: Session, conductor: Conductor) -> None:
+        self.stage, self.session, self.conductor = stage, session, conductor
+        self._adding = False
+
+    async def enqueue(self) -> None:
+        """Add what the form describes; every problem at once where it cannot be."""
+        from tui_gen import queueing, runs
+
+        if self._adding or self.stage.form is None:
+            return
+        self._adding = True
+        self.stage.notices.say("adding it to the queue…")
+        try:
+            config = await self.checked("This cannot be queued")
+            if config is None:
+                return
+            entry = (await away(queueing.add, self.session.root, [queueing.draft(config)]))[0]
+            waiting = len((await away(queueing.read, self.session.root)).of("waiting"))
+            self.stage.notices.tell(f"Queued as {entry.id}: {entry.name}, number {waiting} of what waits.")
+            await self.work()
+        except runs.RunError as error:
+            self.stage.notices.tell(str(error), "error")
+        finally:
+            self._adding = False
+            self.stage.notices.say("")
+
+    async def checked(self, title: str) -> RunConfig | None:
+        """The config in the form, checked by its model too and with all that a run of it needs; None where it cannot
+        be used, or where the code that it names is not trusted: that was told then."""
+        from tui_gen.app.widgets.dialogs import problems_dialog
+
+        form = self.stage.form
+        assert form is not None
+        config, problems = None, form.problems()
+        if not problems:
+            config, problems = await away(self.session.check, form.tables())
+        if problems or config is None:
+            form.add_problems(problems)
+            self.stage.push_screen(problems_dialog(title, problems))
+            return None
+        if not await self.conductor.trusted(config.model_dirs, "These settings name"):
+            return None
+        self.session.name_folders(config)
+        return config
+
+    async def work(self, everything: bool = False) -> None:
+        """Have this machine train what is in the queue, where it is to and does not; the panes look again."""
+        from tui_gen import queueing, runs
+
+        try:
+            queue = await away(queueing.read, self.session.root)
+            if everything or await away(queueing.idle, self.session.root, queue):
+                await away(queueing.work, self.session.root, everything=everything)
+        except runs.RunError as error:
+            self.stage.notices.tell(str(error), "error")
+        pane: Any = self.stage.workspace.pane("queue")
+        if pane is not None and hasattr(pane, "look"):
+            pane.look()
+
+
+class QueueActions:
+    """The part of the workbench that deals with the queue; what it uses of the rest of it is named here."""
+
+    session: Session
+    conductor: Conductor
+    notices: Notices
+    settings: Any
+    run_worker: Callable[..., Any]
+    form: Any
+    _queue_keeper: QueueKeeper | None = None
+
+    def queue_keeper(self) -> QueueKeeper:
+        """The one who does it, once the session is there."""
+        if self._queue_keeper is None:
+            stage: Any = self
+            self._queue_keeper = QueueKeeper(stage, self.session, self.conductor)
+        return self._queue_keeper
+
+    def action_enqueue(self) -> None:
+        """Add what the form describes to the queue."""
+        if self.form is not None:
+            self.run_worker(self.queue_keeper().enqueue(), exit_on_error=False)
+
+    def on_queue_told(self, message: QueueTold) -> None:
+        """Something was done to the queue, or could not be."""
+        self.notices.tell(message.words, message.severity)
+
+    def on_queue_work_asked(self, message: QueueWorkAsked) -> None:
+        """The queue is to be trained here: one that was left alone, unless the user settled otherwise."""
+        if not message.found or self.settings.get(AUTOSTART, True):
+            self.run_worker(self.queue_keeper().work(message.everything), exit_on_error=False)
+
+    def on_queue_settings_asked(self, message: QueueSettingsAsked) -> None:
+        """The settings of an entry go into the form."""
+        from tui_gen.config import ConfigError, parse_toml
+
+        try:
+            tables = parse_toml(message.config, message.name)
+        except ConfigError as error:
+            self.notices.tell(str(error), "error")
+            return
+        if self.form is not None:
+            self.form.load_tables(tables, message.name)
