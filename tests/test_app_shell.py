@@ -69,7 +69,7 @@ async def test_number_keys_switch_panes_and_tabs_follow(monkeypatch):
             assert app.workspace.active.id == name
         await pilot.press("alt+6", "1")
         await until(pilot, lambda: shown(app) == ["models"])
-        assert await pilot.click("PaneTabs", offset=(14, 0))
+        assert await pilot.click("PaneTabs", offset=(10, 0))
         await until(pilot, lambda: shown(app) == ["form"])
 
 

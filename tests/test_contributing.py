@@ -36,7 +36,7 @@ async def look():
         await pilot.press("alt+1", "ctrl+p", *"view: alerts")
         await until_shown(pilot, "View: Alerts")
         await pilot.press("enter")
-        await until_shown(pilot, "▐  Alerts ▌", "step 1: it warned. Try this")
+        await until_shown(pilot, "▐ Alerts ▌", "step 1: it warned. Try this")
         await pilot.press("f1")
         await until_shown(pilot, "Help: Alerts", "with what to try")
         await pilot.press("escape")

@@ -64,7 +64,7 @@ PANES: list[Row] = [
     Row("network", "Network", "9", "tui_gen.app.panes.network.pane:NetworkPane", Place()),
     Row("data", "Data", "0", "tui_gen.app.panes.data.pane:DataPane", Place()),
     Row("compare", "Compare", "", "tui_gen.app.panes.compare.pane:ComparePane", Place()),
-    Row("queue", "Queue", "", "tui_gen.app.panes.queue.pane:QueuePane", Place("bottom-left", "bottom", "top")),
+    Row("queue", "Queue", "", "tui_gen.app.panes.queue.pane:QueuePane", Place()),
 ]
 """In the order of their keys."""
 

@@ -30,7 +30,7 @@ def tab_texts(panes: tuple[str, ...], shown: str, room: int) -> list[tuple[str, 
     """
     rows = [found for found in map(row, panes) if found is not None]
     texts: list[tuple[str, str]] = []
-    narrower = ((8, 9), (6, 9), (5, 9), (4, 9), (3, 9), (3, 5), (2, 5), (0, 5))
+    narrower = ((8, 9), (6, 9), (5, 9), (4, 9), (3, 9), (3, 5), (3, 3), (2, 5), (0, 5), (0, 0))
     for most, most_shown, gap in ((99, 99, " "), (99, 99, ""), *((*both, "") for both in narrower)):
         texts = []
         for pane, title, key, *_ in rows:
