@@ -285,23 +285,23 @@ def logs(base: Path, size: int, count: int) -> None:
     shutil.rmtree(base / "opened")
 
 
-BENCHMARKS = {"logs": logs, "garbage": garbage, "runs": runs, "attach": attach, "resume": resume}
+MEASURES = {"logs": logs, "garbage": garbage, "runs": runs, "attach": attach, "resume": resume}
 
 
 def main() -> int:
     """Run those that are named, or all."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench_logs", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(BENCHMARKS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(MEASURES)}")
     parser.add_argument("--mb", type=int, default=520, help="the size of a large log")
     parser.add_argument("--runs", type=int, default=3000, help="how many runs are many")
     given = parser.parse_args()
-    if unknown := [name for name in given.names if name not in BENCHMARKS]:
-        parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(BENCHMARKS)}")
+    if unknown := [name for name in given.names if name not in MEASURES]:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are: {', '.join(MEASURES)}")
     with private_world() as base:
         print(f"{'what':<10}{'figure':>14}  {'aim':>14}  met  how")
-        for name in given.names or BENCHMARKS:
+        for name in given.names or MEASURES:
             try:
-                BENCHMARKS[name](base, given.mb * MB, given.runs)
+                MEASURES[name](base, given.mb * MB, given.runs)
             except (RuntimeError, ValueError, OSError) as error:
                 row(name, "failed", "", False, " ".join(str(error).split())[-300:])
     return 0

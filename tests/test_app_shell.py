@@ -342,7 +342,7 @@ def test_no_torch_and_little_else_is_imported():
     code = (
         "import sys; import tui_gen.app.main as m; assert 'textual' not in sys.modules; m.Workbench;"
         "import tui_gen.app.panes.form.pane, tui_gen.app.panes.losses.pane, tui_gen.app.panes.samples.pane,"
-        " tui_gen.app.panes.runs, tui_gen.app.panes.log, tui_gen.app.shell.palette, tui_gen.app.shell.help;"
+        " tui_gen.app.panes.runs.pane, tui_gen.app.panes.log, tui_gen.app.shell.palette, tui_gen.app.shell.help;"
         "print(*sorted({n.split('.')[0] for n in sys.modules}), 'tui_gen.train' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

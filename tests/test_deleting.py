@@ -9,7 +9,7 @@ import pytest
 
 from tests.test_runs import CONFIG, make, me, running
 from tui_gen import belongings, runs
-from tui_gen.app.panes.runs import RunList
+from tui_gen.app.panes.runs.looking import RunList
 from tui_gen.events import State
 from tui_gen.runs import RunError
 

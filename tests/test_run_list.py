@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests import fake_worker
 from tui_gen import runs
-from tui_gen.app.panes.runs import AROUND, RunList
+from tui_gen.app.panes.runs.looking import AROUND, RunList
 
 ENDS = ("finished", "stopped", "failed")
 

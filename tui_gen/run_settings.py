@@ -20,16 +20,20 @@ class RunSettings:
     A setting is named by its key, or by the end of it: `lr` is any phase's learning rate, `vae.lr` that of one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, looks: bool = True) -> None:
+        """With `looks`, each asking looks whether the config is another one; else `forget` is told so."""
+        self._looks = looks
         self._values: dict[str, dict[str, tuple[int, list[Scalar]]]] = {}
 
     def find(self, path: str, key: str) -> list[Scalar]:
         """The values that a run's config has for a setting; none where it has none of that name."""
+        known = self._values.setdefault(key, {})
+        if not self._looks and path in known:
+            return known[path][1]
         try:
             time = os.stat(f"{path}/config.toml").st_mtime_ns
         except OSError:
             return []
-        known = self._values.setdefault(key, {})
         if (value := known.get(path)) is not None and value[0] == time:
             return value[1]
         try:
@@ -40,10 +44,14 @@ class RunSettings:
         known[path] = time, values
         return values
 
-    def known(self, path: str, key: str) -> list[Scalar] | None:
-        """The same, without a look at the file; None where it was not read."""
-        value = self._values.get(key, {}).get(path)
-        return value[1] if value is not None else None
+    def has(self, key: str) -> bool:
+        """Whether the configs were looked through for a setting."""
+        return key in self._values
+
+    def forget(self, path: str) -> None:
+        """A run's config is another one."""
+        for known in self._values.values():
+            known.pop(path, None)
 
 
 def values_of(data: bytes, key: str) -> list[Scalar]:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from tui_gen.app.panes.compare.asking import CompareAsked
     from tui_gen.app.panes.form.pane import FormPane, LiveEditAsked
     from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
-    from tui_gen.app.panes.runs import RunDeleteAsked, RunOpened, RunResumeAsked, RunStopAsked
+    from tui_gen.app.panes.runs.asking import RunOpened, RunResumeAsked, RunsAsked
     from tui_gen.app.panes.samples.pane import SamplesPane
     from tui_gen.app.steering.conductor import Conductor
     from tui_gen.app.steering.follower import Follower
@@ -612,13 +612,11 @@ class Workbench(QueueActions, TerminalApp):
         """A run is to go on."""
         self.run_worker(self.conductor.resume(message.path), exit_on_error=False)
 
-    def on_run_stop_asked(self, message: RunStopAsked) -> None:
-        """A run is to stop."""
-        self.run_worker(self.conductor.stop(message.path), exit_on_error=False)
+    def on_runs_asked(self, message: RunsAsked) -> None:
+        """Something is to be done with runs of the list."""
+        from tui_gen.app.steering.keeping import Keeper
 
-    def on_run_delete_asked(self, message: RunDeleteAsked) -> None:
-        """A run is to be removed."""
-        self.run_worker(self.conductor.delete(message.path), exit_on_error=False)
+        self.run_worker(Keeper(self, self.conductor).do(message), exit_on_error=False)
 
     def on_compare_asked(self, message: CompareAsked) -> None:
         """Runs are to be compared."""

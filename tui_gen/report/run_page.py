@@ -2,71 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tui_gen import quantities, remarks, runs
-from tui_gen.draw.spark import outline
-from tui_gen.lines import aligned
-from tui_gen.places import called, shown
-from tui_gen.progress import steps
+from tui_gen import remarks, run_details, runs
 from tui_gen.report.stdout import Outlet, width_of
-from tui_gen.run_facts import RunRow, text_of
+from tui_gen.run_facts import RunRow
 from tui_gen.run_summary import summary_of
-from tui_gen.text import clean_lines
 
 
 def print_run(out: Outlet, path: Path, *, json: bool = False, provenance: bool = False) -> int:
     """Print it; 0."""
-    info, own = runs.info_of(path), remarks.of(path)
-    row = RunRow(info, summary_of(path))
+    row = RunRow(runs.info_of(path), summary_of(path))
     if json:
-        plain: dict[str, Any] = msgspec.to_builtins(info) | {"live": info.live}
+        plain: dict[str, Any] = msgspec.to_builtins(row.info) | {"live": row.info.live}
         plain["summary"] = msgspec.to_builtins(row.summary) | {"reached": row.summary.reached}
-        plain["notes"] = msgspec.to_builtins(own.notes)
+        plain["notes"] = msgspec.to_builtins(remarks.of(path).notes)
         out.json(plain)
         return 0
-    for line in aligned(list(facts_of(row)), width=width_of(out)):
-        out.line(line)
-    for line in notes_of(own):
+    for line in run_details.page(row, width_of(out)):
         out.line(line)
     return 0
-
-
-def facts_of(row: RunRow) -> list[tuple[str, str]]:
-    """What there is to say of a run, each with its name."""
-    info, summary = row.info, row.summary
-    state = info.state + (f": {info.reason}" if info.reason else "")
-    rows = [
-        ("name", info.name + (" ★" if info.star else "")),
-        ("run", shown(Path(info.path))),
-        ("state", state),
-        ("step", steps(info.step, info.steps)),
-        ("trains", f"{info.model} on {info.dataset}" if info.model else ""),
-    ]
-    if summary.metric:
-        best = f"best {text_of(row, 'best')} at step {text_of(row, 'best_step')}, last {text_of(row, 'last')}"
-        stated = f", {'has' if summary.reached else 'has not'} reached {quantities.metric(summary.level)}"
-        rows.append(("judged by", f"{summary.metric}: {best}" + (stated if summary.level is not None else "")))
-        rows.append(("course", outline(summary.course)))
-    rows += [
-        ("training", text_of(row, "time")),
-        ("made", time.strftime("%d %b %Y %H:%M", time.localtime(info.created))),
-        ("size", f"{text_of(row, 'size')}, {summary.samples} samples, {summary.checkpoints} checkpoints"),
-        ("tags", text_of(row, "tag")),
-        ("show", f"tui-gen attach {called(Path(info.path))}"),
-    ]
-    return [(name, words) for name, words in rows if words]
-
-
-def notes_of(own: remarks.Remarks) -> list[str]:
-    """The notes, numbered from 1, each with when and on what it was made."""
-    lines = []
-    for number, note in enumerate(own.notes, 1):
-        when = time.strftime("%d %b %Y %H:%M", time.localtime(note.t))
-        lines += ["", f"note {number}, {when}" + (f", {note.where}" if note.where else "")]
-        lines += [f"  {line}" for line in clean_lines(note.text)]
-    return lines

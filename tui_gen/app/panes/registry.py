@@ -58,7 +58,7 @@ PANES: list[Row] = [
         True,
     ),
     Row("log", "Log", "5", "tui_gen.app.panes.log:LogPane", Place()),
-    Row("runs", "Runs", "6", "tui_gen.app.panes.runs:RunsPane", Place("bottom-left", "bottom", "top")),
+    Row("runs", "Runs", "6", "tui_gen.app.panes.runs.pane:RunsPane", Place("bottom-left", "bottom", "top")),
     Row("system", "System", "7", "tui_gen.app.panes.system.pane:SystemPane", Place()),
     Row("explore", "Explore", "8", "tui_gen.app.panes.explore.pane:ExplorePane", Place()),
     Row("network", "Network", "9", "tui_gen.app.panes.network.pane:NetworkPane", Place()),

@@ -60,6 +60,9 @@ class Stage(Protocol):
     def caption(self, text: str) -> None:
         """The name of what is shown, in the menu bar."""
 
+    def copy_to_clipboard(self, text: str) -> None:
+        """Put a text into the clipboard of the terminal's machine."""
+
     def push_screen(self, screen: Screen[Any]) -> object:
         """Show a dialog."""
 

@@ -367,25 +367,6 @@ class Conductor:
         """Stop a run with a checkpoint."""
         await self.ask("stop", path, checkpoint=True)
 
-    async def delete(self, path: Path) -> None:
-        """Remove a run, after a question, unless something speaks against it."""
-        if words := await away(runs.doubts, path):
-            self.notices.tell(words, "error")
-            return
-        text = f"Everything of {path.name} goes: settings, losses, samples, checkpoints. It cannot be had back."
-        answer = await self.stage.push_screen_wait(Dialog("Delete", text, [("keep", "Keep"), ("delete", "Delete")]))
-        if answer != "delete":
-            return
-        try:
-            await away(self.session.delete, path)
-        except runs.RunError as error:
-            self.notices.tell(str(error), "error")
-            return
-        if self.view is not None and self.view.path == path:
-            self.close_shown()
-        self.notices.tell(f"Deleted {path.name}.")
-        self.stage.runs_changed()
-
     # -- what the one timer notices -----------------------------------------------------------------------------
 
     def state_changed(self, before: str, after: str) -> None:

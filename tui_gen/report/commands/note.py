@@ -9,7 +9,7 @@ from pathlib import Path
 from tui_gen import remarks, runs
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import PLACE, named, runs_option
-from tui_gen.report.run_page import notes_of
+from tui_gen.run_details import notes_of
 
 
 def options(parser: argparse.ArgumentParser) -> None:
