@@ -18,7 +18,7 @@ from tui_gen import queueing
 from tui_gen.app.background import away
 from tui_gen.app.panes.base import Belongings, Entry, Pane
 from tui_gen.app.panes.queue import rows
-from tui_gen.app.panes.runs import RunOpened, RunStopAsked
+from tui_gen.app.panes.runs.asking import RunOpened, RunsAsked
 from tui_gen.queue_view import QueueLook, QueueReader
 from tui_gen.runs import RunError
 from tui_gen.text import clean
@@ -333,7 +333,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         place = self.place
         path = place.entry.path(self.root) if place is not None else None
         if path is not None:
-            self.post_message(RunStopAsked(path))
+            self.post_message(RunsAsked("stop", [path]))
 
     def action_settings(self) -> None:
         """Copy its settings to the form."""
