@@ -22,9 +22,24 @@ SHELL = [line for block in BLOCKS for line in block if line]
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
 
-def run(words: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tui_gen", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=500)
+STARTS = {"--run", "--resume", "attach"}
+"""Words of commands that are run as a process of their own; to import PyTorch anew for each of the others takes long."""
+
+
+@pytest.fixture
+def run(monkeypatch, call):
+    """Run a command line in a folder: (exit status, standard output, standard error)."""
+
+    def in_folder(words: list[str], cwd: Path) -> tuple[int, str, str]:
+        if STARTS & set(words):
+            command = [sys.executable, "-m", "tui_gen", *words]
+            done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=500)
+            return done.returncode, done.stdout, done.stderr
+        with monkeypatch.context() as patch:
+            patch.chdir(cwd)
+            return call(*words)
+
+    return in_folder
 
 
 def test_the_picture_is_there():
@@ -65,7 +80,7 @@ def test_commands_are_found():
 
 
 @pytest.mark.parametrize("block", COMMANDS, ids=lambda block: block[0].removeprefix("tui-gen ")[:40])
-def test_the_commands_work_as_written(tmp_path, block):
+def test_the_commands_work_as_written(tmp_path, run, block):
     """Every tui-gen line of a block, in order and in one folder; long trainings are cut short by an override.
 
     Those that speak of the latest run come after one, as they do for whoever reads on from the beginning.
@@ -97,15 +112,15 @@ def test_the_commands_work_as_written(tmp_path, block):
             words += ["--set", "train.steps=20"]
         if "flow" in words or "dataset.name=stripes" in words:
             words += ["--models", str(models)]
-        result = run(words, tmp_path)
-        assert result.returncode == 0, f"{line}: {result.stdout[-500:]} {result.stderr[-500:]}"
+        status, output, errors = run(words, tmp_path)
+        assert status == 0, f"{line}: {output[-500:]} {errors[-500:]}"
         if redirect:
-            (tmp_path / redirect.group(1)).write_text(result.stdout)
-            assert len(result.stdout.splitlines()) > 5
+            (tmp_path / redirect.group(1)).write_text(output)
+            assert len(output.splitlines()) > 5
         if "-o" in words:
             assert (tmp_path / words[words.index("-o") + 1]).read_bytes().startswith((b"\x89PNG", b"GIF89a"))
         if "--plain" in words and "--run" in words:
-            assert "loss" in result.stdout
+            assert "loss" in output
 
 
 def test_its_model_of_your_own_is_about_40_lines():
