@@ -90,6 +90,8 @@ def private_world() -> Iterator[Path]:
         os.environ[variable] = str(base / name)
     for variable in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "NO_COLOR", "TMUX"):
         os.environ.pop(variable, None)
+    # From bytecode, as installed programs run, even where the environment forbids to write it.
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(base / "bytecode")}
     try:
         yield base
     finally:

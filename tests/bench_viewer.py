@@ -267,6 +267,9 @@ class Table:
 
     def figures(self) -> Iterator[Figure]:
         """Every row, as soon as it is measured."""
+        for program in self.programs:  # for its bytecode
+            with screen(program, self.run_of(program, "fast")) as terminal:
+                wait_for(lambda t=terminal: t.charted_at, 60, "a chart")
         for kind, first, last in (("fast", 0.35, 0.6), ("slow", 0.5, 1.2)):
             yield from self.opening(kind, first, last)
         yield from self.watching("live", "20 metrics, 10 steps/s", 6.0, 8.0)

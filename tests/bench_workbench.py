@@ -73,25 +73,21 @@ def attached(settings: Settings, base: Path, root: str) -> Figure:
     return figure
 
 
-def paint(command: list[str], text: bytes, env: dict[str, str]) -> tuple[float, float]:
+def paint(command: list[str], text: bytes) -> tuple[float, float]:
     """Milliseconds from the start of a command until a text is on its terminal; of processor time until then."""
-    with PtyTerminal(command, 120, 40, KITTY, env=env, emulate=False, watch=text) as terminal:
+    with PtyTerminal(command, 120, 40, KITTY, emulate=False, watch=text) as terminal:
         wait_for(lambda: terminal.watched_at, 60, f"{text!r} on the screen")
         return 1000 * (terminal.watched_at - terminal.started), 1000 * terminal.watched_cpu
 
 
 def first_paint(settings: Settings, base: Path, root: str) -> Figure:
-    """The workbench's first frame ÷ that of the smallest Textual app, both from the start of Python.
-
-    Both run from bytecode, as installed programs do, even where the environment forbids to write it.
-    """
-    env = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(base / "bytecode")}
+    """The workbench's first frame ÷ that of the smallest Textual app, both from the start of Python."""
     both = ((WORKBENCH, b"Models"), (MINIMAL, b"Hello"))
     for command, text in (*both, *both):  # the second time is the first with the model tree in its cache
-        paint(command, text, env)
+        paint(command, text)
     pairs, processor = [], []
     for turn in range(max(5, settings.pairs)):
-        found = {text: paint(command, text, env) for command, text in (both if turn % 2 else both[::-1])}
+        found = {text: paint(command, text) for command, text in (both if turn % 2 else both[::-1])}
         ours, theirs = (found[text] for _, text in both)
         pairs.append((ours[0], theirs[0]))
         processor.append(ours[1] / theirs[1] if theirs[1] else 0.0)

@@ -93,7 +93,7 @@ async def workbench(
 
     app.notify = keep
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.form is not None and hasattr(app.workspace.pane("runs"), "rows"), "the panes")
+        await until(pilot, lambda: app.complete, "the panes")
         await until(pilot, lambda: any(timer.name == "follower" for timer in app._timers), "the timer")
         await pilot.pause()
         yield app, pilot

@@ -32,7 +32,7 @@ run = write_run(Path("mine/one"), alert, losses=[1.0, 0.5])
 async def look():
     app = Workbench(Path("mine"), open_run=run)
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.form is not None)
+        await until(pilot, lambda: app.complete)
         await pilot.press("alt+1", "ctrl+p", *"view: alerts")
         await until_shown(pilot, "View: Alerts")
         await pilot.press("enter")

@@ -23,7 +23,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.S)
 
 
 STARTS = {"--run", "--resume", "attach"}
-"""Words of commands that are run as a process of their own; to import PyTorch anew for each of the others takes long."""
+"""Words of commands that get a process of their own; to import PyTorch anew for the others as well takes long."""
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -24,7 +24,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from tui_gen.app.panes.base import Belongings, Pane, WorkerAsked, make
-from tui_gen.app.panes.registry import PANES
+from tui_gen.app.panes.registry import PANES, row
 from tui_gen.app.shell import arrangement, keys, placeholders
 from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_LIVE, enabled, label
 from tui_gen.app.shell.guard import Guard
@@ -107,6 +107,8 @@ class Workbench(QueueActions, TerminalApp):
         self._given = (Path(os.path.realpath(runs_root)), list(model_dirs or []), open_run)
         self._compare = compare
         self._furnished = False
+        self.complete = False
+        """Whether every pane is in its place."""
         self._leaving = False
         rows = placeholders.remembered()
         first = [placeholders.EmptyFrame(row.id, rows if row.id == "models" else None) for row in PANES]
@@ -130,40 +132,24 @@ class Workbench(QueueActions, TerminalApp):
 
     def compose(self) -> ComposeResult:
         """Menu, panes, status, keys."""
-        self.workspace.prepare(Size(self.size.width, self.size.height - 3))
+        self.workspace.prepare(Size(self.size.width, self.size.height - 3), watching=self._given[2] is not None)
         yield self.menu_bar
         yield self.workspace
         yield self.status
         yield keys.KeyBar(self, id="keys")
 
     async def on_ready(self) -> None:
-        """The first frame is out: bring in the panes, the warm worker, the one timer."""
+        """The first frame is out: bring in the panes, the warm worker, the one timer. Those on screen come first."""
         self.wire.attach()
         await self._furnish()
-        keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self) if binding.id})
-        if keymap:
-            self.set_keymap(keys.given_way(self, keymap))
         self.follower.run(self._beat)
-        from tui_gen import runs
-
-        for problem in [*key_problems, self.settings.problem, runs.unwritable(self.session.root)]:
-            if problem:
-                self.notices.tell(problem, "warning")
-        if self.themes.problems:
-            self.notices.tell("Themes that could not be read:\n" + "\n".join(self.themes.problems), "warning")
-        for problem in self.session.catalog.problems:
-            self.notices.note("warning", problem)
-        self._show_newcomers_around()
         gc.enable()
-        gc.collect()
         gc.freeze()
+        self.run_worker(self._furnish_rest())
 
     async def _furnish(self) -> None:
-        """What the first frame did without: the catalogue, the dealings with runs, the panes."""
+        """What the first frame did without: the catalogue, the dealings with runs, the panes on screen."""
         from tui_gen import catalog
-        from tui_gen.app.panes.form.pane import FormPane
-        from tui_gen.app.panes.models import ModelsPane
-        from tui_gen.app.panes.samples.pane import SamplesPane
         from tui_gen.app.steering.conductor import Conductor
         from tui_gen.app.steering.follower import Follower
         from tui_gen.app.steering.session import Session
@@ -180,38 +166,64 @@ class Workbench(QueueActions, TerminalApp):
         self._furnished = True
         self.run_worker(self.stock.begin(looking=open_run is not None), exit_on_error=False)
         with self.batch_update():
-            for row in PANES:
-                pane = make(row, Belongings(self.catalog, root))
-                await self._replace_frame(pane)
-                match pane:
-                    case FormPane():
-                        self.form = pane
-                    case ModelsPane():
-                        self.models = pane
-                    case SamplesPane():
-                        self.samples = pane
+            for frame in self.workspace.shown:
+                await self._bring_in(frame)
             self.workspace.rearrange()
             if self.focused is None:
                 self.workspace.shown[0].focus_inside()
             if open_run is not None:
                 await self.conductor.open(open_run)
-            if self._compare:
-                comparing.show(self, self._compare)
+                if self.conductor.view is None:
+                    self.workspace.use_layout(arrangement.EDIT)
+
+    async def _furnish_rest(self) -> None:
+        """The panes that are not on screen yet, and what needs all of them."""
+        from tui_gen import runs
+
+        for frame in [pane for pane in self.workspace.panes if isinstance(pane, placeholders.EmptyFrame)]:
+            await self._bring_in(frame)
+        if self._compare:
+            comparing.show(self, self._compare)
+        if self.conductor.view is not None:
+            await self.conductor.show_config()
         if self.models is not None:
             placeholders.remember(self.models.first_rows())
+        keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self) if binding.id})
+        if keymap:
+            self.set_keymap(keys.given_way(self, keymap))
+        for problem in [*key_problems, self.settings.problem, runs.unwritable(self.session.root)]:
+            if problem:
+                self.notices.tell(problem, "warning")
+        if self.themes.problems:
+            self.notices.tell("Themes that could not be read:\n" + "\n".join(self.themes.problems), "warning")
+        for problem in self.session.catalog.problems:
+            self.notices.note("warning", problem)
+        self._show_newcomers_around()
+        self.complete = True
 
     def _beat(self, quiet_for: float) -> None:
         """About once a second."""
         self.conductor.beat(quiet_for)
         self.stock.beat(self.conductor.view)
 
-    async def _replace_frame(self, pane: Pane) -> None:
-        frame = self.workspace.pane(pane.id or "")
-        assert frame is not None
+    async def _bring_in(self, frame: Pane) -> None:
+        """Put a pane in the place of its empty frame."""
+        found = row(frame.id)
+        assert found is not None
+        pane = make(found, Belongings(self.catalog, self.session.root))
         pane.display = frame.display
         await frame.remove()
         await self.workspace.mount(pane)
+        match pane.id:
+            case "form":
+                self.form = cast("FormPane", pane)
+            case "models":
+                self.models = cast("ModelsPane", pane)
+            case "samples":
+                self.samples = cast("SamplesPane", pane)
         self.follower.introduce(pane)
+        if self.focused is None and self.workspace.last_pane == pane.id and pane.display:
+            pane.focus_inside()
 
     @property
     def catalog(self) -> Catalog:

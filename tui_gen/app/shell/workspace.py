@@ -203,8 +203,12 @@ class Workspace(Widget):
             _set_display(pane, pane.id in self._found.panes)
         self.post_message(self.Arranged())
 
-    def prepare(self, size: Size) -> None:
-        """Settle for a size that is known before the first layout."""
+    def prepare(self, size: Size, watching: bool = False) -> None:
+        """Settle for a size that is known before the first layout; `watching` says that a run is to be shown at once.
+        """
+        if watching:
+            self.layout_name = self._layout_to_watch(size)
+            self.last_pane = self.watched
         self.plan(size)
         self._settle()
 
@@ -267,11 +271,13 @@ class Workspace(Widget):
 
         In this layout; in the one that was chosen for this shape of terminal where none is named.
         """
-        shape = arrangement.shape_of(self.size.width, self.size.height)
-        layout = layout or self.favourites.get(shape, "watch")
-        if layout in (known.name for known in arrangement.layouts()):
-            self.use_layout(layout)
+        self.use_layout(self._layout_to_watch(self.size, layout))
         self.open(self.watched)
+
+    def _layout_to_watch(self, size: Size, layout: str = "") -> str:
+        """The layout of this name, else the one that was chosen for terminals of a size; `watch` before any was."""
+        layout = layout or self.favourites.get(arrangement.shape_of(size.width, size.height), "watch")
+        return layout if layout in (known.name for known in arrangement.layouts()) else self.layout_name
 
     def show_for_tour(self, layout: str, pane: str) -> None:
         """Have a pane on screen in a layout, and remember nothing of it."""

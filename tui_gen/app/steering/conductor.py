@@ -85,7 +85,7 @@ class Conductor:
         self.stage.caption(path.name)
         self.stage.land(asked_in)
         self.stage.refresh_bindings()
-        await self._show_config()
+        await self.show_config()
         if read:
             self._tell_of(view)
 
@@ -104,7 +104,7 @@ class Conductor:
             name = view.path.name
             self.notices.note("error", f"{name} is {view.state}: {view.reason}. Run > Resume goes on with it.")
 
-    async def _show_config(self, read: bool = True) -> None:
+    async def show_config(self, read: bool = True) -> None:
         """The settings of the run shown, in the form; with `read`, a model that is lacking is read where it may be."""
         view, form = self.view, self.stage.form
         if view is None or form is None:
@@ -135,12 +135,12 @@ class Conductor:
             with contextlib.suppress(ConfigError):
                 if await away(self.session.adopt, view.path):
                     await self.stage.read_models()
-                    await self._show_config(read=False)
+                    await self.show_config(read=False)
 
     async def use_models(self) -> None:
         """Read the model files that the run shown names, once they are trusted, and show its settings with them."""
         if self.view is not None and await self.trusted(self.view.path, f"{self.view.path.name} names"):
-            await self._show_config()
+            await self.show_config()
 
     def close_shown(self) -> None:
         """Show no run."""
@@ -380,7 +380,7 @@ class Conductor:
             return
         self._resumed()
         self.stage.status.trouble = ""
-        self.stage.run_worker(self._show_config(), exit_on_error=False)
+        self.stage.run_worker(self.show_config(), exit_on_error=False)
         self.stage.runs_changed()
         if live:
             self.notices.withdraw()  # somebody else resumed it
