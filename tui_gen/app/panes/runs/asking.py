@@ -1,0 +1,30 @@
+"""What the Runs pane asks for: messages that the workbench answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.message import Message
+
+
+class RunOpened(Message):
+    """A run was chosen to be shown."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+
+class RunResumeAsked(RunOpened):
+    """A run that ended is to go on."""
+
+
+class RunsAsked(Message):
+    """Something is to be done with runs: `stop`, `delete`, `star`, `tag`, `note`, `rename`, `details` or `folder`.
+
+    A note is on a `step`, or on a `sample` (a file, named from the run's folder), where that is given.
+    """
+
+    def __init__(self, what: str, paths: list[Path], step: int | None = None, sample: str = "") -> None:
+        super().__init__()
+        self.what, self.paths, self.step, self.sample = what, paths, step, sample

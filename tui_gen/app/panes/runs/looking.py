@@ -1,0 +1,181 @@
+"""Looks at the folder of all runs: what changed since the last look, and what the runs came to. Knows no widget."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Container, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tui_gen import control, proof, runs
+from tui_gen.run_facts import RunRow
+from tui_gen.run_summary import Summaries
+from tui_gen.runs import RunInfo
+
+if TYPE_CHECKING:
+    from tui_gen.catalog import Catalog
+
+AROUND = 15
+"""Looks in which every run that has ended is looked into once, whatever its log says."""
+SETTLING = 5
+"""Looks until a new run has all the files that make it one."""
+MANY = 100
+"""Runs from which those that have ended, and are not on screen, are looked at in turn only."""
+FILES = ("config.toml", "events.jsonl", "worker.json", "worker.lock", "remarks.json")
+"""What the row of a run is made from."""
+SAVED_EVERY = 30.0
+"""Seconds between two writings of the summaries that are known, while more are found."""
+
+
+class RunList:
+    """The runs of a folder, read again only where files changed: cheap enough for every two seconds.
+
+    Of a run that has ended the log tells: it grows where the run goes on. Its other files are looked at in turn, and so
+    are the logs of those that are not on screen where there are many. Whoever trains on this machine opens a socket:
+    when one came or went, all are looked at.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.problem = ""
+        self.unread = 0
+        """Runs that the last look had no time for: they have the names of their folders for now."""
+        self._known: dict[str, tuple[list[float], list[float], RunInfo]] = {}
+        self._looks = 0
+        self._folders: list[tuple[float, str]] = []
+        self._changed = 0
+        """The time of the folder of all runs, as of the last look."""
+        self._anew = 0
+        """Looks in which all of it is still to be read."""
+        self._sockets = -1
+
+    def refresh(self, whole: bool = False, near: Container[str] = (), seconds: float = 1e9) -> list[RunInfo]:
+        """As `runs.list_runs`; `whole` looks into every run. `problem` tells why the folder cannot be read.
+
+        The runs that are `near` are looked at each time. After so many `seconds` the rest stays as it was.
+        """
+        self._looks += 1
+        deadline = time.monotonic() + seconds
+        self._find(whole or self._looks % AROUND == 1)
+        sockets = _time_of_sockets()
+        everywhere = whole or sockets != self._sockets or len(self._folders) <= MANY
+        known, self.unread = {}, 0
+        for number, (created, path) in enumerate(self._folders):
+            row = self._known.get(path)
+            turn = (self._looks + number) % AROUND == 0
+            if row is not None and not (everywhere or turn or row[2].live or path in near):
+                known[path] = row
+            elif time.monotonic() > deadline:
+                self.unread += 1
+                known[path] = row or ([], [], _named(path, created))
+            else:
+                known[path] = self._read(path, created, whole or turn)
+        if not self.unread:
+            self._sockets = sockets
+        self._known = known
+        return [info for _, _, info in known.values()]
+
+    def _find(self, whole: bool) -> None:
+        """Which folders are runs: looked for where some came or went, and a while longer, until they are complete."""
+        try:
+            changed = os.stat(self.root).st_mtime_ns
+        except OSError:
+            changed = 0
+        if changed != self._changed:
+            self._changed, self._anew = changed, SETTLING
+        elif not self._anew and not whole and not self.problem:
+            return
+        self._anew = max(0, self._anew - 1)
+        self.problem = ""
+        try:
+            self._folders = runs.folders(self.root)
+        except runs.RunError as error:
+            self.problem, self._folders = str(error), []
+
+    def _read(self, path: str, created: float, whole: bool) -> tuple[list[float], list[float], RunInfo]:
+        known = self._known.get(path)
+        signs = [created, *_stamp(path, "events.jsonl")]
+        if known is not None and known[0] == signs and not known[2].live and not whole:
+            return known
+        stamp = _stamp(path, *FILES)
+        if known is not None and known[1] == stamp and not known[2].live:
+            return signs, stamp, known[2]
+        info = runs.info_of(path, created)
+        if known is not None and known[2] == info:  # the same one: who compares lists sees at once that it is
+            info = known[2]
+        return signs, stamp, info
+
+
+def _stamp(path: str, *names: str) -> list[float]:
+    """The times and sizes of some files of a run: where its row is another, one of them is."""
+    stamp = []
+    for name in names:
+        try:
+            status = os.stat(f"{path}/{name}")
+            stamp += [status.st_mtime, float(status.st_size)]
+        except OSError:
+            stamp += [0.0, 0.0]
+    return stamp
+
+
+def _named(path: str, created: float) -> RunInfo:
+    """A run that was not looked into yet."""
+    return RunInfo(path, os.path.basename(path), "", 0, None, "", created, created)
+
+
+def _time_of_sockets() -> int:
+    """When a worker of this user came or went last on this machine."""
+    try:
+        return os.stat(control.runtime_dir()).st_mtime_ns
+    except (OSError, control.ControlError):
+        return 0
+
+
+class Results:
+    """What the runs of a list came to: summaries and proofs, found a few at a time, those that are wanted first."""
+
+    def __init__(self, root: Path) -> None:
+        self._summaries = Summaries(root)
+        self._seen: dict[str, tuple[float, str, int]] = {}
+        self._proofs: dict[str, str] = {}
+        self._saved = 0.0
+        self.pending = 0
+        """Runs whose results are still to be found, as of the last `find`."""
+
+    def set_catalog(self, catalog: Catalog) -> None:
+        """Other models and recipes are known from now on."""
+        self._summaries.set_catalog(catalog)
+
+    def row(self, info: RunInfo) -> RunRow:
+        """The row of a run, with what is known of it now."""
+        return RunRow(info, self._summaries.last_known(info.path), self._proofs.get(info.path, ""))
+
+    def find(self, rows: Iterable[RunInfo], seconds: float) -> bool:
+        """Find what is not known of these runs, in their order, for so long; whether there was anything new."""
+        deadline, news, lasting = time.monotonic() + seconds, False, False
+        self.pending = 0
+        names = []
+        for info in rows:
+            names.append(os.path.basename(info.path))
+            sign = info.updated, info.state, info.step
+            if not info.state or self._seen.get(info.path) == sign:
+                continue
+            if time.monotonic() > deadline:
+                self.pending += 1
+                continue
+            before = self.row(info)
+            self._summaries.of(info.path, live=info.live)
+            verdict = proof.of(info.path)
+            self._proofs[info.path] = "" if verdict is None else "exact" if verdict.passed else "not exact"
+            self._seen[info.path] = sign
+            news, lasting = news or self.row(info) != before, lasting or not info.live
+        due = time.monotonic() - self._saved > SAVED_EVERY
+        if self._summaries.unsaved and (due or (lasting and not self.pending)):
+            self.save(names)
+        return news
+
+    def save(self, names: Iterable[str] | None = None) -> None:
+        """Keep what was found for the next time."""
+        self._saved = time.monotonic()
+        self._summaries.save(names)
