@@ -33,7 +33,7 @@ def test_the_first_lines_of_a_log_tell_where_the_run_comes_from(tmp_path):
     third = fork_of(tmp_path, "third", ("second", 40), ("first", 30))
     (tmp_path / "being-made").mkdir()
     assert forks.origin(first) is None and forks.origin(tmp_path / "nowhere") is None
-    assert forks.origin(third) == forks.Origin("second", 40, start=40)
+    assert forks.origin(third) == forks.ForkOrigin("second", 40, start=40)
     assert [(one.run, one.step) for one in forks.lineage(third)] == [("second", 40), ("first", 30)]
     assert forks.children(first) == [(second, 30)] and forks.children(second) == [(third, 40)]
     later = fork_of(tmp_path, "later", ("first", 10))
@@ -109,7 +109,7 @@ def test_a_fork_without_changes_goes_on_as_the_other_did_and_needs_nothing_of_it
         assert list(view.series[name].values) == list(before.series[name].values), name
     assert [(one.step, one.new) for one in view.edits] == [(14, 5e-4)]
     assert {one.step for one in view.samples} == {one.step for one in before.samples}
-    assert forks.origin(path) == forks.Origin(other.name, 8, "small-vae", 8)
+    assert forks.origin(path) == forks.ForkOrigin(other.name, 8, "small-vae", 8)
 
 
 def test_a_fork_where_there_is_no_checkpoint_does_the_same_up_to_its_step(trained, tmp_path):

@@ -20,7 +20,7 @@ LR, BETA = "train.phases.vae.lr", "model.beta"
 
 def made(*changes):
     """A history of edits: (key, old, new)."""
-    return edits.History([events.Edit(step, key, old, new) for step, (key, old, new) in enumerate(changes)])
+    return edits.EditHistory([events.Edit(step, key, old, new) for step, (key, old, new) in enumerate(changes)])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tui_gen import event_log, events
 from tui_gen.params import show
@@ -73,7 +73,7 @@ def made(run: Path) -> list[events.Edit]:
     return found
 
 
-class History:
+class EditHistory:
     """Which of a run's edits count, and what to take back next. To undo an edit is another one, back to its old value.
 
     So a log need not tell: an edit to the value before the last one of the same setting takes that one back, whoever
@@ -108,6 +108,48 @@ class History:
     def to_redo(self) -> events.Edit | None:
         """The last undoing, where nothing else was edited since: to take that back makes the edit again."""
         return self.edits[self._again[-1]] if self._again else None
+
+
+class EditRow(NamedTuple):
+    """One line of a list of edits: of one that was `made`, was `undone` by a later one or `undoes` an earlier one (`at`
+    is that one's step), or is `planned`: then nobody knows `old`, and `t` is 0.
+    """
+
+    step: int
+    key: str
+    old: Any
+    new: Any
+    t: float = 0.0
+    state: str = "made"
+    at: int = 0
+
+    @property
+    def remark(self) -> str:
+        """What is to be said of it, besides."""
+        words = {"undone": "taken back at step {}", "undoes": "takes back that of step {}", "planned": "planned"}
+        return words.get(self.state, "").format(f"{self.at:,}")
+
+
+def rows(history: EditHistory, plan: Any, step: int) -> list[EditRow]:
+    """The edits that were made, and those of a plan (as a config has it) that are still ahead after `step` steps."""
+    took = {taker: number for number, taker in history.undone.items()}
+    found = []
+    for number, edit in enumerate(history.edits):
+        state = "undone" if number in history.undone else "undoes" if number in took else "made"
+        other = history.undone.get(number, took.get(number, number))
+        found.append(EditRow(edit.step, edit.key, edit.old, edit.new, edit.t, state, history.edits[other].step))
+    done = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in history.edits]
+    ahead = [edit for edit in merged(plan, []) if edit not in done] if is_plan(plan) else []
+    found += [EditRow(edit["step"], str(edit["key"]), None, edit["value"], state="planned") for edit in ahead
+              if edit["step"] >= step]  # fmt: skip
+    return found
+
+
+def is_plan(plan: Any) -> bool:
+    """Whether a config's plan has what edits need."""
+    return isinstance(plan, list) and all(
+        isinstance(edit, dict) and set(edit) == {"step", "key", "value"} and _whole(edit["step"]) for edit in plan
+    )
 
 
 def _reverses(later: events.Edit, earlier: events.Edit) -> bool:

@@ -31,7 +31,7 @@ SAME_STATE = ({"adam", "adamw"},)
 """Optimisers that go on with each other's state."""
 
 
-class Place(NamedTuple):
+class ForkPoint(NamedTuple):
     """Where a fork begins: at the checkpoint `found`, from which it does the same as the other run up to `step`."""
 
     run: Path
@@ -59,7 +59,7 @@ class Place(NamedTuple):
         )
 
 
-class Fork(NamedTuple):
+class ForkPlan(NamedTuple):
     """A fork that can be made: its checked config, what was changed as (old, new) by key, and what is to be said."""
 
     config: configs.RunConfig
@@ -70,7 +70,7 @@ class Fork(NamedTuple):
     """Whether the weights are sure to fit; else only the model can tell, and is to be asked (`WarmWorker.check`)."""
 
 
-def place_of(run: Path, step: int | None = None) -> Place:
+def place_of(run: Path, step: int | None = None) -> ForkPoint:
     """Where a fork at a step begins, at the newest checkpoint where none is said. Raises RunError where it cannot."""
     found = checkpoints.found(run)
     if not any(checkpoint.meta for checkpoint in found):
@@ -93,7 +93,7 @@ def place_of(run: Path, step: int | None = None) -> Place:
         first = next((checkpoint.step for checkpoint in found if checkpoint.meta is not None), 0)
         way = f"fork at step {count(first)} or later, or train it anew: tui-gen --run {called(run)} --set …"
         raise runs.RunError(f"{run.name} has no checkpoint at step {count(step)} or before it; {way}")
-    return Place(run, best.step if step is None else step, best)
+    return ForkPoint(run, best.step if step is None else step, best)
 
 
 def name_at(name: str, step: int) -> str:
@@ -116,7 +116,7 @@ def settings_at(run: Path, step: int, catalog: Catalog) -> dict[str, Any]:
     return tables
 
 
-def planned(place: Place, tables: dict[str, Any], catalog: Catalog, later: bool = True) -> Fork:
+def planned(place: ForkPoint, tables: dict[str, Any], catalog: Catalog, later: bool = True) -> ForkPlan:
     """The fork that has these settings from its step on. Without `later`, what was edited after it is not done again.
 
     Settings that may change while training become edits at the step; the others are the fork's own from its checkpoint
@@ -165,7 +165,7 @@ def planned(place: Place, tables: dict[str, Any], catalog: Catalog, later: bool 
         if not state_fits(parent.train.phases[name], optim):
             warnings.append(f"the optimiser of {name} begins anew: what it remembers does not fit the new one")
     fits = not any(key.startswith(("model.", "dataset.")) and key != "dataset.root" for key in own)
-    return Fork(config, changes, warnings, fits)
+    return ForkPlan(config, changes, warnings, fits)
 
 
 def _value(tables: dict[str, Any], key: str) -> Any:
@@ -176,7 +176,7 @@ def _value(tables: dict[str, Any], key: str) -> Any:
 
 
 def _problems(
-    place: Place, parent: configs.RunConfig, new: configs.RunConfig, own: dict[str, Param]
+    place: ForkPoint, parent: configs.RunConfig, new: configs.RunConfig, own: dict[str, Param]
 ) -> Iterator[Problem]:
     """What speaks against a fork in whose checkpoint and config these settings are others."""
     step, run, tables = place.step, called(place.run), configs.to_tables(new)
@@ -216,7 +216,7 @@ def state_fits(old: configs.Optim, new: configs.Optim) -> bool:
     return old.optimizer != "rmsprop" or bool(old.beta1) == bool(new.beta1)  # its momentum is there, or it is not
 
 
-def make(place: Place, fork: Fork, root: Path, catalog: Catalog, folder: str = "") -> Path:
+def make(place: ForkPoint, fork: ForkPlan, root: Path, catalog: Catalog, folder: str = "") -> Path:
     """Make a fork's run directory in the folder `root`, whole or not at all; it can then be resumed as any run.
 
     It needs nothing of the other run, whose files are linked where the file system can do that, else copied. Raises
@@ -250,7 +250,7 @@ def make(place: Place, fork: Fork, root: Path, catalog: Catalog, folder: str = "
     return runs.create(root, name, configs.dumps(fork.config, catalog), folder, fill)
 
 
-def _take_checkpoint(place: Place, path: Path) -> None:
+def _take_checkpoint(place: ForkPoint, path: Path) -> None:
     """Have the checkpoint in a new run. Raises OSError, and DamagedError where it was copied and is not the same."""
     meta = place.found.meta
     assert meta is not None

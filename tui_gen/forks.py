@@ -18,7 +18,7 @@ SHORT, LONGEST = 1 << 9, 1 << 16
 """So much of a log is read at first, and at most, in bytes: its first line, nearly always."""
 
 
-class Origin(NamedTuple):
+class ForkOrigin(NamedTuple):
     """Where a run was forked from: the folder's name of the other run, what that one was called, and the step from
     which the two may differ.
 
@@ -45,13 +45,13 @@ class Child(NamedTuple):
     step: int
 
 
-def origin(path: Path | str) -> Origin | None:
+def origin(path: Path | str) -> ForkOrigin | None:
     """Where a run was forked from; None for one that was not. Reads the first line of its log."""
     event = _first(str(path))
     return _origin(event) if event is not None else None
 
 
-def lineage(path: Path | str) -> list[Origin]:
+def lineage(path: Path | str) -> list[ForkOrigin]:
     """The same of the run, of the run that it is a fork of, and so on: what its log tells though those be deleted."""
     found = []
     for event in event_log.Follower(Path(path) / LOG).poll(LONGEST):
@@ -113,7 +113,7 @@ def _first(path: str) -> events.Fork | None:
     return event if isinstance(event, events.Fork) else None
 
 
-def _origin(event: events.Fork) -> Origin:
+def _origin(event: events.Fork) -> ForkOrigin:
     changes = {key: (old, new) for key, (old, new) in event.changes.items()}
     start = event.step if event.start is None else event.start
-    return Origin(event.run, event.step, event.name, start, changes)
+    return ForkOrigin(event.run, event.step, event.name, start, changes)

@@ -32,7 +32,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, root: Path) -> int:
     """0. Raises RunError where nothing can be taken back, ControlError where the run does not take it."""
     path = runs.find(root, args.name)
-    history = edits.History(edits.made(path))
+    history = edits.EditHistory(edits.made(path))
     as_json = getattr(args, "json", False)
     if args.undo or args.redo:
         edit = history.to_undo if args.undo else history.to_redo
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     out, _ = stdout.standard()
     rows = records(path, history)
     if as_json:
-        out.json(rows)
+        out.json([record(row) for row in rows])
     elif not rows:
         out.line(f"{path.name}: nothing was edited while it trained, and nothing is planned")
     else:
@@ -61,35 +61,24 @@ def take_back(path: Path, edit: events.Edit, as_json: bool) -> None:
     edit_command.report(path, edit_command.make(path, [{"key": edit.key, "value": edit.old}]), as_json)
 
 
-def records(path: Path, history: edits.History) -> list[dict[str, Any]]:
-    """Every edit that was made, and every one that is still planned (without a time, and without an old value)."""
-    took = {taker: number for number, taker in history.undone.items()}
-    rows = []
-    for number, edit in enumerate(history.edits):
-        row = {"step": edit.step, "t": edit.t, "key": edit.key, "old": edit.old, "new": edit.new, "state": "made"}
-        if number in history.undone:
-            row |= {"state": "undone", "at": history.edits[history.undone[number]].step}
-        elif number in took:
-            row |= {"state": "undoes", "at": history.edits[took[number]].step}
-        rows.append(row)
+def record(row: edits.EditRow) -> dict[str, Any]:
+    """A row as JSON has it."""
+    plain = {"step": row.step, "key": row.key, "new": row.new, "state": row.state}
+    if row.state != "planned":
+        plain |= {"old": row.old, "t": row.t}
+    return plain | ({"at": row.at} if row.state in ("undone", "undoes") else {})
+
+
+def records(path: Path, history: edits.EditHistory) -> list[edits.EditRow]:
+    """Every edit that was made, and every one that is still planned."""
     plan = rollbacks.planned(path, configs.read_toml(path / runs.CONFIG).get("edits", []))
-    done = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in history.edits]
-    step = runs.state_of(path)[1]
-    for edit in plan if isinstance(plan, list) else []:
-        if edit in done:
-            done.remove(edit)
-        elif edit["step"] >= step:
-            rows.append({"step": edit["step"], "key": edit["key"], "new": edit["value"], "state": "planned"})
-    return rows
+    return edits.rows(history, plan, runs.state_of(path)[1])
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
+def table(rows: list[edits.EditRow]) -> list[str]:
     """The same for people."""
     lines = [("STEP", "TIME", "SETTING", "OLD", "NEW", "")]
     for row in rows:
-        made = time.strftime("%d %b %H:%M:%S", time.localtime(row["t"])) if "t" in row else ""
-        words = {"undone": "taken back at step {}", "undoes": "takes back that of step {}", "planned": "planned"}
-        remark = words.get(row["state"], "").format(count(row.get("at", 0)))
-        old = clean(show(row["old"])) if "old" in row else ""
-        lines.append((count(row["step"]), made, clean(row["key"]), old, clean(show(row["new"])), remark))
+        made = time.strftime("%d %b %H:%M:%S", time.localtime(row.t)) if row.t else ""
+        lines.append((count(row.step), made, clean(row.key), clean(show(row.old)), clean(show(row.new)), row.remark))
     return aligned(lines)

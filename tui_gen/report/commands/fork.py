@@ -81,7 +81,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     return headless.resume(path, [], style, model_dirs=args.model_dirs, detach=args.detach)
 
 
-def refuse_misfits(place: forking.Place, fork: forking.Fork, dirs: list[str]) -> None:
+def refuse_misfits(place: forking.ForkPoint, fork: forking.ForkPlan, dirs: list[str]) -> None:
     """Raise ConfigError where the model has something against the settings, or the weights do not fit it."""
     warm = launch.WarmWorker(polite=False, model_dirs=dirs)
     try:
