@@ -63,6 +63,7 @@ PANES: list[Row] = [
     Row("explore", "Explore", "8", "tui_gen.app.panes.explore.pane:ExplorePane", Place()),
     Row("network", "Network", "9", "tui_gen.app.panes.network.pane:NetworkPane", Place()),
     Row("data", "Data", "0", "tui_gen.app.panes.data.pane:DataPane", Place()),
+    Row("edits", "Edits", "", "tui_gen.app.panes.edits.pane:EditsPane", Place()),
     Row("compare", "Compare", "", "tui_gen.app.panes.compare.pane:ComparePane", Place()),
     Row("queue", "Queue", "", "tui_gen.app.panes.queue.pane:QueuePane", Place()),
 ]

@@ -20,7 +20,7 @@ from tui_gen.app.panes.form.files import FormFiles
 from tui_gen.app.panes.form.state import FormState
 from tui_gen.catalog import DEFAULT_RECIPE, Catalog, start_of
 from tui_gen.config import ConfigError, RunConfig
-from tui_gen.edits import merged
+from tui_gen.edits import EditHistory, merged
 from tui_gen.params import Problem
 from tui_gen.text import clean
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from textual.widgets import Input
 
+    from tui_gen import events
     from tui_gen.view import RunView
 
 
@@ -67,11 +68,12 @@ Every setting of a run. What differs from the recipe has a `*`, what is wrong a 
 - **Ctrl+O** loads a TOML file, **Ctrl+S** saves one, **Ctrl+E** opens the form in `$EDITOR`
 - **Ctrl+T** turns to the run that is shown or to the form for the next one, **Ctrl+D** copies the run's settings to it
 
-Where nothing can be typed, on headings and on what a run keeps fixed, **R n e v c** do the same without Ctrl. Digits
-and letters are text on a field; other panes are at **Alt** and their digit, **Ctrl+G** and **F10** from everywhere.
+Where nothing can be typed, on headings and on what a run keeps fixed, **R n e v c** do the same without Ctrl, and **h**
+what Ctrl+K does. Digits and letters are text on a field; other panes are at **Alt** and their digit, **Ctrl+G** and
+**F10** from everywhere.
 
 While a run trains only its live settings can be edited. **Enter** asks the run for the value (`…`); it tells the step
-from which it holds.
+from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it again, **Ctrl+K** lists all of them.
 """
 
     DEFAULT_CSS = """
@@ -95,6 +97,7 @@ from which it holds.
         Binding("ctrl+s", "save", "Save", show=False, id="form.save"),
         Binding("ctrl+d,c", "copy_run", "Copy from run", show=False, id="form.copy_run"),
         Binding("ctrl+t,v", "turn", "Run / next run", show=False, id="form.turn"),
+        Binding("ctrl+k,h", "edits", "Edits of the run", show=False, id="form.edits"),
         Binding("m", "use_models", "Use its model files", id="form.use_models"),
         Binding("escape", "clear", "Clear filter", show=False, id="form.clear"),
     ]
@@ -392,13 +395,24 @@ from which it holds.
             self.notice("")  # told of what is undone
             self.fields.changed()
         else:
-            self.app.bell()
+            self._back(EditHistory(self.view.edits).to_undo if self.view is not None else None)
 
     def action_redo(self) -> None:
         if self.state.redo():
             self.fields.changed()
         else:
+            self._back(EditHistory(self.view.edits).to_redo if self.view is not None else None)
+
+    def _back(self, edit: events.Edit | None) -> None:
+        """Where the run's settings are shown, have it go back to the value before an edit."""
+        if edit is not None and self.state is self.live and not self.live.ended:
+            self.post_message(LiveEditAsked(edit.key, edit.old))
+        else:
             self.app.bell()
+
+    async def action_edits(self) -> None:
+        """The list of what was edited in the run."""
+        await self.app.run_action("open_pane('edits')")
 
     def action_next_problem(self) -> None:
         """Go to the next field with a problem, from the top again after the last."""

@@ -1,0 +1,1 @@
+"""The Edits pane: what was changed in a run while it trained."""
