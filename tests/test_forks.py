@@ -11,7 +11,7 @@ import torch
 from tests import fake_worker, small_runs
 from tests.loop_run import Run
 from tui_gen import catalog as catalogs
-from tui_gen import cli, event_log, events, forking, forks, runs
+from tui_gen import cli, event_log, events, forking, forks, log_prefix, runs
 from tui_gen import config as configs
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import warm
@@ -55,11 +55,37 @@ def test_a_view_tells_of_forks(tmp_path):
     assert view.log[0][2] == "forked from other at step 20, train.batch_size 128 → 64"
 
 
+def test_the_past_of_a_fork_is_what_counted_in_the_end_up_to_its_step(tmp_path):
+    def losses(start, *values):
+        return events.Metrics(start=start, values={"vae/loss": list(values)})
+
+    log = tmp_path / "events.jsonl"
+    writer = event_log.EventWriter(log)
+    writer.write(
+        events.Fork(step=9, run="older"), events.State("running", 0), losses(0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
+        events.Checkpoint(4, "checkpoints/000004"), events.Edit(5, LR, 1.0, 2.0), events.Edit(3, BETA, 1.0, 4.0),
+        events.Alert(step=4, level="warning", what="a spike"), events.Note("a word in step 6"),
+        events.Rollback(step=6, to=4), events.Resume(step=4), losses(4, 50.0, 60.0), losses(6, 7.0, 8.0, 9.0),
+        events.Metrics(start=4, values={"val/vae/loss": [0.5]}), events.Sample(6, "samples/000006.png"),
+        events.Progress("reading", 1, 2), events.System(step=9, steps_per_second=1, images_per_second=1),
+    )  # fmt: skip
+    writer.close()
+    log.write_bytes(log.read_bytes() + b"garbage\n" + b'{"type":"of a newer version","t":1}\n{"type":"st')
+    past = [events.decode(line) for line in log_prefix.lines(log, 7)]
+    assert [type(event).__name__ for event in past] == [
+        "Fork", "Metrics", "Checkpoint", "Edit", "Resume", "Metrics", "Metrics", "Metrics", "Sample",
+    ]  # fmt: skip
+    values = [next(iter(event.values.values())) for event in past if isinstance(event, events.Metrics)]
+    assert values == [[1.0, 2.0, 3.0, 4.0], [50.0, 60.0], [7.0], [0.5]]
+    assert past[0].step == 7  # here it parts from that one as well
+    assert len(log_prefix.lines(log, 0)) == 1 and log_prefix.lines(tmp_path / "none", 5) == []
+
+
 def edit(step, key, value):
     return {"step": step, "key": key, "value": value}
 
 
-LR = "train.phases.vae.lr"
+LR, BETA = "train.phases.vae.lr", "model.beta"
 SETTINGS = dict(train__steps=20, checkpoint__keep_last=9, checkpoint__every_steps=8, preview__every_steps=6)
 
 

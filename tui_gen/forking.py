@@ -154,7 +154,7 @@ def planned(place: ForkPoint, tables: dict[str, Any], catalog: Catalog, later: b
             words = f"{edit['key']} was set to {show(edit['value'])} in {run.name} at step {count(edit['step'])}"
             warnings.append(f"{words}: that is not done again")
     ahead += [{"step": step, "key": key, "value": value} for key, value in live.items()]
-    past = [edit for edit in parent.edits if edit["step"] < place.start]
+    past = [edit for edit in made if edit["step"] < place.start]  # for whoever trains this config from the start
     result["edits"] = [*past, *sorted(ahead, key=lambda edit: edit["step"])]
     result["skips"] = rollbacks.skips(run, parent.skips)
     config = configs.load(result, catalog, source)
@@ -235,8 +235,8 @@ def make(place: ForkPoint, fork: ForkPlan, root: Path, catalog: Catalog, folder:
         past = log_prefix.lines(place.run / runs.LOG, place.start)
         told = [event for line in past if (event := events.decode(line)) is not None]
         for event in told:
-            if isinstance(event, events.Sample):
-                _take_sample(place.run, path, event.path)
+            if isinstance(event, events.Sample | events.Alert):
+                _take_also(place.run, path, event.path if isinstance(event, events.Sample) else event.kept)
         changes = {key: list(change) for key, change in fork.changes.items()}
         start = None if place.start == place.step else place.start
         first = events.Fork(place.step, place.run.name, origin.name, start, changes)
@@ -266,10 +266,10 @@ OLDER = ("model.safetensors", "ema.safetensors", "state.pt")
 """The files of a checkpoint that does not name them."""
 
 
-def _take_sample(run: Path, path: Path, name: str) -> None:
-    """Have a preview in a new run, where it is still there and lies in the other one."""
+def _take_also(run: Path, path: Path, name: str) -> None:
+    """Have a preview, or a batch that was kept, in a new run, where it is still there and lies in the other one."""
     source = run / name
-    if os.path.realpath(source).startswith(os.path.join(os.path.realpath(run), "")):
+    if name and os.path.realpath(source).startswith(os.path.join(os.path.realpath(run), "")):
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             _take(source, path / name)

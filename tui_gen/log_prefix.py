@@ -60,7 +60,8 @@ def lines(log: Path, step: int) -> list[bytes]:
             if isinstance(event, events.Metrics | events.System):
                 now = max(now, place)
             if isinstance(event, events.Fork) and event.step > step:  # it parts from that run sooner than this one did
-                line = events.encode(msgspec.structs.replace(event, step=step)).rstrip(b"\n")
+                start = None if event.start is None else min(event.start, step)
+                line = events.encode(msgspec.structs.replace(event, step=step, start=start)).rstrip(b"\n")
             if (entry := _cut(place, line, step)) is not None:
                 kept.append(entry)
         raw.clear()
