@@ -40,7 +40,7 @@ class ComparedRun:
     problem: str = ""
     goals: list[Goal] = field(default_factory=list)
     higher: frozenset[str] = frozenset()
-    origin: forks.Origin | None = None
+    origin: forks.ForkOrigin | None = None
     twin: ComparedRun | None = None
     begins: int = 0
 
