@@ -50,15 +50,18 @@ async def test_a_layout_that_was_chosen_is_the_one_runs_are_shown_in(monkeypatch
         assert app.workspace.layout_name == "watch", "chosen for another shape of terminal"
 
 
+@pytest.mark.parametrize("shown_pane", ["form", "edits"])
 @pytest.mark.parametrize("room", [240, 120, 80, 60, 40])
-def test_tabs_have_all_panes_at_any_width(room):
+def test_tabs_have_all_panes_there_is_room_for(room, shown_pane):
     panes = tuple(row.id for row in PANES)
-    texts = tab_texts(panes, "form", room)
-    assert [pane for pane, _ in texts] == list(panes) and sum(len(text) for _, text in texts) <= room
-    for row, (_, text) in zip(PANES, texts):
-        assert (row.key or row.title[:2]) in text and text.startswith("▐") == (row.id == "form")
-    if room >= 80:
-        assert all(row.title[:3] in text for row, (_, text) in zip(PANES, texts))
+    texts = dict(tab_texts(panes, shown_pane, room))
+    assert sum(map(len, texts.values())) <= room
+    assert list(texts) == [row.id for row in PANES if row.key or row.id == shown_pane or room >= 120]
+    for row in PANES:
+        if row.id in texts:
+            text = texts[row.id]
+            assert (row.key or row.title[:2]) in text and text.startswith("▐") == (row.id == shown_pane)
+            assert room < 80 or row.title[:3] in text
 
 
 async def test_restoring_the_layout_can_be_undone(monkeypatch):

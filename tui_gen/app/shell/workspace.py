@@ -25,21 +25,30 @@ STEP_X, STEP_Y = 4, 2
 def tab_texts(panes: tuple[str, ...], shown: str, room: int) -> list[tuple[str, str]]:
     """(pane, what stands on its tab) in the order of `panes`, with names as long as there is room for.
 
-    The one that is `shown` is marked. Where there is next to no room, the others are their digits alone, or the
-    beginning of their names where they have none.
+    The one that is `shown` is marked. Where there is little room, those without a digit have a tab only while they are
+    shown (the palette and the View menu have them always); where there is next to none, the others are digits alone.
     """
     rows = [found for found in map(row, panes) if found is not None]
+    some = [found for found in rows if found.key or found.id == shown]
     texts: list[tuple[str, str]] = []
-    narrower = ((8, 9), (6, 9), (5, 9), (4, 9), (3, 9), (3, 5), (3, 3), (2, 5), (0, 5), (0, 0))
-    for most, most_shown, gap in ((99, 99, " "), (99, 99, ""), *((*both, "") for both in narrower)):
+    for those, most, most_shown, gap in (
+        (rows, 99, 99, " "), (rows, 99, 99, ""), *((rows, *both, "") for both in NARROWER if both[0] >= LEGIBLE),
+        *((some, *both, "") for both in NARROWER),
+    ):  # fmt: skip
         texts = []
-        for pane, title, key, *_ in rows:
-            name = title[: max(most_shown if pane == shown else most, 0 if key else 2)]
-            text = f"{gap}{key} {name}".rstrip() + gap if key else f"{gap}{name}{gap}"
+        for pane, title, key, *_ in those:
+            name = title[: most_shown if pane == shown else most]
+            text = f"{gap}{key} {name}".rstrip() + gap if key else f"{gap}{name or title[:2]}{gap}"
             texts.append((pane, f"▐{text}▌" if pane == shown else f" {text} "))
         if sum(len(text) for _, text in texts) <= room:
             break
     return texts
+
+
+NARROWER = ((8, 9), (6, 9), (5, 9), (4, 9), (3, 9), (3, 5), (3, 3), (2, 5), (0, 5), (0, 0))
+"""Letters of a pane's name, and of the name of the one that is shown, where not all have room."""
+LEGIBLE = 3
+"""Letters that tell panes without a digit apart."""
 
 
 class PaneTabs(Widget):
