@@ -42,8 +42,8 @@ WANTED = (
 )  # fmt: skip
 """The columns beside state and name, the first to have room first; those of width 0 are as wide as what is in them."""
 ORDER = (
-    "star", "state", "name", "model", "dataset", "step", "metric", "best", "best_step", "course", "exact", "tag", "notes",
-    "time", "size", "idle", "run",
+    "star", "state", "name", "model", "dataset", "step", "metric", "best", "best_step", "course", "exact", "tag",
+    "notes", "time", "size", "idle", "run",
 )  # fmt: skip
 """From left to right."""
 RARE: dict[str, Callable[[RunRow], object]] = {

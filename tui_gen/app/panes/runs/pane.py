@@ -52,7 +52,7 @@ has a `›`, marked ones have a `◆`.
 - **Space** marks runs, so do **Shift** and the arrows, and a click before the name; **a** marks all that match
 - **c** compares the marked runs; **r** resumes a run from its last checkpoint; **x** stops live ones with a checkpoint;
   **Delete** removes past ones, after a question
-- **\\*** gives a star, **t** tags, **n** a note, **e** another name; **i** tells all about a run; **o** copies its folder
+- **\\*** gives a star, **t** tags, **n** a note, **e** another name; **i** tells all of a run; **o** copies its folder
 - **s** sorts by the next column, **S** turns the order round; a click on a header does both
 - **/** filters: words, and `model:vae lr<1e-3 state:finished star best<100 -tag:old`; `or` between them, `-` before one
 """
@@ -153,7 +153,8 @@ has a `›`, marked ones have a `◆`.
                 others = [new for new, old in zip(rows, self.rows) if new is not old]
                 for info in others:
                     self.settings.forget(info.path)
-                news = bool(others) or len(rows) != len(self.rows) or not self._looked or self._problem != self.runs.problem
+                news = bool(others) or len(rows) != len(self.rows) or not self._looked
+                news = news or self._problem != self.runs.problem
                 self.rows, self._looked, self._problem = rows, True, self.runs.problem
                 if news:
                     self._know_more()
@@ -203,7 +204,7 @@ has a `›`, marked ones have a `◆`.
     # -- listing ------------------------------------------------------------------------------------------------
 
     def _filtered(self) -> list[RunRow]:
-        """The rows that match, in order; where what is typed is no filter, those that match what is before its last word.
+        """The rows that match, in order; where what is typed is no filter, those that match what is before its end.
         """
         boxes = self.query(Input)
         text = boxes.first(Input).value if boxes else ""

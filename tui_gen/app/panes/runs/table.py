@@ -26,7 +26,7 @@ class RunTable(ScrollView, can_focus=True):
     """Rows of runs. `changed()` is called after the cursor or the marks moved."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES = {f"runs--{tone}" for tone in TONES} | {"runs--header", "runs--here", "runs--cursor", "runs--star"}
+    COMPONENT_CLASSES = {f"runs--{name}" for name in (*TONES, "header", "here", "cursor", "star")}
     DEFAULT_CSS = (
         """
     RunTable {
@@ -152,7 +152,8 @@ class RunTable(ScrollView, can_focus=True):
         row = self.rows[at]
         here = at == self.cursor
         if here:
-            base = base + self.get_component_rich_style("runs--here" if self.has_focus else "runs--cursor", partial=True)
+            look = "runs--here" if self.has_focus else "runs--cursor"
+            base = base + self.get_component_rich_style(look, partial=True)
         mark, shown = row.info.path in self.marked, row.info.path == self.open_path
         bold = base + Style(bold=True)
         segments = [Segment("◆" if mark else " ", bold), Segment("›" if shown else " ", bold)]
