@@ -122,6 +122,11 @@ class RunView:
         """Whether its worker is alive, as of the last poll."""
         return self.state in runs.LIVE
 
+    @property
+    def replaying(self) -> str:
+        """How it is replayed, in words; empty where this is no replay."""
+        return ""
+
     def poll(self) -> set[str]:
         """Read what was appended since the last call; the parts that changed."""
         changes: set[str] = set()

@@ -13,6 +13,7 @@ from tui_gen.places import cache_dir, config_dir
 
 if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
+    from tui_gen.speeds import Pace
 
 
 def refusal() -> str:
@@ -34,6 +35,7 @@ def run_workbench(
     model_dirs: list[str],
     open_run: Path | None = None,
     *,
+    replay: Pace | None = None,
     graphics: str | None = None,
     theme: str | None = None,
     budget: float | None = None,
@@ -41,8 +43,8 @@ def run_workbench(
 ) -> int:
     """Show the workbench, on a terminal to which there is no `refusal`, until it is left; the exit status.
 
-    `open_run` is a run to show at once, `compare` are some to compare; `graphics`, `theme` and `budget` (bytes/s) are
-    for this time only. Raises ConfigError for graphics that the terminal does not have.
+    `open_run` is a run to show at once, or to `replay`, `compare` are some to compare; `graphics`, `theme` and `budget`
+    (bytes/s) are for this time only. Raises ConfigError for graphics that the terminal does not have.
     """
     config_dir(), cache_dir()  # said here where there are none, not in the middle of a screen
     from tui_gen.draw.terminal import probe
@@ -60,7 +62,7 @@ def run_workbench(
 
     app = Workbench(
         Path(runs_root), model_dirs,
-        open_run=open_run, terminal=terminal, theme=theme, budget=budget, compare=compare,
+        open_run=open_run, replay=replay, terminal=terminal, theme=theme, budget=budget, compare=compare,
     )  # fmt: skip
     app.run()
     return app.return_code or 0

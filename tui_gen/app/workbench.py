@@ -30,12 +30,14 @@ from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_LIVE, enabled
 from tui_gen.app.shell.guard import Guard
 from tui_gen.app.shell.menu import DropDown, Menu, MenuBar
 from tui_gen.app.shell.notices import Notices, report
+from tui_gen.app.shell.replay_bar import ReplayBar
 from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.status import StatusBar
 from tui_gen.app.shell.themes import Themes
 from tui_gen.app.shell.workspace import PaneTabs, Workspace
 from tui_gen.app.steering import comparing
 from tui_gen.app.steering.queue_keeper import QueueActions
+from tui_gen.app.steering.replaying import ReplayActions
 from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from tui_gen.app.steering.stock import Stock
     from tui_gen.catalog import Catalog
     from tui_gen.draw.terminal import Terminal
+    from tui_gen.speeds import Pace
     from tui_gen.view import RunView
 
 
@@ -67,9 +70,10 @@ def _commands() -> type:
     return Commands
 
 
-class Workbench(QueueActions, TerminalApp):
+class Workbench(QueueActions, ReplayActions, TerminalApp):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
-    once, `compare` are compared; `budget` is what live data may take of the link, in bytes/s.
+    once, or replayed with `replay`; `compare` are compared; `budget` is what live data may take of the link, in
+    bytes/s.
 
     The first frame needs little: `session`, `stock`, `conductor` and `follower`, and the panes, come right after it.
     """
@@ -86,6 +90,7 @@ class Workbench(QueueActions, TerminalApp):
         *,
         open_run: Path | None = None,
         compare: Sequence[Path] = (),
+        replay: Pace | None = None,
         terminal: Terminal | None = None,
         theme: str | None = None,
         budget: float | None = None,
@@ -104,7 +109,7 @@ class Workbench(QueueActions, TerminalApp):
         self.wire.limit = budget
         self.wire.when_dropped.append(self.pacer.drop)
         # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
-        self._given = (Path(os.path.realpath(runs_root)), list(model_dirs or []), open_run)
+        self._given = (Path(os.path.realpath(runs_root)), list(model_dirs or []), open_run, replay)
         self._compare = compare
         self._furnished = False
         self.complete = False
@@ -135,6 +140,7 @@ class Workbench(QueueActions, TerminalApp):
         self.workspace.prepare(Size(self.size.width, self.size.height - 3), watching=self._given[2] is not None)
         yield self.menu_bar
         yield self.workspace
+        yield ReplayBar(self.status, lambda: self.follower.hurry())
         yield self.status
         yield keys.KeyBar(self, id="keys")
 
@@ -155,7 +161,7 @@ class Workbench(QueueActions, TerminalApp):
         from tui_gen.app.steering.session import Session
         from tui_gen.app.steering.stock import Stock
 
-        root, model_dirs, open_run = self._given
+        root, model_dirs, open_run, replay = self._given
         self.session = Session(root, model_dirs, catalog.read(model_dirs))
         self.stock = Stock(self, self.session)
         self.conductor = Conductor(self, self.session)
@@ -172,7 +178,7 @@ class Workbench(QueueActions, TerminalApp):
             if self.focused is None:
                 self.workspace.shown[0].focus_inside()
             if open_run is not None:
-                await self.conductor.open(open_run)
+                await self.conductor.open(open_run, pace=replay)
                 if self.conductor.view is None:
                     self.workspace.use_layout(arrangement.EDIT)
 
@@ -386,9 +392,10 @@ class Workbench(QueueActions, TerminalApp):
         """What can be done now."""
         view = self.shown
         if action in NEED_LIVE:
-            return True if view is not None and view.live else None
+            return True if view is not None and (view.live or (view.replaying and action != "ask")) else None
         if action == "resume":
-            return True if view is not None and view.state in ("stopped", "failed", "interrupted") else None
+            ended = view is not None and not view.replaying and view.state in ("stopped", "failed", "interrupted")
+            return True if ended else None
         if action == "close_run":
             return True if view is not None else None
         if len(self.screen_stack) > 1 and action in ALONE:
@@ -460,7 +467,7 @@ class Workbench(QueueActions, TerminalApp):
     def action_pause(self) -> None:
         """Pause the run shown, or let it go on."""
         view = self.conductor.view
-        if view is not None:
+        if view is not None and not self.paused_replay():
             self.action_ask("resume" if view.state == "paused" else "pause")
 
     def action_ask(self, op: str) -> None:
@@ -468,7 +475,9 @@ class Workbench(QueueActions, TerminalApp):
         self.run_worker(self.conductor.ask(op), exit_on_error=False)
 
     def action_stop(self) -> None:
-        """Stop the run shown, with a checkpoint."""
+        """Stop the run shown, with a checkpoint; or a replay of it."""
+        if self.shown is not None and self.shown.replaying:
+            return self.open_run(self.shown.path)
         self.run_worker(self.conductor.stop(), exit_on_error=False)
 
     def action_resume(self) -> None:

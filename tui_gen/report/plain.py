@@ -72,7 +72,7 @@ class PlainDisplay:
         if view is None or view.step == self._step or not any(len(curve) for curve in view.series.values()):
             return
         self._last, self._step = time.monotonic(), view.step
-        words = [f"{clock(time.time())} {where(view)}"]
+        words = [f"{clock(view.last_event_time or time.time())} {where(view)}"]
         means = [f"{name} {metric(value)}" for name, value in self._means(view)]
         words.append(" ".join(means))
         words.append(" ".join(pace(view)))

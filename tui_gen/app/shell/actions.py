@@ -41,6 +41,7 @@ MENUS = (
             Item("Resume", "resume", "run.resume"),
             Item("Copy its settings to the form", "form('copy_run')", "form.copy_run"),
             Item("Use its model files…", "form('use_models')", "form.use_models"),
+            Item("Replay", "replay", "run.replay"),
             Item("Open another…", "open_pane('runs')", "pane.6"),
             Item("Close", "close_run", "run.close"),
         ),
@@ -94,6 +95,10 @@ BINDINGS = [
     Binding("f4", "ask('quality')", "Quality", show=False, id="run.quality"),
     Binding("f8", "ask('checkpoint')", "Checkpoint", id="run.checkpoint"),
     Binding("f9", "stop", "Stop", id="run.stop"),
+    Binding("less_than_sign", "replay_speed(-1)", "Speed", key_display="< >", id="replay.slower"),
+    Binding("greater_than_sign", "replay_speed(1)", "Replay faster", show=False, id="replay.faster"),
+    Binding("left_curly_bracket", "replay_jump(-1)", "Jump", key_display="{ }", id="replay.back"),
+    Binding("right_curly_bracket", "replay_jump(1)", "Jump on in a replay", show=False, id="replay.on"),
     Binding("f10", "menu(0)", "Menu", priority=True, id="menu.open"),
     Binding("f11,z", "maximise", "Maximise", id="view.maximise"),
     Binding("ctrl+g", "jump", "Jump", priority=True, id="view.jump"),
@@ -160,8 +165,11 @@ def label(stage: Stage, words: str, action: str, node: Any = None) -> str:
         node = stage.workspace.pane(name)
     if node is not None:
         return node.label(words, action) if isinstance(node, Pane) else words
-    if action == "pause" and stage.shown is not None and stage.shown.state == "paused":
+    shown = stage.shown
+    if action == "pause" and shown is not None and (shown.replaying.split()[1:] or [shown.state])[0] == "paused":
         return "Go on"
+    if action == "stop" and shown is not None and shown.replaying:
+        return "End the replay" if " " in words else "End"
     if action == "maximise" and stage.workspace.maximised:
         return "Restore"
     if action == "reset_layout" and stage.layout_can_be_put_back:
@@ -182,6 +190,6 @@ def enabled(stage: Stage, action: str) -> bool:
         where, what = in_pane(action)
         pane, (_, its, given) = stage.workspace.pane(where), parse(what)
         return pane is not None and pane.check_action(its, given) is True
-    if name in (*NEED_LIVE, "resume", "close_run"):
+    if name in (*NEED_LIVE, "resume", "close_run", "replay"):
         return stage.check_action(name, ()) is True
     return True

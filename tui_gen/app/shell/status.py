@@ -14,22 +14,25 @@ from tui_gen.states import state_look, themed
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tui_gen.view import RunView
 
 
 def facts(view: RunView) -> list[str]:
     """What there is to say about a run besides its state, the most important first."""
     parts = [place(view)]
-    running, system = view.live and view.state == "running", view.system
+    shown_live = view.live or bool(view.replaying)
+    running, system = shown_live and view.state == "running", view.system
     if running and view.eta is not None:
         parts.append(f"ETA {duration(view.eta)}")
     if running:
         parts += speed(view)
-    elif not view.live and system is not None and system.seconds:
+    elif not shown_live and system is not None and system.seconds:
         parts.append(f"took {duration(system.seconds)}")
     parts.append(epoch(view))
     parts.append(view.plan.device if view.plan else "")
-    parts.append(memory(view) if view.live else "")
+    parts.append(memory(view) if shown_live else "")
     parts.append(in_parts(view))
     return [part for part in parts if part]
 
@@ -43,7 +46,9 @@ class StatusBar(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._view: RunView | None = None
+        self.view: RunView | None = None
+        self.also: list[Callable[[], None]] = []
+        """What tells of the run beside this line: called wherever it may have changed."""
         self._key: object = None
         self._content = Content("")
         self.link: tuple[float | None, float] = (None, 0.0)
@@ -55,7 +60,7 @@ class StatusBar(Widget):
 
     def show(self, view: RunView | None) -> None:
         """Show this run from now on."""
-        self._view = view
+        self.view = view
         self.trouble = ""
         self.update_text()
 
@@ -66,10 +71,12 @@ class StatusBar(Widget):
         if (left, right) != self._key:
             self._key = (left, right)
             self.refresh()
+        for look in self.also:
+            look()
 
     def _left(self) -> tuple[str, str, list[str]]:
         """(state word with glyph, state, facts)."""
-        view = self._view
+        view = self.view
         if view is None:
             return ("○ no run", "", [self.message or "choose a recipe and press F5 to train it"])
         word = f"{state_look(view.state).sign} {view.state}"
@@ -80,6 +87,8 @@ class StatusBar(Widget):
             parts.insert(0, self.message)
         if view.progress is not None:
             parts.insert(0, preparation(view.progress))
+        if view.replaying:
+            parts.insert(0, view.replaying)
         if view.reason and not view.live:
             parts.insert(1, clean(view.reason))
         return (word, view.state, parts)

@@ -30,6 +30,7 @@ from tui_gen.params import show
 if TYPE_CHECKING:
     from tui_gen.app.panes.base import Pane
     from tui_gen.app.shell.stage import Stage
+    from tui_gen.speeds import Pace
     from tui_gen.view import RunView
 
 WORDS = {
@@ -67,12 +68,14 @@ class Conductor:
 
     # -- showing ------------------------------------------------------------------------------------------------
 
-    async def open(self, path: Path, asked_in: Pane | None = None) -> None:
-        """Show a run, live or past, with its full history. `asked_in` is the pane from which, else the active one."""
+    async def open(self, path: Path, asked_in: Pane | None = None, pace: Pace | None = None) -> None:
+        """Show a run, live or past, with its full history, or replayed at a pace. `asked_in` is the pane from which,
+        else the active one.
+        """
         asked_in = asked_in or self.stage.workspace.active
         self.notices.say(f"opening {path.name}…")
         try:
-            view = await away(self.session.attach, path)
+            view = await (away(self.session.replay, path, pace) if pace else away(self.session.attach, path))
         except OSError as error:
             self.notices.tell(f"{path.name} cannot be read: {error.strerror or error}", "error")
             return
@@ -82,7 +85,7 @@ class Conductor:
         self._alerts, self._unread = len(view.alerts), view.behind
         read = not self._unread
         self.stage.show_run(view)
-        self.stage.caption(path.name)
+        self.stage.caption(path.name + (" (replay)" if view.replaying else ""))
         self.stage.land(asked_in)
         self.stage.refresh_bindings()
         await self.show_config()
@@ -98,6 +101,8 @@ class Conductor:
     def _tell_of(self, view: RunView) -> None:
         """What is to be said about a run when it is shown."""
         self._alerts = len(view.alerts)
+        if view.replaying:
+            return
         if view.garbage:
             self.notices.tell(f"{view.garbage} lines of events.jsonl could not be read and are passed over.", "warning")
         if view.state in ("failed", "interrupted"):
@@ -376,7 +381,7 @@ class Conductor:
             return
         self.stage.refresh_bindings()
         was_live, live = before in runs.LIVE, after in runs.LIVE
-        if live == was_live:
+        if live == was_live or view.replaying:
             return
         self._resumed()
         self.stage.status.trouble = ""
@@ -421,7 +426,7 @@ class Conductor:
                 severity = "error" if last.level == "error" else "warning"
                 self.notices.tell(f"Step {last.step:,}: {last.what}. {last.advice}".strip(), severity, log=False)
             self._alerts = len(view.alerts)
-        if view is None or view.state not in BUSY or quiet_for < 3 or self._asking_status:
+        if view is None or view.replaying or view.state not in BUSY or quiet_for < 3 or self._asking_status:
             if view is not None and self.stage.status.trouble and quiet_for < 3:
                 self.stage.status.trouble = ""
             return

@@ -130,6 +130,11 @@ class Follower:
         if self.budget.touched(time.monotonic()):
             self._wake()
 
+    def hurry(self) -> None:
+        """There is news of the run for whoever just asked for it: look at once."""
+        self._next, self._news = 0.0, time.monotonic()
+        self._wake()
+
     def _wake(self) -> None:
         """End a long pause, once what woke us is done."""
         if self._timer is not None:

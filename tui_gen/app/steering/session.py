@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tui_gen.network import Network
     from tui_gen.remedy import Remedy
     from tui_gen.sheet import DataSheet
+    from tui_gen.speeds import Pace
     from tui_gen.trust import Code
     from tui_gen.view import RunView
 
@@ -288,6 +289,14 @@ class Session:
 
         view = RunView.begin(path)
         view.children = forks.children(path)
+        return view
+
+    def replay(self, path: Path, pace: Pace) -> RunView:
+        """A run replayed at a pace, from its beginning."""
+        from tui_gen.replay import ReplayView
+
+        view = ReplayView(path, pace)
+        view.poll()
         return view
 
     def written(self, path: Path) -> tuple[dict[str, Any], list[str]]:

@@ -43,6 +43,7 @@ COMMANDS = [
     Command("edit", "change settings of a live run: tui-gen edit RUN KEY=VALUE …"),
     Command("edits", "list what was edited in a run while it trained, and take it back"),
     Command("fork", "start a new run from a step of another, with settings of its own"),
+    Command("replay", "play a recorded run as if it were live: in the workbench on a terminal, as text elsewhere"),
     Command("stop", "stop live runs, with a checkpoint"),
     Command("rollback", "go back to an earlier checkpoint, with smaller learning rates or past a batch, and go on"),
     Command("queue", "train configs one after another: add, move, remove, pause, when each will end"),
