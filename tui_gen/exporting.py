@@ -19,6 +19,14 @@ Weights = Annotated[Literal["ema", "raw"], hyper("those averaged over training, 
 Device = Annotated[str, hyper("auto, cpu, cuda, … (default: the run's)")]
 
 
+class WeightFile(msgspec.Struct):
+    """Of safetensors: the weights of a checkpoint."""
+
+    NAMED = ("step", "weights")
+    step: Step = None
+    weights: Weights = "ema"
+
+
 class OnnxGraph(msgspec.Struct):
     """Of onnx: one function of a model as a graph."""
 

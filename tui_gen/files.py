@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import stat
@@ -112,7 +113,10 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
 
 def _aside() -> str:
     """A name beside a person's file that nobody else writes to."""
-    return f".tui-gen-{os.getpid()}-{threading.get_native_id()}"
+    return f".tui-gen-{os.getpid()}-{next(_numbers)}"
+
+
+_numbers = itertools.count()
 
 
 @contextlib.contextmanager

@@ -44,6 +44,10 @@ class Order:
     options: Any = field(default_factory=NoOptions)
     tell: Callable[[Event], None] = lambda event: None
     model_dirs: list[str] = field(default_factory=list)
+    name: str = ""
+    """What the file will be called, whatever it is written under."""
+    beside: Path | None = None
+    """Where the second file of a format that is two is to be written; None where there is no place for it."""
 
     @cached_property
     def view(self) -> RunView:
@@ -74,7 +78,8 @@ class Streamer(Writer, Protocol):
 class Format(NamedTuple):
     """A format: its name, what it is in a line, the ending of its files' names, whether standard output can have it,
     whether it is a folder, the libraries that it needs beyond those of tui-gen (by the names they are imported by),
-    whether it executes the run's model, and the module that is its Writer (the file of its name), or its Streamer.
+    whether it executes the run's model, the ending of a second file that comes with it, and the module that is its
+    Writer (the file of its name), or its Streamer.
     """
 
     name: str
@@ -84,6 +89,7 @@ class Format(NamedTuple):
     folder: bool = False
     needs: tuple[str, ...] = ()
     executes: bool = False
+    beside: str = ""
     module: str = ""
 
     @property
@@ -107,6 +113,8 @@ FORMATS = [
     Format("parquet", "the same as a table of numbers, for pandas, polars, DuckDB …", ".parquet", needs=("pyarrow",)),
     Format("tensorboard", "its metrics, previews and config, for TensorBoard", "-tensorboard", folder=True),
     Format("html", "a report as one file: its curves, previews, settings and what happened", ".html"),
+    Format("safetensors", "the weights, with Python beside them that runs the model without tui-gen", ".safetensors",
+           executes=True, beside=".py"),
     Format("onnx", "a decoder, generator, denoising step … to run without PyTorch", ".onnx",
            needs=("onnx", "onnxscript", "onnxruntime"), executes=True),
     Format("npz", "samples from a checkpoint as NumPy arrays", ".npz", executes=True),
@@ -187,17 +195,26 @@ def save(form: Format, order: Order, target: str, *, force: bool = False) -> Non
             raise runs.RunError(f"standard output takes no {form.name}: name a file")
         _stream(cast(Streamer, writer), order)
         return
-    _refuse_taken(form, writer, Path(target), force)
-    name = shown(Path(target))
+    second = second_of(form, Path(target))
+    for path in filter(None, (Path(target), second)):
+        _refuse_taken(form, writer, path, force)
+    order.name, name = Path(target).name, shown(Path(target))
     try:
         door = files.folder_written_whole if form.folder else files.written_whole
-        with door(target) as aside:
+        with door(target) as aside, door(second) if second else contextlib.nullcontext() as order.beside:
             writer.write(order, aside)
             if form.folder or os.path.isfile(aside):
                 with _fault_of(name):
                     writer.check(order, aside)
     except OSError as error:
         raise runs.RunError(f"cannot write {name}: {error.strerror or error}") from None
+
+
+def second_of(form: Format, target: Path) -> Path | None:
+    """Where the second file of a format goes that is two; None where it is one, or goes to a device or a pipe."""
+    if not form.beside or (target.exists() and not target.is_file()):
+        return None
+    return target.with_suffix(form.beside) if target.suffix != form.beside else target.with_suffix(f"{form.beside}.py")
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ def made(form: str, order: Order, target: Path) -> None:
     and OSError.
     """
     words = [form, order.run, target.absolute(), msgspec.json.encode(order.options).decode()]
+    if order.beside is not None:
+        words += [order.beside.absolute(), order.name]
     faults: list[str] = []
     with children.start(
         "tui_gen.train.offline.exports", *words, env=launch.environment(order.model_dirs),

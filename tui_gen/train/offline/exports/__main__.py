@@ -1,4 +1,5 @@
-"""Write one export, and read it back. OPTIONS are the format's, as JSON (see `tui_gen.exporting`).
+"""Write one export, and read it back. OPTIONS are the format's, as JSON (see `tui_gen.exporting`). Of a format that is
+two files, the place of the second follows, and the name that the first will have.
 
 Notes and progress go to standard error, an event a line; a failure as one line that begins with `error: `, with status
 1, or UNWRITABLE where it is the system's word on the file.
@@ -30,11 +31,12 @@ def tell(event: events.Event) -> None:
 
 def main() -> int:
     """The exit status."""
-    form, run, target, options = sys.argv[1:]
+    form, run, target, options, *beside = sys.argv[1:]
+    second = (Path(beside[0]), beside[1]) if beside else ()
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what somebody's model prints is nobody's answer
             importlib.import_module(f"tui_gen.train.offline.exports.{form}").export(
-                Path(run), Path(target), options, tell
+                Path(run), Path(target), options, tell, *second
             )
     except (
         ExportError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError, ImportError,
