@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tui_gen import checkpoints, events, log_prefix, rollbacks, runs, starting
+from tui_gen import checkpoints, events, log_prefix, provenance, rollbacks, runs, starting
 from tui_gen import config as configs
 from tui_gen.files import open_regular
 from tui_gen.params import Param, Problem, show
@@ -247,7 +247,9 @@ def make(place: ForkPoint, fork: ForkPlan, root: Path, catalog: Catalog, folder:
         runs.write_atomic(path / runs.LOG, text)
 
     name = fork.config.name or fork.config.model.name
-    return runs.create(root, name, configs.dumps(fork.config, catalog), folder, fill)
+    path = runs.create(root, name, configs.dumps(fork.config, catalog), folder, fill)
+    provenance.begin(path, starting.code_of(fork.config, catalog))
+    return path
 
 
 def _take_checkpoint(place: ForkPoint, path: Path) -> None:

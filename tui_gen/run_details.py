@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tui_gen import quantities, remarks
+from tui_gen import provenance, quantities, remarks
 from tui_gen.draw.spark import outline
 from tui_gen.lines import aligned
 from tui_gen.places import called, shown
@@ -16,7 +16,9 @@ from tui_gen.text import clean_lines
 
 def page(row: RunRow, width: int = 0) -> list[str]:
     """All there is to say of a run."""
-    return [*aligned(facts_of(row), width=width), *notes_of(remarks.of(row.info.path))]
+    own = provenance.of(row.info.path)
+    facts = facts_of(row) + (provenance.facts_of(own) if own is not None else [])
+    return [*aligned(facts, width=width), *notes_of(remarks.of(row.info.path))]
 
 
 def facts_of(row: RunRow) -> list[tuple[str, str]]:

@@ -5,12 +5,14 @@ Needs no PyTorch: what only the model can tell, a worker is asked by whoever sta
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tui_gen import config as configs
-from tui_gen import datasets, dependencies, runs
-from tui_gen.catalog import Catalog
+from tui_gen import datasets, dependencies, provenance, runs
+from tui_gen.catalog import Catalog, built_in_dir
 from tui_gen.config import RunConfig
+from tui_gen.datasets import BUILT_IN
 from tui_gen.params import Problem
 from tui_gen.places import NoHome
 
@@ -40,5 +42,18 @@ def data_problems(config: RunConfig, catalog: Catalog) -> list[Problem]:
 
 
 def create(config: RunConfig, catalog: Catalog, root: Path, folder: str = "") -> Path:
-    """Make the directory of a settled config's run, in a new folder of `root` or in the one named. Raises RunError."""
-    return runs.create(root, config.name or config.model.name, configs.dumps(config, catalog), folder)
+    """Make the directory of a settled config's run, in a new folder of `root` or in the one named. Raises RunError.
+
+    Which code it is made from is written into it a moment later.
+    """
+    path = runs.create(root, config.name or config.model.name, configs.dumps(config, catalog), folder)
+    provenance.begin(path, code_of(config, catalog))
+    return path
+
+
+def code_of(config: RunConfig, catalog: Catalog) -> str:
+    """The file of a config's model; of one that is built in, the folder with all of these."""
+    entry = catalog.models.get(config.model.name)
+    if entry is None or entry.source == BUILT_IN:
+        return str(built_in_dir())
+    return entry.source if os.path.exists(entry.source) else ""

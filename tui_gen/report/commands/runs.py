@@ -110,7 +110,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     if args.name:
         from tui_gen.report.run_page import print_run
 
-        return print_run(out, runs.find(root, args.name), json=args.json, provenance=args.provenance)
+        return print_run(out, runs.find(root, args.name), json=args.json, with_code=args.provenance)
     if args.provenance:
         raise runs.RunError("--provenance needs the name of a run: tui-gen runs RUN --provenance")
     rows = rows_of(root, args.where, args.sort, args.long)

@@ -24,7 +24,7 @@ MANY = 100
 """Runs from which those that have ended, and are not on screen, are looked at in turn only."""
 FILES = ("config.toml", "events.jsonl", "worker.json", "worker.lock", "remarks.json")
 """What the row of a run is made from."""
-SAVED_EVERY = 30.0
+SAVED_EVERY = 10.0
 """Seconds between two writings of the summaries that are known, while more are found."""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
@@ -35,6 +37,10 @@ OFFERED = 200
 """Runs in the command palette, at most."""
 AT_ONCE = 0.08
 """Seconds of reading after which what is known is shown."""
+PART, REST = 0.04, 0.5
+"""Seconds for which logs are gone through before what was found is shown; after a key, in which that rests."""
+WIDE = 90
+"""Cells in which a line is enough to tell about a run."""
 RESUMABLE = ("stopped", "failed", "interrupted")
 
 
@@ -52,12 +58,14 @@ has a `›`, marked ones have a `◆`.
 - **Space** marks runs, so do **Shift** and the arrows, and a click before the name; **a** marks all that match
 - **c** compares the marked runs; **r** resumes a run from its last checkpoint; **x** stops live ones with a checkpoint;
   **Delete** removes past ones, after a question
-- **\\*** gives a star, **t** tags, **n** a note, **e** another name; **i** tells all of a run; **o** copies its folder
+- **\\*** gives a star, **t** tags, **n** a note, **e** another name; **i** tells all about a run; **o** copies its
+  folder
 - **s** sorts by the next column, **S** turns the order round; a click on a header does both
 - **/** filters: words, and `model:vae lr<1e-3 state:finished star best<100 -tag:old`; `or` between them, `-` before one
 """
     DEFAULT_CSS = """
-    RunsPane > Static { height: auto; max-height: 3; padding: 0 1; color: $quiet; }
+    RunsPane > Static { height: 2; padding: 0 1; color: $quiet; }
+    RunsPane.wide > Static { height: 1; }
     RunsPane > Static.wrong { color: $text-error; }
     """
     BINDINGS = [
@@ -98,6 +106,8 @@ has a `›`, marked ones have a `◆`.
         self.settings = RunSettings(looks=False)
         self._busy = self._looked = self._finding = False
         self._problem = ""
+        self._touched = 0.0
+        """When somebody did something here last."""
         self._wrong = ""
         """Why what is typed is no filter."""
         self._order: tuple[str, bool] = ("", False)
@@ -166,14 +176,16 @@ has a `›`, marked ones have a `◆`.
             self.run_worker(self._find(), exit_on_error=False)
 
     async def _find(self) -> None:
-        """What the runs came to, those on screen first; a part of it at a time, and none of it off screen."""
+        """What the runs came to, those on screen first; a part at a time, not while keys are pressed nor off screen."""
         self._finding = True
         try:
             while self.is_attached and self.display:
+                while (waits := self._touched + REST - time.monotonic()) > 0:
+                    await asyncio.sleep(waits)
                 near = [row.info for row in self.table.on_screen]
                 paths = {info.path for info in near}
                 rest = [info for info in self.rows if info.path not in paths]
-                if await away(self.results.find, [*near, *rest], AT_ONCE) and self.is_attached:
+                if await away(self.results.find, [*near, *rest], PART) and self.is_attached:
                     self._know_more()
                 if not self.results.pending:
                     break
@@ -204,7 +216,9 @@ has a `›`, marked ones have a `◆`.
     # -- listing ------------------------------------------------------------------------------------------------
 
     def _filtered(self) -> list[RunRow]:
-        """The rows that match, in order; where what is typed is no filter, those that match what is before its end.
+        """The rows that match, in order.
+
+        Where what is typed is no filter, what stands before its last word is.
         """
         boxes = self.query(Input)
         text = boxes.first(Input).value if boxes else ""
@@ -239,6 +253,11 @@ has a `›`, marked ones have a `◆`.
 
         self.run_worker(read(), exit_on_error=False, group="settings", exclusive=True)
         return True
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter as it is typed."""
+        self._touched = time.monotonic()
+        super().on_input_changed(event)
 
     def _know_more(self) -> None:
         """Something about the runs is another."""
@@ -291,10 +310,15 @@ has a `›`, marked ones have a `◆`.
             text = _words(row)
         line.set_class(bool(self._wrong), "wrong")
         if str(line.content) != text:
-            line.update(Content(text))
+            line.update(Content(text), layout=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """A wide pane tells about a run in one line."""
+        self.set_class(event.size.width >= WIDE, "wide")
 
     def _moved(self) -> None:
         """The cursor or the marks are others."""
+        self._touched = time.monotonic()
         self._tell()
         self.refresh_bindings()
 

@@ -152,8 +152,7 @@ class RunTable(ScrollView, can_focus=True):
         row = self.rows[at]
         here = at == self.cursor
         if here:
-            look = "runs--here" if self.has_focus else "runs--cursor"
-            base = base + self.get_component_rich_style(look, partial=True)
+            base = base + self._own("runs--here" if self.has_focus else "runs--cursor")
         mark, shown = row.info.path in self.marked, row.info.path == self.open_path
         bold = base + Style(bold=True)
         segments = [Segment("◆" if mark else " ", bold), Segment("›" if shown else " ", bold)]
