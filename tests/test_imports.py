@@ -25,7 +25,7 @@ CONTRACTS = (
     "config", "catalog", "events", "runs", "presence", "control", "params", "quality", "datasets", "view", "launch",
     "cli", "text", "children", "exploring", "trust", "pictures", "batch", "belongings", "remedy", "resuming",
     "quantities", "progress", "states", "lines", "alarms", "health", "trends", "neighbours",
-    "queueing", "queue_runner", "queue_view", "slots", "pace", "forecast",
+    "queueing", "space", "sweeps", "queue_runner", "queue_view", "slots", "pace", "forecast",
     "bounds", "exporting", "network", "sheet", "usage", "machine", "bottleneck",
 )
 """Modules that everybody may import: neither PyTorch nor Textual at import time."""

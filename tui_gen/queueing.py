@@ -242,15 +242,21 @@ def draft(config: RunConfig, group: str = "", values: dict[str, Any] | None = No
     )  # fmt: skip
 
 
-def add(root: Path, drafts: Sequence[QueueDraft], *, top: bool = False) -> list[QueueEntry]:
-    """Put configs at the end of the queue, or before all others; the entries. Raises RunError."""
+def add(
+    root: Path, drafts: Sequence[QueueDraft], *, top: bool = False, sweep: bool = False
+) -> list[QueueEntry]:
+    """Put configs at the end of the queue, or before all others; as a group of their own where they are a `sweep`.
+
+    The entries. Raises RunError.
+    """
     with changing(root) as queue:
         entries = []
+        group = f"sweep-{queue.next_id}" if sweep else ""
         for draft in drafts:
             entries.append(
                 QueueEntry(
                     id=queue.next_id, name=draft.name, config=draft.config, model=draft.model, dataset=draft.dataset,
-                    device=draft.device, group=draft.group, values=draft.values, host=socket.gethostname(),
+                    device=draft.device, group=group or draft.group, values=draft.values, host=socket.gethostname(),
                     added=time.time(),
                 )
             )  # fmt: skip
@@ -308,9 +314,13 @@ def hold(root: Path, held: bool = True) -> bool:
 
 
 def clear(root: Path, *, waiting: bool = False) -> int:
-    """Take out what is over, and what waits too if that is wanted; how many there were. Raises RunError."""
+    """Take out what is over but for sweeps, whose results are looked at, and with `waiting` all that is not being
+    trained; how many there were. Raises RunError."""
     with changing(root) as queue:
-        rest = [entry for entry in queue.entries if entry.state == "running" or (entry.open and not waiting)]
+        rest = [
+            entry for entry in queue.entries
+            if entry.state == "running" or ((entry.open or entry.group) and not waiting)
+        ]  # fmt: skip
         count = len(queue.entries) - len(rest)
         queue.entries = rest
     return count

@@ -1,0 +1,173 @@
+"""Sweeps: one config with several values for some settings, as a group in the queue; and what came of them."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tui_gen import config as configs
+from tui_gen import params, queueing, runs, space, starting
+from tui_gen.catalog import Catalog
+from tui_gen.config import ConfigError, RunConfig
+from tui_gen.params import Param, Problem
+from tui_gen.quantities import metric as metric_words
+from tui_gen.queueing import QueueDraft, QueueEntry, RunQueue
+from tui_gen.runs import RunError
+from tui_gen.space import Point
+
+LONGEST = 80
+"""Characters of a run's name."""
+
+
+def settings_of(config: RunConfig, catalog: Catalog) -> dict[str, Param]:
+    """What can be varied of a config, by dotted key: all but what it says about itself."""
+    known = configs.keys(config.model.name, config.dataset.name, catalog)
+    return {key: param for key, param in known.items() if "." in key and key != "dataset.name"}
+
+
+def configs_of(base: RunConfig, points: Sequence[Point], catalog: Catalog, root: Path) -> list[RunConfig]:
+    """A config for each point, checked and settled. Raises ConfigError for the first that cannot be trained."""
+    tables = configs.to_tables(base)
+    made = []
+    lengths = [key for key in configs.LENGTHS if any(point.get(key) for point in points)]
+    if len(lengths) > 1:
+        raise ConfigError("--space", [Problem("--space", lengths[1], f"and {lengths[0]} are both lengths", "vary one")])
+    for point in points:
+        its = copy.deepcopy(tables)
+        for key, value in point.items():
+            if key in configs.LENGTHS and value:
+                for other in configs.LENGTHS:
+                    configs.set_key(its, other, 0)
+            configs.set_key(its, key, value)
+        words = space.point_words(point)
+        its["name"] = f"{base.name or base.model.name} {words}"[:LONGEST]
+        config = configs.load(its, catalog, words)
+        if problems := starting.settle(config, catalog, root):
+            raise ConfigError(words, problems)
+        made.append(config)
+    return made
+
+
+def drafts(made: Sequence[RunConfig], points: Sequence[Point]) -> list[QueueDraft]:
+    """The configs of a sweep, to be added as one."""
+    return [queueing.draft(config, values=point) for config, point in zip(made, points)]
+
+
+class SweepResult(NamedTuple):
+    """What came of one point: `best` is the judged metric's best value, at `step`; None where there is none yet."""
+
+    entry: QueueEntry
+    state: str
+    metric: str
+    better: str
+    best: float | None
+    step: int | None
+    is_best: bool = False
+
+
+class SweepTable(NamedTuple):
+    """The results of a group, the best first, then those that have none; `keys` are the settings that were varied."""
+
+    group: str
+    keys: list[str]
+    metric: str
+    better: str
+    results: list[SweepResult]
+
+    @property
+    def best(self) -> SweepResult | None:
+        """The best so far."""
+        return next((result for result in self.results if result.is_best), None)
+
+    def header(self) -> tuple[str, ...]:
+        """Titles of the columns."""
+        ends = [key.rpartition(".")[2] for key in self.keys]
+        names = [end if ends.count(end) == 1 else key for key, end in zip(self.keys, ends)]
+        return ("ID", "STATE", *names, self.metric or "BEST", "AT STEP", "RUN")
+
+    def row(self, result: SweepResult) -> tuple[str, ...]:
+        """A result's cells."""
+        values = [params.show(result.entry.values.get(key)) for key in self.keys]
+        best = "" if result.best is None else metric_words(result.best) + (" ★" if result.is_best else "")
+        if result.best is not None and result.metric != self.metric:
+            best += f" ({result.metric})"
+        step = "" if result.step is None else f"{result.step:,}"
+        run = "; ".join(filter(None, (result.entry.run, result.entry.reason)))
+        return (str(result.entry.id), result.state, *values, best, step, run)
+
+    def csv(self) -> str:
+        """As CSV, with full keys and all digits."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["id", "state", *self.keys, "metric", "best", "step", "run", "reason"])
+        for result in self.results:
+            entry = result.entry
+            values = [params.show(entry.values.get(key)) for key in self.keys]
+            best = "" if result.best is None else repr(result.best)
+            step = "" if result.step is None else result.step
+            writer.writerow([entry.id, result.state, *values, result.metric, best, step, entry.run, entry.reason])
+        return text.getvalue()
+
+
+def groups(queue: RunQueue) -> list[str]:
+    """The sweeps in a queue, the newest first."""
+    return list(dict.fromkeys(entry.group for entry in reversed(queue.entries) if entry.group))
+
+
+def group_named(queue: RunQueue, name: str) -> str:
+    """The sweep that a person means, the newest where they do not say. Raises RunError that names those there are."""
+    known = groups(queue)
+    if not known:
+        raise RunError("no sweep is in the queue: tui-gen queue sweep CONFIG --space lr=1e-4..1e-2:log")
+    if name in ("", "latest"):
+        return known[0]
+    if name not in known:
+        hint = params.nearest(name, known)
+        raise RunError(f"no sweep {name!r} in the queue; {hint or 'there are ' + ', '.join(known)}")
+    return name
+
+
+def results(root: Path, queue: RunQueue, group: str, catalog: Catalog | None = None) -> SweepTable:
+    """What came of a sweep so far, from its runs' logs."""
+    found = [_result(root, entry, catalog) for entry in queue.entries if entry.group == group]
+    keys = list(dict.fromkeys(key for result in found for key in result.entry.values))
+    metrics = Counter((result.metric, result.better) for result in found if result.best is not None)
+    (name, better), _ = metrics.most_common(1)[0] if metrics else (("", "lower"), 0)
+    sign = -1.0 if better == "higher" else 1.0
+
+    def rank(result: SweepResult) -> tuple[bool, float, int]:
+        comparable = result.best is not None and result.metric == name
+        return not comparable, sign * (result.best or 0.0) if comparable else 0.0, result.entry.id
+
+    found.sort(key=rank)
+    if found and found[0].best is not None and found[0].metric == name:
+        found[0] = found[0]._replace(is_best=True)
+    return SweepTable(group, keys, name, better, found)
+
+
+def _result(root: Path, entry: QueueEntry, catalog: Catalog | None) -> SweepResult:
+    from tui_gen.run_summary import summary_of
+
+    path = entry.path(root)
+    if path is None or not entry.begun or not runs.is_run(path):
+        return SweepResult(entry, entry.state, "", "lower", None, None)
+    state = runs.state_of(path)[0] if entry.state == "running" else entry.state
+    summary = summary_of(path, catalog)
+    return SweepResult(entry, state, summary.metric, summary.better, summary.best, summary.best_step)
+
+
+def best_config(root: Path, table: SweepTable) -> str:
+    """The config of the best run of a sweep as TOML. Raises RunError where none has a result yet."""
+    best = table.best
+    path = best.entry.path(root) if best is not None else None
+    if path is None:
+        raise RunError(f"no run of {table.group} has a result yet")
+    try:
+        return (path / runs.CONFIG).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read {path / runs.CONFIG}: {error}") from None
