@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests import fake_worker
+from tests import fake_worker, test_sweeps
 from tests.shell import screen_text, until, until_shown, workbench
 from tests.test_queueing import draft
 from tui_gen import queueing, runs
@@ -97,3 +97,47 @@ async def test_a_queue_that_nobody_trains_goes_on_with_the_next_workbench(monkey
         app.on_queue_work_asked(QueueWorkAsked(everything=True))
         await until(pilot, lambda: {"everything": True} in work)
         assert ({"everything": False} in work) == wanted
+
+
+async def test_a_sweep_is_put_together_queued_and_compared(monkeypatch, work):
+    async with workbench(monkeypatch, (80, 24)) as (app, pilot):
+        app.form.put("train.steps", "20")
+        await pilot.press("ctrl+f5")
+        await until_shown(pilot, "Sweep: vae-digits", "model.network = mlp", "Pick settings above")
+        await pilot.press(*"latent", "enter")
+        await until_shown(pilot, "model.latent=8|16|32", "3 runs, nobody knows how long. The first: latent=8")
+        await pilot.press("backspace", "x")
+        await until_shown(pilot, "model.latent = 3x: needs a whole number")
+        await pilot.press("f5")
+        assert len(app.screen_stack) == 2, "what is wrong is not added"
+        await pilot.press("backspace", "2")
+        app.screen.query_one("#find").focus()
+        app.screen.query_one("#find").value = "learning rate"
+        await until_shown(pilot, "train.phases.vae.lr = 0.001")
+        await pilot.press("enter")
+        await until_shown(pilot, "train.phases.vae.lr=1e-4..0.01:log:3", "9 runs")
+        app.screen.query_one("#random").value = "4"
+        await until_shown(pilot, "4 runs")
+        await pilot.press("f5")
+        await until(pilot, lambda: len(queue().entries) == 4 and len(work) == 1)
+        entries = queue().entries
+        assert {entry.group for entry in entries} == {"sweep-1"} and "steps = 20" in entries[0].config
+        assert all(set(entry.values) == {"model.latent", "train.phases.vae.lr"} for entry in entries)
+        for number, loss in ((1, 30.0), (3, 20.0)):
+            test_sweeps.finish(queue().get(number), loss)
+        app.workspace.open("queue")
+        await until_shown(pilot, "✔ done", "◌ waiting")
+        await pilot.press("v")
+        await until_shown(pilot, "Queue · sweep-1 · val/vae/loss", "20 ★  at 9", "2 of 4 are over, the lower the")
+        pane = app.workspace.pane("queue")
+        assert pane.highlighted == "3", "the best comes first"
+        await pilot.press("enter")
+        best = queue().get(3).path(app.session.root)
+        await until(pilot, lambda: app.conductor.view is not None and app.conductor.view.path == best)
+        app.workspace.open("queue")
+        await pilot.press("c")
+        await until(pilot, lambda: app.form.tables()["model"]["latent"] == queue().get(3).values["model.latent"])
+        app.workspace.open("queue")
+        await pilot.press("v")
+        await until_shown(pilot, "2 waiting")
+        assert "sweep-1" not in screen_text(app).splitlines()[2]

@@ -123,6 +123,20 @@ def test_whatever_is_drawn_of_a_range_is_allowed(data, param):
     assert space.axis("model.x", axis.words(), {"model.x": param}).grid() == axis.grid()
 
 
+@pytest.mark.parametrize(
+    "key,value,words",
+    [
+        ("model.latent", 16, "8|16|32"), ("model.latent", 1, "1|2"), ("model.latent", 1024, "512|1024"),
+        ("a.lr", 1e-3, "1e-4..0.01:log:3"), ("model.beta", 0.0, "0..1:3"), ("model.conditional", True, "false|true"),
+        ("model.likelihood", "gaussian", "bernoulli|gaussian"), ("model.hidden", [256, 128], "256, 128"),
+    ],
+)  # fmt: skip
+def test_values_that_are_proposed_can_be_parsed(key, value, words):
+    param = SETTINGS[space.full_key(key, SETTINGS)]
+    assert space.proposal(param, value) == words
+    assert space.axis("model.x", words, {"model.x": param}).grid()
+
+
 # In the queue
 
 

@@ -199,3 +199,29 @@ def point_words(point: Mapping[str, Any]) -> str:
     ends = [key.rpartition(".")[2] for key in point]
     names = [end if ends.count(end) == 1 else ".".join(key.split(".")[-2:]) for key, end in zip(point, ends)]
     return " ".join(f"{name}={params.show(value)}" for name, value in zip(names, point.values()))
+
+
+def proposal(param: Param, value: Any) -> str:
+    """Values around one that a setting has, to begin with: every choice, half and double, a tenth to the tenfold."""
+    if param.kind == "choice":
+        return "|".join(params.show(choice) for choice in param.choices)
+    if param.kind == "bool":
+        return "false|true"
+    if param.kind not in ("int", "float") or not isinstance(value, int | float):
+        return params.show(value)
+    allowed = [near for near in _near(param, value) if not params.check_value(param, near)[1]]
+    if param.kind == "int":
+        return "|".join(params.show(near) for near in dict.fromkeys(sorted(allowed)))
+    low, high = min(allowed, default=value), max(allowed, default=value)
+    if not low < high:
+        return params.show(value)
+    return f"{params.show(low)}..{params.show(high)}" + (":log:3" if low > 0 else ":3")
+
+
+def _near(param: Param, value: float) -> list[Any]:
+    if param.kind == "int":
+        return [int(value) // 2, int(value), 2 * int(value)] if value else [0, 1, 2]
+    if value == 0:
+        return [0.0, param.le if param.le is not None else 1.0]
+    near = [float(f"{value * factor:.{DIGITS}g}") for factor in (0.1, 0.5, 2.0, 10.0)]
+    return [float(value), *near]

@@ -14,12 +14,15 @@ from tui_gen import config as configs
 from tui_gen import params, queueing, runs, space, starting
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError, RunConfig
+from tui_gen.forecast import Forecast
 from tui_gen.params import Param, Problem
 from tui_gen.quantities import metric as metric_words
 from tui_gen.queueing import QueueDraft, QueueEntry, RunQueue
 from tui_gen.runs import RunError
 from tui_gen.space import Point
 
+SOME = 24
+"""So many points, about, tell how long all of them take."""
 LONGEST = 80
 """Characters of a run's name."""
 
@@ -51,6 +54,25 @@ def configs_of(base: RunConfig, points: Sequence[Point], catalog: Catalog, root:
             raise ConfigError(words, problems)
         made.append(config)
     return made
+
+
+class SweepLength:
+    """Predicts how long points around a config take, one after another: by some of them where there are many."""
+
+    def __init__(self, base: RunConfig, catalog: Catalog, root: Path) -> None:
+        self._base, self._catalog, self._root = base, catalog, root
+        self._forecast = Forecast(root)
+
+    def of(self, points: Sequence[Point]) -> float | None:
+        """Seconds; None where nobody knows, or one of them cannot be trained."""
+        some = points[:: max(1, len(points) // SOME)]
+        try:
+            made = configs_of(self._base, some, self._catalog, self._root)
+        except ConfigError:
+            return None
+        lengths = [self._forecast.length(configs.dumps(config)) for config in made]
+        known = [length for length in lengths if length is not None]
+        return sum(known) * len(points) / len(known) if known and len(known) == len(lengths) else None
 
 
 def drafts(made: Sequence[RunConfig], points: Sequence[Point]) -> list[QueueDraft]:

@@ -32,6 +32,7 @@ MENUS = (
         (
             Item("Start", "start", "run.start"),
             Item("Add to the queue", "enqueue", "run.enqueue"),
+            Item("Add a sweep to the queue…", "sweep", "run.sweep"),
             Item("Pause", "pause", "run.pause"),
             Item("Sample now", "ask('sample')", "run.sample"),
             Item("Measure quality now", "ask('quality')", "run.quality"),
@@ -78,7 +79,7 @@ MENUS = (
 NEED_LIVE = ("pause", "stop", "ask")
 """Actions on the run that is shown, while it is live."""
 ALONE = (
-    "start", "enqueue", "menu", "jump", "open_pane", "go_to_pane", "grow", "maximise", "drawer", "layouts",
+    "start", "enqueue", "sweep", "menu", "jump", "open_pane", "go_to_pane", "grow", "maximise", "drawer", "layouts",
     "command_palette", "help", "keys",
 )  # fmt: skip
 """Actions that do nothing while a dialog or a menu is open."""
@@ -89,6 +90,7 @@ BINDINGS = [
     Binding("f3", "layouts", "Layout", show=False, priority=True, id="view.layouts"),
     Binding("f5,ctrl+r", "start", "Start", priority=True, id="run.start"),
     Binding("shift+f5,f17", "enqueue", "Add to the queue", show=False, priority=True, id="run.enqueue"),
+    Binding("ctrl+f5", "sweep", "Add a sweep to the queue", show=False, priority=True, id="run.sweep"),
     Binding("f12", "resume", "Resume", id="run.resume"),
     Binding("f6,space", "pause", "Pause", id="run.pause"),
     Binding("f7", "ask('sample')", "Sample", id="run.sample"),

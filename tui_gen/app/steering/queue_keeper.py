@@ -49,6 +49,45 @@ class QueueKeeper:
             self._adding = False
             self.stage.notices.say("")
 
+    async def sweep(self) -> None:
+        """Ask which settings of what the form describes are varied, and add all that makes as a group."""
+        from tui_gen import config as configs
+        from tui_gen import queueing, runs, sweeps
+        from tui_gen.app.panes.queue.sweep_dialog import SweepDialog
+        from tui_gen.app.widgets.dialogs import problems_dialog
+        from tui_gen.config import ConfigError
+
+        if self._adding or self.stage.form is None:
+            return
+        self._adding = True
+        try:
+            base = await self.checked("This cannot be varied")
+            if base is None:
+                return
+            settings, tables = sweeps.settings_of(base, self.session.catalog), configs.to_tables(base)
+            values = {key: configs.get_key(tables, key) for key in settings}
+            length = sweeps.SweepLength(base, self.session.catalog, self.session.root)
+            plan = await self.stage.push_screen_wait(SweepDialog(base.name, settings, values, length.of))
+            if plan is None:
+                return
+            self.stage.notices.say(f"adding {len(plan.points)} to the queue…")
+            made = await away(sweeps.configs_of, base, plan.points, self.session.catalog, self.session.root)
+            for config in made:
+                if problems := (await away(self.session.check, configs.to_tables(config)))[1]:
+                    raise ConfigError(config.name, problems)
+            drafts = sweeps.drafts(made, plan.points)
+            entries = await away(queueing.add, self.session.root, drafts, sweep=True)
+            count = f"{len(entries)} {'run' if len(entries) == 1 else 'runs'}"
+            self.stage.notices.tell(f"Queued {count} as {entries[0].group}; v in the Queue pane compares them.")
+            await self.work()
+        except ConfigError as error:
+            self.stage.push_screen(problems_dialog(f"This cannot be queued: {error.source}", error.problems))
+        except runs.RunError as error:
+            self.stage.notices.tell(str(error), "error")
+        finally:
+            self._adding = False
+            self.stage.notices.say("")
+
     async def checked(self, title: str) -> RunConfig | None:
         """The config in the form, checked by its model too and with all that a run of it needs; None where it cannot
         be used, or where the code that it names is not trusted: that was told then."""
@@ -105,6 +144,11 @@ class QueueActions:
         """Add what the form describes to the queue."""
         if self.form is not None:
             self.run_worker(self.queue_keeper().enqueue(), exit_on_error=False)
+
+    def action_sweep(self) -> None:
+        """Add what the form describes with several values for some settings."""
+        if self.form is not None:
+            self.run_worker(self.queue_keeper().sweep(), exit_on_error=False)
 
     def on_queue_told(self, message: QueueTold) -> None:
         """Something was done to the queue, or could not be."""

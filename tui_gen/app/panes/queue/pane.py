@@ -14,13 +14,14 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui_gen import queueing
+from tui_gen import queueing, sweeps
 from tui_gen.app.background import away
 from tui_gen.app.panes.base import Belongings, Entry, Pane
 from tui_gen.app.panes.queue import rows
 from tui_gen.app.panes.runs.asking import RunOpened, RunsAsked
 from tui_gen.queue_view import QueueLook, QueueReader
 from tui_gen.runs import RunError
+from tui_gen.sweeps import SweepTable
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ over. On the right how far it is and when it is expected to end: by its own pace
 - **Shift+↑ ↓** (or **K J**) move what waits, **t** to the top
 - **Delete** takes an entry out; **x** stops the one that is trained, with a checkpoint; **a** adds it once more
 - **h** holds the queue: what is trained goes on, nothing more is begun; **h** again lets it go on
+- **w** adds a sweep: the form's settings with several values for some; **v** compares what came of the sweep that an
+  entry belongs to, the best first, with a `★`, and goes back
 - **s** starts it where nobody trains it, as after a restart on another machine; **C** takes out all that is over
 
 A run that fails stops nothing. One whose worker was killed is resumed. Runs that are not in the queue are waited for.
@@ -86,6 +89,8 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         Binding("shift+down,J", "move('down')", "Down", id="queue.down"),
         Binding("t", "move('top')", "To the top", id="queue.top"),
         Binding("h", "hold", "Hold", id="queue.hold"),
+        Binding("v", "compare", "Results", id="queue.compare"),
+        Binding("w", "app.sweep", "Sweep", id="queue.sweep"),
         Binding("s", "start", "Start", id="queue.start"),
         Binding("x", "stop", "Stop", id="queue.stop"),
         Binding("a", "again", "Again", id="queue.again"),
@@ -105,6 +110,10 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         self.reader = QueueReader(self.root)
         self.seen: QueueLook | None = None
         self.problem = ""
+        self.group = ""
+        """The sweep whose results are shown in place of the queue."""
+        self.results: SweepTable | None = None
+        self._compares = False
         self._stamp = (-1, 0, 0)
         self._beats = 0
         self._busy = self._again = False
@@ -152,6 +161,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         try:
             self._stamp = queueing.stamp(self.root)
             self.seen, self.problem = await away(self.reader.look), ""
+            self.results = await away(self._compared, self.seen, self.group) if self.group else None
         except RunError as error:
             self.problem = str(error)
         finally:
@@ -162,8 +172,12 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
                 self._again = False
                 self.look()
 
+    def _compared(self, seen: QueueLook, group: str) -> SweepTable | None:
+        table = sweeps.results(self.root, seen.queue, group)
+        return table if table.results else None
+
     def list_anew(self) -> None:
-        """Show the entries; only what differs is drawn."""
+        """Show the entries, or what came of a sweep; only what differs is drawn."""
         if not self.is_mounted or not self.query(OptionList) or self.seen is None:
             if self.problem:
                 self._describe()
@@ -171,9 +185,14 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         options = self.query_one(OptionList)
         width = max(20, options.size.width - 2)
         mark = self.view.path.name if self.view is not None else ""
-        prompts = {str(place.entry.id): rows.row(place, width, mark) for place in self.seen.places}
+        if self.results is not None:
+            prompts = rows.compared(self.results, width, mark)
+        else:
+            prompts = {str(place.entry.id): rows.row(place, width, mark) for place in self.seen.places}
         if list(prompts) != list(self._prompts):
-            before, at = self.highlighted, options.highlighted or 0
+            turned = self._compares != (self.results is not None)
+            self._compares = self.results is not None
+            before, at = ("", 0) if turned and self._compares else (self.highlighted, options.highlighted or 0)
             options.clear_options()
             options.add_options([Option(prompt, id=id) for id, prompt in prompts.items()])
             self._prompts = prompts
@@ -185,7 +204,9 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
                     options.replace_option_prompt(id, prompt)
             self._prompts = prompts
         waiting = len(self.seen.queue.of("waiting"))
-        self.set_title("held" if self.seen.queue.held else "", f"{waiting} waiting" if waiting else "")
+        held = "held" if self.seen.queue.held else ""
+        details = [self.results.group, self.results.metric] if self.results is not None else []
+        self.set_title(" · ".join(filter(None, [*details, held])), f"{waiting} waiting" if waiting else "")
         self._describe()
         self.refresh_bindings()
 
@@ -212,7 +233,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
 
     def _describe(self) -> None:
         line = self.query_one(Static)
-        text = rows.about(self.seen, self.place, self.problem)
+        text = rows.about(self.seen, self.place, self.problem, self.results)
         if str(line.content) != text:
             line.update(Content(text))
 
@@ -244,7 +265,9 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
                 yield Entry(name, call, place.state, here=False)
 
     def label(self, words: str, action: str) -> str:
-        """What holding it once more would do."""
+        """What holding it, or comparing, once more would do."""
+        if action == "compare" and self.group:
+            return "The queue"
         return "Let it go on" if action == "hold" and self.seen is not None and self.seen.queue.held else words
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -252,7 +275,8 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         seen, place = self.seen, self.place
         state = place.entry.state if place is not None else ""
         able = {
-            "move": state == "waiting",
+            "move": state == "waiting" and not self.group,
+            "compare": bool(self.group) or bool(place is not None and place.entry.group),
             "hold": seen is not None and bool(seen.places),
             "start": seen is not None and bool(seen.standing),
             "stop": state == "running",
@@ -292,6 +316,15 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
             return ""
 
         self._with_id(move)
+
+    def action_compare(self) -> None:
+        """Show what came of the sweep that an entry belongs to, or the queue again."""
+        place = self.place
+        self.group = "" if self.group or place is None else place.entry.group
+        if not self.group:
+            self.results = None
+            self.list_anew()
+        self.look()
 
     def action_remove(self) -> None:
         """Take it out."""

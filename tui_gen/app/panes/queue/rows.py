@@ -6,6 +6,7 @@ from textual.content import Content
 
 from tui_gen.queue_view import QueueLook, QueuePlace
 from tui_gen.states import IN_QUEUE, queue_look, state_look, themed
+from tui_gen.sweeps import SweepTable
 from tui_gen.text import clean
 
 WIDE = 72
@@ -17,9 +18,7 @@ def row(place: QueuePlace, width: int, shown_run: str = "") -> Content:
     entry = place.entry
     look = queue_look(entry.state) if place.state in IN_QUEUE else state_look(place.state)
     mark = "›" if shown_run and entry.run == shown_run else " "
-    name = entry.name if width < WIDE else f"{entry.name}  {entry.model} on {entry.dataset}"
-    if entry.values:
-        name = f"{entry.name}  " + " ".join(f"{key.rpartition('.')[2]}={value}" for key, value in entry.values.items())
+    name = entry.name if width < WIDE or entry.group else f"{entry.name}  {entry.model} on {entry.dataset}"
     progress = place.progress if width >= 50 else ""
     end = "  ".join(filter(None, (progress, place.ends())))
     room = max(4, width - len(end) - 20)
@@ -35,7 +34,33 @@ def row(place: QueuePlace, width: int, shown_run: str = "") -> Content:
     )
 
 
-def about(seen: QueueLook | None, place: QueuePlace | None, problem: str) -> str:
+def compared(table: SweepTable, width: int, shown_run: str = "") -> dict[str, Content]:
+    """The results of a sweep, the best first: what was chosen, the best value, its step; by the entries' numbers."""
+    cells = {str(result.entry.id): table.row(result) for result in table.results}
+    keys = table.header()[2:-3]
+    widths = [max(len(clean(row[2 + place])) for row in cells.values()) for place in range(len(keys))]
+    prompts = {}
+    for result, (id, row) in zip(table.results, cells.items()):
+        look = queue_look(result.state) if result.state in IN_QUEUE else state_look(result.state)
+        values = "  ".join(
+            f"{name}={clean(value):<{most}}" for name, value, most in zip(keys, row[2:-3], widths)
+        )
+        end = "  ".join(filter(None, (row[-3], f"at {row[-2]}" if row[-2] else "")))
+        room = max(4, width - len(end) - 10)
+        values = values if len(values) <= room else f"{values[: room - 1]}…"
+        prompts[id] = Content.assemble(
+            ("›" if shown_run and result.entry.run == shown_run else " ", "bold"),
+            (f"{look.sign} ", f"bold {themed(look.tone)}"),
+            f"{id:>4}  ",
+            f"{values:<{room}} ",
+            (end, "bold" if result.is_best else "$quiet"),
+        )
+    return prompts
+
+
+def about(
+    seen: QueueLook | None, place: QueuePlace | None, problem: str, table: SweepTable | None = None
+) -> str:
     """The line below the list: what is wrong with the queue, why nothing is begun, or about the entry."""
     if problem:
         return clean(problem)
@@ -44,7 +69,11 @@ def about(seen: QueueLook | None, place: QueuePlace | None, problem: str) -> str
     if not seen.places:
         return "Nothing is queued: Shift+F5 adds what the form describes."
     parts = []
-    if seen.queue.held and seen.queue.of("waiting"):
+    if table is not None:
+        over = sum(not result.entry.open for result in table.results)
+        way = "the higher the better" if table.better == "higher" else "the lower the better"
+        parts.append(f"{over} of {len(table.results)} are over" + (f", {way}" if table.metric else ""))
+    elif seen.queue.held and seen.queue.of("waiting"):
         parts.append("The queue is held: h lets it go on")
     elif seen.standing:
         parts.append("Nobody trains what waits: s starts it here")

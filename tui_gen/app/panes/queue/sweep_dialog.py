@@ -1,0 +1,228 @@
+"""The sweep dialog: which settings are varied, by which values, in a grid or at random; how many runs that makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any, NamedTuple
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from tui_gen import space
+from tui_gen.app.background import away
+from tui_gen.app.widgets.modal import Modal
+from tui_gen.config import ConfigError
+from tui_gen.forecast import length_words
+from tui_gen.params import Param, Problem, show
+from tui_gen.space import Axis, Point
+from tui_gen.text import clean
+
+
+class SweepPlan(NamedTuple):
+    """What was chosen: the axes, and the points of them that are to be trained."""
+
+    axes: list[Axis]
+    points: list[Point]
+
+
+class SweepDialog(Modal[SweepPlan | None]):
+    """Asks for a space of settings around a config; the answer is a SweepPlan, or None.
+
+    `settings` and `values` are those of the config, by dotted key; `seconds` predicts how long points take, called in
+    a thread.
+    """
+
+    DEFAULT_CSS = """
+    SweepDialog { align: center middle; background: $background 60%; }
+    SweepDialog > Vertical {
+        width: 90%; max-width: 100; min-width: 50; height: auto; max-height: 96%;
+        border: heavy $primary; border-title-style: bold; background: $surface; padding: 0 1;
+    }
+    SweepDialog Input { border: none; padding: 0 1; height: 1; background: $panel; }
+    SweepDialog OptionList {
+        height: 6; border: none; padding: 0; background: $surface; scrollbar-size-vertical: 1;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    SweepDialog OptionList:focus { border: none; }
+    SweepDialog #axes { height: auto; max-height: 6; scrollbar-size-vertical: 1; }
+    SweepDialog .heading { color: $quiet; height: 1; }
+    SweepDialog #how { height: 1; }
+    SweepDialog #how > Static { width: auto; color: $quiet; }
+    SweepDialog #how > Input { width: 9; margin-right: 1; }
+    SweepDialog #words { height: auto; max-height: 4; margin-top: 1; }
+    SweepDialog #words.wrong { color: $text-error; }
+    SweepDialog #buttons { height: 1; align-horizontal: right; }
+    SweepDialog Button { margin-left: 2; min-width: 8; }
+    """
+    BINDINGS = [
+        Binding("escape", "cancel", "Cancel", show=False, id="sweep.cancel"),
+        Binding("down", "app.focus_next", show=False, id="sweep.next"),
+        Binding("up", "app.focus_previous", show=False, id="sweep.previous"),
+        Binding("ctrl+s,f5", "add", "Add", priority=True, id="sweep.add"),
+    ]
+
+    def __init__(
+        self, name: str, settings: Mapping[str, Param], values: Mapping[str, Any],
+        seconds: Callable[[list[Point]], float | None],
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self._about, self._params, self._config, self._predicted = name, settings, values, seconds
+        self._numbers = count()
+        self._plan: SweepPlan | None = None
+        self._words = ""
+
+    def compose(self) -> ComposeResult:
+        """Settings to pick from, those that were picked, how, and what that makes."""
+        with Vertical() as box:
+            box.border_title = Content(f" Sweep: {clean(self._about)} ")
+            yield _field("find", "", "a setting to vary: words of its name or help, Enter")
+            yield OptionList(id="settings")
+            yield Static("Values: 8|16|32 or 0..1:5 or 1e-4..1e-2:log; empty: left out", classes="heading")
+            yield VerticalScroll(id="axes", can_focus=False)
+            with Horizontal(id="how"):
+                yield Static("at random ")
+                yield _field("random", "", "no")
+                yield Static("of them, seed ")
+                yield _field("seed", "0", "0")
+                yield Static("(empty: a grid of all)")
+            yield Static("", id="words", markup=False)
+            with Horizontal(id="buttons"):
+                yield Button("Add them", id="add", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+
+    def on_mount(self) -> None:
+        """Show every setting."""
+        self._list()
+        self._reckon()
+
+    # -- which settings -----------------------------------------------------------------------------------------
+
+    def _list(self) -> None:
+        words = self.query_one("#find", Input).value.lower().split()
+        options = self.query_one("#settings", OptionList)
+        options.clear_options()
+        for key, param in self._params.items():
+            if all(word in f"{key} {param.help}".lower() for word in words):
+                value = show(self._config.get(key))
+                row = Content.assemble(f"{key} = {clean(value)}  ", (clean(param.help), "$quiet"))
+                options.add_option(Option(row, id=key))
+        if options.option_count:
+            options.highlighted = 0
+
+    @on(Input.Changed, "#find")
+    def _on_find(self, event: Input.Changed) -> None:
+        event.stop()
+        self._list()
+
+    @on(Input.Submitted, "#find")
+    def _on_found(self, event: Input.Submitted) -> None:
+        event.stop()
+        options = self.query_one("#settings", OptionList)
+        if options.highlighted is not None and options.option_count:
+            self.vary(options.get_option_at_index(options.highlighted).id or "")
+
+    @on(OptionList.OptionSelected)
+    def _on_picked(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self.vary(event.option.id or "")
+
+    def vary(self, key: str) -> None:
+        """A line for a setting, with values around the one that it has; the line that is there, if there is one."""
+        for box in self.query("#axes Input").results(Input):
+            if box.value.partition("=")[0].strip() == key:
+                box.focus()
+                return
+        words = space.proposal(self._params[key], self._config.get(key))
+        box = _field(f"axis-{next(self._numbers)}", f"{key}={words}", "left out")
+        self.query_one("#axes", VerticalScroll).mount(box)
+        box.focus()
+        self.call_after_refresh(self._reckon)
+
+    # -- what it makes ------------------------------------------------------------------------------------------
+
+    @on(Input.Changed)
+    def _on_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._reckon()
+
+    @on(Input.Submitted)
+    def _on_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if event.input.id != "find":
+            self.query_one("#add", Button).focus()
+
+    def _reckon(self) -> None:
+        """How many runs it makes, and how long they take, as far as that is known; or what is wrong."""
+        self._plan = None
+        texts = [box.value for box in self.query("#axes Input").results(Input) if box.value.strip()]
+        if not texts:
+            self._tell("Pick settings above, with Enter or a click.")
+            return
+        try:
+            axes = space.parse(texts, self._params)
+            points = self._points(axes)
+        except ConfigError as error:
+            self._tell("\n".join(map(str, error.problems)), wrong=True)
+            return
+        self._plan = SweepPlan(axes, points)
+        self._tell(_count(points))
+        self.run_worker(self._predict(points), group="predict", exclusive=True, exit_on_error=False)
+
+    def _points(self, axes: list[Axis]) -> list[Point]:
+        numbers = {name: self.query_one(f"#{name}", Input).value.strip() for name in ("random", "seed")}
+        for name, text in numbers.items():
+            if text and not (text.isdecimal() and len(text) < 10):
+                raise ConfigError("--space", [Problem(name, text, "needs a whole number")])
+        if not numbers["random"]:
+            return space.grid(axes)
+        return space.sample(axes, int(numbers["random"]), int(numbers["seed"] or 0))
+
+    async def _predict(self, points: list[Point]) -> None:
+        seconds = await away(self._predicted, points)
+        if self.is_attached and self._plan is not None and self._plan.points is points:
+            time = f"{length_words(seconds)} one after another" if seconds is not None else "nobody knows how long"
+            self._tell(f"{_count(points)}, {time}. The first: {space.point_words(points[0])}")
+
+    def _tell(self, words: str, wrong: bool = False) -> None:
+        line = self.query_one("#words", Static)
+        line.set_class(wrong, "wrong")
+        if words != self._words:
+            self._words = words
+            line.update(Content("\n".join(clean(part) for part in words.splitlines()[:4])))
+
+    # -- the answer ---------------------------------------------------------------------------------------------
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Add them, or not."""
+        event.stop()
+        if event.button.id == "add":
+            self.action_add()
+        else:
+            self.dismiss(None)
+
+    def action_add(self) -> None:
+        """Add what was chosen, where that can be."""
+        if self._plan is not None:
+            self.dismiss(self._plan)
+        else:
+            self.app.bell()
+
+    def action_cancel(self) -> None:
+        """Add nothing."""
+        self.dismiss(None)
+
+
+def _count(points: list[Point]) -> str:
+    return f"{len(points):,} {'run' if len(points) == 1 else 'runs'}"
+
+
+def _field(id: str, value: str, placeholder: str) -> Input:
+    box = Input(value, id=id, placeholder=placeholder, compact=True, select_on_focus=False)
+    box.cursor_blink = False
+    return box
