@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 
 from tests import fake_worker
 from tests.hosts import ThemedApp
-from tests.plot_host import append, write_run
+from tests.plot_host import append, write_run, write_sample
 from tests.shell import SIZES, until, until_shown, workbench
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
@@ -73,7 +73,7 @@ async def test_runs_that_are_to_be_compared_show_in_what_they_differ(monkeypatch
         app.workspace.pane("runs").post_message(CompareAsked(two_runs))
         await until_shown(pilot, "A vae-digits", "B vae-digits", "vae/loss")
         assert app.workspace.active.id == "compare"
-        await pilot.press("v")
+        await pilot.press("v", "v")
         screen = await until_shown(pilot, "train.phases.vae.lr", "0.001 °", "3e-4")
         assert "train.steps" not in screen
         await pilot.press("v")
@@ -158,5 +158,91 @@ async def test_a_fork_shares_its_past_with_its_origin_which_is_drawn_once(tmp_pa
         assert loss["A"].steps[0] == 59 and len(loss["B"]) == 100, "it begins where the other one has come to"
         mark = next(mark for mark in app.pane.marks() if mark.kind == "fork")
         assert (mark.step, mark.text) == (60, "A: parts from B")
-        await pilot.press("e", "v")
+        await pilot.press("e", "v", "v")
         await until(pilot, lambda: "train.phases.vae.lr" in app.text() and "train.steps" not in app.text(), app.text)
+
+
+def beside(app):
+    """What stands beside each other: the titles of the pictures."""
+    return [subject.title for subject in app.pane._samples.picture._subjects]
+
+
+def previews(root, name, steps, kind="samples"):
+    return [write_sample(root / f"20260101-0000-{name}", step, kind) for step in steps]
+
+
+async def test_samples_stand_side_by_side_at_an_equal_step_or_time(tmp_path):
+    paths = []
+    for name, steps, seconds in (("a", (0, 50, 100), 10.0), ("b", (0, 100), 100.0), ("c", (60,), 20.0)):
+        system = events.System(step=100, seconds=seconds, steps_per_second=1.0, images_per_second=1.0)
+        paths.append(run(tmp_path, name, system, *previews(tmp_path, name, steps), losses=[1.0] * 101))
+    paths.append(run(tmp_path, "d", *previews(tmp_path, "d", (100,), "digits"), losses=[1.0]))
+    app = Host(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(app, pilot, paths)
+        await pilot.press("v")
+        await until(pilot, lambda: beside(app) == ["A a · step 100", "B b · step 100", "C c · step 60"], app.text)
+        await until(pilot, lambda: all(title in app.text() for title in beside(app)), app.text)
+        assert "no such previews: D" in app.text()
+        await pilot.press("left", "left")
+        await until(pilot, lambda: beside(app) == ["A a · step 50", "B b · step 0"], app.text)
+        await until(pilot, lambda: "not yet: C" in app.text(), app.text)
+        await pilot.press("enter", "down")
+        tiles = [subject.tile for subject in app.pane._samples.picture._subjects]
+        assert tiles == [1, 1]
+        await pilot.press("escape", "e", "e", "home", "right", "right")
+        assert app.pane.over.axis(app.pane.looking.x_axis) == "time"
+        assert beside(app) == ["A a · step 100", "B b · step 0"], "after ten seconds B has not come far"
+        await pilot.press("t")
+        await until(pilot, lambda: "at what time" in app.text(), app.text)
+        await pilot.press("e", "e")
+        await until(pilot, lambda: beside(app) == ["D d · step 100"], app.text)
+        await pilot.press("T", "p")
+        await until(pilot, lambda: app.pane._samples._timer is None and app.pane._samples.index is None, app.text)
+        before = beside(app)
+        app.pane._samples.on_timeline_scrubbed(app.pane._samples._timeline.Scrubbed(0))
+        await until(pilot, lambda: beside(app) != before, app.text)
+
+
+async def test_texts_stand_side_by_side_too(tmp_path):
+    paths = []
+    for name in ("first", "second"):
+        path = tmp_path / f"20260101-0000-{name}" / "samples"
+        path.mkdir(parents=True)
+        (path / "000010-text.txt").write_text(f"what {name} wrote\n")
+        sample = events.Sample(step=10, path="samples/000010-text.txt", kind="text", columns=1, rows=1, tile=(1, 1))
+        paths.append(run(tmp_path, name, sample, losses=[1.0] * 20))
+    app = Host(tmp_path)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(app, pilot, paths)
+        await pilot.press("v")
+        await until(pilot, lambda: "what first wrote" in app.text() and "what second wrote" in app.text(), app.text)
+        await until(
+            pilot, lambda: any("first wrote" in line and "second wrote" in line for line in app.text().split("\n")),
+            app.text,
+        )  # fmt: skip
+        assert "A first · step 10" in app.text()
+        (paths[0] / "samples" / "000010-text.txt").unlink()
+        (paths[0] / "samples" / "000010-text.txt").symlink_to("/etc/hostname")
+        await pilot.press("v", "V")
+        await until(pilot, lambda: "A: it lies outside the run's folder" in app.text(), app.text)
+
+
+@pytest.mark.parametrize(("count", "columns", "rows"), [(3, 120, 20), (5, 60, 40), (12, 78, 18), (7, 200, 12)])
+def test_any_number_of_pictures_has_places_of_their_own(tmp_path, count, columns, rows):
+    from tui_gen.app.panes.samples.imaging import PictureRequest, Subject, make
+
+    subjects = []
+    for number in range(count):
+        sample = write_sample(tmp_path, number, grid=(3, 2))
+        subjects.append(Subject(str(tmp_path / sample.path), (3, 2), title=f"R{number:02}", colour="#ff0000"))
+    reply = make(PictureRequest(tuple(subjects), columns, rows, "kitty", cell=(8, 16)))
+    assert not reply.error and len(reply.pieces) == count
+    assert sorted(text for _, _, text, _ in reply.words) == [f"R{number:02}" for number in range(count)]
+    assert {colour for *_, colour in reply.words} == {"#ff0000"}
+    taken = set()
+    for _, (x, y, wide, high) in reply.pieces:
+        cells = {(across, down) for across in range(x, x + wide) for down in range(y, y + high)}
+        assert not cells & taken and x + wide <= columns and y + high <= rows
+        taken |= cells
+    assert not taken & {(x, y) for x, y, *_ in reply.words}

@@ -18,6 +18,10 @@ own. `v` turns the pages, and so does a click on their names.
   too. `e`: over steps, epochs, time of training or wall time, all counted from
   each run's own start. The crosshair reads every run, `–` past its end. A figure stands across a plot where it is that
   of all of them.
+- **Samples**: the previews of all runs side by side, each at the last step that it had by then; `e` chooses what is
+  equal: steps, epochs, time of training or wall time. `←` `→` `home` `end` and the line below move all of them, `p`
+  plays, `t` `T` choose the kind of previews, texts too. `enter` or a click magnifies a tile of each (`↑` `↓`: another
+  one): they are made from the same noise where the runs have the same seed and the same shape of it.
 - **Settings**: those that are not the same in all. `°` marks what a run has as it is where nothing is stated, `–` what
   it does not have.
 - **Results**: how far each is, its last and its best values; `★` is the best of all.

@@ -18,6 +18,7 @@ from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.compare.across import AcrossRuns
 from tui_gen.app.panes.compare.heading import PageTabs, RunsKey
 from tui_gen.app.panes.compare.help import HELP, NOTHING
+from tui_gen.app.panes.compare.samples import SamplesPage
 from tui_gen.app.panes.compare.table import TableView
 from tui_gen.app.panes.curves.grid import Empty
 from tui_gen.app.panes.curves.keys import bindings
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 OFFERED = 200
 """Runs in the command palette, at most."""
-PAGES = ("curves", "settings", "results")
+PAGES = ("curves", "samples", "settings", "results")
 READING = 0.25
 """Seconds between two frames while logs are read: most of the time is for reading."""
 SHARED = "edit", "fork", "resume", "rollback"
@@ -52,16 +53,11 @@ class ComparePane(CurvesPane):
 
     HELP = HELP
     BINDINGS: ClassVar = [
+        Binding("v", "page(1)", "Page", key_display="v V", id="compare.page"),
         *bindings("compare"),
         Binding("w", "bands", "All values behind the averages", show=False, id="compare.bands"),
-        Binding("v", "page(1)", "Page", key_display="v V", id="compare.page"),
         Binding("V", "page(-1)", "Page before", show=False, id="compare.page_before"),
     ]
-    DEFAULT_CSS = """
-    ComparePane Empty { display: none; }
-    ComparePane.empty > * { display: none; }
-    ComparePane.empty > Empty { display: block; }
-    """
 
     def __init__(self, catalog: Catalog, root: Path, *, id: str | None = None) -> None:
         self.over = AcrossRuns()
@@ -75,6 +71,7 @@ class ComparePane(CurvesPane):
         self._tabs = PageTabs(PAGES)
         self._key = RunsKey(self._colour)
         self._table = TableView(self._colour)
+        self._samples = SamplesPage(self.over, self._colour)
         self._empty = Empty()
 
     @classmethod
@@ -88,6 +85,7 @@ class ComparePane(CurvesPane):
         yield self._key
         yield self.bar
         yield self.grid
+        yield self._samples
         yield self._table
         yield self._empty
 
@@ -99,6 +97,7 @@ class ComparePane(CurvesPane):
     def _recolour_runs(self, _theme: object) -> None:
         self._table.refresh()
         self._key.refresh()
+        self._samples.recolour()
 
     def set_catalog(self, catalog: Catalog) -> None:
         """Other settings are declared from now on."""
@@ -119,7 +118,9 @@ class ComparePane(CurvesPane):
         self._names = ()
         self.over.show_runs(self.compared)
         self.start_over()
+        self._samples.start_over()
         self.refresh_bindings()
+        self.redraw()
         self._read_on()
 
     def add(self, path: Path) -> None:
@@ -186,12 +187,12 @@ class ComparePane(CurvesPane):
             if any(view.behind for view in self._others):
                 self._read_on()
             elif any(news):
-                self.redraw()
+                self.redraw(urgent=False)
 
     def update_view(self, changed: set[str]) -> None:
         """The run that is shown may be one of those that are compared."""
         if any(run.view is self.view for run in self.compared):
-            self.redraw()
+            self.redraw(urgent=False)
 
     def on_show(self) -> None:
         """Back on screen."""
@@ -203,11 +204,11 @@ class ComparePane(CurvesPane):
         hues = DARK if self.app.current_theme.dark else LIGHT
         return hues[slot % len(hues)]
 
-    def redraw(self) -> None:
-        """Draw the page that is shown. Cheap when nothing is visible."""
+    def redraw(self, urgent: bool = True) -> None:
+        """Draw the page that is shown, `urgent` where somebody asked for it. Cheap when nothing is visible."""
         if not self.is_mounted:
             return
-        self.set_class(not self.compared, "empty")
+        self._make_room()
         if not self.compared:
             self._empty.say(NOTHING)
             return
@@ -216,16 +217,25 @@ class ComparePane(CurvesPane):
         heads = self._heads()
         self._tabs.show(self.page, self._states())
         self._key.show(heads)
-        curves = self.page == "curves"
-        for part in (self.bar, self.grid, self._key):
-            part.display = curves
-        self._table.display = not curves
-        if curves:
+        self.over.chosen = self.looking.x_axis
+        if self.page == "curves":
             self._draw_curves()
+        elif self.page == "samples":
+            self._samples.show(self.compared, self.over.axis(self.looking.x_axis), urgent)
         else:
             settings = self.page == "settings"
             rows = settings_rows(self.compared, self.catalog) if settings else results_rows(self.compared)
             self._table.show([Cell(""), *heads], rows)
+
+    def _make_room(self) -> None:
+        """Display what the page has."""
+        page = self.page if self.compared else ""
+        for part in (self.bar, self.grid, self._key):
+            part.display = page == "curves"
+        self._tabs.display = bool(page)
+        self._samples.display = page == "samples"
+        self._table.display = page in ("settings", "results")
+        self._empty.display = not page
 
     def _heads(self) -> list[Cell]:
         """The runs, each with its glyph, its letter and its name."""
@@ -254,7 +264,6 @@ class ComparePane(CurvesPane):
         if names != self._names:
             self._names = names
             self.panels = [self._panel(metric) for metric in metrics_of(self.compared)]
-        self.over.chosen = self.looking.x_axis
         shown = self.shown_panels()
         self.over.forget_but({panel.title for panel in shown}, self.over.axis(self.looking.x_axis))
         self.draw_plots()
@@ -307,6 +316,15 @@ class ComparePane(CurvesPane):
             self.focus_inside()
         self.refresh_bindings()
 
+    def focus_inside(self) -> None:
+        """What the page is about."""
+        if not self.compared:
+            super().focus_inside()
+        elif self.page == "samples":
+            self._samples.focus_inside()
+        else:
+            (self.grid if self.page == "curves" else self._table).focus()
+
     def on_page_tabs_picked(self, message: PageTabs.Picked) -> None:
         """A page was clicked."""
         message.stop()
@@ -330,7 +348,7 @@ class ComparePane(CurvesPane):
         """Curves are looked at where there are any."""
         if not self.compared:
             return None
-        if action == "page":
+        if action == "page" or (action == "x_axis" and self.page == "samples"):
             return True
         return super().check_action(action, parameters) if self.page == "curves" else None
 

@@ -1,4 +1,4 @@
-"""One picture for one room, or two: the tiles of PNG files laid out anew, as bytes of a pixel protocol and as text.
+"""One picture for one room, or several: tiles of PNG files laid out anew, as bytes of a pixel protocol and as text.
 
 Runs in the encoder's process. Everything is in every reply: pixels for the protocol, half-blocks and ASCII in the same
 places for when something lies over them, names and legends as text, and where each tile is.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -23,7 +24,7 @@ from tui_gen.draw.tiles import Layout, Room, Sheet, Word
 from tui_gen.pictures import UNKNOWN, Tiles
 from tui_gen.text import clean
 
-KEPT = 8
+KEPT = 24
 """Decoded pictures the child keeps, so that stepping back and forth reads no file twice."""
 SMALLEST = 0.3
 """The least share of a room's width and height that a picture of pixels is worth; below it, text tells more."""
@@ -46,8 +47,9 @@ class Subject(msgspec.Struct, frozen=True):
     """A picture file, and what is to be seen of it.
 
     The file holds `grid` = (columns, rows) tiles, `gap` pixels between them; `tiles` says what they are. `tile` picks
-    one, counted along the rows, `band` the tiles of a row (see `Tiles.band`). `title` stands above it. Where `minus` is
-    another file, what is shown is how much the picture differs from it.
+    one, counted along the rows, `band` the tiles of a row (see `Tiles.band`). `title` stands above it, in this `colour`
+    (`#rrggbb`; empty for that of all text). Where `minus` is another file, what is shown is how much the picture
+    differs from it.
     """
 
     path: str
@@ -58,10 +60,11 @@ class Subject(msgspec.Struct, frozen=True):
     band: int | None = None
     title: str = ""
     minus: str = ""
+    colour: str = ""
 
 
 class PictureRequest(msgspec.Struct, frozen=True):
-    """A picture, or two side by side, to show in `columns` x `rows` cells of `cell` = (width, height) pixels.
+    """A picture, or several beside each other, to show in `columns` x `rows` cells of `cell` = (width, height) pixels.
 
     `protocol` is kitty (as pictures `ident` and following, with `placeholders` to be named by cells of text), sixel,
     iterm2, or "" for text only. `light` says that the ground is light, `ground` its colour, where it is known;
@@ -90,8 +93,8 @@ class PictureReply(msgspec.Struct):
     `pieces`: the protocol's bytes, each for its box (x, y, columns, rows) of cells. `words`: (x, y, text, colour).
     `places`: (left, top, right, bottom) in cells of every tile that can be seen, what lies between it and the next
     included, and its number. `shown`: (columns, rows) of tiles, of which `count` are there; `size`: the picture's
-    (height, width) in pixels; all three of the first where there are two. `differs`: the greatest difference and the
-    mean, as shares of the whole range, where that is what is shown.
+    (height, width) in pixels; all three of the first of several. `differs`: the greatest difference and the mean, as
+    shares of the whole range, where that is what is shown.
     """
 
     error: str = ""
@@ -255,18 +258,28 @@ def _only(drawing: Drawing) -> np.ndarray:
 
 
 def _areas(request: PictureRequest, drawings: list[Drawing]) -> list[CellBox]:
-    """Where each of the drawings goes: two of them beside or below each other, as they are largest."""
+    """Where each drawing goes: beside and below each other, as they are largest; the first alone in too little room."""
     columns, rows = request.columns, request.rows
     if len(drawings) == 1:
         return [(0, 0, columns, rows)]
-    shares = (0.5,) if drawings[0].sheet.count == drawings[1].sheet.count else SHARES
-    every = (areas for share in shares for areas in _halves(columns, rows, share))
+    every: Iterable[list[CellBox]]
+    if len(drawings) == 2:
+        shares = (0.5,) if drawings[0].sheet.count == drawings[1].sheet.count else SHARES
+        every = (areas for share in shares for areas in _halves(columns, rows, share))
+    else:
+        every = (_equal(columns, rows, len(drawings), beside) for beside in range(1, len(drawings) + 1))
     possible = [areas for areas in every if all(min(area[2:]) > 0 for area in areas)]
 
     def size(areas: list[CellBox]) -> float:
         return math.prod(_size(request, *both) for both in zip(drawings, areas))
 
     return max(possible, key=size) if possible else [(0, 0, columns, rows)]
+
+
+def _equal(columns: int, rows: int, count: int, beside: int) -> list[CellBox]:
+    """Cells divided into so many equal parts, some of them beside each other."""
+    wide, high = (columns - BETWEEN * (beside - 1)) // beside, rows // -(-count // beside)
+    return [((wide + BETWEEN) * (place % beside), high * (place // beside), wide, high) for place in range(count)]
 
 
 def _halves(columns: int, rows: int, share: float) -> tuple[list[CellBox], list[CellBox]]:
@@ -300,7 +313,7 @@ def _placed(request: PictureRequest, drawing: Drawing, area: CellBox, scale: flo
     if y > area[1]:
         title = cut(clean(drawing.subject.title), columns)
         top = min(at for _, at, _, _ in layout.boxes) + down - 1
-        words.append(Word(x + (columns - width_of(title)) // 2, top, title))
+        words.append(Word(x + (columns - width_of(title)) // 2, top, title, drawing.subject.colour))
     return PlacedDrawing(
         drawing, room, layout,
         boxes=[(at + right, on + down, wide, high) for at, on, wide, high in layout.boxes],

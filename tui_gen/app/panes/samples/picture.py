@@ -54,7 +54,7 @@ def modes_of(terminal: Terminal | None) -> list[str]:
 
 
 class PictureView(Widget, can_focus=True):
-    """Shows a file of tiles, or two; `mode` is kitty, sixel, iterm2, halfblock, ascii or off."""
+    """Shows a file of tiles, or several; `mode` is kitty, sixel, iterm2, halfblock, ascii or off."""
 
     DEFAULT_CSS = """
     PictureView { width: 1fr; height: 1fr; }
@@ -111,7 +111,7 @@ class PictureView(Widget, can_focus=True):
         return self._busy is not None
 
     def show_pictures(self, *subjects: Subject, urgent: bool = True) -> None:
-        """Show a subject, or two beside each other; `urgent` where somebody asked for it."""
+        """Show a subject, or several beside each other; `urgent` where somebody asked for it."""
         self._urgent = urgent
         if subjects != self._subjects or self.words:
             self._subjects = subjects

@@ -39,7 +39,7 @@ class Tool(NamedTuple):
 class History(NamedTuple):
     """What the strip shows: the previews' steps, the number of the one shown, whether the newest is followed.
 
-    `pins` are letters for numbers of previews.
+    `pins` are letters for numbers of previews; `ends` are words for the first and the last, where those are not steps.
     """
 
     steps: tuple[int, ...] = ()
@@ -48,6 +48,7 @@ class History(NamedTuple):
     pins: tuple[tuple[str, int], ...] = ()
     playing: bool = False
     tools: tuple[Tool, ...] = ()
+    ends: tuple[str, str] = ("", "")
 
 
 class Timeline(Widget):
@@ -96,7 +97,8 @@ class Timeline(Widget):
         steps = self.history.steps
         if not steps:
             return "", ""
-        return f"  {steps[0]:,} ", f" {steps[-1]:,} " + ("now " if self.history.following else "end ")
+        first, last = (words or f"{step:,}" for words, step in zip(self.history.ends, (steps[0], steps[-1])))
+        return f"  {first} ", f" {last} " + ("now " if self.history.following else "end ")
 
     def _tools(self) -> tuple[Tool, ...]:
         return self.history.tools if self.size.width >= ROOM else ()
