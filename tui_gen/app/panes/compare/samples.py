@@ -176,8 +176,8 @@ class SamplesPage(Widget):
         self.places = places(self._histories)
         if not self.places:
             self._swap(False)
-            words = "It is not known at what time these previews were made." if kinds else "There are no previews yet."
-            self.picture.show_words(words)
+            unknown = "It is not known at what time these previews were made."
+            self.picture.show_words(unknown if kinds else "There are no previews yet.")
             self._caption.show(kinds, self.kind, "")
             self._timeline.show(History())
             return
