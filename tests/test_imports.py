@@ -26,6 +26,7 @@ CONTRACTS = (
     "cli", "text", "children", "exploring", "trust", "pictures", "batch", "belongings", "remedy", "resuming",
     "quantities", "progress", "states", "lines", "alarms", "health", "trends", "neighbours",
     "queueing", "space", "sweeps", "queue_runner", "queue_view", "slots", "pace", "forecast",
+    "compared", "compared_rows", "config_diff", "gathering",
     "bounds", "exporting", "network", "sheet", "usage", "machine", "bottleneck",
 )
 """Modules that everybody may import: neither PyTorch nor Textual at import time."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ import numpy as np
 from tui_gen import event_log, events, forks, quality, rollbacks, runs
 from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
+from tui_gen.gathering import Gathering
 from tui_gen.params import show
 from tui_gen.quantities import count
-from tui_gen.rows import Block, Reader, Row
+from tui_gen.rows import Reader, Row
 from tui_gen.text import clean, cleaned
 
 SPEED = 30.0
@@ -34,8 +35,6 @@ MOST = 100_000
 """Samples, log lines and so on that are kept; of more the oldest are forgotten."""
 MOST_USAGE = 2000
 """Accounts of a run's time that are kept; of more, two older ones become one."""
-FEW = 16
-"""Columns of fewer values are put together before they are added to a curve: adding costs more than they do."""
 
 
 class RunView:
@@ -96,8 +95,7 @@ class RunView:
         self.log: list[tuple[float, str, str]] = []
         self.log_offset = 0
         """How many log lines are no longer kept: they came before `log[0]`."""
-        self._new: dict[str, tuple[list[int], list[float | None]]] = {}
-        self._block: Block | None = None
+        self._values = Gathering(self._curve)
         self._moments: tuple[list[int], list[float]] = ([], [])
         self._walls: tuple[list[int], list[float]] = ([], [])
         self.progress: events.Progress | None = None
@@ -200,13 +198,15 @@ class RunView:
         self.begun = self.begun or event.t
         match event:
             case Row():
-                self._take_row(event)
+                self._values.take_row(event)
+                if not event.NAMES[0].startswith("val/"):
+                    self.step = max(self.step, event.start + 1)
                 changes.update(("series", "status"))
             case events.Metrics():
-                self._end_block()
+                self._values.end_rows()
                 longest = 0
                 for name, column in event.values.items():
-                    self._add(name, event, column)
+                    self._values.add(name, event, column)
                     longest = max(longest, len(column))
                 if longest and not next(iter(event.values)).startswith("val/"):
                     self.step = max(self.step, event.start + (longest - 1) * event.stride + 1)
@@ -280,14 +280,6 @@ class RunView:
                 self.progress = None if event.done >= event.total > 0 else event
                 changes.add("progress")
 
-    def _take_row(self, row: Row) -> None:
-        """One step's values wait for those of the steps after it."""
-        if self._block is None or not self._block.take(row):
-            self._end_block()
-            self._block = Block(row)
-        if not row.NAMES[0].startswith("val/"):
-            self.step = max(self.step, row.start + 1)
-
     def _take_moment(self, step: int, t: float, seconds: float | None = None) -> None:
         """When a step was made; what goes back replaces what is there, so that does not wait."""
         if self._walls[0] and step < self._walls[0][-1]:
@@ -305,44 +297,10 @@ class RunView:
             self.wall.append(*self._walls)
         self._moments, self._walls = ([], []), ([], [])
 
-    def _end_block(self) -> None:
-        """Put rows that waited onto their curves; a few of them wait on, with the values of other names' rows."""
-        block, self._block = self._block, None
-        if block is None:
-            return
-        many, (steps, columns) = len(block) >= FEW, block.columns()
-        for name, column in zip(block.names, columns):
-            waiting_steps, waiting = self._new.get(name, ([], []))
-            if many or (waiting_steps and steps[0] <= waiting_steps[-1]):
-                self._add_new(name)
-                if (curve := self._curve(name)) is not None:
-                    curve.append(steps, column)
-            else:
-                waiting_steps += block.steps
-                waiting += column.tolist()
-                self._new[name] = waiting_steps, waiting
-
-    def _add(self, name: str, event: events.Metrics, column: Sequence[float | None]) -> None:
-        """Some values for a curve; a few of them wait for more."""
-        steps, values = self._new.get(name, ([], []))
-        if len(column) < FEW and (not steps or event.start > steps[-1]):
-            if column:
-                steps.extend(range(event.start, event.start + len(column) * event.stride, event.stride))
-                values.extend(column)
-                self._new[name] = steps, values
-            return
-        self._add_new(name)
-        if (curve := self._curve(name)) is not None:
-            curve.append_stride(event.start, event.stride, column)
-
-    def _add_new(self, *names: str) -> None:
-        """Put values that waited onto their curves, all or those of these names."""
-        if not names:
-            self._end_block()
-            self._add_moments()
-        for name in names or list(self._new):
-            if (waiting := self._new.pop(name, None)) and (curve := self._curve(name)) is not None:
-                curve.append(*waiting)
+    def _add_new(self) -> None:
+        """Put values that waited onto their curves."""
+        self._values.flush()
+        self._add_moments()
 
     def _curve(self, name: str) -> Series | None:
         if name not in self.series:
@@ -470,12 +428,16 @@ MANY_LINES = {"text", "reason", "advice", "what", "words", "notes"}
 """Texts of events that may have several lines; all others are names, which have one."""
 
 
+_name = lru_cache(MOST_CURVES)(clean)
+"""Names of metrics come again and again."""
+
+
 def readable(event: events.Event) -> events.Event:
     """An event whose texts can be shown: whatever a terminal would obey is gone, as a log may be anybody's."""
     if isinstance(event, (Row, events.System)):  # a row's names are clean, and a system event has no texts
         return event
     if isinstance(event, events.Metrics):
-        event.values = {clean(name): column for name, column in event.values.items()}
+        event.values = {_name(name): column for name, column in event.values.items()}
         return event
     result: events.Event = _readable(event)
     return result
