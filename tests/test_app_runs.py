@@ -146,3 +146,19 @@ def test_columns_have_room_at_every_width():
         if width >= 34:
             assert 2 + sum(column.width + 2 for column in columns) - 2 <= width
     assert taken[38][-1] == "step" and len(taken[250]) == 17
+
+
+async def test_a_step_and_a_sample_are_noted_on_where_they_are_seen(monkeypatch, three):
+    async with workbench(monkeypatch, (120, 40), open_run=three[0]) as (app, pilot):
+        await until(pilot, lambda: app.shown is not None and app.shown.series)
+        await pilot.press("3", "home", "N")
+        await until_shown(pilot, "Note on", "step 0")
+        await pilot.press(*"begun", "enter")
+        await until(pilot, lambda: len(app.screen_stack) == 1 and "✎" in screen_text(app))
+        await until_shown(pilot, "✎ 0 begun")
+        await pilot.press("4", "N")
+        await until_shown(pilot, "Note on", ".png")
+        await pilot.press(*"sharp", "enter")
+        await until_shown(pilot, "✎ sharp")
+        notes = [(note.step, bool(note.sample), note.text) for note in remarks.of(three[0]).notes]
+        assert notes == [(0, False, "begun"), (100, True, "sharp")]

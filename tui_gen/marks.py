@@ -1,11 +1,11 @@
-"""What happened in a run, as marks on the plots: edits, checkpoints, alerts, forks, and where training went on."""
+"""What happened in a run, as marks on the plots: edits, checkpoints, alerts, forks, notes, and where it went on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tui_gen import rollbacks
+from tui_gen import remarks, rollbacks
 from tui_gen.draw.canvas import MARKS, Mark
 from tui_gen.text import clean
 
@@ -24,6 +24,8 @@ def marks_of(view: RunView) -> list[Mark]:
     marks += [Mark(event.to, "rollback", rollbacks.words(event)) for event in view.rollbacks]
     marks += [Mark(event.step, "fork", f"forked from {event.run}") for event in view.forks]
     marks += [Mark(child.step, "fork", f"{child.path.name} was forked from here") for child in view.children]
+    notes = remarks.at_hand(view.path).notes
+    marks += [Mark(note.step, "note", note.text) for note in notes if note.step is not None]
     for event in view.alerts:
         where = f" in {event.where}" if event.where else ""
         marks.append(Mark(event.step, "alert", f"{event.what}{where}. {event.advice}".strip()))

@@ -45,10 +45,10 @@ from tui_gen.text import clean, clean_lines
 if TYPE_CHECKING:
     from textual.command import CommandPalette
 
+    from tui_gen.app.panes.asking import RunOpened, RunResumeAsked, RunsAsked
     from tui_gen.app.panes.compare.asking import CompareAsked
     from tui_gen.app.panes.form.pane import FormPane, LiveEditAsked
     from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
-    from tui_gen.app.panes.runs.asking import RunOpened, RunResumeAsked, RunsAsked
     from tui_gen.app.panes.samples.pane import SamplesPane
     from tui_gen.app.steering.conductor import Conductor
     from tui_gen.app.steering.follower import Follower

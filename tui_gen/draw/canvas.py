@@ -17,6 +17,7 @@ MARKS = {
     "alert": ("!", "!", True),
     "rollback": ("◂", "<", True),
     "edit": ("Δ", "E", True),
+    "note": ("✎", "N", False),
     "range": ("[", "[", True),
     "fork": ("Y", "Y", True),
     "resume": ("↻", "R", True),

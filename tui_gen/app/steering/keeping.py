@@ -20,7 +20,7 @@ from tui_gen.run_summary import summary_of
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
-    from tui_gen.app.panes.runs.asking import RunsAsked
+    from tui_gen.app.panes.asking import RunsAsked
     from tui_gen.app.shell.stage import Stage
     from tui_gen.app.steering.conductor import Conductor
 
@@ -112,7 +112,8 @@ class Keeper:
 
     async def note(self, path: Path, step: int | None = None, sample: str = "") -> None:
         """A note on a run, a step or a sample."""
-        where = f", step {step:,}" if step is not None else f", {os.path.basename(sample)}" if sample else ""
+        where = f", step {step:,}" if step is not None else ""
+        where += f", {os.path.basename(sample)}" if sample else ""
         text = await self._ask(f"Note on {path.name}{where}", wrong=_wrong_note)
         if text is not None:
             await self._keep([path], lambda path: remarks.note(path, text, step, sample), "a note")

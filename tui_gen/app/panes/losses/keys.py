@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 
 from tui_gen.app.panes.curves.keys import bindings
 
@@ -42,9 +42,10 @@ scale that is symmetric about 0; the title says `±log` then.
 | `c` | everything, or no outliers |
 | `n` | one plot, two, three, four, six, nine, or as many as have room |
 | `pageup` `pagedown` | other metrics |
+| `N` | a note at the crosshair, or at the newest step |
 
 Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert, `Y` a fork (of another run, or of this
-one), `↻` training was taken up again. Move the crosshair there to read them.
+one), `↻` training was taken up again, `✎` a note. Move the crosshair there to read them.
 """
 
-BINDINGS: list[BindingType] = bindings("losses")
+BINDINGS: list[BindingType] = [*bindings("losses"), Binding("N", "note", "Note", show=False, id="losses.note")]

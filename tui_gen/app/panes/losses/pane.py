@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from textual.app import ComposeResult
 
+from tui_gen.app.panes.asking import RunsAsked
 from tui_gen.app.panes.base import NO_RUN, Belongings
 from tui_gen.app.panes.curves.grid import Empty
 from tui_gen.app.panes.curves.looking import Across
@@ -152,6 +153,16 @@ class LossesPane(CurvesPane):
         metrics = [curve.metric for curve in current.curves] if current is not None else []
         words = about_all(metrics, model_of(view.path), self.catalog) if view is not None else ""
         return self.title, "\n\n".join(filter(None, (self._going.whole, words, self.HELP)))
+
+    def runs_changed(self) -> None:
+        """Notes may be others."""
+        self.redraw()
+
+    def action_note(self) -> None:
+        """Note something about the step at the crosshair, or the newest one."""
+        if self.view is not None:
+            step = self.view.step if self.looking.cursor is None else round(self.looking.cursor)
+            self.post_message(RunsAsked("note", [self.view.path], max(0, step)))
 
     def label(self, words: str, action: str) -> str:
         """The scale that the key would give."""

@@ -16,9 +16,9 @@ from textual.widgets.option_list import Option
 
 from tui_gen import queueing, sweeps
 from tui_gen.app.background import away
+from tui_gen.app.panes.asking import RunOpened, RunsAsked
 from tui_gen.app.panes.base import Belongings, Entry, Pane
 from tui_gen.app.panes.queue import rows
-from tui_gen.app.panes.runs.asking import RunOpened, RunsAsked
 from tui_gen.queue_view import QueueLook, QueueReader
 from tui_gen.runs import RunError
 from tui_gen.sweeps import SweepTable

@@ -22,6 +22,8 @@ SETTLING = 5
 """Looks until a new run has all the files that make it one."""
 MANY = 100
 """Runs from which those that have ended, and are not on screen, are looked at in turn only."""
+AT_A_TIME = 50
+"""Of very many runs, so many are looked into each time: all of them in a few minutes."""
 FILES = ("config.toml", "events.jsonl", "worker.json", "worker.lock", "remarks.json")
 """What the row of a run is made from."""
 SAVED_EVERY = 10.0
@@ -57,13 +59,14 @@ class RunList:
         """
         self._looks += 1
         deadline = time.monotonic() + seconds
-        self._find(whole or self._looks % AROUND == 1)
+        around = max(AROUND, len(self._folders) // AT_A_TIME)
+        self._find(whole or self._looks % around == 1)
         sockets = _time_of_sockets()
         everywhere = whole or sockets != self._sockets or len(self._folders) <= MANY
         known, self.unread = {}, 0
         for number, (created, path) in enumerate(self._folders):
             row = self._known.get(path)
-            turn = (self._looks + number) % AROUND == 0
+            turn = (self._looks + number) % around == 0
             if row is not None and not (everywhere or turn or row[2].live or path in near):
                 known[path] = row
             elif time.monotonic() > deadline:

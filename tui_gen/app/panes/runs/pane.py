@@ -15,9 +15,9 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from tui_gen.app.background import away
+from tui_gen.app.panes.asking import RunOpened, RunResumeAsked, RunsAsked
 from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.filtered import FilterPane
-from tui_gen.app.panes.runs.asking import RunOpened, RunResumeAsked, RunsAsked
 from tui_gen.app.panes.runs.looking import MANY, Results, RunList
 from tui_gen.app.panes.runs.table import RunTable
 from tui_gen.run_facts import FACTS, ordered

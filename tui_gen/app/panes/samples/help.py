@@ -24,6 +24,7 @@ of points take shape. Averaged (EMA) weights are used where the model keeps them
 | `g` | another way to draw: pixels (kitty or sixel), half-blocks, ASCII, off |
 | `y` | copy the path of the file |
 | `w` | save the picture as … |
+| `N` | a note on this preview |
 
 Tiles are laid out so that they are as large as the pane allows. What belongs together stays together: an original and
 its reconstruction, the samples of a class, a way from noise to sample. Their names stand below or beside them, the

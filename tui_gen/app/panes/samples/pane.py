@@ -75,6 +75,7 @@ class SamplesPane(PicturePane):
         Binding("g", "graphics", "Graphics", id="samples.graphics"),
         Binding("y", "copy", "Copy path", show=False, id="samples.copy"),
         Binding("w", "save", "Save as", id="samples.save"),
+        Binding("N", "note", "Note", show=False, id="samples.note"),
     ]
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -195,7 +196,7 @@ class SamplesPane(PicturePane):
         pins = tuple(self.comparison.places(history).items())
         steps = tuple(sample.step for sample in history)
         self._timeline.show(History(steps, index, self._index is None, pins, self.playing, tools))
-        self._caption.show(kinds, self.kind, sight.words(self._seen, self._differs), sight.room())
+        self._caption.show(kinds, self.kind, sight.words(self._seen, self._differs) + self.noted, sight.room())
 
     def _swap(self, text: bool) -> None:
         """Make way for text, or for a picture; the keyboard follows."""

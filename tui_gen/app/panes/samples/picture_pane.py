@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
+from tui_gen import remarks
+from tui_gen.app.panes.asking import RunsAsked
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.app.terminal.wire import PROTOCOLS
@@ -42,6 +44,27 @@ class PicturePane(Pane):
 
     def redraw(self, urgent: bool = True) -> None:
         """Show what is to be shown; `urgent` where somebody asked for it."""
+
+    # -- what is noted about it
+
+    @property
+    def noted(self) -> str:
+        """The notes on the preview that is shown, after a sign; empty where there are none."""
+        preview, view = self.preview, self.view
+        if preview is None or view is None:
+            return ""
+        notes = [note.text for note in remarks.at_hand(view.path).notes if note.sample == preview.path]
+        return clean(f" · ✎ {' · '.join(notes)}") if notes else ""
+
+    def action_note(self) -> None:
+        """Note something about the preview that is shown."""
+        preview, view = self.preview, self.view
+        if preview is not None and view is not None:
+            self.post_message(RunsAsked("note", [view.path], preview.step, preview.path))
+
+    def runs_changed(self) -> None:
+        """Notes may be others."""
+        self.redraw(urgent=False)
 
     # -- how it is drawn
 

@@ -1,4 +1,4 @@
-"""What the Runs pane asks for: messages that the workbench answers."""
+"""What panes ask for of runs: messages that the workbench answers."""
 
 from __future__ import annotations
 
