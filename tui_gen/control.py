@@ -5,7 +5,7 @@ of JSON and blob, big-endian), a JSON object, and an optional binary blob. Each 
 may carry many. Replies have `ok`; where it is false, `error` says why.
 
 Requests (`op`), answered when they have taken effect, with the step at which they did:
-    status, pause, resume, stop (checkpoint: bool), checkpoint, sample, quality, edit (key, value),
+    status, pause, yield, resume, stop (checkpoint: bool), checkpoint, sample, quality, edit (key, value),
     rollback (to: step, rate: factor, skip: step or true),
     decode / encode (blob: float32), and of a worker that is still warm: check (tables), catalog
 """

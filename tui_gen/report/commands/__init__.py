@@ -51,6 +51,10 @@ COMMANDS = [
     Command("tag", "give a run tags, and take them away"),
     Command("star", "give runs a star"),
     Command("rename", "call a run by another name"),
+    Command(
+        "yield", "pause a run and give its GPU back; with --back it goes on as if nothing had been",
+        "tui_gen.report.commands.yield_",
+    ),
     Command("sample", "make samples from a run's checkpoint"),
     Command("walk", "write a walk through a run's latent space as a GIF"),
     Command("quality", "measure the samples of a run's checkpoint against real data: FID, KID, precision, recall …"),

@@ -28,6 +28,7 @@ from tui_gen.train.engine.devices import device_generator, pick_precision, rando
 from tui_gen.train.engine.laps import Laps
 from tui_gen.train.engine.meter import Meter, row_of
 from tui_gen.train.engine.vitals import Vitals
+from tui_gen.train.tuned.fused_adam import FusedAdam
 from tui_gen.usage import GRADIENTS, OPTIMISER
 
 LIVE = ("preview", "checkpoint", "quality")
@@ -93,6 +94,14 @@ class Trainer:
         x, labels = drawn(self.data.train, count=count, seed=self.config.train.seed, value_range=value_range)
         with torch.no_grad():
             self.model.eval().prepare(Batch(x, labels))
+
+    def line_up(self) -> None:
+        """Line up anew what is kept in lists for speed: their tensors have other memory now."""
+        if self.average is not None:
+            self._pair_up()
+        for optimizer in self.optimizers.values():
+            if isinstance(optimizer, FusedAdam):
+                optimizer.forget()
 
     def _pair_up(self) -> None:
         """Line up the tensors that the averaged model follows; integer buffers are copied, not averaged."""

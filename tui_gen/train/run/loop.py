@@ -35,6 +35,7 @@ from tui_gen.train.run.ranking import Rank
 from tui_gen.train.run.record import Gone, RunRecord
 from tui_gen.train.run.requests import answer
 from tui_gen.train.run.rolling_back import Rollbacks
+from tui_gen.train.run.yielding import Yielding
 from tui_gen.train.shown.previews import Previewer
 from tui_gen.usage import CHECKPOINT, DATA, LOG, PREVIEW, QUALITY, VALIDATION
 
@@ -76,7 +77,7 @@ class RunLoop:
             if source is not None:
                 source.check = self.check
         self._last_trouble = ""
-        self.rollbacks = Rollbacks(self)
+        self.rollbacks, self.yielding = Rollbacks(self), Yielding(self)
         self.edits = sorted(self.config.edits, key=lambda edit: edit["step"])
         self.rank = Rank(trainer.model.higher_is_better)
         self._saved_step = -1
@@ -400,8 +401,12 @@ class RunLoop:
     def _pause(self) -> None:
         self.flush()
         self.agenda.halt(time.perf_counter())
-        self.change_state("paused")
+        words = self.yielding.words
+        self.change_state("paused", words)
         while self.paused and self.ending is None:
+            if self.yielding.words != words:
+                words = self.yielding.words
+                self.change_state("paused", words)
             idle = not self.measuring.busy
             self.answer_requests(timeout=0.25 if idle else 0.1 if self.measuring.blocked else 0)
             self.record.look()

@@ -1,4 +1,4 @@
-"""What a training worker does when asked: pause, resume, stop, checkpoint, sample, quality, edit, rollback, …"""
+"""What a training worker does when asked: pause, resume, stop, checkpoint, sample, quality, edit, rollback, yield, …"""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
 from tui_gen.train.run.rolling_back import Rollbacks
+from tui_gen.train.run.yielding import Yielding
 
+NEED_ROOM = ("checkpoint", "sample", "edit", "pause", "resume", "quality", "rollback", "yield")
+"""Requests that write: a run which cannot refuses them."""
 MOST = 4096
 """Examples that one request may ask to decode or encode."""
 
@@ -34,6 +37,7 @@ class Run(Protocol):
     settings: dict[str, Param]
     measuring: QualitySchedule
     rollbacks: Rollbacks
+    yielding: Yielding
     state: str
     paused: bool
     hurry: bool
@@ -67,16 +71,21 @@ def answer(loop: Run, request: Request) -> None:
     What it raises is told to whoever asked, and ends nothing; except for Stopped and Gone, which end the run.
     """
     step = loop.trainer.step
-    if loop.trouble and request.op in ("checkpoint", "sample", "edit", "pause", "resume", "quality", "rollback"):
+    if loop.trouble and request.op in NEED_ROOM:
         request.refuse(loop.trouble)
+        return
+    if loop.yielding.refuses(request):
         return
     match request.op:
         case "pause":
             loop.paused = True
             request.answer(step=step)
         case "resume":
-            loop.paused = False
-            request.answer(step=step)
+            if loop.yielding.back(request):
+                loop.paused = False
+                request.answer(step=step)
+        case "yield":
+            loop.yielding.ask(request)
         case "stop":
             _stop(loop, request)
         case "checkpoint":

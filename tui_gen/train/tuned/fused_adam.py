@@ -68,6 +68,10 @@ class FusedAdam(torch.optim.Adam):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As PyTorch's."""
         super().load_state_dict(state_dict)
+        self.forget()
+
+    def forget(self) -> None:
+        """Line the state up anew at the next step: it is in other memory."""
         self._moments = None
 
 

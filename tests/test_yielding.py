@@ -1,0 +1,125 @@
+"""Giving the device back: every reference to a tensor has the other memory, and training goes on to the same bits."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+
+from tests import small_runs
+from tests.loop_run import Run, all_ended
+from tests.waiting import wait_for
+from tui_gen import control, event_log, events
+from tui_gen.train.engine.building import weights_of
+from tui_gen.train.offline.alike import unlike
+from tui_gen.train.run import yielding
+
+
+@pytest.fixture
+def start(tmp_path):
+    made = []
+
+    def begin(**kwargs):
+        run = Run(tmp_path, **kwargs)
+        made.append(run)
+        run.thread.start()
+        return run
+
+    yield begin
+    all_ended(made)
+
+
+def copied(storage):
+    return yielding.copied(storage, torch.device("cpu"))
+
+
+def tensors_of(before):
+    return [tensor for tensor in yielding.on_device(torch.device("cpu")) if id(tensor) not in before]
+
+
+@pytest.mark.parametrize("family", ["gan", "pretrained-classifier"])
+def test_a_trainer_whose_memory_is_all_another_goes_on_to_the_same_bits(family):
+    """As on a GPU, with memory in place of devices: no tensor may be left that has the memory from before."""
+    whole = small_runs.trainer(family)
+    for _ in range(9):
+        whole.train_step()
+    expected = whole.state() | {"weights": weights_of(whole.model), "average": weights_of(whole.eval_model)}
+    gc.collect()
+    before = {id(tensor) for tensor in yielding.on_device(torch.device("cpu"))}
+    moved = small_runs.trainer(family)  # seeds what is random anew
+    for _ in range(5):
+        moved.train_step()
+    moved.meter.flush()
+    yielding.forget_copies(moved)
+    for _ in range(2):  # there, and back
+        gc.collect()
+        tensors = tensors_of(before)
+        memory = [tensor.untyped_storage() for tensor in tensors]  # kept, so that no address is given out again
+        old = {storage.data_ptr() for storage in memory if storage.nbytes()}
+        yielding.relocate(tensors, copied, copied)
+        yielding.forget_copies(moved)
+        assert len(tensors) > 30
+        del tensors
+        gc.collect()
+        left = [tensor for tensor in tensors_of(before) if tensor.untyped_storage().data_ptr() in old]
+        assert not left, [tuple(tensor.shape) for tensor in left]
+    for _ in range(4):
+        moved.train_step()
+    found = moved.state() | {"weights": weights_of(moved.model), "average": weights_of(moved.eval_model)}
+    assert unlike(expected, found) == []
+
+
+def test_what_shares_memory_goes_on_sharing_it_and_a_fault_changes_nothing():
+    base = torch.arange(24.0).reshape(2, 3, 4)
+    channels_last = torch.randn(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    weight = torch.nn.Parameter(torch.randn(3, 3))
+    view, whole = base[1, :, ::2], [base, base[1, :, ::2]]
+    bits = torch.tensor([-0.0, float("nan")], dtype=torch.bfloat16)
+    (weight.sum() * 2).backward()
+    expected = [tensor.clone() for tensor in (base, view, channels_last, weight, bits)]
+    tensors = [base, view, *whole, channels_last, weight, weight.grad, bits, torch.empty(0)]
+    addresses = [tensor.data_ptr() for tensor in tensors]
+    yielding.relocate(tensors, copied, copied)
+    assert all(now != was for now, was in zip([t.data_ptr() for t in tensors[:-1]], addresses))
+    assert unlike([base, view, channels_last, weight, bits], expected) == []
+    assert channels_last.is_contiguous(memory_format=torch.channels_last) and weight.is_leaf and weight.requires_grad
+    view.fill_(7)
+    assert (base[1, :, ::2] == 7).all() and (whole[1] == 7).all()
+
+    calls = []
+
+    def full(storage):
+        calls.append(storage)
+        if len(calls) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return copied(storage)
+
+    expected = [tensor.clone() for tensor in tensors]
+    with pytest.raises(torch.OutOfMemoryError):
+        yielding.relocate(tensors, full, copied)
+    assert unlike(tensors, expected) == []
+    view.fill_(8)
+    assert (base[1, :, ::2] == 8).all()
+
+
+def test_a_run_that_yields_says_so_and_goes_on_to_the_same_bits(start):
+    settings = {"train__steps": 60, "train__ema": 0.9, "preview__every_steps": 25}
+    whole = start(**settings)
+    whole.finish()
+    expected = whole.trainer.state() | {"weights": weights_of(whole.trainer.model)}
+    run = start(**settings)
+    run.ask("yield")
+    wait_for(lambda: run.loop.state == "paused", what="the pause")
+    said = run.ask("yield").data
+    assert said["words"].startswith("yielded: ") and "given back" in said["words"]
+    for op in ("sample", "quality", "rollback"):
+        with pytest.raises(control.ControlError, match="yielded"):
+            run.ask(op)
+    assert run.ask("checkpoint").data["path"]
+    states = [event for event in event_log.read(run.path / "events.jsonl", events.State) if event.state == "paused"]
+    assert states[-1].reason == said["words"]
+    run.ask("resume")
+    view = run.finish()
+    assert view.state == "finished" and not view.reason
+    assert unlike(expected, run.trainer.state() | {"weights": weights_of(run.trainer.model)}) == []
