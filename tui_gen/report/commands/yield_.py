@@ -38,6 +38,6 @@ def run(args: argparse.Namespace, root: Path) -> int:
             words = f"goes on at step {step}" if args.back else f"paused at step {step}, {reply.get('words', '')}"
             out.line(f"{path.name}: {words}")
         except control.ControlError as error:
-            err.line(f"tui-gen: {path.name}: {error}")
+            err.line(f"tui-gen: {error}")
             status = 1
     return status
