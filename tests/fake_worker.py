@@ -265,6 +265,7 @@ class FakeWorker:
                     events.Alert(
                         step=self.given.nan_at, level="error", what="a loss is not finite",
                         where=f"{self.run.phases[0]}/loss", advice="Lower the learning rate.",
+                        kept=f"offences/{self.given.nan_at:06d}.safetensors",
                     )
                 )  # fmt: skip
 
@@ -280,6 +281,20 @@ class FakeWorker:
                 if state != self.state:
                     self.change_state(state)
                 request.answer(step=step)
+            case "yield":
+                words = "yielded: 2.0 GB of memory are given back"
+                self.change_state("paused", words)
+                request.answer(step=step, words=words)
+            case "rollback":
+                to, factor = int(request.data["to"]), float(request.data.get("rate") or 1.0)
+                skip = [request.data["skip"]] if request.data.get("skip") is not None else []
+                rates = {f"train.phases.{run.phases[0]}.lr": 1e-3 * factor} if factor != 1 else {}
+                event = events.Rollback(
+                    step=step, to=to, by_hand=True, reason="asked to", factor=factor, rates=rates, skipped=skip
+                )
+                self.writer.write(event)
+                run.step = to
+                request.answer(step=to, was=step, change=event.change)
             case "stop":
                 keep = bool(request.data.get("checkpoint", True))
                 self.ending = ("stopped", "asked to" if keep else "without a checkpoint, as asked")

@@ -396,6 +396,8 @@ class Workbench(QueueActions, ReplayActions, TerminalApp):
         if action == "resume":
             ended = view is not None and not view.replaying and view.state in ("stopped", "failed", "interrupted")
             return True if ended else None
+        if action == "roll_back":
+            return True if view is not None and not view.replaying else None
         if action == "close_run":
             return True if view is not None else None
         if len(self.screen_stack) > 1 and action in ALONE:
@@ -484,6 +486,12 @@ class Workbench(QueueActions, ReplayActions, TerminalApp):
         """Go on with the run shown."""
         if self.conductor.view is not None:
             self.run_worker(self.conductor.resume(self.conductor.view.path), exit_on_error=False)
+
+    def action_roll_back(self) -> None:
+        """Go back with the run shown, after a question."""
+        from tui_gen.app.steering import going_back
+
+        self.run_worker(going_back.ask(self.conductor), exit_on_error=False)
 
     def action_close_run(self) -> None:
         """Show no run."""

@@ -38,6 +38,8 @@ MENUS = (
             Item("Measure quality now", "ask('quality')", "run.quality"),
             Item("Checkpoint now", "ask('checkpoint')", "run.checkpoint"),
             Item("Stop with a checkpoint", "stop", "run.stop"),
+            Item("Yield the GPU", "ask('yield')", "run.yield"),
+            Item("Go back to a checkpoint…", "roll_back", "run.back"),
             None,
             Item("Resume", "resume", "run.resume"),
             Item("Copy its settings to the form", "form('copy_run')", "form.copy_run"),
@@ -101,6 +103,8 @@ BINDINGS = [
     Binding("greater_than_sign", "replay_speed(1)", "Replay faster", show=False, id="replay.faster"),
     Binding("left_curly_bracket", "replay_jump(-1)", "Jump", key_display="{ }", id="replay.back"),
     Binding("right_curly_bracket", "replay_jump(1)", "Jump on in a replay", show=False, id="replay.on"),
+    Binding("ctrl+y", "ask('yield')", "Yield the GPU", show=False, id="run.yield"),
+    Binding("B", "roll_back", "Go back to a checkpoint", show=False, id="run.back"),
     Binding("f10", "menu(0)", "Menu", priority=True, id="menu.open"),
     Binding("f11,z", "maximise", "Maximise", id="view.maximise"),
     Binding("ctrl+g", "jump", "Jump", priority=True, id="view.jump"),
@@ -192,6 +196,6 @@ def enabled(stage: Stage, action: str) -> bool:
         where, what = in_pane(action)
         pane, (_, its, given) = stage.workspace.pane(where), parse(what)
         return pane is not None and pane.check_action(its, given) is True
-    if name in (*NEED_LIVE, "resume", "close_run", "replay"):
+    if name in (*NEED_LIVE, "resume", "close_run", "replay", "roll_back"):
         return stage.check_action(name, ()) is True
     return True

@@ -91,6 +91,8 @@ class StatusBar(Widget):
             parts.insert(0, view.replaying)
         if view.reason and not view.live:
             parts.insert(1, clean(view.reason))
+        elif view.reason and view.state == "paused":
+            parts.insert(0, clean(view.reason))
         return (word, view.state, parts)
 
     def _right(self) -> str:

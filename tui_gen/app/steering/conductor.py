@@ -40,6 +40,8 @@ WORDS = {
     "sample": "preview drawn",
     "quality": "quality measured",
     "stop": "stops",
+    "yield": "gave its device back",
+    "rollback": "went back and is",
 }
 
 
@@ -325,6 +327,10 @@ class Conductor:
         text = f"{name}{words} at step {reply.data.get('step', 0):,}"
         if op == "quality":
             text += self._measured(reply.data)
+        elif op == "rollback":
+            text += f" ({reply.data.get('change') or 'as it was'}; it was at {reply.data.get('was', 0):,})"
+        elif op == "yield":
+            text += f"; {reply.data.get('words') or ''}"
         self.notices.tell(text, log=bool(name) or op == "sample")
         return True
 
@@ -413,6 +419,8 @@ class Conductor:
     def _answered(self, answer: str | None, path: Path) -> None:
         if answer in ("resume", "smaller"):
             self.stage.run_worker(self.resume(path, answer), exit_on_error=False)
+        elif answer == "back" and self.view is not None and self.view.path == path:
+            self.stage.do("roll_back")
 
     def beat(self, quiet_for: float) -> None:
         """Called about once a second: tell new alerts, ask a silent run what troubles it."""
@@ -424,7 +432,9 @@ class Conductor:
             if len(view.alerts) > self._alerts and not told:
                 last = view.alerts[-1]
                 severity = "error" if last.level == "error" else "warning"
-                self.notices.tell(f"Step {last.step:,}: {last.what}. {last.advice}".strip(), severity, log=False)
+                back = f" {self.stage.key_of('run.back')} goes back to before it." if last.kept and view.live else ""
+                words = f"Step {last.step:,}: {last.what}. {last.advice}".strip()
+                self.notices.tell(f"{words}{back}", severity, log=False)
             self._alerts = len(view.alerts)
         if view is None or view.replaying or view.state not in BUSY or quiet_for < 3 or self._asking_status:
             if view is not None and self.stage.status.trouble and quiet_for < 3:

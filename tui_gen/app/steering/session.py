@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 120.0
 """Seconds that a warm worker may take to come up, and to read the models."""
-SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0, "quality": 1800.0}
+SLOW = {"checkpoint": 120.0, "stop": 120.0, "sample": 60.0, "quality": 1800.0, "rollback": 300.0, "yield": 300.0}
 """Seconds to wait for an answer that takes work; others take 15."""
 
 

@@ -157,14 +157,14 @@ def quit_dialog(names: Sequence[str]) -> Dialog:
 def broken_dialog(name: str, reason: str, remedy: Remedy, checkpoint: int | None) -> Dialog:
     """A run's loss was no number: the offer to go on with a smaller learning rate, or as it was.
 
-    Answers with `smaller`, `resume` or `close`. `checkpoint` as in `ended_dialog`.
+    Answers with `smaller`, `resume`, `back` (to a checkpoint of choice) or `close`. `checkpoint` as in `ended_dialog`.
     """
     begin, go_on = "Begin again (it has no checkpoint)", f"Go on from its checkpoint at {count(checkpoint or 0)}"
     where = begin if checkpoint is None else go_on
     lines = [f"{reason[:1].upper()}{reason[1:]}.", ""] if reason else []
     lines += [f"As it was it would break again. {where} with a smaller learning rate:", ""]
     lines += [f"  {key} = {show(value)}  (it was {show(remedy.was[key])})" for key, value in remedy.now.items()]
-    answers = [("smaller", "Resume with it"), ("resume", "As it was"), ("close", "Close")]
+    answers = [("smaller", "Resume with it"), ("resume", "As it was"), ("back", "Go back…"), ("close", "Close")]
     return Dialog(f"{name}: its loss is not finite", "\n".join(lines), answers)
 
 
