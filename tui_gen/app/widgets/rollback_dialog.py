@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual import on
 from textual.app import ComposeResult
 from textual.events import Mount
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 
 from tui_gen import events, remedy, rollbacks
 from tui_gen.app.widgets.dialogs import Dialog
@@ -42,7 +42,7 @@ class RollbackDialog(Dialog):
 
     def compose_text(self) -> ComposeResult:
         """What happened, and the checkpoints."""
-        yield Static(self._text)
+        yield from super().compose_text()
         yield OptionList(*(f"step {count(step)}" for step in self._steps), compact=True, markup=False)
 
     def on_mount(self, event: Mount | None = None) -> None:
