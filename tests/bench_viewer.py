@@ -306,7 +306,7 @@ class Table:
             with self.world(program, kind) as run, screen(program, run) as terminal:
                 wait_for(lambda t=terminal: t.first_output, 60, "anything")
                 with contextlib.suppress(AssertionError):  # LEET is never silent
-                    terminal.wait_quiet(4.0, 20.0 if kind != "live" else 8.0)
+                    terminal.wait_quiet(10.0, 40.0) if kind != "live" else rest(8.0)  # a toast stays for some seconds
                 settle(terminal.process.pid)
                 begun, spent, sent = time.monotonic(), cpu_seconds(terminal.process.pid), terminal.bytes_out
                 rest(self.seconds)

@@ -73,7 +73,7 @@ def cut(rng: np.random.Generator, cells: list[list[tuple[str, str]]]) -> list[di
     return chops
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_any_sequence_of_updates_leaves_the_screen_as_they_would_themselves(seed):
     rng = np.random.default_rng(seed)
     ours, theirs, known = Screen(), Screen(), Screenful()
@@ -113,6 +113,29 @@ def test_the_same_frame_again_is_nothing_until_it_is_forgotten():
     assert sent(chops) == [2, 3]
     known.forget()
     assert sent(other) == list(range(HEIGHT))
+
+
+def test_what_small_updates_wrote_is_known_to_later_ones():
+    screen, known = Screen(), Screenful()
+    cells = [[("x", "red")] * WIDTH for _ in range(HEIGHT)]
+
+    def update(spans=None):
+        strips = [Strip([Segment(letter, Style(color=colour)) for letter, colour in row]) for row in cells]
+        if spans is None:
+            whole = LayoutUpdate([[strip] for strip in strips], Region(0, 0, WIDTH, HEIGHT))
+            return known.reduce(whole, WIDTH * HEIGHT, screen.console).pieces
+        chops = [{0: strip} for strip in strips]
+        return known.reduce(ChopsUpdate(chops, spans, [[WIDTH]] * HEIGHT), WIDTH * HEIGHT, screen.console).pieces
+
+    assert update()
+    for turn in range(100):  # a live plot writes the same place again and again
+        cells[2][3:6] = [(letter, "blue") for letter in f"{turn:03d}"]
+        assert [(x, y) for x, y, _ in update([(2, 3, 6)])] == [(3, 2)]
+    assert not update()
+    cells[2][0] = cells[2][-1] = ("|", "blue")  # a frame that is drawn otherwise
+    assert [(x, y, strip.text) for x, y, strip in update()] == [(0, 2, "|"), (WIDTH - 1, 2, "|")]
+    cells[2][8] = cells[2][11] = ("y", "red")
+    assert [(x, y, strip.text) for x, y, strip in update()] == [(8, 2, "yxxy")], "moving the cursor is not free"
 
 
 def test_a_wide_character_is_never_taken_for_the_blank_that_a_cut_would_leave_of_it():

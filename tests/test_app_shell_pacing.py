@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from tests.shell import until, workbench
 from tui_gen.app.terminal.pacing import CpuBudget, Pacer
 
 
@@ -129,3 +130,17 @@ def test_with_a_budget_a_live_frame_waits_until_all_that_was_sent_is_paid_for():
     assert pacer.may_draw(0.51 + Pacer.FASTEST), "nothing was sent since"
     sent += 60_000  # a picture, and what keys caused
     assert not pacer.may_draw(3.4) and pacer.may_draw(3.5)
+
+
+@pytest.mark.parametrize(("round_trip", "limit", "slow"), [
+    (0.01, None, False), (0.15, None, True), (None, 20_000.0, True),
+])  # fmt: skip
+async def test_over_a_slow_link_a_dialog_does_not_dim_what_lies_below(monkeypatch, round_trip, limit, slow):
+    async with workbench(monkeypatch) as (app, pilot):
+        below = str(app.screen._compositor.render_strips()[0])
+        app.pacer = Pacer(round_trip, limit)
+        await pilot.press("f1")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        await pilot.pause()
+        assert app.screen.has_class("-bare") == slow
+        assert (str(app.screen._compositor.render_strips()[0]) == below) == slow

@@ -249,6 +249,11 @@ class Workbench(QueueActions, ReplayActions, TerminalApp):
         if self._furnished:
             self.session.close()
 
+    @property
+    def slow_link(self) -> bool:
+        """Whether what is drawn takes long to arrive."""
+        return self.pacer.slow
+
     # -- colours ------------------------------------------------------------------------------------------------
 
     def get_css_variables(self) -> dict[str, str]:

@@ -59,6 +59,11 @@ class TerminalApp(HookedApp):
                 with contextlib.suppress(RuntimeError, ValueError, OSError):  # not in the main thread, say
                     loop.add_signal_handler(number, self.hang_up if number == signal.SIGHUP else self.leave)
 
+    @property
+    def slow_link(self) -> bool:
+        """Whether what is drawn takes long to arrive. Override where that is known."""
+        return False
+
     def leave(self) -> None:
         """Somebody wants the app to end. Override where that takes more."""
         self.exit()

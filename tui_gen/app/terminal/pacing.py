@@ -20,6 +20,8 @@ class Pacer:
     """
 
     FASTEST = 0.08
+    FAR = 0.06
+    """Round trip from which a terminal is far away."""
     UNKNOWN = 0.12
     """Between frames for a terminal that answers no questions."""
     TRIES, FIRST = 2, 3.0
@@ -47,6 +49,11 @@ class Pacer:
         self._busy = round_trip
         self._patience = self.PATIENCE
         self._tries = 0
+
+    @property
+    def slow(self) -> bool:
+        """Whether a screenful more than needed would be felt: the terminal is far away, or bytes are counted."""
+        return self.limit is not None or (self.round_trip or 0.0) > self.FAR
 
     @property
     def may_ask(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.control import Control
+from rich.segment import Segment
 from textual.strip import Strip
 
 from tui_gen.app.terminal.private import ChopsUpdate, CompositorUpdate, LayoutUpdate
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 
 LARGE = 0.2
 """Share of the screen's cells from which an update is compared with what is there; below, comparing does not pay."""
+
+APART = 4
+"""Cells between two changes of a row that are sent along, as moving the cursor would take as many bytes."""
+MOST = 32
+"""Pieces written over a row, at most, before it is forgotten."""
 
 Piece = tuple[int, int, Strip]
 """(column, row, cells)"""
@@ -43,14 +49,18 @@ class Screenful:
 
     def __init__(self) -> None:
         self._rows: dict[int, dict[int, Strip]] = {}
+        self._over: dict[int, dict[tuple[int, int], Strip]] = {}
+        """What small updates wrote over these rows since, by column and width, the newest last."""
 
     def forget(self, rows: Iterable[int] | None = None) -> None:
         """These rows, or all, may look different from what was sent: they are sent again when they are next painted."""
         if rows is None:
             self._rows.clear()
+            self._over.clear()
             return
         for y in rows:
             self._rows.pop(y, None)
+            self._over.pop(y, None)
 
     def reduce(self, update: CompositorUpdate, cells: int, console: Console) -> CompositorUpdate:
         """The part of an update that changes anything, on a screen of so many cells."""
@@ -58,8 +68,9 @@ class Screenful:
             pieces: Iterable[Piece] = _of_layout(update)
         elif isinstance(update, ChopsUpdate):
             if sum(right - left for _, left, right in update.spans) < LARGE * cells:
-                self.forget({y for y, _, _ in update.spans})
-                return PiecesUpdate(list(_of_spans(update)))
+                spans = list(_of_spans(update))
+                self._note(spans)
+                return PiecesUpdate(spans)
             pieces = _of_spans(update)
         else:
             self.forget()
@@ -69,9 +80,36 @@ class Screenful:
             rows.setdefault(piece[1], []).append(piece)
         return PiecesUpdate([piece for y in sorted(rows) for piece in self._changed(y, rows[y], console)])
 
+    def _note(self, pieces: list[Piece]) -> None:
+        """Remember what is written over rows that are known, to be looked at when there is something to compare."""
+        for x, y, strip in pieces:
+            if y not in self._rows:
+                continue
+            over = self._over.setdefault(y, {})
+            over.pop((x, strip.cell_length), None)
+            over[x, strip.cell_length] = strip
+            if len(over) > MOST:
+                self.forget((y,))
+
+    def _known(self, y: int) -> dict[int, Strip]:
+        """The pieces of a row that is known."""
+        for (x, _), strip in self._over.pop(y, {}).items():
+            self._write(x, y, strip)
+        return self._rows.get(y, {})
+
+    def _write(self, x: int, y: int, strip: Strip) -> None:
+        """This is what a row looks like from column `x` on; forget one in which that halves a wide character."""
+        if y not in self._rows:
+            return
+        rest = _overwritten(self._rows[y], x, strip.cell_length)
+        if rest is None:
+            self.forget((y,))
+        else:
+            self._rows[y] = {**rest, x: strip}
+
     def _changed(self, y: int, pieces: list[Piece], console: Console) -> Iterator[Piece]:
         """The pieces of row `y` that look different from what is there; from now on they are what is there."""
-        known = self._rows.get(y, {})
+        known = self._known(y)
         whole = None
         for x, _, strip in pieces:
             there = known.get(x)
@@ -81,14 +119,32 @@ class Screenful:
                     whole = _joined(known)
                 there = whole.crop(x, x + strip.cell_length)
             if there is not strip and _looks(there, console) != _looks(strip, console):
-                yield x, y, strip
+                yield from _runs(x, y, there, strip)
         new = {x: strip for x, _, strip in pieces}
         if all(x in known and known[x].cell_length == strip.cell_length for x, strip in new.items()):
             known.update(new)
         elif sum(map(_width, new.values())) >= sum(map(_width, known.values())):
             self._rows[y] = new
         else:
-            self._rows.pop(y)  # what is left of the pieces is not worth knowing
+            for x, strip in new.items():
+                self._write(x, y, strip)
+
+
+def _overwritten(known: dict[int, Strip], x: int, width: int) -> dict[int, Strip] | None:
+    """A row's pieces but for so many cells from column `x`; None where a wide character might be cut in two."""
+    kept: dict[int, Strip] = {}
+    for place, strip in known.items():
+        end = place + strip.cell_length
+        if end <= x or place >= x + width:
+            kept[place] = strip
+            continue
+        if (place < x or end > x + width) and len(strip.text) != strip.cell_length:
+            return None
+        if place < x:
+            kept[place] = strip.crop(0, x - place)
+        if end > x + width:
+            kept[x + width] = strip.crop(x + width - place, strip.cell_length)
+    return kept
 
 
 def _joined(known: dict[int, Strip]) -> Strip:
@@ -101,6 +157,34 @@ def _joined(known: dict[int, Strip]) -> Strip:
         x += strip.cell_length
     row = Strip.join(strips)
     return row if len(row.text) == row.cell_length else Strip([])
+
+
+def _runs(x: int, y: int, there: Strip, strip: Strip) -> Iterator[Piece]:
+    """The runs of a piece's segments that are not at their places already: of a pane that loses the focus, its frame.
+
+    Runs with only a few cells between them are one.
+    """
+    places, place = {}, 0
+    for segment in there:
+        places[place] = segment
+        place += segment.cell_length
+    run: list[Segment] = []
+    same: list[Segment] = []
+    place = start = x
+    for segment in strip:
+        if places.get(place - x) != segment:
+            run += same if run else ()
+            start = start if run else place
+            run.append(segment)
+            same = []
+        elif run:
+            same.append(segment)
+            if sum(between.cell_length for between in same) > APART:
+                yield start, y, Strip(run)
+                run, same = [], []
+        place += segment.cell_length
+    if run:
+        yield start, y, Strip(run)
 
 
 def _width(strip: Strip) -> int:
