@@ -37,7 +37,7 @@ from tui_gen.app.shell.themes import Themes
 from tui_gen.app.shell.workspace import PaneTabs, Workspace
 from tui_gen.app.steering import comparing
 from tui_gen.app.steering.queue_keeper import QueueActions
-from tui_gen.app.steering.replaying import ReplayActions
+from tui_gen.app.steering.replaying import RecordActions
 from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines
@@ -70,7 +70,7 @@ def _commands() -> type:
     return Commands
 
 
-class Workbench(QueueActions, ReplayActions, TerminalApp):
+class Workbench(QueueActions, RecordActions, TerminalApp):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
     once, or replayed with `replay`; `compare` are compared; `budget` is what live data may take of the link, in
     bytes/s.

@@ -45,6 +45,7 @@ MENUS = (
             Item("Copy its settings to the form", "form('copy_run')", "form.copy_run"),
             Item("Use its model files…", "form('use_models')", "form.use_models"),
             Item("Replay", "replay", "run.replay"),
+            Item("Export…", "export", "run.export"),
             Item("Open another…", "open_pane('runs')", "pane.6"),
             Item("Close", "close_run", "run.close"),
         ),
@@ -82,7 +83,7 @@ NEED_LIVE = ("pause", "stop", "ask")
 """Actions on the run that is shown, while it is live."""
 ALONE = (
     "start", "enqueue", "sweep", "menu", "jump", "open_pane", "go_to_pane", "grow", "maximise", "drawer", "layouts",
-    "command_palette", "help", "keys",
+    "command_palette", "help", "keys", "export", "replay",
 )  # fmt: skip
 """Actions that do nothing while a dialog or a menu is open."""
 
@@ -99,6 +100,7 @@ BINDINGS = [
     Binding("f4", "ask('quality')", "Quality", show=False, id="run.quality"),
     Binding("f8", "ask('checkpoint')", "Checkpoint", id="run.checkpoint"),
     Binding("f9", "stop", "Stop", id="run.stop"),
+    Binding("ctrl+x", "export", "Export", show=False, id="run.export"),
     Binding("less_than_sign", "replay_speed(-1)", "Speed", key_display="< >", id="replay.slower"),
     Binding("greater_than_sign", "replay_speed(1)", "Replay faster", show=False, id="replay.faster"),
     Binding("left_curly_bracket", "replay_jump(-1)", "Jump", key_display="{ }", id="replay.back"),
@@ -196,6 +198,6 @@ def enabled(stage: Stage, action: str) -> bool:
         where, what = in_pane(action)
         pane, (_, its, given) = stage.workspace.pane(where), parse(what)
         return pane is not None and pane.check_action(its, given) is True
-    if name in (*NEED_LIVE, "resume", "close_run", "replay", "roll_back"):
+    if name in (*NEED_LIVE, "resume", "close_run", "replay", "export", "roll_back"):
         return stage.check_action(name, ()) is True
     return True

@@ -1,4 +1,6 @@
-"""What is done with runs of the list, one or many: stopped, deleted, starred, tagged, noted on, renamed, told about."""
+"""What is done with runs of the list, one or many: stopped, deleted, starred, tagged, noted on, renamed, told about,
+exported, replayed.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from tui_gen import remarks, run_details, runs
 from tui_gen.app.background import away
+from tui_gen.app.steering.exporting import Exporter
 from tui_gen.app.widgets.dialogs import Dialog
 from tui_gen.app.widgets.text_dialog import TextDialog
 from tui_gen.quantities import count
 from tui_gen.remarks import RemarkError, Remarks
 from tui_gen.run_facts import RunRow
 from tui_gen.run_summary import summary_of
+from tui_gen.speeds import USUAL
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -56,6 +60,10 @@ class Keeper:
                 await self.tell_about(paths[0])
             case "folder":
                 await self.show_folder(paths)
+            case "export":
+                await Exporter(self.stage, self.conductor).ask(paths[0])
+            case "replay":
+                await self.conductor.open(paths[0], pace=USUAL)
 
     async def delete(self, paths: list[Path]) -> None:
         """Remove runs after one question that lists them, without those that something speaks against."""

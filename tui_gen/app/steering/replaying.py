@@ -1,4 +1,4 @@
-"""What the workbench does to a replay, by keys, menus and the palette."""
+"""What the workbench does with what a run has recorded: replays and exports, by keys, menus and the palette."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from tui_gen.app.steering.follower import Follower
 
 
-class ReplayActions:
-    """A part of the workbench: the actions on a replay."""
+class RecordActions:
+    """A part of the workbench: the actions on what the run shown has recorded."""
 
     status: StatusBar
     conductor: Conductor
@@ -34,6 +34,14 @@ class ReplayActions:
         if view is not None:
             app.run_worker(self.conductor.open(view.path, pace=USUAL), exit_on_error=False, group="open")
 
+    def action_export(self) -> None:
+        """Ask how the run that is shown is to be exported, and have that done."""
+        from tui_gen.app.steering.exporting import Exporter
+
+        view, app = self.status.view, self._app()
+        if view is not None:
+            app.run_worker(Exporter(app, self.conductor).ask(view.path), exit_on_error=False)
+
     def action_replay_speed(self, direction: int) -> None:
         """Play faster, or slower."""
         if (playing := playback_of(self.status.view)) is not None:
@@ -47,9 +55,11 @@ class ReplayActions:
             self._replay_told()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Whether there is something to replay, and a replay to change."""
+        """Whether there is something to replay or to export, and a replay to change."""
         if action == "replay":
             return True if self.status.view is not None and not self.status.view.live else None
+        if action == "export":
+            return True if self.status.view is not None else None
         if action in ("replay_speed", "replay_jump"):
             return True if self.status.view is not None and self.status.view.replaying else None
         base: Any = super()

@@ -60,6 +60,7 @@ has a `›`, marked ones have a `◆`.
   **Delete** removes past ones, after a question
 - **\\*** gives a star, **t** tags, **n** a note, **e** another name; **i** tells all about a run; **o** copies its
   folder
+- **w** exports a run (a report, a film, weights, tables …); **p** plays it again as if it were live
 - **s** sorts by the next column, **S** turns the order round; a click on a header does both
 - **/** filters: words, and `model:vae lr<1e-3 state:finished star best<100 -tag:old`; `or` between them, `-` before one
 """
@@ -82,6 +83,8 @@ has a `›`, marked ones have a `◆`.
         Binding("n", "ask('note')", "Note", id="runs.note"),
         Binding("e", "ask('rename')", "Rename", id="runs.rename"),
         Binding("i", "ask('details')", "Details", id="runs.details"),
+        Binding("w", "ask('export')", "Export", id="runs.export"),
+        Binding("p", "ask('replay')", "Replay", id="runs.replay"),
         Binding("o", "ask('folder')", "Folder", id="runs.folder"),
         Binding("escape", "clear_filter", show=False, id="runs.clear_filter"),
     ]
@@ -381,7 +384,7 @@ has a `›`, marked ones have a `◆`.
                 able = any(not row.info.live for row in chosen)
             case "compare":
                 able = len(chosen) > 1
-            case "note" | "rename" | "details":
+            case "note" | "rename" | "details" | "export" | "replay":
                 able = len(chosen) == 1
             case _:
                 able = bool(chosen)
