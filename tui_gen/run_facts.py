@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tui_gen import quantities, remarks
@@ -14,13 +15,15 @@ from tui_gen.runs import RunInfo
 from tui_gen.text import clean
 
 
-class RunRow(NamedTuple):
+@dataclass(slots=True)
+class RunRow:
     """A run in a list: its row, and its summary where that is known yet."""
 
     info: RunInfo
     summary: RunSummary = NOTHING
     proof: str = ""
     """Empty where nobody asked for one; `exact`, or what was wrong."""
+    _words: str = field(default="", init=False, repr=False, compare=False)
 
     @property
     def folder(self) -> str:
@@ -30,9 +33,15 @@ class RunRow(NamedTuple):
     @property
     def words(self) -> str:
         """What a plain word of a filter is looked for in, in lower case."""
-        info = self.info
-        tags = " ".join(info.tags)
-        return f"{info.state} {info.model} {info.dataset} {info.name} {self.folder} {tags}".lower()
+        if not self._words:
+            info = self.info
+            tags = " ".join(info.tags)
+            self._words = f"{info.state} {info.model} {info.dataset} {info.name} {self.folder} {tags}".lower()
+        return self._words
+
+    def forget(self) -> None:
+        """Something in its `info` is another."""
+        self._words = ""
 
 
 class Fact(NamedTuple):

@@ -100,7 +100,11 @@ class RunFilter:
             if rows and not any(settings.find(row.info.path, key) for row in rows):
                 hint = nearest(key, [*FACTS, "lr", "batch_size", "seed", "latent"])
                 raise FilterError(f"no run has a setting {key}" + (f"; {hint}" if hint else ""))
-        return [row for row in rows if self.matches(row, settings)]
+        if len(self._tests) > 1:
+            return [row for row in rows if self.matches(row, settings)]
+        for test in self._tests[0]:
+            rows = [row for row in rows if test(row, settings)]
+        return rows
 
 
 FLAGS = tuple(name for name, fact in FACTS.items() if fact.kind == "flag")

@@ -44,6 +44,13 @@ class RunSettings:
         known[path] = time, values
         return values
 
+    def find_all(self, paths: list[str], key: str) -> None:
+        """Find a setting in many configs, for those who ask for it later; from then on it `has` it."""
+        other = RunSettings(self._looks)
+        for path in paths:
+            other.find(path, key)
+        self._values[key] = other._values.get(key, {})
+
     def has(self, key: str) -> bool:
         """Whether the configs were looked through for a setting."""
         return key in self._values

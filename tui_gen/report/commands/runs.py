@@ -99,7 +99,7 @@ def _summed(root: Path, rows: list[RunRow]) -> list[RunRow]:
     unknown = sum(summary is None for summary in known.values())
     if unknown >= MANY:
         err.line(f"reading the logs of {unknown} runs, once…")
-    rows = [row._replace(summary=known[row.info.path] or summaries.of(row.info.path)) for row in rows]
+    rows = [RunRow(row.info, known[row.info.path] or summaries.of(row.info.path)) for row in rows]
     summaries.save(row.folder for row in rows)
     return rows
 

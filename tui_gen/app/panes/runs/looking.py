@@ -142,6 +142,7 @@ class Results:
         self._summaries = Summaries(root)
         self._seen: dict[str, tuple[float, str, int]] = {}
         self._proofs: dict[str, str] = {}
+        self._rows: dict[str, RunRow] = {}
         self._saved = 0.0
         self.pending = 0
         """Runs whose results are still to be found, as of the last `find`."""
@@ -151,8 +152,12 @@ class Results:
         self._summaries.set_catalog(catalog)
 
     def row(self, info: RunInfo) -> RunRow:
-        """The row of a run, with what is known of it now."""
-        return RunRow(info, self._summaries.last_known(info.path), self._proofs.get(info.path, ""))
+        """The row of a run, with what is known of it now; the same one as before, where that is the same."""
+        summary, verdict = self._summaries.last_known(info.path), self._proofs.get(info.path, "")
+        row = self._rows.get(info.path)
+        if row is None or row.info is not info or row.summary is not summary or row.proof != verdict:
+            row = self._rows[info.path] = RunRow(info, summary, verdict)
+        return row
 
     def find(self, rows: Iterable[RunInfo], seconds: float) -> bool:
         """Find what is not known of these runs, in their order, for so long; whether there was anything new."""

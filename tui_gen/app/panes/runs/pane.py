@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 OFFERED = 200
 """Runs in the command palette, at most."""
-AT_ONCE = 0.08
-"""Seconds of reading after which what is known is shown."""
+FIRST, AT_ONCE = 0.03, 0.2
+"""Seconds of reading after which what is known is shown: the first time, and later."""
 PART, REST = 0.04, 0.5
 """Seconds for which logs are gone through before what was found is shown; after a key, in which that rests."""
 WIDE = 90
@@ -111,6 +111,9 @@ has a `›`, marked ones have a `◆`.
         self._problem = ""
         self._touched = 0.0
         """When somebody did something here last."""
+        self._typed = ""
+        self._reading: set[str] = set()
+        """Settings for which the configs are being looked through."""
         self._wrong = ""
         """Why what is typed is no filter."""
         self._order: tuple[str, bool] = ("", False)
@@ -160,7 +163,7 @@ has a `›`, marked ones have a `◆`.
         try:
             while True:
                 near = {row.info.path for row in self.table.on_screen}
-                rows = await away(self.runs.refresh, whole, near, AT_ONCE)
+                rows = await away(self.runs.refresh, whole, near, AT_ONCE if self._looked else FIRST)
                 if not self.is_attached:
                     return
                 others = [new for new, old in zip(rows, self.rows) if new is not old]
@@ -214,6 +217,7 @@ has a `›`, marked ones have a `◆`.
         for info in self.rows:
             if info.path == str(self.view.path) and (info.state, info.step) != (self.view.state, self.view.step):
                 info.state, info.step, info.reason = self.view.state, self.view.step, self.view.reason
+                self.results.row(info).forget()
                 self.table.draw_anew(info.path)
 
     # -- listing ------------------------------------------------------------------------------------------------
@@ -226,6 +230,8 @@ has a `›`, marked ones have a `◆`.
         boxes = self.query(Input)
         text = boxes.first(Input).value if boxes else ""
         rows = self._all
+        if text != self._typed:
+            self._typed, self._touched = text, time.monotonic()
         self._wrong, matching = "", rows
         for part in (text, text.rstrip().rpartition(" ")[0], ""):
             try:
@@ -245,22 +251,21 @@ has a `›`, marked ones have a `◆`.
         if not keys or count < MANY:
             return False
 
-        async def read() -> None:
-            def look(paths: list[str]) -> None:
-                for key in keys:
-                    for path in paths:
-                        self.settings.find(path, key)
-
-            await away(look, [info.path for info in self.rows])
-            self.list_anew()
-
-        self.run_worker(read(), exit_on_error=False, group="settings", exclusive=True)
+        if not self._reading.issuperset(keys):
+            self._reading.update(keys)
+            self.run_worker(self._read_settings(keys), exit_on_error=False)
         return True
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter as it is typed."""
-        self._touched = time.monotonic()
-        super().on_input_changed(event)
+    async def _read_settings(self, keys: list[str]) -> None:
+        def look(paths: list[str]) -> None:
+            for key in keys:
+                self.settings.find_all(paths, key)
+
+        try:
+            await away(look, [info.path for info in self.rows])
+        finally:
+            self._reading.difference_update(keys)
+        self.list_anew()
 
     def _know_more(self) -> None:
         """Something about the runs is another."""
