@@ -218,3 +218,12 @@ def test_descriptions_of_built_in_models_lose_no_word(name):
     for word in text.replace("*", " ").replace("`", " ").replace("#", " ").split():
         if word not in ("-", "1.", "2.", "3."):
             assert word in words, word
+
+
+def test_a_table_is_two_columns_of_which_the_last_is_wrapped():
+    rows = ["| key | does |", "|---|---|", "| `l` | **logs** of the values of all plots |", "| `ctrl+x`, or `y` | ends |"]
+    lines = prose("\n".join(["Keys:", "", *rows, "", "end"]), 36).plain.splitlines()
+    table = ["l             logs of the values of", "              all plots", "ctrl+x, or y  ends"]
+    assert lines == ["Keys:", "", *table, "", "end"]
+    assert prose("\n".join(rows)).plain.splitlines()[0] == "l             logs of the values of all plots"
+    assert prose("\n".join(rows[:2])).plain == "" and prose("a\n\n| x | y |").plain == "a\n\nx  y"

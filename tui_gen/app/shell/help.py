@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from tui_gen.app.widgets.modal import Modal
+from tui_gen.app.widgets.prose import prose
 
 ABOUT = """\
 tui-gen {version}
@@ -28,6 +29,10 @@ MIT licence. Built with Textual, PyTorch and msgspec.
 """
 
 
+WIDTH, FRAME = 96, 5
+"""Cells of a page, and those of them that are its frame and scrollbar."""
+
+
 class ReadingPage(Modal[None]):
     """A page to read: scrolled by keys and wheel, left with Escape, Enter, q, F1 or a click beside it."""
 
@@ -39,7 +44,6 @@ class ReadingPage(Modal[None]):
     }
     ReadingPage VerticalScroll { height: auto; max-height: 100%; scrollbar-size-vertical: 1; }
     ReadingPage Static { height: auto; width: 1fr; }
-    ReadingPage Markdown { background: $surface; padding: 0; margin: 0; height: auto; }
     """
     BINDINGS = [Binding("escape,enter,q,f1,question_mark", "leave", "Close", id="reading.close")]
 
@@ -55,12 +59,14 @@ class ReadingPage(Modal[None]):
             box.border_title = Content(f" {self._title} ")
             box.border_subtitle = Content(" Esc closes ")
             with VerticalScroll():
-                if self._markdown:
-                    from textual.widgets import Markdown
+                yield Static(self._content())
 
-                    yield Markdown(str(self._text), open_links=False)
-                else:
-                    yield Static(self._text if isinstance(self._text, Content) else Content(self._text))
+    def _content(self) -> Content:
+        if isinstance(self._text, Content):
+            return self._text
+        if not self._markdown:
+            return Content(self._text)
+        return prose(self._text, min(WIDTH, int(0.96 * self.app.size.width)) - FRAME)
 
     def on_mount(self) -> None:
         """Focus the page, so that keys scroll it."""
