@@ -221,7 +221,8 @@ def test_descriptions_of_built_in_models_lose_no_word(name):
 
 
 def test_a_table_is_two_columns_of_which_the_last_is_wrapped():
-    rows = ["| key | does |", "|---|---|", "| `l` | **logs** of the values of all plots |", "| `ctrl+x`, or `y` | ends |"]
+    logs = "| `l` | **logs** of the values of all plots |"
+    rows = ["| key | does |", "|---|---|", logs, "| `ctrl+x`, or `y` | ends |"]
     lines = prose("\n".join(["Keys:", "", *rows, "", "end"]), 36).plain.splitlines()
     table = ["l             logs of the values of", "              all plots", "ctrl+x, or y  ends"]
     assert lines == ["Keys:", "", *table, "", "end"]
