@@ -59,13 +59,15 @@ def skips_after(past: Sequence[events.Rollback], plan: list[int]) -> list[int]:
 
 def decided(
     path: Path, plan: edits.Edits, skip_plan: list[int], *, step: int, to: int, rates: Mapping[str, float],
-    skipped: list[int], **more: Any,
+    skipped: list[int], broke: int | None = None, **more: Any,
 ) -> events.Rollback:
     """The rollback of a run at `step` to its checkpoint of step `to`, with these new learning rates, passing over the
-    batches of these steps. Edits of these rates that were made, or planned, in what is done again are not gone back to.
+    batches of these steps. Edits of these rates that led to what broke at a step (up to `step`, where nothing is said
+    to have) are not gone back to.
     """  # fmt: skip
+    last = step if broke is None else broke  # when that was noticed depends on the clock, what comes of it must not
     ahead = [edit for edit in planned(path, plan) if edit["step"] >= to]
-    ahead = [edit for edit in ahead if not (edit["key"] in rates and edit["step"] <= step)]
+    ahead = [edit for edit in ahead if not (edit["key"] in rates and edit["step"] <= last)]
     ahead = [{"step": to, "key": key, "value": value} for key, value in rates.items()] + ahead
     steps = sorted([at for at in skips(path, skip_plan) if at >= to] + skipped)
     return events.Rollback(
@@ -102,6 +104,11 @@ def chosen(path: Path, to: int | None, before: int | None) -> int:
         words = f" from before step {count(before)}" if before is not None and sound else ""
         raise runs.RunError(f"{path.name} has no checkpoint to go back to{words}")
     return step
+
+
+def broke(alert: events.Alert | None, to: int) -> int | None:
+    """The step at which a loss broke in what is done again; None where none did."""
+    return alert.step if alert is not None and alert.rates and alert.step >= to else None
 
 
 def rates_of(path: Path, config: RunConfig) -> dict[str, float]:
@@ -144,7 +151,7 @@ def go_back(
         factor = remedy.factor(alert.step) if alert is not None and alert.rates else remedy.HALF
     rates = rates_of(path, config) if factor not in (None, 1.0) else {}
     rollback = decided(
-        path, config.edits, config.skips, step=max(step, to), to=to,
+        path, config.edits, config.skips, step=max(step, to), to=to, broke=broke(alert, to),
         rates={key: float(f"{rate * (factor or 1.0):.2g}") for key, rate in rates.items()},
         skipped=[] if skip is None else [skip], factor=factor or 1.0, by_hand=True,
         reason=alert.what if alert is not None else "asked to", kept=alert.kept if alert is not None else "",

@@ -72,8 +72,11 @@ def worker(
         _die_with_parent()
         sys.argv = ["worker", str(run), *(["--resume"] if resume else [])]
         os.chdir("/")
+        command.stopping.leave = sys.exit  # what is around it is left, too, before the process is
         with around():
-            status = command.main()
+            command.main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
     except BaseException:  # a fault ends up in worker.log, as in a process of its own
         with contextlib.suppress(BaseException):
             traceback.print_exc()

@@ -38,6 +38,14 @@ _SHORT: dict[str, Any] = {
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "autoencoder": ("autoencoder", {}),
     "VAE": ("vae", {"quality__at_end": True, "quality__samples": 50}),
+    "VAE that goes back": (
+        "vae",
+        {
+            "train__on_nan": "rollback",
+            "model__likelihood": "gaussian",
+            "train__phases": {"vae": {"optimizer": "sgd", "lr": 10.0}},
+        },
+    ),
     "VQ-VAE": ("vq-vae", {}),
     "GAN": ("gan", {}),
     "WGAN-GP": ("gan", {"model__loss": "wasserstein-gp", "model__n_critic": 3, "model__r1_weight": 0.0}),

@@ -237,7 +237,7 @@ class Rollbacks:
         event = rollbacks.decided(
             loop.path, loop.config.edits, loop.config.skips, step=step, to=to,
             rates={key: float(f"{rate * factor:.2g}") for key, rate in rates.items()} if factor != 1.0 else {},
-            skipped=[] if skip is None else [skip],
+            skipped=[] if skip is None else [skip], broke=rollbacks.broke(alert, to),
             factor=factor, by_hand=by_hand, reason=why, kept=offence.name if offence is not None else "",
         )  # fmt: skip
         self._settle(event)
