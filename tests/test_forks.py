@@ -225,7 +225,7 @@ def test_the_command_makes_a_fork_and_says_from_where(trained, tmp_path, capsys)
     words = ["fork", str(path), "--step", "13", "--set", f"{LR}=2e-3", "--no-start", "--runs", str(tmp_path)]
     assert cli.main([*words, "--name", "mine"]) == 0
     told = capsys.readouterr()
-    assert "step 13 has no checkpoint: it goes on from that of step 8" in told.out
+    assert "from the checkpoint of step 8: it makes the same steps again up to 13" in told.out
     assert f"{LR} was set to 5e-4 in {path.name} at step 14: that is not done again" in told.err
     assert (forks.origin(tmp_path / "mine").step, runs.info_of(tmp_path / "mine").name) == (13, "small-vae@13")
     assert cli.main([*words, "--name", "mine"]) == 2 and "is there already" in capsys.readouterr().err

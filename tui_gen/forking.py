@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tui_gen import checkpoints, events, log_prefix, provenance, rollbacks, runs, starting
+from tui_gen import checkpoints, edits, events, log_prefix, provenance, rollbacks, runs, starting
 from tui_gen import config as configs
 from tui_gen.files import open_regular
 from tui_gen.params import Param, Problem, show
@@ -52,10 +52,10 @@ class ForkPoint(NamedTuple):
     def words(self) -> str:
         """The same in words."""
         if self.start == self.step:
-            return f"from the checkpoint of step {count(self.step)}"
+            return "from the checkpoint there"
         return (
-            f"step {count(self.step)} has no checkpoint: it goes on from that of step {count(self.start)}, does the "
-            f"same steps again up to {count(self.step)}, and changes then"
+            f"from the checkpoint of step {count(self.start)}: it makes the same steps again up to "
+            f"{count(self.step)}, which has none, and is different then"
         )
 
 
@@ -70,8 +70,11 @@ class ForkPlan(NamedTuple):
     """Whether the weights are sure to fit; else only the model can tell, and is to be asked (`WarmWorker.check`)."""
 
 
-def place_of(run: Path, step: int | None = None) -> ForkPoint:
-    """Where a fork at a step begins, at the newest checkpoint where none is said. Raises RunError where it cannot."""
+def place_of(run: Path, step: int | None = None, thorough: bool = True) -> ForkPoint:
+    """Where a fork at a step begins, at the newest checkpoint where none is said. Raises RunError where it cannot.
+
+    Unless `thorough`, a checkpoint is looked at, but not read whole.
+    """
     found = checkpoints.found(run)
     if not any(checkpoint.meta for checkpoint in found):
         words = "it has no checkpoint yet" if runs.live(run) else "it has no checkpoint"
@@ -81,7 +84,8 @@ def place_of(run: Path, step: int | None = None) -> ForkPoint:
     if step is not None and step > known:
         raise runs.RunError(f"{run.name} cannot be forked at step {count(step)}: it is at step {count(known)}")
     tried = []
-    for checkpoint in checkpoints.sound(run, step):
+    looked = (row for row in reversed(found) if step is None or row.step <= step)
+    for checkpoint in checkpoints.sound(run, step) if thorough else looked:
         tried.append(checkpoint)
         if checkpoint.meta is not None:
             break
@@ -94,6 +98,12 @@ def place_of(run: Path, step: int | None = None) -> ForkPoint:
         way = f"fork at step {count(first)} or later, or train it anew: tui-gen --run {called(run)} --set …"
         raise runs.RunError(f"{run.name} has no checkpoint at step {count(step)} or before it; {way}")
     return ForkPoint(run, best.step if step is None else step, best)
+
+
+def edits_after(run: Path, step: int) -> list[str]:
+    """The settings that were edited in a run after a step, or are planned to be, each once. Raises ConfigError."""
+    plan = rollbacks.planned(run, configs.read_toml(run / runs.CONFIG).get("edits", []))
+    return list(dict.fromkeys(edit["key"] for edit in plan if edit["step"] > step)) if edits.is_plan(plan) else []
 
 
 def name_at(name: str, step: int) -> str:

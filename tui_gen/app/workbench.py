@@ -36,6 +36,7 @@ from tui_gen.app.shell.status import StatusBar
 from tui_gen.app.shell.themes import Themes
 from tui_gen.app.shell.workspace import PaneTabs, Workspace
 from tui_gen.app.steering import comparing
+from tui_gen.app.steering.forker import ForkActions
 from tui_gen.app.steering.queue_keeper import QueueActions
 from tui_gen.app.steering.replaying import RecordActions
 from tui_gen.app.terminal.app import TerminalApp
@@ -70,7 +71,7 @@ def _commands() -> type:
     return Commands
 
 
-class Workbench(QueueActions, RecordActions, TerminalApp):
+class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
     once, or replayed with `replay`; `compare` are compared; `budget` is what live data may take of the link, in
     bytes/s.
@@ -465,11 +466,6 @@ class Workbench(QueueActions, RecordActions, TerminalApp):
         if self._furnished and pane is not None:
             self.workspace.open(name)
             await self.run_action(what, pane)
-
-    def action_start(self) -> None:
-        """Train what the form describes."""
-        if self._furnished:
-            self.run_worker(self.conductor.start(), exit_on_error=False)
 
     def action_pause(self) -> None:
         """Pause the run shown, or let it go on."""

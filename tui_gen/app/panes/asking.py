@@ -29,3 +29,11 @@ class RunsAsked(Message):
     def __init__(self, what: str, paths: list[Path], step: int | None = None, sample: str = "") -> None:
         super().__init__()
         self.what, self.paths, self.step, self.sample = what, paths, step, sample
+
+
+class ForkAsked(Message):
+    """A new run is to go on from a step of this one; from its newest checkpoint where no step is said."""
+
+    def __init__(self, path: Path, step: int | None = None) -> None:
+        super().__init__()
+        self.path, self.step = path, step

@@ -42,6 +42,7 @@ MENUS = (
             Item("Go back to a checkpoint…", "roll_back", "run.back"),
             None,
             Item("Resume", "resume", "run.resume"),
+            Item("Fork…", "in_pane('losses', 'fork')", "losses.fork"),
             Item("Copy its settings to the form", "form('copy_run')", "form.copy_run"),
             Item("Use its model files…", "form('use_models')", "form.use_models"),
             Item("Replay", "replay", "run.replay"),

@@ -176,7 +176,7 @@ class Conductor:
                 return
             if not await self.trusted(run_config.model_dirs, "These settings name"):
                 return
-            if not await self._may_begin("start", run_config.name or run_config.model.name):
+            if not await self.may_begin("start", run_config.name or run_config.model.name):
                 return
             path = await away(self.session.start, run_config)
         except runs.RunError as error:
@@ -213,7 +213,7 @@ class Conductor:
             self._questions -= 1
             self.notices.say(doing)
 
-    async def _may_begin(self, doing: str, what: str, path: Path | None = None) -> bool:
+    async def may_begin(self, doing: str, what: str, path: Path | None = None) -> bool:
         """Whether to start (or resume) a run: asks where others are live, and stops them first if that is wanted."""
         shown = self.view.path if self.view is not None else None
         others = [run for run in await away(self.session.live_here, shown) if run[0] != path]
@@ -255,7 +255,7 @@ class Conductor:
                 return
         if not await self.trusted(path, f"{path.name} names"):
             return
-        if not await self._has_data(path) or not await self._may_begin("resume", path.name, path):
+        if not await self._has_data(path) or not await self.may_begin("resume", path.name, path):
             return
         self.notices.say(f"resuming {path.name}…")
         try:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
     from tui_gen.config import RunConfig
     from tui_gen.control import Reply
+    from tui_gen.forking import ForkPoint
     from tui_gen.launch import WarmWorker
     from tui_gen.network import Network
     from tui_gen.remedy import Remedy
@@ -140,11 +141,16 @@ class Session:
         Raises ConfigError, and ControlError where it cannot be told.
         """
         from tui_gen import config, starting
-        from tui_gen.control import ControlError
 
         run_config = config.load(tables, self.catalog, "the settings")
         if problems := starting.settle(run_config, self.catalog, self.root):
             raise ConfigError("the settings", problems)
+        return self._warmed().network(config.to_tables(run_config))
+
+    def _warmed(self) -> WarmWorker:
+        """The warm worker, once it is ready; started where there is none. Raises ControlError."""
+        from tui_gen.control import ControlError
+
         self.drop_warm()
         self.spawn_warm()
         deadline = time.monotonic() + 5 * PATIENCE  # beside a run that takes all cores it comes up slowly
@@ -153,8 +159,24 @@ class Session:
                 raise ControlError("PyTorch does not come up: this machine is too busy, or a run tells why")
             time.sleep(0.1)
         if warm is None:
-            raise ControlError("no worker can be started to measure it")
-        return warm.network(config.to_tables(run_config))
+            raise ControlError("no worker can be started to ask it")
+        return warm
+
+    def fork(self, point: ForkPoint, tables: dict[str, Any]) -> tuple[Path, list[str]]:
+        """Fork a run, with these settings from the step on, and start it: the new run's folder, and warnings.
+
+        Raises RunError, ConfigError for settings that cannot be, and ControlError where the model cannot be asked.
+        """
+        from tui_gen import config, forking
+
+        now = forking.place_of(point.run, point.step)  # reads all of the checkpoint
+        plan = forking.planned(now, tables, self.catalog)
+        if not plan.fits and (problems := self._warmed().check(config.to_tables(plan.config), weights=now.weights)):
+            raise ConfigError(f"a fork of {point.run.name}", problems)
+        path = forking.make(now, plan, self.root, self.catalog)
+        self._launch(path, resume=True)
+        changed = [] if now.start == point.start else [now.words]
+        return path, [*changed, *plan.warnings]
 
     def sheet(self, asked: dict[str, Any]) -> DataSheet:
         """What the dataset in the table `dataset` holds, read with `seed`. Nothing is downloaded for it.

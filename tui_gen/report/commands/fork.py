@@ -9,6 +9,7 @@ from pathlib import Path
 from tui_gen import config as configs
 from tui_gen import forking, launch, runs
 from tui_gen.places import shown
+from tui_gen.quantities import count
 from tui_gen.report import consent, headless, named, stdout
 from tui_gen.report.commands.options import RUN, models_option, runs_option, style_options
 from tui_gen.report.commands.options import named as a_name
@@ -71,12 +72,13 @@ def run(args: argparse.Namespace, root: Path) -> int:
     for words in fork.warnings:
         err.line(f"warning: {words}")
     if not style.json:
-        out.line(f"forked {parent.name} {place.words}: {shown(path)}")
+        out.line(f"forked {parent.name} at step {count(place.step)}, {place.words}")
+        out.line(f"  new run  {shown(path)}")
     if args.no_start:
         if style.json:
             JsonDisplay(out).open(RunView.read(path))
         else:
-            out.line(f"  start it  tui-gen --resume {shlex.quote(shown(path))}")
+            out.line(f"  start    tui-gen --resume {shlex.quote(shown(path))}")
         return 0
     return headless.resume(path, [], style, model_dirs=args.model_dirs, detach=args.detach)
 

@@ -22,6 +22,7 @@ from tui_gen.catalog import DEFAULT_RECIPE, Catalog, start_of
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.edits import EditHistory, merged
 from tui_gen.params import Problem
+from tui_gen.quantities import count
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from textual.widgets import Input
 
     from tui_gen import events
+    from tui_gen.forking import ForkPoint
     from tui_gen.view import RunView
 
 
@@ -109,6 +111,8 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         first = {"model": {"name": next(iter(catalog.models), "")}}
         self.draft = FormState(catalog, recipe.tables if recipe else first, recipe.name if recipe else "")
         self.live: FormState | None = None
+        self._forks: dict[str, ForkPoint] = {}
+        """Of what was loaded to be forked: from where, by the words for its source."""
         self._edits_seen = 0
         self._started: dict[str, Any] = {}
         self._frame = ("", "")
@@ -155,9 +159,22 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         self._told()
         return left_out
 
+    def load_fork(self, point: ForkPoint, tables: dict[str, Any], words: str) -> None:
+        """Show the settings of a run that is to be forked, to be changed before that. What happens is said in words."""
+        source = f"fork of {point.run.name} at step {count(point.step)}"
+        self._forks[source] = point
+        self.load_tables(tables, source)
+        self.notice(f"{words} It begins {point.words}." if point.start != point.step else words)
+
+    @property
+    def fork(self) -> ForkPoint | None:
+        """What the form describes a fork of; None where it is a run of its own."""
+        return self._forks.get(self.draft.source)
+
     def set_model(self, name: str) -> None:
         """Train another model; what carries over stays. One that no recipe shows begins with a start of its own."""
         self.fields.leave()
+        self._forks.pop(self.draft.source, None)
         entry = self.catalog.models.get(name)
         if entry is not None and not self.catalog.recipes_of(name):
             self.load_tables(start_of(entry, self.catalog), name)

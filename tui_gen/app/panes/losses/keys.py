@@ -36,6 +36,7 @@ scale that is symmetric about 0; the title says `±log` then.
 | `shift`+arrows, shift+wheel, drag with the right button or ctrl | move along |
 | `f` | follow the newest steps, or show all |
 | `←` `→` `home` `end`, mouse | crosshair: the values of all curves at a step |
+| `F` | fork the run: a new one that goes on from the crosshair's step, or from the newest checkpoint |
 | `escape` | no range, no crosshair, all plots |
 | `a` | everything again |
 | `e` | steps, epochs, time (of training) or wall time (pauses and all) below |
@@ -48,4 +49,8 @@ Marks on the axis: `Δ` a setting was edited, `▾` a checkpoint, `!` an alert, 
 one), `↻` training was taken up again, `✎` a note. Move the crosshair there to read them.
 """
 
-BINDINGS: list[BindingType] = [*bindings("losses"), Binding("N", "note", "Note", show=False, id="losses.note")]
+BINDINGS: list[BindingType] = [
+    *bindings("losses"),
+    Binding("N", "note", "Note", show=False, id="losses.note"),
+    Binding("F", "fork", "Fork from the crosshair's step", show=False, id="losses.fork"),
+]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from textual.app import ComposeResult
 
-from tui_gen.app.panes.asking import RunsAsked
+from tui_gen.app.panes.asking import ForkAsked, RunsAsked
 from tui_gen.app.panes.base import NO_RUN, Belongings
 from tui_gen.app.panes.curves.grid import Empty
 from tui_gen.app.panes.curves.looking import Across
@@ -146,6 +146,18 @@ class LossesPane(CurvesPane):
         metrics = {curve.metric for curve in panel.curves}
         goals = {goal.level: goal for goal in reversed(self.goals) if goal.curve in metrics}
         return [Level(value, figure(goal)) for value, goal in goals.items() if value is not None]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A fork needs a run."""
+        if action == "fork":
+            return True if self.view is not None else None
+        return super().check_action(action, parameters)
+
+    def action_fork(self) -> None:
+        """A new run from the crosshair's step on."""
+        cursor = self.looking.cursor
+        if self.view is not None:
+            self.post_message(ForkAsked(self.view.path, None if cursor is None else max(0, round(cursor))))
 
     def help(self) -> tuple[str, str]:
         """How the run goes, and what the chosen plot's metric is by the model's text, before what this pane can do."""

@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from tui_gen.app.background import away
-from tui_gen.app.panes.asking import RunOpened, RunResumeAsked, RunsAsked
+from tui_gen.app.panes.asking import ForkAsked, RunOpened, RunResumeAsked, RunsAsked
 from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.filtered import FilterPane
 from tui_gen.app.panes.runs.looking import MANY, Results, RunList
@@ -56,7 +56,8 @@ has a `›`, marked ones have a `◆`.
 
 - **Enter** (or a second click) shows a run: live ones with full control, past ones with everything they produced
 - **Space** marks runs, so do **Shift** and the arrows, and a click before the name; **a** marks all that match
-- **c** compares the marked runs; **r** resumes a run from its last checkpoint; **x** stops live ones with a checkpoint;
+- **c** compares the marked runs; **r** resumes a run from its last checkpoint, **F** forks it: a new run goes on from
+  there; **x** stops live ones with a checkpoint;
   **Delete** removes past ones, after a question
 - **\\*** gives a star, **t** tags, **n** a note, **e** another name; **i** tells all about a run; **o** copies its
   folder
@@ -73,6 +74,7 @@ has a `›`, marked ones have a `◆`.
         Binding("slash", "filter", "Filter", id="runs.filter"),
         Binding("c", "compare", "Compare", id="runs.compare"),
         Binding("r", "resume", "Resume", id="runs.resume"),
+        Binding("F", "fork", "Fork", show=False, id="runs.fork"),
         Binding("x", "ask('stop')", "Stop", id="runs.stop"),
         Binding("delete", "ask('delete')", "Delete", id="runs.delete"),
         Binding("s", "sort", "Sort", id="runs.sort"),
@@ -376,7 +378,7 @@ has a `›`, marked ones have a `◆`.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with the marked rows, or the one under the cursor."""
-        if action not in ("resume", "ask", "compare", "mark_all"):
+        if action not in ("resume", "ask", "compare", "mark_all", "fork"):
             return True
         chosen = self._chosen() if self.is_mounted else []
         what = parameters[0] if parameters else action
@@ -389,7 +391,7 @@ has a `›`, marked ones have a `◆`.
                 able = any(not row.info.live for row in chosen)
             case "compare":
                 able = len(chosen) > 1
-            case "note" | "rename" | "details" | "export" | "replay":
+            case "note" | "rename" | "details" | "export" | "replay" | "fork":
                 able = len(chosen) == 1
             case _:
                 able = bool(chosen)
@@ -398,6 +400,10 @@ has a `›`, marked ones have a `◆`.
     def action_resume(self) -> None:
         """Go on with it."""
         self.post_message(RunResumeAsked(Path(self._chosen()[0].info.path)))
+
+    def action_fork(self) -> None:
+        """A new run from its newest checkpoint."""
+        self.post_message(ForkAsked(Path(self._chosen()[0].info.path)))
 
     def action_ask(self, what: str) -> None:
         """Something is to be done with the marked runs, or the one under the cursor."""

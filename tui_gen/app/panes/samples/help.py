@@ -25,6 +25,7 @@ of points take shape. Averaged (EMA) weights are used where the model keeps them
 | `y` | copy the path of the file |
 | `w` | save the picture as … |
 | `N` | a note on this preview |
+| `F` | fork the run: a new one that goes on from this step, with settings of its own |
 
 Tiles are laid out so that they are as large as the pane allows. What belongs together stays together: an original and
 its reconstruction, the samples of a class, a way from noise to sample. Their names stand below or beside them, the

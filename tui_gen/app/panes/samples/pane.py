@@ -9,6 +9,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 
+from tui_gen.app.panes.asking import ForkAsked
 from tui_gen.app.panes.base import NO_RUN, Entry
 from tui_gen.app.panes.samples.caption import Caption, KindList
 from tui_gen.app.panes.samples.comparing import Comparison, Way
@@ -76,6 +77,7 @@ class SamplesPane(PicturePane):
         Binding("y", "copy", "Copy path", show=False, id="samples.copy"),
         Binding("w", "save", "Save as", id="samples.save"),
         Binding("N", "note", "Note", show=False, id="samples.note"),
+        Binding("F", "fork", "Fork from here", show=False, id="samples.fork"),
     ]
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -460,6 +462,11 @@ class SamplesPane(PicturePane):
             place = (by > 0) - 1 if self.band is None else self.band + by
             self.band = place % bands if self.band is None else place if 0 <= place < bands else None
             self.redraw()
+
+    def action_fork(self) -> None:
+        """A new run that goes on from the preview's step."""
+        if self.view is not None and self.preview is not None:
+            self.post_message(ForkAsked(self.view.path, self.preview.step))
 
     def label(self, words: str, action: str) -> str:
         """The way back from a magnified tile."""
