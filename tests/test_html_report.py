@@ -9,12 +9,13 @@ import socket
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests import fake_worker, hostile
-from tui_gen import events, usage
+from tui_gen import events, provenance, remarks, usage
 from tui_gen.draw.series import Series
 from tui_gen.event_log import EventWriter
 from tui_gen.panels import panels_of
@@ -109,6 +110,33 @@ def test_a_report_has_what_the_run_has(tmp_path):
     assert all(f'id="{href[1:]}"' in text for href in page.asked)
     assert not {"script", "link", "iframe"} & set(page.tags) and "url(" not in text and "@import" not in text
     assert ("content", "default-src 'none'; img-src data:; style-src 'unsafe-inline'") in page.named
+
+
+def test_a_report_tells_what_people_keep_about_a_run_and_where_its_code_came_from(tmp_path):
+    run = fake_worker.record(fake_worker.make_run(tmp_path), steps=60)
+    remarks.rename(run, "the good one")
+    remarks.star(run, True)
+    remarks.tag(run, ["paper", "best"], [])
+    remarks.note(run, "digits begin to look like digits", step=20)
+    remarks.note(run, "keep this")
+    code = provenance.Provenance(1.8e9, "9.8.7", f"{Path.home()}/work")
+    code.work = provenance.Repository(f"{Path.home()}/work", "0123456789abcdef", "main", dirty=True)
+    (run / provenance.FILE).write_bytes(msgspec.json.encode(code))
+    log_more(
+        run,
+        events.Rollback(step=60, to=40, reason="loss spiked", factor=0.5),
+        events.State(state="finished", step=60),
+    )
+    child = fake_worker.make_run(tmp_path)
+    log_more(child, events.Fork(run=run.name, step=40))
+    page = Page(document(RunView.read(run)))
+    assert page.words["h1"] == ["the good one ★"] and page.words["title"][0].startswith("the good one")
+    facts = page.text("dd", "td")
+    told = ("paper, best", "0123456789 on main, changed", "tui-gen 9.8.7", "at step 20", "on the run", "keep this")
+    assert [word for word in told if word not in facts] == []
+    marks = page.text("title")
+    assert "digits begin" in marks and "loss spiked" in marks and f"{child.name} was forked from here" in marks
+    assert str(Path.home()) not in page.text()
 
 
 def test_texts_of_a_run_are_only_words(tmp_path):

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from tui_gen import catalog as catalogs
-from tui_gen import config, health
+from tui_gen import config, forks, health, remarks
 from tui_gen.draw.canvas import Level
 from tui_gen.goals import Goal, goals_of
 from tui_gen.marks import marks_of
@@ -34,6 +34,7 @@ def document(view: RunView, *, personal: bool = False, budget: int = previews.BU
     users; `budget` are the characters that pictures may take.
     """
     tables = facts.tables_of(view)
+    view.children = view.children or forks.children(view.path)
     discreet = Discretion({usage.load.host for usage in view.usage if usage.load.host}, off=personal)
     stored: list[str] = []
 
@@ -45,7 +46,7 @@ def document(view: RunView, *, personal: bool = False, budget: int = previews.BU
         return _placeholder(len(stored) - 1)
 
     parts = _parts(view, tables, words, store, personal, budget)
-    name = words(str(tables.get("name") or view.path.name))
+    name = words(remarks.of(view.path).name or str(tables.get("name") or view.path.name))
     text = discreet.paths(_page(name, parts))  # before the pictures are in it: in theirs nothing is a path
     return _with_pictures(text, stored)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tui_gen import __version__, checkpoints, config, health, quality, rollbacks, toml
+from tui_gen import __version__, checkpoints, config, health, proof, provenance, quality, remarks, rollbacks, toml
 from tui_gen.catalog import Catalog, ModelEntry
 from tui_gen.draw.canvas import Mark
 from tui_gen.files import read_regular
@@ -49,11 +49,13 @@ def listing(rows: Mapping[str, str]) -> Markup:
 
 def overview(view: RunView, tables: dict[str, Any], goal: Goal | None, figure: str, words: Words) -> Markup:
     """The name, the verdict, the figure, and the run in a few numbers."""
-    name = str(tables.get("name") or view.path.name)
+    own = remarks.of(view.path)
+    name = own.name or str(tables.get("name") or view.path.name)
     model, data = config.named(tables, "model"), config.named(tables, "dataset")
     begun = time.strftime("%d %B %Y, %H:%M", time.localtime(view.begun)) if view.begun else ""
     lead = " · ".join(filter(None, (f"{model} on {data}" if model else "", begun, view.path.name)))
-    parts = [element("h1", words(name)), element("p", words(lead), class_="lead")]
+    star = " ★" if own.star else ""
+    parts = [element("h1", words(name + star)), element("p", words(lead), class_="lead")]
     verdict = health.verdict(view)
     if verdict is not None:
         look = VERDICTS[verdict.level]
@@ -66,7 +68,8 @@ def overview(view: RunView, tables: dict[str, Any], goal: Goal | None, figure: s
         parts.append(element("p", words(notes)))
     plan, system = view.plan, view.system
     reason = f": {words(view.reason)}" if view.reason else ""
-    tags = tables.get("tags")
+    tags = own.tags if own.tags is not None else tables.get("tags")
+    proved = proof.of(view.path)
     rows = {
         "State": f"{state_look(view.state).sign} {view.state}{reason}",
         "Trained for": f"{place(view)} {epoch(view)}".strip(),
@@ -79,6 +82,7 @@ def overview(view: RunView, tables: dict[str, Any], goal: Goal | None, figure: s
         "Live edits": count(len(view.edits)) if view.edits else "",
         "Resumed": f"{count(len(view.resumes))} times" if len(view.resumes) > 1 else "once" if view.resumes else "",
         "Went back": "; ".join(words(rollbacks.words(event)) for event in view.rollbacks),
+        "Resume": words(proved.words) if proved is not None else "",
         "Tags": words(", ".join(map(str, tags))) if isinstance(tags, list) else "",
     }
     return together([*parts, listing(rows)])
@@ -142,10 +146,13 @@ def happened(view: RunView, marks: list[Mark], words: Words) -> Markup:
         heads = ("step", "level", "what", "what to try")
         parts.append(table(heads, alerts[-ROWS:], _caption("Alerts", len(alerts))))
     others = [(count(int(mark.step)), mark.kind, words(mark.text)) for mark in marks
-              if mark.kind not in ("edit", "alert", "checkpoint", "sample")]  # fmt: skip
+              if mark.kind not in ("edit", "alert", "checkpoint", "sample", "note")]  # fmt: skip
     if others:
         title = _caption("Taken up again, forked, rolled back", len(others))
         parts.append(table(("step", "what", "in words"), others[-ROWS:], title))
+    if notes := remarks.of(view.path).notes:
+        told = [(note.where or "on the run", words(note.text)) for note in notes]
+        parts.append(table(("note", "what it says"), told[-ROWS:], _caption("Notes", len(told))))
     if view.checkpoints:
         steps = [f"{count(checkpoint.step)} ({checkpoint.reason})" for checkpoint in view.checkpoints[-NEWEST:]]
         number = len(view.checkpoints)
@@ -189,6 +196,14 @@ def figures(view: RunView, names: list[str]) -> Markup:
     return element("details", element("summary", f"All {count(len(rows))} metrics as numbers"), inner)
 
 
+def _model_code(code: provenance.Provenance | None, words: Words) -> str:
+    """The commit of the model's own repository, where that is another one, and what its file was."""
+    if code is None:
+        return ""
+    parts = [words(code.model_code.words)] if code.model_code is not None and code.model_code != code.work else []
+    return ", ".join([*parts, *([f"SHA-256 of its file {code.sha256[:16]}…"] if code.sha256 else [])])
+
+
 def environment(view: RunView, words: Words, personal: bool) -> Markup:
     """What it was trained on and with, as far as the run tells."""
     plan, load = view.plan, view.usage[-1].load if view.usage else None
@@ -199,6 +214,7 @@ def environment(view: RunView, words: Words, personal: bool) -> Markup:
             break
     device = machine.pop("device", "") or (plan.device if plan is not None else "")
     gpu = load.gpu if load is not None else None
+    code = provenance.of(view.path)
     rows = {
         "Device": words(gpu.name if gpu is not None and gpu.name else device),
         "GPU memory": size(gpu.total) if gpu is not None and gpu.total else "",
@@ -208,6 +224,9 @@ def environment(view: RunView, words: Words, personal: bool) -> Markup:
         "Memory of the run": size(load.memory) if load is not None and load.memory else "",
         "Compiled": "with torch.compile" if plan is not None and plan.compiled else "",
         **{("CPU instructions" if name == "CPU" else name): words(value) for name, value in machine.items()},
+        "Trained with": f"tui-gen {words(code.version)}" if code is not None else "",
+        "Code": words(code.work.words) if code is not None and code.work is not None else "",
+        "Model's code": _model_code(code, words),
         "Host": load.host if personal and load is not None else "",
         "Folder": str(view.path) if personal else "",
         "This report": f"tui-gen {__version__}, Python {platform.python_version()}",

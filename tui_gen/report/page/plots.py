@@ -297,7 +297,7 @@ def _spoken(curve: Curve, series: Series) -> str:
 
 def key_to_marks(marks: Sequence[Mark]) -> Markup:
     """What the signs of the marks there are stand for."""
-    names = {"alert": "alert", "edit": "edit", "range": "range", "resume": "resumed", "checkpoint": "checkpoint"}
+    names = {"resume": "resumed", "rollback": "rolled back", "fork": "forked"}
     kinds = [kind for kind in MARKS if any(mark.kind == kind for mark in marks)]
     items = [
         element("span", element("b", MARKS[kind][0], class_=f"mark {kind}"), f" {names.get(kind, kind)}")

@@ -51,7 +51,7 @@ class Picture:
         from PIL import Image
 
         out = io.BytesIO()
-        Image.fromarray(self.pixels).save(out, "PNG", compress_level=7)
+        Image.fromarray(self.pixels).save(out, "PNG", compress_level=6)
         self.data = base64.b64encode(out.getvalue()).decode("ascii")
 
     def shrink(self, side: int) -> bool:
