@@ -65,6 +65,8 @@ class QueueReader:
         self.root = Path(root)
         self._forecast = Forecast(self.root)
         self._open = -1
+        self._over: dict[tuple[int, str], QueuePlace] = {}
+        """What is over stays as it is: it is looked into once."""
 
     def look(self) -> QueueLook:
         """The queue now. Raises RunError where it cannot be read."""
@@ -75,8 +77,13 @@ class QueueReader:
             self._forecast.forget()
         idle = queueing.idle(self.root, queue)
         expected = self._forecast.ends(queue, stands=idle or queue.held)
-        places = [self._place(entry, expected.get(entry.id)) for entry in queue.in_order()]
+        places = [self._known(entry, expected.get(entry.id)) for entry in queue.in_order()]
+        self._over = {(place.entry.id, place.entry.state): place for place in places if not place.entry.open}
         return QueueLook(queue, places, idle, self._standing(queue, idle))
+
+    def _known(self, entry: QueueEntry, expected: Expected | None) -> QueuePlace:
+        place = self._over.get((entry.id, entry.state))
+        return place._replace(entry=entry) if place is not None else self._place(entry, expected)
 
     def _place(self, entry: QueueEntry, expected: Expected | None) -> QueuePlace:
         path = entry.path(self.root)

@@ -93,8 +93,13 @@ BINDINGS = [
     Binding("f2", "drawer", "Edit", priority=True, id="view.drawer"),
     Binding("f3", "layouts", "Layout", show=False, priority=True, id="view.layouts"),
     Binding("f5,ctrl+r", "start", "Start", priority=True, id="run.start"),
-    Binding("shift+f5,f17", "enqueue", "Add to the queue", show=False, priority=True, id="run.enqueue"),
-    Binding("ctrl+f5", "sweep", "Add a sweep to the queue", show=False, priority=True, id="run.sweep"),
+    Binding(
+        "shift+f5,f17", "enqueue", "Add to the queue", show=False, key_display="Shift+F5", priority=True,
+        id="run.enqueue",
+    ),
+    Binding(
+        "ctrl+f5", "sweep", "Add a sweep to the queue", show=False, key_display="Ctrl+F5", priority=True, id="run.sweep"
+    ),
     Binding("f12", "resume", "Resume", id="run.resume"),
     Binding("f6,space", "pause", "Pause", id="run.pause"),
     Binding("f7", "ask('sample')", "Sample", id="run.sample"),

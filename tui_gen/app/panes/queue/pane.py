@@ -85,8 +85,8 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
     QueuePane > Static { height: auto; max-height: 3; padding: 0 1; color: $quiet; }
     """
     BINDINGS = [
-        Binding("shift+up,K", "move('up')", "Up", id="queue.up"),
-        Binding("shift+down,J", "move('down')", "Down", id="queue.down"),
+        Binding("shift+up,K,shift+k", "move('up')", "Up", id="queue.up"),
+        Binding("shift+down,J,shift+j", "move('down')", "Down", id="queue.down"),
         Binding("t", "move('top')", "To the top", id="queue.top"),
         Binding("h", "hold", "Hold", id="queue.hold"),
         Binding("v", "compare", "Results", id="queue.compare"),
@@ -96,7 +96,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         Binding("a", "again", "Again", id="queue.again"),
         Binding("delete", "remove", "Take out", id="queue.remove"),
         Binding("c", "settings", "Its settings", show=False, id="queue.settings"),
-        Binding("C", "clear", "Take out what is over", show=False, id="queue.clear"),
+        Binding("C,shift+c", "clear", "Take out what is over", show=False, id="queue.clear"),
     ]
 
     @classmethod

@@ -62,7 +62,7 @@ has a `›`, marked ones have a `◆`.
 - **\\*** gives a star, **t** tags, **n** a note, **e** another name; **i** tells all about a run; **o** copies its
   folder
 - **w** exports a run (a report, a film, weights, tables …); **p** plays it again as if it were live
-- **s** sorts by the next column, **S** turns the order round; a click on a header does both
+- **s** sorts by the next column, **S** turns the order round; a click on a header does both; **Q** shows the queue
 - **/** filters: words, and `model:vae lr<1e-3 state:finished star best<100 -tag:old`; `or` between them, `-` before one
 """
     DEFAULT_CSS = """
@@ -77,6 +77,7 @@ has a `›`, marked ones have a `◆`.
         Binding("F", "fork", "Fork", show=False, id="runs.fork"),
         Binding("x", "ask('stop')", "Stop", id="runs.stop"),
         Binding("delete", "ask('delete')", "Delete", id="runs.delete"),
+        Binding("Q,shift+q", "app.open_pane('queue')", "Queue", show=False, id="runs.queue"),
         Binding("s", "sort", "Sort", id="runs.sort"),
         Binding("S,shift+s", "turn_round", "Turn the order round", show=False, id="runs.turn_round"),
         Binding("a", "mark_all", "Mark all", id="runs.mark_all"),
