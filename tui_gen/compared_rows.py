@@ -22,57 +22,57 @@ BEST = "★"
 NONE = str(ABSENT.value)
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """Words in a table, and how they look: `strong`, `quiet`, `head`, `run.N` (the colour of run N) or plain."""
 
     text: str
     look: str = ""
 
 
-Cells = Sequence[Cell]
+Cells = Sequence[TableCell]
 """The label, and a cell a run; a label alone is a heading, and takes the whole width."""
 
 
 def settings_rows(runs: Sequence[ComparedRun], catalog: Catalog) -> list[Cells]:
     """A row a setting that is not the same in all of them; and which configs could not be read."""
-    rows: list[Cells] = [[Cell(f"{run.letter}: its config.toml {run.problem}")] for run in runs if run.problem]
+    rows: list[Cells] = [[TableCell(f"{run.letter}: its config.toml {run.problem}")] for run in runs if run.problem]
     whole = [run for run in runs if not run.problem]
     if len(whole) < 2:
         return rows
     found = differences([run.tables for run in whole], catalog)
     places = {id(run): place for place, run in enumerate(whole)}
     for setting in found:
-        cells = [Cell(clean(setting.key))]
+        cells = [TableCell(clean(setting.key))]
         for run in runs:
             place = places.get(id(run))
             if place is None or setting.values[place] is ABSENT:
-                cells.append(Cell(NONE, "quiet"))
+                cells.append(TableCell(NONE, "quiet"))
             else:
                 default = setting.defaults[place]
                 text = clean(setting.texts[place]) + (f" {DEFAULT}" if default else "")
-                cells.append(Cell(text, "quiet" if default else ""))
+                cells.append(TableCell(text, "quiet" if default else ""))
         rows.append(cells)
     if not found:
-        rows.append([Cell("They have the same settings.")])
+        rows.append([TableCell("They have the same settings.")])
     elif any(any(setting.defaults) for setting in found):
-        rows += [[], [Cell(f"{DEFAULT} as it is where nothing is stated", "quiet")]]
+        rows += [[], [TableCell(f"{DEFAULT} as it is where nothing is stated", "quiet")]]
     return rows
 
 
 def results_rows(runs: Sequence[ComparedRun]) -> list[Cells]:
     """State, steps, times, and for each metric the last value of every run and its best one; the best of all marked."""
     rows: list[Cells] = [
-        [Cell("state", "quiet"), *(Cell(clean(run.view.state)) for run in runs)],
-        [Cell("steps", "quiet"), *(Cell(_steps(run)) for run in runs)],
-        [Cell("training", "quiet"), *(Cell(_last(run.view.clock.values)) for run in runs)],
-        [Cell("since the start", "quiet"), *(Cell(_last(run.view.wall.values)) for run in runs)],
+        [TableCell("state", "quiet"), *(TableCell(clean(run.view.state)) for run in runs)],
+        [TableCell("steps", "quiet"), *(TableCell(_steps(run)) for run in runs)],
+        [TableCell("training", "quiet"), *(TableCell(_last(run.view.clock.values)) for run in runs)],
+        [TableCell("since the start", "quiet"), *(TableCell(_last(run.view.wall.values)) for run in runs)],
     ]
     if any(run.origin is not None for run in runs):
-        rows.append([Cell("forked from", "quiet"), *(Cell(_origin(run)) for run in runs)])
+        rows.append([TableCell("forked from", "quiet"), *(TableCell(_origin(run)) for run in runs)])
     for metric in metrics_of(runs):
         found = [outcome(run, metric) for run in runs]
-        rows.append([Cell(clean(metric), "strong"), *(Cell("") for _ in runs)])
-        rows.append([Cell("  last", "quiet"), *(_cell(value and value.last) for value in found)])
+        rows.append([TableCell(clean(metric), "strong"), *(TableCell("") for _ in runs)])
+        rows.append([TableCell("  last", "quiet"), *(_cell(value and value.last) for value in found)])
         rows.append(_best_row(found, better(metric, runs)))
     return rows
 
@@ -81,21 +81,21 @@ def _best_row(found: Sequence[Outcome | None], way: str) -> Cells:
     """The best value of every run, with its step; where nobody says what is better, from where to where it goes."""
     known = [value.best(way)[0] for value in found if value is not None]
     top = (max if way == "higher" else min)(known) if way and len(known) > 1 else None
-    cells = [Cell("  highest" if way == "higher" else "  lowest" if way else "  between", "quiet")]
+    cells = [TableCell("  highest" if way == "higher" else "  lowest" if way else "  between", "quiet")]
     for value in found:
         if value is None:
-            cells.append(Cell(NONE, "quiet"))
+            cells.append(TableCell(NONE, "quiet"))
         elif not way:
-            cells.append(Cell(f"{reading(value.lowest)} … {reading(value.highest)}"))
+            cells.append(TableCell(f"{reading(value.lowest)} … {reading(value.highest)}"))
         else:
             best, step = value.best(way)
             mark = f" {BEST}" if best == top else ""
-            cells.append(Cell(f"{reading(best)} at {count(step)}{mark}", "strong" if mark else ""))
+            cells.append(TableCell(f"{reading(best)} at {count(step)}{mark}", "strong" if mark else ""))
     return cells
 
 
-def _cell(value: float | None) -> Cell:
-    return Cell(reading(value)) if value is not None else Cell(NONE, "quiet")
+def _cell(value: float | None) -> TableCell:
+    return TableCell(reading(value)) if value is not None else TableCell(NONE, "quiet")
 
 
 def _steps(run: ComparedRun) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from tui_gen.catalog import Catalog
 from tui_gen.columns import shortest
 from tui_gen.compared import ComparedRun, better, metrics_of, outcome
-from tui_gen.compared_rows import NONE, Cell, Cells, results_rows, settings_rows
+from tui_gen.compared_rows import NONE, Cells, TableCell, results_rows, settings_rows
 from tui_gen.config_diff import differences
 from tui_gen.draw.canvas import legend_glyph
 from tui_gen.draw.curves import Options
@@ -49,7 +49,7 @@ def tables(runs: Sequence[ComparedRun], catalog: Catalog, width: int) -> Iterato
 
 def _table(rows: Sequence[Cells], letters: Sequence[str], width: int) -> Iterator[str]:
     """Rows under the letters of the runs; where these have no room beside each other, in several parts."""
-    whole = [[Cell(""), *map(Cell, letters)], *(row for row in rows if len(row) > 1)]
+    whole = [[TableCell(""), *map(TableCell, letters)], *(row for row in rows if len(row) > 1)]
     if len(whole) > 1:
         widths = [max(width_of(cell.text) for cell in column) + 2 for column in zip(*whole)]
         first = 1

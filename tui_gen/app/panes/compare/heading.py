@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.compared_rows import Cell
+from tui_gen.compared_rows import TableCell
 from tui_gen.draw.text import cut, width_of
 
 MOST_ROWS = 3
@@ -72,10 +72,10 @@ class RunsKey(Widget):
     def __init__(self, colour: Callable[[int], str]) -> None:
         super().__init__()
         self._colour = colour
-        self._cells: list[Cell] = []
-        self._rows: list[list[Cell]] = []
+        self._cells: list[TableCell] = []
+        self._rows: list[list[TableCell]] = []
 
-    def show(self, cells: Sequence[Cell]) -> None:
+    def show(self, cells: Sequence[TableCell]) -> None:
         """Name these."""
         if list(cells) != self._cells:
             self._cells = list(cells)
@@ -89,7 +89,7 @@ class RunsKey(Widget):
         width = max(1, self.size.width)
         cells = self._cells
         each = max(LEAST_NAME, MOST_ROWS * width // max(1, len(cells)) - 4)
-        rows: list[list[Cell]] = [[]]
+        rows: list[list[TableCell]] = [[]]
         x = 0
         for cell in cells:
             text = cut(cell.text, each)

@@ -26,7 +26,7 @@ from tui_gen.app.panes.curves.pane import CurvesPane
 from tui_gen.app.panes.curves.plot import DARK, LIGHT
 from tui_gen.app.panes.losses.going import figure
 from tui_gen.compared import MOST, ComparedRun, metrics_of, of_paths, shared_levels
-from tui_gen.compared_rows import Cell, results_rows, settings_rows
+from tui_gen.compared_rows import TableCell, results_rows, settings_rows
 from tui_gen.draw.canvas import Mark, legend_glyph
 from tui_gen.draw.curves import Level, Series
 from tui_gen.glossary import about_all, model_of
@@ -225,7 +225,7 @@ class ComparePane(CurvesPane):
         else:
             settings = self.page == "settings"
             rows = settings_rows(self.compared, self.catalog) if settings else results_rows(self.compared)
-            self._table.show([Cell(""), *heads], rows)
+            self._table.show([TableCell(""), *heads], rows)
 
     def _make_room(self) -> None:
         """Display what the page has."""
@@ -237,7 +237,7 @@ class ComparePane(CurvesPane):
         self._table.display = page in ("settings", "results")
         self._empty.display = not page
 
-    def _heads(self) -> list[Cell]:
+    def _heads(self) -> list[TableCell]:
         """The runs, each with its glyph, its letter and its name."""
         terminal = getattr(self.app, "terminal", None)
         plain = terminal is not None and not terminal.unicode
@@ -245,7 +245,7 @@ class ComparePane(CurvesPane):
         for run in self.compared:
             live = f" {state_look(run.view.state).sign}" if run.view.live else ""
             text = f"{legend_glyph(run.slot, plain)} {run.letter} {run.name}{live}"
-            heads.append(Cell(text, f"run.{run.slot}"))
+            heads.append(TableCell(text, f"run.{run.slot}"))
         return heads
 
     def _states(self) -> str:

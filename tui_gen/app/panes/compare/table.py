@@ -13,7 +13,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui_gen.compared_rows import Cell, Cells
+from tui_gen.compared_rows import Cells, TableCell
 from tui_gen.draw.text import cut, width_of
 
 WIDEST = 26
@@ -80,7 +80,7 @@ class TableView(ScrollView, can_focus=True, inherit_bindings=False):
             return Strip.blank(width, self.rich_style)
         row = self._table[place]
         if len(row) < 2:
-            lone = row[0] if row else Cell("")
+            lone = row[0] if row else TableCell("")
             return self._strip([Segment(cut(lone.text, width), self._style(lone.look))], width)
         first = self._columns[0] + GAP
         label = Strip([self._segment(row[0], self._columns[0]), Segment(" " * GAP)], first)
@@ -96,7 +96,7 @@ class TableView(ScrollView, can_focus=True, inherit_bindings=False):
     def _strip(self, segments: list[Segment], width: int) -> Strip:
         return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
 
-    def _segment(self, cell: Cell, wide: int) -> Segment:
+    def _segment(self, cell: TableCell, wide: int) -> Segment:
         text = cut(cell.text, wide)
         return Segment(text + " " * (wide - width_of(text)), self._style(cell.look))
 

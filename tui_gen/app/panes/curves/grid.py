@@ -1,49 +1,161 @@
-"""Where the plots stand, and what stands there while there is nothing to draw."""
+"""Where the plots stand, with the names of their sections, and what stands there while there is nothing to draw."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
 from textual.containers import Container
 from textual.content import Content
+from textual.geometry import Offset, Region, Size
+from textual.layout import ArrangeResult, Layout, WidgetPlacement
+from textual.message import Message
+from textual.strip import Strip
 from textual.widget import Widget
+
+from tui_gen.app.panes.curves.sections import PlotRoom
+from tui_gen.draw.text import width_of
+from tui_gen.text import clean
+
+if TYPE_CHECKING:
+    from tui_gen.draw.terminal import Terminal
 
 MOST = 9
 """Plots on screen at a time."""
-LEAST = 44, 11
-"""The smallest plot that gets a place of its own, in cells."""
-ASKED = 30, 7
-"""The same where somebody asked for that many plots."""
+
+
+class SectionNames(Widget):
+    """One row with the name of a section, or of those that are folded; a click folds, or unfolds."""
+
+    DEFAULT_CSS = """
+    SectionNames { height: 1; color: $quiet; }
+    """
+
+    class Picked(Message):
+        """A name was clicked."""
+
+        def __init__(self, section: str) -> None:
+            super().__init__()
+            self.section = section
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: tuple[tuple[str, int], ...] = ()
+        self._folded = False
+
+    def show(self, names: Sequence[tuple[str, int]], folded: bool) -> None:
+        """Name sections, each with its number of plots."""
+        if (tuple(names), folded) != (self._names, self._folded):
+            self._names, self._folded = tuple(names), folded
+            self.refresh()
+
+    def _parts(self) -> list[tuple[str, str]]:
+        terminal: Terminal | None = getattr(self.app, "terminal", None)
+        plain = terminal is not None and not terminal.unicode
+        sign = (">" if plain else "▸") if self._folded else ("v" if plain else "▾")
+        return [(f"{sign} {clean(name)} ({count})", name) for name, count in self._names]
+
+    def render_line(self, y: int) -> Strip:
+        """The row."""
+        segments = [Segment(text + "  ", Style(bold=not self._folded)) for text, _ in self._parts()]
+        return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
+
+    def on_click(self, event: events.Click) -> None:
+        """The name that was clicked."""
+        x = 0
+        for text, name in self._parts():
+            x += width_of(text) + 2
+            if event.x < x:
+                event.stop()
+                self.post_message(self.Picked(name))
+                return
+
+
+class _PlannedLayout(Layout):
+    """Gives the children of a grid the boxes of its plan."""
+
+    name = "planned"
+
+    def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
+        assert isinstance(parent, PlotGrid)
+        parent.pre_layout(self)
+        placed = parent.places(size)
+        return [
+            WidgetPlacement(region, Offset(), child.styles.margin, child)
+            for child in children
+            if (region := placed.get(child)) is not None
+        ]
 
 
 class PlotGrid(Container, can_focus=True):
-    """The plots; one stop of the Tab key for all of them."""
+    """The plots under the names of their sections; one stop of the Tab key for all of them."""
 
     DEFAULT_CSS = """
-    PlotGrid { layout: grid; grid-size: 1; grid-gutter: 0 1; }
+    PlotGrid { width: 1fr; height: 1fr; }
     """
 
-    def room(self, asked: bool) -> int:
-        """How many plots have room; `asked` where somebody asked for a number of them, however small."""
-        width, height = self.size
-        least_width, least_height = ASKED if asked else LEAST
-        return max(1, min(MOST, max(1, width // least_width) * max(1, height // least_height)))
+    def __init__(self, *plots: Widget) -> None:
+        self._plots = plots
+        self._heads = [SectionNames() for _ in range(MOST)]
+        self._foot = SectionNames()
+        super().__init__(*plots, *self._heads, self._foot)
+        self._planned = _PlannedLayout()
+        self._sections: tuple[str, ...] = ()
+        self._counts: dict[str, int] = {}
+        self._folded: tuple[str, ...] = ()
+        self._asked = False
 
-    def lay_out(self, count: int, asked: bool) -> None:
-        """Give the first `count` plots a place: in as few columns as the height allows, two before they are wide."""
-        width, height = self.size
-        least_width, least_height = ASKED if asked else LEAST
-        columns = next((n for n in range(1, count) if -(-count // n) * least_height <= height), count)
-        if columns == 1 and count > 1 and width >= 2 * least_width and width >= 6 * height:
-            columns = 2
-        columns = min(columns, max(1, width // least_width))
-        if count == 4 and width >= 2 * least_width and height >= 2 * least_height:
-            columns = 2
-        if self.styles.grid_size_columns != columns:
-            self.styles.grid_size_columns = columns
-        for place, plot in enumerate(self.children):
-            if plot.display != (place < count):
-                plot.display = place < count
+    @property
+    def layout(self) -> Layout:
+        """Places plots and names."""
+        return self._planned
+
+    def room(self, asked: bool, sections: Mapping[str, int], folded: Sequence[str]) -> PlotRoom:
+        """The room for plots, where there are these sections, some of them folded."""
+        return self._room(self.size, asked, len(sections) > 1, bool(folded))
+
+    @staticmethod
+    def _room(size: Size, asked: bool, headed: bool, footed: bool) -> PlotRoom:
+        return PlotRoom(size.width, size.height - footed, asked, headed)
+
+    def lay_out(self, shown: Sequence[str], asked: bool, counts: Mapping[str, int], folded: Sequence[str]) -> None:
+        """Give plots of these sections a place, in this order; `counts` has how many plots each section has in all."""
+        state = tuple(shown), dict(counts), tuple(folded), asked
+        if state == (self._sections, self._counts, self._folded, self._asked):
+            return
+        self._sections, self._counts, self._folded, self._asked = state
+        _, names = self._shape(self.size)
+        for place, plot in enumerate(self._plots):
+            _display(plot, place < len(shown))
+        for place, head in enumerate(self._heads):
+            _display(head, place < len(names))
+            if place < len(names):
+                name = names[place][0]
+                head.show([(name, self._counts.get(name, 0))], folded=False)
+        _display(self._foot, bool(folded))
+        self._foot.show([(name, self._counts.get(name, 0)) for name in self._folded], folded=True)
+        self.refresh(layout=True)
+
+    def _shape(self, size: Size) -> Any:
+        headed = len(self._counts) > 1
+        return self._room(size, self._asked, headed, bool(self._folded)).boxes(self._sections)
+
+    def places(self, size: Size) -> dict[Widget, Region]:
+        """Where plots and names stand in a grid of this size."""
+        boxes, names = self._shape(size)
+        placed: dict[Widget, Region] = {plot: Region(*box) for plot, box in zip(self._plots, boxes)}
+        placed |= {head: Region(*box) for head, (_, box) in zip(self._heads, names)}
+        if self._folded:
+            placed[self._foot] = Region(0, size.height - 1, size.width, 1)
+        return placed
+
+
+def _display(widget: Widget, on: bool) -> None:
+    if widget.display != on:
+        widget.display = on
 
 
 class Empty(Widget):

@@ -27,6 +27,8 @@ def bindings(pane: str) -> list[BindingType]:
         Binding("down", "choose(1)", "Next plot", show=False, id=f"{pane}.plot_next"),
         Binding("enter", "alone", "One plot", id=f"{pane}.alone"),
         Binding("g", "group", "Metrics of one phase", show=False, id=f"{pane}.group"),
+        Binding("o", "fold", "Fold a section", show=False, id=f"{pane}.fold"),
+        Binding("O", "unfold", "Unfold all sections", show=False, id=f"{pane}.unfold"),
         Binding("f", "follow", "Follow", id=f"{pane}.follow"),
         Binding("c", "whole", "Everything, or no outliers", show=False, id=f"{pane}.clip"),
         Binding("e", "x_axis", "Steps, epochs or time", show=False, id=f"{pane}.x_axis"),

@@ -26,8 +26,8 @@ NARROWEST = 2.0
 class ViewState:
     """What is chosen. `window` is a fixed range of steps; `follow` shows only the newest so many; `heights` are fixed
     limits of values, by the title of the plot; `cursor` is the crosshair's step and `anchor` where a range of steps was
-    begun; without `bands` averages are drawn alone; `group` is the phase whose metrics alone have plots, and `alone`
-    the title of the only plot there is.
+    begun; without `bands` averages are drawn alone; `group` is the section that alone has plots, `folded` are those
+    that have none, and `alone` is the title of the only plot there is.
     """
 
     log_x: bool = False
@@ -43,6 +43,7 @@ class ViewState:
     cursor: float | None = None
     anchor: float | None = None
     group: str = ""
+    folded: frozenset[str] = frozenset()
     alone: str = ""
 
 

@@ -10,14 +10,15 @@ from typing import Any
 
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.curves.bar import PlotBar, switches
-from tui_gen.app.panes.curves.grid import MOST, PlotGrid
+from tui_gen.app.panes.curves.grid import MOST, PlotGrid, SectionNames
 from tui_gen.app.panes.curves.looking import CLOCKS, SMOOTHINGS, Across, ViewState
 from tui_gen.app.panes.curves.plot import PlotView
+from tui_gen.app.panes.curves.sections import in_sections, section_of
 from tui_gen.draw.axes import panned, zoomed
 from tui_gen.draw.canvas import Mark
 from tui_gen.draw.curves import Level, Options, Series
 from tui_gen.marks import noted
-from tui_gen.panels import Panel, split
+from tui_gen.panels import Panel
 
 COUNTS = (0, 1, 2, 3, 4, 6, 9)
 """How many plots can be asked for; 0 is as many as have room."""
@@ -86,7 +87,7 @@ class CurvesPane(Pane):
     def draw_plots(self) -> None:
         """Draw every plot that has a place."""
         shown, looking = self.shown_panels(), self.looking
-        self.grid.lay_out(len(shown), bool(self._asked))
+        self.grid.lay_out(list(map(section_of, shown)), bool(self._asked), self._counts(), self.folded)
         axis, marks = self.across.axis(looking.x_axis), self._with_range(self.marks())
         options = Options(
             smoothing=SMOOTHINGS[looking.smoothing],
@@ -114,19 +115,26 @@ class CurvesPane(Pane):
         begun = [] if self.looking.anchor is None else [Mark(self.looking.anchor, "range", "b ends the range here")]
         return begun + marks
 
-    def room(self) -> int:
-        """How many plots have room."""
-        return self.grid.room(bool(self._asked))
-
     def groups(self) -> list[str]:
-        """The phases whose metrics have plots, in the order of these."""
-        return list(dict.fromkeys(split(panel.curves[0].metric)[1] for panel in self.panels))
+        """The sections that there are, in the order of their plots."""
+        return list(in_sections(self.panels))
+
+    @property
+    def folded(self) -> list[str]:
+        """The sections that are folded; none while only one is looked at."""
+        return [name for name in self.groups() if name in self.looking.folded] if not self._one_section else []
+
+    @property
+    def _one_section(self) -> bool:
+        return self.looking.group in self.groups() or bool(self.looking.alone)
 
     def chosen_panels(self) -> list[Panel]:
-        """The panels of the group that is chosen, of all without one."""
-        group = self.looking.group
-        phases = [{split(curve.metric)[1] for curve in panel.curves} for panel in self.panels]
-        return [panel for panel, its in zip(self.panels, phases) if not group or group in its] or self.panels
+        """The panels of the section that is chosen; without one, of all that are not folded, section by section."""
+        sections = in_sections(self.panels)
+        if self.looking.group in sections:
+            return sections[self.looking.group]
+        folded = () if self.looking.alone else self.looking.folded
+        return [panel for name, panels in sections.items() if name not in folded for panel in panels]
 
     def shown_panels(self) -> list[Panel]:
         """The panels on screen now; more than asked for or fit are reached with page up and down."""
@@ -135,9 +143,42 @@ class CurvesPane(Pane):
             if panel.title == self.looking.alone:
                 self._first = place
                 return [panel]
-        count = min(self._asked or MOST, self.room(), len(panels))
-        self._first = min(self._first, max(0, len(panels) - count))
+        self._first = max(0, min(self._first, len(panels) - 1))
+        count = self._fitting(panels[self._first :])
+        while self._first and count + self._first == len(panels) and self._fitting(panels[self._first - 1 :]) > count:
+            self._first, count = self._first - 1, count + 1  # the last page is as full as others
         return panels[self._first : self._first + count]
+
+    def _fitting(self, panels: Sequence[Panel]) -> int:
+        """How many of these are on one page."""
+        sections = list(map(section_of, panels))
+        room = self.grid.room(bool(self._asked), self._counts(), self.folded)
+        return room.fit(sections, self._asked or MOST) if sections else 0
+
+    def _counts(self) -> dict[str, int]:
+        """How many plots each section has that has a name on screen."""
+        return {} if self._one_section else {name: len(its) for name, its in in_sections(self.panels).items()}
+
+    def fold(self, section: str) -> None:
+        """Fold a section, or unfold it; the last one stays open."""
+        folded = self.looking.folded ^ {section}
+        if not folded.issuperset(self.groups()):
+            self._first = 0
+            self.look(folded=folded)
+
+    def action_fold(self) -> None:
+        """Fold the section of the plot that is chosen."""
+        current = self.current
+        if current is not None and not self._one_section:
+            self.fold(section_of(current))
+
+    def action_unfold(self) -> None:
+        """No section is folded."""
+        self.look(folded=frozenset())
+
+    def on_section_names_picked(self, message: SectionNames.Picked) -> None:
+        message.stop()
+        self.fold(message.section)
 
     @property
     def current(self) -> Panel | None:
@@ -321,18 +362,19 @@ class CurvesPane(Pane):
         count, total = len(self.shown_panels()), len(self.chosen_panels())
         if not count or count >= total:
             return
-        last = total - count
         if by > 0:
-            self._first = 0 if self._first >= last else min(self._first + count, last)
+            self._first = self._first + count if self._first + count < total else 0
         else:
-            self._first = last if self._first <= 0 else max(self._first - count, 0)
+            self._first = max(self._first - count, 0) if self._first > 0 else total - 1
         if self.looking.alone:
             self._chosen = self.chosen_panels()[self._first].title
             self.looking = replace(self.looking, alone=self._chosen)
         self.redraw()
 
     def action_count(self) -> None:
-        most = min(self.grid.room(True), len(self.chosen_panels()))
+        panels = self.chosen_panels()
+        most = self.grid.room(True, self._counts(), self.folded).fit(list(map(section_of, panels)), MOST)
+        most = min(most, len(panels))
         self._asked = next((count for count in COUNTS if self._asked < count <= most), 0)
         self.look(alone="")
 

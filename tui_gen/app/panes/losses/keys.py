@@ -12,7 +12,8 @@ HELP = """
 The line above the plots says whether it is going well: the metric that the recipe is judged by, its best value so far,
 and the **figure** that it should come to, which is also drawn across its plot.
 
-Each plot has one metric, the one that the recipe is judged by first. Every step's value is kept. The dim **band**
+Each plot has one metric, the one that the recipe is judged by first, in sections: those of each phase of the training,
+quality, health. Every step's value is kept. The dim **band**
 spans the lowest and highest value in each column, so a spike of one step is always seen; the bright **line** is an
 exponential moving average of the values. Validation is drawn without an average, dotted, with the hollow form of the
 same glyph. A gap is a value that was NaN or infinite.
@@ -28,7 +29,8 @@ scale that is symmetric about 0; the title says `±log` then.
 | `s` | an average that does not lag (zero-phase: forwards, then backwards), or the causal one |
 | `↑` `↓`, click | choose a plot: F1 tells what its metric means |
 | `enter`, double click | that plot alone, or all |
-| `g` | the metrics of one phase, then of the next, then all |
+| `o` `O`, click on a name | fold the section of the chosen plot; unfold all |
+| `g` | the plots of one section, then of the next, then all |
 | `+` `-`, wheel | zoom in and out |
 | drag | zoom to a range of steps; over some rows, to a box |
 | `b` | begin a range of steps at the crosshair; again: zoom to it |
