@@ -88,6 +88,7 @@ async def test_the_palette_compares_with_the_run_that_is_shown(monkeypatch, two_
         await pilot.press("ctrl+p", *"compare with", "down", "enter")
         await until(pilot, lambda: [run.path for run in pane.compared] == two_runs)
         assert pane.compared[0].view is pane.view, "what is read already is not read again"
+        assert {"Compare: samples", "Compare: results"} <= {entry.name for entry in pane.entries()}
         await until_shown(pilot, "A vae-digits", "B vae-digits", "vae/loss")
 
 
@@ -147,7 +148,8 @@ async def test_a_fork_shares_its_past_with_its_origin_which_is_drawn_once(tmp_pa
     fork = tmp_path / "20260101-0000-fork"
     fork.mkdir()
     append(fork, events.Fork(run=first.name, step=60, start=50, changes={"train.phases.vae.lr": [1e-3, 1e-4]}))
-    run(tmp_path, "fork", losses=values[:60] + [500.0] * 60, train__phases__vae__lr="1e-4")
+    edit = events.Edit(step=60, key="train.phases.vae.lr", old=1e-3, new=1e-4)
+    run(tmp_path, "fork", edit, losses=values[:60] + [500.0] * 60, train__phases__vae__lr="1e-4")
     app = Host(tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(app, pilot, [fork, first])
@@ -157,7 +159,8 @@ async def test_a_fork_shares_its_past_with_its_origin_which_is_drawn_once(tmp_pa
         loss = app.pane.curves(app.pane.panels[0])
         assert loss["A"].steps[0] == 59 and len(loss["B"]) == 100, "it begins where the other one has come to"
         mark = next(mark for mark in app.pane.marks() if mark.kind == "fork")
-        assert (mark.step, mark.text) == (60, "A: parts from B")
+        assert (mark.step, mark.text) == (60, "A: parts from B: train.phases.vae.lr: 0.001 → 0.0001")
+        assert [mark.kind for mark in app.pane.marks()] == ["fork"]
         await pilot.press("e", "v", "v")
         await until(pilot, lambda: "train.phases.vae.lr" in app.text() and "train.steps" not in app.text(), app.text)
 
@@ -181,22 +184,22 @@ async def test_samples_stand_side_by_side_at_an_equal_step_or_time(tmp_path):
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(app, pilot, paths)
         await pilot.press("v")
-        await until(pilot, lambda: beside(app) == ["A a · step 100", "B b · step 100", "C c · step 60"], app.text)
+        await until(pilot, lambda: beside(app) == ["A step 100 · a", "B step 100 · b", "C step 60 · c"], app.text)
         await until(pilot, lambda: all(title in app.text() for title in beside(app)), app.text)
         assert "no such previews: D" in app.text()
         await pilot.press("left", "left")
-        await until(pilot, lambda: beside(app) == ["A a · step 50", "B b · step 0"], app.text)
+        await until(pilot, lambda: beside(app) == ["A step 50 · a", "B step 0 · b"], app.text)
         await until(pilot, lambda: "not yet: C" in app.text(), app.text)
         await pilot.press("enter", "down")
         tiles = [subject.tile for subject in app.pane._samples.picture._subjects]
         assert tiles == [1, 1]
         await pilot.press("escape", "e", "e", "home", "right", "right")
         assert app.pane.over.axis(app.pane.looking.x_axis) == "time"
-        assert beside(app) == ["A a · step 100", "B b · step 0"], "after ten seconds B has not come far"
+        assert beside(app) == ["A step 100 · a", "B step 0 · b"], "after ten seconds B has not come far"
         await pilot.press("t")
         await until(pilot, lambda: "at what time" in app.text(), app.text)
         await pilot.press("e", "e")
-        await until(pilot, lambda: beside(app) == ["D d · step 100"], app.text)
+        await until(pilot, lambda: beside(app) == ["D step 100 · d"], app.text)
         await pilot.press("T", "p")
         await until(pilot, lambda: app.pane._samples._timer is None and app.pane._samples.index is None, app.text)
         before = beside(app)
@@ -221,10 +224,12 @@ async def test_texts_stand_side_by_side_too(tmp_path):
             pilot, lambda: any("first wrote" in line and "second wrote" in line for line in app.text().split("\n")),
             app.text,
         )  # fmt: skip
-        assert "A first · step 10" in app.text()
+        assert "A step 10 · first" in app.text()
         (paths[0] / "samples" / "000010-text.txt").unlink()
         (paths[0] / "samples" / "000010-text.txt").symlink_to("/etc/hostname")
+        (paths[1] / "samples" / "000010-text.txt").unlink()
         await pilot.press("v", "V")
+        await until(pilot, lambda: "B: No such file" in app.text(), app.text)
         await until(pilot, lambda: "A: it lies outside the run's folder" in app.text(), app.text)
 
 

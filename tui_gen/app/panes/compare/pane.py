@@ -25,7 +25,7 @@ from tui_gen.app.panes.curves.keys import bindings
 from tui_gen.app.panes.curves.pane import CurvesPane
 from tui_gen.app.panes.curves.plot import DARK, LIGHT
 from tui_gen.app.panes.losses.going import figure
-from tui_gen.compared import MOST, ComparedRun, metrics_of, of_paths, shared_levels
+from tui_gen.compared import LEAST, MOST, ComparedRun, metrics_of, of_paths, shared_levels
 from tui_gen.compared_rows import TableCell, results_rows, settings_rows
 from tui_gen.draw.canvas import Mark, legend_glyph
 from tui_gen.draw.curves import Level, Series
@@ -130,8 +130,17 @@ class ComparePane(CurvesPane):
             before = [self.view.path]
         self.compare([*before, path])
 
+    def leave_out(self, path: Path) -> None:
+        """Compare with one run less."""
+        self.compare([run.path for run in self.compared if run.path != path])
+
     def entries(self) -> Iterable[Entry]:
-        """Every run that could be added."""
+        """The pages, every run that could be left out, and every run that could be added."""
+        for page in PAGES if self.compared else ():
+            yield Entry(f"Compare: {page}", partial(self.show_page, page), "a page of the Compare pane")
+        for run in self.compared if len(self.compared) > LEAST else ():
+            leave_out = partial(self.leave_out, run.path)
+            yield Entry(f"Compare without: {run.letter} {run.name}", leave_out, "in the Compare pane")
         taken = {run.path for run in self.compared} or ({self.view.path} if self.view is not None else set())
         try:
             folders = runs.folders(self.root)
@@ -296,7 +305,9 @@ class ComparePane(CurvesPane):
             if run.origin is not None:
                 other = run.twin.letter if run.twin is not None else clean(run.origin.name or run.origin.run)
                 step = run.begins if run.twin is not None else run.origin.step
-                own.append(Mark(step, "fork", f"parts from {other}"))
+                changes = [mark.text for mark in own if mark.kind == "edit" and mark.step == step]
+                own = [mark for mark in own if mark.text not in changes or mark.step != step]
+                own.append(Mark(step, "fork", ": ".join([f"parts from {other}", *changes])))
             places = [(mark, self.over.place_of(run, mark.step, axis)) for mark in own if mark.step >= run.begins]
             marks += [Mark(at, mark.kind, f"{run.letter}: {mark.text}") for mark, at in places if at is not None]
         return marks

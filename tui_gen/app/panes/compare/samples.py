@@ -217,7 +217,9 @@ class SamplesPage(Widget):
                 (early if history else untimed if has else lacking).append(run.letter)
                 continue
             try:
-                seen.append(Seen(run, preview, run.view.file(preview.path)))
+                file = run.view.file(preview.path)
+                file.stat()
+                seen.append(Seen(run, preview, file))
             except OSError as error:
                 words.append(f"{run.letter}: {error.strerror}")
         if early:
@@ -229,7 +231,7 @@ class SamplesPage(Widget):
         return seen, words
 
     def _title(self, part: Seen) -> str:
-        return f"{part.run.letter} {part.run.name} · step {part.preview.step:,}"
+        return f"{part.run.letter} step {part.preview.step:,} · {part.run.name}"
 
     def _show_pictures(self, parts: Sequence[Seen], urgent: bool) -> None:
         if self.tile is not None:
