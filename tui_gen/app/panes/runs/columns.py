@@ -17,7 +17,9 @@ from tui_gen.text import clean
 GAP = 2
 MARK = 2
 """Cells before the first column: whether a run is marked, and whether it is the one that is shown."""
-LEAST_NAME = 12
+LEAST_NAME, MOST_NAME = 12, 34
+FIRST = ("step", "best")
+"""Columns that have room before long names do."""
 LEAST_STEP = 7
 """Cells of a column of steps without the planned length."""
 
@@ -58,9 +60,14 @@ WIDEST = {"metric": 18, "model": 18, "dataset": 16, "tag": 20, "run": 40}
 def columns_for(width: int, rows: Sequence[RunRow]) -> list[Column]:
     """The columns that have room in a width beside state and name; one that would be empty is left out."""
     state = Column("state", 2 + max((len(row.info.state) for row in rows), default=8))
-    left = width - MARK - state.width - GAP - LEAST_NAME
+    name = LEAST_NAME
+    left = width - MARK - state.width - GAP - name
     taken = []
+    longest = max((len(row.info.name) for row in rows), default=0) + 6  # and the end of the folder's name
+    extra = max(0, min(MOST_NAME, longest) - LEAST_NAME)
     for column in WANTED:
+        if column.name not in FIRST:
+            left, extra, name = left - min(left, extra), 0, name + min(left, extra)
         widest = column.width if column.name not in WIDEST else min(WIDEST[column.name], _widest(column.name, rows))
         if column.name in RARE and not any(map(RARE[column.name], rows)):
             continue
@@ -71,7 +78,7 @@ def columns_for(width: int, rows: Sequence[RunRow]) -> list[Column]:
             taken.append(column._replace(width=max(widest, min(len(column.title) + 1, widest + left))))
             left -= taken[-1].width - widest
     names = {column.name: column for column in taken}
-    names |= {"state": state, "name": Column("name", LEAST_NAME + min(left, 26))}
+    names |= {"state": state, "name": Column("name", name + min(left, extra))}
     return [names[name] for name in ORDER if name in names]
 
 
