@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests import fake_worker, test_sweeps
 from tests.shell import screen_text, until, until_shown, workbench
 from tests.test_queueing import draft
 from tui_gen import queueing, runs
+from tui_gen.app.panes.queue.pane import QueueWorkAsked
 from tui_gen.app.steering import queue_keeper
 
 
@@ -69,13 +72,15 @@ async def test_the_run_of_an_entry_is_opened_and_one_that_is_over_added_again(mo
         entry.state, entry.run, entry.begun, entry.ended, entry.reason = "failed", run.name, True, 1.0, "it broke"
 
     queueing.update(runs.default_root(), 1, end)
+    queueing.add(runs.default_root(), [draft("left")])
     async with workbench(monkeypatch, (80, 24)) as (app, pilot):
-        assert work == [], "nothing is left to do"
+        await until(pilot, lambda: work == [{"everything": False}], "what was left goes on")
         app.workspace.open("queue")
-        await until_shown(pilot, "✖ failed", "it broke")
+        await until_shown(pilot, "✖ failed", "◌ waiting")
+        await pilot.press("down")
+        await until_shown(pilot, "it broke")
         await pilot.press("a")
-        await until(pilot, lambda: order() == [2] and work)
-        await until_shown(pilot, "◌ waiting")
+        await until(pilot, lambda: order() == [2, 3] and len(work) == 2)
         await pilot.press("enter")
         await until(pilot, lambda: app.conductor.view is not None and app.conductor.view.path == run)
         app.workspace.open("queue")
@@ -85,18 +90,15 @@ async def test_the_run_of_an_entry_is_opened_and_one_that_is_over_added_again(mo
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-async def test_a_queue_that_nobody_trains_goes_on_with_the_next_workbench(monkeypatch, work, wanted):
-    queueing.add(runs.default_root(), [draft("left")])
-    async with workbench(monkeypatch) as (app, pilot):
-        app.settings.set(queue_keeper.AUTOSTART, wanted)
-        from tui_gen.app.panes.queue.pane import QueueWorkAsked
-
-        await until(pilot, lambda: work)
-        work.clear()
-        app.on_queue_work_asked(QueueWorkAsked(found=True))
-        app.on_queue_work_asked(QueueWorkAsked(everything=True))
-        await until(pilot, lambda: {"everything": True} in work)
-        assert ({"everything": False} in work) == wanted
+def test_a_queue_that_nobody_trains_goes_on_with_the_next_workbench_unless_that_is_not_wanted(wanted):
+    bench, begun = queue_keeper.QueueActions(), []
+    bench.settings = SimpleNamespace(get=lambda key, default: wanted if key == "queue.autostart" else default)
+    bench._queue_keeper = SimpleNamespace(work=lambda everything: everything)
+    bench.run_worker = lambda work, **_: begun.append(work)
+    bench.on_queue_work_asked(QueueWorkAsked(found=True))
+    assert begun == [False] * wanted
+    bench.on_queue_work_asked(QueueWorkAsked(everything=True))
+    assert begun[-1] is True, "who asks for it gets it"
 
 
 async def test_a_sweep_is_put_together_queued_and_compared(monkeypatch, work):

@@ -15,7 +15,7 @@ import pytest
 from tests import fake_worker
 from tests.test_queueing import draft, known
 from tests.waiting import wait_for
-from tui_gen import launch, presence, queue_runner, queueing, runs, slots
+from tui_gen import launch, presence, provenance, queue_runner, queueing, runs, slots
 from tui_gen.queue_runner import QueueRunner
 
 
@@ -23,6 +23,7 @@ from tui_gen.queue_runner import QueueRunner
 def root(tmp_path, monkeypatch):
     monkeypatch.setattr(slots, "here", lambda: ["cpu"])
     monkeypatch.setattr(queue_runner.catalogs, "ensure", lambda folders: known())
+    monkeypatch.setattr(provenance, "begin", lambda *_: None)  # it writes a moment later, when a run may be deleted
     return tmp_path / "runs"
 
 
@@ -139,6 +140,16 @@ def test_a_run_of_somebody_else_is_waited_for_and_named(root, workers):
         assert workers.started == []
     assert runner.turn()
     assert queueing.read(root).get(1).state == "running"
+
+
+def test_a_device_that_somebody_gave_back_is_free(root, workers):
+    other = fake_worker.make_run(root, "vae-digits", "name=theirs")
+    with runs.claim(other):
+        runs.register(other, "")
+        fake_worker.record(other, state="paused", samples=1, reason="yielded: 2.1 GB of cuda are given back")
+        queueing.add(root, [draft("mine")])
+        QueueRunner(root).turn()
+        assert queueing.read(root).get(1).state == "running"
 
 
 def test_each_device_trains_one_at_a_time(root, workers, monkeypatch):

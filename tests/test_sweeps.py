@@ -8,7 +8,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.settings import values_of
@@ -110,6 +110,7 @@ def test_random_points_are_different_the_same_for_a_seed_and_spread_as_is_said()
             space.sample(axes, count, 0)
 
 
+@settings(max_examples=40)
 @given(st.data(), st.sampled_from([param for param in SETTINGS.values() if param.kind in ("int", "float")]))
 def test_whatever_is_drawn_of_a_range_is_allowed(data, param):
     ends = st.tuples(values_of(param), values_of(param)).map(sorted)

@@ -208,6 +208,9 @@ class QueueRunner:
         info = runs.worker_of(path)
         if not runs.live(path) or (info is not None and not presence.here(info)):
             return False
+        state, _, reason = runs.state_of(path)
+        if state == "paused" and reason.startswith("yielded"):
+            return False  # whoever trains it has given the device back
         try:
             train = configs.read_toml(path / runs.CONFIG).get("train", {})
         except configs.ConfigError:
