@@ -133,6 +133,10 @@ async def test_a_sweep_is_put_together_queued_and_compared(monkeypatch, work):
         await until_shown(pilot, "Queue · sweep-1 · val/vae/loss", "20 ★  at 9", "2 of 4 are over, the lower the")
         pane = app.workspace.pane("queue")
         assert pane.highlighted == "3", "the best comes first"
+        await pilot.press("o")
+        await until(pilot, lambda: app.workspace.layout_name == "compare")
+        assert pane._paths() == [queue().get(number).path(app.session.root) for number in (3, 1)]
+        app.workspace.open("queue")
         await pilot.press("enter")
         best = queue().get(3).path(app.session.root)
         await until(pilot, lambda: app.conductor.view is not None and app.conductor.view.path == best)

@@ -18,6 +18,7 @@ from tui_gen import queueing, sweeps
 from tui_gen.app.background import away
 from tui_gen.app.panes.asking import RunOpened, RunsAsked
 from tui_gen.app.panes.base import Belongings, Entry, Pane
+from tui_gen.app.panes.compare.asking import CompareAsked
 from tui_gen.app.panes.queue import rows
 from tui_gen.queue_view import QueueLook, QueueReader
 from tui_gen.runs import RunError
@@ -27,6 +28,8 @@ from tui_gen.text import clean
 if TYPE_CHECKING:
     from tui_gen.queue_view import QueuePlace
 
+OVERLAID = 8
+"""Runs of a sweep whose curves are laid over each other, at most."""
 AGAIN = 15
 """Beats after which the ends are predicted anew where the file is as it was."""
 
@@ -72,7 +75,7 @@ over. On the right how far it is and when it is expected to end: by its own pace
 - **Delete** takes an entry out; **x** stops the one that is trained, with a checkpoint; **a** adds it once more
 - **h** holds the queue: what is trained goes on, nothing more is begun; **h** again lets it go on
 - **w** adds a sweep: the form's settings with several values for some; **v** compares what came of the sweep that an
-  entry belongs to, the best first, with a `★`, and goes back
+  entry belongs to, the best first, with a `★`, and goes back; there **o** overlays the curves of the best
 - **s** starts it where nobody trains it, as after a restart on another machine; **C** takes out all that is over
 
 A run that fails stops nothing. One whose worker was killed is resumed. Runs that are not in the queue are waited for.
@@ -90,6 +93,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         Binding("t", "move('top')", "To the top", id="queue.top"),
         Binding("h", "hold", "Hold", id="queue.hold"),
         Binding("v", "compare", "Results", id="queue.compare"),
+        Binding("o", "overlay", "Overlay curves", id="queue.overlay"),
         Binding("w", "app.sweep", "Sweep", id="queue.sweep"),
         Binding("s", "start", "Start", id="queue.start"),
         Binding("x", "stop", "Stop", id="queue.stop"),
@@ -276,6 +280,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         state = place.entry.state if place is not None else ""
         able = {
             "move": state == "waiting" and not self.group,
+            "overlay": len(self._paths()) > 1,
             "compare": bool(self.group) or bool(place is not None and place.entry.group),
             "hold": seen is not None and bool(seen.places),
             "start": seen is not None and bool(seen.standing),
@@ -325,6 +330,17 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
             self.results = None
             self.list_anew()
         self.look()
+
+    def _paths(self) -> list[Path]:
+        """The runs of the sweep whose results are shown that have some, the best first; no more than can be compared.
+        """
+        found = self.results.results if self.results is not None else []
+        paths = [result.entry.path(self.root) for result in found if result.best is not None]
+        return [path for path in paths if path is not None][:OVERLAID]
+
+    def action_overlay(self) -> None:
+        """Compare the best runs of the sweep: curves, settings, samples."""
+        self.post_message(CompareAsked(self._paths()))
 
     def action_remove(self) -> None:
         """Take it out."""
