@@ -115,7 +115,7 @@ FORMATS = [
     Format("html", "a report as one file: its curves, previews, settings and what happened", ".html"),
     Format("safetensors", "the weights, with Python beside them that runs the model without tui-gen", ".safetensors",
            executes=True, beside=".py"),
-    Format("gif", "its previews as a film that plays anywhere, 256 colours a picture", ".gif"),
+    Format("gif", "its previews as a film that plays anywhere, in 256 colours", ".gif"),
     Format("apng", "the same with every colour, for browsers", ".apng"),
     Format("onnx", "a decoder, generator, denoising step … to run without PyTorch", ".onnx",
            needs=("onnx", "onnxscript", "onnxruntime"), executes=True),
