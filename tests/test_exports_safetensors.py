@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import runpy
+import stat
 import sys
 
 import pytest
@@ -55,6 +57,11 @@ def test_raw_and_averaged_weights_are_told_apart_and_nothing_is_overwritten(worl
                                                               "--weights", choice)[2]  # fmt: skip
         weights = load_file(run.with_name(f"{run.name}{'-raw' * (choice == 'raw')}.safetensors"))
         assert all(torch.equal(tensor, weights[name]) for name, tensor in state.items())
+    os.mkfifo(pipe := run.with_name("pipe"))  # the library puts files in the place of pipes and devices
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+    assert call("export", str(run), "--as", "safetensors", "-o", str(pipe))[0] == 0
+    assert stat.S_ISFIFO(pipe.stat().st_mode) and b"tui-gen" in os.read(reader, 1 << 16)
+    os.close(reader)
     run.with_name(f"{run.name}.safetensors").unlink()
     status, _, err = call("export", str(run), "--as", "safetensors")
     assert status == 2 and f"{run.name}.py is there already" in err

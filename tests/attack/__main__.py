@@ -24,10 +24,23 @@ from tests.bench import private_world  # noqa: E402
 
 def attacks() -> dict[str, Attack]:
     """Name → attack, in the order of the table."""
-    from tests.attack import damage, disk, escapes, kills, logs, opening, outputs, queues, settings, sockets, steering
+    from tests.attack import (
+        damage,
+        disk,
+        escapes,
+        exports,
+        kills,
+        logs,
+        opening,
+        outputs,
+        queues,
+        settings,
+        sockets,
+        steering,
+    )
 
     found: dict[str, Attack] = {}
-    for module in (kills, queues, opening, steering, damage, disk, outputs, settings, logs, escapes, sockets):
+    for module in (kills, queues, opening, steering, damage, disk, outputs, settings, logs, escapes, sockets, exports):
         found |= module.ATTACKS
     return found
 

@@ -19,7 +19,10 @@ PRINTED = (
     "--version",
 )  # fmt: skip
 """What is printed to a device that is full."""
-WRITTEN = ("sample RUN -n 64 -o DISK/grid.png", "export RUN --csv DISK/out.csv", "--run vae-digits --runs DISK/runs")
+WRITTEN = (
+    "sample RUN -n 64 -o DISK/grid.png", "export RUN --csv DISK/out.csv", "--run vae-digits --runs DISK/runs",
+    *(f"export RUN --as {name} -o DISK/out" for name in ("parquet", "tensorboard", "npz", "onnx", "safetensors")),
+)  # fmt: skip
 """What writes a file, or a run's folder, on a disk that is full."""
 
 

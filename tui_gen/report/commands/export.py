@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tui_gen import runs
+from tui_gen import checkpoints, launch, runs
 from tui_gen.events import Event, Note, Progress
 from tui_gen.params import show
 from tui_gen.places import expanded, shown
 from tui_gen.progress import preparation
 from tui_gen.report import consent, headless, stdout
-from tui_gen.report.commands.options import RUN, models_option, runs_option
+from tui_gen.report.commands.options import RUN, models_option, named, runs_option
+from tui_gen.report.commands.stop import STOP_TIMEOUT
 from tui_gen.report.exports import FORMATS, Order, chosen, flag_of, form_of, place, save
 from tui_gen.report.stdout import Outlet
 
@@ -29,7 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="RUN", nargs="?", default="", help=RUN)
     parser.add_argument("--as", metavar="FORMAT", dest="form", help="the format, as below (default: csv)")
     words = "the file (or folder) to write; - is standard output, of csv the default, of others a file beside the run"
-    parser.add_argument("-o", "--output", metavar="FILE", default="", help=words)
+    parser.add_argument("-o", "--output", metavar="FILE", type=named, help=words)
     parser.add_argument("--force", action="store_true", help="replace what is there")
     parser.add_argument("--csv", metavar="FILE", help="the same as --as csv --force -o FILE, beside any other format")
     group = parser.add_argument_group("options of formats")
@@ -78,6 +79,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
     if form.executes:
         folders = set(headless.named_dirs(str(order.run))).difference(args.model_dirs)
         consent.ask(folders, order.run.name, err)
+        if not checkpoints.found(order.run) and runs.live(order.run):
+            launch.ask_run(order.run, "checkpoint", timeout=STOP_TIMEOUT)  # a live run that has not made one yet
     if args.csv is not None:
         save(FORMATS[0], order, args.csv, force=True)
     if not asked:

@@ -37,7 +37,7 @@ def write(order: Order, target: Path) -> None:
     view = order.view
     steps = steps_of(view)
     settings = {"compression": "zstd", "use_dictionary": False, "use_byte_stream_split": _floats(view)}
-    with parquet.ParquetWriter(target, _schema(view), **settings) as file:
+    with open(target, "wb") as out, parquet.ParquetWriter(out, _schema(view), **settings) as file:
         for first in range(0, max(1, len(steps)), ROWS):
             file.write_batch(_batch(view, steps[first : first + ROWS]))
             tell_rows = min(first + ROWS, len(steps))

@@ -40,8 +40,10 @@ def main() -> int:
             )
     except (
         ExportError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError, ImportError,
+        RuntimeError,
     ) as error:  # fmt: skip
-        print(f"error: {error}", file=sys.stderr)
+        words = [line for line in str(error).splitlines() if line.strip()]
+        print(f"error: {words[0] if words else type(error).__name__}", file=sys.stderr)
         return 1
     except OSError as error:
         print(f"error: {error.strerror or error}", file=sys.stderr)

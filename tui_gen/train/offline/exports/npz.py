@@ -12,7 +12,8 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -39,7 +40,8 @@ def export(run: Path, target: Path, words: str, tell: Report) -> None:
         members = write(snapshot, options, about, target, tell)
     except SampleError as error:
         raise ExportError(str(error)) from None
-    check(target, members)
+    if target.is_file():  # and no device
+        check(target, members)
 
 
 def write(
@@ -52,28 +54,25 @@ def write(
     texts: list[np.ndarray] = []
     done = senseless = 0
     members = {}
-    with zipfile.ZipFile(target, "w", allowZip64=True) as file:
-        member = None
-        for part, part_labels in drawn(snapshot, options.count, options.seed, options.label or None):
-            if part.is_floating_point():
-                senseless += int((~torch.isfinite(part)).flatten(1).any(1).sum())
-            if pixels:
-                part = denormalise(part, snapshot.model.value_range)
-            array = np.ascontiguousarray(part.cpu().numpy())
-            if kind == "text":
-                texts.append(np.array(["".join(row) for row in classes[array]]))
-            if part_labels is not None:
-                labels.append(part_labels.cpu().numpy())
-            if member is None:
-                members["samples"] = array.dtype.str, (options.count, *array.shape[1:])
-                member = file.open("samples.npy", "w", force_zip64=True)
-                head = {"descr": array.dtype.str, "fortran_order": False, "shape": members["samples"][1]}
-                npy.write_array_header_1_0(member, head)
-            member.write(array.tobytes())
-            done += len(array)
-            tell(Progress(what="making samples", done=done, total=options.count, unit="samples"))
-        assert member is not None  # one sample at least
-        member.close()
+    with open(target, "wb") as out, zipfile.ZipFile(_forwards(out, target), "w", allowZip64=True) as file:
+        with file.open("samples.npy", "w", force_zip64=True) as member:
+            for part, part_labels in drawn(snapshot, options.count, options.seed, options.label or None):
+                if part.is_floating_point():
+                    senseless += int((~torch.isfinite(part)).flatten(1).any(1).sum())
+                if pixels:
+                    part = denormalise(part, snapshot.model.value_range)
+                array = np.ascontiguousarray(part.cpu().numpy())
+                if kind == "text":
+                    texts.append(np.array(["".join(row) for row in classes[array]]))
+                if part_labels is not None:
+                    labels.append(part_labels.cpu().numpy())
+                if not done:
+                    members["samples"] = array.dtype.str, (options.count, *array.shape[1:])
+                    head = {"descr": array.dtype.str, "fortran_order": False, "shape": members["samples"][1]}
+                    npy.write_array_header_1_0(member, head)
+                member.write(array.tobytes())
+                done += len(array)
+                tell(Progress(what="making samples", done=done, total=options.count, unit="samples"))
         about["value_range"] = "0 to 255" if pixels else snapshot.model.value_range if kind == "image" else ""
         more = {"labels": labels, "text": texts, "about": [np.array(json.dumps(about, ensure_ascii=False))]}
         for name, arrays in more.items():
@@ -86,6 +85,11 @@ def write(
     if senseless:
         tell(Note(text=f"{senseless:,} of {options.count:,} samples hold NaN or infinite numbers", level="warning"))
     return members
+
+
+def _forwards(out: BinaryIO, target: Path) -> Any:
+    """A file as it is; of a device, which may lie about where one is in it, only its `write`."""
+    return out if target.is_file() else SimpleNamespace(write=out.write, flush=out.flush)
 
 
 def check(target: Path, members: dict[str, tuple[str, tuple[int, ...]]]) -> None:

@@ -49,6 +49,8 @@ def export(run: Path, target: Path, words: str, tell: Report) -> None:
     graph = converted(program, function, options.opset, described(snapshot, options.weights))
     refuse_traces(graph, [str(run)])
     target.write_bytes(_serialised(graph))
+    if not target.is_file():  # a device
+        return
     difference = check(target, snapshot.model, function)
     tell(Note(text=told(function, options.opset, difference), level="export"))
 

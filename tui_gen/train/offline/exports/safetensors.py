@@ -7,6 +7,7 @@ contiguous, as it would write the wrong numbers of others.
 from __future__ import annotations
 
 import json
+import os
 import runpy
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor
 
 from tui_gen.events import Note, Progress
@@ -45,10 +46,17 @@ def export(run: Path, target: Path, words: str, tell: Report, beside: Path | Non
     texts, refused = sources(model, weights, tell) if beside is not None else ({}, {})
     functions = [function for function in model.functions() if function.name in texts]
     about["functions"] = {function.name: facts_of(function) for function in functions}
+    metadata = {"tui-gen": json.dumps(about, ensure_ascii=False)}
+    if target.exists() and not target.is_file():  # the library would put a file in the place of a device
+        target.write_bytes(save(weights, metadata))
+        return
     try:
-        save_file(weights, target, {"tui-gen": json.dumps(about, ensure_ascii=False)})
+        save_file(weights, target, metadata)
     except SafetensorError as error:  # tells of a full disk, or of any other, in words of its own
         raise OSError(str(error)) from None
+    umask = os.umask(0)
+    os.umask(umask)
+    os.chmod(target, 0o666 & ~umask)  # the library lets nobody else read it
     check(target, weights)
     if beside is not None:
         beside.write_text(snippet(name, about, texts, refused), encoding="utf-8")
