@@ -18,6 +18,7 @@ from tui_gen.events import Note, Progress
 from tui_gen.files import read_regular
 from tui_gen.report.exports import Order
 from tui_gen.report.exports.csv import steps_of
+from tui_gen.report.page.discretion import Discretion
 from tui_gen.text import cleaned
 from tui_gen.view import RunView
 
@@ -90,7 +91,7 @@ def _schema(view: RunView) -> pyarrow.Schema:
     except OSError:
         config = ""
     about = {"version": __version__, "run": view.path.name, "state": view.state, "missing": MEANING}
-    about["config"] = cleaned(config)
+    about["config"] = Discretion().paths(cleaned(config))
     return pa.schema(fields, metadata={f"tui-gen.{key}": text for key, text in about.items()})
 
 

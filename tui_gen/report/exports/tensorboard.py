@@ -23,6 +23,7 @@ from tui_gen.params import hyper, show
 from tui_gen.quantities import count
 from tui_gen.report.exports import Order
 from tui_gen.report.exports import tfevents as tf
+from tui_gen.report.page.discretion import Discretion
 from tui_gen.text import cleaned
 from tui_gen.view import RunView
 
@@ -110,7 +111,7 @@ def extras(order: Order) -> Iterator[bytes]:
     view = order.view
     try:
         config = read_regular(view.path / "config.toml", LARGEST).decode("utf-8", "replace")
-        yield tf.text("config", 0, view.begun, as_code(config))
+        yield tf.text("config", 0, view.begun, as_code(Discretion().paths(config)))
     except OSError:
         pass  # the run's values are there all the same
     if view.edits:
