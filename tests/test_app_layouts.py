@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.pty_terminal import PtyTerminal
-from tests.shell import SIZES, screen_text, until, workbench
+from tests.shell import SIZES, screen_text, until, until_shown, workbench
 from tests.test_app_watching import shown, state, two_runs, watches
 from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell.workspace import tab_texts
@@ -113,3 +113,12 @@ def test_whoever_comes_for_the_first_time_is_shown_around_once(world):
         assert "1/6" not in terminal.wait_for_text("Read the models again")
         terminal.press("escape", "ctrl+q")
         assert terminal.wait_exit() == 0
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_panes_that_come_late_tell_of_the_recipe_too(monkeypatch, size):
+    async with workbench(monkeypatch, size) as (app, pilot):
+        assert app.form.draft.source == "vae-digits"
+        await pilot.press("alt+3")
+        await until_shown(pilot, "F5 trains it")
+        assert {pane.card.name if pane.card else "" for pane in app.workspace.panes} == {"vae-digits"}

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from tui_gen.app.steering.follower import Follower
     from tui_gen.app.steering.session import Session
     from tui_gen.app.steering.stock import Stock
+    from tui_gen.cards import Card
     from tui_gen.catalog import Catalog
     from tui_gen.draw.terminal import Terminal
     from tui_gen.speeds import Pace
@@ -121,6 +122,7 @@ class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
         self.workspace = Workspace(*first, shares=self._shares(), favourites=self._favourites(), id="workspace")
         self._shares_before: dict[str, float] = {}
         self._on_card = ""
+        self._card: Card | None = None
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
         self.notices = Notices(self, self.workspace, self.status)
@@ -229,6 +231,7 @@ class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
             case "samples":
                 self.samples = cast("SamplesPane", pane)
         self.follower.introduce(pane)
+        pane.show_card(self._card)
         if self.focused is None and self.workspace.last_pane == pane.id and pane.display:
             pane.focus_inside()
 
@@ -618,9 +621,9 @@ class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
         name = recipe.name if recipe is not None and draft is not None and draft.model == recipe.model else ""
         if name != self._on_card:
             self._on_card = name
-            told = card(recipe, self.key_of("run.start")) if recipe is not None and name else None
+            self._card = card(recipe, self.key_of("run.start")) if recipe is not None and name else None
             for pane in self.workspace.panes:
-                pane.show_card(told)
+                pane.show_card(self._card)
 
     def on_live_edit_asked(self, message: LiveEditAsked) -> None:
         """A live value is to change."""
