@@ -231,6 +231,7 @@ class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
             case "samples":
                 self.samples = cast("SamplesPane", pane)
         self.follower.introduce(pane)
+        self.on_form_changed()  # it may have told of its recipe before it was known here
         pane.show_card(self._card)
         if self.focused is None and self.workspace.last_pane == pane.id and pane.display:
             pane.focus_inside()
