@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -30,12 +31,17 @@ def start(tmp_path):
     all_ended(made)
 
 
+HOST = torch.device("cpu")
+everywhere = yielding.on_device
+
+
 def copied(storage):
-    return yielding.copied(storage, torch.device("cpu"))
+    return yielding.copied(storage, HOST)
 
 
 def tensors_of(before):
-    return [tensor for tensor in yielding.on_device(torch.device("cpu")) if id(tensor) not in before]
+    """Every tensor of this process but these (by their ids)."""
+    return [tensor for tensor in everywhere(HOST) if id(tensor) not in before]
 
 
 @pytest.mark.parametrize("family", ["gan", "pretrained-classifier"])
@@ -46,7 +52,7 @@ def test_a_trainer_whose_memory_is_all_another_goes_on_to_the_same_bits(family):
         whole.train_step()
     expected = whole.state() | {"weights": weights_of(whole.model), "average": weights_of(whole.eval_model)}
     gc.collect()
-    before = {id(tensor) for tensor in yielding.on_device(torch.device("cpu"))}
+    before = {id(tensor): tensor for tensor in everywhere(HOST)}  # kept, so that no id is given out again
     moved = small_runs.trainer(family)  # seeds what is random anew
     for _ in range(5):
         moved.train_step()
@@ -55,7 +61,7 @@ def test_a_trainer_whose_memory_is_all_another_goes_on_to_the_same_bits(family):
     for _ in range(2):  # there, and back
         gc.collect()
         tensors = tensors_of(before)
-        memory = [tensor.untyped_storage() for tensor in tensors]  # kept, so that no address is given out again
+        memory = [tensor.untyped_storage() for tensor in tensors]  # kept, as well
         old = {storage.data_ptr() for storage in memory if storage.nbytes()}
         yielding.relocate(tensors, copied, copied)
         yielding.forget_copies(moved)
@@ -123,3 +129,52 @@ def test_a_run_that_yields_says_so_and_goes_on_to_the_same_bits(start):
     view = run.finish()
     assert view.state == "finished" and not view.reason
     assert unlike(expected, run.trainer.state() | {"weights": weights_of(run.trainer.model)}) == []
+
+
+def test_a_device_is_given_back_and_taken_again_once_it_has_room(monkeypatch):
+    """As on a GPU, which this machine need not have: the calls that need one are stood in for."""
+    whole = small_runs.trainer("gan")
+    for _ in range(6):
+        whole.train_step()
+    expected = whole.state() | {"weights": weights_of(whole.model)}
+    gc.collect()
+    before = {id(tensor): tensor for tensor in everywhere(HOST)}  # kept, so that no id is given out again
+    trainer = small_runs.trainer("gan")
+    for _ in range(3):
+        trainer.train_step()
+    trainer.meter.flush()
+    here, gpu, sizes, room = trainer.device, torch.device("cuda", 0), iter([3 * 10**9, 10**9]), []
+    asked: list[str] = []
+
+    def copied_where_there_is_room(storage, device):
+        if device == gpu and len(room) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if device == gpu:
+            room.append(storage)
+        return torch.UntypedStorage(storage.nbytes()).copy_(storage)
+
+    monkeypatch.setattr(yielding, "on_device", lambda device: tensors_of(before))
+    monkeypatch.setattr(yielding, "copied", copied_where_there_is_room)
+    monkeypatch.setattr(yielding, "occupied", lambda device: next(sizes))
+    monkeypatch.setattr(yielding, "allocated", lambda device: 0)
+    monkeypatch.setattr(yielding, "_empty_caches", lambda device: asked.append("emptied"))
+    trainer.device = gpu
+    loop = SimpleNamespace(
+        trainer=trainer, paused=False, flush=lambda: asked.append("flushed"),
+        measuring=SimpleNamespace(drop=lambda words: asked.append("dropped")),
+    )  # fmt: skip
+    run = yielding.Yielding(loop)
+    request = control.Request({"op": "yield"})
+    run.ask(request)
+    assert request.wait()[0]["words"] == "yielded: 2.0 GB of cuda:0 are given back, its state is in host memory"
+    assert loop.paused and asked == ["flushed", "dropped", "emptied"]
+    assert run.refuses(control.Request({"op": "sample"})) and not run.refuses(control.Request({"op": "checkpoint"}))
+    request = control.Request({"op": "resume"})
+    assert not run.back(request) and "no room for the run now" in request.wait()[0]["error"] and run.words
+    room.clear()
+    monkeypatch.setattr(yielding, "copied", lambda storage, device: copied_where_there_is_room(storage, HOST))
+    assert run.back(control.Request({"op": "resume"})) and not run.words
+    trainer.device = here
+    for _ in range(3):
+        trainer.train_step()
+    assert unlike(expected, trainer.state() | {"weights": weights_of(trainer.model)}) == []

@@ -64,7 +64,7 @@ class Health:
 
     def _loss_broke(self, step: int, what: str, where: str, phases: list[str]) -> list[events.Alert]:
         rates = {f"train.phases.{name}.lr": optim.lr for name, optim in self._train.phases.items() if name in phases}
-        advice = remedy.advice(rates, step, self._train.on_nan == "stop")
+        advice = remedy.advice(rates, step, self._train.on_nan != "continue")
         return self._give(step, "error", what, where, advice, rates)
 
     def _one(self, name: str, event: events.Metrics, column: Sequence[float | None]) -> list[events.Alert]:

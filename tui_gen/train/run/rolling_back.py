@@ -77,12 +77,15 @@ class Rollbacks:
         self._alert: events.Alert | None = None
         self._offence: Offence | None = None
         self._made = 0
+        """Rollbacks that it made by itself since a person last did."""
 
     def resume(self, step: int) -> None:
         """Go on from a step with what the run's log says."""
         path = self.loop.path
         self.skips = [at for at in rollbacks.skips(path, self.loop.config.skips) if at >= step]
-        self._made = sum(not event.by_hand for event in rollbacks.of(path))
+        self._made = 0
+        for event in rollbacks.of(path):
+            self._made = 0 if event.by_hand else self._made + 1
         self._alert = rollbacks.last_alert(path)
 
     # Every step
@@ -208,6 +211,7 @@ class Rollbacks:
         if factor is None and skip is None and alert is None:
             factor = remedy.HALF
         event = self._back(to, why=alert.what if alert else "asked to", factor=factor, skip=skip, by_hand=True)
+        self._made = 0
         request.answer(step=event.to, was=event.step, change=event.change)
 
     def _back(

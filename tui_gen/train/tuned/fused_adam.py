@@ -68,11 +68,15 @@ class FusedAdam(torch.optim.Adam):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As PyTorch's."""
         super().load_state_dict(state_dict)
-        self.forget()
+        self._moments = None
 
     def forget(self) -> None:
-        """Line the state up anew at the next step: it is in other memory."""
-        self._moments = None
+        """Line the state up anew at the next step, as it will be in other memory; that of NumPy's counts is let go."""
+        if self._moments is not None:
+            for state in self.state.values():
+                state["step"] = state["step"].clone()
+            self._moments = None
+            del self._counts
 
 
 @functools.cache
