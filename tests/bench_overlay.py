@@ -36,6 +36,7 @@ async def measure(root, size):
         for name in ("compare", "losses"):  # what all panes of curves import is there, as after any run was looked at
             app.workspace.open(name)
             await pilot.pause(0.5)
+        app.workspace.use_layout("compare")
         app.workspace.open("compare")
         before, begun, cpu = resident(os.getpid()), time.perf_counter(), time.process_time()
         pane.compare(sorted(root.iterdir()))

@@ -68,28 +68,35 @@ async def shows(app, pilot, paths):
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_runs_that_are_to_be_compared_show_in_what_they_differ(monkeypatch, two_runs, size):
-    async with workbench(monkeypatch, SIZES[size]) as (app, pilot):
-        app.workspace.pane("runs").post_message(CompareAsked(two_runs))
-        await until_shown(pilot, "A vae-digits", "B vae-digits", "vae/loss")
-        assert app.workspace.active.id == "compare"
+async def test_every_page_says_what_there_is_at_every_size(tmp_path, size):
+    losses = [5.0 - n / 100 for n in range(100)]
+    paths = [run(tmp_path, "first", losses=losses), run(tmp_path, "second", losses=losses[:50], train__seed=7)]
+    app = Host(tmp_path)
+    async with app.run_test(size=SIZES[size]) as pilot:
+        await shows(app, pilot, paths)
+        assert all(words in app.text() for words in ("● A first", "■ B second", "vae/loss", "Curves"))
         await pilot.press("v", "v")
-        screen = await until_shown(pilot, "train.phases.vae.lr", "0.001 °", "3e-4")
-        assert "train.steps" not in screen
+        await until(pilot, lambda: "train.seed" in app.text() and "0 °" in app.text(), app.text)
+        assert "train.steps" not in app.text(), "that is the same"
         await pilot.press("v")
-        await until_shown(pilot, "lowest", "★", "finished")
+        await until(pilot, lambda: "4.01 at 99 ★" in app.text() and "4.51 at 49" in app.text(), app.text)
+        await pilot.click(app.pane._tabs, offset=(2, 0))
+        await until(pilot, lambda: "vae/loss  ●" in app.text(), app.text)
 
 
-async def test_the_palette_compares_with_the_run_that_is_shown(monkeypatch, two_runs):
+async def test_the_palette_and_the_list_of_runs_bring_runs_to_the_comparison(monkeypatch, two_runs):
     async with workbench(monkeypatch, (120, 40), open_run=two_runs[0]) as (app, pilot):
         pane = app.workspace.pane("compare")
         assert isinstance(pane, ComparePane)
         await until(pilot, lambda: pane.view is not None)
-        await pilot.press("ctrl+p", *"compare with", "down", "enter")
+        next(entry for entry in pane.entries() if entry.name.startswith("Compare with: ")).call()
         await until(pilot, lambda: [run.path for run in pane.compared] == two_runs)
         assert pane.compared[0].view is pane.view, "what is read already is not read again"
         assert {"Compare: samples", "Compare: results"} <= {entry.name for entry in pane.entries()}
+        app.workspace.pane("runs").post_message(CompareAsked(two_runs[::-1]))
+        await until(pilot, lambda: [run.path for run in pane.compared] == two_runs[::-1])
         await until_shown(pilot, "A vae-digits", "B vae-digits", "vae/loss")
+        assert app.workspace.active is pane and app.workspace.layout_name == "compare"
 
 
 async def test_runs_of_any_length_are_drawn_over_each_other_and_go_on(tmp_path):
@@ -201,7 +208,9 @@ async def test_samples_stand_side_by_side_at_an_equal_step_or_time(tmp_path):
         await pilot.press("e", "e")
         await until(pilot, lambda: beside(app) == ["D step 100 · d"], app.text)
         await pilot.press("T", "p")
-        await until(pilot, lambda: app.pane._samples._timer is None and app.pane._samples.index is None, app.text)
+        assert app.pane._samples._timer is not None and beside(app)[0] == "A step 0 · a", "from the first on"
+        await pilot.press("p", "end")
+        assert app.pane._samples._timer is None
         before = beside(app)
         app.pane._samples.on_timeline_scrubbed(app.pane._samples._timeline.Scrubbed(0))
         await until(pilot, lambda: beside(app) != before, app.text)

@@ -38,9 +38,10 @@ def test_every_setting_that_differs_is_told_and_nothing_else():
     for key, param in settings.items():
         if key.partition(".")[0] in ("name", "notes", "tags") or param.when or key == "dataset.name":
             continue
-        value = {"int": 3, "float": 0.125, "bool": not param.default, "str": "other", "list": [7]}.get(
-            param.kind, next((choice for choice in param.choices if choice != param.default), None)
-        )
+        other = next((choice for choice in param.choices if choice != param.default), None)
+        whole = 3 if param.default != 3 else 4
+        values = {"int": whole, "float": 0.125, "bool": not param.default, "str": "other", "list": [7]}
+        value = values.get(param.kind, other)
         first, second = copy.deepcopy(DIGITS), copy.deepcopy(DIGITS)
         configs.set_key(first, key, param.default)
         configs.set_key(second, key, value)

@@ -43,7 +43,8 @@ OFFERED = 200
 """Runs in the command palette, at most."""
 PAGES = ("curves", "samples", "settings", "results")
 READING = 0.25
-"""Seconds between two frames while logs are read: most of the time is for reading."""
+"""Seconds to the first frame while logs are read; to each one after it twice as many: most of the time is for reading.
+"""
 SHARED = "edit", "fork", "resume", "rollback"
 """What happened in runs that is marked: of all that may happen in twelve of them, what tells them apart."""
 
@@ -175,15 +176,15 @@ class ComparePane(CurvesPane):
     async def _read(self) -> None:
         """Read all logs up to their ends, a part of each in turn; keys come in between."""
         try:
-            drawn, changed, waiting = time.monotonic(), True, self._others
+            drawn, pause, changed, waiting = time.monotonic(), READING, True, self._others
             while waiting:
                 for view in waiting:
                     changed |= bool(view.poll())
                     await asyncio.sleep(0)
                 waiting = [view for view in self._others if view.behind]
-                if waiting and time.monotonic() - drawn > READING:
+                if waiting and time.monotonic() - drawn > pause:
                     self.redraw()
-                    drawn = time.monotonic()
+                    drawn, pause = time.monotonic(), 2 * pause
             if changed:
                 self.redraw()
         finally:
