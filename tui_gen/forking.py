@@ -9,6 +9,7 @@ import contextlib
 import copy
 import errno
 import os
+import shlex
 import shutil
 import stat
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from tui_gen import checkpoints, edits, events, log_prefix, provenance, rollback
 from tui_gen import config as configs
 from tui_gen.files import open_regular
 from tui_gen.params import Param, Problem, show
-from tui_gen.places import called
+from tui_gen.places import called, shown
 from tui_gen.quantities import count
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def place_of(run: Path, step: int | None = None, thorough: bool = True) -> ForkP
     """
     found = checkpoints.found(run)
     if not any(checkpoint.meta for checkpoint in found):
-        words = "it has no checkpoint yet" if runs.live(run) else "it has no checkpoint"
-        how = "F8 makes one" if runs.live(run) else f"tui-gen --run {called(run)} trains it anew, with --set …"
-        raise runs.RunError(f"{run.name} cannot be forked: {words}; {how}")
+        again = f"tui-gen --run {shlex.quote(shown(run))} --set … trains it anew"
+        how = "has no checkpoint yet; F8 makes one" if runs.live(run) else f"has no checkpoint; {again}"
+        raise runs.RunError(f"{run.name} cannot be forked: it {how}")
     known = max(runs.state_of(run)[1], *(checkpoint.step for checkpoint in found))
     if step is not None and step > known:
         raise runs.RunError(f"{run.name} cannot be forked at step {count(step)}: it is at step {count(known)}")
@@ -95,7 +96,7 @@ def place_of(run: Path, step: int | None = None, thorough: bool = True) -> ForkP
             words = "none of its checkpoints" if step is None else f"no checkpoint up to step {count(step)}"
             raise runs.RunError(f"{run.name} cannot be forked: {words} can be used ({tried[0].problem})")
         first = next((checkpoint.step for checkpoint in found if checkpoint.meta is not None), 0)
-        way = f"fork at step {count(first)} or later, or train it anew: tui-gen --run {called(run)} --set …"
+        way = f"fork at step {count(first)} or later, or train it anew: tui-gen --run {shlex.quote(shown(run))} --set …"
         raise runs.RunError(f"{run.name} has no checkpoint at step {count(step)} or before it; {way}")
     return ForkPoint(run, best.step if step is None else step, best)
 
@@ -243,15 +244,15 @@ def make(place: ForkPoint, fork: ForkPlan, root: Path, catalog: Catalog, folder:
         except checkpoints.DamagedError as error:
             raise runs.RunError(f"{place.run.name} cannot be forked: checkpoint {error}") from None
         past = log_prefix.lines(place.run / runs.LOG, place.start)
-        told = [event for line in past if (event := events.decode(line)) is not None]
-        for event in told:
+        for line in past:
+            event = events.decode(line) if line.startswith((b'{"type":"sample"', b'{"type":"alert"')) else None
             if isinstance(event, events.Sample | events.Alert):
                 _take_also(place.run, path, event.path if isinstance(event, events.Sample) else event.kept)
         changes = {key: list(change) for key, change in fork.changes.items()}
         start = None if place.start == place.step else place.start
         first = events.Fork(place.step, place.run.name, origin.name, start, changes)
-        if told:
-            first.t = told[0].t
+        if past and (shared := events.decode(past[0])) is not None:
+            first.t = shared.t
         last = events.State("stopped", place.start, f"forked from {place.run.name} at step {count(place.step)}")
         text = b"\n".join([events.encode(first)[:-1], *past, events.encode(last)])
         runs.write_atomic(path / runs.LOG, text)

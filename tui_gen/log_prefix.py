@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from tui_gen import event_log, events
+from tui_gen.rows import Reader, Row
 
 
 def until(event: events.Event, step: int) -> int | None:
@@ -14,6 +15,8 @@ def until(event: events.Event, step: int) -> int | None:
     does not take over: what a session was at, and how far it was with it.
     """
     match event:
+        case Row():
+            return event.start + 1
         case events.Metrics():
             longest = max((len(column) for column in event.values.values()), default=1)
             return event.start + (longest - 1) * event.stride + 1
@@ -39,9 +42,10 @@ def lines(log: Path, step: int) -> list[bytes]:
     """
     kept: list[tuple[int, bytes]] = []
     raw: list[bytes] = []
+    reader = Reader()
 
     def decode(line: bytes) -> events.Event | None:
-        event = events.decode(line)
+        event = reader.decode(line)
         if event is not None:
             raw.append(line)
         return event

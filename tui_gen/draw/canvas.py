@@ -16,10 +16,10 @@ ASCII_GLYPHS = "*+ox#%@&=$?~"
 MARKS = {
     "alert": ("!", "!", True),
     "rollback": ("◂", "<", True),
+    "fork": ("Y", "Y", True),
     "edit": ("Δ", "E", True),
     "note": ("✎", "N", False),
     "range": ("[", "[", True),
-    "fork": ("Y", "Y", True),
     "resume": ("↻", "R", True),
     "checkpoint": ("▾", "v", False),
     "sample": ("·", ".", False),

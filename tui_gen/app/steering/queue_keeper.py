@@ -33,6 +33,10 @@ class QueueKeeper:
 
         if self._adding or self.stage.form is None:
             return
+        if self.stage.form.fork is not None:
+            words = "A fork goes on from a checkpoint, and does not wait in the queue: F5 starts it."
+            self.stage.notices.tell(words, "warning")
+            return
         self._adding = True
         self.stage.notices.say("adding it to the queue…")
         try:
