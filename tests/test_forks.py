@@ -13,6 +13,8 @@ from tests.loop_run import Run
 from tui_gen import catalog as catalogs
 from tui_gen import cli, event_log, events, forking, forks, log_prefix, runs
 from tui_gen import config as configs
+from tui_gen.app.steering.session import Session
+from tui_gen.marks import marks_of
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import warm
 from tui_gen.view import RunView
@@ -79,6 +81,14 @@ def test_the_past_of_a_fork_is_what_counted_in_the_end_up_to_its_step(tmp_path):
     assert values == [[1.0, 2.0, 3.0, 4.0], [50.0, 60.0], [7.0], [0.5]]
     assert past[0].step == 7  # here it parts from that one as well
     assert len(log_prefix.lines(log, 0)) == 1 and log_prefix.lines(tmp_path / "none", 5) == []
+
+
+def test_a_fork_is_marked_on_its_own_plots_and_on_those_of_the_other_run(tmp_path):
+    first, second = fork_of(tmp_path, "first"), fork_of(tmp_path, "second", ("first", 30))
+    session = Session(tmp_path, [], small_runs.built()[0])
+    parent, child = session.attach(first), session.attach(second)
+    for view, words in ((parent, "second was forked from here"), (child, "forked from first")):
+        assert [(mark.step, mark.kind, mark.text) for mark in marks_of(view)] == [(30, "fork", words)]
 
 
 def edit(step, key, value):

@@ -1,8 +1,8 @@
 """Attack what must hold and print a table: `make attack`, or `python -m tests.attack --only kills,disk --seed 7`.
 
-Kills, damaged checkpoints, a full disk, mutated configs and logs, control sequences, malformed requests. The status is
-1 where something did not hold; standard error tells how to see it again. Linux; a full disk is a small tmpfs where one
-may be mounted (root), else a limit on the size of files.
+Kills, forks, damaged checkpoints, a full disk, mutated configs and logs, control sequences, malformed requests. The
+status is 1 where something did not hold; standard error tells how to see it again. Linux; a full disk is a small tmpfs
+where one may be mounted (root), else a limit on the size of files.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tests.bench import private_world  # noqa: E402
 def attacks() -> dict[str, Attack]:
     """Name → attack, in the order of the table."""
     from tests.attack import (
+        branching,
         damage,
         disk,
         escapes,
@@ -40,7 +41,9 @@ def attacks() -> dict[str, Attack]:
     )
 
     found: dict[str, Attack] = {}
-    for module in (kills, queues, opening, steering, damage, disk, outputs, settings, logs, escapes, sockets, exports):
+    for module in (
+        kills, queues, opening, steering, branching, damage, disk, outputs, settings, logs, escapes, sockets, exports,
+    ):  # fmt: skip
         found |= module.ATTACKS
     return found
 

@@ -36,7 +36,7 @@ def steered(plan: Plan) -> Iterator[Outcome]:
         run, wrong = runs.create(root / "steered", FAMILY, config_of(FAMILY, steps=STEPS)), []
         for session in range(SESSIONS):
             child = forked.worker(run, resume=session > 0)
-            made += _steer(run, child, dice)
+            made += steer(run, child, dice)
             child.wait(dice.uniform(0, 0.3))
             child.end()
             if runs.state_of(run)[0] == "finished":
@@ -56,7 +56,7 @@ def steered(plan: Plan) -> Iterator[Outcome]:
     yield row
 
 
-def _steer(run: Path, child: forked.Child, dice: random.Random) -> int:
+def steer(run: Path, child: forked.Child, dice: random.Random) -> int:
     """Make a few edits at moments as they come; how many were made."""
     made = 0
     for _ in range(EDITS):
