@@ -12,7 +12,6 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +131,8 @@ def kind_of(device: str) -> str:
 @functools.cache
 def torch_version() -> str:
     """The version of PyTorch that is installed, without importing it; empty where there is none."""
+    from importlib import metadata  # slow to import, and lists of runs seldom have a proof
+
     try:
         return metadata.version("torch")
     except metadata.PackageNotFoundError:

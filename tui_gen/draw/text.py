@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import unicodedata
 from itertools import pairwise
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from tui_gen.text import is_mark
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Run = tuple[str, str]
 Row = list[Run]
@@ -55,6 +57,8 @@ def fit_row(runs: Row, width: int) -> Row:
 
 def rows_of(chars: np.ndarray, style: np.ndarray, keys: list[str]) -> list[Row]:
     """Runs of equal style from code points (rows, columns) and indices into `keys` of the same shape."""
+    import numpy as np  # who only measures texts needs none
+
     rows: list[Row] = []
     codes = np.ascontiguousarray(chars, dtype="<u4")
     for line, kinds in zip(codes, style):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Container, Iterable
@@ -23,7 +24,7 @@ SETTLING = 5
 MANY = 100
 """Runs from which those that have ended, and are not on screen, are looked at in turn only."""
 AT_A_TIME = 50
-"""Of very many runs, so many are looked into each time: all of them in a few minutes."""
+"""Of very many runs, so many are looked into each time, and so many of the newest at first: a screen of them."""
 FILES = ("config.toml", "events.jsonl", "worker.json", "worker.lock", "remarks.json")
 """What the row of a run is made from."""
 SAVED_EVERY = 10.0
@@ -52,10 +53,11 @@ class RunList:
         """Looks in which all of it is still to be read."""
         self._sockets = -1
 
-    def refresh(self, whole: bool = False, near: Container[str] = (), seconds: float = 1e9) -> list[RunInfo]:
+    def refresh(self, whole: bool = False, near: Container[str] = (), seconds: float = math.inf) -> list[RunInfo]:
         """As `runs.list_runs`; `whole` looks into every run. `problem` tells why the folder cannot be read.
 
-        The runs that are `near` are looked at each time. After so many `seconds` the rest stays as it was.
+        The runs that are `near` are looked at each time. After so many `seconds` the rest stays as it was, but for the
+        newest.
         """
         self._looks += 1
         deadline = time.monotonic() + seconds
@@ -69,7 +71,7 @@ class RunList:
             turn = (self._looks + number) % around == 0
             if row is not None and not (everywhere or turn or row[2].live or path in near):
                 known[path] = row
-            elif time.monotonic() > deadline:
+            elif number >= AT_A_TIME and time.monotonic() > deadline:
                 self.unread += 1
                 known[path] = row or ([], [], _named(path, created))
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from functools import partial
 from pathlib import Path
@@ -110,7 +111,7 @@ has a `›`, marked ones have a `◆`.
         """The same, with what is known of each."""
         self.table = RunTable(self._moved)
         self.settings = RunSettings(looks=False)
-        self._busy = self._looked = self._finding = False
+        self._busy = self._looked = self._finding = self._again = False
         self._problem = ""
         self._touched = 0.0
         """When somebody did something here last."""
@@ -158,18 +159,22 @@ has a `›`, marked ones have a `◆`.
 
     def look(self, whole: bool = False) -> None:
         """Read the folder, away from the UI's thread; nothing happens off screen or while a look is under way."""
+        self._again = self._again or whole
         if self.display and not self._busy and self.size:
-            self.run_worker(self._look(whole), exit_on_error=False)
+            self.run_worker(self._look(), exit_on_error=False)
 
-    async def _look(self, whole: bool) -> None:
-        self._busy = True
+    async def _look(self) -> None:
+        self._busy, any_news = True, False
         try:
             while True:
+                whole, self._again = self._again, False
                 near = {row.info.path for row in self.table.on_screen}
-                rows = await away(self.runs.refresh, whole, near, AT_ONCE if self._looked else FIRST)
+                seconds = math.inf if whole else AT_ONCE if self._looked else FIRST
+                rows = await away(self.runs.refresh, whole, near, seconds)
                 if not self.is_attached:
                     return
-                others = [new for new, old in zip(rows, self.rows) if new is not old]
+                before = {id(info) for info in self.rows}
+                others = [info for info in rows if id(info) not in before]
                 for info in others:
                     self.settings.forget(info.path)
                 news = bool(others) or len(rows) != len(self.rows) or not self._looked
@@ -177,11 +182,12 @@ has a `›`, marked ones have a `◆`.
                 self.rows, self._looked, self._problem = rows, True, self.runs.problem
                 if news:
                     self._know_more()
-                if not self.runs.unread:
+                any_news = any_news or news
+                if not (self.runs.unread or self._again):
                     break
         finally:
             self._busy = False
-        if news and not self._finding:
+        if any_news and not self._finding:
             self.run_worker(self._find(), exit_on_error=False)
 
     async def _find(self) -> None:
