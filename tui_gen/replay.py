@@ -24,6 +24,8 @@ LOOK = 2.0
 """Seconds that pass at most from one look to the next: while nobody could look, nothing is played."""
 MOST = 1000
 """Events that are handed out at a time, where more are due."""
+WORDLESS = (events.Metrics, events.System, events.Usage, events.Progress, events.Sample)
+"""Events of which the log pane, or a line of text, has nothing."""
 PART = 20
 """A jump by a key goes over one of so many parts of the run."""
 
@@ -43,6 +45,7 @@ class Playback(event_log.Follower):
         clock: Callable[[], float] = time.monotonic,
         decode: Decode | None = None,
         tell: Callable[[events.Event], None] = lambda event: None,
+        apart: bool = False,
     ) -> None:
         super().__init__(path, decode=decode or Reader().decode)
         self.speed, self.last = pace.speed, pace.last
@@ -52,6 +55,7 @@ class Playback(event_log.Follower):
         self.end = max(1, tail_of(str(path))[1])
         """The last step there is, as far as is known."""
         self.clock, self._tell = clock, tell
+        self._apart = apart
         self._looked = clock()
         self._goal: int | None = pace.first or None
         self._ahead: deque[tuple[float, events.Event]] = deque()
@@ -95,6 +99,8 @@ class Playback(event_log.Follower):
                 break
             due.append(self._next())
             more = len(due) >= MOST
+            if self._apart and not isinstance(due[-1], WORDLESS):
+                break
         self.restarted, self.behind = anew, more
         for event in due:
             self._tell(event)
@@ -178,10 +184,11 @@ class ReplayView(RunView):
         clock: Callable[[], float] = time.monotonic,
         decode: Decode | None = None,
         tell: Callable[[events.Event], None] = lambda event: None,
+        apart: bool = False,
     ) -> None:
         super().__init__(path, points)
         log = self.path / "events.jsonl"
-        self._follower = self.playback = Playback(log, pace, clock=clock, decode=decode, tell=tell)
+        self._follower = self.playback = Playback(log, pace, clock=clock, decode=decode, tell=tell, apart=apart)
 
     @property
     def live(self) -> bool:

@@ -40,17 +40,18 @@ def play(
     clock: Callable[[], float] = time.monotonic,
 ) -> int:  # fmt: skip
     """Show a run at this pace by a clock; `wait` passes some seconds and gives the signals that came meanwhile."""
-    view = ReplayView(path, pace, clock=clock, decode=events.decode, tell=display.event)
+    view = ReplayView(path, pace, clock=clock, decode=events.decode, tell=display.event, apart=True)
     position, status = 0, 0
     display.open(view)
     try:
         while True:
-            while view.poll() or view.behind:
-                pass
-            lines, position = view.log[max(0, position - view.log_offset) :], view.log_offset + len(view.log)
-            for line in lines:
-                display.line(*line)
-            display.update(view, view.state, "", "")
+            news = True
+            while news:
+                news = bool(view.poll() or view.behind)
+                lines, position = view.log[max(0, position - view.log_offset) :], view.log_offset + len(view.log)
+                for line in lines:
+                    display.line(*line)
+                display.update(view, view.state, "", "")
             if view.playback.over or out.gone:
                 break
             if came := wait(max(SHORTEST, min(POLL, 1 / view.playback.speed))):  # about a second of the run
