@@ -133,7 +133,7 @@ def test_each_personality_is_recognised_by_the_probe(personality, latency, expec
         # past the answers: only what a person types must reach the program
         terminal.send("hello\r")
         screen = terminal.wait_for_text("typed: 'hello'")
-    found = json.loads("".join(screen.split("\n")).split("ANSWER ")[1].split("typed:")[0].split("}")[0] + "}")
+    found, _ = json.JSONDecoder().raw_decode("".join(screen.split("\n")).split("ANSWER ")[1])
     assert found["graphics"] == expected
     assert found["sync"] == personality.sync
     assert found["answered"] == (personality.da1 is not None)

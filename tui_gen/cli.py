@@ -136,6 +136,8 @@ def build_parser() -> argparse.ArgumentParser:
     words = "with --run: make the edits of another run again, at their steps"
     train.add_argument("--replay-edits", metavar="RUN", type=named, help=words)
     train.add_argument("--detach", action="store_true", help="start it and return; tui-gen attach shows it")
+    words = "tell a command of your own what becomes of it, in variables TUI_GEN_…; else notify.command of the settings"
+    train.add_argument("--notify", metavar="COMMAND", type=named, help=words)
     show = parser.add_argument_group("output")
     style_options(show, top=True)
     common = parser.add_argument_group("everywhere")
@@ -195,6 +197,8 @@ def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace
                 parser.error(f"{option} needs --run or --resume")
     if args.run_name and args.run is None:
         parser.error("--name needs --run")
+    if args.notify and not training:
+        parser.error("--notify needs --run or --resume")
     if args.replay_edits and args.run is None:
         parser.error("--replay-edits needs --run")
     if args.resume_if_begun and not args.run_name:
@@ -241,6 +245,10 @@ def _train(args: argparse.Namespace, root: Path) -> int:
     from tui_gen.report import headless
 
     style = headless.style_of(args)
+    if args.notify:
+        from tui_gen.notify.wishes import VARIABLE
+
+        os.environ[VARIABLE] = args.notify  # for the workers that this starts
     if args.resume is not None:
         path = runs.find(root, args.resume)
         return headless.resume(

@@ -37,9 +37,9 @@ from tui_gen.app.shell.themes import Themes
 from tui_gen.app.shell.workspace import PaneTabs, Workspace
 from tui_gen.app.steering import comparing
 from tui_gen.app.steering.forker import ForkActions
+from tui_gen.app.steering.pages import Pages
 from tui_gen.app.steering.queue_keeper import QueueActions
 from tui_gen.app.steering.replaying import RecordActions
-from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines
 
@@ -72,7 +72,7 @@ def _commands() -> type:
     return Commands
 
 
-class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
+class Workbench(QueueActions, ForkActions, RecordActions, Pages):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
     once, or replayed with `replay`; `compare` are compared; `budget` is what live data may take of the link, in
     bytes/s.
@@ -188,6 +188,7 @@ class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
     async def _furnish_rest(self) -> None:
         """The panes that are not on screen yet, and what needs all of them."""
         from tui_gen import runs
+        from tui_gen.app.steering.announcing import Announcer
 
         for frame in [pane for pane in self.workspace.panes if isinstance(pane, placeholders.EmptyFrame)]:
             await self._bring_in(frame)
@@ -208,12 +209,15 @@ class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
         for problem in self.session.catalog.problems:
             self.notices.note("warning", problem)
         self._show_newcomers_around()
+        self.announcer = Announcer(self, self.notices)
         self.complete = True
 
     def _beat(self, quiet_for: float) -> None:
         """About once a second."""
         self.conductor.beat(quiet_for)
         self.stock.beat(self.conductor.view)
+        if self.announcer is not None:
+            self.announcer.beat(self.conductor.view, self.session.started)
 
     async def _bring_in(self, frame: Pane) -> None:
         """Put a pane in the place of its empty frame."""
@@ -330,21 +334,6 @@ class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
             self.notices.tell(f"{action}: {type(error).__name__}: {error}. See {report(error)}", "error")
             return True
 
-    def action_help(self) -> None:
-        """Help on the focused pane."""
-        from tui_gen.app.shell.help import ReadingPage
-
-        pane = self.workspace.active
-        if pane is not None:
-            title, text = pane.help()
-            self.push_screen(ReadingPage(f"Help: {title}", text, markdown=True))
-
-    def action_keys(self) -> None:
-        """Every key."""
-        from tui_gen.app.shell.help import ReadingPage, keys_page
-
-        self.push_screen(ReadingPage("Keys", keys_page(keys.sections(self))))
-
     def action_tour(self) -> None:
         """Show around."""
         from tui_gen.app.shell.tour import Tour
@@ -368,13 +357,6 @@ class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
                 return
             self.action_tour()
 
-    def action_about(self) -> None:
-        """What this is."""
-        from tui_gen import __version__
-        from tui_gen.app.shell.help import ABOUT, ReadingPage
-
-        self.push_screen(ReadingPage("About", ABOUT.format(version=__version__, root=self.session.root.resolve())))
-
     # -- the terminal -------------------------------------------------------------------------------------------
 
     async def on_event(self, event: events.Event) -> None:
@@ -383,6 +365,8 @@ class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
             if self.pacer.overdue(time.monotonic()):
                 self.wire.drop()
             self.follower.touched()
+            if self.announcer is not None:
+                self.announcer.touched()
             self.call_later(self.stock.touched)
         await super().on_event(event)
 
@@ -586,6 +570,8 @@ class Workbench(QueueActions, ForkActions, RecordActions, TerminalApp):
         self.session_close()
         if self._furnished:
             self.follower.stop()
+            if self.announcer is not None:
+                self.announcer.close()
         self._leave_by(time.monotonic() + 1.0)
 
     def _leave_by(self, deadline: float) -> None:

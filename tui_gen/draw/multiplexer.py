@@ -34,8 +34,11 @@ _OTHER = re.compile(
 )
 MODES = frozenset(["7", "25", "1000", "1002", "1003", "1004", "1006", "1015", "1047", "1048", "1049", "2004"])
 """Private modes that every multiplexer knows or passes over: wrap, cursor, mouse, focus, alternate screen, paste."""
-_PASSED = re.compile(r"\x1bPtmux;(?:\x1b\x1b_G(?:[^\x1b\x07])*\x1b\x1b\\)\x1b\\")
-"""A picture of kitty's for the terminal around tmux, as tmux wants it wrapped."""
+_PASSED = re.compile(
+    r"\x1bPtmux;\x1b\x1b(?:(?P<picture>_G)|\](?:9|777|99);)[^\x00-\x1f\x7f-\x9f]*\x1b\x1b\\\x1b\\"
+)
+"""A picture of kitty's, or a notice, for the terminal around tmux, as tmux wants it wrapped."""
+_PROGRESS = re.compile(r"9;4;[0-4];\d{1,3}\Z")
 _SIXEL = re.compile(r"[\d;]*q[\d\"#]")
 _CLIPBOARD = re.compile(r"52;[a-z]*;[A-Za-z0-9+/=]*\Z")
 
@@ -65,18 +68,18 @@ def permitted(data: str, multiplexer: str, graphics: str = "") -> str:
 
     Outside one that is all. Inside, strings (DCS, APC, OSC, PM, SOS) and private sequences stay away, but for MODES,
     the clipboard (OSC 52; not in screen and dvtm) and pictures of the protocol `graphics`, kitty or sixel; inside tmux,
-    kitty's only as tmux passes them on.
+    kitty's only as tmux passes them on, and notices (OSC 9, 777, 99) likewise; progress (OSC 9;4) as it is.
     """
     if not multiplexer:
         return data
     if "\x1bPtmux;" in data:
-        passes = multiplexer == "tmux" and graphics == "kitty"
         parts, at = [], 0
         for match in _PASSED.finditer(data):
-            parts += [permitted(data[at : match.start()], multiplexer), match[0] if passes else ""]
+            passes = multiplexer == "tmux" and (graphics == "kitty" or not match["picture"])
+            parts += [permitted(data[at : match.start()], multiplexer, graphics), match[0] if passes else ""]
             at = match.end()
         if at:
-            return "".join(parts) + permitted(data[at:], multiplexer)
+            return "".join(parts) + permitted(data[at:], multiplexer, graphics)
 
     def string(match: re.Match[str]) -> str:
         kind, body = match[1], match[2]
@@ -87,6 +90,7 @@ def permitted(data: str, multiplexer: str, graphics: str = "") -> str:
             good = graphics == "kitty" and body.startswith("G") and multiplexer != "tmux"
         else:
             good = kind == "]" and has_clipboard and _CLIPBOARD.match(body) is not None
+            good = good or (kind == "]" and multiplexer == "tmux" and _PROGRESS.match(body) is not None)
         return match[0] if good else ""
 
     def other(match: re.Match[str]) -> str:

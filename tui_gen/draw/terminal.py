@@ -33,6 +33,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
+from tui_gen.draw import attention
 from tui_gen.draw import multiplexer as places
 from tui_gen.draw.multiplexer import TmuxClient
 from tui_gen.draw.signals import ENDING
@@ -84,6 +85,8 @@ class Terminal:
     """What was asked for, to ask again."""
     placeholders: bool = False
     """Whether kitty's pictures are shown in cells of text that name them, and sent through tmux."""
+    notices: attention.Taken = attention.NONE
+    """What it takes to call somebody."""
 
     @property
     def truecolor(self) -> bool:
@@ -272,6 +275,9 @@ def decide(
         largest=largest,
         choice=graphics,
         placeholders=renderer == "kitty" and bool(tmux),
+        notices=attention.taken(replies.name, tmux or replies.version, multiplexer, client, environ)
+        if tty and term not in ("", "dumb")
+        else attention.NONE,
     )
 
 

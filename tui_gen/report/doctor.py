@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tui_gen import control, runs
+from tui_gen.draw import attention
 from tui_gen.draw.terminal import Terminal
+from tui_gen.notify.wishes import EVENTS, WAYS, Wishes
 from tui_gen.places import config_dir
 from tui_gen.quantities import round_trip, size
 
@@ -84,6 +86,7 @@ def of_terminal(
         part.rows.append(("round trip", round_trip(terminal.round_trip)))
     if throughput is not None:
         part.rows.append(("throughput", f"{size(throughput)}/s"))
+    part.rows.append(("notices", attention.words(terminal.notices)))
     part.advice = _for_terminal(terminal, link, throughput, escape_time)
     return part
 
@@ -98,7 +101,8 @@ def _for_terminal(terminal: Terminal, link: str, throughput: float | None, escap
         if terminal.colours != "truecolor":
             advice.append('tmux shows 256 colours; for all, if yours has them: set -as terminal-features "*:RGB"')
         if terminal.graphics not in ("sixel", "kitty"):
-            advice.append("Pictures in tmux: kitty or Ghostty around it and set -g allow-passthrough on; or tmux 3.6.")
+            words = "kitty or Ghostty around it and set -g allow-passthrough on; or tmux 3.6 (pictures alone)"
+            advice.append(f"Pictures and notifications in tmux: {words}.")
         if escape_time > QUICK:
             advice.append(f"tmux holds Escape back for {escape_time} ms: set -sg escape-time 10 in ~/.tmux.conf.")
     if terminal.multiplexer == "screen":
@@ -109,6 +113,23 @@ def _for_terminal(terminal: Terminal, link: str, throughput: float | None, escap
         half = f"{max(1, round(throughput / 2000))}K"
         advice.append(f"At {size(throughput)}/s pictures are dear: --budget {half} paces them; ssh -C sends less, too.")
     return advice
+
+
+def of_notices(told: Wishes) -> Part:
+    """What is told of runs, and how."""
+    part = Part("Notices", [("told of", event_words(told))])
+    part.rows.append(("command", told.command or "none: notify.command in settings.toml, or --notify"))
+    part.advice = list(told.problems)
+    return part
+
+
+def event_words(told: Wishes) -> str:
+    """Which events are told in which ways: `ended (desktop, hook), failed (bell)`."""
+    parts = []
+    for event in EVENTS:
+        ways = [way for way in WAYS if told.wants(event, way)]
+        parts += [f"{event} ({', '.join(ways)})"] if ways else []
+    return ", ".join(parts) or "nothing"
 
 
 def of_machine(facts: Mapping[str, Any], driver: str) -> Part:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from tui_gen import control, event_log, events, launch, runs
 from tui_gen.batch import TERMINATE
+from tui_gen.report.calling import Caller
 from tui_gen.report.signals import Signals
 from tui_gen.report.stdout import Outlet, hang_up
 from tui_gen.view import RunView
@@ -83,6 +84,8 @@ class Follow:
         self._stopping: threading.Thread | None = None
         self._asking: threading.Thread | None = None
         self._last_news = time.monotonic()
+        self.caller: Caller | None = None
+        """Who calls somebody when something happens, if anybody does."""
 
     def skip_past(self) -> None:
         """What earlier sessions of the run did is known: show only what comes now."""
@@ -131,6 +134,8 @@ class Follow:
         self._log_position = log_end
         while self._words:
             self.display.notice(*self._words.pop(0))
+        if self.caller is not None:
+            self.caller.look()
         fresh = not self.owner or self.view.last_event_time > self._last_event_before
         self.state = self.view.state if fresh else "starting"
         if self.state in runs.LIVE and time.monotonic() - max(self._last_news, self._asked_at) > QUIET:

@@ -19,6 +19,7 @@ from tui_gen.params import Problem, show
 from tui_gen.places import shown
 from tui_gen.quantities import count
 from tui_gen.report import consent, stdout
+from tui_gen.report.calling import Caller
 from tui_gen.report.follow import FINISHED as FINISHED
 from tui_gen.report.follow import Follow
 from tui_gen.report.plain import JsonDisplay, PlainDisplay
@@ -89,6 +90,7 @@ def train(
             introduce(out, path, config, style)
         follow = Follow(view, display_for(style, out, config.name), out)
         follow.process = process
+        follow.caller = Caller(view, out, quiet=style.json)
         status = follow.run(signals)
     conclude(out, err, follow, style)
     return status
@@ -125,6 +127,7 @@ def resume(
                 return detached(path, out, style)
             if not style.json:
                 introduce(out, path, config, style)
+            follow.caller = Caller(view, out, quiet=style.json)
             status = follow.run(signals)
     conclude(out, err, follow, style)
     return status
@@ -136,6 +139,7 @@ def attach(path: Path, style: Style) -> int:
     view = drained(path)
     with Signals() as signals:
         follow = Follow(view, display_for(style, out, path.name), out, owner=False)
+        follow.caller = Caller(view, out, quiet=style.json)
         status = follow.run(signals)
     conclude(out, err, follow, style)
     return status
@@ -317,3 +321,6 @@ def conclude(out: Outlet, err: Outlet, follow: Follow, style: Style) -> None:
     else:
         print_summary(out, follow.view, follow.state, graphics=style.graphics)
     follow.wait_for_process()
+    if follow.caller is not None and follow.owner and not follow.detached:
+        for words in filter(None, (*follow.caller.problems, follow.caller.last_word(follow.state))):
+            err.line(f"warning: {words}")

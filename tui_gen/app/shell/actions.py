@@ -67,6 +67,7 @@ MENUS = (
             Item("Restore the layout", "reset_layout", "view.reset"),
             Item("Draw the screen anew", "redraw", "view.redraw"),
             Item("Theme…", "themes", "view.themes"),
+            Item("Notices…", "notice_settings", "view.notices"),
         ),
     ),
     Menu(

@@ -12,8 +12,10 @@ from typing import Any
 
 from tui_gen import children
 from tui_gen.config import ConfigError
+from tui_gen.draw import attention
 from tui_gen.draw import terminal as terminals
 from tui_gen.draw.terminal import Terminal
+from tui_gen.notify import happenings, hook, wishes
 from tui_gen.params import Problem
 from tui_gen.report import doctor, stdout
 from tui_gen.report.commands.options import graphics_option, json_option, runs_option
@@ -31,6 +33,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     """As JSON, and where the runs are."""
     json_option(parser, "as JSON, without the test card")
     runs_option(parser)
+    words = "send a notice, to this terminal and to notify.command, and say what came of it; nothing else"
+    parser.add_argument("--notify", action="store_true", dest="try_notice", help=words)
     graphics_option(parser, "how the test card is drawn (default: what the terminal can)")
 
 
@@ -41,6 +45,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
         terminal = terminals.probe(args.graphics)
     except ValueError as error:  # of the environment
         raise ConfigError("command line", [Problem("graphics", None, str(error))]) from None
+    if args.try_notice:
+        return try_notice(out, terminal)
     throughput = terminals.throughput(terminal)
     link = doctor.link_of(os.environ, doctor.ancestors(os.getpid()))
     delay = escape_time() if terminal.multiplexer == "tmux" else 0
@@ -50,13 +56,33 @@ def run(args: argparse.Namespace, root: Path) -> int:
             out.line(line)
         if out.isatty() and terminal.graphics != "off":
             show_card(out, terminal)
-    rest = [doctor.of_machine(machine(), driver()), doctor.of_folders(root)]
+    rest = [doctor.of_notices(wishes.read()), doctor.of_machine(machine(), driver()), doctor.of_folders(root)]
     if args.json:
         out.json([dataclasses.asdict(part) for part in parts + rest])
     else:
         for line in doctor.lines(rest):
             out.line(line)
     return int(any(part.faults for part in rest))
+
+
+def try_notice(out: stdout.Outlet, terminal: Terminal) -> int:
+    """Send a notice by every way; 1 where the command failed."""
+    told, notice = wishes.read(), happenings.trial()
+    for words in told.problems:
+        out.line(f"! {words}")
+    if out.isatty():
+        data = attention.notification(terminal.notices, notice.name, notice.text)
+        out.write(data + attention.BELL)
+        way = f"a notification (OSC {terminal.notices.desktop}) and the bell" if data else "the bell"
+        out.line(f"terminal: sent {way}; {terminal.notices.reason}")
+    else:
+        out.line("terminal: there is none here")
+    if not told.command:
+        out.line("command: none is set (notify.command in settings.toml)")
+        return 0
+    failure = hook.run(told.command, notice)
+    out.line(f"command: failed: {failure}" if failure else "command: was told, and agreed")
+    return int(bool(failure))
 
 
 def machine() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui_gen import checkpoints, control, dependencies, event_log, events, presence, runs, trust
 from tui_gen import config as configs
+from tui_gen.notify.beside import start_teller
 from tui_gen.train.cutting import Stopped
 from tui_gen.train.run import output, stopping
 from tui_gen.train.run.first import First
@@ -88,6 +89,7 @@ class Worker:
             if self.resume:
                 self.before = runs.info_of(self.path)
             self.writer = self._once_there_is_room(lambda: self._log(self.path / "events.jsonl"))
+            start_teller(self.path)
             self.writer.write(events.State(state="starting", step=self._step()))
             if self._lacking is not None:
                 raise self._lacking

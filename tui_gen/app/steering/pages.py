@@ -1,0 +1,77 @@
+"""The actions of the workbench that show something to read, or settle how it tells: none needs a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from tui_gen.app.shell import keys
+from tui_gen.app.terminal.app import TerminalApp
+
+if TYPE_CHECKING:
+    from tui_gen.app.shell.notices import Notices
+    from tui_gen.app.shell.settings import Settings
+    from tui_gen.app.shell.stage import Stage
+    from tui_gen.app.shell.workspace import Workspace
+    from tui_gen.app.steering.announcing import Announcer
+    from tui_gen.app.steering.session import Session
+
+
+class Pages(TerminalApp):
+    """What the workbench has of them."""
+
+    workspace: Workspace
+    settings: Settings
+    notices: Notices
+    session: Session
+    announcer: Announcer | None = None
+    """Who calls somebody; some moments after the first frame."""
+
+    def action_help(self) -> None:
+        """Help on the focused pane."""
+        from tui_gen.app.shell.help import ReadingPage
+
+        pane = self.workspace.active
+        if pane is not None:
+            title, text = pane.help()
+            self.push_screen(ReadingPage(f"Help: {title}", text, markdown=True))
+
+    def action_keys(self) -> None:
+        """Every key."""
+        from tui_gen.app.shell.help import ReadingPage, keys_page
+
+        self.push_screen(ReadingPage("Keys", keys_page(keys.sections(cast("Stage", self)))))
+
+    def action_about(self) -> None:
+        """What this is."""
+        from tui_gen import __version__
+        from tui_gen.app.shell.help import ABOUT, ReadingPage
+
+        self.push_screen(ReadingPage("About", ABOUT.format(version=__version__, root=self.session.root.resolve())))
+
+    def action_notice_settings(self) -> None:
+        """What is told of runs, and how."""
+        from tui_gen.app.shell.notify_dialog import NotifyDialog
+        from tui_gen.draw import attention
+        from tui_gen.notify import wishes
+
+        def keep(key: str, value: Any) -> None:
+            self.settings.set(f"notify.{key}", value)
+
+        def try_hook(command: str) -> None:
+            self.run_worker(told(command), exit_on_error=False)
+
+        async def told(command: str) -> None:
+            from tui_gen.app.background import away
+            from tui_gen.notify import happenings, hook
+
+            failure = await away(hook.run, command, happenings.trial())
+            if dialog.is_mounted:
+                dialog.say(f"The command failed: {failure}." if failure else "The command was told, and agreed.")
+
+        announcer, terminal = self.announcer, self.terminal
+        if announcer is None:
+            return
+        announcer.use(wishes.read(self.settings.path))
+        words = attention.words(terminal.notices if terminal is not None else attention.NONE)
+        dialog = NotifyDialog(announcer.wishes, words, keep, announcer.use, announcer.try_out, try_hook)
+        self.push_screen(dialog)
