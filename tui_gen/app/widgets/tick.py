@@ -16,7 +16,7 @@ class Tick(Static, can_focus=True):
     Tick { width: auto; height: 1; }
     Tick:focus { background: $block-cursor-background; color: $block-cursor-foreground; }
     """
-    BINDINGS = [Binding("space,enter", "toggle", "Switch", show=False, id="tick.toggle")]
+    BINDINGS = [Binding("space,enter", "switch", "Switch", show=False, id="tick.toggle")]
     value = reactive(False, init=False)
 
     class Changed(Message):
@@ -40,11 +40,11 @@ class Tick(Static, can_focus=True):
         self.refresh()
         self.post_message(self.Changed(self))
 
-    def action_toggle(self) -> None:
+    def action_switch(self) -> None:
         """Switch it."""
         self.value = not self.value
 
     def on_click(self) -> None:
         """Switch it."""
         self.focus()
-        self.action_toggle()
+        self.action_switch()
