@@ -437,6 +437,7 @@ async def test_a_run_that_is_not_on_screen_is_told_of_as_well(monkeypatch):
     async with workbench(monkeypatch, terminal=TAKES) as (app, pilot):
         sent = []
         monkeypatch.setattr(app.wire, "send", sent.append)
+        app.follower.stop()  # whose beat would say that nothing was started here
         monkeypatch.setattr(announcing, "OTHERS", 0.0)
         app.announcer.beat(None, {path})
         await until(pilot, lambda: path in app.announcer._others and not app.announcer._looking)
