@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import fake_worker
-from tui_gen import remarks, runs
+from tui_gen import config as configs
+from tui_gen import proof, remarks, runs
 from tui_gen.run_facts import FACTS, RunRow, ordered, text_of
 from tui_gen.run_filter import FilterError, RunFilter
 from tui_gen.run_settings import RunSettings, values_of
@@ -148,3 +149,12 @@ def test_the_command_line(three, call):
         fake_worker.record(three["vae"], state="running")
         status, _, error = call("delete", "--where", "model:vae -star", "--yes")
     assert status == 0 and "these train, and stay" in error and three["vae"].exists()
+
+
+def test_who_passed_verify_resume_is_found_and_shown(three, call):
+    tables = configs.read_toml(three["vae"] / "config.toml")
+    proof.keep(proof.Proof(True, "vae", "digits", proof.digest(tables), steps=60, kills=3, seed=0, device="cpu"))
+    assert [row["path"] for row in json.loads(call("runs", "--where", "exact", "--json")[1])] == [str(three["vae"])]
+    assert call("runs", "--sort", "exact", "--long")[1].splitlines()[1].endswith(three["vae"].name)
+    assert "EXACT" in call("runs", "--long")[1] and "exact resume proved" in call("runs", three["vae"].name)[1]
+    assert call("runs", "--where", "not exact")[1].count("\n") == 3

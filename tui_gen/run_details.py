@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tui_gen import provenance, quantities, remarks
+from tui_gen import proof, provenance, quantities, remarks
 from tui_gen.draw.spark import outline
 from tui_gen.lines import aligned
 from tui_gen.places import called, shown
@@ -42,6 +42,7 @@ def facts_of(row: RunRow) -> list[tuple[str, str]]:
         ("made", time.strftime("%d %b %Y %H:%M", time.localtime(info.created))),
         ("size", f"{text_of(row, 'size')}, {summary.samples} samples, {summary.checkpoints} checkpoints"),
         ("tags", text_of(row, "tag")),
+        ("resume", verdict.words if (verdict := proof.of(info.path)) is not None else ""),
         ("show", f"tui-gen attach {called(Path(info.path))}"),
     ]
     return [(name, words) for name, words in rows if words]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tui_gen import quantities, remarks
+from tui_gen import proof, quantities, remarks
 from tui_gen.run_settings import RunSettings, Scalar
 from tui_gen.run_summary import NOTHING, RunSummary
 from tui_gen.runs import RunInfo
@@ -22,7 +22,7 @@ class RunRow:
     info: RunInfo
     summary: RunSummary = NOTHING
     proof: str = ""
-    """Empty where nobody asked for one; `exact`, or what was wrong."""
+    """That of `proof_of`."""
     _words: str = field(default="", init=False, repr=False, compare=False)
 
     @property
@@ -42,6 +42,12 @@ class RunRow:
     def forget(self) -> None:
         """Something in its `info` is another."""
         self._words = ""
+
+
+def proof_of(path: str) -> str:
+    """Whether a run's settings have passed `tui-gen verify-resume`: `exact`, `not exact`, or nothing."""
+    verdict = proof.of(path)
+    return "" if verdict is None else "exact" if verdict.passed else "not exact"
 
 
 class Fact(NamedTuple):

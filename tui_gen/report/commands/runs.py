@@ -18,7 +18,7 @@ from tui_gen.quantities import ago
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import PLACE, json_option, runs_option
 from tui_gen.report.stdout import coloured, terminal_width
-from tui_gen.run_facts import FACTS, NEED_SUMMARY, RunRow, ordered, text_of
+from tui_gen.run_facts import FACTS, NEED_SUMMARY, RunRow, ordered, proof_of, text_of
 from tui_gen.run_filter import RunFilter
 from tui_gen.run_settings import RunSettings
 from tui_gen.run_summary import NOTHING, Summaries
@@ -26,9 +26,12 @@ from tui_gen.runs import RunInfo
 from tui_gen.states import ANSI, state_look
 
 LONG = (
-    "star", "state", "step", "model", "dataset", "metric", "best", "best_step", "course", "tag", "notes", "idle", "run",
+    "star", "state", "step", "model", "dataset", "metric", "best", "best_step", "course", "exact", "tag", "notes",
+    "idle", "run",
 )  # fmt: skip
 """The columns of the long table."""
+RARE = ("star", "exact", "tag", "notes")
+"""Those that are left out where they would be empty."""
 MANY = 20
 """Logs from which it is said that they are being read."""
 
@@ -73,6 +76,9 @@ def rows_of(root: Path, where: RunFilter | None, sort: str | None = None, summar
     settings, key = RunSettings(), (sort or "").lstrip("-+")
     if summaries or key in NEED_SUMMARY or (where is not None and where.needs_summaries):
         rows = _summed(root, rows)
+    if summaries or key == "exact" or (where is not None and "exact" in where.keys):
+        for row in rows:
+            row.proof = proof_of(row.info.path)
     if where is not None:
         try:
             rows = where.matching(rows, settings)
@@ -136,6 +142,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
 def as_plain(row: RunRow) -> dict[str, Any]:
     """A run as plain data; its summary where there is one."""
     plain: dict[str, Any] = msgspec.to_builtins(row.info) | {"live": row.info.live}
+    if row.proof:
+        plain["exact"] = row.proof == "exact"
     if row.summary is not NOTHING:
         plain["summary"] = msgspec.to_builtins(row.summary) | {"reached": row.summary.reached}
     return plain
@@ -164,7 +172,7 @@ def long_table(rows: list[RunRow], *, colour: bool, width: int = 0) -> list[str]
     """The same with what each is judged by, its best value, its course, tags and notes."""
     from tui_gen.draw.spark import outline
 
-    names = [name for name in LONG if name not in ("star", "tag", "notes") or any(text_of(row, name) for row in rows)]
+    names = [name for name in LONG if name not in RARE or any(text_of(row, name) for row in rows)]
     names.sort(key=lambda name: name != "state")
     table = [tuple(FACTS[name].title for name in names)]
     for row in rows:

@@ -9,8 +9,8 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_gen import control, proof, runs
-from tui_gen.run_facts import RunRow
+from tui_gen import control, runs
+from tui_gen.run_facts import RunRow, proof_of
 from tui_gen.run_summary import Summaries
 from tui_gen.runs import RunInfo
 
@@ -176,8 +176,7 @@ class Results:
                 continue
             before = self.row(info)
             self._summaries.of(info.path, live=info.live)
-            verdict = proof.of(info.path)
-            self._proofs[info.path] = "" if verdict is None else "exact" if verdict.passed else "not exact"
+            self._proofs[info.path] = proof_of(info.path)
             self._seen[info.path] = sign
             news, lasting = news or self.row(info) != before, lasting or not info.live
         due = time.monotonic() - self._saved > SAVED_EVERY
