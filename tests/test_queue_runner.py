@@ -247,6 +247,18 @@ def test_a_config_that_has_become_bad_fails_with_its_words(root, workers):
     assert "did you mean 'vae'?" in queueing.read(root).get(1).reason
 
 
+def test_whatever_stands_in_the_file_spoils_only_its_own_entry(root, workers):
+    odd = ["", "= [", "model_dirs = [1, {}]", "model = 3\ntrain = []", "name = 1"]
+    odd += ["[model]\nname = ['vae']", "x" * 9999]
+    queueing.add(root, [*(draft(f"odd{number}", config=text) for number, text in enumerate(odd)), draft("good")])
+    runner = QueueRunner(root)
+    while runner.turn():
+        pass
+    entries = queueing.read(root).entries
+    assert [entry.state for entry in entries] == ["failed"] * len(odd) + ["done"]
+    assert all(entry.reason for entry in entries[:-1])
+
+
 PROGRAM = """
 import subprocess, sys
 from tests import fake_worker

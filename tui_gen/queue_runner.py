@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, launch, presence, queueing, runs, slots, starting
+from tui_gen import event_log, launch, presence, queueing, runs, slots, starting, trust
 from tui_gen.queueing import QueueEntry, RunQueue
 from tui_gen.runs import RunError
 
@@ -131,13 +131,12 @@ class QueueRunner:
             return
         print(f"{entry.run}: resumed, time {count}", flush=True)
         try:
-            folders = configs.read_toml(path / runs.CONFIG).get("model_dirs", [])
-            self._children.append(launch.start(path, resume=True, model_dirs=folders))
+            self._children.append(launch.start(path, resume=True, model_dirs=_folders(path)))
         except RunError as error:
             if not runs.live(path) and not _later(error):
                 self._over(entry, "failed", str(error))
-        except (configs.ConfigError, TypeError) as error:
-            self._over(entry, "failed", str(error))
+        except configs.ConfigError as error:
+            self._over(entry, "failed", " ".join(str(error).split()))
 
     def _adopt(self, entry: QueueEntry) -> None:
         """Take over what a machine that is gone was to train, once its run is seen not to go on."""
@@ -246,6 +245,9 @@ class QueueRunner:
             else:
                 self._over(entry, "failed", " ".join(str(error).split()))
                 return
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:  # what only somebody's editor wrote
+            self._over(entry, "failed", f"its config cannot be used: {type(error).__name__}: {error}")
+            return
 
         def note(entry: QueueEntry) -> None:
             entry.begun = True
@@ -255,8 +257,7 @@ class QueueRunner:
 
     def _write_run(self, entry: QueueEntry) -> None:
         tables = configs.parse_toml(entry.config, entry.name)
-        folders = tables.get("model_dirs", [])
-        catalog = catalogs.ensure(folders if isinstance(folders, list) else [])
+        catalog = catalogs.ensure(trust.named(tables))
         config = configs.load(tables, catalog, entry.name)
         if problems := starting.settle(config, catalog, self.root):
             raise configs.ConfigError(entry.name, problems)
@@ -274,8 +275,7 @@ class QueueRunner:
 
 
 def _folders(path: Path) -> list[str]:
-    folders = configs.read_toml(path / runs.CONFIG).get("model_dirs", [])
-    return [folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
+    return trust.named(configs.read_toml(path / runs.CONFIG))
 
 
 def _later(error: Exception) -> bool:
