@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tui_gen import checkpoints, edits, events, log_prefix, provenance, rollbacks, runs, starting
+from tui_gen import checkpoints, events, log_prefix, provenance, rollbacks, runs, starting
 from tui_gen import config as configs
 from tui_gen.files import open_regular
 from tui_gen.params import Param, Problem, show
@@ -101,12 +101,6 @@ def place_of(run: Path, step: int | None = None, thorough: bool = True) -> ForkP
     return ForkPoint(run, best.step if step is None else step, best)
 
 
-def edits_after(run: Path, step: int) -> list[str]:
-    """The settings that were edited in a run after a step, or are planned to be, each once. Raises ConfigError."""
-    plan = rollbacks.planned(run, configs.read_toml(run / runs.CONFIG).get("edits", []))
-    return list(dict.fromkeys(edit["key"] for edit in plan if edit["step"] > step)) if edits.is_plan(plan) else []
-
-
 def name_at(name: str, step: int) -> str:
     """What a fork is called where nobody says: `vae-digits@500`."""
     base, at, digits = name.rpartition("@")
@@ -118,13 +112,28 @@ def settings_at(run: Path, step: int, catalog: Catalog) -> dict[str, Any]:
 
     Raises ConfigError.
     """
+    return _in_force(run, step, catalog)[0]
+
+
+def _in_force(run: Path, step: int, catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
+    """The same, and the settings that were edited after the step, or are planned to be, each once."""
     config = configs.load(configs.read_toml(run / runs.CONFIG), catalog, run.name)
-    tables = copy.deepcopy(configs.to_tables(config))
+    tables, later = copy.deepcopy(configs.to_tables(config)), []
     tables.pop("edits", None)
     for edit in rollbacks.planned(run, config.edits):
         if edit["step"] <= step:
             configs.set_key(tables, edit["key"], edit["value"])
-    return tables
+        else:
+            later.append(edit["key"])
+    return tables, list(dict.fromkeys(later))
+
+
+def proposal(run: Path, step: int | None, catalog: Catalog) -> tuple[ForkPoint, dict[str, Any], list[str]]:
+    """What somebody is asked who may fork a run: where it begins, with which settings, and the keys of those that were
+    edited later. Its checkpoint is only looked at. Raises RunError and ConfigError.
+    """
+    point = place_of(run, step, thorough=False)
+    return point, *_in_force(run, point.step, catalog)
 
 
 def planned(place: ForkPoint, tables: dict[str, Any], catalog: Catalog, later: bool = True) -> ForkPlan:

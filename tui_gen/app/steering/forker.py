@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +38,7 @@ class Forker:
         notices = self.stage.notices
         notices.say(f"looking for a checkpoint of {path.name}…")
         try:
-            point = await away(partial(forking.place_of, path, step, thorough=False))
-            tables = await away(forking.settings_at, path, point.step, self.session.catalog)
-            later = await away(forking.edits_after, path, point.step)
+            point, tables, later = await away(forking.proposal, path, step, self.session.catalog)
         except (RunError, ConfigError) as error:
             notices.tell(str(error), "error")
             return
