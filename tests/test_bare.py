@@ -133,8 +133,8 @@ def test_too_few_processes_or_threads_or_memory_are_told_in_a_line(call, monkeyp
     run = fake_worker.record(fake_worker.make_run(), steps=5)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    for command in ("sample", "quality"):
-        status, out, err = call(command, run.name)
+    for command in ("sample", "quality", "export --as npz"):
+        status, out, err = call(*command.split(), run.name)
         assert (status, out) == (1, "") and err.count("\n") == 1 and words in err
 
 

@@ -191,7 +191,8 @@ def execution(monkeypatch):
     monkeypatch.setattr("tui_gen.children.start", reached)
 
 
-WORDS = (["--run", "FILE"], ["--run", "RUN"], ["--resume", "RUN"], ["sample", "RUN"], ["quality", "RUN"])
+WORDS = (["--run", "FILE"], ["--run", "RUN"], ["--resume", "RUN"], ["sample", "RUN"], ["quality", "RUN"],
+         ["export", "RUN", "--as", "npz"])  # fmt: skip
 
 
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)

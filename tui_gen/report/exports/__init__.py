@@ -9,6 +9,7 @@ written aside, read back, and only then takes its place, so no format has to see
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -209,6 +210,8 @@ def save(form: Format, order: Order, target: str, *, force: bool = False) -> Non
                 with _fault_of(name):
                     writer.check(order, aside)
     except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.ENOMEM):  # of the machine, not of the file
+            raise
         raise runs.RunError(f"cannot write {name}: {error.strerror or error}") from None
 
 

@@ -25,11 +25,15 @@ def made(form: str, order: Order, target: Path) -> None:
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
     ) as process:  # fmt: skip
         assert process.stderr is not None  # as asked for: a pipe
-        for line in map(str.rstrip, process.stderr):
-            if faults or line.startswith(children.FAULT):
-                faults.append(line)
-            elif isinstance(event := events.decode(line.encode()), events.Note | events.Progress):
-                order.tell(event)
+        try:
+            for line in map(str.rstrip, process.stderr):
+                if faults or line.startswith(children.FAULT):
+                    faults.append(line)
+                elif isinstance(event := events.decode(line.encode()), events.Note | events.Progress):
+                    order.tell(event)
+        except BaseException:
+            process.kill()  # nobody waits for it any more, and its file is about to go
+            raise
     if process.returncode < 0:
         reason = f"signal {-process.returncode} ended the process (too little memory?)"
         raise runs.RunError(f"nothing was exported: {reason}")
