@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tui_gen import bottleneck, columns, dependencies, event_log, events, health, quality, runs, usage
+from tui_gen import bottleneck, columns, dependencies, event_log, events, health, quality, rollbacks, runs, usage
 from tui_gen.draw.clock import Clock
 from tui_gen.draw.curves import Options, Plot
 from tui_gen.pictures import Tiles
@@ -64,6 +64,13 @@ def story() -> list[events.Event]:
         events.Resume(t=t + 7, step=126),
         events.State(t=t + 7, state="running", step=126),
         events.Metrics(t=t + 8, start=126, values={"vae/loss": [1.0] * 20, "vae/kl": [0.5] * 20}),
+        events.Rollback(
+            t=t + 8, step=146, to=140, reason="the loss is not finite", by_hand=True, factor=0.5, skipped=[141],
+            rates={"train.phases.vae.lr": 0.001}, skips=[141], kept="offences/000141.safetensors",
+            edits=[{"step": 140, "key": "train.phases.vae.lr", "value": 0.001}],
+            plan=[{"step": 130, "key": "train.phases.vae.lr", "value": 0.002}],
+        ),
+        events.Metrics(t=t + 8, start=140, values={"vae/loss": [1.0] * 6, "vae/kl": [0.5] * 6}),
         events.State(t=t + 9, state="finished", step=146),
     ]
 
@@ -172,6 +179,9 @@ def read_all_ways(run: Path) -> RunView:
     """Everything that reads a run's log reads it; whatever one of them raises is raised."""
     runs.info_of(run)
     runs.edits_of(run)
+    rollbacks.planned(run, [])
+    rollbacks.skips(run, [3])
+    rollbacks.batch_of(rollbacks.last_alert(run))
     dependencies.begun(run, "model.first_stage")
     out = Outlet(io.StringIO())  # type: ignore[arg-type]
     for display in (PlainDisplay(out, 0.0), JsonDisplay(out)):

@@ -375,6 +375,9 @@ def _makes_sense(event: Rollback) -> bool:
     if event.to > event.step or deeper_than([event.edits, event.plan], DEEPEST):
         return False
     return all(
-        set(edit) == {"step", "key", "value"} and type(edit["step"]) is int and 0 <= edit["step"] < 2**63
+        set(edit) == {"step", "key", "value"}
+        and type(edit["step"]) is int
+        and 0 <= edit["step"] < 2**63
+        and isinstance(edit["key"], str)
         for edit in (*event.edits, *event.plan)
     )
