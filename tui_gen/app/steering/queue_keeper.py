@@ -76,9 +76,7 @@ class QueueKeeper:
                 return
             self.stage.notices.say(f"adding {len(plan.points)} to the queue…")
             made = await away(sweeps.configs_of, base, plan.points, self.session.catalog, self.session.root)
-            for config in made:
-                if problems := (await away(self.session.check, configs.to_tables(config)))[1]:
-                    raise ConfigError(config.name, problems)
+            await away(self._refuse_what_models_refuse, made)
             drafts = sweeps.drafts(made, plan.points)
             entries = await away(queueing.add, self.session.root, drafts, sweep=True)
             count = f"{len(entries)} {'run' if len(entries) == 1 else 'runs'}"
@@ -91,6 +89,22 @@ class QueueKeeper:
         finally:
             self._adding = False
             self.stage.notices.say("")
+
+    def _refuse_what_models_refuse(self, made: list[RunConfig]) -> None:
+        """Raise ConfigError for the first config that its model cannot train, as far as a warm worker is there to ask.
+        """
+        from tui_gen import config as configs
+        from tui_gen.control import ControlError
+
+        self.session.drop_warm()
+        warm = self.session.warm
+        for config in made if warm is not None and warm.ready else ():
+            try:
+                problems = warm.check(configs.to_tables(config)) if warm is not None else []
+            except ControlError:
+                return  # the run itself will tell
+            if problems:
+                raise configs.ConfigError(config.name, problems)
 
     async def checked(self, title: str) -> RunConfig | None:
         """The config in the form, checked by its model too and with all that a run of it needs; None where it cannot
