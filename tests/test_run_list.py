@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 from tests import fake_worker
-from tui_gen import runs
+from tui_gen import control, runs
+from tui_gen.app.panes.runs import looking
 from tui_gen.app.panes.runs.looking import AROUND, RunList
 
 ENDS = ("finished", "stopped", "failed")
@@ -42,3 +43,48 @@ def test_run_list_sees_every_change_of_any_run(world):
         assert listed.refresh(whole=True) == RunList(root).refresh()
     (root / "renamed" / "config.toml").write_text('name = "once more"\n[model]\nname = "vae"\n')
     assert [listed.refresh() for _ in range(AROUND)][-1] == RunList(root).refresh()
+
+
+def test_of_many_runs_those_on_screen_and_those_that_live_are_looked_at_each_time(world, monkeypatch):
+    monkeypatch.setattr(looking, "MANY", 2)
+    made = [fake_worker.record(fake_worker.make_run(), state="stopped") for _ in range(18)]
+    listed = RunList(runs.default_root())
+    while len(listed.refresh()) < 18 or listed._anew:
+        pass
+    first = listed.refresh()
+    read = []
+    original = runs.info_of
+    monkeypatch.setattr(runs, "info_of", lambda path, created: read.append(path) or original(path, created))
+
+    def state(run):
+        return next(info.state for info in listed.refresh(near=[str(made[0])]) if info.path == str(run))
+
+    assert listed.refresh() is first and not read, "the same list, where nothing changed"
+    fake_worker.record(made[0], state="finished")
+    assert state(made[0]) == "finished" and read == [str(made[0])]
+    with runs.claim(made[1]):
+        fake_worker.record(made[1], state="running")
+        assert any(state(made[1]) in runs.LIVE for _ in range(AROUND)), "in its turn"
+    fake_worker.record(made[1], state="failed")
+    assert state(made[1]) == "failed", "and at once from then on"
+    fake_worker.record(made[2], state="finished")
+    server = control.Server(control.socket_path("a worker"))  # somebody trains something on this machine
+    assert state(made[2]) == "finished"
+    server.close()
+    for run in made:
+        fake_worker.record(run, state="failed")
+    for _ in range(AROUND):
+        last = listed.refresh()
+    assert {info.state for info in last} == {"failed"}, "all of them in the end"
+
+
+def test_names_are_there_before_all_is_read(world, monkeypatch):
+    monkeypatch.setattr(looking, "AT_A_TIME", 3)
+    made = [fake_worker.record(fake_worker.make_run()) for _ in range(8)]
+    listed = RunList(runs.default_root())
+    rows = listed.refresh(seconds=0)
+    assert len(rows) == len(made) and listed.unread == 5
+    assert [row.state for row in rows] == ["finished"] * 3 + [""] * 5
+    while listed.unread:
+        rows = listed.refresh()
+    assert rows == RunList(runs.default_root()).refresh()

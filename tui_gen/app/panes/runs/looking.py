@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,9 @@ FILES = ("config.toml", "events.jsonl", "worker.json", "worker.lock", "remarks.j
 SAVED_EVERY = 10.0
 """Seconds between two writings of the summaries that are known, while more are found."""
 
+Row = tuple[list[float], list[float], RunInfo]
+"""When a run was made and what its log was like, what all its files were like, and what is known of it."""
+
 
 class RunList:
     """The runs of a folder, read again only where files changed: cheap enough for every two seconds.
@@ -44,7 +47,7 @@ class RunList:
         self.problem = ""
         self.unread = 0
         """Runs that the last look had no time for: they have the names of their folders for now."""
-        self._known: dict[str, tuple[list[float], list[float], RunInfo]] = {}
+        self._known: dict[str, Row] = {}
         self._looks = 0
         self._folders: list[tuple[float, str]] = []
         self._changed = 0
@@ -52,37 +55,61 @@ class RunList:
         self._anew = 0
         """Looks in which all of it is still to be read."""
         self._sockets = -1
+        self._live: set[str] = set()
+        self._listed: list[RunInfo] = []
 
-    def refresh(self, whole: bool = False, near: Container[str] = (), seconds: float = math.inf) -> list[RunInfo]:
+    def refresh(self, whole: bool = False, near: Collection[str] = (), seconds: float = math.inf) -> list[RunInfo]:
         """As `runs.list_runs`; `whole` looks into every run. `problem` tells why the folder cannot be read.
 
         The runs that are `near` are looked at each time. After so many `seconds` the rest stays as it was, but for the
-        newest.
+        newest. The list is the same one as the last time where nothing changed.
         """
         self._looks += 1
         deadline = time.monotonic() + seconds
         around = max(AROUND, len(self._folders) // AT_A_TIME)
-        self._find(whole or self._looks % around == 1)
+        found = self._find(whole or self._looks % around == 1)
         sockets = _time_of_sockets()
-        everywhere = whole or sockets != self._sockets or len(self._folders) <= MANY
-        known, self.unread = {}, 0
-        for number, (created, path) in enumerate(self._folders):
-            row = self._known.get(path)
-            turn = (self._looks + number) % around == 0
-            if row is not None and not (everywhere or turn or row[2].live or path in near):
-                known[path] = row
-            elif number >= AT_A_TIME and time.monotonic() > deadline:
-                self.unread += 1
-                known[path] = row or ([], [], _named(path, created))
-            else:
-                known[path] = self._read(path, created, whole or turn)
-        if not self.unread:
-            self._sockets = sockets
-        self._known = known
-        return [info for _, _, info in known.values()]
+        everywhere = whole or found or sockets != self._sockets or len(self._folders) <= MANY
+        turn = -self._looks % around
+        if everywhere or self.unread:
+            self._look_at_all(whole, around, turn, deadline)
+            self._sockets = self._sockets if self.unread else sockets
+        else:
+            for created, path in self._folders[turn::around]:
+                self._look_at(path, created, True)
+            for path in {*near, *self._live} & self._known.keys():
+                self._look_at(path, self._known[path][0][0], False)
+        if not self._listed:
+            self._listed = [info for _, _, info in self._known.values()]
+        return self._listed
 
-    def _find(self, whole: bool) -> None:
-        """Which folders are runs: looked for where some came or went, and a while longer, until they are complete."""
+    def _look_at_all(self, whole: bool, around: int, turn: int, deadline: float) -> None:
+        """Look at every run, as far as there is time."""
+        before, self._known, self.unread = self._known, {}, 0
+        for number, (created, path) in enumerate(self._folders):
+            if number >= AT_A_TIME and time.monotonic() > deadline:
+                self.unread += 1
+                self._known[path] = before.get(path) or ([created], [], _named(path, created))
+            else:
+                self._known[path] = self._read(before.get(path), path, created, whole or number % around == turn)
+        infos = [info for _, _, info in self._known.values()]
+        if len(infos) != len(self._listed) or any(new is not old for new, old in zip(infos, self._listed)):
+            self._listed = infos
+        self._live = {path for path, row in self._known.items() if row[2].live}
+
+    def _look_at(self, path: str, created: float, whole: bool) -> None:
+        """Look at a run that is known."""
+        before = self._known[path]
+        row = self._known[path] = self._read(before, path, created, whole)
+        if row[2] is not before[2]:
+            self._listed = []
+            (self._live.add if row[2].live else self._live.discard)(path)
+
+    def _find(self, whole: bool) -> bool:
+        """Which folders are runs: looked for where some came or went, and a while longer, until they are complete.
+
+        Whether they were looked for.
+        """
         try:
             changed = os.stat(self.root).st_mtime_ns
         except OSError:
@@ -90,16 +117,16 @@ class RunList:
         if changed != self._changed:
             self._changed, self._anew = changed, SETTLING
         elif not self._anew and not whole and not self.problem:
-            return
+            return False
         self._anew = max(0, self._anew - 1)
         self.problem = ""
         try:
             self._folders = runs.folders(self.root)
         except runs.RunError as error:
             self.problem, self._folders = str(error), []
+        return True
 
-    def _read(self, path: str, created: float, whole: bool) -> tuple[list[float], list[float], RunInfo]:
-        known = self._known.get(path)
+    def _read(self, known: Row | None, path: str, created: float, whole: bool) -> Row:
         signs = [created, *_stamp(path, "events.jsonl")]
         if known is not None and known[0] == signs and not known[2].live and not whole:
             return known

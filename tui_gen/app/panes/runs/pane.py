@@ -173,12 +173,12 @@ has a `›`, marked ones have a `◆`.
                 rows = await away(self.runs.refresh, whole, near, seconds)
                 if not self.is_attached:
                     return
-                before = {id(info) for info in self.rows}
-                others = [info for info in rows if id(info) not in before]
-                for info in others:
-                    self.settings.forget(info.path)
-                news = bool(others) or len(rows) != len(self.rows) or not self._looked
-                news = news or self._problem != self.runs.problem
+                news = rows is not self.rows or not self._looked or self._problem != self.runs.problem
+                if news:
+                    before = {id(info) for info in self.rows}
+                    for info in rows:
+                        if id(info) not in before:
+                            self.settings.forget(info.path)
                 self.rows, self._looked, self._problem = rows, True, self.runs.problem
                 if news:
                     self._know_more()
