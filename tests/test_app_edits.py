@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests import fake_worker
 from tests.shell import screen_text, until, workbench
-from tui_gen import event_log, events, runs
 from tui_gen.app.panes.edits.pane import EditsPane
 
 LR, BETA = "train.phases.vae.lr", "model.beta"
@@ -46,19 +45,3 @@ async def test_edits_are_listed_and_taken_back_from_the_list_and_the_form(monkey
         app.workspace.open("edits")
         await until(pilot, lambda: "The run has ended" in screen_text(app))
         assert pane.check_action("undo", ()) is None
-
-
-async def test_planned_edits_are_in_the_list_until_they_are_made(monkeypatch):
-    run = fake_worker.make_run(None, "vae-digits", "train.steps=1000")
-    text = (run / "config.toml").read_text()
-    plan = f'edits = [{{step = 50, key = "{LR}", value = 5e-4}}, {{step = 900, key = "{BETA}", value = 2.0}}]\n'
-    (run / "config.toml").write_text(plan + text)
-    fake_worker.record(run, steps=100, state="stopped")
-    writer = event_log.EventWriter(run / "events.jsonl")
-    writer.write(events.Edit(step=50, key=LR, old=1e-3, new=5e-4))
-    writer.close()
-    async with workbench(monkeypatch, (120, 40), open_run=run) as (app, pilot):
-        app.workspace.open("edits")
-        await until(pilot, lambda: "planned" in screen_text(app) and "0.001 → 5e-4" in screen_text(app))
-        assert [(row.step, row.state) for row in app.workspace.pane("edits").rows] == [(50, "made"), (900, "planned")]
-        assert runs.state_of(run)[0] == "stopped"

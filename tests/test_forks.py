@@ -167,10 +167,9 @@ def test_a_fork_where_there_is_no_checkpoint_does_the_same_up_to_its_step(traine
 @pytest.mark.parametrize(
     ("assignments", "words"),
     [
-        (["train.phases.vae.optimizer=sgd"], "begins anew"),
-        (["train.phases.vae.optimizer=adamw", "train.phases.vae.beta1=0.5", "train.phases.vae.schedule=cosine"], ""),
-        (["train.batch_size=7", "train.steps=25", "preview.count=4"], ""),
-        (["train.seed=5", "dataset.shift=0", "model.iw_examples=4", "train.ema=0.9"], ""),
+        (["train.phases.vae.optimizer=sgd", "train.seed=5", "dataset.shift=0", "train.ema=0.9"], "begins anew"),
+        (["train.phases.vae.optimizer=adamw", "train.phases.vae.beta1=0.5", "train.phases.vae.schedule=cosine",
+          "train.batch_size=7", "train.steps=25", "preview.count=4", "model.iw_examples=4"], ""),
     ],
 )
 def test_a_fork_trains_with_what_was_changed_for_it_and_can_be_resumed(trained, tmp_path, assignments, words):

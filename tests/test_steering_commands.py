@@ -44,6 +44,16 @@ def test_an_edit_back_to_the_value_before_takes_the_last_one_back(changes, undon
         assert edit is (None if number is None else history.edits[number])
 
 
+def test_planned_edits_are_in_the_list_until_they_are_made():
+    plan = [{"step": step, "key": key, "value": value} for step, key, value in ((3, "a", 2), (9, "b", 1), (1, "c", 0))]
+    history = edits.EditHistory([events.Edit(3, "a", 1, 2, t=5.0)])
+    assert edits.rows(history, plan, 4) == [
+        edits.EditRow(3, "a", 1, 2, 5.0, "made", 3), edits.EditRow(9, "b", None, 1, state="planned"),
+    ]  # fmt: skip
+    for nonsense in (None, 3, [4], [{"step": "x", "key": "b", "value": 1}]):
+        assert len(edits.rows(history, nonsense, 4)) == 1
+
+
 @pytest.fixture
 def paused(tmp_path):
     """A run that a process (this one) has, paused before its first step."""
