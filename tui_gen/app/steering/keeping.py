@@ -67,7 +67,7 @@ class Keeper:
 
     async def delete(self, paths: list[Path]) -> None:
         """Remove runs after one question that lists them, without those that something speaks against."""
-        doubts = {path: await away(runs.doubts, path) for path in paths}
+        doubts = await away(_doubts, paths)
         for words in [words for words in doubts.values() if words][:3]:
             self.notices.tell(words, "error")
         paths = [path for path in paths if not doubts[path]]
@@ -83,7 +83,9 @@ class Keeper:
         if answer != "delete":
             return
         gone = []
-        for path in paths:
+        for number, path in enumerate(paths, 1):
+            if len(paths) > 1:
+                self.notices.say(f"deleting {count(number)} of {count(len(paths))}…")
             try:
                 await away(self.conductor.session.delete, path)
             except runs.RunError as error:
@@ -92,6 +94,7 @@ class Keeper:
             gone.append(path)
             if self.conductor.view is not None and self.conductor.view.path == path:
                 self.conductor.close_shown()
+        self.notices.say("")
         if gone:
             self.notices.tell(f"Deleted {gone[0].name if len(gone) == 1 else f'{count(len(gone))} runs'}.")
         self.stage.runs_changed()
@@ -176,6 +179,11 @@ class Keeper:
             who = paths[0].name if len(paths) == 1 else f"{count(changed)} runs"
             self.notices.tell(f"{who}: {what}", log=False)
             self.stage.runs_changed()
+
+
+def _doubts(paths: list[Path]) -> dict[Path, str]:
+    """What speaks against deleting each of these runs."""
+    return {path: runs.doubts(path) for path in paths}
 
 
 def _wrong_tags(text: str) -> str:
