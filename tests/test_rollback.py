@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 
 import msgspec
@@ -169,6 +170,23 @@ def test_what_cannot_be_gone_back_to_is_refused_and_the_run_goes_on(start, field
         run.ask("rollback", **fields)
     here = run.trainer.step
     wait_for(lambda: run.trainer.step > here, what="more steps")
+
+
+def test_a_disk_that_is_full_meanwhile_is_waited_for(start, monkeypatch):
+    run = start(train__steps=200_000, train__on_nan="stop", checkpoint__every_steps=0)
+    step = run.ask("checkpoint").data["step"]
+    wait_for(lambda: run.trainer.step > step + 3, what="more steps")
+    set_aside, tries = checkpoints.set_aside, []
+
+    def full(*given):
+        tries.append(given)
+        if len(tries) < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return set_aside(*given)
+
+    monkeypatch.setattr(checkpoints, "set_aside", full)
+    assert run.ask("rollback", timeout=60, to=step, rate=0.5).data["step"] == step
+    assert len(tries) == 3 and rollbacks.of(run.path)[0].to == step
 
 
 def test_a_spike_keeps_its_batch_and_the_checkpoint_from_before_it(start):

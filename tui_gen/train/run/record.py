@@ -126,6 +126,15 @@ class RunRecord:
         finally:
             self.patient = before
 
+    @contextlib.contextmanager
+    def patiently(self) -> Iterator[None]:
+        """What is written meanwhile is waited for, in an answer to a request, too: it cannot be left half done."""
+        before, self.patient = self.patient, True
+        try:
+            yield
+        finally:
+            self.patient = before
+
     def emit(self, *new: events.Event) -> None:
         """Append events; where they cannot be written, wait until they can be. Raises Gone, and what ends the run."""
         written = self.log.write(*new)

@@ -250,8 +250,9 @@ class Rollbacks:
     def _settle(self, event: events.Rollback) -> None:
         """Write it down, and have everything else in the loop begin anew at the step gone back to."""
         loop, trainer, now = self.loop, self.loop.trainer, time.perf_counter()
-        loop.record.persist(lambda path: files.set_aside(path, event.to, rollbacks.UNDONE))
-        loop.emit(event)
+        with loop.record.patiently():  # the trainer has gone back: the log must tell
+            loop.record.persist(lambda path: files.set_aside(path, event.to, rollbacks.UNDONE))
+            loop.emit(event)
         trainer.meter.flush()  # of steps that are made again
         trainer.vitals.forget()
         loop.edits, self.skips = list(event.edits), list(event.skips)
