@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
     parent = runs.find(root, args.run_to_fork)
     if args.folder:
         named.check(args.folder)
-        named.begun(root, args.folder, resume=False)
+        if os.path.lexists(root / args.folder):
+            raise runs.RunError(f"{root / args.folder} is there already; choose another --name")
     headless.tell_of_job(err, args.detach)
     dirs = headless.named_dirs(str(parent))
     consent.ask(set(dirs).difference(args.model_dirs), parent.name, err)
