@@ -144,7 +144,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.rich_style
-        if y == 0:
+        if y == 0 and self._measured:
             return self._header(base).adjust_cell_length(width, base)
         at = round(self.scroll_y) + y - 1
         if at >= len(self.rows):
