@@ -147,7 +147,7 @@ class RunTable(ScrollView, can_focus=True):
         if y == 0 and self._measured:
             return self._header(base).adjust_cell_length(width, base)
         at = round(self.scroll_y) + y - 1
-        if at >= len(self.rows):
+        if not 0 <= at < len(self.rows):
             return Strip.blank(width, base)
         row = self.rows[at]
         here = at == self.cursor
