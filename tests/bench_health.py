@@ -17,7 +17,9 @@ WARM = 5
 WHAT = {
     "small-vae": "small MLP VAE", "vae": "MLP VAE 784-400-20", "gan": "MLP GAN",
     "dcgan": "DCGAN 32 px", "ddpm": "U-Net DDPM 28 px, with averaged weights",
+    "small-unet": "U-Net DDPM 16 px, with averaged weights",
 }  # fmt: skip
+SMALL_UNET = ({"name": "ddpm", "network": "unet", "channels": [16, 32], "attention": False}, 16, 16)
 
 
 def trainer_of(name: str, root: str) -> Any:
@@ -29,13 +31,13 @@ def trainer_of(name: str, root: str) -> Any:
     from tui_gen.train.engine.trainer import Trainer
 
     torch.set_num_threads(1)
-    model, batch_size, size = MODELS[name]
+    model, batch_size, size = SMALL_UNET if name == "small-unet" else MODELS[name]
     catalog, classes = discover.build()
     tables = {
         "model": model,
         "dataset": {"name": "mnist", "root": root, "size": size, "limit": 4096},
         "train": {"steps": 10**8, "batch_size": batch_size, "device": "cpu", "compile": "off",
-                  "ema": 0.999 if name == "ddpm" else 0.0},
+                  "ema": 0.999 if name in ("ddpm", "small-unet") else 0.0},
     }  # fmt: skip
     config = configs.load(tables, catalog)
     cpu = torch.device("cpu")

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.bench import Figure, Settings
 
-STEPS = 24
+STEPS = 8
 """Steps of the real run; previews, validation and a checkpoint come with them."""
 CASES: dict[str, tuple[str, list[str]]] = {
     "vae": ("vae", []),

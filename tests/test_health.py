@@ -332,3 +332,13 @@ def test_sentences_of_built_in_models_name_only_what_there_is(name):
         assert placeholders(alarm.sentence) | placeholders(alarm.advice) <= known | own, alarm
         settings = {bound.amount for bound in alarm.when if bound.amount.startswith("model.")}
         assert settings <= {f"model.{param.name}" for param in entry.params}, alarm
+
+
+@pytest.mark.parametrize(("checkpoints", "advice"), [(0, "it begins again"), (1, "from its last checkpoint")])
+def test_an_interrupted_run_is_to_be_resumed(tmp_path, checkpoints, advice):
+    view = vae(tmp_path)
+    view.state, view.reason = "interrupted", "its worker is gone"
+    view.checkpoints = [events.Checkpoint(step=9, path="checkpoints/000009")] * checkpoints
+    verdict = said(view, stated("vae"))
+    assert (verdict.level, verdict.sentence) == ("watch", "it was interrupted at step 2,000: its worker is gone")
+    assert advice in verdict.advice and verdict.number

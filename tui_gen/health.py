@@ -137,6 +137,11 @@ def judged(view: RunView, stated: Declared) -> Verdict | None:
         return Verdict("bad", words, advice=_line(alert.advice if alert else ""))
     if not any(len(curve) for name, curve in view.series.items() if not name.startswith("val/")):
         return None
+    if view.state == "interrupted":
+        standing = Standing.of(view, stated)
+        words = f"it was interrupted at step {count(view.step)}: {_line(view.reason)}".rstrip(": ")
+        advice = "Resume it: it goes on from its last checkpoint" if view.checkpoints else "Resume it: it begins again"
+        return Verdict("watch", words, standing.words if standing is not None else "", advice)
     values = Values(view, stated.settings)
     figure = Standing.of(view, stated)
     number = figure.words if figure is not None else ""

@@ -139,9 +139,12 @@ class Watch:
         verdict = health.verdict(view)
         was_bad, self._is_bad = self._is_bad, verdict is not None and verdict.level == "bad"
         self._bad_told = self._bad_told and self._is_bad
+        kind = verdict.sentence.partition(":")[0] if verdict is not None else ""
         is_lasting = self._is_bad and was_bad and not self._bad_told  # twice in a row: no passing matter
-        if verdict is not None and is_lasting and now - self._badly >= AGAIN:
+        # The worker writes some of it down as an alert, in other words after the same beginning: once is enough.
+        if verdict is not None and is_lasting and now - self._badly >= AGAIN and kind not in self._told_alerts:
             self._badly, self._bad_told = now, True
+            self._told_alerts.add(kind)
             words = f"at step {count(view.step)}: {verdict.sentence}"
             key = f"alarm:{verdict.sentence.partition(' ')[0]}:{view.step}"
             news.append(self._happening("alarm", words, key, ADVICE=clean(verdict.advice)))

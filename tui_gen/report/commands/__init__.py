@@ -69,6 +69,7 @@ COMMANDS = [
         "prove that a resume is exact: train, kill at random steps, resume, and compare every bit",
         "tui_gen.report.commands.verify_resume",
     ),
+    Command("fit", "try which batch fits into the memory, in how many parts"),
     Command("doctor", "say what this terminal and this machine can do, and what to mend"),
     Command("zoo", "train the recipes and compare what they reach with what they should"),
 ]
