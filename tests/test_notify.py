@@ -117,6 +117,21 @@ def test_a_verdict_that_stays_bad_is_an_alarm_now_and_then(monkeypatch):
     assert looked(20 + AGAIN) == ["alarm"] and looked(30 + 2 * AGAIN) == []  # it has not been good since
 
 
+def test_an_alert_and_a_verdict_that_say_the_same_are_told_once(monkeypatch):
+    _, view = running()
+    collapse = health.Verdict("bad", "mode collapse: they vary 3 % as much as real ones")
+    monkeypatch.setattr(health, "verdict", lambda view: collapse)
+    watch, now = Watch(view, time.time()), time.monotonic()
+    view.alerts.append(alert("mode collapse: generated images are nearly all alike"))
+    told = [h.event for second in (0, 10, 20, 30, 2 * AGAIN, 2 * AGAIN + 10) for h in watch.look(now + second)]
+    assert told == ["alarm"]
+    first = Watch(view, time.time())
+    first._alerts = 1
+    told = [h.event for second in (0, 10, 20) for h in first.look(now + second)]
+    view.alerts.append(alert("mode collapse: generated images are nearly all alike"))
+    assert told == ["alarm"] and first.look(now + 30) == [] and first.look(now + 40) == []
+
+
 def test_a_silence_far_beyond_its_pace_is_a_stall_and_is_told_once():
     _, view = running()
     watch, now = Watch(view, time.time()), time.monotonic()

@@ -62,6 +62,7 @@ class Watch:
         self.view, self.since = view, since
         self._alerts = sum(alert.t < since for alert in view.alerts)
         self._told_alerts: set[str] = set()
+        self._told_verdicts: set[str] = set()
         self._held: list[tuple[float, Happening]] = []
         self._ended = not view.live and view.last_event_time < since
         self._reached: bool | None = None
@@ -118,7 +119,7 @@ class Watch:
         self._alerts = min(self._alerts, len(alerts))
         for alert in alerts[self._alerts :]:
             kind = alert.what.partition(":")[0]
-            if kind in self._told_alerts or alert.t < self.since:
+            if kind in self._told_alerts | self._told_verdicts or alert.t < self.since:
                 continue
             self._told_alerts.add(kind)
             words = f"at step {count(alert.step)}: {alert.what}"
@@ -144,7 +145,7 @@ class Watch:
         # The worker writes some of it down as an alert, in other words after the same beginning: once is enough.
         if verdict is not None and is_lasting and now - self._badly >= AGAIN and kind not in self._told_alerts:
             self._badly, self._bad_told = now, True
-            self._told_alerts.add(kind)
+            self._told_verdicts.add(kind)
             words = f"at step {count(view.step)}: {verdict.sentence}"
             key = f"alarm:{verdict.sentence.partition(' ')[0]}:{view.step}"
             news.append(self._happening("alarm", words, key, ADVICE=clean(verdict.advice)))
