@@ -250,7 +250,7 @@ class Linears(nn.Module):
         return x
 
 
-class Dense(nn.Module):
+class DenseClassifier(nn.Module):
     """Perceptron (no hidden layer) or multilayer perceptron over the pixels in one row."""
 
     def __init__(self, config: Any, data: DataSpec) -> None:
@@ -267,7 +267,7 @@ class Dense(nn.Module):
         return self.linears.layers[0].get_parameter("weight")[:32].unflatten(1, self.shape)
 
 
-class Convolutional(nn.Module):
+class ConvolutionalClassifier(nn.Module):
     """3×3 convolutions, the first `pools` with 2×2 max pooling, then linear layers."""
 
     def __init__(self, config: Any, data: DataSpec) -> None:
@@ -292,7 +292,7 @@ class Convolutional(nn.Module):
         return self.act(self.convolutions[0](x))[0, :32, None]
 
 
-class Recurrent(nn.Module):
+class RecurrentClassifier(nn.Module):
     """LSTMs that read the image's rows as a sequence; the last one's last output is classified."""
 
     def __init__(self, config: Any, data: DataSpec) -> None:
@@ -315,9 +315,9 @@ class Recurrent(nn.Module):
         return rows[:, None]
 
 
-NETWORKS: dict[str, type[Dense] | type[Convolutional] | type[Recurrent]] = {
-    "perceptron": Dense,
-    "mlp": Dense,
-    "cnn": Convolutional,
-    "lstm": Recurrent,
+NETWORKS: dict[str, type[DenseClassifier] | type[ConvolutionalClassifier] | type[RecurrentClassifier]] = {
+    "perceptron": DenseClassifier,
+    "mlp": DenseClassifier,
+    "cnn": ConvolutionalClassifier,
+    "lstm": RecurrentClassifier,
 }

@@ -14,7 +14,7 @@ import numpy as np
 
 from tui_gen.draw import kitty, sixel
 from tui_gen.draw.blocks import to_ansi
-from tui_gen.draw.curves import Frame, Options, Plot, Series, render
+from tui_gen.draw.curves import Frame, FrameOptions, Plot, Series, render
 from tui_gen.draw.text import Row, Run, width_of
 
 
@@ -90,7 +90,7 @@ def frames() -> None:
         x = np.arange(k * 50, k * 50 + 50)
         for i, one in enumerate(series):
             one.append(x, (3 * np.exp(-x / 3000) + 0.3 * (i + 1)) * (1 + 0.05 * rng.normal(size=50)))
-        frame = plot.render(160, 50, series, Options())
+        frame = plot.render(160, 50, series, FrameOptions())
         whole = [(i, 0, 160) for i in range(50)]
         rows = [whole[i] for i in frame.changed_rows(previous)]
         sizes.append([frame_bytes(frame, spans) for spans in (whole, rows)])

@@ -16,7 +16,7 @@ from typing import Any
 
 from tui_gen import bottleneck, columns, dependencies, event_log, events, health, quality, rollbacks, runs, usage
 from tui_gen.draw.clock import Clock
-from tui_gen.draw.curves import Options, Plot
+from tui_gen.draw.curves import FrameOptions, Plot
 from tui_gen.pictures import Tiles
 from tui_gen.report import headless, summary
 from tui_gen.report.exports.csv import rows
@@ -205,6 +205,6 @@ def read_all_ways(run: Path) -> RunView:
     for _ in rows(view):
         pass
     clock = Clock(view.clock.steps, view.clock.values)
-    for options in (Options(), Options(log_y=True, log_x=True, whole=True, clock=clock)):
+    for options in (FrameOptions(), FrameOptions(log_y=True, log_x=True, whole=True, clock=clock)):
         Plot().render(60, 12, list(view.series.values())[:6], options)
     return view

@@ -20,7 +20,7 @@ from tui_gen.app.steering.reading import SheetReader
 from tui_gen.app.steering.session import Session
 from tui_gen.control import ControlError
 from tui_gen.pictures import Tiles
-from tui_gen.sheet import DataSheet, Picture, SheetReply, SheetRequest
+from tui_gen.sheet import DataSheet, SheetPicture, SheetReply, SheetRequest
 from tui_gen.train import discover
 from tui_gen.train.data import dataset_of, load
 from tui_gen.train.offline import sheet as sheets
@@ -37,7 +37,7 @@ def asked(folder, **dataset) -> SheetReply:
     return sheets.reply(SheetRequest(dataset, 3, str(folder)))
 
 
-def tiles_of(picture: Picture, size: int) -> np.ndarray:
+def tiles_of(picture: SheetPicture, size: int) -> np.ndarray:
     """(rows, columns, size, size) of a picture of grey tiles."""
     pixels, (columns, rows), step = np.asarray(Image.open(picture.path)), picture.grid, size + picture.gap
     return np.stack([
@@ -121,7 +121,7 @@ def test_another_look_ends_the_one_before_and_nothing_is_left(monkeypatch):
 async def test_the_pane_shows_what_the_form_names(monkeypatch, tmp_path):
     path = tmp_path / "sheet.png"
     Image.fromarray(np.arange(128, dtype=np.uint8).reshape(8, 16)).save(path)
-    picture = Picture(str(path), (2, 1), 0, Tiles(block=(1, 1), titles=("zero", "one")))
+    picture = SheetPicture(str(path), (2, 1), 0, Tiles(block=(1, 1), titles=("zero", "one")))
     seen = []
 
     def answer(self, wanted):

@@ -101,7 +101,7 @@ def test_as_json_with_a_status_that_tells_whether_anything_can_be_trained(monkey
     monkeypatch.setattr(command, "machine", lambda: dict(FACTS))
     assert cli.main(["doctor", "--json", "--runs", str(tmp_path)]) == 0
     parts = json.loads(capfd.readouterr().out)
-    assert [part["title"] for part in parts] == ["Terminal", "Machine", "Folders"]
+    assert [part["title"] for part in parts] == ["Terminal", "Notices", "Machine", "Folders"]
     monkeypatch.setattr(command, "machine", lambda: {"error": "ImportError: libcudart"})
     assert cli.main(["doctor", "--runs", str(tmp_path)]) == 1
     assert "! PyTorch does not load: ImportError: libcudart" in capfd.readouterr().out

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tui_gen.draw.axes import GROW_X, Limits, label, log_ticks, panned, reading, ticks, zoomed
 from tui_gen.draw.clock import DISTANCES, Clock, time_label
-from tui_gen.draw.curves import Mark, Options, Plot, Series, render
+from tui_gen.draw.curves import FrameOptions, Mark, Plot, Series, render
 from tui_gen.draw.text import width_of
 
 
@@ -50,7 +50,7 @@ def test_any_input_gives_rows_of_exactly_the_width(
     width, height, values, log_y, log_x, plain, whole, cursor, window, smoothing
 ):
     series = [Series(f"s{i}", range(len(v)), v) for i, v in enumerate(values)]
-    options = Options(
+    options = FrameOptions(
         smoothing=smoothing, log_y=log_y, log_x=log_x, ascii=plain, whole=whole, cursor=cursor,
         x_window=window, y_window=window, marks=[Mark(3, "edit"), Mark(7, "alert"), Mark(9, "unknown")],
     )  # fmt: skip
@@ -73,7 +73,7 @@ def test_a_spike_of_one_step_among_a_million_reaches_the_top():
 
 
 def test_the_line_replaces_the_dots_of_the_band():
-    frame = render(100, 24, [noisy(20_000)], Options(smoothing=0.99))
+    frame = render(100, 24, [noisy(20_000)], FrameOptions(smoothing=0.99))
     chars, styles = cells(frame)
     used = {key for row in styles for key in row}
     assert {"band.0", "line.0"} <= used
@@ -82,7 +82,7 @@ def test_the_line_replaces_the_dots_of_the_band():
 
 
 def test_without_smoothing_the_data_is_the_bright_line():
-    _, styles = cells(render(80, 20, [noisy(500)], Options(smoothing=0.0)))
+    _, styles = cells(render(80, 20, [noisy(500)], FrameOptions(smoothing=0.0)))
     assert {key for row in styles for key in row} == {"", "line.0"}
 
 
@@ -118,7 +118,7 @@ def test_slots_keep_colours_when_a_series_is_hidden():
 
 
 def test_ascii_uses_one_character_per_series():
-    frame = render(80, 20, [noisy(500), noisy(500, 1, name="other")], Options(ascii=True))
+    frame = render(80, 20, [noisy(500), noisy(500, 1, name="other")], FrameOptions(ascii=True))
     assert frame.text().isascii()
     plot = "\n".join(cells(frame)[0])
     assert "*" in plot and "+" in plot and "." in plot
@@ -132,7 +132,7 @@ def test_hostile_names_cannot_break_the_row():
 
 def test_logarithmic_axis_spans_decades():
     x = np.arange(1, 1000)
-    frame = render(100, 24, [Series("loss", x, 10.0 ** (-x / 200))], Options(log_y=True))
+    frame = render(100, 24, [Series("loss", x, 10.0 ** (-x / 200))], FrameOptions(log_y=True))
     named = {text.strip() for row in frame.rows for text, key in row if key == "label"}
     assert frame.scale.kind == "log" and {"1", "1e-4"} <= named
     chars, _ = cells(frame)
@@ -141,7 +141,7 @@ def test_logarithmic_axis_spans_decades():
 
 
 def test_windows_show_exactly_what_was_asked_for():
-    frame = render(100, 20, [noisy(1000)], Options(x_window=(200, 300), y_window=(-1, 2)))
+    frame = render(100, 20, [noisy(1000)], FrameOptions(x_window=(200, 300), y_window=(-1, 2)))
     assert frame.x_limits == (200, 300) and frame.y_limits == (-1, 2)
     assert frame.step_at(frame.area.x) == pytest.approx(200 + 100 / frame.area.width / 2)
     assert frame.value_at(frame.area.y + frame.area.height - 1) == pytest.approx(-1, abs=0.1)
@@ -149,7 +149,7 @@ def test_windows_show_exactly_what_was_asked_for():
 
 def test_marks_are_on_the_axis_and_cursor_reads_values():
     marks = [Mark(250, "edit"), Mark(500, "checkpoint"), Mark(500, "alert")]
-    frame = render(100, 20, [Series("loss", range(1000), range(1000))], Options(marks=marks, cursor=600))
+    frame = render(100, 20, [Series("loss", range(1000), range(1000))], FrameOptions(marks=marks, cursor=600))
     axis = [run for run in frame.rows[-2] if run[1].startswith("mark")]
     assert axis == [("Δ", "mark.edit"), ("!", "mark.alert")]  # the alert wins its cell
     r = frame.readings[0]
@@ -165,7 +165,7 @@ def test_few_rows_change_while_a_run_goes_on():
     for k in range(200):
         steps = np.arange(k * 20, k * 20 + 20)
         series.append(steps, 1 + np.exp(-steps / 800) + 0.02 * rng.normal(size=20))
-        frame = plot.render(120, 30, [series], Options(legend=False))
+        frame = plot.render(120, 30, [series], FrameOptions(legend=False))
         if k >= 50:
             changed.append(len(frame.changed_rows(previous)))
             limits.add((frame.x_limits, frame.y_limits))
@@ -186,7 +186,7 @@ def test_an_updated_plot_draws_what_a_fresh_one_draws():
     data = np.random.default_rng(3).normal(size=4000).cumsum()
     for k in range(0, 4000, 250):
         series.append(np.arange(k, k + 250), data[k : k + 250])
-        options = Options(x_window=(0, 5000), y_window=(-200, 200))
+        options = FrameOptions(x_window=(0, 5000), y_window=(-200, 200))
         frame = plot.render(100, 20, [series], options)
     assert frame.rows == render(100, 20, [series], options).rows
 
@@ -202,14 +202,14 @@ def test_following_window_jumps_half_a_page():
     series, plot, seen = Series("loss"), Plot(), []
     for k in range(0, 1000, 10):
         series.append(np.arange(k, k + 10), np.ones(10))
-        seen.append(plot.render(80, 12, [series], Options(follow=200)).x_limits)
+        seen.append(plot.render(80, 12, [series], FrameOptions(follow=200)).x_limits)
     assert seen[-1] == (800, 1000)
     assert len(set(seen[30:])) <= 8
 
 
 def test_planned_end_bounds_the_axis():
-    assert render(80, 12, [noisy(950)], Options(last_step=1000)).x_limits == (0, 1000)
-    assert render(80, 12, [], Options(last_step=1000)).x_limits == (0, 1000)
+    assert render(80, 12, [noisy(950)], FrameOptions(last_step=1000)).x_limits == (0, 1000)
+    assert render(80, 12, [], FrameOptions(last_step=1000)).x_limits == (0, 1000)
 
 
 @settings(max_examples=60, deadline=None)

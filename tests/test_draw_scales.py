@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.test_draw_curves import cells, noisy
 from tui_gen.draw.axes import label
 from tui_gen.draw.canvas import dashes
-from tui_gen.draw.curves import Level, Options, Plot, Series, render
+from tui_gen.draw.curves import FrameOptions, Level, Plot, Series, render
 from tui_gen.draw.scales import Scale, choose_scale, extent, worth
 
 SCALES = [Scale(), Scale("log"), Scale("symmetric", 0.1), Scale("symmetric", 10.0)]
@@ -46,14 +46,14 @@ def test_the_first_steps_do_not_flatten_the_plot_and_what_is_out_of_view_is_mark
     chars, styles = cells(frame)
     assert re.match(rf"▲+ {out} values clipped, to (4\d\.\d|50)", chars[0])
     assert styles[0][0] == "line.0" and "▲" not in "".join(chars[1:]) and "▼" not in "".join(chars)
-    whole = render(100, 20, [Series("loss", np.arange(4000), values)], Options(whole=True))
+    whole = render(100, 20, [Series("loss", np.arange(4000), values)], FrameOptions(whole=True))
     assert whole.y_limits[1] > values.max() and whole.outside == 0 and "▲" not in whole.text()
 
 
 def test_below_it_is_the_same_and_a_single_value_is_named_itself():
     values = np.tile([-1.0, -1.2, -1.1], 1000)
     values[1500] = -900
-    frame = render(100, 20, [Series("elbo", np.arange(3000), values)], Options(ascii=True))
+    frame = render(100, 20, [Series("elbo", np.arange(3000), values)], FrameOptions(ascii=True))
     chars, _ = cells(frame)
     assert frame.outside == 1 and frame.y_limits[0] > -3
     assert re.fullmatch(r" *\**v\** 1 value clipped, to -900 *", chars[-1])
@@ -79,13 +79,13 @@ def test_a_window_beyond_what_single_precision_can_be_shows_nothing_without_a_wa
     series = Series("loss", np.arange(500), np.linspace(1, 2, 500), dtype=np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert render(100, 20, [series], Options(y_window=(1e39, 1e40))).outside == 500
-        assert render(100, 20, [series], Options(y_window=(-1e40, -1e39))).outside == 500
+        assert render(100, 20, [series], FrameOptions(y_window=(1e39, 1e40))).outside == 500
+        assert render(100, 20, [series], FrameOptions(y_window=(-1e40, -1e39))).outside == 500
 
 
 def test_the_newest_values_are_always_in_view():
     values = np.r_[1 + 0.1 * np.random.default_rng(0).normal(size=3900), np.geomspace(1, 1e6, 100)]
-    frame = render(100, 20, [Series("loss", np.arange(4000), values)], Options(smoothing=0.5))
+    frame = render(100, 20, [Series("loss", np.arange(4000), values)], FrameOptions(smoothing=0.5))
     assert frame.y_limits[1] > 8e5
 
 
@@ -103,7 +103,7 @@ def test_a_validation_far_above_is_no_outlier():
 )  # fmt: skip
 def test_what_is_outside_is_what_is_not_between_the_limits(values, log, plain, smoothing):
     frame = render(
-        70, 14, [Series("a", np.arange(len(values)), values)], Options(log_y=log, ascii=plain, smoothing=smoothing)
+        70, 14, [Series("a", np.arange(len(values)), values)], FrameOptions(log_y=log, ascii=plain, smoothing=smoothing)
     )
     low, high = frame.y_limits
     finite = np.array([one for one in values if np.isfinite(one)])
@@ -148,7 +148,7 @@ def test_heights_rise_with_values_and_lead_back_to_them(scale):
 )
 def test_values_that_have_no_logarithm_are_drawn_on_a_symmetric_scale(values, named):
     series = Series("elbo", np.arange(300), np.resize(values, 300))
-    frame = render(100, 30, [series], Options(log_y=True, smoothing=0.0))
+    frame = render(100, 30, [series], FrameOptions(log_y=True, smoothing=0.0))
     assert frame.scale.kind == "symmetric" and named <= set(labels(frame)), labels(frame)
     assert frame.y_limits[0] <= min(values) and frame.y_limits[1] >= max(values) and frame.outside == 0
     for text in labels(frame):
@@ -160,10 +160,10 @@ def test_values_that_have_no_logarithm_are_drawn_on_a_symmetric_scale(values, na
 
 def test_one_curve_below_zero_does_not_vanish_beside_one_above():
     x = np.arange(500)
-    frame = render(100, 20, [Series("a", x, 10.0 + x), Series("b", x, -10.0 - x)], Options(log_y=True))
+    frame = render(100, 20, [Series("a", x, 10.0 + x), Series("b", x, -10.0 - x)], FrameOptions(log_y=True))
     styles = cells(frame)[1]
     assert {"line.0", "line.1"} <= {key for row in styles for key in row}
-    assert render(100, 20, [Series("a", x, 10.0 + x)], Options(log_y=True)).scale.kind == "log"
+    assert render(100, 20, [Series("a", x, 10.0 + x)], FrameOptions(log_y=True)).scale.kind == "log"
 
 
 def test_the_threshold_of_a_symmetric_scale_stays():
@@ -205,7 +205,7 @@ def test_dashes_leave_out_nothing_that_was_measured():
     values = np.ones(3000)
     values[::50] = 5.0
     series = [Series("a", np.arange(3000), values * 2), Series("b", np.arange(3000), values)]
-    dashed = render(120, 24, series, Options(smoothing=0.0))
+    dashed = render(120, 24, series, FrameOptions(smoothing=0.0))
     columns = {x for row in cells(dashed)[1] for x, key in enumerate(row) if key == "line.1"}
     assert len(columns) >= 2990 / dashed.x_limits[1] * dashed.area.width - 2
 
@@ -220,7 +220,7 @@ def test_curves_are_named_where_they_end_and_validations_are_points():
     assert styles[row][chars[row].index("val")] == "line.4"
     alone = cells(render(120, 24, [train]))[0]
     assert "train" not in "\n".join(alone)  # the legend has it
-    ended = render(120, 24, [train, val], Options(last_step=2999))
+    ended = render(120, 24, [train, val], FrameOptions(last_step=2999))
     assert "train" in "\n".join(cells(ended)[0])  # no room to the right: above or below
 
 
@@ -228,9 +228,9 @@ def test_curves_are_named_where_they_end_and_validations_are_points():
 def test_a_single_measurement_has_its_value_beside_it(plain):
     train = Series("train", np.arange(3000), falling(3000, noise=0.05))
     val = Series("val", [2999], [10.25], slot=4, smooth=False)
-    frame = render(110, 20, [train, val], Options(ascii=plain, last_step=4000))
+    frame = render(110, 20, [train, val], FrameOptions(ascii=plain, last_step=4000))
     assert "val 10.25" in "\n".join(cells(frame)[0])
-    alone = render(60, 12, [Series("fid", [0], [3.25], slot=4, smooth=False)], Options(ascii=plain))
+    alone = render(60, 12, [Series("fid", [0], [3.25], slot=4, smooth=False)], FrameOptions(ascii=plain))
     assert ("# 3.25" if plain else "○ 3.25") in "\n".join(cells(alone)[0])
 
 
@@ -254,7 +254,8 @@ def test_extents_of_nothing_and_of_infinities():
 
 def test_a_level_near_the_curves_is_in_view_and_stands_at_its_value():
     values = np.linspace(-45, -30, 500)
-    frame = render(100, 20, [Series("elbo", np.arange(500), values)], Options(levels=[Level(-24.7, "figure ≥ -24.7")]))
+    options = FrameOptions(levels=[Level(-24.7, "figure ≥ -24.7")])
+    frame = render(100, 20, [Series("elbo", np.arange(500), values)], options)
     rows = [y for y, line in enumerate(cells(frame)[0]) if "╌figure ≥ -24.7" in line]
     assert len(rows) == 1 and frame.y_limits[1] > -24.7
     top, bottom = (frame.value_at(frame.area.y + rows[0] + half) for half in (-0.5, 0.5))
@@ -265,7 +266,7 @@ def test_a_level_near_the_curves_is_in_view_and_stands_at_its_value():
 @pytest.mark.parametrize(("value", "row", "arrow"), [(500.0, 0, "↑"), (-500.0, -1, "↓")])
 def test_a_level_far_from_the_curves_does_not_flatten_them_and_its_name_says_where_it_is(value, row, arrow):
     series = [Series("elbo", np.arange(500), np.linspace(-45, -30, 500))]
-    frame = render(100, 20, series, Options(levels=[Level(value, "figure")]))
+    frame = render(100, 20, series, FrameOptions(levels=[Level(value, "figure")]))
     assert frame.y_limits == render(100, 20, series).y_limits
     assert f"{arrow} figure" in cells(frame)[0][row] and "╌" not in frame.text()
 
@@ -273,11 +274,11 @@ def test_a_level_far_from_the_curves_does_not_flatten_them_and_its_name_says_whe
 def test_a_level_is_drawn_under_the_curves_in_plain_characters_and_not_where_it_has_no_height():
     series = [Series("loss", np.arange(500), np.geomspace(100, 1, 500))]
     level = Level(10.0, "figure ≤ 10")
-    for options in (Options(levels=[level], log_y=True), Options(levels=[level], ascii=True)):
+    for options in (FrameOptions(levels=[level], log_y=True), FrameOptions(levels=[level], ascii=True)):
         frame = render(100, 20, series, options)
         bare = render(100, 20, series, replace(options, levels=()))
         for line, other in zip(cells(frame)[0], cells(bare)[0]):
             assert all(a == b or b == " " or "figure" in line for a, b in zip(line, other))
         assert ("figure <= 10" if options.ascii else "╌figure ≤ 10") in frame.text()
-    frame = render(100, 20, series, Options(levels=[Level(-3.0, "figure"), Level(math.nan, "none")], log_y=True))
+    frame = render(100, 20, series, FrameOptions(levels=[Level(-3.0, "figure"), Level(math.nan, "none")], log_y=True))
     assert "figure" not in frame.text() and "none" not in frame.text()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.test_draw_curves import cells
 from tui_gen.draw.clock import Clock
-from tui_gen.draw.curves import Options, Series, render
+from tui_gen.draw.curves import FrameOptions, Series, render
 from tui_gen.draw.xscale import XScale
 
 CLOCK = Clock([100, 100, 300, 400], [10.0, 60.0, 80.0, 81.0])
@@ -32,7 +32,7 @@ def test_edges_ascend_between_the_limits_and_places_lead_back_to_steps(scale, lo
 
 def test_on_a_logarithmic_axis_a_curve_of_the_logarithm_is_straight_and_decades_are_named():
     steps = np.arange(10_000)
-    options = Options(log_x=True, smoothing=0.0, x_window=(1, 10_000))
+    options = FrameOptions(log_x=True, smoothing=0.0, x_window=(1, 10_000))
     frame = render(108, 20, [Series("a", steps, np.log(np.maximum(steps, 1)))], options)
     chars, _ = cells(frame)
     tops = [next(y for y, line in enumerate(chars) if line[x] != " ") for x in range(10, 100)]
@@ -44,7 +44,7 @@ def test_on_a_logarithmic_axis_a_curve_of_the_logarithm_is_straight_and_decades_
 
 def test_on_an_axis_of_time_a_pause_is_a_flat_stretch():
     steps = np.arange(400)
-    options = Options(clock=CLOCK, smoothing=0.0, x_window=(0, 400))
+    options = FrameOptions(clock=CLOCK, smoothing=0.0, x_window=(0, 400))
     frame = render(108, 20, [Series("a", steps, steps)], options)
     assert [round(frame.x_scale.part(step, (0, 400)) * 81) for step in (50, 200, 300)] == [5, 70, 80]
     chars, _ = cells(frame)

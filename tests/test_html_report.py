@@ -152,7 +152,7 @@ def test_texts_of_a_run_are_only_words(tmp_path):
         assert not [value for name, value in page.named if name.startswith("on")]
         assert all(href.startswith("#") for href in page.asked)
         assert not hostile.found_in(text.replace("\n", ""))
-        reader = html.Reader()
+        reader = html.HtmlReader()
         reader.feed(text)
         assert (reader.problem, reader.open) == ("", [])
 

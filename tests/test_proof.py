@@ -162,7 +162,7 @@ def test_the_verdict_is_told_and_nothing_is_left(call, tmp_path, monkeypatch):
     def verify(reference, trial, dies_at, trainer, compare):
         assert configs.read_toml(reference / "config.toml")["preview"]["every_seconds"] == 0
         kills = [verifying.Kill(step, step - 1) for step in dies_at]
-        return verifying.Verdict(kills, "cpu (1 thread)", differences=["weights: mean differs"], metric="vae/loss")
+        return verifying.ResumeCheck(kills, "cpu (1 thread)", differences=["weights: mean differs"], metric="vae/loss")
 
     monkeypatch.setattr(verify_resume.verifying, "verify", verify)
     status, out, _ = call("verify-resume", "vae-digits", "--steps", "30", "--kills", "2", "--seed", "4")

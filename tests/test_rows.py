@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tui_gen import event_log, events, rows, runs
 from tui_gen.events import Alert, Metrics, Note, Resume, State, System
-from tui_gen.rows import Reader, Row
+from tui_gen.rows import LogRow, Reader
 from tui_gen.view import RunView
 
 NAMES = ["d/loss", "g/loss", "val/vae/loss", "é/ü", "a\tb", "a b", 'q"\\uote', "", "x" * 200]
@@ -24,7 +24,7 @@ KINDS = ["row"] * 6 + ["both", "one", "val", "columns", "system", "resume", "not
 
 def as_metrics(event: events.Event | None) -> events.Event | None:
     """A row as the event that the plain reader makes of its line."""
-    if not isinstance(event, Row):
+    if not isinstance(event, LogRow):
         return event
     values = {name: list(column) for name, column in zip(event.NAMES, msgspec.structs.astuple(event.values))}
     return Metrics(t=event.t, start=event.start, stride=event.stride, values=values)
@@ -68,7 +68,7 @@ def test_rows_are_read_by_the_names_of_the_line_before():
     reader = Reader()
     found = [reader.decode(events.encode(Metrics(start=step, values={"a": [1.0], "b": [None]}))) for step in range(3)]
     assert [type(event) is Metrics for event in found] == [True, False, False]
-    assert isinstance(found[2], Row) and found[2].NAMES == ("a", "b") and found[2].start == 2
+    assert isinstance(found[2], LogRow) and found[2].NAMES == ("a", "b") and found[2].start == 2
 
 
 def test_names_without_an_end_make_no_types_without_an_end(monkeypatch):

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tui_gen.rows import Block, Row
+from tui_gen.rows import LogRow, RowBlock
 
 if TYPE_CHECKING:
     from tui_gen import events
@@ -27,13 +27,13 @@ class Gathering:
         self._few: dict[str, tuple[list[int], list[float | None]]] = {}
         self._many: dict[str, tuple[int, int, array[float]]] = {}
         """By name, the first step, the stride, and what came without a gap between."""
-        self._block: Block | None = None
+        self._block: RowBlock | None = None
 
-    def take_row(self, row: Row) -> None:
+    def take_row(self, row: LogRow) -> None:
         """One step's values wait for those of the steps after it."""
         if self._block is None or not self._block.take(row):
             self.end_rows()
-            self._block = Block(row)
+            self._block = RowBlock(row)
 
     def end_rows(self) -> None:
         """Put rows that waited onto their curves; a few of them wait on, with the values of other names' rows."""

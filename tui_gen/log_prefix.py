@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from tui_gen import event_log, events
-from tui_gen.rows import Reader, Row
+from tui_gen.rows import LogRow, Reader
 
 
 def until(event: events.Event, step: int) -> int | None:
@@ -15,7 +15,7 @@ def until(event: events.Event, step: int) -> int | None:
     does not take over: what a session was at, and how far it was with it.
     """
     match event:
-        case Row():
+        case LogRow():
             return event.start + 1
         case events.Metrics():
             longest = max((len(column) for column in event.values.values()), default=1)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tui_gen import event_log, events
 from tui_gen.event_log import CHUNK, Decode
-from tui_gen.rows import Reader, Row
+from tui_gen.rows import LogRow, Reader
 from tui_gen.speeds import USUAL, Pace, next_speed, shown
 from tui_gen.tails import tail_of
 from tui_gen.view import RunView
@@ -162,7 +162,7 @@ class Playback(event_log.Follower):
 def step_of(event: events.Event) -> int:
     """How many steps had been made where an event tells of steps; 0 where it does not."""
     match event:
-        case Row():
+        case LogRow():
             return event.start + 1
         case events.Metrics():
             longest = max((len(column) for column in event.values.values()), default=0)

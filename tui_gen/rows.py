@@ -22,7 +22,7 @@ MOST_SHAPES = 64
 """Sets of names for which types are made; a log with more of them is damaged, or no log of ours."""
 
 
-class Row(events.Metrics, tag="metrics", kw_only=True, gc=False):
+class LogRow(events.Metrics, tag="metrics", kw_only=True, gc=False):
     """The metrics of one step, for who asks for them: `values` is no dictionary.
 
     It has a field for each of `NAMES`, in their order: a tuple of one number, or of None.
@@ -34,7 +34,7 @@ class Row(events.Metrics, tag="metrics", kw_only=True, gc=False):
 
 
 class Reader:
-    """Decodes the lines of a log: `Row` for metrics of one step where that is sooner, else what the line holds."""
+    """Decodes the lines of a log: `LogRow` for metrics of one step where that is sooner, else what the line holds."""
 
     def __init__(self) -> None:
         self._decoders: dict[int, msgspec.json.Decoder[Any]] = {}
@@ -47,7 +47,7 @@ class Reader:
         count = line.count(b"[")  # tells most sets of names apart before one is tried
         if (decoder := self._decoders.get(count)) is not None:
             try:
-                row: Row = decoder.decode(line)
+                row: LogRow = decoder.decode(line)
                 return row
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
@@ -72,22 +72,23 @@ def _simple(name: str) -> bool:
     return clean(name) == name and not {'"', "\\"}.intersection(name)
 
 
-def _row_type(names: tuple[str, ...]) -> type[Row]:
+def _row_type(names: tuple[str, ...]) -> type[LogRow]:
     """A type for rows with exactly these names."""
     places = {f"value_{place}": name for place, name in enumerate(names)}
     fields = [(place, tuple[float | None]) for place in places]
     values = msgspec.defstruct("Values", fields, rename=places, forbid_unknown_fields=True, gc=False)
     made: Any = msgspec.defstruct(
-        "Row", [("values", values)], bases=(Row,), namespace={"NAMES": names}, tag="metrics", kw_only=True, gc=False
-    )
-    row_type: type[Row] = made
+        "LogRow", [("values", values)], bases=(LogRow,), namespace={"NAMES": names}, tag="metrics", kw_only=True,
+        gc=False,
+    )  # fmt: skip
+    row_type: type[LogRow] = made
     return row_type
 
 
-class Block:
+class RowBlock:
     """Rows of the same names, with ascending steps, that wait to be put into curves."""
 
-    def __init__(self, first: Row) -> None:
+    def __init__(self, first: LogRow) -> None:
         self.names = first.NAMES
         self.steps = [first.start]
         self._type = type(first)
@@ -96,7 +97,7 @@ class Block:
     def __len__(self) -> int:
         return len(self.steps)
 
-    def take(self, row: Row) -> bool:
+    def take(self, row: LogRow) -> bool:
         """Add a row, where it belongs here."""
         if type(row) is not self._type or row.start <= self.steps[-1]:
             return False

@@ -14,7 +14,7 @@ LONGEST = 4000
 """Characters of a text that are shown."""
 
 
-class Picture(msgspec.Struct, frozen=True):
+class SheetPicture(msgspec.Struct, frozen=True):
     """A PNG of `grid` = (columns, rows) tiles, `gap` pixels between them; `tiles` says what they are."""
 
     path: FilePath
@@ -33,7 +33,7 @@ class DataSheet(msgspec.Struct, frozen=True):
     words: str
     classes: list[tuple[Name, Count]] = []
     counted: Count = 0
-    pictures: dict[Name, Picture] = {}
+    pictures: dict[Name, SheetPicture] = {}
     text: str = ""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Look(NamedTuple):
+class StateLook(NamedTuple):
     """A sign of one cell, a tone, and what a run in this state does, in the middle of a sentence."""
 
     sign: str
@@ -18,34 +18,34 @@ class Look(NamedTuple):
 
 
 STATES = {
-    "starting": Look("◌", "accent", "is starting"),
-    "running": Look("▶", "success", "is training"),
-    "paused": Look("‖", "warning", "is paused"),
-    "stopping": Look("◧", "warning", "is stopping"),
-    "finished": Look("✔", "primary"),
-    "stopped": Look("■", "quiet"),
-    "failed": Look("✖", "error"),
-    "interrupted": Look("!", "error"),
+    "starting": StateLook("◌", "accent", "is starting"),
+    "running": StateLook("▶", "success", "is training"),
+    "paused": StateLook("‖", "warning", "is paused"),
+    "stopping": StateLook("◧", "warning", "is stopping"),
+    "finished": StateLook("✔", "primary"),
+    "stopped": StateLook("■", "quiet"),
+    "failed": StateLook("✖", "error"),
+    "interrupted": StateLook("!", "error"),
 }
 IN_QUEUE = {
-    "waiting": Look("◌", ""),
+    "waiting": StateLook("◌", ""),
     "running": STATES["running"],
     "done": STATES["finished"],
     "failed": STATES["failed"],
     "cancelled": STATES["stopped"],
 }
 """The states of what is in a queue."""
-UNKNOWN = Look("?", "quiet")
+UNKNOWN = StateLook("?", "quiet")
 LEVELS = {
-    "info": Look(" ", ""),
-    "state": Look("●", "primary"),
-    "edit": Look("✎", "accent"),
-    "warning": Look("▲", "warning"),
-    "alert": Look("▲", "warning"),
-    "error": Look("✖", "error"),
-    "debug": Look("·", ""),
+    "info": StateLook(" ", ""),
+    "state": StateLook("●", "primary"),
+    "edit": StateLook("✎", "accent"),
+    "warning": StateLook("▲", "warning"),
+    "alert": StateLook("▲", "warning"),
+    "error": StateLook("✖", "error"),
+    "debug": StateLook("·", ""),
 }
-VERDICTS = {"good": Look("✔", "success"), "watch": Look("▲", "warning"), "bad": Look("✖", "error")}
+VERDICTS = {"good": StateLook("✔", "success"), "watch": StateLook("▲", "warning"), "bad": StateLook("✖", "error")}
 """How a run goes, by the levels of `health.Verdict`."""
 ANSI = {
     "accent": (36, "cyan"), "success": (32, "green"), "warning": (33, "yellow"), "primary": (34, "blue"),
@@ -54,17 +54,17 @@ ANSI = {
 """Tone → the number that sets it, and Rich's name for the same."""
 
 
-def state_look(state: str) -> Look:
+def state_look(state: str) -> StateLook:
     """That of a state; of one that a newer version wrote, UNKNOWN."""
     return STATES.get(state, UNKNOWN)
 
 
-def queue_look(state: str) -> Look:
+def queue_look(state: str) -> StateLook:
     """That of the state of an entry in a queue."""
     return IN_QUEUE.get(state, UNKNOWN)
 
 
-def level_look(level: str) -> Look:
+def level_look(level: str) -> StateLook:
     """That of a log line's level, or of one that nobody knows."""
     return LEVELS.get(level, LEVELS["info"])
 

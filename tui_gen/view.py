@@ -21,7 +21,7 @@ from tui_gen.draw.curves import Series
 from tui_gen.gathering import Gathering
 from tui_gen.params import show
 from tui_gen.quantities import count
-from tui_gen.rows import Reader, Row
+from tui_gen.rows import LogRow, Reader
 from tui_gen.text import clean, cleaned
 
 SPEED = 30.0
@@ -197,7 +197,7 @@ class RunView:
         self.last_event_time = event.t
         self.begun = self.begun or event.t
         match event:
-            case Row():
+            case LogRow():
                 self._values.take_row(event)
                 if not event.NAMES[0].startswith("val/"):
                     self.step = max(self.step, event.start + 1)
@@ -434,7 +434,7 @@ _name = lru_cache(MOST_CURVES)(clean)
 
 def readable(event: events.Event) -> events.Event:
     """An event whose texts can be shown: whatever a terminal would obey is gone, as a log may be anybody's."""
-    if isinstance(event, (Row, events.System)):  # a row's names are clean, and a system event has no texts
+    if isinstance(event, (LogRow, events.System)):  # a row's names are clean, and a system event has no texts
         return event
     if isinstance(event, events.Metrics):
         event.values = {_name(name): column for name, column in event.values.items()}

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
     from tui_gen.app.panes.samples.pane import SamplesPane
     from tui_gen.app.steering.conductor import Conductor
-    from tui_gen.app.steering.follower import Follower
+    from tui_gen.app.steering.follower import PaneFollower
     from tui_gen.app.steering.session import Session
     from tui_gen.app.steering.stock import Stock
     from tui_gen.cards import Card
@@ -103,7 +103,7 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
         self.session: Session
         self.stock: Stock
         self.conductor: Conductor
-        self.follower: Follower
+        self.follower: PaneFollower
         self.form: FormPane | None = None
         self.models: ModelsPane | None = None
         self.samples: SamplesPane | None = None
@@ -160,7 +160,7 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
         """What the first frame did without: the catalogue, the dealings with runs, the panes on screen."""
         from tui_gen import catalog
         from tui_gen.app.steering.conductor import Conductor
-        from tui_gen.app.steering.follower import Follower
+        from tui_gen.app.steering.follower import PaneFollower
         from tui_gen.app.steering.session import Session
         from tui_gen.app.steering.stock import Stock
 
@@ -169,7 +169,7 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
         self.stock = Stock(self, self.session)
         self.conductor = Conductor(self, self.session)
         conductor, faulty = self.conductor, self.notices.fault_in
-        self.follower = Follower(
+        self.follower = PaneFollower(
             self.workspace, self.status, self.wire, self.pacer, conductor.state_changed, faulty, conductor.all_read
         )
         self._furnished = True
@@ -277,7 +277,7 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
         """The palette with the themes."""
         from textual.command import CommandPalette
 
-        from tui_gen.app.shell.palette import Themes as ThemeCommands
+        from tui_gen.app.shell.palette import ThemeCommands
 
         self.push_screen(CommandPalette(providers=[ThemeCommands], placeholder="Theme…"))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tui_gen.draw.text import cut, width_of
-from tui_gen.draw.tiles import WORTH, Layout, Room, Sheet, Word, lay_out
+from tui_gen.draw.tiles import WORTH, Room, Sheet, TileLayout, Word, lay_out
 from tui_gen.text import clean
 
 MARK = "■ "
@@ -30,7 +30,7 @@ def entries(
     return lines
 
 
-def lay_out_plot(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout:
+def lay_out_plot(sheet: Sheet, room: Room, lines: list[Entry]) -> TileLayout:
     """The layout of plots with their legend where they are largest: beside them, below, or without it.
 
     It is left out where it would cost too much of that.
@@ -41,7 +41,7 @@ def lay_out_plot(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout:
     return best if best.zoom >= WORTH * alone.zoom and best.visible_count >= alone.visible_count else alone
 
 
-def _beside(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout | None:
+def _beside(sheet: Sheet, room: Room, lines: list[Entry]) -> TileLayout | None:
     wide = min(WIDEST, max(_width(line) for line in lines))
     if room.columns <= wide + BETWEEN:
         return None
@@ -60,7 +60,7 @@ def _beside(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout | None:
     return replace(layout, words=layout.words + words)
 
 
-def _below(sheet: Sheet, room: Room, lines: list[Entry]) -> Layout | None:
+def _below(sheet: Sheet, room: Room, lines: list[Entry]) -> TileLayout | None:
     rows: list[list[Entry]] = [[]]
     row_width = 0
     for line in lines:

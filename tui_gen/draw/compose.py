@@ -13,10 +13,10 @@ from tui_gen.draw.text import Row, Run, fit_row, rows_of, width_of
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
-    from tui_gen.draw.frames import Frame, Options
+    from tui_gen.draw.frames import Frame, FrameOptions
 
 
-def _legend(frame: Frame, options: Options) -> Row:
+def _legend(frame: Frame, options: FrameOptions) -> Row:
     runs: list[Run] = []
     if options.cursor is not None:
         runs.append((f"step {options.cursor:,.0f}  ", "cursor"))
@@ -39,7 +39,7 @@ def _legend(frame: Frame, options: Options) -> Row:
     return fit_row(runs, frame.width)
 
 
-def compose(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> list[Row]:
+def compose(frame: Frame, canvas: Canvas, options: FrameOptions, any_data: bool) -> list[Row]:
     """Canvas, axes and legend put together."""
     area = frame.area
     rows: list[Row] = []
@@ -75,7 +75,7 @@ def _y_labels(frame: Frame, height: int) -> dict[int, str]:
     return labels
 
 
-def _x_axis(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> list[Row]:
+def _x_axis(frame: Frame, canvas: Canvas, options: FrameOptions, any_data: bool) -> list[Row]:
     """The axis line with its marks, and the labels below it."""
     area, width = frame.area, frame.width
     corner, line, tick = ("+", "-", "+") if options.ascii else ("└", "─", "┴")
@@ -100,7 +100,7 @@ def _x_axis(frame: Frame, canvas: Canvas, options: Options, any_data: bool) -> l
     return [axis, [("".join(text), "label")]]
 
 
-def _x_ticks(frame: Frame, options: Options) -> list[tuple[float, str]]:
+def _x_ticks(frame: Frame, options: FrameOptions) -> list[tuple[float, str]]:
     """The steps that are named below the axis, and their names."""
     count = max(2, frame.area.width // 10)
     if options.clock:

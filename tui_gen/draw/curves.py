@@ -23,15 +23,15 @@ import numpy as np
 from tui_gen.draw.axes import GROW_X, GROW_Y, Limits, reading
 from tui_gen.draw.canvas import Canvas, Level, Mark, legend_glyph, raster
 from tui_gen.draw.compose import compose
-from tui_gen.draw.frames import Area, Frame, Options, Reading
+from tui_gen.draw.frames import Area, Frame, FrameOptions, Reading
 from tui_gen.draw.scales import LINEAR, Extent, Scale, choose_scale, extent, taking_in, worth
 from tui_gen.draw.series import Columns, ColumnStats, Series
 from tui_gen.draw.xscale import XScale
 from tui_gen.text import clean
 
-__all__ = ["Area", "Frame", "Level", "Mark", "Options", "Plot", "Reading", "Series", "legend_glyph", "render"]
+__all__ = ["Area", "Frame", "FrameOptions", "Level", "Mark", "Plot", "Reading", "Series", "legend_glyph", "render"]
 
-def render(width: int, height: int, series: Sequence[Series], options: Options | None = None) -> Frame:
+def render(width: int, height: int, series: Sequence[Series], options: FrameOptions | None = None) -> Frame:
     """Draw once, without anything kept for a next frame."""
     return Plot().render(width, height, series, options)
 
@@ -49,10 +49,10 @@ class Plot:
         self._stats: weakref.WeakKeyDictionary[Series, ColumnStats] = weakref.WeakKeyDictionary()
 
     def render(
-        self, width: int, height: int, series: Sequence[Series], options: Options | None = None
+        self, width: int, height: int, series: Sequence[Series], options: FrameOptions | None = None
     ) -> Frame:
         """A frame of `width` x `height` cells. Any size works; below about 24 x 6 axes and legend are left out."""
-        options = options or Options()
+        options = options or FrameOptions()
         if width < 1 or height < 1:
             return Frame(max(0, width), max(0, height), [[] for _ in range(max(0, height))])
         area = _layout(width, height, options)
@@ -92,7 +92,7 @@ class Plot:
         frame.rows = compose(frame, canvas, options, bool(lines))
         return frame
 
-    def _levels(self, canvas: Canvas, heights: tuple[float, float], options: Options) -> list[tuple[int, str]]:
+    def _levels(self, canvas: Canvas, heights: tuple[float, float], options: FrameOptions) -> list[tuple[int, str]]:
         """The levels' lines, under the curves: rows of cells and names. One out of view has its name on the edge."""
         rows = []
         for level in options.levels:
@@ -170,7 +170,7 @@ class Plot:
             if words and end is not None:
                 canvas.name_at(*end, " ".join(words), f"line.{curve.slot}")
 
-    def _x_limits(self, series: Sequence[Series], options: Options) -> tuple[float, float]:
+    def _x_limits(self, series: Sequence[Series], options: FrameOptions) -> tuple[float, float]:
         kind = (options.follow, options.last_step, options.log_x)
         if kind != self._x_kind:
             self._x_kind = kind
@@ -193,7 +193,7 @@ class Plot:
             x1 = max(x1, x0 * 1.1)
         return x0, x1
 
-    def _heights(self, curves: list[_Curve], options: Options) -> tuple[float, float]:
+    def _heights(self, curves: list[_Curve], options: FrameOptions) -> tuple[float, float]:
         """The y limits on the scale."""
         scale = self._scale
         if options.y_window is not None:
@@ -268,20 +268,20 @@ class _Curve:
         return last // canvas.across, int(canvas.rows_at(np.array([middle]), heights)[0])
 
 
-def _layout(width: int, height: int, options: Options) -> Area:
+def _layout(width: int, height: int, options: FrameOptions) -> Area:
     gutter = 8 if width >= 40 else 6 if width >= 24 else 0
     top = 1 if options.legend and height >= 6 else 0
     bottom = 2 if height >= 5 else 0
     return Area(gutter, top, width - gutter, height - top - bottom)
 
 
-def _smoothing(series: Series, options: Options) -> float:
+def _smoothing(series: Series, options: FrameOptions) -> float:
     """How much a series is smoothed."""
     return options.smoothing if series.smooth else 0.0
 
 
 def _spans(
-    series: Series, columns: Columns, edges: np.ndarray, options: Options, scale: Scale
+    series: Series, columns: Columns, edges: np.ndarray, options: FrameOptions, scale: Scale
 ) -> tuple[Span, Span | None]:
     """Heights (low, high) of the band and of the average (None without one), joined from column to column."""
     lo, hi, first, last = map(scale.forward, (columns.lo, columns.hi, columns.first, columns.last))
@@ -333,7 +333,7 @@ def _joined(lo: np.ndarray, hi: np.ndarray, first: np.ndarray, last: np.ndarray)
     return low, high
 
 
-def _reading(slot: int, series: Series, options: Options) -> Reading:
+def _reading(slot: int, series: Series, options: FrameOptions) -> Reading:
     i = len(series) - 1 if options.cursor is None else series.nearest(options.cursor)
     first, last = options.ends.get(series.name, (-math.inf, math.inf))
     return Reading(

@@ -13,7 +13,7 @@ from tui_gen.draw.xscale import STEPS, XScale
 
 
 @dataclass(frozen=True)
-class Options:
+class FrameOptions:
     """What to show and how.
 
     `smoothing`: EMA factor in [0, 1), 0 draws the data alone; without `bands` only averages are drawn, where there

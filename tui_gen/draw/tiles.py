@@ -116,7 +116,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Layout:
+class TileLayout:
     """Where everything goes. A strip is rows of tiles without text between them; all strips have the same size.
 
     `numbers`: the tile at each row and column, -1 for none. `xs`, `ys`: where the columns, and the rows of a strip,
@@ -144,7 +144,7 @@ class Layout:
 
 
 @lru_cache(maxsize=64)
-def lay_out(sheet: Sheet, room: Room) -> Layout:
+def lay_out(sheet: Sheet, room: Room) -> TileLayout:
     """The layout in which a tile is largest, with names unless they would cost too much of that.
 
     Of layouts with equally large tiles the file's own is taken. Where tiles would be smaller than `room.least`, as many
@@ -399,7 +399,7 @@ def _fewer(sheet: Sheet, part: tuple[int, int], most: tuple[int, int]) -> list[t
     return [(1, count) if part[1] > 1 else (count, 1) for count in counts]
 
 
-def _placed(shape: _Shape, room: Room) -> Layout:
+def _placed(shape: _Shape, room: Room) -> TileLayout:
     """Where everything of a shape goes, in the middle of the room."""
     high, wide = shape.size
     # names or not, something is drawn in the smallest room
@@ -432,7 +432,7 @@ def _placed(shape: _Shape, room: Room) -> Layout:
                 words[word.x, y] = word
             y += 1
     area = int(columns * room.cell[0]), max(height, int(shape.pixels(rows, room)))
-    return Layout(numbers, shape.xs, shape.ys, shape.size, zoom, area, boxes, list(words.values()))
+    return TileLayout(numbers, shape.xs, shape.ys, shape.size, zoom, area, boxes, list(words.values()))
 
 
 def _below(names: list[str], length: int, shape: _Shape, scale: float, left: int, y: int) -> Iterator[Word]:

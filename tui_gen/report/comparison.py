@@ -15,7 +15,7 @@ from tui_gen.compared import ComparedRun, better, metrics_of, outcome
 from tui_gen.compared_rows import NONE, Cells, TableCell, results_rows, settings_rows
 from tui_gen.config_diff import differences
 from tui_gen.draw.canvas import legend_glyph
-from tui_gen.draw.curves import Options
+from tui_gen.draw.curves import FrameOptions
 from tui_gen.draw.text import width_of
 from tui_gen.lines import aligned
 from tui_gen.panels import Curve, Panel
@@ -70,7 +70,7 @@ def plot(runs: Sequence[ComparedRun], metric: str, width: int, *, colour: bool, 
         return []
     curves = [Curve(run.letter, run.letter, run.slot, not metric.startswith("val/")) for run in runs]
     panel = Panel(metric, tuple(curve for curve in curves if curve.metric in series), False)
-    options = Options(legend=False, bands=False, ascii=not unicode)
+    options = FrameOptions(legend=False, bands=False, ascii=not unicode)
     return [line.rstrip() for line in plot_lines(panel, series, width, options, colour)]
 
 

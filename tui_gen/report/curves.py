@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tui_gen.draw.curves import Frame, Options, render
+from tui_gen.draw.curves import Frame, FrameOptions, render
 from tui_gen.draw.legend import legend_rows
 from tui_gen.draw.series import Series
 from tui_gen.draw.text import Row, fit_row
@@ -33,7 +33,7 @@ def curves_text(view: RunView, width: int, *, colour: bool, unicode: bool = True
     losses = [panel for panel in panels[1:] if any(curve.metric.endswith("/loss") for curve in panel.curves)]
     panels = [panels[0], *(losses or panels[1:])][:MOST]
     last = float(view.plan.steps) if view.plan and view.plan.steps and view.state == "finished" else None
-    options = Options(legend=False, ascii=not unicode, last_step=last)
+    options = FrameOptions(legend=False, ascii=not unicode, last_step=last)
     each = (width - 2) // 2 if len(panels) > 1 and width >= SIDE_BY_SIDE else width
     plots = [plot_lines(panel, series, each, options, colour) for panel in panels]
     if len(plots) > 1 and each < width:
@@ -43,7 +43,7 @@ def curves_text(view: RunView, width: int, *, colour: bool, unicode: bool = True
     return "\n".join(line.rstrip() for line in lines)
 
 
-def plot_lines(panel: Panel, series: dict[str, Series], width: int, options: Options, colour: bool) -> list[str]:
+def plot_lines(panel: Panel, series: dict[str, Series], width: int, options: FrameOptions, colour: bool) -> list[str]:
     """A panel as lines of `width` cells, its legend above it."""
     lines = []
     for curve in panel.curves:

@@ -29,7 +29,7 @@ BARS = "▁▂▃▄▅▆▇█"
 SMOOTHING = 0.95
 
 
-class Terminal(Console):
+class DisplayTerminal(Console):
     """A console that leaves the cursor as it is: then there is nothing to bring back, whatever stops or ends us.
 
     `plain`: frames and bars in ASCII.
@@ -57,7 +57,7 @@ class LiveDisplay:
 
     def __init__(self, out: Outlet, title: str, fps: float = 5.0) -> None:
         unicode = unicode_ok(out)
-        self.console = Terminal(out, plain=not unicode)
+        self.console = DisplayTerminal(out, plain=not unicode)
         self.title = clean(title)
         self._period = 1 / fps
         self._last_draw = 0.0

@@ -27,7 +27,7 @@ ROOM = 14
 """Rows of pixels below the picture in which the step is written."""
 
 
-class Filmed(msgspec.Struct):
+class FilmOptions(msgspec.Struct):
     """What can be chosen of a film."""
 
     NAMED = ("kind", "tile")
@@ -41,14 +41,14 @@ class Filmed(msgspec.Struct):
 
 
 @dataclass
-class Frame:
+class FilmFrame:
     """Pixels, uint8 (height, width) or (height, width, 3), and for how many milliseconds they stay."""
 
     pixels: np.ndarray
     duration: float
 
 
-def frames_of(order: Order, unit: float) -> list[Frame]:
+def frames_of(order: Order, unit: float) -> list[FilmFrame]:
     """The frames of a run's film, all of one size and of one number of colours, no two neighbours alike.
 
     Durations are whole multiples of `unit` milliseconds, chosen so that the film as a whole is as long as it should be.
@@ -151,15 +151,15 @@ def _of_one_width(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
     ]
 
 
-def _timed(frames: Sequence[np.ndarray], each: float, hold: float, unit: float) -> list[Frame]:
+def _timed(frames: Sequence[np.ndarray], each: float, hold: float, unit: float) -> list[FilmFrame]:
     """Neighbours that are alike as one, which stays as long as both."""
-    timed: list[Frame] = []
+    timed: list[FilmFrame] = []
     for place, pixels in enumerate(frames):
         begin, end = (round(edge * each / unit) * unit for edge in (place, place + 1))
         if timed and np.array_equal(timed[-1].pixels, pixels):
             timed[-1].duration += end - begin
         else:
-            timed.append(Frame(pixels, end - begin))
+            timed.append(FilmFrame(pixels, end - begin))
     timed[-1].duration += round(hold / unit) * unit
     return timed
 

@@ -132,7 +132,7 @@ class Running:
     """How long it trained, once that is over."""
 
 
-class Keeper:
+class TrialKeeper:
     """Trains the trials, `jobs` of them at a time, and reports each result as it comes."""
 
     def __init__(

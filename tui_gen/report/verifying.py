@@ -43,7 +43,7 @@ class Kill:
 
 
 @dataclass
-class Verdict:
+class ResumeCheck:
     """What came of it. `trouble` says why nothing can be told, if so; `differences` are names of what is not the same,
     tensors first; `metric` at `metric_step` is the first value in the logs that differs."""
 
@@ -74,9 +74,9 @@ def cadence(steps: int, kills: int) -> int:
     return max(1, steps // (PARTS * (kills + 1)))
 
 
-def verify(reference: Path, trial: Path, dies_at: list[int], train: Train, alike: Alike) -> Verdict:
+def verify(reference: Path, trial: Path, dies_at: list[int], train: Train, alike: Alike) -> ResumeCheck:
     """Train `reference` to its end, then `trial` (a copy of its config) with a kill in each of these steps."""
-    verdict = Verdict([Kill(step) for step in dies_at])
+    verdict = ResumeCheck([Kill(step) for step in dies_at])
     train(reference, False, None)
     state, step, reason = runs.state_of(reference)
     if state != "finished":

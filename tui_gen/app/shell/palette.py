@@ -23,7 +23,7 @@ IN_ANY_ORDER = 0.1
 """The score of what has every word, in another order or in the line of help: after what matches as it is written."""
 
 
-class Command(NamedTuple):
+class PaletteCommand(NamedTuple):
     """An entry: what is searched and shown, what it does, a line of help."""
 
     name: str
@@ -41,14 +41,14 @@ class Commands(Provider):
         """The workbench."""
         return cast("Stage", self.app)
 
-    def commands(self) -> Iterator[Command]:
+    def commands(self) -> Iterator[PaletteCommand]:
         """All entries, actions first."""
         stage = self.stage
         for menu in stage.menus:
             for item in menu.items:
                 if item is not None and stage.enabled(item.action):
                     key = stage.key_of(item.binding)
-                    yield Command(
+                    yield PaletteCommand(
                         f"{menu.title}: {label(stage, item.label, item.action)}",
                         partial(stage.do, item.action),
                         f"key {key}" if key else "",
@@ -59,24 +59,24 @@ class Commands(Provider):
                 action = f"in_pane({pane.id!r}, {binding.action!r})"
                 if stage.enabled(action):
                     name = f"{pane.title}: {label(stage, binding.description, binding.action, pane)}"
-                    yield Command(name, partial(stage.do, action), f"key {stage.key_of(binding.id or '')}")
+                    yield PaletteCommand(name, partial(stage.do, action), f"key {stage.key_of(binding.id or '')}")
         for model in stage.catalog.models.values():
-            yield Command(f"Model: {model.name}", partial(stage.pick_model, model.name), model.title)
+            yield PaletteCommand(f"Model: {model.name}", partial(stage.pick_model, model.name), model.title)
         for recipe in stage.catalog.recipes.values():
             pick = partial(stage.pick_recipe, recipe.name)
-            yield Command(f"Recipe: {recipe.name}", pick, recipe.title or recipe.summary)
+            yield PaletteCommand(f"Recipe: {recipe.name}", pick, recipe.title or recipe.summary)
         for pane in stage.workspace.panes:
             for entry in pane.entries():
-                yield Command(entry.name, partial(self._call, pane, entry), entry.help)
+                yield PaletteCommand(entry.name, partial(self._call, pane, entry), entry.help)
         yield from self.layouts()
         for name in stage.themes.names:
-            yield Command(THEME + name, partial(stage.themes.choose, name), "colours")
+            yield PaletteCommand(THEME + name, partial(stage.themes.choose, name), "colours")
 
-    def layouts(self, discover: bool = False) -> Iterator[Command]:
+    def layouts(self, discover: bool = False) -> Iterator[PaletteCommand]:
         """Every layout."""
         for layout in arrangement.layouts():
             use = partial(self.stage.choose_layout, layout.name)
-            yield Command(f"Layout: {layout.name}", use, layout.words, discover)
+            yield PaletteCommand(f"Layout: {layout.name}", use, layout.words, discover)
 
     def _call(self, pane: Pane, entry: Entry) -> None:
         if entry.here and pane.id:
@@ -108,19 +108,20 @@ class Commands(Provider):
 class Layouts(Commands):
     """The layouts alone."""
 
-    def commands(self) -> Iterator[Command]:
+    def commands(self) -> Iterator[PaletteCommand]:
         """Every layout."""
         return self.layouts(discover=True)
 
 
-class Themes(Commands):
+class ThemeCommands(Commands):
     """The themes alone."""
 
-    def commands(self) -> Iterator[Command]:
+    def commands(self) -> Iterator[PaletteCommand]:
         """Every theme."""
         themes = self.stage.themes
         for name in themes.names:
-            yield Command(THEME + name, partial(themes.choose, name), "in use" if name == themes.name else "", True)
+            used = "in use" if name == themes.name else ""
+            yield PaletteCommand(THEME + name, partial(themes.choose, name), used, True)
 
 
 def _marked(title: Content, words: list[str], style: Style) -> Content:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui_gen import children, launch, runs
 from tui_gen.app.background import away
-from tui_gen.app.widgets.export_dialog import CannotExport, Choice, ExportDialog, Wish
+from tui_gen.app.widgets.export_dialog import CannotExport, Choice, ExportDialog, ExportWish
 from tui_gen.places import expanded, shown
 from tui_gen.quantities import size
 
@@ -46,7 +46,7 @@ class Exporter:
         if told := await self.stage.push_screen_wait(dialog):
             self.stage.notices.tell(told)
 
-    async def _do(self, run: Path, wish: Wish, tell: Callable[[str], None]) -> str:
+    async def _do(self, run: Path, wish: ExportWish, tell: Callable[[str], None]) -> str:
         """Export, and say what came of it. Raises CannotExport."""
         from tui_gen.report.exports import form_of
 
@@ -64,7 +64,7 @@ class Exporter:
             raise CannotExport("\n".join(faults) or f"nothing was exported: the process ended with {code}")
         return f"Exported to {shown(Path(wish.target))} ({size(await away(_bytes_of, wish.target))})"
 
-    def _export(self, run: Path, wish: Wish, tell: Callable[[str], Any]) -> tuple[int, list[str]]:
+    def _export(self, run: Path, wish: ExportWish, tell: Callable[[str], Any]) -> tuple[int, list[str]]:
         """Have the command line do it; its exit status, and what it says went wrong."""
         words = [f"--{name.replace('_', '-')}={text}" for name, text in wish.texts.items()]
         dirs = [word for folder in self.conductor.session.dirs() for word in ("--models", os.path.abspath(folder))]
@@ -120,7 +120,7 @@ def _place(run: Path, name: str, texts: dict[str, str]) -> str:
     return shown(place(form, Order(run, options)))
 
 
-def _problem(wish: Wish) -> str:
+def _problem(wish: ExportWish) -> str:
     """What is wrong with a wish, in words; empty where nothing is."""
     from tui_gen.report.exports import chosen, form_of
 

@@ -40,7 +40,7 @@ RARELY = 0.4
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Follower:
+class PaneFollower:
     """Couples a RunView to the panes. `on_state(before, after)` hears of every change of state of the run shown.
 
     `on_read` hears when a run whose log was long is read up to its end.

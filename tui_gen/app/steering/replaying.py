@@ -10,7 +10,7 @@ from tui_gen.speeds import USUAL
 if TYPE_CHECKING:
     from tui_gen.app.shell.status import StatusBar
     from tui_gen.app.steering.conductor import Conductor
-    from tui_gen.app.steering.follower import Follower
+    from tui_gen.app.steering.follower import PaneFollower
 
 
 class RecordActions:
@@ -18,7 +18,7 @@ class RecordActions:
 
     status: StatusBar
     conductor: Conductor
-    follower: Follower
+    follower: PaneFollower
 
     def paused_replay(self) -> bool:
         """Pause the replay that is shown, or let it go on; False where none is."""

@@ -36,7 +36,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Wish:
+class ExportWish:
     """What somebody wants: a format, its options as they were typed (those that are not as they were), and where to."""
 
     form: str
@@ -86,8 +86,8 @@ class ExportDialog(Modal[str | None]):
         title: str,
         choices: Sequence[Choice],
         place: Callable[[str, dict[str, str]], str],
-        check: Callable[[Wish], str],
-        begin: Callable[[Wish, Callable[[str], None]], Awaitable[str]],
+        check: Callable[[ExportWish], str],
+        begin: Callable[[ExportWish, Callable[[str], None]], Awaitable[str]],
         cancel: Callable[[], None],
     ) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class ExportDialog(Modal[str | None]):
         self._at = 0
         self._fields: dict[str, Input | Checkbox] = {}
         self._proposed = ""
-        self._confirmed: Wish | None = None
+        self._confirmed: ExportWish | None = None
         self.busy = False
         """Whether something is being exported."""
 
@@ -218,7 +218,8 @@ class ExportDialog(Modal[str | None]):
         """Begin what is wished, unless something speaks against it; a file that is there takes a second word."""
         if self.busy:
             return
-        wish = Wish(self.choice.name, self.texts, os.path.expanduser(self.query_one("#path", Input).value.strip()))
+        target = os.path.expanduser(self.query_one("#path", Input).value.strip())
+        wish = ExportWish(self.choice.name, self.texts, target)
         if words := self.choice.problem or self._check(wish):
             self.say(words, wrong=True)
         elif os.path.exists(wish.target) and wish != self._confirmed:
@@ -229,7 +230,7 @@ class ExportDialog(Modal[str | None]):
             self.say("exporting…")
             self.run_worker(self._do(wish), exit_on_error=False)
 
-    async def _do(self, wish: Wish) -> None:
+    async def _do(self, wish: ExportWish) -> None:
         try:
             done = await self._begin(wish, self.say)
         except CannotExport as error:

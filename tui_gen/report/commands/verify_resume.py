@@ -152,7 +152,7 @@ class Workers:
 
 
 def _proof(
-    config: configs.RunConfig, catalog: Catalog, settings: str, verdict: verifying.Verdict, seed: int
+    config: configs.RunConfig, catalog: Catalog, settings: str, verdict: verifying.ResumeCheck, seed: int
 ) -> proof.Proof:
     sources = (catalog.models[config.model.name].source, catalog.datasets[config.dataset.name].source)
     return proof.Proof(
@@ -163,7 +163,7 @@ def _proof(
     )  # fmt: skip
 
 
-def _tell(out: Outlet, verdict: verifying.Verdict, steps: int, seconds: float) -> None:
+def _tell(out: Outlet, verdict: verifying.ResumeCheck, steps: int, seconds: float) -> None:
     """The table of kills, and the verdict."""
     rows = [("KILL", "IN STEP", "WENT ON FROM", "STEPS MADE AGAIN")]
     for number, kill in enumerate(verdict.kills):

@@ -18,7 +18,7 @@ from tui_gen.report.commands.options import count, json_option, models_option, r
 from tui_gen.report.records import Result
 from tui_gen.report.signals import Signals
 from tui_gen.report.stdout import terminal_width
-from tui_gen.report.trials import Keeper, choose, trial_of
+from tui_gen.report.trials import TrialKeeper, choose, trial_of
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +135,7 @@ def check(args: argparse.Namespace, root: Path) -> int:
         plain.line(records.heading())
     start = time.monotonic()
     with Signals() as signals:
-        keeper = Keeper(trials, root, args.jobs, start + args.budget * 60 if args.budget else None, report)
+        keeper = TrialKeeper(trials, root, args.jobs, start + args.budget * 60 if args.budget else None, report)
         signal_number = keeper.run(signals)
     results = [trial.result for trial in trials]
     if args.markdown:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_gen.report.exports import Order
-from tui_gen.report.film import Filmed as Options
+from tui_gen.report.film import FilmOptions as Options
 from tui_gen.report.film import check_film, frames_of
 
 __all__ = ["Options", "check", "write"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from tui_gen.events import Note
 from tui_gen.report.exports import Order
-from tui_gen.report.film import Filmed as Options
+from tui_gen.report.film import FilmOptions as Options
 from tui_gen.report.film import check_film, frames_of
 
 __all__ = ["Options", "check", "write"]

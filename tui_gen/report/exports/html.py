@@ -35,7 +35,7 @@ def write(order: Order, target: Path) -> None:
 
 def check(order: Order, target: Path) -> None:
     """One whole page, whose every element is closed, that loads nothing from anywhere."""
-    reader = Reader()
+    reader = HtmlReader()
     reader.feed(target.read_text(encoding="utf-8"))
     reader.close()
     if reader.problem:
@@ -46,7 +46,7 @@ def check(order: Order, target: Path) -> None:
         raise ValueError("it is not one page")
 
 
-class Reader(HTMLParser):
+class HtmlReader(HTMLParser):
     """Reads a page as a browser does: `problem` says what is wrong with it, `loaded` what it would load."""
 
     def __init__(self) -> None:

@@ -33,7 +33,7 @@ SMALL = 320
 
 
 @dataclass
-class Picture:
+class PagePicture:
     """A preview as it is shown: pixels uint8 (height, width) or (height, width, 3)."""
 
     sample: Sample
@@ -76,7 +76,7 @@ class Strip:
 
     kind: str
     total: int
-    pictures: list[Picture] = field(default_factory=list)
+    pictures: list[PagePicture] = field(default_factory=list)
     texts: list[tuple[Sample, list[str]]] = field(default_factory=list)
     lost: int = 0
     """How many of those that were chosen cannot be read."""
@@ -121,7 +121,7 @@ def strips_of(view: RunView, budget: int = BUDGET) -> list[Strip]:
     return strips
 
 
-def _side(pictures: Sequence[Picture], budget: int) -> int:
+def _side(pictures: Sequence[PagePicture], budget: int) -> int:
     """The longest side at which they are likely to keep the budget, by the sizes of their files."""
 
     def taken(side: int) -> float:
@@ -149,7 +149,7 @@ def _read(view: RunView, kind: str, samples: list[Sample]) -> Strip:
             strip.lost += 1
             continue
         weight = os.path.getsize(path)
-        strip.pictures.append(Picture(sample, pixels, (pixels.shape[1], pixels.shape[0]), weight))
+        strip.pictures.append(PagePicture(sample, pixels, (pixels.shape[1], pixels.shape[0]), weight))
     return strip
 
 
@@ -188,7 +188,7 @@ def _notes(strip: Strip) -> str:
     return f"{'; '.join(notes)}." if notes else ""
 
 
-def _picture(picture: Picture, store: Callable[[str], str]) -> Markup:
+def _picture(picture: PagePicture, store: Callable[[str], str]) -> Markup:
     sample = picture.sample
     width, height = picture.size
     tiles = sample.columns * sample.rows

@@ -27,7 +27,7 @@ Layer = tuple[int, int]
 """A layer's place in the list of a phase's parameters, and the dimension of its weights that counts its units."""
 
 
-class Network(NamedTuple):
+class NetworkVitals(NamedTuple):
     """What a phase trains of one part of the model: places in its list of parameters, and its layers."""
 
     name: str
@@ -139,7 +139,7 @@ class Vitals:
 
 def networks_of(
     model: Model, phases: Sequence[Phase], parameters: dict[str, list[nn.Parameter]]
-) -> dict[str, list[Network]]:
+) -> dict[str, list[NetworkVitals]]:
     """The networks that each phase trains, by the model's own names for its parts; a part that several phases train has
     the phase's name before its own, and numbers that are in no part are no network."""
     part_of = {id(p): name for name, part in model.named_children() for p in part.parameters()}
@@ -151,15 +151,15 @@ def networks_of(
     for phase in phases:
         for parameter in parameters[phase.name]:
             owners.setdefault(part_of.get(id(parameter), ""), set()).add(phase.name)
-    found: dict[str, list[Network]] = {}
+    found: dict[str, list[NetworkVitals]] = {}
     for phase in phases:
-        networks: dict[str, Network] = {}
+        networks: dict[str, NetworkVitals] = {}
         for place, parameter in enumerate(parameters[phase.name]):
             part = part_of.get(id(parameter), "")
             if not part:
                 continue
             name = part if len(owners[part]) == 1 else f"{phase.name} {part}"
-            network = networks.setdefault(part, Network(name, [], []))
+            network = networks.setdefault(part, NetworkVitals(name, [], []))
             network.places.append(place)
             dim = dims.get(id(parameter))
             if dim is not None and parameter.shape[dim] >= FEWEST:

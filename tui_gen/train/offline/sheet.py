@@ -20,7 +20,7 @@ from torch import Tensor
 from tui_gen import config as configs
 from tui_gen import trust
 from tui_gen.pictures import Tiles
-from tui_gen.sheet import LONGEST, DataSheet, Picture, SheetReply, SheetRequest
+from tui_gen.sheet import LONGEST, DataSheet, SheetPicture, SheetReply, SheetRequest
 from tui_gen.train import discover
 from tui_gen.train.data import Data, DataError, dataset_of, drawn, load
 from tui_gen.train.data.augment import Augment
@@ -43,7 +43,7 @@ def sheet(data: Data, seed: int, folder: Path) -> DataSheet:
     labels = _labels(data.train, seed)
     names = data.spec.classes if data.spec.kind != "text" else ()
     counts = torch.bincount(labels, minlength=len(names)).tolist() if labels is not None and names else []
-    pictures: dict[str, Picture] = {}
+    pictures: dict[str, SheetPicture] = {}
     text = ""
     if data.spec.kind == "text":
         text = written(drawn(data.train, count=8, seed=seed, value_range="unit")[0], data.spec)[:LONGEST]
@@ -100,10 +100,10 @@ def _augmented(data: Data, seed: int) -> Grid | None:
     return tiles(torch.cat(rows), count, "augmented", Tiles(block=(1, 1 + TIMES), parts=names))
 
 
-def _written(name: str, grid: Grid, folder: Path) -> Picture:
+def _written(name: str, grid: Grid, folder: Path) -> SheetPicture:
     path = folder / f"{name}.png"
     path.write_bytes(grid.png())
-    return Picture(str(path), (grid.columns, grid.rows), grid.gap, grid.tiles.brief())
+    return SheetPicture(str(path), (grid.columns, grid.rows), grid.gap, grid.tiles.brief())
 
 
 def reply(request: SheetRequest) -> SheetReply:

@@ -16,7 +16,7 @@ from tui_gen.app.panes.curves.plot import PlotView
 from tui_gen.app.panes.curves.sections import in_sections, section_of
 from tui_gen.draw.axes import panned, zoomed
 from tui_gen.draw.canvas import Mark
-from tui_gen.draw.curves import Level, Options, Series
+from tui_gen.draw.curves import FrameOptions, Level, Series
 from tui_gen.marks import noted
 from tui_gen.panels import Panel
 
@@ -89,7 +89,7 @@ class CurvesPane(Pane):
         shown, looking = self.shown_panels(), self.looking
         self.grid.lay_out(list(map(section_of, shown)), bool(self._asked), self._counts(), self.folded)
         axis, marks = self.across.axis(looking.x_axis), self._with_range(self.marks())
-        options = Options(
+        options = FrameOptions(
             smoothing=SMOOTHINGS[looking.smoothing],
             zero_phase=looking.zero_phase,
             bands=looking.bands,

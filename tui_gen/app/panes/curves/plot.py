@@ -18,7 +18,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.draw.curves import Frame, Options, Plot, Reading
+from tui_gen.draw.curves import Frame, FrameOptions, Plot, Reading
 from tui_gen.draw.legend import legend_rows
 from tui_gen.draw.text import Row, fit_row, width_of
 
@@ -42,14 +42,14 @@ BOX = 2
 """Rows that the mouse goes up or down before what it selects is a box, not a range of steps."""
 
 
-class Cell(NamedTuple):
+class PlotCell(NamedTuple):
     """A cell of the widget."""
 
     x: int
     y: int
 
 
-def _apart(cell: Cell, other: Cell) -> int:
+def _apart(cell: PlotCell, other: PlotCell) -> int:
     return max(abs(cell.x - other.x), abs(cell.y - other.y))
 
 
@@ -137,13 +137,13 @@ class PlotView(Widget):
         self.drawn: Drawn | None = None
         self._plot = Plot()
         self._looks: dict[str, Style] = {}
-        self._pressed: Cell | None = None
-        self._selected: tuple[Cell, Cell] | None = None
-        self._grabbed: Cell | None = None
+        self._pressed: PlotCell | None = None
+        self._selected: tuple[PlotCell, PlotCell] | None = None
+        self._grabbed: PlotCell | None = None
 
     # -- drawing
 
-    def draw(self, panel: Panel, series: Mapping[str, Series], options: Options, chosen: bool = False) -> None:
+    def draw(self, panel: Panel, series: Mapping[str, Series], options: FrameOptions, chosen: bool = False) -> None:
         """Draw `panel` from the run's `series`; only rows that came out differently are painted again.
 
         The title of a `chosen` one is marked.
@@ -245,15 +245,15 @@ class PlotView(Widget):
         """The step under column `x`, None without a picture."""
         return self.drawn.frame.step_at(x) if self.drawn else None
 
-    def _cell(self, event: events.MouseEvent) -> Cell:
+    def _cell(self, event: events.MouseEvent) -> PlotCell:
         """The cell of the plot area that is nearest to the mouse."""
         assert self.drawn is not None
         area, above = self.drawn.frame.area, self.drawn.legend
         x = min(max(event.x, area.x), area.x + area.width - 1)
-        return Cell(x, min(max(event.y, above + area.y), above + area.y + area.height - 1))
+        return PlotCell(x, min(max(event.y, above + area.y), above + area.y + area.height - 1))
 
     @staticmethod
-    def _box(selected: tuple[Cell, Cell], drawn: Drawn) -> tuple[tuple[int, int], tuple[int, int]]:
+    def _box(selected: tuple[PlotCell, PlotCell], drawn: Drawn) -> tuple[tuple[int, int], tuple[int, int]]:
         """Columns and rows of what is selected: all rows unless it is some rows high."""
         (x, y), (x1, y1) = selected
         rows = (min(y, y1), max(y, y1))
@@ -276,7 +276,7 @@ class PlotView(Widget):
         else:
             self.post_message(self.Pointed(self, self.step_at(cell.x)))
 
-    def _move_by(self, grabbed: Cell, cell: Cell) -> None:
+    def _move_by(self, grabbed: PlotCell, cell: PlotCell) -> None:
         assert self.drawn is not None
         area = self.drawn.frame.area
         if cell != grabbed:

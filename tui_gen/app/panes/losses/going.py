@@ -15,7 +15,7 @@ from tui_gen.draw.text import cut, width_of
 from tui_gen.goals import Goal
 from tui_gen.health import Verdict
 from tui_gen.panels import split
-from tui_gen.states import VERDICTS, Look, themed
+from tui_gen.states import VERDICTS, StateLook, themed
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from tui_gen.panels import Panel
     from tui_gen.view import RunView
 
-AIMED = Look("✔", "success"), Look("…", "quiet")
+AIMED = StateLook("✔", "success"), StateLook("…", "quiet")
 """The figure is reached, and not yet."""
-READINGS = Look("│", "quiet")
+READINGS = StateLook("│", "quiet")
 """At the crosshair."""
 EVERY = 1.0
 """Seconds after which how a run goes is looked up again, if anything came since."""
@@ -38,7 +38,7 @@ LEAST = 24
 class Going:
     """How a run goes: a look, a sentence, what to do about it, and what it reached of what it should."""
 
-    look: Look
+    look: StateLook
     sentence: str
     advice: str = ""
     best: str = ""

@@ -20,7 +20,7 @@ from tui_gen.draw import heat, placeholders
 from tui_gen.draw.colour_legend import Entry, entries, lay_out_plot
 from tui_gen.draw.place import Pieces, resize, resize_plot
 from tui_gen.draw.text import cut, width_of
-from tui_gen.draw.tiles import Layout, Room, Sheet, Word
+from tui_gen.draw.tiles import Room, Sheet, TileLayout, Word
 from tui_gen.pictures import UNKNOWN, Tiles
 from tui_gen.text import clean
 
@@ -181,7 +181,7 @@ class PlacedDrawing:
 
     drawing: Drawing
     room: Room
-    layout: Layout
+    layout: TileLayout
     boxes: list[CellBox]
     words: list[Word]
     places: list[tuple[float, float, float, float, int]]
@@ -372,7 +372,7 @@ def _room(request: PictureRequest, drawing: Drawing, area: CellBox, scale: float
     return box, Room(columns, rows, cell, whole and request.cell is not None, 6 if request.protocol == "sixel" else 1)
 
 
-def _strip(drawing: Drawing, layout: Layout, place: int) -> np.ndarray:
+def _strip(drawing: Drawing, layout: TileLayout, place: int) -> np.ndarray:
     """The pixels of a strip, as large as in the file; black between tiles and where there are none."""
     numbers, pixels, corner = layout.strip(place), drawing.pixels, drawing.corner
     (high, wide), (tall, broad) = layout.size, _tile_of(layout)
@@ -393,12 +393,12 @@ def _strip(drawing: Drawing, layout: Layout, place: int) -> np.ndarray:
     return out
 
 
-def _tile_of(layout: Layout) -> tuple[int, int]:
+def _tile_of(layout: TileLayout) -> tuple[int, int]:
     """(height, width) of a tile."""
     return layout.size[0] - layout.ys[-1], layout.size[1] - layout.xs[-1]
 
 
-def _places(layout: Layout, room: Room) -> list[tuple[float, float, float, float, int]]:
+def _places(layout: TileLayout, room: Room) -> list[tuple[float, float, float, float, int]]:
     """Where tiles are, in cells: up to the next one, names below them included."""
     found = []
     across, down = layout.zoom / room.cell[0], layout.zoom / room.cell[1]

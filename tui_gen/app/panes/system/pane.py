@@ -14,7 +14,7 @@ from textual.widgets import Static
 from tui_gen import bottleneck
 from tui_gen.app.panes.base import NO_RUN, Pane
 from tui_gen.app.panes.form.pane import LiveEditAsked
-from tui_gen.app.panes.system.rows import Reading, Rows, beside, machine_rows, time_rows
+from tui_gen.app.panes.system.rows import Rows, UsageReading, beside, machine_rows, time_rows
 from tui_gen.bottleneck import Bottleneck
 from tui_gen.machine import Gauge
 from tui_gen.params import show
@@ -167,7 +167,7 @@ The GPU's own figures need the package `nvidia-ml-py`.
         whole = self.whole or not view.live
         spent = bottleneck.recent(view.usage, math.inf if whole else bottleneck.LATELY)
         loads = [usage.load for usage in view.usage[-HISTORY:]]
-        reading = Reading(spent, "the whole run" if whole else "lately", loads)
+        reading = UsageReading(spent, "the whole run" if whole else "lately", loads)
         room = self.query_one(VerticalScroll).scrollable_content_region
         width = max(20, room.width - 2)
         self._own = self._own or Gauge()

@@ -15,7 +15,7 @@ from tui_gen.usage import PREVIEW, STEP_PARTS, Load, Spent
 Rows = list[Content]
 
 
-class Reading(NamedTuple):
+class UsageReading(NamedTuple):
     """What is drawn of a run: where its time went, over which span, and how much of its machine it took."""
 
     spent: Spent
@@ -23,7 +23,7 @@ class Reading(NamedTuple):
     loads: list[Load]
 
 
-def time_rows(reading: Reading, width: int, height: int) -> Rows:
+def time_rows(reading: UsageReading, width: int, height: int) -> Rows:
     """Where the time went: a row for each part, with its share as a bar, and what a step, or doing it once, takes.
 
     In the order in which they come; where not all fit, the largest first.
@@ -60,7 +60,7 @@ def _ms(seconds: float) -> str:
     return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.2g} ms"
 
 
-def machine_rows(reading: Reading, own: Load | None, width: int) -> Rows:
+def machine_rows(reading: UsageReading, own: Load | None, width: int) -> Rows:
     """What the worker, the machine, its GPU and this workbench take, with their history where there is room."""
     load, loads = reading.loads[-1], reading.loads
     room = max(0, min(24, (width - 52) // 2))
