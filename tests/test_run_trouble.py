@@ -402,7 +402,7 @@ def test_the_workbench_asks_a_run_that_is_quiet_what_it_waits_for_in_every_state
 
     stage = SimpleNamespace(run_worker=take, status=SimpleNamespace(trouble=""), notices=None)
     one = conductor.Conductor(stage, None)
-    one.view = SimpleNamespace(state=state, live=state in runs.LIVE, alerts=[], series={})
+    one.view = SimpleNamespace(state=state, replaying=False, live=state in runs.LIVE, alerts=[], series={})
     one.beat(1.0)
     assert not asked
     one.beat(4.0)
