@@ -11,6 +11,7 @@ from tests.shell import until_shown, workbench
 from tui_gen import config as configs
 from tui_gen.app.steering.session import Session
 from tui_gen.control import ControlError
+from tui_gen.model import Batch, Phase
 from tui_gen.network import Layer, Network, length_words, memory_words
 from tui_gen.train.engine import layers
 from tui_gen.train.run.warm import network as measured
@@ -89,6 +90,27 @@ def test_bytes_are_those_of_the_formula(monkeypatch):
     wide = measured(small_runs.tables("autoencoder", model__hidden=[4000], model__latent=8), *small_runs.built())
     assert 3 < wide["each"] / adam["each"] < 5 and 2 * 4 * 1000 < adam["each"] < 12 * 4 * 1000
     assert adam["row"] == round(1.1 * 4 * 64) and adam["sums"] == round(1.1 * 4 * numbers)
+
+
+@pytest.mark.parametrize("dtype, times", [(torch.uint8, 1), (torch.float32, 3)])
+def test_what_a_library_notes_for_itself_gets_no_gradient(dtype, times):
+    """The workspace of an LSTM, say: bytes that are kept for the gradients, and have none."""
+    size = 1_000_000
+
+    class Noting(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(torch.zeros(size // dtype.itemsize, dtype=dtype))
+            return x + 1
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient
+
+    model = torch.nn.Linear(4, 1)
+    phase = Phase("a", lambda batch: (Noting.apply(model(batch.x)).mean(), {}), model.parameters())
+    held = layers._kept(model, [phase], Batch(torch.ones(2, 4)), {})
+    assert times * size <= held < times * size + 2000
 
 
 LAYERS = [Layer("encoder.0", "Linear", [128], 8320), Layer("decoder", "Linear", [], 1680)]

@@ -89,11 +89,14 @@ def _kept(model: Model, phases: Iterable[Phase], batch: Batch, shapes: dict[str,
     try:
         for phase in phases:
             held: dict[int, int] = {}
+            numbers: dict[int, int] = {}
 
-            def keep(tensor: Tensor, held: dict[int, int] = held) -> Tensor:
+            def keep(tensor: Tensor, held: dict[int, int] = held, numbers: dict[int, int] = numbers) -> Tensor:
                 storage = tensor.untyped_storage()
                 if storage.data_ptr() not in own:
                     held[storage.data_ptr()] = storage.nbytes()
+                    if tensor.is_floating_point():  # what a library notes for itself, as bytes, gets no gradient
+                        numbers[storage.data_ptr()] = storage.nbytes()
                 return tensor
 
             if phase.before is not None:
@@ -102,7 +105,7 @@ def _kept(model: Model, phases: Iterable[Phase], batch: Batch, shapes: dict[str,
             with saved_tensors_hooks(keep, lambda tensor: tensor):
                 loss = phase.loss(batch)[0]
             # The gradients of the largest pieces live beside them for a while.
-            most = max(most, sum(held.values()) + 2 * max(held.values(), default=0))
+            most = max(most, sum(held.values()) + 2 * max(numbers.values(), default=0))
             del loss
     finally:
         for hook in hooks:
