@@ -136,3 +136,17 @@ def test_what_comes_in_while_a_run_is_deleted_stays(tmp_path, monkeypatch):
     with pytest.raises(RunError, match=r"cannot delete .*: Directory not empty"):
         runs.delete(path)
     assert (path / "samples" / "precious.txt").read_text() == "mine"
+
+
+def test_what_is_written_of_a_new_run_while_it_is_deleted_goes_too(tmp_path, monkeypatch):
+    path = runs.create(tmp_path, "a", CONFIG)
+    remove, late = belongings.remove_last, ["provenance.json"]
+
+    def slowly(run):
+        while late:
+            (run / late.pop()).write_text("{}")
+        remove(run)
+
+    monkeypatch.setattr(belongings, "remove_last", slowly)
+    runs.delete(path)
+    assert not path.exists()

@@ -409,9 +409,16 @@ def delete(path: Path) -> None:
         raise RunError(words)
     hold = claim(path)  # nobody starts to train it while it goes
     try:
-        belongings.remove(path)
-        hold.release()  # some file systems keep a file in the folder for as long as it is open
-        belongings.remove_last(path)
+        for tries in range(3, 0, -1):
+            try:
+                belongings.remove(path)
+                hold.release()  # some file systems keep a file in the folder for as long as it is open
+                belongings.remove_last(path)
+                break
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY or tries == 1:
+                    raise
+                # of a run that was just made somebody writes down which code it was made from
     except OSError as error:
         raise RunError(f"cannot delete {path}: {error.strerror or error}") from None
     finally:
