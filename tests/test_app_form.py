@@ -15,7 +15,7 @@ from tests.waiting import wait_for_async
 from tui_gen import config
 from tui_gen.app.panes.form.pane import FormChanged, FormPane, LiveEditAsked
 from tui_gen.app.widgets.path_dialog import PathDialog
-from tui_gen.events import Edit
+from tui_gen.events import Edit, Rollback
 from tui_gen.params import Problem
 
 CATALOG = catalog()
@@ -484,6 +484,7 @@ class View:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.edits: list[Edit] = []
+        self.rollbacks: list[Rollback] = []
         self.live = True
 
 

@@ -103,7 +103,7 @@ async def test_one_plot_alone_those_of_one_phase_and_what_its_metric_means(tmp_p
 
         assert titles() == ["prior/loss", "prior/bits", "vae/elbo", "vae/kl", "vae/mse"]
         assert "## `prior/loss`" in losses.help()[1] and losses.help()[1].endswith(losses.HELP)
-        assert losses.help()[1].startswith("**✔ interrupted")  # how the run goes
+        assert losses.help()[1].startswith("**▲ it was interrupted at step 400")  # how the run goes
         await pilot.press("down", "down", "down")
         await settled(app, pilot)
         assert losses.current.title == "vae/kl" and losses.plots[3].drawn.rows[0][0][1] == "title.chosen"

@@ -371,7 +371,7 @@ def test_a_model_s_own_objection_comes_before_there_is_a_run(monkeypatch):
     monkeypatch.setattr(launch.WarmWorker, "alive", True)
     monkeypatch.setattr(launch.WarmWorker, "ready", True)
     objection = Problem("model.channels", [4], "too deep for 8 px", "use fewer")
-    monkeypatch.setattr(launch.WarmWorker, "check", lambda self, tables, timeout: [objection])
+    monkeypatch.setattr(launch.WarmWorker, "check", lambda self, tables, timeout, **more: [objection])
     with Signals() as signals, pytest.raises(ConfigError, match="too deep for 8 px"):
         headless.start(config, runs.default_root(), [], signals)
     assert runs.list_runs(runs.default_root()) == []
