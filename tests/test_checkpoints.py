@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 
 import msgspec
 import pytest
@@ -286,3 +287,14 @@ def test_another_run_takes_the_newest_good_one_and_says_why(run):
     (at(run, 2) / "meta.json").unlink()
     with pytest.raises(runs.RunError, match=r"no checkpoint of the run run can be used: 000004 .*ema\.safetensors"):
         dependencies.find(need, catalog, run.parent)
+
+
+def test_others_may_read_a_checkpoint_s_weights_where_they_may_read_the_rest(tmp_path):
+    """safetensors 0.8.0 lets nobody but the owner read what it writes, whatever the umask."""
+    before = os.umask(0o027)
+    try:
+        path = checkpoints.save(tmp_path, small_runs.trainer("vae").snapshot(), files.Meta(0, 1.0, "test"))
+    finally:
+        os.umask(before)
+    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()}
+    assert "model.safetensors" in modes and set(modes.values()) == {0o640}

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tests import exporters
 from tests.test_exports_onnx import model_of
@@ -72,7 +72,7 @@ def test_the_snippet_says_what_it_has_not_and_runs_as_it_is(world, capsys, monke
     about = {"model": "vae", "dataset": "digits", "step": 4, "weights": "raw", "functions": {}}
     text = source.snippet("a.safetensors", about, {}, {"decoder": "it needs the moon"})
     (world / "a.py").write_text(text)
-    safetensors.save_file({"w": torch.zeros(2, 3)}, world / "a.safetensors")
+    save_file({"w": torch.zeros(2, 3)}, world / "a.safetensors")
     runpy.run_path(str(world / "a.py"), run_name="__main__")
     assert "`decoder` is not here: it needs the moon" in text and capsys.readouterr().out == "w (2, 3) float32\n"
 
@@ -93,7 +93,7 @@ def test_weights_and_snippets_that_are_not_what_was_written_are_found_out(tmp_pa
     model = model_of("vae")
     weights, path = dict(model.state_dict()), tmp_path / "a.safetensors"
     about = {"tui-gen": "{}"}
-    safetensors.save_file(weights, path, about)
+    save_file(weights, path, about)
     safetensors.check(path, weights)
     name = next(iter(weights))
     for wrong in (weights | {"more": torch.zeros(1)}, weights | {name: weights[name] + 1},

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from tui_gen.events import Note
@@ -30,6 +30,7 @@ from tui_gen.places import cache_dir
 from tui_gen.quality import CONFIDENT
 from tui_gen.train.data import Data, Report, Source, locks
 from tui_gen.train.quality import nets
+from tui_gen.train.tensor_file import save_tensors
 
 VERSION = 2
 """Part of every key: raise it when networks or features change."""
@@ -246,7 +247,7 @@ def _keep(place: Path, reference: Reference, report: Report) -> None:
     try:
         with _tidied(aside):
             aside.mkdir()
-            save_file(tensors, aside / "reference.safetensors")
+            save_tensors(tensors, aside / "reference.safetensors")
             about = {name: getattr(reference, name) for name in ("name", "kind", "accuracy", "endless")}
             (aside / "about.json").write_text(json.dumps(about), encoding="utf-8")
             shutil.rmtree(place, ignore_errors=True)  # damaged, or it would have been used

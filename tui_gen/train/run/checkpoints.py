@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 import msgspec
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from tui_gen.checkpoints import (
@@ -39,6 +39,7 @@ from tui_gen.checkpoints import (
 )
 from tui_gen.model import DataSpec
 from tui_gen.train.engine.building import Snapshot
+from tui_gen.train.tensor_file import save_tensors
 
 __all__ = [
     "DamagedError",
@@ -113,7 +114,7 @@ def save(run: Path, now: Snapshot, meta: Meta) -> Path:
 def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        save_file(on_cpu, path)
+        save_tensors(on_cpu, path)
     except SafetensorError as error:  # tells of a full disk, or of any other, in words of its own
         raise _asked(path.parent, sum(tensor.nbytes for tensor in on_cpu.values()), error) from error
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgspec
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from tui_gen import events
@@ -22,6 +21,7 @@ from tui_gen.files import written_aside
 from tui_gen.model import Batch
 from tui_gen.train.engine import accumulating
 from tui_gen.train.engine.trainer import Trainer
+from tui_gen.train.tensor_file import save_tensors
 
 FOLDER = "offences"
 MOST = 8
@@ -111,7 +111,7 @@ def save(run: Path, trainer: Trainer, offence: Offence) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir()
     with written_aside(run / offence.name) as aside:
-        save_file(on_cpu, aside, {"offence": msgspec.json.encode(offence).decode()})
+        save_tensors(on_cpu, aside, {"offence": msgspec.json.encode(offence).decode()})
     files = sorted(folder.glob("[0-9]*.safetensors"), key=lambda path: path.stat().st_mtime)
     for path in files[:-MOST]:
         with contextlib.suppress(OSError):

@@ -7,7 +7,6 @@ contiguous, as it would write the wrong numbers of others.
 from __future__ import annotations
 
 import json
-import os
 import runpy
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from tui_gen.events import Note, Progress
@@ -27,6 +26,7 @@ from tui_gen.train.offline.exports.source import snippet, source_of
 from tui_gen.train.offline.exports.tracing import examples, results, traced
 from tui_gen.train.offline.exports.words import ExportError, described
 from tui_gen.train.offline.restore import restore
+from tui_gen.train.tensor_file import save_tensors
 
 SIZES = (1, 5)
 """Batches at which the snippet is held against the model."""
@@ -51,12 +51,9 @@ def export(run: Path, target: Path, words: str, tell: Report, beside: Path | Non
         target.write_bytes(save(weights, metadata))
         return
     try:
-        save_file(weights, target, metadata)
+        save_tensors(weights, target, metadata)
     except SafetensorError as error:  # tells of a full disk, or of any other, in words of its own
         raise OSError(str(error)) from None
-    umask = os.umask(0)
-    os.umask(umask)
-    os.chmod(target, 0o666 & ~umask)  # the library lets nobody else read it
     check(target, weights)
     if beside is not None:
         beside.write_text(snippet(name, about, texts, refused), encoding="utf-8")
