@@ -57,12 +57,11 @@ class CurvesPane(Pane):
     # -- what a subclass says
 
     def redraw(self) -> None:
-        """Draw what has a place. Cheap when nothing is visible."""
-        raise NotImplementedError
+        """Draw what has a place. Cheap when nothing is visible. Override."""
 
     def curves(self, panel: Panel) -> Mapping[str, Series]:
-        """The series of a panel's curves, by the metrics of these."""
-        raise NotImplementedError
+        """The series of a panel's curves, by the metrics of these. Override."""
+        return {}
 
     def marks(self) -> list[Mark]:
         """What happened, to be marked in every plot."""
