@@ -1,0 +1,104 @@
+"""A group of processes: what they add, tell each other, and say when one is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+import torch
+
+from tests import many
+from tests.waiting import wait_for
+from tui_gen.train.engine.building import TrainingError
+from tui_gen.train.engine.ranks import ALONE, RankLost, join, share_of
+
+
+def test_shares_are_as_tensors_are_split():
+    for total in (1, 7, 16, 128):
+        for count in (1, 2, 3, 5, 8):
+            parts = torch.arange(total).tensor_split(count)
+            assert [list(share_of(rank, count, total)) for rank in range(count)] == [part.tolist() for part in parts]
+
+
+def test_ranks_add_gather_and_tell(tmp_path):
+    def act(ranks):
+        mixed = [torch.full((3,), ranks.rank + 1.0), torch.tensor([ranks.rank + 1]), torch.ones(2, 3).t() * ranks.rank]
+        ranks.sum_(mixed)
+        rows = ranks.gather(torch.full((ranks.rank, 2), ranks.rank))
+        even = ranks.gather_known(torch.full((1, 2), ranks.rank), [1] * ranks.count)
+        words = ranks.broadcast({"a": [1, None, "x"]} if ranks.rank == 1 else None, source=1)
+        tensor = torch.full((2, 2), ranks.rank).t()
+        ranks.broadcast_(tensor, source=2)
+        ranks.flags[2] = ranks.rank
+        heard = ranks.hear().tolist()
+        ranks.tell(f"rank {ranks.rank}", "hello")
+        ranks.wait()
+        told = ranks.told("rank 1"), ranks.told("nobody")
+        return [mixed, rows.tolist(), even.tolist(), words, tensor.tolist(), heard, told]
+
+    answers = many.run(3, tmp_path, act)
+    mixed, *others = answers[0]
+    assert [tensor.tolist() for tensor in mixed] == [[6.0] * 3, [6], [[3.0] * 2] * 3]
+    assert others == [
+        [[1, 1], [2, 2], [2, 2]], [[0, 0], [1, 1], [2, 2]], {"a": [1, None, "x"]}, [[2, 2]] * 2,
+        [0, 0, 3, 0, 0, 0, 0, 0], ("hello", None),
+    ]  # fmt: skip
+    for answer in answers[1:]:
+        assert answer[1:] == others and all(torch.equal(a, b) for a, b in zip(answer[0], mixed))
+
+
+def test_a_rank_that_dies_is_noticed(tmp_path):
+    def act(ranks):
+        ranks.wait()
+        if ranks.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        with pytest.raises(RankLost, match=f"rank {ranks.rank} of 3: .*[Cc]onnection"):
+            for _ in range(1000):
+                ranks.wait()
+        ranks.close()
+        with pytest.raises(RankLost, match=f"rank {ranks.rank} has left"):
+            ranks.wait()
+        return "noticed"
+
+    assert many.run(3, tmp_path, act) == ["noticed", None, "noticed"]
+
+
+def test_a_rank_that_says_nothing_is_given_up(tmp_path):
+    over = tmp_path / "over"
+
+    def act(ranks):
+        ranks.wait()
+        if ranks.rank == 1:
+            wait_for(over.exists)
+            os._exit(0)
+        with pytest.raises(RankLost, match="rank 0 of 2: Timed out"):
+            ranks.wait()
+        ranks.close()
+        over.touch()
+        os._exit(0)
+
+    many.run(2, tmp_path, act, timeout=2)
+    assert over.exists()
+
+
+def test_one_process_waits_for_nobody():
+    tensor = torch.ones(2)
+    ALONE.sum_([tensor])
+    ALONE.flags[0] = 0
+    assert tensor.tolist() == [1, 1] and ALONE.gather(tensor) is tensor and ALONE.broadcast(3) == 3 and ALONE.first
+    assert join(0, 1, "nowhere", torch.device("cpu")) is ALONE
+
+
+@pytest.mark.parametrize(
+    "rank, address, device, words",
+    [
+        (2, "tcp://127.0.0.1:1", "cpu", "rank 2 of 2 processes: ranks go from 0 to 1"),
+        (1, "nowhere", "cpu", "rank 1 of 2 could not join the others at nowhere: "),
+        (0, "tcp://127.0.0.1:0", "mps", "on CPUs or on CUDA devices, not on mps"),
+    ],
+)
+def test_a_group_that_cannot_be_joined_says_why(rank, address, device, words):
+    with pytest.raises(TrainingError) as raised:
+        join(rank, 2, address, torch.device(device), opening=1)
+    assert words in str(raised.value) and "\n" not in str(raised.value)

@@ -1,0 +1,255 @@
+"""Many processes that train one model together: who each is, and how they add, tell and wait for each other.
+
+The only file that calls torch.distributed. `ALONE` is one process: it has nobody to wait for and nothing to do.
+
+**Use.** Each process calls `join(rank, count, address, device)` before anything else of the group and gets its `Ranks`;
+`Trainer(..., ranks=ranks)` then computes this rank's rows of every batch and adds up the rest. `close()` at the end.
+Whatever is done with a `Ranks` must be done by all of its ranks in the same order: each call waits for the others.
+
+**Who lives.** A rank that dies is noticed by the others in whatever call they wait in, at once where its socket is
+closed and after `timeout` seconds where it only says nothing: `RankLost`, after which the group is of no use any more
+(`close` it; what can still be told goes through `store`). `store` is a small dictionary that all ranks see without
+waiting for each other (`tell` and `told`): words on why a rank ends belong there, before it ends. It lives in the
+process of rank 0, or with the launcher, or in a file, as `address` says.
+
+**Numbers that ride along.** `flags` (FLAGS,) are float32 numbers of this rank's own, all 0 at first. Every training
+step adds them up with the first gradients, and leaves the sums in `heard`: what any rank has written there before a
+step, every rank reads after that same step ("somebody was asked to stop"). Without a step, `hear()` does it alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+import torch
+from torch import Tensor
+
+from tui_gen.train.engine.building import TrainingError
+
+FLAGS = 8
+"""Numbers of each rank's own that ride along with the gradients."""
+TIMEOUT = 300.0
+"""Seconds after which a rank that says nothing is given up."""
+OPENING = 60.0
+"""Seconds that the first wait for the last to join."""
+
+
+class RankLost(TrainingError):
+    """Another process of the group is gone or says nothing; the group is of no use any more."""
+
+
+class Ranks:
+    """One process of a group: number `rank` of `count`.
+
+    Tensors that are summed, gathered or sent must have one shape (but for `gather`, its first dimension) and one type
+    on all ranks. On CPUs and on GPUs: a tensor is added where it is.
+    """
+
+    def __init__(self, rank: int = 0, count: int = 1, group: Any = None, store: Any = None) -> None:
+        self.rank, self.count, self.store = rank, count, store
+        self.group = group
+        self.flags = torch.zeros(FLAGS)
+        self.heard = torch.zeros(FLAGS)
+        self.device = torch.device("cpu")
+
+    @property
+    def first(self) -> bool:
+        """Whether this is rank 0, which decides and writes."""
+        return self.rank == 0
+
+    def share(self, total: int) -> range:
+        """This rank's part of `total` things in order: shares differ by one at most, the larger ones first."""
+        return share_of(self.rank, self.count, total)
+
+    def sum_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors by their sums over all ranks, the same bits on each; one message for each type of number."""
+        if self.count == 1:
+            return
+        by_type: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in tensors:
+            by_type.setdefault(tensor.dtype, []).append(tensor)
+        for some in by_type.values():
+            if len(some) == 1 and some[0].is_contiguous():
+                self._all_reduce(some[0])
+                continue
+            flat = torch.cat([tensor.reshape(-1) for tensor in some])
+            self._all_reduce(flat)
+            for tensor, part in zip(some, flat.split([tensor.numel() for tensor in some])):
+                tensor.copy_(part.view_as(tensor))
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """(n, …) of each rank, n of its own → the rows of all, one rank's after another's, on every rank."""
+        if self.count == 1:
+            return rows
+        counts = torch.zeros(self.count, dtype=torch.int64, device=rows.device)
+        counts[self.rank] = len(rows)
+        self._all_reduce(counts)
+        return self.gather_known(rows, counts.tolist())
+
+    def gather_known(self, rows: Tensor, counts: Sequence[int]) -> Tensor:
+        """The same where everybody knows how many rows each rank has."""
+        if self.count == 1:
+            return rows
+        most = max(counts)
+        mine = rows.detach().contiguous()
+        if len(mine) < most:
+            mine = torch.cat([mine, mine.new_zeros(most - len(mine), *mine.shape[1:])])
+        parts = [torch.empty_like(mine) for _ in counts]
+        with self._waiting():
+            self.group.allgather([parts], [mine]).wait()
+        return torch.cat([part[:count] for part, count in zip(parts, counts)])
+
+    def broadcast(self, value: Any = None, source: int = 0) -> Any:
+        """What rank `source` gives (None, numbers, text, bytes, and lists and dictionaries of those), on every rank."""
+        if self.count == 1:
+            return value
+        data = bytearray(msgspec.msgpack.encode(value)) if self.rank == source else bytearray()
+        length = torch.tensor([len(data)])
+        self._send(length, source)
+        words = torch.empty(int(length), dtype=torch.uint8)
+        if self.rank == source:
+            words.copy_(torch.frombuffer(data, dtype=torch.uint8))
+        self._send(words, source)
+        return msgspec.msgpack.decode(words.numpy().tobytes())
+
+    def broadcast_(self, tensor: Tensor, source: int = 0) -> None:
+        """Replace a tensor by that of rank `source`."""
+        if self.count > 1:
+            whole = tensor.detach().contiguous()
+            self._send(whole, source)
+            tensor.detach().copy_(whole)
+
+    def hear(self) -> Tensor:
+        """The sums (FLAGS,) of all ranks' `flags` now, where no step brings them; they are in `heard` too."""
+        self.heard = self.flags.clone()
+        self.sum_([self.heard])
+        return self.heard
+
+    def wait(self) -> None:
+        """Go on when all ranks are here."""
+        self.sum_([torch.zeros(1)])
+
+    def tell(self, key: str, words: str) -> None:
+        """Put words into the `store`, which needs no other rank to be there."""
+        if self.store is not None:
+            self.store.set(key, words)
+
+    def told(self, key: str) -> str | None:
+        """Words that somebody has put into the `store`; None, without waiting, where nobody has."""
+        if self.store is None or not self.store.check([key]):
+            return None
+        return self.store.get(key).decode()
+
+    def close(self) -> None:
+        """Leave the group, also one that has lost a rank. Waits for nobody."""
+        group, self.group = self.group, None
+        if group is not None:
+            import torch.distributed as dist
+
+            with contextlib.suppress(Exception):
+                dist.destroy_process_group()
+
+    def _all_reduce(self, tensor: Tensor) -> None:
+        with self._waiting():
+            self.group.allreduce([tensor.detach()]).wait()
+
+    def _send(self, tensor: Tensor, source: int) -> None:
+        if tensor.numel():
+            with self._waiting():
+                self.group.broadcast(tensor, source).wait()
+
+    @contextlib.contextmanager
+    def _waiting(self) -> Iterator[None]:
+        if self.group is None:
+            raise RankLost(f"rank {self.rank} has left its group of {self.count} processes")
+        try:
+            yield
+        except RuntimeError as error:  # that is all that PyTorch's backends say
+            raise RankLost(f"rank {self.rank} of {self.count}: {_reason(error)}") from error
+
+
+ALONE = Ranks()
+"""One process."""
+
+
+def share_of(rank: int, count: int, total: int) -> range:
+    """The part of `total` things in order that one of `count` ranks has: as `Tensor.tensor_split` cuts."""
+    least, more = divmod(total, count)
+    start = rank * least + min(rank, more)
+    return range(start, start + least + (rank < more))
+
+
+def join(
+    rank: int, count: int, address: str, device: torch.device, timeout: float = TIMEOUT, opening: float = OPENING
+) -> Ranks:
+    """Become one of `count` processes: Gloo between CPUs, NCCL besides where the device is a GPU.
+
+    `address` is the same for all: `tcp://HOST:PORT`, where rank 0 listens; `file:///PATH` of a file that is not there
+    yet, for processes of one machine; `env://`, as torchrun and its like set it. Waits up to `opening` seconds for the
+    others to join, and from then on in each call up to `timeout` seconds. Raises TrainingError where that fails.
+    """
+    if count == 1:
+        return ALONE
+    if not 0 <= rank < count:
+        raise TrainingError(f"rank {rank} of {count} processes: ranks go from 0 to {count - 1}")
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
+
+    if device.type not in ("cpu", "cuda"):
+        raise TrainingError(f"many processes train on CPUs or on CUDA devices, not on {device.type}; set train.device")
+    if not dist.is_available():
+        raise TrainingError("this PyTorch was built without torch.distributed: train in one process")
+    if _is_local(address):
+        _keep_to_this_machine()
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    try:
+        store, rank, count = next(rendezvous(address, rank, count, timeout=timedelta(seconds=opening)))
+        store.set_timeout(timedelta(seconds=opening))
+        dist.init_process_group(
+            backend,
+            store=PrefixStore("group", store),
+            rank=rank,
+            world_size=count,
+            timeout=timedelta(seconds=timeout),
+            device_id=device if device.type == "cuda" else None,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        words = f"rank {rank} of {count} could not join the others at {address}: {_reason(error)}"
+        raise TrainingError(words) from error
+    ranks = Ranks(rank, count, dist.group.WORLD, store)
+    ranks.device = device
+    return ranks
+
+
+def _is_local(address: str) -> bool:
+    parts = urlsplit(address)
+    if parts.scheme == "file":
+        return True
+    host = os.environ.get("MASTER_ADDR", "") if parts.scheme == "env" else parts.hostname or ""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _keep_to_this_machine() -> None:
+    """Gloo looks up the host's own name, which a container often cannot; the loopback interface is always there."""
+    names = {name for _, name in socket.if_nameindex()}
+    for name in ("lo", "lo0"):
+        if name in names:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what a backend says, without where in its source it is said."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    line = line.rpartition("] ")[2] if line.startswith("[") and "] " in line else line
+    return line.partition(". This is typically caused")[0]
