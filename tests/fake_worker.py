@@ -27,7 +27,7 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from tui_gen import batch, columns, control, event_log, events, launch, presence, quality, runs
+from tui_gen import batch, columns, control, event_log, events, hosts, launch, presence, quality, runs
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.params import Param
@@ -214,7 +214,7 @@ class FakeWorker:
     def main(self) -> int:
         """Train, so to speak; the exit status."""
         given, run = self.given, self.run
-        self.writer.write(events.State(state="starting", step=0))
+        self.writer.write(events.State(state="starting", step=0), hosts.here())
         runs.register(self.path, self.server.path, self.id)
         print(f"fake worker of {self.path.name}", flush=True)
         if given.resume:

@@ -90,7 +90,7 @@ def test_every_event_is_read_back_as_it_was_written(event):
 
 def test_every_type_has_its_word():
     assert sorted(KINDS) == [
-        "alert", "checkpoint", "edit", "fork", "metrics", "note", "packed", "plan", "progress", "quality",
+        "alert", "checkpoint", "edit", "fork", "host", "metrics", "note", "packed", "plan", "progress", "quality",
         "resume", "rollback", "sample", "state", "system", "usage", "uses",
     ]  # fmt: skip
 

@@ -11,6 +11,9 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
+
+from tui_gen.text import clean
 
 TERMINATE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 """What asks for an end with a checkpoint: batch systems announce with the last three that time is up, or nearly."""
@@ -19,6 +22,8 @@ SYSTEMS = {
     "_CONDOR_JOB_AD": "HTCondor", "SGE_TASK_ID": "Grid Engine", "PJM_JOBID": "PJM",
 }  # fmt: skip
 """Variables that a job of each system has."""
+NUMBERS = {"SGE_TASK_ID": "JOB_ID", "_CONDOR_JOB_AD": ""}
+"""Where that variable is not the job's number, the one that is; HTCondor has none."""
 SHELLS = {"sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "ksh93", "mksh", "yash", "csh", "tcsh", "fish"}
 DEEPEST = 20
 """How many ancestors are looked at."""
@@ -27,6 +32,40 @@ DEEPEST = 20
 def job(env: Mapping[str, str] = os.environ) -> str:
     """The variable, a key of SYSTEMS, that says that this process is part of a job; or an empty text."""
     return next((variable for variable in SYSTEMS if env.get(variable)), "")
+
+
+class Job(NamedTuple):
+    """A job of a batch system: `id` is its number, which no other of the `cluster` has, the same each time it starts;
+    `name` what people call it, `120_4` for a task of an array; `restarts` how often it was started again, as far as the
+    system tells (Slurm does).
+    """
+
+    system: str
+    id: str
+    name: str
+    cluster: str = ""
+    restarts: int = 0
+
+    @property
+    def words(self) -> str:
+        """In words: `Slurm job 123, restart 2`."""
+        again = f", restart {self.restarts}" if self.restarts else ""
+        return clean(f"{self.system} job{f' {self.name}' if self.name else ''}{again}")
+
+
+def this_job(env: Mapping[str, str] = os.environ) -> Job | None:
+    """The job that this process is part of."""
+    variable = job(env)
+    if not variable:
+        return None
+    id = env.get(NUMBERS.get(variable, variable), "")[:200]
+    if variable != "SLURM_JOB_ID":
+        return Job(SYSTEMS[variable], id, id)
+    names = ("ARRAY_JOB_ID", "ARRAY_TASK_ID", "RESTART_COUNT")
+    array, task, restarts = (env.get(f"SLURM_{name}", "") for name in names)
+    name = f"{array}_{task}" if array and task else id
+    cluster = env.get("SLURM_CLUSTER_NAME", "")[:200]
+    return Job("Slurm", id, name[:200], cluster, int(restarts) if restarts.isdecimal() and len(restarts) < 10 else 0)
 
 
 def fragile_shell(variable: str, proc: Path = Path("/proc")) -> str:

@@ -254,16 +254,18 @@ def _train(args: argparse.Namespace, root: Path) -> int:
         return headless.resume(
             path, args.assignments, style, device=args.device, model_dirs=args.model_dirs, detach=args.detach
         )
-    if args.run_name:
-        from tui_gen.report import named
+    from tui_gen.report import named, restarted
 
-        named.check(args.run_name)
-        if run_path := named.begun(root, args.run_name, args.resume_if_begun):
-            return named.go_on(
-                run_path, args.run, args.assignments, style,
-                device=args.device, dirs=args.model_dirs, detach=args.detach,
-            )  # fmt: skip
     assignments = [*args.assignments, *([f"train.device={args.device}"] if args.device else [])]
+    if args.run_name:
+        named.check(args.run_name)
+        run_path = named.begun(root, args.run_name, args.resume_if_begun)
+    else:
+        run_path = restarted.begun(root, args.run, assignments, args.model_dirs)
+    if run_path is not None:
+        return named.go_on(
+            run_path, args.run, args.assignments, style, device=args.device, dirs=args.model_dirs, detach=args.detach
+        )
     replay = runs.find(root, args.replay_edits) if args.replay_edits else None
     return headless.train(
         args.run, assignments, root, style,

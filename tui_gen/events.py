@@ -88,6 +88,22 @@ class State(Event, tag="state"):
     reason: str = ""
 
 
+class Host(Event, tag="host", kw_only=True, omit_defaults=True):
+    """Where a session of the run trains, written as it starts: the machine, and the job it is part of, if any.
+
+    `system` is the batch system (`Slurm`) and `job` what that calls the job (`123`, `120_4` for a task of an array);
+    `id` is the number that no other job of its `cluster` has, the same each time it is started; `restarts` is how often
+    it was started again.
+    """
+
+    host: Name
+    system: Name = ""
+    cluster: Name = ""
+    job: Name = ""
+    id: Name = ""
+    restarts: Count = 0
+
+
 class Resume(Event, tag="resume"):
     """Training goes on from `step` (a checkpoint's): whatever the log says of later steps was lost and is redone."""
 
@@ -282,7 +298,7 @@ class Quality(Event, tag="quality"):
 
 
 AnyEvent = (
-    Metrics | Packed | State | Resume | Rollback | Fork | Plan | Sample | Checkpoint | Edit | Uses | Alert | Note
+    Metrics | Packed | State | Host | Resume | Rollback | Fork | Plan | Sample | Checkpoint | Edit | Uses | Alert | Note
     | Progress | System | Usage | Quality
 )
 

@@ -26,7 +26,7 @@ def until(event: events.Event, step: int) -> int | None:
             return event.step
         case events.Quality():
             return event.report.step
-        case events.State() | events.Progress():
+        case events.State() | events.Host() | events.Progress():
             return None
         case events.Rollback():  # what it changed is in the fork's settings
             return None

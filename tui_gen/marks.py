@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tui_gen import remarks, rollbacks
+from tui_gen import hosts, remarks, rollbacks
 from tui_gen.draw.canvas import MARKS, Mark
 from tui_gen.text import clean
 
@@ -20,7 +20,9 @@ def marks_of(view: RunView) -> list[Mark]:
     """All marks of a run."""
     marks = [Mark(event.step, "edit", f"{event.key}: {event.old} → {event.new}") for event in view.edits]
     marks += [Mark(event.step, "checkpoint", f"checkpoint {event.reason}".strip()) for event in view.checkpoints]
-    marks += [Mark(event.step, "resume", "training went on from here") for event in view.resumes]
+    for resume in view.resumes:
+        where = hosts.news_at(view.hosts, resume.t)
+        marks.append(Mark(resume.step, "resume", "training went on from here" + (f": {where}" if where else "")))
     marks += [Mark(event.to, "rollback", rollbacks.words(event)) for event in view.rollbacks]
     marks += [Mark(event.step, "fork", f"forked from {event.run}") for event in view.forks]
     marks += [Mark(child.step, "fork", f"{child.path.name} was forked from here") for child in view.children]

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import event_log
+from tui_gen import batch, event_log
 from tui_gen.files import read_regular
 
 LOCK = "worker.lock"
@@ -46,7 +46,7 @@ class WorkerInfo(msgspec.Struct):
 
     `started` tells it from a later process with the same pid, `boot` its machine from others and from the same one
     after a restart, `id` its answers from those of other workers; `path`, `device` and `inode` tell the folder from
-    a copy. Older versions wrote none of the last five.
+    a copy; `job` is the job of a batch system that it is part of, in words. Older versions wrote none of the last six.
     """
 
     pid: int
@@ -59,6 +59,7 @@ class WorkerInfo(msgspec.Struct):
     path: str = ""
     device: int = 0
     inode: int = 0
+    job: str = ""
 
 
 def process_started(pid: int) -> str:
@@ -100,10 +101,10 @@ def boot() -> str:
 
 def described(run: Path, socket_path: str, id: str = "") -> WorkerInfo:
     """What `worker.json` of this process says, for the folder of a run."""
-    folder = os.stat(run)
+    folder, job = os.stat(run), batch.this_job()
     return WorkerInfo(
         os.getpid(), socket.gethostname(), process_started(os.getpid()), socket_path, time.time(), id or new_id(),
-        boot(), os.path.realpath(run), folder.st_dev, folder.st_ino,
+        boot(), os.path.realpath(run), folder.st_dev, folder.st_ino, job.words if job is not None else "",
     )  # fmt: skip
 
 

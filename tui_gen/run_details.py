@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from tui_gen.lines import aligned
 from tui_gen.places import called, shown
 from tui_gen.progress import steps
 from tui_gen.run_facts import RunRow, text_of
-from tui_gen.text import clean_lines
+from tui_gen.runs import RunInfo
+from tui_gen.text import clean, clean_lines
 
 
 def page(row: RunRow, width: int = 0) -> list[str]:
@@ -39,6 +41,7 @@ def facts_of(row: RunRow) -> list[tuple[str, str]]:
         rows.append(("course", outline(summary.course)))
     rows += [
         ("training", text_of(row, "time")),
+        ("where", where_of(info)),
         ("made", time.strftime("%d %b %Y %H:%M", time.localtime(info.created))),
         ("size", f"{text_of(row, 'size')}, {summary.samples} samples, {summary.checkpoints} checkpoints"),
         ("tags", text_of(row, "tag")),
@@ -46,6 +49,13 @@ def facts_of(row: RunRow) -> list[tuple[str, str]]:
         ("show", f"tui-gen attach {called(Path(info.path))}"),
     ]
     return [(name, words) for name, words in rows if words]
+
+
+def where_of(info: RunInfo) -> str:
+    """Where a run was trained last: the job of a batch system, the machine where it is another than this."""
+    if not info.job and info.host in ("", socket.gethostname()):
+        return ""
+    return clean(f"{info.job}, on {info.host}" if info.job else f"on {info.host}")
 
 
 def notes_of(own: remarks.Remarks) -> list[str]:

@@ -102,6 +102,7 @@ FACTS: dict[str, Fact] = {
     "samples": Fact("SAMPLES", "number", _of_summary("samples"), "previews in its log", True),
     "checkpoints": Fact("CHECKPOINTS", "number", _of_summary("checkpoints"), "checkpoints in its log", True),
     "host": Fact("HOST", "text", _of_run("host"), "the machine that trained it last"),
+    "job": Fact("JOB", "text", _of_run("job"), "the job of a batch system that trained it last"),
     "live": Fact("LIVE", "flag", lambda row: row.info.live, "its worker is alive", True),
 }
 """By the names that filters and orders use."""

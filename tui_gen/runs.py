@@ -63,6 +63,7 @@ class RunInfo(msgspec.Struct):
     star: bool = False
     tags: list[str] = []
     notes: int = 0
+    job: str = ""
 
     @property
     def live(self) -> bool:
@@ -280,6 +281,7 @@ def info_of(path: Path | str, created: float | None = None) -> RunInfo:
         star=own.star,
         tags=config.get("tags", []) if own.tags is None else own.tags,
         notes=len(own.notes),
+        job=clean(worker.job) if worker else "",
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tui_gen import event_log, events, forks, quality, rollbacks, runs
+from tui_gen import event_log, events, forks, hosts, quality, rollbacks, runs
 from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
 from tui_gen.gathering import Gathering
@@ -89,6 +89,7 @@ class RunView:
         self.alerts: list[events.Alert] = []
         self.resumes: list[events.Resume] = []
         self.forks: list[events.Fork] = []
+        self.hosts: list[events.Host] = []
         self.rollbacks: list[events.Rollback] = []
         """That of the run and those of the runs before it, its own first; empty where it is nobody's fork."""
         self.quality: list[quality.Report] = []
@@ -227,6 +228,11 @@ class RunView:
                 if event.state != "starting":
                     self.progress = None
                 changes |= {"status", "log", "progress"}
+            case events.Host():
+                self.hosts.append(event)
+                if told := hosts.news(self.hosts, len(self.hosts) - 1):
+                    self._say(event.t, "info", told)
+                    changes.add("log")
             case events.Resume():
                 self._truncate(event.step)
                 self.resumes.append(event)
@@ -321,7 +327,7 @@ class RunView:
             del self.log[: -MOST // 2]
         if len(self.usage) > MOST_USAGE:
             self.usage = thinned(self.usage)
-        for some in (self.samples, self.checkpoints, self.edits, self.alerts, self.resumes, self.quality):
+        for some in (self.samples, self.checkpoints, self.edits, self.alerts, self.resumes, self.hosts, self.quality):
             if len(some) > MOST:
                 del some[: -MOST // 2]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import datasets, presence, runs
+from tui_gen import datasets, hosts, presence, runs
 from tui_gen.params import Problem, show
 from tui_gen.places import NoHome, called
 from tui_gen.quantities import count
@@ -32,9 +32,11 @@ def check(name: str) -> None:
 
 
 def begun(root: Path, name: str, resume: bool) -> Path | None:
-    """The run of this name, where there is one to go on with. Raises RunError where the name is taken."""
+    """The run of this name, where there is one to go on with: where that is wished (`resume`), or where this very job
+    made it before it was started again. Raises RunError where the name is taken.
+    """
     path = Path(root) / name
-    if resume and runs.is_run(path):
+    if runs.is_run(path) and (resume or hosts.made_by_this_job(path)):
         return path.resolve()
     if os.path.lexists(path):
         way = "--resume-if-begun goes on with it" if runs.is_run(path) else "it is no run; choose another --name"

@@ -35,7 +35,8 @@ def document(view: RunView, *, personal: bool = False, budget: int = previews.BU
     """
     tables = facts.tables_of(view)
     view.children = view.children or forks.children(view.path)
-    discreet = Discretion({usage.load.host for usage in view.usage if usage.load.host}, off=personal)
+    machines = {usage.load.host for usage in view.usage} | {session.host for session in view.hosts}
+    discreet = Discretion({name for name in machines if name}, off=personal)
     stored: list[str] = []
 
     def words(text: str) -> str:

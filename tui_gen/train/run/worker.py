@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_gen import checkpoints, control, dependencies, event_log, events, presence, runs, trust
+from tui_gen import checkpoints, control, dependencies, event_log, events, hosts, presence, runs, trust
 from tui_gen import config as configs
 from tui_gen.notify.beside import start_teller
 from tui_gen.train.cutting import Stopped
@@ -90,7 +90,7 @@ class Worker:
                 self.before = runs.info_of(self.path)
             self.writer = self._once_there_is_room(lambda: self._log(self.path / "events.jsonl"))
             start_teller(self.path)
-            self.writer.write(events.State(state="starting", step=self._step()))
+            self.writer.write(events.State(state="starting", step=self._step()), hosts.here())
             if self._lacking is not None:
                 raise self._lacking
             self._hold.keep_alive()
