@@ -297,7 +297,7 @@ class FakeWorker:
                 request.answer(step=to, was=step, change=event.change)
             case "stop":
                 keep = bool(request.data.get("checkpoint", True))
-                self.ending = ("stopped", "asked to" if keep else "without a checkpoint, as asked")
+                self.ending = ("stopped", request.why if keep else "without a checkpoint, as asked")
                 request.answer(step=step)
             case "checkpoint":
                 event = run.checkpoint("asked for")

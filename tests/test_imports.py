@@ -25,7 +25,7 @@ CONTRACTS = (
     "config", "catalog", "events", "runs", "presence", "control", "params", "quality", "datasets", "view", "launch",
     "cli", "text", "children", "exploring", "trust", "pictures", "batch", "belongings", "remedy", "resuming",
     "quantities", "progress", "states", "lines", "alarms", "health", "trends", "neighbours",
-    "queueing", "space", "sweeps", "queue_runner", "queue_view", "slots", "pace", "forecast",
+    "queueing", "space", "sweeps", "queue_runner", "queue_view", "slots", "pace", "forecast", "search",
     "compared", "compared_rows", "config_diff", "gathering",
     "bounds", "exporting", "network", "sheet", "usage", "machine", "bottleneck",
 )
@@ -251,8 +251,8 @@ def test_readers_and_contracts_load_neither():
 
 
 def test_the_workbench_loads_without_torch():
-    loaded = loaded_after(importable("app"))
-    assert not loaded & (TORCH | {"sklearn", "scipy"})
+    loaded = loaded_after(f"{importable('app')}; import tui_gen.report.commands.sweep")
+    assert not loaded & (TORCH | {"sklearn", "scipy", "optuna", "sqlalchemy"})
     assert not {name for name in loaded if name.startswith("tui_gen.train") or name == "tui_gen.model"}
 
 

@@ -5,7 +5,7 @@ of JSON and blob, big-endian), a JSON object, and an optional binary blob. Each 
 may carry many. Replies have `ok`; where it is false, `error` says why.
 
 Requests (`op`), answered when they have taken effect, with the step at which they did:
-    status, pause, yield, resume, stop (checkpoint: bool), checkpoint, sample, quality, edit (key, value),
+    status, pause, yield, resume, stop (checkpoint: bool, why: text), checkpoint, sample, quality, edit (key, value),
     rollback (to: step, rate: factor, skip: step or true),
     decode / encode (blob: float32), and of a worker that is still warm: check (tables), catalog
 """
@@ -240,6 +240,12 @@ class Request:
         self.op = str(data.get("op", ""))
         self._done = threading.Event()
         self._reply: tuple[dict[str, Any], bytes] = ({"ok": False, "error": "no answer"}, b"")
+
+    @property
+    def why(self) -> str:
+        """The reason that a request to stop gives."""
+        words = self.data.get("why")
+        return cleaned(words)[:80] if isinstance(words, str) and words else "asked to"
 
     def answer(self, blob: bytes = b"", **fields: Any) -> None:
         """Reply that it is done."""

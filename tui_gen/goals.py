@@ -71,7 +71,11 @@ def goals_of(path: Path, catalog: Catalog) -> list[Goal]:
     for other data, or for a model that computes something else (another likelihood, say), is none of the run's; one
     for another number of units is.
     """
-    tables = _tables(path)
+    return goals_for(_tables(path), catalog)
+
+
+def goals_for(tables: dict[str, Any], catalog: Catalog) -> list[Goal]:
+    """As `goals_of`, of a run with a config of these tables."""
     recipes = list(_recipes(tables, catalog))
     for recipe in recipes:
         own = tables.get("name") == recipe.name
@@ -80,7 +84,7 @@ def goals_of(path: Path, catalog: Catalog) -> list[Goal]:
             return own_goals
     for recipe in recipes:
         if recipe.check is not None and (terms := about_one(recipe.check.metric)) is not None:
-            better = _direction(recipe.check.better, terms[1])
+            better = direction(recipe.check.better, terms[1])
             return [Goal(recipe.name, recipe.check.metric, better, None, terms[0], None)]
     return []
 
@@ -174,11 +178,11 @@ def _goal(
     if fixed_keys.intersection(differences):
         return None
     curve, factor, number = terms
-    better, level = _direction(better, factor), (reach - number) / factor
+    better, level = direction(better, factor), (reach - number) / factor
     return Goal(recipe.name, metric, better, reach, curve, level, _steps(recipe_tables), tuple(differences))
 
 
-def _direction(better: str, factor: float) -> str:
+def direction(better: str, factor: float) -> str:
     """Which way is better for a curve that a metric takes times a factor."""
     return better if factor > 0 else {"higher": "lower", "lower": "higher"}[better]
 

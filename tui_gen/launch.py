@@ -287,8 +287,12 @@ def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **f
         raise control.ControlError(f"{error}; {run.name} is trained by {where}") from None
 
 
-def stop(run: Path, tell: Callable[[str], None], *, checkpoint: bool = True, timeout: float = 600.0) -> None:
+def stop(
+    run: Path, tell: Callable[[str], None], *, checkpoint: bool = True, timeout: float = 600.0, why: str = ""
+) -> None:
     """Ask a run to stop and wait until it does, or has refused. A worker that is only coming up is waited for.
+
+    `why` is what its last word gives for a reason, instead of that it was asked to.
 
     `tell` is called once, from another thread, with what is the matter and what to do, where there is no answer
     after SILENT seconds. Raises ControlError.
@@ -302,7 +306,7 @@ def stop(run: Path, tell: Callable[[str], None], *, checkpoint: bool = True, tim
         while True:
             remaining = deadline - time.monotonic()
             try:
-                ask_run(run, "stop", timeout=max(0.1, remaining), checkpoint=checkpoint)
+                ask_run(run, "stop", timeout=max(0.1, remaining), checkpoint=checkpoint, why=why)
                 return
             except ComingError:
                 if remaining <= 0:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -39,6 +40,8 @@ class Axis(msgspec.Struct, frozen=True):
     log: bool = False
     count: int = POINTS
     whole: bool = False
+    counted: bool = False
+    """Whether it was said how many values it has in a grid."""
 
     @property
     def name(self) -> str:
@@ -63,9 +66,19 @@ class Axis(msgspec.Struct, frozen=True):
             value = math.exp(math.log(self.low) + part * (math.log(self.high) - math.log(self.low)))
         else:
             value = self.low + part * (self.high - self.low)
+        return value if part in (0.0, 1.0) and not self.whole else self.near(value)
+
+    def near(self, value: float) -> Any:
+        """The value of a range that is near a number and has few digits."""
         if self.whole:
             return min(int(self.high), max(int(self.low), round(value)))
-        return min(self.high, max(self.low, value if part in (0.0, 1.0) else float(f"{value:.{DIGITS}g}")))
+        return min(self.high, max(self.low, float(f"{value:.{DIGITS}g}")))
+
+    def ends(self) -> list[Any]:
+        """Every value that is listed; of a range the two ends."""
+        if self.values:
+            return list(self.values)
+        return list(dict.fromkeys([self._at(0.0), self._at(1.0)]))
 
     @property
     def size(self) -> float:
@@ -78,7 +91,7 @@ class Axis(msgspec.Struct, frozen=True):
         """As it is written after its key."""
         if self.values:
             return "|".join(params.show(value) for value in self.values)
-        kind = ":log" if self.log else ""
+        kind = (":log" if self.log else "") + (f":{self.count}" if self.counted else "")
         return f"{params.show(_number(self.low, self.whole))}..{params.show(_number(self.high, self.whole))}{kind}"
 
 
@@ -86,14 +99,18 @@ def _number(value: float, whole: bool) -> float | int:
     return int(value) if whole else value
 
 
+NEXT = re.compile(r",(?=\s*[A-Za-z_][\w.-]*\s*=)")
+"""A comma between two settings; any other is part of a list."""
+
+
 def parse(texts: Iterable[str], settings: Mapping[str, Param]) -> list[Axis]:
-    """The axes that texts such as `lr=1e-4..1e-2:log` describe, for a config with these settings.
+    """The axes that texts such as `lr=1e-4..1e-2:log,latent=8|16` describe, for a config with these settings.
 
     Raises ConfigError that lists every problem.
     """
     axes: list[Axis] = []
     problems: list[Problem] = []
-    for text in texts:
+    for text in (part for whole in texts for part in NEXT.split(whole)):
         name, equals, words = (part.strip() for part in text.partition("="))
         if not equals or not name or not words:
             hint = "for example lr=1e-4..1e-2:log or latent=8|16|32"
@@ -162,7 +179,7 @@ def _range(key: str, words: str, param: Param) -> Axis:
         raise ConfigError("--space", [Problem(key, words, "has no logarithm at its beginning", "begin above 0")])
     if not 1 <= count <= MOST:
         raise ConfigError("--space", [Problem(key, words, f"has {count} values; 1 ≤ x ≤ {MOST}", how)])
-    return Axis(key, (), float(low), float(high), log, count, param.kind == "int")
+    return Axis(key, (), float(low), float(high), log, count, param.kind == "int", bool(rest))
 
 
 def grid(axes: Sequence[Axis]) -> list[Point]:
@@ -192,6 +209,13 @@ def sample(axes: Sequence[Axis], count: int, seed: int) -> list[Point]:
         if point not in points:
             points.append(point)
     return points
+
+
+def corners(axes: Sequence[Axis]) -> list[Point]:
+    """Points that have every listed value and both ends of every range, each beside the first values of the others."""
+    first = {one_axis.key: one_axis.ends()[0] for one_axis in axes}
+    others = [first | {one_axis.key: value} for one_axis in axes for value in one_axis.ends()[1:]]
+    return [first, *others]
 
 
 def point_words(point: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tui_gen import config as configs
 from tui_gen import params, queueing, runs, space, starting
@@ -81,46 +81,88 @@ def drafts(made: Sequence[RunConfig], points: Sequence[Point]) -> list[QueueDraf
 
 
 class SweepResult(NamedTuple):
-    """What came of one point: `best` is the judged metric's best value, at `step`; None where there is none yet."""
+    """What came of one point: `best` is the judged metric's best value, at `step`; None where there is none yet.
 
-    entry: QueueEntry
+    `id` is its number in the queue or the search, `values` what was chosen for it, by dotted key; `run` the folder of
+    its run, `reason` how it ended, `open` whether it is not over.
+    """
+
+    id: int
     state: str
+    values: dict[str, Any]
     metric: str
     better: str
     best: float | None
     step: int | None
+    run: str = ""
+    reason: str = ""
+    open: bool = False
     is_best: bool = False
+
+    def path(self, root: Path) -> Path | None:
+        """Its run, in a folder of runs; None where it has none."""
+        return Path(root) / self.run if queueing.is_folder_name(self.run) else None
 
 
 class SweepTable(NamedTuple):
-    """The results of a group, the best first, then those that have none; `keys` are the settings that were varied."""
+    """The results of a sweep, the best first, then those that have none; `keys` are the settings that were varied.
+
+    `importances` are the settings' shares of what the metric varies by, where they are known.
+    """
 
     group: str
     keys: list[str]
     metric: str
     better: str
     results: list[SweepResult]
+    importances: dict[str, float] = {}
+
+    @classmethod
+    def ranked(
+        cls, group: str, keys: list[str], metric: str, better: str, found: list[SweepResult],
+        importances: dict[str, float] | None = None,
+    ) -> SweepTable:  # fmt: skip
+        """A table with the best first. What was judged by another metric is not compared."""
+        sign = -1.0 if better == "higher" else 1.0
+
+        def rank(result: SweepResult) -> tuple[bool, float, int]:
+            comparable = result.best is not None and result.metric == metric
+            return not comparable, sign * (result.best or 0.0) if comparable else 0.0, result.id
+
+        found = sorted(found, key=rank)
+        if found and found[0].best is not None and found[0].metric == metric:
+            found[0] = found[0]._replace(is_best=True)
+        return cls(group, keys, metric, better, found, importances or {})
 
     @property
     def best(self) -> SweepResult | None:
         """The best so far."""
         return next((result for result in self.results if result.is_best), None)
 
+    @property
+    def names(self) -> list[str]:
+        """The settings that were varied, as short as they can be told from each other."""
+        ends = [key.rpartition(".")[2] for key in self.keys]
+        return [end if ends.count(end) == 1 else key for key, end in zip(self.keys, ends)]
+
+    @property
+    def over(self) -> int:
+        """How many are over."""
+        return sum(not result.open for result in self.results)
+
     def header(self) -> tuple[str, ...]:
         """Titles of the columns."""
-        ends = [key.rpartition(".")[2] for key in self.keys]
-        names = [end if ends.count(end) == 1 else key for key, end in zip(self.keys, ends)]
-        return ("ID", "STATE", *names, self.metric or "BEST", "AT STEP", "RUN")
+        return ("ID", "STATE", *self.names, self.metric or "BEST", "AT STEP", "RUN")
 
     def row(self, result: SweepResult) -> tuple[str, ...]:
         """A result's cells."""
-        values = [params.show(result.entry.values.get(key)) for key in self.keys]
+        values = [params.show(result.values.get(key)) for key in self.keys]
         best = "" if result.best is None else metric_words(result.best) + (" ★" if result.is_best else "")
         if result.best is not None and result.metric != self.metric:
             best += f" ({result.metric})"
         step = "" if result.step is None else f"{result.step:,}"
-        run = "; ".join(filter(None, (result.entry.run, result.entry.reason)))
-        return (str(result.entry.id), result.state, *values, best, step, run)
+        run = "; ".join(filter(None, (result.run, result.reason)))
+        return (str(result.id), result.state, *values, best, step, run)
 
     def csv(self) -> str:
         """As CSV, with full keys and all digits."""
@@ -128,11 +170,10 @@ class SweepTable(NamedTuple):
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["id", "state", *self.keys, "metric", "best", "step", "run", "reason"])
         for result in self.results:
-            entry = result.entry
-            values = [params.show(entry.values.get(key)) for key in self.keys]
+            values = [params.show(result.values.get(key)) for key in self.keys]
             best = "" if result.best is None else repr(result.best)
             step = "" if result.step is None else result.step
-            writer.writerow([entry.id, result.state, *values, result.metric, best, step, entry.run, entry.reason])
+            writer.writerow([result.id, result.state, *values, result.metric, best, step, result.run, result.reason])
         return text.getvalue()
 
 
@@ -157,36 +198,29 @@ def group_named(queue: RunQueue, name: str) -> str:
 def results(root: Path, queue: RunQueue, group: str, catalog: Catalog | None = None) -> SweepTable:
     """What came of a sweep so far, from its runs' logs."""
     found = [_result(root, entry, catalog) for entry in queue.entries if entry.group == group]
-    keys = list(dict.fromkeys(key for result in found for key in result.entry.values))
+    keys = list(dict.fromkeys(key for result in found for key in result.values))
     metrics = Counter((result.metric, result.better) for result in found if result.best is not None)
     (name, better), _ = metrics.most_common(1)[0] if metrics else (("", "lower"), 0)
-    sign = -1.0 if better == "higher" else 1.0
-
-    def rank(result: SweepResult) -> tuple[bool, float, int]:
-        comparable = result.best is not None and result.metric == name
-        return not comparable, sign * (result.best or 0.0) if comparable else 0.0, result.entry.id
-
-    found.sort(key=rank)
-    if found and found[0].best is not None and found[0].metric == name:
-        found[0] = found[0]._replace(is_best=True)
-    return SweepTable(group, keys, name, better, found)
+    return SweepTable.ranked(group, keys, name, better, found)
 
 
 def _result(root: Path, entry: QueueEntry, catalog: Catalog | None) -> SweepResult:
     from tui_gen.run_summary import summary_of
 
-    path = entry.path(root)
-    if path is None or not entry.begun or not runs.is_run(path):
-        return SweepResult(entry, entry.state, "", "lower", None, None)
-    state = runs.state_of(path)[0] if entry.state == "running" else entry.state
-    summary = summary_of(path, catalog)
-    return SweepResult(entry, state, summary.metric, summary.better, summary.best, summary.best_step)
+    path, state = entry.path(root), entry.state
+    summary = None
+    if path is not None and entry.begun and runs.is_run(path):
+        state = runs.state_of(path)[0] if state == "running" else state
+        summary = summary_of(path, catalog)
+    judged = (summary.metric, summary.better, summary.best, summary.best_step) if summary else ("", "lower", None, None)
+    run = entry.run if path is not None else ""
+    return SweepResult(entry.id, state, entry.values, *judged, run, entry.reason, entry.open)
 
 
 def best_config(root: Path, table: SweepTable) -> str:
     """The config of the best run of a sweep as TOML. Raises RunError where none has a result yet."""
     best = table.best
-    path = best.entry.path(root) if best is not None else None
+    path = best.path(root) if best is not None else None
     if path is None:
         raise RunError(f"no run of {table.group} has a result yet")
     try:

@@ -225,10 +225,9 @@ def results(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> N
         for place, line in enumerate(lines):
             is_best = place > 0 and found.results[place - 1].is_best
             out.drawn(f"\x1b[1m{line}\x1b[0m" if colour and is_best else line)
-        over = sum(not result.entry.open for result in found.results)
         way = "the higher the better" if found.better == "higher" else "the lower the better"
         judged = f"; {found.metric}: {way}" if found.metric else ""
-        err.line(f"{found.group}: {over} of {len(found.results)} are over{judged}")
+        err.line(f"{found.group}: {found.over} of {len(found.results)} are over{judged}")
 
 
 def table(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> None:

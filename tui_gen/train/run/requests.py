@@ -147,7 +147,8 @@ def _stop(loop: Run, request: Request) -> None:
         if not written:
             request.refuse(f"{loop.trouble}. Make room, or stop without a checkpoint")
             return
-    loop.ending = Stopped("stopped", "asked to" if keep else "without a checkpoint, as asked")
+    words = request.why if keep else "without a checkpoint, as asked"
+    loop.ending = Stopped("stopped", words)
     request.answer(step=loop.trainer.step)
 
 

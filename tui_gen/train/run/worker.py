@@ -244,14 +244,14 @@ class Worker:
             return True
         if first is not None and request.op in ("pause", "resume", "stop"):
             if first.hand_on(request) and request.op == "stop":
-                self.ask_to_stop("asked to")
+                self.ask_to_stop(request.why)
             return True
         if loop is not None:
             if request.op == "stop":
                 loop.hurry = True  # what takes long is cut, so that it is answered soon
             return False
         if request.op == "stop":
-            self.ask_to_stop("asked to")
+            self.ask_to_stop(request.why)
             request.answer(step=self._step())
         else:
             request.refuse("the run is still preparing its data; ask again when it trains")

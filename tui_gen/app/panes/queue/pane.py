@@ -335,7 +335,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         """The runs of the sweep whose results are shown that have some, the best first; no more than can be compared.
         """
         found = self.results.results if self.results is not None else []
-        paths = [result.entry.path(self.root) for result in found if result.best is not None]
+        paths = [result.path(self.root) for result in found if result.best is not None]
         return [path for path in paths if path is not None][:OVERLAID]
 
     def action_overlay(self) -> None:

@@ -36,7 +36,7 @@ def row(place: QueuePlace, width: int, shown_run: str = "") -> Content:
 
 def compared(table: SweepTable, width: int, shown_run: str = "") -> dict[str, Content]:
     """The results of a sweep, the best first: what was chosen, the best value, its step; by the entries' numbers."""
-    cells = {str(result.entry.id): table.row(result) for result in table.results}
+    cells = {str(result.id): table.row(result) for result in table.results}
     keys = table.header()[2:-3]
     widths = [max(len(clean(row[2 + place])) for row in cells.values()) for place in range(len(keys))]
     prompts = {}
@@ -49,7 +49,7 @@ def compared(table: SweepTable, width: int, shown_run: str = "") -> dict[str, Co
         room = max(4, width - len(end) - 10)
         values = values if len(values) <= room else f"{values[: room - 1]}…"
         prompts[id] = Content.assemble(
-            ("›" if shown_run and result.entry.run == shown_run else " ", "bold"),
+            ("›" if shown_run and result.run == shown_run else " ", "bold"),
             (f"{look.sign} ", f"bold {themed(look.tone)}"),
             f"{id:>4}  ",
             f"{values:<{room}} ",
@@ -70,9 +70,8 @@ def about(
         return "Nothing is queued: Shift+F5 adds what the form describes."
     parts = []
     if table is not None:
-        over = sum(not result.entry.open for result in table.results)
         way = "the higher the better" if table.better == "higher" else "the lower the better"
-        parts.append(f"{over} of {len(table.results)} are over" + (f", {way}" if table.metric else ""))
+        parts.append(f"{table.over} of {len(table.results)} are over" + (f", {way}" if table.metric else ""))
     elif seen.queue.held and seen.queue.of("waiting"):
         parts.append("The queue is held: h lets it go on")
     elif seen.standing:

@@ -1,0 +1,412 @@
+"""Keeps a search going: so many trials at a time as ordinary runs, until there are as many as there are to be.
+
+Whatever ends this process, the study's storage and the runs say where the next one goes on: a trial that nobody told
+the end of has a run that goes on, or can; a run that was never made is made, one whose worker died is resumed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tui_gen import catalog as catalogs
+from tui_gen import config as configs
+from tui_gen import event_log, launch, queueing, runs, slots, space, starting, sweeps, trust
+from tui_gen.config import ConfigError, RunConfig
+from tui_gen.runs import RunError
+from tui_gen.search import spec as specs
+from tui_gen.search.following import OpenTrial
+from tui_gen.search.spec import SearchSpec, TrialRow, TrialTable
+from tui_gen.search.study import COMPLETE, FAILED, PRUNED, Ending, SearchStudy, SearchTrial
+from tui_gen.space import Axis
+
+LOOK = 0.25
+"""Seconds between two looks at what trains."""
+TAKE_UP = 5.0
+"""Seconds between two looks for trials that nobody goes on with."""
+PATIENCE = 4.0
+"""Seconds after which a run that a signal stopped was stopped by a person: a machine that shuts down ends us, too."""
+RESUMES = 3
+"""How often a run whose worker died is resumed without it having got further since."""
+UNCLAIMED = 60.0
+"""Seconds after which a trial that nobody has put a name to is nobody's, while others search, too."""
+SILENT = 600.0
+"""Seconds after which a trial of another machine whose runs cannot be seen from here is given up, without a sign."""
+BEAT = 60.0
+"""Seconds between two signs of a trial in a storage that others use."""
+LATER = event_log.FULL | {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+"""The errors that say nothing of the config: later there may be room."""
+WITH_SWEEP, WAS_PRUNED = "with its sweep", "pruned"
+"""Reasons for which runs are stopped, as their logs have them."""
+
+
+class SearchKeeper:
+    """Keeps one search going on this machine; `tell` is called with a line for each trial that begins or ends."""
+
+    def __init__(self, root: Path, spec: SearchSpec, tell: Callable[[str, TrialRow | None], None]) -> None:
+        self.root, self.spec, self.tell = Path(root), spec, tell
+        self.host = socket.gethostname()
+        tables = configs.parse_toml(spec.config, spec.name)
+        self.catalog = catalogs.ensure(trust.named(tables))
+        self.base: RunConfig = configs.load(tables, self.catalog, spec.name)
+        self.axes: list[Axis] = space.parse(spec.space, sweeps.settings_of(self.base, self.catalog))
+        points = space.grid(self.axes) if spec.sampler == "grid" else []
+        self.study = SearchStudy(self.root, spec, self.axes, points)
+        self.open: dict[int, OpenTrial] = {}
+        self.ending = ""
+        """Why nothing more is begun; empty while something is."""
+        self.problem = ""
+        """Why it cannot go on."""
+        self.moved = False
+        """Whether the last turn began or ended something."""
+        self._devices = slots.here()
+        self._looked = self._beaten = -1e9
+        self._since: dict[tuple[int, float], float] = {}
+        self._changed = True
+        self._seen: list[TrialRow] = []
+        self._importances: dict[str, float] = specs.trials(self.root, spec.name).importances
+        self._reckoned = 0
+        self._reckoner: threading.Thread | None = None
+
+    # -- the turn -----------------------------------------------------------------------------------------------
+
+    def turn(self) -> bool:
+        """Look at every trial that is open, begin what can be; whether there is more to do. Raises RunError."""
+        for opened in list(self.open.values()):
+            self._follow(opened)
+        now = time.monotonic()
+        if not self.ending:
+            if now - self._looked > TAKE_UP:
+                self._take_up()
+                self._looked = time.monotonic()
+            self._fill()
+        if self.spec.storage and now - self._beaten > BEAT:
+            self._beaten = now
+            for opened in self.open.values():
+                opened.trial.note(beat=time.time())
+        self.moved = self._changed
+        if self._changed:
+            self._write()
+        return bool(self.open) or not (self.ending or self._enough())
+
+    def _enough(self) -> bool:
+        states = [row.state for row in self._seen]
+        return len(states) >= self._total and not {"waiting", "running"}.intersection(states)
+
+    @property
+    def _total(self) -> int:
+        return len(self._seen) if self.spec.sampler == "grid" else self.spec.trials
+
+    def end(self, why: str) -> None:
+        """Begin nothing more, and stop what trains, with checkpoints."""
+        self.ending = self.ending or why
+        for opened in self.open.values():
+            opened.stop(WITH_SWEEP)
+
+    def kill(self) -> None:
+        """End what trains at once."""
+        for opened in self.open.values():
+            opened.kill()
+
+    def _write(self) -> None:
+        """Write down what came of it so far."""
+        self._changed = False
+        self._seen = self.study.rows()
+        self._reckon()
+        specs.write_trials(self.root, self.spec.name, TrialTable(self._seen, self._importances))
+
+    def _reckon(self, wait: bool = False) -> None:
+        """The settings' importances anew, in a thread, once there is a tenth more to tell them from."""
+        done = sum(row.state == "done" for row in self._seen)
+        busy = self._reckoner is not None and self._reckoner.is_alive()
+        if not busy and done >= 3 and (done >= 1.1 * self._reckoned or (wait and done > self._reckoned)):
+            self._reckoned = done
+            compute = self.study.importances()
+
+            def reckon() -> None:
+                self._importances = {key: float(f"{part:.4g}") for key, part in compute().items()}
+                self._changed = True
+
+            self._reckoner = threading.Thread(target=reckon, daemon=True)
+            self._reckoner.start()
+        if wait and self._reckoner is not None:
+            self._reckoner.join()
+
+    def conclude(self) -> None:
+        """The last word on what came of it."""
+        self._seen = self.study.rows()
+        self._reckon(wait=True)
+        self._write()
+
+    # -- trials that begin --------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        while len(self.open) < self.spec.jobs and not self.ending:
+            trial = self.study.next()
+            if trial is None:
+                return
+            self._changed = True
+            if not self._begin(trial):
+                return
+
+    def _take_up(self) -> None:
+        """Go on with trials that are open and that nobody goes on with."""
+        if self.spec.storage or self._others():
+            self._changed = True  # others write into the storage, too
+        for trial in self.study.running():
+            if trial.number in self.open or not self._is_ours(trial):
+                continue
+            if len(self.open) >= self.spec.jobs:
+                return
+            self._changed = True
+            self._begin(trial)
+
+    def _others(self) -> list[str]:
+        """Who else keeps this search going, as far as that can be seen."""
+        try:
+            places = [entry.path for entry in os.scandir(specs.folder_of(self.root, self.spec.name)) if entry.is_dir()]
+        except OSError:
+            return []
+        own = specs.host_folder(self.root, self.spec.name).name
+        return [path for path in places if os.path.basename(path) != own and runs.live(path)]
+
+    def _is_ours(self, trial: SearchTrial) -> bool:
+        """Whether this process is to go on with a trial: its own, one that nobody claims, or whose machine is gone."""
+        if trial.host == self.host:
+            return True
+        silence = time.monotonic() - self._since.setdefault((trial.number, trial.beat), time.monotonic())
+        if not trial.host:
+            return silence > UNCLAIMED if self.spec.storage or self._others() else True
+        path = self.root / trial.run
+        if queueing.is_folder_name(trial.run) and runs.is_run(path):
+            return not runs.live(path) and not specs.is_kept(self.root, self.spec.name, trial.host)
+        if silence > SILENT and not specs.is_kept(self.root, self.spec.name, trial.host):
+            self._over(trial, FAILED, f"nothing heard from {trial.host} for {SILENT / 60:.0f} minutes")
+        return False
+
+    def _begin(self, trial: SearchTrial) -> bool:
+        """Make the run of a trial and start its worker, or go on with the run that it has; whether there was room."""
+        name = self._name(trial)
+        if not queueing.is_folder_name(trial.run):
+            trial.note(run=queueing.new_folder(name), host=self.host)
+        elif trial.host != self.host:
+            trial.note(host=self.host)
+        path = self.root / trial.run
+        opened = OpenTrial(trial, path, self.spec.metric, self.spec.better)
+        try:
+            if not runs.is_run(path):
+                if trial.begun:
+                    self._over(trial, FAILED, "its run was deleted")
+                    return True
+                config = self._config(trial, name)
+                opened.slot = config.train.device
+                starting.create(config, self.catalog, self.root, trial.run)
+            if not os.path.lexists(path / runs.LOG):
+                opened.process = launch.start(path, model_dirs=self.base.model_dirs)
+                opened.was_live = True
+                self.tell(f"trial {trial.number}: {space.point_words(trial.values)}", None)
+            else:
+                self.tell(f"trial {trial.number} goes on: {path.name}", None)
+        except (ConfigError, RunError) as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in LATER:
+                self._looked = time.monotonic()  # it is taken up later
+                raise
+            if not (runs.is_run(path) and runs.live(path)):
+                self._over(trial, FAILED, " ".join(str(error).split()))
+                return True
+        if not trial.begun:
+            trial.note(begun=True)
+        self.open[trial.number] = opened
+        return True
+
+    def _name(self, trial: SearchTrial) -> str:
+        return f"{self.spec.name} {trial.number}: {space.point_words(trial.values)}"[: sweeps.LONGEST]
+
+    def _config(self, trial: SearchTrial, name: str) -> RunConfig:
+        """The config of a trial's run. Raises ConfigError where it cannot be trained."""
+        config = sweeps.configs_of(self.base, [trial.values], self.catalog, self.root)[0]
+        config.name, config.tags = name, list(dict.fromkeys([*config.tags, self.spec.name]))
+        wanted = slots.wanted(config.train.device, self._devices)
+        used = [opened.slot for opened in self.open.values()]
+        slot = min(wanted, key=used.count)
+        if slot not in wanted[:1]:
+            config.train.device = slot
+        if slot == "cpu" and not config.train.threads and self.spec.jobs > 1:
+            config.train.threads = max(1, (os.cpu_count() or 1) // self.spec.jobs)
+        return config
+
+    # -- trials that are open -----------------------------------------------------------------------------------
+
+    def _follow(self, opened: OpenTrial) -> None:
+        """What became of the run of a trial."""
+        trial = opened.trial
+        if not runs.is_run(opened.path):
+            self._over(trial, FAILED, "its run was deleted")
+            return
+        prune = opened.look()
+        match opened.state:
+            case "finished":
+                self._finished(opened)
+            case "failed":
+                self._over(trial, FAILED, opened.view.reason or "see its worker.log")
+            case "interrupted" if not runs.live(opened.path):
+                self._interrupted(opened)
+            case "stopped" if not runs.live(opened.path):
+                self._stopped(opened)
+            case _ if self.ending:
+                opened.stop(WITH_SWEEP)
+            case _ if prune or (opened.stopping == "" and trial.reason == WAS_PRUNED):
+                trial.note(reason=WAS_PRUNED)
+                opened.stop(WAS_PRUNED)
+
+    def _finished(self, opened: OpenTrial) -> None:
+        opened.view.read_all()
+        opened.look()
+        best = opened.best()
+        if best is not None:
+            opened.trial.note(best=best.value, step=best.step)
+            self._over(opened.trial, COMPLETE, "", best.value)
+            return
+        metrics = ", ".join(sorted(opened.view.series)[:12]) or "none"
+        words = f"no {self.spec.metric} in its log; there are {metrics}"
+        self._over(opened.trial, FAILED, words)
+        if not any(row.state == "done" for row in self.study.rows()):
+            self.problem = f"{words}: give one with --metric, and another --name"
+            self.end(self.problem)
+
+    def _stopped(self, opened: OpenTrial) -> None:
+        """A run stopped before its end: pruned, with the search, by a signal, or by a person (their word on it)."""
+        reason, trial = opened.view.reason, opened.trial
+        pruned = opened.stopping == WAS_PRUNED or reason.startswith(WAS_PRUNED) or trial.reason == WAS_PRUNED
+        if pruned:
+            self._cut(opened, f"{WAS_PRUNED} at step {opened.view.step:,}")
+        elif self.ending or opened.stopping:
+            del self.open[trial.number]  # whoever takes up the search resumes it
+        elif reason.startswith(WITH_SWEEP) or ("by SIG" in reason and not opened.was_live):
+            self._go_on(opened)
+        elif "by SIG" in reason and time.monotonic() - self._waited(opened) < PATIENCE:
+            return
+        else:
+            self._cut(opened, f"stopped at step {opened.view.step:,}" + (f", {reason}" if reason else ""))
+
+    @staticmethod
+    def _waited(opened: OpenTrial) -> float:
+        opened.stopped_since = opened.stopped_since or time.monotonic()
+        return opened.stopped_since
+
+    def _cut(self, opened: OpenTrial, reason: str) -> None:
+        """A trial that ended before its run did: what it had reached counts as that of one that was pruned."""
+        best = opened.best()
+        if best is not None:
+            opened.trial.note(best=best.value, step=best.step)
+        self._over(opened.trial, PRUNED, reason)
+
+    def _interrupted(self, opened: OpenTrial) -> None:
+        if self.ending:
+            del self.open[opened.trial.number]
+        elif opened.trial.reason == WAS_PRUNED:
+            self._stopped(opened)
+        else:
+            self._go_on(opened)
+
+    def _go_on(self, opened: OpenTrial) -> None:
+        """Resume the run of a trial, unless its worker dies again and again at the same place."""
+        step = opened.view.step
+        count = 1 if step > opened.resumed_at or not opened.resumed else opened.resumed + 1
+        if count > RESUMES:
+            words = f"its worker died {count} times at about step {step:,}; see its worker.log"
+            self._over(opened.trial, FAILED, words)
+            return
+        try:
+            opened.process = launch.start(opened.path, resume=True, model_dirs=self.base.model_dirs)
+            opened.resumed, opened.resumed_at, opened.was_live, opened.stopped_since = count, step, True, 0.0
+            self.tell(f"trial {opened.trial.number} is resumed from its last checkpoint: {opened.path.name}", None)
+        except (RunError, ConfigError) as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in LATER:
+                raise
+            if not runs.live(opened.path):
+                self._over(opened.trial, FAILED, " ".join(str(error).split()))
+
+    def _over(self, trial: SearchTrial, state: Ending, reason: str, value: float | None = None) -> None:
+        """Tell the study how a trial ended, and everybody else."""
+        if not trial.is_over:
+            trial.note(reason=reason)
+            trial.end(state, value)
+        self.open.pop(trial.number, None)
+        self._changed, self._looked = True, -1e9
+        self._seen = self.study.rows()
+        row = next(row for row in self._seen if row.number == trial.number)
+        self.tell(outcome(row, self.spec, self._seen), row)
+
+
+def outcome(row: TrialRow, spec: SearchSpec, rows: list[TrialRow]) -> str:
+    """A trial's end in a line."""
+    from tui_gen.quantities import metric
+
+    values = [other.best for other in rows if other.state == "done" and other.best is not None]
+    best = (max if spec.better == "higher" else min)(values, default=None)
+    words = row.state if row.state != "done" else ""
+    if row.best is not None and row.state != "failed":
+        star = " ★" if row.state == "done" and row.best == best else ""
+        words = " ".join(filter(None, (words, f"{spec.metric} {metric(row.best)}{star}")))
+    reason = f": {row.reason}" if row.reason and row.reason != row.state else ""
+    over = sum(other.state not in ("waiting", "running") for other in rows)
+    return f"trial {row.number} is over ({over} of {max(over, spec.trials)}): {words}{reason}"
+
+
+def keep(
+    root: Path, spec: SearchSpec, tell: Callable[[str, TrialRow | None], None], wait: Callable[[float], None],
+    signals: Callable[[], list[int]],
+) -> tuple[SearchKeeper, int]:  # fmt: skip
+    """Keep a search going until it is over or a signal comes (again: at once); the keeper, and the signal or 0.
+
+    `wait` sleeps so many seconds at most, `signals` has those that came. Raises RunError where somebody keeps it going
+    already, or its storage cannot be used, and ConfigError where its config cannot.
+    """
+    place = specs.host_folder(root, spec.name)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write in {place}: {error.strerror or error}") from error
+    if runs.live(place):
+        info = runs.worker_of(place)
+        process = f" (process {info.pid})" if info is not None else ""
+        raise RunError(f"{spec.name} is being searched on this machine already{process}; "
+                       f"tui-gen sweep --results {spec.name} shows it")  # fmt: skip
+    hold = runs.claim(place)
+    number, told = 0, ""
+    try:
+        runs.register(place, "")
+        hold.keep_alive()
+        keeper = SearchKeeper(root, spec, tell)
+        while True:
+            for came in signals():
+                if came == signal.SIGHUP:
+                    continue
+                if number and came == signal.SIGINT:
+                    keeper.kill()
+                number = number or came
+                keeper.end("interrupted")
+            try:
+                if not keeper.turn():
+                    break
+                told = ""
+            except RunError as error:  # a disk that is full, a storage that is away: what trains goes on meanwhile
+                if str(error) != told:
+                    told = str(error)
+                    tell(f"waiting: {told}", None)
+                if keeper.ending and not any(runs.live(opened.path) for opened in keeper.open.values()):
+                    break
+                wait(2.0)
+            if not keeper.moved:
+                wait(LOOK)
+        keeper.conclude()
+        return keeper, number
+    finally:
+        hold.release()
