@@ -171,7 +171,7 @@ def test_a_run_that_does_badly_is_pruned_with_a_checkpoint_and_says_so(monkeypat
     monkeypatch.setattr(SearchTrial, "report", lambda self, percent, value: reported.append((percent, value)) or True)
     processes = fake_worker.install(monkeypatch, steps=1000, rate=2000, hold=500, beat=0.02)
     told = []
-    kept, number = keeper.keep(root, draft.spec, lambda words, _: told.append(words), event_wait(), lambda: [])
+    kept, number = keeper.keep(root, draft.spec, lambda words, _: told.append(words), event_wait(), list)
     row = specs.trials(root, "a").rows[0]
     assert (row.state, number) == ("pruned", 0) and row.reason.startswith("pruned at step "), (row, told)
     state, step, reason = runs.state_of(root / row.run)
@@ -220,7 +220,7 @@ def test_a_signal_stops_the_runs_with_checkpoints_and_the_next_goes_on(monkeypat
     fake_worker.release(root / row.run)
     draft.spec.metric = "val/vae/loss"
     monkeypatch.setattr(SearchStudy, "_agree", lambda self: None)
-    keeper.keep(root, draft.spec, lambda *_: None, event_wait(), lambda: [])
+    keeper.keep(root, draft.spec, lambda *_: None, event_wait(), list)
     assert states("a") == ["done"] and runs.state_of(root / row.run)[0] == "finished"
 
 

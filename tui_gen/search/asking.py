@@ -126,9 +126,10 @@ def judged(base: RunConfig, metric: str, catalog: Catalog) -> tuple[str, str]:
         words, hint = "is not measured with these settings", "--set quality.at_end=true measures it"
         raise ConfigError("--metric", [Problem("--metric", metric, words, hint)])
     stated = [(goal.curve, goal.better) for goal in goals_for(configs.to_tables(base), catalog)]
-    for recipe in catalog.recipes.values():
-        if recipe.model == entry.name and recipe.check is not None and (terms := about_one(recipe.check.metric)):
-            stated.append((terms[0], direction(recipe.check.better, terms[1])))
+    stated += [
+        (terms[0], direction(recipe.check.better, terms[1])) for recipe in catalog.recipes.values()
+        if recipe.model == entry.name and recipe.check is not None and (terms := about_one(recipe.check.metric))
+    ]  # fmt: skip
     for curve, better in stated:
         if metric == curve or (not metric and (measured or not curve.startswith(QUALITY))):
             return curve, better
@@ -150,7 +151,8 @@ def settled_storage(storage: str) -> str:
         storage = str(expanded(storage).absolute())
     if storage.startswith("redis"):
         hint = "a data base (mysql, postgresql, sqlite), or the path of a journal"
-        raise ConfigError("--storage", [Problem("--storage", specs.without_password(storage), "is no storage that is used here", hint)])
+        words = "is no storage that is used here"
+        raise ConfigError("--storage", [Problem("--storage", specs.without_password(storage), words, hint)])
     return storage
 
 
