@@ -78,7 +78,7 @@ def states(name):
 
 
 def test_every_trial_is_a_run_and_the_same_command_goes_on_to_a_total(call, workers, tmp_path):
-    status, out, err = sweep(call, "--trials", "3", "--jobs", "2")
+    status, _, err = sweep(call, "--trials", "3", "--jobs", "2")
     assert status == 0 and "Traceback" not in err
     name = specs.names(runs.default_root())[0]
     assert states(name) == ["done"] * 3 and len(workers.started) == 3
@@ -171,7 +171,7 @@ def test_a_run_that_does_badly_is_pruned_with_a_checkpoint_and_says_so(monkeypat
     monkeypatch.setattr(SearchTrial, "report", lambda self, percent, value: reported.append((percent, value)) or True)
     processes = fake_worker.install(monkeypatch, steps=1000, rate=2000, hold=500, beat=0.02)
     told = []
-    kept, number = keeper.keep(root, draft.spec, lambda words, _: told.append(words), event_wait(), list)
+    _, number = keeper.keep(root, draft.spec, lambda words, _: told.append(words), event_wait(), list)
     row = specs.trials(root, "a").rows[0]
     assert (row.state, number) == ("pruned", 0) and row.reason.startswith("pruned at step "), (row, told)
     state, step, reason = runs.state_of(root / row.run)
