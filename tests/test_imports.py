@@ -21,7 +21,7 @@ SCREEN = ("app",)
 """Rooms that show: Textual may be imported in these, and PyTorch must not."""
 READERS = ("draw", "report")
 CONTRACTS = (
-    "starting",
+    "starting", "first_process",
     "config", "catalog", "events", "runs", "presence", "control", "params", "quality", "datasets", "view", "launch",
     "cli", "text", "children", "exploring", "trust", "pictures", "batch", "belongings", "remedy", "resuming",
     "quantities", "progress", "states", "lines", "alarms", "health", "trends", "neighbours",

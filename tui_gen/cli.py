@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tui_gen import __version__, children
+from tui_gen import __version__, children, first_process
 from tui_gen.outcome import complain, guarded, written
 from tui_gen.places import default_root, expanded
 from tui_gen.report.commands import COMMANDS, Command
@@ -153,6 +153,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run a command line; the exit status. Never raises for anything a person did, nor for a fault of ours."""
     _prepare_standard_streams()
+    return first_process.apart(lambda: _obeyed(argv))
+
+
+def _obeyed(argv: list[str] | None) -> int:
     # NumPy's BLAS would start a thread a core, and end this process where that many are not allowed.
     children.set_here("OPENBLAS_NUM_THREADS", "1")
     parser = build_parser()

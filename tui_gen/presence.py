@@ -46,7 +46,8 @@ class WorkerInfo(msgspec.Struct):
 
     `started` tells it from a later process with the same pid, `boot` its machine from others and from the same one
     after a restart, `id` its answers from those of other workers; `path`, `device` and `inode` tell the folder from
-    a copy; `job` is the job of a batch system that it is part of, in words. Older versions wrote none of the last six.
+    a copy, `processes` the numbering of processes that `pid` belongs to (a container has its own); `job` is the job of
+    a batch system that it is part of, in words. Older versions wrote none of the last seven.
     """
 
     pid: int
@@ -60,6 +61,7 @@ class WorkerInfo(msgspec.Struct):
     device: int = 0
     inode: int = 0
     job: str = ""
+    processes: str = ""
 
 
 def process_started(pid: int) -> str:
@@ -99,12 +101,22 @@ def boot() -> str:
     return ""
 
 
+@functools.cache
+def processes() -> str:
+    """What tells the numbering of processes that this one is part of from that of a container, or of the machine
+    around it; empty where the system does not tell (macOS).
+    """
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self/ns/pid")
+    return ""
+
+
 def described(run: Path, socket_path: str, id: str = "") -> WorkerInfo:
     """What `worker.json` of this process says, for the folder of a run."""
     folder, job = os.stat(run), batch.this_job()
     return WorkerInfo(
         os.getpid(), socket.gethostname(), process_started(os.getpid()), socket_path, time.time(), id or new_id(),
-        boot(), os.path.realpath(run), folder.st_dev, folder.st_ino, job.words if job is not None else "",
+        boot(), os.path.realpath(run), folder.st_dev, folder.st_ino, job.words if job is not None else "", processes(),
     )  # fmt: skip
 
 
@@ -126,9 +138,16 @@ def here(info: WorkerInfo) -> bool:
     return info.boot == boot() if info.boot and boot() else info.host == socket.gethostname()
 
 
+def in_sight(info: WorkerInfo) -> bool:
+    """Whether a worker's process could be seen from here if it lived: it is on this machine, and in no container but
+    this process's own.
+    """
+    return here(info) and (not info.processes or not processes() or info.processes == processes())
+
+
 def alive(info: WorkerInfo | None) -> bool:
     """Whether that very process is among those that can be seen from here."""
-    return info is not None and here(info) and bool(info.started) and process_started(info.pid) == info.started
+    return info is not None and in_sight(info) and bool(info.started) and process_started(info.pid) == info.started
 
 
 def about(info: WorkerInfo, run: Path | str) -> bool:

@@ -178,10 +178,10 @@ def live(path: Path | str) -> bool:
     info = worker_of(path)
     if info is None:
         return False
-    if not presence.here(info):  # locks do not always reach over the network
-        return not _has_ended(path) and presence.silence(path) < presence.SILENT
-    if is_locked is False and info.boot:
+    if is_locked is False and info.boot and presence.here(info):
         return False
+    if not presence.in_sight(info):  # locks do not always reach over the network
+        return not _has_ended(path) and presence.silence(path) < presence.SILENT
     return alive(info) and presence.about(info, path)
 
 
@@ -220,7 +220,7 @@ def in_use(path: Path) -> str:
     info = worker_of(path)
     if info is None or not presence.about(info, path):
         return f"{path.name} is in use: another process is starting, changing or deleting it"
-    if not presence.here(info):
+    if not presence.in_sight(info):
         return f"{path.name} is already training on {info.host}; stop it there first"
     return f"{path.name} is already training (process {info.pid}); tui-gen attach {called(path)} shows it"
 
@@ -235,7 +235,7 @@ def state_of(path: Path | str) -> tuple[str, int, str]:
         info = worker_of(path)
         if info is None or not presence.about(info, path):
             return "starting", step, ""  # it has been claimed, and whoever trains it will name itself
-        return state, step, reason if presence.here(info) else f"on {info.host}"
+        return state, step, reason if presence.in_sight(info) else f"on {info.host}"
     last, step = _tail(path)  # it may have written its last word, and ended, since the first look
     if last is not None and last.state in ENDED:
         return last.state, step, last.reason
@@ -453,6 +453,6 @@ def refuse_if_training(path: Path) -> None:
     if not live(path):
         return
     info = worker_of(path)
-    if info is not None and not presence.here(info):
+    if info is not None and not presence.in_sight(info):
         raise RunError(f"{path.name} is still training on {info.host}; stop it there first")
     raise RunError(f"{path.name} is still training; stop it first with tui-gen stop {called(path)}")

@@ -1,0 +1,129 @@
+"""The pages under docs/ for users: every command line parses, what can run here runs, and the image can be built."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests import dockerfiles, fake_worker
+from tui_gen import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "docs" / name for name in ("container.md",)]
+FENCE = re.compile(r"```(?:sh|bash)\n(.*?)```", re.S)
+
+
+def blocks(page: Path) -> list[str]:
+    """The shell code of a page."""
+    return FENCE.findall(page.read_text(encoding="utf-8"))
+
+
+def commands(code: str) -> list[list[str]]:
+    """The arguments of each call of tui-gen in shell code, whatever calls it (docker, ssh, srun, exec)."""
+    lines = code.replace("\\\n", " ").splitlines()
+    words = [shlex.split(line, comments=True) for line in lines if not line.startswith("docker build")]
+    calls = [(line, [place for place, word in enumerate(line) if word == "tui-gen"]) for line in words]
+    return [_to_the_end(line[places[-1] + 1 :]) for line, places in calls if places]
+
+
+def _to_the_end(words: list[str]) -> list[str]:
+    """The words of one command, without what a shell makes of the rest."""
+    ends = [place for place, word in enumerate(words) if word in (">", ">>", "2>", "|", "||", "&&", ";", "&", "<")]
+    return words[: ends[0]] if ends else words
+
+
+def local(code: str) -> list[list[str]]:
+    """Those that this machine can run: what goes on elsewhere (docker, ssh, srun) or needs a live run is left out."""
+    lines = "\n".join(line for line in code.splitlines() if line.startswith("tui-gen "))
+    return [words for words in commands(lines) if words and words[0] != "attach"]
+
+
+CODE = [pytest.param(code, id=f"{page.stem}-{number}") for page in PAGES for number, code in enumerate(blocks(page))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_readme_leads_to_it(page):
+    assert f"](docs/{page.name})" in README
+    assert any(map(commands, blocks(page)))
+
+
+@pytest.mark.parametrize("code", CODE)
+def test_its_shell_code_parses_and_so_do_the_command_lines_in_it(code):
+    done = subprocess.run(["bash", "-n"], input=code, text=True, capture_output=True, check=False)
+    assert not done.returncode, done.stderr
+    for words in commands(code):
+        parser = cli.build_parser()
+        cli._check_combination(parser, parser.parse_args(words))
+
+
+@pytest.mark.parametrize("code", [part for part in CODE if local(str(part.values[0]))])
+def test_what_can_run_here_runs_as_written(code, tmp_path, monkeypatch, call):
+    """With a stand-in for workers."""
+    fake_worker.install(monkeypatch, steps=20, rate=1000)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.toml").write_text(call("recipe", "vae-digits")[1])
+    for words in local(code):
+        status, out, err = call(*words)
+        assert not status, f"{words}: {out[-500:]} {err[-500:]}"
+
+
+# The image
+
+BUILD = dockerfiles.instructions(ROOT / "Dockerfile")
+
+
+def of(name: str) -> list[str]:
+    """What stands after each instruction of that name."""
+    return [words for word, words in BUILD if word == name]
+
+
+def test_an_image_has_all_files_of_the_package_and_no_other_than_those():
+    context = set(dockerfiles.context(ROOT))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = project["package-dir"]
+    for package in project["packages"]:
+        folder = ROOT / folders.get(package, package.replace("tui_gen.models", "models").replace(".", "/"))
+        wanted = [*folder.glob("*.py")]
+        wanted += [path for pattern in project["package-data"].get(package, []) for path in folder.glob(pattern)]
+        assert wanted and {str(path.relative_to(ROOT)) for path in wanted} <= context, package
+    tops = {path.partition("/")[0] for path in context}
+    assert tops == {"tui_gen", "models", "themes", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"}
+    assert not any("__pycache__" in path for path in context)
+
+
+def test_a_builder_can_follow_the_dockerfile():
+    known = {"FROM", "COPY", "RUN", "ARG", "ENV", "USER", "WORKDIR", "VOLUME", "ENTRYPOINT"}
+    assert {name for name, _ in BUILD} <= known and BUILD[0][0] == "FROM"
+    stages = [words.partition(" AS ")[2] for words in of("FROM")]
+    for words in of("FROM"):
+        assert re.fullmatch(r"python:3\.1[1-9]-slim( AS \w+)?", words), "an official image, by its name alone"
+    context = dockerfiles.context(ROOT)
+    for words in of("COPY"):
+        *sources, _ = words.split()
+        if sources[0].startswith("--from="):
+            assert sources[0].removeprefix("--from=") in stages
+        else:
+            assert all(source == "." or source in context for source in sources), words
+    for words in of("RUN"):
+        done = subprocess.run(["sh", "-n"], input=words, text=True, capture_output=True, check=False)
+        assert not done.returncode, f"{words}: {done.stderr}"
+        assert not re.search(r"https?:|--extra-index", words)
+    named = {words.partition("=")[0] for words in of("ARG")}
+    page = (ROOT / "docs" / "container.md").read_text()
+    assert set(re.findall(r"--build-arg (\w+)=", page)) <= named
+
+
+def test_what_an_image_runs_is_our_command_line_as_nobody_special():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    (words,) = of("ENTRYPOINT")
+    assert set(json.loads(words)) == set(scripts) == {"tui-gen"}
+    last = [name for name, _ in BUILD][::-1]
+    assert of("USER")[-1] not in ("root", "0") and "RUN" not in last[: last.index("USER")]
+    assert any(f"TUI_GEN_RUNS={volume}" in words for volume in of("VOLUME") for words in of("ENV"))
