@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from tests import small_runs
 from tui_gen import tuned
 from tui_gen.config import Optim
 from tui_gen.train.engine import optim
+from tui_gen.train.engine.building import weights_of
 from tui_gen.train.tuned import fused_adam, late_compiler
 from tui_gen.train.tuned.fused_adam import FusedAdam
 
@@ -160,3 +162,52 @@ def test_the_compiler_is_kept_out_only_where_that_works(without_compiler, monkey
     late_compiler.keep_out()
     assert [vars(kind).get("step") for kind in kinds] == before
     assert not any(hasattr(method, "__dynamo_disable") for method in methods)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("family", ["ddpm", "gan"])
+def test_every_weight_is_moved_by_its_own_gradient(family, name):
+    """Some gradients lie in another order in memory than their weights: a transposed kernel's, a penalty's."""
+    overrides = {"train__health_every": 0}
+    phases = [phase.name for phase in small_runs.trainer(family).phases]
+    for phase in phases:
+        overrides |= {f"train__phases__{phase}__optimizer": name, f"train__phases__{phase}__beta1": 0.5}
+    trainer = small_runs.trainer(family, **overrides)
+    with torch.no_grad():  # what begins as zeros would hide what is behind it
+        for weight in trainer.model.parameters():
+            weight.add_(0.05 * torch.randn_like(weight))
+    plain, astray = {}, 0
+    for phase in trainer.phases:
+        compute, weights = trainer.compute[phase.name], trainer.parameters[phase.name]
+        kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+        settings = {"momentum": 0.5} if name == "sgd" else {"betas": (0.5, trainer.optims[phase.name].beta2)}
+
+        def watched(batch, compute=compute, weights=weights, kind=kind, settings=settings, phase=phase):
+            nonlocal astray
+            names, row, gradients = compute(batch)
+            copies = [nn.Parameter(weight.detach().clone().contiguous()) for weight in weights]
+            for copy, gradient in zip(copies, gradients, strict=True):
+                copy.grad = None if gradient is None else gradient.contiguous()
+            optim_ = trainer.optims[phase.name]
+            kind(copies, optim_.lr, weight_decay=optim_.weight_decay, foreach=False, **settings).step()
+            plain[phase.name] = copies
+            astray += sum(g is not None and g.stride() != w.stride() for g, w in zip(gradients, weights))
+            return names, row, gradients
+
+        trainer.compute[phase.name] = watched
+    trainer.train_step()
+    assert astray, "no gradient lies otherwise here: the test needs another model"
+    for phase in phases:
+        for weight, expected in zip(trainer.parameters[phase], plain[phase], strict=True):
+            assert torch.allclose(weight, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_that_was_begun_with_gradients_as_they_lie_goes_on_so():
+    trainer = small_runs.trainer("ddpm")
+    state = trainer.state()
+    assert state["in_order"]
+    del state["in_order"]
+    average = trainer.average
+    assert average is not None
+    trainer.restore(state, weights_of(trainer.model), weights_of(average))
+    assert not trainer.in_order and not trainer.state()["in_order"]

@@ -87,6 +87,9 @@ class Trainer:
         self.meter, self.laps = Meter(), Laps(device)
         self.vitals = Vitals(self.model, self.phases, self.parameters, self.meter, lambda: config.train.health_every)
         self.step = 0
+        self.in_order = True
+        """Whether gradients are brought into the order that their parameters have in memory: PyTorch's fused optimisers
+        pair them as they lie. Runs begun before this was known go on as they were."""
         self.model.train()
 
     def _prepare(self) -> None:
@@ -207,6 +210,8 @@ class Trainer:
         self.laps.lap(GRADIENTS)
         self.meter.record(self.step, names, row)
         for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None and gradient.stride() != parameter.stride() and self.in_order:
+                gradient = torch.empty_like(parameter).copy_(gradient)
             parameter.grad = gradient
         has_gradient = any(gradient is not None for gradient in gradients)
         if self.scaler is not None and has_gradient:
@@ -296,6 +301,7 @@ class Trainer:
             "spec": msgspec.to_builtins(self.data.spec),
             "parts": {name: msgspec.to_builtins(part.origin) for name, part in self.parts.items()},
             "threads": torch.get_num_threads(),
+            "in_order": self.in_order,
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "stream": self.stream.state_dict(),
             "rng": torch.get_rng_state(),
@@ -353,6 +359,7 @@ class Trainer:
         self.stream.load_state_dict(state["stream"])
         self.stream.skip(batch_size)
         self.step = int(state["step"])
+        self.in_order = bool(state.get("in_order", False))
         if seed == train.seed:
             self._draw_on(state)
         else:
