@@ -9,8 +9,8 @@ import pytest
 
 from tests.test_runs import CONFIG, make, me, running
 from tui_gen import belongings, runs
-from tui_gen.app.panes.runs.looking import RunList
 from tui_gen.events import State
+from tui_gen.run_list import RunList
 from tui_gen.runs import RunError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests import fake_worker
 from tui_gen import control, runs
 from tui_gen.app.panes.runs import looking
-from tui_gen.app.panes.runs.looking import AROUND, RunList
+from tui_gen.run_list import AROUND, RunList
 
 ENDS = ("finished", "stopped", "failed")
 

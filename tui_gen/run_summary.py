@@ -42,6 +42,8 @@ MOST_SHAPES = 64
 VERSION = f"1 {__version__}"
 """Of the cache: what another version wrote is found anew."""
 METRICS, PACKED, SYSTEM = b'{"type":"metrics"', b'{"type":"packed"', b'{"type":"system"'
+STUB = b'{"type":"stub","summary":'
+"""Begins the log of a run that is elsewhere and was not read from there: what it came to is told in its stead."""
 OTHERS = (
     b'"plan"', b'"resume"', b'"rollback"', b'"quality"', b'"sample"', b'"checkpoint"', b'"metrics"', b'"packed"',
 )  # fmt: skip
@@ -88,6 +90,7 @@ NOTHING = RunSummary()
 
 
 _packed_decoder = msgspec.json.Decoder(events.Packed)
+_told_decoder = msgspec.json.Decoder(RunSummary | None)
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -146,6 +149,7 @@ class Digest:
         self._seconds = 0.0
         self._samples = self._checkpoints = 0
         self._system = b""
+        self._told: RunSummary | None = None
 
     @property
     def behind(self) -> bool:
@@ -167,6 +171,9 @@ class Digest:
             self._take_metrics(line)
         elif line.startswith(PACKED):
             self._take_packed(line)
+        elif line.startswith(STUB):
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                self._told = _told_decoder.decode(line[len(STUB) : -1])
         elif line.startswith(SYSTEM):
             self._system = line  # of a long run there are many, and the last one tells
         elif any(mark in line for mark in OTHERS):
@@ -244,6 +251,8 @@ class Digest:
 
     def summary(self) -> RunSummary:
         """What was read so far comes to."""
+        if self._told is not None:
+            return self._told
         summary = RunSummary(samples=self._samples, checkpoints=self._checkpoints)
         system = events.decode(self._system) if self._system else None
         if isinstance(system, events.System):

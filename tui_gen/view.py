@@ -10,7 +10,7 @@ import os
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -71,7 +71,7 @@ class RunView:
         return view
 
     @classmethod
-    def begin(cls, path: Path) -> RunView:
+    def begin(cls, path: Path) -> Self:
         """A run as far as it is read in a moment: `poll` goes on while it is `behind`."""
         view = cls(path)
         view.poll()

@@ -13,6 +13,7 @@ from tui_gen.places import cache_dir, config_dir
 
 if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
+    from tui_gen.remote.watcher import Watcher
     from tui_gen.speeds import Pace
 
 
@@ -40,11 +41,13 @@ def run_workbench(
     theme: str | None = None,
     budget: float | None = None,
     compare: Sequence[Path] = (),
+    watcher: Watcher | None = None,
 ) -> int:
     """Show the workbench, on a terminal to which there is no `refusal`, until it is left; the exit status.
 
     `open_run` is a run to show at once, or to `replay`, `compare` are some to compare; `graphics`, `theme` and `budget`
-    (bytes/s) are for this time only. Raises ConfigError for graphics that the terminal does not have.
+    (bytes/s) are for this time only; a `watcher` has the runs from another machine. Raises ConfigError for graphics
+    that the terminal does not have.
     """
     config_dir(), cache_dir()  # said here where there are none, not in the middle of a screen
     from tui_gen.draw.terminal import probe
@@ -60,10 +63,13 @@ def run_workbench(
     gc.disable()  # until the first frame is out: collections while modules are imported find nothing
     from tui_gen.app.workbench import Workbench
 
-    app = Workbench(
-        Path(runs_root), model_dirs,
-        open_run=open_run, replay=replay, terminal=terminal, theme=theme, budget=budget, compare=compare,
-    )  # fmt: skip
+    more: dict[str, Any] = {"open_run": open_run, "terminal": terminal, "theme": theme, "budget": budget}
+    if watcher is not None:
+        from tui_gen.app.watching import FarWorkbench
+
+        app: Workbench = FarWorkbench(watcher, model_dirs, **more)
+    else:
+        app = Workbench(Path(runs_root), model_dirs, replay=replay, compare=compare, **more)
     app.run()
     return app.return_code or 0
 

@@ -158,14 +158,12 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
 
     async def _furnish(self) -> None:
         """What the first frame did without: the catalogue, the dealings with runs, the panes on screen."""
-        from tui_gen import catalog
         from tui_gen.app.steering.conductor import Conductor
         from tui_gen.app.steering.follower import PaneFollower
-        from tui_gen.app.steering.session import Session
         from tui_gen.app.steering.stock import Stock
 
         root, model_dirs, open_run, replay = self._given
-        self.session = Session(root, model_dirs, catalog.read(model_dirs))
+        self.session = self.make_session(root, model_dirs)
         self.stock = Stock(self, self.session)
         self.conductor = Conductor(self, self.session)
         conductor, faulty = self.conductor, self.notices.fault_in

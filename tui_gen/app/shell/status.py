@@ -58,6 +58,9 @@ class StatusBar(Widget):
         self.trouble = ""
         """Something that is wrong and stays wrong (a full disk), shown until it is over."""
 
+        self.place = self.place_trouble = ""
+        """Which machine's runs these are, where it is another one; and why it cannot be reached."""
+
     def show(self, view: RunView | None) -> None:
         """Show this run from now on."""
         self.view = view
@@ -78,7 +81,8 @@ class StatusBar(Widget):
         """(state word with glyph, state, facts)."""
         view = self.view
         if view is None:
-            return ("○ no run", "", [self.message or "choose a recipe and press F5 to train it"])
+            hint = f"choose a run of {clean(self.place)}" if self.place else "choose a recipe and press F5 to train it"
+            return ("○ no run", "", [*self._away(), self.message or hint])
         word = f"{state_look(view.state).sign} {view.state}"
         parts = facts(view)
         if self.trouble:
@@ -93,7 +97,12 @@ class StatusBar(Widget):
             parts.insert(1, clean(view.reason))
         elif view.reason and view.state == "paused":
             parts.insert(0, clean(view.reason))
+        parts = [*self._away(), *parts]
         return (word, view.state, parts)
+
+    def _away(self) -> list[str]:
+        """What is the matter with the link to another machine."""
+        return [clean(f"✖ {self.place_trouble}")] if self.place_trouble else []
 
     def _right(self) -> str:
         trip, rate = self.link

@@ -40,9 +40,8 @@ class Exporter:
     async def ask(self, run: Path) -> None:
         """Show the dialog for a run; what was done is told."""
         choices = await away(_choices)
-        dialog = ExportDialog(
-            f"Export {run.name}", choices, partial(_place, run), _problem, partial(self._do, run), self.cancel
-        )  # fmt: skip
+        place = partial(_place, self.conductor.session.beside(run))
+        dialog = ExportDialog(f"Export {run.name}", choices, place, _problem, partial(self._do, run), self.cancel)
         if told := await self.stage.push_screen_wait(dialog):
             self.stage.notices.tell(told)
 

@@ -17,7 +17,7 @@ from tui_gen.app.steering.exporting import Exporter
 from tui_gen.app.widgets.dialogs import Dialog
 from tui_gen.app.widgets.text_dialog import TextDialog
 from tui_gen.quantities import count
-from tui_gen.remarks import RemarkError, Remarks
+from tui_gen.remarks import RemarkError
 from tui_gen.run_facts import RunRow
 from tui_gen.run_summary import summary_of
 from tui_gen.speeds import USUAL
@@ -102,7 +102,7 @@ class Keeper:
     async def star(self, paths: list[Path]) -> None:
         """A star for all; none for any where all have one."""
         on = not all([(await away(remarks.of, path)).star for path in paths])
-        await self._keep(paths, lambda path: remarks.star(path, on), "a star" if on else "no star")
+        await self._keep(paths, lambda path: self._remark(path, "star", on), "a star" if on else "no star")
 
     async def tag(self, paths: list[Path]) -> None:
         """Tags: of one run all of them, of many what is added and taken away."""
@@ -119,7 +119,7 @@ class Keeper:
                 return
             add = [word.removeprefix("+") for word in text.split() if word[0] != "-"]
             remove = [word[1:] for word in text.split() if word[0] == "-"]
-        await self._keep(paths, lambda path: remarks.tag(path, add, remove), "other tags")
+        await self._keep(paths, lambda path: self._remark(path, "tag", add, remove), "other tags")
 
     async def note(self, path: Path, step: int | None = None, sample: str = "") -> None:
         """A note on a run, a step or a sample."""
@@ -127,7 +127,7 @@ class Keeper:
         where += f", {os.path.basename(sample)}" if sample else ""
         text = await self._ask(f"Note on {path.name}{where}", wrong=_wrong_note)
         if text is not None:
-            await self._keep([path], lambda path: remarks.note(path, text, step, sample), "a note")
+            await self._keep([path], lambda path: self._remark(path, "note", text, step, sample), "a note")
 
     async def rename(self, path: Path) -> None:
         """Another name for a run; its folder stays what it is."""
@@ -135,7 +135,7 @@ class Keeper:
         why = "Empty is the name in its config. Its folder stays what it is."
         text = await self._ask(f"Call {path.name}", info.name, why)
         if text is not None and text != info.name:
-            await self._keep([path], lambda path: remarks.rename(path, text), "another name")
+            await self._keep([path], lambda path: self._remark(path, "rename", text), "another name")
 
     async def tell_about(self, path: Path) -> None:
         """All about a run on a page."""
@@ -166,7 +166,10 @@ class Keeper:
     ) -> str | None:
         return await self.stage.push_screen_wait(TextDialog(title, text, why, wrong))
 
-    async def _keep(self, paths: list[Path], change: Callable[[Path], Remarks], what: str) -> None:
+    def _remark(self, path: Path, what: str, *words: object) -> object:
+        return self.conductor.session.remark(path, what, *words)
+
+    async def _keep(self, paths: list[Path], change: Callable[[Path], object], what: str) -> None:
         """Change what is kept about some runs, and say so."""
         changed = 0
         for path in paths:

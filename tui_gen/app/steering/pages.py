@@ -8,6 +8,8 @@ from tui_gen.app.shell import keys
 from tui_gen.app.terminal.app import TerminalApp
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tui_gen.app.shell.notices import Notices
     from tui_gen.app.shell.settings import Settings
     from tui_gen.app.shell.stage import Stage
@@ -25,6 +27,13 @@ class Pages(TerminalApp):
     session: Session
     announcer: Announcer | None = None
     """Who calls somebody; some moments after the first frame."""
+
+    def make_session(self, root: Path, model_dirs: list[str]) -> Session:
+        """The dealings with the runs in a folder."""
+        from tui_gen import catalog
+        from tui_gen.app.steering.session import Session
+
+        return Session(root, model_dirs, catalog.read(model_dirs))
 
     def action_help(self) -> None:
         """Help on the focused pane."""

@@ -391,6 +391,16 @@ class Session:
                 found[path.resolve()] = (path, state, step)
         return list(found.values())
 
+    def beside(self, run: Path) -> Path:
+        """Where an export of a run goes by default, without its ending."""
+        return run
+
+    def remark(self, path: Path, what: str, *words: Any) -> object:
+        """Change what is kept about a run: `star`, `tag`, `note` or `rename` of `remarks`. Raises RemarkError."""
+        from tui_gen import remarks
+
+        return getattr(remarks, what)(path, *words)
+
     def delete(self, path: Path) -> None:
         """Remove a run's directory. Raises RunError while it trains."""
         runs.delete(path)

@@ -39,6 +39,7 @@ class Command(NamedTuple):
 COMMANDS = [
     Command("runs", "list the runs: live, finished, stopped, failed, interrupted; or all about one"),
     Command("attach", "show a run, live or not: in the workbench on a terminal, as text elsewhere"),
+    Command("watch", "show the runs of another machine, through ssh: in the workbench, or as text"),
     Command("compare", "hold runs against each other: the settings that differ, their results, their curves"),
     Command("edit", "change settings of a live run: tui-gen edit RUN KEY=VALUE …"),
     Command("edits", "list what was edited in a run while it trained, and take it back"),
@@ -72,6 +73,7 @@ COMMANDS = [
     ),
     Command("fit", "try which batch fits into the memory, in how many parts"),
     Command("doctor", "say what this terminal and this machine can do, and what to mend"),
+    Command("mirror", "what watch starts on the other machine, by itself"),
     Command("zoo", "train the recipes and compare what they reach with what they should"),
 ]
 """In the order of `tui-gen --help`."""

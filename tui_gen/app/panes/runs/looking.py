@@ -1,15 +1,13 @@
-"""Looks at the folder of all runs: what changed since the last look, and what the runs came to. Knows no widget."""
+"""What the runs of a list came to. Knows no widget."""
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_gen import control, runs
 from tui_gen.run_facts import RunRow, proof_of
 from tui_gen.run_summary import Summaries
 from tui_gen.runs import RunInfo
@@ -17,151 +15,8 @@ from tui_gen.runs import RunInfo
 if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
 
-AROUND = 15
-"""Looks in which every run that has ended is looked into once, whatever its log says."""
-SETTLING = 5
-"""Looks until a new run has all the files that make it one."""
-MANY = 100
-"""Runs from which those that have ended, and are not on screen, are looked at in turn only."""
-AT_A_TIME = 50
-"""Of very many runs, so many are looked into each time, and so many of the newest at first: a screen of them."""
-FILES = ("config.toml", "events.jsonl", "worker.json", "worker.lock", "remarks.json")
-"""What the row of a run is made from."""
 SAVED_EVERY = 10.0
 """Seconds between two writings of the summaries that are known, while more are found."""
-
-Row = tuple[list[float], list[float], RunInfo]
-"""When a run was made and what its log was like, what all its files were like, and what is known of it."""
-
-
-class RunList:
-    """The runs of a folder, read again only where files changed: cheap enough for every two seconds.
-
-    Of a run that has ended the log tells: it grows where the run goes on. Its other files are looked at in turn, and so
-    are the logs of those that are not on screen where there are many. Whoever trains on this machine opens a socket:
-    when one came or went, all are looked at.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = Path(root)
-        self.problem = ""
-        self.unread = 0
-        """Runs that the last look had no time for: they have the names of their folders for now."""
-        self._known: dict[str, Row] = {}
-        self._looks = 0
-        self._folders: list[tuple[float, str]] = []
-        self._changed = 0
-        """The time of the folder of all runs, as of the last look."""
-        self._anew = 0
-        """Looks in which all of it is still to be read."""
-        self._sockets = -1
-        self._live: set[str] = set()
-        self._listed: list[RunInfo] = []
-
-    def refresh(self, whole: bool = False, near: Collection[str] = (), seconds: float = math.inf) -> list[RunInfo]:
-        """As `runs.list_runs`; `whole` looks into every run. `problem` tells why the folder cannot be read.
-
-        The runs that are `near` are looked at each time. After so many `seconds` the rest stays as it was, but for the
-        newest. The list is the same one as the last time where nothing changed.
-        """
-        self._looks += 1
-        deadline = time.monotonic() + seconds
-        around = max(AROUND, len(self._folders) // AT_A_TIME)
-        found = self._find(whole or self._looks % around == 1)
-        sockets = _time_of_sockets()
-        everywhere = whole or found or sockets != self._sockets or len(self._folders) <= MANY
-        turn = -self._looks % around
-        if everywhere or self.unread:
-            self._look_at_all(whole, around, turn, deadline)
-            self._sockets = self._sockets if self.unread else sockets
-        else:
-            for created, path in self._folders[turn::around]:
-                self._look_at(path, created, True)
-            for path in {*near, *self._live} & self._known.keys():
-                self._look_at(path, self._known[path][0][0], False)
-        if not self._listed:
-            self._listed = [info for _, _, info in self._known.values()]
-        return self._listed
-
-    def _look_at_all(self, whole: bool, around: int, turn: int, deadline: float) -> None:
-        """Look at every run, as far as there is time."""
-        before, self._known, self.unread = self._known, {}, 0
-        for number, (created, path) in enumerate(self._folders):
-            if number >= AT_A_TIME and time.monotonic() > deadline:
-                self.unread += 1
-                self._known[path] = before.get(path) or ([created], [], _named(path, created))
-            else:
-                self._known[path] = self._read(before.get(path), path, created, whole or number % around == turn)
-        infos = [info for _, _, info in self._known.values()]
-        if len(infos) != len(self._listed) or any(new is not old for new, old in zip(infos, self._listed)):
-            self._listed = infos
-        self._live = {path for path, row in self._known.items() if row[2].live}
-
-    def _look_at(self, path: str, created: float, whole: bool) -> None:
-        """Look at a run that is known."""
-        before = self._known[path]
-        row = self._known[path] = self._read(before, path, created, whole)
-        if row[2] is not before[2]:
-            self._listed = []
-            (self._live.add if row[2].live else self._live.discard)(path)
-
-    def _find(self, whole: bool) -> bool:
-        """Which folders are runs: looked for where some came or went, and a while longer, until they are complete.
-
-        Whether they were looked for.
-        """
-        try:
-            changed = os.stat(self.root).st_mtime_ns
-        except OSError:
-            changed = 0
-        if changed != self._changed:
-            self._changed, self._anew = changed, SETTLING
-        elif not self._anew and not whole and not self.problem:
-            return False
-        self._anew = max(0, self._anew - 1)
-        self.problem = ""
-        try:
-            self._folders = runs.folders(self.root)
-        except runs.RunError as error:
-            self.problem, self._folders = str(error), []
-        return True
-
-    def _read(self, known: Row | None, path: str, created: float, whole: bool) -> Row:
-        signs = [created, *_stamp(path, "events.jsonl")]
-        if known is not None and known[0] == signs and not known[2].live and not whole:
-            return known
-        stamp = _stamp(path, *FILES)
-        if known is not None and known[1] == stamp and not known[2].live:
-            return signs, stamp, known[2]
-        info = runs.info_of(path, created)
-        if known is not None and known[2] == info:  # the same one: who compares lists sees at once that it is
-            info = known[2]
-        return signs, stamp, info
-
-
-def _stamp(path: str, *names: str) -> list[float]:
-    """The times and sizes of some files of a run: where its row is another, one of them is."""
-    stamp = []
-    for name in names:
-        try:
-            status = os.stat(f"{path}/{name}")
-            stamp += [status.st_mtime, float(status.st_size)]
-        except OSError:
-            stamp += [0.0, 0.0]
-    return stamp
-
-
-def _named(path: str, created: float) -> RunInfo:
-    """A run that was not looked into yet."""
-    return RunInfo(path, os.path.basename(path), "", 0, None, "", created, created)
-
-
-def _time_of_sockets() -> int:
-    """When a worker of this user came or went last on this machine."""
-    try:
-        return os.stat(control.runtime_dir()).st_mtime_ns
-    except (OSError, control.ControlError):
-        return 0
 
 
 class Results:

@@ -19,10 +19,11 @@ from tui_gen.app.background import away
 from tui_gen.app.panes.asking import ForkAsked, RunOpened, RunResumeAsked, RunsAsked
 from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.filtered import FilterPane
-from tui_gen.app.panes.runs.looking import MANY, Results, RunList
+from tui_gen.app.panes.runs.looking import Results
 from tui_gen.app.panes.runs.table import RunTable
 from tui_gen.run_facts import FACTS, ordered
 from tui_gen.run_filter import FilterError, RunFilter
+from tui_gen.run_list import MANY, RunList
 from tui_gen.run_settings import RunSettings
 from tui_gen.text import clean
 

@@ -1,0 +1,124 @@
+"""The workbench of another machine's runs: the ordinary one, on a mirror, that tells how the link is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_gen.app.background import away
+from tui_gen.app.steering.watching import FarSession
+from tui_gen.app.workbench import Workbench
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from tui_gen.app.panes.asking import ForkAsked, RunsAsked
+    from tui_gen.app.panes.compare.asking import CompareAsked
+    from tui_gen.app.steering.session import Session
+    from tui_gen.remote.watcher import Watcher
+
+COMPARED = 8
+"""Runs of a comparison that are kept up to date; of more, what is here is shown."""
+
+
+class FarWorkbench(Workbench):
+    """As the workbench, with the runs that a `watcher` mirrors."""
+
+    def __init__(self, watcher: Watcher, model_dirs: list[str] | None = None, **more: Any) -> None:
+        super().__init__(watcher.root, model_dirs, **more)
+        self.watcher = watcher
+        self.status.place = str(watcher.dialling.place)
+        self._trouble = ""
+        self._broken = False
+
+    def make_session(self, root: Path, model_dirs: list[str]) -> Session:
+        """The dealings with the mirrored runs."""
+        from tui_gen import catalog
+
+        return FarSession(self.watcher, model_dirs, catalog.read(model_dirs))
+
+    def _beat(self, quiet_for: float) -> None:
+        """About once a second: also, how the link is."""
+        trouble = self.watcher.trouble
+        if trouble != self._trouble:
+            self._trouble = trouble
+            if trouble and not self._broken:
+                self.notices.tell(f"{trouble}. What is shown stays, and runs go on.", "warning")
+            elif not trouble:
+                self.notices.tell(f"The link to {self.watcher.host} is back.")
+            self._broken = bool(trouble)
+            self.status.place_trouble = trouble
+            self.status.update_text()
+        super()._beat(quiet_for)
+
+    @property
+    def _far(self) -> FarSession:
+        assert isinstance(self.session, FarSession)
+        return self.session
+
+    def _with_log(self, path: Path, then: Coroutine[Any, Any, Any]) -> None:
+        """Do something with a run once all of it is here."""
+
+        async def work() -> None:
+            self.notices.say(f"reading {path.name} from {self.watcher.host}…")
+            try:
+                await away(self._far.fetch, path)
+            except OSError as error:
+                then.close()
+                self.notices.tell(error.strerror or str(error), "error")
+                return
+            finally:
+                self.notices.say("")
+            await then
+
+        self.run_worker(work(), exit_on_error=False)
+
+    def action_export(self) -> None:
+        """Ask how the run that is shown is to be exported, once its previews are here."""
+        from tui_gen.app.steering.exporting import Exporter
+
+        if (view := self.shown) is not None:
+            self._with_log(view.path, Exporter(self, self.conductor).ask(view.path))
+
+    def on_runs_asked(self, message: RunsAsked) -> None:
+        """Something is to be done with runs of the list; what is read of them is sent for first."""
+        from tui_gen.app.steering.keeping import Keeper
+
+        message.prevent_default()
+        work = Keeper(self, self.conductor).do(message)
+        if message.what in ("export", "note"):
+            self._with_log(message.paths[0], work)
+        else:
+            self.run_worker(work, exit_on_error=False)
+
+    def on_compare_asked(self, message: CompareAsked) -> None:
+        """Runs are to be compared, once their logs are here."""
+        message.prevent_default()
+        self.run_worker(self._compare_runs(message), exit_on_error=False)
+
+    async def _compare_runs(self, message: CompareAsked) -> None:
+        from tui_gen.app.steering import comparing
+
+        here = []
+        for path in message.paths[:COMPARED]:
+            self.notices.say(f"reading {path.name} from {self.watcher.host}…")
+            try:
+                await away(self._far.attach, path)
+                here.append(path)
+            except OSError as error:
+                self.notices.tell(error.strerror or str(error), "error")
+        self.notices.say("")
+        if len(message.paths) > COMPARED:
+            self.notices.tell(f"{COMPARED} runs of another machine are compared at once.", "warning")
+        if here:
+            comparing.show(self, here)
+
+    def on_fork_asked(self, message: ForkAsked) -> None:
+        """A run is to be forked: that is done where its checkpoints are."""
+        message.prevent_default()
+        self.notices.tell(self._far.no_fork(message.path), "warning")
+
+    def action_roll_back(self) -> None:
+        """Go back with the run shown: that is done where its checkpoints are."""
+        if self.shown is not None:
+            self.notices.tell(self._far.no_rollback(self.shown.path), "warning")

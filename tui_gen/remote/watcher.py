@@ -1,0 +1,500 @@
+"""Keeps a mirror of somebody else's runs up to date through a link, which it makes anew whenever it breaks.
+
+Its thread takes what the link tells. Readers of the mirror's folder need nothing of it; who shows a run says so first
+(`open_run`, `want`), so that its log and its previews are here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from tui_gen import events, runs
+from tui_gen.control import Reply
+from tui_gen.remote.link import Dialling, Link, LinkError, connect
+from tui_gen.remote.messages import (
+    PING,
+    SILENT,
+    AllListed,
+    Answered,
+    AskThere,
+    DoThere,
+    FarFile,
+    FarMessage,
+    FarRun,
+    FarTrouble,
+    FetchFile,
+    GoneRuns,
+    LinkBroken,
+    LogPart,
+    LookAt,
+    LookAway,
+    Ping,
+    Told,
+    is_preview,
+)
+from tui_gen.remote.mirror import Mirror, is_folder_of_run
+from tui_gen.remote.proxies import Proxies
+from tui_gen.runs import RunError
+
+FOLLOWED = 8
+"""Runs whose logs are kept up to date: those that were looked at last."""
+FIRST, LONGEST = 0.5, 30.0
+"""Seconds until a broken link is made anew, and the longest such pause after many tries in vain."""
+ANSWER = 1900.0
+"""Seconds for the slowest answer; who asks for another gives up sooner."""
+DEED = 180.0
+"""Seconds for a run to be resumed, deleted and so on."""
+PICTURES = 3.0
+"""Seconds that a run's newest previews are waited for when it is opened."""
+RATE = 512_000
+"""Bytes a second that older previews may take of the link, which nobody has asked for yet."""
+AHEAD = 100
+"""Older previews of a run that are fetched before anybody asks for them."""
+OPENING = 600.0
+"""Seconds for the log of a run that is opened."""
+
+
+class Waiting:
+    """What somebody waits for over the link: set once, with what came."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.value: Any = None
+
+    def set(self, value: Any) -> None:
+        """It is there."""
+        self.value = value
+        self._event.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it came in time."""
+        return self._event.wait(seconds)
+
+
+class Watcher:
+    """Watches a place. `start` connects and returns when every run is listed; `close` ends it.
+
+    `root` is the folder of the mirrored runs. `trouble` says in words what is the matter with the link, if anything.
+    """
+
+    def __init__(self, dialling: Dialling, quiet: bool = False) -> None:
+        self.dialling, self.quiet = dialling, quiet
+        self.mirror = Mirror.of(str(dialling.place))
+        self.root = self.mirror.root
+        self.trouble = ""
+        self.arrivals = 0
+        """Counts previews that somebody had asked for, as they come."""
+        self.connections = 0
+        self.read = self.written = 0
+        """Bytes that went over links that are closed."""
+        self._link: Link | None = None
+        self._proxies = Proxies(self._forward)
+        self._lock = threading.RLock()
+        self._followed: OrderedDict[str, bool] = OrderedDict()
+        """Runs whose logs are followed, and whether they have come to what there is since the link was made."""
+        self._opening: dict[str, Waiting] = {}
+        self._progress: dict[str, tuple[int, int]] = {}
+        self._answers: dict[int, Waiting] = {}
+        self._number = 0
+        self._asked_for: set[tuple[str, str]] = set()
+        self._absent: set[tuple[str, str]] = set()
+        """Files that are not there either."""
+        self._previews: dict[str, list[str]] = {}
+        self._ahead = threading.Event()
+        self._listed = threading.Event()
+        self._closing = threading.Event()
+        self._heard = 0.0
+        self._far = ""
+
+    @property
+    def host(self) -> str:
+        """The other machine, as it was called."""
+        return self.dialling.place.host
+
+    # -- the link
+
+    def start(self) -> None:
+        """Connect, and learn which runs there are. Raises RunError with what is in the way."""
+        link = connect(self.dialling, self.quiet)
+        listing = Waiting()
+        threading.Thread(target=self._run, args=(link, listing), name="watch", daemon=True).start()
+        listing.wait(3600.0)
+        if isinstance(listing.value, Exception):
+            self.close()
+            raise listing.value
+        threading.Thread(target=self._keep_up, name="watch-link", daemon=True).start()
+        threading.Thread(target=self._fetch_ahead, name="watch-ahead", daemon=True).start()
+
+    def close(self) -> None:
+        """End it; runs go on."""
+        self._closing.set()
+        self._ahead.set()
+        with self._lock:
+            link = self._link
+            self._proxies.close()
+        if link is not None:
+            link.close()
+        self._fail_all()
+        with self._lock:
+            self.mirror.close()
+
+    def _run(self, link: Link, listing: Waiting) -> None:
+        """Take what comes; make the link anew where it breaks."""
+        words, pause = self._listen(link, listing), FIRST
+        if not self._listed.is_set():
+            words = f"{self.host}: {words}" if words else f"{self.host} ended the connection"
+            listing.set(LinkError(words, lasting=True))
+            return
+        while not self._closing.is_set():
+            self.trouble = f"no link to {self.host}: trying again"
+            if words:
+                self.trouble = f"{self.trouble} ({words})"
+            if self._closing.wait(pause):
+                return
+            try:
+                link = connect(self.dialling, quiet=True)
+            except RunError as error:
+                words, pause = str(error), min(LONGEST, pause * 2)
+                continue
+            if self._closing.is_set():
+                link.close()
+                return
+            words = self._listen(link, listing)
+            pause = FIRST if self._listed.is_set() else min(LONGEST, pause * 2)
+
+    def _listen(self, link: Link, listing: Waiting) -> str:
+        """Take what a link tells until it is over; why, where that is told."""
+        with self._lock:
+            self._link, self._far, self._heard = link, "", time.monotonic()
+            self._listed.clear() if self.connections else None
+            self.connections += 1
+            self.mirror.rows_of_now.clear()
+            again: list[FarMessage] = []
+            for name in self._followed:
+                self._followed[name] = False
+                again.append(LookAt(name, *self.mirror.have(name)))
+        words = ""
+        try:
+            if again:
+                link.stream.send(*again)
+            for message in link.stream.receive():
+                self._heard = time.monotonic()
+                with self._lock:
+                    if self._closing.is_set():
+                        break
+                    self._take(message)
+                if isinstance(message, AllListed):
+                    self.trouble = ""
+                    listing.set(None)
+        except LinkBroken as error:
+            words = str(error)
+        except OSError as error:
+            words = f"cannot write in {self.root}: {error.strerror or error}"
+        with self._lock:
+            self._link = None
+            self.read, self.written = self.read + link.stream.read, self.written + link.stream.written
+            self._asked_for.clear()
+        link.close()
+        link.done()
+        self._fail_all()
+        return words or self._far
+
+    def _fail_all(self) -> None:
+        """Nobody who waits for the link will hear of it any more."""
+        with self._lock:
+            waiting, self._answers = list(self._answers.values()), {}
+            opening = [self._opening.pop(name) for name in list(self._opening)]
+        for one in (*waiting, *opening):
+            one.set(None)
+
+    def _send(self, *messages: FarMessage) -> bool:
+        """Say something where there is a link; whether there was one."""
+        link = self._link
+        if link is None:
+            return False
+        try:
+            link.stream.send(*messages)
+        except LinkBroken:
+            return False
+        return True
+
+    def _keep_up(self) -> None:
+        """Say now and then that somebody is here, and give up a link from which nothing is heard."""
+        while not self._closing.wait(PING):
+            link = self._link
+            if link is None:
+                continue
+            if time.monotonic() - self._heard > SILENT:
+                link.close()
+            else:
+                self._send(Ping())
+
+    # -- what is told
+
+    def _take(self, message: Told) -> None:
+        match message:
+            case FarRun():
+                self._take_row(message)
+            case GoneRuns():
+                for name in message.folders:
+                    self._forget(name)
+            case AllListed():
+                for name in [name for name in self.mirror.rows if name not in self.mirror.rows_of_now]:
+                    self._forget(name)
+                self.mirror.keep_only()
+                self._listed.set()
+            case LogPart():
+                self._take_part(message)
+            case FarFile():
+                self._take_file(message)
+            case Answered():
+                if (waiting := self._answers.pop(message.number, None)) is not None:
+                    waiting.set(message)
+            case FarTrouble():
+                self._far = message.words
+                if self._listed.is_set():
+                    self.trouble = f"{self.host}: {message.words}" if message.words else ""
+
+    def _take_row(self, row: FarRun) -> None:
+        name = row.folder
+        if not is_folder_of_run(name):
+            return
+        socket = self._proxies.open(name) if row.live else ""
+        synced = self._followed.get(name, True)
+        if not self.mirror.take(row, socket, keep_live=not synced):
+            return
+        if not row.live and synced:
+            self._proxies.shut(name)
+        if name not in self._followed and self.mirror.is_whole(name):
+            if self.mirror.have(name)[0] == row.size:
+                return
+            if row.size - self.mirror.have(name)[0] < RATE and self._link is not None:
+                self._follow(name)
+            else:
+                self.mirror.shorten(name)
+
+    def _forget(self, name: str) -> None:
+        self._proxies.shut(name)
+        self._followed.pop(name, None)
+        self._previews.pop(name, None)
+        if (waiting := self._opening.pop(name, None)) is not None:
+            waiting.set(None)
+        self.mirror.drop(name)
+
+    def _take_part(self, part: LogPart) -> None:
+        name = part.run
+        if name not in self._followed or name not in self.mirror.rows:
+            return
+        try:
+            whole = self.mirror.append(part)
+        except OSError as error:
+            if error.errno != errno.EPROTO:
+                raise
+            self._followed[name] = False
+            self._send(LookAt(name, *self.mirror.have(name)))  # from where we are
+            return
+        if part.fresh:
+            self._previews[name] = []
+        self._note_previews(name, part.data)
+        self._progress[name] = part.offset + len(part.data), part.total
+        if not whole:
+            return
+        self._followed[name] = True
+        row = self.mirror.rows[name]
+        if not row.live and self.mirror.is_held(name):
+            self.mirror.release(name)
+            self._proxies.shut(name)
+        if (waiting := self._opening.pop(name, None)) is not None:
+            waiting.set(part.total)
+
+    def _note_previews(self, name: str, data: bytes) -> None:
+        """Remember which previews a log tells of."""
+        if b'"sample"' not in data:
+            return
+        paths = self._previews.setdefault(name, [])
+        for line in data.split(b"\n"):
+            if b'"sample"' in line and isinstance(event := events.decode(line), events.Sample):
+                paths.append(event.path)
+
+    def _take_file(self, file: FarFile) -> None:
+        key = (file.run, file.path)
+        if file.run not in self.mirror.rows:
+            return
+        if file.problem:
+            self._absent.add(key)
+        elif self.mirror.keep_file(file):
+            self._absent.discard(key)
+        if key in self._asked_for:
+            self._asked_for.discard(key)
+            self.arrivals += 1
+        self._ahead.set()
+
+    # -- looking at a run
+
+    def name_of(self, path: Path) -> str:
+        """The name of a mirrored run's folder. Raises RunError for a path that is none."""
+        name = os.path.basename(path)
+        if Path(path).parent != self.root or name not in self.mirror.rows:
+            raise RunError(f"{path.name} is no run of {self.dialling.place}")
+        return name
+
+    def _follow(self, name: str) -> None:
+        """Have a run's log sent, from where it is here."""
+        if name in self._followed:
+            self._followed.move_to_end(name)
+            return
+        while len(self._followed) >= FOLLOWED:
+            old, _ = self._followed.popitem(last=False)
+            self._previews.pop(old, None)
+            self._send(LookAway(old))
+            if (row := self.mirror.rows.get(old)) is not None and row.live:
+                self.mirror.shorten(old)
+        self._followed[name] = False
+        self._send(LookAt(name, *self.mirror.have(name)))
+        if self.mirror.is_whole(name):
+            self._read_previews(name)
+
+    def _read_previews(self, name: str) -> None:
+        """Which previews the part of a log tells of that is here already."""
+        self._previews[name] = []
+        with contextlib.suppress(OSError), open(self.root / name / runs.LOG, "rb") as log:
+            while lines := log.readlines(1 << 20):
+                self._note_previews(name, b"".join(lines))
+
+    def open_run(self, path: Path) -> None:
+        """Have the whole log of a run here, and its newest previews, and keep it up to date from now on.
+
+        Without a link, what is here already has to do. Raises RunError where that is nothing.
+        """
+        name = self.name_of(path)
+        with self._lock:
+            fresh = name not in self._followed
+            self._follow(name)
+            waiting = None
+            if self._link is not None and not self._followed[name]:
+                waiting = self._opening.setdefault(name, Waiting())
+        if waiting is not None:
+            waiting.wait(OPENING)
+        if not self.mirror.is_whole(name):
+            if self.trouble or self._link is None:
+                raise RunError(f"{name} was not read from {self.host} yet, and there is no link now")
+            if (self.mirror.rows[name].size if name in self.mirror.rows else 0) > 0:
+                raise RunError(f"{name} could not be read from {self.host}")
+        if fresh:
+            self._await_newest(name)
+
+    def opening(self, path: Path) -> tuple[int, int]:
+        """(bytes here, bytes there) of the log of a run that is being opened."""
+        return self._progress.get(os.path.basename(path), (0, 0))
+
+    def _await_newest(self, name: str) -> None:
+        """Wait a moment for the newest preview of each kind: a run is shown with its pictures."""
+        newest: dict[str, str] = {}
+        for path in self._previews.get(name, [])[-200:]:
+            newest[path.partition("-")[2]] = path
+        wanted = [path for path in newest.values() if not self.want(name, path)]
+        deadline = time.monotonic() + PICTURES
+        while time.monotonic() < deadline and any((name, path) in self._asked_for for path in wanted):
+            if self._closing.wait(0.02) or self._link is None:
+                return
+        self._ahead.set()
+
+    def want(self, name: str, path: str) -> bool:
+        """Whether a preview is here; where it is not, it is sent for."""
+        if os.path.exists(self.root / name / path):
+            return True
+        key = (name, path)
+        with self._lock:
+            if key not in self._asked_for and key not in self._absent and is_preview(path) and self._link is not None:
+                self._asked_for.add(key)
+                self._send(FetchFile(name, path))
+        return False
+
+    def is_absent(self, name: str, path: str) -> bool:
+        """Whether a file is not there either, as far as is known."""
+        return (name, path) in self._absent
+
+    def fetch_all(self, path: Path) -> None:
+        """Have all of a run here that readers may want: log and previews. Raises RunError."""
+        self.open_run(path)
+        name = self.name_of(path)
+        for preview in reversed(self._previews.get(name, [])):
+            while not self.want(name, preview) and (name, preview) in self._asked_for:
+                if self._link is None or self._closing.wait(0.01):
+                    raise RunError(f"there is no link to {self.host} now, and not all of {name} is here")
+
+    def _fetch_ahead(self) -> None:
+        """Older previews of the run looked at last, the newest first, one at a time and not faster than RATE."""
+        while True:
+            self._ahead.wait()
+            self._ahead.clear()
+            while not self._closing.is_set() and (next_one := self._next_ahead()) is not None:
+                name, path = next_one
+                self.want(name, path)
+                while (name, path) in self._asked_for and not self._closing.wait(0.05):
+                    if self._link is None:
+                        break
+                with contextlib.suppress(OSError):
+                    self._closing.wait(os.path.getsize(self.root / name / path) / RATE)
+            if self._closing.is_set():
+                return
+
+    def _next_ahead(self) -> tuple[str, str] | None:
+        with self._lock:
+            if self._link is None or not self._followed:
+                return None
+            name = next(reversed(self._followed))
+            for path in reversed(self._previews.get(name, [])[-AHEAD:]):
+                key = (name, path)
+                if key in self._absent or not is_preview(path) or os.path.exists(self.root / name / path):
+                    continue
+                return key
+        return None
+
+    # -- asking
+
+    def _await_answer(self, make: Any, seconds: float) -> Answered | None:
+        """Send a request with a number and wait for its answer; None where none comes."""
+        waiting = Waiting()
+        with self._lock:
+            self._number += 1
+            number = self._number
+            self._answers[number] = waiting
+        if not self._send(make(number)):
+            self._answers.pop(number, None)
+            return None
+        waiting.wait(seconds)
+        self._answers.pop(number, None)
+        answer: Answered | None = waiting.value
+        return answer
+
+    def _forward(self, run: str, request: Reply) -> Reply:
+        """A request that came to a proxy, answered by the worker itself or, where that cannot be, in words."""
+        linked = self._link is not None
+        answer = self._await_answer(lambda number: AskThere(number, run, request.data, request.blob), ANSWER)
+        if answer is not None:
+            return Reply(answer.data, answer.blob)
+        words = f"the link to {self.host} broke before it was answered, and it may have been done"
+        if not linked:
+            words = f"there is no link to {self.host} now; nothing was asked"
+        return Reply({"ok": False, "error": words, "worker": request.data.get("worker", "")})
+
+    def do(self, path: Path, what: str, *words: Any) -> list[str]:
+        """Have something done with a run where it is (see `serving.DEEDS`); what is to be said. Raises RunError."""
+        name = self.name_of(path)
+        if self._link is None:
+            raise RunError(f"there is no link to {self.host} now; nothing was done")
+        answer = self._await_answer(lambda number: DoThere(number, name, what, list(words)), DEED)
+        if answer is None:
+            raise RunError(f"{self.host} did not answer; whether it was done shows when the link is back")
+        if not answer.data.get("ok"):
+            raise RunError(f"{self.host}: {answer.data.get('error') or 'it was not done'}")
+        told = answer.data.get("words")
+        return [str(line) for line in told] if isinstance(told, list) else []
