@@ -78,13 +78,14 @@ async def until_shown(pilot: Pilot, *texts: str) -> str:
 
 @contextlib.asynccontextmanager
 async def workbench(
-    monkeypatch: Any, size: tuple[int, int] = (120, 40), warm: bool = False, **settings: Any
+    monkeypatch: Any, size: tuple[int, int] = (120, 40), warm: bool = False, app: Any = None, **settings: Any
 ) -> AsyncIterator[tuple[Workbench, Pilot]]:
-    """A workbench with every pane mounted, on this test's own runs folder; no warm worker unless asked for."""
+    """A workbench with every pane mounted, on this test's own runs folder, or `app`; no warm worker unless asked for.
+    """
     if not warm:
         monkeypatch.setattr(launch.WarmWorker, "spawn", lambda self: None)
         monkeypatch.setattr(catalog, "stale", lambda *_: False)
-    app = Workbench(runs.default_root(), **settings)
+    app = app or Workbench(runs.default_root(), **settings)
     app.told, notify = [], app.notify  # every toast, as each stays for a few seconds only
 
     def keep(message: str, **more: Any) -> None:

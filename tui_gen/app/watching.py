@@ -37,6 +37,14 @@ class FarWorkbench(Workbench):
 
         return FarSession(self.watcher, model_dirs, catalog.read(model_dirs))
 
+    async def _furnish(self) -> None:
+        """What the first frame did without; the list of runs first, unless one is to be shown."""
+        if self._given[2] is None:
+            self.workspace.open("runs", focus=False)
+        await super()._furnish()
+        if self.conductor.view is None:
+            self.workspace.open("runs")
+
     def _beat(self, quiet_for: float) -> None:
         """About once a second: also, how the link is."""
         trouble = self.watcher.trouble

@@ -108,6 +108,8 @@ class Mirror:
             self._hold(name)
         if not self.is_whole(name):
             self._stub(path, row)
+        else:
+            self.date(name)
         self._worker(name, row, socket)
         if not row.live and not keep_live:
             self.release(name)
@@ -158,16 +160,21 @@ class Mirror:
 
     def _hold(self, name: str) -> None:
         if name not in self._holds:
+            self._lock_file(name)
             with contextlib.suppress(OSError, presence.Taken):
                 self._holds[name] = presence.Hold.take(self.root / name)
+
+    def _lock_file(self, name: str) -> None:
+        """The file that makes a folder a run; of mode 0600, as all here."""
+        with contextlib.suppress(OSError):
+            os.close(os.open(self.root / name / presence.LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
 
     def release(self, name: str) -> None:
         """The run has no worker any more."""
         if (hold := self._holds.pop(name, None)) is not None:
             hold.release()
-        elif not (lock := self.root / name / presence.LOCK).exists():
-            with contextlib.suppress(OSError):
-                os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
+        else:
+            self._lock_file(name)
 
     def is_held(self, name: str) -> bool:
         """Whether readers see a worker."""
@@ -223,6 +230,13 @@ class Mirror:
             self._aside.discard(name)
             os.replace(target, self.root / name / runs.LOG)
         return whole
+
+    def date(self, name: str) -> None:
+        """Give the log of a run that has ended the time of the one over there."""
+        row = self.rows.get(name)
+        if row is not None and not row.live:
+            with contextlib.suppress(OSError):
+                os.utime(self.root / name / runs.LOG, (row.updated, row.updated))
 
     def _growing(self, name: str) -> Path:
         """Where the next part of a run's log goes."""

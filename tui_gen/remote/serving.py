@@ -144,6 +144,8 @@ class Serving:
         self._unsummed: list[RunInfo] = []
         self._asked = threading.BoundedSemaphore(MOST_ASKED)
         self._over = False
+        self.heard = threading.Event()
+        """Set with every word of the other side."""
 
     def run(self) -> None:
         """Until nobody is there any more."""
@@ -162,18 +164,10 @@ class Serving:
             self._summaries.save()
 
     def _hear(self) -> None:
-        """Take what the other side says; without a word for too long it is gone, whatever the system thinks."""
-        heard = threading.Event()
-
-        def guard() -> None:
-            while heard.wait(ABANDONED):
-                heard.clear()
-            os._exit(0)  # the main thread may wait for ever to write to nobody
-
-        threading.Thread(target=guard, name="guard", daemon=True).start()
+        """Take what the other side says."""
         with contextlib.suppress(LinkBroken):
             for message in self.stream.receive():
-                heard.set()
+                self.heard.set()
                 self._inbox.put(message)
         self._inbox.put(None)
 
@@ -469,10 +463,22 @@ def serve(root: Path, given: bool) -> int:
         if problem := _unfit(root, given):
             stream.send(FarTrouble(problem))
             return 2
-        Serving(root, stream).run()
+        serving = Serving(root, stream)
+        threading.Thread(target=_guard, args=(serving.heard,), name="guard", daemon=True).start()
+        serving.run()
     except LinkBroken:
         pass
     return 0
+
+
+def _guard(heard: threading.Event) -> None:
+    """End this process when nothing was heard for too long, whatever the system thinks of the link: the main thread
+    may wait for ever to write to nobody.
+    """
+    while heard.wait(ABANDONED):
+        heard.clear()
+        time.sleep(1.0)
+    os._exit(0)
 
 
 def _unfit(root: Path, given: bool) -> str:

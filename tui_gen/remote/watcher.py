@@ -110,6 +110,8 @@ class Watcher:
         self._ahead = threading.Event()
         self._listed = threading.Event()
         self._closing = threading.Event()
+        self._hurry = threading.Event()
+        """Somebody wants something of a link that is not there: it is tried at once."""
         self._heard = 0.0
         self._far = ""
 
@@ -135,6 +137,7 @@ class Watcher:
     def close(self) -> None:
         """End it; runs go on."""
         self._closing.set()
+        self._hurry.set()
         self._ahead.set()
         with self._lock:
             link = self._link
@@ -156,7 +159,9 @@ class Watcher:
             self.trouble = f"no link to {self.host}: trying again"
             if words:
                 self.trouble = f"{self.trouble} ({words})"
-            if self._closing.wait(pause):
+            self._hurry.wait(pause)
+            self._hurry.clear()
+            if self._closing.is_set():
                 return
             try:
                 link = connect(self.dialling, quiet=True)
@@ -218,6 +223,7 @@ class Watcher:
         """Say something where there is a link; whether there was one."""
         link = self._link
         if link is None:
+            self._hurry.set()
             return False
         try:
             link.stream.send(*messages)
@@ -308,6 +314,7 @@ class Watcher:
             return
         self._followed[name] = True
         row = self.mirror.rows[name]
+        self.mirror.date(name)
         if not row.live and self.mirror.is_held(name):
             self.mirror.release(name)
             self._proxies.shut(name)
@@ -483,6 +490,7 @@ class Watcher:
             return Reply(answer.data, answer.blob)
         words = f"the link to {self.host} broke before it was answered, and it may have been done"
         if not linked:
+            self._hurry.set()
             words = f"there is no link to {self.host} now; nothing was asked"
         return Reply({"ok": False, "error": words, "worker": request.data.get("worker", "")})
 
@@ -490,6 +498,7 @@ class Watcher:
         """Have something done with a run where it is (see `serving.DEEDS`); what is to be said. Raises RunError."""
         name = self.name_of(path)
         if self._link is None:
+            self._hurry.set()
             raise RunError(f"there is no link to {self.host} now; nothing was done")
         answer = self._await_answer(lambda number: DoThere(number, name, what, list(words)), DEED)
         if answer is None:
