@@ -26,7 +26,7 @@ class FarWorkbench(Workbench):
 
     def __init__(self, watcher: Watcher, model_dirs: list[str] | None = None, **more: Any) -> None:
         super().__init__(watcher.root, model_dirs, **more)
-        self.watcher = watcher
+        self.watcher, self._looking = watcher, more.get("open_run") is not None
         self.status.place = str(watcher.dialling.place)
         self._trouble = ""
         self._broken = False
@@ -37,15 +37,15 @@ class FarWorkbench(Workbench):
 
         return FarSession(self.watcher, model_dirs, catalog.read(model_dirs))
 
-    async def _furnish(self) -> None:
+    async def furnish(self) -> None:
         """What the first frame did without; the list of runs first, unless one is to be shown."""
-        if self._given[2] is None:
+        if not self._looking:
             self.workspace.open("runs", focus=False)
-        await super()._furnish()
+        await super().furnish()
         if self.conductor.view is None:
             self.workspace.open("runs")
 
-    def _beat(self, quiet_for: float) -> None:
+    def beat(self, quiet_for: float) -> None:
         """About once a second: also, how the link is."""
         trouble = self.watcher.trouble
         if trouble != self._trouble:
@@ -57,7 +57,7 @@ class FarWorkbench(Workbench):
             self._broken = bool(trouble)
             self.status.place_trouble = trouble
             self.status.update_text()
-        super()._beat(quiet_for)
+        super().beat(quiet_for)
 
     @property
     def _far(self) -> FarSession:

@@ -150,13 +150,13 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
     async def on_ready(self) -> None:
         """The first frame is out: bring in the panes, the warm worker, the one timer. Those on screen come first."""
         self.wire.attach()
-        await self._furnish()
-        self.follower.run(self._beat)
+        await self.furnish()
+        self.follower.run(self.beat)
         gc.enable()
         gc.freeze()
         self.run_worker(self._furnish_rest())
 
-    async def _furnish(self) -> None:
+    async def furnish(self) -> None:
         """What the first frame did without: the catalogue, the dealings with runs, the panes on screen."""
         from tui_gen.app.steering.conductor import Conductor
         from tui_gen.app.steering.follower import PaneFollower
@@ -210,7 +210,7 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
         self.announcer = Announcer(self, self.notices)
         self.complete = True
 
-    def _beat(self, quiet_for: float) -> None:
+    def beat(self, quiet_for: float) -> None:
         """About once a second."""
         self.conductor.beat(quiet_for)
         self.stock.beat(self.conductor.view)
