@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 
 from tests import fake_worker
-from tui_gen import control, runs
-from tui_gen.app.panes.runs import looking
+from tui_gen import control, run_list, runs
 from tui_gen.run_list import AROUND, RunList
 
 ENDS = ("finished", "stopped", "failed")
@@ -46,7 +45,7 @@ def test_run_list_sees_every_change_of_any_run(world):
 
 
 def test_of_many_runs_those_on_screen_and_those_that_live_are_looked_at_each_time(world, monkeypatch):
-    monkeypatch.setattr(looking, "MANY", 2)
+    monkeypatch.setattr(run_list, "MANY", 2)
     made = [fake_worker.record(fake_worker.make_run(), state="stopped") for _ in range(18)]
     listed = RunList(runs.default_root())
     while len(listed.refresh()) < 18 or listed._anew:
@@ -79,7 +78,7 @@ def test_of_many_runs_those_on_screen_and_those_that_live_are_looked_at_each_tim
 
 
 def test_names_are_there_before_all_is_read(world, monkeypatch):
-    monkeypatch.setattr(looking, "AT_A_TIME", 3)
+    monkeypatch.setattr(run_list, "AT_A_TIME", 3)
     made = [fake_worker.record(fake_worker.make_run()) for _ in range(8)]
     listed = RunList(runs.default_root())
     rows = listed.refresh(seconds=0)
