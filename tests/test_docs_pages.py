@@ -13,11 +13,14 @@ import pytest
 
 from tests import dockerfiles, fake_worker
 from tui_gen import cli
+from tui_gen.report import follow
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "docs" / name for name in ("container.md",)]
+PAGES = [ROOT / "docs" / name for name in ("gpu-box.md", "preemption.md", "container.md")]
 FENCE = re.compile(r"```(?:sh|bash)\n(.*?)```", re.S)
+ELSEWHERE = {"attach", "queue", "doctor"}
+"""Commands that need a live run or a terminal, or start processes of their own: they have their own tests."""
 
 
 def blocks(page: Path) -> list[str]:
@@ -40,9 +43,9 @@ def _to_the_end(words: list[str]) -> list[str]:
 
 
 def local(code: str) -> list[list[str]]:
-    """Those that this machine can run: what goes on elsewhere (docker, ssh, srun) or needs a live run is left out."""
+    """Those that this machine can run: what is called by docker, ssh or srun is left out."""
     lines = "\n".join(line for line in code.splitlines() if line.startswith("tui-gen "))
-    return [words for words in commands(lines) if words and words[0] != "attach"]
+    return [words for words in commands(lines) if words and words[0] not in ELSEWHERE]
 
 
 CODE = [pytest.param(code, id=f"{page.stem}-{number}") for page in PAGES for number, code in enumerate(blocks(page))]
@@ -61,6 +64,19 @@ def test_its_shell_code_parses_and_so_do_the_command_lines_in_it(code):
     for words in commands(code):
         parser = cli.build_parser()
         cli._check_combination(parser, parser.parse_args(words))
+
+
+def test_the_service_begins_the_run_or_goes_on_with_it_and_calls_each_status_what_it_is():
+    """Statuses that only would come again start nothing, those of a stop are no failure, and the worker's death is."""
+    (text,) = re.findall(r"```ini\n(.*?)```", (ROOT / "docs" / "preemption.md").read_text(), re.S)
+    unit = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    program, *words = shlex.split(unit["ExecStart"])
+    args = cli.build_parser().parse_args(words)
+    assert Path(program).name == "tui-gen" and args.run and args.run_name and args.resume_if_begun
+    again = [int(word) for word in unit["RestartPreventExitStatus"].split()]
+    assert again == [follow.FAILED, 2]
+    assert [int(word) for word in unit["SuccessExitStatus"].split()] == [follow.STOPPED, follow.TERMINATED]
+    assert follow.INTERRUPTED not in again and unit["Restart"] == "on-failure"
 
 
 @pytest.mark.parametrize("code", [part for part in CODE if local(str(part.values[0]))])

@@ -68,11 +68,11 @@ def go_on(
 
 
 def far_and_live(path: Path, err: Outlet) -> bool:
-    """Whether a worker on another machine trains a run. Where its last sign of life may be from just before its end
-    (a node that failed, say, whose job was started again at once), this waits for the next one.
+    """Whether a worker on another machine, or in another container, trains a run. Where its last sign of life may be
+    from just before its end (a node that failed, say, whose job was started again at once), this waits for the next one.
     """
     info = runs.worker_of(path)
-    if info is None or presence.here(info) or not runs.live(path):
+    if info is None or presence.in_sight(info) or not runs.live(path):
         return False
     last_sign, announced = presence.heard(path), False
     deadline = time.monotonic() + presence.SILENT + presence.BEAT
