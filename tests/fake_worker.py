@@ -286,7 +286,8 @@ class FakeWorker:
                 self.change_state("paused", words)
                 request.answer(step=step, words=words)
             case "rollback":
-                to, factor = int(request.data["to"]), float(request.data.get("rate") or 1.0)
+                aim = request.data["to"]
+                to, factor = step if aim is None else int(aim), float(request.data.get("rate") or 1.0)
                 skip = [request.data["skip"]] if request.data.get("skip") is not None else []
                 rates = {f"train.phases.{run.phases[0]}.lr": 1e-3 * factor} if factor != 1 else {}
                 event = events.Rollback(

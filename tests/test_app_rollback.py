@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from textual.widgets import OptionList
 
 from tests import fake_worker
@@ -13,10 +15,17 @@ from tui_gen import event_log, events
 async def test_a_live_run_goes_back_past_the_batch_of_an_alert_and_yields(monkeypatch):
     async with workbench(monkeypatch, (80, 24)) as (app, pilot):
         view = await started(monkeypatch, app, pilot, nan_at=60, hold=80)
+        app.workspace.open("runs")
+        await until(pilot, lambda: app.workspace.pane("runs").rows)
+        await pilot.press("F")  # it has no checkpoint yet: its worker is asked for one
+        await until_shown(pilot, "with its past up to step")
+        await pilot.press("escape")
+        shutil.rmtree(view.path / "checkpoints")
         await pilot.press("B")
-        await until(pilot, lambda: "no checkpoint to go back to" in said(app))
-        await pilot.press("f8")
-        await until(pilot, lambda: len(view.checkpoints) == 1)
+        await until_shown(pilot, "Rates × 0.5")
+        await pilot.press("escape")
+        await until(pilot, lambda: len(view.checkpoints) == 2)
+        shutil.rmtree(view.path / view.checkpoints.pop(0).path, ignore_errors=True)
         first = view.checkpoints[0].step
         await until(pilot, lambda: view.step == 80 and view.alerts)
         await until(pilot, lambda: "B goes back to before it" in said(app))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import checkpoints, event_log, events, rollbacks, runs
+from tui_gen import checkpoints, event_log, events, forks, rollbacks, runs
 
 
 def ended(steps=200, early=120):
@@ -55,6 +57,10 @@ def test_a_live_run_is_asked(call):
     process = fake_worker.start(run, hold=300)
     wait_until_listening(run)
     wait_for(lambda: runs.state_of(run)[1] == 300, what="the step at which it waits")
+    assert call("fork", run.name, "--no-start", "--name", "fork")[0] == 0  # each has its worker make a checkpoint
+    assert checkpoints.steps(run) == [300] and forks.origin(run.parent / "fork").step == 300
+    shutil.rmtree(run / "checkpoints")
+    assert call("rollback", run.name)[0] == 0 and checkpoints.steps(run) == [300]
     status, out, _ = call("rollback", run.name, "--to", "50", "--rate", "0.5")
     assert status == 0 and out == f"{run.name} went back from step 300 to 50: learning rates × 0.5\n"
     status, out, _ = call("yield", run.name)

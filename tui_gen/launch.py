@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import children, control, presence, runs
+from tui_gen import checkpoints, children, control, presence, runs
 from tui_gen.batch import TERMINATE
 from tui_gen.files import open_log
 from tui_gen.network import Network
@@ -258,6 +258,8 @@ def begin(
     return start(run, resume=resume, model_dirs=model_dirs)
 
 
+CHECKPOINT = 600.0
+"""Seconds that a run may take to make a checkpoint that somebody waits for: its step first, then large files."""
 SILENT = 3.0
 """Seconds after which somebody who waits for a run to stop is told why it may not answer."""
 
@@ -285,6 +287,14 @@ def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **f
             raise
         where = f"process {info.pid} of {info.host}, as that is called where it runs: in another container, perhaps"
         raise control.ControlError(f"{error}; {run.name} is trained by {where}") from None
+
+
+def first_checkpoint(run: Path) -> None:
+    """Have a live run that has no checkpoint yet make one; any other is left alone. Raises ControlError where its
+    worker does not.
+    """
+    if not checkpoints.found(run) and runs.live(run):
+        ask_run(run, "checkpoint", timeout=CHECKPOINT)
 
 
 def stop(

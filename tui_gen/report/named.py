@@ -68,8 +68,8 @@ def go_on(
 
 
 def far_and_live(path: Path, err: Outlet) -> bool:
-    """Whether a worker on another machine, or in another container, trains a run. Where its last sign of life may be
-    from just before its end (a node that failed, say, whose job was started again at once), this waits for the next one.
+    """Whether a worker trains a run on another machine, or in another container. Where its last sign of life may be
+    from just before its end (a node that failed, whose job was started again at once), this waits for the next one.
     """
     info = runs.worker_of(path)
     if info is None or presence.in_sight(info) or not runs.live(path):

@@ -29,17 +29,20 @@ class Forker:
 
     async def ask(self, path: Path, step: int | None) -> None:
         """Say from where it would go on; then its settings go into the form, or it is started with them as they are."""
-        from tui_gen import forking
+        from tui_gen import forking, launch
         from tui_gen.app.widgets.dialogs import Dialog
         from tui_gen.config import ConfigError
+        from tui_gen.control import ControlError
         from tui_gen.quantities import count
         from tui_gen.runs import RunError
 
         notices = self.stage.notices
         notices.say(f"looking for a checkpoint of {path.name}…")
         try:
+            if step is None:
+                await away(launch.first_checkpoint, path)
             point, tables, later = await away(forking.proposal, path, step, self.session.catalog)
-        except (RunError, ConfigError) as error:
+        except (RunError, ConfigError, ControlError) as error:
             notices.tell(str(error), "error")
             return
         finally:

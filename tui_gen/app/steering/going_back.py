@@ -22,6 +22,8 @@ async def ask(conductor: Conductor) -> None:
         return
     path = view.path
     steps, alert = await away(_choice, path)
+    if not steps and await away(runs.live, path) and await conductor.ask("checkpoint", path):
+        steps, alert = await away(_choice, path)
     if not steps:
         notices.tell(f"{path.name} has no checkpoint to go back to.", "warning")
         return

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tui_gen import checkpoints, launch, runs
+from tui_gen import launch, runs
 from tui_gen.events import Event, Note, Progress
 from tui_gen.params import show
 from tui_gen.places import expanded, shown
 from tui_gen.progress import preparation
 from tui_gen.report import consent, headless, stdout
 from tui_gen.report.commands.options import RUN, models_option, named, runs_option
-from tui_gen.report.commands.stop import STOP_TIMEOUT
 from tui_gen.report.exports import FORMATS, Order, chosen, flag_of, form_of, place, save
 from tui_gen.report.stdout import Outlet
 
@@ -79,8 +78,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     if form.executes:
         folders = set(headless.named_dirs(str(order.run))).difference(args.model_dirs)
         consent.ask(folders, order.run.name, err)
-        if not checkpoints.found(order.run) and runs.live(order.run):
-            launch.ask_run(order.run, "checkpoint", timeout=STOP_TIMEOUT)  # a live run that has not made one yet
+        launch.first_checkpoint(order.run)
     if args.csv is not None:
         save(FORMATS[0], order, args.csv, force=True)
     if not asked:

@@ -62,6 +62,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
     consent.ask(set(dirs).difference(args.model_dirs), parent.name, err)
     catalog = headless.ensured(list(dict.fromkeys([*args.model_dirs, *dirs])), err)
     runs.refuse_unwritable(root)
+    if args.step is None:
+        launch.first_checkpoint(parent)
     place = forking.place_of(parent, args.step)
     assignments = [*args.assignments, *([f"train.device={args.device}"] if args.device else [])]
     tables = configs.override(forking.settings_at(parent, place.step, catalog), assignments, catalog)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import checkpoints, children, launch, quality, runs
+from tui_gen import children, launch, quality, runs
 from tui_gen.places import expanded
 from tui_gen.report import consent, headless, stdout
 from tui_gen.report.commands.options import RUN, count, json_option, models_option, runs_option
-from tui_gen.report.commands.stop import STOP_TIMEOUT
 from tui_gen.report.summary import figures_lines
 
 LEAST = 50
@@ -39,8 +38,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
     out, err = stdout.standard()
     path = runs.find(root, args.name)
     consent.ask(set(headless.named_dirs(str(path))).difference(args.model_dirs), path.name, err)
-    if args.step is None and not checkpoints.found(path) and runs.live(path):
-        launch.ask_run(path, "checkpoint", timeout=STOP_TIMEOUT)  # a live run that has not made one yet
+    if args.step is None:
+        launch.first_checkpoint(path)
     words: list[object] = [path]
     for option, value in (
         ("--samples", args.count), ("--seed", args.seed), ("--step", args.step), ("--device", args.device),

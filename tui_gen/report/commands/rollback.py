@@ -36,6 +36,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
     path = runs.find(root, args.name)
     detach = getattr(args, "detach", False)
     if runs.live(path):
+        if args.to is None:
+            launch.first_checkpoint(path)
         fields = {"to": args.to, "rate": args.rate, "skip": args.skip}
         reply = launch.ask_run(path, "rollback", timeout=ANSWER, **fields).data
         out.line(_told(path, int(reply.get("was", 0)), int(reply.get("step", 0)), str(reply.get("change", ""))))
