@@ -169,8 +169,8 @@ def raising(*_):
 
 @pytest.mark.parametrize(
     "library",
-    [None, stand_in(nvmlInit=raising), stand_in(nvmlDeviceGetHandleByUUID=raising)],
-    ids=["not installed", "no driver", "no such GPU"],
+    [None, stand_in(nvmlInit=raising), stand_in(nvmlDeviceGetHandleByUUID=raising), stand_in(NVMLError=None)],
+    ids=["not installed", "no driver", "no such GPU", "another library of this name"],
 )
 def test_without_nvml_the_rest_is_told(monkeypatch, library):
     monkeypatch.setitem(sys.modules, "pynvml", library)
@@ -181,6 +181,24 @@ def test_without_nvml_the_rest_is_told(monkeypatch, library):
 def test_a_gpu_that_tells_only_some(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", stand_in(nvmlDeviceGetUtilizationRates=raising))
     assert Gauge("GPU-1-2").read(GIVEN).gpu == Gpu("H", None, 3 * 10**9, 8 * 10**9, 10**8, 250.0, 61.0)
+
+
+def test_a_part_of_a_gpu_is_found_by_its_own_name(monkeypatch):
+    parts = stand_in(
+        nvmlDeviceGetHandleByUUID=lambda uuid: "part" if uuid == "MIG-1-2" else raising(),
+        nvmlDeviceGetUtilizationRates=raising, nvmlDeviceGetPowerUsage=raising, nvmlDeviceGetTemperature=raising,
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "pynvml", parts)
+    assert Gauge("1-2").read(GIVEN).gpu == Gpu("H", None, 3 * 10**9, 8 * 10**9, 10**8)
+    assert machine.gpu_free("1-2", 8 * 10**9) == 0  # its memory has no `free` here: nobody tells
+
+
+def test_memory_of_a_whole_gpu_is_not_taken_for_that_of_its_part(monkeypatch):
+    whole = types.SimpleNamespace(used=3 * 10**9, total=80 * 10**9, free=77 * 10**9)
+    monkeypatch.setitem(sys.modules, "pynvml", stand_in(nvmlDeviceGetMemoryInfo=lambda handle: whole))
+    told = Gauge("1-2").read(GIVEN).gpu
+    assert (told.used, told.total, told.busy) == (10**9, 8 * 10**9, 0.5)
+    assert machine.gpu_free("1-2", 8 * 10**9) == 0 and machine.gpu_free("1-2", 84 * 10**9) == 77 * 10**9
 
 
 def write(folder: Path, **files: str) -> Path:

@@ -120,7 +120,10 @@ def test_a_config_is_trained_on_one_of_its_devices(device, devices, expected):
     assert slots.wanted(device, devices) == expected
 
 
-@pytest.mark.parametrize("visible,count", [("", 0), ("0", 1), ("0,2", 2), ("GPU-a,-1,1", 1), ("-1", 0)])
+VISIBLE = [("", 0), ("0", 1), ("0,2", 2), ("GPU-a,-1,1", 1), ("-1", 0), ("MIG-a,MIG-b", 1)]
+
+
+@pytest.mark.parametrize("visible,count", VISIBLE)
 def test_gpus_are_those_that_pytorch_would_see(monkeypatch, visible, count):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr("sys.platform", "linux")

@@ -22,5 +22,6 @@ def contradictions(train: Any, lengths_valid: bool) -> Iterable[Problem]:
         hint = "train.batch_size is that of all micro-batches together"
         yield Problem("train.accumulate", train.accumulate, words, hint)
     device = train.device
-    if not (device in ("auto", "cpu", "cuda", "mps") or (device.startswith("cuda:") and device[5:].isdecimal())):
-        yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps")
+    kind, colon, number = device.partition(":")
+    if device not in ("auto", "cpu", "mps") and not (kind in ("cuda", "xpu") and (number.isdecimal() or not colon)):
+        yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps, xpu, xpu:N")

@@ -61,7 +61,8 @@ class Gauge:
             more["busy"] = min(1.0, nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100)
         with _told(nvml):
             memory_of = nvml.nvmlDeviceGetMemoryInfo(handle)
-            more["used"], more["total"] = int(memory_of.used), int(memory_of.total)
+            if _same(memory_of.total, gpu.total):
+                more["used"], more["total"] = int(memory_of.used), int(memory_of.total)
         with _told(nvml):
             more["watts"] = nvml.nvmlDeviceGetPowerUsage(handle) / 1000
         with _told(nvml):
@@ -81,17 +82,24 @@ def _nvml() -> Any | None:
     try:
         nvml = importlib.import_module("pynvml")
         nvml.nvmlInit()
+        return nvml if issubclass(nvml.NVMLError, Exception) else None
     except Exception:  # not installed, of another kind, or no driver: whatever it is, nothing is told
         return None
-    return nvml
 
 
 def _handle(nvml: Any | None, uuid: str) -> Any | None:
-    if nvml is None:
-        return None
-    with _told(nvml):
-        return nvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}")
+    """What NVML calls a GPU, or a part of one (MIG), that PyTorch names without saying which of the two it is."""
+    for prefix in ("",) if uuid.startswith(("GPU-", "MIG-")) else ("GPU-", "MIG-"):
+        if nvml is not None:
+            with _told(nvml):
+                return nvml.nvmlDeviceGetHandleByUUID(f"{prefix}{uuid}")
     return None
+
+
+def _same(told: float, known: float) -> bool:
+    """Whether NVML tells of the memory that PyTorch computes in: of a part of a GPU, it may tell the whole one's.
+    They count the driver's own differently."""
+    return abs(told - known) <= 0.15 * told
 
 
 def _own_seconds() -> float:
@@ -166,11 +174,12 @@ def resident_bytes() -> int:
         return peak if sys.platform == "darwin" else peak * 1024
 
 
-def gpu_free(uuid: str) -> int:
-    """Bytes that can still be had on the GPU with this name; 0 where nobody tells."""
+def gpu_free(uuid: str, total: int) -> int:
+    """Bytes that can still be had on the GPU with this name and so many bytes in all; 0 where nobody tells."""
     nvml = _nvml()
     handle = _handle(nvml, uuid)
     if nvml is not None and handle is not None:
         with _told(nvml):
-            return int(nvml.nvmlDeviceGetMemoryInfo(handle).free)
+            memory_of = nvml.nvmlDeviceGetMemoryInfo(handle)
+            return int(memory_of.free) if _same(memory_of.total, total) else 0
     return 0

@@ -7,6 +7,9 @@ import os
 import platform
 import sys
 
+MIG_PARTS = "/proc/driver/nvidia/capabilities/gpu*/mig/gi*"
+"""Parts of GPUs, where there are any: a process sees one of them, however many there are."""
+
 
 def here() -> list[str]:
     """The devices, the one that `auto` means first: `cuda:0`, `cuda:1` …, or `mps`; `cpu` is the last everywhere."""
@@ -21,7 +24,9 @@ def _gpus() -> int:
     if visible is not None:
         names = [name.strip() for name in visible.split(",")]
         stop = next((place for place, name in enumerate(names) if name in ("", "-1")), len(names))
-        return stop
+        return min(stop, 1) if any(name.startswith("MIG-") for name in names[:stop]) else stop
+    if glob.glob(MIG_PARTS):
+        return 1
     amd = glob.glob("/sys/class/kfd/kfd/topology/nodes/*/mem_banks/*")
     return len(glob.glob("/dev/nvidia[0-9]*")) or int(bool(amd) and os.path.exists("/dev/kfd"))
 

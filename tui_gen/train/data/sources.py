@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable
@@ -89,12 +90,13 @@ class Mapped(Source):
         self._reader: ThreadPoolExecutor | None = None
 
     def read(self, indices: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Like `take`, but in host memory, pinned where the device is CUDA; safe to call from a thread."""
+        """Like `take`, but in host memory, pinned where GPUs take it from there faster; safe to call from a thread."""
         rows = self.rows.index_select(0, indices)
         raw = self.pixels.index_select(0, rows)
         labels = None if self.labels is None else self.labels.index_select(0, rows)
-        if self.device.type == "cuda":
-            raw, labels = raw.pin_memory(), None if labels is None else labels.pin_memory()
+        if self.device.type in ("cuda", "xpu"):
+            with contextlib.suppress(RuntimeError):  # no more may be locked: the copy only waits then
+                return raw.pin_memory(), None if labels is None else labels.pin_memory()
         return raw, labels
 
     def to_device(self, raw: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
@@ -171,8 +173,8 @@ def from_pixels(
 
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be allocated on a device, as its system reports it."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+    if device.type in ("cuda", "xpu"):
+        return torch.accelerator.get_memory_info(device)[0]
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

@@ -39,8 +39,6 @@ def summed(compute: Compute, micro_batches: Sequence[Batch]) -> Computed:
         rows.setdefault(names, []).append((len(micro.x), row))
         gradients = gradients or [None] * len(its_gradients)
         _add(gradients, its_gradients, len(micro.x) / whole)
-        if micro.x.is_cuda:  # a compiled loss leaves its tensors where it writes the next micro-batch's
-            micro.shared = {key: _copied(value) for key, value in micro.shared.items()}
     if len(rows) == 1:
         (names, weighted), *_ = rows.items()
         return names, _mean(weighted), gradients
@@ -91,7 +89,3 @@ def _mean(weighted: Sequence[tuple[int, Tensor]]) -> Tensor:
     for size, value in weighted[1:]:
         total = total.add(value, alpha=size / whole)
     return total
-
-
-def _copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value

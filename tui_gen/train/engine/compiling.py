@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import torch
+from torch import Tensor
 
 from tui_gen import tuned
 from tui_gen.model import Batch, Model
@@ -20,7 +21,7 @@ from tui_gen.runs import write_atomic
 from tui_gen.train.engine import accumulating
 from tui_gen.train.engine.accumulating import Compute, Computed
 from tui_gen.train.engine.building import put, weights_of
-from tui_gen.train.engine.devices import random_state_kept
+from tui_gen.train.engine.devices import named, put_random_state, random_state, random_state_kept, wait_for
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.tuned import late_compiler, onednn
 
@@ -29,6 +30,8 @@ WORTH_STEPS = 5_000
 WORTH_RATIO = 1.1
 EDITS = 1000
 """How many live edits that compile anew a compiled run may see before it goes on uncompiled."""
+CAPTURES = 8
+"""Calls on a GPU among which its graphs are captured: what fails in them can yet be done without."""
 RETRY = 86_400
 """Seconds after which a failure to compile is no longer believed: somebody may have installed a compiler."""
 
@@ -123,7 +126,7 @@ def apply(trainer: Trainer, say: Callable[[str], None], tensors: bool = True) ->
     depend on it.
     """
     for name, plain in trainer.compute.items():
-        trainer.compute[name] = _with_fallback(name, plain, compiled(trainer, plain, tensors), say)
+        trainer.compute[name] = _with_fallback(name, plain, compiled(trainer, plain, tensors), say, trainer.device)
 
 
 def compiled(trainer: Trainer, plain: Compute, tensors: bool = True) -> Compute:
@@ -146,31 +149,56 @@ def _compiled(trainer: Trainer, plain: Compute) -> Compute:
         return torch.compile(plain, dynamic=False, options=onednn.options(trainer.device))
     fast = torch.compile(plain, mode="reduce-overhead", dynamic=False)
 
+    return keeping(fast)
+
+
+def keeping(captured: Compute) -> Compute:
+    """A captured form whose metrics, and what it leaves in `shared`, outlive the next call of any captured form.
+
+    All graphs write to the same memory, and PyTorch takes the tensors of one away when the next begins. Gradients are
+    used up by then.
+    """
+
     def compute(batch: Batch) -> Computed:
-        names, row, gradients = fast(batch)
-        return names, row.clone(), gradients  # the graph writes its next metrics to the same place
+        before = dict(batch.shared)
+        names, row, gradients = captured(batch)
+        for key, value in batch.shared.items():
+            if before.get(key) is not value:
+                batch.shared[key] = _own(value)
+        return names, row.clone(), gradients
 
     return compute
 
 
-def _with_fallback(name: str, plain: Compute, fast: Compute, say: Callable[[str], None]) -> Compute:
+def _own(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, tuple | list):
+        return type(value)([_own(part) for part in value])
+    return {key: _own(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def _with_fallback(
+    name: str, plain: Compute, fast: Compute, say: Callable[[str], None], device: torch.device
+) -> Compute:
     current = fast
-    first = True
+    calls, tentative = 0, CAPTURES if device.type == "cuda" else 1
 
     def compute(batch: Batch) -> Computed:
-        nonlocal current, first
-        if not first:
+        nonlocal current, calls
+        if calls >= tentative:
             return current(batch)
-        first = False
+        calls += 1
         start = time.perf_counter()
-        state = torch.get_rng_state()
+        state = random_state(device)
         try:
             out = current(batch)
-            say(f"{name}: compiled in {time.perf_counter() - start:.0f} s")
+            if calls == 1:
+                say(f"{name}: compiled in {time.perf_counter() - start:.0f} s")
             return out
         except Exception as error:  # anything the compiler throws; the plain form shows a fault of the model's own
-            current = plain
-            torch.set_rng_state(state)
+            current, calls = plain, tentative
+            put_random_state(device, state)
             say(f"{name}: torch.compile failed ({_first_line(error)}); training without")
             return plain(batch)
 
@@ -191,8 +219,7 @@ def _measure(trainer: Trainer) -> float:
             batch = accumulating.split(Batch(x, labels, 0), trainer.config.train.accumulate)[0]
             for compute in computes.values():
                 compute(batch)
-        if trainer.device.type == "cuda":
-            torch.cuda.synchronize()
+        wait_for(trainer.device)
         return time.perf_counter() - start
 
     # Batch normalisation and the like change buffers in a forward pass: measuring must not change the run.
@@ -210,9 +237,7 @@ def _measure(trainer: Trainer) -> float:
 
 def _key(trainer: Trainer) -> str:
     config = trainer.config
-    device = (
-        torch.cuda.get_device_name() if trainer.device.type == "cuda" else platform.processor() or platform.machine()
-    )
+    device = named(trainer.device) or platform.processor() or platform.machine()
     values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
     values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
     values += [f"in {config.train.accumulate} parts"] if config.train.accumulate > 1 else []

@@ -1,4 +1,8 @@
-"""Where a run computes, with which numbers, and the random state of that device."""
+"""Where a run computes, with which numbers, the random state of that device, and what it says of itself.
+
+What PyTorch calls the machine's accelerator is used, whatever its kind; only what is asked of one kind alone is asked
+by its name.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +14,46 @@ import torch
 
 from tui_gen.train.engine.building import TrainingError
 
+ADVICE = "the device is out of memory; raise train.accumulate, or lower train.batch_size or the model's size"
+"""What to do where a device has no room for a run."""
+NO_ROOM = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "can't allocate memory")
+"""How libraries say so, where PyTorch does not by the kind of its error: they take memory of their own."""
+
 
 def pick_device(name: str) -> torch.device:
-    """The device that `train.device` names. Raises TrainingError where this machine has no such device."""
+    """The device that `train.device` names; nothing is begun on it. Raises TrainingError where it is not here."""
+    here = torch.accelerator.current_accelerator(check_available=True)
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device("cpu" if here is None else here.type)
     device = torch.device(name)
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type != "cpu":
+        count = torch.accelerator.device_count() if here is not None and here.type == device.type else 0
         if (device.index or 0) >= count:
-            raise TrainingError(f"train.device = {name}: this machine has {count} CUDA devices; use cpu or auto")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise TrainingError("train.device = mps: not available on this machine; use cpu or auto")
+            kind = device.type.upper()
+            raise TrainingError(f"train.device = {name}: this machine has {count} {kind} devices; use cpu or auto")
     return device
+
+
+def enter(device: torch.device) -> None:
+    """Make a device the one that this thread computes on: libraries, events and figures go by it, not by tensors."""
+    if device.index:  # the first one is it already
+        torch.accelerator.set_device_index(device)
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """The autocast type that `train.precision` names; float32 means no autocast."""
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+        return torch.bfloat16 if _has_bfloat16(device) else torch.float32
     if name == "float16" and device.type == "cpu":
         raise TrainingError("train.precision = float16 needs a GPU; use bfloat16 or float32 on the CPU")
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU computes with bfloat16 itself: older ones imitate it, slower than float32."""
+    if device.type == "cuda":
+        return torch.version.hip is not None or torch.cuda.get_device_properties(device).major >= 8
+    return device.type == "xpu" and torch.xpu.is_bf16_supported(including_emulation=False)
 
 
 def device_generator(device: torch.device) -> Any:
@@ -49,3 +69,63 @@ def random_state_kept(device: torch.device, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices, device_type=device.type):
         torch.manual_seed(seed)
         yield
+
+
+def random_state(device: torch.device) -> tuple[torch.Tensor, ...]:
+    """The state of the global generators: the CPU's, and the device's own where it has one."""
+    own = device_generator(device)
+    return (torch.get_rng_state(), *([] if own is None else [own.get_rng_state(device)]))
+
+
+def put_random_state(device: torch.device, state: tuple[torch.Tensor, ...]) -> None:
+    """Put back what `random_state` gave."""
+    torch.set_rng_state(state[0])
+    if len(state) > 1:
+        device_generator(device).set_rng_state(state[1], device)
+
+
+def wait_for(device: torch.device) -> None:
+    """Until the device has done all that it was given; on the CPU all is done."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def named(device: torch.device) -> str:
+    """What a GPU calls itself (`NVIDIA H200`); empty where it has no name to tell."""
+    name_of = getattr(getattr(torch, device.type, None), "get_device_name", None)
+    return str(name_of(device)) if device.type != "cpu" and name_of is not None else ""
+
+
+def uuid_of(device: torch.device) -> str:
+    """The name by which NVIDIA's tools know a GPU, or a part of one; empty for what has none."""
+    if device.type != "cuda":
+        return ""
+    return str(getattr(torch.cuda.get_device_properties(device), "uuid", ""))
+
+
+def memory_of(device: torch.device) -> tuple[int, int]:
+    """Bytes of a GPU that can still be had, and that there are; zeros where it does not tell."""
+    with contextlib.suppress(RuntimeError, ValueError):
+        return torch.accelerator.get_memory_info(device)
+    return 0, 0
+
+
+def reserved(device: torch.device) -> int:
+    """Bytes of a GPU that this process has taken; 0 where it does not tell."""
+    with contextlib.suppress(RuntimeError, ValueError):
+        return int(torch.accelerator.memory_reserved(device))
+    return int(torch.mps.driver_allocated_memory()) if device.type == "mps" else 0
+
+
+def allocated(device: torch.device) -> int:
+    """Bytes of a GPU that tensors, or what PyTorch keeps, hold; 0 where it does not tell."""
+    with contextlib.suppress(RuntimeError, ValueError):
+        return int(torch.accelerator.memory_allocated(device))
+    return int(torch.mps.current_allocated_memory()) if device.type == "mps" else 0
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that a device has no room, in whosever words."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_ROOM)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from tui_gen.train.engine.devices import wait_for
 from tui_gen.usage import STEP_PARTS, Spent
 
 A_SECOND = 8
@@ -24,7 +25,7 @@ class Laps:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._cuda, self._mps = device.type == "cuda", device.type == "mps"
+        self._device, self._cuda = device, device.type == "cuda"
         self._on = False
         self._next, self._stride = -1, 1
         self._marks: list[tuple[str, Any]] = []
@@ -80,6 +81,5 @@ class Laps:
             mark = torch.cuda.Event(enable_timing=True)
             mark.record()
             return mark
-        if self._mps:
-            torch.mps.synchronize()
+        wait_for(self._device)
         return time.perf_counter()

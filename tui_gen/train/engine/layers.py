@@ -14,7 +14,7 @@ from tui_gen.config import Optim, RunConfig
 from tui_gen.model import Batch, DataSpec, Model, Phase
 from tui_gen.network import Layer, Network
 from tui_gen.train.data.sources import ENDLESS_EPOCH
-from tui_gen.train.engine.devices import pick_device, pick_precision, random_state_kept
+from tui_gen.train.engine.devices import pick_device, pick_precision, random_state_kept, uuid_of
 
 FEW, MORE = 2, 4
 """Examples of the two batches whose difference tells what one example takes."""
@@ -154,8 +154,8 @@ def _data(config: RunConfig, spec: DataSpec) -> tuple[int | None, int]:
 def _room(device: torch.device) -> tuple[int, int]:
     """Bytes that a process takes on a device before it holds a model, and those that it could have in all."""
     if device.type == "cuda":
-        about = torch.cuda.get_device_properties(device)
-        return CONTEXT, machine.gpu_free(str(about.uuid)) or about.total_memory
+        total = torch.cuda.get_device_properties(device).total_memory
+        return CONTEXT, machine.gpu_free(uuid_of(device), total) or total
     free, total = machine.memory()
     own = machine.resident_bytes()
     return own, (free + own if free else total)

@@ -24,7 +24,7 @@ def build(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer
         raise ValueError("this phase has no parameters to train")
     late_compiler.keep_out()
     device_type = parameters[0].device.type
-    fast = device_type in ("cpu", "cuda")
+    fast = device_type in ("cpu", "cuda", "xpu")
     rate, decay, betas = optim.lr, optim.weight_decay, (optim.beta1, optim.beta2)
     match optim.optimizer:
         case "adam":

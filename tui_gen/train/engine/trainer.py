@@ -24,7 +24,7 @@ from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.engine import accumulating, optim
 from tui_gen.train.engine.accumulating import Compute, Computed
 from tui_gen.train.engine.building import Part, Snapshot, build_model, put, refusals, weights_of
-from tui_gen.train.engine.devices import device_generator, pick_precision, random_state_kept
+from tui_gen.train.engine.devices import device_generator, named, pick_precision, random_state_kept
 from tui_gen.train.engine.laps import Laps
 from tui_gen.train.engine.meter import Meter, row_of
 from tui_gen.train.engine.vitals import Vitals
@@ -78,6 +78,9 @@ class Trainer:
             phase.name: optim.build(self.optims[phase.name], self.parameters[phase.name]) for phase in self.phases
         }
         self.scaler = torch.amp.GradScaler(device.type) if self.precision is torch.float16 else None
+        if self.scaler is not None:
+            # It makes its tensors when it is first used: not in captured code, whose memory is another's soon.
+            self.scaler.scale(torch.zeros((), device=device))
         self._scaled = False
         self.compute: dict[str, Compute] = {phase.name: self._computing(phase) for phase in self.phases}
         self.average: Model | None = None
@@ -119,8 +122,8 @@ class Trainer:
     @property
     def device_name(self) -> str:
         """Where this trains, in words: the GPU's name, or the number of threads."""
-        if self.device.type == "cuda":
-            return f"{self.device} {torch.cuda.get_device_name(self.device)}"
+        if self.device.type != "cpu":
+            return f"{self.device} {named(self.device)}".rstrip()
         threads = torch.get_num_threads()
         return f"{self.device.type} ({threads} thread{'s' if threads > 1 else ''})"
 

@@ -22,7 +22,7 @@ from tui_gen.train import discover
 from tui_gen.train.data import DataError, dataset_of
 from tui_gen.train.data.matching import load_as
 from tui_gen.train.engine.building import RefusedError, TrainingError, build_model
-from tui_gen.train.engine.devices import pick_device
+from tui_gen.train.engine.devices import enter, lacks_memory, pick_device
 from tui_gen.train.engine.layers import CONTEXT, _room
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.run import parts as others
@@ -45,7 +45,9 @@ def tries(trainer: Trainer, room: int, most: int) -> list[Try]:
             for _ in range(STEPS):
                 trainer.train_step(0.0, (x[:size], None if labels is None else labels[:size]))
             trainer.meter.flush()
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
             made.append(Try(size, 0))
             break
         made.append(Try(size, _peak(trainer.device)))
@@ -83,6 +85,7 @@ def reply(request: FitRequest) -> FitReply:
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         device = pick_device(config.train.device)
+        enter(device)
         model_class = classes.models[config.model.name]
         if dependencies.needs(config, catalogue):
             catalogue.recipes, _ = catalogs.recipes()

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from tui_gen.train.engine.devices import memory_of, named
+
 
 def facts() -> dict[str, Any]:
     """Versions, threads, the C++ compiler that `train.compile` needs, and every accelerator (see `accelerators`)."""
@@ -27,20 +29,24 @@ def facts() -> dict[str, Any]:
 
 
 def accelerators() -> list[dict[str, Any]]:
-    """Name, memory and free memory (bytes) of each CUDA device, or Apple's GPU. One that fails says why instead."""
-    devices: list[dict[str, Any]] = []
-    for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        properties = torch.cuda.get_device_properties(number)
-        device = {"id": f"cuda:{number}", "name": properties.name, "memory": properties.total_memory}
+    """Name, memory and free memory (bytes) of each GPU that PyTorch can use. One that fails says why instead."""
+    found: list[dict[str, Any]] = []
+    kind = torch.accelerator.current_accelerator(check_available=True)
+    if kind is None:
+        return found
+    for number in range(torch.accelerator.device_count()):
+        device = torch.device(kind.type, number)
+        about: dict[str, Any] = {"id": str(device), "name": "Apple GPU", "memory": 0}
+        if kind.type == "mps":
+            about["id"] = "mps"
         try:
-            device["free"] = torch.cuda.mem_get_info(number)[0]
-            torch.ones(8, device=f"cuda:{number}").sum().item()
+            about["name"] = named(device) or about["name"]
+            about["free"], about["memory"] = memory_of(device)
+            torch.ones(8, device=device).sum().item()
         except RuntimeError as error:
-            device["fault"] = str(error).partition("\n")[0]
-        devices.append(device)
-    if torch.backends.mps.is_available():
-        devices.append({"id": "mps", "name": "Apple GPU", "memory": 0})
-    return devices
+            about["fault"] = str(error).partition("\n")[0]
+        found.append(about)
+    return found
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from tui_gen.train import discover
 from tui_gen.train.data import Data, Dataset, Report, dataset_of, load
 from tui_gen.train.data.matching import load_as
 from tui_gen.train.engine.building import build_model, put
-from tui_gen.train.engine.devices import pick_device
+from tui_gen.train.engine.devices import enter, pick_device
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run import parts as dependencies
 
@@ -62,6 +62,7 @@ def restore(
     checkpoint = _loaded(run, step, averaged and config.train.ema > 0, report)
     tuned.use(checkpoint.meta.tuned)
     where = pick_device(device or config.train.device)
+    enter(where)
     if "spec" in checkpoint.state:
         spec = msgspec.convert(checkpoint.state["spec"], DataSpec)
     else:

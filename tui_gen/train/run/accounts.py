@@ -13,6 +13,7 @@ import torch
 
 from tui_gen import events
 from tui_gen.machine import Gauge, resident_bytes
+from tui_gen.train.engine.devices import allocated, memory_of, named, reserved, uuid_of, wait_for
 from tui_gen.train.engine.laps import Laps
 from tui_gen.usage import Gpu, Spent
 
@@ -27,7 +28,7 @@ class Accounts:
 
     def __init__(self, device: torch.device, laps: Laps) -> None:
         self._device, self._laps = device, laps
-        self._gauge = Gauge(str(torch.cuda.get_device_properties(device).uuid) if device.type == "cuda" else "")
+        self._gauge = Gauge(uuid_of(device))
         self._parts: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._inside = False
@@ -44,8 +45,7 @@ class Accounts:
         if self._inside:
             yield
             return
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)  # or steps that are still on their way would count for it
+        wait_for(self._device)  # or steps that are still on their way would count for it
         self._inside, started = True, time.perf_counter()
         try:
             yield
@@ -76,16 +76,15 @@ class Accounts:
             steps_per_second=round(per_second, 3),
             images_per_second=round(per_second * batch_size, 1),
             memory=resident_bytes(),
-            device_memory=torch.cuda.memory_allocated() if self._device.type == "cuda" else 0,
+            device_memory=allocated(self._device),
             seconds=round(seconds, 3),
         )
 
     def _gpu(self) -> Gpu | None:
-        if self._device.type != "cuda":
+        free, total = (0, 0) if self._device.type == "cpu" else memory_of(self._device)
+        if not total:
             return None
-        free, total = torch.cuda.mem_get_info(self._device)
-        name, own = torch.cuda.get_device_name(self._device), torch.cuda.memory_reserved(self._device)
-        return Gpu(name, used=total - free, total=total, own=own)
+        return Gpu(named(self._device), used=total - free, total=total, own=reserved(self._device))
 
 
 def _rounded(spent: Spent) -> Spent:

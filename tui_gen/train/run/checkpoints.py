@@ -39,6 +39,7 @@ from tui_gen.checkpoints import (
 )
 from tui_gen.model import DataSpec
 from tui_gen.train.engine.building import Snapshot
+from tui_gen.train.engine.devices import named
 from tui_gen.train.tensor_file import save_tensors
 
 __all__ = [
@@ -315,7 +316,7 @@ def spec_of(run: Path) -> DataSpec | None:
 def machine(device: torch.device) -> dict[str, str]:
     """What computes here, as far as the bits of its sums depend on it."""
     facts = {"PyTorch": str(torch.__version__), "CPU": torch.backends.cpu.get_cpu_capability()}
-    facts["device"] = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    facts["device"] = named(device) or device.type
     return facts
 
 

@@ -90,7 +90,7 @@ def _tell_changes(checkpoint: checkpoints.Loaded, trainer: Trainer, note: Note) 
         torch.set_num_threads(threads)  # sums are split by thread: only the same number gives the same bits
     here = checkpoints.machine(trainer.device) | {"threads": str(torch.get_num_threads())}
     was = checkpoint.meta.machine | {"threads": str(threads)}
-    if trainer.device.type == "cuda":  # the CPU's threads add up nothing there
+    if trainer.device.type != "cpu":  # the CPU's threads add up nothing there
         here.pop("threads")
     changes = [f"{name} {was[name]} → {value}" for name, value in here.items() if was.get(name, value) != value]
     if changes:

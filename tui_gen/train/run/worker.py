@@ -214,8 +214,9 @@ class Worker:
     def _why(error: BaseException) -> str:
         """What ended a run, as its reason."""
         error_name, words = type(error).__name__, str(error)
-        if error_name == "OutOfMemoryError":
-            return "the device is out of memory; raise train.accumulate, or lower train.batch_size or the model's size"
+        devices = sys.modules.get("tui_gen.train.engine.devices")  # without it there is no PyTorch that has no room
+        if devices is not None and devices.lacks_memory(error):
+            return str(devices.ADVICE)
         if isinstance(error, MemoryError):
             return (
                 f"there is too little memory{f' ({words})' if words else ''}; give the process more, or lower the size"
@@ -349,7 +350,7 @@ class Worker:
             from tui_gen.train.data import DataError, dataset_of
             from tui_gen.train.data.matching import load_as
             from tui_gen.train.engine.building import TrainingError, build_model
-            from tui_gen.train.engine.devices import pick_device
+            from tui_gen.train.engine.devices import enter, pick_device
             from tui_gen.train.engine.trainer import Trainer
             from tui_gen.train.run.checkpoints import spec_of
             from tui_gen.train.run.loop import RunLoop
@@ -367,6 +368,7 @@ class Worker:
             if config.train.threads:
                 torch.set_num_threads(config.train.threads)
             device = pick_device(config.train.device)
+            enter(device)
             parts_for = self._parts(config, catalogue, classes, writer)
             model_class, dataset = classes.models[config.model.name], dataset_of(config.dataset, classes.datasets)
 

@@ -22,6 +22,7 @@ from torch import Tensor, UntypedStorage
 from tui_gen.control import Request
 from tui_gen.machine import resident_bytes
 from tui_gen.quantities import size
+from tui_gen.train.engine.devices import allocated, lacks_memory, reserved, wait_for
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
 
@@ -73,7 +74,9 @@ class Yielding:
         device = self.loop.trainer.device
         try:
             relocate(self._moved, _copying(device), _copying(HOST))
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
             _empty_caches(device)
             request.refuse(f"{device} has no room for the run now, so it stays in host memory ({error!s:.120})")
             return False
@@ -167,23 +170,18 @@ def drop_graphs(device: torch.device) -> None:
 
 def occupied(device: torch.device) -> int:
     """Bytes that this process has taken of a device, or of the machine's memory."""
-    return torch.cuda.memory_reserved(device) if device.type == "cuda" else resident_bytes()
-
-
-def allocated(device: torch.device) -> int:
-    """Bytes of a device that tensors, or what PyTorch keeps, still hold."""
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+    return reserved(device) if device.type != "cpu" else resident_bytes()
 
 
 def _empty_caches(device: torch.device) -> None:
     """Give memory back that nobody uses: to the device, and to the system."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        for name in ("_cuda_clearCublasWorkspaces", "_host_emptyCache"):  # private; the caches go without them, too
-            if (clear := getattr(torch._C, name, None)) is not None:
-                clear()
-        torch.cuda.empty_cache()
-    elif device.type == "mps":
+    wait_for(device)
+    if device.type == "cuda" and (clear := getattr(torch._C, "_cuda_clearCublasWorkspaces", None)) is not None:
+        clear()  # private; the other caches go without it, too
+    if device.type == "mps":
         torch.mps.empty_cache()
+    elif device.type != "cpu":
+        torch.accelerator.empty_cache()
+        torch.accelerator.empty_host_cache()
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
