@@ -23,9 +23,8 @@ def accelerator(monkeypatch):
     """Has PyTorch find so many devices of a kind."""
 
     def have(kind, count):
-        monkeypatch.setattr(
-            torch.accelerator, "current_accelerator", lambda check_available=False: (count and torch.device(kind)) or None
-        )
+        here = torch.device(kind) if count else None
+        monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: here)
         monkeypatch.setattr(torch.accelerator, "device_count", lambda: count)
 
     return have
