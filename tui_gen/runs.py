@@ -39,7 +39,8 @@ from tui_gen.tails import tail_of
 from tui_gen.text import clean
 
 LIVE = ("starting", "running", "paused", "stopping")
-ENDED = ("finished", "stopped", "failed", "interrupted")
+RESUMABLE = ("stopped", "failed", "interrupted")
+ENDED = ("finished", *RESUMABLE)
 
 
 class RunError(Exception):

@@ -20,7 +20,7 @@ class RunResumeAsked(RunOpened):
 
 
 class RunsAsked(Message):
-    """Something is to be done with runs: `stop`, `delete`, `star`, `tag`, `note`, `rename`, `details`,
+    """Something is to be done with runs: `stop`, `resume`, `delete`, `star`, `tag`, `note`, `rename`, `details`,
     `folder`, `export` or `replay`.
 
     A note is on a `step`, or on a `sample` (a file, named from the run's folder), where that is given.

@@ -255,7 +255,7 @@ class Conductor:
                 return
         if not await self.trusted(path, f"{path.name} names"):
             return
-        if not await self._has_data(path) or not await self.may_begin("resume", path.name, path):
+        if not await self.has_data(path) or not await self.may_begin("resume", path.name, path):
             return
         self.notices.say(f"resuming {path.name}…")
         try:
@@ -275,7 +275,7 @@ class Conductor:
             if self.view is not None and not self.view.live:
                 self.notices.say(f"resuming {path.name}…")
 
-    async def _has_data(self, path: Path) -> bool:
+    async def has_data(self, path: Path) -> bool:
         """Whether a run's data is where it was, or where somebody says that it is now."""
         from tui_gen.app.widgets.path_dialog import PathDialog
 

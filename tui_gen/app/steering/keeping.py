@@ -1,5 +1,5 @@
-"""What is done with runs of the list, one or many: stopped, deleted, starred, tagged, noted on, renamed, told about,
-exported, replayed.
+"""What is done with runs of the list, one or many: stopped, resumed, deleted, starred, tagged, noted on, renamed, told
+about, exported, replayed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from tui_gen.app.background import away
 from tui_gen.app.steering.exporting import Exporter
 from tui_gen.app.widgets.dialogs import Dialog
 from tui_gen.app.widgets.text_dialog import TextDialog
+from tui_gen.config import ConfigError
 from tui_gen.quantities import count
 from tui_gen.remarks import RemarkError
 from tui_gen.run_facts import RunRow
@@ -46,6 +47,8 @@ class Keeper:
             case "stop":
                 for path in paths:
                     await self.conductor.stop(path)
+            case "resume":
+                await self.resume(paths)
             case "delete":
                 await self.delete(paths)
             case "star":
@@ -65,6 +68,31 @@ class Keeper:
             case "replay":
                 await self.conductor.open(paths[0], pace=USUAL)
 
+    async def resume(self, paths: list[Path]) -> None:
+        """Let runs that ended go on beside each other, after one question that lists them; none of them is shown."""
+        session = self.conductor.session
+        live = await away(session.live_here, None)
+        text = f"These {count(len(paths))} runs go on from their last checkpoints, all at once"
+        text += f", beside {count(len(live))} live here" * bool(live) + f".\n{_listed(paths)}"
+        answers = [("cancel", "Cancel"), ("resume", "Resume them")]
+        if await self.stage.push_screen_wait(Dialog("Resume", text, answers)) != "resume":
+            return
+        resumed = []
+        for path in paths:
+            if await away(session.remedy, path) is not None:
+                self.notices.tell(f"{path.name} would break again: resume it alone, with a smaller rate.", "warning")
+                continue
+            if not await self.conductor.trusted(path, f"{path.name} names") or not await self.conductor.has_data(path):
+                continue
+            try:
+                await away(session.resume, path)
+                resumed.append(path)
+            except (runs.RunError, ConfigError) as error:
+                self.notices.tell(str(error), "error")
+        if resumed:
+            self.notices.tell(f"{resumed[0].name if len(resumed) == 1 else f'{count(len(resumed))} runs'} resumed.")
+        self.stage.runs_changed()
+
     async def delete(self, paths: list[Path]) -> None:
         """Remove runs after one question that lists them, without those that something speaks against."""
         doubts = await away(_doubts, paths)
@@ -76,9 +104,7 @@ class Keeper:
         if len(paths) == 1:
             text = f"Everything of {paths[0].name} goes: settings, losses, samples, checkpoints. It cannot be had back."
         else:
-            some = [f"  {path.name}" for path in paths[:LISTED]]
-            some += [f"  and {count(len(paths) - LISTED)} more"] * (len(paths) > LISTED)
-            text = f"Everything of these {count(len(paths))} runs goes. It cannot be had back.\n" + "\n".join(some)
+            text = f"Everything of these {count(len(paths))} runs goes. It cannot be had back.\n{_listed(paths)}"
         answer = await self.stage.push_screen_wait(Dialog("Delete", text, [("keep", "Keep"), ("delete", "Delete")]))
         if answer != "delete":
             return
@@ -182,6 +208,12 @@ class Keeper:
             who = paths[0].name if len(paths) == 1 else f"{count(changed)} runs"
             self.notices.tell(f"{who}: {what}", log=False)
             self.stage.runs_changed()
+
+
+def _listed(paths: list[Path]) -> str:
+    """Runs one below the other, as far as a question has room for them."""
+    more = [f"  and {count(len(paths) - LISTED)} more"] * (len(paths) > LISTED)
+    return "\n".join([*(f"  {path.name}" for path in paths[:LISTED]), *more])
 
 
 def _doubts(paths: list[Path]) -> dict[Path, str]:

@@ -25,6 +25,7 @@ from tui_gen.run_facts import FACTS, ordered
 from tui_gen.run_filter import FilterError, RunFilter
 from tui_gen.run_list import MANY, RunList
 from tui_gen.run_settings import RunSettings
+from tui_gen.runs import RESUMABLE
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ PART, REST = 0.04, 0.5
 """Seconds for which logs are gone through before what was found is shown; after a key, in which that rests."""
 WIDE = 90
 """Cells in which a line is enough to tell about a run."""
-RESUMABLE = ("stopped", "failed", "interrupted")
 
 
 class RunsPane(FilterPane):
@@ -58,9 +58,8 @@ has a `›`, marked ones have a `◆`.
 
 - **Enter** (or a second click) shows a run: live ones with full control, past ones with everything they produced
 - **Space** marks runs, so do **Shift** and the arrows, and a click before the name; **a** marks all that match
-- **c** compares the marked runs; **r** resumes a run from its last checkpoint, **F** forks it: a new run goes on from
-  there; **x** stops live ones with a checkpoint;
-  **Delete** removes past ones, after a question
+- **c** compares the marked runs; **r** resumes runs from their last checkpoints, **F** forks one: a new run goes on
+  from there; **x** stops live ones with a checkpoint; **Delete** removes past ones, after a question
 - **\\*** gives a star, **t** tags, **n** a note, **e** another name; **i** tells all about a run; **o** copies its
   folder
 - **w** exports a run (a report, a film, weights, tables …); **p** plays it again as if it were live
@@ -392,7 +391,7 @@ has a `›`, marked ones have a `◆`.
         what = parameters[0] if parameters else action
         match what:
             case "resume":
-                able = len(chosen) == 1 and chosen[0].info.state in RESUMABLE
+                able = any(row.info.state in RESUMABLE for row in chosen)
             case "stop":
                 able = any(row.info.live for row in chosen)
             case "delete":
@@ -406,8 +405,9 @@ has a `›`, marked ones have a `◆`.
         return True if able else None
 
     def action_resume(self) -> None:
-        """Go on with it."""
-        self.post_message(RunResumeAsked(Path(self._chosen()[0].info.path)))
+        """Go on with it, or with all that are marked and can go on."""
+        paths = [Path(row.info.path) for row in self._chosen() if row.info.state in RESUMABLE]
+        self.post_message(RunResumeAsked(paths[0]) if len(paths) == 1 else RunsAsked("resume", paths))
 
     def action_fork(self) -> None:
         """A new run from its newest checkpoint."""
