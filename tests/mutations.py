@@ -44,6 +44,7 @@ def story() -> list[events.Event]:
     load = usage.Load("box", 8.0, 3.5, 0.5, 10**8, 2 * 10**9, 8 * 10**9)
     return [
         events.Fork(t=t, step=20, run="parent", name="the first", start=10, changes={"train.batch_size": [64, 32]}),
+        events.Host(t=t, host="node7", system="Slurm", cluster="alps", job="120_4", id="125", restarts=2),
         events.State(t=t, state="starting", step=0),
         events.Progress(t=t, what="downloading", done=5, total=10, unit="bytes"),
         events.Plan(t=t, steps=300, steps_per_epoch=30, batch_size=64, device="cpu", phases=["vae"], minutes=2.0),

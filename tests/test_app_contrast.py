@@ -133,16 +133,16 @@ async def test_every_pane_is_read_in_every_theme(monkeypatch):
         for level in ("info", "warning", "error"):
             app.conductor.view.log.append((0.0, level, f"a line of {level}"))
         shown = {"alt+5": "the log", "alt+6": "the list of runs", "f10": "a menu", "question_mark": "keys"}
-        for key, what in shown.items():
+        for number, (key, what) in enumerate(shown.items()):  # each in every second theme, and in the hardest
             await pilot.press(key)
             await pilot.pause()
-            await in_every_theme(app, pilot, what)
+            await in_every_theme(app, pilot, what, [*[*app.themes.own][number % 2 :: 2], *HARD])
             if len(app.screen_stack) > 1:
                 await pilot.press("escape")
                 await until(pilot, lambda: len(app.screen_stack) == 1)
         await pilot.press("f9")
         await until(pilot, lambda: "■ stopped" in app.status.text)
-        await in_every_theme(app, pilot, "a run that ended")
+        await in_every_theme(app, pilot, "a run that ended", HARD)
 
 
 @pytest.mark.parametrize("ground", ["#000000", "#ffffff", "#808080", "#ffff00", "#0178d4"])

@@ -59,11 +59,11 @@ def files_in(text: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """A copy of the sources in which a package is found as in a checkout that is installed."""
+    """A copy of the sources, with what is compiled of them, in which a package is found as in a checkout that is
+    installed."""
     folder = tmp_path_factory.mktemp("tree")
-    without = shutil.ignore_patterns("__pycache__")
     for name in ("tui_gen", "models", "themes", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=without)
+        shutil.copytree(ROOT / name, folder / name)
     for name in ("models", "themes"):
         (folder / "tui_gen" / name).symlink_to(folder / name, target_is_directory=True)
     return folder

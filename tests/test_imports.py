@@ -1,6 +1,7 @@
 """Who may import whom: looked up in the sources, and seen in fresh processes."""
 
 import ast
+import functools
 import inspect
 import json
 import re
@@ -48,6 +49,7 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
 def imported(path: Path, also_inside: bool = True, for_types: bool = False) -> set[str]:
     """Full names of what a file imports; without `also_inside`, only what importing it would import at once.
 
@@ -56,6 +58,12 @@ def imported(path: Path, also_inside: bool = True, for_types: bool = False) -> s
     package = module_name(path).split(".")
     package = package if path.name == "__init__.py" else package[:-1]
     return imported_by(path.read_text(encoding="utf-8"), package, also_inside, for_types)
+
+
+@functools.lru_cache(maxsize=8)  # the same file is asked about in several ways, one after the other
+def parsed(code: str) -> ast.Module:
+    """A file's syntax tree; never to be changed."""
+    return ast.parse(code)
 
 
 def imported_by(code: str, package: list[str], also_inside: bool = True, for_types: bool = False) -> set[str]:
@@ -78,7 +86,7 @@ def imported_by(code: str, package: list[str], also_inside: bool = True, for_typ
                 continue
             visit(child)
 
-    visit(ast.parse(code))
+    visit(parsed(code))
     return found
 
 
@@ -113,7 +121,7 @@ def test_drawing_knows_no_run_and_no_widget(path):
 
 def private_of_others(path: Path) -> set[str]:
     """Private names that a file takes from modules and objects which are not its own."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path.read_text(encoding="utf-8"))
     found = {name for name in imported(path) if re.match(r"(textual|rich)\.(.*\.)?_", name)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) not in ("self", "cls"):
@@ -145,6 +153,7 @@ def test_textual_still_has_its_private_parts(owner, name):
     assert hasattr(owner, name) or re.search(rf"\bself\.{name}\b", inspect.getsource(owner))
 
 
+@functools.cache
 def graph_of_imports() -> dict[str, set[str]]:
     """Every module of ours and those of ours that it imports, at once, in functions, and for type checkers alone."""
     paths = {module_name(path): path for folder in (PACKAGE, MODELS) for path in folder.rglob("*.py")}

@@ -84,6 +84,7 @@ def test_any_name_becomes_part_of_a_folder_s_name(name):
 def test_names_never_collide(tmp_path, monkeypatch):
     tails = iter(["aaaa", "aaaa", "bbbb"])
     monkeypatch.setattr(random.SystemRandom, "choices", lambda self, letters, k: next(tails))
+    monkeypatch.setattr(runs.time, "strftime", lambda _: "20300101-1200")  # the minute may change between the two
     assert runs.create(tmp_path, "x", "").name[-4:] == "aaaa"
     assert runs.create(tmp_path, "x", "").name[-4:] == "bbbb"
 
