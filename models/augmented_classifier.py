@@ -21,8 +21,10 @@ from tui_gen.model import (
     Problem,
     Text,
     Tiles,
+    alike,
     hyper,
     in_range,
+    part,
 )
 from tui_gen.models.classifier import NETWORKS, Classifier
 from tui_gen.models.nets.layers import glorot
@@ -97,10 +99,13 @@ class AugmentedClassifier(Classifier):
 
     def draw_more(self, batch: Batch) -> None:
         """In the first steps: as many more of the generated images as a batch has, until there are all."""
-        start = batch.step * batch.total + batch.place
+        start, count = batch.step * batch.total + batch.place, len(batch.x)
+        if (now := part()) is not None:  # every process keeps all of them, and draws them at once
+            start, count = batch.step * batch.total, batch.total if now.leads else 0
         if start < len(self.images):
-            part = slice(start, start + len(batch.x))
-            self.images[part] = self.draw(self.asked[part])
+            places = slice(start, start + count)
+            with alike():
+                self.images[places] = self.draw(self.asked[places])
 
     def mixed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """A batch of generated images and their labels, some real ones among them where asked for."""
@@ -108,6 +113,8 @@ class AugmentedClassifier(Classifier):
         places = torch.randint(min(len(self.images), there), (count,), device=batch.x.device)
         x, labels = self.images[places].float() / 255, self.asked[places]
         real = round(self.config.real_share * count)
+        if (now := part()) is not None:
+            real = min(count, max(0, round(self.config.real_share * now.total) - now.place))
         if real:
             assert batch.labels is not None
             x, labels = torch.cat([batch.x[:real], x[real:]]), torch.cat([batch.labels[:real], labels[real:]])

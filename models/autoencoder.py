@@ -10,7 +10,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, Tiles, hyper
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Given,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Picture,
+    Problem,
+    Text,
+    Tiles,
+    batch_mean,
+    hyper,
+)
 from tui_gen.models.alarms.autoencoder import ALARMS
 from tui_gen.models.looks import tables
 from tui_gen.models.looks.code_plots import flattened, neighbours, plot
@@ -138,7 +152,7 @@ class Autoencoder(Model):
         if self.config.sparsity == "l1":
             return code.abs().sum() / len(code)
         target = torch.zeros_like(code[0]) + self.config.sparsity_target
-        mean = code.mean(0).clamp(1e-6, 1 - 1e-6)
+        mean = batch_mean(code).clamp(1e-6, 1 - 1e-6)
         return (target * (target / mean).log() + (1 - target) * ((1 - target) / (1 - mean)).log()).sum()
 
     def contraction(self, x: Tensor, code: Tensor) -> Tensor:

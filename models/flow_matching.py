@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from tui_gen.model import Batch, DataSpec, Function, Input, Loss, Optim, Phase, hyper
+from tui_gen.model import Batch, DataSpec, Function, Input, Loss, Optim, Phase, alike, batch_rows, hyper
 from tui_gen.models.alarms.diffusion import QUARTERS
 from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
+from tui_gen.models.nets.diffusing import strata
 from tui_gen.models.nets.guidance import Guided, by_time, guided
 
 Field = Callable[[Tensor, float], Tensor]
@@ -71,12 +72,12 @@ class FlowMatching(Guided):
     def loss(self, batch: Batch) -> Loss:
         """Conditional flow matching (equation 23 of Lipman et al.), and its part from each quarter of the times."""
         noise, x = self.pairs(batch)
-        count = len(x)
-        time = (torch.arange(count, device=x.device) + torch.rand(count, device=x.device)) / count
+        places, total = strata(len(x), x.device)
+        time = places / total
         if self.config.times == "logit-normal":
             time = torch.special.ndtri(time).sigmoid()
         start = (1 - self.config.sigma_min) * noise
-        place = time.view(count, *[1] * (x.dim() - 1))
+        place = time.view(len(x), *[1] * (x.dim() - 1))
         between = noise + place * (x - start)
         off = self.network(between, TIME_SCALE * time, self.with_dropped_labels(batch.labels)) - (x - start)
         errors = off.square().flatten(1).mean(1)
@@ -100,16 +101,17 @@ class FlowMatching(Guided):
         that of samples of few Euler steps.
         """
         metrics = super().validation(batch)
-        count = MOST_PATHS if self.data.kind == "image" else len(batch.x)
-        some = torch.randperm(len(batch.x), device=batch.x.device)[:count]
-        labels = None if batch.labels is None else batch.labels[some]
-        field = self.velocity(self.network, labels)
-        path = solve(field, torch.randn_like(batch.x[:count]), STRAIGHT_STEPS, "euler")
-        bend = (path[-1] - path[0]) - STRAIGHT_STEPS * path.diff(dim=0)
-        return metrics | {
-            f"{self.name}/straightness": bend.square().mean(),
-            f"{self.name}/sliced_wasserstein": standardised_sliced_wasserstein(path[-1], batch.x[some]),
-        }
+        x, labels = batch_rows(batch.x), None if batch.labels is None else batch_rows(batch.labels)
+        count = MOST_PATHS if self.data.kind == "image" else len(x)
+        with alike():  # they are few, and compared with each other
+            some = torch.randperm(len(x), device=x.device)[:count]
+            field = self.velocity(self.network, None if labels is None else labels[some])
+            path = solve(field, torch.randn_like(x[:count]), STRAIGHT_STEPS, "euler")
+            bend = (path[-1] - path[0]) - STRAIGHT_STEPS * path.diff(dim=0)
+            return metrics | {
+                f"{self.name}/straightness": bend.square().mean(),
+                f"{self.name}/sliced_wasserstein": standardised_sliced_wasserstein(path[-1], x[some]),
+            }
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """Noise (N, *data.shape) → examples (N, *data.shape); images in [-1, 1]."""

@@ -23,6 +23,9 @@ from tui_gen.model import (
     Picture,
     Problem,
     Text,
+    alike,
+    batch_rows,
+    batch_size,
     hyper,
     nonzero,
 )
@@ -33,7 +36,7 @@ from tui_gen.models.nets import adversaries as nets
 from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
 from tui_gen.models.nets.batch_statistics import batch_statistics
 from tui_gen.models.nets.diffaugment import Augment, augmented, refuse_augment
-from tui_gen.models.nets.layers import batch_std, progress, refuse_convolutions, refuse_labels
+from tui_gen.models.nets.layers import diversity, progress, refuse_convolutions, refuse_labels
 from tui_gen.models.nets.settings import listed, step_count
 
 LOSSES = {
@@ -94,8 +97,8 @@ class GAN(Model):
             penalty = 0.5 * gradient_norms(self.discriminator, x, labels).square().mean()
             loss = loss + weight * penalty
             metrics["r1"] = penalty.detach()
-        if len(x) > 1:
-            metrics["diversity"] = batch_std(fakes) / batch_std(batch.x).clamp(min=1e-6)
+        if batch_size(len(x)) > 1:
+            metrics["diversity"] = diversity(fakes, batch.x)
         if config.replay:  # a copy: that of the generator's own compiled loss may be overwritten by then
             batch.shared["to_remember"] = fakes.clone()
         return loss, metrics
@@ -190,7 +193,8 @@ class GAN(Model):
 
     def vitals(self, batch: Batch) -> dict[str, Tensor]:
         """`balance`: how often D puts a real example above a generated one, in pairs of any two; 0.5 is by chance."""
-        return {"balance": ranked(*self.compared(batch))}
+        real, fake = self.compared(batch)
+        return {"balance": ranked(batch_rows(real), batch_rows(fake))}
 
     def panels(self, given: Given) -> list[Picture | Text]:
         """Histograms of D's scores of real and of generated examples, of some hundreds each."""
@@ -200,7 +204,9 @@ class GAN(Model):
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """Every phase's loss and metrics, and the distance of new samples from the batch."""
         metrics = super().validation(batch)
-        return metrics | {"generator/sliced_wasserstein": standardised_sliced_wasserstein(self.fakes(batch), batch.x)}
+        samples, real = batch_rows(self.fakes(batch)), batch_rows(batch.x)
+        with alike():
+            return metrics | {"generator/sliced_wasserstein": standardised_sliced_wasserstein(samples, real)}
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, latent) standard normal → (N, *data.shape); images in [-1, 1]."""

@@ -11,7 +11,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Given, Loss, Model, Optim, Phase, Picture, Problem, Text, hyper, nonzero
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    Given,
+    Loss,
+    Model,
+    Optim,
+    Phase,
+    Picture,
+    Problem,
+    Text,
+    alike,
+    batch_mean,
+    batch_rows,
+    hyper,
+    nonzero,
+    pooled,
+)
 from tui_gen.models.alarms.vae import ALARMS
 from tui_gen.models.looks import tables
 from tui_gen.models.looks.code_plots import plot, principal
@@ -26,6 +43,11 @@ ACTIVE = 0.01
 def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − 1 − ln σ²), in nats, of every number: the shape of both."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
+def active_units(squares: Tensor, means: Tensor) -> Tensor:
+    """How many code dimensions are active, by the mean squares and the means (latent,) of what the encoder gives."""
+    return (squares - means.square() > ACTIVE).sum().float()
 
 
 class VAE(Model):
@@ -48,11 +70,11 @@ class VAE(Model):
         each = kl(mean, log_variance)
         kl_term = kld = each.sum() / len(mean)
         if nonzero(config.free_bits):
-            kl_term = each.mean(0).clamp(min=config.free_bits).sum()
+            kl_term = batch_mean(each).clamp(min=config.free_bits).sum()
         if nonzero(config.kl_warmup):
             kl_term = progress(batch, config.kl_warmup) * kl_term
         code = mean.detach()
-        active = (code.square().mean(0) - code.mean(0).square() > ACTIVE).sum().float()
+        active = pooled(active_units, code.square().mean(0), code.mean(0))
         metrics = {"elbo": -reconstruction - kld, "reconstruction": reconstruction, "kl": kld, "active_units": active}
         if self.log_sigma is not None:
             metrics["sigma"] = self.log_sigma.exp()
@@ -122,7 +144,7 @@ class VAE(Model):
     def vitals(self, batch: Batch) -> dict[str, Tensor]:
         """`code_spread`: √(E[z²]) of codes z from q(z|x), of all dimensions; that of the prior is 1."""
         mean, log_variance = self.posterior(batch.x, batch.labels)
-        return {"code_spread": (mean.square() + log_variance.exp()).mean().sqrt()}
+        return {"code_spread": pooled(torch.sqrt, (mean.square() + log_variance.exp()).mean())}
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """The loss and its metrics, the squared error of a number, and the log-likelihood where asked for."""
@@ -130,8 +152,9 @@ class VAE(Model):
         metrics["vae/mse"] = (self.reconstruct(batch.x, batch.labels) - batch.x).square().mean()
         if self.config.iw_samples:
             few = self.config.iw_examples
-            x, labels = batch.x[:few], None if batch.labels is None else batch.labels[:few]
-            metrics["vae/iw_log_likelihood"] = self.log_likelihood(x, labels, self.config.iw_samples).mean()
+            x, labels = batch_rows(batch.x)[:few], None if batch.labels is None else batch_rows(batch.labels)[:few]
+            with alike():
+                metrics["vae/iw_log_likelihood"] = self.log_likelihood(x, labels, self.config.iw_samples).mean()
         return metrics
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:

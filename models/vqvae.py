@@ -25,11 +25,12 @@ from tui_gen.model import (
     Problem,
     Text,
     hyper,
+    pooled,
 )
 from tui_gen.models.alarms.vqvae import ALARMS
 from tui_gen.models.looks import codebook, tables
 from tui_gen.models.nets.codecs import MapDecoder, MapEncoder
-from tui_gen.models.nets.layers import refuse_convolutions, refuse_labels, refuse_unit_range, uniform
+from tui_gen.models.nets.layers import batch_variance, refuse_convolutions, refuse_labels, refuse_unit_range, uniform
 from tui_gen.models.nets.settings import BY_NETWORK, Channels, Hidden, Network, listed, step_count
 from tui_gen.models.nets.transformer import CausalTransformer
 
@@ -70,8 +71,8 @@ class VQVAE(Model):
             "reconstruction": reconstruction,
             "mse": F.mse_loss(self.mean(out.detach()), batch.x),
             "commitment": commitment,
-            "perplexity": entropy(shares).exp(),
-            "active_codes": (shares > 0).sum().float(),
+            "perplexity": pooled(lambda shares: entropy(shares).exp(), shares),
+            "active_codes": pooled(lambda shares: (shares > 0).sum().float(), shares),
         }
         return loss, metrics
 
@@ -85,7 +86,8 @@ class VQVAE(Model):
         logits = self.prior(codes.flatten(1), batch.labels if self.label_count else None, dropout)
         loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
         bits = loss.detach() / math.log(2)
-        bits_saved = entropy(self.count(codes) / codes.numel()) / math.log(2) - bits
+        shares = self.count(codes) / codes.numel()
+        bits_saved = pooled(lambda shares, bits: entropy(shares) / math.log(2) - bits, shares, bits)
         return loss, {"bits_per_code": bits, "bits_per_example": bits * math.prod(self.grid), "bits_saved": bits_saved}
 
     @torch.no_grad()
@@ -186,7 +188,7 @@ class VQVAE(Model):
         """Mean cross-entropy of a pixel, or its squared error in shares of the batch's variance: a scalar."""
         if self.config.loss == "bce":
             return F.binary_cross_entropy_with_logits(out, x)
-        return F.mse_loss(out, x) / x.var(correction=0).clamp(min=1e-3)
+        return F.mse_loss(out, x) / batch_variance(x).clamp(min=1e-3)
 
     def mean(self, out: Tensor) -> Tensor:
         """What the decoder's output stands for: points as they are, pixels in [0, 1].

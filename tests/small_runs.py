@@ -113,15 +113,16 @@ def make_run(root: Path, family: str, **overrides: Any) -> Path:
     return runs.create(root, made.name, configs.dumps(made))
 
 
-def trainer(family: str, tables: dict[str, Any] | None = None, **overrides: Any) -> Any:
-    """A trainer of a small config, or of these tables, in this process."""
+def trainer(family: str, tables: dict[str, Any] | None = None, ranks: Any = None, **overrides: Any) -> Any:
+    """A trainer of a small config, or of these tables, in this process, which may be one of several `ranks`."""
     from tui_gen.train.data import dataset_of, load
+    from tui_gen.train.engine.ranks import ALONE
     from tui_gen.train.engine.trainer import Trainer
 
     made = configs.load(tables, built()[0]) if tables is not None else config(family, **overrides)
     data = load(dataset_of(made.dataset, built()[1].datasets), torch.device("cpu"), seed=made.train.seed)
     kind, parts = built()[1].models[made.model.name], parts_of(made, data.spec)
-    return Trainer(kind, made, data, torch.device("cpu"), lambda _: made.train.steps or None, parts)
+    return Trainer(kind, made, data, torch.device("cpu"), lambda _: made.train.steps or None, parts, ranks or ALONE)
 
 
 def parts_of(made: configs.RunConfig, spec: Any) -> dict[str, Any]:

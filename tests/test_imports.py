@@ -107,7 +107,10 @@ def test_only_the_workbench_imports_textual_at_once(path):
     assert not under(imported(path, also_inside=False), TEXTUAL | {"tui_gen.app"})
 
 
-@pytest.mark.parametrize("path", sources("train", "models", "model"), ids=lambda path: str(path.relative_to(ROOT)))
+TRAINERS = ("train", "models", "model", "sharing")
+
+
+@pytest.mark.parametrize("path", sources(*TRAINERS), ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_trains_never_names_textual(path):
     assert not under(imported(path), TEXTUAL | {"tui_gen.app", "tui_gen.report", "tui_gen.cli", "rich"})
 

@@ -37,10 +37,12 @@ from tui_gen.alarms import EVERY, Alarm, Bound
 from tui_gen.config import Optim
 from tui_gen.params import Problem, hyper
 from tui_gen.pictures import UNKNOWN, Tiles
+from tui_gen.sharing import alike, batch_mean, batch_rows, batch_size, drawn, own_rows, part, pooled
 
 __all__ = [
     "EVERY", "Alarm", "Batch", "Bound", "DataSpec", "Function", "Given", "Input", "LatentSpace", "Model", "Optim",
-    "Phase", "Picture", "Problem", "Text", "Tiles", "Uncompiled", "hyper", "nonzero",
+    "Phase", "Picture", "Problem", "Text", "Tiles", "Uncompiled", "alike", "batch_mean", "batch_rows", "batch_size",
+    "drawn", "hyper", "nonzero", "own_rows", "part", "pooled",
 ]  # fmt: skip
 
 Loss = tuple[Tensor, dict[str, Tensor]]
@@ -346,9 +348,9 @@ class Model(nn.Module):
     def train(self, mode: bool = True) -> Model:
         """As in PyTorch; but a model within this one, which is another run's, stays in evaluation mode."""
         super().train(mode)
-        for part in self.children():
-            if isinstance(part, Model):
-                part.eval()
+        for child in self.children():
+            if isinstance(child, Model):
+                child.eval()
         return self
 
     def phases(self) -> list[Phase]:

@@ -17,6 +17,7 @@ from tui_gen.models.nets.layers import (
     LeakyReLU,
     MinibatchDiscrimination,
     ReLU,
+    batch_variance,
     doubling,
     halving,
     norm,
@@ -147,7 +148,7 @@ class Discriminator(nn.Module):
         features = self.features(x)
         all_features = [features]
         if self.minibatch_std:
-            all_features.append((features.var(0, correction=0) + 1e-8).sqrt().mean().expand(len(x), 1))
+            all_features.append((batch_variance(features, by_place=True) + 1e-8).sqrt().mean().expand(len(x), 1))
         if self.closeness is not None:
             all_features.append(self.closeness(features))
         score = self.score(torch.cat(all_features, dim=1) if len(all_features) > 1 else features).squeeze(1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tui_gen.model import DataSpec, Problem, hyper
+from tui_gen.model import DataSpec, Problem, drawn, hyper
 
 Augment = Annotated[
     Literal["none", "brightness", "shift", "cutout", "all"],
@@ -29,13 +29,13 @@ def augmented(x: Tensor, kind: str) -> Tensor:
         x = x + torch.rand(count, 1, 1, 1, device=x.device) - 0.5
     if kind in ("shift", "all"):
         most = max(1, round(size / 8))
-        moves = torch.randint(2 * most + 1, (2, count, 1), device=x.device)
+        moves = drawn(lambda count: torch.randint(2 * most + 1, (2, count, 1), device=x.device), count, dim=1)
         rows, columns = places + moves[0], places + moves[1]
         padded = F.pad(x, (most, most, most, most)).permute(0, 2, 3, 1)
         images = torch.arange(count, device=x.device)[:, None, None]
         x = padded[images, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     if kind in ("cutout", "all"):
-        centres = torch.randint(size, (2, count, 1), device=x.device)
+        centres = drawn(lambda count: torch.randint(size, (2, count, 1), device=x.device), count, dim=1)
         rows, columns = ((places - centres).abs() * 4 < size).unbind()
         x = x * ~(rows[:, None, :, None] & columns[:, None, None, :])
     return x

@@ -14,10 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Function, Input
+from tui_gen.model import Function, Input, part
 
 Network = Callable[[Tensor, Tensor], Tensor]
 """(x (N, …), times (N,)) → what is predicted, of the shape of x; the labels and their guidance are in it."""
+
+
+def strata(count: int, device: torch.device) -> tuple[Tensor, int]:
+    """A place at random in [i, i + 1) for each example i of the batch, (count,) for the `count` that are computed here,
+    and how many there are in all."""
+    now = part()
+    first, total = (0, count) if now is None else (now.place, now.total)
+    return torch.arange(first, first + count, device=device) + torch.rand(count, device=device), total
 
 
 class Schedule(nn.Module):
@@ -62,8 +70,8 @@ class Diffusion(nn.Module):
 
         Times are stratified: the i-th of N examples gets one from the i-th of N equal parts, so they rise.
         """
-        count, config = len(x), self.config
-        places = torch.arange(count, device=x.device) + torch.rand(count, device=x.device)
+        config = self.config
+        places, count = strata(len(x), x.device)
         time = (places * (config.timesteps / count)).long().clamp(max=config.timesteps - 1)
         epsilon = torch.randn_like(x)
         signal, noise = self.schedule.at(time, x.dim())

@@ -14,7 +14,19 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from tui_gen.model import Batch, DataSpec, LatentSpace, Model, Problem, hyper
+from tui_gen.model import (
+    Batch,
+    DataSpec,
+    LatentSpace,
+    Model,
+    Problem,
+    batch_rows,
+    batch_size,
+    hyper,
+    own_rows,
+    part,
+    pooled,
+)
 from tui_gen.models.alarms.diffusion import ALARMS, QUARTERS
 from tui_gen.models.nets.diffusing import Network
 from tui_gen.models.nets.layers import refuse_labels, refuse_network, refuse_pyramid
@@ -119,13 +131,21 @@ class Guided(Model):
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """The loss in random order: examples sorted by class must not meet times sorted by noise."""
-        order = torch.randperm(len(batch.x), device=batch.x.device)
-        labels = None if batch.labels is None else batch.labels[order]
-        return super().validation(Batch(batch.x[order], labels, batch.step))
+        order = own_rows(torch.randperm(batch_size(len(batch.x)), device=batch.x.device))
+        labels = None if batch.labels is None else batch_rows(batch.labels)[order]
+        return super().validation(replace(batch, x=batch_rows(batch.x)[order], labels=labels, shared={}))
 
 
 def by_time(errors: Tensor) -> dict[str, Tensor]:
     """Mean errors (N,) of each quarter of the times, where these are uniform and rise along the batch."""
+    if (now := part()) is not None:
+        if now.total < 4:
+            return {}
+        quarters = torch.arange(now.total, device=errors.device).tensor_split(4)
+        rows = torch.arange(now.place, now.place + now.count, device=errors.device)
+        inside = [((rows >= rows_of[0]) & (rows <= rows_of[-1])).float() for rows_of in quarters]
+        parts = zip(QUARTERS, inside)
+        return {name: pooled(torch.div, (errors * its).mean(), its.mean()) for name, its in parts}
     if len(errors) < 4:
         return {}
     return {name: quarter.mean() for name, quarter in zip(QUARTERS, errors.detach().tensor_split(4))}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tui_gen.model import Batch, DataSpec, Problem, Uncompiled
+from tui_gen.model import Batch, DataSpec, Problem, Uncompiled, batch_mean, batch_rows, batch_size, part, pooled
 
 Activation = Callable[[], nn.Module]
 ReLU: Activation = partial(nn.ReLU, inplace=True)
@@ -50,13 +50,28 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 """Activations as functions, by the names that hyperparameters give them."""
 
 
-def batch_std(x: Tensor) -> Tensor:
-    """Root mean variance over the batch, a scalar: how different the examples (N, *shape) are from each other.
+def diversity(samples: Tensor, real: Tensor) -> Any:
+    """A metric: how different the samples (N, *shape) of a batch are from each other, in shares of what real ones are:
+    root mean variances over the batch.
 
     By sums, as `Tensor.std(0)` takes many times longer on CPUs.
     """
-    x = x.detach().flatten(1)
-    return (x.square().mean() - x.mean(0).square().mean()).clamp(min=0).sqrt()
+    samples, real = samples.detach().flatten(1), real.detach().flatten(1)
+
+    def ratio(square: Tensor, mean: Tensor, real_square: Tensor, real_mean: Tensor) -> Tensor:
+        spread = (square - mean.square().mean()).clamp(min=0).sqrt()
+        return spread / (real_square - real_mean.square().mean()).clamp(min=0).sqrt().clamp(min=1e-6)
+
+    return pooled(ratio, samples.square().mean(), samples.mean(0), real.square().mean(), real.mean(0))
+
+
+def batch_variance(x: Tensor, by_place: bool = False) -> Tensor:
+    """The variance of all numbers of a batch (N, …), a scalar; or (…) that of each over the examples."""
+    if part() is None:
+        return x.var(0, correction=0) if by_place else x.var(correction=0)
+    rows = x if by_place else x.flatten(1).mean(1)
+    off = x - batch_mean(rows)
+    return batch_mean(off.square() if by_place else off.square().flatten(1).mean(1))
 
 
 @Uncompiled
@@ -93,14 +108,19 @@ class BatchNorm1d(nn.BatchNorm1d):
     """Batch normalisation that also takes a batch of one, by the running statistics: one value has no spread."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) if x.numel() > x.shape[1] else _by_running_statistics(self, x)
+        return super().forward(x) if have_spread(x) else _by_running_statistics(self, x)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
     """As BatchNorm1d, over (N, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) if x.numel() > x.shape[1] else _by_running_statistics(self, x)
+        return super().forward(x) if have_spread(x) else _by_running_statistics(self, x)
+
+
+def have_spread(x: Tensor) -> bool:
+    """Whether a batch (N, C, …) has more than one value a channel, also where this part of it has not."""
+    return x.numel() > x.shape[1] or batch_size(len(x)) > 1
 
 
 def _by_running_statistics(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
@@ -231,7 +251,7 @@ class MinibatchDiscrimination(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
             projections = self.project(features.float()).unflatten(1, self.shape)
-            distances = (projections[:, None] - projections[None]).abs().sum(3)
+            distances = (projections[:, None] - batch_rows(projections)[None]).abs().sum(3)
             return torch.exp(-distances).sum(1) - 1
 
 

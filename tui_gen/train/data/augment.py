@@ -19,25 +19,30 @@ class Augment:
     """Random changes of each image, a pure function of (seed, step): nothing to save for a resume.
 
     `flip`: mirrored left-right with probability ½. `shift`: moved by whole pixels, uniform in ±shift on both axes.
-    `rotate`: turned by an angle uniform in ±rotate degrees, bilinear.
+    `rotate`: turned by an angle uniform in ±rotate degrees, bilinear. Of a part of a batch, `first` examples of it come
+    before those that are changed here.
     """
 
-    def __init__(self, augmentation: Augmentation, *, seed: int, batch_size: int, device: torch.device) -> None:
+    def __init__(
+        self, augmentation: Augmentation, *, seed: int, batch_size: int, device: torch.device, first: int = 0
+    ) -> None:
         self.flip, self.shift, self.rotate = augmentation.flip, augmentation.shift, augmentation.rotate
         self.black = augmentation.black
         self.active = bool(self.flip or self.shift or self.rotate)
         self._key, self._batch_size, self._device = keyed_random.key(seed, "augment"), batch_size, device
+        self._first = first
         self._block = -1
         self._numbers = torch.empty(0)
 
-    def __call__(self, raw: Tensor, step: int) -> Tensor:
-        """(N, C, H, W) uint8 → the same shape and type; `step` counts from the start of the run."""
+    def __call__(self, raw: Tensor, step: int, first: int | None = None) -> Tensor:
+        """(N, C, H, W) uint8 → the same shape and type; `step` counts from the start of the run. `first` may be another
+        this time."""
         if step // BLOCK != self._block:
             self._block = step // BLOCK
             start = self._block * BLOCK * self._batch_size
             positions = torch.arange(start, start + BLOCK * self._batch_size, device=self._device)
             self._numbers = keyed_random.uniforms(self._key, positions, 4)
-        start = step % BLOCK * self._batch_size
+        start = step % BLOCK * self._batch_size + (self._first if first is None else first)
         mirror, down, right, turn = self._numbers[:, start : start + len(raw)]
         flip = mirror < 0.5
         if self.rotate:

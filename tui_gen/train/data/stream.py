@@ -53,6 +53,8 @@ class Stream:
     two numbers and continuing from it is exact. An epoch drops its last incomplete batch; a batch larger than the data
     repeats examples; for endless data an epoch is as many examples as the
     source says, `ENDLESS_EPOCH` for what is made up.
+
+    Several processes go through the same batches; each takes `rows` of every one, and reads no others.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class Stream:
         seed: int,
         value_range: str,
         device: torch.device,
+        rows: range | None = None,
     ) -> None:
         self.source, self.batch_size, self.seed, self.value_range = source, batch_size, seed, value_range
+        self.rows = range(batch_size) if rows is None else rows
         self.device = torch.device(device)
         count = source.epoch if source.count is None else source.count
         self.steps_per_epoch = max(1, count // batch_size)
@@ -78,13 +82,18 @@ class Stream:
             self._block_batches = min(BLOCK_BATCHES, max(1, BLOCK_BYTES // (batch_size * example.nbytes)))
         else:
             self._block_batches = max(1, BLOCK_POINTS // batch_size) if example.is_floating_point() else 1
-        self._augment = Augment(augmentation, seed=seed, batch_size=batch_size, device=self.device)
+        self._augment = Augment(
+            augmentation, seed=seed, batch_size=batch_size, device=self.device, first=self.rows.start
+        )
         self._augmented = example.dtype == torch.uint8 and self._augment.active
         self._reader = ThreadPoolExecutor(1, "read-ahead") if source.slow else None
         self._ahead: deque[Future[Any]] = deque()
 
     def next(self) -> tuple[Tensor, Tensor | None]:
-        """x (N, *shape) float32 in the `value_range` (text: int64), labels (N,) int64 or None; one step further."""
+        """x (N, *shape) float32 in the `value_range` (text: int64), labels (N,) int64 or None; one step further.
+
+        N is the length of `rows`.
+        """
         if self.cursor >= self.steps_per_epoch:
             self.epoch, self.cursor, self._order = self.epoch + 1, 0, None
             self._ahead.clear()
@@ -106,8 +115,8 @@ class Stream:
         return self.epoch * self.steps_per_epoch + self.cursor
 
     def at(self, position: int) -> tuple[Tensor, Tensor | None, Tensor]:
-        """The batch at a position, as `next` gives it there, and the places (N,) int64 of its examples in the data
-        (in what is made without end: their numbers). The stream stays where it is."""
+        """The batch at a position, as `next` gives it there, but all of its rows, and the places (N,) int64 of its
+        examples in the data (in what is made without end: their numbers). The stream stays where it is."""
         if self.source.count is None:
             start = position * self.batch_size
             places = torch.arange(start, start + self.batch_size)
@@ -116,7 +125,7 @@ class Stream:
             places = self._shuffled(epoch)[cursor * self.batch_size : (cursor + 1) * self.batch_size]
         x, labels = self.source.take(places.to(self.source.device))
         if self._augmented:
-            x = self._augment(x, position)
+            x = self._augment(x, position, 0)
         return normalise(x, self.value_range), labels, places
 
     def _shuffled(self, epoch: int) -> Tensor:
@@ -145,7 +154,13 @@ class Stream:
             order = self._shuffled(self.epoch)
             # an epoch's order crosses to the device in one go, so that no step has to wait for one
             self._order = order if self._reader is not None else order.to(self.device)
-        return self._order[cursor * self.batch_size : (cursor + batches) * self.batch_size]
+        return self._own(self._order[cursor * self.batch_size : (cursor + batches) * self.batch_size])
+
+    def _own(self, places: Tensor) -> Tensor:
+        """Of the places of whole batches, one batch's after the other's, those of `rows`."""
+        if len(self.rows) == self.batch_size:
+            return places
+        return places.view(-1, self.batch_size)[:, self.rows.start : self.rows.stop].reshape(-1)
 
     def _finite(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """The next batches of this epoch, normalised already where nothing is to be done with them before."""
@@ -161,11 +176,11 @@ class Stream:
         block, place = divmod(step, self._block_batches)
         size = self._block_batches * self.batch_size
         positions = torch.arange(block * size, (block + 1) * size, device=self.device)
-        return islice(self._parted(*self.source.take(positions)), place, None)
+        return islice(self._parted(*self.source.take(self._own(positions))), place, None)
 
     def _parted(self, x: Tensor, labels: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
-        parts = x.split(self.batch_size)
-        return zip(parts, repeat(None) if labels is None else labels.split(self.batch_size))
+        size = len(self.rows)
+        return zip(x.split(size), repeat(None) if labels is None else labels.split(size))
 
     def _read_ahead(self) -> tuple[Tensor, Tensor | None]:
         assert isinstance(self.source, Mapped) and self._reader is not None

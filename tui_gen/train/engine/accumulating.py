@@ -19,9 +19,9 @@ def split(batch: Batch, parts: int) -> list[Batch]:
     """A batch of N examples as `parts` micro-batches whose sizes differ by one at most, each with a `shared` of its
     own."""
     labels = [None] * parts if batch.labels is None else batch.labels.tensor_split(parts)
-    micro_batches, place = [], 0
+    micro_batches, place = [], batch.place
     for x, its_labels in zip(batch.x.tensor_split(parts), labels, strict=True):
-        micro_batches.append(Batch(x, its_labels, batch.step, place=place, whole=len(batch.x)))
+        micro_batches.append(Batch(x, its_labels, batch.step, place=place, whole=batch.total))
         place += len(x)
     return micro_batches
 

@@ -47,6 +47,10 @@ class Probe(msgspec.Struct):
 def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
     """Whether to compile this run's losses, by `train.compile`; `auto` measures once per machine and model."""
     wish = trainer.config.train.compile
+    if trainer.ranks.count > 1:
+        if wish == "on":
+            say("many processes train without torch.compile: what they draw and add is not compiled")
+        return False
     if wish != "auto":
         return wish == "on"
     if not trainer.model.compiles or (trainer.total or 0) < WORTH_STEPS:

@@ -25,8 +25,10 @@ from tui_gen.train.engine import accumulating, optim
 from tui_gen.train.engine.accumulating import Compute, Computed
 from tui_gen.train.engine.building import Part, Snapshot, build_model, put, refusals, weights_of
 from tui_gen.train.engine.devices import device_generator, named, pick_precision, random_state_kept
+from tui_gen.train.engine.exchange import Exchange, Silent
 from tui_gen.train.engine.laps import Laps
 from tui_gen.train.engine.meter import Meter, row_of
+from tui_gen.train.engine.ranks import ALONE, Ranks
 from tui_gen.train.engine.vitals import Vitals
 from tui_gen.train.tuned.fused_adam import FusedAdam
 from tui_gen.usage import GRADIENTS, OPTIMISER
@@ -41,7 +43,8 @@ class Trainer:
     """One run's training state and its step.
 
     Everything random comes from PyTorch's global generators, seeded here from `train.seed`, and from the data stream's
-    own. `parts` are the other runs' models that the model is built on.
+    own. `parts` are the other runs' models that the model is built on. Of many processes (`ranks`), each computes its
+    rows of every batch, and all make the same updates: their weights, generators and optimisers stay the same.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class Trainer:
         device: torch.device,
         total_steps: Callable[[int], int | None] = lambda steps_per_epoch: None,
         parts: Mapping[str, Part] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.config, self.data, self.device = config, data, device
+        self.config, self.data, self.device, self.ranks = config, data, device, ranks
+        self.exchange = Exchange(self, ranks, config.train.batch_size) if ranks.count > 1 else None
         self.parts = dict(parts or {})
         self.precision = pick_precision(config.train.precision, device)
         torch.manual_seed(config.train.seed)
@@ -69,6 +74,7 @@ class Trainer:
             seed=config.train.seed,
             value_range=self.model.value_range,
             device=device,
+            rows=None if self.exchange is None else self.exchange.share,
         )
         self.total = total_steps(self.stream.steps_per_epoch)
         self.phases: list[Phase] = self.model.phases()
@@ -87,7 +93,7 @@ class Trainer:
         if config.train.ema:
             self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
             self._pair_up()
-        self.meter, self.laps = Meter(), Laps(device)
+        self.meter, self.laps = Meter() if ranks.first else Silent(), Laps(device)
         self.vitals = Vitals(self.model, self.phases, self.parameters, self.meter, lambda: config.train.health_every)
         self.step = 0
         self.in_order = True
@@ -142,12 +148,17 @@ class Trainer:
         """One step: every phase whose turn it is, then the averaged weights. Never waits for the device.
 
         `fraction` is how much of the run is done, where that is not `step / total`. `examples` are what the stream
-        gave, where it was asked already.
+        gave, where it was asked already; of many processes, each gives its own rows.
         """
         x, labels = self.stream.next() if examples is None else examples
         if x.dim() == 4 and x.shape[1] > 1:
             x = x.contiguous(memory_format=torch.channels_last)
-        batch = Batch(x, labels, self.step)
+        exchange = self.exchange
+        if exchange is None:
+            batch = Batch(x, labels, self.step)
+        else:
+            batch = exchange.batch(x, labels, self.step)
+            exchange.begin()
         parts = self.config.train.accumulate
         micro_batches = [batch] if parts == 1 else accumulating.split(batch, parts)
         if fraction is None:
@@ -165,7 +176,10 @@ class Trainer:
             for target, source in self._integer_buffers:
                 target.copy_(source)
         if self.vitals.due("rest", self.step):
-            self.vitals.rest(self.step, micro_batches[0], self._float_tensors if self.average is not None else None)
+            averaged = self._float_tensors if self.average is not None else None
+            self.vitals.rest(self.step, micro_batches[0] if exchange is None else batch, averaged, exchange)
+        if exchange is not None:
+            exchange.end()
         self.laps.lap(OPTIMISER)
         self.laps.end()
         self.step += 1
@@ -188,7 +202,8 @@ class Trainer:
 
         return compute
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision in which losses are computed."""
         if self.precision is torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.precision)
@@ -203,10 +218,15 @@ class Trainer:
         if group["lr"] != rate:
             group["lr"] = rate
         if phase.before is not None:
-            with torch.no_grad(), self._autocast():
-                for micro in micro_batches:
-                    phase.before(micro)
-        if len(micro_batches) == 1:
+            with torch.no_grad(), self.autocast():
+                if self.exchange is not None:
+                    self.exchange.before(phase, micro_batches)
+                else:
+                    for micro in micro_batches:
+                        phase.before(micro)
+        if self.exchange is not None:
+            names, row, gradients = self.exchange.computed(phase, micro_batches)
+        elif len(micro_batches) == 1:
             names, row, gradients = self.compute[name](batch)
         else:
             names, row, gradients = accumulating.summed(self.compute[name], micro_batches)
@@ -236,7 +256,10 @@ class Trainer:
             phase.after()
         if phase.finish is not None:
             with torch.no_grad():
-                phase.finish(batch if len(micro_batches) == 1 else accumulating.joined(batch, micro_batches))
+                if self.exchange is not None:
+                    phase.finish(self.exchange.joined(batch, micro_batches))
+                else:
+                    phase.finish(batch if len(micro_batches) == 1 else accumulating.joined(batch, micro_batches))
         self.laps.lap(OPTIMISER)
 
     def finite(self) -> bool:
@@ -247,11 +270,13 @@ class Trainer:
     def validate(self, limit: int | None = None, check: Check = never) -> dict[str, float]:
         """Metrics over the validation examples (at most `limit`), means weighted by batch; training is not touched.
 
-        Calls `check` before every batch, and lets through what that raises.
+        Calls `check` before every batch, and lets through what that raises. Of many processes each computes its rows of
+        every batch, and all get the same means; they must call `check` for the same batches.
         """
         was = self.model.training
         try:
-            return validated(self.model.eval(), self.data, self.config, self.device, self.step, limit, check)
+            model, exchange = self.model.eval(), self.exchange
+            return validated(model, self.data, self.config, self.device, self.step, limit, check, exchange)
         finally:
             self.model.train(was)
 
@@ -387,6 +412,7 @@ def validated(
     step: int,
     limit: int | None = None,
     check: Check = never,
+    exchange: Exchange | None = None,
 ) -> dict[str, float]:
     """Metrics of a model in evaluation mode over the validation examples, as `Trainer.validate` has them."""
     if data.validation is None:
@@ -397,7 +423,11 @@ def validated(
     with random_state_kept(device, config.train.seed), torch.no_grad():
         for x, labels in fixed_batches(data.validation, batch_size=size, value_range=model.value_range, limit=limit):
             check()
-            for name, value in model.validation(Batch(x, labels, step)).items():
+            if exchange is None:
+                values = model.validation(Batch(x, labels, step))
+            else:
+                values = exchange.validated(model.validation, exchange.validation_part(x, labels, step))
+            for name, value in values.items():
                 part = value.detach().float().reshape(()) * len(x)
                 sums[name] = sums[name] + part if name in sums else part
             count += len(x)

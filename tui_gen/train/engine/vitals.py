@@ -7,7 +7,8 @@ are `health/QUANTITY/NETWORK` in the log; a network is a part of the model that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 from tui_gen.model import Batch, Model, Phase
 from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.engine.meter import Meter, row_of
+
+if TYPE_CHECKING:
+    from tui_gen.train.engine.exchange import Exchange
 
 SAMPLE = 1 << 16
 """Numbers of each tensor of weights, at most, by which it is told how much they change: a copy of them is needed."""
@@ -97,10 +101,14 @@ class Vitals:
         self._record(step, found)
 
     @torch.no_grad()
-    def rest(self, step: int, batch: Batch, averaged: tuple[list[Tensor], list[Tensor]] | None) -> None:
+    def rest(
+        self, step: int, batch: Batch, averaged: tuple[list[Tensor], list[Tensor]] | None,
+        exchange: Exchange | None = None,
+    ) -> None:  # fmt: skip
         """Measure how far `averaged` weights are behind, and what the model itself has to say on the step's batch.
 
-        `averaged` are two lists of tensors that belong together, the model's second, its parameters first.
+        `averaged` are two lists of tensors that belong together, the model's second, its parameters first. `exchange`
+        makes what many processes find on their rows one.
         """
         found = {}
         if averaged is not None:
@@ -111,9 +119,15 @@ class Vitals:
             was = self.model.training
             try:
                 with random_state_kept(batch.x.device, step):
-                    own = self.model.eval().vitals(Batch(batch.x, batch.labels, step))
+                    if exchange is None:
+                        own = self.model.eval().vitals(Batch(batch.x, batch.labels, step))
+                    else:
+                        with exchange.computing(batch):
+                            own = self.model.eval().vitals(replace(batch, shared={}))
             finally:
                 self.model.train(was)
+            if exchange is not None:
+                own = exchange.averaged(own, batch)
             found |= {f"health/{name}": value for name, value in own.items()}
         self._record(step, found)
 

@@ -1,0 +1,233 @@
+"""Random numbers of a part of a batch: drawn for the whole batch, of which the rows of the part are taken.
+
+Every process does so from generators in the same state, so that what an example gets does not depend on how many
+processes there are, and the generators go on alike. One process with the whole batch draws as PyTorch does, and never
+comes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from tui_gen.sharing import BatchPart, part
+from tui_gen.train.engine import batch_norm
+from tui_gen.train.engine.devices import random_state_kept
+
+Way = Callable[[BatchPart, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+
+class WholeDraws(TorchFunctionMode):
+    """While it is active, what PyTorch's functions draw for the examples of a part is drawn for the whole batch.
+
+    Such a draw is recognised by its shape: its first dimension that is as long as the part has examples is theirs, or,
+    where there is none, its first where that is a multiple (several rows one after the other for all examples, as
+    `torch.cat` puts them). A draw of another shape is one for all, and the same on all processes. Functions that draw
+    inside (attention, LSTMs, with dropout) draw for each part by itself. Batch normalisation is of the whole batch.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        way = WAYS.get(func)
+        now = part() if way is not None else None
+        if way is None or now is None:
+            return func(*args, **(kwargs or {}))
+        return way(now, func, args, kwargs or {})
+
+
+def _along(now: BatchPart, shape: tuple[int, ...]) -> int | None:
+    """Which dimension of a draw is that of the examples; -1 for rows one after the other, None for none."""
+    if now.count == now.total:
+        return None
+    for dim, length in enumerate(shape):
+        if length == now.count:
+            return dim
+    return -1 if now.count > 1 and shape and shape[0] and shape[0] % now.count == 0 else None
+
+
+def _lengthened(now: BatchPart, shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
+    if dim == -1:
+        return (shape[0] // now.count * now.total, *shape[1:])
+    return (*shape[:dim], now.total, *shape[dim + 1 :])
+
+
+def _taken(now: BatchPart, whole: Tensor, dim: int) -> Tensor:
+    if dim >= 0:
+        return whole.narrow(dim, now.place, now.count)
+    blocks = whole.unflatten(0, (-1, now.total)).narrow(1, now.place, now.count)
+    return blocks.flatten(0, 1)
+
+
+def _put(now: BatchPart, x: Tensor, dim: int) -> Tensor:
+    """x where it belongs in the whole batch, with ones for the other examples, in the same order in memory."""
+    after = now.total - now.place - now.count
+    if dim == -1:
+        blocks = x.unflatten(0, (-1, now.count))
+        return F.pad(blocks, [0, 0] * (blocks.dim() - 2) + [now.place, after], value=1).flatten(0, 1)
+    order = _order(x)
+    row = order.index(dim)
+    whole = F.pad(x.permute(order), [0, 0] * (x.dim() - 1 - row) + [now.place, after], value=1)
+    return whole.permute([order.index(place) for place in range(x.dim())])
+
+
+def _order(x: Tensor) -> list[int]:
+    """The dimensions as they lie in memory, the slowest first: numbers are drawn in that order."""
+    strides = x.stride()
+    return list(range(x.dim())) if 0 in strides else sorted(range(x.dim()), key=strides.__getitem__, reverse=True)
+
+
+def _by_size(first: int) -> Way:
+    """A function that draws numbers of a size, which is its argument number `first` or all of those from there on."""
+
+    def way(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        spread = False
+        if "size" in kwargs:
+            size = kwargs["size"]
+        elif first < len(args):
+            spread = isinstance(args[first], int)
+            size = args[first:] if spread else args[first]
+        else:
+            return func(*args, **kwargs)
+        shape = (size,) if isinstance(size, int) else tuple(size)
+        dim = _along(now, shape)
+        if dim is None or kwargs.get("out") is not None:
+            return func(*args, **kwargs)
+        longer = _lengthened(now, shape, dim)
+        kwargs = dict(kwargs)
+        needs_gradient = kwargs.pop("requires_grad", False)
+        if "size" in kwargs:
+            kwargs["size"] = longer
+        else:
+            args = (*args[:first], longer) if spread else (*args[:first], longer, *args[first + 1 :])
+        return _taken(now, func(*args, **kwargs), dim).requires_grad_(needs_gradient)
+
+    return way
+
+
+def _randint(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`randint(high, size)` or `randint(low, high, size)`."""
+    bounds = sum(isinstance(value, int) for value in args[:2])
+    return _by_size(bounds)(now, func, args, kwargs)
+
+
+def _normal(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`normal(mean, std, size)` of numbers, or of tensors whose shape it takes."""
+    given = [value for value in (*args[:2], *kwargs.values()) if isinstance(value, Tensor)]
+    return _padded(now, func, args, kwargs) if given else _by_size(2)(now, func, args, kwargs)
+
+
+def _like(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`rand_like` and the like: of the shape, and in the order in memory, of their first argument."""
+    x = args[0] if args else kwargs["input"]
+    dim = _along(now, tuple(x.shape))
+    if dim is None:
+        return func(*args, **kwargs)
+    rest = {key: value for key, value in kwargs.items() if key not in ("input", "requires_grad")}
+    whole = func(_empty(now, x, dim), *args[1:], **rest)
+    return _taken(now, whole, dim).requires_grad_(kwargs.get("requires_grad", False))
+
+
+def _empty(now: BatchPart, x: Tensor, dim: int) -> Tensor:
+    order, shape = _order(x), _lengthened(now, tuple(x.shape), dim)
+    whole = torch.empty([shape[place] for place in order], dtype=x.dtype, device=x.device)
+    return whole.permute([order.index(place) for place in range(x.dim())])
+
+
+def _in_place(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`Tensor.normal_` and the like."""
+    x = args[0]
+    dim = _along(now, tuple(x.shape))
+    if dim is None:
+        return func(*args, **kwargs)
+    others = [_put(now, value, dim) if _alike(value, x) else value for value in args[1:]]
+    with torch.no_grad():
+        x.copy_(_taken(now, func(_empty(now, x.detach(), dim), *others, **kwargs), dim))
+    return x
+
+
+def _padded(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A function that draws for each number or row of the tensors that it is given, which all have one length: it gets
+    the whole batch, ones for the other examples."""
+    x = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+    dim = _along(now, tuple(x.shape))
+    if dim is None:
+        return func(*args, **kwargs)
+    args = tuple(_put(now, value, dim) if _alike(value, x) else value for value in args)
+    named = {key: _put(now, value, dim) if _alike(value, x) else value for key, value in kwargs.items()}
+    return _taken(now, func(*args, **named), dim)
+
+
+def _alike(value: Any, x: Tensor) -> bool:
+    return isinstance(value, Tensor) and value.shape == x.shape
+
+
+def _dropout(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Dropout of any kind, where it is on; what is to be done in place is done in a copy."""
+    training = kwargs["training"] if "training" in kwargs else args[2] if len(args) > 2 else True
+    if not training:
+        return func(*args, **kwargs)
+    return _padded(now, func, args[:3], {key: value for key, value in kwargs.items() if key != "inplace"})
+
+
+def _by_itself(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A function that may draw somewhere inside: from a seed of the part's own, which all draw."""
+    x = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+    seed = int(torch.randint(1 << 62, ()))
+    device = torch.device("cpu") if x is None else x.device
+    with random_state_kept(device, seed + now.place):
+        return func(*args, **kwargs)
+
+
+def _attention(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    rate = kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0)
+    return _by_itself(now, func, args, kwargs) if rate else func(*args, **kwargs)
+
+
+def _heads(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`F.multi_head_attention_forward`: its tenth argument is the rate, its thirteenth whether it is trained."""
+    rate = kwargs.get("dropout_p", args[10] if len(args) > 10 else 0.0)
+    training = kwargs.get("training", args[13] if len(args) > 13 else True)
+    return _by_itself(now, func, args, kwargs) if rate and training else func(*args, **kwargs)
+
+
+def _recurrent(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """LSTMs and their like, of padded sequences: dropout between layers is their sixth argument, trained the next."""
+    rate, training = (args[5], args[6]) if len(args) > 6 else (0.0, False)
+    return _by_itself(now, func, args, kwargs) if rate and training else func(*args, **kwargs)
+
+
+_SIZED = (torch.rand, torch.randn)
+_ALIKE = (torch.rand_like, torch.randn_like, torch.randint_like)
+_FILLS = (
+    "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "normal_", "random_", "uniform_",
+)  # fmt: skip
+_ROWS = (
+    torch.bernoulli, torch.Tensor.bernoulli, torch.poisson, torch.multinomial, torch.Tensor.multinomial,
+    torch.binomial, torch._standard_gamma, torch._sample_dirichlet, F.gumbel_softmax, F.rrelu, torch.rrelu,
+)  # fmt: skip
+_DROPOUTS = (
+    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout,
+    torch.feature_dropout, torch.alpha_dropout, torch.feature_alpha_dropout,
+)  # fmt: skip
+_RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
+
+WAYS: dict[Callable[..., Any], Way] = {
+    **dict.fromkeys(_SIZED, _by_size(0)),
+    torch.randint: _randint,
+    torch.normal: _normal,
+    **dict.fromkeys(_ALIKE, _like),
+    **{getattr(torch.Tensor, name): _in_place for name in _FILLS},
+    **dict.fromkeys(_ROWS, _padded),
+    **dict.fromkeys(_DROPOUTS, _dropout),
+    F.scaled_dot_product_attention: _attention,
+    F.multi_head_attention_forward: _heads,
+    **dict.fromkeys(_RECURRENT, _recurrent),
+    F.batch_norm: batch_norm.of_whole_batch,
+}
+"""What is done instead, by PyTorch's function."""

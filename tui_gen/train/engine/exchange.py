@@ -1,0 +1,306 @@
+"""What a training step is where many processes make it together: each its rows, and then the sums of all.
+
+Every phase has one message: gradients, metrics and the ranks' flags in one row of numbers, each weighted by its share
+of the batch. After it all processes make the same update.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tui_gen import sharing
+from tui_gen.model import Batch, Phase
+from tui_gen.sharing import BatchPart, Pooled
+from tui_gen.train.engine import accumulating
+from tui_gen.train.engine.accumulating import Computed
+from tui_gen.train.engine.building import TrainingError
+from tui_gen.train.engine.devices import device_generator
+from tui_gen.train.engine.drawing import WholeDraws
+from tui_gen.train.engine.meter import Meter, row_of
+from tui_gen.train.engine.ranks import FLAGS, Ranks, share_of
+
+METRICS = 64
+"""Room for metrics grows by so many numbers: ranks whose metrics differ by mistake still send rows of one length."""
+CHECKS = 6
+
+
+class Trains(Protocol):
+    """What it must know of a trainer, some of which is made after it."""
+
+    device: torch.device
+    scaler: torch.amp.GradScaler | None
+    parameters: dict[str, list[nn.Parameter]]
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision in which losses are computed."""
+
+
+class Silent(Meter):
+    """The meter of a process whose numbers somebody else writes down."""
+
+    def record(self, step: int, names: tuple[str, ...], row: Tensor) -> None:
+        """Let go."""
+
+    def record_float(self, step: int, name: str, value: float) -> None:
+        """Let go."""
+
+
+class Message:
+    """A phase's message: a view of it for each parameter, in the parameter's own order in memory, then the rest."""
+
+    def __init__(self, parameters: Sequence[Tensor], metrics: int, device: torch.device) -> None:
+        self.room = -(-metrics // METRICS) * METRICS
+        self.kinds: dict[torch.dtype, Tensor] = {}
+        sizes: dict[torch.dtype, int] = {torch.float32: self.room + CHECKS + FLAGS}
+        for parameter in parameters:
+            sizes[parameter.dtype] = sizes.get(parameter.dtype, 0) + parameter.numel()
+        for kind, size in sizes.items():
+            self.kinds[kind] = torch.zeros(size, dtype=kind, device=device)
+        ends = dict.fromkeys(sizes, 0)
+        self.gradients: list[Tensor] = []
+        for parameter in parameters:
+            flat, start = self.kinds[parameter.dtype], ends[parameter.dtype]
+            self.gradients.append(flat.as_strided(parameter.size(), parameter.stride(), start))
+            ends[parameter.dtype] = start + parameter.numel()
+        rest = self.kinds[torch.float32][ends[torch.float32] :]
+        self.metrics, self.checks, self.flags = rest.split([self.room, CHECKS, FLAGS])
+
+
+class Exchange:
+    """One rank's side of the steps of a trainer: `share` is its rows of every batch."""
+
+    def __init__(self, trainer: Trains, ranks: Ranks, batch_size: int) -> None:
+        self.trainer, self.ranks, self.total = trainer, ranks, batch_size
+        self.share = ranks.share(self.total)
+        if not self.share:
+            words = f"train.batch_size = {self.total} is less than {ranks.count} processes"
+            raise TrainingError(f"{words}: each needs an example of its own")
+        self._messages: dict[str, Message] = {}
+        self._doubts: dict[str, Tensor] = {}
+        self._flagged = False
+        self._draws = WholeDraws()
+
+    def batch(self, x: Tensor, labels: Tensor | None, step: int) -> Batch:
+        """This rank's rows of a step's batch."""
+        return Batch(x, labels, step, place=self.share.start, whole=self.total)
+
+    @contextlib.contextmanager
+    def computing(self, batch: Batch, index: int = 0, parts: int = 1) -> Iterator[None]:
+        """What happens inside is the computation of a rank's micro-batch `index` of `parts`: it draws as the whole
+        batch does, and may ask what it must know of it."""
+        sizes = [len(share_of(index, parts, len(self.ranks_share(rank, batch)))) for rank in range(self.ranks.count)]
+        add = partial(sharing.summed, add_=self._add_)
+        before = sum(sizes[: self.ranks.rank])
+        part = BatchPart(batch.place, len(batch.x), batch.total, before, sum(sizes), add, index == 0)
+        with sharing.computing(part), self._draws:
+            yield
+
+    def ranks_share(self, rank: int, batch: Batch) -> range:
+        """The rows of a batch that a rank has."""
+        return share_of(rank, self.ranks.count, batch.total)
+
+    def _add_(self, tensor: Tensor) -> None:
+        self.ranks.sum_([tensor])
+
+    def each(self, micro_batches: Sequence[Batch], act: Callable[[Batch], Any]) -> list[Any]:
+        """What `act` gives for each of a rank's micro-batches; each draws what the whole batch draws, and what is drawn
+        next comes after what the first drew."""
+        if len(micro_batches) == 1:
+            with self.computing(micro_batches[0]):
+                return [act(micro_batches[0])]
+        before, answers = self._random_state(), []
+        after = before
+        for index, micro in enumerate(micro_batches):
+            if index:
+                self._draw_from(*before)
+            with self.computing(micro, index, len(micro_batches)):
+                answers.append(act(micro))
+            after = after if index else self._random_state()
+        self._draw_from(*after)
+        return answers
+
+    def _random_state(self) -> tuple[Tensor, Tensor | None]:
+        own = device_generator(self.trainer.device)
+        return torch.get_rng_state(), None if own is None else own.get_rng_state(self.trainer.device)
+
+    def _draw_from(self, state: Tensor, own_state: Tensor | None) -> None:
+        torch.set_rng_state(state)
+        if own_state is not None:
+            device_generator(self.trainer.device).set_rng_state(own_state, self.trainer.device)
+
+    def begin(self) -> None:
+        """A step begins: its first message brings the ranks' flags."""
+        self._flagged = False
+
+    def end(self) -> None:
+        """A step is over: where no phase had its turn, the flags come by themselves."""
+        if not self._flagged:
+            self.ranks.hear()
+
+    def before(self, phase: Phase, micro_batches: Sequence[Batch]) -> None:
+        """A phase's own work before its loss."""
+        assert phase.before is not None
+        self.each(micro_batches, phase.before)
+
+    def computed(self, phase: Phase, micro_batches: Sequence[Batch]) -> Computed:
+        """Metrics and gradients of the whole batch, the same on every rank."""
+        trainer, parameters = self.trainer, self.trainer.parameters[phase.name]
+
+        def compute(micro: Batch) -> tuple[list[str], list[Any], Sequence[Tensor | None]]:
+            with trainer.autocast():
+                loss, metrics = phase.loss(micro)
+            scaled = loss if trainer.scaler is None else trainer.scaler.scale(loss)
+            share = torch.full_like(scaled, len(micro.x) / micro.total)
+            gradients = torch.autograd.grad(scaled, parameters, share, allow_unused=True)
+            return [phase.name + "/loss", *(f"{phase.name}/{key}" for key in metrics)], [
+                loss.detach(), *metrics.values()
+            ], gradients  # fmt: skip
+
+        answers = self.each(micro_batches, compute)
+        names, values, _ = answers[0]
+        if any(other != names for other, _, _ in answers):
+            raise TrainingError(f"the metrics of {phase.name} differ between the parts of a batch; name them all alike")
+        shares = [len(micro.x) / micro.total for micro in micro_batches]
+        numbers = _summed([_numbers(some) for _, some, _ in answers], shares)
+        row = self._messages.get(phase.name)
+        if row is None or len(numbers) > row.room:
+            row = self._messages[phase.name] = Message(parameters, len(numbers), trainer.device)
+        there = self._fill(row, [gradients for _, _, gradients in answers])
+        row.metrics[: len(numbers)] = numbers
+        row.metrics[len(numbers) :] = 0
+        row.checks.copy_(_checks(names, numbers.numel(), there))
+        row.flags.copy_(self.ranks.flags) if not self._flagged else row.flags.zero_()
+        self.ranks.sum_([*row.kinds.values()])
+        if not self._flagged:
+            self.ranks.heard, self._flagged = row.flags.clone(), True
+        there = self._agreed(phase, row, names, there)
+        gradients = [view if is_there else None for view, is_there in zip(row.gradients, there)]
+        return tuple(names), row_of(_finished(values, row.metrics)), gradients
+
+    def _fill(self, row: Message, gradients: Sequence[Sequence[Tensor | None]]) -> list[bool]:
+        """Write the sums of micro-batches' gradients into a message, zeros where there is none; where there are any."""
+        there = [any(gradient is not None for gradient in some) for some in zip(*gradients)]
+        views, first = row.gradients, gradients[0]
+        pairs = [(view, gradient) for view, gradient in zip(views, first) if gradient is not None]
+        if pairs:
+            torch._foreach_copy_([view for view, _ in pairs], [gradient for _, gradient in pairs])
+        for view, gradient in zip(views, first):
+            if gradient is None:
+                view.zero_()
+        for more in gradients[1:]:
+            pairs = [(view, gradient) for view, gradient in zip(views, more) if gradient is not None]
+            if pairs:
+                torch._foreach_add_([view for view, _ in pairs], [gradient for _, gradient in pairs])
+        return there
+
+    def _agreed(self, phase: Phase, row: Message, names: list[str], there: list[bool]) -> list[bool]:
+        """Which parameters have gradients on any rank. Mostly it is the same ones on all, which the checks tell; on a
+        GPU nobody waits for them before the next step."""
+        if self.trainer.device.type != "cpu":
+            last, self._doubts[phase.name] = self._doubts.get(phase.name), row.checks.clone()
+            if last is not None and _differ(last, self.ranks.count):
+                words = "other parameters got gradients, or other metrics came, on some ranks than on others"
+                raise TrainingError(f"{phase.name}: {words}; that works on CPUs, or in one process")
+            return there
+        if not _differ(row.checks, self.ranks.count):
+            return there
+        theirs = self.ranks.broadcast(names)
+        alike = torch.tensor([float(theirs == names)])
+        presence = torch.tensor(there, dtype=torch.float32)
+        self.ranks.sum_([alike, presence])
+        if float(alike) < self.ranks.count:
+            raise TrainingError(f"the metrics of {phase.name} differ between processes; name them all alike")
+        return (presence > 0).tolist()
+
+    def joined(self, batch: Batch, micro_batches: Sequence[Batch]) -> Batch:
+        """The whole batch with what the losses left in `shared` on all ranks, for a phase's `finish`.
+
+        Tensors with a row for each example are put together; of other tensors everybody gets those of the last rank.
+        """
+        mine = accumulating.joined(batch, micro_batches) if len(micro_batches) > 1 else batch
+        counts = [len(self.ranks_share(rank, batch)) for rank in range(self.ranks.count)]
+        shared: dict[str, Any] = {}
+        for key, value in mine.shared.items():
+            if not isinstance(value, Tensor):
+                shared[key] = value
+            elif value.dim() and len(value) == len(batch.x):
+                shared[key] = self.ranks.gather_known(value, counts)
+            else:
+                shared[key] = value.detach().clone()
+                self.ranks.broadcast_(shared[key], self.ranks.count - 1)
+        x = self.ranks.gather_known(batch.x, counts)
+        labels = None if batch.labels is None else self.ranks.gather_known(batch.labels, counts)
+        return Batch(x, labels, batch.step, shared)
+
+    def averaged(self, values: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Metrics of this rank's part, as those of the whole batch."""
+        if not values:
+            return values
+        numbers = _numbers([*values.values()]) * (len(batch.x) / batch.total)
+        self.ranks.sum_([numbers])
+        return dict(zip(values, _finished([*values.values()], numbers)))
+
+    def validation_part(self, x: Tensor, labels: Tensor | None, step: int) -> Batch:
+        """This rank's rows of a batch of validation examples; all of them where there are fewer than ranks."""
+        if len(x) < self.ranks.count:
+            return Batch(x, labels, step)
+        rows = self.ranks.share(len(x))
+        own = slice(rows.start, rows.stop)
+        return Batch(x[own], None if labels is None else labels[own], step, place=rows.start, whole=len(x))
+
+    def validated(self, act: Callable[[Batch], dict[str, Any]], batch: Batch) -> dict[str, Tensor]:
+        """Metrics of a whole validation batch, of which `batch` are this rank's rows."""
+        if not batch.whole:
+            return act(batch)
+        with self.computing(batch):
+            values = act(batch)
+        return self.averaged(values, batch)
+
+
+def _numbers(values: Sequence[Any]) -> Tensor:
+    """All numbers of some metrics one after the other, float32."""
+    tensors = [mean for value in values for mean in (value.means if isinstance(value, Pooled) else (value,))]
+    return torch.cat([tensor.detach().float().reshape(-1) for tensor in tensors])
+
+
+def _finished(values: Sequence[Any], numbers: Tensor) -> list[Tensor]:
+    """The metrics themselves, of such numbers of the whole batch; the values tell of which shape each is."""
+    place, metrics = 0, []
+
+    def next_of(shape: torch.Size) -> Tensor:
+        nonlocal place
+        start, place = place, place + shape.numel()
+        return numbers[start:place].view(shape)
+
+    for value in values:
+        if isinstance(value, Pooled):
+            metrics.append(value.of(*(next_of(mean.shape) for mean in value.means)))
+        else:
+            metrics.append(next_of(value.shape).clone())
+    return metrics
+
+
+def _summed(rows: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    total = rows[0] * shares[0]
+    for row, share in zip(rows[1:], shares[1:]):
+        total.add_(row, alpha=share)
+    return total
+
+
+def _checks(names: Sequence[str], count: int, there: Sequence[bool]) -> Tensor:
+    """Three numbers below 256 of what all ranks should have alike, and their squares: sums of both tell whether."""
+    code = zlib.crc32(repr((names, count, there)).encode())
+    numbers = [float(code >> shift & 255) for shift in (0, 8, 16)]
+    return torch.tensor([*numbers, *(number**2 for number in numbers)])
+
+
+def _differ(sums: Tensor, count: int) -> bool:
+    first, second = sums.double().view(2, 3)
+    return bool((second * count != first.square()).any())
