@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test repeat lint attack bench viewer quality catalog figures cards screenshot wheel clean
+.PHONY: run test repeat lint attack test-slurm bench viewer quality catalog figures cards screenshot wheel clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tui-gen; else $(BIN)/tui-gen --run vae-digits; fi
@@ -25,6 +25,10 @@ lint: $(STAMP)
 
 attack: $(STAMP)
 	$(BIN)/python -m tests.attack
+
+# Jobs of a real Slurm on this machine (root, and the packages slurm-wlm and munge): some minutes.
+test-slurm: $(STAMP)
+	$(BIN)/python -m tests.slurm
 
 # `make bench viewer`, or `make bench ONLY="viewer first-paint"`, measures only these.
 bench: $(STAMP)

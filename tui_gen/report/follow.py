@@ -77,6 +77,7 @@ class Follow:
         self._log_position = view.log_offset + max(0, len(view.log) - history)
         self._interrupts = 0
         self._terminated = False
+        self._why = ""
         self._killed = False
         self._hint = ""
         self._words: list[tuple[str, str]] = []
@@ -204,7 +205,7 @@ class Follow:
         if number == signal.SIGINT:
             self._interrupts += 1
         if number in TERMINATE:
-            self._terminated = True
+            self._terminated, self._why = True, self._why or f"by {signal.Signals(number).name}"
         if self._interrupts >= 2 or (self._interrupts and self._terminated and number == signal.SIGINT):
             self._kill()
         elif self._stopping is None:
@@ -231,7 +232,7 @@ class Follow:
         last = ""
         while not self._over.is_set():
             try:
-                launch.stop(self.view.path, self._silent, timeout=3600)
+                launch.stop(self.view.path, self._silent, timeout=3600, why=self._why)
                 return
             except control.ControlError as error:
                 info = runs.worker_of(self.view.path)

@@ -50,6 +50,7 @@ COMMANDS = [
     Command("rollback", "go back to an earlier checkpoint, with smaller learning rates or past a batch, and go on"),
     Command("queue", "train configs one after another: add, move, remove, pause, when each will end"),
     Command("sweep", "search a space of settings with Optuna: trials that are runs, the bad ones stopped early"),
+    Command("slurm", "write a batch script for Slurm that trains a config, stops in time and goes on by itself"),
     Command("note", "keep a note about a run, one of its steps or one of its samples"),
     Command("tag", "give a run tags, and take them away"),
     Command("star", "give runs a star"),
