@@ -26,7 +26,7 @@ CONTRACTS = (
     "config", "catalog", "events", "runs", "presence", "control", "params", "quality", "datasets", "view", "launch",
     "cli", "text", "children", "exploring", "trust", "pictures", "batch", "belongings", "remedy", "resuming",
     "quantities", "progress", "states", "lines", "alarms", "health", "trends", "neighbours",
-    "queueing", "space", "sweeps", "queue_runner", "queue_view", "slots", "pace", "forecast", "search",
+    "queueing", "space", "sweeps", "queue_runner", "queue_view", "slots", "pace", "forecast", "search", "sweep_plot",
     "compared", "compared_rows", "config_diff", "gathering",
     "bounds", "exporting", "network", "sheet", "usage", "machine", "bottleneck",
 )

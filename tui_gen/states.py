@@ -33,8 +33,9 @@ IN_QUEUE = {
     "done": STATES["finished"],
     "failed": STATES["failed"],
     "cancelled": STATES["stopped"],
+    "pruned": StateLook("▫", "quiet"),
 }
-"""The states of what is in a queue."""
+"""The states of what is in a queue, or a trial of a sweep."""
 UNKNOWN = StateLook("?", "quiet")
 LEVELS = {
     "info": StateLook(" ", ""),

@@ -65,7 +65,7 @@ def drafted(wish: SearchWish, base: RunConfig, catalog: Catalog, root: Path) -> 
     axes = space.parse(wish.space, settings)
     if not axes:
         raise ConfigError("--space", [Problem("--space", "", "names no setting", "for example lr=1e-4..1e-2:log")])
-    _refuse_counts(axes, wish.sampler)
+    refuse_counts(axes, wish.sampler)
     points = space.grid(axes) if wish.sampler == "grid" else []
     metric, better = judged(base, wish.metric, catalog)
     spec = SearchSpec(
@@ -99,7 +99,8 @@ def amend(spec: SearchSpec, trials: int | None, jobs: int | None, storage: str =
         spec.storage = settled_storage(storage)
 
 
-def _refuse_counts(axes: Iterable[Axis], sampler: str) -> None:
+def refuse_counts(axes: Iterable[Axis], sampler: str) -> None:
+    """Raise ConfigError where a range has a number of values, which only a grid can have."""
     counted = [axis for axis in axes if axis.counted and sampler != "grid"]
     if counted:
         hint = f"leave out :{counted[0].count}, or take --sampler grid"

@@ -103,6 +103,17 @@ def is_kept(root: Path, name: str, host: str = "") -> bool:
     return place.is_dir() and runs.live(place)
 
 
+def last_words(root: Path, name: str) -> str:
+    """Why whoever kept it going on this machine could not go on; empty where nothing is known."""
+    try:
+        with open(host_folder(root, name) / "search.log", "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return lines[-1].removeprefix("error: ") if lines and lines[-1].startswith("error: ") else ""
+
+
 def names(root: Path) -> list[str]:
     """The searches of a folder of runs, the newest first."""
     dated = []

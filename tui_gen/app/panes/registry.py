@@ -66,6 +66,7 @@ PANES: list[Row] = [
     Row("edits", "Edits", "", "tui_gen.app.panes.edits.pane:EditsPane", Place()),
     Row("compare", "Compare", "", "tui_gen.app.panes.compare.pane:ComparePane", Place()),
     Row("queue", "Queue", "", "tui_gen.app.panes.queue.pane:QueuePane", Place()),
+    Row("sweeps", "Sweeps", "", "tui_gen.app.panes.sweeps.pane:SweepsPane", Place()),
 ]
 """In the order of their keys."""
 

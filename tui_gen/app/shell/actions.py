@@ -32,7 +32,7 @@ MENUS = (
         (
             Item("Start", "start", "run.start"),
             Item("Add to the queue", "enqueue", "run.enqueue"),
-            Item("Add a sweep to the queue…", "sweep", "run.sweep"),
+            Item("Sweep over settings…", "sweep", "run.sweep"),
             Item("Pause", "pause", "run.pause"),
             Item("Sample now", "ask('sample')", "run.sample"),
             Item("Measure quality now", "ask('quality')", "run.quality"),
@@ -99,7 +99,7 @@ BINDINGS = [
         id="run.enqueue",
     ),
     Binding(
-        "ctrl+f5", "sweep", "Add a sweep to the queue", show=False, key_display="Ctrl+F5", priority=True, id="run.sweep"
+        "ctrl+f5", "sweep", "Sweep over settings", show=False, key_display="Ctrl+F5", priority=True, id="run.sweep"
     ),
     Binding("f12", "resume", "Resume", id="run.resume"),
     Binding("f6,space", "pause", "Pause", id="run.pause"),

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from tui_gen.app.steering.conductor import Conductor
     from tui_gen.app.steering.session import Session
     from tui_gen.config import RunConfig
+    from tui_gen.search.asking import SearchWish
 
+MOST_ASKED = 32
+"""So many configs of a search its model is asked about."""
 AUTOSTART = "queue.autostart"
 """The setting that says whether a workbench goes on with a queue that nobody trains (it does, unless false)."""
 
@@ -60,6 +63,7 @@ class QueueKeeper:
         from tui_gen.app.panes.queue.sweep_dialog import SweepDialog
         from tui_gen.app.widgets.dialogs import problems_dialog
         from tui_gen.config import ConfigError
+        from tui_gen.search import asking
 
         if self._adding or self.stage.form is None:
             return
@@ -71,8 +75,15 @@ class QueueKeeper:
             settings, tables = sweeps.settings_of(base, self.session.catalog), configs.to_tables(base)
             values = {key: configs.get_key(tables, key) for key in settings}
             length = sweeps.SweepLength(base, self.session.catalog, self.session.root)
-            plan = await self.stage.push_screen_wait(SweepDialog(base.name, settings, values, length.of))
+
+            def judged(metric: str) -> tuple[str, str]:
+                return asking.judged(base, metric, self.session.catalog)
+
+            plan = await self.stage.push_screen_wait(SweepDialog(base.name, settings, values, length.of, judged))
             if plan is None:
+                return
+            if plan.wish is not None:
+                await self._search(plan.wish, base)
                 return
             self.stage.notices.say(f"adding {len(plan.points)} to the queue…")
             made = await away(sweeps.configs_of, base, plan.points, self.session.catalog, self.session.root)
@@ -89,6 +100,23 @@ class QueueKeeper:
         finally:
             self._adding = False
             self.stage.notices.say("")
+
+    async def _search(self, wish: SearchWish, base: RunConfig) -> None:
+        """Begin a search around a config, or go on with the one that it is, and show it. Raises what speaks against it.
+        """
+        from tui_gen.search import asking
+
+        asking.refuse_without_optuna()
+        self.stage.notices.say("checking the settings…")
+        draft = await away(asking.drafted, wish, base, self.session.catalog, self.session.root)
+        await away(self._refuse_what_models_refuse, draft.configs[:MOST_ASKED])
+        await away(asking.begin, self.session.root, draft.spec)
+        words = "begins" if draft.is_new else "goes on"
+        self.stage.notices.tell(f"The sweep {draft.spec.name} {words}: {draft.spec.trials} trials in all.")
+        self.stage.workspace.open("sweeps")
+        pane: Any = self.stage.workspace.pane("sweeps")
+        if pane is not None:
+            pane.open_sweep(draft.spec.name)
 
     def _refuse_what_models_refuse(self, made: list[RunConfig]) -> None:
         """Raise ConfigError for the first config that its model cannot train, as far as a warm worker is there to ask.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tui_gen import queueing, runs, space, sweeps
+from tui_gen import queueing, runs, space, sweep_plot, sweeps
 from tui_gen.config import ConfigError
 from tui_gen.lines import aligned
 from tui_gen.params import show
@@ -17,13 +17,15 @@ from tui_gen.report import stdout
 from tui_gen.report.commands.options import count, json_option, models_option, named, runs_option
 from tui_gen.report.commands.queue import number
 from tui_gen.report.signals import Signals
-from tui_gen.report.stdout import Outlet, coloured, terminal_width
+from tui_gen.report.stdout import Outlet, coloured, terminal_width, unicode_ok, width_of
 from tui_gen.search import asking
 from tui_gen.search import spec as specs
 from tui_gen.search.asking import SearchWish
 from tui_gen.search.spec import SearchSpec, TrialRow
 from tui_gen.sweeps import SweepTable
 
+PLOT = 20
+"""Rows of parallel coordinates."""
 NAME = "its name, or the beginning or the end of it; the newest without one"
 
 
@@ -63,6 +65,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     words = "write the config of the best trial there, as TOML for tui-gen --run (- is standard output)"
     parser.add_argument("--best", metavar="FILE", type=named, help=words)
     parser.add_argument("--csv", action="store_true", help="with --results: as CSV, with all digits")
+    words = "with --results: parallel coordinates, a line for each trial through an axis for each setting"
+    parser.add_argument("--plot", action="store_true", help=words)
     json_option(parser, "with --results: as a JSON object; else one a trial that begins or ends")
     runs_option(parser)
     models_option(parser)
@@ -211,6 +215,9 @@ def results(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> N
         rows = [{name: getattr(result, name) for name in fields} for result in found.results]
         out.json({"sweep": found.group, "metric": found.metric, "better": found.better,
                   "importances": found.importances, "trials": rows})  # fmt: skip
+    elif args.plot:
+        for row in sweep_plot.plotted(found, width_of(out), PLOT, ascii_only=not unicode_ok(out)):
+            out.drawn("".join(text for text, _ in row).rstrip())
     else:
         show_results(found, out, err)
 
@@ -222,10 +229,8 @@ def show_results(found: SweepTable, out: Outlet, err: Outlet) -> None:
     for place, line in enumerate(lines):
         is_best = place > 0 and found.results[place - 1].is_best
         out.drawn(f"\x1b[1m{line}\x1b[0m" if colour and is_best else line)
-    if found.importances:
-        names = dict(zip(found.keys, found.names))
-        parts = sorted(found.importances.items(), key=lambda item: -item[1])
-        out.line("importance: " + ", ".join(f"{names.get(key, key)} {100 * part:.0f} %" for key, part in parts))
+    if words := sweep_plot.importance_words(found):
+        out.line(words)
     way = "the higher the better" if found.better == "higher" else "the lower the better"
     err.line(f"{found.group}: {found.over} of {len(found.results)} are over; {found.metric or 'no metric yet'}: {way}")
 
@@ -258,6 +263,7 @@ def listed(root: Path, out: Outlet, err: Outlet) -> None:
         live = bool(specs.is_kept(root, name))
         state = "running" if live else "over" if found.over >= spec.trials else "stopped"
         best = show(found.best.best) if found.best is not None else ""
-        rows.append((name, state, f"{found.over}/{spec.trials}", best, ", ".join(spec.space)))
+        words = specs.last_words(root, name) if state == "stopped" else ""
+        rows.append((name, state, f"{found.over}/{spec.trials}", best, words or ", ".join(spec.space)))
     for line in aligned(rows, width=terminal_width(out)):
         out.line(line)

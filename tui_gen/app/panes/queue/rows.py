@@ -38,7 +38,7 @@ def compared(table: SweepTable, width: int, shown_run: str = "") -> dict[str, Co
     """The results of a sweep, the best first: what was chosen, the best value, its step; by the entries' numbers."""
     cells = {str(result.id): table.row(result) for result in table.results}
     keys = table.header()[2:-3]
-    widths = [max(len(clean(row[2 + place])) for row in cells.values()) for place in range(len(keys))]
+    widths = [max((len(clean(row[2 + place])) for row in cells.values()), default=0) for place in range(len(keys))]
     prompts = {}
     for result, (id, row) in zip(table.results, cells.items()):
         look = queue_look(result.state) if result.state in IN_QUEUE else state_look(result.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, NamedTuple
@@ -20,22 +21,30 @@ from tui_gen.app.widgets.modal import Modal
 from tui_gen.config import ConfigError
 from tui_gen.forecast import length_words
 from tui_gen.params import Param, Problem, show
+from tui_gen.search import asking
+from tui_gen.search.asking import SearchWish
+from tui_gen.search.spec import PRUNERS
 from tui_gen.space import Axis, Point
 from tui_gen.text import clean
 
+MOST_TRIALS = 100_000
+COUNT = re.compile(r":\d+(?=:|$)")
+"""How many values a range has in a grid."""
+
 
 class SweepPlan(NamedTuple):
-    """What was chosen: the axes, and the points of them that are to be trained."""
+    """What was chosen: the axes, and the points of them that are to be trained; or a search, which finds its points."""
 
     axes: list[Axis]
     points: list[Point]
+    wish: SearchWish | None = None
 
 
 class SweepDialog(Modal[SweepPlan | None]):
     """Asks for a space of settings around a config; the answer is a SweepPlan, or None.
 
     `settings` and `values` are those of the config, by dotted key; `seconds` predicts how long points take, called in
-    a thread.
+    a thread; `judged` says by what trials are judged, and which way is better, where a metric or none is named.
     """
 
     DEFAULT_CSS = """
@@ -46,15 +55,18 @@ class SweepDialog(Modal[SweepPlan | None]):
     }
     SweepDialog Input { border: none; padding: 0 1; height: 1; background: $panel; }
     SweepDialog OptionList {
-        height: 6; border: none; padding: 0; background: $surface; scrollbar-size-vertical: 1;
+        height: 5; border: none; padding: 0; background: $surface; scrollbar-size-vertical: 1;
         text-wrap: nowrap; text-overflow: ellipsis;
     }
     SweepDialog OptionList:focus { border: none; }
     SweepDialog #axes { height: auto; max-height: 6; scrollbar-size-vertical: 1; }
     SweepDialog .heading { color: $quiet; height: 1; }
-    SweepDialog #how { height: 1; }
-    SweepDialog #how > Static { width: auto; color: $quiet; }
-    SweepDialog #how > Input { width: 9; margin-right: 1; }
+    SweepDialog .row { height: 1; }
+    SweepDialog .row > Static { width: auto; color: $quiet; }
+    SweepDialog .row > Input { width: 8; margin-right: 1; }
+    SweepDialog .row > #trials, SweepDialog .row > #jobs { width: 7; }
+    SweepDialog .row > #pruner { width: 11; }
+    SweepDialog .row > #metric { width: 1fr; }
     SweepDialog #words { height: auto; max-height: 4; margin-top: 1; }
     SweepDialog #words.wrong { color: $text-error; }
     SweepDialog #buttons { height: 1; align-horizontal: right; }
@@ -69,9 +81,10 @@ class SweepDialog(Modal[SweepPlan | None]):
 
     def __init__(
         self, name: str, settings: Mapping[str, Param], values: Mapping[str, Any],
-        seconds: Callable[[list[Point]], float | None],
+        seconds: Callable[[list[Point]], float | None], judged: Callable[[str], tuple[str, str]],
     ) -> None:  # fmt: skip
         super().__init__()
+        self._judged = judged
         self._about, self._params, self._config, self._predicted = name, settings, values, seconds
         self._numbers = count()
         self._plan: SweepPlan | None = None
@@ -85,15 +98,24 @@ class SweepDialog(Modal[SweepPlan | None]):
             yield OptionList(id="settings")
             yield Static("Values: 8|16|32 or 0..1:5 or 1e-4..1e-2:log; empty: left out", classes="heading")
             yield VerticalScroll(id="axes", can_focus=False)
-            with Horizontal(id="how"):
+            with Horizontal(classes="row"):
                 yield Static("at random ")
                 yield _field("random", "", "no")
                 yield Static("of them, seed ")
                 yield _field("seed", "0", "0")
                 yield Static("(empty: a grid of all)")
+            with Horizontal(classes="row"):
+                yield Static("or learn: trials ")
+                yield _field("trials", "", "no")
+                yield Static("jobs ")
+                yield _field("jobs", "", "auto")
+                yield Static("pruner ")
+                yield _field("pruner", "", "hyperband")
+                yield Static("by ")
+                yield _field("metric", "", "its metric")
             yield Static("", id="words", markup=False)
             with Horizontal(id="buttons"):
-                yield Button("Add them", id="add", compact=True)
+                yield Button("Go", id="add", compact=True)
                 yield Button("Cancel", id="cancel", compact=True)
 
     def on_mount(self) -> None:
@@ -146,6 +168,13 @@ class SweepDialog(Modal[SweepPlan | None]):
 
     # -- what it makes ------------------------------------------------------------------------------------------
 
+    @on(Input.Changed, "#trials")
+    def _on_trials(self, event: Input.Changed) -> None:
+        """What learns draws from the whole of a range: how many values a grid would have of it goes."""
+        if event.value.strip():
+            for box in self.query("#axes Input").results(Input):
+                box.value = COUNT.sub("", box.value)
+
     @on(Input.Changed)
     def _on_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -166,6 +195,9 @@ class SweepDialog(Modal[SweepPlan | None]):
             return
         try:
             axes = space.parse(texts, self._params)
+            if self._text("trials"):
+                self._reckon_search(axes)
+                return
             points = self._points(axes)
         except ConfigError as error:
             self._tell("\n".join(map(str, error.problems)), wrong=True)
@@ -174,11 +206,40 @@ class SweepDialog(Modal[SweepPlan | None]):
         self._tell(_count(points))
         self.run_worker(self._predict(points), group="predict", exclusive=True, exit_on_error=False)
 
-    def _points(self, axes: list[Axis]) -> list[Point]:
-        numbers = {name: self.query_one(f"#{name}", Input).value.strip() for name in ("random", "seed")}
+    def _text(self, name: str) -> str:
+        return self.query_one(f"#{name}", Input).value.strip()
+
+    def _numbers_of(self, *names: str) -> dict[str, str]:
+        numbers = {name: self._text(name) for name in names}
         for name, text in numbers.items():
             if text and not (text.isdecimal() and len(text) < 10):
                 raise ConfigError("--space", [Problem(name, text, "needs a whole number")])
+        return numbers
+
+    def _reckon_search(self, axes: list[Axis]) -> None:
+        """A search of so many trials, in place of points that are known. Raises ConfigError."""
+        numbers, pruner = self._numbers_of("trials", "jobs", "seed"), self._text("pruner")
+        asking.refuse_counts(axes, "tpe")
+        if self._text("random"):
+            raise ConfigError("--space", [Problem("random", self._text("random"), "or trials: give one of them")])
+        if pruner not in ("", *PRUNERS):
+            raise ConfigError("--space", [Problem("pruner", pruner, "is none of " + ", ".join(PRUNERS))])
+        trials, jobs = int(numbers["trials"]), int(numbers["jobs"] or 0)
+        if not 1 <= trials <= MOST_TRIALS or jobs > MOST_TRIALS:
+            raise ConfigError("--space", [Problem("trials", trials, f"needs a whole number, 1 ≤ x ≤ {MOST_TRIALS}")])
+        metric, better = self._judged(self._text("metric"))
+        wish = SearchWish(
+            space=[f"{axis.key}={axis.words()}" for axis in axes], metric=metric, pruner=pruner, trials=trials,
+            jobs=jobs or None, seed=int(numbers["seed"] or 0),
+        )  # fmt: skip
+        self._plan = SweepPlan(axes, [], wish)
+        how = f"{trials:,} trials, chosen by TPE, pruned by {pruner or 'hyperband'}" if pruner != "none" else (
+            f"{trials:,} trials, chosen by TPE"
+        )  # fmt: skip
+        self._tell(f"{how}; by {metric}, the {better} the better. They begin now, in the background.")
+
+    def _points(self, axes: list[Axis]) -> list[Point]:
+        numbers = self._numbers_of("random", "seed")
         if not numbers["random"]:
             return space.grid(axes)
         return space.sample(axes, int(numbers["random"]), int(numbers["seed"] or 0))
