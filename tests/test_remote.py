@@ -14,6 +14,7 @@ from tests.far import FarMachine, PipeLink
 from tests.waiting import wait_for
 from tui_gen import control, event_log, events, launch, presence, remarks, runs
 from tui_gen.app.steering.watching import FarSession, FarView
+from tui_gen.remote import previews
 from tui_gen.remote import watcher as watchers
 from tui_gen.remote.link import Dialling, Place
 from tui_gen.remote.messages import (
@@ -121,8 +122,8 @@ def test_a_run_that_is_opened_is_there_to_the_byte_with_its_newest_preview(far):
 
 
 def test_an_older_preview_comes_when_it_is_looked_at_and_the_view_says_so(far, monkeypatch):
-    monkeypatch.setattr(watchers, "AHEAD", 0)
-    monkeypatch.setattr(watchers, "PICTURES", 0.0)
+    monkeypatch.setattr(previews, "AHEAD", 0)
+    monkeypatch.setattr(previews, "PICTURES", 0.0)
     path = recorded(far)
     os.unlink(path / "samples/000066.png")
     watcher = far.watch()
@@ -135,7 +136,7 @@ def test_an_older_preview_comes_when_it_is_looked_at_and_the_view_says_so(far, m
     assert view.file(oldest).read_bytes() == (path / oldest).read_bytes()
     with pytest.raises(OSError, match="on its way"):
         view.file("samples/000066.png")
-    wait_for(lambda: watcher.is_absent(path.name, "samples/000066.png"))
+    wait_for(lambda: watcher.previews.is_absent(path.name, "samples/000066.png"))
     with pytest.raises(OSError, match="far does not have it any more"):
         view.file("samples/000066.png")
 

@@ -140,6 +140,9 @@ def test_the_command_line_lists_and_tells(world, monkeypatch, call):
     assert status == 0 and path.name in out and "finished" in out and err == "connecting to far…\n"
     status, out, _ = call("watch", "far:runs", "latest", "--json")
     assert status == 0 and '"type":"checkpoint"' in out
+    out = call("watch", "far:runs", "latest", "--plain")[1]
+    assert f"run         far:runs/{path.name}\n" in out and "cache" not in out
+    assert f"go on       ssh far tui-gen --runs runs --resume {path.name}\n" in out
     status, _, err = call("watch", "far:runs", "nothing", "--plain")
     assert status == 2 and "no run 'nothing'" in err
     assert "the workbench needs a terminal" in call("watch", "far:runs")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 
 class NoHome(Exception):
@@ -28,9 +29,41 @@ def default_root() -> Path:
     return _named("TUI_GEN_RUNS") or Path("runs")
 
 
+class Elsewhere(NamedTuple):
+    """Where a file really is, of which one on this machine is a mirror: as ssh and scp take it."""
+
+    host: str
+    folder: str
+    """Of all runs; empty for the usual one there."""
+    path: str
+    """From that folder on."""
+
+    def __str__(self) -> str:
+        return f"{self.host}:{'/'.join(part for part in (self.folder.rstrip('/'), self.path) if part)}"
+
+
+_mirrors: dict[str, tuple[str, str]] = {}
+
+
+def mirrors(root: Path, host: str, folder: str) -> None:
+    """What lies below `root` is a mirror, for this process, of what lies below a folder of another machine."""
+    _mirrors[str(root)] = host, folder
+
+
+def elsewhere(path: Path | str) -> Elsewhere | None:
+    """Where a file really is, if what is here is a mirror of it."""
+    for root, (host, folder) in _mirrors.items():
+        if str(path).startswith(f"{root}/"):
+            return Elsewhere(host, folder, str(path)[len(root) + 1 :])
+    return None
+
+
 def shown(path: Path) -> str:
-    """A path as it is read most easily from here: relative below this folder, else absolute."""
+    """A path as it is read most easily from here: relative below this folder, else absolute; of a mirror the original.
+    """
     path = Path(path)
+    if original := elsewhere(path):
+        return str(original)
     try:
         relative = os.path.relpath(path)
         near = not relative.startswith("..") and os.getcwd() != os.sep  # where workers stand, whoever reads their words
@@ -43,6 +76,8 @@ def called(run: Path) -> str:
     """What names a run in a command typed here: its folder's name where runs go by default, elsewhere its path."""
     import shlex
 
+    if elsewhere(run):
+        return shlex.quote(run.name)
     try:
         by_name = os.path.realpath(run.parent) == os.path.realpath(default_root())
     except NoHome:

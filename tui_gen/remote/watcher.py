@@ -6,7 +6,6 @@ Its thread takes what the link tells. Readers of the mirror's folder need nothin
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import threading
@@ -15,8 +14,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-from tui_gen import events, runs
 from tui_gen.control import Reply
+from tui_gen.places import mirrors
 from tui_gen.remote.link import Dialling, Link, LinkError, connect
 from tui_gen.remote.messages import (
     PING,
@@ -29,7 +28,6 @@ from tui_gen.remote.messages import (
     FarMessage,
     FarRun,
     FarTrouble,
-    FetchFile,
     GoneRuns,
     LinkBroken,
     LogPart,
@@ -37,9 +35,9 @@ from tui_gen.remote.messages import (
     LookAway,
     Ping,
     Told,
-    is_preview,
 )
 from tui_gen.remote.mirror import Mirror, is_folder_of_run
+from tui_gen.remote.previews import Previews
 from tui_gen.remote.proxies import Proxies
 from tui_gen.runs import RunError
 
@@ -51,12 +49,8 @@ ANSWER = 1900.0
 """Seconds for the slowest answer; who asks for another gives up sooner."""
 DEED = 180.0
 """Seconds for a run to be resumed, deleted and so on."""
-PICTURES = 3.0
-"""Seconds that a run's newest previews are waited for when it is opened."""
-RATE = 512_000
-"""Bytes a second that older previews may take of the link, which nobody has asked for yet."""
-AHEAD = 100
-"""Older previews of a run that are fetched before anybody asks for them."""
+LITTLE = 1 << 19
+"""Bytes that a log lacks and that are sent for at once; of more it is a stub again, until it is looked at."""
 OPENING = 600.0
 """Seconds for the log of a run that is opened."""
 
@@ -88,9 +82,8 @@ class Watcher:
         self.dialling, self.quiet = dialling, quiet
         self.mirror = Mirror.of(str(dialling.place))
         self.root = self.mirror.root
+        mirrors(self.root, *dialling.place)
         self.trouble = ""
-        self.arrivals = 0
-        """Counts previews that somebody had asked for, as they come."""
         self.connections = 0
         self.read = self.written = 0
         """Bytes that went over links that are closed."""
@@ -103,17 +96,13 @@ class Watcher:
         self._progress: dict[str, tuple[int, int]] = {}
         self._answers: dict[int, Waiting] = {}
         self._number = 0
-        self._asked_for: set[tuple[str, str]] = set()
-        self._absent: set[tuple[str, str]] = set()
-        """Files that are not there either."""
-        self._previews: dict[str, list[str]] = {}
-        self._ahead = threading.Event()
         self._listed = threading.Event()
         self._closing = threading.Event()
         self._hurry = threading.Event()
         """Somebody wants something of a link that is not there: it is tried at once."""
         self._heard = 0.0
         self._far = ""
+        self.previews = Previews(self.mirror, self._lock, self._send_if_linked, self._closing)
 
     @property
     def host(self) -> str:
@@ -132,13 +121,13 @@ class Watcher:
             self.close()
             raise listing.value
         threading.Thread(target=self._keep_up, name="watch-link", daemon=True).start()
-        threading.Thread(target=self._fetch_ahead, name="watch-ahead", daemon=True).start()
+        threading.Thread(target=self.previews.fetch_ahead, name="watch-ahead", daemon=True).start()
 
     def close(self) -> None:
         """End it; runs go on."""
         self._closing.set()
         self._hurry.set()
-        self._ahead.set()
+        self.previews.wake()
         with self._lock:
             link = self._link
             self._proxies.close()
@@ -205,7 +194,7 @@ class Watcher:
         with self._lock:
             self._link = None
             self.read, self.written = self.read + link.stream.read, self.written + link.stream.written
-            self._asked_for.clear()
+            self.previews.give_up()
         link.close()
         link.done()
         self._fail_all()
@@ -230,6 +219,9 @@ class Watcher:
         except LinkBroken:
             return False
         return True
+
+    def _send_if_linked(self, message: FarMessage) -> bool:
+        return self._link is not None and self._send(message)
 
     def _keep_up(self) -> None:
         """Say now and then that somebody is here, and give up a link from which nothing is heard."""
@@ -256,10 +248,11 @@ class Watcher:
                     self._forget(name)
                 self.mirror.keep_only()
                 self._listed.set()
+                self.previews.wake()
             case LogPart():
                 self._take_part(message)
             case FarFile():
-                self._take_file(message)
+                self.previews.take(message)
             case Answered():
                 if (waiting := self._answers.pop(message.number, None)) is not None:
                     waiting.set(message)
@@ -281,7 +274,7 @@ class Watcher:
         if name not in self._followed and self.mirror.is_whole(name):
             if self.mirror.have(name)[0] == row.size:
                 return
-            if row.size - self.mirror.have(name)[0] < RATE and self._link is not None:
+            if row.size - self.mirror.have(name)[0] < LITTLE and self._link is not None:
                 self._follow(name)
             else:
                 self.mirror.shorten(name)
@@ -289,7 +282,7 @@ class Watcher:
     def _forget(self, name: str) -> None:
         self._proxies.shut(name)
         self._followed.pop(name, None)
-        self._previews.pop(name, None)
+        self.previews.forget(name)
         if (waiting := self._opening.pop(name, None)) is not None:
             waiting.set(None)
         self.mirror.drop(name)
@@ -307,8 +300,8 @@ class Watcher:
             self._send(LookAt(name, *self.mirror.have(name)))  # from where we are
             return
         if part.fresh:
-            self._previews[name] = []
-        self._note_previews(name, part.data)
+            self.previews.forget(name)
+        self.previews.note(name, part.data)
         self._progress[name] = part.offset + len(part.data), part.total
         if not whole:
             return
@@ -320,28 +313,6 @@ class Watcher:
             self._proxies.shut(name)
         if (waiting := self._opening.pop(name, None)) is not None:
             waiting.set(part.total)
-
-    def _note_previews(self, name: str, data: bytes) -> None:
-        """Remember which previews a log tells of."""
-        if b'"sample"' not in data:
-            return
-        paths = self._previews.setdefault(name, [])
-        for line in data.split(b"\n"):
-            if b'"sample"' in line and isinstance(event := events.decode(line), events.Sample):
-                paths.append(event.path)
-
-    def _take_file(self, file: FarFile) -> None:
-        key = (file.run, file.path)
-        if file.run not in self.mirror.rows:
-            return
-        if file.problem:
-            self._absent.add(key)
-        elif self.mirror.keep_file(file):
-            self._absent.discard(key)
-        if key in self._asked_for:
-            self._asked_for.discard(key)
-            self.arrivals += 1
-        self._ahead.set()
 
     # -- looking at a run
 
@@ -356,24 +327,19 @@ class Watcher:
         """Have a run's log sent, from where it is here."""
         if name in self._followed:
             self._followed.move_to_end(name)
+            self.previews.turn_to(name)
             return
         while len(self._followed) >= FOLLOWED:
             old, _ = self._followed.popitem(last=False)
-            self._previews.pop(old, None)
+            self.previews.forget(old)
             self._send(LookAway(old))
             if (row := self.mirror.rows.get(old)) is not None and row.live:
                 self.mirror.shorten(old)
         self._followed[name] = False
         self._send(LookAt(name, *self.mirror.have(name)))
+        self.previews.turn_to(name)
         if self.mirror.is_whole(name):
-            self._read_previews(name)
-
-    def _read_previews(self, name: str) -> None:
-        """Which previews the part of a log tells of that is here already."""
-        self._previews[name] = []
-        with contextlib.suppress(OSError), open(self.root / name / runs.LOG, "rb") as log:
-            while lines := log.readlines(1 << 20):
-                self._note_previews(name, b"".join(lines))
+            self.previews.read(name)
 
     def open_run(self, path: Path) -> None:
         """Have the whole log of a run here, and its newest previews, and keep it up to date from now on.
@@ -395,75 +361,22 @@ class Watcher:
             if (self.mirror.rows[name].size if name in self.mirror.rows else 0) > 0:
                 raise RunError(f"{name} could not be read from {self.host}")
         if fresh:
-            self._await_newest(name)
+            self.previews.await_newest(name)
 
     def opening(self, path: Path) -> tuple[int, int]:
         """(bytes here, bytes there) of the log of a run that is being opened."""
         return self._progress.get(os.path.basename(path), (0, 0))
 
-    def _await_newest(self, name: str) -> None:
-        """Wait a moment for the newest preview of each kind: a run is shown with its pictures."""
-        newest: dict[str, str] = {}
-        for path in self._previews.get(name, [])[-200:]:
-            newest[path.partition("-")[2]] = path
-        wanted = [path for path in newest.values() if not self.want(name, path)]
-        deadline = time.monotonic() + PICTURES
-        while time.monotonic() < deadline and any((name, path) in self._asked_for for path in wanted):
-            if self._closing.wait(0.02) or self._link is None:
-                return
-        self._ahead.set()
-
     def want(self, name: str, path: str) -> bool:
         """Whether a preview is here; where it is not, it is sent for."""
-        if os.path.exists(self.root / name / path):
-            return True
-        key = (name, path)
-        with self._lock:
-            if key not in self._asked_for and key not in self._absent and is_preview(path) and self._link is not None:
-                self._asked_for.add(key)
-                self._send(FetchFile(name, path))
-        return False
-
-    def is_absent(self, name: str, path: str) -> bool:
-        """Whether a file is not there either, as far as is known."""
-        return (name, path) in self._absent
+        return self.previews.want(name, path)
 
     def fetch_all(self, path: Path) -> None:
         """Have all of a run here that readers may want: log and previews. Raises RunError."""
         self.open_run(path)
         name = self.name_of(path)
-        for preview in reversed(self._previews.get(name, [])):
-            while not self.want(name, preview) and (name, preview) in self._asked_for:
-                if self._link is None or self._closing.wait(0.01):
-                    raise RunError(f"there is no link to {self.host} now, and not all of {name} is here")
-
-    def _fetch_ahead(self) -> None:
-        """Older previews of the run looked at last, the newest first, one at a time and not faster than RATE."""
-        while True:
-            self._ahead.wait()
-            self._ahead.clear()
-            while not self._closing.is_set() and (next_one := self._next_ahead()) is not None:
-                name, path = next_one
-                self.want(name, path)
-                while (name, path) in self._asked_for and not self._closing.wait(0.05):
-                    if self._link is None:
-                        break
-                with contextlib.suppress(OSError):
-                    self._closing.wait(os.path.getsize(self.root / name / path) / RATE)
-            if self._closing.is_set():
-                return
-
-    def _next_ahead(self) -> tuple[str, str] | None:
-        with self._lock:
-            if self._link is None or not self._followed:
-                return None
-            name = next(reversed(self._followed))
-            for path in reversed(self._previews.get(name, [])[-AHEAD:]):
-                key = (name, path)
-                if key in self._absent or not is_preview(path) or os.path.exists(self.root / name / path):
-                    continue
-                return key
-        return None
+        if not self.previews.fetch_all(name):
+            raise RunError(f"there is no link to {self.host} now, and not all of {name} is here")
 
     # -- asking
 

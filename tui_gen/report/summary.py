@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from pathlib import Path
 
 from tui_gen import bottleneck, events, health, quality, remedy, runs
@@ -11,7 +12,7 @@ from tui_gen.draw.multiplexer import claims_truecolor
 from tui_gen.files import open_regular
 from tui_gen.lines import aligned
 from tui_gen.pictures import read_png
-from tui_gen.places import called, shown
+from tui_gen.places import called, elsewhere, shown
 from tui_gen.progress import where
 from tui_gen.quantities import count, duration, metric
 from tui_gen.report.curves import curves_text
@@ -84,7 +85,11 @@ def ending(view: RunView, state: str) -> list[str]:
     grid = last_grid(view)
     if grid is not None:
         rows.append((clean(grid.kind), f"{shown(view.path / grid.path)} (step {count(grid.step)})"))
-    if state in runs.LIVE:
+    if (place := elsewhere(view.path)) is not None:
+        there = f"ssh {place.host} tui-gen{f' --runs {shlex.quote(place.folder)}' if place.folder else ''}"
+        rows.append(("show", f"tui-gen watch {shlex.quote(f'{place.host}:{place.folder}')} {name}"))
+        rows.append(("stop", f"{there} stop {name}") if state in runs.LIVE else ("go on", f"{there} --resume {name}"))
+    elif state in runs.LIVE:
         rows += [("attach", f"tui-gen attach {name}"), ("stop", f"tui-gen stop {name}")]
     else:
         rows.append(("show", f"tui-gen attach {name}"))
@@ -92,7 +97,7 @@ def ending(view: RunView, state: str) -> list[str]:
         further = f" --set train.steps={2 * view.step}" if state == "finished" and view.step else ""
         further += f" {advice.options}" if advice is not None else ""
         rows.append(("go on", f"tui-gen --resume {name}{further}"))
-    if view.checkpoints and grid is not None and grid.kind == "samples":
+    if view.checkpoints and grid is not None and grid.kind == "samples" and place is None:
         how = "-n 3 -o text.txt" if grid.path.endswith(".txt") else "-n 64 -o grid.png"
         rows.append(("sample", f"tui-gen sample {name} {how}"))
     width = max(len(word) for word, _ in rows)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tui_gen import children, launch, runs
 from tui_gen.app.background import away
 from tui_gen.app.widgets.export_dialog import CannotExport, Choice, ExportDialog, ExportWish
-from tui_gen.places import expanded, shown
+from tui_gen.places import elsewhere, expanded, shown
 from tui_gen.quantities import size
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Exporter:
 
     async def ask(self, run: Path) -> None:
         """Show the dialog for a run; what was done is told."""
-        choices = await away(_choices)
+        choices = await away(_choices, run)
         place = partial(_place, self.conductor.session.beside(run))
         dialog = ExportDialog(f"Export {run.name}", choices, place, _problem, partial(self._do, run), self.cancel)
         if told := await self.stage.push_screen_wait(dialog):
@@ -101,10 +101,15 @@ def _signal(process: subprocess.Popen[str], number: int) -> None:
             os.killpg(process.pid, number)
 
 
-def _choices() -> list[Choice]:
+def _choices(run: Path) -> list[Choice]:
     from tui_gen.report.exports import FORMATS, lacking
 
-    return [Choice(form.name, form.help, form.params, lacking(form)) for form in FORMATS]
+    place = elsewhere(run)
+    weights = f"its checkpoints are on {place.host}: ssh {place.host} tui-gen export {run.name} --as …" if place else ""
+    return [
+        Choice(form.name, form.help, form.params, weights if form.executes and weights else lacking(form))
+        for form in FORMATS
+    ]
 
 
 def _place(run: Path, name: str, texts: dict[str, str]) -> str:

@@ -17,6 +17,7 @@ from tui_gen.app.steering.exporting import Exporter
 from tui_gen.app.widgets.dialogs import Dialog
 from tui_gen.app.widgets.text_dialog import TextDialog
 from tui_gen.config import ConfigError
+from tui_gen.places import elsewhere
 from tui_gen.quantities import count
 from tui_gen.remarks import RemarkError
 from tui_gen.run_facts import RunRow
@@ -174,11 +175,12 @@ class Keeper:
 
     async def show_folder(self, paths: list[Path]) -> None:
         """Where runs lie: said, copied through the terminal, and opened where there is a desktop."""
-        text = "\n".join(str(path) for path in paths)
+        text = "\n".join(str(elsewhere(path) or path) for path in paths)
         self.stage.copy_to_clipboard(clean(text, "\n"))
         words = f"Copied {text if len(paths) == 1 else f'the folders of {count(len(paths))} runs'}"
         opener = shutil.which("xdg-open")
-        if len(paths) == 1 and opener and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        here = len(paths) == 1 and not elsewhere(paths[0])
+        if here and opener and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             null = subprocess.DEVNULL
             try:
                 subprocess.Popen([opener, text], stdin=null, stdout=null, stderr=null, start_new_session=True)

@@ -38,8 +38,8 @@ class Fetching:
         """What changed; previews also where one came that was asked for."""
         base: Any = super()
         changed: set[str] = base.poll()
-        if self.watcher is not None and self.watcher.arrivals != self._arrivals:
-            self._arrivals = self.watcher.arrivals
+        if self.watcher is not None and self.watcher.previews.arrivals != self._arrivals:
+            self._arrivals = self.watcher.previews.arrivals
             changed.add("samples")
             this: Any = self
             this.revision["samples"] += 1
@@ -51,7 +51,7 @@ class Fetching:
         path: Path = base.file(name)
         if self.watcher is not None and not self.watcher.want(path.parent.parent.name, name):
             host = self.watcher.host
-            there = self.watcher.is_absent(path.parent.parent.name, name)
+            there = self.watcher.previews.is_absent(path.parent.parent.name, name)
             words = f"{host} does not have it any more" if there else f"it is on its way from {host}"
             raise OSError(errno.EAGAIN, words, str(path))
         return path

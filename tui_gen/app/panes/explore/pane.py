@@ -24,6 +24,7 @@ from tui_gen.app.panes.samples.imaging import Subject
 from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.app.widgets.path_dialog import PathDialog
 from tui_gen.exploring import MOST_PINS, Axes, Failure, Film, Look, Scene
+from tui_gen.places import Elsewhere, elsewhere
 from tui_gen.quantities import count
 from tui_gen.text import clean
 
@@ -57,6 +58,7 @@ class ExplorePane(Pane):
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.asking = Asking(Helper(lambda: start(self._model_dirs())), self._tell)
+        self._there: Elsewhere | None = None
         self._newest = -1  # step of the checkpoint that the run told of last
         self._caption = Caption()
         self._map = PlaneMap()
@@ -92,7 +94,8 @@ class ExplorePane(Pane):
 
     def show_run(self, view: RunView | None) -> None:
         super().show_run(view)
-        self.asking.begin(Path(view.path) if view is not None else None)
+        self._there = elsewhere(view.path) if view is not None else None
+        self.asking.begin(Path(view.path) if view is not None and self._there is None else None)
         self._newest = self._last_checkpoint()
         self._tell()
         self._enter()
@@ -136,6 +139,8 @@ class ExplorePane(Pane):
         stay, view = self.stay, self.stay.view
         if self.view is None or not view.path:
             words = doing or self.asking.trouble or (NO_RUN if self.view is None else EMPTY)
+            if self._there is not None and self.view is not None:
+                words = f"Its checkpoints are on {self._there.host}, where tui-gen attach explores them."
             if self.asking.trouble and not doing and self.view is not None and self.view.live:
                 words += "\nPress u: the run is asked for a checkpoint."
             self._picture.show_words(words[:1].upper() + words[1:])
