@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tui_gen.app.steering.session import Session
     from tui_gen.remote.watcher import Watcher
 
+QUIET = 1.0
+"""Seconds without news of a run after which it is looked at less often."""
 COMPARED = 8
 """Runs of a comparison that are kept up to date; of more, what is here is shown."""
 
@@ -30,6 +32,7 @@ class FarWorkbench(Workbench):
         self.status.place = str(watcher.dialling.place)
         self._trouble = ""
         self._broken = False
+        watcher.on_log = self._heard
 
     def make_session(self, root: Path, model_dirs: list[str]) -> Session:
         """The dealings with the mirrored runs."""
@@ -44,6 +47,13 @@ class FarWorkbench(Workbench):
         await super().furnish()
         if self.conductor.view is None:
             self.workspace.open("runs")
+
+    def _heard(self, run: str) -> None:
+        """Something was added to a run's log, says the watcher's thread: who looks rarely, as it was quiet, looks now.
+        """
+        view = self.shown
+        if view is not None and view.path.name == run and self.follower.quiet_for > QUIET:
+            self.call_later(self.follower.hurry)
 
     def beat(self, quiet_for: float) -> None:
         """About once a second: also, how the link is."""

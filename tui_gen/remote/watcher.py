@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ class Watcher:
         self.root = self.mirror.root
         mirrors(self.root, *dialling.place)
         self.trouble = ""
+        self.on_log: Callable[[str], None] = lambda run: None
+        """Called when something was added to a run's log, from the thread that takes it."""
         self.connections = 0
         self.read = self.written = 0
         """Bytes that went over links that are closed."""
@@ -303,6 +306,7 @@ class Watcher:
             self.previews.forget(name)
         self.previews.note(name, part.data)
         self._progress[name] = part.offset + len(part.data), part.total
+        self.on_log(name)
         if not whole:
             return
         self._followed[name] = True
