@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tui_gen.app.panes.compare.asking import CompareAsked
     from tui_gen.app.steering.session import Session
     from tui_gen.remote.watcher import Watcher
+    from tui_gen.view import RunView
 
 QUIET = 1.0
 """Seconds without news of a run after which it is looked at less often."""
@@ -25,6 +26,8 @@ COMPARED = 8
 
 class FarWorkbench(Workbench):
     """As the workbench, with the runs that a `watcher` mirrors."""
+
+    WATCHING = True
 
     def __init__(self, watcher: Watcher, model_dirs: list[str] | None = None, **more: Any) -> None:
         super().__init__(watcher.root, model_dirs, **more)
@@ -46,6 +49,14 @@ class FarWorkbench(Workbench):
             self.workspace.open("runs", focus=False)
         await super().furnish()
         if self.conductor.view is None:
+            self.workspace.open("runs")
+
+    def show_run(self, view: RunView | None) -> None:
+        """Every pane shows this run from now on, or none; then there are the others to choose from."""
+        layout = self.workspace.layout_name
+        super().show_run(view)
+        if view is None:
+            self.workspace.use_layout(layout)
             self.workspace.open("runs")
 
     def _heard(self, run: str) -> None:

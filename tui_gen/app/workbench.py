@@ -84,6 +84,7 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
     CSS_PATH = "app.tcss"
     COMMANDS = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
+    WATCHING = False  # whether it begins without the panes in which a run is put together
 
     def __init__(
         self,
@@ -140,7 +141,8 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
 
     def compose(self) -> ComposeResult:
         """Menu, panes, status, keys."""
-        self.workspace.prepare(Size(self.size.width, self.size.height - 3), watching=self._given[2] is not None)
+        watching = self.WATCHING or self._given[2] is not None
+        self.workspace.prepare(Size(self.size.width, self.size.height - 3), watching=watching)
         yield self.menu_bar
         yield self.workspace
         yield ReplayBar(self.status, lambda: self.follower.hurry())
