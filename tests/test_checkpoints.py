@@ -177,7 +177,8 @@ def test_a_run_keeps_the_hand_made_speed_that_it_began_with(run, monkeypatch, be
 
 @pytest.mark.parametrize("tensors", [True, False])
 def test_a_compiled_run_stays_compiled_as_it_was(run, monkeypatch, tensors):
-    """Live numbers were constants of compiled code before they were tensors: bits depend on it."""
+    """Live numbers were constants of compiled code before they were tensors, and its products were exchanged before a
+    run said what computes them: bits depend on it."""
     meta = checkpoints.Meta(4, 0.0, "test", compiled=True, tensors=True)
     first = loop_of(run)
     first.resume()
@@ -185,11 +186,11 @@ def test_a_compiled_run_stays_compiled_as_it_was(run, monkeypatch, tensors):
     if not tensors:
         older(saved)
     applied = []
-    monkeypatch.setattr(compiling, "apply", lambda trainer, say, how: applied.append(how))
+    monkeypatch.setattr(compiling, "apply", lambda trainer, say, *how: applied.append(how))
     loop = loop_of(run)
     loop.resume()
     loop.run()
-    assert applied == [tensors] and files.read_meta(at(run, loop.trainer.step)).tensors == tensors
+    assert applied == [(tensors, "")] and files.read_meta(at(run, loop.trainer.step)).tensors == tensors
 
 
 def test_averaged_weights_that_are_missing_never_become_raw_ones(run):

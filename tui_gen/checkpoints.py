@@ -41,7 +41,8 @@ class Meta(msgspec.Struct):
 
     `files` are the others beside it, `machine` is what computed it; `tensors`: the run is `compiled` with its live
     numbers as tensors, not as constants. Older checkpoints lack these, and `ranked_by`: they are taken as they are.
-    `tuned` says whether it has hand-made speed (`tui_gen.tuned`), as all had before this was told.
+    `tuned` says whether it has hand-made speed (`tui_gen.tuned`), as all had before this was told, and `products` what
+    computes its linear layers (`tui_gen.train.tuned.products`).
     """
 
     step: int
@@ -52,6 +53,7 @@ class Meta(msgspec.Struct):
     compiled: bool = False
     tensors: bool = False
     tuned: bool = True
+    products: str = ""
     files: dict[str, FileSum] = {}
     machine: dict[str, str] = {}
 

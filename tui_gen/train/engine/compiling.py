@@ -23,7 +23,7 @@ from tui_gen.train.engine.accumulating import Compute, Computed
 from tui_gen.train.engine.building import put, weights_of
 from tui_gen.train.engine.devices import named, put_random_state, random_state, random_state_kept, wait_for
 from tui_gen.train.engine.trainer import Trainer
-from tui_gen.train.tuned import late_compiler, onednn
+from tui_gen.train.tuned import late_compiler, onednn, products
 
 WORTH_STEPS = 5_000
 """With `auto`, shorter runs are not compiled: compiling takes longer than it saves."""
@@ -123,34 +123,35 @@ class Hyperparameters:
         return compute
 
 
-def apply(trainer: Trainer, say: Callable[[str], None], tensors: bool = True) -> None:
+def apply(trainer: Trainer, say: Callable[[str], None], tensors: bool = True, by: str = products.PLAIN) -> None:
     """Compile what every phase computes; one that fails to compile is trained as it is, and the log says so.
 
     Without `tensors`, live numbers are constants: as in runs that were compiled before they were tensors, whose bits
-    depend on it.
+    depend on it. `by` is what computes matrix products (`tui_gen.train.tuned.products`).
     """
     for name, plain in trainer.compute.items():
-        trainer.compute[name] = _with_fallback(name, plain, compiled(trainer, plain, tensors), say, trainer.device)
+        trainer.compute[name] = _with_fallback(name, plain, compiled(trainer, plain, tensors, by), say, trainer.device)
 
 
-def compiled(trainer: Trainer, plain: Compute, tensors: bool = True) -> Compute:
+def compiled(trainer: Trainer, plain: Compute, tensors: bool = True, by: str = products.PLAIN) -> Compute:
     """A compiled form of a phase's loss and gradients; CUDA graphs on GPUs, where these nets wait for kernel launches.
 
     The gradients are compiled along with the loss where PyTorch can: one graph has no bookkeeping of what the backward
     pass will need, which small nets feel.
     """
-    fast = _compiled(trainer, plain)
+    fast = _compiled(trainer, plain, by)
     return Hyperparameters(trainer.model, trainer.device).given_to(fast) if tensors else fast
 
 
-def _compiled(trainer: Trainer, plain: Compute) -> Compute:
+def _compiled(trainer: Trainer, plain: Compute, by: str) -> Compute:
     late_compiler.let_in()
     if hasattr(torch._dynamo.config, "trace_autograd_ops"):
         torch._dynamo.config.trace_autograd_ops = True
     # Live numbers that are no tensors are constants: edits compile anew, and PyTorch gives up for good after eight.
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = EDITS
     if trainer.device.type != "cuda":
-        return torch.compile(plain, dynamic=False, options=onednn.options(trainer.device))
+        options = None if by == products.PLAIN else onednn.options(trainer.device, by_kind=not by)
+        return torch.compile(plain, dynamic=False, options=options)
     fast = torch.compile(plain, mode="reduce-overhead", dynamic=False)
 
     return keeping(fast)
@@ -215,7 +216,8 @@ def _measure(trainer: Trainer) -> float:
     x, labels = trainer.stream.next()
     trainer.stream.load_state_dict(state)
     plain = dict(trainer.compute)
-    fast = {name: compiled(trainer, compute) for name, compute in plain.items()}
+    by = products.of(trainer.model)
+    fast = {name: compiled(trainer, compute, by=by) for name, compute in plain.items()}
 
     def seconds(computes: dict[str, Compute], count: int) -> float:
         start = time.perf_counter()
@@ -245,7 +247,8 @@ def _key(trainer: Trainer) -> str:
     values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
     values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
     values += [f"in {config.train.accumulate} parts"] if config.train.accumulate > 1 else []
-    values += [str(trainer.precision), "with gradients", onednn.faster(), *([] if tuned.on() else ["not tuned"])]
+    by_onednn = products.of(trainer.model) == products.ONEDNN
+    values += [str(trainer.precision), "with gradients", by_onednn, *([] if tuned.on() else ["not tuned"])]
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
 
 

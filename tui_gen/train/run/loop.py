@@ -19,17 +19,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tui_gen import control, edits, event_log, events, places, quality, runs, tuned
+from tui_gen import control, edits, event_log, events, places, quality, runs
 from tui_gen.model import Model, Text
 from tui_gen.params import Param
 from tui_gen.train.cutting import Cut, Stopped, cuttable
-from tui_gen.train.engine import compiling
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
 from tui_gen.train.run import checkpoints, continuing
 from tui_gen.train.run.accounts import Accounts, counts_as
 from tui_gen.train.run.agenda import Agenda, Due
 from tui_gen.train.run.alerts import Health
+from tui_gen.train.run.computing import Computing
 from tui_gen.train.run.planned import plan_of
 from tui_gen.train.run.ranking import Rank
 from tui_gen.train.run.record import Gone, RunRecord
@@ -67,7 +67,7 @@ class RunLoop:
         """Whether this session has made a step: until then nothing would be lost."""
         self._whole = True
         self.agenda = Agenda(self.config, trainer.total, trainer.stream.steps_per_epoch, time.perf_counter())
-        self.compiled, self.tensors, self.tuned = False, True, tuned.wished()
+        self.computing = Computing()
         self.health = Health(trainer.config.train)
         self.accounts = Accounts(trainer.device, trainer.laps)
         preview = self.config.preview
@@ -91,7 +91,7 @@ class RunLoop:
         past = continuing.restored(self.path, self.trainer, self.edits, self.note)
         if past.meta is not None:
             self.agenda.seconds, self._saved_step = past.meta.seconds, past.step
-            self.compiled, self.tensors, self.tuned = past.meta.compiled, past.meta.tensors, past.meta.tuned
+            self.computing.resume(past.meta)
         self._resumed, self.edits = past.meta is not None, past.edits
         self.emit(events.Resume(step=past.step))
         self.rollbacks.resume(past.step)
@@ -215,16 +215,8 @@ class RunLoop:
             raise Cut
 
     def _prepare(self) -> None:
-        trainer = self.trainer
-        tuned.use(self.tuned)
-        if self.tuned != tuned.wished():
-            words = "with" if self.tuned else "without"
-            self.note(f"this run began {words} hand-made speed (TUI_GEN_TUNED), and keeps to it for the same bits")
-        if not self._resumed:
-            self.compiled = compiling.decide(trainer, self.note)
-        if self.compiled:
-            compiling.apply(trainer, self.note, self.tensors)
-        self.emit(plan_of(trainer, self.compiled))
+        self.computing.prepare(self.trainer, self.note)
+        self.emit(plan_of(self.trainer, self.computing.compiled))
 
     def _begin(self) -> None:
         self.change_state("running")
@@ -366,8 +358,8 @@ class RunLoop:
                 self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
                 self.agenda.checkpointed(time.perf_counter())
                 return None
-            rank, how = (self.rank.value, self.rank.metric), (self.compiled, self.tensors, self.tuned)
-            meta = checkpoints.Meta(step, self.elapsed(), reason, *rank, *how)
+            rank = self.rank.value, self.rank.metric
+            meta = checkpoints.Meta(step, self.elapsed(), reason, *rank, **self.computing.told())
             folder = self.record.persist(lambda path: checkpoints.save(path, self.trainer.snapshot(), meta))
             self._saved_step = step
             self.emit(events.Checkpoint(step=step, path=str(folder.relative_to(self.path)), reason=reason))

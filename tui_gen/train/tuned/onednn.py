@@ -1,13 +1,14 @@
-"""Matrix products of compiled code by oneDNN instead of MKL, on AMD's processors with AVX-512.
+"""oneDNN's matrix product, and a pass of the compiler that puts it in the place of MKL's.
 
-There MKL computes with AVX2 and copies both factors into another order first, which is expensive for the small batches
-of these nets. Products whose left factor is transposed (gradients of weights) are left as they are. docs/tuned.md has
-what it gains, and on which processor.
+What is not compiled has layers that ask for it: `tui_gen.train.tuned.products`, which decides as well. Runs that began
+before it did were given it on all of AMD's processors with AVX-512, but for products whose left factor is transposed
+(gradients of weights).
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +37,21 @@ def _shape(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
     return left.new_empty(left.shape[0], right.shape[1])
 
 
+def amd_family() -> int | None:
+    """The family of the processor here where it is one of AMD's, and the system tells."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return None
+    family = re.search(r"^cpu family\s*:\s*(\d+)", text, re.MULTILINE)
+    return int(family[1] if family else 0) if "AuthenticAMD" in text else None
+
+
 @functools.cache
 def faster() -> bool:
-    """Whether this machine is one where oneDNN's products are the faster ones. By its kind, not by a measurement:
+    """Whether this is a machine whose runs were given oneDNN's products before they were measured. By its kind:
     a run must be resumed with the products that it began with."""
-    try:
-        amd = "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return amd and torch.backends.cpu.get_cpu_capability() == "AVX512" and works()
+    return amd_family() is not None and torch.backends.cpu.get_cpu_capability() == "AVX512" and works()
 
 
 @functools.cache
@@ -58,17 +65,17 @@ def works() -> bool:
         return False
 
 
-def options(device: torch.device) -> dict[str, Any] | None:
-    """Options for torch.compile on a device."""
-    if device.type != "cpu" or not tuned.on() or not faster():
+def options(device: torch.device, by_kind: bool = False) -> dict[str, Any] | None:
+    """Options for torch.compile on a device that exchange the products; `by_kind` as in runs that began with it so."""
+    if device.type != "cpu" or not tuned.on() or not (faster() if by_kind else works()):
         return None
     from torch._inductor import config
 
-    return {"post_grad_custom_post_pass": _pass()} if hasattr(config, "post_grad_custom_post_pass") else None
+    return {"post_grad_custom_post_pass": _pass(not by_kind)} if hasattr(config, "post_grad_custom_post_pass") else None
 
 
-def replace(graph: fx.Graph) -> int:
-    """Exchange the products in a graph that are worth it; how many."""
+def replace(graph: fx.Graph, transposed: bool = False) -> int:
+    """Exchange the products in a graph that are worth it, those of a `transposed` left factor as well; how many."""
     count = 0
     for node in list(graph.nodes):
         if node.target is torch.ops.aten.addmm.default:
@@ -77,7 +84,7 @@ def replace(graph: fx.Graph) -> int:
             bias, (left, right) = None, node.args
         else:
             continue
-        if node.kwargs or not _fits(bias, left.meta["val"], right.meta["val"]):
+        if node.kwargs or not _fits(bias, left.meta["val"], right.meta["val"], transposed):
             continue
         with graph.inserting_before(node):
             new = graph.call_function(torch.ops.tui_gen.product.default, (left, right, bias))
@@ -88,26 +95,26 @@ def replace(graph: fx.Graph) -> int:
     return count
 
 
-def _fits(bias: fx.Node | None, left: Tensor, right: Tensor) -> bool:
+def _fits(bias: fx.Node | None, left: Tensor, right: Tensor, transposed: bool) -> bool:
     return (
         left.dtype is torch.float32
         and left.device.type == "cpu"
-        and left.stride(1) == 1
+        and (left.stride(1) == 1 or (transposed and left.stride(0) == 1))
         and left.shape[0] * left.shape[1] * right.shape[1] >= WORTH
         and (bias is None or bias.meta["val"].shape == right.shape[1:])
     )
 
 
 @functools.cache
-def _pass() -> Any:
+def _pass(transposed: bool) -> Any:
     from torch._inductor.custom_graph_pass import CustomGraphPass, get_hash_for_files
 
     class Products(CustomGraphPass):
         def __call__(self, graph: fx.Graph) -> None:
-            replace(graph)
+            replace(graph, transposed)
 
         def uuid(self) -> Any:
             """Part of the name under which compiled code is kept."""
-            return get_hash_for_files((__file__,), str(WORTH))
+            return get_hash_for_files((__file__,), f"{WORTH} {transposed}")
 
     return Products()

@@ -1,0 +1,55 @@
+"""How a run computes: chosen when it begins, written into its checkpoints, and kept, as the bits of its sums depend on
+it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tui_gen import tuned
+from tui_gen.checkpoints import Meta
+from tui_gen.train.engine import compiling
+from tui_gen.train.engine.trainer import Trainer
+from tui_gen.train.tuned import products
+
+
+class Computing:
+    """How one run computes; `compiled`, `tensors`, `tuned` and `products` are what `Meta` has of those names."""
+
+    def __init__(self) -> None:
+        self.compiled, self.tensors, self.tuned = False, True, tuned.wished()
+        self.products = products.PLAIN
+        self._new = True
+
+    def resume(self, meta: Meta) -> None:
+        """Compute as the run has so far."""
+        self.compiled, self.tensors, self.tuned, self.products = meta.compiled, meta.tensors, meta.tuned, meta.products
+        self._new = False
+
+    def told(self) -> dict[str, Any]:
+        """What a checkpoint says of it."""
+        return {name: getattr(self, name) for name in ("compiled", "tensors", "tuned", "products")}
+
+    def prepare(self, trainer: Trainer, note: Callable[[str], None]) -> None:
+        """Have a trainer compute so; a new run chooses first."""
+        tuned.use(self.tuned)
+        if self.tuned != tuned.wished():
+            words = "with" if self.tuned else "without"
+            note(f"this run began {words} hand-made speed (TUI_GEN_TUNED), and keeps to it for the same bits")
+        if self._new:
+            self.products, gain = products.choose(trainer.model, _rows(trainer), trainer.device, trainer.precision)
+            if self.products == products.ONEDNN:
+                note(f"matrix products by oneDNN: {gain:.1f} × as fast as MKL's here")
+        for model in (trainer.model, trainer.average):
+            if model is not None and not products.use(model, self.products):
+                note("matrix products were oneDNN's, which is not to be had here: sums round otherwise from now on")
+        if self._new:
+            self.compiled = compiling.decide(trainer, note)
+        if self.compiled:
+            compiling.apply(trainer, note, self.tensors, self.products)
+
+
+def _rows(trainer: Trainer) -> int:
+    """The rows that a linear layer is given in a step, or in a part of one."""
+    rows = trainer.stream.batch_size // trainer.config.train.accumulate
+    return rows * trainer.data.spec.shape[0] if trainer.data.spec.kind == "text" else rows
