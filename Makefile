@@ -1,10 +1,10 @@
-# Everything a checkout needs: `make run`, `make test`, `make lint`, `make attack`, `make bench`.
+# Everything a checkout needs: `make run`, `make test`, `make lint`, `make attack`, `make bench`, `make gpu`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test repeat lint attack test-slurm bench viewer quality catalog figures cards screenshot wheel clean
+.PHONY: run test repeat lint attack test-slurm bench gpu viewer quality catalog figures cards screenshot wheel clean
 
 run: $(STAMP)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/tui-gen; else $(BIN)/tui-gen --run vae-digits; fi
@@ -36,6 +36,10 @@ bench: $(STAMP)
 
 viewer: bench
 	@:
+
+# What only a GPU can show, in eight minutes at most; where there is none it says so. The table is for the README.
+gpu: $(STAMP)
+	$(BIN)/python -m tests.gpu --out $(or $(OUT),gpu.json)
 
 quality: $(STAMP)
 	$(BIN)/python -m tests.quality

@@ -1,0 +1,1 @@
+"""What only a GPU can show, as one command: see `tests.gpu.__main__`."""
