@@ -32,6 +32,7 @@ from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen.params import Param
 from tui_gen.presence import Hold
+from tui_gen.request_file import Postbox
 
 ROOT = Path(__file__).resolve().parents[1]
 TILE, COLUMNS, ROWS = 8, 8, 8
@@ -193,6 +194,7 @@ class FakeWorker:
         self.known: dict[str, Param] = configs.keys(self.run.name, "digits", catalog)
         self.edited: dict[str, Any] = {}
         self.server = control.Server(control.socket_path(f"{self.path}:{self.id}"), self._immediate, id=self.id)
+        Postbox(lambda: self.path, self.server).begin()
         for number in (signal.SIGINT, *batch.TERMINATE):
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -17,9 +17,10 @@ from tui_gen.report import follow
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "docs" / name for name in ("gpu-box.md", "preemption.md", "container.md")]
+NAMES = ("gpu-box.md", "slurm.md", "preemption.md", "container.md", "shared-folder.md")
+PAGES = [ROOT / "docs" / name for name in NAMES]
 FENCE = re.compile(r"```(?:sh|bash)\n(.*?)```", re.S)
-ELSEWHERE = {"attach", "queue", "doctor"}
+ELSEWHERE = {"attach", "queue", "doctor", "checkpoint", "stop"}
 """Commands that need a live run or a terminal, or start processes of their own: they have their own tests."""
 
 

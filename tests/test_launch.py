@@ -296,7 +296,7 @@ def test_a_run_without_a_worker_here_is_told(run):
         launch.ask_run(run, "status")
     logged(run, events.State(state="running", step=1))
     named(run, host="gpu-box")
-    with pytest.raises(ControlError, match="trains on gpu-box; ask it there"):
+    with pytest.raises(ControlError, match="trains on gpu-box: not reachable from here; stop and"):
         launch.ask_run(run, "status")
     silent(run)
     with pytest.raises(ControlError, match="no live worker"):

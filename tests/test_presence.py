@@ -226,17 +226,20 @@ def test_another_machine_s_worker_is_heard_by_its_sign_of_life(run, monkeypatch)
     hold = Hold.take(run)
     hold.hand_over()  # its lock does not reach to here
     age(run)
-    assert runs.state_of(run) == ("interrupted", 3, "nothing heard from gpu-box")
+    state, step, reason = runs.state_of(run)
+    assert (state, step) == ("interrupted", 3) and reason.startswith("no sign of life from gpu-box since ")
     os.utime(run / "worker.lock")  # paused: its log is an hour old
     assert runs.state_of(run) == ("running", 3, "on gpu-box")
     for attempt in (runs.delete, runs.claim, launch.start):
         with pytest.raises(RunError, match="training on gpu-box; stop it there first"):
             attempt(run)
-    with pytest.raises(ControlError, match="trains on gpu-box; ask it there"):
-        launch.ask_run(run, "stop")
+    with pytest.raises(ControlError, match="on gpu-box: not reachable from here; stop and checkpoint by request file"):
+        launch.ask_run(run, "pause")
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + 3600)  # our clock is not the file system's
-    assert runs.state_of(run)[0] == "interrupted"
+    monkeypatch.setattr(presence, "_skews", {})
+    monkeypatch.setattr(presence, "_looks", {})
+    assert runs.state_of(run)[0] == "running"
     for attempt in (runs.delete, runs.claim):
         with pytest.raises(RunError, match="training on gpu-box; stop it there first"):
             attempt(run)

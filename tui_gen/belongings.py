@@ -42,7 +42,7 @@ _CHECKPOINTS = _Level(
     ((re.compile(r"\d+|\.\d+\.(?:partial|old|gone)|(?:damaged|undone)-\.?\d+(?:\.old)?(?:-\d+)?"), _CHECKPOINT),),
 )
 _RUN = _Level(
-    _names(rf"{re.escape(CONFIG)}|{re.escape(LOG)}|worker\.(?:json|log|lock)|{re.escape(REMARKS)}|{PROVENANCE}"),
+    _names(rf"{re.escape(CONFIG)}|{re.escape(LOG)}|worker\.(?:json|log|lock)|(?:request|answer)\.json|{re.escape(REMARKS)}|{PROVENANCE}"),
     ((re.compile("samples"), _SAMPLES), (re.compile("checkpoints"), _CHECKPOINTS), (re.compile("offences"), _OFFENCES)),
 )
 

@@ -210,6 +210,11 @@ def ask(
         raise ControlError(f"the worker ended before it answered {op!r}")
     if worker and reply.data.get("worker") != worker:
         raise ControlError(STRANGER)
+    return accepted(reply, op)
+
+
+def accepted(reply: Reply, op: str) -> Reply:
+    """An answer whose texts can be shown. Raises ControlError where it says that the worker refused."""
     reply.data = cleaned(reply.data)
     if not reply.data.get("ok"):
         raise ControlError(str(reply.data.get("error", f"the worker refused {op!r}")))
@@ -258,6 +263,11 @@ class Request:
         if not self._done.is_set():
             self._reply = ({"ok": False, "error": error}, b"")
             self._done.set()
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has its reply."""
+        return self._done.is_set()
 
     def wait(self) -> tuple[dict[str, Any], bytes]:
         """Block until answered."""
@@ -348,18 +358,7 @@ class Server:
                 return
             while (message := self._received(connection)) is not None:
                 request = Request(message.data, message.blob)
-                self._open.add(request)
-                try:
-                    handled = self._stranger(request) or self._immediate(request)
-                except Exception as error:  # a fault in one answer must not end the service
-                    request.refuse(f"{type(error).__name__}: {error}")
-                    handled = True
-                if not handled:
-                    if self._closed:
-                        request.refuse("the run has ended")
-                    else:
-                        self.inbox.put(request)
-                data, blob = request.wait()
+                data, blob = self.hand(request)
                 ours = {"worker": self.id} if self.id else {}
                 try:
                     send(connection, {**data, **ours}, blob)
@@ -367,6 +366,25 @@ class Server:
                     send(connection, {"ok": False, "error": str(error), **ours})
                 finally:
                     self._open.discard(request)
+
+    def hand(self, request: Request) -> tuple[dict[str, Any], bytes]:
+        """Have a request answered, whichever way it came; its answer. Blocks until then."""
+        self._open.add(request)
+        try:
+            handled = self._stranger(request) or self._immediate(request)
+        except Exception as error:  # a fault in one answer must not end the service
+            request.refuse(f"{type(error).__name__}: {error}")
+            handled = True
+        if not handled:
+            if self._closed:
+                request.refuse("the run has ended")
+            else:
+                self.inbox.put(request)
+        return request.wait()
+
+    def seen(self, request: Request) -> None:
+        """A request that did not come by the socket has its answer: `close` does not wait for it any more."""
+        self._open.discard(request)
 
     def _received(self, connection: socket.socket) -> Reply | None:
         """The next message; one that is malformed is refused, and the connection is over, as nobody knows its end."""

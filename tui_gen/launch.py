@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import checkpoints, children, control, presence, runs
+from tui_gen import checkpoints, children, control, presence, request_file, runs
 from tui_gen.batch import TERMINATE
 from tui_gen.files import open_log
 from tui_gen.network import Network
@@ -269,14 +269,17 @@ class ComingError(control.ControlError):
 
 
 def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **fields: Any) -> control.Reply:
-    """A request to the worker of a run. Raises ControlError where none is alive or it does not answer."""
+    """A request to the worker of a run: on its socket, or by file where that is out of reach (see `request_file`).
+
+    Raises ControlError where none is alive, it does not answer, or cannot be asked that from here.
+    """
     info = runs.worker_of(run)
     if not runs.live(run):
         raise control.ControlError(f"{run.name} has no live worker; tui-gen --resume {called(run)} goes on with it")
     if info is None or not presence.about(info, run):
         raise ComingError(f"{run.name} is only just being started; ask again in a moment")
     if not presence.here(info):
-        raise control.ControlError(f"{run.name} trains on {info.host}; ask it there")
+        return request_file.ask(run, info, op, timeout=timeout, **fields)
     try:
         control.check_socket(info.socket)
         return control.ask(info.socket, op, timeout=timeout, blob=blob, worker=info.id, **fields)
@@ -285,8 +288,16 @@ def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **f
     except control.ControlError as error:
         if os.path.exists(info.socket) or runs.alive(info):
             raise
+        if op in request_file.OPS and info.id:
+            return request_file.ask(run, info, op, timeout=timeout, **fields)
         where = f"process {info.pid} of {info.host}, as that is called where it runs: in another container, perhaps"
         raise control.ControlError(f"{error}; {run.name} is trained by {where}") from None
+
+
+def out_of_reach(run: Path) -> str:
+    """What can be done about a live run whose worker's socket is out of reach, in words; empty where it is not."""
+    info = runs.worker_of(run)
+    return request_file.words(info) if info is not None and not presence.here(info) and runs.live(run) else ""
 
 
 def first_checkpoint(run: Path) -> None:
@@ -334,7 +345,9 @@ def why_silent(run: Path) -> str:
     again = f"tui-gen --resume {called(run)}"
     end = f"kill -9 {info.pid} ends it at once, and {again} then goes on from its last checkpoint"
     if not presence.alive(info):
-        return f"its worker is process {info.pid} of {info.host}, which cannot be looked at from here"
+        looks = f"{request_file.LOOK:g} s"
+        words = f"it trains on {info.host}, not reachable from here: it was asked by request file, for which it looks"
+        return f"{words} every {looks}; no sign of life {presence.since(run)}"
     match process_state(info.pid):
         case "T" | "t":
             return f"its process {info.pid} is held by a signal; kill -CONT {info.pid} lets it go on. {end}"

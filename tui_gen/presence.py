@@ -15,6 +15,7 @@ import contextlib
 import errno
 import fcntl
 import functools
+import math
 import os
 import socket
 import sys
@@ -180,8 +181,70 @@ def held(run: Path | str) -> bool | None:
 
 
 def silence(run: Path | str) -> float:
-    """Seconds since a run's worker gave a sign of life."""
-    return time.time() - heard(run)
+    """Seconds since a run's worker gave a sign of life, as far as can be told from here.
+
+    By the clock of the file system; where nothing can be written there, that may be another than ours, so a sign that
+    came while we looked counts, and one from the future only for as long as we have looked.
+    """
+    at, now = heard(run), time.monotonic()
+    value, first, change = _looks.get(str(run), (at, now, -math.inf))
+    if value != at:
+        first, change = now, now if at > value else -math.inf  # older than before: a folder put in place of another
+    if len(_looks) > MOST_LOOKS:
+        _looks.clear()
+    _looks[str(run)] = at, first, change
+    by_clock = clock(run) - at
+    return min(by_clock, now - change) if by_clock >= 0 else now - first
+
+
+MOST_LOOKS = 4096
+_looks: dict[str, tuple[float, float, float]] = {}
+"""Of each run: its last sign of life, and by our steady clock when that was first seen, and seen to be another."""
+_skews: dict[int, tuple[float, float]] = {}
+"""By device: how far ahead of its clock ours is, and when that was found out."""
+KEEP_SKEW = 600.0
+
+
+def clock(run: Path | str) -> float:
+    """What time it is by the clock of the file system that a run lies in: a server's may be another than ours.
+
+    A file without a name tells, where one can be made beside the run or in it; else it is our own time.
+    """
+    beside = os.path.dirname(os.path.abspath(run))
+    try:
+        device = os.stat(beside).st_dev
+    except OSError:
+        return time.time()
+    skew, since = _skews.get(device, (0.0, -math.inf))
+    if time.monotonic() - since > KEEP_SKEW:
+        skew = 0.0
+        for folder in (beside, run):
+            with contextlib.suppress(OSError):
+                skew = _skew(folder)
+                break
+        _skews[device] = skew, time.monotonic()
+    return time.time() - skew
+
+
+def _skew(folder: Path | str) -> float:
+    import tempfile  # seldom wanted, and not quick to import
+
+    with tempfile.TemporaryFile(dir=folder, prefix=".tui-gen-clock-") as file:
+        file.write(b".")
+        file.flush()
+        return time.time() - os.fstat(file.fileno()).st_mtime
+
+
+def since(run: Path | str) -> str:
+    """When a run's worker gave its last sign of life, by our clock, in words: `since 14:03:05`."""
+    at, now = heard(run) + time.time() - clock(run), time.time()
+    form = "%H:%M:%S" if abs(now - at) < 20 * 3600 else "%d %b %Y %H:%M"
+    return f"since {time.strftime(form, time.localtime(at))}"
+
+
+def age(path: Path | str) -> float:
+    """Seconds since a file of a run was changed, by the clock of its file system."""
+    return clock(os.path.dirname(path)) - mtime(path)
 
 
 def heard(run: Path | str) -> float:

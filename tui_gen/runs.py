@@ -245,7 +245,7 @@ def state_of(path: Path | str) -> tuple[str, int, str]:
         return "starting", step, ""
     if info is None or presence.here(info):
         return "interrupted", step, "the worker is gone"
-    return "interrupted", step, f"nothing heard from {info.host}"
+    return "interrupted", step, f"no sign of life from {info.host} {presence.since(path)}"
 
 
 def _coming_up(path: Path | str, last: events.State | None, info: WorkerInfo | None) -> bool:

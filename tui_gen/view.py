@@ -191,7 +191,8 @@ class RunView:
         if self.behind or state in ("starting", "interrupted") or not self.logged_state:
             self.state, self.reason = state, reason
         else:
-            self.state, self.reason = self.logged_state, self._logged_reason
+            elsewhere = reason if reason.startswith("on ") else ""
+            self.state, self.reason = self.logged_state, self._logged_reason or elsewhere
         return before != (self.state, self.reason)
 
     def _take(self, event: events.Event, changes: set[str]) -> None:

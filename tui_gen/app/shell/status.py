@@ -95,7 +95,7 @@ class StatusBar(Widget):
             parts.insert(0, view.replaying)
         if view.reason and not view.live:
             parts.insert(1, clean(view.reason))
-        elif view.reason and view.state == "paused":
+        elif view.reason and (view.state == "paused" or view.reason.startswith("on ")):
             parts.insert(0, clean(view.reason))
         parts = [*self._away(), *parts]
         return (word, view.state, parts)

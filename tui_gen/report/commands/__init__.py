@@ -47,6 +47,7 @@ COMMANDS = [
     Command("replay", "play a recorded run as if it were live: in the workbench on a terminal, as text elsewhere"),
     Command("stop", "stop live runs, with a checkpoint"),
     Command("resume", "let runs that ended go on from their last checkpoints, many at once or one after another"),
+    Command("checkpoint", "have live runs make a checkpoint now"),
     Command("rollback", "go back to an earlier checkpoint, with smaller learning rates or past a batch, and go on"),
     Command("queue", "train configs one after another: add, move, remove, pause, when each will end"),
     Command("sweep", "search a space of settings with Optuna: trials that are runs, the bad ones stopped early"),

@@ -51,6 +51,9 @@ def _stop_one(path: Path, checkpoint: bool, err: stdout.Outlet) -> str:
     if state in runs.ENDED and not runs.live(path):  # one that is being resumed still has its last word
         raise control.ControlError(f"is not training: {state} at step {count(step)}")
 
+    if words := launch.out_of_reach(path):
+        err.line(f"{path.name} trains {words}")
+
     def tell(words: str) -> None:
         err.line(f"{path.name} has not answered for {launch.SILENT:g} s: {words}. Still waiting; Ctrl-C ends only that")
 

@@ -56,6 +56,9 @@ class Run(Protocol):
     def preview(self) -> str:
         """Draw samples; the path of the first, relative to the run."""
 
+    def note(self, text: str, level: str = "info") -> None:
+        """A line for the log pane."""
+
     def apply_edit(self, key: str, value: Any, by_hand: bool = False) -> dict[str, Any]:
         """Make a checked live edit; what came of it."""
 
@@ -76,6 +79,8 @@ def answer(loop: Run, request: Request) -> None:
         return
     if loop.yielding.refuses(request):
         return
+    if by := request.data.get("by"):
+        loop.note(f"{request.op} is asked for from {by}, by request file")
     match request.op:
         case "pause":
             loop.paused = True

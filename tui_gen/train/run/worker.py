@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tui_gen import checkpoints, control, dependencies, event_log, events, hosts, presence, runs, trust
 from tui_gen import config as configs
 from tui_gen.notify.beside import start_teller
+from tui_gen.request_file import Postbox
 from tui_gen.train.cutting import Stopped
 from tui_gen.train.run import output, stopping
 from tui_gen.train.run.first import First
@@ -50,6 +51,7 @@ class Worker:
         self.id = presence.new_id()
         self.loop: RunLoop | None = None
         self.server: control.Server | None = None
+        self._postbox: Postbox | None = None
         self.writer: event_log.EventWriter | None = None
         self.stop_reason = ""
         self.trouble = ""
@@ -98,6 +100,8 @@ class Worker:
                 self.writer.write(events.Progress(what="loading PyTorch", done=0, total=0))
             place = control.socket_path(f"{self.path}:{self.id}")
             self.server = control.Server(place, self._immediate, id=self.id)
+            self._postbox = Postbox(lambda: self.loop.path if self.loop is not None else self.path, self.server)
+            self._postbox.begin()
             self._once_there_is_room(lambda: runs.register(self.path, place, self.id))
         except Stopped as ending:
             self._last(ending.state, ending.reason)
@@ -168,6 +172,8 @@ class Worker:
                 self.writer.close()
             if self.server is not None:
                 self.server.close()
+            if self._postbox is not None:
+                self._postbox.close()
             if self._hold is not None:
                 self._hold.release()
 
