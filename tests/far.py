@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -18,16 +18,14 @@ from tui_gen.remote.watcher import Watcher
 
 
 class PipeLink:
-    """Stands for `link.Link`: pipes to a `Serving` in a thread of this process."""
+    """Stands for `link.Link`: a pair of sockets to a `Serving` in a thread of this process."""
 
     version = "of here"
 
     def __init__(self, root: Path, serve: Any = None) -> None:
-        self._ends = [*os.pipe(), *os.pipe()]
-        there_reads, here_writes, here_reads, there_writes = self._ends
-        self.stream = FrameStream(here_reads, here_writes, Told)
-        self.there = FrameStream(there_reads, there_writes, Asked)
-        self._closed = threading.Lock()
+        self._ends = socket.socketpair()
+        here, there = (end.fileno() for end in self._ends)
+        self.stream, self.there = FrameStream(here, here, Told), FrameStream(there, there, Asked)
         self._serve = serve or (lambda stream: Serving(root, stream).run())
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -39,19 +37,19 @@ class PipeLink:
             self.cut()
 
     def cut(self) -> None:
-        """Both sides read to the end of what was said, and no more."""
-        if self._closed.acquire(blocking=False):
-            os.close(self._ends[1])
-            os.close(self._ends[3])
+        """Both sides read what has come, and no more: perhaps half a message."""
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
     close = cut
 
     def done(self) -> None:
         """The descriptors that were read."""
+        self.stream.end()
         self.thread.join(60)
-        for end in (self._ends[0], self._ends[2]):
-            with contextlib.suppress(OSError):
-                os.close(end)
+        for end in self._ends:
+            end.close()
 
 
 class FarMachine:

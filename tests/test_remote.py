@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import stat
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,7 +35,7 @@ from tui_gen.remote.messages import (
     Told,
 )
 from tui_gen.remote.watcher import Watcher
-from tui_gen.run_summary import Summaries
+from tui_gen.run_summary import STUB, Summaries
 from tui_gen.runs import RunError
 
 
@@ -201,6 +204,61 @@ def test_a_broken_link_keeps_what_is_shown_and_goes_on_where_it_was(far):
     view.read_all()
     assert view.state == "stopped" and "said meanwhile" in [text for _, _, text in view.log]
     assert far.links[-1].stream.read < 8000 < read, "only what was new came, and the list"
+
+
+def test_a_link_that_breaks_anywhere_leaves_every_log_as_it_is_there(far):
+    """Cut after any number of bytes, while logs grow, are written anew and end: what is here is never anything else."""
+    dice = random.Random(0)
+    workers = [Here(fake_worker.make_run(far.root)) for _ in range(3)]
+    watcher = far.watch()
+    for round in range(25):
+        for worker in workers:
+            lines = [events.Note(text=dice.randbytes(dice.randrange(1, 400)).hex()) for _ in range(dice.randrange(60))]
+            worker.writer.write(*lines)
+            if dice.random() < 0.1:
+                worker.writer.restore()  # the same, in another file
+        name = workers[dice.randrange(3)].run.name
+        if round % 3 == 0 and name in watcher.mirror.rows:
+            threading.Thread(target=_opened, args=(watcher, name), daemon=True).start()
+        cut_after(far.links[-1], dice.randrange(20_000))
+        for worker in workers:
+            assert_beginning(watcher.root / worker.run.name, worker.run)
+    wait_for(lambda: not watcher.trouble, what=lambda: watcher.trouble)
+    for worker in workers:
+        worker.end()
+        watcher.open_run(watcher.root / worker.run.name)
+    for worker in workers:
+        here = watcher.root / worker.run.name
+        wait_for(partial(_is_the_same, here, worker.run), what=worker.run.name)
+        wait_for(partial(_has_stopped, here), what=worker.run.name)
+
+
+def _is_the_same(here: Path, there: Path) -> bool:
+    return (here / runs.LOG).read_bytes() == (there / runs.LOG).read_bytes()
+
+
+def _has_stopped(here: Path) -> bool:
+    return runs.state_of(here)[0] == "stopped"
+
+
+def _opened(watcher: Watcher, name: str) -> None:
+    with contextlib.suppress(RunError):
+        watcher.open_run(watcher.root / name)
+
+
+def cut_after(link: PipeLink, count: int) -> None:
+    """Break a link after so many more bytes of it were read, or when nothing more comes."""
+    before, last = link.stream.read, -1
+    while link.stream.read - before < count and link.stream.read != last:
+        last = link.stream.read
+        threading.Event().wait(0.005)
+    link.cut()
+
+
+def assert_beginning(here: Path, there: Path) -> None:
+    """What is here is a stub, or how the log over there begins."""
+    if (here / runs.LOG).exists() and not (data := (here / runs.LOG).read_bytes()).startswith(STUB):
+        assert (there / runs.LOG).read_bytes().startswith(data)
 
 
 def test_a_log_that_another_took_the_place_of_is_read_anew(far):

@@ -110,6 +110,7 @@ class Link:
 
     def done(self) -> None:
         """Give its descriptors back, once nobody reads any more."""
+        self.stream.end()
         for pipe in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 if pipe is not None:

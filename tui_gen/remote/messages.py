@@ -29,7 +29,7 @@ LARGEST = 48 << 20
 PART = 1 << 16
 PING = 15.0
 """Seconds after which the side that watches says that it is there."""
-SILENT = 50.0
+SILENT = 40.0
 """Seconds without a word after which it takes the link for dead; the other side waits longer."""
 
 Folder = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -195,12 +195,15 @@ class FrameStream:
         self._packer, self._unpacker = zlib.compressobj(1, zlib.DEFLATED, -15), zlib.decompressobj(-15)
         self._lock = threading.Lock()
         self._waiting, self._buffer = rest, bytearray()
+        self._over = False
         self.read = self.written = 0
         """Bytes that went over the link."""
 
     def send(self, *messages: FarMessage) -> None:
         """Send some messages. Raises LinkBroken where nobody listens."""
         with self._lock:
+            if self._over:
+                raise LinkBroken
             out = bytearray()
             for message in messages:
                 body = msgspec.msgpack.encode(message)
@@ -213,6 +216,11 @@ class FrameStream:
                     left = left[os.write(self._writing, left) :]
             except OSError:
                 raise LinkBroken from None
+
+    def end(self) -> None:
+        """Nothing is sent any more: its descriptors are about to be closed, and may soon be those of something else."""
+        with self._lock:
+            self._over = True
 
     def receive(self) -> Iterator[Any]:
         """Every message, as it comes, until the other side closes. Raises LinkBroken for what is none."""
