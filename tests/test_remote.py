@@ -7,6 +7,7 @@ import os
 import random
 import stat
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -354,6 +355,16 @@ def test_two_who_watch_one_place_do_not_write_in_one_folder(far):
     recorded(far)
     first, second = far.watch(), far.watch()
     assert first.root != second.root and told(first.root) == told(second.root)
+
+
+def test_what_nobody_has_watched_for_long_goes(far):
+    recorded(far)
+    root = far.watch("old:runs").root
+    far.close()
+    long_ago = time.time() - 40 * 86400
+    os.utime(root.parent / "lock", (long_ago, long_ago))
+    kept = far.watch("new:runs").root
+    assert kept.is_dir() and not root.parent.exists()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tui_gen.app.panes.asking import ForkAsked, RunsAsked
     from tui_gen.app.panes.compare.asking import CompareAsked
+    from tui_gen.app.panes.queue.pane import QueueWorkAsked
     from tui_gen.app.steering.session import Session
     from tui_gen.remote.watcher import Watcher
     from tui_gen.view import RunView
@@ -146,6 +147,12 @@ class FarWorkbench(Workbench):
         """A run is to be forked: that is done where its checkpoints are."""
         message.prevent_default()
         self.notices.tell(self._far.no_fork(message.path), "warning")
+
+    def on_queue_work_asked(self, message: QueueWorkAsked) -> None:
+        """The queue is to be trained: that is a thing of this machine, and this is not its folder."""
+        message.prevent_default()
+        if not message.found:
+            self.notices.tell(self._far.no_queue(), "warning")
 
     def action_roll_back(self) -> None:
         """Go back with the run shown: that is done where its checkpoints are."""

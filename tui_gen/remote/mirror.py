@@ -16,6 +16,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 from socket import gethostname
 
@@ -28,6 +29,8 @@ from tui_gen.remote.messages import FarFile, FarRun, LogPart, fingerprint, is_pr
 from tui_gen.run_summary import POINTS, STUB, RunSummary
 from tui_gen.text import clean
 
+UNUSED = 30 * 86400.0
+"""Seconds after which what is kept of a place goes that nobody watched: it can be had again."""
 MOST_MIRRORS = 20
 """Workbenches that watch one place at once, each in a folder of its own."""
 
@@ -41,6 +44,17 @@ def _taken(folder: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def tidy(base: Path) -> None:
+    """Remove mirrors that nobody has opened for long."""
+    for folder in list(base.iterdir()):
+        lock = folder / "lock"
+        if folder.is_symlink() or not 0 < presence.mtime(lock) < time.time() - UNUSED:
+            continue
+        if (descriptor := _taken(folder)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
 
 
 def is_folder_of_run(name: str) -> bool:
@@ -72,10 +86,12 @@ class Mirror:
         try:
             base.mkdir(mode=0o700, parents=True, exist_ok=True)
             base.chmod(0o700)
+            tidy(base)
             for number in range(1, MOST_MIRRORS + 1):
                 folder = base / (name if number == 1 else f"{name}-{number}")
                 folder.mkdir(mode=0o700, exist_ok=True)
                 if not folder.is_symlink() and (lock := _taken(folder)) is not None:
+                    os.utime(lock)
                     (folder / "runs").mkdir(mode=0o700, exist_ok=True)
                     return cls(folder / "runs", lock)
         except OSError as error:

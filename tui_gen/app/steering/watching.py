@@ -179,6 +179,10 @@ class FarSession(Session):
         host = self.watcher.host
         return self._refusal("checkpoints stay there", f"ssh {host} tui-gen rollback {path.name} goes back with it")
 
+    def no_queue(self) -> str:
+        """Why no queue is trained from here, and what to do."""
+        return self._refusal("starts nothing", f"ssh {self.watcher.host} tui-gen queue has the queue over there")
+
     def network(self, tables: dict[str, Any]) -> Network:
         """Raises ControlError."""
         raise ControlError(self._refusal("has no worker of its own", "a workbench of this machine tells that"))
