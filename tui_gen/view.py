@@ -19,6 +19,7 @@ from tui_gen import event_log, events, forks, hosts, quality, rollbacks, runs
 from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
 from tui_gen.gathering import Gathering
+from tui_gen.moments import Moments
 from tui_gen.params import show
 from tui_gen.quantities import count
 from tui_gen.rows import LogRow, Reader
@@ -79,10 +80,7 @@ class RunView:
 
     def _reset(self) -> None:
         self.series: dict[str, Series] = {}
-        self.clock = Series("seconds")
-        self.wall = Series("wall")
-        self.begun = 0.0
-        """When its first event was written, in seconds since the epoch."""
+        self.moments = Moments()
         self.samples: list[events.Sample] = []
         self.checkpoints: list[events.Checkpoint] = []
         self.edits: list[events.Edit] = []
@@ -97,8 +95,6 @@ class RunView:
         self.log_offset = 0
         """How many log lines are no longer kept: they came before `log[0]`."""
         self._values = Gathering(self._curve)
-        self._moments: tuple[list[int], list[float]] = ([], [])
-        self._walls: tuple[list[int], list[float]] = ([], [])
         self.progress: events.Progress | None = None
         self.plan: events.Plan | None = None
         self.system: events.System | None = None
@@ -110,6 +106,21 @@ class RunView:
         self.reason = ""
         self.step = 0
         self.last_event_time = 0.0
+
+    @property
+    def clock(self) -> Series:
+        """Seconds of training by each step."""
+        return self.moments.clock
+
+    @property
+    def wall(self) -> Series:
+        """Seconds since the run began by each step."""
+        return self.moments.wall
+
+    @property
+    def begun(self) -> float:
+        """When its first event was written, in seconds since the epoch."""
+        return self.moments.begun
 
     @property
     def garbage(self) -> int:
@@ -196,8 +207,10 @@ class RunView:
         return before != (self.state, self.reason)
 
     def _take(self, event: events.Event, changes: set[str]) -> None:
-        self.last_event_time = event.t
-        self.begun = self.begun or event.t
+        before, self.last_event_time = self.last_event_time, event.t
+        self.moments.begun = self.moments.begun or event.t
+        if isinstance(event, events.System | events.State | events.Fork):
+            self.moments.take(event, before)
         match event:
             case LogRow():
                 self._values.take_row(event)
@@ -216,14 +229,12 @@ class RunView:
             case events.System():
                 self.system = event
                 self.step = max(self.step, event.step)
-                self._take_moment(event.step, event.t, event.seconds)
                 changes.add("status")
             case events.State():
                 self.logged_state = self.state = event.state
                 self.reason = self._logged_reason = event.reason
                 if event.state != "starting":  # nothing is loaded yet, so its step is always 0
                     self.step = event.step
-                    self._take_moment(event.step, event.t)
                 words = f"{event.state} at step {count(event.step)}" + (f": {event.reason}" if event.reason else "")
                 self._say(event.t, "error" if event.state == "failed" else "state", words)
                 if event.state != "starting":
@@ -287,27 +298,10 @@ class RunView:
                 self.progress = None if event.done >= event.total > 0 else event
                 changes.add("progress")
 
-    def _take_moment(self, step: int, t: float, seconds: float | None = None) -> None:
-        """When a step was made; what goes back replaces what is there, so that does not wait."""
-        if self._walls[0] and step < self._walls[0][-1]:
-            self._add_moments()
-        self._walls[0].append(step)
-        self._walls[1].append(t - self.begun)
-        if seconds is not None:
-            self._moments[0].append(step)
-            self._moments[1].append(seconds)
-
-    def _add_moments(self) -> None:
-        if self._moments[0]:
-            self.clock.append(*self._moments)
-        if self._walls[0]:
-            self.wall.append(*self._walls)
-        self._moments, self._walls = ([], []), ([], [])
-
     def _add_new(self) -> None:
         """Put values that waited onto their curves."""
         self._values.flush()
-        self._add_moments()
+        self.moments.flush()
 
     def _curve(self, name: str) -> Series | None:
         if name not in self.series:
@@ -357,8 +351,7 @@ class RunView:
         self._add_new()
         for curve in self.series.values():
             curve.truncate(step - 1)  # the last step made before a checkpoint of step N is number N - 1
-        self.clock.truncate(step)
-        self.wall.truncate(step)
+        self.moments.truncate(step)
         self.samples = [sample for sample in self.samples if sample.step <= step]
         self.checkpoints = [checkpoint for checkpoint in self.checkpoints if checkpoint.step <= step]
         self.resumes = [resume for resume in self.resumes if resume.step <= step]

@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 
 from tui_gen import events
-from tui_gen.draw.series import Series
 from tui_gen.events import Note, Progress
 from tui_gen.files import read_regular
 from tui_gen.params import hyper, show
@@ -92,18 +91,9 @@ def blocks(view: RunView) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
             # What is measured before the first step stands at it: a step is no negative number.
             steps = curve.steps[first : first + ROWS].astype(np.int64).clip(0)
             values = curve.values[first : first + ROWS].astype(np.float32)
-            for rows in tf.scalars(name, steps, walls(view, steps), values):
+            for rows in tf.scalars(name, steps, view.moments.when(steps), values):
                 yield name, values[: len(rows)], rows
                 values = values[len(rows) :]
-
-
-def walls(view: RunView, steps: np.ndarray) -> np.ndarray:
-    """When steps were made, in seconds since the epoch: between the moments that the log tells, as if evenly."""
-    moments: Series = view.wall
-    if not len(moments):
-        return np.full(len(steps), view.begun)
-    made: np.ndarray = view.begun + np.interp(steps + 1.0, moments.steps, moments.values)
-    return made
 
 
 def extras(order: Order) -> Iterator[bytes]:
