@@ -21,7 +21,7 @@ from tui_gen.draw.multiplexer import NAMES, TmuxClient, permitted
 from tui_gen.draw.terminal import Terminal
 from tui_gen.notify import hook, record, teller, wishes
 from tui_gen.notify.beside import start_teller
-from tui_gen.notify.happenings import AGAIN, HELD, LONGEST, SILENCE, Happening, Watch, trial
+from tui_gen.notify.happenings import AGAIN, HELD, LONGEST, SILENCE, Happening, HappeningWatch, trial
 from tui_gen.report import calling
 from tui_gen.report.stdout import Outlet
 from tui_gen.view import RunView
@@ -61,7 +61,7 @@ def ended(view, state, reason=""):
 )
 def test_the_end_of_a_run_is_told_once(monkeypatch, state, event, text):
     _, view = running()
-    watch = Watch(view, time.time())
+    watch = HappeningWatch(view, time.time())
     assert watch.look() == []
     ended(view, state, "no room")
     ((found, told),) = words(watch.look())
@@ -76,9 +76,9 @@ def test_what_was_over_before_is_no_news():
     _, view = running()
     ended(view, "finished")
     view.last_event_time = time.time() - 5
-    assert Watch(view, time.time()).look() == []
+    assert HappeningWatch(view, time.time()).look() == []
     view.last_event_time = time.time() + 5
-    assert [happening.event for happening in Watch(view, time.time()).look()] == ["ended"]
+    assert [happening.event for happening in HappeningWatch(view, time.time()).look()] == ["ended"]
 
 
 def alert(what, level="warning"):
@@ -87,7 +87,7 @@ def alert(what, level="warning"):
 
 def test_alarms_are_told_once_of_a_kind_and_not_beside_the_failure_that_they_mean():
     _, view = running()
-    watch, now = Watch(view, time.time()), time.monotonic()
+    watch, now = HappeningWatch(view, time.time()), time.monotonic()
     view.alerts += [alert("spike: 3, it was 1"), alert("spike: 4, it was 1"), alert("mode collapse: all alike")]
     assert watch.look(now) == [] and watch.look(now + HELD - 0.1) == []
     told = [text for event, text in words(watch.look(now + HELD)) if event == "alarm"]
@@ -102,7 +102,7 @@ def test_a_verdict_that_stays_bad_is_an_alarm_now_and_then(monkeypatch):
     _, view = running()
     level = "good"
     monkeypatch.setattr(health, "verdict", lambda view: health.Verdict(level, "D wins: it knows all", advice="Slower"))
-    watch, now = Watch(view, time.time()), time.monotonic()
+    watch, now = HappeningWatch(view, time.time()), time.monotonic()
 
     def looked(at):
         return [happening.event for happening in watch.look(now + at)]
@@ -121,11 +121,11 @@ def test_an_alert_and_a_verdict_that_say_the_same_are_told_once(monkeypatch):
     _, view = running()
     collapse = health.Verdict("bad", "mode collapse: they vary 3 % as much as real ones")
     monkeypatch.setattr(health, "verdict", lambda view: collapse)
-    watch, now = Watch(view, time.time()), time.monotonic()
+    watch, now = HappeningWatch(view, time.time()), time.monotonic()
     view.alerts.append(alert("mode collapse: generated images are nearly all alike"))
     told = [h.event for second in (0, 10, 20, 30, 2 * AGAIN, 2 * AGAIN + 10) for h in watch.look(now + second)]
     assert told == ["alarm"]
-    first = Watch(view, time.time())
+    first = HappeningWatch(view, time.time())
     first._alerts = 1
     told = [h.event for second in (0, 10, 20) for h in first.look(now + second)]
     view.alerts.append(alert("mode collapse: generated images are nearly all alike"))
@@ -134,7 +134,7 @@ def test_an_alert_and_a_verdict_that_say_the_same_are_told_once(monkeypatch):
 
 def test_a_silence_far_beyond_its_pace_is_a_stall_and_is_told_once():
     _, view = running()
-    watch, now = Watch(view, time.time()), time.monotonic()
+    watch, now = HappeningWatch(view, time.time()), time.monotonic()
 
     def heard(at):
         view.last_event_time += 1
@@ -160,7 +160,7 @@ def test_a_run_reaches_its_figure_once(monkeypatch, already):
     standing = SimpleNamespace(aim=1, reached=already, words="")
     monkeypatch.setattr(health.Standing, "of", lambda view, stated: standing)
     monkeypatch.setattr(health, "verdict", lambda view: None)
-    watch, now = Watch(view, time.time()), time.monotonic()
+    watch, now = HappeningWatch(view, time.time()), time.monotonic()
     assert watch.look(now) == []
     standing.reached = True
     told = words(watch.look(now + 10))
@@ -173,7 +173,7 @@ def test_a_run_reaches_its_figure_once(monkeypatch, already):
 
 def test_texts_are_bounded_and_clean():
     path, view = running()
-    watch = Watch(view, time.time())
+    watch = HappeningWatch(view, time.time())
     view.path = path.parent / (EVIL.replace("/", "") + "y" * 500)
     ended(view, "failed", EVIL * 100)
     (happening,) = watch.look()
@@ -372,7 +372,7 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 @pytest.mark.parametrize("way", ["9", "777", "99"])
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_notification_is_one_sequence_whatever_it_says(way, wrapped):
-    found = attention.Taken(way, wrapped=wrapped)
+    found = attention.NoticeSupport(way, wrapped=wrapped)
     data = attention.notification(found, EVIL, EVIL + "4;1;50" + "z" * 900)
     assert len(data) < 900 and "owned\x07" not in data
     inner = data
@@ -397,9 +397,9 @@ def test_a_notification_is_one_sequence_whatever_it_says(way, wrapped):
     ],
 )  # fmt: skip
 def test_progress(state, fraction, sent):
-    plain = attention.progress(attention.Taken(progress=True), state, fraction)
+    plain = attention.progress(attention.NoticeSupport(progress=True), state, fraction)
     assert plain == f"\x1b]{sent}\x1b\\" and permitted(plain, "tmux") == plain and permitted(plain, "screen") == ""
-    wrapped = attention.progress(attention.Taken(progress=True, progress_wrapped=True), state, fraction)
+    wrapped = attention.progress(attention.NoticeSupport(progress=True, progress_wrapped=True), state, fraction)
     assert wrapped == f"\x1bPtmux;\x1b\x1b]{sent}\x1b\x1b\\\x1b\\" and permitted(wrapped, "tmux") == wrapped
     assert attention.progress(attention.NONE, state, fraction) == ""
 
@@ -412,7 +412,8 @@ def test_nothing_else_is_passed_through_tmux(body):
 # -- in the workbench, and headless
 
 
-TAKES = Terminal("ascii", "", name="foot", version="1.2", answered=True, notices=attention.Taken("777", progress=True))
+SUPPORT = attention.NoticeSupport("777", progress=True)
+TAKES = Terminal("ascii", "", name="foot", version="1.2", answered=True, notices=SUPPORT)
 
 
 async def test_the_workbench_calls_who_does_not_look_and_shows_progress(monkeypatch):
@@ -495,7 +496,7 @@ def test_headless_rings_on_a_terminal_for_a_run_that_took_a_while(monkeypatch, t
     out = Tty() if tty else io.StringIO()
     caller = calling.Caller(view, Outlet(out))
     caller._began -= 0 if short else 2 * calling.SHORT
-    monkeypatch.setattr(calling.Caller, "_terminal", lambda self: attention.Taken("9"))
+    monkeypatch.setattr(calling.Caller, "_terminal", lambda self: attention.NoticeSupport("9"))
     caller.look()
     ended(view, "finished")
     assert caller.last_word("finished") == ""

@@ -96,7 +96,9 @@ def test_what_keeps_a_run_from_training_is_its_last_word(tmp_path, monkeypatch, 
         raise AssertionError(view.reason)
 
 
-@pytest.mark.parametrize("place", [(stopping, "Watch"), (presence.Hold, "keep_alive"), (control, "Server")], ids=str)
+@pytest.mark.parametrize(
+    "place", [(stopping, "SignalWatch"), (presence.Hold, "keep_alive"), (control, "Server")], ids=str
+)
 def test_a_run_that_can_have_no_thread_has_failed(tmp_path, monkeypatch, place):
     """As under `ulimit -u 4`, whichever of its threads is one too many."""
 
@@ -104,7 +106,7 @@ def test_a_run_that_can_have_no_thread_has_failed(tmp_path, monkeypatch, place):
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(output, "redirect", lambda path: None)
-    monkeypatch.setattr(stopping, "Watch", lambda worker: None)
+    monkeypatch.setattr(stopping, "SignalWatch", lambda worker: None)
     monkeypatch.setattr(*place, fail)
     path = small_runs.make_run(tmp_path, "vae")
     assert Worker(path, False).main() == 1
@@ -120,7 +122,7 @@ def test_a_warm_worker_whose_run_is_gone_ends_and_holds_nothing(tmp_path, monkey
     monkeypatch.setattr(warm, "_received", lambda: (f'{{"run": "{path}"}}\n'.encode(), handle))
     monkeypatch.setattr(warm, "_warm_up", lambda: (None, None))
     monkeypatch.setattr(output, "redirect", lambda path: None)
-    monkeypatch.setattr(stopping, "Watch", lambda **_: SimpleNamespace(worker=None))
+    monkeypatch.setattr(stopping, "SignalWatch", lambda **_: SimpleNamespace(worker=None))
     ended = []
     one = warm.Warm(control.socket_path("warm-test"))
     threading.Thread(target=lambda: ended.append(one.main()), daemon=True).start()

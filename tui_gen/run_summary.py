@@ -110,7 +110,7 @@ class _Cache(msgspec.Struct):
 _cache_decoder = msgspec.json.Decoder(_Cache)
 
 
-class _Curve:
+class _JudgedCurve:
     """The values of one metric, by ascending steps; of NaN only the step."""
 
     __slots__ = ("steps", "values")
@@ -143,7 +143,7 @@ class Digest:
         self._reset()
 
     def _reset(self) -> None:
-        self._curves: dict[str, _Curve] = {}
+        self._curves: dict[str, _JudgedCurve] = {}
         self._judged: tuple[str, ...] = ("loss",)
         self._narrow: dict[tuple[int, bytes], msgspec.json.Decoder[Any]] = {}
         self._seconds = 0.0
@@ -246,8 +246,8 @@ class Digest:
         judging = last in self._judged and phase not in (HEALTH, "quality")
         return judging or any(goal.curve == name for goal in self._goals)
 
-    def _curve(self, name: str) -> _Curve:
-        return self._curves.setdefault(name, _Curve())
+    def _curve(self, name: str) -> _JudgedCurve:
+        return self._curves.setdefault(name, _JudgedCurve())
 
     def summary(self) -> RunSummary:
         """What was read so far comes to."""
@@ -286,7 +286,7 @@ class Digest:
         return "higher" if entry is not None and name in entry.higher_is_better else "lower"
 
 
-def _fill(summary: RunSummary, curve: _Curve) -> None:
+def _fill(summary: RunSummary, curve: _JudgedCurve) -> None:
     """The best and the last value of a curve that has one, and its course."""
     numbers = [value for value in curve.values if value == value]
     best = max(numbers) if summary.better == "higher" else min(numbers)

@@ -42,7 +42,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
-class Taken:
+class NoticeSupport:
     """What a terminal takes: `desktop` is `9`, `777`, `99` or empty, `progress` whether it shows some, each `wrapped`
     for tmux where it has to be passed on. `reason` says why, in words."""
 
@@ -53,29 +53,32 @@ class Taken:
     reason: str = "the terminal does not say its name"
 
 
-NONE = Taken(reason="not a terminal that shows any")
+NONE = NoticeSupport(reason="not a terminal that shows any")
 
 
-def taken(name: str, version: str, multiplexer: str, client: TmuxClient | None, environ: Mapping[str, str]) -> Taken:
+def taken(
+    name: str, version: str, multiplexer: str, client: TmuxClient | None, environ: Mapping[str, str]
+) -> NoticeSupport:
     """What the terminal takes that gave this name and version (of tmux, inside it), or the one around tmux."""
     if multiplexer == "tmux":
         if client is None or not client.kind:
-            return Taken(reason="tmux does not say what is around it")
+            return NoticeSupport(reason="tmux does not say what is around it")
         outer, _, number = client.kind.replace("(", " ").rstrip(")").partition(" ")
         desktop, progress = _notifies(outer, number), _progresses(outer, number)
         direct = progress and _numbers(version) >= TMUX_PROGRESS
         if not client.passes:
             off = f"{outer} around tmux takes more than a bell, but allow-passthrough is off"
-            return Taken(progress=direct, reason=off if desktop or progress else f"{outer} is known for none")
+            return NoticeSupport(progress=direct, reason=off if desktop or progress else f"{outer} is known for none")
         reason = f"{outer} around tmux, which passes it on"
-        return Taken(desktop, progress, True, progress and not direct, reason)
+        return NoticeSupport(desktop, progress, True, progress and not direct, reason)
     if multiplexer:
-        return Taken(reason=f"{multiplexer} keeps it to itself")
+        return NoticeSupport(reason=f"{multiplexer} keeps it to itself")
     if not name:  # Windows Terminal and ConEmu say theirs in variables, which do not travel by ssh
         is_far = environ.get("SSH_CONNECTION") or environ.get("SSH_TTY")
         is_theirs = not is_far and (environ.get("WT_SESSION") or environ.get("ConEmuANSI") == "ON")
-        return Taken(progress=True, reason="Windows Terminal or ConEmu, by the environment") if is_theirs else Taken()
-    return Taken(_notifies(name, version), _progresses(name, version), reason=f"{name} {version}".strip())
+        reason = "Windows Terminal or ConEmu, by the environment"
+        return NoticeSupport(progress=True, reason=reason) if is_theirs else NoticeSupport()
+    return NoticeSupport(_notifies(name, version), _progresses(name, version), reason=f"{name} {version}".strip())
 
 
 def _notifies(name: str, version: str) -> str:
@@ -98,7 +101,7 @@ def plain(text: str) -> str:
     return clean(text).replace(";", ",").replace("\\", "/")[:LONGEST]
 
 
-def notification(found: Taken, title: str, text: str, number: int = 1) -> str:
+def notification(found: NoticeSupport, title: str, text: str, number: int = 1) -> str:
     """The bytes that show a notification; empty where the terminal takes none. `number` tells one from another."""
     title, text = plain(title), plain(text)
     match found.desktop:
@@ -113,7 +116,7 @@ def notification(found: Taken, title: str, text: str, number: int = 1) -> str:
     return _passed(data) if found.wrapped else data
 
 
-def progress(found: Taken, state: str, fraction: float | None) -> str:
+def progress(found: NoticeSupport, state: str, fraction: float | None) -> str:
     """The bytes that show how far a run is at the window; empty where the terminal shows none."""
     if not found.progress:
         return ""
@@ -131,7 +134,7 @@ def _passed(data: str) -> str:
     return "".join("\x1bPtmux;" + string.replace("\x1b", "\x1b\x1b") + "\x1b\\" for string in strings)
 
 
-def words(found: Taken) -> str:
+def words(found: NoticeSupport) -> str:
     """What a terminal takes, in words: `notifications (OSC 777) and progress; foot 1.16`."""
     parts = [f"notifications (OSC {found.desktop})"] if found.desktop else ["the bell, and no notifications"]
     parts += ["progress at the window (OSC 9;4)"] if found.progress else []

@@ -85,7 +85,7 @@ class Terminal:
     """What was asked for, to ask again."""
     placeholders: bool = False
     """Whether kitty's pictures are shown in cells of text that name them, and sent through tmux."""
-    notices: attention.Taken = attention.NONE
+    notices: attention.NoticeSupport = attention.NONE
     """What it takes to call somebody."""
 
     @property

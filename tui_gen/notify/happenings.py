@@ -1,6 +1,6 @@
 """What happens to a run that somebody who looks elsewhere wants to know: it ends, fails, goes wrong, stalls, arrives.
 
-A `Watch` reads it off a RunView that its owner polls, and tells each thing once.
+A `HappeningWatch` reads it off a RunView that its owner polls, and tells each thing once.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Happening:
         return {f"TUI_GEN_{name}": value.replace("\0", "") for name, value in told.items()}
 
 
-class Watch:
+class HappeningWatch:
     """Tells what happens to a run after `since` (seconds since the epoch), by a view of it that somebody polls."""
 
     def __init__(self, view: RunView, since: float) -> None:

@@ -58,7 +58,7 @@ def failure(run: Path, since: float) -> str:
     return "" if first is None else f"the command of notify.command failed ({first.event}): {first.failure}"
 
 
-class Record:
+class NoticeRecord:
     """The file, held by the one that tells. Raises OSError where it cannot be had, and TimeoutError where `wanted` says
     no before it is."""
 

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from tui_gen.notify import hook, wishes
-from tui_gen.notify.happenings import Watch
-from tui_gen.notify.record import Record
+from tui_gen.notify.happenings import HappeningWatch
+from tui_gen.notify.record import NoticeRecord
 from tui_gen.view import RunView
 
 LOOK = 0.5
@@ -34,12 +34,12 @@ def tell(run: Path, since: float) -> None:
         return view.live
 
     try:
-        record = Record(run, lambda: live() or view.last_event_time < since)
+        record = NoticeRecord(run, lambda: live() or view.last_event_time < since)
     except (OSError, TimeoutError):
         return
     try:
         told = record.told_since(since)
-        watch, quiet = Watch(view, since), 0.0
+        watch, quiet = HappeningWatch(view, since), 0.0
         while quiet < LEAVING and (run / "config.toml").exists():
             begun = time.monotonic()
             is_live = live()

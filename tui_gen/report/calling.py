@@ -11,7 +11,7 @@ import time
 
 from tui_gen.draw import attention
 from tui_gen.notify import hook, record, wishes
-from tui_gen.notify.happenings import Happening, Watch
+from tui_gen.notify.happenings import Happening, HappeningWatch
 from tui_gen.report.stdout import Outlet
 from tui_gen.view import RunView
 
@@ -32,8 +32,8 @@ class Caller:
         self._began, self._since = time.monotonic(), time.time()
         self._wishes = wishes.read()
         self._can_call = not quiet and out.isatty()
-        self._watch: Watch | None = None
-        self._taken: attention.Taken | None = None
+        self._watch: HappeningWatch | None = None
+        self._taken: attention.NoticeSupport | None = None
         self._next = 0.0
 
     @property
@@ -47,7 +47,7 @@ class Caller:
         if not self._can_call or now < self._next:
             return
         self._next = now + LOOK
-        self._watch = self._watch or Watch(self.view, self._since)
+        self._watch = self._watch or HappeningWatch(self.view, self._since)
         for happening in self._watch.look():
             if now - self._began >= SHORT:
                 self._call(happening)
@@ -60,7 +60,7 @@ class Caller:
         if data:
             self._out.write(data)
 
-    def _terminal(self) -> attention.Taken:
+    def _terminal(self) -> attention.NoticeSupport:
         """What the terminal takes, asked when there is something to say, and only then."""
         if self._taken is None:
             from tui_gen.draw import terminal

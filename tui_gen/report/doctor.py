@@ -31,7 +31,7 @@ LITTLE_ROOM = 1 << 30
 
 
 @dataclass
-class Section:
+class DoctorSection:
     """A heading, rows of (name, what it is), advice, and faults: without mending those nothing can be trained."""
 
     title: str
@@ -64,7 +64,7 @@ def link_of(environ: Mapping[str, str], above: list[str]) -> str:
 def of_terminal(
     terminal: Terminal, link: str, throughput: float | None, environ: Mapping[str, str], *,
     tty: bool = True, escape_time: int = 0,
-) -> Section:  # fmt: skip
+) -> DoctorSection:  # fmt: skip
     """The terminal: what it answered, what follows, and what would show more.
 
     `throughput` is in bytes/s, if it was measured, `escape_time` tmux's, in ms. Where there is no `tty`, nothing was
@@ -73,7 +73,7 @@ def of_terminal(
     name = f"{terminal.name} {terminal.version}".strip() or environ.get("TERM", "") or "none"
     inside = f", inside {terminal.multiplexer} {terminal.tmux}".rstrip() if terminal.multiplexer else ""
     over = f", over {link}" if link else ""
-    part = Section("Terminal", [("terminal", name + inside + over)])
+    part = DoctorSection("Terminal", [("terminal", name + inside + over)])
     if not tty:
         part.rows.append(("", "nobody to ask here: this goes to a file or another program"))
         return part
@@ -115,9 +115,9 @@ def _for_terminal(terminal: Terminal, link: str, throughput: float | None, escap
     return advice
 
 
-def of_notices(told: Wishes) -> Section:
+def of_notices(told: Wishes) -> DoctorSection:
     """What is told of runs, and how."""
-    part = Section("Notices", [("told of", event_words(told))])
+    part = DoctorSection("Notices", [("told of", event_words(told))])
     part.rows.append(("command", told.command or "none: notify.command in settings.toml, or --notify"))
     part.advice = list(told.problems)
     return part
@@ -132,11 +132,11 @@ def event_words(told: Wishes) -> str:
     return ", ".join(parts) or "nothing"
 
 
-def of_machine(facts: Mapping[str, Any], driver: str) -> Section:
+def of_machine(facts: Mapping[str, Any], driver: str) -> DoctorSection:
     """What can be computed with; `facts` as `train.offline.machine` tells them, `driver` NVIDIA's, where one is."""
     if "error" in facts:
-        return Section("Machine", faults=[f"PyTorch does not load: {facts['error']}"])
-    part = Section("Machine", [("python", str(facts["python"])), ("torch", str(facts["torch"]))])
+        return DoctorSection("Machine", faults=[f"PyTorch does not load: {facts['error']}"])
+    part = DoctorSection("Machine", [("python", str(facts["python"])), ("torch", str(facts["torch"]))])
     part.rows.append(("processor", f"{facts['cpus']} cores for this process, {facts['vectors']}"))
     for device in facts["accelerators"]:
         memory = f", {size(device['free'])} of {size(device['memory'])} free" if device.get("free") else ""
@@ -171,13 +171,13 @@ def file_system(path: Path) -> str:
     return best[1]
 
 
-def of_folders(root: Path) -> Section:
+def of_folders(root: Path) -> DoctorSection:
     """The folder of the runs, and the user's settings."""
     root = Path(os.path.realpath(root))
     near = root
     while not near.exists() and near != near.parent:
         near = near.parent
-    part = Section("Folders", [("runs", str(root))])
+    part = DoctorSection("Folders", [("runs", str(root))])
     free, kind = shutil.disk_usage(near).free, file_system(near)
     there = list(runs.list_runs(root)) if root.is_dir() else []
     live = sum(run.live for run in there)
@@ -193,7 +193,7 @@ def of_folders(root: Path) -> Section:
     return part
 
 
-def lines(parts: list[Section]) -> list[str]:
+def lines(parts: list[DoctorSection]) -> list[str]:
     """All of it as text."""
     text = []
     for part in parts:

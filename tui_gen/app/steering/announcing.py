@@ -14,7 +14,7 @@ from tui_gen import runs
 from tui_gen.app.background import away
 from tui_gen.draw import attention
 from tui_gen.notify import record, wishes
-from tui_gen.notify.happenings import Happening, Watch, trial
+from tui_gen.notify.happenings import Happening, HappeningWatch, trial
 from tui_gen.replay import ReplayView
 from tui_gen.view import RunView
 
@@ -38,8 +38,8 @@ class Announcer:
     def __init__(self, app: TerminalApp, notices: Notices) -> None:
         self._app, self._notices = app, notices
         self.wishes = wishes.read()
-        self._watch: Watch | None = None
-        self._others: dict[Path, Watch] = {}
+        self._watch: HappeningWatch | None = None
+        self._others: dict[Path, HappeningWatch] = {}
         self._looking = False
         self._looked = 0.0
         self._hook_looked = 0.0
@@ -81,7 +81,7 @@ class Announcer:
         if isinstance(view, ReplayView):
             view = None
         if self._watch is None or self._watch.view is not view:
-            self._watch = Watch(view, time.time()) if view is not None else None
+            self._watch = HappeningWatch(view, time.time()) if view is not None else None
             if view is not None:
                 self._others.pop(view.path, None)
         if self._watch is not None:
@@ -116,7 +116,7 @@ class Announcer:
             if watch is None:
                 if runs.state_of(path)[0] not in runs.LIVE:
                     continue
-                watch = self._others[path] = Watch(RunView.read(path, POINTS), time.time())
+                watch = self._others[path] = HappeningWatch(RunView.read(path, POINTS), time.time())
             was_live = watch.view.live
             watch.view.read_all()
             news += watch.look() if was_live or watch.view.live else []

@@ -40,7 +40,7 @@ class Stoppable(Protocol):
         """End the process."""
 
 
-class Watch:
+class SignalWatch:
     """Watches over a process that trains `worker`, or waits to be given one: `give_up` ends it then.
 
     To be made in the main thread. Raises RuntimeError where it can have no thread; then signals end the process.

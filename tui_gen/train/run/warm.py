@@ -42,7 +42,7 @@ class Warm:
         self._server: control.Server | None = None
         self._lock = threading.Lock()
         self._settled = threading.Event()
-        self._watch = stopping.Watch(give_up=self._give_up)
+        self._watch = stopping.SignalWatch(give_up=self._give_up)
 
     def main(self) -> int:
         """Warm up, answer, train the run that is given; the exit status."""

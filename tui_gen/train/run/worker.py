@@ -67,7 +67,7 @@ class Worker:
         """Train the run in a process of its own; the exit status."""
         output.redirect(self.path)
         try:
-            stopping.Watch(self)
+            stopping.SignalWatch(self)
         except RuntimeError as error:  # no thread is to be had for it
             self._lacking = error
         return self.train()

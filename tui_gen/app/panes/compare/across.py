@@ -125,13 +125,8 @@ class AcrossRuns(Across):
         every = list(self.ends(self.chosen).values())
         return (min(first for first, _ in every), max(last for _, last in every)) if every else (0.0, 0.0)
 
-    def window(self, looking: ViewState) -> tuple[float, float]:
-        """The places in view."""
-        if looking.window is not None:
-            return looking.window
-        first, last = self.extent()
-        if looking.follow and last - first > looking.follow:
-            return self.limits.fit_page(last, looking.follow)
+    def whole(self, first: float, last: float, looking: ViewState) -> tuple[float, float]:
+        """All places that have a value, with room to grow where a run is live."""
         return self.limits.fit_growing(first, last, self._planned(last))
 
     def _planned(self, last: float) -> float | None:

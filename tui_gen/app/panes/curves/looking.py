@@ -114,6 +114,10 @@ class Across:
         first, last = self.extent()
         if looking.follow and last - first > looking.follow:
             return self.limits.fit_page(last, looking.follow)
+        return self.whole(first, last, looking)
+
+    def whole(self, first: float, last: float, looking: ViewState) -> tuple[float, float]:
+        """All steps that have a value, from the first to the last, with room to grow while it is live."""
         clock = self.scale(looking).clock
         if clock is not None:  # in time, so that the axis stands still while the speed, and with it the end, changes
             live = self._view is not None and self._view.live
