@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 
 import pytest
 
 from tests import fake_worker
+from tests.hosts import ThemedApp
 from tests.plot_host import write_run, write_sample
 from tests.shell import OTHERS, SIZES, check_snapshot, screen_text, until, workbench
 from tui_gen.app.panes import registry
 from tui_gen.app.shell.arrangement import SHAPES, arrange, edges_around, groups, shape_of, tree
+from tui_gen.app.shell.help import ReadingPage
 from tui_gen.app.shell.keys import sections
 from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.themes import read_theme
@@ -385,3 +388,12 @@ async def test_odd_sizes(monkeypatch, size):
         await until(pilot, lambda: len(app.screen_stack) == 1)
         await pilot.resize_terminal(120, 40)
         await until(pilot, lambda: len(shown(app)) == 5)
+
+
+@pytest.mark.parametrize("turns", range(3))
+async def test_a_dialog_that_opens_while_the_workbench_closes_is_no_fault(turns):
+    app = ThemedApp()
+    async with app.run_test():
+        app.push_screen(ReadingPage("x", "words"))
+        for _ in range(turns):
+            await asyncio.sleep(0)

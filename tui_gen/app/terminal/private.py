@@ -17,12 +17,14 @@ from rich.text import Text
 from textual import _ansi_sequences, constants
 from textual._compositor import ChopsUpdate, Compositor, CompositorUpdate, LayoutUpdate
 from textual._context import active_message_pump
-from textual.app import App
-from textual.dom import DOMNode
+from textual.app import App, ScreenStackError
+from textual.css.query import NoMatches
+from textual.dom import DOMNode, NoScreen
 from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import Screen
-from textual.widget import Widget
+from textual.widget import MountError, Widget
+from textual.worker import WorkerFailed
 
 from tui_gen.draw.multiplexer import permitted
 
@@ -40,15 +42,19 @@ if TYPE_CHECKING:
 
 __all__ = ["ChopsUpdate", "CompositorUpdate", "HookedApp", "LayoutUpdate", "TerminalDriver"]
 
+GONE = (MountError, NoMatches, NoScreen, ScreenStackError)
+"""What Textual raises where a dialog that was just being opened goes on after everything was taken down: no fault."""
 NAMES: dict[Any, tuple[str, ...]] = {
     App: (
         "_batch_count",
         "_display",
         "_driver",
+        "_exit",
         "_filters",
         "_handle_exception",
         "_keymap",
         "_return_code",
+        "_running",
         "post_display_hook",
     ),
     Compositor: ("visible_widgets",),
@@ -126,6 +132,9 @@ class HookedApp(App[None]):
         self.drawn()
 
     def _handle_exception(self, error: Exception) -> None:
+        cause = error.error if isinstance(error, WorkerFailed) else error
+        if isinstance(cause, GONE) and (self._exit or not self._running):
+            return
         if self.is_headless or not self.tell_fault(error):  # tests see faults as they are
             super()._handle_exception(error)
 
