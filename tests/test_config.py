@@ -63,8 +63,10 @@ def valid_tables(draw: st.DrawFn) -> dict[str, Any]:
     made["train"]["phases"] = {name: some(config.OPTIM_PARAMS) for name in entry.phases if draw(st.booleans())}
     made["train"] |= dict.fromkeys(LENGTHS, 0) | {draw(st.sampled_from(LENGTHS)): draw(st.integers(1, 1000))}
     most = made["train"].get("batch_size", config.TrainConfig().batch_size)
-    made["train"]["accumulate"] = draw(st.integers(1, most))
-    made["train"]["device"] = draw(st.sampled_from(["auto", "cpu", "cuda", "cuda:3", "mps"]))
+    made["train"]["processes"] = draw(st.integers(1, min(most, 4096)))
+    made["train"]["accumulate"] = draw(st.integers(1, most // made["train"]["processes"]))
+    one_device = ["cuda:3", "mps"] if made["train"]["processes"] == 1 else []
+    made["train"]["device"] = draw(st.sampled_from(["auto", "cpu", "cuda", *one_device]))
     data = draw(st.sampled_from(list(CATALOG.datasets.values())))
     other = draw(st.sampled_from(list(datasets.elsewhere(data, CATALOG.datasets).values())))
     made["dataset"] = {"name": data.name, other.name: draw(values_of(other))} | some(data.params)

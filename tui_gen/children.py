@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 PATHS = (
     "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "XDG_STATE_HOME",
@@ -46,6 +46,15 @@ def run(
 ) -> subprocess.CompletedProcess[Any]:
     """Run a module to its end. Raises OSError where it cannot be started."""
     return subprocess.run(command(module, *words), check=False, cwd="/", env=apart(env), **streams)
+
+
+def become(module: str, *words: object, env: Mapping[str, str] | None = None) -> NoReturn:
+    """Have this very process go on as a module. Raises OSError where it cannot."""
+    environment, line = apart(env), command(module, *words)
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.chdir("/")
+    os.execve(line[0], line, environment)
 
 
 def apart(env: Mapping[str, str] | None = None) -> dict[str, str]:

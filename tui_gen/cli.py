@@ -19,7 +19,7 @@ from tui_gen import __version__, children, first_process
 from tui_gen.outcome import complain, guarded, written
 from tui_gen.places import default_root, expanded
 from tui_gen.report.commands import COMMANDS, Command
-from tui_gen.report.commands.options import models_option, named, runs_option, style_options
+from tui_gen.report.commands.options import models_option, named, runs_option, style_options, training_options
 
 DESCRIPTION = """\
 Train generative models from a terminal: live losses, live samples, exact resume, over SSH.
@@ -38,6 +38,7 @@ examples:
   tui-gen --run vae-mnist --detach; tui-gen attach
   tui-gen --resume latest --set train.steps=40000
   tui-gen --run my.toml --name first --resume-if-begun      in a batch script: start it, or go on with it
+  tui-gen --run my.toml --processes 4; torchrun --nproc-per-node 4 -m tui_gen train my.toml
   tui-gen sample latest -n 64 -o grid.png --seed 1
   tui-gen quality latest --samples 5000
 
@@ -124,20 +125,7 @@ def build_parser() -> argparse.ArgumentParser:
     train = parser.add_argument_group("headless training")
     train.add_argument("--run", metavar="CONFIG|RECIPE", help="train a TOML file, a recipe, or another run's config")
     train.add_argument("--resume", metavar="RUN", type=named, help="go on with a run from its last checkpoint")
-    train.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments",
-        help="set one value, as often as needed: --set train.steps=500 --set model.latent=8",
-    )  # fmt: skip
-    train.add_argument("--device", default="", help="auto, cpu, cuda, cuda:1 or mps; the same as --set train.device=…")
-    words = "the folder of the run that --run makes"
-    train.add_argument("--name", metavar="NAME", type=named, dest="run_name", help=words)
-    words = "with --name: go on with that run where it has begun; for jobs that are started again"
-    train.add_argument("--resume-if-begun", action="store_true", help=words)
-    words = "with --run: make the edits of another run again, at their steps"
-    train.add_argument("--replay-edits", metavar="RUN", type=named, help=words)
-    train.add_argument("--detach", action="store_true", help="start it and return; tui-gen attach shows it")
-    words = "tell a command of your own what becomes of it, in variables TUI_GEN_…; else notify.command of the settings"
-    train.add_argument("--notify", metavar="COMMAND", type=named, help=words)
+    training_options(train, top=True)
     show = parser.add_argument_group("output")
     style_options(show, top=True)
     common = parser.add_argument_group("everywhere")
@@ -190,13 +178,19 @@ def _prepare_standard_streams() -> None:
 
 def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """What argparse does not see: options that need others."""
+    if args.command == "train":
+        if args.run is not None or args.resume is not None:
+            parser.error("the command train names what it trains itself, without --run or --resume")
+        args.run, args.command = args.source, None
     training = args.run is not None or args.resume is not None
     if args.run is not None and args.resume is not None:
         parser.error("--run starts a new run, --resume goes on with one: give one of them")
     if training and args.command:
         parser.error(f"--run and --resume do not go with the command {args.command!r}")
     if not training:
-        for option_value, option in ((args.assignments, "--set"), (args.detach, "--detach")):
+        for option_value, option in (
+            (args.assignments, "--set"), (args.detach, "--detach"), (args.processes, "--processes"),
+        ):  # fmt: skip
             if option_value and option not in _taken_by(parser, args.command):
                 parser.error(f"{option} needs --run or --resume")
     if args.run_name and args.run is None:
@@ -225,7 +219,9 @@ def _dispatch(args: argparse.Namespace) -> int:
 
         trust.allow([*args.model_dirs, *trust_dirs])
     if args.run is not None or args.resume is not None:
-        return _train(args, root)
+        from tui_gen.report.commands import train
+
+        return train.run(args, root)
     if args.command is None:
         return _workbench(args, root)
     return next(command for command in COMMANDS if command.name == args.command).task.run(args, root)
@@ -242,39 +238,6 @@ def _absolute(folders: list[str], option: str = "--models") -> list[str]:
     if missing:
         raise ConfigError("command line", [Problem(option, folder, "is no folder") for folder in missing])
     return [str(expanded(folder).resolve()) for folder in folders]
-
-
-def _train(args: argparse.Namespace, root: Path) -> int:
-    from tui_gen import runs
-    from tui_gen.report import headless
-
-    style = headless.style_of(args)
-    if args.notify:
-        from tui_gen.notify.wishes import VARIABLE
-
-        os.environ[VARIABLE] = args.notify  # for the workers that this starts
-    if args.resume is not None:
-        path = runs.find(root, args.resume)
-        return headless.resume(
-            path, args.assignments, style, device=args.device, model_dirs=args.model_dirs, detach=args.detach
-        )
-    from tui_gen.report import named, restarted
-
-    assignments = [*args.assignments, *([f"train.device={args.device}"] if args.device else [])]
-    if args.run_name:
-        named.check(args.run_name)
-        run_path = named.begun(root, args.run_name, args.resume_if_begun)
-    else:
-        run_path = restarted.begun(root, args.run, assignments, args.model_dirs)
-    if run_path is not None:
-        return named.go_on(
-            run_path, args.run, args.assignments, style, device=args.device, dirs=args.model_dirs, detach=args.detach
-        )
-    replay = runs.find(root, args.replay_edits) if args.replay_edits else None
-    return headless.train(
-        args.run, assignments, root, style,
-        model_dirs=args.model_dirs, detach=args.detach, folder=args.run_name or "", replay=replay,
-    )  # fmt: skip
 
 
 def _workbench(args: argparse.Namespace, root: Path) -> int:

@@ -47,7 +47,9 @@ class Optim(msgspec.Struct):
 class TrainConfig(msgspec.Struct):
     """The `[train]` table; exactly one of `steps`, `epochs` and `minutes` is above 0."""
 
-    RARE = ("accumulate", "precision", "compile", "threads", "ema", "validate_every", "on_nan", "rollbacks")
+    RARE = (
+        "accumulate", "precision", "compile", "threads", "processes", "ema", "validate_every", "on_nan", "rollbacks",
+    )  # fmt: skip
     steps: Annotated[
         int, hyper("Length in steps; 0 where another length is set", ge=0, le=1_000_000_000, unit="steps")
     ] = 0
@@ -70,6 +72,9 @@ class TrainConfig(msgspec.Struct):
         Literal["auto", "on", "off"], hyper("torch.compile; auto measures once per machine and model whether it pays")
     ] = "auto"
     threads: Annotated[int, hyper("CPU threads; 0 is all cores", ge=0, le=1024)] = 0
+    processes: Annotated[
+        int, hyper("Processes that share each batch, one a GPU or some cores each", ge=1, le=4096)
+    ] = 1
     ema: Annotated[float, hyper("Decay of the averaged weights that previews use; 0 is none", ge=0, lt=1)] = 0.0
     validate_every: Annotated[
         int, hyper("Steps between validations; 0 is once an epoch", ge=0, le=10**9, live=True)

@@ -21,7 +21,18 @@ def contradictions(train: Any, lengths_valid: bool) -> Iterable[Problem]:
         words = f"is more than the {train.batch_size} examples of a batch"
         hint = "train.batch_size is that of all micro-batches together"
         yield Problem("train.accumulate", train.accumulate, words, hint)
+    if train.processes > train.batch_size:
+        words = f"is more than the {train.batch_size} examples of a batch, which they share"
+        yield Problem("train.processes", train.processes, words, "raise train.batch_size, or start fewer")
+    elif train.accumulate <= train.batch_size < train.accumulate * train.processes:
+        words = f"is more than the {train.batch_size // train.processes} examples that each process has of a batch"
+        hint = f"train.batch_size is that of all {train.processes} processes together"
+        yield Problem("train.accumulate", train.accumulate, words, hint)
     device = train.device
     kind, colon, number = device.partition(":")
     if device not in ("auto", "cpu", "mps") and not (kind in ("cuda", "xpu") and (number.isdecimal() or not colon)):
         yield Problem("train.device", device, "no such device", "one of auto, cpu, cuda, cuda:N, mps, xpu, xpu:N")
+    elif train.processes > 1 and (colon or kind in ("mps", "xpu")):
+        hint = "cuda gives every process a GPU; cpu some cores" if colon else "many processes train on cuda or cpu"
+        words = f"is one device, and each of {train.processes} processes needs its own"
+        yield Problem("train.device", device, words, hint)

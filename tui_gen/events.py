@@ -172,7 +172,7 @@ class Plan(Event, tag="plan"):
 
     `threads` is how many CPU threads compute; 0 where a GPU does, or where it was not written down. `judged` and
     `together` are the model's word on which plots come first, and which metrics share one. `accumulate` is how many
-    micro-batches a batch is computed in.
+    micro-batches a batch is computed in, by each of `processes` processes that share it; `threads` are those of each.
     """
 
     steps: Step | None
@@ -187,6 +187,7 @@ class Plan(Event, tag="plan"):
     judged: Names = []
     together: Groups = []
     accumulate: Small = 1
+    processes: Small = 1
 
 
 class Sample(Event, tag="sample"):

@@ -51,11 +51,19 @@ def memory(view: RunView) -> str:
 
 
 def parts(view: RunView) -> str:
-    """`batches of 128 in 4 parts`; empty where a batch is computed at once."""
+    """`batches of 128 in 4 parts`, `batches of 128, 64 a process`; empty where one computes a batch at once."""
     plan = view.plan
-    if plan is None or plan.accumulate < 2:
+    if plan is None or (plan.accumulate < 2 and plan.processes < 2):
         return ""
-    return f"batches of {count(plan.batch_size)} in {count(plan.accumulate)} parts"
+    share = f", {per_process(plan.batch_size, plan.processes)}" if plan.processes > 1 else ""
+    in_parts = f" in {count(plan.accumulate)} parts" if plan.accumulate > 1 else ""
+    return f"batches of {count(plan.batch_size)}{share}{in_parts}"
+
+
+def per_process(batch_size: int, processes: int) -> str:
+    """`64 a process`; `42 or 43 a process` where a batch cannot be shared evenly."""
+    least, more = divmod(batch_size, processes)
+    return f"{count(least)}{f' or {count(least + 1)}' if more else ''} a process"
 
 
 def preparation(now: Progress) -> str:

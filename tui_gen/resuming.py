@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
 
 ROOT = "dataset.root"
-LIVE_ON_RESUME = f"only the length, {ROOT} and settings that may change while training can be set on --resume"
+PROCESSES = "train.processes"
+LIVE_ON_RESUME = (
+    f"only the length, {ROOT}, {PROCESSES} and settings that may change while training can be set on --resume"
+)
 
 
 def continued(
@@ -37,7 +40,7 @@ def continued(
     lengths = [assignment for assignment in assignments if assignment.partition("=")[0].strip() in configs.LENGTHS]
     for assignment in assignments:
         key, equals, text = (part.strip() for part in assignment.partition("="))
-        if not equals or key not in settings or key in configs.LENGTHS:
+        if not equals or key not in settings or key in (*configs.LENGTHS, PROCESSES):
             try:
                 tables = configs.override(tables, [assignment], catalog)
             except configs.ConfigError as error:

@@ -34,6 +34,7 @@ def attacks() -> dict[str, Attack]:
         logs,
         opening,
         outputs,
+        processes,
         queues,
         settings,
         sockets,
@@ -42,7 +43,8 @@ def attacks() -> dict[str, Attack]:
 
     found: dict[str, Attack] = {}
     for module in (
-        kills, queues, opening, steering, branching, damage, disk, outputs, settings, logs, escapes, sockets, exports,
+        kills, processes, queues, opening, steering, branching, damage, disk, outputs, settings, logs, escapes, sockets,
+        exports,
     ):  # fmt: skip
         found |= module.ATTACKS
     return found

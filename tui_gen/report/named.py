@@ -18,6 +18,7 @@ from tui_gen.places import NoHome, called
 from tui_gen.quantities import count
 from tui_gen.report import headless, stdout
 from tui_gen.report.stdout import Outlet
+from tui_gen.resuming import PROCESSES
 
 LOOK = 0.5
 """Seconds between two looks for a sign of life."""
@@ -53,6 +54,7 @@ def go_on(
     device: str = "",
     dirs: list[str],
     detach: bool = False,
+    processes: int = 0,
 ) -> int:
     """Go on with a run that has begun; the exit status, 0 where it has finished. Raises RunError where it is live."""
     _, err = stdout.standard()
@@ -64,7 +66,8 @@ def go_on(
         raise runs.RunError(runs.in_use(path))
     if words := differences(path, source, assignments, dirs):
         err.line(f"warning: {words}")
-    return headless.resume(path, [], style, device=device, model_dirs=dirs, detach=detach)
+    several = [f"{PROCESSES}={processes}"] if processes else []
+    return headless.resume(path, several, style, device=device, model_dirs=dirs, detach=detach)
 
 
 def far_and_live(path: Path, err: Outlet) -> bool:
@@ -102,8 +105,8 @@ def differences(path: Path, source: str, assignments: list[str], dirs: list[str]
     ours, theirs = configs.to_tables(run_config), configs.to_tables(new_config)
     other = []
     for key, param in configs.keys(run_config.model.name, run_config.dataset.name, catalog).items():
-        if "." not in key or param.run:  # its name; a run that it needs, which was written down as a folder and a step
-            continue
+        if "." not in key or param.run or key == PROCESSES:
+            continue  # its name; a run that it needs, which is a folder and a step by now; what may change
         value, new_value = _value(ours, key), _value(theirs, key)
         if value != new_value:
             other.append(f"{key} {show(value)}, not {show(new_value)}")

@@ -112,7 +112,7 @@ class PaneFollower:
         """Whether the run shown computes on all cores of this machine."""
         view = self.view
         plan = view.plan if view is not None and view.state == "running" else None
-        return plan is not None and plan.threads >= CORES
+        return plan is not None and plan.threads * plan.processes >= CORES
 
     def run(self, on_beat: Callable[[float], None]) -> None:
         """Tick from now on. `on_beat` is told every second for how long nothing was heard from the run."""

@@ -37,6 +37,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = [
+    Command("train", "the same as --run, for launchers: torchrun --nproc-per-node 4 -m tui_gen train my.toml"),
     Command("runs", "list the runs: live, finished, stopped, failed, interrupted; or all about one"),
     Command("attach", "show a run, live or not: in the workbench on a terminal, as text elsewhere"),
     Command("watch", "show the runs of another machine, through ssh: in the workbench, or as text"),

@@ -35,6 +35,29 @@ def models_option(parser: Any, top: bool = False) -> None:
     parser.add_argument("--trust", metavar="DIR", action="append", help=words, default=default(top, []))
 
 
+def training_options(parser: Any, top: bool = False) -> None:
+    """How a run is trained: `--set`, `--device`, `--processes`, `--name`, `--resume-if-begun`, `--replay-edits`,
+    `--detach`, `--notify`."""
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", dest="assignments", default=default(top, []),
+        help="set one value, as often as needed: --set train.steps=500 --set model.latent=8",
+    )  # fmt: skip
+    words = "auto, cpu, cuda, cuda:1 or mps; the same as --set train.device=…"
+    parser.add_argument("--device", help=words, default=default(top, ""))
+    words = "that many processes share each batch, one a GPU or some cores each; the same as --set train.processes=…"
+    parser.add_argument("--processes", metavar="N", type=count, help=words, default=default(top, 0))
+    words = "the folder of the run that --run makes"
+    parser.add_argument("--name", metavar="NAME", type=named, dest="run_name", help=words, default=default(top, None))
+    words = "with --name: go on with that run where it has begun; for jobs that are started again"
+    parser.add_argument("--resume-if-begun", action="store_true", help=words, default=default(top, False))
+    words = "with --run: make the edits of another run again, at their steps"
+    parser.add_argument("--replay-edits", metavar="RUN", type=named, help=words, default=default(top, None))
+    words = "start it and return; tui-gen attach shows it"
+    parser.add_argument("--detach", action="store_true", help=words, default=default(top, False))
+    words = "tell a command of your own what becomes of it, in variables TUI_GEN_…; else notify.command of the settings"
+    parser.add_argument("--notify", metavar="COMMAND", type=named, help=words, default=default(top, None))
+
+
 def style_options(parser: Any, top: bool = False) -> None:
     """How a run is shown: `--json`, `--plain`, `--every`, `--graphics`, `--theme`, `--budget`."""
     words = "one JSON object a line"

@@ -12,11 +12,12 @@ import numpy as np
 from tui_gen import __version__, checkpoints, config, health, proof, provenance, quality, remarks, rollbacks, toml
 from tui_gen.catalog import Catalog, ModelEntry
 from tui_gen.draw.canvas import Mark
+from tui_gen.events import Plan
 from tui_gen.files import read_regular
 from tui_gen.goals import Goal
 from tui_gen.headline import MOST
 from tui_gen.params import show
-from tui_gen.progress import epoch, place
+from tui_gen.progress import epoch, per_process, place
 from tui_gen.quantities import count, duration, metric, rate, size
 from tui_gen.report.page.markup import Markup, element, section, table, together
 from tui_gen.states import VERDICTS, state_look
@@ -77,7 +78,7 @@ def overview(view: RunView, tables: dict[str, Any], goal: Goal | None, figure: s
         "Speed": f"{rate(system.steps_per_second)} steps/s" if system is not None and system.steps_per_second else "",
         "Figure it should reach": figure,
         "Best of what it is judged by": _best(view, goal),
-        "Batch size": count(plan.batch_size) if plan is not None else "",
+        "Batch size": _batch(plan) if plan is not None else "",
         "Parameters": count(plan.parameters) if plan is not None and plan.parameters else "",
         "Live edits": count(len(view.edits)) if view.edits else "",
         "Resumed": f"{count(len(view.resumes))} times" if len(view.resumes) > 1 else "once" if view.resumes else "",
@@ -204,6 +205,11 @@ def _model_code(code: provenance.Provenance | None, words: Words) -> str:
     return ", ".join([*parts, *([f"SHA-256 of its file {code.sha256[:16]}…"] if code.sha256 else [])])
 
 
+def _batch(plan: Plan) -> str:
+    share = f" ({per_process(plan.batch_size, plan.processes)})" if plan.processes > 1 else ""
+    return count(plan.batch_size) + share
+
+
 def environment(view: RunView, words: Words, personal: bool) -> Markup:
     """What it was trained on and with, as far as the run tells."""
     plan, load = view.plan, view.usage[-1].load if view.usage else None
@@ -219,7 +225,8 @@ def environment(view: RunView, words: Words, personal: bool) -> Markup:
         "Device": words(gpu.name if gpu is not None and gpu.name else device),
         "GPU memory": size(gpu.total) if gpu is not None and gpu.total else "",
         "CPUs": f"{load.cpus:g}" if load is not None and load.cpus else "",
-        "Threads": count(plan.threads) if plan is not None and plan.threads else "",
+        "Processes": count(plan.processes) if plan is not None and plan.processes > 1 else "",
+        "Threads": count(plan.threads * plan.processes) if plan is not None and plan.threads else "",
         "Memory of the machine": size(load.total) if load is not None and load.total else "",
         "Memory of the run": size(load.memory) if load is not None and load.memory else "",
         "Compiled": "with torch.compile" if plan is not None and plan.compiled else "",

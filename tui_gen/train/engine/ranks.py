@@ -23,6 +23,7 @@ import contextlib
 import ipaddress
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -59,6 +60,8 @@ class Ranks:
         self.flags = torch.zeros(FLAGS)
         self.heard = torch.zeros(FLAGS)
         self.device = torch.device("cpu")
+        self.since = 0.0
+        """Since when this rank waits for the others (seconds of `time.monotonic`); 0 while it does not."""
 
     @property
     def first(self) -> bool:
@@ -170,10 +173,13 @@ class Ranks:
     def _waiting(self) -> Iterator[None]:
         if self.group is None:
             raise RankLost(f"rank {self.rank} has left its group of {self.count} processes")
+        self.since = time.monotonic()
         try:
             yield
         except RuntimeError as error:  # that is all that PyTorch's backends say
             raise RankLost(f"rank {self.rank} of {self.count}: {_reason(error)}") from error
+        finally:
+            self.since = 0.0
 
 
 ALONE = Ranks()
@@ -228,6 +234,36 @@ def join(
     ranks = Ranks(rank, count, dist.group.WORLD, store)
     ranks.device = device
     return ranks
+
+
+def publish(host: str, port: int, key: str, words: str) -> None:
+    """Leave words in the store that a launcher has at this address. Raises TrainingError where it does not answer."""
+    with _answering(host, port):
+        _stored(host, port).set(key, words)
+
+
+def published(host: str, port: int, key: str, seconds: float) -> str:
+    """Words from the store that a launcher has at this address, waited for. Raises TrainingError."""
+    with _answering(host, port):
+        store = _stored(host, port)
+        store.set_timeout(timedelta(seconds=seconds))
+        words: bytes = store.get(key)
+        return words.decode()
+
+
+@contextlib.contextmanager
+def _answering(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(f"the launcher's store at {host}:{port} does not answer: {_reason(error)}") from error
+
+
+def _stored(host: str, port: int) -> Any:
+    from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
+
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # the store outlives the processes that it restarts
+    return PrefixStore(f"tui-gen/{attempt}", TCPStore(host, port, is_master=False, wait_for_workers=False))
 
 
 def _is_local(address: str) -> bool:

@@ -329,6 +329,7 @@ class Trainer:
             "spec": msgspec.to_builtins(self.data.spec),
             "parts": {name: msgspec.to_builtins(part.origin) for name, part in self.parts.items()},
             "threads": torch.get_num_threads(),
+            **({"processes": self.ranks.count} if self.ranks.count > 1 else {}),
             "in_order": self.in_order,
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "stream": self.stream.state_dict(),

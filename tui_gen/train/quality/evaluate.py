@@ -7,7 +7,8 @@ back, and the model is in evaluation mode only while it samples.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,6 +28,39 @@ BLOCK = 3000
 BLOCKS = 4
 """Most blocks that precision, recall, density and coverage are means over."""
 FEWEST_SAMPLES = 50
+
+
+class SampleBatch(NamedTuple):
+    """Samples that are to be drawn at once: from noise (N, *noise_shape) and labels (N,) on the CPU, with a seed."""
+
+    noise: Tensor
+    labels: Tensor | None
+    seed: int
+
+
+class Sampler:
+    """Draws samples, `width` batches at a time; others than this one have other processes draw them as well."""
+
+    width = 1
+
+    def begin(self, model: Model) -> None:
+        """A measurement begins, of the weights that the model has now."""
+
+    def draw(self, model: Model, device: torch.device, batches: Sequence[SampleBatch]) -> list[Tensor]:
+        """Samples (N, *shape) of each batch, at most `width` of them."""
+        return [sampled(model, device, batch) for batch in batches]
+
+
+def sampled(model: Model, device: torch.device, batch: SampleBatch) -> Tensor:
+    """Samples of a batch, (N, *shape) on the device. PyTorch's random state is put back as it was."""
+    was = model.training
+    model.eval()
+    labels = None if batch.labels is None else batch.labels.to(device)
+    try:
+        with torch.no_grad(), random_state_kept(device, batch.seed):
+            return model.sample(batch.noise.to(device), labels)
+    finally:
+        model.train(was)
 
 
 def refuse(model: Model, data: Data) -> None:
@@ -50,13 +84,14 @@ def measure(
     samples: int,
     seed: int,
     tell: Tell = lambda event: None,
+    sampler: Sampler | None = None,
 ) -> Generator[str, None, Report]:
     """Measure `samples` samples: yields words on what it does after every slice, returns a `Report`.
 
     `reference.WAITING` is yielded while another process prepares the reference. Raises QualityError.
     """
     seconds = [0.0]
-    report = yield from _timed(_measure(model, data, device, step, samples, seed, tell), seconds)
+    report = yield from _timed(_measure(model, data, device, step, samples, seed, tell, sampler or Sampler()), seconds)
     report.seconds = round(seconds[0], 2)
     return report
 
@@ -76,11 +111,11 @@ def _timed(work: Generator[str, None, Report], seconds: list[float]) -> Generato
 
 
 def _measure(
-    model: Model, data: Data, where: torch.device, step: int, samples: int, seed: int, tell: Tell
+    model: Model, data: Data, where: torch.device, step: int, samples: int, seed: int, tell: Tell, sampler: Sampler
 ) -> Generator[str, None, Report]:
     refuse(model, data)
     reference = yield from prepared(data, where, tell)
-    features, probabilities, labels = yield from _draw(model, data, reference, where, samples, seed)
+    features, probabilities, labels = yield from _draw(model, data, reference, where, samples, seed, sampler)
     figures: list[Figure] = []
     for figure in _figures(reference, features, probabilities, labels, seed):
         if figure is not None:
@@ -106,7 +141,7 @@ def finish(work: Generator[str, None, Report], say: Callable[[str], None] = lamb
 
 
 def _draw(
-    model: Model, data: Data, reference: Reference, device: torch.device, samples: int, seed: int
+    model: Model, data: Data, reference: Reference, device: torch.device, samples: int, seed: int, sampler: Sampler
 ) -> Generator[str, None, tuple[Tensor, Tensor | None, Tensor | None]]:
     """Features (N, D), class probabilities (N, C) or None, and the labels asked for (N,) or None."""
     each = DRAW_BATCH[device.type != "cpu"]
@@ -115,26 +150,24 @@ def _draw(
     all_labels = None
     if model.conditional:
         all_labels = _as_in_the_data(reference, data, samples, generator)
-    for start in range(0, samples, each):
-        count = min(each, samples - start)
-        noise = torch.randn(count, *model.noise_shape, generator=generator)
-        labels = None if all_labels is None else all_labels[start : start + count]
-        was = model.training
-        model.eval()
-        try:
-            with torch.no_grad(), random_state_kept(device, keyed_random.key(seed, "quality", start) & 0x7FFFFFFF):
-                out = model.sample(noise.to(device), None if labels is None else labels.to(device))
-        finally:
-            model.train(was)
-        if reference.net is None:
-            features.append(out.float().cpu())
-        else:
-            hidden, logits = nets.look(reference.net, denormalise(out, model.value_range))
-            features.append(hidden)
-            answers.append(logits.softmax(1))
-        if labels is not None:
-            label_parts.append(labels)
-        yield f"sampling: {start + count:,} of {samples:,}"
+    starts = range(0, samples, each)
+    for place in range(0, len(starts), sampler.width):
+        batches = []
+        for start in starts[place : place + sampler.width]:
+            count = min(each, samples - start)
+            noise = torch.randn(count, *model.noise_shape, generator=generator)
+            labels = None if all_labels is None else all_labels[start : start + count]
+            batches.append(SampleBatch(noise, labels, keyed_random.key(seed, "quality", start) & 0x7FFFFFFF))
+        for batch, out in zip(batches, sampler.draw(model, device, batches), strict=True):
+            if reference.net is None:
+                features.append(out.float().cpu())
+            else:
+                hidden, logits = nets.look(reference.net, denormalise(out, model.value_range))
+                features.append(hidden)
+                answers.append(logits.softmax(1))
+            if batch.labels is not None:
+                label_parts.append(batch.labels)
+        yield f"sampling: {min(samples, (place + len(batches)) * each):,} of {samples:,}"
     return torch.cat(features), torch.cat(answers) if answers else None, torch.cat(label_parts) if label_parts else None
 
 

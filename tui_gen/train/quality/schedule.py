@@ -13,7 +13,7 @@ from tui_gen.control import Request
 from tui_gen.events import Event
 from tui_gen.quality import Report
 from tui_gen.train.cutting import Check, Cut, cuttable, never
-from tui_gen.train.quality.evaluate import measure, refuse
+from tui_gen.train.quality.evaluate import Sampler, measure, refuse
 from tui_gen.train.quality.reference import WAITING, QualityError
 
 if TYPE_CHECKING:
@@ -33,8 +33,15 @@ class QualitySchedule:
     have had without.
     """
 
-    def __init__(self, trainer: Trainer, tell: Callable[[Event], None], check: Check = never) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        tell: Callable[[Event], None],
+        check: Check = never,
+        sampler: Sampler | None = None,
+    ) -> None:
         self.trainer, self.tell, self.check = trainer, tell, check
+        self.sampler = sampler or Sampler()
         self.trouble = ""
         """Why the last measurement failed, in words; empty where it did not."""
         self.blocked = False
@@ -125,6 +132,7 @@ class QualitySchedule:
             self._failed(str(error))
             return False
         self._model = copy.deepcopy(trainer.eval_model)
+        self.sampler.begin(self._model)
         self._work = measure(
             self._model,
             trainer.data,
@@ -133,6 +141,7 @@ class QualitySchedule:
             samples=settings.samples,
             seed=settings.seed,
             tell=self.tell,
+            sampler=self.sampler,
         )
         return True
 

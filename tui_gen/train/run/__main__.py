@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import socket
 from pathlib import Path
 
-from tui_gen import presence
+from tui_gen import presence, world
 from tui_gen.train.run import stopping
+from tui_gen.train.run.following import Following
+from tui_gen.train.run.link import Link
 from tui_gen.train.run.worker import Worker
 
 
@@ -18,7 +21,19 @@ def main() -> None:
     parser.add_argument("--warm", metavar="SOCKET", help="wait on this socket to be given a run")
     parser.add_argument("--lock", type=int, metavar="FD", help="the run's lock, inherited from whoever starts this")
     parser.add_argument("--polite", action="store_true", help="let others go first until there is a run")
+    parser.add_argument("--world", action="store_true", help="train in the place that is in the environment")
+    parser.add_argument("--rank", type=int, default=0, help="train as a process with this rank of several")
+    parser.add_argument("--of", type=int, default=1, help="how many they are, all on this machine")
+    parser.add_argument("--link", type=int, metavar="FD", help="the connection to rank 0, which starts this")
     arguments = parser.parse_args()
+    if arguments.rank:
+        end = socket.socket(fileno=arguments.link)
+        own = world.World(arguments.rank, arguments.of, arguments.rank, arguments.of)
+        stopping.leave(Following(own, Path(arguments.run), Link(end)).main())
+    if arguments.world:
+        told = world.handed_over()
+        assert told is not None, "whoever starts this with --world leaves the place in the environment"
+        stopping.leave(Following(told).main())
     if arguments.warm:
         from tui_gen.train.run.warm import Warm
 

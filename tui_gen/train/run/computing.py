@@ -3,7 +3,7 @@ it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tui_gen import tuned
@@ -11,6 +11,9 @@ from tui_gen.checkpoints import Meta
 from tui_gen.train.engine import compiling
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.tuned import products
+
+
+NAMES = ("compiled", "tensors", "tuned", "products")
 
 
 class Computing:
@@ -23,12 +26,16 @@ class Computing:
 
     def resume(self, meta: Meta) -> None:
         """Compute as the run has so far."""
-        self.compiled, self.tensors, self.tuned, self.products = meta.compiled, meta.tensors, meta.tuned, meta.products
+        self.take({name: getattr(meta, name) for name in NAMES})
+
+    def take(self, told: Mapping[str, Any]) -> None:
+        """Compute as was `told` by another."""
+        self.compiled, self.tensors, self.tuned, self.products = (told[name] for name in NAMES)
         self._new = False
 
     def told(self) -> dict[str, Any]:
         """What a checkpoint says of it."""
-        return {name: getattr(self, name) for name in ("compiled", "tensors", "tuned", "products")}
+        return {name: getattr(self, name) for name in NAMES}
 
     def prepare(self, trainer: Trainer, note: Callable[[str], None]) -> None:
         """Have a trainer compute so; a new run chooses first."""
@@ -50,6 +57,6 @@ class Computing:
 
 
 def _rows(trainer: Trainer) -> int:
-    """The rows that a linear layer is given in a step, or in a part of one."""
-    rows = trainer.stream.batch_size // trainer.config.train.accumulate
+    """The rows that a linear layer of this process is given in a step, or in a part of one."""
+    rows = len(trainer.stream.rows) // trainer.config.train.accumulate
     return rows * trainer.data.spec.shape[0] if trainer.data.spec.kind == "text" else rows

@@ -86,10 +86,12 @@ def _tell_changes(checkpoint: checkpoints.Loaded, trainer: Trainer, note: Note) 
         counts = f" ({then[0]:,} examples then, {now[0]:,} now)" if then[0] != now[0] else ""
         note(f"the data changed since the checkpoint{counts}; training goes on with what is there", "warning")
     threads = int(checkpoint.state.get("threads", torch.get_num_threads()))
-    if not trainer.config.train.threads:
+    processes = int(checkpoint.state.get("processes", 1))
+    if not trainer.config.train.threads and processes == trainer.ranks.count:
         torch.set_num_threads(threads)  # sums are split by thread: only the same number gives the same bits
-    here = checkpoints.machine(trainer.device) | {"threads": str(torch.get_num_threads())}
-    was = checkpoint.meta.machine | {"threads": str(threads)}
+    here = {"processes": str(trainer.ranks.count), "threads": str(torch.get_num_threads())}
+    here |= checkpoints.machine(trainer.device)
+    was = checkpoint.meta.machine | {"threads": str(threads), "processes": str(processes)}
     if trainer.device.type != "cpu":  # the CPU's threads add up nothing there
         here.pop("threads")
     changes = [f"{name} {was[name]} → {value}" for name, value in here.items() if was.get(name, value) != value]

@@ -15,26 +15,27 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tui_gen import control, edits, event_log, events, places, quality, runs
-from tui_gen.model import Model, Text
+from tui_gen import control, edits, event_log, events, places, runs
+from tui_gen.model import Model
 from tui_gen.params import Param
-from tui_gen.train.cutting import Cut, Stopped, cuttable
+from tui_gen.train.cutting import Cut, Stopped
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
-from tui_gen.train.run import checkpoints, continuing
+from tui_gen.train.run import checkpoints, continuing, showing
 from tui_gen.train.run.accounts import Accounts, counts_as
 from tui_gen.train.run.agenda import Agenda, Due
 from tui_gen.train.run.alerts import Health
 from tui_gen.train.run.computing import Computing
+from tui_gen.train.run.lockstep import Lockstep, OneProcess
 from tui_gen.train.run.planned import plan_of
 from tui_gen.train.run.ranking import Rank
 from tui_gen.train.run.record import Gone, RunRecord
-from tui_gen.train.run.requests import answer
+from tui_gen.train.run.requests import answer, stops_first
 from tui_gen.train.run.rolling_back import Rollbacks
+from tui_gen.train.run.showing import Measurements
 from tui_gen.train.run.yielding import Yielding
 from tui_gen.train.shown.previews import Previewer
 from tui_gen.usage import CHECKPOINT, DATA, LOG, PREVIEW, QUALITY, VALIDATION
@@ -53,8 +54,10 @@ class RunLoop:
         writer: event_log.EventWriter,
         settings: dict[str, Param],
         server: control.Server | None = None,
+        lockstep: Lockstep | None = None,
     ) -> None:
         self.trainer, self.writer, self.settings, self.server = trainer, writer, settings, server
+        self.lockstep = lockstep or OneProcess()
         self.record = RunRecord(path, writer, self._serve, self._moved)
         self.config = trainer.config
         self.state = "starting"
@@ -72,11 +75,11 @@ class RunLoop:
         self.accounts = Accounts(trainer.device, trainer.laps)
         preview = self.config.preview
         self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
-        self.measuring = QualitySchedule(trainer, self.emit, self.check)
+        self.measuring = QualitySchedule(trainer, self.emit, self.check, self.lockstep.sampler(self.check))
         for source in (trainer.data.train, trainer.data.validation):
             if source is not None:
                 source.check = self.check
-        self._last_trouble = ""
+        self.measurements = Measurements(self)
         self.rollbacks, self.yielding = Rollbacks(self), Yielding(self)
         self.edits = sorted(self.config.edits, key=lambda edit: edit["step"])
         self.rank = Rank(trainer.model.higher_is_better)
@@ -164,16 +167,9 @@ class RunLoop:
         trainer = self.trainer
         self._prepare()
         self._begin()
-        while not self._over():
-            self.answer_requests()
-            if self.ending is not None:
-                raise self.ending
-            if self.paused:
-                self._pause()
+        while not (self.lockstep.settled(trainer.step) and self._over()):
+            if not self._between_steps():
                 continue
-            if self.rollbacks.due:
-                self.rollbacks.go()
-            self._edit_as_planned()
             trainer.laps.begin(trainer.step)
             try:
                 batch = self.rollbacks.batch()
@@ -181,10 +177,55 @@ class RunLoop:
                 continue
             trainer.laps.lap(DATA)
             self._whole = False
-            trainer.train_step(self.agenda.fraction(time.perf_counter()), batch)
+            trainer.train_step(self.lockstep.fraction(trainer.step, self._fraction()), batch)
             self._whole = self.begun = True
             self._after_step()
         self._edit_as_planned()  # what was edited by hand after the last step is in the last checkpoint as well
+
+    def _between_steps(self) -> bool:
+        """Do what is to be done before a step; whether that may be made now."""
+        step = self.trainer.step
+        if not self.lockstep.settled(step):  # others are on their way to a later step: what concerns all waits for that
+            self.lockstep.check()
+            self._heed_end()
+            if not self._wanted():
+                self.lockstep.extend(step, self._next_word(), self._fraction())
+            return True
+        self.answer_requests()
+        if self.ending is not None:
+            raise self.ending
+        if self.paused:
+            self._pause()
+            return False
+        if self.rollbacks.due:
+            self.rollbacks.go()
+        self._edit_as_planned()
+        self.lockstep.passed_over(self.trainer.step, self.rollbacks.ahead)
+        self.lockstep.go_on(self.trainer.step, self._next_word(), self._fraction())
+        return True
+
+    def _heed_end(self) -> None:
+        """Raise what is to end the run, whatever the other processes are at."""
+        if self.hurry and self.server is not None:
+            stops_first(self.server.inbox, self._answer)
+        self._heed_signal()
+        if self.ending is not None:
+            raise self.ending
+
+    def _wanted(self) -> bool:
+        """Whether something is to be done that concerns all processes."""
+        asked = self.server is not None and not self.server.inbox.empty()
+        over = self.agenda.over(self.trainer.step, time.perf_counter())
+        return asked or over or self.rollbacks.due or self.measuring.due(self.elapsed())
+
+    def _next_word(self) -> int:
+        """The next step before which something is planned that concerns all processes."""
+        now, every = self.trainer.step, self.agenda.validation_steps
+        planned = [*(edit["step"] for edit in self.edits[:1]), *self.rollbacks.skips, now - now % every + every]
+        return min(step for step in (*planned, self.trainer.total or planned[-1]) if step > now)
+
+    def _fraction(self) -> float | None:
+        return self.agenda.fraction(time.perf_counter())
 
     def _over(self) -> bool:
         """Whether the run has its length, and nothing that it would go back for."""
@@ -219,6 +260,7 @@ class RunLoop:
         self.emit(plan_of(self.trainer, self.computing.compiled))
 
     def _begin(self) -> None:
+        self.lockstep.begin(self.trainer, self.computing.told(), self._heed_end)
         self.change_state("running")
         if not self._resumed and self.config.train.on_nan == "rollback":
             self.checkpoint("to go back to")
@@ -241,7 +283,8 @@ class RunLoop:
 
     def _after_step(self) -> None:
         now = time.perf_counter()
-        due = self.agenda.due(self.trainer.step, now, self.measuring.due(self.agenda.elapsed(now)))
+        settled = self.lockstep.settled(self.trainer.step)  # samples to be measured are drawn by all processes
+        due = self.agenda.due(self.trainer.step, now, settled and self.measuring.due(self.agenda.elapsed(now)))
         with contextlib.suppress(Cut):
             self._do(due)
 
@@ -263,30 +306,7 @@ class RunLoop:
 
     @counts_as(QUALITY)
     def _measure(self) -> None:
-        self._report(self.measuring.go_on(self.elapsed()))
-
-    def _report(self, report: quality.Report | None) -> None:
-        """Write down a measurement of quality that is complete; say so where one failed."""
-        if self.measuring.trouble != self._last_trouble:
-            self._last_trouble = self.measuring.trouble
-            if self._last_trouble:
-                self.note(f"quality was not measured: {self._last_trouble}", "warning")
-        if report is None:
-            return
-        name = f"samples/{report.step:06d}-quality.txt"
-        self.record.persist(lambda path: runs.write_atomic(path / name, quality.table(report).encode()))
-        self.emit(events.Quality(report=report), events.Sample(step=report.step, path=name, kind="quality"))
-
-    def _rest_of_quality(self) -> None:
-        """What is still to be measured when the run has finished; a stop ends it."""
-        with contextlib.suppress(Cut):
-            for report in self.measuring.rest():
-                self._report(report)
-                self.answer_requests()
-                if self.ending is not None:
-                    break
-        self._report(None)
-        self.measuring.drop("the run is being stopped")
+        self.measurements.report(self.measuring.go_on(self.elapsed()))
 
     @counts_as(LOG)
     def flush(self) -> None:
@@ -306,7 +326,7 @@ class RunLoop:
     @counts_as(VALIDATION)
     def validate(self) -> None:
         """Metrics of the validation split, into the log."""
-        values = self.trainer.validate(self.agenda.validation_examples, self.check)
+        values = self.lockstep.validate(self.trainer, self.agenda.validation_examples, self.check)
         if not values:
             return
         self.rank.take(values, self.config.checkpoint.best, self.note)
@@ -321,25 +341,8 @@ class RunLoop:
         Raises Cut where the run is to stop before they are drawn.
         """
         start = time.perf_counter()
-        first = ""
-        step = self.trainer.step if step is None else step
         model = model or self.trainer.eval_model
-        with cuttable(model, self.check):
-            grids = self.previewer.draw(model)
-        if self.config.preview.raw and (raw := self.trainer.raw_beside(model)) is not None:
-            with cuttable(raw, self.check):
-                grids += self.previewer.draw_raw(raw)
-        for grid in grids:
-            suffix = "" if grid.kind == "samples" else f"-{grid.kind}"
-            if isinstance(grid, Text):
-                name, data = f"samples/{step:06d}{suffix}.txt", grid.text.encode()
-                event = events.Sample(step=step, path=name, kind=grid.kind)
-            else:
-                name, data = f"samples/{step:06d}{suffix}.png", grid.png()
-                event = grid.event(step, name)
-            self.record.persist(partial(_written, name, data))
-            self.emit(event)
-            first = first or name
+        first = showing.previews(self, model, self.trainer.step if step is None else step)
         end = time.perf_counter()
         self.agenda.previewed(end, end - start, untrained=model is self._initial_model)
         return first
@@ -373,6 +376,7 @@ class RunLoop:
         """The trainer holds the checkpoint of an earlier step."""
         self._saved_step, self.health = step, health
         self.rank.forget()
+        self.lockstep.restored(self.trainer)
 
     def apply_edit(self, key: str, value: Any, by_hand: bool = False) -> dict[str, Any]:
         """Make a checked live edit; counts from the next step. Logged where it changes anything.
@@ -383,6 +387,7 @@ class RunLoop:
         if old != value:
             self.flush()
             self.trainer.edit(key, value)
+            self.lockstep.edit(key, value)
             self._saved_step = -1
             self.emit(events.Edit(step=step, key=key, old=old, new=value))
         words = edits.overriding(self.edits, key, step - 1, value) if by_hand else ""
@@ -404,15 +409,15 @@ class RunLoop:
             self.record.look()
             if self.measuring.busy:
                 with contextlib.suppress(Cut):
-                    self._report(self.measuring.turn(self.elapsed(), idle=True))
+                    self.measurements.report(self.measuring.turn(self.elapsed(), idle=True))
         self.agenda.go(self.trainer.step, time.perf_counter())
         if self.ending is None:
             self.change_state("running")
 
     def answer_requests(self, timeout: float = 0.0) -> None:
         """Answer what came in since the last step; with a time-out, wait that long for something to come."""
-        if self.asked_to_stop and self.ending is None:
-            self.ending = Stopped("stopped", self.asked_to_stop)
+        self.lockstep.check()
+        self._heed_signal()
         if self.server is None:
             return
         inbox = self.server.inbox
@@ -421,6 +426,9 @@ class RunLoop:
                 self._answer(inbox.get(timeout=timeout))
         while not inbox.empty():
             self._answer(inbox.get())
+        self._heed_signal()
+
+    def _heed_signal(self) -> None:
         if self.asked_to_stop and self.ending is None:
             self.ending = Stopped("stopped", self.asked_to_stop)
 
@@ -455,7 +463,7 @@ class RunLoop:
             rest += [lambda: self.change_state("stopping", reason)] if keep else []
         rest += [self.validate] if due.validate else []
         rest += [self.preview] if due.preview else []
-        rest += [self._rest_of_quality] if due.quality else []
+        rest += [self.measurements.rest] if due.quality else []
         rest += [lambda: self.checkpoint("the end" if finished else "stopped")] if due.checkpoint else []
         word = state, reason
         for event in rest:
@@ -472,8 +480,3 @@ class RunLoop:
             self.emit(*self.accounts.account(self.trainer.step, self.elapsed()))
             self.change_state(*word)
         self.state = word[0]
-
-
-def _written(name: str, data: bytes, run: Path) -> None:
-    """Write a file of a run."""
-    runs.write_atomic(run / name, data)

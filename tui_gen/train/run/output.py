@@ -40,24 +40,25 @@ class Mild(io.RawIOBase):
         """Nothing: the descriptor is the process's own."""
 
 
-def redirect(run: Path) -> None:
+def redirect(run: Path, name: str = "worker.log") -> None:
     """Have everything that this process prints, libraries included, in a run's `worker.log`, or nowhere where that
-    cannot be opened; nothing that Python prints fails from here on. Standard input is empty.
+    cannot be opened; nothing that Python prints fails from here on. Standard input is empty. `name` is the file of a
+    process that is not the run's only one.
     """
-    to_log(run)
-    for number, name in ((1, "stdout"), (2, "stderr")):
+    to_log(run, name)
+    for number, stream_name in ((1, "stdout"), (2, "stderr")):
         raw = Mild(number)
         stream = io.TextIOWrapper(raw, "utf-8", "backslashreplace", write_through=True)  # type: ignore[type-var]  # never read
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
+        setattr(sys, stream_name, stream)
+        setattr(sys, f"__{stream_name}__", stream)
     with contextlib.suppress(OSError, ValueError):
         faulthandler.enable()  # a crash in native code leaves its traceback
 
 
-def to_log(run: Path) -> None:
+def to_log(run: Path, name: str = "worker.log") -> None:
     """Have the descriptors of standard output and errors lead to a run's `worker.log`."""
     try:
-        log = open_log(run / "worker.log")
+        log = open_log(run / name)
     except OSError:
         log = os.open(os.devnull, os.O_WRONLY)
     null = os.open(os.devnull, os.O_RDONLY)

@@ -17,11 +17,21 @@ def plan_of(trainer: Trainer, compiled: bool) -> events.Plan:
         batch_size=train.batch_size,
         accumulate=train.accumulate,
         minutes=train.minutes or None,
-        device=trainer.device_name,
+        device=device_of_all(trainer.device_name, trainer.ranks.count),
         parameters=trainer.model.parameter_count(),
         phases=[phase.name for phase in trainer.phases],
         compiled=compiled,
         threads=torch.get_num_threads() if trainer.device.type == "cpu" else 0,
         judged=list(trainer.model.judged),
+        processes=trainer.ranks.count,
         together=list(map(list, trainer.model.together)),
     )
+
+
+def device_of_all(name: str, processes: int) -> str:
+    """The devices of all processes of a run, where each has one like this: `cpu (2 processes × 1 thread)`."""
+    if processes == 1:
+        return name
+    if name.endswith(")") and name.startswith("cpu ("):
+        return name.replace("(", f"({processes} processes × ", 1)
+    return f"{name} × {processes} processes"

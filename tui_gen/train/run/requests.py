@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,6 +70,19 @@ def status(loop: Run) -> dict[str, Any]:
     return {"state": loop.state, "step": loop.trainer.step, "trouble": loop.trouble, "seconds": loop.elapsed()}
 
 
+def stops_first(inbox: queue.SimpleQueue[Request], answer: Callable[[Request], None]) -> None:
+    """Answer those among the requests that ask for the end; the others are left as they are, in their order."""
+    later = []
+    while not inbox.empty():
+        request = inbox.get()
+        if request.op == "stop":
+            answer(request)
+        else:
+            later.append(request)
+    for request in later:
+        inbox.put(request)
+
+
 def answer(loop: Run, request: Request) -> None:
     """Do what a request asks, in the training thread, and reply with the step at which it took effect.
 
@@ -89,6 +104,8 @@ def answer(loop: Run, request: Request) -> None:
             if loop.yielding.back(request):
                 loop.paused = False
                 request.answer(step=step)
+        case "yield" if loop.trainer.ranks.count > 1:
+            request.refuse("a run of several processes keeps its devices; stop it, and --resume goes on with it")
         case "yield":
             loop.yielding.ask(request)
         case "stop":

@@ -90,13 +90,18 @@ class Rollbacks:
 
     # Every step
 
+    @property
+    def ahead(self) -> int:
+        """Batches that are passed over before the next step."""
+        return sum(at <= self.loop.trainer.step for at in self.skips)
+
     def batch(self) -> tuple[Tensor, Tensor | None]:
         """The examples of the next step. Raises Cut, with nothing taken from the stream."""
         stream = self.loop.trainer.stream
         step = self.loop.trainer.step
         if not self.skips or self.skips[0] > step:
             return stream.next()
-        number = sum(at <= step for at in self.skips)
+        number = self.ahead
         state = stream.state_dict()
         try:
             for _ in range(number):

@@ -18,13 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_gen import checkpoints, control, dependencies, event_log, events, hosts, presence, runs, trust
+from tui_gen import checkpoints, control, dependencies, event_log, events, hosts, presence, runs, trust, world
 from tui_gen import config as configs
 from tui_gen.notify.beside import start_teller
 from tui_gen.request_file import Postbox
 from tui_gen.train.cutting import Stopped
 from tui_gen.train.run import output, stopping
 from tui_gen.train.run.first import First
+from tui_gen.train.run.peers import PeerError, Peers
+from tui_gen.world import World
 
 if TYPE_CHECKING:
     from tui_gen.train.run.loop import RunLoop
@@ -60,6 +62,9 @@ class Worker:
         """What the run was before this resume."""
         self.over = False
         self.first: First | None = None
+        self.world = world.handed_over()
+        """Where this process stands among others that something else started; None where there is no such thing."""
+        self.peers: Peers | None = None
         self._lacking: Exception | None = None
         """Why it cannot train, known before it has a log to say so."""
 
@@ -139,12 +144,36 @@ class Worker:
         assert self.server is not None
         state, reason = "failed", ""
         try:
+            self._bring_peers()
             state, reason = self._trained()
+        except PeerError as error:
+            state, reason = "failed", str(error)
         except BaseException as error:  # whatever a model, or the lack of memory, throws: it is the run's last word
             traceback.print_exc()
             state, reason = "failed", self._why(error)
         self._last(state, reason)
         return 1 if state == "failed" else 0
+
+    def _bring_peers(self) -> None:
+        """Have the other processes of the run come, where it has more: they load PyTorch while this one does."""
+        if self.world is None:
+            with contextlib.suppress(configs.ConfigError):  # it is told where the config is read for good
+                table = configs.read_toml(self.path / "config.toml").get("train")
+                count = table.get("processes", 1) if isinstance(table, dict) else 1
+                if isinstance(count, int) and count > 1:
+                    self.world = World(0, count, 0, count)
+        if self.world is not None:
+            self.peers = Peers(self.path, self.world, self._tell, self.ask_to_stop, self.fail_now)
+            self.peers.begin()
+
+    def _tell(self, words: str, level: str) -> None:
+        """A line for the log pane, from any thread."""
+        print(f"{level}: {words}", file=sys.stderr)
+        path = self.loop.path if self.loop is not None else self.path
+        with contextlib.suppress(OSError):
+            log = event_log.EventWriter(path / "events.jsonl")
+            log.write(events.Note(text=words, level=level))
+            log.close()
 
     def _step(self) -> int:
         """The last step known: a resume that is refused, or ends early, takes nothing away from the run."""
@@ -170,6 +199,8 @@ class Worker:
                 if self.loop is None or self.loop.state not in runs.ENDED:
                     self.writer.write(*self._last_words(state, reason))
                 self.writer.close()
+            if self.peers is not None:
+                self.peers.end(state, reason)
             if self.server is not None:
                 self.server.close()
             if self._postbox is not None:
@@ -197,19 +228,27 @@ class Worker:
 
     def end_now(self) -> None:
         """End the process: it is to stop, has nothing to lose, and does not get on. From another thread."""
+        self._end_from_outside("stopped", f"{self.stop_reason}, before training began", 0)
+
+    def fail_now(self, reason: str) -> None:
+        """End the process: its training thread waits for another process that will not come. From another thread."""
+        self._end_from_outside("failed", reason, 1)
+
+    def _end_from_outside(self, state: str, reason: str, status: int) -> None:
         _last_word.acquire()  # for good: the main thread, should it wake up, has nothing to say any more
         if self.over:
             _last_word.release()
             return
-        reason = f"{self.stop_reason}, before training began"
         if not (self.loop is not None and self.loop.state in runs.ENDED):
             with contextlib.suppress(OSError):
                 log = event_log.EventWriter(self.path / "events.jsonl")
-                log.write(*self._last_words("stopped", reason))
+                log.write(*self._last_words(state, reason))
+        if self.peers is not None:
+            self.peers.end(state, reason)
         if self.server is not None:
             with contextlib.suppress(OSError):
                 os.unlink(self.server.path)
-        os._exit(0)
+        os._exit(status)
 
     def _report(self, event: events.Event) -> None:
         assert self.writer is not None
@@ -350,16 +389,18 @@ class Worker:
         writer = self.writer
         try:
             _try_threads()
-            import torch
+            import torch  # noqa: F401 - first, for it may fail
 
             from tui_gen.train import discover
             from tui_gen.train.data import DataError, dataset_of
             from tui_gen.train.data.matching import load_as
+            from tui_gen.train.engine import ranks
             from tui_gen.train.engine.building import TrainingError, build_model
-            from tui_gen.train.engine.devices import enter, pick_device
             from tui_gen.train.engine.trainer import Trainer
             from tui_gen.train.run.checkpoints import spec_of
+            from tui_gen.train.run.lockstep import Leading, OneProcess
             from tui_gen.train.run.loop import RunLoop
+            from tui_gen.train.run.processes import device_of, length, order
         except Exception as error:
             traceback.print_exc()
             return "failed", f"PyTorch cannot be loaded: {self._why(error)}"
@@ -371,10 +412,7 @@ class Worker:
             for problem in catalogue.problems:
                 writer.write(events.Note(text=problem, level="warning"))
             config = configs.load(tables, catalogue, str(self.path / "config.toml"))
-            if config.train.threads:
-                torch.set_num_threads(config.train.threads)
-            device = pick_device(config.train.device)
-            enter(device)
+            device = device_of(self.world, config.train)
             parts_for = self._parts(config, catalogue, classes, writer)
             model_class, dataset = classes.models[config.model.name], dataset_of(config.dataset, classes.datasets)
 
@@ -386,18 +424,29 @@ class Worker:
             data = load_as(then, dataset, device, told_labels, seed=config.train.seed, report=self._report)
             self.check()
             parts = parts_for(data.spec)
-            trainer = Trainer(model_class, config, data, device, lambda epoch: _length(config, epoch), parts)
+            group = ranks.ALONE
+            if self.peers is not None:
+                self.peers.here(self.check)
+                self.peers.tell_all("build", **order(self.path, self.peers.address, config, data.spec, parts))
+                self.peers.answered("data", self.check)
+                group = self.peers.meet(device)
+            trainer = Trainer(model_class, config, data, device, partial(length, config), parts, group)
             settings = configs.keys(config.model.name, config.dataset.name, catalogue)
-            loop = RunLoop(self.path, trainer, writer, settings, self.server)
+            together = OneProcess() if self.peers is None else Leading(self.peers)
+            loop = RunLoop(self.path, trainer, writer, settings, self.server, together)
             if self.resume:
                 loop.resume()
             self.loop = loop
+            if self.peers is not None:
+                self.peers.interrupt = partial(setattr, loop, "hurry", True)
             if self.stop_reason:
                 loop.asked_to_stop = self.stop_reason
             loop.run()
             return loop.state, ""
         except Stopped as ending:
             return ending.state, ending.reason
+        except ranks.RankLost as error:
+            return "failed", self.peers.cause_of(error) if self.peers is not None else str(error)
         except (DataError, TrainingError) as error:
             return "failed", str(error)
         except (configs.ConfigError, runs.RunError) as error:
@@ -416,10 +465,3 @@ def _try_threads() -> None:
             threading.Thread(target=over.wait, daemon=True).start()
     finally:
         over.set()
-
-
-def _length(config: configs.RunConfig, steps_per_epoch: int) -> int | None:
-    """The run's length in steps, or None where it is a time."""
-    if config.train.steps:
-        return config.train.steps
-    return max(1, round(config.train.epochs * steps_per_epoch)) if config.train.epochs else None

@@ -6,7 +6,11 @@ from textual.content import Content
 
 from tui_gen import params
 from tui_gen.app.panes.form.state import FormState
+from tui_gen.progress import per_process
 from tui_gen.text import clean
+
+SHARING = ("train.batch_size", "train.processes")
+"""The settings that say what each process has of a batch."""
 
 
 def titles(state: FormState) -> tuple[str, str]:
@@ -27,6 +31,8 @@ def at_foot(state: FormState, key: str) -> Content:
         return Content(words)
     param, base = state.params[key], state.baseline(key)
     facts = [param.allowed() + (f" [{param.unit}]" if param.unit else "")]
+    if share := _share(state, key):
+        facts.insert(0, share)
     if param.default not in (None, "", []) and not state.unread:
         facts.append(f"default {params.show(param.default)}")
     if state.modified(key) and base.text:
@@ -36,6 +42,16 @@ def at_foot(state: FormState, key: str) -> Content:
     if not state.editable(key):
         facts.insert(0, f"{locked(state)}; v shows the form for the next run")  # first: the end may have no room
     return Content.assemble((clean(param.help or param.name), "bold"), "\n", clean(" · ".join(facts)))
+
+
+def _share(state: FormState, key: str) -> str:
+    """What each process has of a batch, at the settings that decide it; empty elsewhere, and where one has all."""
+    if key not in SHARING:
+        return ""
+    batch_size, processes = (state.value(name) for name in SHARING)
+    if not (isinstance(batch_size, int) and isinstance(processes, int) and 1 < processes <= batch_size):
+        return ""
+    return f"a batch is {per_process(batch_size, processes)}"
 
 
 def locked(state: FormState) -> str:

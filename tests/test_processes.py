@@ -1,0 +1,174 @@
+"""Runs of several processes: they train as one, are steered as one, end as one, and are resumed to the bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests import several, small_runs
+from tests.attack import bits
+from tests.waiting import wait_for
+from tui_gen import config as configs
+from tui_gen import events, launch, resuming, runs, world
+from tui_gen.event_log import read
+from tui_gen.view import RunView
+
+LR = "train.phases.vae.lr"
+
+
+def made(root, **overrides):
+    """A run of two processes, with checkpoints every few steps and an edit planned for one in the middle."""
+    config = small_runs.config(
+        "vae", train__processes=2, checkpoint__every_steps=6, train__validate_every=10, train__on_nan="rollback",
+        **overrides,
+    )  # fmt: skip
+    config.edits = [{"step": 17, "key": LR, "value": 5e-4}]
+    return runs.create(root, config.name, configs.dumps(config))
+
+
+def gone(run):
+    return not any(pid and os.path.exists(f"/proc/{pid}") for pid in (several.process(run, rank) for rank in (1, 2)))
+
+
+def step_of(run):
+    return max((event.start for event in read(run / "events.jsonl", events.Metrics)), default=-1)
+
+
+def ended(child, run):
+    assert child.wait() is not None
+    wait_for(lambda: gone(run))
+    return runs.state_of(run)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nobody touched."""
+    run = made(tmp_path_factory.mktemp("whole"))
+    assert ended(several.worker(run), run)[0] == "finished"
+    return run
+
+
+def test_it_is_killed_at_any_rank_and_goes_on_to_the_bit(tmp_path, whole):
+    hurt = made(tmp_path)
+    plan = next(read(whole / "events.jsonl", events.Plan))
+    assert (plan.processes, plan.threads, plan.device) == (2, 1, "cpu (2 processes × 1 thread)")
+
+    for rank, at in ((1, 3), (0, 12)):
+        child = several.worker(hurt, resume=at > 3)
+        wait_for(lambda at=at: step_of(hurt) >= at)
+        os.kill(several.process(hurt, rank) if rank else child.pid, signal.SIGKILL)
+        state, _, reason = ended(child, hurt)
+        if rank:
+            assert state == "failed" and reason.startswith("rank 1 (") and "was ended by SIGKILL" in reason
+        else:
+            assert state == "interrupted"
+            assert "stopped because rank 0 is gone" in (hurt / "worker-1.log").read_text()
+    assert ended(several.worker(hurt, resume=True), hurt)[0] == "finished"
+    assert bits.differences(whole, hurt) == []
+
+
+def test_another_number_of_processes_goes_on_with_the_same_data(tmp_path, whole):
+    run = made(tmp_path)
+    child = several.worker(run)
+    wait_for(lambda: step_of(run) >= 8)
+    child.send(signal.SIGTERM)
+    assert ended(child, run)[0] == "stopped"
+    config, _ = resuming.continued(run, ["train.processes=3"], small_runs.built()[0])
+    assert config.train.processes == 3
+    assert ended(several.worker(run, resume=True), run)[0] == "finished"
+    assert "processes 2 → 3" in " ".join(note.text for note in read(run / "events.jsonl", events.Note))
+    assert [plan.processes for plan in read(run / "events.jsonl", events.Plan)] == [2, 3]
+    for name, values in losses(whole).items():
+        assert losses(run)[name] == pytest.approx(values, rel=1e-4), name
+
+
+def losses(run):
+    view = RunView(run)
+    view.read_all()
+    return {name: series.values.tolist() for name, series in view.series.items() if name.endswith("/loss")}
+
+
+def test_it_is_steered_as_one(tmp_path):
+    run = made(tmp_path, train__steps=100_000, quality__samples=128)
+    child = several.worker(run)
+    wait_for(lambda: step_of(run) >= 5)
+    edit = launch.ask_run(run, "edit", key=LR, value=2e-4)
+    pause = launch.ask_run(run, "pause").data["step"]
+    wait_for(lambda: runs.state_of(run)[0] == "paused")
+    report = launch.ask_run(run, "quality", timeout=60).data["report"]
+    assert report["samples"] == 128 and report["figures"]
+    back = launch.ask_run(run, "rollback").data
+    assert back["was"] == pause and back["step"] < pause and back["step"] % 6 == 0
+    with pytest.raises(launch.control.ControlError, match="several processes"):
+        launch.ask_run(run, "yield")
+    launch.ask_run(run, "resume")
+    wait_for(lambda: step_of(run) > pause or step_of(run) > edit.data["step"] + 10)
+    os.kill(several.process(run, 1), signal.SIGTERM)
+    state, step, reason = ended(child, run)
+    assert state == "stopped" and reason.startswith("by SIGTERM, which rank 1 (")
+    assert bits.newest(run).name == f"{step:06d}"
+    steps = [event.step for event in read(run / "events.jsonl", events.Edit) if (event.key, event.new) == (LR, 2e-4)]
+    assert steps[0] == edit.data["step"]
+
+
+def test_an_error_in_one_is_the_run_s(tmp_path, monkeypatch):
+    from tui_gen.train.engine.trainer import Trainer
+
+    step = Trainer.train_step
+
+    def breaks(self, *given):
+        if self.ranks.rank == 1 and self.step == 7:
+            raise ValueError("it broke")
+        step(self, *given)
+
+    monkeypatch.setattr(Trainer, "train_step", breaks)
+    run = made(tmp_path)
+    state, _, reason = ended(several.worker(run), run)
+    assert state == "failed"
+    assert reason.startswith("rank 1 (") and reason.endswith("ValueError: it broke (worker-1.log has the traceback)")
+    assert "it broke" in (run / "worker-1.log").read_text()
+
+
+def test_what_cannot_be_shared_is_refused():
+    problems = {}
+    for number, changes in enumerate(
+        ({"processes": 17}, {"processes": 4, "accumulate": 5}, {"processes": 2, "device": "cuda:1"}, {"processes": 0})
+    ):
+        with pytest.raises(configs.ConfigError) as error:
+            small_runs.config("vae", **{f"train__{key}": value for key, value in changes.items()})
+        problems[number] = [(problem.key, problem.message) for problem in error.value.problems]
+    assert problems[0] == [("train.processes", "is more than the 16 examples of a batch, which they share")]
+    assert problems[1] == [("train.accumulate", "is more than the 4 examples that each process has of a batch")]
+    assert problems[2] == [("train.device", "is one device, and each of 2 processes needs its own")]
+    assert problems[3][0][0] == "train.processes"
+
+
+def test_launchers_tell_who_this_is():
+    torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "a"}
+    assert world.told(torchrun | {"MASTER_PORT": "29500"}) == world.World(3, 4, 1, 2, "a", 29500, "torchrun")
+    assert world.told(torchrun | {"RANK": "0", "WORLD_SIZE": "1", "MASTER_PORT": "1"}) is None
+    with pytest.raises(world.WorldError, match="MASTER_PORT"):
+        world.told(torchrun)
+    for rank, count in (("4", "4"), ("-1", "4"), ("x", "4")):
+        with pytest.raises(world.WorldError):
+            world.told(torchrun | {"RANK": rank, "WORLD_SIZE": count, "MASTER_PORT": "1"})
+
+    batch_script = {"SLURM_JOB_ID": "12", "SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_NODELIST": "gpu[003-006]"}
+    assert world.told(batch_script) is None  # only srun starts it four times
+    step = batch_script | {
+        "SLURM_STEP_ID": "1", "SLURM_STEP_NUM_TASKS": "5", "SLURM_STEP_NODELIST": "gpu[003-006,9],login",
+        "SLURM_PROCID": "4", "SLURM_LOCALID": "0", "SLURM_NODEID": "2", "SLURM_STEP_TASKS_PER_NODE": "2(x2),1",
+    }  # fmt: skip
+    place = world.told(step)
+    assert place == world.World(4, 5, 0, 1, "gpu003", place.port, "Slurm")
+    assert place.port == world.told(step | {"SLURM_PROCID": "0", "SLURM_NODEID": "0"}).port != world.told(
+        step | {"SLURM_STEP_ID": "2"}
+    ).port
+    assert world.told(step | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is None
+
+
+def test_the_first_host_of_a_list():
+    lists = {"n1": "n1", "n[1-3]": "n1", "gpu[003,007-9]": "gpu003", "a-1,b[2-4]": "a-1", "r[1-2]-ib": "r1-ib", "": ""}
+    assert {nodes: world.first_host(nodes) for nodes in lists} == lists

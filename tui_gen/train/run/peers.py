@@ -1,0 +1,400 @@
+"""The other processes of a run, as its rank 0 sees them: started or met, listened to, told, watched, ended.
+
+Rank 0 alone has the run's log, its socket, its clock. The others compute their share of every batch and hold nothing
+that is not rank 0's as well: what is lost with one of them is the run's present session, never the run.
+
+Each has a `Link` to rank 0, which the system closes when either of the two ends. Both give a sign of life every BEAT
+seconds from a thread of their own, whatever they are busy with. So whatever becomes of a process is known within
+seconds; `check` raises it in the training thread, and where that thread waits for what will never come, the process is
+ended for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tui_gen import children, launch, presence, runs
+from tui_gen.files import open_log
+from tui_gen.train.cutting import Check, never
+from tui_gen.train.run.link import Link, Message
+from tui_gen.world import LOOPBACK, TORCHRUN, World
+
+if TYPE_CHECKING:
+    import torch
+
+    from tui_gen.train.engine.ranks import Ranks
+
+BEAT = 2.0
+"""Seconds between two signs of life."""
+SILENCE, LOST = 8.0, 30.0
+"""Seconds without one after which a process is missed, and after which the run ends for it."""
+LATE, STALLED = 30.0, 600.0
+"""Seconds that all wait in one step after which those which do not come to it are named, and the run ends for them."""
+FOREVER = 30 * 86_400.0
+"""Seconds that PyTorch waits in a step: a preview may take long on rank 0, and who is missing is seen here."""
+PER_CORE = 4
+"""Processes that are started for each CPU of this machine at most."""
+ARRIVAL = 300.0
+"""Seconds in which all must have come up."""
+SECOND_WORD = 1.5
+"""Seconds in which a process that ends may say why, before what it did to the others counts as the cause."""
+STUCK, WAITS = 15.0, 3.0
+"""Seconds after which a training thread that does not hear of the end is ended with its process: one that is busy, and
+one that waits for the others."""
+LEAVING = 3.0
+"""Seconds that the others have to end."""
+
+
+class PeerError(runs.RunError):
+    """Another process of the run failed, is gone, or gives no sign of life."""
+
+
+class Peer:
+    """One of the other processes."""
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+        self.link: Link | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.host, self.pid = "", 0
+        self.step, self.waits = 0, False
+        """The steps that it had made when it last gave a sign of life, and whether it waited for others then."""
+        self.gone = False
+        self.missed = False
+        self.answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
+
+    @property
+    def words(self) -> str:
+        """Which it is: rank, host, process."""
+        at = ", ".join(filter(None, (self.host, f"process {self.pid}" if self.pid else "")))
+        return f"rank {self.rank}" + (f" ({at})" if at else "")
+
+    def tell(self, do: str, **fields: Any) -> None:
+        """Send it a message, if it is there."""
+        if self.link is not None and not self.gone:
+            self.link.send(do, **fields)
+
+    @property
+    def log(self) -> str:
+        """The file in the run's folder that has what it prints."""
+        return f"worker-{self.rank}.log"
+
+
+class Peers:
+    """All of them. `tell(words, level)` writes into the run's log from any thread, `stop(reason)` asks the run to end,
+    `give_up(reason)` ends this process, with the run failed, from another thread than the training's."""
+
+    def __init__(
+        self,
+        path: Path,
+        world: World,
+        tell: Callable[[str, str], None],
+        stop: Callable[[str], None],
+        give_up: Callable[[str], None],
+    ) -> None:
+        self.path, self.world = path, world
+        self._tell, self._stop, self._give_up = tell, stop, give_up
+        self.peers = [Peer(rank) for rank in range(1, world.count)]
+        self.address = ""
+        """Where PyTorch's own processes meet, once they may."""
+        self.collective: Callable[[], float] = lambda: 0.0
+        """Since when (seconds of `time.monotonic`) this process waits for others in the training; 0 while it does not.
+        """
+        self.step: Callable[[], int] = lambda: 0
+        self.interrupt: Callable[[], None] = never
+        """Called when the run is to end for one of them: what takes long is to be cut."""
+        self._causes: list[tuple[bool, str]] = []
+        self._caused = 0.0
+        self._changed = threading.Condition()
+        self._over = threading.Event()
+        self._listener: socket.socket | None = None
+        self._folder = ""
+        self._late = 0.0
+
+    # How they come
+
+    def begin(self) -> None:
+        """Start the others, or wait for those that somebody else starts. Raises PeerError."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if not self.world.launcher and self.world.count > PER_CORE * cores:
+            words = f"{self.world.count} processes are too many for the {cores} CPUs of this machine"
+            raise PeerError(f"{words}; lower train.processes, or start them on several with torchrun or srun")
+        try:
+            if self.world.launcher:
+                self._listen()
+            else:
+                self._folder = tempfile.mkdtemp(prefix="tui-gen-")
+                self.address = f"file://{self._folder}/meeting"
+                for peer in self.peers:
+                    self._start(peer)
+        except OSError as error:
+            self.end("failed", "")
+            raise PeerError(f"cannot start {self.world.count} processes: {error.strerror or error}") from error
+        threading.Thread(target=self._watch, name="peers", daemon=True).start()
+
+    def _start(self, peer: Peer) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs, open(self.path / peer.log, "ab", opener=lambda path, _: open_log(path)) as log:
+            words = [self.path, "--rank", peer.rank, "--of", self.world.count, "--link", theirs.fileno()]
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, launch.STOPPING)
+            try:
+                peer.process = children.start(
+                    "tui_gen.train.run", *words,
+                    env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()],
+                )  # fmt: skip
+            except BaseException:
+                ours.close()
+                raise
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._take(peer, Link(ours))
+
+    def _listen(self) -> None:
+        """Have the others find this process: where the launcher's own store says, or at the port that all know."""
+        host = "127.0.0.1" if self.world.address in LOOPBACK else ""
+        port = 0 if self.world.launcher == TORCHRUN else self.world.port
+        self._listener = socket.create_server((host, port), reuse_port=False)
+        if self.world.launcher == TORCHRUN:
+            from tui_gen.train.engine import ranks
+
+            ranks.publish(self.world.address, self.world.port, "hub", str(self._listener.getsockname()[1]))
+            self.address = "env://"
+        else:
+            with socket.create_server((host, 0)) as free:
+                self.address = f"tcp://{self.world.address}:{free.getsockname()[1]}"
+        threading.Thread(target=self._accept, name="meeting", daemon=True).start()
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        while not self._over.is_set():
+            try:
+                end, _ = self._listener.accept()
+            except OSError:
+                return
+            end.settimeout(ARRIVAL)
+            threading.Thread(target=self._meet, args=[Link(end), end], name="meeting", daemon=True).start()
+
+    def _meet(self, link: Link, end: socket.socket) -> None:
+        hello = link.receive()
+        rank = hello.get("rank") if hello is not None and hello["do"] == "hello" else None
+        peer = next((peer for peer in self.peers if peer.rank == rank and peer.link is None), None)
+        if hello is None or peer is None:
+            link.close()
+            return
+        end.settimeout(None)
+        self._hear(peer, hello)
+        self._take(peer, link)
+
+    def _take(self, peer: Peer, link: Link) -> None:
+        peer.link = link
+        threading.Thread(target=self._listen_to, args=[peer, link], name=f"rank {peer.rank}", daemon=True).start()
+
+    def here(self, check: Check) -> None:
+        """Wait until all have come up. Raises PeerError, and what `check` raises."""
+        self._await(lambda peer: peer.pid > 0, check, "has not come up")
+
+    def answered(self, do: str, check: Check) -> list[Message]:
+        """The next answer of each, in the order of ranks, which must be of a kind. Raises PeerError, and what `check`
+        raises."""
+        self._await(lambda peer: not peer.answers.empty(), check, f"has not answered ({do})")
+        return [peer.answers.get() for peer in self.peers]
+
+    def answer(self, peer: Peer, check: Check) -> Message:
+        """The next answer of one. Raises PeerError, and what `check` raises."""
+        self._await(lambda other: other is not peer or not peer.answers.empty(), check, "", FOREVER)
+        return peer.answers.get()
+
+    def _await(self, done: Callable[[Peer], bool], check: Check, words: str, seconds: float = ARRIVAL) -> None:
+        since = time.monotonic()
+        while missing := [peer for peer in self.peers if not done(peer)]:
+            check()
+            self.check()
+            if not self._causes and time.monotonic() - since > seconds:
+                raise PeerError(f"{missing[0].words} {words} within {seconds:.0f} s")
+            with self._changed:
+                self._changed.wait(0.1)
+
+    def meet(self, device: torch.device) -> Ranks:
+        """Join the group in which all compute. Raises TrainingError."""
+        from tui_gen.train.engine import ranks
+
+        return ranks.join(0, self.world.count, self.address, device, FOREVER, ARRIVAL)
+
+    # What they say
+
+    def _listen_to(self, peer: Peer, link: Link) -> None:
+        while (message := link.receive()) is not None:
+            self._hear(peer, message)
+        peer.gone = True
+        if not self._over.is_set():
+            self._cause(self._end_of(peer), second=False)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _hear(self, peer: Peer, message: Message) -> None:
+        match message["do"]:
+            case "hello":
+                peer.host, peer.pid = str(message.get("host", "")), int(message.get("pid", 0))
+            case "beat":
+                peer.step, peer.waits = int(message.get("step", 0)), bool(message.get("waits"))
+            case "stop":
+                self._stop(f"{message.get('reason', 'asked to')}, which {peer.words} got")
+            case "failed":
+                peer.gone = True
+                words = str(message.get("words", ""))
+                see = "" if peer.log in words else f"; see {peer.log}"
+                self._cause(f"{peer.words}: {words}{see}", bool(message.get("second")))
+            case _:
+                peer.answers.put(message)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _cause(self, words: str, second: bool) -> None:
+        """Something for which the run ends; `second` where the process may only have lost another one."""
+        with self._changed:
+            if self._causes:
+                print(f"warning: then {words}", file=sys.stderr)
+            self._caused = self._caused or time.monotonic()
+            self._causes.append((second, words))
+            self._changed.notify_all()
+        self.interrupt()
+
+    def _end_of(self, peer: Peer) -> str:
+        """How a process ended that said nothing, as far as it can be told."""
+        if peer.process is None:
+            return f"{peer.words} is gone: it was killed, or its machine does not answer; see {peer.log}"
+        status: int | None = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = peer.process.wait(2.0)
+        if status is None:
+            return f"{peer.words} closed its connection; see {peer.log}"
+        if status < 0:
+            name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+            memory = "; where nobody did that, the machine's memory has run out" if name == "SIGKILL" else ""
+            return f"{peer.words} was ended by {name}{memory}"
+        return f"{peer.words} ended with status {status}; see {peer.log}"
+
+    # What becomes of them
+
+    @property
+    def cause(self) -> str:
+        """What the run ends for, as far as it is known: the first that is not what another did to a process."""
+        with self._changed:
+            causes = list(self._causes)
+        first = next((words for second, words in causes if not second), None)
+        if first is not None:
+            return first
+        return causes[0][1] if causes and time.monotonic() - self._caused > SECOND_WORD else ""
+
+    def check(self) -> None:
+        """Raise PeerError where one of them has failed, is gone, or is not heard of."""
+        if self._causes and (words := self.cause):
+            raise PeerError(words)
+
+    def cause_of(self, error: BaseException) -> str:
+        """What is behind an error of this process that tells of a lost connection: what the others say, waited for; or
+        its own words."""
+        deadline = time.monotonic() + 2 * SECOND_WORD
+        while time.monotonic() < deadline:
+            if words := self.cause:
+                return words
+            with self._changed:
+                self._changed.wait(0.1)
+        return str(error)
+
+    def _watch(self) -> None:
+        last = time.monotonic()
+        while not self._over.wait(BEAT / 2):
+            self.tell_all("beat")
+            now = time.monotonic()
+            asleep, last = now - last > 3 * BEAT, now
+            for peer in self.peers:
+                if asleep and peer.link is not None:  # this process was held itself: what they said is yet to be read
+                    peer.link.heard = now
+                if peer.link is not None and not peer.gone:
+                    self._look_after(peer, now - peer.link.heard)
+            self._look_at_step(now)
+            if self._caused and now - self._caused > (WAITS if self.collective() else STUCK):
+                self._give_up(self.cause)
+                return
+
+    def _look_after(self, peer: Peer, silence: float) -> None:
+        if silence > LOST and not self._causes:
+            self._cause(f"{peer.words} has given no sign of life for {LOST:.0f} s{self._why(peer)}", second=False)
+        elif silence > SILENCE and not peer.missed:
+            peer.missed = True
+            words = f"{peer.words} gives no sign of life, and training waits for it{self._why(peer)}"
+            self._tell(f"{words}. The run ends if it has given none within {LOST:.0f} s", "warning")
+        elif silence < SILENCE and peer.missed:
+            peer.missed = False
+            self._tell(f"{peer.words} is back", "info")
+
+    def _why(self, peer: Peer) -> str:
+        """Why a process of this machine is silent, where the system tells."""
+        if peer.host == socket.gethostname() and launch.process_state(peer.pid) in ("T", "t"):
+            return f": it is held by a signal; kill -CONT {peer.pid} lets it go on"
+        return ""
+
+    def _look_at_step(self, now: float) -> None:
+        """Name those who do not come to a step in which the others wait for them."""
+        since = self.collective()
+        waited = now - since if since else 0.0
+        if waited <= LATE:
+            self._late = 0.0
+            return
+        late = [peer for peer in self.peers if not peer.waits and not peer.gone and not peer.missed]
+        if not late or (self._late == since and waited <= STALLED):
+            return
+        who = " and ".join(peer.words for peer in late)
+        if waited > STALLED and not self._causes:
+            self._cause(f"{who} did not come to step {self.step():,} within {waited:.0f} s", second=False)
+        elif self._late != since:
+            self._late = since
+            self._tell(f"training has waited {waited:.0f} s in step {self.step():,} for {who}", "warning")
+
+    # What they are told
+
+    def tell_all(self, do: str, **fields: Any) -> None:
+        """Send all of them a message."""
+        for peer in self.peers:
+            peer.tell(do, **fields)
+
+    def end(self, state: str, reason: str) -> None:
+        """The run has ended: have all of them end, and those that were started here be gone."""
+        self._over.set()
+        self.tell_all("end", failed=state == "failed", words=reason or f"the run has {state}")
+        deadline = time.monotonic() + LEAVING
+        for peer in self.peers:
+            if peer.process is not None:
+                try:
+                    peer.process.wait(max(0.01, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    peer.process.kill()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        peer.process.wait(LEAVING)
+            if peer.link is not None:
+                peer.link.close()
+        if self._listener is not None:
+            self._listener.close()
+        if self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def hello(rank: int) -> dict[str, Any]:
+    """What a process says of itself."""
+    started = presence.process_started(os.getpid())
+    return {"rank": rank, "host": socket.gethostname(), "pid": os.getpid(), "started": started}
