@@ -139,7 +139,7 @@ def scheduled(monkeypatch, clock):
     """A schedule whose measurements have ten slices of two seconds, and the slices done."""
     done = []
 
-    def slices(model, data, device, *, step, samples, seed, tell):
+    def slices(model, data, device, *, step, samples, seed, tell, sampler):
         for number in range(10):
             clock.now += 2.0
             done.append((step, number))
