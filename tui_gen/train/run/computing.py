@@ -12,7 +12,6 @@ from tui_gen.train.engine import compiling
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.tuned import products
 
-
 NAMES = ("compiled", "tensors", "tuned", "products")
 
 
