@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests import fake_worker
-from tui_gen import batch, event_log, events, hosts, log_prefix, marks, presence, run_details, runs
+from tui_gen import batch, event_log, events, hosts, log_prefix, presence, runs
 from tui_gen.report import named, restarted
-from tui_gen.run_facts import RunRow
-from tui_gen.view import RunView
-
-HOST = socket.gethostname()
 
 
 @pytest.mark.parametrize(
@@ -55,26 +50,6 @@ def write(run: Path, *some: events.Event) -> Path:
     writer.write(*some)
     writer.close()
     return run
-
-
-def test_a_job_that_is_started_again_goes_on_with_its_run(monkeypatch, call):
-    started = fake_worker.install(monkeypatch, steps=20, rate=1000, sample_seconds=0)
-    monkeypatch.setattr(batch, "fragile_shell", lambda variable: "")
-    command = ("--run", "vae-digits", "--plain", "--set", "train.seed=1")
-    in_job(monkeypatch, 7)
-    assert call(*command)[0] == 0
-    (row,) = runs.list_runs(runs.default_root())
-    run = write(Path(row.path), events.State(state="stopped", step=20, reason="by SIGUSR1"))
-    in_job(monkeypatch, 7, 1)
-    status, out, err = call(*command)
-    assert status == 0 and f"Slurm job 7, restart 1: it goes on with {run.name}" in err, err
-    assert f"Slurm job 7, restart 1, on {HOST}" in out, "the log says where it trains"
-    assert "has finished, at step 20: nothing is left to do" in call(*command)[2] and len(started) == 2
-    assert len(runs.list_runs(runs.default_root())) == 1
-    view = RunView.read(run)
-    (mark,) = [mark for mark in marks.marks_of(view) if mark.kind == "resume"]
-    assert mark.text == f"training went on from here: Slurm job 7, restart 1, on {HOST}"
-    assert ("where", f"Slurm job 7, restart 1, on {HOST}") in run_details.facts_of(RunRow(runs.info_of(run)))
 
 
 def made(seed: int, state: str, **job: str) -> Path:

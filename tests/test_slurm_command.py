@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import pytest
 
 from tests import fake_cli
 from tests.waiting import wait_for
-from tui_gen import checkpoints, hosts, runs
+from tui_gen import checkpoints, hosts, marks, run_details, runs
 from tui_gen.report.commands import slurm
+from tui_gen.run_facts import RunRow
+from tui_gen.view import RunView
 
 BASH = pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
 
@@ -79,32 +82,32 @@ def test_a_config_s_own_values_count(call, tmp_path, monkeypatch):
     assert not [word for word in asked(call("slurm", "my.toml", "--gpus", "0")[1]) if "gpus" in word]
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        ("nonesuch", "is neither a file, a recipe nor a model"),
-        ("vae-digits --time 0", "'0' is no length of time: 90 (minutes), 4:00:00 or 2-12:00:00"),
-        ("vae-digits --time 1:2:3:4", "is no length of time"),
-        ("vae-digits --time 2", "--time = 2: is too short to be told 120 s before its end"),
-        ("vae-digits --gpus -1", "is no number of GPUs, 2 or a100:2"),
-        ("vae-digits --gpus many", "is no number of GPUs"),
-        ("vae-digits --memory lots", "is no amount of memory, 16G say"),
-        ("vae-digits --seeds 1,1", "is no number of seeds, nor a list of different ones"),
-        ("vae-digits --seeds 0", "is no number of seeds"),
-        ("vae-digits --seeds 3 --set train.seed=1", "--seeds = 0-2: and --set train.seed: give one of them"),
-        ("vae-digits --partition a;b", "is no name that Slurm takes"),
-        ("vae-digits --sbatch x", "is no option of sbatch"),
-        ("vae-digits --name a/b", "is no name for a run's folder"),
-        ("vae-digits --set train.device=cuda:3", "names a GPU of this machine; a job sees its own"),
-        ("vae-digits --set train.device=mps", "no node of a cluster has it"),
-        ("vae-digits --set train.device=cpu --gpus 2", "--gpus = 2: would be idle: train.device is cpu"),
-        ("vae-digits --set train.stepz=1", "train.stepz"),
-        ("vae-digits -o /nonesuch/job.sh", "cannot write /nonesuch/job.sh: No such file or directory"),
-    ],
-)
-def test_what_makes_no_sense_is_told(call, words, told):
-    status, out, err = call("slurm", *words.split())
-    assert status == 2 and not out and told in err and "Traceback" not in err, err
+NONSENSE = [
+    ("nonesuch", "is neither a file, a recipe nor a model"),
+    ("vae-digits --time 0", "'0' is no length of time: 90 (minutes), 4:00:00 or 2-12:00:00"),
+    ("vae-digits --time 1:2:3:4", "is no length of time"),
+    ("vae-digits --time 2", "--time = 2: is too short to be told 120 s before its end"),
+    ("vae-digits --gpus -1", "is no number of GPUs, 2 or a100:2"),
+    ("vae-digits --gpus many", "is no number of GPUs"),
+    ("vae-digits --memory lots", "is no amount of memory, 16G say"),
+    ("vae-digits --seeds 1,1", "is no number of seeds, nor a list of different ones"),
+    ("vae-digits --seeds 0", "is no number of seeds"),
+    ("vae-digits --seeds 3 --set train.seed=1", "--seeds = 0-2: and --set train.seed: give one of them"),
+    ("vae-digits --partition a;b", "is no name that Slurm takes"),
+    ("vae-digits --sbatch x", "is no option of sbatch"),
+    ("vae-digits --name a/b", "is no name for a run's folder"),
+    ("vae-digits --set train.device=cuda:3", "names a GPU of this machine; a job sees its own"),
+    ("vae-digits --set train.device=mps", "no node of a cluster has it"),
+    ("vae-digits --set train.device=cpu --gpus 2", "--gpus = 2: would be idle: train.device is cpu"),
+    ("vae-digits --set train.stepz=1", "train.stepz"),
+    ("vae-digits -o /nonesuch/job.sh", "cannot write /nonesuch/job.sh: No such file or directory"),
+]
+
+
+def test_what_makes_no_sense_is_told(call):
+    for words, told in NONSENSE:
+        status, out, err = call("slurm", *words.split())
+        assert status == 2 and not out and told in err and "Traceback" not in err, (words, err)
 
 
 @pytest.mark.parametrize(
@@ -150,4 +153,10 @@ def test_the_script_stops_in_time_and_goes_on_with_its_run(call, tmp_path, monke
     out, err = again.communicate(timeout=120)
     assert again.returncode == 143 and "then:" not in out, "what is cancelled is not put back"
     assert [row.path for row in runs.list_runs(runs.default_root())] == [str(run)] and hosts.maker(run).job == "7"
-    assert runs.state_of(run)[2] == "by SIGTERM"
+    assert runs.state_of(run)[2] == "by SIGTERM" and f"restart 1: it goes on with {run.name}" in err
+    job_words = f"Slurm job 7, restart 1, on {socket.gethostname()}"
+    assert job_words in out, "the log says where it trains"
+    view = RunView.read(run)
+    (mark,) = [mark for mark in marks.marks_of(view) if mark.kind == "resume"]
+    assert mark.step == step and mark.text == f"training went on from here: {job_words}"
+    assert ("where", job_words) in run_details.facts_of(RunRow(runs.info_of(run)))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.waiting import wait_for
 from tui_gen import events, runs
+from tui_gen.app.shell.status import StatusBar
 from tui_gen.event_log import EventWriter
 from tui_gen.events import Alert, Checkpoint, Edit, Metrics, Note, Plan, Progress, Resume, Sample, State, System
 from tui_gen.view import RunView
@@ -188,6 +189,11 @@ def test_a_run_on_another_host_that_is_heard_of_again_is_no_longer_interrupted(r
     log(loss(5, 6))
     view.poll()
     assert (view.state, view.reason) == ("running", "on purpose")
+    log(State(state="running", step=6))
+    view.poll()
+    bar = StatusBar()
+    bar.show(view)
+    assert view.reason == "on gpu-box" and bar._left()[2][0] == "on gpu-box"
 
 
 @pytest.mark.parametrize("word", ["finished", "stopped", "failed"])

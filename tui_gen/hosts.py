@@ -45,6 +45,12 @@ def news_at(sessions: Sequence[events.Host], t: float) -> str:
     return news(sessions, number) if number >= 0 else ""
 
 
+def jobs(sessions: Sequence[events.Host]) -> str:
+    """The jobs that a run was trained in, in words and in order; empty where there were none."""
+    names = dict.fromkeys(f"{session.system} job {session.job}".strip() for session in sessions if session.system)
+    return clean(", ".join(names))
+
+
 def maker(path: Path | str) -> events.Host | None:
     """Where the first session of a run trained; None where its log does not say so at its beginning, as that of a fork
     or of a run that an older version began. Reads that beginning alone.

@@ -9,7 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from tui_gen import __version__, checkpoints, config, health, proof, provenance, quality, remarks, rollbacks, toml
+from tui_gen import (
+    __version__,
+    checkpoints,
+    config,
+    health,
+    hosts,
+    proof,
+    provenance,
+    quality,
+    remarks,
+    rollbacks,
+    toml,
+)
 from tui_gen.catalog import Catalog, ModelEntry
 from tui_gen.draw.canvas import Mark
 from tui_gen.events import Plan
@@ -234,6 +246,7 @@ def environment(view: RunView, words: Words, personal: bool) -> Markup:
         "Trained with": f"tui-gen {words(code.version)}" if code is not None else "",
         "Code": words(code.work.words) if code is not None and code.work is not None else "",
         "Model's code": _model_code(code, words),
+        "Jobs": words(hosts.jobs(view.hosts)),
         "Host": load.host if personal and load is not None else "",
         "Folder": str(view.path) if personal else "",
         "This report": f"tui-gen {__version__}, Python {platform.python_version()}",
