@@ -50,7 +50,7 @@ class Following:
         self._told: str | None = None
         self._heard = threading.Event()
 
-    # Being stopped: what a `stopping.Watch` asks of it
+    # Being stopped: what a `stopping.SignalWatch` asks of it
 
     @property
     def begun(self) -> bool:
@@ -72,7 +72,7 @@ class Following:
         """Train until rank 0 says that the run has ended; the exit status."""
         if self.run is not None:
             output.redirect(self.run, f"worker-{self.world.rank}.log")
-        stopping.Watch(self)
+        stopping.SignalWatch(self)
         if self._link is not None:
             _wake_with_parent()
         try:
