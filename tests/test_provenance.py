@@ -51,6 +51,24 @@ def test_commit_changes_and_new_files(world, work):
     assert (work / "net.py").read_text() == "width = 2\n", "what was kept makes it again"
 
 
+def test_one_file_of_those_that_are_built_in_is_another_and_so_is_their_sum(world, tmp_path):
+    run = fake_worker.make_run()
+    provenance.keep(run, str(tmp_path), str(catalogs.built_in_dir()))
+    own = provenance.of(run)
+    assert own.sha256 == provenance.sha256_of(catalogs.built_in_dir()) and len(own.sha256) == 64
+    assert own.sha256[:16] in str(provenance.facts_of(own))
+    copy = tmp_path / "copy"
+    shutil.copytree(catalogs.built_in_dir(), copy, ignore=shutil.ignore_patterns("__pycache__"))
+    assert provenance.sha256_of(copy) == own.sha256, "of what is in them, not of where they are"
+    (copy / "words" / "vae.md").write_text("other words")
+    assert provenance.sha256_of(copy) == own.sha256
+    (copy / "nets" / "unet.py").rename(copy / "nets" / "vnet.py")
+    renamed = provenance.sha256_of(copy)
+    (copy / "nets" / "vnet.py").write_text("")
+    assert len({own.sha256, renamed, provenance.sha256_of(copy)}) == 3
+    assert provenance.sha256_of(tmp_path / "nothing") == ""
+
+
 def test_without_git_or_a_commit_or_anything_there_is_no_error(world, tmp_path, monkeypatch):
     run = fake_worker.make_run()
     provenance.keep(run, str(tmp_path), str(tmp_path / "gone.py"))

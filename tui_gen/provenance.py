@@ -62,7 +62,8 @@ class Repository(msgspec.Struct, omit_defaults=True):
 
 
 class Provenance(msgspec.Struct, omit_defaults=True):
-    """Where a run's code came from: tui-gen's `version`, the working `folder`, the `model`'s file with its SHA-256.
+    """Where a run's code came from: tui-gen's `version`, the working `folder`, the `model`'s file with its SHA-256; of
+    a model that is built in, the folder of all of these with that of every Python file in it.
 
     `work` and `model_code` are the repositories of these, None where there is none; they may be the same.
     """
@@ -98,7 +99,7 @@ def keep(path: Path, folder: str, model: str = "") -> None:
     own = Provenance(time.time(), __version__, folder, model=model)
     diffs = []
     with contextlib.suppress(OSError):
-        own.sha256 = hashlib.sha256(read_regular(model, MOST_FILE)).hexdigest() if os.path.isfile(model) else ""
+        own.sha256 = sha256_of(Path(model)) if model else ""
     own.work, diff = look(folder, deadline)
     if own.work is not None:  # the folder of the runs is no code
         inside = f"{os.path.relpath(os.path.realpath(path), os.path.realpath(own.work.root))}/"
@@ -120,6 +121,19 @@ def keep(path: Path, folder: str, model: str = "") -> None:
                 aside.write_bytes(data)
         with written_aside(path / FILE) as aside:
             aside.write_bytes(msgspec.json.encode(own))
+
+
+def sha256_of(place: Path) -> str:
+    """The SHA-256 of a file; of a folder that of its Python files, with their names and those of the folders below, in
+    order. Empty where there is neither. Raises OSError.
+    """
+    if place.is_file():
+        return hashlib.sha256(read_regular(place, MOST_FILE)).hexdigest()
+    whole = hashlib.sha256()
+    files = sorted((str(path.relative_to(place)), path) for path in place.rglob("*.py") if path.is_file())
+    for name, path in files:
+        whole.update(f"{name}\0{hashlib.sha256(read_regular(path, MOST_FILE)).hexdigest()}\n".encode())
+    return whole.hexdigest() if files else ""
 
 
 def look(folder: str, deadline: float, within: str = "") -> tuple[Repository | None, bytes]:
@@ -220,7 +234,7 @@ def facts_of(own: Provenance) -> list[tuple[str, str]]:
     if own.model_code is not None and own.model_code != own.work:
         rows.append(("model's code", f"{_told(own.model_code)}, in {own.model_code.root}"))
     if own.sha256:
-        rows.append(("model file", f"{own.model} (SHA-256 {own.sha256[:16]}…)"))
+        rows.append(("model's files", f"{own.model} (SHA-256 {own.sha256[:16]}…)"))
     return [(name, clean(words)) for name, words in rows]
 
 

@@ -210,11 +210,11 @@ def figures(view: RunView, names: list[str]) -> Markup:
 
 
 def _model_code(code: provenance.Provenance | None, words: Words) -> str:
-    """The commit of the model's own repository, where that is another one, and what its file was."""
+    """The commit of the model's own repository, where that is another one, and what its files were."""
     if code is None:
         return ""
     parts = [words(code.model_code.words)] if code.model_code is not None and code.model_code != code.work else []
-    return ", ".join([*parts, *([f"SHA-256 of its file {code.sha256[:16]}…"] if code.sha256 else [])])
+    return ", ".join([*parts, *([f"SHA-256 {code.sha256[:16]}…"] if code.sha256 else [])])
 
 
 def _batch(plan: Plan) -> str:
