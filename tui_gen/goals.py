@@ -2,6 +2,10 @@
 
 A recipe states a metric, which way is better and a number: for itself as written (`Recipe.aim_on`), and for the small
 version of it that `tui-gen zoo check` trains. A run is held against the one whose data it has.
+
+This is what curves and lists are held against, for every run that a figure says something about: also one under another
+name, or with another width. Whether a run must reach it, so that falling short is bad news, is another question, which
+`tui_gen.health` asks: only a run of the recipe exactly as written, at its full length.
 """
 
 from __future__ import annotations
