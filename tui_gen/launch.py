@@ -278,7 +278,7 @@ def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **f
         raise control.ControlError(f"{run.name} has no live worker; tui-gen --resume {called(run)} goes on with it")
     if info is None or not presence.about(info, run):
         raise ComingError(f"{run.name} is only just being started; ask again in a moment")
-    if not presence.here(info):
+    if _is_out_of_reach(info):
         return request_file.ask(run, info, op, timeout=timeout, **fields)
     try:
         control.check_socket(info.socket)
@@ -297,7 +297,12 @@ def ask_run(run: Path, op: str, *, timeout: float = 10.0, blob: bytes = b"", **f
 def out_of_reach(run: Path) -> str:
     """What can be done about a live run whose worker's socket is out of reach, in words; empty where it is not."""
     info = runs.worker_of(run)
-    return request_file.words(info) if info is not None and not presence.here(info) and runs.live(run) else ""
+    return request_file.words(info) if info is not None and _is_out_of_reach(info) and runs.live(run) else ""
+
+
+def _is_out_of_reach(info: presence.WorkerInfo) -> bool:
+    """Whether a worker's socket is on another machine, or in a container that does not share it."""
+    return not presence.here(info) or not (presence.in_sight(info) or os.path.exists(info.socket))
 
 
 def first_checkpoint(run: Path) -> None:
