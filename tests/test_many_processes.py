@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tests import many, small_runs
-from tui_gen.train.engine.building import weights_of
+from tui_gen.config import Optim
+from tui_gen.model import Batch, DataSpec, Model, Phase, batch_mean, batch_rows, drawn, own_rows, pooled
+from tui_gen.train.engine.building import TrainingError, weights_of
 from tui_gen.train.engine.ranks import ALONE, Ranks
 
 STEPS = 3
@@ -98,3 +104,170 @@ def test_two_processes_train_every_family_as_one_does(tmp_path):
         assert_same_bits(first[name], second[name], name)
         assert_alike(alone[name], first[name], name)
         assert first[name]["logged"] and not second[name]["logged"]
+
+
+def snapshot(trainer: Any) -> tuple[Any, Any, Any]:
+    average = None if trainer.average is None else weights_of(trainer.average)
+    return copy.deepcopy((trainer.state(), weights_of(trainer.model), average))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_resume_is_exact_and_another_number_of_processes_goes_on_with_the_same_data(count, tmp_path):
+    """Three ranks have five or six examples of 16 each."""
+    names = ["gan", "vq-vae"]
+
+    def act(ranks):
+        found = {}
+        for name in names:
+            whole = outcome(made(name, ranks), 5)
+            half = made(name, ranks)
+            outcome(half, 2)
+            taken = snapshot(half)
+            again = made(name, ranks)
+            again.restore(*copy.deepcopy(taken))
+            found[name] = whole, outcome(again, 3), taken if ranks.first else None
+        return found
+
+    answers = many.run(count, tmp_path, act)
+    for name in names:
+        whole, again, taken = answers[0][name]
+        assert_same_bits(whole, again, name)
+        for other in answers[1:]:
+            assert_same_bits(whole, other[name][1], name)
+        alone = made(name)
+        alone.restore(*taken)
+        assert_alike(outcome(alone, 3) | {"logged": {}}, again | {"logged": {}}, name)
+
+
+class Own(Model):
+    """Somebody's own model: knows nothing of processes, and draws in every way there is. What each example was given
+    shows in a metric, and in gradients."""
+
+    name, value_range = "own", "unit"
+
+    def __init__(self) -> None:
+        super().__init__(Model.Config(), DataSpec("toy", "image", (1, 8, 8)))
+        torch.manual_seed(3)
+        self.net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout2d(0.3), nn.Flatten())
+        self.end = nn.Linear(144, 4)
+        self.heads = nn.MultiheadAttention(4, 2, dropout=0.0, batch_first=True)
+        self.seldom = nn.Parameter(torch.ones(3))
+        self.never = nn.Parameter(torch.ones(2))
+        self.finished: list[Tensor] = []
+
+    def phases(self) -> list[Phase]:
+        return [Phase("own", self.loss, self.parameters(), finish=self.finish)]
+
+    def loss(self, batch: Batch) -> Any:
+        x, count = batch.x, len(batch.x)
+        batch.shared |= {"rows": x.flatten(1)[:, :2] * 2, "word": "a"}
+        out = self.end(self.net(x))
+        self_attended, _ = self.heads(out[:, None], out[:, None], out[:, None])
+        both = F.dropout(torch.cat([out, 2 * out]), 0.4)
+        normal = torch.distributions.Normal(out, 1.0)
+        draws = {
+            "rand": torch.rand(count, 3), "size": torch.randn((count, 2)), "int": torch.randint(9, (count,)),
+            "bounds": torch.randint(2, 9, size=(count, 2)), "like": torch.randn_like(x.transpose(1, 2)),
+            "normal": torch.normal(0.0, 1.0, (count, 2)), "of": torch.normal(out, out.abs() + 0.1),
+            "filled": torch.empty(count, 3).uniform_(), "exponential": torch.empty(2, count, 3).exponential_()[0],
+            "bernoulli": torch.bernoulli(x.sigmoid()), "multinomial": torch.multinomial(out.softmax(1), 2, True),
+            "rsample": normal.rsample(), "categorical": torch.distributions.Categorical(logits=out).sample(),
+            "alpha": F.alpha_dropout(out, 0.3),
+            "twice": both[:count] - both[count:], "one by one": drawn(lambda n: torch.randn(2, n), count, 1)[1],
+            "coin": torch.rand(()).expand(count), "common": torch.rand(5)[torch.randperm(5)[0]].expand(count),
+            "attended": self_attended[:, 0],
+        }  # fmt: skip
+        weights = x.flatten(1).mean(1)
+        metrics: dict[str, Any] = {
+            name: (draw.flatten(1) if draw.dim() > 1 else draw[:, None]).float().mean(1).mul(weights).mean()
+            for name, draw in draws.items()
+        }
+        code = out.sigmoid()
+        metrics["spread"] = pooled(lambda mean: mean.std(), code.mean(0))
+        metrics["pairs"] = (code[:, None] - batch_rows(code)[None]).abs().mean()
+        metrics["own"] = (own_rows(batch_rows(code)) - code).abs().max()
+        loss = out.square().mean() + sum(metrics[name] for name in ("of", "rsample", "alpha", "twice"))
+        loss = loss + batch_mean(code).square().sum() + metrics["attended"]
+        if batch.labels is not None and bool((batch.labels == 0).any()):  # of some ranks' rows, in some steps
+            loss = loss + self.seldom.square().sum() * (batch.labels == 0).float().mean()
+        return loss, metrics
+
+    def finish(self, batch: Batch) -> None:
+        self.finished.append(batch.shared["rows"].clone())
+        assert batch.labels is not None and len(batch.x) == len(batch.labels) == len(batch.shared["rows"]) == 10
+        assert torch.equal(batch.shared["rows"], batch.x.flatten(1)[:, :2] * 2) and batch.shared["word"] == "a"
+
+
+def trained_by(model: Model, ranks: Ranks, **overrides: Any) -> Any:
+    """A trainer of batches of ten 8-pixel digits that trains another model than it was made for."""
+    trainer = small_runs.trainer("vae", ranks=ranks, train__batch_size=10, train__health_every=0, **overrides)
+    trainer.model, trainer.phases = model.train(), model.phases()
+    trainer.parameters = {phase.name: list(phase.parameters) for phase in trainer.phases}
+    settings = Optim(optimizer="sgd", beta1=0.0, lr=0.05)
+    trainer.optims = {phase.name: settings for phase in trainer.phases}
+    trainer.optimizers = {name: torch.optim.SGD(some, 0.05) for name, some in trainer.parameters.items()}
+    trainer.compute = {phase.name: trainer._computing(phase) for phase in trainer.phases}
+    return trainer
+
+
+def of_own(ranks: Ranks, accumulate: int = 1) -> dict[str, Any]:
+    trainer = trained_by(Own(), ranks, train__accumulate=accumulate)
+    torch.manual_seed(1)
+    for _ in range(4):
+        trainer.train_step()
+    logged = {name: list(column) for event in trainer.meter.flush() for name, column in event.values.items()}
+    weights = {name: tensor.detach().numpy() for name, tensor in weights_of(trainer.model).items()}
+    finished = {f"finish {place}": rows.numpy() for place, rows in enumerate(trainer.model.finished)}
+    return {"weights": weights | finished, "logged": logged, "validation": {}, "random": torch.get_rng_state().numpy()}
+
+
+def test_a_model_that_knows_nothing_of_processes_trains_as_in_one(tmp_path):
+    """Its draws, its batch normalisation, gradients that only some ranks have; ten examples are 4, 3 and 3."""
+    alone = of_own(ALONE)
+    answers = many.run(3, tmp_path, of_own)
+    assert len(alone["logged"]) > 20
+    assert_alike(alone, answers[0], "own")
+    for other in answers[1:]:
+        assert_same_bits(answers[0], other, "own")
+    assert not np.array_equal(alone["weights"]["seldom"], [1.0] * 3) and list(alone["weights"]["never"]) == [1, 1]
+
+
+class Naming(Own):
+    """Calls its metrics otherwise on another rank."""
+
+    def loss(self, batch: Batch) -> Any:
+        return self.end.weight.sum(), {f"after {min(batch.place, 1)}": self.end.weight.sum()}
+
+
+class Dropping(Own):
+    """Draws where nobody can divide it."""
+
+    def loss(self, batch: Batch) -> Any:
+        lstm = nn.LSTM(4, 3, 2, dropout=0.5)
+        out, _ = lstm(batch.x.flatten(1)[:, :4, None].expand(-1, -1, 4).transpose(0, 1))
+        out = out * torch.distributions.Gamma(batch.x.new_full((len(batch.x), 3), batch.place + 0.1), 1.0).rsample()
+        batch.shared["rows"] = batch.x.flatten(1)[:, :2] * 2
+        batch.shared["word"] = "a"
+        return self.end.weight.sum() * out.mean(), {"drawn": out.mean()}
+
+
+def test_what_differs_between_ranks_is_said_and_the_generators_go_on_alike(tmp_path):
+    def act(ranks):
+        trainer = trained_by(Naming(), ranks)
+        with pytest.raises(TrainingError, match="the metrics of own differ between processes"):
+            trainer.train_step()
+        with pytest.raises(TrainingError, match=r"train\.batch_size = 1 is less than 2 processes"):
+            small_runs.trainer("vae", ranks=ranks, train__batch_size=1)
+        trainer = trained_by(Dropping(), ranks)
+        trainer.train_step()
+        ranks.flags[1] = ranks.rank + 1
+        trainer.train_step()
+        heard = ranks.heard.tolist()
+        trainer.phases = []
+        ranks.flags[1] = 5
+        trainer.train_step()
+        return torch.get_rng_state().numpy(), trainer.model.end.weight.detach().numpy(), heard, ranks.heard.tolist()
+
+    first, second = many.run(2, tmp_path, act)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second))
+    assert first[2][1] == 3 and first[3][1] == 10

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
+import numpy as np
 import pytest
 import torch
 
 from tests import many
 from tests.waiting import wait_for
+from tui_gen import tuned
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.ranks import ALONE, RankLost, join, share_of
+from tui_gen.train.tuned import one_host
 
 
 def test_shares_are_as_tensors_are_split():
@@ -21,7 +25,15 @@ def test_shares_are_as_tensors_are_split():
             assert [list(share_of(rank, count, total)) for rank in range(count)] == [part.tolist() for part in parts]
 
 
-def test_ranks_add_gather_and_tell(tmp_path):
+@pytest.fixture(params=["memory", "network"])
+def way(request):
+    """Sums on CPUs go through shared memory, or through Gloo."""
+    tuned.use(request.param == "memory")
+    yield request.param
+    tuned.use(None)
+
+
+def test_ranks_add_gather_and_tell(tmp_path, way):
     def act(ranks):
         mixed = [torch.full((3,), ranks.rank + 1.0), torch.tensor([ranks.rank + 1]), torch.ones(2, 3).t() * ranks.rank]
         ranks.sum_(mixed)
@@ -48,7 +60,7 @@ def test_ranks_add_gather_and_tell(tmp_path):
         assert answer[1:] == others and all(torch.equal(a, b) for a, b in zip(answer[0], mixed))
 
 
-def test_a_rank_that_dies_is_noticed(tmp_path):
+def test_a_rank_that_dies_is_noticed(tmp_path, way):
     def act(ranks):
         ranks.wait()
         if ranks.rank == 1:
@@ -64,7 +76,7 @@ def test_a_rank_that_dies_is_noticed(tmp_path):
     assert many.run(3, tmp_path, act) == ["noticed", None, "noticed"]
 
 
-def test_a_rank_that_says_nothing_is_given_up(tmp_path):
+def test_a_rank_that_says_nothing_is_given_up(tmp_path, way):
     over = tmp_path / "over"
 
     def act(ranks):
@@ -72,14 +84,35 @@ def test_a_rank_that_says_nothing_is_given_up(tmp_path):
         if ranks.rank == 1:
             wait_for(over.exists)
             os._exit(0)
-        with pytest.raises(RankLost, match="rank 0 of 2: Timed out"):
+        with pytest.raises(RankLost, match=f"rank 0 of 2: Timed out{': rank 1' if way == 'memory' else ''}"):
             ranks.wait()
         ranks.close()
         over.touch()
         os._exit(0)
 
-    many.run(2, tmp_path, act, timeout=2)
+    many.run(2, tmp_path, act, timeout=1)
     assert over.exists()
+
+
+def sums(ranks):
+    """Of more than a place holds, of several types, more than once."""
+    generator = torch.Generator().manual_seed(ranks.rank)
+    tensors = [torch.randn(size, generator=generator) for size in ((one_host.PLACE // 4 + 77,), (3, 5))]
+    tensors[1] = tensors[1].double()
+    tensors += [torch.arange(9) * ranks.rank, torch.full((2, 2), ranks.rank + 0.5, dtype=torch.bfloat16)]
+    for _ in range(3):
+        ranks.sum_(tensors)
+    return ranks.host is not None, [tensor.float().numpy() for tensor in tensors]
+
+
+def test_sums_through_memory_are_those_through_the_network(tmp_path, monkeypatch):
+    memory = many.run(2, tmp_path, sums)
+    monkeypatch.setattr(one_host, "_made", lambda size: "")  # no room
+    network = many.run(2, tmp_path, sums)
+    assert [used for used, _ in network] == [False, False]
+    assert [used for used, _ in memory] == [sys.platform == "linux"] * 2
+    for _, other in (*memory, *network):
+        assert all(np.array_equal(a, b) for a, b in zip(network[0][1], other))
 
 
 def test_one_process_waits_for_nobody():

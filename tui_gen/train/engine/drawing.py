@@ -25,10 +25,11 @@ Way = Callable[[BatchPart, Callable[..., Any], tuple[Any, ...], dict[str, Any]],
 class WholeDraws(TorchFunctionMode):
     """While it is active, what PyTorch's functions draw for the examples of a part is drawn for the whole batch.
 
-    Such a draw is recognised by its shape: its first dimension that is as long as the part has examples is theirs, or,
-    where there is none, its first where that is a multiple (several rows one after the other for all examples, as
-    `torch.cat` puts them). A draw of another shape is one for all, and the same on all processes. Functions that draw
-    inside (attention, LSTMs, with dropout) draw for each part by itself. Batch normalisation is of the whole batch.
+    Such a draw is recognised by its shape: its first dimension where that is as long as the part has examples, or a
+    multiple of it (several rows one after the other for all examples, as `torch.cat` puts them), else the first other
+    that is as long. A draw of another shape is one for all, and the same on all processes. Functions that draw inside
+    (attention and LSTMs with dropout) or until something fits (Gamma, Poisson) draw for each part by itself. Batch
+    normalisation is of the whole batch.
     """
 
     def __torch_function__(
@@ -45,10 +46,9 @@ def _along(now: BatchPart, shape: tuple[int, ...]) -> int | None:
     """Which dimension of a draw is that of the examples; -1 for rows one after the other, None for none."""
     if now.count == now.total:
         return None
-    for dim, length in enumerate(shape):
-        if length == now.count:
-            return dim
-    return -1 if now.count > 1 and shape and shape[0] and shape[0] % now.count == 0 else None
+    if now.count > 1 and shape and shape[0] > now.count and shape[0] % now.count == 0:
+        return -1
+    return next((dim for dim, length in enumerate(shape) if length == now.count), None)
 
 
 def _lengthened(now: BatchPart, shape: tuple[int, ...], dim: int) -> tuple[int, ...]:
@@ -208,9 +208,10 @@ _FILLS = (
     "bernoulli_", "cauchy_", "exponential_", "geometric_", "log_normal_", "normal_", "random_", "uniform_",
 )  # fmt: skip
 _ROWS = (
-    torch.bernoulli, torch.Tensor.bernoulli, torch.poisson, torch.multinomial, torch.Tensor.multinomial,
-    torch.binomial, torch._standard_gamma, torch._sample_dirichlet, F.gumbel_softmax, F.rrelu, torch.rrelu,
+    torch.bernoulli, torch.Tensor.bernoulli, torch.multinomial, torch.Tensor.multinomial, F.gumbel_softmax, F.rrelu,
+    torch.rrelu,
 )  # fmt: skip
+_UNTIL_ACCEPTED = (torch.poisson, torch.binomial, torch._standard_gamma, torch._sample_dirichlet)
 _DROPOUTS = (
     F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout,
     torch.feature_dropout, torch.alpha_dropout, torch.feature_alpha_dropout,
@@ -225,6 +226,7 @@ WAYS: dict[Callable[..., Any], Way] = {
     **{getattr(torch.Tensor, name): _in_place for name in _FILLS},
     **dict.fromkeys(_ROWS, _padded),
     **dict.fromkeys(_DROPOUTS, _dropout),
+    **dict.fromkeys(_UNTIL_ACCEPTED, _by_itself),  # how many numbers they draw depends on what they are given
     F.scaled_dot_product_attention: _attention,
     F.multi_head_attention_forward: _heads,
     **dict.fromkeys(_RECURRENT, _recurrent),

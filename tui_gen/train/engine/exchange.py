@@ -79,7 +79,7 @@ class Exchange:
     def __init__(self, trainer: Trains, ranks: Ranks, batch_size: int) -> None:
         self.trainer, self.ranks, self.total = trainer, ranks, batch_size
         self.share = ranks.share(self.total)
-        if not self.share:
+        if self.total < ranks.count:
             words = f"train.batch_size = {self.total} is less than {ranks.count} processes"
             raise TrainingError(f"{words}: each needs an example of its own")
         self._messages: dict[str, Message] = {}
@@ -175,7 +175,7 @@ class Exchange:
         there = self._fill(row, [gradients for _, _, gradients in answers])
         row.metrics[: len(numbers)] = numbers
         row.metrics[len(numbers) :] = 0
-        row.checks.copy_(_checks(names, numbers.numel(), there))
+        row.checks.copy_(_checks(names, numbers.numel(), there, self._random_state()))
         row.flags.copy_(self.ranks.flags) if not self._flagged else row.flags.zero_()
         self.ranks.sum_([*row.kinds.values()])
         if not self._flagged:
@@ -206,17 +206,23 @@ class Exchange:
         if self.trainer.device.type != "cpu":
             last, self._doubts[phase.name] = self._doubts.get(phase.name), row.checks.clone()
             if last is not None and _differ(last, self.ranks.count):
-                words = "other parameters got gradients, or other metrics came, on some ranks than on others"
-                raise TrainingError(f"{phase.name}: {words}; that works on CPUs, or in one process")
+                words = "parameters with gradients, metrics or random numbers differ between processes"
+                raise TrainingError(f"{phase.name}: {words}; train on CPUs to hear which, or in one process")
             return there
         if not _differ(row.checks, self.ranks.count):
             return there
         theirs = self.ranks.broadcast(names)
-        alike = torch.tensor([float(theirs == names)])
-        presence = torch.tensor(there, dtype=torch.float32)
+        state = bytearray(self.ranks.broadcast(torch.get_rng_state().numpy().tobytes()))
+        drawn_alike = torch.equal(torch.frombuffer(state, dtype=torch.uint8), torch.get_rng_state())
+        alike, presence = torch.tensor([float(theirs == names), float(drawn_alike)]), torch.tensor(there).float()
         self.ranks.sum_([alike, presence])
-        if float(alike) < self.ranks.count:
+        if alike[0] < self.ranks.count:
             raise TrainingError(f"the metrics of {phase.name} differ between processes; name them all alike")
+        if alike[1] < self.ranks.count:
+            advice = "have its file draw by `drawn` what is drawn for each example"
+            if self.total % self.ranks.count:
+                advice = f"set train.batch_size to a multiple of {self.ranks.count}, or {advice}"
+            raise TrainingError(f"{phase.name} drew other random numbers in some processes than in others; {advice}")
         return (presence > 0).tolist()
 
     def joined(self, batch: Batch, micro_batches: Sequence[Batch]) -> Batch:
@@ -294,9 +300,13 @@ def _summed(rows: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     return total
 
 
-def _checks(names: Sequence[str], count: int, there: Sequence[bool]) -> Tensor:
+def _checks(
+    names: Sequence[str], count: int, there: Sequence[bool], random: tuple[Tensor, Tensor | None]
+) -> Tensor:
     """Three numbers below 256 of what all ranks should have alike, and their squares: sums of both tell whether."""
     code = zlib.crc32(repr((names, count, there)).encode())
+    for state in random:
+        code = code if state is None else zlib.crc32(state.numpy(), code)
     numbers = [float(code >> shift & 255) for shift in (0, 8, 16)]
     return torch.tensor([*numbers, *(number**2 for number in numbers)])
 

@@ -33,7 +33,10 @@ import msgspec
 import torch
 from torch import Tensor
 
+from tui_gen import tuned
 from tui_gen.train.engine.building import TrainingError
+from tui_gen.train.tuned import one_host
+from tui_gen.train.tuned.one_host import OneHost
 
 FLAGS = 8
 """Numbers of each rank's own that ride along with the gradients."""
@@ -57,6 +60,8 @@ class Ranks:
     def __init__(self, rank: int = 0, count: int = 1, group: Any = None, store: Any = None) -> None:
         self.rank, self.count, self.store = rank, count, store
         self.group = group
+        self.host: OneHost | None = None
+        """What sums on CPUs of one machine go through, where they can."""
         self.flags = torch.zeros(FLAGS)
         self.heard = torch.zeros(FLAGS)
         self.device = torch.device("cpu")
@@ -154,6 +159,8 @@ class Ranks:
     def close(self) -> None:
         """Leave the group, also one that has lost a rank. Waits for nobody."""
         group, self.group = self.group, None
+        if self.host is not None:
+            self.host.close()
         if group is not None:
             import torch.distributed as dist
 
@@ -162,7 +169,10 @@ class Ranks:
 
     def _all_reduce(self, tensor: Tensor) -> None:
         with self._waiting():
-            self.group.allreduce([tensor.detach()]).wait()
+            if self.host is not None and tensor.device.type == "cpu" and tuned.on():
+                self.host.sum_(tensor)
+            else:
+                self.group.allreduce([tensor.detach()]).wait()
 
     def _send(self, tensor: Tensor, source: int) -> None:
         if tensor.numel():
@@ -233,6 +243,8 @@ def join(
         raise TrainingError(words) from error
     ranks = Ranks(rank, count, dist.group.WORLD, store)
     ranks.device = device
+    if device.type == "cpu":
+        ranks.host = one_host.connected(ranks, timeout, opening)
     return ranks
 
 
