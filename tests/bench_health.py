@@ -22,15 +22,16 @@ WHAT = {
 SMALL_UNET = ({"name": "ddpm", "network": "unet", "channels": [16, 32], "attention": False}, 16, 16)
 
 
-def trainer_of(name: str, root: str) -> Any:
-    """A trainer of a benchmark's model on MNIST, on one thread."""
+def trainer_of(name: str, root: str, ranks: Any = None, threads: int = 1) -> Any:
+    """A trainer of a benchmark's model on MNIST, on one thread mostly; one of several `ranks`, where they are given."""
     import torch
 
     from tui_gen.train import discover
     from tui_gen.train.data import dataset_of, load
+    from tui_gen.train.engine.ranks import ALONE
     from tui_gen.train.engine.trainer import Trainer
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     model, batch_size, size = SMALL_UNET if name == "small-unet" else MODELS[name]
     catalog, classes = discover.build()
     tables = {
@@ -42,7 +43,7 @@ def trainer_of(name: str, root: str) -> Any:
     config = configs.load(tables, catalog)
     cpu = torch.device("cpu")
     data = load(dataset_of(config.dataset, classes.datasets), cpu, seed=0)
-    return Trainer(classes.models[config.model.name], config, data, cpu)
+    return Trainer(classes.models[config.model.name], config, data, cpu, ranks=ranks or ALONE)
 
 
 def health(name: str, settings: Settings, base: Path, root: str) -> Figure:

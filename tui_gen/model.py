@@ -19,6 +19,12 @@ the same name:
 The value is a run, or a recipe that is trained first. What comes is that run's model with its averaged weights where
 there are any, in evaluation mode (and it stays so), its parameters frozen. As a part of the new model it is in every
 checkpoint, so the other run may be deleted.
+
+A batch may be divided among several processes (`train.processes`), which together must do what one would with all of
+it. Means over examples are seen to by the trainer, and so are draws that have a row for each example: each process
+draws for the whole batch, and keeps the rows of its own. What concerns the batch as a whole says so: `batch_mean` and
+`batch_rows` in a loss that compares examples, `pooled` for a metric that is no mean, `drawn` for a draw of which the
+examples are another dimension, `alike` around what all processes are to do alike.
 """
 
 from __future__ import annotations
@@ -94,8 +100,8 @@ class Batch:
     in `data.classes`.
     `labels`: (N,) int64, or None. `step`: the number of steps made before this one.
     `shared`: phases of the same step may hand tensors on (a generator's fakes to the discriminator).
-    Of a micro-batch (`train.accumulate`), `place` is how many of the step's examples come before it, `whole` how many
-    there are; 0 where this is the whole batch.
+    Of a micro-batch (`train.accumulate`) or of what one of several processes has, `place` is how many of the step's
+    examples come before it, `whole` how many there are; 0 where this is the whole batch.
     """
 
     x: Tensor
@@ -128,7 +134,8 @@ class Phase:
     memories).
 
     With `train.accumulate`, `before` and `loss` see micro-batches, all of the former first, and the loss counts as a
-    mean over examples. `finish` sees the whole batch, with the rows that the losses left in `shared` joined.
+    mean over examples. `finish` sees the whole batch, with the rows that the losses left in `shared` joined. With
+    many processes it is the same: `before` and `loss` see each process's rows, `finish` all of them, on every process.
     """
 
     name: str

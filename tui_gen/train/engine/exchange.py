@@ -306,7 +306,7 @@ def _checks(
     """Three numbers below 256 of what all ranks should have alike, and their squares: sums of both tell whether."""
     code = zlib.crc32(repr((names, count, there)).encode())
     for state in random:
-        code = code if state is None else zlib.crc32(state.numpy(), code)
+        code = code if state is None else zlib.crc32(state.numpy().data, code)
     numbers = [float(code >> shift & 255) for shift in (0, 8, 16)]
     return torch.tensor([*numbers, *(number**2 for number in numbers)])
 

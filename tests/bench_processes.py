@@ -1,0 +1,98 @@
+"""What many processes cost: two with a thread each against one with two, at the same total batch.
+
+Both make the same steps in turn, and nobody else trains meanwhile: what else the machine does falls on both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.bench import Figure, Settings, ratio
+from tests.bench_health import WHAT, trainer_of
+
+WARM = 5
+"""Steps that are not counted."""
+
+
+class Team:
+    """Some processes that train together, each with so many threads, when they are told to."""
+
+    def __init__(self, name: str, root: str, base: Path, processes: int, threads: int) -> None:
+        self.pipes: list[tuple[Any, Any]] = []
+        address = f"file://{base}/meet-{os.urandom(4).hex()}"
+        for rank in range(processes):
+            (orders, give), (answer, answers) = os.pipe(), os.pipe()
+            if not os.fork():
+                with contextlib.suppress(BaseException):
+                    _train(name, root, rank, processes, threads, address, orders, answers)
+                os._exit(0)
+            os.close(orders)
+            os.close(answers)
+            self.pipes.append((os.fdopen(give, "w"), os.fdopen(answer)))
+
+    def train(self, steps: int) -> tuple[float, float]:
+        """Make so many steps: seconds that they took, and of the processors, of all processes together."""
+        for give, _ in self.pipes:
+            print(steps, file=give, flush=True)
+        answers = [list(map(float, answer.readline().split())) for _, answer in self.pipes]
+        return max(wall for wall, _ in answers), sum(used for _, used in answers)
+
+    def close(self) -> None:
+        """End them."""
+        for give, answer in self.pipes:
+            give.close()
+            answer.read()
+        for _ in self.pipes:
+            os.wait()
+
+
+def _train(
+    name: str, root: str, rank: int, count: int, threads: int, address: str, orders: int, answers: int
+) -> None:
+    import torch
+
+    from tui_gen.train.engine import ranks
+
+    torch.set_num_threads(threads)
+    joined = ranks.join(rank, count, address, torch.device("cpu"))
+    trainer = trainer_of(name, root, joined, threads)
+    with os.fdopen(orders) as told, os.fdopen(answers, "w") as answer:
+        for line in told:
+            joined.wait()
+            start, used = time.perf_counter(), time.process_time()
+            for _ in range(int(line)):
+                trainer.train_step()
+            seconds, used = time.perf_counter() - start, time.process_time() - used
+            trainer.meter.flush()
+            print(seconds, used, file=answer, flush=True)
+
+
+def measured(settings: Settings, base: Path, root: str, name: str) -> list[Figure]:
+    """Steps a second of two processes, as a share of those of one; and the time of processors that each takes."""
+    together, alone = Team(name, root, base, 2, 1), Team(name, root, base, 1, 2)
+    for team in (together, alone):
+        team.train(WARM)
+    steps = max(1, round(settings.seconds / (together.train(WARM)[0] / WARM)))
+    walls, works = [], []
+    for _ in range(settings.pairs):
+        ours, theirs = together.train(steps), alone.train(steps)
+        walls.append((steps / ours[0], steps / theirs[0]))
+        works.append((1e6 * ours[1] / steps, 1e6 * theirs[1] / steps))
+    together.close()
+    alone.close()
+    words = WHAT[name]
+    return [
+        ratio(name, f"{words}: two processes of a thread, one of two", walls, 0.9, "steps/s"),
+        ratio(name, "and what they take of the processors", works, 1.1, "µs a step", at_most=True),
+    ]
+
+
+BENCHMARKS: dict[str, Callable[[Settings, Path, str], list[Figure]]] = {
+    f"processes-{name}": functools.partial(measured, name=name) for name in ("vae", "small-unet")
+}
