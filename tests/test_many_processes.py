@@ -17,11 +17,12 @@ from tui_gen.model import Batch, DataSpec, Model, Phase, batch_mean, batch_rows,
 from tui_gen.train.engine.building import TrainingError, weights_of
 from tui_gen.train.engine.ranks import ALONE, Ranks
 
-STEPS = 3
-DATA = {"dataset__limit": 150, "train__health_every": 2}
+STEPS = 2
+DATA = {"dataset__limit": 150, "train__health_every": 1}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     **{family: (family, {}) for family in small_runs.SMALL},
-    "spread": ("gan", {"model__network": "mlp", "model__minibatch_std": True, "model__minibatch_kernels": 3,
+    "spread": ("gan", {"model__network": "mlp", "model__generator_hidden": [16], "model__discriminator_hidden": [16],
+                       "model__minibatch_std": True, "model__minibatch_kernels": 3,
                        "model__replay": 20, "model__augment": "all", "model__instance_noise": 0.1}),
     "critic": ("gan", {"model__loss": "wasserstein-gp", "model__r1_weight": 0.0, "model__conditional": True}),
     "batch norm": ("gan", {"model__discriminator_norm": "batch", "model__r1_weight": 0.0}),
@@ -111,8 +112,7 @@ def snapshot(trainer: Any) -> tuple[Any, Any, Any]:
     return copy.deepcopy((trainer.state(), weights_of(trainer.model), average))
 
 
-@pytest.mark.parametrize("count", [2, 3])
-def test_a_resume_is_exact_and_another_number_of_processes_goes_on_with_the_same_data(count, tmp_path):
+def test_a_resume_is_exact_and_another_number_of_processes_goes_on_with_the_same_data(tmp_path):
     """Three ranks have five or six examples of 16 each."""
     names = ["gan", "vq-vae"]
 
@@ -128,7 +128,7 @@ def test_a_resume_is_exact_and_another_number_of_processes_goes_on_with_the_same
             found[name] = whole, outcome(again, 3), taken if ranks.first else None
         return found
 
-    answers = many.run(count, tmp_path, act)
+    answers = many.run(3, tmp_path, act)
     for name in names:
         whole, again, taken = answers[0][name]
         assert_same_bits(whole, again, name)
