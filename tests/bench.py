@@ -40,7 +40,10 @@ class Settings:
 
 @dataclass
 class Figure:
-    """One line of the table: `value` is the median over the pairs, `low` and `high` the ends of their middle half."""
+    """One line of the table: `value` is the median over the pairs, `low` and `high` the ends of their middle half.
+
+    `limit` is the share of the fastest matrix product of this machine, measured beside it, that the steps reach.
+    """
 
     name: str
     what: str
@@ -52,13 +55,16 @@ class Figure:
     detail: str
     unit: str = "×"
     digits: int = 0
+    limit: float | None = None
 
     def __str__(self) -> str:
         digits = self.digits if self.unit != "×" else 2
         spread = "" if self.low == self.high else f"{self.low:.{digits}f}–{self.high:.{digits}f}"
         value = f"{self.value:.{digits}f} {self.unit}" if self.unit != "×" else f"{self.value:.2f} ×"
         mark = "yes" if self.met else "NO"
-        return f"{self.name:<13}{value:>10}  {spread:>13}  {self.aim:>9}  {mark:>3}  {self.what}: {self.detail}"
+        limit = "" if self.limit is None else f"{self.limit:.0%}"
+        columns = f"{self.name:<13}{value:>10}  {spread:>13}  {self.aim:>9}  {mark:>3}  {limit:>8}"
+        return f"{columns}  {self.what}: {self.detail}"
 
 
 def ratio(
@@ -154,8 +160,8 @@ def main() -> int:
         if load > 0.5 * (os.cpu_count() or 1):
             print("other programs keep this machine busy: threads that wait for each other suffer, figures mean little")
         print(f"{settings.pairs} pairs of {settings.seconds:g} s a side, 2 threads")
-        print("figures are medians of the pairs' ratios; the spread is that of their middle half\n")
-        print(f"{'benchmark':<13}{'figure':>10}  {'spread':>13}  {'aim':>9}  met  what")
+        print("figures are medians of the pairs' ratios; the spread is that of their middle half")
+        print(f"{'benchmark':<13}{'figure':>10}  {'spread':>13}  {'aim':>9}  met  of limit  what")
         started = time.monotonic()
         for name in given.names or known:
             try:

@@ -8,12 +8,15 @@ import functools
 import os
 import select
 import signal
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from tests.bench import Figure, Settings, ratio
 from tui_gen import catalog as catalogs
@@ -55,18 +58,22 @@ MODELS: dict[str, tuple[dict[str, Any], int, int]] = {
 }  # fmt: skip
 
 
-def make_run(name: str, root: str, **train: Any) -> Path:
-    """A run that trains a benchmark's model on MNIST without end, and draws nothing once it trains."""
+def tables_of(name: str, root: str, **train: Any) -> dict[str, Any]:
+    """A config that trains a benchmark's model on MNIST without end, all else as it is when nobody asks otherwise."""
     model, batch_size, size = MODELS[name]
-    tables = {
-        "name": f"bench-{name}",
-        "model": model,
-        "dataset": {"name": "mnist", "root": root, "size": size},
-        "train": {"steps": 10**8, "batch_size": batch_size, "threads": 2, "device": "cpu",
-                  "validate_every": 10**9, **train},
-        "preview": {"every_seconds": 0.0, "count": 1},
-        "checkpoint": {"every_minutes": 0.0},
-    }  # fmt: skip
+    train = {"steps": 10**8, "batch_size": batch_size, "device": "cpu", **train}
+    return {"name": f"bench-{name}", "model": model, "dataset": {"name": "mnist", "root": root, "size": size},
+            "train": train}  # fmt: skip
+
+
+def bare(tables: dict[str, Any]) -> dict[str, Any]:
+    """The same, but it draws nothing, validates nothing and keeps nothing once it trains."""
+    nothing = {"preview": {"every_seconds": 0.0, "count": 1}, "checkpoint": {"every_minutes": 0.0}}
+    return {**tables, **nothing, "train": {"validate_every": 10**9, "health_every": 0, **tables["train"]}}
+
+
+def make_run(tables: dict[str, Any]) -> Path:
+    """A run of a config."""
     catalog = catalogs.ensure()
     return runs.create(runs.default_root(), tables["name"], configs.dumps(configs.load(tables, catalog), catalog))
 
@@ -77,6 +84,7 @@ class Racer(abc.ABC):
 
     process: subprocess.Popen[bytes]
     parameters = 0
+    compiled = False
 
     @abc.abstractmethod
     def poll(self) -> list[tuple[float, int]]:
@@ -140,7 +148,7 @@ class Worker(Racer):
         marks: list[tuple[float, int]] = []
         for event in self._follower.poll():
             if isinstance(event, events.Plan):
-                self._batch, self.parameters = event.batch_size, event.parameters
+                self._batch, self.parameters, self.compiled = event.batch_size, event.parameters, event.compiled
             elif isinstance(event, events.Metrics):
                 steps = event.start + event.stride * (max(map(len, event.values.values())) - 1) + 1
                 mark = event.t + self._offset, steps * self._batch
@@ -185,29 +193,69 @@ def warmed(racer: Racer) -> None:
 
 
 def against_the_textbook(name: str, what: str, aim: float, settings: Settings, base: Path, root: str) -> Figure:
-    """This trainer's images/s ÷ the textbook loop's, each held while the other has its turn."""
-    with Worker(make_run(name, root)) as ours:
+    """This trainer's images/s, as people start it, ÷ the textbook loop's; each is held while the other has its turn."""
+    with Worker(make_run(tables_of(name, root))) as ours:
         warmed(ours)
         with Textbook(name, root) as theirs:
             warmed(theirs)
             if ours.parameters != theirs.parameters:
                 raise RuntimeError(f"not the same network: {ours.parameters:,} and {theirs.parameters:,} parameters")
-            pairs = [(ours.turn(settings.seconds), theirs.turn(settings.seconds)) for _ in range(settings.pairs)]
-    return ratio(name, what, pairs, aim, "images/s")
+            before = settings.pairs // 2
+            pairs = in_turn(ours, theirs, before, settings)
+            machine = product_rate(name, root)
+            pairs += in_turn(ours, theirs, settings.pairs - before, settings)
+    figure = ratio(name, what, pairs, aim, f"images/s, {'' if ours.compiled else 'not '}compiled")
+    figure.limit = statistics.median(speed for speed, _ in pairs) * machine.each / machine.best
+    return figure
+
+
+def in_turn(ours: Racer, theirs: Racer, count: int, settings: Settings) -> list[tuple[float, float]]:
+    """Their speeds in so many turns each."""
+    return [(ours.turn(settings.seconds), theirs.turn(settings.seconds)) for _ in range(count)]
+
+
+def as_shipped(name: str, what: str, settings: Settings, base: Path, root: str) -> Figure:
+    """Images/s with previews, validation, health and checkpoints as they are when nobody asks otherwise ÷ without any.
+
+    Both compiled or neither, as the first one finds it to pay.
+    """
+    tables = tables_of(name, root)
+    with Worker(make_run(tables)) as ours:
+        warmed(ours)
+        tables["train"]["compile"] = "on" if ours.compiled else "off"
+        with Worker(make_run(bare(tables))) as theirs:
+            warmed(theirs)
+            pairs = in_turn(ours, theirs, settings.pairs, settings)
+    return ratio(f"shipped-{name}", what, pairs, 0.97, "images/s")
+
+
+class ProductRate(msgspec.Struct):
+    """What `tests.product_rate` prints."""
+
+    best: float
+    each: float
+
+
+def product_rate(name: str, root: str) -> ProductRate:
+    """How fast this machine multiplies matrices, and how much of that an image of a benchmark takes; measured now."""
+    words = [sys.executable, "-m", "tests.product_rate", name, "--root", root]
+    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=300)
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=ProductRate)
 
 
 def tuned_code(name: str, what: str, compile: str, aim: float, settings: Settings, base: Path, root: str) -> Figure:
     """This trainer's images/s with hand-made speed ÷ with TUI_GEN_TUNED=0, both compiled (`on`) or neither (`off`)."""
-    with Worker(make_run(name, root, compile=compile)) as ours:
+    tables = bare(tables_of(name, root, compile=compile))
+    with Worker(make_run(tables)) as ours:
         warmed(ours)
         os.environ["TUI_GEN_TUNED"] = "0"
         try:
-            theirs = Worker(make_run(name, root, compile=compile))
+            theirs = Worker(make_run(tables))
         finally:
             del os.environ["TUI_GEN_TUNED"]
         with theirs:
             warmed(theirs)
-            pairs = [(ours.turn(settings.seconds), theirs.turn(settings.seconds)) for _ in range(settings.pairs)]
+            pairs = in_turn(ours, theirs, settings.pairs, settings)
     return ratio(f"tuned-{name}", what, pairs, aim, "images/s")
 
 
@@ -228,9 +276,10 @@ def busy_core(settings: Settings, base: Path, root: str) -> Figure:
     A worker looks at its start whether it is alone: there is one that was started alone, and one that was not.
     """
     pairs = []
-    with Worker(make_run("vae", root)) as alone:
+    tables = bare(tables_of("vae", root))
+    with Worker(make_run(tables)) as alone:
         warmed(alone)
-        with busy_neighbour() as neighbour, Worker(make_run("vae", root)) as disturbed:
+        with busy_neighbour() as neighbour, Worker(make_run(tables)) as disturbed:
             warmed(disturbed)
             for _ in range(settings.pairs):
                 there = disturbed.turn(settings.seconds)
@@ -241,11 +290,11 @@ def busy_core(settings: Settings, base: Path, root: str) -> Figure:
 
 
 AIMS = {
-    "vae": ("MLP VAE 784-400-20 ÷ textbook loop", 3.5),
-    "gan": ("MLP GAN ÷ textbook loop", 2.2),
-    "wgan-gp": ("MLP WGAN-GP, n_critic 5 ÷ textbook loop", 2.4),
+    "vae": ("MLP VAE 784-400-20 ÷ textbook loop", 4.2),
+    "gan": ("MLP GAN ÷ textbook loop", 3.3),
+    "wgan-gp": ("MLP WGAN-GP, n_critic 5 ÷ textbook loop", 4.5),
     "dcgan": ("DCGAN 32 px ÷ textbook loop", 1.3),
-    "ddpm": ("U-Net DDPM 28 px ÷ textbook loop", 1.3),
+    "ddpm": ("U-Net DDPM 28 px ÷ textbook loop", 1.7),
 }
 BENCHMARKS: dict[str, Callable[[Settings, Path, str], Figure]] = {
     name: functools.partial(against_the_textbook, name, what, aim) for name, (what, aim) in AIMS.items()
@@ -255,5 +304,9 @@ TUNED = {
     "ddpm": ("U-Net DDPM 28 px, tuned ÷ not", "off"),
     "gan": ("MLP GAN, compiled, tuned ÷ not", "on"),
     "wgan-gp": ("MLP WGAN-GP, compiled, tuned ÷ not", "on"),
+}
+BENCHMARKS |= {
+    f"shipped-{name}": functools.partial(as_shipped, name, f"{words}, as shipped ÷ bare")
+    for name, words in {"vae": "MLP VAE", "gan": "MLP GAN"}.items()
 }
 BENCHMARKS |= {f"tuned-{name}": functools.partial(tuned_code, name, *words, 1.05) for name, words in TUNED.items()}

@@ -47,7 +47,8 @@ def attached(settings: Settings, base: Path, root: str) -> Figure:
     after it.
     """
     shares, shown, alone = [], [], []
-    with bench_trainer.Worker(bench_trainer.make_run("vae", root)) as worker:
+    tables = bench_trainer.bare(bench_trainer.tables_of("vae", root))
+    with bench_trainer.Worker(bench_trainer.make_run(tables)) as worker:
         worker.speed(bench_trainer.WARM)
         command = [*WORKBENCH, "attach", str(worker.run)]
         with PtyTerminal(command, 120, 40, PLAIN, emulate=False, watch=b"running") as terminal:

@@ -134,8 +134,9 @@ def test_the_end_of_a_run_that_has_its_length_and_of_one_that_is_stopped():
     assert plan.last(12, finished=False, kept=False) == FLUSHED
 
 
-def test_a_validation_takes_a_tenth_of_the_examples_that_were_trained_on():
-    assert agenda(train={"validate_every": 100, "batch_size": 64}).validation_examples == 640
+def test_a_validation_takes_a_fiftieth_of_the_examples_that_were_trained_on():
+    assert agenda(train={"validate_every": 100, "batch_size": 128}).validation_examples == 256
+    assert agenda(train={"validate_every": 469, "batch_size": 128}).validation_examples == 9 * 128
     assert agenda(train={"validate_every": 3, "batch_size": 8}).validation_examples == 256, "too few tell nothing"
 
 

@@ -193,6 +193,21 @@ def test_a_compiled_run_stays_compiled_as_it_was(run, monkeypatch, tensors):
     assert applied == [(tensors, "")] and files.read_meta(at(run, loop.trainer.step)).tensors == tensors
 
 
+@pytest.mark.parametrize("part", [10, 50])
+def test_a_run_goes_on_to_validate_on_as_many_examples(run, part):
+    """Also one that began before checkpoints told, when there were more of them."""
+    first = loop_of(run)
+    first.resume()
+    saved = checkpoints.save(run, first.trainer.snapshot(), checkpoints.Meta(4, 0.0, "test", validation_part=part))
+    if part == 10:
+        older(saved)
+    loop = loop_of(run)
+    loop.resume()
+    assert loop.agenda.validation_part == part
+    loop.run()
+    assert files.read_meta(at(run, loop.trainer.step)).validation_part == part
+
+
 def test_averaged_weights_that_are_missing_never_become_raw_ones(run):
     older(at(run, 4))
     (at(run, 4) / "ema.safetensors").unlink()

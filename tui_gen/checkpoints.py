@@ -42,7 +42,8 @@ class Meta(msgspec.Struct):
     `files` are the others beside it, `machine` is what computed it; `tensors`: the run is `compiled` with its live
     numbers as tensors, not as constants. Older checkpoints lack these, and `ranked_by`: they are taken as they are.
     `tuned` says whether it has hand-made speed (`tui_gen.tuned`), as all had before this was told, and `products` what
-    computes its linear layers (`tui_gen.train.tuned.products`).
+    computes its linear layers (`tui_gen.train.tuned.products`). A validation takes at most a `validation_part`-th of
+    the examples trained on between two of them.
     """
 
     step: int
@@ -54,6 +55,7 @@ class Meta(msgspec.Struct):
     tensors: bool = False
     tuned: bool = True
     products: str = ""
+    validation_part: int = 10
     files: dict[str, FileSum] = {}
     machine: dict[str, str] = {}
 

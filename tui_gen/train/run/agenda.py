@@ -16,8 +16,9 @@ SYSTEM = 1.0
 """Seconds between figures of speed and memory."""
 PREVIEW_PART = 10
 """Previews by time take at most this part (1 / n) of a run, however slow its sampler is."""
-VALIDATION_PART = 10
-"""A validation takes at most this part (1 / n) of the examples trained on between two of them."""
+VALIDATION_PART = 50
+"""A validation takes at most this part (1 / n) of the examples trained on between two of them: a hundredth of a run's
+time or so. A run that began with another keeps it, or its curves would jump."""
 FEWEST = 256
 """Examples that a validation takes at least."""
 
@@ -50,6 +51,7 @@ class Agenda:
         self._last_speed_step = self._start = 0
         self._first, self._untrained = True, False
         self._preview_cost = 0.0
+        self.validation_part = VALIDATION_PART
 
     # Training time
 
@@ -128,7 +130,7 @@ class Agenda:
     @property
     def validation_examples(self) -> int:
         """The examples that a validation takes at most."""
-        return max(FEWEST, max(1, self.validation_steps // VALIDATION_PART) * self.config.train.batch_size)
+        return max(FEWEST, max(1, self.validation_steps // self.validation_part) * self.config.train.batch_size)
 
     # What was done
 

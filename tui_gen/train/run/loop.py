@@ -94,6 +94,7 @@ class RunLoop:
         past = continuing.restored(self.path, self.trainer, self.edits, self.note)
         if past.meta is not None:
             self.agenda.seconds, self._saved_step = past.meta.seconds, past.step
+            self.agenda.validation_part = past.meta.validation_part
             self.computing.resume(past.meta)
         self._resumed, self.edits = past.meta is not None, past.edits
         self.emit(events.Resume(step=past.step))
@@ -361,8 +362,8 @@ class RunLoop:
                 self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
                 self.agenda.checkpointed(time.perf_counter())
                 return None
-            rank = self.rank.value, self.rank.metric
-            meta = checkpoints.Meta(step, self.elapsed(), reason, *rank, **self.computing.told())
+            told = self.computing.told() | {"validation_part": self.agenda.validation_part}
+            meta = checkpoints.Meta(step, self.elapsed(), reason, self.rank.value, self.rank.metric, **told)
             folder = self.record.persist(lambda path: checkpoints.save(path, self.trainer.snapshot(), meta))
             self._saved_step = step
             self.emit(events.Checkpoint(step=step, path=str(folder.relative_to(self.path)), reason=reason))
