@@ -39,12 +39,13 @@ def attacks() -> dict[str, Attack]:
         settings,
         sockets,
         steering,
+        sweeps,
     )
 
     found: dict[str, Attack] = {}
     for module in (
-        kills, processes, queues, opening, steering, branching, damage, disk, outputs, settings, logs, escapes, sockets,
-        exports,
+        kills, processes, queues, sweeps, opening, steering, branching, damage, disk, outputs, settings, logs, escapes,
+        sockets, exports,
     ):  # fmt: skip
         found |= module.ATTACKS
     return found

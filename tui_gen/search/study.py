@@ -37,8 +37,9 @@ STATES = {
     TrialState.WAITING: "waiting", TrialState.RUNNING: "running", TrialState.COMPLETE: "done",
     TrialState.PRUNED: "pruned", TrialState.FAIL: "failed",
 }  # fmt: skip
-FIRST_RUNG, WHOLE = 10, 100
-"""Per cent of a run's length: where Hyperband looks first, and the whole of it."""
+FIRST_RUNG, WHOLE = 12, 100
+"""Per cent of a run's length: where Hyperband looks first, and the whole of it. It looks again at 36, and not near the
+end, where there is nothing left to save."""
 WARM_UP = 10
 """Per cent of a run's length in which the median prunes nothing."""
 TRIES = 8
