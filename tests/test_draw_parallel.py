@@ -15,7 +15,7 @@ def plot(width=41, height=9, better="lower", chosen=None, plain=False, **columns
     *settings, (name, judged) = columns.items()
     axes = [parallel.dimension(key, values, str) for key, values in settings]
     axes.append(parallel.outcome(name, judged, better, lambda value: f"{value:g}"))
-    return parallel.draw(axes, width, height, chosen, plain)
+    return parallel.ParallelPlot(axes, width, height, plain).rows(chosen)
 
 
 def text(rows):
@@ -72,14 +72,14 @@ def test_a_thousand_lines_are_those_of_each_alone():
     random = np.random.default_rng(0)
     x, loss = random.uniform(0, 1, 40).round(3).tolist(), random.uniform(0, 1, 40).round(3).tolist()
     axes = [parallel.dimension("x", x, str), parallel.outcome("loss", loss, "lower", str)]
-    lines = text(parallel.draw(axes, 60, 20))
+    lines = text(parallel.ParallelPlot(axes, 60, 20).rows())
     together = {(y, at) for y, row in enumerate(lines) for at, letter in enumerate(row) if letter > "⠀"}
     for number in range(40):
         alone = [axis._replace(parts=axis.parts[[number]], labels=[]) for axis in axes]
-        for y, row in enumerate(text(parallel.draw(alone, 60, 20))[1:], 1):
+        for y, row in enumerate(text(parallel.ParallelPlot(alone, 60, 20).rows())[1:], 1):
             assert {(y, at) for at, letter in enumerate(row) if letter > "⠀" and 8 < at < 50} <= together
 
 
 def test_what_has_no_room_says_so():
     assert "too small" in text(plot(30, 3, x=[1.0], loss=[1.0]))[0]
-    assert "too small" in text(parallel.draw([parallel.outcome("loss", [1.0], "lower", str)], 40, 9))[0]
+    assert "too small" in text(parallel.ParallelPlot([parallel.outcome("loss", [1.0], "lower", str)], 40, 9).rows())[0]

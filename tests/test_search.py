@@ -16,7 +16,7 @@ from tests import fake_worker
 from tests.test_queueing import known
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, events, launch, queueing, runs, space
+from tui_gen import event_log, events, launch, queueing, runs, slots, space
 from tui_gen.search import asking, keeper
 from tui_gen.search import spec as specs
 from tui_gen.search.asking import SearchWish
@@ -54,6 +54,8 @@ class Workers:
 
 @pytest.fixture
 def workers(monkeypatch):
+    """Nothing trains, and nobody reckons what matters, which takes half a second."""
+    monkeypatch.setattr(SearchStudy, "importances", lambda self: dict)
     return Workers(monkeypatch)
 
 
@@ -97,9 +99,18 @@ def test_every_trial_is_a_run_and_the_same_command_goes_on_to_a_total(call, work
     rows = list(csv.reader(io.StringIO(call("sweep", "--results", "--csv")[1])))
     assert rows[0][:4] == ["id", "state", LR, "model.latent"] and len(rows) == 7
     told = json.loads(call("sweep", "--results", name, "--json")[1])
-    assert len(told["trials"]) == 6 and set(told["importances"]) <= {LR, "model.latent"}
-    assert sum(told["importances"].values()) == pytest.approx(1, abs=1e-3)
-    assert "6/6" in call("sweep")[1]
+    assert len(told["trials"]) == 6 and told["metric"] == "val/vae/elbo"
+    assert "6/6" in call("sweep")[1] and "◆" not in call("sweep", "--results", "--plot")[1]
+
+
+def test_what_matters_is_reckoned_from_the_trials_that_came_to_their_end():
+    study = study_of(drafted(trials=9))
+    assert study.importances()() == {}
+    while (trial := study.next()) is not None:
+        trial.end(COMPLETE, abs(trial.values[LR] - 3e-3))
+    shares = study.importances()()
+    assert set(shares) == {LR, "model.latent"} and sum(shares.values()) == pytest.approx(1)
+    assert shares[LR] > 0.8
 
 
 def test_what_fails_diverges_or_dies_again_and_again_is_a_trial_that_failed_and_not_the_end(call, workers):
@@ -109,9 +120,9 @@ def test_what_fails_diverges_or_dies_again_and_again_is_a_trial_that_failed_and_
         return ("killed", "") if lr < 5e-4 else ("finished", "")
 
     workers.ends = ends
-    assert sweep(call, "--trials", "12", "--sampler", "random", "--jobs", "1")[0] == 0
+    assert sweep(call, "--trials", "8", "--sampler", "random", "--jobs", "1")[0] == 0
     rows = specs.trials(runs.default_root(), specs.names(runs.default_root())[0]).rows
-    assert len(rows) == 12 and {row.state for row in rows} == {"done", "failed"}
+    assert len(rows) == 8 and {row.state for row in rows} == {"done", "failed"}
     for row in rows:
         lr = row.values[LR]
         if lr > 5e-3:
@@ -251,12 +262,32 @@ def test_a_data_base_is_shared_and_a_study_about_something_else_refused(tmp_path
         SearchStudy(runs.default_root(), draft.spec, draft.axes)
 
 
+def test_a_trial_of_a_machine_that_is_gone_is_taken_up_and_one_of_a_machine_that_works_is_not(workers):
+    draft, root = drafted(trials=3, jobs=3), runs.default_root()
+    study = study_of(draft)
+    gone, works, unseen = study.next(), study.next(), study.next()
+    for trial, run in ((gone, "gone"), (works, "works"), (unseen, "unseen")):
+        trial.note(run=run, host="elsewhere", begun=True)
+    kept = keeper.SearchKeeper(root, draft.spec, lambda *_: None)
+    for run in ("gone", "works"):
+        runs.create(root, run, configs.dumps(kept._config(gone, run)), run)
+    with runs.claim(root / "works"):
+        kept.turn()
+        rows = kept.study.rows()
+        assert [row.host for row in rows] == [os.uname().nodename, "elsewhere", "elsewhere"]
+        assert workers.started == ["gone"] and list(kept.open) == [0]
+        kept._since = dict.fromkeys(kept._since, -1e9)
+        kept._take_up()
+        assert [row.state for row in kept.study.rows()][1:] == ["running", "failed"]
+        assert "nothing heard from elsewhere for 10 minutes" in kept.study.rows()[2].reason
+
+
 def test_a_grid_has_each_combination_once(call, workers):
     words = ("--sampler", "grid", "--jobs", "3")
-    status, out, _ = call("sweep", "vae-digits", "--space", "lr=1e-4..1e-2:log:3", "latent=8|16", *words)
-    assert status == 0 and "6 trials" in out
+    status, out, _ = call("sweep", "vae-digits", "--space", "lr=1e-4..1e-2:log:2", "latent=8|16", *words)
+    assert status == 0 and "4 trials" in out
     rows = specs.trials(runs.default_root(), specs.names(runs.default_root())[0]).rows
-    axes = space.parse(["lr=1e-4..1e-2:log:3", "latent=8|16"], configs.keys("vae", "digits", known()))
+    axes = space.parse(["lr=1e-4..1e-2:log:2", "latent=8|16"], configs.keys("vae", "digits", known()))
     assert [row.values for row in rows] == space.grid(axes)
 
 
@@ -300,6 +331,28 @@ def test_names_of_searches_that_are_none_and_a_definition_that_differs_are_told(
     status, out, _ = sweep(call, "--dry-run", "--name", "other")
     assert status == 0 and "other: 20 trials, 1 at a time, tpe, hyperband; val/vae/elbo" in out
     assert specs.names(runs.default_root()) == ["mine"]
+
+
+def test_machines_may_have_their_data_elsewhere_and_other_devices():
+    draft = drafted()
+    draft.spec.config = draft.spec.config.replace('device = "auto"', 'device = "cuda:1"\nroot = "/data"')
+    assert draft.spec.config != drafted().spec.config and draft.spec.definition == drafted().spec.definition
+
+
+def test_each_trial_has_the_device_with_the_fewest_runs(monkeypatch, workers):
+    draft, root = drafted(jobs=3, trials=9), runs.default_root()
+    monkeypatch.setattr(slots, "here", lambda: ["cuda:0", "cuda:1", "cpu"])
+    study = study_of(draft)
+    kept = keeper.SearchKeeper(root, draft.spec, lambda *_: None)
+    other = runs.create(root, "other", configs.dumps(kept.base), "other")
+    with runs.claim(other):
+        runs.register(other, "")
+        fake_worker.record(other, steps=5, state="running")
+        trial = study.next()
+        config = kept._config(trial, "x")
+        assert config.train.device == "cuda:1", "another run trains on the first"
+        kept.open[trial.number] = SimpleNamespace(slot="cuda:1", path=root / "x")
+        assert kept._config(study.next(), "y").train.device == "auto"
 
 
 def test_a_metric_that_no_run_has_ends_it_and_names_those_there_are(call, workers):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from tui_gen.draw import parallel
-from tui_gen.draw.parallel import Dimension
-from tui_gen.draw.text import Row
+from tui_gen.draw.parallel import Dimension, ParallelPlot
 from tui_gen.params import show
 from tui_gen.quantities import metric
 from tui_gen.sweeps import SweepTable
@@ -31,8 +30,6 @@ def importance_words(table: SweepTable) -> str:
     return "importance: " + ", ".join(f"{clean(names.get(key, key))} {100 * part:.0f} %" for key, part in parts)
 
 
-def plotted(
-    table: SweepTable, width: int, height: int, chosen: int | None = None, ascii_only: bool = False
-) -> list[Row]:
-    """The plot as rows of runs, see `parallel.draw`; `chosen` is a place in the table."""
-    return parallel.draw(dimensions(table), width, height, chosen, ascii_only)
+def plot_of(table: SweepTable, width: int, height: int, ascii_only: bool = False) -> ParallelPlot:
+    """The plot of the trials in a table; `rows` of it takes a trial's place in that."""
+    return ParallelPlot(dimensions(table), width, height, ascii_only)

@@ -5,6 +5,7 @@ What is best is at the top of the last axis, and its lines are drawn over all ot
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -89,29 +90,44 @@ def levels_of(last: Dimension) -> np.ndarray:
     return np.minimum(LEVELS - 1, (parts * LEVELS).astype(int))
 
 
-def draw(
-    dimensions: Sequence[Dimension], width: int, height: int, chosen: int | None = None, ascii_only: bool = False
-) -> list[Row]:
-    """Rows of runs of text with style keys: `band0` … (the worst) `line4` (the best), `line5` is the `chosen` trial,
-    `axis` and `label`; as many rows as `height`, each `width` wide."""
-    if width < LEAST[0] or height < LEAST[1] or len(dimensions) < 2:
-        return [fit_row([("too small for parallel coordinates", "label")], width)] + [[] for _ in range(height - 1)]
-    canvas = Canvas(width, height - 1, ascii_only)
-    columns = [round(place * (width - 1) / (len(dimensions) - 1)) for place in range(len(dimensions))]
-    for column in columns:
-        canvas.chars[:, column] = ord("|" if ascii_only else "┊")
-        canvas.style[:, column] = canvas.index_of("axis")
-    parts = np.stack([dimension.parts for dimension in dimensions])
-    levels = levels_of(dimensions[-1])
-    for level in range(LEVELS):
-        key = f"line{level}" if level == LEVELS - 1 else f"band{level}"
-        _lines(canvas, columns, parts[:, levels == level], key)
-    if chosen is not None:
-        _lines(canvas, columns, parts[:, [chosen]], f"line{LEVELS}")
-        _knots(canvas, columns, parts[:, chosen])
-    for place, (column, dimension) in enumerate(zip(columns, dimensions)):
-        _label(canvas, column, dimension, room=_room(columns, place), to_the_left=place == len(columns) - 1)
-    return [_names(columns, dimensions, width), *rows_of(canvas.chars, canvas.style, canvas.keys)]
+class ParallelPlot:
+    """All lines of a plot, drawn once; `rows` draws the chosen one over them, which is quick.
+
+    Rows are runs of text with style keys: `band0` … (the worst) `line4` (the best), `line5` is the chosen trial, `axis`
+    and `label`; as many rows as `height`, each `width` wide.
+    """
+
+    def __init__(self, dimensions: Sequence[Dimension], width: int, height: int, ascii_only: bool = False) -> None:
+        self._dimensions, self._width, self._height = dimensions, width, height
+        self._fits = width >= LEAST[0] and height >= LEAST[1] and len(dimensions) > 1
+        if not self._fits:
+            return
+        self._canvas = Canvas(width, height - 1, ascii_only)
+        self._columns = [round(place * (width - 1) / (len(dimensions) - 1)) for place in range(len(dimensions))]
+        for column in self._columns:
+            self._canvas.chars[:, column] = ord("|" if ascii_only else "┊")
+            self._canvas.style[:, column] = self._canvas.index_of("axis")
+        self._parts = np.stack([dimension.parts for dimension in dimensions])
+        levels = levels_of(dimensions[-1])
+        for level in range(LEVELS):
+            key = f"line{level}" if level == LEVELS - 1 else f"band{level}"
+            _lines(self._canvas, self._columns, self._parts[:, levels == level], key)
+
+    def rows(self, chosen: int | None = None) -> list[Row]:
+        """The rows, with a trial of them over the others."""
+        width, height = self._width, self._height
+        if not self._fits:
+            return [fit_row([("too small for parallel coordinates", "label")], width)] + [[] for _ in range(height - 1)]
+        canvas, columns = copy.copy(self._canvas), self._columns
+        canvas.chars, canvas.style, canvas.keys = canvas.chars.copy(), canvas.style.copy(), list(canvas.keys)
+        canvas.lines = []
+        if chosen is not None:
+            _lines(canvas, columns, self._parts[:, [chosen]], f"line{LEVELS}")
+            _knots(canvas, columns, self._parts[:, chosen])
+        last = len(columns) - 1
+        for place, (column, dimension) in enumerate(zip(columns, self._dimensions)):
+            _label(canvas, column, dimension, room=_room(columns, place), to_the_left=place == last)
+        return [_names(columns, self._dimensions, width), *rows_of(canvas.chars, canvas.style, canvas.keys)]
 
 
 def _room(columns: list[int], place: int) -> int:

@@ -38,11 +38,11 @@ def main() -> int:
 
     try:
         spec = specs.read(root, name)
-        kept, signal_number = keeper.keep(root, spec, lambda words, _: print(words, flush=True), wait, signals)
+        last, signal_number = keeper.keep(root, spec, lambda words, _: print(words, flush=True), wait, signals)
     except (RunError, ConfigError) as error:
         print(f"error: {error}", flush=True)
         return 1
-    return 128 + signal_number if signal_number else int(bool(kept.problem))
+    return 128 + signal_number if signal_number else int(bool(last.problem))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import event_log, launch, queueing, runs, slots, space, starting, sweeps, trust
+from tui_gen import event_log, launch, presence, queueing, runs, slots, space, starting, sweeps, trust
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.runs import RunError
 from tui_gen.search import spec as specs
@@ -78,8 +78,8 @@ class SearchKeeper:
 
     def turn(self) -> bool:
         """Look at every trial that is open, begin what can be; whether there is more to do. Raises RunError."""
-        for opened in list(self.open.values()):
-            self._follow(opened)
+        for trial_run in list(self.open.values()):
+            self._follow(trial_run)
         now = time.monotonic()
         if not self.ending:
             if now - self._looked > TAKE_UP:
@@ -88,8 +88,8 @@ class SearchKeeper:
             self._fill()
         if self.spec.storage and now - self._beaten > BEAT:
             self._beaten = now
-            for opened in self.open.values():
-                opened.trial.note(beat=time.time())
+            for trial_run in self.open.values():
+                trial_run.trial.note(beat=time.time())
         self.moved = self._changed
         if self._changed:
             self._write()
@@ -106,13 +106,13 @@ class SearchKeeper:
     def end(self, why: str) -> None:
         """Begin nothing more, and stop what trains, with checkpoints."""
         self.ending = self.ending or why
-        for opened in self.open.values():
-            opened.stop(WITH_SWEEP)
+        for trial_run in self.open.values():
+            trial_run.stop(WITH_SWEEP)
 
     def kill(self) -> None:
         """End what trains at once."""
-        for opened in self.open.values():
-            opened.kill()
+        for trial_run in self.open.values():
+            trial_run.kill()
 
     def _write(self) -> None:
         """Write down what came of it so far."""
@@ -198,18 +198,18 @@ class SearchKeeper:
         elif trial.host != self.host:
             trial.note(host=self.host)
         path = self.root / trial.run
-        opened = OpenTrial(trial, path, self.spec.metric, self.spec.better)
+        trial_run = OpenTrial(trial, path, self.spec.metric, self.spec.better)
         try:
             if not runs.is_run(path):
                 if trial.begun:
                     self._over(trial, FAILED, "its run was deleted")
                     return True
                 config = self._config(trial, name)
-                opened.slot = config.train.device
+                trial_run.slot = config.train.device
                 starting.create(config, self.catalog, self.root, trial.run)
             if not os.path.lexists(path / runs.LOG):
-                opened.process = launch.start(path, model_dirs=self.base.model_dirs)
-                opened.was_live = True
+                trial_run.process = launch.start(path, model_dirs=self.base.model_dirs)
+                trial_run.was_live = True
                 self.tell(f"trial {trial.number}: {space.point_words(trial.values)}", None)
             else:
                 self.tell(f"trial {trial.number} goes on: {path.name}", None)
@@ -222,7 +222,7 @@ class SearchKeeper:
                 return True
         if not trial.begun:
             trial.note(begun=True)
-        self.open[trial.number] = opened
+        self.open[trial.number] = trial_run
         return True
 
     def _name(self, trial: SearchTrial) -> str:
@@ -233,7 +233,8 @@ class SearchKeeper:
         config = sweeps.configs_of(self.base, [trial.values], self.catalog, self.root)[0]
         config.name, config.tags = name, list(dict.fromkeys([*config.tags, self.spec.name]))
         wanted = slots.wanted(config.train.device, self._devices)
-        used = [opened.slot for opened in self.open.values()]
+        used = [trial_run.slot for trial_run in self.open.values()]
+        used += self._used_by_others() if len(wanted) > 1 else []
         slot = min(wanted, key=used.count)
         if slot not in wanted[:1]:
             config.train.device = slot
@@ -241,97 +242,115 @@ class SearchKeeper:
             config.train.threads = max(1, (os.cpu_count() or 1) // self.spec.jobs)
         return config
 
+    def _used_by_others(self) -> list[str]:
+        """The devices of this machine that other live runs of the folder train on."""
+        own = {trial_run.path.name for trial_run in self.open.values()}
+        used = []
+        for path in runs.live_runs(self.root):
+            info = runs.worker_of(path)
+            if path.name in own or (info is not None and not presence.here(info)):
+                continue
+            try:
+                train = configs.read_toml(path / runs.CONFIG).get("train", {})
+            except ConfigError:
+                continue
+            device = train.get("device", "auto") if isinstance(train, dict) else "auto"
+            used += slots.wanted(str(device), self._devices)[:1]
+        return used
+
     # -- trials that are open -----------------------------------------------------------------------------------
 
-    def _follow(self, opened: OpenTrial) -> None:
+    def _follow(self, trial_run: OpenTrial) -> None:
         """What became of the run of a trial."""
-        trial = opened.trial
-        if not runs.is_run(opened.path):
+        trial = trial_run.trial
+        if not runs.is_run(trial_run.path):
             self._over(trial, FAILED, "its run was deleted")
             return
-        prune = opened.look()
-        match opened.state:
+        prune = trial_run.look()
+        match trial_run.state:
             case "finished":
-                self._finished(opened)
+                self._finished(trial_run)
             case "failed":
-                self._over(trial, FAILED, opened.view.reason or "see its worker.log")
-            case "interrupted" if not runs.live(opened.path):
-                self._interrupted(opened)
-            case "stopped" if not runs.live(opened.path):
-                self._stopped(opened)
+                self._over(trial, FAILED, trial_run.view.reason or "see its worker.log")
+            case "interrupted" if not runs.live(trial_run.path):
+                self._interrupted(trial_run)
+            case "stopped" if not runs.live(trial_run.path):
+                self._stopped(trial_run)
             case _ if self.ending:
-                opened.stop(WITH_SWEEP)
-            case _ if prune or (opened.stopping == "" and trial.reason == WAS_PRUNED):
+                trial_run.stop(WITH_SWEEP)
+            case _ if prune or (trial_run.stopping == "" and trial.reason == WAS_PRUNED):
                 trial.note(reason=WAS_PRUNED)
-                opened.stop(WAS_PRUNED)
+                trial_run.stop(WAS_PRUNED)
 
-    def _finished(self, opened: OpenTrial) -> None:
-        opened.view.read_all()
-        opened.look()
-        best = opened.best()
+    def _finished(self, trial_run: OpenTrial) -> None:
+        trial_run.view.read_all()
+        trial_run.look()
+        best = trial_run.best()
         if best is not None:
-            opened.trial.note(best=best.value, step=best.step)
-            self._over(opened.trial, COMPLETE, "", best.value)
+            trial_run.trial.note(best=best.value, step=best.step)
+            self._over(trial_run.trial, COMPLETE, "", best.value)
             return
-        metrics = ", ".join(sorted(opened.view.series)[:12]) or "none"
+        metrics = ", ".join(sorted(trial_run.view.series)[:12]) or "none"
         words = f"no {self.spec.metric} in its log; there are {metrics}"
-        self._over(opened.trial, FAILED, words)
+        self._over(trial_run.trial, FAILED, words)
         if not any(row.state == "done" for row in self.study.rows()):
             self.problem = f"{words}: give one with --metric, and another --name"
             self.end(self.problem)
 
-    def _stopped(self, opened: OpenTrial) -> None:
+    def _stopped(self, trial_run: OpenTrial) -> None:
         """A run stopped before its end: pruned, with the search, by a signal, or by a person (their word on it)."""
-        reason, trial = opened.view.reason, opened.trial
-        pruned = opened.stopping == WAS_PRUNED or reason.startswith(WAS_PRUNED) or trial.reason == WAS_PRUNED
+        reason, trial = trial_run.view.reason, trial_run.trial
+        pruned = trial_run.stopping == WAS_PRUNED or reason.startswith(WAS_PRUNED) or trial.reason == WAS_PRUNED
         if pruned:
-            self._cut(opened, f"{WAS_PRUNED} at step {opened.view.step:,}")
-        elif self.ending or opened.stopping:
+            self._cut(trial_run, f"{WAS_PRUNED} at step {trial_run.view.step:,}")
+        elif self.ending or trial_run.stopping:
             del self.open[trial.number]  # whoever takes up the search resumes it
-        elif reason.startswith(WITH_SWEEP) or ("by SIG" in reason and not opened.was_live):
-            self._go_on(opened)
-        elif "by SIG" in reason and time.monotonic() - self._waited(opened) < PATIENCE:
+        elif reason.startswith(WITH_SWEEP) or ("by SIG" in reason and not trial_run.was_live):
+            self._go_on(trial_run)
+        elif "by SIG" in reason and time.monotonic() - self._waited(trial_run) < PATIENCE:
             return
         else:
-            self._cut(opened, f"stopped at step {opened.view.step:,}" + (f", {reason}" if reason else ""))
+            self._cut(trial_run, f"stopped at step {trial_run.view.step:,}" + (f", {reason}" if reason else ""))
 
     @staticmethod
-    def _waited(opened: OpenTrial) -> float:
-        opened.stopped_since = opened.stopped_since or time.monotonic()
-        return opened.stopped_since
+    def _waited(trial_run: OpenTrial) -> float:
+        trial_run.stopped_since = trial_run.stopped_since or time.monotonic()
+        return trial_run.stopped_since
 
-    def _cut(self, opened: OpenTrial, reason: str) -> None:
+    def _cut(self, trial_run: OpenTrial, reason: str) -> None:
         """A trial that ended before its run did: what it had reached counts as that of one that was pruned."""
-        best = opened.best()
+        best = trial_run.best()
         if best is not None:
-            opened.trial.note(best=best.value, step=best.step)
-        self._over(opened.trial, PRUNED, reason)
+            trial_run.trial.note(best=best.value, step=best.step)
+        self._over(trial_run.trial, PRUNED, reason)
 
-    def _interrupted(self, opened: OpenTrial) -> None:
+    def _interrupted(self, trial_run: OpenTrial) -> None:
         if self.ending:
-            del self.open[opened.trial.number]
-        elif opened.trial.reason == WAS_PRUNED:
-            self._stopped(opened)
+            del self.open[trial_run.trial.number]
+        elif trial_run.trial.reason == WAS_PRUNED:
+            self._stopped(trial_run)
         else:
-            self._go_on(opened)
+            self._go_on(trial_run)
 
-    def _go_on(self, opened: OpenTrial) -> None:
+    def _go_on(self, trial_run: OpenTrial) -> None:
         """Resume the run of a trial, unless its worker dies again and again at the same place."""
-        step = opened.view.step
-        count = 1 if step > opened.resumed_at or not opened.resumed else opened.resumed + 1
+        step = trial_run.view.step
+        count = 1 if step > trial_run.resumed_at or not trial_run.resumed else trial_run.resumed + 1
         if count > RESUMES:
             words = f"its worker died {count} times at about step {step:,}; see its worker.log"
-            self._over(opened.trial, FAILED, words)
+            self._over(trial_run.trial, FAILED, words)
             return
         try:
-            opened.process = launch.start(opened.path, resume=True, model_dirs=self.base.model_dirs)
-            opened.resumed, opened.resumed_at, opened.was_live, opened.stopped_since = count, step, True, 0.0
-            self.tell(f"trial {opened.trial.number} is resumed from its last checkpoint: {opened.path.name}", None)
+            trial_run.process = launch.start(trial_run.path, resume=True, model_dirs=self.base.model_dirs)
+            trial_run.resumed, trial_run.resumed_at = count, step
+            trial_run.was_live, trial_run.stopped_since = True, 0.0
+            number = trial_run.trial.number
+            self.tell(f"trial {number} is resumed from its last checkpoint: {trial_run.path.name}", None)
         except (RunError, ConfigError) as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in LATER:
                 raise
-            if not runs.live(opened.path):
-                self._over(opened.trial, FAILED, " ".join(str(error).split()))
+            if not runs.live(trial_run.path):
+                self._over(trial_run.trial, FAILED, " ".join(str(error).split()))
 
     def _over(self, trial: SearchTrial, state: Ending, reason: str, value: float | None = None) -> None:
         """Tell the study how a trial ended, and everybody else."""
@@ -401,7 +420,7 @@ def keep(
                 if str(error) != told:
                     told = str(error)
                     tell(f"waiting: {told}", None)
-                if keeper.ending and not any(runs.live(opened.path) for opened in keeper.open.values()):
+                if keeper.ending and not any(runs.live(trial_run.path) for trial_run in keeper.open.values()):
                     break
                 wait(2.0)
             if not keeper.moved:

@@ -31,6 +31,7 @@ MOST = 64 << 20
 FORMAT = 1
 SAMPLERS = ("tpe", "random", "grid")
 PRUNERS = ("hyperband", "median", "none")
+PLACES = re.compile(r"^(?:root|device) = .*\n", re.M)
 STATES = ("waiting", "running", "done", "pruned", "failed")
 
 
@@ -58,9 +59,10 @@ class SearchSpec(msgspec.Struct, kw_only=True):
 
     @property
     def definition(self) -> dict[str, Any]:
-        """What may not change while it goes on: else its trials would not be those of one search."""
+        """What may not change while it goes on: else its trials would not be those of one search. Where the data are,
+        and on which device is trained, may differ from machine to machine."""
         return {
-            "config": self.config, "space": self.space, "metric": self.metric, "better": self.better,
+            "config": PLACES.sub("", self.config), "space": self.space, "metric": self.metric, "better": self.better,
             "sampler": self.sampler, "pruner": self.pruner, "seed": self.seed,
         }  # fmt: skip
 

@@ -175,7 +175,7 @@ def begin(args: argparse.Namespace, root: Path, spec: SearchSpec, out: Outlet, e
             return numbers
 
         try:
-            kept, ended_by = keeper.keep(root, spec, tell, signals.wait, came)
+            last, ended_by = keeper.keep(root, spec, tell, signals.wait, came)
         except (runs.RunError, ConfigError):
             specs.forget_what_never_began(root, spec.name)
             raise
@@ -185,8 +185,8 @@ def begin(args: argparse.Namespace, root: Path, spec: SearchSpec, out: Outlet, e
     if ended_by:
         err.line(f"{found.over} of {spec.trials} trials are over; tui-gen sweep --resume {spec.name} goes on")
         return 128 + ended_by
-    if kept.problem:
-        raise runs.RunError(kept.problem)
+    if last.problem:
+        raise runs.RunError(last.problem)
     if args.best:
         write_best(args.best, root, found, out)
     if found.best is None:
@@ -216,7 +216,7 @@ def results(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> N
         out.json({"sweep": found.group, "metric": found.metric, "better": found.better,
                   "importances": found.importances, "trials": rows})  # fmt: skip
     elif args.plot:
-        for row in sweep_plot.plotted(found, width_of(out), PLOT, ascii_only=not unicode_ok(out)):
+        for row in sweep_plot.plot_of(found, width_of(out), PLOT, ascii_only=not unicode_ok(out)).rows():
             out.drawn("".join(text for text, _ in row).rstrip())
     else:
         show_results(found, out, err)

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from tui_gen.draw.text import Row
 
 if TYPE_CHECKING:
+    from tui_gen.draw.parallel import ParallelPlot
     from tui_gen.draw.terminal import Terminal
     from tui_gen.sweeps import SweepTable
 
@@ -32,6 +33,8 @@ class SweepPlot(Widget):
         self._table: SweepTable | None = None
         self._chosen: int | None = None
         self._drawn: tuple[object, ...] = ()
+        self._plot: ParallelPlot | None = None
+        self._chosen_drawn: int | None = -1
         self._rows: list[Row] = []
 
     def show(self, table: SweepTable | None, chosen: int | None) -> None:
@@ -43,15 +46,16 @@ class SweepPlot(Widget):
     def _draw(self) -> None:
         terminal: Terminal | None = getattr(self.app, "terminal", None)
         plain = terminal is not None and not terminal.unicode
-        circumstances = (self._table, self._chosen, self.size, plain)
+        circumstances = (self._table, self.size, plain)
         if circumstances != self._drawn:
             from tui_gen import sweep_plot
 
-            self._drawn = circumstances
-            width, height = self.size
-            self._rows = (
-                sweep_plot.plotted(self._table, width, height, self._chosen, plain) if self._table is not None else []
-            )
+            self._drawn, self._chosen_drawn = circumstances, -1
+            table = self._table
+            self._plot = sweep_plot.plot_of(table, *self.size, plain) if table is not None else None
+        if self._chosen != self._chosen_drawn:
+            self._chosen_drawn = self._chosen
+            self._rows = self._plot.rows(self._chosen) if self._plot is not None else []
 
     def render_line(self, y: int) -> Strip:
         """One row of it."""
