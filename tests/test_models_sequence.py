@@ -161,7 +161,7 @@ def test_a_run_on_text_trains_writes_and_is_sampled(tmp_path, monkeypatch, capsy
     assert [one.step for one in texts] == [0, 12] and all(one.path.endswith(".txt") for one in texts)
     last = last_grid(view)
     assert last == texts[-1] and text_lines(path / last.path)[0].startswith("The ")
-    assert sample(path, 2, 0, None, None, "cpu").decode().count(previews.RULE) == 1
+    assert b"".join(sample(path, 2, 0, None, None, "cpu")).decode().count(previews.RULE) == 1
     monkeypatch.setattr("sys.argv", ["sample", str(path), "-n", "2", "-o", str(tmp_path / "grid.png")])
     assert main() == 0 and capsys.readouterr().out == f"{tmp_path / 'grid.txt'}\n"
     assert (tmp_path / "grid.txt").read_text().startswith("The ") and not (tmp_path / "grid.png").exists()

@@ -17,6 +17,8 @@ from tui_gen import tuned
 
 WORTH = 1_500_000
 """Numbers in a map from which on this is faster than PyTorch's own kernels: below, these find everything in caches."""
+WORTH_SAMPLING = 400_000
+"""The same where nothing is kept for a backward pass."""
 CHUNK = 1 << 20
 """Numbers that are worked on at a time, so that several passes over them stay in the caches."""
 FAR = 1000.0
@@ -28,7 +30,7 @@ def norm_silu(layer: nn.GroupNorm, x: Tensor, shift: Tensor | None = None) -> Te
     """SiLU(layer(x + shift)): (N, C, H, W), one shift (N, C) per channel or none → (N, C, H, W)."""
     if (
         not torch.compiler.is_compiling()  # first: what depends on the size of a batch would be compiled in
-        and x.numel() >= WORTH
+        and x.numel() >= (WORTH_SAMPLING if torch.is_inference_mode_enabled() else WORTH)
         and x.device.type == "cpu"
         and x.dtype is torch.float32
         and x.is_contiguous(memory_format=torch.channels_last)

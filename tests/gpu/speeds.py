@@ -192,7 +192,7 @@ def worker(setting: Setting) -> Iterator[Result]:
     if setting.place.type == "cuda":
         known = gpu is not None and gpu.total > 0 and gpu.own > 0
         yield Result("the GPU's figures", known, "told" if known else "not told", str(gpu))
-    target = sample(path, 4, 0, None, None, "cpu")
+    target = b"".join(sample(path, 4, 0, None, None, "cpu"))
     yield Result("its samples on the CPU", target.startswith(b"\x89PNG"), f"{len(target)} bytes")
 
 

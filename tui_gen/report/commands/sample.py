@@ -37,8 +37,12 @@ def run(args: argparse.Namespace, root: Path) -> int:
     words: list[object] = [path, "-n", args.count, "-o", target, "--seed", args.seed]
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):
         words += [option, value] if value not in (None, "") else []
+    told: tuple[int, ...] = ()
+    if err.isatty():
+        told = (err.fileno(),)
+        words += ["--progress", *told]
     process = children.run(
-        "tui_gen.train.offline.sample", *words,
+        "tui_gen.train.offline.sample", *words, pass_fds=told,
         env=launch.environment(args.model_dirs), capture_output=True, text=True, errors="replace",
     )  # fmt: skip
     messages = process.stderr.strip().splitlines()

@@ -20,6 +20,7 @@ from tui_gen.train.engine.building import build_model, put
 from tui_gen.train.engine.devices import enter, pick_device
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run import parts as dependencies
+from tui_gen.train.tuned import products
 
 
 class RestoreError(Exception):
@@ -71,6 +72,9 @@ def restore(
     values = {**config.model.values, **checkpoint.state["values"]}
     parts = dependencies.kept(checkpoint.state, classes.models)
     model = build_model(classes.models[config.model.name], values, spec, parts).to(where)
+    if spec.kind == "image":
+        model = model.to(memory_format=torch.channels_last)  # as it is trained
+    products.use(model, checkpoint.meta.products)
     put(model, checkpoint.weights if checkpoint.average is None or not averaged else checkpoint.average)
     return Restored(model.eval(), spec, config, where, checkpoint.meta.step, classes.datasets)
 
