@@ -31,6 +31,7 @@ from tui_gen.remote.messages import (
     GoneRuns,
     LinkBroken,
     LogPart,
+    LookAt,
     Ping,
     Pong,
     Told,
@@ -351,6 +352,46 @@ def test_nothing_is_written_outside_the_mirror_and_all_of_it_is_private(world, m
     assert "\x1b" not in reason.reason
 
 
+def test_what_is_here_already_is_not_sent_again(far):
+    paths = [recorded(far) for _ in range(3)]
+    remarks.star(paths[0], True)
+    first = far.watch()
+    first.open_run(first.root / paths[0].name)
+    wait_for(lambda: all(Summaries(first.root).of(first.root / path.name).metric for path in paths))
+    far.close()
+    remarks.star(paths[1], True)
+    again = far.watch()
+    assert again.root == first.root and told(again.root) == told(far.root)
+    assert [remarks.of(again.root / path.name).star for path in paths] == [True, True, False]
+    assert all(Summaries(again.root).of(again.root / path.name).metric for path in paths), "as it was told before"
+    assert far.links[1].stream.read < 800 < 4000 < far.links[0].stream.read
+
+
+def test_a_long_log_is_not_shown_in_part_and_how_far_it_is_is_told(world, monkeypatch):
+    row = FarRun("long", 1.0, 2.0, "stopped", 5, "", False, 10 << 20, b"name='x'\n", b"")
+    rest = threading.Event()
+
+    def serve(stream):
+        stream.send(row, AllListed(1))
+        for message in stream.receive():
+            if isinstance(message, LookAt):
+                stream.send(LogPart("long", 0, b"\n" * (1 << 20), 10 << 20, True))
+                rest.wait(60)
+                stream.send(LogPart("long", 1 << 20, b"\n" * (9 << 20), 10 << 20))
+
+    monkeypatch.setattr(watchers, "connect", lambda dialling, quiet: PipeLink(world, serve))
+    watcher = Watcher(Dialling(Place("far", "")))
+    watcher.start()
+    opening = threading.Thread(target=watcher.open_run, args=(watcher.root / "long",))
+    opening.start()
+    wait_for(lambda: watcher.reading == "reading long from far: 1.0 MB of 10 MB", what=lambda: watcher.reading)
+    assert runs.state_of(watcher.root / "long")[:2] == ("stopped", 5)
+    rest.set()
+    opening.join(60)
+    assert not watcher.reading and (watcher.root / "long" / runs.LOG).stat().st_size == 10 << 20
+    watcher.close()
+
+
 def test_two_who_watch_one_place_do_not_write_in_one_folder(far):
     recorded(far)
     first, second = far.watch(), far.watch()
@@ -377,7 +418,8 @@ def pipes():
 
 def test_frames_come_as_they_were_sent_also_large_ones_and_many(pipes):
     here, there, _ = pipes
-    sent = [FarFile("run", "samples/1.png", os.urandom(3 << 20)), *(Pong() for _ in range(50)), GoneRuns(["a", "b"])]
+    files = [FarFile("run", "samples/1.png", data) for data in (os.urandom(3 << 20), b"\n" * (9 << 20))]
+    sent = [*files, *(Pong() for _ in range(50)), GoneRuns(["a", "b"])]
     threading.Thread(target=there.send, args=sent).start()
     came = here.receive()
     assert [next(came) for _ in sent] == sent

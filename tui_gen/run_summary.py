@@ -90,7 +90,7 @@ NOTHING = RunSummary()
 
 
 _packed_decoder = msgspec.json.Decoder(events.Packed)
-_told_decoder = msgspec.json.Decoder(RunSummary | None)
+_told_decoder: msgspec.json.Decoder[RunSummary | None] = msgspec.json.Decoder(RunSummary | None)
 
 
 class _Record(msgspec.Struct, array_like=True):
@@ -128,6 +128,14 @@ class _JudgedCurve:
         """Forget what is at a step and after it."""
         place = bisect_left(self.steps, step)
         del self.steps[place:], self.values[place:]
+
+
+def told_in(line: bytes) -> RunSummary | None:
+    """The summary in the first line of a log that begins with STUB, where there is one."""
+    try:
+        return _told_decoder.decode(line[len(STUB) :].removesuffix(b"}"))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 class Digest:
@@ -172,8 +180,7 @@ class Digest:
         elif line.startswith(PACKED):
             self._take_packed(line)
         elif line.startswith(STUB):
-            with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                self._told = _told_decoder.decode(line[len(STUB) : -1])
+            self._told = told_in(line)
         elif line.startswith(SYSTEM):
             self._system = line  # of a long run there are many, and the last one tells
         elif any(mark in line for mark in OTHERS):

@@ -79,6 +79,8 @@ class FarWorkbench(Workbench):
             self._broken = bool(trouble)
             self.status.place_trouble = trouble
             self.status.update_text()
+        if reading := self.watcher.reading:
+            self.notices.say(reading)
         super().beat(quiet_for)
 
     @property

@@ -166,6 +166,8 @@ def _greeting(process: subprocess.Popen[bytes], dialling: Dialling, quiet: bool)
     """The version over there, and what of the stream came with it. Raises LinkBroken where none comes, LinkError."""
     assert process.stdout is not None
     deadline = time.monotonic() + PATIENCE
+    there = select.poll()
+    there.register(process.stdout, select.POLLIN)
     data = b""
     while True:
         start = data.find(MAGIC)
@@ -174,8 +176,8 @@ def _greeting(process: subprocess.Popen[bytes], dialling: Dialling, quiet: bool)
             break
         if len(data) > MOST_BANNER:
             raise LinkError(f"{dialling.place.host} sends something else than a mirror; does `ssh -T` work there?")
-        wait = max(0.0, deadline - time.monotonic()) if quiet else None
-        if not select.select([process.stdout], [], [], wait)[0]:
+        wait = max(0, int(1000 * (deadline - time.monotonic()))) if quiet else None
+        if not there.poll(wait):
             raise LinkError(f"{dialling.place.host} does not answer")
         part = os.read(process.stdout.fileno(), 4096)
         if not part:

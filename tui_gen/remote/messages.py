@@ -27,6 +27,8 @@ MAGIC = b"\x1etui-gen-mirror "
 LARGEST = 48 << 20
 """Bytes of a frame."""
 PART = 1 << 16
+MOST_UNPACKED = 1 << 20
+"""Bytes that are unpacked at a time, whatever they were packed into."""
 PING = 15.0
 """Seconds after which the side that watches says that it is there."""
 SILENT = 40.0
@@ -41,6 +43,16 @@ Words = Annotated[str, Meta(max_length=10_000)]
 
 class FarMessage(msgspec.Struct, array_like=True, tag_field="type"):
     """What either side may say."""
+
+
+class Begin(FarMessage, tag="begin"):
+    """Tell which runs there are, and from then on what changes: the first message.
+
+    `known` has, for the folders of runs that are mirrored already, the times of their config and of their remarks, and
+    that of the log that their summary was made from; 0 where there is none. What is the same is not sent again.
+    """
+
+    known: Annotated[dict[Folder, tuple[float, float, float]], Meta(max_length=100_000)] = {}
 
 
 class LookAt(FarMessage, tag="look"):
@@ -90,7 +102,8 @@ class Ping(FarMessage, tag="ping"):
 class FarRun(FarMessage, tag="run"):
     """A row of the list of runs. `config` and `remarks` are those files, None where they are what they were.
 
-    `size` is that of the log. `pid` and so on are of the worker, empty where none is known.
+    `noted` is when the remarks were written, `size` is that of the log. `pid` and so on are of the worker, empty where
+    none is known.
     """
 
     folder: Folder
@@ -103,6 +116,7 @@ class FarRun(FarMessage, tag="run"):
     size: Count
     config: Small | None = None
     remarks: Small | None = None
+    noted: When = 0.0
     summary: RunSummary | None = None
     host: Name = ""
     pid: Count = 0
@@ -163,7 +177,7 @@ class FarTrouble(FarMessage, tag="trouble"):
     words: Words
 
 
-Asked = LookAt | LookAway | FetchFile | AskThere | DoThere | Ping
+Asked = Begin | LookAt | LookAway | FetchFile | AskThere | DoThere | Ping
 Told = FarRun | GoneRuns | AllListed | LogPart | FarFile | Answered | Pong | FarTrouble
 
 
@@ -176,6 +190,11 @@ def fingerprint(descriptor: int, size: int) -> str:
     digest = hashlib.sha256(os.pread(descriptor, min(size, PART), 0))
     digest.update(os.pread(descriptor, min(size, PART), max(0, size - PART)))
     return digest.hexdigest()[:24]
+
+
+def is_same_time(one: float, other: float) -> bool:
+    """Whether two times of files are one, as far as file systems and floats keep them."""
+    return abs(one - other) < 1e-5
 
 
 def is_preview(path: str) -> bool:
@@ -229,12 +248,16 @@ class FrameStream:
             if not data:
                 return
             self.read += len(data)
-            while data:
+            more = True
+            while more:
                 try:
-                    self._buffer += self._unpacker.decompress(data, 1 << 20)
+                    unpacked = self._unpacker.decompress(data, MOST_UNPACKED)
                 except zlib.error:
                     raise LinkBroken("what came is not what a mirror sends") from None
+                self._buffer += unpacked
                 data = self._unpacker.unconsumed_tail
+                # Of what was packed very tightly zlib may hold the rest although it has taken all of its input.
+                more = bool(data) or len(unpacked) == MOST_UNPACKED
                 yield from self._messages()
             if self._unpacker.eof:
                 return

@@ -26,7 +26,7 @@ from tui_gen import bounds, events, presence, remarks, runs
 from tui_gen.files import open_regular, read_regular
 from tui_gen.places import cache_dir
 from tui_gen.remote.messages import FarFile, FarRun, LogPart, fingerprint, is_preview
-from tui_gen.run_summary import POINTS, STUB, RunSummary
+from tui_gen.run_summary import POINTS, STUB, RunSummary, told_in
 from tui_gen.text import clean
 
 UNUSED = 30 * 86400.0
@@ -135,17 +135,35 @@ class Mirror:
 
     def _notes(self, path: Path, row: FarRun) -> None:
         if row.remarks:
-            self._put(path / remarks.FILE, row.remarks)
+            self._put(path / remarks.FILE, row.remarks, row.noted)
         elif row.remarks is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path / remarks.FILE)
 
     def _stub(self, path: Path, row: FarRun) -> None:
         """The log of a run that nobody has looked at."""
-        summary = self._summaries.get(row.folder)
+        summary = self._summaries.get(row.folder) or self._told_of(row.folder)
         state = events.State(t=row.updated, state=row.state, step=max(0, row.step), reason=row.reason)
         told = msgspec.json.encode(summary) if summary is not None else b"null"
         self._put(path / runs.LOG, STUB + told + b"}\n" + events.encode(state), row.updated)
+
+    def _told_of(self, name: str) -> RunSummary | None:
+        """The summary in a stub that is here."""
+        with contextlib.suppress(OSError), open_regular(self.root / name / runs.LOG) as file:
+            line = file.read(1 << 16).partition(b"\n")[0]
+            return told_in(line) if line.startswith(STUB) else None
+        return None
+
+    def known(self) -> dict[str, tuple[float, float, float]]:
+        """What is here of every run, as `messages.Begin` has it."""
+        found = {}
+        for entry in os.scandir(self.root):
+            if entry.is_dir(follow_symlinks=False) and os.path.isfile(f"{entry.path}/{runs.CONFIG}"):
+                log = Path(entry.path) / runs.LOG
+                summed = presence.mtime(log) if self.is_whole(entry.name) or self._told_of(entry.name) else 0.0
+                times = presence.mtime(f"{entry.path}/{runs.CONFIG}"), presence.mtime(f"{entry.path}/{remarks.FILE}")
+                found[entry.name] = (*times, summed)
+        return found
 
     def is_whole(self, name: str) -> bool:
         """Whether the log of a run is here, or some of it, and no stub."""

@@ -27,6 +27,7 @@ from tui_gen.remote.messages import (
     Answered,
     Asked,
     AskThere,
+    Begin,
     DoThere,
     FarFile,
     FarMessage,
@@ -41,6 +42,7 @@ from tui_gen.remote.messages import (
     Ping,
     Pong,
     is_preview,
+    is_same_time,
 )
 from tui_gen.remote.sent_log import SentLog
 from tui_gen.run_list import RunList
@@ -79,7 +81,7 @@ class Serving:
         self._sent: dict[str, RunInfo] = {}
         self._files: dict[str, tuple[float, float]] = {}
         """When config and remarks of a run were written that were sent."""
-        self._listed = False
+        self._begun = self._listed = False
         self._problem = ""
         self._due = 0.0
         self._logs: dict[str, SentLog] = {}
@@ -87,6 +89,8 @@ class Serving:
         self._summaries = Summaries(self.root)
         self._summed: dict[str, tuple[RunInfo, float]] = {}
         self._unsummed: list[RunInfo] = []
+        self._known_sums: dict[str, float] = {}
+        """The time of the log that the other side knows the summary of, by folders."""
         self._asked = threading.BoundedSemaphore(MOST_ASKED)
         self._over = False
         self.heard = threading.Event()
@@ -99,6 +103,8 @@ class Serving:
             while not self._over:
                 self._obey()
                 busy = self._tell_logs()
+                if not self._begun:
+                    continue
                 if time.monotonic() >= self._due:
                     self._look()
                 elif not busy:
@@ -119,6 +125,8 @@ class Serving:
     @property
     def _pause(self) -> float:
         """Seconds until there may be something to do."""
+        if not self._begun:
+            return LOOK
         if any(not log.level for log in self._logs.values()) or self._unsummed:
             return 0.0
         now = time.monotonic()
@@ -142,6 +150,11 @@ class Serving:
     def _do(self, message: Asked) -> None:
         if isinstance(message, Ping):
             self.stream.send(Pong())
+            return
+        if isinstance(message, Begin):
+            self._begun = True
+            for name, (created, noted, summed) in message.known.items():
+                self._files[name], self._known_sums[name] = (created, noted), summed
             return
         path = self._path(message.run)
         match message:
@@ -216,18 +229,18 @@ class Serving:
         before = self._files.get(name, (-1.0, -1.0))
         config = notes = None
         try:
-            if times[0] != before[0]:
+            if not is_same_time(times[0], before[0]):
                 config = read_regular(f"{info.path}/{runs.CONFIG}", 1 << 20)
         except OSError:
             return None
-        if times[1] != before[1]:
+        if not is_same_time(times[1], before[1]):
             notes = b""
             with contextlib.suppress(OSError):
                 notes = read_regular(f"{info.path}/{remarks.FILE}", 1 << 20)
         self._files[name] = times
         row = FarRun(
             name, max(0.0, info.created), max(0.0, info.updated), info.state[:200], info.step, info.reason[:5000],
-            info.live, size, config, notes, summary,
+            info.live, size, config, notes, times[1], summary,
         )  # fmt: skip
         worker = runs.worker_of(info.path)
         if worker is not None and worker.pid >= 0:
@@ -238,6 +251,8 @@ class Serving:
     def _due_for(self, info: RunInfo) -> bool:
         """Whether a run is to be summed up anew."""
         before = self._summed.get(info.path)
+        if before is None and is_same_time(self._known_sums.pop(os.path.basename(info.path), 0.0), info.updated):
+            self._summed[info.path] = before = info, time.monotonic()
         return before is None or (before[0] is not info and time.monotonic() - before[1] > AT_REST * info.live)
 
     def _sum_up(self) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from tui_gen.control import Reply
 from tui_gen.places import mirrors
+from tui_gen.quantities import size
 from tui_gen.remote.link import Dialling, Link, LinkError, connect
 from tui_gen.remote.messages import (
     PING,
@@ -24,6 +25,7 @@ from tui_gen.remote.messages import (
     AllListed,
     Answered,
     AskThere,
+    Begin,
     DoThere,
     FarFile,
     FarMessage,
@@ -173,14 +175,13 @@ class Watcher:
             self._listed.clear() if self.connections else None
             self.connections += 1
             self.mirror.rows_of_now.clear()
-            again: list[FarMessage] = []
+            again: list[FarMessage] = [Begin(self.mirror.known())]
             for name in self._followed:
                 self._followed[name] = False
                 again.append(LookAt(name, *self.mirror.have(name)))
         words = ""
         try:
-            if again:
-                link.stream.send(*again)
+            link.stream.send(*again)
             for message in link.stream.receive():
                 self._heard = time.monotonic()
                 with self._lock:
@@ -309,6 +310,7 @@ class Watcher:
         self.on_log(name)
         if not whole:
             return
+        self._progress.pop(name, None)
         self._followed[name] = True
         row = self.mirror.rows[name]
         self.mirror.date(name)
@@ -367,9 +369,14 @@ class Watcher:
         if fresh:
             self.previews.await_newest(name)
 
-    def opening(self, path: Path) -> tuple[int, int]:
-        """(bytes here, bytes there) of the log of a run that is being opened."""
-        return self._progress.get(os.path.basename(path), (0, 0))
+    @property
+    def reading(self) -> str:
+        """How far a long log is that somebody waits for, in words; empty where none is."""
+        for name in list(self._opening):
+            here, there = self._progress.get(name, (0, 0))
+            if there > LITTLE:
+                return f"reading {name} from {self.host}: {size(here)} of {size(there)}"
+        return ""
 
     def want(self, name: str, path: str) -> bool:
         """Whether a preview is here; where it is not, it is sent for."""

@@ -36,6 +36,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
         complain(f"{refusal}; without one, --list prints the runs, and a RUN is told as text")
         return 2
     _, err = stdout.standard()
+    _allow_many_files()
     err.line(f"connecting to {place.host}…")
     # ssh may ask for a password now, on the terminal; not any more when the workbench has it.
     watcher = Watcher(Dialling(place, args.ssh, args.remote_command), quiet=not _at_a_terminal())
@@ -55,6 +56,18 @@ def run(args: argparse.Namespace, root: Path) -> int:
         )  # fmt: skip
     finally:
         watcher.close()
+
+
+def _allow_many_files() -> None:
+    """A live run over there has a lock, a folder and a socket here."""
+    import contextlib
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 8192 if hard == resource.RLIM_INFINITY else min(8192, hard)
+    with contextlib.suppress(OSError, ValueError):
+        if 0 <= soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _at_a_terminal() -> bool:
