@@ -427,11 +427,13 @@ def test_frames_come_as_they_were_sent_also_large_ones_and_many(pipes):
     assert next(there.receive()) == Ping()
 
 
-@pytest.mark.parametrize("data", ["garbage", "huge", "senseless", "strange"])
+@pytest.mark.parametrize("data", ["garbage", "ended", "huge", "senseless", "strange"])
 def test_what_makes_no_sense_ends_the_link(pipes, data):
     here, there, end = pipes
     if data == "garbage":
-        os.write(end, os.urandom(4096))
+        os.write(end, b"Last login: Sunday \xff\xff")
+    elif data == "ended":
+        os.write(end, b"\x03\x00")  # an empty stream, whole
     elif data == "huge":
         body = FrameStream._HEAD.pack(LARGEST + 1)
         os.write(end, there._packer.compress(body) + there._packer.flush(2))

@@ -260,7 +260,7 @@ class FrameStream:
                 more = bool(data) or len(unpacked) == MOST_UNPACKED
                 yield from self._messages()
             if self._unpacker.eof:
-                return
+                raise LinkBroken("what came is not what a mirror sends")  # which ends with the link, and never before
 
     def _next(self) -> bytes:
         try:
