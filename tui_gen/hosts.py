@@ -10,7 +10,7 @@ from tui_gen import batch, events
 from tui_gen.files import open_regular
 from tui_gen.text import clean
 
-HEAD = 1 << 18
+HEAD = 1 << 14
 """Bytes of a log's beginning in which the run's first session says where it trains."""
 
 FIRST = tuple(b'{"type":"%s"' % tag for tag in (b"host", b"resume", b"fork"))

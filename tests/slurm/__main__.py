@@ -188,6 +188,18 @@ def by_srun(world: World) -> str:
     return "status 143 of a signal, stopped by scancel"
 
 
+def two_tasks(world: World) -> str:
+    """Two processes, each a task of srun: one run, stopped by USR1 to both, put back, gone on with by both."""
+    script = world.script("--processes", "2", "--time", "4:00")
+    job = world.submit(script, "--time=2", "--signal=B:USR1@40")
+    (run,) = world.training()
+    assert "processes = 2" in (run / "config.toml").read_text()
+    step = world.stopped(run, "SIGUSR1")
+    world.goes_on(run, job, step)
+    world.cancel(job, run)
+    return f"stopped at step {step}, went on, cancelled"
+
+
 def array(world: World) -> str:
     """Two seeds: two runs; a task that is put back goes on with its own, while the other goes on training."""
     array = world.submit(world.script("--seeds", "3,4"))
@@ -231,7 +243,7 @@ def detached(world: World) -> str:
 
 SCENARIOS: dict[str, Callable[[World], str]] = {
     "time-limit": time_limit, "requeue": requeued, "preemption": preempted, "named": named, "srun": by_srun,
-    "array": array, "finish": finishes, "detach": detached,
+    "two-tasks": two_tasks, "array": array, "finish": finishes, "detach": detached,
 }  # fmt: skip
 
 

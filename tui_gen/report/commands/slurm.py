@@ -126,7 +126,7 @@ def _ordered(args: argparse.Namespace, root: Path, err: stdout.Outlet) -> Order:
         named.check(args.job_run)
     if args.seeds and any(text.partition("=")[0].strip() == "train.seed" for text in args.assignments):
         problems.append(Problem("--seeds", args.seeds, "and --set train.seed: give one of them"))
-    processes = args.processes or getattr(config.train, "processes", 1)
+    processes = args.processes or config.train.processes
     default_gpus = "0" if device == "cpu" else str(processes)
     gpus = args.gpus if args.gpus is not None else default_gpus
     if device == "cpu" and int(gpus.rpartition(":")[2]):
