@@ -202,6 +202,7 @@ def test_a_process_of_another_container_is_not_looked_for_among_ours(tmp_path, m
     (run / presence.WORKER).write_bytes(msgspec.json.encode(theirs))
     assert presence.here(theirs) and not presence.in_sight(theirs)
     assert runs.live(run) and runs.state_of(run)[2] == "on container"
+    assert "on container: not reachable from here" in launch.out_of_reach(run)
     monkeypatch.setattr(presence, "held", locks)
     (run / presence.LOCK).touch()
     assert not runs.live(run)  # nobody holds it, and locks hold across containers

@@ -141,21 +141,21 @@ class Depth(LineFilter):
         self, style: Style, front: RichColor, back: RichColor, ground: RichColor, kind: str
     ) -> tuple[RichColor, bool | None]:
         """The colour of text (or lines) on a ground that was `back`; and whether bold, which is left out if it must."""
-        wanted, behind = self._shown(front, True)[0], self._shown(back)[0]
+        colour, behind = self._shown(front, True)[0], self._shown(back)[0]
         if style.dim and not self.own:
-            wanted = wanted.blend(behind, 0.5)
-        before = VALUE if self.own else contrast(wanted, behind)
+            colour = colour.blend(behind, 0.5)
+        before = VALUE if self.own else contrast(colour, behind)
         least = min(before, REST) if kind == "drawn" else min(max(before, REST), VALUE)
         grounds = self._shown(ground)
         if ground.number == 15:
             grounds[-1] = STANDARD[7][-1]
         ratios = []
         for bold in (True, False) if style.bold else (style.bold,):
-            for ink in self._candidates(front, wanted):
-                shown = [self._shown(ink)]
+            for ink in self._candidates(front, colour):
+                looks = [self._shown(ink)]
                 if bold and ink.type == ColorType.STANDARD and ink.number is not None and ink.number < 8:
-                    shown.append(STANDARD[ink.number + 8])  # many terminals take bold for bright
-                ratios.append((min(contrast(*pair) for every in shown for pair in zip(every, grounds)), ink, bold))
+                    looks.append(STANDARD[ink.number + 8])  # many terminals take bold for bright
+                ratios.append((min(contrast(*pair) for every in looks for pair in zip(every, grounds)), ink, bold))
                 if ratios[-1][0] >= least:
                     return ink, bold
         return max(ratios, key=lambda candidate: candidate[0])[1:]

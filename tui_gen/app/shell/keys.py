@@ -49,14 +49,14 @@ def given_way(stage: Stage, keymap: dict[str, str]) -> dict[str, str]:
 
     The workbench's keys go before those of panes, so that a key of the user's for a pane would never arrive there.
     """
-    taken = {key for keys in keymap.values() for key in keys.split(",")}
+    own_keys = {key for keys in keymap.values() for key in keys.split(",")}
     standard: dict[str, list[str]] = {}
     for binding in _bindings(stage):
         standard.setdefault(binding.id or "", []).append(binding.key)
     free = {
-        name: ",".join(key for key in keys if key not in taken) or NO_KEY
+        name: ",".join(key for key in keys if key not in own_keys) or NO_KEY
         for name, keys in standard.items()
-        if name not in keymap and not taken.isdisjoint(keys)
+        if name not in keymap and not own_keys.isdisjoint(keys)
     }
     return keymap | free
 
@@ -90,19 +90,19 @@ def sections(stage: Stage) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
 
 
 def _rows(stage: Stage, nodes: list[Any]) -> list[tuple[str, str, str]]:
-    found: dict[str, tuple[Binding, Any, list[str]]] = {}
+    rows: dict[str, tuple[Binding, Any, list[str]]] = {}
     for node in nodes:
         pane = None if node is stage else node
         for binding in _bindings(node):
             if binding.description:
-                found.setdefault(binding.id or "", (binding, pane, []))[2].append(binding.key)
+                rows.setdefault(binding.id or "", (binding, pane, []))[2].append(binding.key)
     return [
         (
             " ".join(_shown(stage, binding, list(dict.fromkeys(keys)))),
             label(stage, binding.description, binding.action, pane),
             name,
         )
-        for name, (binding, pane, keys) in found.items()
+        for name, (binding, pane, keys) in rows.items()
     ]
 
 
@@ -145,26 +145,26 @@ class KeyBar(Widget):
     def _update(self, screen: object) -> None:
         if not self.is_attached or len(self.app.screen_stack) > 1:
             return
-        seen: set[tuple[object, str]] = set()
+        actions: set[tuple[object, str]] = set()
         keys: list[Key] = []
-        known = self.screen.active_bindings
-        active = [key for key in known.values() if key.enabled and key.binding.show]
+        bindings = self.screen.active_bindings
+        active = [key for key in bindings.values() if key.enabled and key.binding.show]
         # What the focused pane can do comes first, then the app's keys in the order in which they were declared.
         ranks = {binding.id: number for number, binding in enumerate(self.app.BINDINGS) if isinstance(binding, Binding)}
         active.sort(key=lambda key: ranks.get(key.binding.id, 0) + 1 if key.node is self.app else 0)
         own, more = 0, None
         for node, binding, _, _ in active:
-            if binding.description and binding.key != NO_KEY and (node, binding.action) not in seen:
-                seen.add((node, binding.action))
+            if binding.description and binding.key != NO_KEY and (node, binding.action) not in actions:
+                actions.add((node, binding.action))
                 words = label(self._stage, binding.description, binding.action, None if node is self.app else node)
                 rank = 0 if binding.id in STAY else 2 if node is self.app else 1
                 keys.append(Key(self.app.get_key_display(binding), words, binding.key, rank))
                 own += node is not self.app
                 if binding.id == "help.keys" or (binding.id == "help.pane" and more is None):
                     more = keys[-1]
-        if "1" not in known:  # digits are text where the focus is
+        if "1" not in bindings:  # digits are text where the focus is
             last = next(row.key for row in reversed(PANES) if row.key)
-            first = next((key.binding for key in known.values() if key.binding.id == "pane.1.always"), None)
+            first = next((key.binding for key in bindings.values() if key.binding.id == "pane.1.always"), None)
             if first is not None:
                 keys.insert(own, Key(f"{self.app.get_key_display(first)}…{last}", "Panes", first.key, 0))
         if (keys, more) != (self._keys, self._more):
@@ -176,12 +176,12 @@ class KeyBar(Widget):
         if sum(shown_key.width for shown_key in self._keys) <= room or self._more is None:
             return self._keys
         more = self._more
-        kept, left = set(), room - cell_len(more.shown) - len(" 99 more  ")
+        places, cells = set(), room - cell_len(more.shown) - len(" 99 more  ")
         for number, shown_key in sorted(enumerate(self._keys), key=lambda entry: entry[1].rank):
-            if shown_key != more and shown_key.width <= left:
-                kept.add(number)
-                left -= shown_key.width
-        some = [shown_key for number, shown_key in enumerate(self._keys) if number in kept]
+            if shown_key != more and shown_key.width <= cells:
+                places.add(number)
+                cells -= shown_key.width
+        some = [shown_key for number, shown_key in enumerate(self._keys) if number in places]
         return [*some, more._replace(words=f"{len(self._keys) - len(some) - 1} more")]
 
     def render_line(self, y: int) -> Strip:

@@ -66,7 +66,7 @@ def readable(
     ground is not known they become white.
     """
     same = same or Color.__eq__
-    found = dict(variables)
+    result = dict(variables)
     try:
         background, surface, panel, foreground = (
             Color.parse(variables[name]) for name in ("background", "surface", "panel", "foreground")
@@ -76,7 +76,7 @@ def readable(
         background = Color.parse("ansi_default")
     if background.ansi is not None:  # the terminal's own colours, which nobody here knows
         plain = dict.fromkeys(("quiet", "faint", "here", "on-panel", "foreground", "frame"), "ansi_default")
-        return found | plain | {"here-style": "reverse"}
+        return result | plain | {"here-style": "reverse"}
     if any(ground.a < 1 for ground in (surface, panel)):
         surface, panel = (background.blend(ground, ground.a).with_alpha(1) for ground in (surface, panel))
     pages = (background, surface)
@@ -104,14 +104,14 @@ def readable(
         if not apart(_over(surface, variables[name])):
             colours[name] = foreground
     if not apart(_over(surface, variables["block-cursor-blurred-background"])):
-        found["block-cursor-blurred-text-style"] = "underline"
+        result["block-cursor-blurred-text-style"] = "underline"
     for name in ("block-cursor", "input-cursor", "input-selection"):
         ground = colours.get(f"{name}-background") or _over(surface, variables[f"{name}-background"])
         colours[f"{name}-foreground"] = legible(ground.get_contrast_text(1.0), [ground], VALUE)
     if not coloured:
-        tracks = [name for name in found if name.startswith(("scrollbar-background", "scrollbar-corner"))]
-        found |= dict.fromkeys(tracks, "#00000000")
-    return found | {name: colour.hex for name, colour in colours.items()} | {"here-style": style}
+        tracks = [name for name in result if name.startswith(("scrollbar-background", "scrollbar-corner"))]
+        result |= dict.fromkeys(tracks, "#00000000")
+    return result | {name: colour.hex for name, colour in colours.items()} | {"here-style": style}
 
 
 def _over(ground: Color, text: str) -> Color:

@@ -35,7 +35,7 @@ KNOWN = {field.name for field in fields(Theme)}
 
 def load_themes(folder: Path | None = None) -> tuple[list[Theme], list[str]]:
     """Every theme and, in words, each file that is none. A user's theme replaces one of ours with the same name."""
-    found: dict[str, Theme] = {}
+    themes: dict[str, Theme] = {}
     problems: list[str] = []
     for place in (Path(ours.__path__[0]), folder or config_dir() / "themes"):
         try:
@@ -49,8 +49,8 @@ def load_themes(folder: Path | None = None) -> tuple[list[Theme], list[str]]:
             except ValueError as error:
                 problems.append(f"{path.name}: {error}")
             else:
-                found[theme.name] = theme
-    return list(found.values()), problems
+                themes[theme.name] = theme
+    return list(themes.values()), problems
 
 
 def read_theme(path: Path) -> Theme:

@@ -28,8 +28,8 @@ def tab_texts(panes: tuple[str, ...], shown: str, room: int) -> list[tuple[str, 
     The one that is `shown` is marked. Where there is little room, those without a digit have a tab only while they are
     shown (the palette and the View menu have them always); where there is next to none, the others are digits alone.
     """
-    rows = [found for found in map(row, panes) if found is not None]
-    some = [found for found in rows if found.key or found.id == shown]
+    rows = [place for place in map(row, panes) if place is not None]
+    some = [place for place in rows if place.key or place.id == shown]
     texts: list[tuple[str, str]] = []
     for those, most, most_shown, gap in (
         (rows, 99, 99, " "), (rows, 99, 99, ""), *((rows, *both, "") for both in NARROWER if both[0] >= LEGIBLE),
@@ -110,14 +110,14 @@ class _PaneLayout(Layout):
     def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
         assert isinstance(parent, Workspace)
         parent.pre_layout(self)
-        found = parent.plan(size)
+        plan = parent.plan(size)
         placements = []
-        tabs = iter(found.tabs)
+        tabs = iter(plan.tabs)
         for child in children:
             if isinstance(child, PaneTabs):
                 box = next(tabs, (None,))[0]
             else:
-                box = found.panes.get(child.id or "")
+                box = plan.panes.get(child.id or "")
             if box is not None:
                 region = Region(box.x, box.y, box.width, box.height)
                 placements.append(WidgetPlacement(region, Offset(), child.styles.margin, child))
@@ -267,9 +267,9 @@ class Workspace(Widget):
     def toggle_drawer(self) -> None:
         """Bring the panes that the next run is put together in, or fold them away again."""
         active = self.active
-        found = row(active.id) if active is not None else None
+        place = row(active.id) if active is not None else None
         alone = self.maximised or len(groups(tree(self.shape))) == 1
-        if found is not None and found.edits if alone else self.layout_name == EDIT:
+        if place is not None and place.edits if alone else self.layout_name == EDIT:
             self.watch_run(self._folded)
         else:
             self.use_layout(EDIT)
@@ -320,10 +320,10 @@ class Workspace(Widget):
 
     def _looked_at(self, name: str) -> None:
         self.last_pane = name
-        found = row(name)
-        if found is not None and found.watches:
+        place = row(name)
+        if place is not None and place.watches:
             self.watched = name
-        if found is not None and found.edits:
+        if place is not None and place.edits:
             self.edited = name
 
     def toggle_maximised(self, name: str = "") -> None:
@@ -378,10 +378,10 @@ class Workspace(Widget):
     def _frame_at(self, event: events.MouseEvent) -> Pane | None:
         """The pane whose frame is under the mouse."""
         try:
-            found, _ = self.screen.get_widget_at(int(event.screen_x), int(event.screen_y))
+            widget, _ = self.screen.get_widget_at(int(event.screen_x), int(event.screen_y))
         except NoWidget:
             return None
-        return found if isinstance(found, Pane) else None
+        return widget if isinstance(widget, Pane) else None
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Begin to drag a boundary, where the frame of a pane was pressed."""

@@ -247,9 +247,9 @@ class Conductor:
         what was chosen (`smaller`, or `resume` for as it was).
         """
         asked_in = self.stage.workspace.active
-        found = await away(self.session.remedy, path) if answer != "resume" else None
-        if found is not None and not answer:
-            dialog = broken_dialog(path.name, "", found, await away(_newest, path))
+        remedy = await away(self.session.remedy, path) if answer != "resume" else None
+        if remedy is not None and not answer:
+            dialog = broken_dialog(path.name, "", remedy, await away(_newest, path))
             answer = await self.stage.push_screen_wait(dialog) or ""
             if answer not in ("smaller", "resume"):
                 return
@@ -259,7 +259,8 @@ class Conductor:
             return
         self.notices.say(f"resuming {path.name}…")
         try:
-            warnings = await away(self.session.resume, path, found.assignments if found and answer == "smaller" else [])
+            smaller = remedy.assignments if remedy is not None and answer == "smaller" else []
+            warnings = await away(self.session.resume, path, smaller)
         except (runs.RunError, ConfigError) as error:
             self.notices.say("")
             self.notices.tell(str(error), "error")

@@ -62,11 +62,11 @@ class Session:
         """The folders of model files in use: those that were given, and the adopted ones that are still trusted."""
         from tui_gen import trust
 
-        found = list(self.model_dirs)
+        folders = list(self.model_dirs)
         for folder in self.adopted:
             with contextlib.suppress(ConfigError):
-                found += [] if trust.unknown([folder]) else [folder]
-        return found
+                folders += [] if trust.unknown([folder]) else [folder]
+        return folders
 
     def adopt(self, path: Path) -> bool:
         """Use the folders of model files that a run names, where all are trusted; whether models must be read for it.
@@ -383,13 +383,13 @@ class Session:
         near = set(self.started)
         with contextlib.suppress(runs.RunError):
             near |= set(runs.live_runs(self.root))
-        found = {}
+        rows = {}
         for path in [*sorted(near), *([shown] if shown is not None else [])]:
             state, step, _ = runs.state_of(path)
             worker = runs.worker_of(path)
             if state in runs.LIVE and (path == shown or worker is None or presence.here(worker)):
-                found[path.resolve()] = (path, state, step)
-        return list(found.values())
+                rows[path.resolve()] = (path, state, step)
+        return list(rows.values())
 
     def beside(self, run: Path) -> Path:
         """Where an export of a run goes by default, without its ending."""

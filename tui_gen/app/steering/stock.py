@@ -69,14 +69,14 @@ class Stock:
     async def tell(self, asked: WorkerAsked) -> None:
         """Have a worker tell a pane what it asked of settings, or the pane why it cannot be told."""
         ops = {"network": self._session.network, "sheet": self._session.sheet}
-        found, words = None, ""
+        answer, words = None, ""
         try:
-            found = await away(ops[asked.op], asked.tables)
+            answer = await away(ops[asked.op], asked.tables)
         except ConfigError as error:
             words = "\n".join(map(str, error.problems))
         except ControlError as error:
             words = str(error)
-        asked.then(found, words)
+        asked.then(answer, words)
 
     async def _take_models(self) -> None:
         self._reading = True

@@ -109,48 +109,48 @@ class Screenful:
 
     def _changed(self, y: int, pieces: list[Piece], console: Console) -> Iterator[Piece]:
         """The pieces of row `y` that look different from what is there; from now on they are what is there."""
-        known = self._known(y)
+        before = self._known(y)
         whole = None
         for x, _, strip in pieces:
-            there = known.get(x)
+            there = before.get(x)
             if there is None or there.cell_length != strip.cell_length:
                 # cut in other places than before: compare with the cells, where all of the row is known
                 if whole is None:
-                    whole = _joined(known)
+                    whole = _joined(before)
                 there = whole.crop(x, x + strip.cell_length)
             if there is not strip and _looks(there, console) != _looks(strip, console):
                 yield from _runs(x, y, there, strip)
         new = {x: strip for x, _, strip in pieces}
-        if all(x in known and known[x].cell_length == strip.cell_length for x, strip in new.items()):
-            known.update(new)
-        elif sum(map(_width, new.values())) >= sum(map(_width, known.values())):
+        if all(x in before and before[x].cell_length == strip.cell_length for x, strip in new.items()):
+            before.update(new)
+        elif sum(map(_width, new.values())) >= sum(map(_width, before.values())):
             self._rows[y] = new
         else:
             for x, strip in new.items():
                 self._write(x, y, strip)
 
 
-def _overwritten(known: dict[int, Strip], x: int, width: int) -> dict[int, Strip] | None:
+def _overwritten(pieces: dict[int, Strip], x: int, width: int) -> dict[int, Strip] | None:
     """A row's pieces but for so many cells from column `x`; None where a wide character might be cut in two."""
-    kept: dict[int, Strip] = {}
-    for place, strip in known.items():
+    rest: dict[int, Strip] = {}
+    for place, strip in pieces.items():
         end = place + strip.cell_length
         if end <= x or place >= x + width:
-            kept[place] = strip
+            rest[place] = strip
             continue
         if (place < x or end > x + width) and len(strip.text) != strip.cell_length:
             return None
         if place < x:
-            kept[place] = strip.crop(0, x - place)
+            rest[place] = strip.crop(0, x - place)
         if end > x + width:
-            kept[x + width] = strip.crop(x + width - place, strip.cell_length)
-    return kept
+            rest[x + width] = strip.crop(x + width - place, strip.cell_length)
+    return rest
 
 
-def _joined(known: dict[int, Strip]) -> Strip:
+def _joined(pieces: dict[int, Strip]) -> Strip:
     """A row from its pieces; nothing where they leave gaps, or have wide characters, which another cut would halve."""
     x, strips = 0, []
-    for place, strip in sorted(known.items()):
+    for place, strip in sorted(pieces.items()):
         if place != x:
             return Strip([])
         strips.append(strip)

@@ -25,10 +25,10 @@ def entries(typed: str, suffix: str) -> list[str]:
     Hidden ones only where a dot was typed. At most MOST.
     """
     folder, _, start = typed.rpartition("/")
-    shown = f"{folder}/" if folder or typed.startswith("/") else ""
-    found: list[tuple[bool, str]] = []
+    before = f"{folder}/" if folder or typed.startswith("/") else ""
+    rows: list[tuple[bool, str]] = []
     try:
-        with os.scandir(os.path.expanduser(shown or ".")) as scan:
+        with os.scandir(os.path.expanduser(before or ".")) as scan:
             for entry in scan:
                 if not entry.name.startswith(start) or (entry.name.startswith(".") and not start.startswith(".")):
                     continue
@@ -37,19 +37,19 @@ def entries(typed: str, suffix: str) -> list[str]:
                 except OSError:
                     continue
                 if is_folder or entry.name.endswith(suffix):
-                    found.append((not is_folder, f"{shown}{entry.name}" + ("/" if is_folder else "")))
+                    rows.append((not is_folder, f"{before}{entry.name}" + ("/" if is_folder else "")))
     except (OSError, ValueError):
         return []
-    return [path for _, path in sorted(found)[:MOST]]
+    return [path for _, path in sorted(rows)[:MOST]]
 
 
 def completed(typed: str, suffix: str) -> str:
     """What was typed, continued as far as it is certain."""
-    found = entries(typed, suffix)
-    if not found:
+    paths = entries(typed, suffix)
+    if not paths:
         return typed
-    first, last = found[0], found[0]
-    for path in found:
+    first, last = paths[0], paths[0]
+    for path in paths:
         first, last = min(first, path), max(last, path)
     same = next((at for at, pair in enumerate(zip(first, last)) if pair[0] != pair[1]), min(len(first), len(last)))
     return first[:same]

@@ -358,34 +358,34 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         text = clean(state.text(key), NEWLINE)
         room = width - self.value_column
         if param.kind == "bool":
-            shown = {"true": "[x] on", "false": "[ ] off"}.get(text, text)
+            value = {"true": "[x] on", "false": "[ ] off"}.get(text, text)
         elif param.kind == "choice":
-            shown = fit(text, min(cell_len(text), room - 2)) + ("" if locked else " ▾")
+            value = fit(text, min(cell_len(text), room - 2)) + ("" if locked else " ▾")
         else:
-            shown = text
+            value = text
         unit = f" {param.unit}" if param.unit else ""
         if state.unlimited(key):
-            shown, unit, value_style = UNLIMITED, "", self._style(base, "fields--unit")
+            value, unit, value_style = UNLIMITED, "", self._style(base, "fields--unit")
         if not text and param.kind != "choice":
-            shown, value_style = "–", self._style(base, "fields--unit")
+            value, value_style = "–", self._style(base, "fields--unit")
         if wrong and not locked and text:
             value_style = self._style(base, "fields--error")
         if state.live and not locked:  # among others that are not: seen without colours, too
             value_style += EDITABLE
-        if cell_len(shown) + len(unit) > room:
+        if cell_len(value) + len(unit) > room:
             unit = ""
-        taken = self.value_column + min(cell_len(shown), room) + len(unit)
-        start = max(self.value_column + 20, taken + 2)
+        end = self.value_column + min(cell_len(value), room) + len(unit)
+        start = max(self.value_column + 20, end + 2)
         about = param.help if relevance.has_effect(state, key) else f"no effect without {param.when}"
-        words = " " * (start - taken) + clean(about) if about and width - start >= WORDS else ""
+        words = " " * (start - end) + clean(about) if about and width - start >= WORDS else ""
         return [
             ("›" if here else " ", base),
             (mark, mark_style),
             (fit(param.name, self._label_width), label_style),
             (" ", base),
-            (fit(shown, min(cell_len(shown), room)), value_style),
+            (fit(value, min(cell_len(value), room)), value_style),
             (unit, self._style(base, "fields--unit")),
-            (fit(words, width - taken) if words else "", self._style(base, "fields--help")),
+            (fit(words, width - end) if words else "", self._style(base, "fields--help")),
         ]
 
     # -- events -------------------------------------------------------------------------------------------------

@@ -400,7 +400,7 @@ def _tile_of(layout: TileLayout) -> tuple[int, int]:
 
 def _places(layout: TileLayout, room: Room) -> list[tuple[float, float, float, float, int]]:
     """Where tiles are, in cells: up to the next one, names below them included."""
-    found = []
+    places = []
     across, down = layout.zoom / room.cell[0], layout.zoom / room.cell[1]
     words = 1 if layout.words else 0
     edges = [*layout.xs[1:], layout.size[1]]
@@ -410,8 +410,8 @@ def _places(layout: TileLayout, room: Room) -> list[tuple[float, float, float, f
         for numbers, begin, bottom in zip(layout.strip(place), layout.ys, ends):
             for number, left, right in zip(numbers, layout.xs, edges):
                 if number >= 0:
-                    found.append((x + left * across, y + begin * down, x + right * across, bottom, number))
-    return found
+                    places.append((x + left * across, y + begin * down, x + right * across, bottom, number))
+    return places
 
 
 def _pieces(request: PictureRequest, part: PlacedDrawing, ident: int) -> Pieces:
