@@ -18,8 +18,8 @@ import torch.fx.experimental.symbolic_shapes  # noqa: F401 - the first gradient 
 
 from tests.attack import forked
 from tui_gen.train.run import following, peers, stopping
-from tui_gen.train.run.link import Link
-from tui_gen.world import World
+from tui_gen.train.run.link import PeerLink
+from tui_gen.world import SLURM, World, hand_over
 
 
 class Forked:
@@ -51,7 +51,7 @@ def _fork(self: peers.Peers, peer: peers.Peer) -> None:
                     other.link._socket.close()  # not `close`, which would end it for rank 0 as well
             count = self.world.count
             stopping.leave = sys.exit
-            status = following.Following(World(peer.rank, count, peer.rank, count), self.path, Link(theirs)).main()
+            status = following.Following(World(peer.rank, count, peer.rank, count), self.path, PeerLink(theirs)).main()
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
         except BaseException:
@@ -61,7 +61,7 @@ def _fork(self: peers.Peers, peer: peers.Peer) -> None:
     theirs.close()
     peer.process = Forked(pid)
     place(self.path, peer.rank).write_text(str(pid))
-    self._take(peer, Link(ours))
+    self._take(peer, PeerLink(ours))
 
 
 def place(run: Path, rank: int) -> Path:
@@ -96,3 +96,24 @@ def worker(
             yield
 
     return forked.worker(run, resume=resume, around=both)
+
+
+def met(run: Path) -> tuple[forked.Child, forked.Child]:
+    """Rank 0 of a run and another process, as srun starts both: they find each other at a port."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    places = [World(rank, 2, rank, 2, "127.0.0.1", port, SLURM) for rank in (0, 1)]
+    pid = os.fork()
+    if not pid:
+        status = 70
+        try:
+            status = following.Following(places[1]).main()
+        finally:
+            os._exit(status)
+
+    @contextlib.contextmanager
+    def placed() -> Iterator[None]:
+        hand_over(places[0])
+        yield
+
+    return forked.worker(run, around=placed), forked.Child(pid)

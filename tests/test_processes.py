@@ -113,6 +113,14 @@ def test_it_is_steered_as_one(tmp_path):
     assert steps[0] == edit.data["step"]
 
 
+def test_processes_that_srun_starts_meet_and_end_together(tmp_path, whole):
+    run = made(tmp_path)
+    first, other = several.met(run)
+    assert first.wait() == 0 and other.wait() == 0
+    assert bits.differences(whole, run) == []
+    assert "the run has finished" in (run / "worker-1.log").read_text()
+
+
 def test_an_error_in_one_is_the_run_s(tmp_path, monkeypatch):
     from tui_gen.train.engine.trainer import Trainer
 

@@ -21,7 +21,7 @@ from tests.attack.outcome import Attack, Outcome, Plan
 from tui_gen import config as configs
 from tui_gen import runs
 
-KILLS = {"VAE": (2, 8), "GAN": (2, 4), "diffusion": (3, 4), "VQ-VAE": (2, 4)}
+KILLS = {"VAE": (2, 8), "VAE that goes back": (2, 4), "GAN": (2, 4), "diffusion": (3, 4), "VQ-VAE": (2, 4)}
 """Family → processes, and SIGKILLs of its runs."""
 TERMS = 4
 ALONE = 30.0

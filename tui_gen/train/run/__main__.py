@@ -9,7 +9,7 @@ from pathlib import Path
 from tui_gen import presence, world
 from tui_gen.train.run import stopping
 from tui_gen.train.run.following import Following
-from tui_gen.train.run.link import Link
+from tui_gen.train.run.link import PeerLink
 from tui_gen.train.run.worker import Worker
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     if arguments.rank:
         end = socket.socket(fileno=arguments.link)
         own = world.World(arguments.rank, arguments.of, arguments.rank, arguments.of)
-        stopping.leave(Following(own, Path(arguments.run), Link(end)).main())
+        stopping.leave(Following(own, Path(arguments.run), PeerLink(end)).main())
     if arguments.world:
         told = world.handed_over()
         assert told is not None, "whoever starts this with --world leaves the place in the environment"

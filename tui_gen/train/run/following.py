@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_gen.train.run import output, stopping
-from tui_gen.train.run.link import Link, Message
+from tui_gen.train.run.link import Message, PeerLink
 from tui_gen.train.run.peers import ARRIVAL, BEAT, LOST, hello
 from tui_gen.world import TORCHRUN, World
 
@@ -41,7 +41,7 @@ class Unmet(Exception):
 class Following:
     """One such process. `run` is the run's folder where it is known, else rank 0 tells it."""
 
-    def __init__(self, world: World, run: Path | None = None, link: Link | None = None) -> None:
+    def __init__(self, world: World, run: Path | None = None, link: PeerLink | None = None) -> None:
         self.world, self.run = world, run
         self._link = link
         self._said: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -89,7 +89,7 @@ class Following:
             return self._failed(error)
         return 0
 
-    def _met(self) -> Link:
+    def _met(self) -> PeerLink:
         """A connection to rank 0, which something else started. Raises Unmet."""
         port = self.world.port
         if self.world.launcher == TORCHRUN:
@@ -105,7 +105,7 @@ class Following:
             try:
                 end = socket.create_connection((self.world.address, port), PATIENCE * 10)
                 end.settimeout(None)
-                return Link(end)
+                return PeerLink(end)
             except OSError as error:
                 if time.monotonic() > deadline:
                     where = f"{self.world.address}:{port}"

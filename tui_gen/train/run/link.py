@@ -23,7 +23,7 @@ Message = dict[str, Any]
 """`do` says what it is; the rest is plain values and bytes."""
 
 
-class Link:
+class PeerLink:
     """One end of a socket. `send` may be called by any thread, `receive` by one."""
 
     def __init__(self, end: socket.socket) -> None:

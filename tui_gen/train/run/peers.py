@@ -3,8 +3,8 @@
 Rank 0 alone has the run's log, its socket, its clock. The others compute their share of every batch and hold nothing
 that is not rank 0's as well: what is lost with one of them is the run's present session, never the run.
 
-Each has a `Link` to rank 0, which the system closes when either of the two ends. Both give a sign of life every BEAT
-seconds from a thread of their own, whatever they are busy with. So whatever becomes of a process is known within
+Each has a `PeerLink` to rank 0, which the system closes when either of the two ends. Both give a sign of life every
+BEAT seconds from a thread of their own, whatever they are busy with. So whatever becomes of a process is known within
 seconds; `check` raises it in the training thread, and where that thread waits for what will never come, the process is
 ended for it.
 """
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from tui_gen import children, launch, presence, runs
 from tui_gen.files import open_log
 from tui_gen.train.cutting import Check, never
-from tui_gen.train.run.link import Link, Message
+from tui_gen.train.run.link import Message, PeerLink
 from tui_gen.world import LOOPBACK, TORCHRUN, World
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Peer:
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
-        self.link: Link | None = None
+        self.link: PeerLink | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.host, self.pid = "", 0
         self.step, self.waits = 0, False
@@ -161,7 +161,7 @@ class Peers:
                 raise
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self._take(peer, Link(ours))
+        self._take(peer, PeerLink(ours))
 
     def _listen(self) -> None:
         """Have the others find this process: where the launcher's own store says, or at the port that all know."""
@@ -186,9 +186,9 @@ class Peers:
             except OSError:
                 return
             end.settimeout(ARRIVAL)
-            threading.Thread(target=self._meet, args=[Link(end), end], name="meeting", daemon=True).start()
+            threading.Thread(target=self._meet, args=[PeerLink(end), end], name="meeting", daemon=True).start()
 
-    def _meet(self, link: Link, end: socket.socket) -> None:
+    def _meet(self, link: PeerLink, end: socket.socket) -> None:
         hello = link.receive()
         rank = hello.get("rank") if hello is not None and hello["do"] == "hello" else None
         peer = next((peer for peer in self.peers if peer.rank == rank and peer.link is None), None)
@@ -199,7 +199,7 @@ class Peers:
         self._hear(peer, hello)
         self._take(peer, link)
 
-    def _take(self, peer: Peer, link: Link) -> None:
+    def _take(self, peer: Peer, link: PeerLink) -> None:
         peer.link = link
         threading.Thread(target=self._listen_to, args=[peer, link], name=f"rank {peer.rank}", daemon=True).start()
 
@@ -236,7 +236,7 @@ class Peers:
 
     # What they say
 
-    def _listen_to(self, peer: Peer, link: Link) -> None:
+    def _listen_to(self, peer: Peer, link: PeerLink) -> None:
         while (message := link.receive()) is not None:
             self._hear(peer, message)
         peer.gone = True
