@@ -152,11 +152,11 @@ def _killed(plan: Plan, root: Path, family: str, whole: Sessions, seconds: float
 def _terminated(plan: Plan, root: Path, family: str, whole: Sessions, seconds: float) -> Outcome:
     """SIGTERM to any rank: all end within seconds, with a checkpoint, and the run goes on later."""
     row, dice, longest = Outcome("SIGTERM", f"{family}, at any rank"), plan.dice("several term"), 0.0
-    run = Sessions(root / "stopped", family, whole.processes)
     for number in range(TERMS):
-        if plan.over() or runs.state_of(run.run)[0] == "finished":
+        if plan.over():
             break
-        rank, moment = number % whole.processes, dice.uniform(0.1, 0.6 * seconds)
+        run = Sessions(root / f"stopped-{number}", family, whole.processes)
+        rank, moment = number % whole.processes, dice.uniform(0.1, 0.8 * seconds)
         child = run.start()
         run.moments.append(f"SIGTERM to rank {rank} at {moment:.3f} s")
         child.wait(moment)
@@ -168,7 +168,7 @@ def _terminated(plan: Plan, root: Path, family: str, whole: Sessions, seconds: f
         if status not in (0, -signal.SIGTERM):
             run.wrong.append(f"status {status} after {run.moments[-1]}")
         run.conclude(child)
-    run.finish(row, whole.run)
+        run.finish(row, whole.run)
     row.detail = f"the slowest ended {longest:.1f} s after the signal"
     return row
 
