@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.fx.experimental.symbolic_shapes  # noqa: F401 - the first gradient imports it, for seconds in each child
+import torch.fx.experimental.symbolic_shapes  # the first gradient imports it, for seconds in each child
 
 from tui_gen.train.engine import ranks
 from tui_gen.train.engine.ranks import Ranks
