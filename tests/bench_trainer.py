@@ -28,6 +28,8 @@ WARM = 2.0
 """Seconds of training that are not counted: the first steps are slow everywhere."""
 SETTLE = 0.5
 """Seconds at the start of a turn that are not counted."""
+ADAPT = 3.0
+"""Seconds in which a run sees that others want its cores, or want them no more."""
 MODELS: dict[str, tuple[dict[str, Any], int, int]] = {
     "vae": ({"name": "vae", "network": "mlp", "hidden": [400], "latent": 20}, 128, 28),
     "small-vae": ({"name": "vae", "network": "mlp", "hidden": [32], "latent": 4}, 32, 8),
@@ -271,22 +273,26 @@ def busy_neighbour() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def busy_core(settings: Settings, base: Path, root: str) -> Figure:
-    """The MLP VAE's images/s with another process on one of the two cores ÷ alone.
-
-    A worker looks at its start whether it is alone: there is one that was started alone, and one that was not.
-    """
+    """The MLP VAE's images/s while another process wants one of the two cores, which comes and goes, ÷ alone."""
     pairs = []
-    tables = bare(tables_of("vae", root))
-    with Worker(make_run(tables)) as alone:
-        warmed(alone)
-        with busy_neighbour() as neighbour, Worker(make_run(tables)) as disturbed:
-            warmed(disturbed)
-            for _ in range(settings.pairs):
-                there = disturbed.turn(settings.seconds)
-                neighbour.send_signal(signal.SIGSTOP)
-                pairs.append((there, alone.turn(settings.seconds)))
-                neighbour.send_signal(signal.SIGCONT)
-    return ratio("busy-core", "MLP VAE, other core busy ÷ undisturbed", pairs, 0.5, "images/s")
+    with Worker(make_run(bare(tables_of("vae", root)))) as worker, busy_neighbour() as neighbour:
+        neighbour.send_signal(signal.SIGSTOP)
+        warmed(worker)
+        for _ in range(settings.pairs):
+            alone = _settled(worker, settings.seconds)
+            neighbour.send_signal(signal.SIGCONT)
+            pairs.append((_settled(worker, settings.seconds), alone))
+            neighbour.send_signal(signal.SIGSTOP)
+    return ratio("busy-core", "MLP VAE, other core busy later ÷ undisturbed", pairs, 0.5, "images/s")
+
+
+def _settled(worker: Worker, seconds: float) -> float:
+    """Its speed once it has seen who else is there."""
+    worker.release()
+    worker.speed(ADAPT)
+    found = worker.speed(seconds)
+    worker.hold()
+    return found
 
 
 AIMS = {

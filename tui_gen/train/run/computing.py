@@ -11,6 +11,7 @@ from tui_gen.checkpoints import Meta
 from tui_gen.train.engine import compiling
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.tuned import products
+from tui_gen.train.tuned.company import Company
 
 NAMES = ("compiled", "tensors", "tuned", "products")
 
@@ -22,6 +23,7 @@ class Computing:
         self.compiled, self.tensors, self.tuned = False, True, tuned.wished()
         self.products = products.PLAIN
         self._new = True
+        self._company: Company | None = None
 
     def resume(self, meta: Meta) -> None:
         """Compute as the run has so far."""
@@ -53,6 +55,17 @@ class Computing:
             self.compiled = compiling.decide(trainer, note)
         if self.compiled:
             compiling.apply(trainer, note, self.tensors, self.products)
+        self._company = Company(trainer.device)
+
+    def look(self, now: float) -> None:
+        """See whether others want the same cores; `now` is the seconds of a clock."""
+        if self._company is not None:
+            self._company.look(now)
+
+    def close(self) -> None:
+        """The run is over."""
+        if self._company is not None:
+            self._company.close()
 
 
 def _rows(trainer: Trainer) -> int:

@@ -161,6 +161,7 @@ class RunLoop:
             self._rescue()
             raise
         finally:
+            self.computing.close()
             self.record.close()
         return self.state
 
@@ -312,6 +313,7 @@ class RunLoop:
     @counts_as(LOG)
     def flush(self) -> None:
         """Bring the metrics over from the device, write them, look at them."""
+        self.computing.look(time.perf_counter())
         speed = self.agenda.flushed(self.trainer.step, time.perf_counter())
         columns = self.trainer.meter.flush()
         alerts = self.rollbacks.taken(self.health.look(columns), columns)
