@@ -328,6 +328,7 @@ def test_names_of_searches_that_are_none_and_a_definition_that_differs_are_told(
     assert status == 2 and "was begun with another seed; choose another --name" in err
     assert "did you mean 'mine'" in call("sweep", "--results", "mime")[2]
     assert "is not being searched" in call("sweep", "--stop", "mine")[2]
+    assert "mine learns, and is not in the queue: tui-gen sweep --results mine" in call("queue", "results", "mine")[2]
     status, out, _ = sweep(call, "--dry-run", "--name", "other")
     assert status == 0 and "other: 20 trials, 1 at a time, tpe, hyperband; val/vae/elbo" in out
     assert specs.names(runs.default_root()) == ["mine"]

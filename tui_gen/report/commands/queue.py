@@ -17,6 +17,7 @@ from tui_gen.queueing import QueueEntry
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import count, json_option, models_option, named, runs_option
 from tui_gen.report.stdout import Outlet, coloured, terminal_width
+from tui_gen.search import spec as specs
 from tui_gen.states import ANSI, queue_look
 
 ID = "the number that tui-gen queue shows"
@@ -214,6 +215,8 @@ def sweep(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> Non
 def results(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> None:
     """`tui-gen queue results`."""
     queue = queueing.read(root)
+    if args.name not in sweeps.groups(queue) and args.name in specs.names(root):
+        raise runs.RunError(f"{args.name} learns, and is not in the queue: tui-gen sweep --results {args.name}")
     found = sweeps.results(root, queue, sweeps.group_named(queue, args.name))
     if args.csv:
         out.write(found.csv())
