@@ -199,10 +199,16 @@ GROUPS = ("tui_gen.models", "tui_gen.datasets")
 """The entry points by which packages offer models and datasets."""
 
 
-def _entry_points() -> list[str]:
+def offered() -> list[Any]:
+    """What packages offer: entry points of `importlib.metadata`, those of models first. All packages are read once."""
     from importlib.metadata import entry_points
 
-    points = [point for group in GROUPS for point in entry_points(group=group)]
+    known = entry_points()
+    return [point for group in GROUPS for point in known.select(group=group)]
+
+
+def _entry_points() -> list[str]:
+    points = offered()
     return sorted(f"{point.name}={point.value}" for point in points)
 
 

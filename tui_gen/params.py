@@ -12,6 +12,7 @@ documentation work with. None of them needs PyTorch, or the class itself.
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -131,6 +132,11 @@ def describe(struct: type[msgspec.Struct]) -> list[Param]:
 
     The class, and those it inherits from, may say more of its fields: `RARE` are names, `WHEN` are conditions by name.
     """
+    return list(_described(struct))
+
+
+@functools.cache
+def _described(struct: type[msgspec.Struct]) -> list[Param]:
     owners = [vars(owner) for owner in reversed(struct.__mro__)]
     rare = {name for owner in owners for name in owner.get("RARE", ())}
     when = {name: words for owner in owners for name, words in owner.get("WHEN", {}).items()}

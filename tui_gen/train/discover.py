@@ -82,9 +82,7 @@ def discover(extra: list[str] | None = None) -> _Discovery:
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 problems.append(f"{path}: {_where(error, path)}{_words(error)}")
-    from importlib.metadata import entry_points
-
-    for point in [point for group in catalog.GROUPS for point in entry_points(group=group)]:
+    for point in catalog.offered():
         try:
             entry = point.load()
             take(entry if isinstance(entry, ModuleType) else sys.modules[entry.__module__], f"package {point.value}")
