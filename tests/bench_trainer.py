@@ -261,6 +261,17 @@ def tuned_code(name: str, what: str, compile: str, aim: float, settings: Setting
     return ratio(f"tuned-{name}", what, pairs, aim, "images/s")
 
 
+def half_precision(name: str, what: str, settings: Settings, base: Path, root: str) -> Figure:
+    """This trainer's images/s with train.precision = "bfloat16" ÷ "float32", neither compiled."""
+    tables = [bare(tables_of(name, root, compile="off", precision=word)) for word in ("bfloat16", "float32")]
+    with Worker(make_run(tables[0])) as half:
+        warmed(half)
+        with Worker(make_run(tables[1])) as full:
+            warmed(full)
+            pairs = in_turn(half, full, settings.pairs, settings)
+    return ratio(f"precision-{name}", what, pairs, 1.0, "images/s")
+
+
 @contextlib.contextmanager
 def busy_neighbour() -> Iterator[subprocess.Popen[bytes]]:
     """A process that keeps one core busy."""
@@ -310,6 +321,10 @@ TUNED = {
     "ddpm": ("U-Net DDPM 28 px, tuned ÷ not", "off"),
     "gan": ("MLP GAN, compiled, tuned ÷ not", "on"),
     "wgan-gp": ("MLP WGAN-GP, compiled, tuned ÷ not", "on"),
+}
+BENCHMARKS |= {
+    f"precision-{name}": functools.partial(half_precision, name, f"{words.partition(' ÷')[0]}, bfloat16 ÷ float32")
+    for name, (words, _) in AIMS.items()
 }
 BENCHMARKS |= {
     f"shipped-{name}": functools.partial(as_shipped, name, f"{words}, as shipped ÷ bare")

@@ -229,8 +229,8 @@ def test_what_does_not_compile_is_trained_as_it_is(monkeypatch):
     assert values(fast) == values(plain)
 
 
-@pytest.mark.parametrize("ratio", [1.3, 1.05, None])
-def test_auto_measures_once_and_remembers(monkeypatch, ratio):
+@pytest.mark.parametrize(("ratio", "company"), [(1.3, False), (1.05, False), (1.3, True), (None, False)])
+def test_auto_measures_once_and_remembers(monkeypatch, ratio, company):
     measured, said = [], []
 
     def measure(trainer):
@@ -240,15 +240,36 @@ def test_auto_measures_once_and_remembers(monkeypatch, ratio):
         return ratio
 
     monkeypatch.setattr(compiling, "_measure", measure)
+    monkeypatch.setattr(compiling, "in_company", lambda: company)
     trainer = small_runs.trainer("vae", train__compile="auto", train__steps=compiling.WORTH_STEPS)
     assert [compiling.decide(trainer, said.append) for _ in range(2)] == [ratio == 1.3] * 2
     assert len(measured) == 1
     assert ("no C++ compiler" in said[1] and "no C++ compiler" in said[2]) == (ratio is None)
     assert not any("0 ×" in line for line in said)
-    # a failure is tried again after a day, a measurement is not
+    assert ("other processes computed" in said[1]) == company
+    # a failure is tried again after a day, and what others may have disturbed; a measurement is not
     monkeypatch.setattr(compiling.time, "time", lambda: 1e12)
     compiling.decide(trainer, said.append)
-    assert len(measured) == (2 if ratio is None else 1)
+    assert len(measured) == (2 if ratio is None or company else 1)
+
+
+@pytest.mark.parametrize("faster", [1, 4])
+def test_measuring_goes_by_the_rounds_that_nobody_disturbed(monkeypatch, faster):
+    """By a clock on which every third step takes a thousand times as long."""
+    now, rounds = [0.0], []
+
+    def counted(seconds):
+        def compute(batch):
+            rounds.append(seconds)
+            now[0] += seconds * (1000 if len(rounds) % 3 == 0 else 1)
+
+        return compute
+
+    trainer = small_runs.trainer("vae")
+    trainer.compute = {"vae": counted(0.01)}
+    monkeypatch.setattr(compiling, "compiled", lambda *_, **__: counted(0.01 / faster))
+    monkeypatch.setattr(compiling.time, "perf_counter", lambda: now[0])
+    assert compiling._measure(trainer) == pytest.approx(faster)
 
 
 @pytest.mark.parametrize("kept", [b'{"KEY": 0.0}', b'{"KEY": 1.3}', b'{"KEY": "fast"}', b"junk"])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tui_gen import tuned
+from tui_gen.launch import in_company
 from tui_gen.model import Batch, Model
 from tui_gen.places import cache_dir
 from tui_gen.runs import write_atomic
@@ -33,15 +34,27 @@ EDITS = 1000
 CAPTURES = 8
 """Calls on a GPU among which its graphs are captured: what fails in them can yet be done without."""
 RETRY = 86_400
-"""Seconds after which a failure to compile is no longer believed: somebody may have installed a compiler."""
+"""Seconds after which a failure to compile is no longer believed, as somebody may have installed a compiler, nor what
+was measured while other processes computed."""
+ROUND, ROUNDS = 0.01, 25
+"""Seconds that a round of measuring takes at least, and how many there are of either form: the best of them is one in
+which no other process took the cores."""
 
 
 class Probe(msgspec.Struct):
-    """What was measured `at` a time (seconds since the epoch): `ratio` × the speed, 0 and why where it failed."""
+    """What was measured `at` a time (seconds since the epoch): `ratio` × the speed, 0 and why where it failed.
+
+    `company`: other processes computed meanwhile.
+    """
 
     ratio: float
     at: float
     failure: str = ""
+    company: bool = False
+
+    def lasts(self) -> bool:
+        """Whether it is to be believed yet."""
+        return (bool(self.ratio) and not self.company) or 0 <= time.time() - self.at < RETRY
 
 
 def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
@@ -58,10 +71,11 @@ def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
     probes = _read()
     key = _key(trainer)
     probe = probes.get(key)
-    if probe is None or (not probe.ratio and not 0 <= time.time() - probe.at < RETRY):
-        say("measuring whether torch.compile pays here (once per machine and model)")
+    if probe is None or not probe.lasts():
+        say("measuring whether torch.compile pays here: some 10 to 20 s, once per machine, model and size")
+        company = in_company()
         try:
-            probe = Probe(round(_measure(trainer), 3), time.time())
+            probe = Probe(round(_measure(trainer), 3), time.time(), company=company or in_company())
         except Exception as error:  # no compiler, or a model that it cannot compile
             probe = Probe(0.0, time.time(), _first_line(error))
         probes[key] = probe
@@ -73,7 +87,9 @@ def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
         say(f"torch.compile does not work here ({probe.failure}); training without, it is tried again in a day")
         return False
     pays = probe.ratio >= WORTH_RATIO
-    say(f"torch.compile: {probe.ratio:g} × the speed of plain training here, so it is {'on' if pays else 'off'}")
+    beside = " (other processes computed meanwhile: it is measured again in a day)" if probe.company else ""
+    choice = f"so it is {'on' if pays else 'off'}{beside}"
+    say(f"torch.compile: {probe.ratio:g} × the speed of plain training here, {choice}")
     return pays
 
 
@@ -234,11 +250,12 @@ def _measure(trainer: Trainer) -> float:
         with random_state_kept(trainer.device, 0):
             seconds(plain, 3)
             seconds(fast, 3)
-            count = max(5, min(50, int(0.3 / max(1e-4, seconds(plain, 3) / 3))))
-            ratios = sorted(seconds(plain, count) / seconds(fast, count) for _ in range(5))
+            count = max(1, round(ROUND / max(1e-6, min(seconds(plain, 1) for _ in range(3)))))
+            times = [(seconds(plain, count), seconds(fast, count)) for _ in range(ROUNDS)]
     finally:
         put(trainer.model, before)
-    return ratios[2]
+    mine, theirs = (min(side) for side in zip(*times, strict=True))
+    return mine / theirs
 
 
 def _key(trainer: Trainer) -> str:
