@@ -1,0 +1,144 @@
+"""What rank 0 grants, asks and hears of the other processes of a run, without any of them."""
+
+from __future__ import annotations
+
+import queue
+import random
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests import small_runs
+from tui_gen.train.quality.evaluate import SampleBatch, Sampler
+from tui_gen.train.quality.reference import QualityError
+from tui_gen.train.run import lockstep, peers
+from tui_gen.train.run.requests import stops_first
+from tui_gen.world import World
+
+
+class Told:
+    """Peers that only remember what they are told, and answer what `answers` makes of it."""
+
+    def __init__(self, count=2, answers=None):
+        self.world = World(0, count, 0, count)
+        self.messages = []
+        self.waiting = {rank: queue.SimpleQueue() for rank in range(1, count)}
+        self.peers = [
+            SimpleNamespace(rank=rank, words=f"rank {rank}", tell=partial(self.ask, rank)) for rank in range(1, count)
+        ]
+        self.answers = answers
+
+    def tell_all(self, do, **fields):
+        self.messages.append({"do": do, **fields})
+
+    def ask(self, rank, do, **fields):
+        for answer in self.answers(rank, {"do": do, **fields}):
+            self.waiting[rank].put(answer)
+
+    def answer(self, peer, check):
+        check()
+        return self.waiting[peer.rank].get_nowait()
+
+
+def test_all_take_the_same_steps_with_the_same_fractions_and_wait_where_something_is_planned():
+    dice, told = random.Random(0), Told()
+    leading, follower = lockstep.Leading(told), lockstep.Grants()
+    planned, step, waits = [1, 2, 17, 40, 41, 90, 200], 0, []
+    while step < 200:
+        until = next(at for at in planned if at > step)
+        if leading.settled(step):
+            waits.append(step)
+            leading.go_on(step, until, step / 200)
+        elif dice.random() < 0.9:
+            leading.extend(step, until, step / 200)
+        if step == 60:  # as where steps are fast
+            leading._ahead = 20
+        while told.messages and step >= follower.until:
+            message = told.messages.pop(0)
+            follower.take(message["until"], message["fraction"])
+        assert step < follower.until <= leading.grants.until <= until
+        assert follower.fraction(step) == leading.fraction(step, None)
+        step += 1
+    assert leading.settled(200) and set(planned[:-1]) <= set(waits)
+    assert len(waits) < 60  # as a rule nobody waits
+
+
+def test_samples_are_the_same_whoever_draws_them():
+    trainer = small_runs.trainer("ddpm")
+    model, device = trainer.eval_model, trainer.device
+    batches = [SampleBatch(torch.randn(5, *model.noise_shape), None, seed) for seed in (3, 4, 5)]
+    alone = Sampler().draw(model, device, batches)
+
+    def answers(rank, message):
+        stale = {"do": "drew", "round": message["round"] - 1, "problem": "of a round that was cut"}
+        return [stale, lockstep.draw(model, device, message)]
+
+    shared = lockstep.Leading(Told(3, answers)).sampler(lambda: None)
+    assert shared.width == 3
+    for count in (3, 1, 2):
+        drawn = shared.draw(model, device, batches[:count])
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(alone[:count], drawn, strict=True))
+
+    def breaks(rank, message):
+        return [lockstep.draw(SimpleNamespace(training=False), device, message)]
+
+    with pytest.raises(QualityError, match="rank 1: AttributeError"):
+        lockstep.Leading(Told(2, breaks)).sampler(lambda: None).draw(model, device, batches[:2])
+
+
+def test_an_end_is_asked_for_before_all_else():
+    inbox, answered = queue.SimpleQueue(), []
+    for op in ("edit", "stop", "pause"):
+        inbox.put(SimpleNamespace(op=op))
+    stops_first(inbox, lambda request: answered.append(request.op))
+    assert answered == ["stop"] and [inbox.get().op, inbox.get().op] == ["edit", "pause"]
+
+
+@pytest.fixture
+def group(tmp_path):
+    """Peers of a run of three, none of them started; and what they tell."""
+    told = []
+    group = peers.Peers(tmp_path, World(0, 3, 0, 3), lambda words, level: told.append((level, words)), print, print)
+    for peer in group.peers:
+        peer.host, peer.pid = "elsewhere", 100 + peer.rank
+    return group, told
+
+
+def test_the_first_cause_is_told_and_not_what_came_of_it(group):
+    group, _ = group
+    group._hear(group.peers[1], {"do": "failed", "words": "connection closed by peer", "second": True})
+    group.check()  # another may yet say why
+    group._hear(group.peers[0], {"do": "failed", "words": "out of memory (worker-1.log has the traceback)"})
+    with pytest.raises(peers.PeerError, match=r"^rank 1 \(elsewhere, process 101\): out of memory"):
+        group.check()
+    assert group.cause_of(RuntimeError("mine")) == group.cause
+
+
+def test_who_is_silent_is_named_and_then_given_up(group):
+    group, told = group
+    peer = group.peers[1]
+    for silence in (1.0, peers.SILENCE + 1, peers.SILENCE + 2, 1.0, peers.SILENCE + 1):
+        group._look_after(peer, silence)
+    assert [level for level, _ in told] == ["warning", "info", "warning"]
+    assert told[0][1].startswith("rank 2 (elsewhere, process 102) gives no sign of life") and "back" in told[1][1]
+    assert not group.cause
+    group._look_after(peer, peers.LOST + 1)
+    assert group.cause.startswith("rank 2 (elsewhere, process 102) has given no sign of life for")
+
+
+def test_who_does_not_come_to_a_step_is_named_but_nobody_while_rank_0_is_busy(group):
+    group, told = group
+    now = time.monotonic()
+    group._look_at_step(now + 1e6)  # a preview, say: it waits for nobody
+    assert not told
+    group.peers[0].waits = True
+    group.collective, group.step = lambda: now, lambda: 1234
+    for waited in (1.0, peers.LATE + 1, peers.LATE + 2):
+        group._look_at_step(now + waited)
+    assert told == [("warning", f"training has waited {peers.LATE + 1:.0f} s in step 1,234 for "
+                     "rank 2 (elsewhere, process 102)")]  # fmt: skip
+    group._look_at_step(now + peers.STALLED + 1)
+    assert group.cause.startswith("rank 2 (elsewhere, process 102) did not come to step 1,234")
