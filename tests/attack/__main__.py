@@ -37,6 +37,7 @@ def attacks() -> dict[str, Attack]:
         processes,
         queues,
         settings,
+        shares,
         sockets,
         steering,
         sweeps,
@@ -44,8 +45,8 @@ def attacks() -> dict[str, Attack]:
 
     found: dict[str, Attack] = {}
     for module in (
-        kills, processes, queues, sweeps, opening, steering, branching, damage, disk, outputs, settings, logs, escapes,
-        sockets, exports,
+        kills, processes, shares, queues, sweeps, opening, steering, branching, damage, disk, outputs, settings, logs,
+        escapes, sockets, exports,
     ):  # fmt: skip
         found |= module.ATTACKS
     return found
