@@ -334,20 +334,20 @@ class Peers:
 
     def _look_after(self, peer: Peer, silence: float) -> None:
         if silence > LOST and not self._causes:
-            self._cause(f"{peer.words} has given no sign of life for {LOST:.0f} s{self._why(peer)}", second=False)
+            held = ": it was held by a signal" if self._held(peer) else ""
+            self._cause(f"{peer.words} has given no sign of life for {LOST:.0f} s{held}", second=False)
         elif silence > SILENCE and not peer.missed:
             peer.missed = True
-            words = f"{peer.words} gives no sign of life, and training waits for it{self._why(peer)}"
+            why = f": it is held by a signal; kill -CONT {peer.pid} lets it go on" if self._held(peer) else ""
+            words = f"{peer.words} gives no sign of life, and training waits for it{why}"
             self._tell(f"{words}. The run ends if it has given none within {LOST:.0f} s", "warning")
         elif silence < SILENCE and peer.missed:
             peer.missed = False
             self._tell(f"{peer.words} is back", "info")
 
-    def _why(self, peer: Peer) -> str:
-        """Why a process of this machine is silent, where the system tells."""
-        if peer.host == socket.gethostname() and launch.process_state(peer.pid) in ("T", "t"):
-            return f": it is held by a signal; kill -CONT {peer.pid} lets it go on"
-        return ""
+    def _held(self, peer: Peer) -> bool:
+        """Whether a process is held by a signal, where it is on this machine."""
+        return peer.host == socket.gethostname() and launch.process_state(peer.pid) in ("T", "t")
 
     def _look_at_step(self, now: float) -> None:
         """Name those who do not come to a step in which the others wait for them."""
