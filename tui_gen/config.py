@@ -71,7 +71,7 @@ class TrainConfig(msgspec.Struct):
     compile: Annotated[
         Literal["auto", "on", "off"], hyper("torch.compile; auto measures once per machine and model whether it pays")
     ] = "auto"
-    threads: Annotated[int, hyper("CPU threads; 0 is all cores", ge=0, le=1024)] = 0
+    threads: Annotated[int, hyper("CPU threads, of all processes of a machine; 0 is all cores", ge=0, le=1024)] = 0
     processes: Annotated[
         int, hyper("Processes that share each batch, one a GPU or some cores each", ge=1, le=4096)
     ] = 1
