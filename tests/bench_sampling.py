@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.bench import Figure, Settings, ratio
 from tests.bench_cold import processor_seconds
-from tests.bench_trainer import MODELS, make_run
+from tests.bench_trainer import MODELS, bare, make_run, tables_of
 from tui_gen import launch, runs
 
 IMAGES = 64
@@ -128,7 +128,7 @@ def command(settings: Settings, base: Path, root: str) -> Figure:
 
     from tests import textbook
 
-    path = make_run("vae", root, steps=20, threads=1)
+    path = make_run(bare(tables_of("vae", root, steps=20, threads=1)))
     process = launch.start(path)
     process.wait(300)
     if (state := runs.state_of(path)[0]) != "finished":

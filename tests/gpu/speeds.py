@@ -198,12 +198,12 @@ def worker(setting: Setting) -> Iterator[Result]:
 
 def attached(setting: Setting) -> Iterator[Result]:
     """What a workbench that shows a run costs it, in turns with one that is stopped."""
-    plain = bench_trainer.make_run
+    plain = bench_trainer.tables_of
 
-    def on_the_device(name: str, root: str, **more: Any) -> Path:
+    def on_the_device(name: str, root: str, **more: Any) -> dict[str, Any]:
         return plain(name, root, device=setting.device, **more)
 
     measured = bench.Settings(1, 0.5) if setting.quick else bench.Settings(4, 1.0)
-    with mock.patch.object(bench_trainer, "make_run", on_the_device):
+    with mock.patch.object(bench_trainer, "tables_of", on_the_device):
         figure = bench_workbench.attached(measured, Path(setting.folder), setting.root)
     yield Result("workbench attached", None, f"{figure.value:.3f} ×", f"÷ headless; {figure.detail}")
