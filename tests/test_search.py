@@ -120,9 +120,9 @@ def test_what_fails_diverges_or_dies_again_and_again_is_a_trial_that_failed_and_
         return ("killed", "") if lr < 5e-4 else ("finished", "")
 
     workers.ends = ends
-    assert sweep(call, "--trials", "8", "--sampler", "random", "--jobs", "1")[0] == 0
+    assert sweep(call, "--trials", "6", "--sampler", "random", "--jobs", "1")[0] == 0
     rows = specs.trials(runs.default_root(), specs.names(runs.default_root())[0]).rows
-    assert len(rows) == 8 and {row.state for row in rows} == {"done", "failed"}
+    assert len(rows) == 6 and {row.state for row in rows} == {"done", "failed"}
     for row in rows:
         lr = row.values[LR]
         if lr > 5e-3:
@@ -192,7 +192,7 @@ def test_a_run_that_does_badly_is_pruned_with_a_checkpoint_and_says_so(monkeypat
 
 @pytest.mark.parametrize("pruner,least", [("hyperband", 1), ("none", 0)])
 def test_a_pruner_stops_trials_that_are_worse_at_the_same_share_of_their_length(pruner, least):
-    study, pruned = study_of(drafted(trials=12, pruner=pruner)), 0
+    study, pruned = study_of(drafted(trials=8, pruner=pruner)), 0
     while (trial := study.next()) is not None:
         for percent in (10, 30, 50, 90):
             if trial.report(percent, -abs(trial.values[LR] - 3e-3)):
