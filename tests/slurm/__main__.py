@@ -159,24 +159,6 @@ def preempted(world: World) -> str:
     return f"stopped at step {step}, went on"
 
 
-def node_fails(world: World) -> str:
-    """A node that goes down: Slurm puts the job back, which goes on from the newest checkpoint."""
-    job = world.submit(world.script())
-    (run,) = world.training()
-    subprocess.run([PROGRAM, "checkpoint", str(run)], check=True, capture_output=True)
-    node = world.cluster.job(job)["NodeList"]
-    world.cluster.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
-    wait_for(lambda: runs.state_of(run)[0] in runs.ENDED, 60, world.told)
-    state, step = runs.state_of(run)[0], checkpoints.steps(run)[-1]
-    # Begun before the old job is gone from the node, a job that was put back is held for ever.
-    over = f"[{job}.batch] done with job"
-    wait_for(lambda: any(over in line for line in world.cluster.log("slurmd")), 60, world.told)
-    world.cluster.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
-    world.goes_on(run, job, step)
-    world.cancel(job, run)
-    return f"{state}, went on from step {step}"
-
-
 def named(world: World) -> str:
     """With --name the next job goes on with what a cancelled one began."""
     script = world.script("--name", "mine")
@@ -260,8 +242,7 @@ def detached(world: World) -> str:
 
 
 SCENARIOS: dict[str, Callable[[World], str]] = {
-    "time-limit": time_limit, "requeue": requeued, "preemption": preempted,
-    "node-fails": node_fails, "named": named, "srun": by_srun,
+    "time-limit": time_limit, "requeue": requeued, "preemption": preempted, "named": named, "srun": by_srun,
     "two-tasks": two_tasks, "array": array, "finish": finishes, "detach": detached,
 }  # fmt: skip
 
