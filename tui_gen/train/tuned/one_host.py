@@ -85,7 +85,7 @@ def connected(group: Group, timeout: float, opening: float) -> OneHost | None:
     listener = _listening()
     name = "" if listener is None else listener.getsockname()[1:].decode()
     hosts = [group.broadcast([*_host(), name] if rank == group.rank else None, rank) for rank in range(group.count)]
-    found, peers = None, dict[int, socket.socket]()
+    side, peers = None, dict[int, socket.socket]()
     with contextlib.ExitStack() as stack:
         if listener is not None:
             stack.enter_context(listener)
@@ -97,17 +97,17 @@ def connected(group: Group, timeout: float, opening: float) -> OneHost | None:
             assert listener is not None
             memory = _opened(str(path), 2 * group.count * PLACE)
             peers = _peers(group.rank, names, listener, opening)
-            found = OneHost(group.rank, peers, memory, timeout)
+            side = OneHost(group.rank, peers, memory, timeout)
         except (OSError, ValueError):
-            found = None
-        together = _all(group, found is not None)
+            side = None
+        together = _all(group, side is not None)
         if group.rank == 0 and path:
             with contextlib.suppress(OSError):
                 os.unlink(str(path))
-        if found is not None and not (together and _all(group, _sums_alike(group, found))):
-            found.close()
-            found = None
-    return found
+        if side is not None and not (together and _all(group, _sums_alike(group, side))):
+            side.close()
+            side = None
+    return side
 
 
 def _all(group: Group, fine: bool) -> bool:
@@ -130,12 +130,12 @@ def _sums_alike(group: Group, host: OneHost) -> bool:
 
 def _host() -> list[str]:
     """What tells whether two processes can share memory and sockets."""
-    found = []
+    marks = []
     with contextlib.suppress(OSError):
         with open("/proc/sys/kernel/random/boot_id") as file:
-            found.append(file.read().strip())
-        found += [str(os.stat("/proc/self/ns/net").st_ino), str(os.stat(FOLDER).st_dev), str(os.getuid())]
-    return found
+            marks.append(file.read().strip())
+        marks += [str(os.stat("/proc/self/ns/net").st_ino), str(os.stat(FOLDER).st_dev), str(os.getuid())]
+    return marks
 
 
 def _listening() -> socket.socket | None:
