@@ -49,7 +49,7 @@ def _ours(name: str) -> Any:
 
     values, batch_size, size = MODELS[name]
     classes = discover.build()[1]
-    spec = DataSpec("mnist", "image", (1, size, size), 60_000, tuple("0123456789"))
+    spec = DataSpec(name="mnist", kind="image", shape=(1, size, size), count=60_000, classes=tuple("0123456789"))
     more = {"sampler": "ddim", "sample_steps": STEPS} if name == "ddpm" else {}
     kind = classes.models[values["name"]]
     model = build_model(kind, {key: value for key, value in values.items() if key != "name"} | more, spec).eval()

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from tests.gpu import __main__ as command
-from tests.gpu import exactness
+from tests.gpu import checking, exactness, speeds
 from tests.gpu.checking import Result, Setting
+
+PENALTY = {"model__loss": "wasserstein-gp"}
 
 
 @pytest.fixture
@@ -27,6 +29,13 @@ def test_an_average_that_is_not_one_is_found(setting, monkeypatch):
     monkeypatch.setattr(torch, "_foreach_lerp_", lambda kept, new, share: None)
     (result,) = exactness.average(setting)
     assert result.held is False
+
+
+def test_operations_are_counted_also_where_a_loss_takes_gradients(setting):
+    plain, penalised = (checking.small("gan", setting.place, **exactness.MLP_GAN, **more) for more in ({}, PENALTY))
+    few, many = speeds.operations(plain, 1), speeds.operations(penalised, 1)
+    images = 16 * (64 * 64 + 64) * 2  # one pass of a batch through the discriminator
+    assert many > few > 6 * images
 
 
 def test_a_check_that_fails_keeps_no_other_from_being_made_and_is_told(monkeypatch, tmp_path, capsys):
