@@ -22,7 +22,6 @@ MOST = 4
 """Processes, at most: each reads what all have written."""
 PLACE = 1 << 22
 """Bytes of a place; what is longer goes through in parts."""
-FOLDER = "/dev/shm"
 
 
 class Group(Protocol):
@@ -92,18 +91,13 @@ def connected(group: Group, timeout: float, opening: float) -> OneHost | None:
         names = [host[-1] for host in hosts if isinstance(host, list) and host[:-1] == _host() and host[-1]]
         if len(names) < group.count:  # all ranks find the same: none goes on
             return None
-        path = group.broadcast(_made(2 * group.count * PLACE) if group.rank == 0 else None)
         try:
             assert listener is not None
-            memory = _opened(str(path), 2 * group.count * PLACE)
             peers = _peers(group.rank, names, listener, opening)
-            side = OneHost(group.rank, peers, memory, timeout)
+            side = OneHost(group.rank, peers, _memory(group.rank, peers, 2 * group.count * PLACE), timeout)
         except (OSError, ValueError):
             side = None
         together = _all(group, side is not None)
-        if group.rank == 0 and path:
-            with contextlib.suppress(OSError):
-                os.unlink(str(path))
         if side is not None and not (together and _all(group, _sums_alike(group, side))):
             side.close()
             side = None
@@ -134,7 +128,7 @@ def _host() -> list[str]:
     with contextlib.suppress(OSError):
         with open("/proc/sys/kernel/random/boot_id") as file:
             marks.append(file.read().strip())
-        marks += [str(os.stat("/proc/self/ns/net").st_ino), str(os.stat(FOLDER).st_dev), str(os.getuid())]
+        marks += [str(os.stat("/proc/self/ns/net").st_ino), str(os.getuid())]
     return marks
 
 
@@ -149,30 +143,36 @@ def _listening() -> socket.socket | None:
     return listener
 
 
-def _made(size: int) -> str:
-    """The path of shared memory of so many bytes, all of them there; empty where there is no room."""
-    path = f"{FOLDER}/tui-gen-{os.urandom(16).hex()}"
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except OSError:
-        return ""
+def _made(size: int) -> int:
+    """A descriptor of memory without a name, which is gone with the last who has it; of so many bytes, all there."""
+    descriptor = os.memfd_create("tui-gen", os.MFD_CLOEXEC)
     try:
         os.posix_fallocate(descriptor, 0, size)
     except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-        return ""
-    finally:
         os.close(descriptor)
-    return path
+        raise
+    return descriptor
 
 
-def _opened(path: str, size: int) -> mmap.mmap:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+def _memory(rank: int, peers: dict[int, socket.socket], size: int) -> mmap.mmap:
+    """Memory that all ranks share: rank 0 makes it, and hands it to each. Raises OSError where it cannot be had."""
+    if rank == 0:
+        try:
+            descriptors = [_made(size)]
+        except OSError:
+            for peer in peers.values():
+                peer.sendall(b"-")
+            raise
+        for peer in peers.values():
+            socket.send_fds(peer, [b"m"], descriptors)
+    else:
+        _, descriptors, _, _ = socket.recv_fds(peers[0], 1, 1)
+        if not descriptors:
+            raise OSError("rank 0 has no memory to share")
     try:
-        return mmap.mmap(descriptor, size)
+        return mmap.mmap(descriptors[0], size)
     finally:
-        os.close(descriptor)
+        os.close(descriptors[0])
 
 
 def _peers(rank: int, names: list[str], listener: socket.socket, opening: float) -> dict[int, socket.socket]:
