@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests import small_runs
+from tui_gen.train.quality import schedule
 from tui_gen.train.quality.evaluate import SampleBatch, Sampler
 from tui_gen.train.quality.reference import QualityError
 from tui_gen.train.run import lockstep, peers
@@ -87,6 +88,18 @@ def test_samples_are_the_same_whoever_draws_them():
 
     with pytest.raises(QualityError, match="rank 1: AttributeError"):
         lockstep.Leading(Told(2, breaks)).sampler(lambda: None).draw(model, device, batches[:2])
+
+
+def test_a_measurement_does_not_hide_that_another_process_is_gone(monkeypatch):
+    def loses(*given, **more):
+        yield "sampling"
+        raise peers.PeerError("rank 1 is gone")
+
+    monkeypatch.setattr(schedule, "measure", loses)
+    measuring = schedule.QualitySchedule(small_runs.trainer("vae", quality__at_end=True), print)
+    with pytest.raises(peers.PeerError, match="rank 1 is gone"):
+        list(measuring.rest())
+    assert not measuring.busy and not measuring.trouble
 
 
 def test_an_end_is_asked_for_before_all_else():

@@ -12,6 +12,7 @@ import msgspec
 from tui_gen.control import Request
 from tui_gen.events import Event
 from tui_gen.quality import Report
+from tui_gen.runs import RunError
 from tui_gen.train.cutting import Check, Cut, cuttable, never
 from tui_gen.train.quality.evaluate import Sampler, measure, refuse
 from tui_gen.train.quality.reference import WAITING, QualityError
@@ -157,6 +158,9 @@ class QualitySchedule:
         except Cut:  # should the run go on all the same, who asked is answered from a new measurement
             self._work, self.blocked = None, False
             self._waiting, self._requests = [*self._requests, *self._waiting], []
+            raise
+        except RunError:  # another process of the run is gone: the run ends, and a resume measures
+            self._work, self.blocked = None, False
             raise
         except Exception as error:  # a fault in a model's sampler, memory: training must not end for it
             words = str(error) if isinstance(error, QualityError) else f"{type(error).__name__}: {error}"
