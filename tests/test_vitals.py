@@ -48,6 +48,26 @@ def test_a_training_has_the_same_bits_with_and_without(family, tmp_path):
     assert all(torch.isfinite(torch.tensor(list(values.values()))).all() for values in health.values())
 
 
+@pytest.mark.parametrize("family,cut", [("classifier", 6), ("classifier", 7), ("gan", 6), ("gan", 7)])
+def test_a_run_that_was_resumed_measures_at_the_same_steps_and_the_same(family, cut, tmp_path):
+    """Dead units are counted over several measurements; one may be due at the checkpoint's own step; phases rest."""
+    overrides = {"train__health_every": 2} | ({"model__n_critic": 3} if family == "gan" else {})
+    whole = small_runs.trainer(family, **overrides)
+    advance(whole, 16)
+    half = small_runs.trainer(family, **overrides)
+    advance(half, cut)
+    saved = checkpoints.load(checkpoints.save(tmp_path, half.snapshot(), Meta(cut, 1.0, "test")))
+    again = small_runs.trainer(family, **overrides)
+    again.restore(saved.state, saved.weights, saved.average)
+    advance(again, 16 - cut)
+    expected = {
+        name: {step: value for step, value in values.items() if step >= cut}
+        for name, values in logged(whole).items() if name.startswith("health/")
+    }  # fmt: skip
+    assert expected == {name: values for name, values in logged(again).items() if name.startswith("health/")}
+    assert any(expected.values())
+
+
 def test_networks_have_the_models_own_names():
     def names(family, **overrides):
         trainer = small_runs.trainer(family, **overrides)

@@ -331,6 +331,7 @@ class Trainer:
             "threads": torch.get_num_threads(),
             **({"processes": self.ranks.count} if self.ranks.count > 1 else {}),
             "in_order": self.in_order,
+            "vitals": self.vitals.state(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "stream": self.stream.state_dict(),
             "rng": torch.get_rng_state(),
@@ -389,6 +390,7 @@ class Trainer:
         self.stream.skip(batch_size)
         self.step = int(state["step"])
         self.in_order = bool(state.get("in_order", False))
+        self.vitals.restore(state.get("vitals"), self.step)
         if seed == train.seed:
             self._draw_on(state)
         else:

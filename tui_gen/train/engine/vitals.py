@@ -6,9 +6,9 @@ are `health/QUANTITY/NETWORK` in the log; a network is a part of the model that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -58,8 +58,10 @@ class Vitals:
         self.parameters = parameters
         self.networks = networks_of(model, phases, parameters)
         self._moving = [place for place, parameter in enumerate(model.parameters()) if parameter.requires_grad]
-        self._idle: dict[int, Tensor] = {}
+        self._idle: dict[str, Tensor] = {}
+        """How often in a row each unit of a layer got no gradient, by phase and place."""
         self._turns: dict[str, int] = {}
+        self._begun = 0
 
     def due(self, name: str, step: int) -> bool:
         """Whether it is time again for what this name says: the first time that a number of steps is full."""
@@ -67,13 +69,23 @@ class Vitals:
         if not every:
             return False
         turn = step // every
-        last = self._turns.setdefault(name, turn)
+        last = self._turns.get(name, self._begun // every)
         self._turns[name] = turn
         return turn != last
 
-    def forget(self) -> None:
-        """Begin anew, as where a run is gone on with."""
-        self._turns, self._idle = {}, {}
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs to measure at the same steps, and the same."""
+        return {"turns": dict(self._turns), "idle": dict(self._idle)}
+
+    def restore(self, state: Mapping[str, Any] | None, step: int) -> None:
+        """Go on after `step` steps; where nothing is known of them, as if something had been asked at each."""
+        state = state or {"turns": {}, "idle": {}}
+        self._turns, self._idle, self._begun = dict(state["turns"]), {}, max(0, step - 1)
+        for phase, parameters in self.parameters.items():
+            for place, parameter in enumerate(parameters):
+                idle = state["idle"].get(key := f"{phase}/{place}")
+                if idle is not None:
+                    self._idle[key] = idle.to(parameter.device)
 
     @torch.no_grad()
     def before(self, phase: str, step: int, gradients: Sequence[Tensor | None]) -> Weights:
@@ -142,11 +154,13 @@ class Vitals:
         gradient = gradients[place]
         if gradient is None:
             return None
-        key = id(self.parameters[phase][place])
+        key = f"{phase}/{place}"
         others = [other for other in range(gradient.dim()) if other != dim]
         silent = torch.linalg.vector_norm(gradient.float(), torch.inf, others) == 0
         silent = silent & ~silent.all()  # a layer that is not reached at all has no dead units of its own
         idle = self._idle.get(key)
+        if idle is not None and idle.shape != silent.shape:
+            idle = None  # a fork's network is another
         self._idle[key] = idle = silent.int() if idle is None else torch.where(silent, idle + 1, 0)
         return (idle >= DEAD).float().mean()
 

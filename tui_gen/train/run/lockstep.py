@@ -309,7 +309,6 @@ def follow(trainer: Trainer, said: Callable[[], Message], answer: Callable[..., 
                         trainer.stream.next()
                 case "restore":
                     take_state(trainer)
-                    trainer.vitals.forget()
                     grants.forget(trainer.step)
                 case "validate":
                     trainer.validate(message["limit"])

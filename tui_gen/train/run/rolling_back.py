@@ -259,7 +259,6 @@ class Rollbacks:
             loop.record.persist(lambda path: files.set_aside(path, event.to, rollbacks.UNDONE))
             loop.emit(event)
         trainer.meter.flush()  # of steps that are made again
-        trainer.vitals.forget()
         loop.edits, self.skips = list(event.edits), list(event.skips)
         self._done = [at for at in self._done if at < event.to]
         self._alert = self._offence = None
