@@ -192,7 +192,7 @@ def test_compiled_parts_are_compiled_parts(monkeypatch):
     """The compiler is given micro-batches, when it is tried and when it is used."""
     sizes = []
 
-    def fake(trainer, plain, tensors=True):
+    def fake(trainer, plain, tensors=True, by=None):
         def compute(batch):
             sizes.append(len(batch.x))
             return plain(batch)
