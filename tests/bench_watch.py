@@ -90,13 +90,13 @@ def late(delay: float, words: list[str]) -> int:
 
 def listing(root: Path, ssh: str, count: int) -> None:
     """How soon thousands of runs are listed, and what that sends."""
-    from tui_gen.remote.link import Dialling, Place
+    from tui_gen.remote.link import Dialling, RemoteFolder
     from tui_gen.remote.watcher import Watcher
 
     make_runs(root, count)
     for again in ("the first time", "once more"):
         start = time.monotonic()
-        watcher = Watcher(Dialling(Place("far", "runs"), ssh), quiet=True)
+        watcher = Watcher(Dialling(RemoteFolder("far", "runs"), ssh), quiet=True)
         threading.Thread(target=watcher.start, daemon=True).start()
         wait_for(lambda: len(runs.folders(watcher.root)) >= 50, 120)  # noqa: B023 - called here
         first = time.monotonic() - start
@@ -116,11 +116,11 @@ def listing(root: Path, ssh: str, count: int) -> None:
 
 def traffic(root: Path, ssh: str) -> None:
     """Bytes a second of a watch in which nothing happens, and of one of a live run."""
-    from tui_gen.remote.link import Dialling, Place
+    from tui_gen.remote.link import Dialling, RemoteFolder
     from tui_gen.remote.watcher import Watcher
 
     ended = fake_worker.record(fake_worker.make_run(root))
-    watcher = Watcher(Dialling(Place("far", "runs"), ssh), quiet=True)
+    watcher = Watcher(Dialling(RemoteFolder("far", "runs"), ssh), quiet=True)
     watcher.start()
     watcher.open_run(watcher.root / ended.name)
     time.sleep(3.0)
@@ -153,14 +153,14 @@ async def latency(root: Path, ssh: str) -> None:
     """Seconds from an event in the log over there to the mirror, and to the workbench's screen."""
     from tests.shell import screen_text
     from tui_gen.app.watching import FarWorkbench
-    from tui_gen.remote.link import Dialling, Place
+    from tui_gen.remote.link import Dialling, RemoteFolder
     from tui_gen.remote.watcher import Watcher
 
     run = fake_worker.make_run(root)
     hold, writer = runs.claim(run), event_log.EventWriter(run / runs.LOG)
     writer.write(events.State(state="running", step=0))
     runs.register(run, "/nowhere", presence.new_id())
-    watcher = Watcher(Dialling(Place("far", "runs"), ssh), quiet=True)
+    watcher = Watcher(Dialling(RemoteFolder("far", "runs"), ssh), quiet=True)
     watcher.start()
     app = FarWorkbench(watcher, open_run=watcher.root / run.name)
     mirrored, shown = [], []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tui_gen.remote import serving, watcher
-from tui_gen.remote.link import Dialling, LinkError, Place
+from tui_gen.remote.link import Dialling, LinkError, RemoteFolder
 from tui_gen.remote.messages import Asked, FrameStream, Told
 from tui_gen.remote.serving import Serving
 from tui_gen.remote.watcher import Watcher
@@ -71,7 +71,7 @@ class FarMachine:
 
     def watch(self, place: str = "far:runs") -> Watcher:
         """A watcher that has connected."""
-        new = Watcher(Dialling(Place.parse(place)))
+        new = Watcher(Dialling(RemoteFolder.parse(place)))
         self._watchers.append(new)
         new.start()
         return new

@@ -20,7 +20,7 @@ from tui_gen import control, event_log, events, launch, presence, remarks, runs
 from tui_gen.app.steering.watching import FarSession, FarView
 from tui_gen.remote import previews
 from tui_gen.remote import watcher as watchers
-from tui_gen.remote.link import Dialling, Place
+from tui_gen.remote.link import Dialling, RemoteFolder
 from tui_gen.remote.messages import (
     LARGEST,
     AllListed,
@@ -336,7 +336,7 @@ def test_nothing_is_written_outside_the_mirror_and_all_of_it_is_private(world, m
 
     monkeypatch.setattr(watchers, "connect", lambda dialling, quiet: PipeLink(world, serve))
     before = {path for path in world.rglob("*") if "watch" not in path.parts}
-    watcher = Watcher(Dialling(Place("far", "")))
+    watcher = Watcher(Dialling(RemoteFolder("far", "")))
     watcher.start()
     wait_for(lambda: (watcher.root / "good/samples/1.png").exists())
     watcher.close()
@@ -380,7 +380,7 @@ def test_a_long_log_is_not_shown_in_part_and_how_far_it_is_is_told(world, monkey
                 stream.send(LogPart("long", 1 << 20, b"\n" * (9 << 20), 10 << 20))
 
     monkeypatch.setattr(watchers, "connect", lambda dialling, quiet: PipeLink(world, serve))
-    watcher = Watcher(Dialling(Place("far", "")))
+    watcher = Watcher(Dialling(RemoteFolder("far", "")))
     watcher.start()
     opening = threading.Thread(target=watcher.open_run, args=(watcher.root / "long",))
     opening.start()

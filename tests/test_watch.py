@@ -15,7 +15,7 @@ from tests.shell import screen_text, until, until_shown, workbench
 from tests.waiting import wait_for
 from tui_gen import runs
 from tui_gen.app.watching import FarWorkbench
-from tui_gen.remote.link import Dialling, LinkError, Place, connect
+from tui_gen.remote.link import Dialling, LinkError, RemoteFolder, connect
 from tui_gen.remote.messages import MAGIC
 from tui_gen.remote.watcher import Watcher
 from tui_gen.runs import RunError
@@ -48,7 +48,7 @@ async def test_a_live_run_of_another_machine_in_the_workbench(world, home, monke
     """Through real processes: seen, drawn, stopped; its link is killed, and comes back by itself."""
     run = fake_worker.make_run(home / "runs")
     process = fake_worker.start(run, rate=50)
-    watcher = Watcher(Dialling(Place.parse("me@far:runs"), str(ssh_script(world, home))), quiet=True)
+    watcher = Watcher(Dialling(RemoteFolder.parse("me@far:runs"), str(ssh_script(world, home))), quiet=True)
     watcher.start()
     async with workbench(monkeypatch, app=FarWorkbench(watcher)) as (app, pilot):
         await until_shown(pilot, "6 Runs · 1 live", "choose a run of me@far:runs")
@@ -99,17 +99,17 @@ async def test_what_cannot_be_done_from_here_says_so(world, monkeypatch):
 @pytest.mark.parametrize("text", ["runs", "-oProxyCommand=x:runs", ":runs", "a b:runs", "me@:runs", "h\x1b:runs", ""])
 def test_what_is_no_place(text):
     with pytest.raises(RunError, match="names no runs of another machine: write HOST:FOLDER"):
-        Place.parse(text)
+        RemoteFolder.parse(text)
 
 
 def test_what_is_one_and_what_ssh_is_given():
-    assert Place.parse("gpu1:") == ("gpu1", "")
-    assert Place.parse("me@[2001:db8::1]:/data/my runs") == ("me@2001:db8::1", "/data/my runs")
-    dialling = Dialling(Place("me@gpu1", "my 'runs'"), "ssh -p 2222", "uv run tui-gen")
+    assert RemoteFolder.parse("gpu1:") == ("gpu1", "")
+    assert RemoteFolder.parse("me@[2001:db8::1]:/data/my runs") == ("me@2001:db8::1", "/data/my runs")
+    dialling = Dialling(RemoteFolder("me@gpu1", "my 'runs'"), "ssh -p 2222", "uv run tui-gen")
     words = dialling.words(quiet=True)
     assert words[:3] == ["ssh", "-p", "2222"] and words[-2] == "me@gpu1" and "BatchMode=yes" in words
     assert "BatchMode=yes" not in dialling.words(quiet=False)
-    assert Dialling(Place("h", ""), "/opt/dial --fast").words(True)[:3] == ["/opt/dial", "--fast", "h"]
+    assert Dialling(RemoteFolder("h", ""), "/opt/dial --fast").words(True)[:3] == ["/opt/dial", "--fast", "h"]
 
 
 TROUBLES = {
@@ -130,7 +130,7 @@ def test_what_is_in_the_way_of_a_link_is_said_in_words(tmp_path, code):
     script.write_text(f"#!/bin/sh\n{code}\n")
     script.chmod(0o755)
     with pytest.raises(LinkError, match=TROUBLES[code]):
-        connect(Dialling(Place("far", "runs"), str(script)), quiet=True)
+        connect(Dialling(RemoteFolder("far", "runs"), str(script)), quiet=True)
 
 
 def test_the_command_line_lists_and_tells(world, monkeypatch, call):
@@ -153,4 +153,4 @@ def test_the_command_line_lists_and_tells(world, monkeypatch, call):
 def test_a_folder_that_is_not_there_is_told_by_the_other_side(world, home):
     """Through a script in ssh's place, as all that a machine says on its own comes before."""
     with pytest.raises(RunError, match=f"far: there is no folder {home}/elsewhere"):
-        Watcher(Dialling(Place("far", "elsewhere"), str(ssh_script(world, home))), quiet=True).start()
+        Watcher(Dialling(RemoteFolder("far", "elsewhere"), str(ssh_script(world, home))), quiet=True).start()

@@ -40,7 +40,7 @@ class LinkError(RunError):
         self.lasting = lasting
 
 
-class Place(NamedTuple):
+class RemoteFolder(NamedTuple):
     """A folder of runs on another machine: `host` is whatever ssh takes for one, an empty `folder` its usual one."""
 
     host: str
@@ -50,7 +50,7 @@ class Place(NamedTuple):
         return f"{self.host}:{self.folder}"
 
     @classmethod
-    def parse(cls, text: str) -> Place:
+    def parse(cls, text: str) -> RemoteFolder:
         """`user@host:path/to/runs`, `host:`, `[2001:db8::1]:runs`. Raises RunError for anything else."""
         match = re.fullmatch(r"((?:[^\s:@\[\]]+@)?(?:[^\s:@\[\]]+|\[[0-9A-Fa-f:.%\w]+\])):(.*)", text)
         if match is None or text.startswith("-") or not text.isprintable():
@@ -59,9 +59,9 @@ class Place(NamedTuple):
 
 
 class Dialling(NamedTuple):
-    """How a place is reached: `ssh` and its options, and what tui-gen is called there."""
+    """How such a folder is reached: `ssh` and its options, and what tui-gen is called there."""
 
-    place: Place
+    place: RemoteFolder
     ssh: str = SSH
     command: str = COMMAND
 

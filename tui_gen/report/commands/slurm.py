@@ -35,7 +35,7 @@ SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 @dataclass(frozen=True)
-class Order:
+class BatchJob:
     """What a script is to ask of Slurm, and the command that it runs. `time` is as Slurm takes it, `gpus` too (empty
     for none); `seeds` makes it an array of that many runs; `sbatch` are more options, as they are written.
     """
@@ -110,7 +110,7 @@ def _write(path: Path, text: str, force: bool) -> None:
         raise runs.RunError(f"cannot write {shown(path)}: {error.strerror or error}") from None
 
 
-def _ordered(args: argparse.Namespace, root: Path, err: stdout.Outlet) -> Order:
+def _ordered(args: argparse.Namespace, root: Path, err: stdout.Outlet) -> BatchJob:
     """What is asked for, held against the config. Raises ConfigError with what makes no sense."""
     dirs = [*args.model_dirs, *headless.named_dirs(args.config)]
     config = catalogs.resolve(args.config, headless.ensured(list(dict.fromkeys(dirs)), err), args.assignments)
@@ -138,7 +138,7 @@ def _ordered(args: argparse.Namespace, root: Path, err: stdout.Outlet) -> Order:
         problems.append(Problem("--time", limit, words, "a longer one, or --warn SECONDS"))
     if problems:
         raise ConfigError("command line", problems)
-    return Order(
+    return BatchJob(
         name=runs.slug(args.job_run or config.name or config.model.name), command=_command(args, root), time=limit,
         gpus=gpus if has_gpu else "", cpus=args.cpus or config.train.threads or (GPU_CPUS if has_gpu else CPUS),
         memory=args.memory or "", partition=args.partition or "", account=args.account or "", processes=processes,
@@ -164,7 +164,7 @@ def _program() -> list[str]:
     return [os.path.abspath(found)] if found else [sys.executable, "-m", "tui_gen"]
 
 
-def script(order: Order) -> str:
+def script(order: BatchJob) -> str:
     """The batch script. It is plain sh but for `wait`, which bash leaves when a signal comes."""
     lines = ["#!/bin/bash", *_asked(order), "", *_explained(order), ""]
     if order.cpus:
@@ -186,12 +186,12 @@ def script(order: Order) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _job(order: Order) -> str:
+def _job(order: BatchJob) -> str:
     # The number of one task of an array is that of the array: it would mean all of them.
     return "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" if order.seeds else "$SLURM_JOB_ID"
 
 
-def _asked(order: Order) -> list[str]:
+def _asked(order: BatchJob) -> list[str]:
     """The lines that sbatch reads."""
     rows = [
         (f"--job-name={order.name}", ""),
@@ -218,7 +218,7 @@ def _asked(order: Order) -> list[str]:
     return lines
 
 
-def _explained(order: Order) -> list[str]:
+def _explained(order: BatchJob) -> list[str]:
     words = [
         f"# USR1 comes {order.warning} s before the time is up, or up to a minute sooner: training stops with a",
         "# checkpoint (status 143), and the job is put back into the queue. TERM is for jobs that are cancelled or",
@@ -229,7 +229,7 @@ def _explained(order: Order) -> list[str]:
     return [*words, "# A job that is started again goes on with the run that it made; another job makes another run."]
 
 
-def _called(order: Order) -> str:
+def _called(order: BatchJob) -> str:
     """The command of the run, in lines."""
     words = [shlex.quote(word) for word in order.command]
     if order.seeds:

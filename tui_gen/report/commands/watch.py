@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tui_gen import runs
 from tui_gen.outcome import complain
-from tui_gen.remote.link import COMMAND, SSH, Dialling, Place
+from tui_gen.remote.link import COMMAND, SSH, Dialling, RemoteFolder
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import RUN, models_option, style_options
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     from tui_gen.app import main
     from tui_gen.remote.watcher import Watcher
 
-    place = Place.parse(args.place)
+    place = RemoteFolder.parse(args.place)
     refusal = "" if args.list or args.json or args.plain else main.refusal()
     if refusal and args.name is None:
         complain(f"{refusal}; without one, --list prints the runs, and a RUN is told as text")

@@ -24,7 +24,7 @@ PLACE = 1 << 22
 """Bytes of a place; what is longer goes through in parts."""
 
 
-class Group(Protocol):
+class HostGroup(Protocol):
     """A group of processes that can speak to each other already."""
 
     rank: int
@@ -77,7 +77,7 @@ class OneHost:
             peer.close()
 
 
-def connected(group: Group, timeout: float, opening: float) -> OneHost | None:
+def connected(group: HostGroup, timeout: float, opening: float) -> OneHost | None:
     """The same group through shared memory; None on every rank where one of them cannot, or sums come out otherwise."""
     if sys.platform != "linux" or not 1 < group.count <= MOST:
         return None
@@ -104,13 +104,13 @@ def connected(group: Group, timeout: float, opening: float) -> OneHost | None:
     return side
 
 
-def _all(group: Group, fine: bool) -> bool:
+def _all(group: HostGroup, fine: bool) -> bool:
     votes = torch.tensor([float(fine)])
     group.sum_([votes])
     return float(votes) == group.count
 
 
-def _sums_alike(group: Group, host: OneHost) -> bool:
+def _sums_alike(group: HostGroup, host: OneHost) -> bool:
     """Whether whole numbers, of which sums are exact in any order, come out as the network has them."""
     mine = torch.arange(PLACE // 4 + 1000).remainder(1000 + group.rank).float()
     expected = mine.clone()
