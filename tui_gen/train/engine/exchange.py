@@ -157,8 +157,9 @@ class Exchange:
             with trainer.autocast():
                 loss, metrics = phase.loss(micro)
             scaled = loss if trainer.scaler is None else trainer.scaler.scale(loss)
-            share = torch.full_like(scaled, len(micro.x) / micro.total)
-            gradients = torch.autograd.grad(scaled, parameters, share, allow_unused=True)
+            # The share is multiplied in: given to `grad`, it would have PyTorch import its symbolic shapes, for seconds.
+            share = len(micro.x) / micro.total
+            gradients = torch.autograd.grad(scaled * share, parameters, allow_unused=True)
             return [phase.name + "/loss", *(f"{phase.name}/{key}" for key in metrics)], [
                 loss.detach(), *metrics.values()
             ], gradients  # fmt: skip
