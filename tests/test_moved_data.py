@@ -47,7 +47,7 @@ def test_a_resume_may_say_where_the_data_is_now(stopped, monkeypatch):
     monkeypatch.chdir(moved.parent)
     new = headless.continued(run, ["dataset.root=moved"], "", [])  # a worker has another current folder
     assert new.dataset.root == root_of(run) == str(moved)
-    with pytest.raises(configs.ConfigError, match=r"only the length, dataset\.root and settings"):
+    with pytest.raises(configs.ConfigError, match=r"only the length, dataset\.root, train\.processes and settings"):
         headless.continued(run, ["dataset.size=16"], "", [])
 
 

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tui_gen.text import clean
-
 TERMINATE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 """What asks for an end with a checkpoint: batch systems announce with the last three that time is up, or nearly."""
 SYSTEMS = {
@@ -49,6 +47,8 @@ class Job(NamedTuple):
     @property
     def words(self) -> str:
         """In words: `Slurm job 123, restart 2`."""
+        from tui_gen.text import clean  # late: `tui-gen --version` imports this
+
         again = f", restart {self.restarts}" if self.restarts else ""
         return clean(f"{self.system} job{f' {self.name}' if self.name else ''}{again}")
 

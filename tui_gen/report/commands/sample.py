@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 from pathlib import Path
 
 from tui_gen import children, launch, runs
@@ -39,8 +41,9 @@ def run(args: argparse.Namespace, root: Path) -> int:
         words += [option, value] if value not in (None, "") else []
     told: tuple[int, ...] = ()
     if err.isatty():
-        told = (err.fileno(),)
-        words += ["--progress", *told]
+        with contextlib.suppress(io.UnsupportedOperation):  # one that is none of the system's
+            told = (err.fileno(),)
+            words += ["--progress", *told]
     process = children.run(
         "tui_gen.train.offline.sample", *words, pass_fds=told,
         env=launch.environment(args.model_dirs), capture_output=True, text=True, errors="replace",

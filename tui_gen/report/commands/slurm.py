@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui_gen import catalog as catalogs
-from tui_gen import runs
+from tui_gen import children, runs
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.files import written_whole
 from tui_gen.params import Problem
@@ -161,7 +161,7 @@ def _command(args: argparse.Namespace, root: Path) -> list[str]:
 def _program() -> list[str]:
     """How this very program is called: a job need not have the same PATH."""
     found = shutil.which(sys.argv[0]) if os.path.basename(sys.argv[0]).startswith("tui-gen") else None
-    return [os.path.abspath(found)] if found else [sys.executable, "-m", "tui_gen"]
+    return [os.path.abspath(found)] if found else children.command("tui_gen")
 
 
 def script(order: BatchJob) -> str:

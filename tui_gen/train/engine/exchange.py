@@ -157,7 +157,7 @@ class Exchange:
             with trainer.autocast():
                 loss, metrics = phase.loss(micro)
             scaled = loss if trainer.scaler is None else trainer.scaler.scale(loss)
-            # The share is multiplied in: given to `grad`, it would have PyTorch import its symbolic shapes, for seconds.
+            # The share is multiplied in: given to `grad`, it has PyTorch import its symbolic shapes first, for seconds.
             share = len(micro.x) / micro.total
             gradients = torch.autograd.grad(scaled * share, parameters, allow_unused=True)
             return [phase.name + "/loss", *(f"{phase.name}/{key}" for key in metrics)], [
