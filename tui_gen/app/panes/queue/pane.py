@@ -12,13 +12,13 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from tui_gen import queueing, sweeps
 from tui_gen.app.background import away
 from tui_gen.app.panes.asking import RunOpened, RunsAsked
-from tui_gen.app.panes.base import Belongings, Entry, Pane
+from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.compare.asking import CompareAsked
+from tui_gen.app.panes.listing import ListPane
 from tui_gen.app.panes.queue import rows
 from tui_gen.queue_view import QueueLook, QueueReader
 from tui_gen.runs import RunError
@@ -60,7 +60,7 @@ class QueueWorkAsked(Message):
         self.everything, self.found = everything, found
 
 
-class QueuePane(Pane):
+class QueuePane(ListPane):
     """The queue of the runs folder. Looks at its file once a second while it is on screen."""
 
     HELP = """
@@ -80,13 +80,6 @@ over. On the right how far it is and when it is expected to end: by its own pace
 
 A run that fails stops nothing. One whose worker was killed is resumed. Runs that are not in the queue are waited for.
 """
-    DEFAULT_CSS = """
-    QueuePane > OptionList {
-        height: 1fr; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1;
-    }
-    QueuePane > OptionList:focus { border: none; }
-    QueuePane > Static { height: auto; max-height: 3; padding: 0 1; color: $quiet; }
-    """
     BINDINGS = [
         Binding("shift+up,K,shift+k", "move('up')", "Up", id="queue.up"),
         Binding("shift+down,J,shift+j", "move('down')", "Down", id="queue.down"),
@@ -120,8 +113,6 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         self._compares = False
         self._stamp = (-1, 0, 0)
         self._beats = 0
-        self._busy = self._again = False
-        self._prompts: dict[str, Content] = {}
 
     def compose(self) -> ComposeResult:
         """The list, and a line about the entry under the cursor."""
@@ -132,14 +123,6 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         """What was left of the queue when this machine was restarted, say, goes on."""
         if queueing.file_of(self.root).exists():
             self.post_message(QueueWorkAsked(found=True))
-
-    def on_show(self) -> None:
-        """On screen: look at once."""
-        self.look()
-
-    def on_resize(self) -> None:
-        """Rows are as wide as the pane."""
-        self.list_anew()
 
     def beat(self, quiet_for: float) -> None:
         """About once a second on screen: look where the file changed, or something is trained."""
@@ -153,28 +136,14 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         if self.display:
             self.look()
 
-    def look(self) -> None:
-        """Read the queue, away from the UI's thread; once more where it was asked for meanwhile."""
-        if self._busy:
-            self._again = True
-        elif self.is_attached:
-            self._busy = True
-            self.run_worker(self._look(), exit_on_error=False)
-
-    async def _look(self) -> None:
+    async def read(self) -> None:
+        """The queue, and what came of the sweep that is asked about."""
         try:
             self._stamp = queueing.stamp(self.root)
             self.seen, self.problem = await away(self.reader.look), ""
             self.results = await away(self._compared, self.seen, self.group) if self.group else None
         except RunError as error:
             self.problem = str(error)
-        finally:
-            self._busy = False
-        if self.is_attached:
-            self.list_anew()
-            if self._again:
-                self._again = False
-                self.look()
 
     def _compared(self, seen: QueueLook, group: str) -> SweepTable | None:
         table = sweeps.results(self.root, seen.queue, group)
@@ -193,20 +162,9 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
             prompts = rows.compared(self.results, width, mark)
         else:
             prompts = {str(place.entry.id): rows.row(place, width, mark) for place in self.seen.places}
-        if list(prompts) != list(self._prompts):
-            turned = self._compares != (self.results is not None)
-            self._compares = self.results is not None
-            before, at = ("", 0) if turned and self._compares else (self.highlighted, options.highlighted or 0)
-            options.clear_options()
-            options.add_options([Option(prompt, id=id) for id, prompt in prompts.items()])
-            self._prompts = prompts
-            if prompts:
-                options.highlighted = list(prompts).index(before) if before in prompts else min(at, len(prompts) - 1)
-        else:
-            for id, prompt in prompts.items():
-                if prompt != self._prompts[id]:
-                    options.replace_option_prompt(id, prompt)
-            self._prompts = prompts
+        turned, self._compares = self._compares != (self.results is not None), self.results is not None
+        before, at = ("", 0) if turned and self._compares else (self.highlighted, options.highlighted or 0)
+        self.put(prompts, before if before in prompts else at)
         waiting = len(self.seen.queue.of("waiting"))
         held = "held" if self.seen.queue.held else ""
         details = [self.results.group, self.results.metric] if self.results is not None else []
@@ -218,14 +176,6 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         """Mark the entry whose run is shown."""
         super().show_run(view)
         self.list_anew()
-
-    @property
-    def highlighted(self) -> str:
-        """The number of the entry under the cursor, or an empty text."""
-        options = self.query_one(OptionList)
-        if options.highlighted is None or options.highlighted >= options.option_count:
-            return ""
-        return options.get_option_at_index(options.highlighted).id or ""
 
     @property
     def place(self) -> QueuePlace | None:

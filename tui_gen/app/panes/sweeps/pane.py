@@ -11,13 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.content import Content
 from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
 
 from tui_gen import queueing, runs, sweeps
 from tui_gen.app.background import away
 from tui_gen.app.panes.asking import RunOpened
-from tui_gen.app.panes.base import Belongings, Entry, Pane
+from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.compare.asking import CompareAsked
+from tui_gen.app.panes.listing import ListPane
 from tui_gen.app.panes.queue import rows
 from tui_gen.app.panes.queue.pane import QueueSettingsAsked, QueueTold
 from tui_gen.app.panes.sweeps.plot import SweepPlot
@@ -53,7 +53,7 @@ class SweepsLook(NamedTuple):
     problem: str = ""
 
 
-class SweepsPane(Pane):
+class SweepsPane(ListPane):
     """Lists sweeps, and shows one. Looks at its files once a second while it is on screen."""
 
     HELP = """
@@ -73,13 +73,6 @@ one, **Backspace** goes back.
 The line below says how much each setting matters: its share of what the metric varies by (fANOVA). On the command line:
 `tui-gen sweep`.
 """
-    DEFAULT_CSS = """
-    SweepsPane > OptionList {
-        height: 1fr; border: none; padding: 0; background: $background; scrollbar-size-vertical: 1;
-    }
-    SweepsPane > OptionList:focus { border: none; }
-    SweepsPane > Static { height: auto; max-height: 3; padding: 0 1; color: $quiet; }
-    """
     BINDINGS = [
         Binding("p", "plot", "Plot", id="sweeps.plot"),
         Binding("w", "write", "Write the best", id="sweeps.write"),
@@ -105,8 +98,6 @@ The line below says how much each setting matters: its share of what the metric 
         """`table`, `plot`, `both`, or `auto`: what there is room for."""
         self._form_now = "table"
         self._stamp: object = None
-        self._busy = self._again = False
-        self._prompts: dict[str, Content] = {}
         self._places: dict[str, int] = {}
         self._list_of = ""
 
@@ -119,14 +110,6 @@ The line below says how much each setting matters: its share of what the metric 
     def on_mount(self) -> None:
         """No plot before there is one."""
         self.query_one(SweepPlot).display = False
-
-    def on_show(self) -> None:
-        """On screen: look at once."""
-        self.look()
-
-    def on_resize(self) -> None:
-        """Rows are as wide as the pane, and there may be room for more."""
-        self._list_anew()
 
     def open_sweep(self, name: str) -> None:
         """Show the trials of a sweep; of an empty name, the list of all."""
@@ -147,25 +130,10 @@ The line below says how much each setting matters: its share of what the metric 
         if (table is not None and table.over < len(table.results)) or self._now() != self._stamp:
             self.look()
 
-    def look(self) -> None:
-        """Read the sweeps, away from the UI's thread; once more where it was asked for meanwhile."""
-        if self._busy:
-            self._again = True
-        elif self.is_attached:
-            self._busy = True
-            self.run_worker(self._look(), exit_on_error=False)
-
-    async def _look(self) -> None:
-        try:
-            self._stamp = self._now()
-            self.seen = await away(read, self.root, self.sweep)
-        finally:
-            self._busy = False
-        if self.is_attached:
-            self._list_anew()
-            if self._again:
-                self._again = False
-                self.look()
+    async def read(self) -> None:
+        """The sweeps, and the trials of the one that is shown."""
+        self._stamp = self._now()
+        self.seen = await away(read, self.root, self.sweep)
 
     # -- what is seen -------------------------------------------------------------------------------------------
 
@@ -175,7 +143,8 @@ The line below says how much each setting matters: its share of what the metric 
         table = self.seen.table if self.seen is not None else None
         return table if table is not None and table.group == self.sweep else None
 
-    def _list_anew(self) -> None:
+    def list_anew(self) -> None:
+        """Show the sweeps, or the trials of one, and as much of the plot as there is room for."""
         if not self.is_mounted or not self.query(OptionList) or self.seen is None:
             return
         options, table = self.query_one(OptionList), self.table
@@ -186,18 +155,9 @@ The line below says how much each setting matters: its share of what the metric 
             rows.compared(table, width, mark) if table is not None
             else {line.name: _line(line, width) for line in self.seen.lines}
         )  # fmt: skip
-        if list(prompts) != list(self._prompts):
-            is_same, before = self._list_of == self.sweep, self.highlighted
-            self._list_of = self.sweep
-            options.clear_options()
-            options.add_options([Option(prompt, id=id) for id, prompt in prompts.items()])
-            if prompts:
-                options.highlighted = list(prompts).index(before) if is_same and before in prompts else 0
-        else:
-            for id, prompt in prompts.items():
-                if prompt != self._prompts[id]:
-                    options.replace_option_prompt(id, prompt)
-        self._prompts, self._places = prompts, {id: place for place, id in enumerate(prompts)}
+        is_same, self._list_of = self._list_of == self.sweep, self.sweep
+        self.put(prompts, self.highlighted if is_same else 0)
+        self._places = {id: place for place, id in enumerate(prompts)}
         line = self._line_shown
         state = f"{line.state}, {line.over} of {line.total} over" if line is not None else ""
         self.set_title(" · ".join(filter(None, (self.sweep, state))), table.metric if table is not None else "")
@@ -220,14 +180,6 @@ The line below says how much each setting matters: its share of what the metric 
         table = self.table
         place = self._places.get(self.highlighted) if table is not None else None
         self.query_one(SweepPlot).show(table, place if table is not None and place is not None else None)
-
-    @property
-    def highlighted(self) -> str:
-        """The id of the row under the cursor, or an empty text."""
-        options = self.query_one(OptionList)
-        if options.highlighted is None or options.highlighted >= options.option_count:
-            return ""
-        return options.get_option_at_index(options.highlighted).id or ""
 
     @property
     def result(self) -> SweepResult | None:
@@ -293,7 +245,7 @@ The line below says how much each setting matters: its share of what the metric 
     def show_run(self, view: Any) -> None:
         """Mark the trial whose run is shown."""
         super().show_run(view)
-        self._list_anew()
+        self.list_anew()
 
     def entries(self) -> Iterable[Entry]:
         """Every sweep."""
@@ -333,7 +285,7 @@ The line below says how much each setting matters: its share of what the metric 
         """The table, the plot, or both."""
         forms = ["table", "plot", "both"]
         self.form = forms[(forms.index(self._form_now) + 1) % len(forms)]
-        self._list_anew()
+        self.list_anew()
 
     def action_back(self) -> None:
         """The list of all sweeps."""
