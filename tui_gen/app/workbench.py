@@ -34,21 +34,20 @@ from tui_gen.app.shell.replay_bar import ReplayBar
 from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.status import StatusBar
 from tui_gen.app.shell.themes import Themes
-from tui_gen.app.shell.workspace import PaneTabs, Workspace
+from tui_gen.app.shell.workspace import Workspace
 from tui_gen.app.steering import comparing
 from tui_gen.app.steering.forker import ForkActions
 from tui_gen.app.steering.pages import Pages
 from tui_gen.app.steering.queue_keeper import QueueActions
 from tui_gen.app.steering.replaying import RecordActions
+from tui_gen.app.steering.run_actions import RunActions
 from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines
 
 if TYPE_CHECKING:
     from textual.command import CommandPalette
 
-    from tui_gen.app.panes.asking import RunOpened, RunResumeAsked, RunsAsked
-    from tui_gen.app.panes.compare.asking import CompareAsked
-    from tui_gen.app.panes.form.pane import FormPane, LiveEditAsked
+    from tui_gen.app.panes.form.pane import FormPane
     from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
     from tui_gen.app.panes.samples.pane import SamplesPane
     from tui_gen.app.steering.conductor import Conductor
@@ -72,7 +71,7 @@ def _commands() -> type:
     return Commands
 
 
-class Workbench(QueueActions, ForkActions, RecordActions, Pages):
+class Workbench(RunActions, QueueActions, ForkActions, RecordActions, Pages):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
     once, or replayed with `replay`; `compare` are compared; `budget` is what live data may take of the link, in
     bytes/s.
@@ -273,14 +272,6 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
         """Textual's and those of the terminal, then what makes colours readable, then the last look at every line."""
         return [*self.themes.filters(super().get_line_filters()), self._guard]
 
-    def action_themes(self) -> None:
-        """The palette with the themes."""
-        from textual.command import CommandPalette
-
-        from tui_gen.app.shell.palette import ThemeCommands
-
-        self.push_screen(CommandPalette(providers=[ThemeCommands], placeholder="Theme…"))
-
     def on_command_palette_opened(self) -> None:
         """Themes may be tried from now on; and no blinking."""
         from textual.css.query import NoMatches
@@ -403,11 +394,6 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
         """The menus of the menu bar."""
         return self.menu_bar.menus
 
-    @property
-    def shown(self) -> RunView | None:
-        """The run that is shown."""
-        return self.conductor.view if self._furnished else None
-
     def enabled(self, action: str) -> bool:
         """Whether a menu's entry can be chosen."""
         return enabled(self, action)
@@ -455,37 +441,6 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
             self.workspace.open(name)
             await self.run_action(what, pane)
 
-    def action_pause(self) -> None:
-        """Pause the run shown, or let it go on."""
-        view = self.conductor.view
-        if view is not None and not self.paused_replay():
-            self.action_ask("resume" if view.state == "paused" else "pause")
-
-    def action_ask(self, op: str) -> None:
-        """A request to the run shown."""
-        self.run_worker(self.conductor.ask(op), exit_on_error=False)
-
-    def action_stop(self) -> None:
-        """Stop the run shown, with a checkpoint; or a replay of it."""
-        if self.shown is not None and self.shown.replaying:
-            return self.open_run(self.shown.path)
-        self.run_worker(self.conductor.stop(), exit_on_error=False)
-
-    def action_resume(self) -> None:
-        """Go on with the run shown."""
-        if self.conductor.view is not None:
-            self.run_worker(self.conductor.resume(self.conductor.view.path), exit_on_error=False)
-
-    def action_roll_back(self) -> None:
-        """Go back with the run shown, after a question."""
-        from tui_gen.app.steering import going_back
-
-        self.run_worker(going_back.ask(self.conductor), exit_on_error=False)
-
-    def action_close_run(self) -> None:
-        """Show no run."""
-        self.conductor.close_shown()
-
     def action_open_pane(self, name: str) -> None:
         """Bring a pane on screen and focus it."""
         self.workspace.open(name)
@@ -524,33 +479,9 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
         """Models and hyperparameters come on screen, or make room for the run again."""
         self.workspace.toggle_drawer()
 
-    def action_layouts(self) -> None:
-        """The palette with the layouts."""
-        from textual.command import CommandPalette
-
-        from tui_gen.app.shell.palette import Layouts
-
-        self.push_screen(CommandPalette(providers=[Layouts], placeholder="Layout…"))
-
     def choose_layout(self, name: str) -> None:
         """Use a layout from now on, and the next time in a terminal of this shape."""
         self.settings.set(f"layouts.{self.workspace.prefer(name)}", name)
-
-    def action_jump(self) -> None:
-        """Letters on the panes."""
-        from tui_gen.app.shell.jump import Jump
-
-        places = [(pane.id or "", pane.region.x, pane.region.y) for pane in self.workspace.shown]
-        for tabs in self.workspace.query(PaneTabs):
-            places += tabs.places() if tabs.display else []
-        places.append(("menu", 0, 0))
-        self.push_screen(Jump(places), self._jumped)
-
-    def _jumped(self, name: str | None) -> None:
-        if name == "menu":
-            self.action_menu(0)
-        elif name:
-            self.workspace.open(name)
 
     async def action_quit(self) -> None:
         """Leave, after a question where runs are live."""
@@ -612,35 +543,9 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
             for pane in self.workspace.panes:
                 pane.show_card(self._card)
 
-    def on_live_edit_asked(self, message: LiveEditAsked) -> None:
-        """A live value is to change."""
-        self.run_worker(self.conductor.edit(message.key, message.value), exit_on_error=False)
-
     def on_worker_asked(self, message: WorkerAsked) -> None:
         """A pane wants to know of settings what only a worker can tell."""
         self.run_worker(self.stock.tell(message), exit_on_error=False)
-
-    def on_models_wanted(self) -> None:
-        """The model files that the run shown names are to be read."""
-        self.run_worker(self.conductor.use_models(), exit_on_error=False)
-
-    def on_run_opened(self, message: RunOpened) -> None:
-        """A run is to be shown."""
-        self.open_run(message.path)
-
-    def on_run_resume_asked(self, message: RunResumeAsked) -> None:
-        """A run is to go on."""
-        self.run_worker(self.conductor.resume(message.path), exit_on_error=False)
-
-    def on_runs_asked(self, message: RunsAsked) -> None:
-        """Something is to be done with runs of the list."""
-        from tui_gen.app.steering.keeping import Keeper
-
-        self.run_worker(Keeper(self, self.conductor).do(message), exit_on_error=False)
-
-    def on_compare_asked(self, message: CompareAsked) -> None:
-        """Runs are to be compared."""
-        comparing.show(self, message.paths)
 
     def on_workspace_resized(self, message: Workspace.Resized) -> None:
         """Remember the proportions."""
@@ -656,10 +561,6 @@ class Workbench(QueueActions, ForkActions, RecordActions, Pages):
             shown = self.workspace.shown
             if shown:
                 shown[0].focus_inside()
-
-    def open_run(self, path: str | Path) -> None:
-        """Show a run."""
-        self.run_worker(self.conductor.open(Path(path)), exit_on_error=False, group="open", exclusive=True)
 
     def pick_recipe(self, name: str) -> None:
         """Put a recipe into the form."""

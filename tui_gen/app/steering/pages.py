@@ -1,13 +1,16 @@
-"""The actions of the workbench that show something to read, or settle how it tells: none needs a run."""
+"""The actions of the workbench that show something to read or to choose from, or settle how it tells: none needs a run.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
 from tui_gen.app.shell import keys
+from tui_gen.app.shell.workspace import PaneTabs
 from tui_gen.app.terminal.app import TerminalApp
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tui_gen.app.shell.notices import Notices
@@ -27,6 +30,7 @@ class Pages(TerminalApp):
     session: Session
     announcer: Announcer | None = None
     """Who calls somebody; some moments after the first frame."""
+    action_menu: Callable[[int], None]
 
     def make_session(self, root: Path, model_dirs: list[str]) -> Session:
         """The dealings with the runs in a folder."""
@@ -84,3 +88,35 @@ class Pages(TerminalApp):
         words = attention.words(terminal.notices if terminal is not None else attention.NONE)
         dialog = NotifyDialog(announcer.wishes, words, keep, announcer.use, announcer.try_out, try_hook)
         self.push_screen(dialog)
+
+    def action_themes(self) -> None:
+        """The palette with the themes."""
+        from textual.command import CommandPalette
+
+        from tui_gen.app.shell.palette import ThemeCommands
+
+        self.push_screen(CommandPalette(providers=[ThemeCommands], placeholder="Theme…"))
+
+    def action_layouts(self) -> None:
+        """The palette with the layouts."""
+        from textual.command import CommandPalette
+
+        from tui_gen.app.shell.palette import Layouts
+
+        self.push_screen(CommandPalette(providers=[Layouts], placeholder="Layout…"))
+
+    def action_jump(self) -> None:
+        """Letters on the panes."""
+        from tui_gen.app.shell.jump import Jump
+
+        places = [(pane.id or "", pane.region.x, pane.region.y) for pane in self.workspace.shown]
+        for tabs in self.workspace.query(PaneTabs):
+            places += tabs.places() if tabs.display else []
+        places.append(("menu", 0, 0))
+        self.push_screen(Jump(places), self._jumped)
+
+    def _jumped(self, name: str | None) -> None:
+        if name == "menu":
+            self.action_menu(0)
+        elif name:
+            self.workspace.open(name)
