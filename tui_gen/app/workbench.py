@@ -23,7 +23,7 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tui_gen.app.panes.base import Belongings, Pane, WorkerAsked, make
+from tui_gen.app.panes.base import Belongings, Pane, make
 from tui_gen.app.panes.registry import PANES, row
 from tui_gen.app.shell import arrangement, keys, placeholders
 from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_LIVE, enabled, label
@@ -37,6 +37,7 @@ from tui_gen.app.shell.themes import Themes
 from tui_gen.app.shell.workspace import Workspace
 from tui_gen.app.steering import comparing
 from tui_gen.app.steering.forker import ForkActions
+from tui_gen.app.steering.form_actions import FormActions
 from tui_gen.app.steering.pages import Pages
 from tui_gen.app.steering.queue_keeper import QueueActions
 from tui_gen.app.steering.replaying import RecordActions
@@ -48,13 +49,12 @@ if TYPE_CHECKING:
     from textual.command import CommandPalette
 
     from tui_gen.app.panes.form.pane import FormPane
-    from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
+    from tui_gen.app.panes.models import ModelsPane
     from tui_gen.app.panes.samples.pane import SamplesPane
     from tui_gen.app.steering.conductor import Conductor
     from tui_gen.app.steering.follower import PaneFollower
     from tui_gen.app.steering.session import Session
     from tui_gen.app.steering.stock import Stock
-    from tui_gen.cards import Card
     from tui_gen.catalog import Catalog
     from tui_gen.draw.terminal import Terminal
     from tui_gen.speeds import Pace
@@ -71,7 +71,7 @@ def _commands() -> type:
     return Commands
 
 
-class Workbench(RunActions, QueueActions, ForkActions, RecordActions, Pages):
+class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordActions, Pages):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
     once, or replayed with `replay`; `compare` are compared; `budget` is what live data may take of the link, in
     bytes/s.
@@ -121,8 +121,6 @@ class Workbench(RunActions, QueueActions, ForkActions, RecordActions, Pages):
         first = [placeholders.EmptyFrame(row.id, rows if row.id == "models" else None) for row in PANES]
         self.workspace = Workspace(*first, shares=self._shares(), favourites=self._favourites(), id="workspace")
         self._shares_before: dict[str, float] = {}
-        self._on_card = ""
-        self._card: Card | None = None
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
         self.notices = Notices(self, self.workspace, self.status)
@@ -426,14 +424,6 @@ class Workbench(RunActions, QueueActions, ForkActions, RecordActions, Pages):
         elif result:
             self.do(result)
 
-    async def action_form(self, what: str) -> None:
-        """One of the form's own actions."""
-        form = self.form
-        if form is None:
-            return
-        self.workspace.open("form")
-        await self.run_action(what, form)
-
     async def action_in_pane(self, name: str, what: str) -> None:
         """One of a pane's own actions, in that pane."""
         pane = self.workspace.pane(name)
@@ -520,33 +510,6 @@ class Workbench(RunActions, QueueActions, ForkActions, RecordActions, Pages):
 
     # -- facts from the panes -----------------------------------------------------------------------------------
 
-    def on_recipe_picked(self, message: RecipePicked) -> None:
-        """A recipe goes into the form."""
-        if self.form is not None:
-            self.form.load_tables(message.tables, message.name)
-
-    def on_model_picked(self, message: ModelPicked) -> None:
-        """A model goes into the form."""
-        if self.form is not None:
-            self.form.set_model(message.name)
-
-    def on_form_changed(self) -> None:
-        """Where another recipe is in the form now, the panes tell of it while they are empty."""
-        from tui_gen.cards import card
-
-        draft = self.form.draft if self.form is not None else None
-        recipe = self.catalog.recipes.get(draft.source) if draft is not None else None
-        name = recipe.name if recipe is not None and draft is not None and draft.model == recipe.model else ""
-        if name != self._on_card:
-            self._on_card = name
-            self._card = card(recipe, self.key_of("run.start")) if recipe is not None and name else None
-            for pane in self.workspace.panes:
-                pane.show_card(self._card)
-
-    def on_worker_asked(self, message: WorkerAsked) -> None:
-        """A pane wants to know of settings what only a worker can tell."""
-        self.run_worker(self.stock.tell(message), exit_on_error=False)
-
     def on_workspace_resized(self, message: Workspace.Resized) -> None:
         """Remember the proportions."""
         self.settings.set(f"layout.{message.key}", message.share)
@@ -561,22 +524,6 @@ class Workbench(RunActions, QueueActions, ForkActions, RecordActions, Pages):
             shown = self.workspace.shown
             if shown:
                 shown[0].focus_inside()
-
-    def pick_recipe(self, name: str) -> None:
-        """Put a recipe into the form."""
-        recipe = self.catalog.recipes.get(name)
-        if recipe is None or self.form is None:
-            return
-        self.form.load_tables(recipe.tables, name)
-        if self.models is not None:
-            self.models.mark(name)
-        self.workspace.open("form")
-
-    def pick_model(self, name: str) -> None:
-        """Put a model into the form."""
-        if self.form is not None:
-            self.form.set_model(name)
-            self.workspace.open("form")
 
     def show_run(self, view: RunView | None) -> None:
         """Every pane shows this run from now on, or none."""
