@@ -1,12 +1,11 @@
 """The workbench: wires menu, panes, status and keys together. What panes and runs do is theirs to decide.
 
-Longer than other files because Textual looks for handlers and actions on the app, by name: each hands on in a line or
-two to what does it.
+Textual looks for handlers and actions on the app, by name: they stand here and in its parts, one part a subject, and
+each hands on in a line or two to what does it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import time
@@ -21,13 +20,13 @@ from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
-from textual.widget import Widget
 
 from tui_gen.app.panes.base import Belongings, Pane, make
 from tui_gen.app.panes.registry import PANES, row
 from tui_gen.app.shell import arrangement, keys, placeholders
-from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_LIVE, enabled, label
+from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_RUN, enabled, label, possible
 from tui_gen.app.shell.guard import Guard
+from tui_gen.app.shell.layout_memory import LayoutMemory
 from tui_gen.app.shell.menu import DropDown, Menu, MenuBar
 from tui_gen.app.shell.notices import Notices, report
 from tui_gen.app.shell.replay_bar import ReplayBar
@@ -46,8 +45,6 @@ from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines
 
 if TYPE_CHECKING:
-    from textual.command import CommandPalette
-
     from tui_gen.app.panes.form.pane import FormPane
     from tui_gen.app.panes.models import ModelsPane
     from tui_gen.app.panes.samples.pane import SamplesPane
@@ -59,10 +56,6 @@ if TYPE_CHECKING:
     from tui_gen.draw.terminal import Terminal
     from tui_gen.speeds import Pace
     from tui_gen.view import RunView
-
-
-TOUR = "tour"
-"""The setting that says that the tour was shown."""
 
 
 def _commands() -> type:
@@ -119,8 +112,10 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
         self._leaving = False
         rows = placeholders.remembered()
         first = [placeholders.EmptyFrame(row.id, rows if row.id == "models" else None) for row in PANES]
-        self.workspace = Workspace(*first, shares=self._shares(), favourites=self._favourites(), id="workspace")
-        self._shares_before: dict[str, float] = {}
+        self._layouts = LayoutMemory(self.settings)
+        self.workspace = Workspace(
+            *first, shares=self._layouts.shares, favourites=self._layouts.favourites, id="workspace"
+        )
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
         self.notices = Notices(self, self.workspace, self.status)
@@ -128,13 +123,6 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
         self.themes.use(theme)
 
     # -- building -----------------------------------------------------------------------------------------------
-
-    def _shares(self) -> dict[str, float]:
-        kept = self.settings.under("layout")
-        return {key: float(value) for key, value in kept.items() if isinstance(value, int | float) and 0 < value < 1}
-
-    def _favourites(self) -> dict[str, str]:
-        return {shape: name for shape, name in self.settings.under("layouts").items() if isinstance(name, str)}
 
     def compose(self) -> ComposeResult:
         """Menu, panes, status, keys."""
@@ -233,7 +221,7 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
                 self.samples = cast("SamplesPane", pane)
         self.follower.introduce(pane)
         self.on_form_changed()  # it may have told of its recipe before it was known here
-        pane.show_card(self._card)
+        pane.show_card(self.card)
         if self.focused is None and self.workspace.last_pane == pane.id and pane.display:
             pane.focus_inside()
 
@@ -270,27 +258,6 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
         """Textual's and those of the terminal, then what makes colours readable, then the last look at every line."""
         return [*self.themes.filters(super().get_line_filters()), self._guard]
 
-    def on_command_palette_opened(self) -> None:
-        """Themes may be tried from now on; and no blinking."""
-        from textual.css.query import NoMatches
-        from textual.widgets import Input
-
-        self.themes.begin_trying()
-        with contextlib.suppress(NoMatches):
-            self.screen.query_one(Input).cursor_blink = False
-
-    def on_command_palette_option_highlighted(self, message: CommandPalette.OptionHighlighted) -> None:
-        """Show a theme while the cursor is on it."""
-        from tui_gen.app.shell.palette import THEME
-
-        hit = getattr(message.highlighted_event.option, "hit", None)
-        text = getattr(hit, "text", None) or ""
-        self.themes.try_out(text.removeprefix(THEME) if text.startswith(THEME) else "")
-
-    def on_command_palette_closed(self, message: CommandPalette.Closed) -> None:
-        """No theme was chosen: back to the one before."""
-        self.themes.end_trying(message.option_selected)
-
     def get_system_commands(self, screen: Screen[Any]) -> Any:
         """Textual's own commands are not offered: the workbench has its own."""
         return ()
@@ -325,25 +292,15 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
 
     def action_tour(self) -> None:
         """Show around."""
-        from tui_gen.app.shell.tour import Tour
+        from tui_gen.app.shell import tour
 
-        layout, pane = self.workspace.layout_name, self.workspace.active
-
-        def back(key: str | None) -> None:
-            self.settings.set(TOUR, True)
-            self.workspace.use_layout(layout)
-            if pane is not None and pane.id:
-                self.workspace.open(pane.id)
-            if key:
-                self.simulate_key(key)
-
-        self.push_screen(Tour(), back)
+        tour.show_around(self, self.workspace, self.settings)
 
     def _show_newcomers_around(self) -> None:
         """Once, to whoever has no runs and was never shown around."""
-        if not (self.is_headless or self.settings.get(TOUR, False) or self.shown is not None):
-            if self.settings.problem or next(iter(self.session.root.glob("*/config.toml")), None) is not None:
-                return
+        from tui_gen.app.shell import tour
+
+        if not self.is_headless and self.shown is None and tour.is_for(self.settings, self.session.root):
             self.action_tour()
 
     # -- the terminal -------------------------------------------------------------------------------------------
@@ -373,16 +330,8 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done now."""
-        view = self.shown
-        if action in NEED_LIVE:
-            return True if view is not None and (view.live or (view.replaying and action != "ask")) else None
-        if action == "resume":
-            ended = view is not None and not view.replaying and view.state in ("stopped", "failed", "interrupted")
-            return True if ended else None
-        if action == "roll_back":
-            return True if view is not None and not view.replaying else None
-        if action == "close_run":
-            return True if view is not None else None
+        if action in NEED_RUN:
+            return True if possible(self.shown, action) else None
         if len(self.screen_stack) > 1 and action in ALONE:
             return False
         return super().check_action(action, parameters)
@@ -449,21 +398,12 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
 
     def action_reset_layout(self) -> None:
         """Every boundary back to where it was at first; once more, to where the user had put it."""
-        before, self._shares_before = self._shares_before, dict(self.workspace.shares)
-        if self.workspace.shares:
-            for key in self.workspace.shares:
-                self.settings.remove(f"layout.{key}")
-            self.workspace.reset()
-        elif before:
-            for key, share in before.items():
-                self.settings.set(f"layout.{key}", share)
-            self.workspace.shares.update(before)
-            self.workspace.rearrange()
+        self._layouts.reset(self.workspace)
 
     @property
     def layout_can_be_put_back(self) -> bool:
         """Whether the proportions that were given up last can be had again."""
-        return bool(self._shares_before) and not self.workspace.shares
+        return self._layouts.can_put_back(self.workspace)
 
     def action_drawer(self) -> None:
         """Models and hyperparameters come on screen, or make room for the run again."""
@@ -471,7 +411,7 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
 
     def choose_layout(self, name: str) -> None:
         """Use a layout from now on, and the next time in a terminal of this shape."""
-        self.settings.set(f"layouts.{self.workspace.prefer(name)}", name)
+        self._layouts.prefer(self.workspace, name)
 
     async def action_quit(self) -> None:
         """Leave, after a question where runs are live."""
@@ -512,18 +452,7 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
 
     def on_workspace_resized(self, message: Workspace.Resized) -> None:
         """Remember the proportions."""
-        self.settings.set(f"layout.{message.key}", message.share)
-
-    def on_workspace_arranged(self) -> None:
-        """Keep the focus on something that can be seen."""
-        if not self.screen_stack:  # leaving
-            return
-        focused = self.screen_stack[0].focused
-        above = focused.ancestors_with_self if focused is not None else []
-        if any(not node.display for node in above if isinstance(node, Widget)):
-            shown = self.workspace.shown
-            if shown:
-                shown[0].focus_inside()
+        self._layouts.keep_share(message.key, message.share)
 
     def show_run(self, view: RunView | None) -> None:
         """Every pane shows this run from now on, or none."""

@@ -13,6 +13,7 @@ from tui_gen.app.shell.menu import Item, Menu
 
 if TYPE_CHECKING:
     from tui_gen.app.shell.stage import Stage
+    from tui_gen.view import RunView
 
 MENUS = (
     Menu(
@@ -83,6 +84,8 @@ MENUS = (
 )
 NEED_LIVE = ("pause", "stop", "ask")
 """Actions on the run that is shown, while it is live."""
+NEED_RUN = (*NEED_LIVE, "resume", "roll_back", "close_run")
+"""Actions on the run that is shown."""
 ALONE = (
     "start", "enqueue", "sweep", "menu", "jump", "open_pane", "go_to_pane", "grow", "maximise", "drawer", "layouts",
     "command_palette", "help", "keys", "export", "replay",
@@ -194,6 +197,17 @@ def label(stage: Stage, words: str, action: str, node: Any = None) -> str:
     return words
 
 
+def possible(view: RunView | None, action: str) -> bool:
+    """Whether an action of `NEED_RUN` can be done now to this run."""
+    if view is None:
+        return False
+    if action in NEED_LIVE:
+        return view.live or (bool(view.replaying) and action != "ask")
+    if action == "resume":
+        return not view.replaying and view.state in ("stopped", "failed", "interrupted")
+    return action == "close_run" or not view.replaying
+
+
 def enabled(stage: Stage, action: str) -> bool:
     """Whether an action can be done now: the workbench's, or one that it does in a pane."""
     name, _, rest = action.partition("(")
@@ -205,6 +219,6 @@ def enabled(stage: Stage, action: str) -> bool:
         where, what = in_pane(action)
         pane, (_, its, given) = stage.workspace.pane(where), parse(what)
         return pane is not None and pane.check_action(its, given) is True
-    if name in (*NEED_LIVE, "resume", "close_run", "replay", "export", "roll_back"):
+    if name in (*NEED_RUN, "replay", "export"):
         return stage.check_action(name, ()) is True
     return True

@@ -12,7 +12,16 @@ from textual.widgets import Static
 from tui_gen.app.widgets.modal import Modal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from textual.app import App
+
+    from tui_gen.app.shell.settings import Settings
     from tui_gen.app.shell.stage import Stage
+    from tui_gen.app.shell.workspace import Workspace
+
+SETTING = "tour"
+"""The setting that says that the tour was shown."""
 
 
 class Stop(NamedTuple):
@@ -135,3 +144,28 @@ def _with_keys(text: str, stage: Stage) -> str:
         name, _, rest = part.partition("}")
         words += [stage.key_of(name) or "—", rest]
     return "".join(words)
+
+
+def show_around(app: App[None], workspace: Workspace, settings: Settings) -> None:
+    """Show the tour; then layout and pane are as before, and the key that ended it does what it does elsewhere."""
+    layout, pane = workspace.layout_name, workspace.active
+
+    def back(key: str | None) -> None:
+        settings.set(SETTING, True)
+        workspace.use_layout(layout)
+        if pane is not None and pane.id:
+            workspace.open(pane.id)
+        if key:
+            app.simulate_key(key)
+
+    app.push_screen(Tour(), back)
+
+
+def is_for(settings: Settings, root: Path) -> bool:
+    """Whether somebody is new here: has no runs in this folder, and was never shown around.
+
+    Where the settings cannot be read nobody is taken for new: that could not be remembered either.
+    """
+    if settings.problem or settings.get(SETTING, False):
+        return False
+    return next(iter(root.glob("*/config.toml")), None) is None

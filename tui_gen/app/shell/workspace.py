@@ -212,6 +212,15 @@ class Workspace(Widget):
             _set_display(pane, pane.id in self._found.panes)
         self.post_message(self.Arranged())
 
+    def on_workspace_arranged(self) -> None:
+        """Keep the focus on something that can be seen."""
+        if not self.is_attached or not self.app.screen_stack:  # leaving
+            return
+        focused = self.screen.focused
+        above = focused.ancestors_with_self if focused is not None else []
+        if self.shown and any(not node.display for node in above if isinstance(node, Widget)):
+            self.shown[0].focus_inside()
+
     def prepare(self, size: Size, watching: bool = False) -> None:
         """Settle for a size that is known before the first layout; `watching` says that a run is to be shown at once.
         """
@@ -237,6 +246,13 @@ class Workspace(Widget):
     def shown(self) -> list[Pane]:
         """The panes on screen, in the order of their keys."""
         return [pane for row in PANES if row.id in self._found.panes for pane in self.panes if pane.id == row.id]
+
+    def places(self) -> list[tuple[str, int, int]]:
+        """Where panes can be gone to: (id, column, row) on the screen of each that is on it, and of each tab."""
+        places = [(pane.id or "", pane.region.x, pane.region.y) for pane in self.shown]
+        for tabs in self.query(PaneTabs):
+            places += tabs.places() if tabs.display else []
+        return places
 
     def pane(self, name: str) -> Pane | None:
         """A pane by its id."""

@@ -27,8 +27,9 @@ class FormActions:
     key_of: Callable[[str], str]
     run_action: Callable[..., Coroutine[Any, Any, bool]]
     run_worker: Callable[..., Any]
+    card: Card | None = None
+    """What panes tell of the recipe in the form while they are empty."""
     _on_card = ""
-    _card: Card | None = None
 
     async def action_form(self, what: str) -> None:
         """One of the form's own actions."""
@@ -73,9 +74,9 @@ class FormActions:
         name = recipe.name if recipe is not None and draft is not None and draft.model == recipe.model else ""
         if name != self._on_card:
             self._on_card = name
-            self._card = card(recipe, self.key_of("run.start")) if recipe is not None and name else None
+            self.card = card(recipe, self.key_of("run.start")) if recipe is not None and name else None
             for pane in self.workspace.panes:
-                pane.show_card(self._card)
+                pane.show_card(self.card)
 
     def on_worker_asked(self, message: WorkerAsked) -> None:
         """A pane wants to know of settings what only a worker can tell."""

@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 from tui_gen.app.shell import keys
-from tui_gen.app.shell.workspace import PaneTabs
 from tui_gen.app.terminal.app import TerminalApp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from textual.command import CommandPalette
+
     from tui_gen.app.shell.notices import Notices
     from tui_gen.app.shell.settings import Settings
     from tui_gen.app.shell.stage import Stage
+    from tui_gen.app.shell.themes import Themes
     from tui_gen.app.shell.workspace import Workspace
     from tui_gen.app.steering.announcing import Announcer
     from tui_gen.app.steering.session import Session
@@ -26,6 +29,7 @@ class Pages(TerminalApp):
 
     workspace: Workspace
     settings: Settings
+    themes: Themes
     notices: Notices
     session: Session
     announcer: Announcer | None = None
@@ -109,14 +113,31 @@ class Pages(TerminalApp):
         """Letters on the panes."""
         from tui_gen.app.shell.jump import Jump
 
-        places = [(pane.id or "", pane.region.x, pane.region.y) for pane in self.workspace.shown]
-        for tabs in self.workspace.query(PaneTabs):
-            places += tabs.places() if tabs.display else []
-        places.append(("menu", 0, 0))
-        self.push_screen(Jump(places), self._jumped)
+        self.push_screen(Jump([*self.workspace.places(), ("menu", 0, 0)]), self._jumped)
 
     def _jumped(self, name: str | None) -> None:
         if name == "menu":
             self.action_menu(0)
         elif name:
             self.workspace.open(name)
+
+    def on_command_palette_opened(self) -> None:
+        """Themes may be tried from now on; and no blinking."""
+        from textual.css.query import NoMatches
+        from textual.widgets import Input
+
+        self.themes.begin_trying()
+        with contextlib.suppress(NoMatches):
+            self.screen.query_one(Input).cursor_blink = False
+
+    def on_command_palette_option_highlighted(self, message: CommandPalette.OptionHighlighted) -> None:
+        """Show a theme while the cursor is on it."""
+        from tui_gen.app.shell.palette import THEME
+
+        hit = getattr(message.highlighted_event.option, "hit", None)
+        text = getattr(hit, "text", None) or ""
+        self.themes.try_out(text.removeprefix(THEME) if text.startswith(THEME) else "")
+
+    def on_command_palette_closed(self, message: CommandPalette.Closed) -> None:
+        """No theme was chosen: back to the one before."""
+        self.themes.end_trying(message.option_selected)
