@@ -122,6 +122,6 @@ def test_mutations_are_the_same_for_a_seed_and_differ_otherwise():
     assert tables == {"name": "x", "model": {"name": "vae"}, "train": {"steps": 5}}
 
 
-def test_the_readme_has_a_place_for_the_table():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_attacks_has_a_place_for_the_table():
+    text = (ROOT / "docs" / "attacks.md").read_text(encoding="utf-8")
     assert outcome.PLACE.search(text)

@@ -143,13 +143,13 @@ def test_a_signal_to_all_of_a_job_ends_it_with_a_checkpoint(tmp_path):
 
 
 def scripts() -> list[str]:
-    """The scripts in the README: one that is replaced, one that goes on afterwards."""
-    return re.findall(r"```bash\n(.*?)```", (fake_cli.ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    """The scripts that the page on Slurm has: one that is replaced, one that goes on afterwards."""
+    return re.findall(r"```bash\n(.*?)```", (fake_cli.ROOT / "docs" / "slurm.md").read_text(encoding="utf-8"), re.S)
 
 
 @BASH
 @pytest.mark.parametrize(("number", "status"), [(0, 143), (1, 0)], ids=["exec", "trap"])
-def test_the_readme_s_scripts_stop_with_a_checkpoint_and_go_on(tmp_path, number, status):
+def test_the_page_s_scripts_stop_with_a_checkpoint_and_go_on(tmp_path, number, status):
     script = f"scontrol() {{ echo then: $*; }}\n{scripts()[number]}".replace("my.toml", "vae-digits")
     with job(script, tmp_path) as process:
         run = when_running()

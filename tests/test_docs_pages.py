@@ -17,8 +17,11 @@ from tui_gen.report import follow
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-NAMES = ("gpu-box.md", "slurm.md", "preemption.md", "container.md", "shared-folder.md")
-PAGES = [ROOT / "docs" / name for name in NAMES]
+TEXTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = ("architecture.md", "attacks.md", "figures.md", "own-data.md", "tuned.md")
+"""Pages without commands for users; own-data.md's are tested with the README's."""
+PAGES = [path for path in TEXTS[2:] if path.name not in OTHERS]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"```(?:sh|bash)\n(.*?)```", re.S)
 ELSEWHERE = {"attach", "queue", "doctor", "checkpoint", "stop"}
 """Commands that need a live run or a terminal, or start processes of their own: they have their own tests."""
@@ -52,10 +55,38 @@ def local(code: str) -> list[list[str]]:
 CODE = [pytest.param(code, id=f"{page.stem}-{number}") for page in PAGES for number, code in enumerate(blocks(page))]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", TEXTS[2:], ids=lambda page: page.name)
 def test_the_readme_leads_to_it(page):
     assert f"](docs/{page.name})" in README
-    assert any(map(commands, blocks(page)))
+
+
+def test_every_page_that_is_to_have_commands_has_some():
+    assert {page.name for page in PAGES if any(map(commands, blocks(page)))} >= {
+        "gpu-box.md",
+        "slurm.md",
+        "preemption.md",
+        "container.md",
+        "shared-folder.md",
+        "many-processes.md",
+        "remote.md",
+    }
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link can name in a page: its headings, as the usual viewers write them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
+def test_its_links_lead_somewhere(page):
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
 
 
 @pytest.mark.parametrize("code", CODE)

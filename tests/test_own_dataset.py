@@ -16,13 +16,13 @@ from tui_gen.train import discover
 from tui_gen.train.data import DataError, Stream, dataset_of, load
 
 CPU = torch.device("cpu")
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-EXAMPLE = next(code for code in re.findall(r"```python\n(.*?)```", README, re.S) if "ImageSet" in code)
+PAGE = (Path(__file__).parents[1] / "docs" / "own-data.md").read_text(encoding="utf-8")
+EXAMPLE = next(code for code in re.findall(r"```python\n(.*?)```", PAGE, re.S) if "ImageSet" in code)
 
 
 @pytest.fixture
 def own():
-    """The file of the README's example, in the user's own folder."""
+    """The file of the page's example, in the user's own folder."""
     path = config_dir() / "datasets" / "stripes.py"
     path.parent.mkdir(parents=True)
     path.write_text(EXAMPLE)

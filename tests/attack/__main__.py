@@ -92,7 +92,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of everything that is random (default 0)")
     parser.add_argument("--seconds", type=float, default=840.0, help="begin no trial after this long (default 840)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep logs that did harm in this folder")
-    parser.add_argument("--readme", type=Path, help="put the table into this file, between its marks")
+    parser.add_argument("--page", type=Path, help="put the table into this file (docs/attacks.md), between its marks")
     given = parser.parse_args()
     names = [name for name in given.only.split(",") if name] or list(known)
     if unknown := [name for name in names if name not in known]:
@@ -103,9 +103,9 @@ def main() -> int:
     print(_circumstances(given.seed, started))
     for line in outcome.broken_lines(rows):
         print(line)
-    if given.readme is not None:
-        text = given.readme.read_text(encoding="utf-8")
-        given.readme.write_text(outcome.with_table(text, rows, _circumstances(given.seed, started)), encoding="utf-8")
+    if given.page is not None:
+        text = given.page.read_text(encoding="utf-8")
+        given.page.write_text(outcome.with_table(text, rows, _circumstances(given.seed, started)), encoding="utf-8")
     return 0 if outcome.all_held(rows) else 1
 
 

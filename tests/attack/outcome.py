@@ -96,14 +96,14 @@ PLACE = re.compile(r"(<!-- attack -->\n).*(<!-- /attack -->)", re.S)
 
 
 def with_table(text: str, rows: list[Outcome], circumstances: str) -> str:
-    """A README with the table as it came out. Raises ValueError where it has no place for one."""
+    """A page with the table as it came out. Raises ValueError where it has no place for one."""
     if not PLACE.search(text):
         raise ValueError("the text has no <!-- attack --> … <!-- /attack -->")
     return PLACE.sub(lambda found: f"{found[1]}\n{markdown_table(rows)}\n\n({circumstances})\n\n{found[2]}", text)
 
 
 def markdown_table(rows: list[Outcome]) -> str:
-    """The table for the README."""
+    """The table for the page."""
     tried, held = sum(row.tried for row in rows), sum(row.held for row in rows)
     lines = ["| attack | on | tried | held | |", "|---|---|---|---|---|"]
     lines += [f"| {row.kind} | {row.what} | {row.tried:,} | {row.held:,} | {row.detail} |" for row in rows]
