@@ -117,7 +117,8 @@ class VQVAE(Model):
                 self.counts.masked_fill_(dead, 1.0)
 
     def phases(self) -> list[Phase]:
-        """Both at once, or with `prior_start` the autoencoder alone first, then the prior alone."""
+        """Both at once, or with `prior_start` the autoencoder alone first, then the prior alone; where nobody knows how
+        many steps there will be, as the run's length is a time, both at once."""
         autoencoder = [*self.encoder.parameters(), *self.decoder.parameters()]
         if isinstance(self.vectors, nn.Parameter):  # the codebook that gradients move
             autoencoder.append(self.vectors)
@@ -127,7 +128,7 @@ class VQVAE(Model):
             return not start or total is None or step < start * total
 
         def second(step: int, total: int | None) -> bool:
-            return not start or (total is not None and step >= start * total)
+            return not start or total is None or step >= start * total
 
         return [
             Phase("vq-vae", self.loss, autoencoder, finish=self.move_codebook, when=first),

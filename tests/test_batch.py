@@ -21,7 +21,7 @@ from tests.waiting import wait_for, wait_until_listening
 from tui_gen import batch, cli, presence, runs
 from tui_gen.config import ConfigError
 from tui_gen.report import named
-from tui_gen.report.signals import Signals
+from tui_gen.signals import Signals
 
 BASH = pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
 LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
@@ -197,6 +197,31 @@ def test_a_signal_is_heard_once_at_whatever_moment_of_the_listening_it_comes(mom
         if len(lines) <= moment:
             signal.raise_signal(signal.SIGUSR1)
         assert (heard, signals.take()) == ([signal.SIGUSR1], [signal.SIGUSR1]), f"line {lines[-1]}"
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_a_signal_ends_a_wait_at_whatever_moment_of_it_it_comes(moment):
+    """No lock is taken in a handler: one that the wait holds at that moment would be waited for for ever."""
+    lines = []
+
+    def trace(frame, event, _):
+        if event == "line" and frame.f_code is not trace.__code__:
+            lines.append(frame.f_lineno)
+            if len(lines) == moment + 1:
+                signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    with Signals() as signals:
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            signals.wait(0.0)
+        finally:
+            sys.settrace(before)
+        if len(lines) <= moment:
+            signal.raise_signal(signal.SIGTERM)
+        signals.wait(60.0)
+        assert signals.take() == [signal.SIGTERM] and not signals.take()
 
 
 # Jobs that are started again

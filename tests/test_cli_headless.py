@@ -364,7 +364,7 @@ def test_a_model_s_own_objection_comes_before_there_is_a_run(monkeypatch):
     from tui_gen import catalog
     from tui_gen.config import ConfigError
     from tui_gen.report import headless
-    from tui_gen.report.signals import Signals
+    from tui_gen.signals import Signals
 
     config = catalog.resolve(RECIPE, catalog.read())
     monkeypatch.setattr(launch.WarmWorker, "spawn", lambda self: None)

@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from tests import small_runs
+from tui_gen.train.engine import ranks
+from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.quality import schedule
 from tui_gen.train.quality.evaluate import SampleBatch, Sampler
 from tui_gen.train.quality.reference import QualityError
 from tui_gen.train.run import lockstep, peers
 from tui_gen.train.run.requests import stops_first
-from tui_gen.world import World
+from tui_gen.world import TORCHRUN, World
 
 
 class Told:
@@ -118,6 +120,16 @@ def group(tmp_path):
     for peer in group.peers:
         peer.host, peer.pid = "elsewhere", 100 + peer.rank
     return group, told
+
+
+def test_a_launcher_that_does_not_answer_is_the_runs_last_word(tmp_path, monkeypatch):
+    def silent(host, port, key, words):
+        raise TrainingError(f"the launcher's store at {host}:{port} does not answer: refused")
+
+    monkeypatch.setattr(ranks, "publish", silent)
+    met = peers.Peers(tmp_path, World(0, 2, 0, 2, "127.0.0.1", 1, TORCHRUN), print, print, print)
+    with pytest.raises(peers.PeerError, match=r"^the launcher's store at .* does not answer: refused"):
+        met.begin()
 
 
 def test_the_first_cause_is_told_and_not_what_came_of_it(group):

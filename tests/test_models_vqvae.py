@@ -350,6 +350,7 @@ def test_the_prior_may_wait_until_the_codes_are_done():
         assert moved and (moved <= own if step >= 4 else not moved & own)
     values = {name for event in trainer.meter.flush() for name in event.values}
     assert {"vq-vae/perplexity", "prior/bits_per_code"} <= values
+    assert all(phase.when(5, None) for phase in trainer.phases), "a run of so many minutes trains both all along"
 
 
 # What comes out

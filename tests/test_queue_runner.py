@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 
 import pytest
 
@@ -17,6 +16,7 @@ from tests.test_queueing import draft, known
 from tests.waiting import wait_for
 from tui_gen import launch, presence, provenance, queue_runner, queueing, runs, slots
 from tui_gen.queue_runner import QueueRunner
+from tui_gen.signals import Signals
 
 
 @pytest.fixture
@@ -290,7 +290,8 @@ def test_a_queue_of_five_survives_sigkill_of_its_runner_and_of_a_worker(root):
     wait_for(lambda: runs.state_of(second)[1] >= 30)
     assert queueing.is_worked_on(root) and not queueing.idle(root, queueing.read(root))
     assert not queueing.work(root), "there is one runner at a time"
-    assert queue_runner.work(root, False, threading.Event()) == 0
+    with Signals() as signals:
+        assert queue_runner.work(root, False, signals) == 0
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert queueing.idle(root, queueing.read(root))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import threading
 
 import msgspec
 import numpy as np
@@ -170,6 +171,29 @@ def test_what_cannot_be_gone_back_to_is_refused_and_the_run_goes_on(start, field
         run.ask("rollback", **fields)
     here = run.trainer.step
     wait_for(lambda: run.trainer.step > here, what="more steps")
+
+
+def test_a_run_that_measures_its_end_is_not_gone_back_with(start):
+    """It would be over at the earlier step: what was trained since would be undone, and never made again."""
+    run = start(go=False)
+    refused = []
+
+    def ask():
+        with pytest.raises(control.ControlError) as error:
+            run.ask("rollback", to=10)
+        refused.append(str(error.value))
+
+    def measure():
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        while asking.is_alive():
+            run.loop.answer_requests(timeout=0.05)
+
+    run.loop.measurements.rest = measure
+    run.thread.start()
+    view = run.finish()
+    assert refused == ["the run has made its last step, and is about to end; ask again when it has"]
+    assert (view.state, view.step) == ("finished", 20) and 20 in checkpoints.steps(run.path)
 
 
 def test_a_disk_that_is_full_meanwhile_is_waited_for(start, monkeypatch):

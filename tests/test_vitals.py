@@ -104,6 +104,25 @@ def test_gradients_and_updates_are_those_of_the_step():
         assert found[f"health/update_ratio/{network}"][1] == pytest.approx((change / size).item(), rel=1e-4)
 
 
+def test_gradients_are_measured_without_the_scale_of_the_loss_however_they_lie_in_memory():
+    """With float16, losses are scaled; gradients that lie otherwise than parameters are brought into order first."""
+    found = []
+    for scaled in (False, True):
+        trainer = small_runs.trainer("classifier", train__health_every=1)
+        if scaled:
+            trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+            compute = trainer._computing(trainer.phases[0])
+
+            def turned(batch, compute=compute):
+                names, row, gradients = compute(batch)
+                return names, row, [grad.t().contiguous().t() if grad.dim() == 2 else grad for grad in gradients]
+
+            trainer.compute["classifier"] = turned
+        advance(trainer, 2)
+        found.append(logged(trainer)["health/grad_norm/net"][1])
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
 def test_gradients_are_measured_before_they_are_clipped():
     trainer = small_runs.trainer("vae", train__health_every=1, train__phases__vae__clip_norm=1e-3)
     advance(trainer, 3)

@@ -114,6 +114,26 @@ def test_a_run_that_can_have_no_thread_has_failed(tmp_path, monkeypatch, place):
     assert (state, step) == ("failed", 0) and "ulimit -u" in reason and not runs.live(path)
 
 
+@pytest.mark.parametrize(("keep", "cuts"), [(True, True), (False, True), ("yes", False)])
+def test_a_stop_that_will_be_refused_cuts_nothing(tmp_path, keep, cuts):
+    """What is cut is a validation, say, in which other processes of the run would wait for ever."""
+    one = Worker(tmp_path, False)
+    one.loop = SimpleNamespace(hurry=False)
+    assert not one._immediate(control.Request({"op": "stop", "checkpoint": keep}))
+    assert one.loop.hurry == cuts
+
+
+def test_the_last_word_of_a_run_that_was_moved_is_where_it_is_now(tmp_path, monkeypatch):
+    path = small_runs.make_run(tmp_path, "vae")
+    moved = path.rename(tmp_path / "moved")
+    one, ended = Worker(path, False), []
+    one.loop = SimpleNamespace(path=moved, state="running", trainer=SimpleNamespace(step=7))
+    monkeypatch.setattr(worker, "_last_word", threading.Lock())
+    monkeypatch.setattr(os, "_exit", ended.append)
+    one.fail_now("rank 1 is gone")
+    assert ended == [1] and runs.state_of(moved) == ("failed", 7, "rank 1 is gone") and not path.exists()
+
+
 def test_a_warm_worker_whose_run_is_gone_ends_and_holds_nothing(tmp_path, monkeypatch):
     """Moved away between the moment when it was handed over and that when it is taken."""
     path = small_runs.make_run(tmp_path, "vae")

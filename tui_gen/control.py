@@ -252,6 +252,12 @@ class Request:
         words = self.data.get("why")
         return cleaned(words)[:80] if isinstance(words, str) and words else "asked to"
 
+    @property
+    def keeps(self) -> bool | None:
+        """Whether a request to stop wants a checkpoint; None where what it says of that makes no sense."""
+        keep = self.data.get("checkpoint", True)
+        return keep if isinstance(keep, bool) else None
+
     def answer(self, blob: bytes = b"", **fields: Any) -> None:
         """Reply that it is done."""
         if not self._done.is_set():

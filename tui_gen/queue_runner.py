@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from tui_gen import config as configs
 from tui_gen import event_log, launch, presence, queueing, runs, slots, starting, trust
 from tui_gen.queueing import QueueEntry, RunQueue
 from tui_gen.runs import RunError
+from tui_gen.signals import Signals
 
 LOOK = 0.5
 """Seconds between two looks at what is trained."""
@@ -294,8 +294,8 @@ def leave(runner: QueueRunner, hold: presence.Hold) -> bool:
         return True
 
 
-def work(root: Path, everything: bool, over: threading.Event) -> int:
-    """Train the queue until nothing is left, or `over` is set; the exit status."""
+def work(root: Path, everything: bool, signals: Signals) -> int:
+    """Train the queue until nothing is left, or a signal comes; the exit status."""
     folder = queueing.host_folder(root)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -309,7 +309,7 @@ def work(root: Path, everything: bool, over: threading.Event) -> int:
     try:
         runs.register(folder, "")
         hold.keep_alive()
-        while not over.is_set():
+        while not signals.take():
             try:
                 if not runner.turn() and leave(runner, hold):
                     return 0
@@ -320,7 +320,7 @@ def work(root: Path, everything: bool, over: threading.Event) -> int:
                     print(f"error: {told}", flush=True)
                 if not os.path.isdir(root):
                     return 1
-            over.wait(LOOK)
+            signals.wait(LOOK)
         return 0
     finally:
         hold.release()
@@ -332,11 +332,9 @@ def main() -> int:
     parser.add_argument("root", type=Path, help="the folder of the runs")
     parser.add_argument("--everything", action="store_true", help="also what was added on other machines")
     args = parser.parse_args()
-    over = threading.Event()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
-    return work(args.root, args.everything, over)
+    with Signals() as signals:
+        return work(args.root, args.everything, signals)
 
 
 if __name__ == "__main__":

@@ -81,13 +81,9 @@ class Dialling(NamedTuple):
     def there(self) -> str:
         """What the shell of the other machine, whichever it is, gets to run."""
         inner = f'PATH="$PATH:$HOME/.local/bin:$HOME/bin"; exec {self.command} mirror --stdio'
-        inner += f" -- {_quoted(self.place.folder)}" if self.place.folder else ""
+        if self.place.folder:
+            inner += f" -- {shlex.quote(self.place.folder)}"  # its `~` is for tui-gen itself to read
         return f"exec sh -c {shlex.quote(inner)}"
-
-
-def _quoted(folder: str) -> str:
-    """A path as it is for a shell, its `~` for tui-gen itself to read."""
-    return shlex.quote(folder)
 
 
 class Link:

@@ -209,8 +209,8 @@ class Watcher:
         with self._lock:
             waiting, self._answers = list(self._answers.values()), {}
             opening = [self._opening.pop(name) for name in list(self._opening)]
-        for one in (*waiting, *opening):
-            one.set(None)
+        for request in (*waiting, *opening):
+            request.set(None)
 
     def _send(self, *messages: FarMessage) -> bool:
         """Say something where there is a link; whether there was one."""

@@ -9,8 +9,8 @@ from tui_gen import launch, queueing, runs
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.queueing import QueueDraft
 from tui_gen.report import consent, headless
-from tui_gen.report.signals import Signals
 from tui_gen.report.stdout import Outlet
+from tui_gen.signals import Signals
 
 
 def drafts(

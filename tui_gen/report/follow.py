@@ -16,8 +16,8 @@ from typing import Protocol
 from tui_gen import control, event_log, events, launch, runs
 from tui_gen.batch import TERMINATE
 from tui_gen.report.calling import Caller
-from tui_gen.report.signals import Signals
 from tui_gen.report.stdout import Outlet, hang_up
+from tui_gen.signals import Signals
 from tui_gen.view import RunView
 
 POLL = 0.1

@@ -23,9 +23,9 @@ from tui_gen.report.calling import Caller
 from tui_gen.report.follow import FINISHED as FINISHED
 from tui_gen.report.follow import Follow
 from tui_gen.report.plain import JsonDisplay, PlainDisplay
-from tui_gen.report.signals import Signals
 from tui_gen.report.stdout import Outlet
 from tui_gen.report.summary import print_summary
+from tui_gen.signals import Signals
 from tui_gen.view import RunView
 
 

@@ -15,8 +15,8 @@ from tui_gen.report.follow import POLL, TERMINATED, Display
 from tui_gen.report.headless import Style, display_for
 from tui_gen.report.plain import JsonDisplay as JsonDisplay
 from tui_gen.report.plain import PlainDisplay as PlainDisplay
-from tui_gen.report.signals import Signals
 from tui_gen.report.stdout import Outlet, hang_up
+from tui_gen.signals import Signals
 from tui_gen.speeds import Pace
 
 SHORTEST = 0.01

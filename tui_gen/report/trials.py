@@ -30,8 +30,8 @@ from tui_gen.config import RunConfig
 from tui_gen.params import Problem, nearest
 from tui_gen.report import headless, records
 from tui_gen.report.records import Result
-from tui_gen.report.signals import Signals
 from tui_gen.report.stdout import hang_up
+from tui_gen.signals import Signals
 from tui_gen.view import RunView
 
 POLL = 0.1

@@ -15,7 +15,7 @@ from tui_gen.report import consent, headless, named, stdout
 from tui_gen.report.commands.options import RUN, models_option, runs_option, style_options
 from tui_gen.report.commands.options import named as a_name
 from tui_gen.report.plain import JsonDisplay
-from tui_gen.report.signals import Signals
+from tui_gen.signals import Signals
 from tui_gen.view import RunView
 
 

@@ -21,8 +21,8 @@ from tui_gen.places import shown
 from tui_gen.quantities import duration
 from tui_gen.report import consent, headless, stdout, verifying
 from tui_gen.report.commands.options import count, json_option, models_option, runs_option
-from tui_gen.report.signals import Signals
 from tui_gen.report.stdout import Outlet
+from tui_gen.signals import Signals
 
 
 def options(parser: argparse.ArgumentParser) -> None:

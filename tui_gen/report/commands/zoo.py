@@ -16,9 +16,9 @@ from tui_gen.quantities import duration
 from tui_gen.report import consent, headless, records, stdout
 from tui_gen.report.commands.options import count, json_option, models_option, runs_option
 from tui_gen.report.records import Result
-from tui_gen.report.signals import Signals
 from tui_gen.report.stdout import terminal_width
 from tui_gen.report.trials import TrialKeeper, choose, trial_of
+from tui_gen.signals import Signals
 
 
 def options(parser: argparse.ArgumentParser) -> None:

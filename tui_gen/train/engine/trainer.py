@@ -240,7 +240,9 @@ class Trainer:
         if self.scaler is not None and has_gradient:
             self.scaler.unscale_(optimizer)
             self._scaled = True
-        weights = self.vitals.before(name, self.step, gradients) if self.vitals.due(name, self.step) else None
+        weights = None
+        if self.vitals.due(name, self.step):  # gradients as the optimiser gets them: brought in order, and unscaled
+            weights = self.vitals.before(name, self.step, [parameter.grad for parameter in parameters])
         if settings.clip_norm:
             norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
             self.meter.record(self.step, (f"{name}/grad_norm",), row_of([norm]))

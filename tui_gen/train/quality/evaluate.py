@@ -205,7 +205,7 @@ def _figures(
         yield _frechet(samples, train, held_out)
         yield _kernel(samples, train, held_out, "kid", distances.polynomial)
     yield from _neighbourhoods(samples, train, held_out)
-    yield from _classes(reference, samples, raw, probabilities, labels)
+    yield from _classes(reference, raw, probabilities, labels)
     real = distances.spread(held_out[:BLOCK]) if len(held_out) else None
     yield Figure("diversity", distances.spread(samples[:BLOCK]), real)
     if len(held_out) and not reference.endless:
@@ -271,7 +271,7 @@ def _neighbourhoods(samples: Tensor, train: Tensor, held_out: Tensor) -> Iterato
 
 
 def _classes(
-    reference: Reference, samples: Tensor, raw: Tensor, probabilities: Tensor | None, labels: Tensor | None
+    reference: Reference, raw: Tensor, probabilities: Tensor | None, labels: Tensor | None
 ) -> Iterator[Figure]:
     """How sure the classifier is, and how many samples are of each class."""
     if reference.shares is None:

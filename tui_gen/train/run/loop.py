@@ -457,6 +457,7 @@ class RunLoop:
 
         Where nothing can be written, this waits as everything does; when it is to stop, each is attempted once more.
         """
+        self.rollbacks.over = True
         keep = state != "failed" and not reason.startswith("without")
         finished = state == "finished"
         due = self.agenda.last(self.trainer.step, finished, keep)

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_gen import children, launch, presence, runs
+from tui_gen import children, launch, runs
 from tui_gen.files import open_log
 from tui_gen.train.cutting import Check, never
 from tui_gen.train.run.link import Message, PeerLink
@@ -170,8 +170,12 @@ class Peers:
         self._listener = socket.create_server((host, port), reuse_port=False)
         if self.world.launcher == TORCHRUN:
             from tui_gen.train.engine import ranks
+            from tui_gen.train.engine.building import TrainingError
 
-            ranks.publish(self.world.address, self.world.port, "hub", str(self._listener.getsockname()[1]))
+            try:
+                ranks.publish(self.world.address, self.world.port, "hub", str(self._listener.getsockname()[1]))
+            except TrainingError as error:
+                raise PeerError(str(error)) from error
             self.address = "env://"
         else:
             with socket.create_server((host, 0)) as free:
@@ -396,5 +400,4 @@ class Peers:
 
 def hello(rank: int) -> dict[str, Any]:
     """What a process says of itself."""
-    started = presence.process_started(os.getpid())
-    return {"rank": rank, "host": socket.gethostname(), "pid": os.getpid(), "started": started}
+    return {"rank": rank, "host": socket.gethostname(), "pid": os.getpid()}

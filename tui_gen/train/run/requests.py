@@ -156,8 +156,8 @@ def _edit(loop: Run, request: Request) -> None:
 
 
 def _stop(loop: Run, request: Request) -> None:
-    keep, loop.hurry = request.data.get("checkpoint", True), False
-    if not isinstance(keep, bool):
+    keep, loop.hurry = request.keeps, False
+    if keep is None:
         request.refuse("stop: checkpoint must be true or false")
         return
     if keep and loop.trouble and loop.state != "starting":

@@ -73,6 +73,8 @@ class Rollbacks:
         """Steps, yet to be made, before which a batch is passed over; as often as they are named."""
         self.due = False
         """Whether the run is to go back before its next step."""
+        self.over = False
+        """Whether there is no next step: what is done now is the run's end."""
         self._done: list[int] = []
         self._alert: events.Alert | None = None
         self._offence: Offence | None = None
@@ -189,6 +191,9 @@ class Rollbacks:
     def ask(self, request: Request) -> None:
         """Go back because somebody asks: `to` a step (the last good checkpoint), with learning rates times `rate`, past
         the batch of step `skip` (true: that of the latest alert). Without either, as the run itself would."""
+        if self.over:
+            request.refuse("the run has made its last step, and is about to end; ask again when it has")
+            return
         to, factor, skip = (request.data.get(name) for name in ("to", "rate", "skip"))
         alert = self._latest
         if skip is True:

@@ -105,7 +105,7 @@ class Worker:
                 self.writer.write(events.Progress(what="loading PyTorch", done=0, total=0))
             place = control.socket_path(f"{self.path}:{self.id}")
             self.server = control.Server(place, self._immediate, id=self.id)
-            self._postbox = Postbox(lambda: self.loop.path if self.loop is not None else self.path, self.server)
+            self._postbox = Postbox(self._place, self.server)
             self._postbox.begin()
             self._once_there_is_room(lambda: runs.register(self.path, place, self.id))
         except Stopped as ending:
@@ -169,11 +169,14 @@ class Worker:
     def _tell(self, words: str, level: str) -> None:
         """A line for the log pane, from any thread."""
         print(f"{level}: {words}", file=sys.stderr)
-        path = self.loop.path if self.loop is not None else self.path
         with contextlib.suppress(OSError):
-            log = event_log.EventWriter(path / "events.jsonl")
+            log = event_log.EventWriter(self._place() / "events.jsonl")
             log.write(events.Note(text=words, level=level))
             log.close()
+
+    def _place(self) -> Path:
+        """The run's folder, wherever it was moved to, as far as that is known."""
+        return self.loop.path if self.loop is not None else self.path
 
     def _step(self) -> int:
         """The last step known: a resume that is refused, or ends early, takes nothing away from the run."""
@@ -241,7 +244,7 @@ class Worker:
             return
         if not (self.loop is not None and self.loop.state in runs.ENDED):
             with contextlib.suppress(OSError):
-                log = event_log.EventWriter(self.path / "events.jsonl")
+                log = event_log.EventWriter(self._place() / "events.jsonl")
                 log.write(*self._last_words(state, reason))
         if self.peers is not None:
             self.peers.end(state, reason)
@@ -293,7 +296,7 @@ class Worker:
                 self.ask_to_stop(request.why)
             return True
         if loop is not None:
-            if request.op == "stop":
+            if request.op == "stop" and request.keeps is not None:
                 loop.hurry = True  # what takes long is cut, so that it is answered soon
             return False
         if request.op == "stop":
