@@ -105,6 +105,11 @@ def test_two_processes_train_every_family_as_one_does(tmp_path):
         assert_same_bits(first[name], second[name], name)
         assert_alike(alone[name], first[name], name)
         assert first[name]["logged"] and not second[name]["logged"]
+    for family in small_runs.SMALL:  # while all of them are at hand
+        judged = set(small_runs.built()[1].models[family].judged)
+        logged = {key.rpartition("/")[2] for name, (its, _) in VARIANTS.items() if its == family
+                  for key in alone[name]["validation"]}  # fmt: skip
+        assert judged <= logged, f"{family} is judged by what it never logs: {judged - logged}"
 
 
 def snapshot(trainer: Any) -> tuple[Any, Any, Any]:

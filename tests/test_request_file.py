@@ -148,6 +148,19 @@ def test_a_request_that_nobody_answers_is_taken_back(tmp_path):
         request_file.ask(tmp_path, old, "stop", timeout=1)
 
 
+def test_an_answer_that_is_the_workers_last_act_counts(tmp_path, monkeypatch):
+    """It is written after the first look at it, and the run is over before the next."""
+    info = elsewhere(tmp_path)
+
+    def ends(run):
+        request = msgspec.json.decode((run / REQUEST).read_bytes(), type=FileRequest)
+        (run / ANSWER).write_bytes(msgspec.json.encode(FileAnswer(request.id, {"ok": True, "step": 5})))
+        return True
+
+    monkeypatch.setattr(request_file, "_over", ends)
+    assert request_file.ask(tmp_path, info, "checkpoint", timeout=5.0).data["step"] == 5
+
+
 def test_a_folder_that_is_read_only_is_told(tmp_path, monkeypatch):
     elsewhere(tmp_path)
 

@@ -20,6 +20,7 @@ from tui_gen import event_log, events, launch, queueing, runs, slots, space
 from tui_gen.search import asking, keeper
 from tui_gen.search import spec as specs
 from tui_gen.search.asking import SearchWish
+from tui_gen.search.spec import SearchSpec
 from tui_gen.search.study import COMPLETE, FAILED, PRUNED, SearchStudy, SearchTrial
 
 LR = "train.phases.vae.lr"
@@ -77,6 +78,17 @@ def study_of(draft):
 
 def states(name):
     return [row.state for row in specs.trials(runs.default_root(), name).rows]
+
+
+def test_what_was_asked_for_is_nobody_elses_from_the_first_byte_on(tmp_path, monkeypatch):
+    """The URL of a storage may have a password in it, and a folder that machines share is read by others."""
+    modes, plain = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (modes.append(os.fstat(file).st_mode & 0o777), plain(file)))
+    spec = SearchSpec(name="a", config="", space=[], metric="loss", storage="mysql://me:secret@host/db")
+    for _ in range(2):
+        specs.write(tmp_path, spec)
+    modes.append((specs.folder_of(tmp_path, "a") / specs.SPEC).stat().st_mode & 0o777)
+    assert modes == [0o600] * 3
 
 
 def test_every_trial_is_a_run_and_the_same_command_goes_on_to_a_total(call, workers, tmp_path):
@@ -354,6 +366,20 @@ def test_each_trial_has_the_device_with_the_fewest_runs(monkeypatch, workers):
         assert config.train.device == "cuda:1", "another run trains on the first"
         kept.open[trial.number] = SimpleNamespace(slot="cuda:1", path=root / "x")
         assert kept._config(study.next(), "y").train.device == "auto"
+
+
+@pytest.mark.parametrize(("metric", "better"), [
+    ("val/vae/iw_log_likelihood", "higher"), ("val/vae/mse", "lower"), ("quality/fid", "lower"),
+    ("quality/recall", "higher"), ("quality/diversity", "best as near to real data's"),
+    ("quality/recal", "did you mean 'recall'"), ("quality/nix", "take one of fid"),
+])  # fmt: skip
+def test_trials_are_judged_the_way_that_a_metric_is_better(metric, better):
+    base = catalogs.resolve("vae-digits", known(), ["train.steps=100", "quality.at_end=true"])
+    if better in ("higher", "lower"):
+        assert asking.judged(base, metric, known()) == (metric, better)
+    else:
+        with pytest.raises(configs.ConfigError, match=better):
+            asking.judged(base, metric, known())
 
 
 def test_a_metric_that_no_run_has_ends_it_and_names_those_there_are(call, workers):

@@ -250,7 +250,9 @@ class Model(nn.Module):
     """Phase name → default optimiser settings, in the order of `phases`."""
     examples: int = 0
     """How many training examples `prepare` is to get; it is not called for 0. An attribute or property."""
-    higher_is_better: ClassVar[tuple[str, ...]] = ("accuracy", "auc", "bits_saved", "elbo", "f1", "log_likelihood")
+    higher_is_better: ClassVar[tuple[str, ...]] = (
+        "accuracy", "auc", "bits_saved", "elbo", "f1", "gain", "iw_log_likelihood", "log_likelihood",
+    )  # fmt: skip
     """The last part of the names of metrics of which more is better; of all others less is. Ranks checkpoints."""
     judged: ClassVar[tuple[str, ...]] = ()
     """The last part of the names of the metrics that tell how good it is, best first: their plots come first."""

@@ -84,10 +84,11 @@ def ask(run: Path, info: presence.WorkerInfo, op: str, *, timeout: float, **fiel
         raise control.ControlError(f"{place}, and no request can be written: {error.strerror or error}") from None
     try:
         while True:
+            worker = presence.worker_of(run)
+            is_over = worker is None or worker.id != info.id or _over(run)  # first: its last act may be the answer
             if (answer := _read(run / ANSWER, FileAnswer)) is not None and answer.id == request.id:
                 return control.accepted(control.Reply(answer.data), op)
-            worker = presence.worker_of(run)
-            if worker is None or worker.id != info.id or _over(run):
+            if is_over:
                 if op == "stop":
                     return control.Reply({"ok": True})
                 raise control.ControlError(f"the run has ended before it made a {op}")

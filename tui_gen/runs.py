@@ -156,9 +156,11 @@ def create(
     return path
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file so that a reader sees the old or the new content, and a crash leaves one of them."""
-    with written_aside(path) as aside, open(aside, "wb") as file:
+def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Replace a file so that a reader sees the old or the new content, and a crash leaves one of them. `mode`, less the
+    umask, is who may read it, from the first byte on.
+    """
+    with written_aside(path) as aside, open(aside, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -87,9 +87,9 @@ class RunView:
         self.alerts: list[events.Alert] = []
         self.resumes: list[events.Resume] = []
         self.forks: list[events.Fork] = []
+        """That of the run and those of the runs before it, its own first; empty where it is nobody's fork."""
         self.hosts: list[events.Host] = []
         self.rollbacks: list[events.Rollback] = []
-        """That of the run and those of the runs before it, its own first; empty where it is nobody's fork."""
         self.quality: list[quality.Report] = []
         self.log: list[tuple[float, str, str]] = []
         self.log_offset = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tui_gen import config as configs
-from tui_gen import runs, slots, space, sweeps
+from tui_gen import params, quality, runs, slots, space, sweeps
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.goals import about_one, direction, goals_for
@@ -134,6 +134,8 @@ def judged(base: RunConfig, metric: str, catalog: Catalog) -> tuple[str, str]:
     for curve, better in stated:
         if metric == curve or (not metric and (measured or not curve.startswith(QUALITY))):
             return curve, better
+    if metric.startswith(QUALITY):
+        return metric, _way_of_figure(metric.removeprefix(QUALITY))
     if metric:
         return metric, "higher" if split(metric)[2] in entry.higher_is_better else "lower"
     phases = list(entry.phases)
@@ -142,6 +144,18 @@ def judged(base: RunConfig, metric: str, catalog: Catalog) -> tuple[str, str]:
         hint = " or ".join(f"val/{phase}/loss" for phase in phases)
         raise ConfigError("--metric", [Problem("--metric", None, words, hint)])
     return f"val/{phases[0]}/loss", "lower"
+
+
+def _way_of_figure(name: str) -> str:
+    """Which way a figure of quality is better. Raises ConfigError where it is none, or best as it is of real data."""
+    directed = [figure for figure, kind in quality.KINDS.items() if kind.better != "real"]
+    if name in directed:
+        return quality.KINDS[name].better
+    words, hint = "is no figure of quality", params.nearest(name, quality.KINDS)
+    if name in quality.KINDS:
+        words, hint = "is best as near to real data's as can be; trials are judged by what is best high or low", ""
+    hint = hint or "take one of " + ", ".join(directed)
+    raise ConfigError("--metric", [Problem("--metric", QUALITY + name, words, hint)])
 
 
 def settled_storage(storage: str) -> str:

@@ -183,9 +183,7 @@ def write(root: Path, spec: SearchSpec) -> None:
     place = folder_of(root, spec.name)
     try:
         place.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(place / SPEC, os.O_CREAT | os.O_WRONLY, 0o600))
-        runs.write_atomic(place / SPEC, msgspec.json.format(msgspec.json.encode(spec), indent=1) + b"\n")
-        os.chmod(place / SPEC, 0o600)
+        runs.write_atomic(place / SPEC, msgspec.json.format(msgspec.json.encode(spec), indent=1) + b"\n", 0o600)
     except OSError as error:
         raise RunError(f"cannot write {place / SPEC}: {error.strerror or error}") from error
 
