@@ -242,6 +242,8 @@ def test_the_last_measurement_is_of_the_last_step(scheduled):
     reports = [report for report in plan.rest() if report is not None]
     assert [report.step for report in reports] == [9] and done[0] == (5, 0)
     assert [report for report in plan.rest() if report is not None] == []  # that step has its figures
+    plan.went_back()  # and comes to it again, with other weights
+    assert [report.step for report in plan.rest() if report is not None] == [9]
 
 
 def test_while_another_process_prepares_the_same_nothing_is_spent_on_waiting(scheduled, monkeypatch):

@@ -11,9 +11,9 @@ import pytest
 from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
-from tui_gen import control, event_log
+from tui_gen import control, event_log, events
 from tui_gen.train.engine.building import weights_of
-from tui_gen.train.run import checkpoints
+from tui_gen.train.run import checkpoints, continuing
 
 
 @pytest.fixture
@@ -207,3 +207,21 @@ def test_a_metric_that_is_not_there_is_said_once(start):
     view = start(train__steps=12, train__validate_every=4, checkpoint__best="vae/elbow").finish()
     said = [text for _, _, text in view.log if "vae/elbow" in text]
     assert len(said) == 1 and "vae/elbo" in said[0].replace("vae/elbow", "")
+
+
+def test_what_was_made_again_since_counts_as_not_yet_seen(tmp_path):
+    """A run that stops just there has its validation and its pictures after the next resume."""
+    validated, drawn = events.Metrics(start=19, values={"val/vae/loss": [1.0]}), events.Sample(step=20, path="a.png")
+    cases = [
+        ((validated, drawn), (True, True)),
+        ((validated, drawn, events.Resume(step=20)), (True, True)),
+        ((validated, drawn, events.Resume(step=10)), (False, False)),
+        ((validated, drawn, events.Resume(step=10), drawn), (False, True)),
+        ((validated, events.Rollback(step=20, to=10)), (False, False)),
+    ]
+    for number, (told, expected) in enumerate(cases):
+        (tmp_path / str(number)).mkdir()
+        writer = event_log.EventWriter(tmp_path / str(number) / "events.jsonl")
+        writer.write(*told)
+        writer.close()
+        assert continuing.shown_at(tmp_path / str(number), 20) == expected, told

@@ -122,6 +122,11 @@ class QualitySchedule:
                 request.refuse(words)
             self._requests, self._waiting = [], []
 
+    def went_back(self) -> None:
+        """The run goes on from an earlier step: what was measured since was of other weights."""
+        self.drop("the run went back to an earlier step")
+        self._last_step = -1
+
     def _begin(self, elapsed: float) -> bool:
         """Begin a measurement of the weights as they are; False where there can be none."""
         trainer, settings = self.trainer, self.trainer.config.quality

@@ -69,10 +69,13 @@ def put_back(path: Path, trainer: Trainer, checkpoint: checkpoints.Loaded) -> li
 
 
 def shown_at(path: Path, step: int) -> tuple[bool, bool]:
-    """Whether a run's log has a validation, and pictures, of the weights after so many steps."""
+    """Whether a run's log has a validation, and pictures, of the weights after so many steps; not of those that were
+    made again since."""
     validated = drawn = False
-    for event in event_log.read(path / "events.jsonl", events.Metrics, events.Sample):
-        if isinstance(event, events.Sample):
+    for event in event_log.read(path / "events.jsonl", *events.AGAIN, events.Metrics, events.Sample):
+        if isinstance(event, events.AGAIN):
+            validated, drawn = validated and event.start >= step, drawn and event.start >= step
+        elif isinstance(event, events.Sample):
             drawn |= event.step == step and event.kind != "quality"
         elif isinstance(event, events.Metrics):
             validated |= event.start == step - 1 and any(name.startswith("val/") for name in event.values)

@@ -230,7 +230,7 @@ class Rollbacks:
         loop, trainer = self.loop, self.loop.trainer
         alert, step = self._latest, trainer.step
         offence = self._offence if alert is not None else None
-        loop.measuring.drop("the run went back to an earlier step")
+        loop.measuring.went_back()
         checkpoint = checkpoints.load(files.directory(loop.path, to), averaged=trainer.average is not None)
         rates = {f"train.phases.{name}.lr": optim.lr for name, optim in trainer.optims.items()}
         if alert is not None and alert.rates:  # only the networks whose loss broke
