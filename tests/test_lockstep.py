@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import queue
 import random
+import socket
+import threading
 import time
 from functools import partial
 from types import SimpleNamespace
@@ -17,7 +19,7 @@ from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.quality import schedule
 from tui_gen.train.quality.evaluate import SampleBatch, Sampler
 from tui_gen.train.quality.reference import QualityError
-from tui_gen.train.run import lockstep, peers
+from tui_gen.train.run import link, lockstep, peers
 from tui_gen.train.run.requests import stops_first
 from tui_gen.world import TORCHRUN, World
 
@@ -152,6 +154,29 @@ def test_who_is_silent_is_named_and_then_given_up(group):
     assert not group.cause
     group._look_after(peer, peers.LOST + 1)
     assert group.cause.startswith("rank 2 (elsewhere, process 102) has given no sign of life for")
+
+
+def test_who_is_held_while_it_is_told_much_is_given_up_like_any_other(tmp_path, monkeypatch):
+    """The noise of samples, say, is more than a socket holds: who tells it waits, and somebody has to see why."""
+    for name, seconds in (("BEAT", 0.02), ("SILENCE", 0.05), ("LOST", 0.1), ("STUCK", 0.1), ("LEAVING", 0.1)):
+        monkeypatch.setattr(peers, name, seconds)
+    monkeypatch.setattr(link, "MOMENT", 0.05)
+    told, ended = [], []
+
+    def give_up(reason):
+        group.end("failed", reason)
+        ended.append(reason)
+
+    group = peers.Peers(tmp_path, World(0, 2, 0, 2), lambda words, level: told.append(words), print, give_up)
+    ours, held = socket.socketpair()
+    group._take(group.peers[0], link.PeerLink(ours))
+    telling = threading.Thread(target=group.peers[0].tell, args=["draw"], kwargs={"noise": bytes(5_000_000)})
+    telling.start()
+    group._watch()
+    telling.join(60)
+    assert not telling.is_alive() and ended == ["rank 1 has given no sign of life for 0 s"]
+    assert told and "gives no sign of life" in told[0]
+    held.close()
 
 
 def test_who_does_not_come_to_a_step_is_named_but_nobody_while_rank_0_is_busy(group):

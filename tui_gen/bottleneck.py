@@ -151,7 +151,7 @@ def judge(
     load = accounts[-1].load
     cause = _memory(accounts, load, remaining) if live else None
     cause = cause or _between(spent, settings, plan)
-    cause = cause or _crowded(spent, load, plan) or _input(spent) or _launches(spent, load, plan)
+    cause = cause or _crowded(load, plan) or _input(spent) or _launches(spent, load, plan)
     if cause is not None:
         return cause
     return Bottleneck(
@@ -258,7 +258,7 @@ def _creeping(sizes: Sequence[int], seconds: Sequence[float]) -> float:
     return growth / max(sum(seconds[quarter : 3 * quarter]), 1e-6)
 
 
-def _crowded(spent: Spent, load: Load, plan: Plan | None) -> Bottleneck | None:
+def _crowded(load: Load, plan: Plan | None) -> Bottleneck | None:
     """Others that take the CPUs which the run computes on."""
     threads = min(plan.threads, load.cpus) if plan is not None and load.cpus else 0
     if not threads or load.all_cpus is None or load.all_cpus < 0.9 or load.cpu > 0.7 * threads:

@@ -110,7 +110,7 @@ NEED_SUMMARY = ("metric", "best", "best_step", "last", "reached", "course", "tim
 """What takes a look into the log."""
 
 
-def text_of(row: RunRow, name: str, now: float | None = None) -> str:
+def text_of(row: RunRow, name: str) -> str:
     """A fact of a run as it stands in a table."""
     info, summary = row.info, row.summary
     match name:

@@ -87,7 +87,7 @@ def train(
             return detached(path, out, style)
         view = RunView(path, POINTS)
         if not style.json:
-            introduce(out, path, config, style)
+            introduce(out, path, config)
         follow = Follow(view, display_for(style, out, config.name), out)
         follow.process = process
         follow.caller = Caller(view, out, quiet=style.json)
@@ -126,7 +126,7 @@ def resume(
             if detach:
                 return detached(path, out, style)
             if not style.json:
-                introduce(out, path, config, style)
+                introduce(out, path, config)
             follow.caller = Caller(view, out, quiet=style.json)
             status = follow.run(signals)
     conclude(out, err, follow, style)
@@ -286,7 +286,7 @@ def display_for(style: Style, out: Outlet, title: str) -> Any:
     return LiveDisplay(out, title)
 
 
-def introduce(out: Outlet, path: Path, config: configs.RunConfig, style: Style) -> None:
+def introduce(out: Outlet, path: Path, config: configs.RunConfig) -> None:
     """Which run this is."""
     length = next(
         (f"{show(getattr(config.train, key))} {key}" for key in ("steps", "epochs", "minutes")

@@ -154,7 +154,7 @@ class Following:
         while True:
             trainer = self.trainer
             step = trainer.step if trainer is not None else 0
-            self._link.send("beat", step=step, waits=trainer is not None and bool(trainer.ranks.since))
+            self._link.beat(step=step, waits=trainer is not None and bool(trainer.ranks.since))
             time.sleep(BEAT)
             now = time.monotonic()
             if now - last > 3 * BEAT:  # this process was held

@@ -7,6 +7,7 @@ and weights go another way (`tui_gen.train.engine.ranks`).
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -17,6 +18,8 @@ import msgspec
 
 LONGEST = 1 << 30
 """The longest message, in bytes: samples that are measured are the largest."""
+MOMENT = 1.0
+"""Seconds that a last message is waited for."""
 _HEAD = struct.Struct(">I")
 
 Message = dict[str, Any]
@@ -35,14 +38,41 @@ class PeerLink:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, do: str, **fields: Any) -> bool:
-        """Send a message; False where nobody is there any more."""
-        data = msgspec.msgpack.encode({"do": do, **fields})
+        """Send a message; False where nobody is there any more. Waits while the other end does not read."""
+        data = _packed(do, fields)
         try:
             with self._sending:
-                self._socket.sendall(_HEAD.pack(len(data)) + data)
+                self._socket.sendall(data)
         except OSError:
             return False
         return True
+
+    def beat(self, **fields: Any) -> None:
+        """Give a sign of life, if that is done at once: whoever gives signs also looks for those of the other end,
+        which may be held. Where something larger is on its way, that is the sign."""
+        if not self._sending.acquire(blocking=False):
+            return
+        try:
+            there = select.poll()
+            there.register(self._socket, select.POLLOUT)
+            if there.poll(0):
+                self._socket.sendall(_packed("beat", fields))
+        except (OSError, ValueError):  # the other end is gone, or this one is closed
+            pass
+        finally:
+            self._sending.release()
+
+    def last(self, do: str, **fields: Any) -> None:
+        """Send a last message; an end that does not take it within a moment is not waited for."""
+        if not self._sending.acquire(timeout=MOMENT):
+            return
+        try:
+            self._socket.settimeout(MOMENT)
+            self._socket.sendall(_packed(do, fields))
+        except OSError:
+            pass
+        finally:
+            self._sending.release()
 
     def receive(self) -> Message | None:
         """The next message, waited for; None where the other end is gone, or talks of what makes no sense."""
@@ -72,3 +102,8 @@ class PeerLink:
             self._socket.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):
             self._socket.close()
+
+
+def _packed(do: str, fields: dict[str, Any]) -> bytes:
+    data = msgspec.msgpack.encode({"do": do, **fields})
+    return _HEAD.pack(len(data)) + data

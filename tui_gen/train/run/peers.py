@@ -323,7 +323,9 @@ class Peers:
     def _watch(self) -> None:
         last = time.monotonic()
         while not self._over.wait(BEAT / 2):
-            self.tell_all("beat")
+            for peer in self.peers:
+                if peer.link is not None and not peer.gone:
+                    peer.link.beat()
             now = time.monotonic()
             asleep, last = now - last > 3 * BEAT, now
             for peer in self.peers:
@@ -380,7 +382,9 @@ class Peers:
     def end(self, state: str, reason: str) -> None:
         """The run has ended: have all of them end, and those that were started here be gone."""
         self._over.set()
-        self.tell_all("end", failed=state == "failed", words=reason or f"the run has {state}")
+        for peer in self.peers:
+            if peer.link is not None and not peer.gone:
+                peer.link.last("end", failed=state == "failed", words=reason or f"the run has {state}")
         deadline = time.monotonic() + LEAVING
         for peer in self.peers:
             if peer.process is not None:
