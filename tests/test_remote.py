@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import select
 import stat
 import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,6 +27,7 @@ from tui_gen.remote.messages import (
     LARGEST,
     AllListed,
     Asked,
+    AskThere,
     FarFile,
     FarRun,
     FrameStream,
@@ -425,6 +428,29 @@ def test_frames_come_as_they_were_sent_also_large_ones_and_many(pipes):
     assert [next(came) for _ in sent] == sent
     here.send(Ping())
     assert next(there.receive()) == Ping()
+
+
+def test_a_link_on_which_nothing_goes_any_more_is_given_up(pipes, world, monkeypatch):
+    """A request that is larger than what is on its way can be is waited for; who gives signs of life must not."""
+    monkeypatch.setattr(watchers, "PING", 0.01)
+    here, there, _ = pipes
+    watcher, given_up = Watcher(Dialling(RemoteFolder("far", ""))), threading.Event()
+    watcher._link = SimpleNamespace(stream=here, close=given_up.set)
+    watcher._heard = float("inf")
+    request = AskThere(1, "run", {"op": "decode"}, os.urandom(1 << 20))
+    asking = threading.Thread(target=watcher._send, args=[request])
+    asking.start()
+    wait_for(lambda: here.written and not select.select([], [here._writing], [], 0)[1], what="a full pipe")
+    watcher._heard = time.monotonic() - watchers.SILENT + 0.5
+    threading.Thread(target=watcher._keep_up, daemon=True).start()
+    assert given_up.wait(60)
+    watcher._closing.set()
+    came = there.receive()
+    while next(came) != request:
+        pass
+    asking.join(60)
+    watcher._link = None
+    watcher.close()
 
 
 @pytest.mark.parametrize("data", ["garbage", "ended", "huge", "senseless", "strange"])

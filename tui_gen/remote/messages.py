@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import select
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -219,22 +220,38 @@ class FrameStream:
         """Bytes that went over the link."""
 
     def send(self, *messages: FarMessage) -> None:
-        """Send some messages. Raises LinkBroken where nobody listens."""
+        """Send some messages. Raises LinkBroken where nobody listens; waits while the other side does not."""
         with self._lock:
-            if self._over:
-                raise LinkBroken
-            out = bytearray()
-            for message in messages:
-                body = msgspec.msgpack.encode(message)
-                out += self._packer.compress(self._HEAD.pack(len(body)) + body)
-            out += self._packer.flush(zlib.Z_SYNC_FLUSH)
-            self.written += len(out)
-            left = memoryview(out)
+            self._put(messages)
+
+    def send_at_once(self, message: FarMessage) -> None:
+        """Send a small message if nobody is to be waited for: else something is on its way that says more."""
+        if self._lock.acquire(blocking=False):
             try:
-                while left:
-                    left = left[os.write(self._writing, left) :]
-            except OSError:
-                raise LinkBroken from None
+                there = select.poll()
+                there.register(self._writing, select.POLLOUT)
+                if not self._over and there.poll(0):
+                    self._put([message])
+            except LinkBroken:  # whoever reads hears of it
+                pass
+            finally:
+                self._lock.release()
+
+    def _put(self, messages: Sequence[FarMessage]) -> None:
+        if self._over:
+            raise LinkBroken
+        out = bytearray()
+        for message in messages:
+            body = msgspec.msgpack.encode(message)
+            out += self._packer.compress(self._HEAD.pack(len(body)) + body)
+        out += self._packer.flush(zlib.Z_SYNC_FLUSH)
+        self.written += len(out)
+        left = memoryview(out)
+        try:
+            while left:
+                left = left[os.write(self._writing, left) :]
+        except OSError:
+            raise LinkBroken from None
 
     def end(self) -> None:
         """Nothing is sent any more: its descriptors are about to be closed, and may soon be those of something else."""

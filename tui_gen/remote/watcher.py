@@ -236,7 +236,7 @@ class Watcher:
             if time.monotonic() - self._heard > SILENT:
                 link.close()
             else:
-                self._send(Ping())
+                link.stream.send_at_once(Ping())
 
     # -- what is told
 
