@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests import many, small_runs
+from tui_gen import sharing
 from tui_gen.config import Optim
 from tui_gen.model import Batch, DataSpec, Model, Phase, batch_mean, batch_rows, drawn, own_rows, pooled
+from tui_gen.train.engine import drawing
 from tui_gen.train.engine.building import TrainingError, weights_of
 from tui_gen.train.engine.ranks import ALONE, Ranks
 
@@ -110,6 +112,25 @@ def test_two_processes_train_every_family_as_one_does(tmp_path):
         logged = {key.rpartition("/")[2] for name, (its, _) in VARIANTS.items() if its == family
                   for key in alone[name]["validation"]}  # fmt: skip
         assert judged <= logged, f"{family} is judged by what it never logs: {judged - logged}"
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_draws_that_are_watched_by_name_are_those_that_pytorch_watches(name):
+    """The second half of a batch, its draws, and what the generators go on with: for every model that comes with it."""
+    small_runs.built()
+    computed = []
+    for draws in (drawing.NamedDraws(), drawing.WholeDraws()):
+        trainer = made(name)
+        assert isinstance(drawing.of_model(trainer.model), drawing.NamedDraws)
+        x, labels = trainer.stream.next()
+        half = Batch(x[8:], None if labels is None else labels[8:], 1, place=8, whole=16)
+        with sharing.computing(sharing.BatchPart(8, 8, 16, 8, 16, lambda tensor: 2 * tensor)), draws:
+            for phase in trainer.phases:
+                if phase.before is not None:
+                    phase.before(half)
+                computed.append(float(phase.loss(half)[0].detach()))
+        computed.append(torch.get_rng_state().tolist())
+    assert computed[: len(computed) // 2] == computed[len(computed) // 2 :]
 
 
 def snapshot(trainer: Any) -> tuple[Any, Any, Any]:

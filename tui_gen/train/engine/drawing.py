@@ -7,11 +7,14 @@ comes here.
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -233,3 +236,71 @@ WAYS: dict[Callable[..., Any], Way] = {
     F.batch_norm: batch_norm.of_whole_batch,
 }
 """What is done instead, by PyTorch's function."""
+
+SPACES: tuple[Any, ...] = (torch, F, torch._VF)
+"""Where code finds these functions by name. Methods of tensors (`x.normal_()`) are not among them."""
+OWN = ("tui_gen.models.", "tui_gen.train.", "torch.nn.")
+"""Modules whose losses draw by the names of PyTorch's functions in its modules and in no other way."""
+
+
+class NamedDraws:
+    """What `WholeDraws` does, for code that calls PyTorch's functions as `torch.randn` and `F.dropout`.
+
+    These names mean other functions while it is active, in the thread that began it; a step in which little is drawn
+    costs little, where a mode of PyTorch's is asked for each of its functions.
+    """
+
+    def __init__(self) -> None:
+        self._within = False
+        self._thread = 0
+        self._before: list[dict[str, Any]] = []
+        self._instead: list[dict[str, Any]] = []
+        for space in SPACES:
+            names = [name for name in _named() if callable(found := getattr(space, name, None)) and _way(found)]
+            self._before.append({name: getattr(space, name) for name in names})
+            self._instead.append({name: self._whole(getattr(space, name)) for name in names})
+
+    def __enter__(self) -> None:
+        self._thread = threading.get_ident()
+        self._put(self._instead)
+
+    def __exit__(self, *error: object) -> None:
+        self._put(self._before)
+
+    def _put(self, functions: list[dict[str, Any]]) -> None:
+        for space, some in zip(SPACES, functions):
+            vars(space).update(some)
+
+    def _whole(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        way = WAYS[func]
+
+        @functools.wraps(func)
+        def drawn_whole(*args: Any, **kwargs: Any) -> Any:
+            now = part()
+            if now is None or self._within or threading.get_ident() != self._thread:
+                return func(*args, **kwargs)
+            self._within = True  # what these functions call themselves is a part of what they draw
+            try:
+                return way(now, func, args, kwargs)
+            finally:
+                self._within = False
+
+        return drawn_whole
+
+
+def _named() -> list[str]:
+    return sorted({name for func in WAYS if isinstance(name := getattr(func, "__name__", None), str)})
+
+
+def _way(func: Any) -> bool:
+    try:
+        return func in WAYS
+    except TypeError:  # not hashable: none of them
+        return False
+
+
+def of_model(model: nn.Module) -> AbstractContextManager[None]:
+    """What draws for whole batches in a model: by names where all of it is known to, else in whatever way it does."""
+    known = all(type(module).__module__.startswith(OWN) for module in model.modules())
+    draws: Any = NamedDraws() if known else WholeDraws()
+    return draws

@@ -7,9 +7,9 @@ of the batch. After it all processes make the same update.
 from __future__ import annotations
 
 import contextlib
+import functools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -18,11 +18,10 @@ from torch import Tensor, nn
 from tui_gen import sharing
 from tui_gen.model import Batch, Phase
 from tui_gen.sharing import BatchPart, Pooled
-from tui_gen.train.engine import accumulating
+from tui_gen.train.engine import accumulating, drawing
 from tui_gen.train.engine.accumulating import Computed
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.devices import device_generator
-from tui_gen.train.engine.drawing import WholeDraws
 from tui_gen.train.engine.meter import Meter, row_of
 from tui_gen.train.engine.ranks import FLAGS, Ranks, share_of
 
@@ -35,6 +34,7 @@ class Trains(Protocol):
     """What it must know of a trainer, some of which is made after it."""
 
     device: torch.device
+    model: nn.Module
     scaler: torch.amp.GradScaler | None
     parameters: dict[str, list[nn.Parameter]]
 
@@ -85,7 +85,7 @@ class Exchange:
         self._messages: dict[str, Message] = {}
         self._doubts: dict[str, Tensor] = {}
         self._flagged = False
-        self._draws = WholeDraws()
+        self._codes: dict[str, tuple[Any, int]] = {}
 
     def batch(self, x: Tensor, labels: Tensor | None, step: int) -> Batch:
         """This rank's rows of a step's batch."""
@@ -96,11 +96,15 @@ class Exchange:
         """What happens inside is the computation of a rank's micro-batch `index` of `parts`: it draws as the whole
         batch does, and may ask what it must know of it."""
         sizes = [len(share_of(index, parts, len(self.ranks_share(rank, batch)))) for rank in range(self.ranks.count)]
-        add = partial(sharing.summed, add_=self._add_)
+        add = functools.partial(sharing.summed, add_=self._add_)
         before = sum(sizes[: self.ranks.rank])
         part = BatchPart(batch.place, len(batch.x), batch.total, before, sum(sizes), add, index == 0)
         with sharing.computing(part), self._draws:
             yield
+
+    @functools.cached_property
+    def _draws(self) -> contextlib.AbstractContextManager[None]:
+        return drawing.of_model(self.trainer.model)
 
     def ranks_share(self, rank: int, batch: Batch) -> range:
         """The rows of a batch that a rank has."""
@@ -176,7 +180,7 @@ class Exchange:
         there = self._fill(row, [gradients for _, _, gradients in answers])
         row.metrics[: len(numbers)] = numbers
         row.metrics[len(numbers) :] = 0
-        row.checks.copy_(_checks(names, numbers.numel(), there, self._random_state()))
+        row.checks.copy_(_checks(self._code(phase.name, names, numbers.numel(), there)))
         row.flags.copy_(self.ranks.flags) if not self._flagged else row.flags.zero_()
         self.ranks.sum_([*row.kinds.values()])
         if not self._flagged:
@@ -184,6 +188,17 @@ class Exchange:
         there = self._agreed(phase, row, names, there)
         gradients = [view if is_there else None for view, is_there in zip(row.gradients, there)]
         return tuple(names), row_of(_finished(values, row.metrics)), gradients
+
+    def _code(self, phase: str, names: list[str], count: int, there: list[bool]) -> int:
+        """A number of what all ranks should have alike: metrics, gradients that there are, random numbers."""
+        what = names, count, there
+        known, code = self._codes.get(phase, (None, 0))
+        if known != what:
+            code = zlib.crc32(repr(what).encode())
+            self._codes[phase] = what, code
+        for state in self._random_state():
+            code = code if state is None else zlib.crc32(state.numpy().data, code)
+        return code
 
     def _fill(self, row: Message, gradients: Sequence[Sequence[Tensor | None]]) -> list[bool]:
         """Write the sums of micro-batches' gradients into a message, zeros where there is none; where there are any."""
@@ -301,17 +316,12 @@ def _summed(rows: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     return total
 
 
-def _checks(
-    names: Sequence[str], count: int, there: Sequence[bool], random: tuple[Tensor, Tensor | None]
-) -> Tensor:
-    """Three numbers below 256 of what all ranks should have alike, and their squares: sums of both tell whether."""
-    code = zlib.crc32(repr((names, count, there)).encode())
-    for state in random:
-        code = code if state is None else zlib.crc32(state.numpy().data, code)
+def _checks(code: int) -> Tensor:
+    """Three numbers below 256 of a code that all ranks should have alike, and their squares: sums of both tell."""
     numbers = [float(code >> shift & 255) for shift in (0, 8, 16)]
     return torch.tensor([*numbers, *(number**2 for number in numbers)])
 
 
 def _differ(sums: Tensor, count: int) -> bool:
-    first, second = sums.double().view(2, 3)
-    return bool((second * count != first.square()).any())
+    numbers = sums.tolist()
+    return any(square * count != number**2 for number, square in zip(numbers[:3], numbers[3:]))
