@@ -1,11 +1,13 @@
-"""Batches that several processes share: every family against one process, with even and with uneven shares."""
+"""Batches and weights that several processes share: every family against one process, with even and with uneven shares."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from tests import many, small_runs, test_many_processes
+import pytest
+
+from tests import many, small_runs, test_many_processes, test_one_copy
 from tests.attack.outcome import Attack, Outcome, Plan
 from tui_gen.train.engine.ranks import ALONE
 
@@ -25,6 +27,21 @@ def shares(plan: Plan) -> Iterator[Outcome]:
         yield row
 
 
+def one_copy(plan: Plan) -> Iterator[Outcome]:
+    """Processes that keep one copy of the weights have the bits of those that keep one each."""
+    small_runs.built()
+    for count in COUNTS:
+        row = Outcome("one copy", f"{count} processes")
+        with pytest.MonkeyPatch.context() as patch:
+            try:
+                test_one_copy.assert_one_copy_is_enough(count, plan.folder("copy"), patch)
+                wrong = []
+            except AssertionError as error:
+                wrong = [str(error)]
+        row.take(wrong, f"{count} processes")
+        yield row
+
+
 def _wrong(name: str, expected: dict[str, Any], answers: list[dict[str, Any]]) -> list[str]:
     try:
         test_many_processes.assert_alike(expected, answers[0], name)
@@ -35,4 +52,4 @@ def _wrong(name: str, expected: dict[str, Any], answers: list[dict[str, Any]]) -
     return []
 
 
-ATTACKS: dict[str, Attack] = {"shares": shares}
+ATTACKS: dict[str, Attack] = {"shares": shares, "one-copy": one_copy}

@@ -157,3 +157,13 @@ def misfits(model: nn.Module, path: Path) -> list[Problem]:
 
 def _size(shape: tuple[int, ...] | None) -> str:
     return "nothing" if shape is None else "×".join(map(str, shape)) or "one number"
+
+
+OURS = ("tui_gen.models.", "tui_gen.train.", "torch.nn.")
+"""Where what comes with it is defined: all else is somebody's own."""
+
+
+def ours(model: nn.Module) -> bool:
+    """Whether all of a model comes with it: its losses draw by the names of PyTorch's functions, and what its phases do
+    before and after their updates gives the same when it is done twice."""
+    return all(type(module).__module__.startswith(OURS) for module in model.modules())

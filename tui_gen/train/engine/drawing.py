@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from tui_gen.sharing import BatchPart, part
 from tui_gen.train.engine import batch_norm
+from tui_gen.train.engine.building import ours
 from tui_gen.train.engine.devices import random_state_kept
 
 Way = Callable[[BatchPart, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
@@ -239,8 +240,6 @@ WAYS: dict[Callable[..., Any], Way] = {
 
 SPACES: tuple[Any, ...] = (torch, F, torch._VF)
 """Where code finds these functions by name. Methods of tensors (`x.normal_()`) are not among them."""
-OWN = ("tui_gen.models.", "tui_gen.train.", "torch.nn.")
-"""Modules whose losses draw by the names of PyTorch's functions in its modules and in no other way."""
 
 
 class NamedDraws:
@@ -301,6 +300,5 @@ def _way(func: Any) -> bool:
 
 def of_model(model: nn.Module) -> AbstractContextManager[None]:
     """What draws for whole batches in a model: by names where all of it is known to, else in whatever way it does."""
-    known = all(type(module).__module__.startswith(OWN) for module in model.modules())
-    draws: Any = NamedDraws() if known else WholeDraws()
+    draws: Any = NamedDraws() if ours(model) else WholeDraws()
     return draws

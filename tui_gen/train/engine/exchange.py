@@ -13,30 +13,28 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tui_gen import sharing
 from tui_gen.model import Batch, Phase
 from tui_gen.sharing import BatchPart, Pooled
 from tui_gen.train.engine import accumulating, drawing
-from tui_gen.train.engine.accumulating import Computed
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.devices import device_generator
 from tui_gen.train.engine.meter import Meter, row_of
+from tui_gen.train.engine.pooling import Pool, Pools
 from tui_gen.train.engine.ranks import FLAGS, Ranks, share_of
+from tui_gen.train.tuned.one_copy import Sums
 
 METRICS = 64
 """Room for metrics grows by so many numbers: ranks whose metrics differ by mistake still send rows of one length."""
 CHECKS = 6
 
 
-class Trains(Protocol):
+class Trains(Pools, Protocol):
     """What it must know of a trainer, some of which is made after it."""
 
     device: torch.device
-    model: nn.Module
-    scaler: torch.amp.GradScaler | None
-    parameters: dict[str, list[nn.Parameter]]
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The precision in which losses are computed."""
@@ -86,6 +84,8 @@ class Exchange:
         self._doubts: dict[str, Tensor] = {}
         self._flagged = False
         self._codes: dict[str, tuple[Any, int]] = {}
+        self._no_flags = torch.zeros(FLAGS)
+        self.pool = Pool(trainer, ranks)
 
     def batch(self, x: Tensor, labels: Tensor | None, step: int) -> Batch:
         """This rank's rows of a step's batch."""
@@ -116,6 +116,7 @@ class Exchange:
     def each(self, micro_batches: Sequence[Batch], act: Callable[[Batch], Any]) -> list[Any]:
         """What `act` gives for each of a rank's micro-batches; each draws what the whole batch draws, and what is drawn
         next comes after what the first drew."""
+        self.settle()
         if len(micro_batches) == 1:
             with self.computing(micro_batches[0]):
                 return [act(micro_batches[0])]
@@ -142,19 +143,33 @@ class Exchange:
     def begin(self) -> None:
         """A step begins: its first message brings the ranks' flags."""
         self._flagged = False
+        self.pool.begin()
 
     def end(self) -> None:
         """A step is over: where no phase had its turn, the flags come by themselves."""
         if not self._flagged:
             self.ranks.hear()
 
+    def settle(self) -> None:
+        """Weights are about to be read: wait for all who update them."""
+        if self.pool.copy is not None:
+            self.pool.copy.settle()
+
+    def meet(self) -> None:
+        """Wait until all have read the weights, or have written their part of them, where there is one copy."""
+        if self.pool.copy is not None:
+            self.pool.copy.meet()
+
     def before(self, phase: Phase, micro_batches: Sequence[Batch]) -> None:
         """A phase's own work before its loss."""
         assert phase.before is not None
         self.each(micro_batches, phase.before)
 
-    def computed(self, phase: Phase, micro_batches: Sequence[Batch]) -> Computed:
-        """Metrics and gradients of the whole batch, the same on every rank."""
+    def computed(
+        self, phase: Phase, micro_batches: Sequence[Batch], whole: bool = True
+    ) -> tuple[tuple[str, ...], Tensor, Sequence[Tensor | None] | Sums]:
+        """Metrics and gradients of the whole batch, the same on every rank; or, where all keep one copy of the weights
+        and the `whole` of the gradients is not asked for, the sums of what this rank updates."""
         trainer, parameters = self.trainer, self.trainer.parameters[phase.name]
 
         def compute(micro: Batch) -> tuple[list[str], list[Any], Sequence[Tensor | None]]:
@@ -174,6 +189,16 @@ class Exchange:
             raise TrainingError(f"the metrics of {phase.name} differ between the parts of a batch; name them all alike")
         shares = [len(micro.x) / micro.total for micro in micro_batches]
         numbers = _summed([_numbers(some) for _, some, _ in answers], shares)
+        if (copy := self.pool.copy) is not None and not whole:
+            merged = _merged([gradients for _, _, gradients in answers])
+            there = [gradient is not None for gradient in merged]
+            code = self._code(phase.name, names, len(numbers), there)
+            flags = self._no_flags if self._flagged else self.ranks.flags
+            sums = copy.exchanged(phase.name, merged, numbers, flags, code)
+            if sums is not None:
+                if not self._flagged:
+                    self.ranks.heard, self._flagged = sums.flags, True
+                return tuple(names), row_of(_finished(values, sums.numbers)), sums
         row = self._messages.get(phase.name)
         if row is None or len(numbers) > row.room:
             row = self._messages[phase.name] = Message(parameters, len(numbers), trainer.device)
@@ -314,6 +339,22 @@ def _summed(rows: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     for row, share in zip(rows[1:], shares[1:]):
         total.add_(row, alpha=share)
     return total
+
+
+def _merged(answers: Sequence[Sequence[Tensor | None]]) -> list[Tensor | None]:
+    """The sums of micro-batches' gradients, None where there is none in any."""
+    sums = list(answers[0])
+    for more in answers[1:]:
+        both = [
+            (place, there, gradient) for place, (there, gradient) in enumerate(zip(sums, more))
+            if there is not None and gradient is not None
+        ]  # fmt: skip
+        sums = [gradient if there is None else there for there, gradient in zip(sums, more)]
+        if both:
+            totals = torch._foreach_add([there for _, there, _ in both], [gradient for _, _, gradient in both])
+            for (place, _, _), total in zip(both, totals):
+                sums[place] = total
+    return sums
 
 
 def _checks(code: int) -> Tensor:

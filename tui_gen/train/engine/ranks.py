@@ -145,6 +145,12 @@ class Ranks:
         """Go on when all ranks are here."""
         self.sum_([torch.zeros(1)])
 
+    def meet(self) -> None:
+        """Wait for the others, where sums go through memory: what each wrote there before, all can read."""
+        assert self.host is not None
+        with self._waiting():
+            self.host.meet()
+
     def tell(self, key: str, words: str) -> None:
         """Put words into the `store`, which needs no other rank to be there."""
         if self.store is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +31,7 @@ from tui_gen.train.engine.meter import Meter, row_of
 from tui_gen.train.engine.ranks import ALONE, Ranks
 from tui_gen.train.engine.vitals import Vitals
 from tui_gen.train.tuned.fused_adam import FusedAdam
+from tui_gen.train.tuned.one_copy import Sums
 from tui_gen.usage import GRADIENTS, OPTIMISER
 
 LIVE = ("preview", "checkpoint", "quality")
@@ -92,7 +93,7 @@ class Trainer:
         self.average: Model | None = None
         if config.train.ema:
             self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
-            self._pair_up()
+            self.pair_up()
         self.meter, self.laps = Meter() if ranks.first else Silent(), Laps(device)
         self.vitals = Vitals(self.model, self.phases, self.parameters, self.meter, lambda: config.train.health_every)
         self.step = 0
@@ -109,20 +110,27 @@ class Trainer:
 
     def line_up(self) -> None:
         """Line up anew what is kept in lists for speed: their tensors have other memory now."""
-        if self.average is not None:
-            self._pair_up()
+        self.pair_up()
         for optimizer in self.optimizers.values():
             if isinstance(optimizer, FusedAdam):
                 optimizer.forget()
 
-    def _pair_up(self) -> None:
+    def pair_up(self) -> None:
         """Line up the tensors that the averaged model follows; integer buffers are copied, not averaged."""
-        assert self.average is not None
+        if self.average is None:
+            return
         pairs: list[tuple[Tensor, Tensor]]
         pairs = list(zip(self.average.parameters(), self.model.parameters(), strict=True))
         buffers = list(zip(self.average.buffers(), self.model.buffers(), strict=True))
         pairs += [pair for pair in buffers if pair[0].is_floating_point()]
         self._float_tensors = [pair[0].data for pair in pairs], [pair[1].data for pair in pairs]
+        copy = None if self.exchange is None else self.exchange.pool.copy
+        self._averaging = self._float_tensors
+        """What this process averages: where several keep one copy of the weights, its pieces of them."""
+        if copy is not None:
+            rest = [(kept.data, weights.data) for kept, weights in pairs if not copy.follows(weights)]
+            kept_pieces, weight_pieces = copy.averages()
+            self._averaging = kept_pieces + [kept for kept, _ in rest], weight_pieces + [weights for _, weights in rest]
         self._integer_buffers = [pair for pair in buffers if not pair[0].is_floating_point()]
 
     @property
@@ -172,9 +180,11 @@ class Trainer:
         if self.average is not None:
             # A young average would mostly remember the untrained weights: let it forget faster at first.
             decay = min(self.config.train.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(*self._float_tensors, 1 - decay)
+            torch._foreach_lerp_(*self._averaging, 1 - decay)
             for target, source in self._integer_buffers:
                 target.copy_(source)
+        if exchange is not None:
+            exchange.settle() if self.average is None else exchange.meet()
         if self.vitals.due("rest", self.step):
             averaged = self._float_tensors if self.average is not None else None
             self.vitals.rest(self.step, micro_batches[0] if exchange is None else batch, averaged, exchange)
@@ -210,9 +220,8 @@ class Trainer:
 
     def _update(self, phase: Phase, batch: Batch, micro_batches: list[Batch], fraction: float) -> None:
         name, settings = phase.name, self.optims[phase.name]
-        optimizer, parameters = self.optimizers[name], self.parameters[name]
         rate = optim.rate(settings, self.step, fraction)
-        group = optimizer.param_groups[0]
+        group = self.optimizers[name].param_groups[0]
         if settings.schedule != "constant" or settings.warmup:
             self.meter.record_float(self.step, f"{name}/lr", rate)
         if group["lr"] != rate:
@@ -224,36 +233,23 @@ class Trainer:
                 else:
                     for micro in micro_batches:
                         phase.before(micro)
+        watched = self.vitals.due(name, self.step)
         if self.exchange is not None:
-            names, row, gradients = self.exchange.computed(phase, micro_batches)
+            whole = watched or bool(settings.clip_norm)
+            names, row, gradients = self.exchange.computed(phase, micro_batches, whole)
         elif len(micro_batches) == 1:
             names, row, gradients = self.compute[name](batch)
         else:
             names, row, gradients = accumulating.summed(self.compute[name], micro_batches)
         self.laps.lap(GRADIENTS)
         self.meter.record(self.step, names, row)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if gradient is not None and gradient.stride() != parameter.stride() and self.in_order:
-                gradient = torch.empty_like(parameter).copy_(gradient)
-            parameter.grad = gradient
-        has_gradient = any(gradient is not None for gradient in gradients)
-        if self.scaler is not None and has_gradient:
-            self.scaler.unscale_(optimizer)
-            self._scaled = True
-        weights = None
-        if self.vitals.due(name, self.step):  # gradients as the optimiser gets them: brought in order, and unscaled
-            weights = self.vitals.before(name, self.step, [parameter.grad for parameter in parameters])
-        if settings.clip_norm:
-            norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
-            self.meter.record(self.step, (f"{name}/grad_norm",), row_of([norm]))
-        if self.scaler is None:
-            optimizer.step()
-        elif has_gradient:
-            self.scaler.step(optimizer)
-        if weights is not None:
-            self.vitals.after(name, self.step, weights)
-        for parameter in parameters:
-            parameter.grad = None
+        if isinstance(gradients, Sums):
+            assert self.exchange is not None and self.exchange.pool.copy is not None
+            self.exchange.pool.copy.update(name, gradients)
+        else:
+            self._descend(name, gradients, watched)
+        if self.exchange is not None and (phase.after is not None or phase.finish is not None):
+            self.exchange.settle()
         if phase.after is not None:
             phase.after()
         if phase.finish is not None:
@@ -263,6 +259,36 @@ class Trainer:
                 else:
                     phase.finish(batch if len(micro_batches) == 1 else accumulating.joined(batch, micro_batches))
         self.laps.lap(OPTIMISER)
+
+    def _descend(self, name: str, gradients: Sequence[Tensor | None], watched: bool) -> None:
+        """Update a phase's parameters by their gradients, and measure both where they are `watched`."""
+        settings, optimizer, parameters = self.optims[name], self.optimizers[name], self.parameters[name]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None and gradient.stride() != parameter.stride() and self.in_order:
+                gradient = torch.empty_like(parameter).copy_(gradient)
+            parameter.grad = gradient
+        has_gradient = any(gradient is not None for gradient in gradients)
+        if self.scaler is not None and has_gradient:
+            self.scaler.unscale_(optimizer)
+            self._scaled = True
+        weights = None
+        if watched:  # gradients as the optimiser gets them: brought in order, and unscaled
+            weights = self.vitals.before(name, self.step, [parameter.grad for parameter in parameters])
+            if self.exchange is not None:
+                self.exchange.meet()
+        if settings.clip_norm:
+            norm = nn.utils.clip_grad_norm_(parameters, settings.clip_norm, foreach=True)
+            self.meter.record(self.step, (f"{name}/grad_norm",), row_of([norm]))
+        if self.scaler is None:
+            optimizer.step()
+        elif has_gradient:
+            self.scaler.step(optimizer)
+        if self.exchange is not None:
+            self.exchange.meet()
+        if weights is not None:
+            self.vitals.after(name, self.step, weights)
+        for parameter in parameters:
+            parameter.grad = None
 
     def finite(self) -> bool:
         """Whether every number that is trained is finite. Waits for the device."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,23 @@ from torch import nn
 
 Moments = tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]
 """The averages of the gradients and of their squares, and the counts of steps, a tensor each for every parameter."""
+
+
+class Portion(NamedTuple):
+    """What of the parameters one of several processes updates: pieces of them and of their moments, in lists that
+    belong together. `places` are the parameters' in the optimiser, `cuts` take the piece out of a parameter's gradient.
+    """
+
+    places: list[int]
+    weights: list[torch.Tensor]
+    first: list[torch.Tensor]
+    second: list[torch.Tensor]
+    cuts: list[Callable[[torch.Tensor], torch.Tensor] | None]
+
+    def of(self, gradients: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
+        """These pieces of all parameters' gradients."""
+        mine = zip((gradients[place] for place in self.places), self.cuts)
+        return [gradient if gradient is None or cut is None else cut(gradient) for gradient, cut in mine]
 
 
 class FusedAdam(torch.optim.Adam):
@@ -22,25 +40,47 @@ class FusedAdam(torch.optim.Adam):
 
     _moments: Moments | None = None
     _counts: np.ndarray
+    part: Portion | None = None
+    """What this process updates, where others update the rest in memory that all share."""
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # nobody here has a closure
         """One update from the parameters' `.grad`."""
-        group = self.param_groups[0]
-        parameters = group["params"]
+        parameters = self.param_groups[0]["params"]
         gradients = [parameter.grad for parameter in parameters]
+        if self.part is not None:
+            self.step_part(self.part.of(gradients), [gradient is not None for gradient in gradients])
+            return
         if len(self.state) < len(parameters) or any(gradient is None for gradient in gradients):
             super().step(closure)
             return
         moments = self._moments or self._gather(parameters)
         self._counts += 1
+        self._update(parameters, gradients, *moments)
+
+    step.hooked = True  # type: ignore[attr-defined]  # PyTorch wraps no profiler around it
+
+    def step_part(self, gradients: Sequence[torch.Tensor | None], there: Sequence[bool]) -> None:
+        """One update of this process's part from the gradients of its pieces. `there` tells which parameters have one
+        at all: the others are left as they are, as PyTorch does."""
+        assert self.part is not None
+        moments = self._moments or self._gather(self.param_groups[0]["params"])
+        self._counts[list(there)] += 1
+        part = self.part
+        rows = zip(part.weights, gradients, part.first, part.second, (moments[2][place] for place in part.places))
+        some = [row for row in rows if row[1] is not None]
+        if some:
+            self._update(*map(list, zip(*some)))
+
+    def _update(self, weights: Any, gradients: Any, first: Any, second: Any, steps: Any) -> None:
+        group = self.param_groups[0]
         beta1, beta2 = group["betas"]
         torch._fused_adam_(
-            parameters,
+            weights,
             gradients,
-            moments[0],
-            moments[1],
+            first,
+            second,
             [],
-            moments[2],
+            steps,
             lr=group["lr"],
             beta1=beta1,
             beta2=beta2,
@@ -49,8 +89,6 @@ class FusedAdam(torch.optim.Adam):
             amsgrad=False,
             maximize=False,
         )
-
-    step.hooked = True  # type: ignore[attr-defined]  # PyTorch wraps no profiler around it
 
     def _gather(self, parameters: list[nn.Parameter]) -> Moments:
         """Line the state up; the counts of steps become views of one array, so that one addition serves all.
@@ -68,15 +106,15 @@ class FusedAdam(torch.optim.Adam):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """As PyTorch's."""
         super().load_state_dict(state_dict)
-        self._moments = None
+        self._moments = self.part = None
 
     def forget(self) -> None:
         """Line the state up anew at the next step, as it will be in other memory; that of NumPy's counts is let go."""
         if self._moments is not None:
             for state in self.state.values():
                 state["step"] = state["step"].clone()
-            self._moments = None
             del self._counts
+        self._moments = self.part = None
 
 
 @functools.cache

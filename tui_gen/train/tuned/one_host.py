@@ -52,13 +52,14 @@ class OneHost:
         for part in tensor.detach().view(-1).split(PLACE // tensor.element_size()):
             places = self._places[self._turn, :, : part.numel() * part.element_size()].view(part.dtype)
             places[self.rank].copy_(part)
-            self._meet()
+            self.meet()
             torch.add(places[0], places[1], out=part)
             for place in places[2:]:
                 part.add_(place)
             self._turn ^= 1
 
-    def _meet(self) -> None:
+    def meet(self) -> None:
+        """Wait until all are here: what each wrote before, all can read. Raises RuntimeError where one is gone."""
         rank = next(iter(self.peers))
         try:
             for peer in self.peers.values():
@@ -97,14 +98,23 @@ def connected(group: HostGroup, timeout: float, opening: float) -> OneHost | Non
             side = OneHost(group.rank, peers, _memory(group.rank, peers, 2 * group.count * PLACE), timeout)
         except (OSError, ValueError):
             side = None
-        together = _all(group, side is not None)
-        if side is not None and not (together and _all(group, _sums_alike(group, side))):
+        together = all_agree(group, side is not None)
+        if side is not None and not (together and all_agree(group, _sums_alike(group, side))):
             side.close()
             side = None
     return side
 
 
-def _all(group: HostGroup, fine: bool) -> bool:
+def more_memory(group: HostGroup, host: OneHost, size: int) -> mmap.mmap | None:
+    """So many bytes more that all ranks share; None on all of them where one cannot have them."""
+    memory = None
+    with contextlib.suppress(OSError, ValueError):
+        memory = _memory(group.rank, host.peers, size)
+    return memory if all_agree(group, memory is not None) else None
+
+
+def all_agree(group: HostGroup, fine: bool) -> bool:
+    """Whether all ranks say so."""
     votes = torch.tensor([float(fine)])
     group.sum_([votes])
     return float(votes) == group.count

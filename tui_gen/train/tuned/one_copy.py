@@ -1,0 +1,325 @@
+"""One copy of what is trained, for all processes of one machine: each updates its part of it in memory that they share.
+
+Weights, their averages and what Adam remembers of them are the same in every process, and so need not be there, nor be
+computed, more than once. Each process has a part of every phase's parameters: it sums the gradients of that part, which
+the others wrote where all can read them, and updates it. All meet twice in a phase: once gradients are written, and
+before anybody reads the weights again. Sums and updates are the same numbers as when all processes compute all of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import mmap
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tui_gen.train.tuned import fused_adam
+from tui_gen.train.tuned.fused_adam import FusedAdam, Portion
+
+UNIT = 64
+"""Parameters are cut after multiples of so many numbers: kernels then compute each as they do within the whole."""
+ROOM = 256
+"""Numbers besides gradients that a process may send in a phase."""
+LINE = 64
+"""Bytes that everything begins at a multiple of."""
+
+
+class Meets(Protocol):
+    """One of the processes."""
+
+    rank: int
+    count: int
+
+    def meet(self) -> None:
+        """Wait for the others: what each wrote before, all can read."""
+
+
+class Piece(NamedTuple):
+    """Numbers `start` to `stop` of parameter number `place`, as they lie in memory; `whole` are all it has."""
+
+    place: int
+    start: int
+    stop: int
+    whole: bool
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """This piece of a tensor that has no gaps in memory."""
+        if self.whole:
+            return tensor
+        return tensor.as_strided((self.stop - self.start,), (1,), tensor.storage_offset() + self.start)
+
+
+class Sums(NamedTuple):
+    """Of one phase: `gradients` (None where there is none) of this process's pieces, and numbers and flags of all."""
+
+    gradients: list[Tensor | None]
+    there: list[bool]
+    numbers: Tensor
+    flags: Tensor
+
+
+def pieces(sizes: Sequence[int], count: int) -> list[list[Piece]]:
+    """Parameters of these sizes cut into as many even parts as there are processes: the pieces of each."""
+    total, begin = sum(sizes), 0
+    parts: list[list[Piece]] = [[] for _ in range(count)]
+    for place, size in enumerate(sizes):
+        ends = [0]
+        for rank in range(1, count):
+            end = total * rank // count - begin
+            ends.append(size if end >= size else max(0, end // UNIT * UNIT))
+        for rank, (start, stop) in enumerate(zip(ends, [*ends[1:], size])):
+            if start < stop:
+                parts[rank].append(Piece(place, start, stop, stop - start == size))
+        begin += size
+    return parts
+
+
+class _Room:
+    """Where what is in the memory, in the order in which it is asked for."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def place(self, count: int) -> int:
+        """The offset of so many float32 numbers."""
+        offset = self.size
+        self.size += -(-4 * count // LINE) * LINE
+        return offset
+
+
+class _PhaseCopy:
+    """What one phase has in the memory."""
+
+    def __init__(self, optimizer: FusedAdam, parameters: list[nn.Parameter], count: int, layout: _Room) -> None:
+        self.optimizer, self.parameters = optimizer, parameters
+        self.pieces = pieces([parameter.numel() for parameter in parameters], count)
+        self.weights, self.first, self.second = (
+            [layout.place(parameter.numel()) for parameter in parameters] for _ in range(3)
+        )
+        self.gradients = [[layout.place(parameter.numel()) for parameter in parameters] for _ in range(count)]
+
+
+class OneCopy:
+    """One process's side of it.
+
+    `phases` are each phase's optimiser and parameters, `averaged` the averages of parameters, of which some may be no
+    phase's. No parameter is of two phases. All processes make theirs with the same.
+    """
+
+    def __init__(
+        self,
+        ranks: Meets,
+        phases: dict[str, tuple[FusedAdam, list[nn.Parameter]]],
+        averaged: Sequence[tuple[nn.Parameter, nn.Parameter]] = (),
+    ) -> None:
+        self.ranks, self.rank, self.count = ranks, ranks.rank, ranks.count
+        self._written = False
+        layout = _Room()
+        self._phases = {name: _PhaseCopy(*its, self.count, layout) for name, its in phases.items()}
+        trained = {id(parameter) for _, some in phases.values() for parameter in some}
+        self._averages = {id(of): (average, layout.place(of.numel())) for average, of in averaged if id(of) in trained}
+        self._tails = [layout.place(ROOM + ROOM) for _ in range(self.count)]
+        self._codes = [layout.place(2) for _ in range(self.count)]
+        self.size = layout.size
+
+    def enter(self, memory: mmap.mmap) -> None:
+        """Begin to use memory of `size` bytes that all processes share: what is trained is there from now on."""
+        self._memory = memory
+        self.tails = [self._numbers(offset, 2 * ROOM) for offset in self._tails]
+        self.codes = [np.frombuffer(memory, np.int64, 1, offset) for offset in self._codes]
+        self.views = {name: _Views(self, phase) for name, phase in self._phases.items()}
+        self.move_in()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of it is still in the memory: it is not after another state was put into the optimisers."""
+        return all(phase.optimizer.part is not None for phase in self._phases.values())
+
+    def move_in(self) -> None:
+        """Bring all that is not in the memory there. All processes have the same, and write the same numbers."""
+        for phase in self._phases.values():
+            for place, parameter in enumerate(phase.parameters):
+                parameter.data = self._moved(parameter.data, phase.weights[place])
+                state = phase.optimizer.state[parameter]
+                state["exp_avg"] = self._moved(state["exp_avg"], phase.first[place])
+                state["exp_avg_sq"] = self._moved(state["exp_avg_sq"], phase.second[place])
+                if (pair := self._averages.get(id(parameter))) is not None:
+                    pair[0].data = self._moved(pair[0].data, pair[1])
+            phase.optimizer.forget()
+            own = phase.pieces[self.rank]
+            states = [phase.optimizer.state[phase.parameters[piece.place]] for piece in own]
+            phase.optimizer.part = Portion(
+                [piece.place for piece in own],
+                [piece.of(phase.parameters[piece.place].data) for piece in own],
+                [piece.of(state["exp_avg"]) for piece, state in zip(own, states)],
+                [piece.of(state["exp_avg_sq"]) for piece, state in zip(own, states)],
+                [None if piece.whole else piece.of for piece in own],
+            )
+
+    def averages(self) -> tuple[list[Tensor], list[Tensor]]:
+        """This process's pieces of the averages, and of the weights that they follow."""
+        kept: list[Tensor] = []
+        weights: list[Tensor] = []
+        for phase in self._phases.values():
+            for piece in phase.pieces[self.rank]:
+                parameter = phase.parameters[piece.place]
+                if (pair := self._averages.get(id(parameter))) is not None:
+                    kept.append(piece.of(pair[0].data))
+                    weights.append(piece.of(parameter.data))
+        return kept, weights
+
+    def follows(self, parameter: Tensor) -> bool:
+        """Whether the average of this parameter is in the memory."""
+        return id(parameter) in self._averages
+
+    def exchanged(
+        self, name: str, gradients: Sequence[Tensor | None], numbers: Tensor, flags: Tensor, code: int
+    ) -> Sums | None:
+        """This process's pieces of a phase's gradients, summed over all processes, and sums of `numbers` and `flags`.
+
+        None on all of them where their `code` (0 or more) differs, or there are too many numbers: nothing is summed.
+        """
+        views, tail, count = self.views[name], self.tails[self.rank], len(numbers)
+        if count <= ROOM:
+            tail[:count] = numbers
+            tail[ROOM : ROOM + len(flags)] = flags
+        self.codes[self.rank][0] = code if count <= ROOM else -1
+        views.send(gradients)
+        self.ranks.meet()
+        self._written = True  # and read by the others: they are to be met before anything is written again
+        codes = [int(other[0]) for other in self.codes]
+        if codes[0] < 0 or any(other != codes[0] for other in codes):
+            self.settle()
+            return None
+        total = torch.add(self.tails[0], self.tails[1])
+        for other in self.tails[2:]:
+            total.add_(other)
+        there = [gradient is not None for gradient in gradients]
+        return Sums(views.summed(gradients), there, total[:count], total[ROOM : ROOM + len(flags)])
+
+    def update(self, name: str, sums: Sums) -> None:
+        """Update this process's pieces of a phase's parameters."""
+        self._phases[name].optimizer.step_part(sums.gradients, sums.there)
+
+    def meet(self) -> None:
+        """Wait for all, about or after an update that is made in another way: by the step of one of these optimisers.
+        """
+        self._written = True
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until all have updated their pieces: to be done before weights are read or gradients sent."""
+        if self._written:
+            self._written = False
+            self.ranks.meet()
+
+    def _numbers(self, offset: int, count: int) -> Tensor:
+        return torch.frombuffer(self._memory, dtype=torch.float32, count=count, offset=offset)
+
+    def _moved(self, tensor: Tensor, offset: int) -> Tensor:
+        numbers = self._numbers(offset, tensor.numel())
+        if numbers.data_ptr() == tensor.data_ptr():
+            return tensor
+        there = numbers.as_strided(tensor.size(), tensor.stride())
+        there.copy_(tensor)
+        return there
+
+
+class _Views:
+    """A phase's gradients in the memory: this process writes others' pieces, and reads its own pieces of theirs."""
+
+    def __init__(self, copy: OneCopy, phase: _PhaseCopy) -> None:
+        self.parameters, self.rank = phase.parameters, copy.rank
+        self.own = phase.pieces[copy.rank]
+        self.others = [piece for rank, some in enumerate(phase.pieces) if rank != copy.rank for piece in some]
+
+        def view(rank: int, piece: Piece) -> Tensor:
+            parameter = phase.parameters[piece.place]
+            numbers = copy._numbers(phase.gradients[rank][piece.place], parameter.numel())
+            return piece.of(numbers.as_strided(parameter.size(), parameter.stride()))
+
+        self.places = [view(copy.rank, piece) for piece in self.others]
+        self.theirs = [[view(rank, piece) for piece in self.own] for rank in range(copy.count)]
+
+    def send(self, gradients: Sequence[Tensor | None]) -> None:
+        """Write the pieces of others where they find them."""
+        pairs = [
+            (place, piece.of(gradient) if piece.whole else piece.of(self._in_order(piece.place, gradient)))
+            for place, piece in zip(self.places, self.others)
+            if (gradient := gradients[piece.place]) is not None
+        ]
+        if pairs:
+            torch._foreach_copy_([place for place, _ in pairs], [piece for _, piece in pairs])
+
+    def summed(self, gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """The sums of all processes' own pieces, in the order of ranks."""
+        mine = [
+            None if (gradient := gradients[piece.place]) is None else piece.of(self._in_order(piece.place, gradient))
+            for piece in self.own
+        ]
+        there = [piece is not None for piece in mine]
+        if not any(there):
+            return mine
+        terms = [
+            [piece for piece in (mine if rank == self.rank else itertools.compress(some, there)) if piece is not None]
+            for rank, some in enumerate(self.theirs)
+        ]
+        totals = torch._foreach_add(terms[0], terms[1])  # gradients may share memory: not in place
+        for more in terms[2:]:
+            torch._foreach_add_(totals, more)
+        numbers = iter(totals)
+        return [next(numbers) if is_there else None for is_there in there]
+
+    def _in_order(self, place: int, gradient: Tensor) -> Tensor:
+        """A gradient that lies in memory as its parameter does."""
+        parameter = self.parameters[place]
+        if gradient.stride() == parameter.stride():
+            return gradient
+        return torch.empty_like(parameter).copy_(gradient)
+
+
+def fits(tensors: Iterable[Tensor]) -> bool:
+    """Whether these can be in such a memory: float32 on the CPU, without gaps."""
+    return all(
+        tensor.dtype == torch.float32 and tensor.device.type == "cpu" and tensor.stride() == _packed(tensor)
+        for tensor in tensors
+    )
+
+
+def _packed(tensor: Tensor) -> tuple[int, ...]:
+    return torch.empty_like(tensor, device="meta").stride()
+
+
+@functools.cache
+def works() -> bool:
+    """Whether pieces are updated and averaged to the bits of the whole here, tried once on a few numbers. Draws no
+    random numbers."""
+    try:
+        return fused_adam.works() and all(map(torch.equal, _tried((0, 1111)), _tried((0, 192, 1088, 1111))))
+    except Exception:  # whatever a changed signature leads to
+        return False
+
+
+def _tried(ends: tuple[int, ...]) -> list[Tensor]:
+    """Weights, moments and averages after some steps of pieces that end there; in the end averaged in other pieces."""
+    gradients, weights, first, second, kept = (torch.linspace(-1, end, 1111) for end in (0.7, 2, 0.1, 3, 1.5))
+    second.square_()
+
+    def cut(tensor: Tensor, at: tuple[int, ...]) -> list[Tensor]:
+        return [tensor[start:stop] for start, stop in itertools.pairwise(at)]
+
+    for step in range(3):
+        p, g, m, v = (cut(tensor, ends) for tensor in (weights, gradients, first, second))
+        torch._fused_adam_(
+            p, g, m, v, [], [torch.tensor(step + 1.0) for _ in p], lr=0.01, beta1=0.9, beta2=0.99,
+            weight_decay=0.01, eps=1e-8, amsgrad=False, maximize=False,
+        )  # fmt: skip
+        torch._foreach_lerp_(cut(kept, ends), cut(weights, ends), 0.001)
+    odd = ends if len(ends) == 2 else (0, 5, 1000, 1111)  # where threads may part them
+    torch._foreach_lerp_(cut(kept, odd), cut(weights, odd), 0.1)
+    return [weights, first, second, kept]
