@@ -1,4 +1,4 @@
-"""Batches and weights that several processes share: every family against one process, with even and with uneven shares."""
+"""Batches and weights that processes share: every family against one process, with even and with uneven shares."""
 
 from __future__ import annotations
 
