@@ -377,6 +377,35 @@ def test_a_model_s_own_objection_comes_before_there_is_a_run(monkeypatch):
     assert runs.list_runs(runs.default_root()) == []
 
 
+@pytest.mark.parametrize("other_folder", [False, True])
+def test_a_worker_loads_pytorch_while_the_config_is_read(tmp_path, monkeypatch, call, other_folder):
+    """Unless the config turns out to need what that worker was not told of. None is left over."""
+    from tui_gen import catalog
+    from tui_gen import config as configs
+    from tui_gen.report import consent
+
+    at, closed, resolve = [], [], headless.resolve
+    monkeypatch.setattr(launch.WarmWorker, "spawn", lambda self: at.append(list(self.model_dirs)))
+    monkeypatch.setattr(launch.WarmWorker, "alive", True)
+    monkeypatch.setattr(launch.WarmWorker, "ready", True)
+    monkeypatch.setattr(launch.WarmWorker, "close", lambda self: closed.append(list(self.model_dirs)))
+    monkeypatch.setattr(launch.WarmWorker, "check", lambda *_, **__: [Problem("model.beta", 1, "the model's word")])
+    monkeypatch.setattr(headless, "resolve", lambda *its: at.append("read") or resolve(*its))
+    monkeypatch.setattr(consent, "ask", lambda *_: None)
+    assert call("--run", "no-such-recipe")[0] == 2
+    assert at == [[], "read"] and closed == [[]]
+    source, folder = tmp_path / "c.toml", tmp_path / "m"
+    folder.mkdir()
+    monkeypatch.setattr(headless, "ensured", lambda *_: catalog.read())
+    more = {"model_dirs": [str(folder)]} if other_folder else {}
+    source.write_text(configs.dumps(catalog.resolve(RECIPE, catalog.read(), [], more)))
+    at.clear(), closed.clear()
+    status, _, err = call("--run", str(source))
+    assert status == 2 and "the model's word" in err
+    assert at == [[], "read", *([[str(folder)]] if other_folder else [])]
+    assert [] in closed and at[-1] in (*closed, "read")
+
+
 def test_version_is_immediate_and_loads_nothing():
     code = "import sys; from tui_gen.cli import main; main(['--version']); print(*sorted(sys.modules))"
     done = subprocess.run([fake_cli.command()[0], "-c", code], capture_output=True, text=True, check=True)

@@ -162,12 +162,12 @@ def test_ctrl_c_before_there_is_a_run_leaves_nothing(monkeypatch):
     code = (
         "import signal, sys; from tui_gen import launch, cli\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # whatever the tests' own parent ignores
-        "launch.WarmWorker.alive = True; launch.WarmWorker.ready = False\n"
-        "launch.WarmWorker.spawn = lambda self: print('warming', flush=True)\n"
+        "launch.WarmWorker.alive, launch.WarmWorker.spawn = True, lambda self: None\n"
+        "launch.WarmWorker.ready = property(lambda self: print('waiting', flush=True))\n"  # which is none
         f"sys.exit(cli.main(['--run', {RECIPE!r}]))"
     )
     with PtyTerminal([fake_cli.command()[0], "-c", code]) as terminal:
-        terminal.wait_for_text("warming")
+        terminal.wait_for_text("waiting")
         terminal.press("ctrl+c")
         assert terminal.wait_exit() == 130
         assert "no run directory" in terminal.text()

@@ -232,6 +232,8 @@ def loaded_after(statement: str) -> set[str]:
 
 TRAINED = """
 import torch
+from tui_gen.train.run import warm
+warm._warm_up()
 from tui_gen.config import Optim
 from tui_gen.models.nets import layers
 from tui_gen.train.engine import optim
@@ -245,7 +247,7 @@ for name in ("adam", "adamw", "sgd", "nadam", "rmsprop"):
     optimizer.load_state_dict(optimizer.state_dict())
 principal(torch.rand(5, 3), 2)
 """
-"""What every run does: steps of all optimisers, and a picture of codes."""
+"""What every run does: what a worker loads before it, steps of all optimisers, and a picture of codes."""
 
 
 def importable(*parts: str) -> str:

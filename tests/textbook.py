@@ -1,8 +1,9 @@
-"""The loops that the trainer's speed is held against: `python -m tests.textbook NAME --root DIR`.
+"""The loops that the trainer's speed is held against: `python -m tests.textbook NAME --root DIR [--steps N --out DIR]`.
 
 Each is what a tutorial would show: torchvision's MNIST through a DataLoader with ToTensor, default Adam, the losses
 read with `.item()` at every step. The networks and the maths are those of the trainer's models (the parameter counts
-must agree), the code is written apart from them. Trains until it is killed, and prints how far it is.
+must agree), the code is written apart from them. Trains until it is killed, or so many steps and keeps the weights,
+and prints how far it is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -254,8 +256,10 @@ LOOPS: dict[str, tuple[Callable[[], tuple[list[nn.Module], Step]], int, list[obj
 """Name → (loop, batch size, transforms after ToTensor)."""
 
 
-def train(name: str, root: str) -> None:
-    """Train without end; print the number of parameters, then now and then a time (monotonic) and the images so far."""
+def train(name: str, root: str, steps: int = 0) -> list[nn.Module]:
+    """Train so many steps, without end where that is 0; print the number of parameters, then now and then a time
+    (monotonic) and the images so far. What was trained.
+    """
     build, batch_size, after = LOOPS[name]
     torch.manual_seed(0)
     networks, step = build()
@@ -273,17 +277,24 @@ def train(name: str, root: str) -> None:
             if now - told >= TELL:
                 told = now
                 print(f"{now:.6f} {images}", flush=True)
+            if len(losses) == steps:
+                return networks
 
 
 def main() -> int:
-    """Train one loop until somebody ends it."""
+    """Train one loop."""
     parser = argparse.ArgumentParser(prog="python -m tests.textbook", description=__doc__)
     parser.add_argument("name", choices=LOOPS)
     parser.add_argument("--root", required=True, help="folder that holds MNIST/raw")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=0, help="how many; without it, until somebody ends it")
+    parser.add_argument("--out", type=Path, help="a folder for the weights")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    train(given.name, given.root)
+    networks = train(given.name, given.root, given.steps)
+    if given.out is not None:
+        given.out.mkdir(exist_ok=True)
+        torch.save([network.state_dict() for network in networks], given.out / f"{given.name}.pt")
     return 0
 
 

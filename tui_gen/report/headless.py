@@ -62,10 +62,12 @@ def train(
     detach: bool = False,
     folder: str = "",
     replay: Path | None = None,
+    warm: launch.WarmWorker | None = None,
 ) -> int:
     """`tui-gen --run`: the exit status. Raises ConfigError and RunError before there is a run directory.
 
     `model_dirs` are absolute; `folder` names the run's folder; `replay` is a run whose edits are to be made again.
+    `warm` is a worker that was started with `model_dirs`; it trains the run unless that needs other folders.
     """
     out, err = stdout.standard()
     tell_of_job(err, detach)
@@ -74,12 +76,15 @@ def train(
     dirs = [*(model_dirs or []), *source_dirs]
     config = resolve(source, assignments, dirs, root, err, replay)
     consent.ask(set(config.model_dirs).difference(dirs), source, err)
+    if warm is not None and not {*dirs, *config.model_dirs} <= {*(model_dirs or [])}:
+        warm.close()  # it was not told what may be executed
+        warm = None
     runs.refuse_unwritable(root)
     if out.isatty() and not style.json:
         out.line("starting a worker…")
     with Signals() as signals:
         try:
-            path, process = start(config, root, dirs, signals, folder)
+            path, process = start(config, root, dirs, signals, folder, warm)
         except Cancelled as cancellation:
             err.line(f"{cancellation}: ended before training began; there is no run directory")
             return 128 + cancellation.number
@@ -212,19 +217,27 @@ def ensured(dirs: list[str], err: Outlet) -> catalogs.Catalog:
 
 
 def start(
-    config: configs.RunConfig, root: Path, dirs: list[str], signals: Signals, folder: str = ""
+    config: configs.RunConfig,
+    root: Path,
+    dirs: list[str],
+    signals: Signals,
+    folder: str = "",
+    warm: launch.WarmWorker | None = None,
 ) -> tuple[Path, subprocess.Popen[bytes]]:
     """Make the run directory and start its worker, once the model itself has agreed to the settled config.
 
-    Raises ConfigError with the model's objections (nothing is left behind), RunError, and Cancelled.
+    That is `warm`, where there is one. Raises ConfigError with the model's objections (nothing is left behind),
+    RunError, and Cancelled.
     """
-    warm = launch.WarmWorker(polite=False, model_dirs=dirs)
-    try:
+    if warm is None or not warm.alive:
+        warm = launch.WarmWorker(polite=False, model_dirs=dirs)
         warm.spawn()
+    try:
+        catalog = catalogs.read(dirs)
         problems = asked(warm, configs.to_tables(config), signals)
         if problems:
             raise configs.ConfigError(config.name, problems)
-        path = starting.create(config, catalogs.read(dirs), root, folder)
+        path = starting.create(config, catalog, root, folder)
         return path, launch.begin(path, warm, model_dirs=dirs)
     finally:
         warm.close()
@@ -247,7 +260,7 @@ def asked(
                 return warm.check(tables, timeout=60, weights=weights)
             except control.ControlError:  # it has bound its socket but does not listen yet, or it died
                 pass
-        signals.wait(0.05)
+        signals.wait(0.01)  # it is what everything waits for
     return []
 
 

@@ -6,12 +6,16 @@ Where torchrun or srun starts it once a process, rank 0 trains the run, and each
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from tui_gen import world
 from tui_gen.report.commands.options import models_option, runs_option, style_options, training_options
+
+if TYPE_CHECKING:
+    from tui_gen.launch import WarmWorker
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -25,20 +29,34 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, root: Path) -> int:
     """Train as `--run` and `--resume` have it; the exit status. Raises ConfigError and RunError."""
-    from tui_gen import runs
-    from tui_gen.report import headless
-
     if place := _place(args):
         if place.rank:
             _follow(args, place)
         world.hand_over(place)
         args.processes = place.count
-    several = [f"train.processes={args.processes}"] if args.processes else []
-    style = headless.style_of(args)
     if args.notify:
         from tui_gen.notify.wishes import VARIABLE
 
         os.environ[VARIABLE] = args.notify  # for the workers that this starts
+    if args.resume is not None or args.run_name:  # perhaps there is a run already, which has a worker or needs none
+        return _trained(args, root, None)
+    from tui_gen import launch
+
+    warm = launch.WarmWorker(polite=False, model_dirs=args.model_dirs)
+    try:
+        with contextlib.suppress(OSError):  # told where one is needed for good
+            warm.spawn()  # first of all: what it loads takes longer than all that is done here meanwhile
+        return _trained(args, root, warm)
+    finally:
+        warm.close()
+
+
+def _trained(args: argparse.Namespace, root: Path, warm: WarmWorker | None) -> int:
+    from tui_gen import runs
+    from tui_gen.report import headless
+
+    several = [f"train.processes={args.processes}"] if args.processes else []
+    style = headless.style_of(args)
     if args.resume is not None:
         path = runs.find(root, args.resume)
         return headless.resume(
@@ -61,7 +79,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     replay = runs.find(root, args.replay_edits) if args.replay_edits else None
     return headless.train(
         args.run, assignments, root, style,
-        model_dirs=args.model_dirs, detach=args.detach, folder=args.run_name or "", replay=replay,
+        model_dirs=args.model_dirs, detach=args.detach, folder=args.run_name or "", replay=replay, warm=warm,
     )  # fmt: skip
 
 

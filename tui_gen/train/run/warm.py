@@ -178,11 +178,10 @@ def _warm_up() -> tuple[Any, Any]:
     import tui_gen.train.run.loop  # noqa: F401
     from tui_gen.train import discover
 
-    weight = torch.nn.Linear(4, 4)
-    optimizer = torch.optim.Adam(weight.parameters(), fused=True)
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(weight(torch.ones(2, 4)), torch.ones(2, 4))
+    # Its optimiser is not made: in most runs that is the first to want PyTorch's compiler, and can do without.
+    layer = torch.nn.Linear(4, 4)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(layer(torch.ones(2, 4)), torch.ones(2, 4))
     loss.backward()
-    optimizer.step()
     return discover.build(trust.given())
 
 
