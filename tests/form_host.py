@@ -1,4 +1,4 @@
-"""A model with every kind of setting, a catalogue that holds it, and the text on a screen: for tests of the form."""
+"""A model with every kind of setting, a catalogue that holds it, an app of the form alone: for tests of the form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 from textual.app import App
 
+from tests.hosts import ThemedApp
 from tui_gen import catalog as catalogs
+from tui_gen.app.panes.form.pane import FormChanged, FormPane, LiveEditAsked
 from tui_gen.catalog import Catalog, ModelEntry
 from tui_gen.config import Optim
 from tui_gen.params import Param
@@ -61,3 +63,52 @@ def screen_text(app: App[Any]) -> str:
     """What stands on the screen, line by line."""
     strips = app.screen._compositor.render_strips()
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+CATALOG = catalog()
+
+
+class Host(ThemedApp):
+    """An app with nothing but the pane; it keeps what the pane tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[object] = []
+
+    def compose(self):
+        yield FormPane(CATALOG)
+
+    def on_ready(self) -> None:
+        self.form.focus_inside()
+
+    @property
+    def form(self) -> FormPane:
+        return self.query_one(FormPane)
+
+    def on_form_changed(self, event: FormChanged) -> None:
+        self.told.append(event.valid)
+
+    def on_live_edit_asked(self, event: LiveEditAsked) -> None:
+        self.told.append((event.key, event.value))
+
+
+def on_one_line(app: Host) -> str:
+    """The screen's text without line ends and frames, for words that may be wrapped."""
+    return " ".join(screen_text(app).replace("┃", " ").split())
+
+
+async def go(pilot, key: str) -> None:
+    """Cursor on a field."""
+    pilot.app.form.focus_field(key)
+    await pilot.pause()
+
+
+async def typed(pilot, key: str, text: str) -> None:
+    """A text typed over what stands in a field, without Enter."""
+    pilot.app.form.focus_field(key)
+    pilot.app.form.fields.begin()
+    editor = pilot.app.form.fields.editor
+    assert pilot.app.focused is editor
+    editor.value = ""
+    editor.insert_text_at_cursor(text)
+    await pilot.pause()

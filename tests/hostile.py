@@ -16,6 +16,8 @@ from tui_gen import events, runs, toml_writer
 
 TEXT = "\x1b]0;owned\x07<\x1b[5;6;7mA\x9b5;6;7mB\x9d0;owned\x9c\x08\r\x7f\x85\u202eC\u2066D\x1bP+q\x1b\\>"
 NAME = TEXT.replace("\n", "")
+EVIL = "x\x1b]0;owned\x07\x9b31m;$(touch /tmp/owned)`id`\n"
+"""What a shell would obey as well."""
 SHOWN = "<AB"
 """What is left of it, at least."""
 FORBIDDEN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

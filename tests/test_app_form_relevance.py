@@ -7,8 +7,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from tests.form_host import screen_text
-from tests.test_app_form import CATALOG, Host, go
+from tests.form_host import CATALOG, Host, go, screen_text
 from tui_gen.app.panes.form.relevance import has_effect, of_author, split
 from tui_gen.app.panes.form.state import FormState
 from tui_gen.catalog import start_of

@@ -9,40 +9,21 @@ import signal
 import socket
 import threading
 import time
-from types import SimpleNamespace
 
 import pytest
 
 from tests import fake_worker
 from tests.shell import check_snapshot, screen_text, until, until_shown, workbench
+from tests.test_session import Warm
 from tests.waiting import wait_for, wait_until_listening
 from tui_gen import control, launch, runs
 from tui_gen.app.steering import conductor
-from tui_gen.app.steering.session import Session
 from tui_gen.app.terminal.pacing import CpuBudget
 
 
 def said(app):
     """Every toast so far, and the log."""
     return "\n".join(app.told + [text for _, _, text in app.workspace.pane("log")._notes])
-
-
-class Warm:
-    """A warm worker: on its way, or dead."""
-
-    ready = False
-
-    def __init__(self, alive: bool = True) -> None:
-        self.alive, self.given, self.process = alive, [], SimpleNamespace(poll=lambda: 0)
-
-    def start(self, path, *, resume):
-        if self.alive:
-            self.given.append(path)
-            self.process = None
-        return self.alive
-
-    def close(self) -> None:
-        pass
 
 
 def state(app):
@@ -489,35 +470,3 @@ async def test_the_log_is_in_the_order_of_time(monkeypatch, four_runs):
         await until(pilot, lambda: any("told later" in row for row in log.lines.rows))
         last = [row.split("  ")[-1].strip() for row in log.lines.rows[-3:]]
         assert last == ["told by the run", "noted here", "told later"]
-
-
-def test_session_starts_cold_where_no_warm_worker_is_ready(monkeypatch, world):
-    from tui_gen import catalog
-
-    started_runs = fake_worker.install(monkeypatch, steps=5)
-    known = catalog.read()
-    session = Session(world / "runs", [], known)
-    made, problems = session.check(known.recipes["vae-digits"].tables)
-    assert problems == []
-    path = session.start(made)
-    started_runs[0].wait(120)
-    assert runs.state_of(path)[0] == "finished"
-    assert session.live_of_ours(None) == []
-    session.close()
-
-
-def test_session_hands_a_run_to_a_worker_that_is_warming_up_and_waits_for_nothing(monkeypatch, world):
-    from tui_gen import catalog
-
-    cold = fake_worker.install(monkeypatch, steps=5)
-    known = catalog.read()
-    session = Session(world / "runs", [], known)
-    made, _ = session.check(known.recipes["vae-digits"].tables)
-    session.warm = one = Warm()
-    assert one.given == [session.start(made)] and session.warm is None and not cold
-    session.warm = Warm(alive=False)
-    session.start(made)
-    assert len(cold) == 1
-    cold[0].wait(30)
-    session.warm = None
-    session.close()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests import fake_worker, form_host
-from tests.form_host import catalog
+from tests.form_host import Host, catalog
 from tests.shell import screen_text, until, until_shown, workbench
-from tests.test_app_form import Host
 from tui_gen import events
 from tui_gen.app.panes.form.state import FormState
 from tui_gen.app.panes.models import family_title

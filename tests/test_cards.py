@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.form_host import CATALOG
 from tests.shell import screen_text, until, workbench
-from tests.test_app_form import CATALOG
 from tui_gen import cards, pictures
 
 
