@@ -40,7 +40,7 @@ async def measure(root, size):
         app.workspace.open("compare")
         before, begun, cpu = resident(os.getpid()), time.perf_counter(), time.process_time()
         pane.compare(sorted(root.iterdir()))
-        drawn = lambda: [plot for plot in pane.plots if plot.display and plot.drawn]
+        drawn = lambda: [plot for plot in pane.plots if plot.display and plot.drawing]
         while pane._reading or not drawn():
             await asyncio.sleep(0)
         took, cpu = time.perf_counter() - begun, time.process_time() - cpu

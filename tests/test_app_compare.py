@@ -57,13 +57,13 @@ def run(root, name, *more, losses=(), **settings):
 
 def readings(app, plot=0):
     """What the legend of a plot says of each run."""
-    return {one.name: None if one.ended else one.value for one in app.pane.plots[plot].drawn.frame.readings}
+    return {one.name: None if one.ended else one.value for one in app.pane.plots[plot].drawing.frame.readings}
 
 
 async def shows(app, pilot, paths):
     app.pane.compare(paths)
     app.pane.focus_inside()
-    await until(pilot, lambda: not app.pane._reading and app.pane.plots[0].drawn, app.text)
+    await until(pilot, lambda: not app.pane._reading and app.pane.plots[0].drawing, app.text)
     await pilot.pause()
 
 
@@ -146,7 +146,7 @@ async def test_each_run_has_its_own_epochs_and_times_from_its_own_start(tmp_path
         values = readings(app)
         assert values["B"] == pytest.approx(values["A"] / 10, abs=1.1), "B takes ten times as long for a step"
         await pilot.press("L", "plus", "f", "a", "s", "w", "c", "enter", "escape")
-        assert app.pane.plots[0].drawn.frame.readings
+        assert app.pane.plots[0].drawing.frame.readings
 
 
 async def test_a_fork_shares_its_past_with_its_origin_which_is_drawn_once(tmp_path):

@@ -26,7 +26,7 @@ async def test_edits_are_listed_and_taken_back_from_the_list_and_the_form(monkey
         app.workspace.open("form")
         await pilot.press("ctrl+k")
         await until(pilot, lambda: app.workspace.active is pane and len(pane.rows) == 2)
-        assert pane.chosen.key == BETA  # the newest
+        assert pane.current.key == BETA  # the newest
         await until(pilot, lambda: "→ 5e-4" in screen_text(app) and "→ 3" in screen_text(app))
         await pilot.press("up", "u")
         await until(pilot, lambda: made(app)[2:] == [(LR, 5e-4, 1e-3)] and len(pane.rows) == 3)

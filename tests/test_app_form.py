@@ -140,7 +140,7 @@ async def test_what_is_typed_on_a_field_edits_it():
         assert app.form.draft.text("model.way") == "3"
         await go(pilot, "dataset.name")
         await pilot.press(*"moox", "backspace", *"ons")
-        assert app.told[-1] == "bell" and app.form.fields.choices.sought == "moons"
+        assert app.told[-1] == "bell" and app.form.fields.choices.letters == "moons"
         await pilot.press("enter")
         assert app.form.draft.text("dataset.name") == "moons"
 

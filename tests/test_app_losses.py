@@ -126,7 +126,7 @@ async def test_nan_is_a_gap_and_the_rest_is_drawn(tmp_path):
     losses = [None if 100 <= step < 200 else 5.0 for step in range(400)]
     app = Host(run_with(tmp_path, losses=losses, planned=400), "losses")
     async with drive(app, (120, 30)) as pilot:
-        frame = app.losses.plots[0].drawn.frame
+        frame = app.losses.plots[0].drawing.frame
         lines = app.text().split("\n")
         filled = [frame.step_at(x - 1) for x in range(10, 118) if any(dots(line[x]) for line in lines)]
         assert not [step for step in filled if 106 < step < 194]
@@ -141,7 +141,7 @@ async def test_one_spike_among_1e5_steps_is_seen_and_drawing_is_quick(tmp_path):
     values[77_777] = 9.0
     app = Host(run_with(tmp_path, losses=values.tolist()), "losses")
     async with drive(app, (120, 40)) as pilot:
-        top = app.losses.plots[0].drawn.frame
+        top = app.losses.plots[0].drawing.frame
         lines = app.text().split("\n")
         columns = [x for x in range(10, 118) if any(dots(line[x]) for line in lines[4:8])]
         assert len(columns) == 1 and abs(top.step_at(columns[0] - 1) - 77_777) < 2_000
@@ -182,7 +182,7 @@ async def test_the_mouse_reads_keeps_zooms_and_turns_the_wheel(tmp_path):
     app = Host(run_with(tmp_path, losses=[float(step) for step in range(400)], planned=400), "losses")
     async with drive(app, (100, 30)) as pilot:
         plot = app.losses.plots[0]
-        area = plot.drawn.frame.area
+        area = plot.drawing.frame.area
         middle = (area.x + area.width // 2, 10)
         await pilot.hover(plot, offset=middle)
         await settled(app, pilot)
@@ -201,7 +201,7 @@ async def test_the_mouse_reads_keeps_zooms_and_turns_the_wheel(tmp_path):
         await settled(app, pilot)
         low, high = app.losses.looking.window
         assert 40 < low < 50 and 170 < high < 190
-        assert plot.drawn.frame.x_limits == (low, high)
+        assert plot.drawing.frame.x_limits == (low, high)
 
 
 async def test_zoom_pan_reset_and_follow(tmp_path):
@@ -209,7 +209,7 @@ async def test_zoom_pan_reset_and_follow(tmp_path):
     async with drive(app, (100, 30)) as pilot:
 
         def limits():
-            return app.losses.plots[0].drawn.frame.x_limits
+            return app.losses.plots[0].drawing.frame.x_limits
 
         whole = limits()
         await pilot.press("end", "plus")
@@ -388,10 +388,10 @@ async def test_outliers_leave_the_plot_with_a_word_until_everything_is_asked_for
     app = Host(run_with(tmp_path, losses=losses), "losses")
     async with drive(app, size) as pilot:
         assert re.search(r"▲\S* 3 values clipped, to 1000", app.text()) and "outliers clipped" in app.text()
-        assert app.losses.plots[0].drawn.frame.y_limits[1] < 20
+        assert app.losses.plots[0].drawing.frame.y_limits[1] < 20
         await pilot.press("c")
         await settled(app, pilot)
-        assert "▲" not in app.text() and app.losses.plots[0].drawn.frame.y_limits[1] > 999
+        assert "▲" not in app.text() and app.losses.plots[0].drawing.frame.y_limits[1] > 999
 
 
 async def test_a_logarithmic_axis_of_values_below_zero_says_so(tmp_path):
@@ -442,7 +442,7 @@ async def test_another_run_starts_with_a_fresh_look(tmp_path):
         await settled(app, pilot)
         looking = app.losses.looking
         assert looking.window is None and looking.cursor is None and looking.log_y
-        assert app.losses.plots[0].drawn.frame.readings[0].value == 1.0
+        assert app.losses.plots[0].drawing.frame.readings[0].value == 1.0
         app.losses.show_run(None)
         await settled(app, pilot)
         assert "Choose a recipe" in app.text()
@@ -475,7 +475,7 @@ async def test_resizing_draws_for_the_new_size(tmp_path):
         await pilot.resize_terminal(70, 20)
         await settled(app, pilot)
         plot = app.losses.plots[0]
-        assert (plot.drawn.frame.width, len(plot.drawn.rows)) == tuple(plot.size)
+        assert (plot.drawing.frame.width, len(plot.drawing.rows)) == tuple(plot.size)
         assert all(len(line) == 70 for line in app.text().split("\n"))
 
 

@@ -23,10 +23,10 @@ async def test_averages_with_and_without_lag_and_axes_of_steps_logarithms_and_wa
     app = Host(run_with(tmp_path, *measured, planned=400), "losses")
     async with drive(app, (100, 30)) as pilot:
         plot = app.losses.plots[0]
-        lagging = plot.drawn.rows
+        lagging = plot.drawing.rows
         await pilot.press("right_square_bracket", "right_square_bracket", "s")
         await settled(app, pilot)
-        assert "zero-phase 0.98" in app.text() and plot.drawn.rows != lagging
+        assert "zero-phase 0.98" in app.text() and plot.drawing.rows != lagging
         await pilot.press("L")
         await settled(app, pilot)
         assert {"1", "10", "100"} <= set(below(app)) and "log steps" in app.text()
@@ -34,11 +34,11 @@ async def test_averages_with_and_without_lag_and_axes_of_steps_logarithms_and_wa
         await settled(app, pilot)
         assert app.losses.looking.cursor == 3  # a column is less than a step here
         await pilot.press("plus")
-        assert plot.drawn.frame.x_limits[0] >= 1 and app.losses.looking.window is not None
+        assert plot.drawing.frame.x_limits[0] >= 1 and app.losses.looking.window is not None
         await pilot.press("a", "L", "e", "e", "e", "end")
         await settled(app, pilot)
         assert "wall time" in app.text() and below(app)[:3] == ["2m", "4m", "6m"]
-        frame = plot.drawn.frame
+        frame = plot.drawing.frame
         assert frame.x_scale.part(101, frame.x_limits) - frame.x_scale.part(100, frame.x_limits) > 0.7
         assert "· 13m20" in app.text().split("\n")[2]
 
@@ -49,17 +49,17 @@ async def test_a_box_is_seen_larger_moved_and_left_again_by_mouse_and_by_keys(tm
         plot = app.losses.plots[0]
 
         def limits():
-            return plot.drawn.frame.x_limits, plot.drawn.frame.y_limits
+            return plot.drawing.frame.x_limits, plot.drawing.frame.y_limits
 
         whole = limits()
-        area, above = plot.drawn.frame.area, plot.drawn.legend
+        area, above = plot.drawing.frame.area, plot.drawing.legend
         corner, other = (area.x + 10, above + 4), (area.x + 40, above + 12)
-        steps = [plot.drawn.frame.step_at(x) for x in (corner[0] - 0.5, other[0] + 0.5)]
-        values = [plot.drawn.frame.value_at(y - above) for y in (other[1] + 0.5, corner[1] - 0.5)]
+        steps = [plot.drawing.frame.step_at(x) for x in (corner[0] - 0.5, other[0] + 0.5)]
+        values = [plot.drawing.frame.value_at(y - above) for y in (other[1] + 0.5, corner[1] - 0.5)]
         await pilot.mouse_down(plot, offset=corner)
         await pilot.hover(plot, offset=(corner[0] + 5, corner[1] + 1))
         await pilot.hover(plot, offset=other)
-        assert [len(row) for row in plot._box(plot._selected, plot.drawn)] == [2, 2]
+        assert [len(row) for row in plot._box(plot._selection, plot.drawing)] == [2, 2]
         await pilot.mouse_up(plot, offset=other)
         await settled(app, pilot)
         assert limits()[0] == pytest.approx(steps) and limits()[1] == pytest.approx(values)
@@ -106,7 +106,7 @@ async def test_one_plot_alone_those_of_one_phase_and_what_its_metric_means(tmp_p
         assert losses.help()[1].startswith("**▲ it was interrupted at step 400")  # how the run goes
         await pilot.press("down", "down", "down")
         await settled(app, pilot)
-        assert losses.current.title == "vae/kl" and losses.plots[3].drawn.rows[0][0][1] == "title.chosen"
+        assert losses.current.title == "vae/kl" and losses.plots[3].drawing.rows[0][0][1] == "title.chosen"
         assert "\n\n## `vae/kl`\n\n    kl = KL(q(z|x) ‖ N(0, I))" in losses.help()[1]
         await pilot.press("enter")
         await settled(app, pilot)

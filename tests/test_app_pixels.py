@@ -44,7 +44,7 @@ def request(path, **changes):
 
 def test_text_comes_with_every_picture(grid):
     reply = make(request(grid))
-    assert (reply.error, reply.payload, reply.shown, reply.size) == ("", b"", (4, 3), (24, 32))
+    assert (reply.error, reply.payload, reply.grid, reply.size) == ("", b"", (4, 3), (24, 32))
     upper = np.frombuffer(reply.upper, "<i4").reshape(20, 40)
     assert len(np.unique(upper[upper >= 0])) == 48 and (upper == -1).any()
     assert len(reply.lines) == 20 and {len(line) for line in reply.lines} == {40} and "".join(reply.lines).isascii()
@@ -92,7 +92,7 @@ def test_text_takes_the_place_of_the_pixels(grid, protocol):
     reply = make(request(grid, protocol=protocol, columns=21, rows=5))
     seen = np.argwhere(np.frombuffer(reply.upper, "<i4").reshape(5, 21) >= 0)
     (top, left), (bottom, right) = seen.min(axis=0), seen.max(axis=0)
-    assert (left, top, right - left + 1, bottom - top + 1) == reply.box and reply.shown == (4, 3)
+    assert (left, top, right - left + 1, bottom - top + 1) == reply.box and reply.grid == (4, 3)
     x, y, columns, rows = reply.box
     assert len(reply.lines) == 5 and {len(line) for line in reply.lines} == {21}
     assert "".join(line[x : x + columns] for line in reply.lines[y : y + rows]).strip()

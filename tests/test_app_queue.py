@@ -59,7 +59,7 @@ async def test_what_the_form_describes_is_queued_moved_held_and_taken_out(monkey
         await until(pilot, lambda: not queue().held and len(work) == 2)
         await pilot.press("delete")
         await until(pilot, lambda: order() == [1, 2])
-        await until(pilot, lambda: [place.entry.id for place in pane.seen.places] == [1, 2])
+        await until(pilot, lambda: [place.entry.id for place in pane.snapshot.places] == [1, 2])
         await pilot.press("c")
         await until(pilot, lambda: app.form.tables()["train"]["steps"] == 300)
 

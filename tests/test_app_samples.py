@@ -45,7 +45,7 @@ class Driver:
     async def settled(self) -> None:
         picture = self.pane.picture
         await self.pilot.pause()
-        await self.until(lambda: picture._busy is None and picture._asked == picture._wanted, "the newest picture")
+        await self.until(lambda: picture._busy is None and picture._last_request == picture._wish, "the newest picture")
         await self.pilot.pause()
 
     @property
@@ -70,7 +70,7 @@ async def drive(app: Host, size=(80, 24), **more):
 async def test_the_newest_grid_is_shown_at_every_size(run, size):
     async with drive(Host(run, "samples"), size) as driver:
         assert "step 500 · 6/6 · 4×3 of 8×8" in driver.app.text()
-        reply, made = driver.pane.picture._reply, driver.pane.picture._asked
+        reply, made = driver.pane.picture._reply, driver.pane.picture._last_request
         assert (made.columns, made.rows) == (size[0] - 2, size[1] - 4)
         scale = min(made.columns // 32, 2 * made.rows // 24)
         assert (np.frombuffer(reply.upper, "<i4") >= 0).sum() == 32 * scale * 24 * scale / 2
@@ -252,7 +252,7 @@ async def test_resizing_draws_anew(run):
     async with drive(Host(run, "samples"), (120, 40)) as driver:
         await driver.pilot.resize_terminal(60, 18)
         await driver.settled()
-        assert driver.pane.picture._asked.columns == 58 and "▀" in driver.app.text()
+        assert driver.pane.picture._last_request.columns == 58 and "▀" in driver.app.text()
 
 
 async def test_the_empty_pane_says_what_to_do(tmp_path):

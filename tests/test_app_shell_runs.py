@@ -66,15 +66,15 @@ async def test_frames_are_few_only_while_training_needs_every_core(monkeypatch, 
         view = await started(monkeypatch, app, pilot)
         monkeypatch.setattr(CpuBudget, "SHARE", 1e-9)  # only now: the first values may come after the first frame
         monkeypatch.setattr(CpuBudget, "LONGEST", 1e9)
-        app.follower.budget._touched = -1e9  # the keys that started it are long ago
-        before, seen = view.step, app.follower._drawn
+        app.follower.budget._touch_time = -1e9  # the keys that started it are long ago
+        before, seen = view.step, app.follower._draw_time
         wait_for(lambda: runs.state_of(view.path)[1] > before + 5)
         if cores == 1:
             app.follower.tick()
-            assert (view.step, app.follower._drawn) == (before, seen)
+            assert (view.step, app.follower._draw_time) == (before, seen)
             assert app.follower.pause > 1e3  # a millionth of a core's second would be enough
             await pilot.press("alt+3")
-        await until(pilot, lambda: view.step > before and app.follower._drawn > seen and app.follower.pause < 1)
+        await until(pilot, lambda: view.step > before and app.follower._draw_time > seen and app.follower.pause < 1)
 
 
 async def test_live_edits_are_acknowledged_with_their_step_or_refused(monkeypatch):
@@ -465,7 +465,7 @@ async def test_the_log_is_in_the_order_of_time(monkeypatch, four_runs):
         app.notices.note("info", "noted here")  # the pane is hidden: what the run told is still to come
         view.log.append((time.time(), "info", "told later"))
         for pane in app.workspace.panes:
-            pane.missed.add("log")
+            pane.news.add("log")
         await pilot.press("5")
         await until(pilot, lambda: any("told later" in row for row in log.lines.rows))
         last = [row.split("  ")[-1].strip() for row in log.lines.rows[-3:]]

@@ -151,7 +151,7 @@ def test_every_tile_is_cut_out_whole_and_alone(tmp_path, size, gap):
         assert large.size == (8, 8) and levels <= {40 + tile * 200 // count + down for down in range(8)}, tile
     for protocol in ("", "sixel", "kitty"):
         whole = make(PictureRequest((Subject(path, size, None, gap),), 120, 60, protocol, cell=CELL))
-        assert whole.shown == size and whole.count == count and len(whole.places) == count
+        assert whole.grid == size and whole.count == count and len(whole.places) == count
         places = sorted(whole.places, key=lambda place: place[4])
         for left, right in pairwise(places[: size[0]]):
             assert left[2] == right[0], "what lies between two tiles belongs to the first"
@@ -204,7 +204,7 @@ async def test_names_are_on_the_screen_at_every_size(run, size):
             assert all(word in text for word in words), text
         driver.pane.pick("alone")
         await driver.settled()
-        (columns, rows), seen = driver.pane._seen
+        (columns, rows), seen = driver.pane._tile_layout
         assert seen == 15 and (f"{columns}×{rows} of" if columns * rows == 15 else "15 of 16×12") in driver.caption
 
 

@@ -72,7 +72,7 @@ async def test_without_a_run_there_is_one_which_goes_once_a_run_was_looked_at(mo
         app.open_run(run)
         await until(pilot, lambda: app.shown is not None)
         await pilot.press("2", "down")
-        await until(pilot, lambda: app.stock._wanted)
+        await until(pilot, lambda: app.stock._wish_time)
         app.stock.beat(app.shown)
         await pilot.pause()
         assert workers, "the form was just used"

@@ -206,9 +206,9 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
 
     async def _bring_in(self, frame: Pane) -> None:
         """Put a pane in the place of its empty frame."""
-        found = row(frame.id)
-        assert found is not None
-        pane = make(found, Belongings(self.catalog, self.session.root))
+        pane_row = row(frame.id)
+        assert pane_row is not None
+        pane = make(pane_row, Belongings(self.catalog, self.session.root))
         pane.display = frame.display
         await frame.remove()
         await self.workspace.mount(pane)
@@ -351,8 +351,8 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
 
     def get_key_display(self, binding: Binding) -> str:
         """Keys as they are printed on keyboards: `F5`."""
-        shown = super().get_key_display(binding)
-        return shown.upper() if shown[:1] == "f" and shown[1:].isdigit() else shown
+        key = super().get_key_display(binding)
+        return key.upper() if key[:1] == "f" and key[1:].isdigit() else key
 
     def do(self, action: str) -> None:
         """Run an action by its name, as a menu does."""

@@ -93,12 +93,12 @@ class Pane(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        found = row(id)
-        self.key, self.title = (found.key, found.title) if found is not None else ("", "")
+        pane_row = row(id)
+        self.key, self.title = (pane_row.key, pane_row.title) if pane_row is not None else ("", "")
         self.view: RunView | None = None
         self.card: Card | None = None
         """What is told of the recipe in the form."""
-        self.missed: set[str] = set()
+        self.news: set[str] = set()
         """Parts that changed since this pane's last `update_view`; kept by the shell."""
         self._titles: tuple[str, str] | None = None
         self.set_title()
@@ -121,7 +121,7 @@ class Pane(Widget):
         """Another run is shown from now on, or none. Override, and call this first."""
         self.view = view
 
-    def update_view(self, changed: set[str]) -> None:
+    def update_view(self, parts: set[str]) -> None:
         """Parts of the run that changed (of RunView.PARTS) since the last call. Called only while on screen."""
 
     def beat(self, quiet_for: float) -> None:

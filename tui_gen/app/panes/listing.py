@@ -70,8 +70,8 @@ class ListPane(Pane):
             options.clear_options()
             options.add_options([Option(prompt, id=id) for id, prompt in prompts.items()])
             if prompts:
-                known = list(prompts)
-                place = cursor if isinstance(cursor, int) else known.index(cursor) if cursor in prompts else 0
+                idents = list(prompts)
+                place = cursor if isinstance(cursor, int) else idents.index(cursor) if cursor in prompts else 0
                 options.highlighted = min(place, len(prompts) - 1)
         else:
             for id, prompt in prompts.items():

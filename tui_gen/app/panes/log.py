@@ -90,10 +90,10 @@ class Lines(ScrollView, can_focus=True):
 
     def _wrap(self, level: str, text: str) -> list[tuple[str, str]]:
         indent = " " * min(11, self._width // 3)
-        wrapped = textwrap.wrap(
+        lines = textwrap.wrap(
             text, max(8, self._width), subsequent_indent=indent, break_on_hyphens=False, drop_whitespace=True
         )
-        return [(level, line) for line in wrapped or [""]]
+        return [(level, line) for line in lines or [""]]
 
     def _wrap_all(self) -> None:
         self._rows = [row for level, text in self._entries for row in self._wrap(level, text)]
@@ -148,7 +148,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
     def __init__(self, *, id: str | None = "log", classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.output = False
-        self._seen = 0
+        self._log_end = 0
         self._tail: tuple[int, int] = (0, 0)
         self._notes: list[tuple[float, str, str]] = []
         self._newest = 0.0
@@ -180,20 +180,20 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
             self._newest = self._notes[-1][0]
             self.lines.append(self._format([self._notes[-1]]))
 
-    def update_view(self, changed: set[str]) -> None:
+    def update_view(self, parts: set[str]) -> None:
         """Append what is new."""
-        if "log" not in changed or self.view is None or self.output:
+        if "log" not in parts or self.view is None or self.output:
             return
-        seen = self._seen - self.view.log_offset
-        if not 0 <= seen <= len(self.view.log):
+        start = self._log_end - self.view.log_offset
+        if not 0 <= start <= len(self.view.log):
             self.list_anew()
             return
-        new = self.view.log[seen:]
+        new = self.view.log[start:]
         times = [self._newest, *(t for t, _, _ in new)]
         if times != sorted(times):  # a note of the workbench's own came before, while this was not shown
             self.list_anew()
             return
-        self._seen += len(new)
+        self._log_end += len(new)
         self._newest = max([self._newest, *(t for t, _, _ in new)])
         self.lines.append(self._format(new))
 
@@ -205,7 +205,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
             self._read_output()
             return
         log = list(self.view.log) if self.view is not None else []
-        self._seen = len(log) + (self.view.log_offset if self.view is not None else 0)
+        self._log_end = len(log) + (self.view.log_offset if self.view is not None else 0)
         lines = sorted(log + self._notes, key=lambda line: line[0])
         self._newest = lines[-1][0] if lines else 0.0
         self.lines.replace(self._format(lines))

@@ -183,10 +183,10 @@ def label(stage: Stage, words: str, action: str, node: Any = None) -> str:
         node = stage.workspace.pane(name)
     if node is not None:
         return node.label(words, action) if isinstance(node, Pane) else words
-    shown = stage.shown
-    if action == "pause" and shown is not None and (shown.replaying.split()[1:] or [shown.state])[0] == "paused":
+    view = stage.shown
+    if action == "pause" and view is not None and (view.replaying.split()[1:] or [view.state])[0] == "paused":
         return "Go on"
-    if action == "stop" and shown is not None and shown.replaying:
+    if action == "stop" and view is not None and view.replaying:
         return "End the replay" if " " in words else "End"
     if action == "maximise" and stage.workspace.maximised:
         return "Restore"
@@ -212,13 +212,13 @@ def enabled(stage: Stage, action: str) -> bool:
     """Whether an action can be done now: the workbench's, or one that it does in a pane."""
     name, _, rest = action.partition("(")
     if name == "form":
-        wanted = rest.strip("')")
-        able = stage.form is not None and stage.form.check_action(wanted, ()) is True
-        return able and (wanted != "copy_run" or stage.shown is not None)
+        form_action = rest.strip("')")
+        able = stage.form is not None and stage.form.check_action(form_action, ()) is True
+        return able and (form_action != "copy_run" or stage.shown is not None)
     if name == "in_pane":
         where, what = in_pane(action)
-        pane, (_, its, given) = stage.workspace.pane(where), parse(what)
-        return pane is not None and pane.check_action(its, given) is True
+        pane, (_, its, arguments) = stage.workspace.pane(where), parse(what)
+        return pane is not None and pane.check_action(its, arguments) is True
     if name in (*NEED_RUN, "replay", "export"):
         return stage.check_action(name, ()) is True
     return True

@@ -201,23 +201,23 @@ def arrange(
 
     A share is kept within what leaves both sides their least size.
     """
-    found = Arrangement()
+    plan = Arrangement()
     box = Box(0, 0, max(1, width), max(1, height))
     if maximised:
         if isinstance(whole := tree(shape), Group):
-            _place_group(whole, box, maximised, found)
+            _place_group(whole, box, maximised, plan)
         else:
-            found.panes[maximised] = box
-        return found
-    _place(tree(shape), box, shape, shares or {}, current or {}, found)
-    return found
+            plan.panes[maximised] = box
+        return plan
+    _place(tree(shape), box, shape, shares or {}, current or {}, plan)
+    return plan
 
 
 def _place(
-    node: Group | Split, box: Box, shape: str, shares: dict[str, float], current: dict[str, str], found: Arrangement
+    node: Group | Split, box: Box, shape: str, shares: dict[str, float], current: dict[str, str], plan: Arrangement
 ) -> None:
     if isinstance(node, Group):
-        _place_group(node, box, current.get(f"{shape}.{node.panes[0]}", node.panes[0]), found)
+        _place_group(node, box, current.get(f"{shape}.{node.panes[0]}", node.panes[0]), plan)
         return
     share = shares.get(f"{shape}.{node.name}", node.share)
     whole, least = (box.width, LEAST_WIDTH) if node.axis == "x" else (box.height, LEAST_HEIGHT)
@@ -226,16 +226,16 @@ def _place(
         boxes = Box(box.x, box.y, first, box.height), Box(box.x + first, box.y, whole - first, box.height)
     else:
         boxes = Box(box.x, box.y, box.width, first), Box(box.x, box.y + first, box.width, whole - first)
-    found.edges.append(Edge(node.name, node.axis, box, (box.x if node.axis == "x" else box.y) + first))
-    _place(node.first, boxes[0], shape, shares, current, found)
-    _place(node.second, boxes[1], shape, shares, current, found)
+    plan.edges.append(Edge(node.name, node.axis, box, (box.x if node.axis == "x" else box.y) + first))
+    _place(node.first, boxes[0], shape, shares, current, plan)
+    _place(node.second, boxes[1], shape, shares, current, plan)
 
 
-def _place_group(group: Group, box: Box, shown: str, found: Arrangement) -> None:
+def _place_group(group: Group, box: Box, pane: str, plan: Arrangement) -> None:
     if len(group.panes) > 1:
-        found.tabs.append((Box(box.x, box.y, box.width, 1), group.panes, shown))
+        plan.tabs.append((Box(box.x, box.y, box.width, 1), group.panes, pane))
         box = Box(box.x, box.y + 1, box.width, box.height - 1)
-    found.panes[shown] = box
+    plan.panes[pane] = box
 
 
 def groups(node: Group | Split) -> list[Group]:

@@ -42,14 +42,14 @@ DRAWN = re.compile(r"[\s\u2500-\u257f\u2800-\u28ff]*")
 """Frames and curves."""
 SOLID = re.compile(r"[\s\u2580-\u259f]*")
 """Grounds and parts of cells, as pictures and bars are made of."""
-Shown = list[Color]
+Appearances = list[Color]
 """A colour as each palette shows it."""
 DEFAULT = RichColor.default()
 NOT_DIM, REVERSE = Style(dim=False), Style(reverse=True)
 UNCOLOURED = Style(color=DEFAULT, bgcolor=DEFAULT)
 
 _TABLES = [[Color.parse(f"#{digits}") for digits in text.split()] for text in (*PALETTES.values(), PALETTES["vga"])]
-STANDARD: list[Shown] = [list(every) for every in zip(*_TABLES)]
+STANDARD: list[Appearances] = [list(every) for every in zip(*_TABLES)]
 
 
 def _level(part: int) -> int:
@@ -91,21 +91,21 @@ class Depth(LineFilter):
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The same segments in colours that there are."""
-        found = []
+        result = []
         for text, style, control in segments:
             if style is not None and not control:
                 kind = "solid" if SOLID.fullmatch(text) else "drawn" if DRAWN.fullmatch(text) else "text"
                 style = self._of(style, kind)
-            found.append(Segment(text, style, control))
-        return found
+            result.append(Segment(text, style, control))
+        return result
 
     def _of(self, style: Style, kind: str) -> Style:
-        cached = self._cache.get((style, kind))
-        if cached is None:
+        result = self._cache.get((style, kind))
+        if result is None:
             if len(self._cache) > 4096:
                 self._cache.clear()
-            cached = self._cache[style, kind] = self._new(style, kind)
-        return cached
+            result = self._cache[style, kind] = self._new(style, kind)
+        return result
 
     def same(self, colour: Color, other: Color) -> bool:
         """Whether two grounds look the same."""
@@ -160,14 +160,14 @@ class Depth(LineFilter):
                     return ink, bold
         return max(ratios, key=lambda candidate: candidate[0])[1:]
 
-    def _candidates(self, front: RichColor, wanted: Color) -> Iterator[RichColor]:
+    def _candidates(self, front: RichColor, target: Color) -> Iterator[RichColor]:
         """Colours for text, those like the one that is wanted first."""
         if front.type == ColorType.STANDARD:
             yield front
             yield RichColor.from_ansi((front.number or 0) ^ 8)  # the bright one for a plain one, and back
-        yield from map(self._nearest, on_the_way(wanted))
+        yield from map(self._nearest, on_the_way(target))
 
-    def _shown(self, colour: RichColor, foreground: bool = False) -> Shown:
+    def _shown(self, colour: RichColor, foreground: bool = False) -> Appearances:
         """A colour as each palette has it; the terminal's own as they are likely to be."""
         if colour.type == ColorType.STANDARD:
             return list(STANDARD[colour.number or 0])

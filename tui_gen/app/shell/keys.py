@@ -75,10 +75,10 @@ def key_of(stage: Stage, name: str) -> str:
 
 
 def _shown(stage: Stage, binding: Binding, standard: list[str]) -> list[str]:
-    mapped = stage.keymap.get(binding.id or "")
-    if mapped is None and binding.key_display:
+    keys = stage.keymap.get(binding.id or "")
+    if keys is None and binding.key_display:
         return [binding.key_display]
-    names = mapped.split(",") if mapped else standard
+    names = keys.split(",") if keys else standard
     return [stage.get_key_display(Binding(key, "", "")) if key != NO_KEY else "" for key in names]
 
 

@@ -86,10 +86,10 @@ def readable(
         return not any(same(shade, page) for page in pages)
 
     shades = [surface.blend(primary, share / 20) for share in range(8, 0, -1)]
-    seen = [shade for shade in shades if contrast(foreground, shade) >= 1.4 * VALUE]
-    seen += [surface.blend(foreground, share / 20) for share in range(1, 5)] + [BLUE, GREY]
-    seen = [shade for shade in seen if coloured and apart(shade) and contrast(foreground, shade) >= REST]
-    here, style = (seen[0], "none") if seen else (surface, "reverse")
+    grounds = [shade for shade in shades if contrast(foreground, shade) >= 1.4 * VALUE]
+    grounds += [surface.blend(foreground, share / 20) for share in range(1, 5)] + [BLUE, GREY]
+    grounds = [shade for shade in grounds if coloured and apart(shade) and contrast(foreground, shade) >= REST]
+    here, style = (grounds[0], "none") if grounds else (surface, "reverse")
     colours = {
         "foreground": legible(foreground, (*pages, here), VALUE),
         "here": here,

@@ -35,7 +35,7 @@ class Notices:
         self._workspace = workspace
         self._status = status
         self._faults: set[str] = set()
-        self._offered: Screen[Any] | None = None
+        self._offer: Screen[Any] | None = None
 
     def tell(self, text: str, severity: Any = "information", log: bool = True) -> None:
         """A toast, and a line in the log (unless the run's own log has one)."""
@@ -56,22 +56,22 @@ class Notices:
 
     # -- dialogs nobody asked for
 
-    def offer(self, dialog: Screen[Any], answered: Callable[[Any], None]) -> None:
+    def offer(self, dialog: Screen[Any], on_answer: Callable[[Any], None]) -> None:
         """Show a dialog nobody asked for, as soon as no other is in the way."""
-        self._offered = dialog
-        self._show_offered(dialog, answered)
+        self._offer = dialog
+        self._show_offered(dialog, on_answer)
 
-    def _show_offered(self, dialog: Screen[Any], answered: Callable[[Any], None]) -> None:
-        if dialog is not self._offered:
+    def _show_offered(self, dialog: Screen[Any], on_answer: Callable[[Any], None]) -> None:
+        if dialog is not self._offer:
             return
         if len(self._app.screen_stack) == 1:
-            self._app.push_screen(dialog, answered)
+            self._app.push_screen(dialog, on_answer)
         else:
-            self._app.set_timer(0.5, lambda: self._show_offered(dialog, answered))
+            self._app.set_timer(0.5, lambda: self._show_offered(dialog, on_answer))
 
     def withdraw(self) -> None:
         """The offer no longer holds: take its dialog away."""
-        dialog, self._offered = self._offered, None
+        dialog, self._offer = self._offer, None
         if dialog is not None and dialog.is_current:
             dialog.dismiss(None)
 

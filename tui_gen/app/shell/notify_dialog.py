@@ -105,8 +105,8 @@ class NotifyDialog(Modal[None]):
             self._keep("progress", message.tick.value)
         else:
             event = name.partition("-")[0]
-            chosen = [way for way in WAYS if self.query_one(f"#{event}-{way}", Tick).value]
-            self._keep(event, chosen)
+            ways = [way for way in WAYS if self.query_one(f"#{event}-{way}", Tick).value]
+            self._keep(event, ways)
         self._changed()
 
     def on_input_changed(self, message: Input.Changed) -> None:
@@ -153,8 +153,8 @@ class NotifyDialog(Modal[None]):
 
     def action_move(self, direction: int) -> None:
         """To the row above or below."""
-        focused = self.focused
-        steps = len(WAYS) if isinstance(focused, Tick) and focused.id != "progress" else 1
+        focus = self.focused
+        steps = len(WAYS) if isinstance(focus, Tick) and focus.id != "progress" else 1
         for _ in range(steps):
             (self.focus_next if direction > 0 else self.focus_previous)()
 

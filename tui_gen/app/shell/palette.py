@@ -120,8 +120,8 @@ class ThemeCommands(Commands):
         """Every theme."""
         themes = self.stage.themes
         for name in themes.names:
-            used = "in use" if name == themes.name else ""
-            yield PaletteCommand(THEME + name, partial(themes.choose, name), used, True)
+            words = "in use" if name == themes.name else ""
+            yield PaletteCommand(THEME + name, partial(themes.choose, name), words, True)
 
 
 def _marked(title: Content, words: list[str], style: Style) -> Content:

@@ -99,7 +99,7 @@ def _flat(tables: dict[str, Any], path: str = "") -> dict[str, Any]:
     return flat
 
 
-def read_keys(known: set[str], path: Path | None = None) -> tuple[dict[str, str], list[str]]:
+def read_keys(ids: set[str], path: Path | None = None) -> tuple[dict[str, str], list[str]]:
     """The user's key map (binding id → keys, several separated by commas) and what is wrong with it, in words."""
     path = path or config_dir() / "keys.toml"
     try:
@@ -113,8 +113,8 @@ def read_keys(known: set[str], path: Path | None = None) -> tuple[dict[str, str]
     keymap: dict[str, str] = {}
     problems = []
     for name, keys in table.items():
-        if name not in known:
-            hint = nearest(name, known)
+        if name not in ids:
+            hint = nearest(name, ids)
             problems.append(f"{path}: no binding has the id {name!r}" + (f"; {hint}" if hint else ""))
         elif isinstance(keys, list) and keys and all(isinstance(key, str) and key for key in keys):
             keymap[name] = ",".join(keys)

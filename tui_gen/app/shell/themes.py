@@ -30,7 +30,7 @@ COLOURS = (
     "primary", "secondary", "warning", "error", "success", "accent", "foreground", "background", "surface",
     "panel", "boost",
 )  # fmt: skip
-KNOWN = {field.name for field in fields(Theme)}
+FIELD_NAMES = {field.name for field in fields(Theme)}
 
 
 def load_themes(folder: Path | None = None) -> tuple[list[Theme], list[str]]:
@@ -62,9 +62,9 @@ def read_theme(path: Path) -> Theme:
     except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise ValueError(f"is not valid TOML: {error}") from None
     table.setdefault("name", path.stem)
-    unknown = sorted(set(table) - KNOWN)
-    if unknown:
-        raise ValueError(f"has no meaning for {', '.join(unknown)}")
+    strangers = sorted(set(table) - FIELD_NAMES)
+    if strangers:
+        raise ValueError(f"has no meaning for {', '.join(strangers)}")
     if not isinstance(table["name"], str) or not table["name"]:
         raise ValueError("its name must be text")
     if "primary" not in table:
@@ -112,11 +112,11 @@ class Themes:
         for own in themes:
             self._app.register_theme(own)
             self.own.append(own.name)
-        wanted = theme or self._settings.get("theme", DEFAULT)
-        if wanted not in self._app.available_themes:
-            self.problems.append(f"there is no theme {wanted!r}; {DEFAULT} is used")
-            wanted = DEFAULT
-        self._app.theme = wanted
+        name = theme or self._settings.get("theme", DEFAULT)
+        if name not in self._app.available_themes:
+            self.problems.append(f"there is no theme {name!r}; {DEFAULT} is used")
+            name = DEFAULT
+        self._app.theme = name
 
     @property
     def name(self) -> str:
@@ -136,10 +136,10 @@ class Themes:
 
     # -- colours that can be read
 
-    def variables(self, given: dict[str, str]) -> dict[str, str]:
+    def variables(self, theirs: dict[str, str]) -> dict[str, str]:
         """Textual's variables, with colours that can be read in every theme."""
         depth = self.depth
-        return readable(given, depth.same if depth is not None else None, coloured=not self._app.no_color)
+        return readable(theirs, depth.same if depth is not None else None, coloured=not self._app.no_color)
 
     @property
     def depth(self) -> Depth | None:

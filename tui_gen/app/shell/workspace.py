@@ -22,24 +22,24 @@ STEP_X, STEP_Y = 4, 2
 """Cells a boundary moves with one key press."""
 
 
-def tab_texts(panes: tuple[str, ...], shown: str, room: int) -> list[tuple[str, str]]:
+def tab_texts(panes: tuple[str, ...], current: str, room: int) -> list[tuple[str, str]]:
     """(pane, what stands on its tab) in the order of `panes`, with names as long as there is room for.
 
-    The one that is `shown` is marked. Where there is little room, those without a digit have a tab only while they are
-    shown (the palette and the View menu have them always); where there is next to none, the others are digits alone.
+    The `current` one is marked. Where there is little room, those without a digit have a tab only while they are shown
+    (the palette and the View menu have them always); where there is next to none, the others are digits alone.
     """
     rows = [place for place in map(row, panes) if place is not None]
-    some = [place for place in rows if place.key or place.id == shown]
+    some = [place for place in rows if place.key or place.id == current]
     texts: list[tuple[str, str]] = []
-    for those, most, most_shown, gap in (
+    for those, most, most_current, gap in (
         (rows, 99, 99, " "), (rows, 99, 99, ""), *((rows, *both, "") for both in NARROWER if both[0] >= LEGIBLE),
         *((some, *both, "") for both in NARROWER),
     ):  # fmt: skip
         texts = []
         for pane, title, key, *_ in those:
-            name = title[: most_shown if pane == shown else most]
+            name = title[: most_current if pane == current else most]
             text = f"{gap}{key} {name}".rstrip() + gap if key else f"{gap}{name or title[:2]}{gap}"
-            texts.append((pane, f"▐{text}▌" if pane == shown else f" {text} "))
+            texts.append((pane, f"▐{text}▌" if pane == current else f" {text} "))
         if sum(len(text) for _, text in texts) <= room:
             break
     return texts
@@ -68,14 +68,14 @@ class PaneTabs(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._panes: tuple[str, ...] = ()
-        self._shown = ""
+        self._current = ""
         self._spans: list[tuple[int, int, str]] = []
         self.display = False
 
-    def show(self, panes: tuple[str, ...], shown: str) -> None:
+    def show(self, panes: tuple[str, ...], current: str) -> None:
         """Name these panes, one of them as the one on screen."""
-        if (panes, shown) != (self._panes, self._shown):
-            self._panes, self._shown = panes, shown
+        if (panes, current) != (self._panes, self._current):
+            self._panes, self._current = panes, current
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -85,15 +85,15 @@ class PaneTabs(Widget):
         segments: list[Segment] = []
         self._spans = []
         x = 0
-        for pane, text in tab_texts(self._panes, self._shown, room):
-            segments.append(Segment(text, base + Style(bold=True, reverse=True) if pane == self._shown else base))
+        for pane, text in tab_texts(self._panes, self._current, room):
+            segments.append(Segment(text, base + Style(bold=True, reverse=True) if pane == self._current else base))
             self._spans.append((x, x + len(text), pane))
             x += len(text)
         return Strip(segments).adjust_cell_length(room, base)
 
     def places(self) -> list[tuple[str, int, int]]:
         """(pane, column, row) on the screen of each tab whose pane is not shown."""
-        return [(pane, self.region.x + start, self.region.y) for start, _, pane in self._spans if pane != self._shown]
+        return [(pane, self.region.x + start, self.region.y) for start, _, pane in self._spans if pane != self._current]
 
     def on_click(self, event: events.Click) -> None:
         """Show the pane whose tab was clicked."""
@@ -153,7 +153,7 @@ class Workspace(Widget):
         super().__init__(*(PaneTabs() for _ in range(most)), *panes, id=id)
         self._layout = _PaneLayout()
         self.shares = dict(shares or {})
-        self.chosen: dict[str, str] = {}
+        self.current_tabs: dict[str, str] = {}
         self.maximised = ""
         self.last_pane = PANES[0].id
         self.watched = next(row.id for row in PANES if row.watches)
@@ -163,12 +163,12 @@ class Workspace(Widget):
         self.layout_name = EDIT
         self.favourites = dict(favourites or {})
         """The layout that was chosen for each shape of terminal: a run is watched in it."""
-        self._folded = "watch"
+        self._layout_before = "watch"
         self.shape = "wide"
         """The name of the tree in use: of a layout, in a shape of terminal."""
-        self._found = Arrangement()
-        self._dragged: Edge | None = None
-        self._shown: set[str] = set()
+        self._arrangement = Arrangement()
+        self._drag_edge: Edge | None = None
+        self._ids_on_screen: set[str] = set()
 
     @property
     def layout(self) -> Layout:
@@ -181,13 +181,13 @@ class Workspace(Widget):
         if shape != self.shape:
             self._keep_in_sight(shape)
             self.shape = shape
-        self._found = arrangement.arrange(
-            size.width, size.height, self.shape, self.shares, self.chosen, self.maximised
+        self._arrangement = arrangement.arrange(
+            size.width, size.height, self.shape, self.shares, self.current_tabs, self.maximised
         )
-        if set(self._found.panes) != self._shown:
-            self._shown = set(self._found.panes)
+        if set(self._arrangement.panes) != self._ids_on_screen:
+            self._ids_on_screen = set(self._arrangement.panes)
             self.call_later(self._settle)
-        return self._found
+        return self._arrangement
 
     def _keep_in_sight(self, shape: str) -> None:
         """Choose the tabs of another shape so that what was looked at is still seen, the pane with the focus first."""
@@ -195,21 +195,21 @@ class Workspace(Widget):
         last = active.id if active is not None and active.id else self.last_pane
         for group in groups(tree(shape)):
             key = f"{shape}.{group.panes[0]}"
-            seen = [name for name in group.panes if name in self._found.panes]
-            if len(group.panes) > 1 and seen and self.chosen.get(key) not in seen:
-                self.chosen[key] = self.watched if self.watched in seen else seen[0]
+            visible = [name for name in group.panes if name in self._arrangement.panes]
+            if len(group.panes) > 1 and visible and self.current_tabs.get(key) not in visible:
+                self.current_tabs[key] = self.watched if self.watched in visible else visible[0]
             if last in group.panes:
-                self.chosen[key] = last
+                self.current_tabs[key] = last
 
     def _settle(self) -> None:
         """Make `display` follow the arrangement, so that hidden panes take no focus and draw nothing."""
         strips = [child for child in self.children if isinstance(child, PaneTabs)]
         for number, strip in enumerate(strips):
-            _set_display(strip, number < len(self._found.tabs))
+            _set_display(strip, number < len(self._arrangement.tabs))
             if strip.display:
-                strip.show(*self._found.tabs[number][1:])
+                strip.show(*self._arrangement.tabs[number][1:])
         for pane in self.panes:
-            _set_display(pane, pane.id in self._found.panes)
+            _set_display(pane, pane.id in self._arrangement.panes)
         self.post_message(self.Arranged())
 
     def on_workspace_arranged(self) -> None:
@@ -245,7 +245,7 @@ class Workspace(Widget):
     @property
     def shown(self) -> list[Pane]:
         """The panes on screen, in the order of their keys."""
-        return [pane for row in PANES if row.id in self._found.panes for pane in self.panes if pane.id == row.id]
+        return [pane for row in PANES if row.id in self._arrangement.panes for pane in self.panes if pane.id == row.id]
 
     def places(self) -> list[tuple[str, int, int]]:
         """Where panes can be gone to: (id, column, row) on the screen of each that is on it, and of each tab."""
@@ -274,7 +274,7 @@ class Workspace(Widget):
         if name == self.layout_name:
             return
         if name == EDIT:
-            self._folded = self.layout_name
+            self._layout_before = self.layout_name
         self.layout_name = name
         self.maximised = ""
         self.rearrange()
@@ -286,7 +286,7 @@ class Workspace(Widget):
         place = row(active.id) if active is not None else None
         alone = self.maximised or len(groups(tree(self.shape))) == 1
         if place is not None and place.edits if alone else self.layout_name == EDIT:
-            self.watch_run(self._folded)
+            self.watch_run(self._layout_before)
         else:
             self.use_layout(EDIT)
             self.open(self.edited)
@@ -302,7 +302,7 @@ class Workspace(Widget):
     def _layout_to_watch(self, size: Size, layout: str = "") -> str:
         """The layout of this name, else the one that was chosen for terminals of a size; `watch` before any was."""
         layout = layout or self.favourites.get(arrangement.shape_of(size.width, size.height), "watch")
-        return layout if layout in (known.name for known in arrangement.layouts()) else self.layout_name
+        return layout if layout in (choice.name for choice in arrangement.layouts()) else self.layout_name
 
     def show_for_tour(self, layout: str, pane: str) -> None:
         """Have a pane on screen in a layout, and remember nothing of it."""
@@ -326,8 +326,8 @@ class Workspace(Widget):
             self.use_layout(EDIT)
         group = arrangement.group_of(self.shape, name)
         if len(group.panes) > 1:
-            self.chosen[f"{self.shape}.{group.panes[0]}"] = name
-        if name not in self._found.panes or self.maximised or len(group.panes) > 1:
+            self.current_tabs[f"{self.shape}.{group.panes[0]}"] = name
+        if name not in self._arrangement.panes or self.maximised or len(group.panes) > 1:
             self.rearrange()
         self._looked_at(name)
         pane = self.pane(name)
@@ -347,7 +347,7 @@ class Workspace(Widget):
         pane = self.pane(name) if name else self.active
         if self.maximised:
             self.maximised = ""
-        elif pane is not None and pane.id and len(self._found.panes) > 1:
+        elif pane is not None and pane.id and len(self._arrangement.panes) > 1:
             self.maximised = pane.id
         else:
             return
@@ -361,7 +361,7 @@ class Workspace(Widget):
         pane = self.active
         if pane is None or self.maximised:
             return
-        edges = {edge.name: edge for edge in self._found.edges}
+        edges = {edge.name: edge for edge in self._arrangement.edges}
         for name in arrangement.edges_around(self.shape, pane.id or "", axis):
             edge = edges[name]
             self._move(edge, edge.at + direction * (STEP_X if axis == "x" else STEP_Y))
@@ -386,7 +386,7 @@ class Workspace(Widget):
         """The boundary whose frame lines are at a cell: one cell on either side of it."""
         if self.maximised:
             return None
-        for edge in reversed(self._found.edges):
+        for edge in reversed(self._arrangement.edges):
             if edge.box.contains(x, y) and (x if edge.axis == "x" else y) in (edge.at - 1, edge.at):
                 return edge
         return None
@@ -404,26 +404,26 @@ class Workspace(Widget):
         if self._frame_at(event) is None:
             return
         x, y = int(event.screen_x) - self.region.x, int(event.screen_y) - self.region.y
-        self._dragged = self._edge_at(x, y)
-        if self._dragged is not None:
+        self._drag_edge = self._edge_at(x, y)
+        if self._drag_edge is not None:
             self.capture_mouse()
             event.stop()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Drag."""
-        if self._dragged is None:
+        if self._drag_edge is None:
             return
-        at = int(event.screen_x) - self.region.x if self._dragged.axis == "x" else int(event.screen_y) - self.region.y
-        edge = next((candidate for candidate in self._found.edges if candidate.name == self._dragged.name), None)
+        at = int(event.screen_x) - self.region.x if self._drag_edge.axis == "x" else int(event.screen_y) - self.region.y
+        edge = next((edge for edge in self._arrangement.edges if edge.name == self._drag_edge.name), None)
         if edge is not None and edge.at != at:
             self._move(edge, at)
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         """Let go."""
-        if self._dragged is None:
+        if self._drag_edge is None:
             return
-        key = f"{self.shape}.{self._dragged.name}"
-        self._dragged = None
+        key = f"{self.shape}.{self._drag_edge.name}"
+        self._drag_edge = None
         self.release_mouse()
         if key in self.shares:
             self.post_message(self.Resized(key, self.shares[key]))

@@ -41,13 +41,13 @@ class Announcer:
         self._watch: HappeningWatch | None = None
         self._others: dict[Path, HappeningWatch] = {}
         self._looking = False
-        self._looked = 0.0
-        self._hook_looked = 0.0
+        self._look_time = 0.0
+        self._hook_time = 0.0
         self._failures: set[str] = set()
         self._began = time.time()
         self._progress = ""
         self._number = 0
-        self._touched = time.monotonic()
+        self._touch_time = time.monotonic()
         self._tells_focus = False
         app.watch(app, "app_focus", self._focus_changed, init=False)
 
@@ -56,7 +56,7 @@ class Announcer:
 
     def touched(self) -> None:
         """Somebody pressed a key."""
-        self._touched = time.monotonic()
+        self._touch_time = time.monotonic()
 
     @property
     def terminal(self) -> Terminal | None:
@@ -74,7 +74,7 @@ class Announcer:
             return False
         terminal = self.terminal
         tells = self._tells_focus or (terminal is not None and bool(terminal.name) and not terminal.multiplexer)
-        return tells or time.monotonic() - self._touched < PRESENT
+        return tells or time.monotonic() - self._touch_time < PRESENT
 
     def beat(self, view: RunView | None, started: set[Path]) -> None:
         """Look at the run shown, unless it is replayed, and now and then at the others."""
@@ -89,15 +89,15 @@ class Announcer:
                 self.tell(happening, on_screen=True)
         self._show_progress(view)
         now = time.monotonic()
-        if now - self._looked >= OTHERS and not self._looking:
-            self._looked = now
+        if now - self._look_time >= OTHERS and not self._looking:
+            self._look_time = now
             others = {path for path in started if view is None or path != view.path}
             for path in set(self._others) - others:
                 del self._others[path]
             if others and any(path not in self._others or self._others[path].view.live for path in others):
                 self._app.run_worker(self._look_at(others), exit_on_error=False)
-        if self.wishes.command and view is not None and now - self._hook_looked >= 10 * OTHERS:
-            self._hook_looked = now
+        if self.wishes.command and view is not None and now - self._hook_time >= 10 * OTHERS:
+            self._hook_time = now
             self._app.run_worker(self._look_at_hook(view.path), exit_on_error=False)
 
     async def _look_at(self, others: set[Path]) -> None:
@@ -152,8 +152,8 @@ class Announcer:
     def _notification(self, happening: Happening) -> str:
         self._number += 1
         terminal = self.terminal
-        found = terminal.notices if terminal is not None else attention.NONE
-        return attention.notification(found, happening.name, happening.text, self._number)
+        support = terminal.notices if terminal is not None else attention.NONE
+        return attention.notification(support, happening.name, happening.text, self._number)
 
     def try_out(self) -> str:
         """Send a notice to see what comes; which way it was sent, in words."""

@@ -61,7 +61,7 @@ class Conductor:
         self.view: RunView | None = None
         self._starting = False
         self._questions = 0
-        self._told = ""
+        self._last_why = ""
         self._asked_status = 0.0
         self._asking_status = False
         self._alerts = 0
@@ -134,9 +134,9 @@ class Conductor:
         why = as_written.why(view.path, error, model, folders)
         if view is not self.view or self.stage.form is None:
             return
-        if why != self._told:
+        if why != self._last_why:
             self.notices.tell(f"{view.path.name}: {why}", "warning")
-            self._told = why
+            self._last_why = why
         self.stage.form.show_written(tables, show(tables.get("name") or view.path.name), why)
         if model and read:
             with contextlib.suppress(ConfigError):
@@ -215,18 +215,18 @@ class Conductor:
 
     async def may_begin(self, doing: str, what: str, path: Path | None = None) -> bool:
         """Whether to start (or resume) a run: asks where others are live, and stops them first if that is wanted."""
-        shown = self.view.path if self.view is not None else None
-        others = [run for run in await away(self.session.live_here, shown) if run[0] != path]
+        on_screen = self.view.path if self.view is not None else None
+        others = [run for run in await away(self.session.live_here, on_screen) if run[0] != path]
         if not others:
             return True
-        named = [(run.name, state, step) for run, state, step in others]
-        answer = await self._answer_to(beside_dialog(doing, what, named))
+        rows = [(run.name, state, step) for run, state, step in others]
+        answer = await self._answer_to(beside_dialog(doing, what, rows))
         if answer != "stop":
             return answer == "beside"
         for run, _, _ in others:
             if not await self._ended(run):
-                done = "resumed" if doing == "resume" else "started"
-                self.notices.tell(f"{run.name} has not stopped, so nothing was {done}.", "warning")
+                verb = "resumed" if doing == "resume" else "started"
+                self.notices.tell(f"{run.name} has not stopped, so nothing was {verb}.", "warning")
                 return False
         return True
 
@@ -281,23 +281,23 @@ class Conductor:
         from tui_gen.app.widgets.path_dialog import PathDialog
 
         try:
-            lost, is_file = await away(self.session.lost_data, path)
+            missing, is_file = await away(self.session.lost_data, path)
         except ConfigError:
             return True  # whoever goes on with it is told
-        if not lost:
+        if not missing:
             return True
-        why = f"{path.name} read {lost}, which is not there any more."
+        why = f"{path.name} read {missing}, which is not there any more."
         dialog = PathDialog("Where is its data now?", folder=not is_file, suffix="", why=why)
-        picked = await self.stage.push_screen_wait(dialog)
-        if picked is None:
-            self.notices.tell(f"{path.name} was not resumed: its data is not at {lost}.", "warning")
+        place = await self.stage.push_screen_wait(dialog)
+        if place is None:
+            self.notices.tell(f"{path.name} was not resumed: its data is not at {missing}.", "warning")
             return False
         try:
-            await away(self.session.move_data, path, picked)
+            await away(self.session.move_data, path, place)
         except (runs.RunError, ConfigError) as error:
             self.notices.tell(str(error), "error")
             return False
-        self.notices.tell(f"{path.name} reads its data from {picked} now.")
+        self.notices.tell(f"{path.name} reads its data from {place} now.")
         return True
 
     # -- steering -----------------------------------------------------------------------------------------------
@@ -402,8 +402,8 @@ class Conductor:
         if after in ("failed", "interrupted"):
             self.stage.run_worker(away(self.session.spawn_warm), exit_on_error=False)  # it is likely to go on
             last = view.checkpoints[-1].step if view.checkpoints else None
-            if broken := remedy.find(view.alerts, view.checkpoints):
-                dialog = broken_dialog(name, view.reason, broken, last)
+            if cure := remedy.find(view.alerts, view.checkpoints):
+                dialog = broken_dialog(name, view.reason, cure, last)
             else:
                 lines = view.worst_log_lines() or [text for _, _, text in view.log[-6:]]
                 dialog = ended_dialog(name, after, view.reason, lines, last)
@@ -429,8 +429,8 @@ class Conductor:
         if self._resuming and (time.monotonic() - self._resuming > 60 or (view is not None and view.live)):
             self._resumed()
         if view is not None and not self._unread and len(view.alerts) != self._alerts:
-            told = not view.live and remedy.find(view.alerts, view.checkpoints)  # a dialog offers the same
-            if len(view.alerts) > self._alerts and not told:
+            has_dialog = not view.live and remedy.find(view.alerts, view.checkpoints)  # a dialog offers the same
+            if len(view.alerts) > self._alerts and not has_dialog:
                 last = view.alerts[-1]
                 severity = "error" if last.level == "error" else "warning"
                 back = f" {self.stage.key_of('run.back')} goes back to before it." if last.kept and view.live else ""
@@ -469,14 +469,14 @@ class Conductor:
         """Ask what to do with live runs, where there are any, and do it. False: stay."""
         while self._starting and not self._questions:  # what is asked below concerns that run, too
             await asyncio.sleep(0.05)
-        shown = self.view.path if self.view is not None else None
-        live = await away(self.session.live_of_ours, shown)
+        on_screen = self.view.path if self.view is not None else None
+        live = await away(self.session.live_of_ours, on_screen)
         if not live:
             return True
         answer = await self.stage.push_screen_wait(quit_dialog([path.name for path in live]))
         if answer == "stop":
-            done = [await self.ask("stop", path, checkpoint=True) for path in live]
-            return all(done)
+            answers = [await self.ask("stop", path, checkpoint=True) for path in live]
+            return all(answers)
         return answer == "leave"
 
 

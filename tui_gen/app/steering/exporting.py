@@ -42,8 +42,8 @@ class Exporter:
         choices = await away(_choices, run)
         place = partial(_place, self.conductor.session.beside(run))
         dialog = ExportDialog(f"Export {run.name}", choices, place, _problem, partial(self._do, run), self.cancel)
-        if told := await self.stage.push_screen_wait(dialog):
-            self.stage.notices.tell(told)
+        if words := await self.stage.push_screen_wait(dialog):
+            self.stage.notices.tell(words)
 
     async def _do(self, run: Path, wish: ExportWish, tell: Callable[[str], None]) -> str:
         """Export, and say what came of it. Raises CannotExport."""

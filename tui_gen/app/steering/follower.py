@@ -73,8 +73,8 @@ class PaneFollower:
         self._next = 0.0
         self._status_due = False
         self._asking = False
-        self._drawn = 0.0
-        self._sent = (0.0, 0)
+        self._draw_time = 0.0
+        self._rate_start = (0.0, 0)
         self._asked_at = 0
         wire.after_frame.append(self._framed)
 
@@ -95,7 +95,7 @@ class PaneFollower:
             pane.show_run(self.view)
         except Exception as error:  # one pane's fault must not take the others down
             self._on_fault(pane, error)
-        pane.missed = set(self.view.PARTS) if self.view is not None else set()
+        pane.news = set(self.view.PARTS) if self.view is not None else set()
 
     @property
     def _reading(self) -> bool:
@@ -161,7 +161,7 @@ class PaneFollower:
         now = time.monotonic()
         period = PERIOD
         if self.view is None or now - self._news >= QUIET:
-            waiting = self._status_due or any(pane.missed for pane in self.workspace.shown)
+            waiting = self._status_due or any(pane.news for pane in self.workspace.shown)
             if not waiting and not self.budget.hands_on(now):
                 period = BEAT if self.view is None else RARELY
         return max(period, self._rest(now))
@@ -179,14 +179,14 @@ class PaneFollower:
             return
         if now >= self._next:
             self._poll(now)
-        if self._reading and now - self._drawn < READING:
+        if self._reading and now - self._draw_time < READING:
             return
-        if len(self.workspace.app.screen_stack) > 1 and now - self._drawn < COVERED:
+        if len(self.workspace.app.screen_stack) > 1 and now - self._draw_time < COVERED:
             return
-        waiting = [pane for pane in self.workspace.shown if pane.missed]
+        waiting = [pane for pane in self.workspace.shown if pane.news]
         if (waiting or self._status_due) and self.pacer.may_draw(now):
             self._draw(waiting, now)
-        elif self._sent[1] and now - self._news > 2.0 and now - self._sent[0] > 2.0:
+        elif self._rate_start[1] and now - self._news > 2.0 and now - self._rate_start[0] > 2.0:
             self._settle(now)
 
     def _poll(self, now: float) -> None:
@@ -195,12 +195,12 @@ class PaneFollower:
             self._next = now + BEAT
             return
         was_reading = self._reading
-        changed = view.poll()
-        if changed:
+        parts = view.poll()
+        if parts:
             self._news = now
             self._status_due = True
             for pane in self.workspace.panes:
-                pane.missed |= changed
+                pane.news |= parts
         self._next = now + (0.0 if now - self._news < QUIET else RARELY - PERIOD / 2)
         if was_reading and not self._reading:
             self._on_read(view)
@@ -210,21 +210,21 @@ class PaneFollower:
 
     def _draw(self, waiting: list[Pane], now: float) -> None:
         for pane in waiting:
-            missed, pane.missed = pane.missed, set()
+            parts, pane.news = pane.news, set()
             try:
-                pane.update_view(missed)
+                pane.update_view(parts)
             except Exception as error:  # one pane's fault must not take the others down
                 self._on_fault(pane, error)
-        then, count = self._sent
+        then, count = self._rate_start
         if then and now > then:
             rate = (self.wire.written - count) / (now - then)
             if now - then >= 1.0:
                 self.status.link = (self.pacer.round_trip, rate)
-                self._sent = (now, self.wire.written)
+                self._rate_start = (now, self.wire.written)
         else:
-            self._sent = (now, self.wire.written)
+            self._rate_start = (now, self.wire.written)
         self._status_due = False
-        self._drawn = now
+        self._draw_time = now
         self.status.update_text()
         self.pacer.drawing(now)
         self.budget.drawing(now, time.process_time(), self.wire.written)
@@ -232,7 +232,7 @@ class PaneFollower:
 
     def _settle(self, now: float) -> None:
         """Nothing comes any more: say so once (0 kB/s), and then say nothing."""
-        self._sent = (0.0, 0)
+        self._rate_start = (0.0, 0)
         self.status.link = (self.pacer.round_trip, 0.0)
         self.status.update_text()
 

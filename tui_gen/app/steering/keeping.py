@@ -41,10 +41,10 @@ class Keeper:
         self.stage, self.conductor = stage, conductor
         self.notices = stage.notices
 
-    async def do(self, asked: RunsAsked) -> None:
+    async def do(self, wish: RunsAsked) -> None:
         """One of the things that `RunsAsked` names."""
-        paths = asked.paths
-        match asked.what:
+        paths = wish.paths
+        match wish.what:
             case "stop":
                 for path in paths:
                     await self.conductor.stop(path)
@@ -57,7 +57,7 @@ class Keeper:
             case "tag":
                 await self.tag(paths)
             case "note":
-                await self.note(paths[0], asked.step, asked.sample)
+                await self.note(paths[0], wish.step, wish.sample)
             case "rename":
                 await self.rename(paths[0])
             case "details":
@@ -78,7 +78,7 @@ class Keeper:
         answers = [("cancel", "Cancel"), ("resume", "Resume them")]
         if await self.stage.push_screen_wait(Dialog("Resume", text, answers)) != "resume":
             return
-        resumed = []
+        successes = []
         for path in paths:
             if await away(session.remedy, path) is not None:
                 self.notices.tell(f"{path.name} would break again: resume it alone, with a smaller rate.", "warning")
@@ -87,11 +87,12 @@ class Keeper:
                 continue
             try:
                 await away(session.resume, path)
-                resumed.append(path)
+                successes.append(path)
             except (runs.RunError, ConfigError) as error:
                 self.notices.tell(str(error), "error")
-        if resumed:
-            self.notices.tell(f"{resumed[0].name if len(resumed) == 1 else f'{count(len(resumed))} runs'} resumed.")
+        if successes:
+            who = successes[0].name if len(successes) == 1 else f"{count(len(successes))} runs"
+            self.notices.tell(f"{who} resumed.")
         self.stage.runs_changed()
 
     async def delete(self, paths: list[Path]) -> None:
@@ -199,15 +200,15 @@ class Keeper:
 
     async def _keep(self, paths: list[Path], change: Callable[[Path], object], what: str) -> None:
         """Change what is kept about some runs, and say so."""
-        changed = 0
+        number = 0
         for path in paths:
             try:
                 await away(change, path)
-                changed += 1
+                number += 1
             except RemarkError as error:
                 self.notices.tell(str(error), "error")
-        if changed:
-            who = paths[0].name if len(paths) == 1 else f"{count(changed)} runs"
+        if number:
+            who = paths[0].name if len(paths) == 1 else f"{count(number)} runs"
             self.notices.tell(f"{who}: {what}", log=False)
             self.stage.runs_changed()
 

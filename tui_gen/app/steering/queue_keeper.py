@@ -86,9 +86,9 @@ class QueueKeeper:
                 await self._search(plan.wish, base)
                 return
             self.stage.notices.say(f"adding {len(plan.points)} to the queue…")
-            made = await away(sweeps.configs_of, base, plan.points, self.session.catalog, self.session.root)
-            await away(self._refuse_what_models_refuse, made)
-            drafts = sweeps.drafts(made, plan.points)
+            run_configs = await away(sweeps.configs_of, base, plan.points, self.session.catalog, self.session.root)
+            await away(self._refuse_what_models_refuse, run_configs)
+            drafts = sweeps.drafts(run_configs, plan.points)
             entries = await away(queueing.add, self.session.root, drafts, sweep=True)
             count = f"{len(entries)} {'run' if len(entries) == 1 else 'runs'}"
             self.stage.notices.tell(f"Queued {count} as {entries[0].group}; v in the Queue pane compares them.")
@@ -118,7 +118,7 @@ class QueueKeeper:
         if pane is not None:
             pane.open_sweep(draft.spec.name)
 
-    def _refuse_what_models_refuse(self, made: list[RunConfig]) -> None:
+    def _refuse_what_models_refuse(self, run_configs: list[RunConfig]) -> None:
         """Raise ConfigError for the first config that its model cannot train, as far as a warm worker is there to ask.
         """
         from tui_gen import config as configs
@@ -126,7 +126,7 @@ class QueueKeeper:
 
         self.session.drop_warm()
         warm = self.session.warm
-        for config in made if warm is not None and warm.ready else ():
+        for config in run_configs if warm is not None and warm.ready else ():
             try:
                 problems = warm.check(configs.to_tables(config)) if warm is not None else []
             except ControlError:

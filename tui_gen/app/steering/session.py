@@ -73,10 +73,10 @@ class Session:
 
         Raises ConfigError where one holds too much to be looked through.
         """
-        named = [folder for folder in self.named_by(path) if os.path.isdir(folder)]
-        if not named or self.strange(named):
+        folders = [folder for folder in self.named_by(path) if os.path.isdir(folder)]
+        if not folders or self.strange(folders):
             return False
-        self.adopted += [folder for folder in named if folder not in self.adopted]
+        self.adopted += [folder for folder in folders if folder not in self.adopted]
         return self._key() != self.catalog.key
 
     def spawn_warm(self) -> None:
@@ -175,10 +175,10 @@ class Session:
             raise ConfigError(f"a fork of {point.run.name}", problems)
         path = forking.make(now, plan, self.root, self.catalog)
         self._launch(path, resume=True)
-        changed = [] if now.start == point.start else [now.words]
-        return path, [*changed, *plan.warnings]
+        notes = [] if now.start == point.start else [now.words]
+        return path, [*notes, *plan.warnings]
 
-    def sheet(self, asked: dict[str, Any]) -> DataSheet:
+    def sheet(self, tables: dict[str, Any]) -> DataSheet:
         """What the dataset in the table `dataset` holds, read with `seed`. Nothing is downloaded for it.
 
         Raises ConfigError, and ControlError where it cannot be told.
@@ -187,7 +187,7 @@ class Session:
         from tui_gen.control import ControlError
         from tui_gen.places import NoHome
 
-        table, problems = config.dataset_table(asked["dataset"], self.catalog)
+        table, problems = config.dataset_table(tables["dataset"], self.catalog)
         if problems:
             raise ConfigError("the settings", problems)
         entry = self.catalog.datasets[table.name]
@@ -202,7 +202,7 @@ class Session:
             words = "the first run downloads it; or set dataset.root to a folder that has it"
             raise ControlError(f"{entry.title} is not on this disk: {words}.")
         table.root = root
-        seed = asked["seed"] if isinstance(asked["seed"], int) else 0
+        seed = tables["seed"] if isinstance(tables["seed"], int) else 0
         return self._reader.read({"name": table.name, **table.values}, seed, self.dirs())
 
     def start(self, run_config: RunConfig) -> Path:
@@ -350,10 +350,10 @@ class Session:
         """Take the catalogue that was kept of the models in use, where it is not the one that is shown. True then."""
         from tui_gen import catalog
 
-        kept = catalog.read(self.dirs())
-        if kept.key == self.catalog.key or catalog.stale(kept, self.dirs()):
+        stored_catalog = catalog.read(self.dirs())
+        if stored_catalog.key == self.catalog.key or catalog.stale(stored_catalog, self.dirs()):
             return False
-        self.catalog = kept
+        self.catalog = stored_catalog
         return True
 
     def refresh_catalog(self) -> bool:
@@ -370,12 +370,12 @@ class Session:
         self.catalog = fresh
         return True
 
-    def live_of_ours(self, shown: Path | None) -> list[Path]:
+    def live_of_ours(self, on_screen: Path | None) -> list[Path]:
         """Runs that quitting concerns: live ones that were started here, and the one on screen."""
-        concerned = self.started | ({shown} if shown is not None else set())
-        return sorted(path for path in concerned if runs.state_of(path)[0] in runs.LIVE)
+        paths = self.started | ({on_screen} if on_screen is not None else set())
+        return sorted(path for path in paths if runs.state_of(path)[0] in runs.LIVE)
 
-    def live_here(self, shown: Path | None) -> list[tuple[Path, str, int]]:
+    def live_here(self, on_screen: Path | None) -> list[tuple[Path, str, int]]:
         """(path, state, step) of the runs that another one would train beside: the live one on screen, and those of
         this machine that were started here or lie in the runs folder."""
         from tui_gen import presence
@@ -384,10 +384,10 @@ class Session:
         with contextlib.suppress(runs.RunError):
             near |= set(runs.live_runs(self.root))
         rows = {}
-        for path in [*sorted(near), *([shown] if shown is not None else [])]:
+        for path in [*sorted(near), *([on_screen] if on_screen is not None else [])]:
             state, step, _ = runs.state_of(path)
             worker = runs.worker_of(path)
-            if state in runs.LIVE and (path == shown or worker is None or presence.here(worker)):
+            if state in runs.LIVE and (path == on_screen or worker is None or presence.here(worker)):
                 rows[path.resolve()] = (path, state, step)
         return list(rows.values())
 

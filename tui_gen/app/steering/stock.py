@@ -32,7 +32,7 @@ class Stock:
     def __init__(self, stage: Stage, session: Session) -> None:
         self._stage = stage
         self._session = session
-        self._wanted = 0.0
+        self._wish_time = 0.0
         self._reading = False
 
     async def begin(self, looking: bool) -> None:
@@ -49,7 +49,7 @@ class Stock:
         if pane is None or pane.id not in PREPARING:
             return
         now = time.monotonic()
-        before, self._wanted = self._wanted, now
+        before, self._wish_time = self._wish_time, now
         if now - before > 1.0:
             self._stage.run_worker(away(self._session.spawn_warm), exit_on_error=False)
 
@@ -57,7 +57,7 @@ class Stock:
         """Called about once a second: whoever only looks at a run needs no worker for another."""
         if view is None or self._reading or self._session.warm is None:
             return
-        if time.monotonic() - max(self._wanted, self._session.warm_since) > LINGER:
+        if time.monotonic() - max(self._wish_time, self._session.warm_since) > LINGER:
             self._stage.run_worker(away(self._session.drop_warm, unless_fresh=False), exit_on_error=False)
 
     async def read_models(self) -> None:
@@ -66,17 +66,17 @@ class Stock:
         await away(self._session.spawn_warm)
         await self._take_models()
 
-    async def tell(self, asked: WorkerAsked) -> None:
+    async def tell(self, question: WorkerAsked) -> None:
         """Have a worker tell a pane what it asked of settings, or the pane why it cannot be told."""
         ops = {"network": self._session.network, "sheet": self._session.sheet}
         answer, words = None, ""
         try:
-            answer = await away(ops[asked.op], asked.tables)
+            answer = await away(ops[question.op], question.tables)
         except ConfigError as error:
             words = "\n".join(map(str, error.problems))
         except ControlError as error:
             words = str(error)
-        asked.then(answer, words)
+        question.then(answer, words)
 
     async def _take_models(self) -> None:
         self._reading = True

@@ -37,13 +37,13 @@ class Fetching:
     def poll(self) -> set[str]:
         """What changed; previews also where one came that was asked for."""
         base: Any = super()
-        changed: set[str] = base.poll()
+        parts: set[str] = base.poll()
         if self.watcher is not None and self.watcher.previews.arrivals != self._arrivals:
             self._arrivals = self.watcher.previews.arrivals
-            changed.add("samples")
+            parts.add("samples")
             this: Any = self
             this.revision["samples"] += 1
-        return changed
+        return parts
 
     def file(self, name: str) -> Path:
         """A file of the run. Raises OSError where it is still to come."""
@@ -144,7 +144,7 @@ class FarSession(Session):
         """Nothing that could be told from here."""
         return "", False
 
-    def live_here(self, shown: Path | None) -> list[tuple[Path, str, int]]:
+    def live_here(self, on_screen: Path | None) -> list[tuple[Path, str, int]]:
         """None: what trains, trains elsewhere."""
         return []
 

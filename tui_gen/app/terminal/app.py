@@ -138,13 +138,13 @@ class TerminalApp(HookedApp):
         from tui_gen.draw.terminal import probe
 
         budget = min(2.0, max(ASKING, 4 * (before.round_trip or 0.0)))
-        found = driver.ask_again(lambda: probe(before.choice, budget=budget))
-        if found is None or (before.answered and not found.answered):
+        answer = driver.ask_again(lambda: probe(before.choice, budget=budget))
+        if answer is None or (before.answered and not answer.answered):
             return
-        self.terminal = found
-        if found.colours != before.colours and found.colours:
-            self._recolour(found.colours)
-        self.terminal_changed_signal.publish(found)
+        self.terminal = answer
+        if answer.colours != before.colours and answer.colours:
+            self._recolour(answer.colours)
+        self.terminal_changed_signal.publish(answer)
 
     def _recolour(self, colours: str) -> None:
         """So many colours from now on."""

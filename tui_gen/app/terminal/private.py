@@ -192,13 +192,13 @@ class TerminalDriver(LinuxDriver):
         """As Textual's, and counts the signals that tell of another size, or of another terminal of the same size."""
         super().start_application_mode()  # type: ignore[no-untyped-call]  # Textual's has no types
         self._watch_for_the_end()
-        told = signal.getsignal(signal.SIGWINCH)
-        if not callable(told):
+        handler = signal.getsignal(signal.SIGWINCH)
+        if not callable(handler):
             return  # it cannot hear of signals
 
         def on_signal(number: int, frame: Any) -> None:
             self.size_signals += 1
-            told(number, frame)
+            handler(number, frame)
 
         signal.signal(signal.SIGWINCH, on_signal)
 
@@ -216,7 +216,7 @@ class TerminalDriver(LinuxDriver):
         def watch() -> None:
             end = select.poll()
             end.register(self.fileno, 0)
-            if any(told & select.POLLHUP for _, told in end.poll()):  # macOS cannot watch terminals, and says so
+            if any(events & select.POLLHUP for _, events in end.poll()):  # macOS cannot watch terminals, and says so
                 hang_up()
 
         Thread(target=watch, name="terminal's end", daemon=True).start()

@@ -68,21 +68,21 @@ class Wire:
         self.answers = False
         """Whether the terminal is known to answer."""
         self._sync = False
-        self._asked: deque[Callable[[], None] | None] = deque(maxlen=64)
-        self._counted: object = None
-        self._painted: Any = None
+        self._questions: deque[Callable[[], None] | None] = deque(maxlen=64)
+        self._byte_source: object = None
+        self._frame: Any = None
         self.front: Screen[Any] | None = None
         """The screen that the terminal shows: the one in front of the app, once a frame of it was drawn."""
         self.drawn_size: object = None
         """The size of the window for which that frame was laid out."""
-        self._written: Any = None
+        self._update: Any = None
 
     def attach(self) -> None:
         """Count what the driver writes from now on; harmless to call again (after a suspend, say)."""
         driver = self._app.current_driver
-        if driver is None or driver is self._counted:
+        if driver is None or driver is self._byte_source:
             return
-        self._counted = driver
+        self._byte_source = driver
         write = driver.write
 
         def counting(data: str) -> None:
@@ -110,7 +110,7 @@ class Wire:
         """
         if not self.real:
             return False
-        self._asked.append(then)
+        self._questions.append(then)
         self.send(ROUND_TRIP if self._sync else POSITION)
         return True
 
@@ -121,14 +121,14 @@ class Wire:
         """
         self.answers = True
         self._sync = self._sync or not position
-        then = self._asked.popleft() if self._asked else None
+        then = self._questions.popleft() if self._questions else None
         if then is not None:
             then()
         return then is None
 
     def drop(self) -> None:
         """Wait for no answer any more: the terminal that was asked may be gone."""
-        self._asked.clear()
+        self._questions.clear()
         for picture in self.pictures:
             picture.drop()
         for call in self.when_dropped:
@@ -138,24 +138,24 @@ class Wire:
 
     def painting(self, renderable: Any, screen: Screen[Any] | None = None, size: object = None) -> None:
         """Textual is about to draw this update (None: nothing) of a screen, in a window of this size."""
-        self._painted = renderable
+        self._frame = renderable
         if renderable is not None:
             self.front, self.drawn_size = screen, size
 
     def painted(self, region: Region) -> bool:
         """Whether the frame just drawn wrote any cell of `region` of the screen."""
-        if self._painted is None:
+        if self._frame is None:
             return False
-        spans = getattr(self._painted, "spans", None)
+        spans = getattr(self._frame, "spans", None)
         if spans is None:  # not a partial update
             return True
         return any(region.y <= y < region.bottom and x1 < region.right and x2 > region.x for y, x1, x2 in spans)
 
     def painted_all(self, region: Region) -> bool:
         """Whether the frame just drawn wrote every cell of `region` of the screen."""
-        if self._painted is None:
+        if self._frame is None:
             return not region
-        spans = getattr(self._painted, "spans", None)
+        spans = getattr(self._frame, "spans", None)
         if spans is None:
             return True
         rows = {y for y, x1, x2 in spans if x1 <= region.x and x2 >= region.right}
@@ -163,18 +163,18 @@ class Wire:
 
     def writing(self, renderable: Any) -> None:
         """Of the update, this is sent to the terminal."""
-        self._written = renderable
+        self._update = renderable
 
     def wrote_all(self, region: Region) -> bool:
         """Whether the frame just drawn sent every cell of `region` of the screen, also those that look as before."""
-        pieces = getattr(self._written, "pieces", None)
-        if pieces is None or self._painted is None:
+        pieces = getattr(self._update, "pieces", None)
+        if pieces is None or self._frame is None:
             return self.painted_all(region)
         width: dict[int, int] = dict.fromkeys(region.line_range, 0)
         for x, y, strip in pieces:
             if y in width:
                 width[y] += max(0, min(x + strip.cell_length, region.right) - max(x, region.x))
-        return all(sent >= region.width for sent in width.values())
+        return all(cells >= region.width for cells in width.values())
 
     def write_again(self, region: Region) -> None:
         """Have every cell of these rows sent, whatever was known of them."""
@@ -189,7 +189,7 @@ class Wire:
             picture.after_frame()
         for call in self.after_frame:
             call()
-        self._painted = self._written = None
+        self._frame = self._update = None
 
     def forget(self) -> None:
         """The terminal has lost what was drawn (resized, suspended): everything is sent again with the next frame."""
@@ -240,16 +240,16 @@ class PixelOverlay:
         self.widget, self.wire = widget, wire
         # kitty's ids are shared by all programs in a window
         self.ident = (os.getpid() % 0xFFFF + 1) << 16 | next(self._idents) % 0xFF << 8
-        self._wanted: tuple[str, Pieces] | None = None
-        self._shown: tuple[str, Pieces, Offset] | None = None
+        self._wish: tuple[str, Pieces] | None = None
+        self._picture: tuple[str, Pieces, Offset] | None = None
         self._size: object = None  # of the widget that the box is for
         self._leaving = Region()  # cells under which there may be pixels that nobody wants
         self._tries = 0
         self._due = False
         self._again: Timer | None = None
-        self._sent: float | None = None
+        self._send_time: float | None = None
         self._rest = 0.0
-        self._paid = 0.0
+        self._free_time = 0.0
         self.held = False
         """Set by the widget when its cells changed between blanks and half-blocks: nothing is sent until a frame has
         painted them all."""
@@ -265,9 +265,9 @@ class PixelOverlay:
 
         The widget keeps blanks under them. A picture in the same boxes replaces the one there at once, without a frame.
         """
-        before, self._wanted, self._size = self._wanted, (protocol, pieces), self.widget.size
+        before, self._wish, self._size = self._wish, (protocol, pieces), self.widget.size
         alike = before is not None and before[0] == protocol and self._regions(before[1]) == self._regions(pieces)
-        if self._shown and alike and self._place():
+        if self._picture and alike and self._place():
             self._send()
 
     @property
@@ -278,16 +278,16 @@ class PixelOverlay:
 
     def hide(self) -> None:
         """Show nothing from the next frame on."""
-        self._wanted = None
+        self._wish = None
 
     def _place(self) -> Region | None:
         """Where on the screen the picture that is wanted goes; None while it cannot be there."""
-        if self._wanted is None or not self.wire.real or self.widget.size != self._size:
+        if self._wish is None or not self.wire.real or self.widget.size != self._size:
             return None
         if self.wire.front is not self.widget.screen or self.wire.drawn_size != self.widget.app.size:
             return None  # a dialog has gone, or the window has another size, but the terminal shows it as it was
         region, content = free_region(self.widget), self.widget.content_region
-        box = Region.from_union(self._regions(self._wanted[1], content.offset))
+        box = Region.from_union(self._regions(self._wish[1], content.offset))
         inside = region is not None and region.contains_region(content) and content.contains_region(box)
         return box if inside and self.widget.app.size.region.contains_region(box) else None
 
@@ -301,14 +301,14 @@ class PixelOverlay:
         terminal = getattr(self.widget.app, "terminal", None)
         if self.placeholders:
             return False
-        in_cells = self._wanted is not None and self._wanted[0] in IN_CELLS
+        in_cells = self._wish is not None and self._wish[0] in IN_CELLS
         return in_cells or (terminal is not None and terminal.name.lower() == "xterm.js")
 
     def after_frame(self) -> None:
         """Bring the terminal up to date with what is wanted."""
         place = self._place()
-        moved = self._shown and self._wanted and self._regions(*self._shown[1:]) != self._regions(
-            self._wanted[1], self.widget.content_region.offset
+        moved = self._picture and self._wish and self._regions(*self._picture[1:]) != self._regions(
+            self._wish[1], self.widget.content_region.offset
         )
         if place is None or moved:
             self._take_away()
@@ -324,7 +324,7 @@ class PixelOverlay:
             self.held = False
         if place is not None:
             if self._fragile and self.wire.painted(place):
-                self._shown = None
+                self._picture = None
                 if not self._due:  # frames often come in twos, when a dialog closes, say: wait for the last
                     self._due = True
                     self.widget.set_timer(SETTLE, self._send_due)
@@ -338,79 +338,79 @@ class PixelOverlay:
 
     def _send(self) -> None:
         place = self._place()
-        if place is None or self._wanted is None:
+        if place is None or self._wish is None:
             return
-        protocol, pieces = self._wanted
+        protocol, pieces = self._wish
         if protocol not in PROTOCOLS:
             return
         content = self.widget.content_region
-        shown = (protocol, pieces, content.offset)
-        if shown == self._shown:
+        picture = (protocol, pieces, content.offset)
+        if picture == self._picture:
             return
         from tui_gen.draw.place import at_cell  # imports numpy, which the first paint need not wait for
         from tui_gen.draw.placeholders import passed_through
 
-        self._shown = shown
+        self._picture = picture
         # Cells under pixels count as unknown: writing them again is what takes sixels away.
         if self.placeholders and protocol == "kitty":
             data = [passed_through(piece) for piece, _ in pieces]
             if self._again is not None:
                 self._again.stop()
-            self._again = self.widget.set_timer(AGAIN, lambda: self._pass_again(shown, data))
+            self._again = self.widget.set_timer(AGAIN, lambda: self._pass_again(picture, data))
         else:
             self.wire.screenful.forget(place.line_range)
             data = [at_cell(content.y + y, content.x + x, piece) for piece, (x, y, *_) in pieces]
         self.wire.send(b"".join(data).decode("ascii"))
         if self.wire.limit:
-            self._paid = time.monotonic() + sum(map(len, data)) / self.wire.limit
-        if self.wire.answers and self._sent is None and self.wire.ask_round_trip(self._arrived):
-            self._sent = time.monotonic()
+            self._free_time = time.monotonic() + sum(map(len, data)) / self.wire.limit
+        if self.wire.answers and self._send_time is None and self.wire.ask_round_trip(self._arrived):
+            self._send_time = time.monotonic()
 
-    def _pass_again(self, shown: tuple[str, Pieces, Offset], data: list[bytes]) -> None:
+    def _pass_again(self, picture: tuple[str, Pieces, Offset], data: list[bytes]) -> None:
         self._again = None
-        if self._shown == shown:
+        if self._picture == picture:
             self.wire.send(b"".join(data).decode("ascii"))
 
     def _arrived(self) -> None:
         now = time.monotonic()
-        if self._sent is not None:
-            self._rest = now + REST * (now - self._sent)
-            self._sent = None
+        if self._send_time is not None:
+            self._rest = now + REST * (now - self._send_time)
+            self._send_time = None
 
     def drop(self) -> None:
         """Wait no longer to hear that it has arrived."""
-        self._sent = None
+        self._send_time = None
 
     def free(self, urgent: bool) -> bool:
         """Whether another picture may be sent: the last one is paid for and has arrived, and, unless `urgent`, the link
         had its rest."""
         now = time.monotonic()
-        if now < self._paid:
+        if now < self._free_time:
             return False
-        if self._sent is not None:
-            return now - self._sent > PATIENCE
+        if self._send_time is not None:
+            return now - self._send_time > PATIENCE
         return urgent or now >= self._rest
 
     def _take_away(self) -> None:
-        if self._shown is None:
+        if self._picture is None:
             return
-        if self._shown[0] == "kitty":
+        if self._picture[0] == "kitty":
             from tui_gen.draw import kitty
             from tui_gen.draw.placeholders import passed_through
 
-            words = b"".join(kitty.delete(self.ident + at) for at in range(len(self._shown[1])))
+            words = b"".join(kitty.delete(self.ident + at) for at in range(len(self._picture[1])))
             self.wire.send((passed_through(words) if self.placeholders else words).decode("ascii"))
-        whole = Region.from_union(self._regions(*self._shown[1:]))
+        whole = Region.from_union(self._regions(*self._picture[1:]))
         self._leaving = whole.intersection(self.widget.app.size.region)
-        self._shown, self._tries = None, TRIES
+        self._picture, self._tries = None, TRIES
 
     def forget(self) -> None:
         """Send it again with the next frame."""
-        self._shown, self._leaving = None, Region()
+        self._picture, self._leaving = None, Region()
 
     def close(self) -> None:
         """Take it away and never come back."""
-        self._wanted = None
+        self._wish = None
         self._take_away()
         if self._leaving:
             self.wire.write_again(self._leaving)

@@ -131,16 +131,16 @@ def trust_dialog(who: str, folder: Path, code: Sequence[Path]) -> Dialog:
 def beside_dialog(doing: str, what: str, others: Sequence[tuple[str, str, int]]) -> Dialog:
     """Whether to `start` (or `resume`) what is named while others, each (name, state, step), are live here; not to is
     the default."""
-    said = [f"{name} {state_look(state).doing}, at step {count(step)}." for name, state, step in others]
+    lines = [f"{name} {state_look(state).doing}, at step {count(step)}." for name, state, step in others]
     it = "it" if len(others) == 1 else "them"
-    said += ["", f"{what} beside {it} leaves each of them only a part of this machine. "
+    lines += ["", f"{what} beside {it} leaves each of them only a part of this machine. "
              f"Stopped, with a checkpoint, {it.replace('them', 'they')} can be resumed."]  # fmt: skip
     answers = [
         ("cancel", "Cancel"),
         ("beside", f"{doing.capitalize()} beside {it}"),
         ("stop", f"Stop {it}, then {doing}"),
     ]
-    return Dialog("Another run is live" if len(others) == 1 else "Other runs are live", "\n".join(said), answers)
+    return Dialog("Another run is live" if len(others) == 1 else "Other runs are live", "\n".join(lines), answers)
 
 
 def quit_dialog(names: Sequence[str]) -> Dialog:

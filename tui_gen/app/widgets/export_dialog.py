@@ -95,8 +95,8 @@ class ExportDialog(Modal[str | None]):
         self._place, self._check, self._begin, self._cancel = place, check, begin, cancel
         self._at = 0
         self._fields: dict[str, Input | Checkbox] = {}
-        self._proposed = ""
-        self._confirmed: ExportWish | None = None
+        self._proposal = ""
+        self._warning_wish: ExportWish | None = None
         self.busy = False
         """Whether something is being exported."""
 
@@ -152,21 +152,21 @@ class ExportDialog(Modal[str | None]):
     @property
     def texts(self) -> dict[str, str]:
         """The options that are not as they were."""
-        found = {}
+        texts_by_name = {}
         for param in self.choice.params:
             widget = self._fields.get(param.name)
             if isinstance(widget, Checkbox) and widget.value != bool(param.default):
-                found[param.name] = show(widget.value)
+                texts_by_name[param.name] = show(widget.value)
             elif isinstance(widget, Input) and widget.value.strip() != show(param.default):
-                found[param.name] = widget.value.strip()
-        return found
+                texts_by_name[param.name] = widget.value.strip()
+        return texts_by_name
 
     def _propose(self) -> None:
         """A name for the file, unless somebody typed another."""
         path = self.query_one("#path", Input)
-        if path.value in ("", self._proposed):
-            self._proposed = self._place(self.choice.name, self.texts)
-            path.value = self._proposed
+        if path.value in ("", self._proposal):
+            self._proposal = self._place(self.choice.name, self.texts)
+            path.value = self._proposal
             path.cursor_position = len(path.value)
 
     def say(self, words: str, wrong: bool = False) -> None:
@@ -222,8 +222,8 @@ class ExportDialog(Modal[str | None]):
         wish = ExportWish(self.choice.name, self.texts, target)
         if words := self.choice.problem or self._check(wish):
             self.say(words, wrong=True)
-        elif os.path.exists(wish.target) and wish != self._confirmed:
-            self._confirmed = wish
+        elif os.path.exists(wish.target) and wish != self._warning_wish:
+            self._warning_wish = wish
             self.say(f"{os.path.basename(wish.target)} is there already; once more replaces it", wrong=True)
         else:
             self._set_busy(True)
@@ -232,13 +232,13 @@ class ExportDialog(Modal[str | None]):
 
     async def _do(self, wish: ExportWish) -> None:
         try:
-            done = await self._begin(wish, self.say)
+            words = await self._begin(wish, self.say)
         except CannotExport as error:
             self._set_busy(False)
-            self._confirmed = None
+            self._warning_wish = None
             self.say(str(error), wrong=True)
             return
-        self.dismiss(done)
+        self.dismiss(words)
 
     def _set_busy(self, busy: bool) -> None:
         self.busy = busy

@@ -19,13 +19,13 @@ from tui_gen.text import clean
 MOST = 200
 
 
-def entries(typed: str, suffix: str) -> list[str]:
+def entries(text: str, suffix: str) -> list[str]:
     """Paths that begin with what was typed: folders (with / at the end), then files with the suffix; sorted.
 
     Hidden ones only where a dot was typed. At most MOST.
     """
-    folder, _, start = typed.rpartition("/")
-    before = f"{folder}/" if folder or typed.startswith("/") else ""
+    folder, _, start = text.rpartition("/")
+    before = f"{folder}/" if folder or text.startswith("/") else ""
     rows: list[tuple[bool, str]] = []
     try:
         with os.scandir(os.path.expanduser(before or ".")) as scan:
@@ -43,11 +43,11 @@ def entries(typed: str, suffix: str) -> list[str]:
     return [path for _, path in sorted(rows)[:MOST]]
 
 
-def completed(typed: str, suffix: str) -> str:
+def completed(text: str, suffix: str) -> str:
     """What was typed, continued as far as it is certain."""
-    paths = entries(typed, suffix)
+    paths = entries(text, suffix)
     if not paths:
-        return typed
+        return text
     first, last = paths[0], paths[0]
     for path in paths:
         first, last = min(first, path), max(last, path)
@@ -87,7 +87,7 @@ class PathDialog(Modal[Path | None]):
         super().__init__()
         self._folder, self._why = folder, why
         self._title, self._path, self._save, self._suffix = title, path, save, suffix
-        self._confirmed = ""
+        self._warning_text = ""
 
     def compose(self) -> ComposeResult:
         with Vertical() as box:
@@ -116,7 +116,7 @@ class PathDialog(Modal[Path | None]):
 
     @on(Input.Changed)
     def _on_typed(self) -> None:
-        self._confirmed = ""
+        self._warning_text = ""
         self._list()
 
     @on(Input.Submitted)
@@ -125,18 +125,18 @@ class PathDialog(Modal[Path | None]):
 
     @on(OptionList.OptionSelected)
     def _on_picked(self, event: OptionList.OptionSelected) -> None:
-        picked = self._entries[event.option_index]
+        entry = self._entries[event.option_index]
         path = self.query_one(Input)
-        path.value = picked
-        path.cursor_position = len(picked)
+        path.value = entry
+        path.cursor_position = len(entry)
         path.focus()
-        if not picked.endswith("/") and not self._save:
-            self._take(picked)
+        if not entry.endswith("/") and not self._save:
+            self._take(entry)
 
-    def _take(self, typed: str) -> None:
-        path = Path(os.path.expanduser(typed.strip()))
+    def _take(self, text: str) -> None:
+        path = Path(os.path.expanduser(text.strip()))
         try:
-            if not typed.strip():
+            if not text.strip():
                 self._say("type a path", wrong=True)
             elif self._folder:
                 if path.is_dir():
@@ -149,8 +149,8 @@ class PathDialog(Modal[Path | None]):
                 self._say(f"there is no file {path}", wrong=True)
             elif self._save and not path.parent.is_dir():
                 self._say(f"there is no folder {path.parent}", wrong=True)
-            elif self._save and path.exists() and self._confirmed != typed:
-                self._confirmed = typed
+            elif self._save and path.exists() and self._warning_text != text:
+                self._warning_text = text
                 self._say(f"{path.name} exists; Enter again replaces it", wrong=True)
             else:
                 self.dismiss(path)

@@ -86,8 +86,8 @@ def _table(rows: list[list[str]], width: int) -> list[Content]:
         names = key.wrap(first) if key.cell_length > first else [key]
         for number in range(max(len(words), len(names))):
             name = names[number] if number < len(names) else Content("")
-            said = words[number] if number < len(words) else Content("")
-            lines.append(Content.assemble(name, " " * (first + 2 - name.cell_length), said))
+            text = words[number] if number < len(words) else Content("")
+            lines.append(Content.assemble(name, " " * (first + 2 - name.cell_length), text))
     return lines
 
 

@@ -28,16 +28,16 @@ class AcrossRuns(Across):
     def __init__(self) -> None:
         super().__init__()
         self.runs: Sequence[ComparedRun] = ()
-        self.chosen = "steps"
+        self.axis_name = "steps"
         """The axis that is asked for; where the runs do not have it, there are steps."""
-        self._placed: dict[tuple[int, str, str], tuple[tuple[int, ...], Series | None]] = {}
+        self._curves: dict[tuple[int, str, str], tuple[tuple[int, ...], Series | None]] = {}
         self._run_clocks: dict[tuple[int, str], tuple[int, Clock]] = {}
 
     def show_runs(self, runs: Sequence[ComparedRun]) -> None:
         """The x axis of these runs from now on."""
         self.show(None)
         self.runs = runs
-        self._placed.clear()
+        self._curves.clear()
         self._run_clocks.clear()
 
     @property
@@ -78,7 +78,7 @@ class AcrossRuns(Across):
             return place * _epoch(run) / self.epoch
         return self.clock_of(run, axis).step(place / FINE) if axis in CLOCKS else place
 
-    def placed(self, run: ComparedRun, metric: str, axis: str) -> Series | None:
+    def curve_of(self, run: ComparedRun, metric: str, axis: str) -> Series | None:
         """A metric of a run as it is drawn; None where the run has no such metric, or no such place for it."""
         series = run.view.series.get(metric)
         if series is None or not len(series):
@@ -87,19 +87,19 @@ class AcrossRuns(Across):
             return series
         clock = self._clock_series(run, axis)
         sign = (series.revision, series.generation, id(series), clock.revision if clock else 0, self.epoch)
-        before, placed = self._placed.get((run.slot, metric, axis), ((), None))
+        before, curve = self._curves.get((run.slot, metric, axis), ((), None))
         if before != sign:
             # with the last point that both have, so that the lines meet
             first = max(0, int(np.searchsorted(series.steps, run.begins)) - 1) if run.begins else 0
             places = self.place(run, series.steps[first:], axis)
-            placed = PlacedSeries(series, places, first) if places is not None and len(places) else None
-            self._placed[run.slot, metric, axis] = sign, placed
-        return placed
+            curve = PlacedSeries(series, places, first) if places is not None and len(places) else None
+            self._curves[run.slot, metric, axis] = sign, curve
+        return curve
 
     def forget_but(self, metrics: set[str], axis: str) -> None:
         """Let go of curves that are not drawn."""
-        for key in [key for key in self._placed if key[1] not in metrics or key[2] != axis]:
-            del self._placed[key]
+        for key in [key for key in self._curves if key[1] not in metrics or key[2] != axis]:
+            del self._curves[key]
 
     @staticmethod
     def _clock_series(run: ComparedRun, axis: str) -> Series | None:
@@ -115,14 +115,14 @@ class AcrossRuns(Across):
         places = self.place(run, np.array([min(first, last), last]), axis)
         return (float(places[0]), float(places[1])) if places is not None else None
 
-    def ends(self, chosen: str) -> Mapping[str, tuple[float, float]]:
+    def ends(self, axis_name: str) -> Mapping[str, tuple[float, float]]:
         """Between which places the crosshair reads each run."""
-        axis = self.axis(chosen)
+        axis = self.axis(axis_name)
         return {run.letter: ends for run in self.runs if (ends := self._ends_of(run, axis)) is not None}
 
     def extent(self) -> tuple[float, float]:
         """First and last place where any run has a value."""
-        every = list(self.ends(self.chosen).values())
+        every = list(self.ends(self.axis_name).values())
         return (min(first for first, _ in every), max(last for _, last in every)) if every else (0.0, 0.0)
 
     def whole(self, first: float, last: float, looking: ViewState) -> tuple[float, float]:
@@ -131,7 +131,7 @@ class AcrossRuns(Across):
 
     def _planned(self, last: float) -> float | None:
         """The place where the axis may end: what is planned for live runs, what there is of the others."""
-        axis, live = self.axis(self.chosen), [run for run in self.runs if run.view.live]
+        axis, live = self.axis(self.axis_name), [run for run in self.runs if run.view.live]
         if not live:
             return last
         if axis in CLOCKS:
@@ -140,17 +140,17 @@ class AcrossRuns(Across):
         places = [self.place_of(run, float(steps), axis) for run, steps in plans]
         return max([last, *(place for place in places if place is not None)]) if len(plans) == len(live) else None
 
-    def short(self, step: float, chosen: str) -> str:
+    def short(self, step: float, axis_name: str) -> str:
         """What a place is called where it is one of several."""
-        axis = self.axis(chosen)
+        axis = self.axis(axis_name)
         if axis in CLOCKS:
             return time_label(step / FINE)
         return f"epoch {step / self.epoch:.2f}" if axis == "epochs" else f"{step:,.0f}"
 
-    def words(self, step: float, chosen: str) -> str:
+    def words(self, step: float, axis_name: str) -> str:
         """A place: a step, an epoch, a time."""
-        axis = self.axis(chosen)
-        words = self.short(step, chosen)
+        axis = self.axis(axis_name)
+        words = self.short(step, axis_name)
         return f"{words} of training" if axis == "time" else f"{words} since the start" if axis == "wall" else (
             words if axis == "epochs" else f"step {words}"
         )

@@ -142,13 +142,13 @@ class ComparePane(CurvesPane):
         for run in self.compared if len(self.compared) > LEAST else ():
             leave_out = partial(self.leave_out, run.path)
             yield Entry(f"Compare without: {run.letter} {run.name}", leave_out, "in the Compare pane")
-        taken = {run.path for run in self.compared} or ({self.view.path} if self.view is not None else set())
+        paths = {run.path for run in self.compared} or ({self.view.path} if self.view is not None else set())
         try:
             folders = runs.folders(self.root)
         except runs.RunError:
             return
-        for _, path in folders[: OFFERED + len(taken)]:
-            if Path(path) not in taken:
+        for _, path in folders[: OFFERED + len(paths)]:
+            if Path(path) not in paths:
                 name = f"Compare with: {clean(Path(path).name)}"
                 yield Entry(name, partial(self.add, Path(path)), "in the Compare pane")
 
@@ -176,15 +176,15 @@ class ComparePane(CurvesPane):
     async def _read(self) -> None:
         """Read all logs up to their ends, a part of each in turn; keys come in between."""
         try:
-            drawn, pause, changed, waiting = time.monotonic(), READING, True, self._others
+            draw_time, pause, changed, waiting = time.monotonic(), READING, True, self._others
             while waiting:
                 for view in waiting:
                     changed |= bool(view.poll())
                     await asyncio.sleep(0)
                 waiting = [view for view in self._others if view.behind]
-                if waiting and time.monotonic() - drawn > pause:
+                if waiting and time.monotonic() - draw_time > pause:
                     self.redraw()
-                    drawn, pause = time.monotonic(), 2 * pause
+                    draw_time, pause = time.monotonic(), 2 * pause
             if changed:
                 self.redraw()
         finally:
@@ -199,7 +199,7 @@ class ComparePane(CurvesPane):
             elif any(news):
                 self.redraw(urgent=False)
 
-    def update_view(self, changed: set[str]) -> None:
+    def update_view(self, parts: set[str]) -> None:
         """The run that is shown may be one of those that are compared."""
         if any(run.view is self.view for run in self.compared):
             self.redraw(urgent=False)
@@ -227,7 +227,7 @@ class ComparePane(CurvesPane):
         heads = self._heads()
         self._tabs.show(self.page, self._states())
         self._key.show(heads)
-        self.over.chosen = self.looking.x_axis
+        self.over.axis_name = self.looking.x_axis
         if self.page == "curves":
             self._draw_curves()
         elif self.page == "samples":
@@ -274,8 +274,8 @@ class ComparePane(CurvesPane):
         if names != self._names:
             self._names = names
             self.panels = [self._panel(metric) for metric in metrics_of(self.compared)]
-        shown = self.shown_panels()
-        self.over.forget_but({panel.title for panel in shown}, self.over.axis(self.looking.x_axis))
+        panels = self.shown_panels()
+        self.over.forget_but({panel.title for panel in panels}, self.over.axis(self.looking.x_axis))
         self.draw_plots()
 
     def _panel(self, metric: str) -> Panel:
@@ -290,8 +290,8 @@ class ComparePane(CurvesPane):
     def curves(self, panel: Panel) -> Mapping[str, Series]:
         """The metric's series, by the letters of the runs."""
         axis = self.over.axis(self.looking.x_axis)
-        placed = {run.letter: self.over.placed(run, panel.title, axis) for run in self.compared}
-        return {letter: series for letter, series in placed.items() if series is not None}
+        curves_by_run = {run.letter: self.over.curve_of(run, panel.title, axis) for run in self.compared}
+        return {letter: series for letter, series in curves_by_run.items() if series is not None}
 
     def levels(self, panel: Panel) -> list[Level]:
         """The figures that the metric of all these runs should come to."""

@@ -36,11 +36,11 @@ def placed(run: ComparedRun, kind: str, over: AcrossRuns, axis: str) -> list[Pla
 
 def places(histories: Sequence[Sequence[Placed]]) -> list[float]:
     """Every place where any of the runs has a preview, ascending."""
-    found: list[float] = []
+    steps: list[float] = []
     for at in sorted(item.at for history in histories for item in history):
-        if not found or at > found[-1] * (1 + SLACK):
-            found.append(at)
-    return found
+        if not steps or at > steps[-1] * (1 + SLACK):
+            steps.append(at)
+    return steps
 
 
 def until(history: Sequence[Placed], at: float) -> Sample | None:

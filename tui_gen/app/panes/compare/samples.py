@@ -183,9 +183,9 @@ class SamplesPage(Widget):
             return
         if self.index is not None and self.index >= len(self.places):
             self.index = None
-        seen, words = self._seen()
-        texts = [part for part in seen if part.preview.path.endswith(".txt")]
-        pictures = [part for part in seen if part not in texts]
+        sights, words = self._seen()
+        texts = [part for part in sights if part.preview.path.endswith(".txt")]
+        pictures = [part for part in sights if part not in texts]
         self._swap(bool(texts) and not pictures)
         if pictures:
             self._show_pictures(pictures, urgent)
@@ -208,7 +208,7 @@ class SamplesPage(Widget):
 
     def _seen(self) -> tuple[list[Seen], list[str]]:
         """What there is to be seen at the place, and words about the runs that have nothing."""
-        seen, words = list[Seen](), list[str]()
+        sights, words = list[Seen](), list[str]()
         lacking, early, untimed = list[str](), list[str](), list[str]()
         for run, history in zip(self._runs, self._histories):
             preview = until(history, self._at)
@@ -219,7 +219,7 @@ class SamplesPage(Widget):
             try:
                 file = run.view.file(preview.path)
                 file.stat()
-                seen.append(Seen(run, preview, file))
+                sights.append(Seen(run, preview, file))
             except OSError as error:
                 words.append(f"{run.letter}: {error.strerror}")
         if early:
@@ -228,7 +228,7 @@ class SamplesPage(Widget):
             words.append(f"at what time is not known: {', '.join(untimed)}")
         if lacking:
             words.append(f"no such previews: {', '.join(lacking)}")
-        return seen, words
+        return sights, words
 
     def _title(self, part: Seen) -> str:
         return f"{part.run.letter} step {part.preview.step:,} · {part.run.name}"
@@ -326,8 +326,8 @@ class SamplesPage(Widget):
         at = self._at if self.index is not None else None
         self.kind, self.tile, self.index = kind, None, None
         if at is not None:
-            found = places([placed(run, kind, self._over, self._axis) for run in self._runs])
-            self.index = max([number for number, place in enumerate(found) if place <= at], default=0)
+            stops = places([placed(run, kind, self._over, self._axis) for run in self._runs])
+            self.index = max([number for number, place in enumerate(stops) if place <= at], default=0)
         self._again()
 
     def action_zoom(self) -> None:

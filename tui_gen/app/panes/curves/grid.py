@@ -82,11 +82,11 @@ class _PlannedLayout(Layout):
     def arrange(self, parent: Widget, children: list[Widget], size: Size, greedy: bool = True) -> ArrangeResult:
         assert isinstance(parent, PlotGrid)
         parent.pre_layout(self)
-        placed = parent.places(size)
+        regions = parent.places(size)
         return [
             WidgetPlacement(region, Offset(), child.styles.margin, child)
             for child in children
-            if (region := placed.get(child)) is not None
+            if (region := regions.get(child)) is not None
         ]
 
 
@@ -102,7 +102,7 @@ class PlotGrid(Container, can_focus=True):
         self._heads = [SectionNames() for _ in range(MOST)]
         self._foot = SectionNames()
         super().__init__(*plots, *self._heads, self._foot)
-        self._planned = _PlannedLayout()
+        self._plot_layout = _PlannedLayout()
         self._sections: tuple[str, ...] = ()
         self._counts: dict[str, int] = {}
         self._folded: tuple[str, ...] = ()
@@ -111,7 +111,7 @@ class PlotGrid(Container, can_focus=True):
     @property
     def layout(self) -> Layout:
         """Places plots and names."""
-        return self._planned
+        return self._plot_layout
 
     def room(self, asked: bool, sections: Mapping[str, int], folded: Sequence[str]) -> PlotRoom:
         """The room for plots, where there are these sections, some of them folded."""
@@ -121,15 +121,15 @@ class PlotGrid(Container, can_focus=True):
     def _room(size: Size, asked: bool, headed: bool, footed: bool) -> PlotRoom:
         return PlotRoom(size.width, size.height - footed, asked, headed)
 
-    def lay_out(self, shown: Sequence[str], asked: bool, counts: Mapping[str, int], folded: Sequence[str]) -> None:
+    def lay_out(self, sections: Sequence[str], asked: bool, counts: Mapping[str, int], folded: Sequence[str]) -> None:
         """Give plots of these sections a place, in this order; `counts` has how many plots each section has in all."""
-        state = tuple(shown), dict(counts), tuple(folded), asked
+        state = tuple(sections), dict(counts), tuple(folded), asked
         if state == (self._sections, self._counts, self._folded, self._asked):
             return
         self._sections, self._counts, self._folded, self._asked = state
         _, names = self._shape(self.size)
         for place, plot in enumerate(self._plots):
-            _display(plot, place < len(shown))
+            _display(plot, place < len(sections))
         for place, head in enumerate(self._heads):
             _display(head, place < len(names))
             if place < len(names):
@@ -146,11 +146,11 @@ class PlotGrid(Container, can_focus=True):
     def places(self, size: Size) -> dict[Widget, Region]:
         """Where plots and names stand in a grid of this size."""
         boxes, names = self._shape(size)
-        placed: dict[Widget, Region] = {plot: Region(*box) for plot, box in zip(self._plots, boxes)}
-        placed |= {head: Region(*box) for head, (_, box) in zip(self._heads, names)}
+        regions: dict[Widget, Region] = {plot: Region(*box) for plot, box in zip(self._plots, boxes)}
+        regions |= {head: Region(*box) for head, (_, box) in zip(self._heads, names)}
         if self._folded:
-            placed[self._foot] = Region(0, size.height - 1, size.width, 1)
-        return placed
+            regions[self._foot] = Region(0, size.height - 1, size.width, 1)
+        return regions
 
 
 def _display(widget: Widget, on: bool) -> None:

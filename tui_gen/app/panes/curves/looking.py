@@ -82,7 +82,7 @@ class Across:
             self._clocks[axis] = series.revision, clock
         return clock
 
-    def ends(self, chosen: str) -> Mapping[str, tuple[float, float]]:
+    def ends(self, axis_name: str) -> Mapping[str, tuple[float, float]]:
         """Between which steps the crosshair reads curves, by their names; all along where nothing is said."""
         return {}
 
@@ -90,9 +90,9 @@ class Across:
         """What can stand below: epochs and times where the run knows them."""
         return ["steps", *(["epochs"] if self.epoch > 1 else []), *(axis for axis in CLOCKS if self.clock(axis))]
 
-    def axis(self, chosen: str) -> str:
+    def axis(self, axis_name: str) -> str:
         """What stands below: as chosen, where the run knows it."""
-        return chosen if chosen in self.axes() else "steps"
+        return axis_name if axis_name in self.axes() else "steps"
 
     def scale(self, looking: ViewState) -> XScale:
         """Where steps stand."""
@@ -155,16 +155,16 @@ class Across:
             lo, hi = middle - NARROWEST / 2, middle + NARROWEST / 2
         return None if lo <= first and hi >= last else (lo, hi)
 
-    def short(self, step: float, chosen: str) -> str:
+    def short(self, step: float, axis_name: str) -> str:
         """What a step is called where it is one of several."""
         return f"{step:,.0f}"
 
-    def words(self, step: float, chosen: str) -> str:
+    def words(self, step: float, axis_name: str) -> str:
         """A step, its epoch and its time: `step 40 · epoch 0.40 · 12s`."""
         words = f"step {step:,.0f}"
         if self.epoch > 1:
             words += f" · epoch {step / self.epoch:.2f}"
-        axis = "wall" if self.axis(chosen) == "wall" else "time"
+        axis = "wall" if self.axis(axis_name) == "wall" else "time"
         if clock := self.clock(axis):
             words += f" · {time_label(clock.seconds(step))}"
         return words

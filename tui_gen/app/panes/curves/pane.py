@@ -38,9 +38,9 @@ class CurvesPane(Pane):
         self.panels: list[Panel] = []
         self.across = across
         self._first = 0
-        self._asked = 0
-        self._chosen = ""
-        self._kept: float | None = None  # where the crosshair stays when the mouse leaves
+        self._plot_count = 0
+        self._current_title = ""
+        self._resting_cursor: float | None = None  # where the crosshair stays when the mouse leaves
         self._waiting = False
         self.bar = PlotBar()
         self.plots = [PlotView() for _ in range(MOST)]
@@ -78,15 +78,15 @@ class CurvesPane(Pane):
         self.looking = replace(
             self.looking, window=None, follow=None, heights={}, cursor=None, anchor=None, group="", alone=""
         )
-        self._kept = None
+        self._resting_cursor = None
         self._first = 0
         for plot in self.plots:
             plot.forget()
 
     def draw_plots(self) -> None:
         """Draw every plot that has a place."""
-        shown, looking = self.shown_panels(), self.looking
-        self.grid.lay_out(list(map(section_of, shown)), bool(self._asked), self._counts(), self.folded)
+        panels, looking = self.shown_panels(), self.looking
+        self.grid.lay_out(list(map(section_of, panels)), bool(self._plot_count), self._counts(), self.folded)
         axis, marks = self.across.axis(looking.x_axis), self._with_range(self.marks())
         options = FrameOptions(
             smoothing=SMOOTHINGS[looking.smoothing],
@@ -103,16 +103,16 @@ class CurvesPane(Pane):
             ends=self.across.ends(looking.x_axis),
         )
         current = self.current
-        for plot, panel in zip(self.plots, shown):
+        for plot, panel in zip(self.plots, panels):
             its = replace(options, levels=self.levels(panel), y_window=looking.heights.get(panel.title))
-            plot.draw(panel, self.curves(panel), its, chosen=len(shown) > 1 and panel is current)
-        place = self._first, len(shown), len(self.chosen_panels())
+            plot.draw(panel, self.curves(panel), its, chosen=len(panels) > 1 and panel is current)
+        place = self._first, len(panels), len(self.chosen_panels())
         self.bar.show(switches(looking, axis, *place), self._note(marks))
 
     def _with_range(self, marks: list[Mark]) -> list[Mark]:
         """Marks, and where a range of steps was begun."""
-        begun = [] if self.looking.anchor is None else [Mark(self.looking.anchor, "range", "b ends the range here")]
-        return begun + marks
+        anchors = [] if self.looking.anchor is None else [Mark(self.looking.anchor, "range", "b ends the range here")]
+        return anchors + marks
 
     def groups(self) -> list[str]:
         """The sections that there are, in the order of their plots."""
@@ -151,8 +151,8 @@ class CurvesPane(Pane):
     def _fitting(self, panels: Sequence[Panel]) -> int:
         """How many of these are on one page."""
         sections = list(map(section_of, panels))
-        room = self.grid.room(bool(self._asked), self._counts(), self.folded)
-        return room.fit(sections, self._asked or MOST) if sections else 0
+        room = self.grid.room(bool(self._plot_count), self._counts(), self.folded)
+        return room.fit(sections, self._plot_count or MOST) if sections else 0
 
     def _counts(self) -> dict[str, int]:
         """How many plots each section has that has a name on screen."""
@@ -182,8 +182,8 @@ class CurvesPane(Pane):
     @property
     def current(self) -> Panel | None:
         """The panel that keys for one plot, and F1, are about."""
-        shown = self.shown_panels()
-        return next((panel for panel in shown if panel.title == self._chosen), shown[0] if shown else None)
+        panels = self.shown_panels()
+        return next((panel for panel in panels if panel.title == self._current_title), panels[0] if panels else None)
 
     def _note(self, marks: Sequence[Mark]) -> str:
         """What the crosshair stands on: step, epoch, and the text of a mark within a column of it."""
@@ -191,12 +191,12 @@ class CurvesPane(Pane):
         if cursor is None:
             return ""
         note = self.across.words(cursor, self.looking.x_axis)
-        where = partial(self.across.short, chosen=self.looking.x_axis)
+        where = partial(self.across.short, axis_name=self.looking.x_axis)
         return " · ".join([note, *noted(marks, cursor, self._column(cursor), where)])
 
     def _limits(self) -> tuple[float, float] | None:
-        drawn = self.plots[0].drawn
-        return drawn.frame.x_limits if drawn else None
+        drawing = self.plots[0].drawing
+        return drawing.frame.x_limits if drawing else None
 
     def _column(self, step: float) -> float:
         """Steps in the column of a step."""
@@ -204,10 +204,10 @@ class CurvesPane(Pane):
 
     def _moved(self, step: float, columns: float) -> float:
         """The step so many columns of the first plot away from one."""
-        drawn = self.plots[0].drawn
-        if drawn is None or not drawn.frame.area.width:
+        drawing = self.plots[0].drawing
+        if drawing is None or not drawing.frame.area.width:
             return step + columns
-        frame = drawn.frame
+        frame = drawing.frame
         part = frame.x_scale.part(step, frame.x_limits)
         return frame.x_scale.step_at(part + columns / frame.area.width, frame.x_limits)
 
@@ -275,24 +275,24 @@ class CurvesPane(Pane):
     def _see_values(self, change: Callable[[tuple[float, float]], tuple[float, float]]) -> None:
         current = self.current
         plot = next((plot for plot in self.plots if plot.display and plot.panel == current), None)
-        if plot is not None and plot.drawn is not None and plot.panel is not None:
-            frame = plot.drawn.frame
+        if plot is not None and plot.drawing is not None and plot.panel is not None:
+            frame = plot.drawing.frame
             low, high = (frame.scale.inverse(height) for height in change(frame.heights))
             if math.isfinite(low) and math.isfinite(high) and low < high:
                 self.look(heights={**self.looking.heights, plot.panel.title: (low, high)})
 
     def action_range(self) -> None:
         """Begin a range of steps at the crosshair, or show the range that was begun."""
-        begun, cursor = self.looking.anchor, self.looking.cursor
-        if begun is None or cursor is None:
+        anchor, cursor = self.looking.anchor, self.looking.cursor
+        if anchor is None or cursor is None:
             if cursor is None:
                 self.action_cursor(1)
             self.look(anchor=self.looking.cursor)
         else:
-            self._see((min(begun, cursor), max(begun, cursor)), anchor=None)
+            self._see((min(anchor, cursor), max(anchor, cursor)), anchor=None)
 
     def action_reset(self) -> None:
-        self._kept = None
+        self._resting_cursor = None
         self.across.reset()
         self.look(window=None, follow=None, heights={}, cursor=None, anchor=None)
 
@@ -314,24 +314,24 @@ class CurvesPane(Pane):
         if start is None:
             start = min(last, limits[1]) if columns < 0 else max(first, limits[0])
         else:
-            moved = round(self._moved(start, columns))
-            start = moved if abs(moved - start) >= 1 else round(start) + (1 if columns > 0 else -1)
-        self._kept = min(max(start, first, limits[0]), last, limits[1])
-        self.look(cursor=self._kept)
+            target = round(self._moved(start, columns))
+            start = target if abs(target - start) >= 1 else round(start) + (1 if columns > 0 else -1)
+        self._resting_cursor = min(max(start, first, limits[0]), last, limits[1])
+        self.look(cursor=self._resting_cursor)
 
     def action_cursor_end(self, end: bool) -> None:
         limits = self._limits()
         if limits is not None:
             first, last = self.across.extent()
-            self._kept = min(last, limits[1]) if end else max(first, limits[0])
-            self.look(cursor=self._kept)
+            self._resting_cursor = min(last, limits[1]) if end else max(first, limits[0])
+            self.look(cursor=self._resting_cursor)
 
     def action_clear(self) -> None:
         """No range, no crosshair, no plot alone: one of them a time."""
         if self.looking.anchor is not None:
             self.look(anchor=None)
         elif self.looking.cursor is not None:
-            self._kept = None
+            self._resting_cursor = None
             self.look(cursor=None)
         else:
             self.action_alone()
@@ -341,20 +341,20 @@ class CurvesPane(Pane):
         current = self.current
         if current is not None:
             title = "" if self.looking.alone else current.title
-            self._chosen = current.title
+            self._current_title = current.title
             self.look(alone=title)
 
     def action_choose(self, by: int) -> None:
         """The next plot, or the one before; past the last on screen, other metrics."""
-        shown, current = self.shown_panels(), self.current
+        panels, current = self.shown_panels(), self.current
         if current is None:
             return
-        place = shown.index(current) + by
-        if not 0 <= place < len(shown):
+        place = panels.index(current) + by
+        if not 0 <= place < len(panels):
             self.action_panel(by)
-            shown = self.shown_panels()
-            place = 0 if by > 0 else len(shown) - 1
-        self._chosen = shown[place].title
+            panels = self.shown_panels()
+            place = 0 if by > 0 else len(panels) - 1
+        self._current_title = panels[place].title
         self.redraw()
 
     def action_panel(self, by: int) -> None:
@@ -366,15 +366,15 @@ class CurvesPane(Pane):
         else:
             self._first = max(self._first - count, 0) if self._first > 0 else total - 1
         if self.looking.alone:
-            self._chosen = self.chosen_panels()[self._first].title
-            self.looking = replace(self.looking, alone=self._chosen)
+            self._current_title = self.chosen_panels()[self._first].title
+            self.looking = replace(self.looking, alone=self._current_title)
         self.redraw()
 
     def action_count(self) -> None:
         panels = self.chosen_panels()
         most = self.grid.room(True, self._counts(), self.folded).fit(list(map(section_of, panels)), MOST)
         most = min(most, len(panels))
-        self._asked = next((count for count in COUNTS if self._asked < count <= most), 0)
+        self._plot_count = next((count for count in COUNTS if self._plot_count < count <= most), 0)
         self.look(alone="")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -388,9 +388,9 @@ class CurvesPane(Pane):
         message.stop()
         if message.kept:
             self._choose(message.plot)
-            self._kept = None if message.step is None else float(round(message.step))
+            self._resting_cursor = None if message.step is None else float(round(message.step))
             self.grid.focus()
-        step = self._kept if message.step is None else float(round(message.step))
+        step = self._resting_cursor if message.step is None else float(round(message.step))
         if step == self.looking.cursor:
             return
         self.looking = replace(self.looking, cursor=step)
@@ -409,7 +409,7 @@ class CurvesPane(Pane):
         """The part that was dragged over, from now on: its steps, and its values where it is a box."""
         message.stop()
         self._choose(message.plot)
-        box = {} if message.values is None else {self._chosen: message.values}
+        box = {} if message.values is None else {self._current_title: message.values}
         self._see(message.steps, heights={**self.looking.heights, **box})
 
     def on_plot_view_moved(self, message: PlotView.Moved) -> None:
@@ -417,7 +417,7 @@ class CurvesPane(Pane):
         message.stop()
         self._choose(message.plot)
         self.action_pan(-message.across)
-        if message.up and self._chosen in self.looking.heights:
+        if message.up and self._current_title in self.looking.heights:
             self.action_pan_values(-message.up)
 
     def on_plot_view_doubled(self, message: PlotView.Doubled) -> None:
@@ -428,7 +428,7 @@ class CurvesPane(Pane):
 
     def _choose(self, plot: PlotView) -> None:
         if plot.panel is not None:
-            self._chosen = plot.panel.title
+            self._current_title = plot.panel.title
 
     def on_plot_view_wheeled(self, message: PlotView.Wheeled) -> None:
         message.stop()

@@ -134,12 +134,12 @@ class PlotView(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.panel: Panel | None = None
-        self.drawn: Drawn | None = None
+        self.drawing: Drawn | None = None
         self._plot = Plot()
         self._looks: dict[str, Style] = {}
-        self._pressed: PlotCell | None = None
-        self._selected: tuple[PlotCell, PlotCell] | None = None
-        self._grabbed: PlotCell | None = None
+        self._press_cell: PlotCell | None = None
+        self._selection: tuple[PlotCell, PlotCell] | None = None
+        self._grab_cell: PlotCell | None = None
 
     # -- drawing
 
@@ -178,7 +178,7 @@ class PlotView(Widget):
             if chosen:
                 rows[0] = [(rows[0][0][0], "title.chosen"), *rows[0][1:]]
             rows = [fit_row([], width)] * (height - len(rows)) + rows
-        before, self.drawn = self.drawn, Drawn(rows, frame, count)
+        before, self.drawing = self.drawing, Drawn(rows, frame, count)
         if before is None or len(before.rows) != len(rows) or before.frame.width != width:
             self.refresh()
             return
@@ -189,7 +189,7 @@ class PlotView(Widget):
 
     def forget(self) -> None:
         """Drop the picture and what it was made from."""
-        self.drawn = self.panel = None
+        self.drawing = self.panel = None
         self._plot = Plot()
         self.refresh()
 
@@ -199,15 +199,15 @@ class PlotView(Widget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        drawn = self.drawn
-        if drawn is None or y >= len(drawn.rows):
+        drawing = self.drawing
+        if drawing is None or y >= len(drawing.rows):
             return Strip.blank(self.size.width, self.rich_style)
-        segments = [Segment(text, self._look(key)) for text, key in drawn.rows[y]]
-        strip = Strip(segments, drawn.frame.width)
-        if self._selected and drawn.legend <= y < drawn.legend + drawn.frame.area.height:
-            (first, last), (top, bottom) = self._box(self._selected, drawn)
+        segments = [Segment(text, self._look(key)) for text, key in drawing.rows[y]]
+        strip = Strip(segments, drawing.frame.width)
+        if self._selection and drawing.legend <= y < drawing.legend + drawing.frame.area.height:
+            (first, last), (top, bottom) = self._box(self._selection, drawing)
             if top <= y <= bottom:
-                parts = strip.divide([first, last + 1, drawn.frame.width])
+                parts = strip.divide([first, last + 1, drawing.frame.width])
                 strip = Strip.join([parts[0], parts[1].apply_style(Style(reverse=True)), *parts[2:]])
         return strip.apply_style(self.rich_style)
 
@@ -243,77 +243,77 @@ class PlotView(Widget):
 
     def step_at(self, x: float) -> float | None:
         """The step under column `x`, None without a picture."""
-        return self.drawn.frame.step_at(x) if self.drawn else None
+        return self.drawing.frame.step_at(x) if self.drawing else None
 
     def _cell(self, event: events.MouseEvent) -> PlotCell:
         """The cell of the plot area that is nearest to the mouse."""
-        assert self.drawn is not None
-        area, above = self.drawn.frame.area, self.drawn.legend
+        assert self.drawing is not None
+        area, above = self.drawing.frame.area, self.drawing.legend
         x = min(max(event.x, area.x), area.x + area.width - 1)
         return PlotCell(x, min(max(event.y, above + area.y), above + area.y + area.height - 1))
 
     @staticmethod
-    def _box(selected: tuple[PlotCell, PlotCell], drawn: Drawn) -> tuple[tuple[int, int], tuple[int, int]]:
+    def _box(selection: tuple[PlotCell, PlotCell], drawing: Drawn) -> tuple[tuple[int, int], tuple[int, int]]:
         """Columns and rows of what is selected: all rows unless it is some rows high."""
-        (x, y), (x1, y1) = selected
+        (x, y), (x1, y1) = selection
         rows = (min(y, y1), max(y, y1))
         if rows[1] - rows[0] < BOX:
-            rows = (drawn.legend, drawn.legend + drawn.frame.area.height)
+            rows = (drawing.legend, drawing.legend + drawing.frame.area.height)
         return (min(x, x1), max(x, x1)), rows
 
     def on_resize(self) -> None:
         self.post_message(self.Resized())
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self.drawn is None:
+        if self.drawing is None:
             return
         cell = self._cell(event)
-        if self._grabbed is not None:
-            self._move_by(self._grabbed, cell)
-        elif self._pressed is not None and (self._selected or _apart(cell, self._pressed) >= 2):
-            self._selected = (self._pressed, cell)
+        if self._grab_cell is not None:
+            self._move_by(self._grab_cell, cell)
+        elif self._press_cell is not None and (self._selection or _apart(cell, self._press_cell) >= 2):
+            self._selection = (self._press_cell, cell)
             self.refresh()
         else:
             self.post_message(self.Pointed(self, self.step_at(cell.x)))
 
-    def _move_by(self, grabbed: PlotCell, cell: PlotCell) -> None:
-        assert self.drawn is not None
-        area = self.drawn.frame.area
-        if cell != grabbed:
-            self._grabbed = cell
-            across, up = (cell.x - grabbed.x) / max(1, area.width), (grabbed.y - cell.y) / max(1, area.height)
+    def _move_by(self, start: PlotCell, cell: PlotCell) -> None:
+        assert self.drawing is not None
+        area = self.drawing.frame.area
+        if cell != start:
+            self._grab_cell = cell
+            across, up = (cell.x - start.x) / max(1, area.width), (start.y - cell.y) / max(1, area.height)
             self.post_message(self.Moved(self, across, up))
 
     def on_leave(self) -> None:
-        if self._pressed is None and self._grabbed is None:
+        if self._press_cell is None and self._grab_cell is None:
             self.post_message(self.Pointed(self, None))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """The left button selects a part to see larger; another, or the left one with ctrl, moves the picture."""
-        if self.drawn is None:
+        if self.drawing is None:
             return
         if event.button == 1 and not event.ctrl:
-            self._pressed = self._cell(event)
+            self._press_cell = self._cell(event)
         else:
-            self._grabbed = self._cell(event)
+            self._grab_cell = self._cell(event)
         self.capture_mouse()
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        if self._pressed is None and self._grabbed is None:
+        if self._press_cell is None and self._grab_cell is None:
             return
         self.release_mouse()
-        pressed, selected, drawn = self._pressed, self._selected, self.drawn
-        self._selected = self._pressed = self._grabbed = None
-        if drawn is None or pressed is None:
+        press_cell, selection, drawing = self._press_cell, self._selection, self.drawing
+        self._selection = self._press_cell = self._grab_cell = None
+        if drawing is None or press_cell is None:
             return
-        if selected is None:
+        if selection is None:
             self.post_message(self.Pointed(self, self.step_at(self._cell(event).x), kept=True))
             return
         self.refresh()
-        (first, last), (top, bottom) = self._box(selected, drawn)
-        frame, values = drawn.frame, None
-        if abs(selected[0].y - selected[1].y) >= BOX:
-            low, high = (frame.value_at(row - drawn.legend) for row in (bottom + 0.5, top - 0.5))
+        (first, last), (top, bottom) = self._box(selection, drawing)
+        frame, values = drawing.frame, None
+        if abs(selection[0].y - selection[1].y) >= BOX:
+            low, high = (frame.value_at(row - drawing.legend) for row in (bottom + 0.5, top - 0.5))
             values = (low, high) if low < high else None
         self.post_message(self.Dragged(self, (frame.step_at(first - 0.5), frame.step_at(last + 0.5)), values))
 
@@ -323,8 +323,8 @@ class PlotView(Widget):
 
     def _wheel(self, event: events.MouseEvent, amount: int, sideways: bool) -> None:
         event.stop()
-        if self.drawn is not None:
-            self.post_message(self.Wheeled(self.drawn.frame.step_at(self._cell(event).x), amount, sideways))
+        if self.drawing is not None:
+            self.post_message(self.Wheeled(self.drawing.frame.step_at(self._cell(event).x), amount, sideways))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         self._wheel(event, -1 if event.shift else 1, event.shift)

@@ -74,9 +74,9 @@ examples of each class. Nothing is downloaded for it.
         train = tables.get("train", {})
         return {"dataset": tables.get("dataset", {}), "seed": train.get("seed", 0) if isinstance(train, dict) else 0}
 
-    def told(self, found: Any, words: str) -> None:
+    def told(self, sheet: Any, words: str) -> None:
         """Show a sheet, or why there is none."""
-        self.sheet = found if isinstance(found, DataSheet) else None
+        self.sheet = sheet if isinstance(sheet, DataSheet) else None
         if self.sheet is None:
             self.query_one("#data-words", Static).update(Content("\n".join(clean_lines(words))))
             self._picture.show_words("")
@@ -102,11 +102,11 @@ examples of each class. Nothing is downloaded for it.
 
     def _list_classes(self) -> None:
         """A bar for each class, the row of the rest below where not all fit."""
-        listed = self.query_one("#data-classes", Static)
+        table = self.query_one("#data-classes", Static)
         classes = self.sheet.classes if self.sheet is not None else []
         room = min(WIDEST - 2, max(0, self.size.width // 3 - 2))
-        listed.display = len(classes) > 1 and room >= 16
-        if not listed.display:
+        table.display = len(classes) > 1 and room >= 16
+        if not table.display:
             return
         height = max(1, self._picture.size.height or self.size.height - 2)
         rows = classes if len(classes) <= height else classes[: height - 1]
@@ -115,13 +115,13 @@ examples of each class. Nothing is downloaded for it.
         wide = min(max(width_of(clean(name)) for name, _ in classes), max(4, room - digits - 8))
         lines = []
         for name, number in rows:
-            called = cut(clean(name), wide)
-            drawn = bar(number / most, max(1, room - wide - digits - 2))
-            words = f"{called}{' ' * (wide - width_of(called))} {count(number):>{digits}} "
-            lines.append(Content.assemble(words, (drawn, "$text-primary")))
+            label = cut(clean(name), wide)
+            share_bar = bar(number / most, max(1, room - wide - digits - 2))
+            words = f"{label}{' ' * (wide - width_of(label))} {count(number):>{digits}} "
+            lines.append(Content.assemble(words, (share_bar, "$text-primary")))
         if len(rows) < len(classes):
             lines.append(Content.styled(f"and {len(classes) - len(rows)} more", "$quiet"))
-        listed.update(Content("\n").join(lines))
+        table.update(Content("\n").join(lines))
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the classes out anew; the picture does so itself."""

@@ -88,13 +88,13 @@ first again. `tui-gen edits RUN` lists the same, `--undo` and `--redo` do the sa
                 self._plan = []
         self._list_anew(to_end=True)
 
-    def update_view(self, changed: set[str]) -> None:
+    def update_view(self, parts: set[str]) -> None:
         view = self.view
-        if view is None or not changed & {"marks", "status"}:
+        if view is None or not parts & {"marks", "status"}:
             return
         if [edit.t for edit in view.edits] != [edit.t for edit in self._history.edits] or self._passed(view):
             self._list_anew(to_end=True)
-        elif "status" in changed:
+        elif "status" in parts:
             self._tell()
 
     def _passed(self, view: RunView) -> bool:
@@ -107,13 +107,13 @@ first again. `tui-gen edits RUN` lists the same, `--undo` and `--redo` do the sa
         view = self.view
         self._history = EditHistory(view.edits if view is not None else [])
         self.rows = rows(self._history, self._plan, view.step) if view is not None else []
-        kept, width = self._list.highlighted, max(20, self._list.size.width)
+        place, width = self._list.highlighted, max(20, self._list.size.width)
         self._list.clear_options()
         self._list.add_options([Option(line) for line in self._lines(width)])
         if self.rows:
-            made = len(self._history.edits)
-            last = max(0, made - 1) if made else 0
-            self._list.highlighted = last if to_end or kept is None else min(kept, len(self.rows) - 1)
+            edit_count = len(self._history.edits)
+            last = max(0, edit_count - 1) if edit_count else 0
+            self._list.highlighted = last if to_end or place is None else min(place, len(self.rows) - 1)
         self.set_title(f"{len(self._history.edits)}" if self.rows else "")
         self._tell()
 
@@ -124,14 +124,14 @@ first again. `tui-gen edits RUN` lists the same, `--undo` and `--redo` do the sa
         name_width, step_width = max(map(len, names), default=0), max(map(len, steps), default=0)
         lines = []
         for row, name, step in zip(self.rows, names, steps):
-            made = time.strftime("%H:%M:%S  ", time.localtime(row.t)) if row.t else " " * 10
+            clock_time = time.strftime("%H:%M:%S  ", time.localtime(row.t)) if row.t else " " * 10
             change = f"{clean(show(row.old))} → {clean(show(row.new))}".removeprefix(" ")
             quiet = "$quiet" if row.state in ("undone", "undoes", "planned") else ""
             sign = {"undone": "-", "undoes": "↶", "planned": "·"}.get(row.state, "Δ")
             lines.append(
                 Content.assemble(
                     (f"{sign} {step:>{step_width}}  ", quiet or "bold"),
-                    (made if width >= WIDE else "", "$quiet"),
+                    (clock_time if width >= WIDE else "", "$quiet"),
                     (f"{name:<{name_width}}  ", quiet),
                     (change, quiet or "bold"),
                     (f"  {row.remark}" if row.remark else "", "$quiet"),
@@ -156,7 +156,7 @@ first again. `tui-gen edits RUN` lists the same, `--undo` and `--redo` do the sa
         self.refresh_bindings()
 
     @property
-    def chosen(self) -> EditRow | None:
+    def current(self) -> EditRow | None:
         """The row under the cursor."""
         at = self._list.highlighted
         return self.rows[at] if at is not None and at < len(self.rows) else None
@@ -175,10 +175,10 @@ first again. `tui-gen edits RUN` lists the same, `--undo` and `--redo` do the sa
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with this run now."""
         live = self.view is not None and self.view.live
-        chosen = self.chosen if self.is_mounted else None
+        current = self.current if self.is_mounted else None
         match action:
             case "undo_row":
-                return True if live and chosen is not None and chosen.state != "planned" else None
+                return True if live and current is not None and current.state != "planned" else None
             case "undo":
                 return True if live and self._history.to_undo is not None else None
             case "redo":
@@ -187,7 +187,7 @@ first again. `tui-gen edits RUN` lists the same, `--undo` and `--redo` do the sa
 
     def action_undo_row(self) -> None:
         """Take back the edit under the cursor."""
-        if (row := self.chosen) is not None:
+        if (row := self.current) is not None:
             self.post_message(LiveEditAsked(row.key, row.old))
 
     def action_undo(self) -> None:

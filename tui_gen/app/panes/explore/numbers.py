@@ -47,9 +47,9 @@ class AxesDialog(Modal[Axes | None]):
     @on(Input.Submitted)
     def _on_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        typed = event.value.replace(",", " ").split()
-        numbers = [int(word) for word in typed if word.isdecimal() and word.isascii() and len(word) < 10]
-        if len(typed) != 2 or len(numbers) != 2 or not all(self._base <= number <= self._last for number in numbers):
+        entries = event.value.replace(",", " ").split()
+        numbers = [int(word) for word in entries if word.isdecimal() and word.isascii() and len(word) < 10]
+        if len(entries) != 2 or len(numbers) != 2 or not all(self._base <= number <= self._last for number in numbers):
             words = self.query_one("#axes-words", Static)
             words.update(f"type two numbers from {self._base} to {self._last}, a space between them")
             words.add_class("wrong")

@@ -103,7 +103,7 @@ class ExplorePane(Pane):
     def on_show(self) -> None:
         self._enter()
 
-    def update_view(self, changed: set[str]) -> None:
+    def update_view(self, parts: set[str]) -> None:
         newest, before = self._last_checkpoint(), self._newest
         if newest != before:
             self._newest = newest
@@ -214,10 +214,10 @@ class ExplorePane(Pane):
             self.stay.scene, self.stay.tile = "point", None
         self._look(look)
 
-    def _from(self, **given: Any) -> Look:
+    def _from(self, **changes: Any) -> Look:
         """The look from another place, with all else as it is."""
         scene = "point" if self.stay.scene in ("errors", "walk") else self.stay.scene
-        return msgspec.structs.replace(self.stay.look(), **({"scene": scene, "at": None} | given))
+        return msgspec.structs.replace(self.stay.look(), **({"scene": scene, "at": None} | changes))
 
     def action_middle(self) -> None:
         self.stay.example = None

@@ -52,11 +52,11 @@ class Stay:
             pins=tuple(self.pins), label=self.label, count=count, way=self.way, guidance=self.guidance,
         )  # fmt: skip
 
-    def arrived(self, view: View, asked: Look) -> None:
+    def arrived(self, view: View, wish: Look) -> None:
         """What was asked for is there."""
-        if self.at == asked.at:
+        if self.at == wish.at:
             self.at = None  # nobody has gone on since
-        self.view, self.view_of = view, asked.scene
+        self.view, self.view_of = view, wish.scene
         if view.example is not None:
             self.example, self.label = view.example, view.label
         if self.tile is not None and self.tile >= self.tiles:

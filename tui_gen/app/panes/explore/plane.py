@@ -51,7 +51,7 @@ class PlaneMap(Widget, can_focus=True):
         self.pins: list[tuple[str, float, float]] = []
         self._dots: list[tuple[float, float, int]] = []
         self._cells: dict[tuple[int, int], int] | None = None
-        self._given = (b"", b"")
+        self._source = (b"", b"")
         self._held = False
 
     def show(
@@ -66,12 +66,12 @@ class PlaneMap(Widget, can_focus=True):
 
     def show_dots(self, places: bytes, labels: bytes) -> None:
         """Codes of data: (N, 2) float32, and (N,) int32 labels or nothing."""
-        if (places, labels) == self._given:
+        if (places, labels) == self._source:
             return
-        self._given = (places, labels)
+        self._source = (places, labels)
         numbers, which = array("f", places), array("i", labels)
-        known = list(which) or [-1] * (len(numbers) // 2)
-        self._dots = list(zip(numbers[0::2], numbers[1::2], known))
+        classes = list(which) or [-1] * (len(numbers) // 2)
+        self._dots = list(zip(numbers[0::2], numbers[1::2], classes))
         self._cells = None
         self.refresh()
 

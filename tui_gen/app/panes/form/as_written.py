@@ -18,18 +18,18 @@ from tui_gen.places import config_dir
 def declared(tables: dict[str, Any]) -> dict[str, Param]:
     """Every setting in a config's tables by its dotted key, the model's first: as it is declared, where it is one of
     ours and has such a value, else by its name and the kind of its value."""
-    known = config.keys("", "", Catalog())
+    own_params = config.keys("", "", Catalog())
     optim = {param.name: param for param in config.OPTIM_PARAMS}
-    found: dict[str, Param] = {}
+    settings: dict[str, Param] = {}
     for key, value in _leaves(tables):
         name = key.rpartition(".")[2]
-        param = known.get(key) or (optim.get(name) if key.startswith("train.phases.") else None)
+        param = own_params.get(key) or (optim.get(name) if key.startswith("train.phases.") else None)
         if param is None or params.check_value(param, value)[1]:
             kinds = {bool: "bool", int: "int", float: "float"}
             kind: Any = kinds.get(type(value), "str")
             param = Param(name, kind, value if kind != "str" else params.show(value), "")
-        found[key] = param
-    return dict(sorted(found.items(), key=lambda item: not item[0].startswith("model.")))
+        settings[key] = param
+    return dict(sorted(settings.items(), key=lambda item: not item[0].startswith("model.")))
 
 
 def _leaves(tables: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
@@ -63,7 +63,7 @@ def why(run: Path, error: ConfigError, model: str, folders: Sequence[str]) -> st
             f"m (Run > Use its model files) reads it; so does {attach} {shlex.quote(there[0])}"
         )
     if folders:
-        gone = ", ".join(folders)
-        return f"Shown as written: its model, {model}, was in {gone}, which is gone. {attach} DIR reads it."
+        places = ", ".join(folders)
+        return f"Shown as written: its model, {model}, was in {places}, which is gone. {attach} DIR reads it."
     where = f"neither built in nor in {config_dir() / 'models'}"
     return f"Shown as written: its model, {model}, is {where}. {attach} DIR reads it from another folder."

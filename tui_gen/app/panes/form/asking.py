@@ -22,7 +22,7 @@ class AskingPane(Pane):
         super().__init__(id=id, classes=classes)
         self.tables: dict[str, Any] = {}
         """The settings that are described, or were asked about."""
-        self._settled: dict[str, Any] = {}
+        self._last_tables: dict[str, Any] = {}
         self._asking = False
 
     @property
@@ -34,7 +34,7 @@ class AskingPane(Pane):
         """Those of the form's settings that matter here."""
         return tables
 
-    def told(self, found: Any, words: str) -> None:
+    def told(self, answer: Any, words: str) -> None:
         """Show what was found, or, where that is None, why nothing was."""
 
     def beat(self, quiet_for: float) -> None:
@@ -45,16 +45,16 @@ class AskingPane(Pane):
         tables = self.part(form.state.tables())
         if tables == self.tables:
             return
-        if tables != self._settled:
-            self._settled = tables
+        if tables != self._last_tables:
+            self._last_tables = tables
             return
         first, self.tables, self._asking = not self.tables, tables, True
         if first:
             self.told(None, self.WAITING)
         self.post_message(WorkerAsked(self.ASKS, tables, self._answered))
 
-    def _answered(self, found: Any, words: str) -> None:
+    def _answered(self, answer: Any, words: str) -> None:
         self._asking = False
         if self.is_mounted:
-            self.told(found, words)
+            self.told(answer, words)
             self.refresh_bindings()

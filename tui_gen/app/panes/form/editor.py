@@ -90,7 +90,7 @@ class FieldEditor(Widget):
         """The key of the field whose text is being edited, or an empty string."""
         self.choosing = ""
         """The key of the field whose choices are open, or an empty string."""
-        self._shown = ""
+        self._editor_text = ""
         self._text = (False, False, False)
         self._editors: tuple[Input, Choices] | None = None
         self.list = FieldList(state, self._pressed, self._moved, self._place, self._type)
@@ -138,7 +138,7 @@ class FieldEditor(Widget):
         if self.editing and self.editing not in self.state.params:
             self.leave()
         # Not while a key that was typed is still on its way into the state.
-        if self.editing and self.editor.value == self._shown != clean(self.state.text(self.editing), NEWLINE):
+        if self.editing and self.editor.value == self._editor_text != clean(self.state.text(self.editing), NEWLINE):
             self._fill(self.state.text(self.editing))
         self._moved()
 
@@ -180,14 +180,14 @@ class FieldEditor(Widget):
     def _fill(self, text: str) -> None:
         editor = self.editor
         with editor.prevent(editor.Changed):
-            editor.value = self._shown = clean(text, NEWLINE)
+            editor.value = self._editor_text = clean(text, NEWLINE)
         editor.cursor_position = len(editor.value)
 
-    def _typed(self, shown: str) -> None:
+    def _typed(self, value: str) -> None:
         """Take over what stands in the editor; ↵ is a line end. Text that nobody touched is left as it is."""
-        if self.editing and shown != self._shown:
-            text = shown.replace(NEWLINE, "\n")
-            self._shown = shown
+        if self.editing and value != self._editor_text:
+            text = value.replace(NEWLINE, "\n")
+            self._editor_text = value
             if self.state.set_text(self.editing, text):
                 self.changed()
 

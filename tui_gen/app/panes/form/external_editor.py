@@ -12,11 +12,11 @@ from pathlib import Path
 
 def command() -> list[str]:
     """The editor and its arguments. Raises ValueError, with what to do, where there is none or it cannot be read."""
-    named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
+    line = os.environ.get("VISUAL") or os.environ.get("EDITOR") or ""
     try:
-        words = shlex.split(named)
+        words = shlex.split(line)
     except ValueError as error:
-        raise ValueError(f"$EDITOR cannot be read ({error}): {named}") from None
+        raise ValueError(f"$EDITOR cannot be read ({error}): {line}") from None
     words = words or [name for name in ("nano", "vim", "vi") if shutil.which(name)][:1]
     if not words:
         raise ValueError("no editor found: set EDITOR to the command of one")

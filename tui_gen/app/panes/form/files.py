@@ -32,7 +32,7 @@ class FormFiles:
     notice: Callable[[str], None]
     show_draft: Callable[[], None]
     _told: Callable[[], None]
-    _kept: Path | None = None
+    _unread_file: Path | None = None
     """A text that was written in $EDITOR and could not be read."""
 
     if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class FormFiles:
     def action_editor(self) -> None:
         """Edit the form as TOML in $EDITOR; a text that cannot be read is kept and opened again next time."""
         self.fields.leave()
-        path = self._kept or external_editor.draft(self._toml(self.draft))
-        before = path.read_text(encoding="utf-8") if self._kept is None else None
+        path = self._unread_file or external_editor.draft(self._toml(self.draft))
+        before = path.read_text(encoding="utf-8") if self._unread_file is None else None
         try:
             with self.app.suspend():
                 wrong = external_editor.edit(path)
@@ -98,17 +98,17 @@ class FormFiles:
         self.app.refresh(layout=True)
         if wrong:
             self.notice(wrong)
-            if self._kept is None:
+            if self._unread_file is None:
                 path.unlink(missing_ok=True)
             return
         try:
             tables = config.read_toml(path)
             unchanged = before is not None and path.read_text(encoding="utf-8") == before
         except ConfigError as error:
-            self._kept = path
+            self._unread_file = path
             self.notice(f"{error}\nYour text is kept; e opens it again.")
             return
-        self._kept = None
+        self._unread_file = None
         path.unlink(missing_ok=True)
         if not unchanged:
             self.edited_tables(tables)

@@ -65,12 +65,12 @@ class Choices(OptionList):
 
     def __init__(self) -> None:
         super().__init__(id="choices", compact=True, markup=False)
-        self.sought = ""
+        self.letters = ""
         """The letters typed since the list was opened."""
 
     def offer(self, choices: Sequence[object], value: object) -> None:
         """Show these, with the cursor on the one that is in force."""
-        self.sought = ""
+        self.letters = ""
         self.set_options([clean(str(choice)) for choice in choices])
         self.highlighted = choices.index(value) if value in choices else 0 if choices else None
 
@@ -79,13 +79,13 @@ class Choices(OptionList):
         """The longest choice, in characters."""
         return max((len(str(option.prompt)) for option in self.options), default=8)
 
-    def seek(self, sought: str) -> None:
+    def seek(self, letters: str) -> None:
         """Go to the first choice that begins with these letters, else to the first that has them anywhere."""
         words = [str(option.prompt).lower() for option in self.options]
-        places = [at for at, word in enumerate(words) if word.startswith(sought)]
-        places += [at for at, word in enumerate(words) if sought in word]
+        places = [at for at, word in enumerate(words) if word.startswith(letters)]
+        places += [at for at, word in enumerate(words) if letters in word]
         if places:
-            self.sought, self.highlighted = sought, places[0]
+            self.letters, self.highlighted = letters, places[0]
         else:
             self.app.bell()
 
@@ -98,9 +98,9 @@ class Choices(OptionList):
         if event.key == "space":
             self.action_select()
         elif character := typed(event):
-            self.seek(self.sought + character.lower())
+            self.seek(self.letters + character.lower())
         elif event.key == "backspace":
-            self.seek(self.sought[:-1])
+            self.seek(self.letters[:-1])
         else:
             return
         event.stop()

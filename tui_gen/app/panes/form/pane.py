@@ -113,8 +113,8 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         self.live: FormState | None = None
         self._forks: dict[str, ForkPoint] = {}
         """Of what was loaded to be forked: from where, by the words for its source."""
-        self._edits_seen = 0
-        self._started: dict[str, Any] = {}
+        self._edit_count = 0
+        self._first_tables: dict[str, Any] = {}
         self._frame = ("", "")
         self._told_words = Content("")
         self.fields = FieldEditor(self.draft)
@@ -243,7 +243,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
             self.live = FormState(self.catalog, tables, name, live=True, unread=unread)
         else:
             self.live.follow(tables)
-        self._started, self._edits_seen = tables, 0
+        self._first_tables, self._edit_count = tables, 0
         self._follow_edits()
         self.live.ended = not live
         if self.state is not self.live:
@@ -289,11 +289,11 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         if view is None or view.path != before:
             if self.live is not None and self.live.unread:
                 self.notice("")
-            self._edits_seen = 0
+            self._edit_count = 0
             self.live = None
             self.show_draft()
 
-    def update_view(self, changed: set[str]) -> None:
+    def update_view(self, parts: set[str]) -> None:
         view = self.view
         if view is None or self.live is None:
             return
@@ -306,14 +306,14 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         if self.view is None or self.live is None:
             return False
         edits = self.view.edits
-        if len(edits) < self._edits_seen:
+        if len(edits) < self._edit_count:
             # The run went on from an older checkpoint: edits after it never were.
-            self.live.follow(self._started)
-            self._edits_seen = 0
-        for edit in edits[self._edits_seen :]:
+            self.live.follow(self._first_tables)
+            self._edit_count = 0
+        for edit in edits[self._edit_count :]:
             self.live.acknowledge(edit.key, edit.new, edit.step)
-        news = len(edits) != self._edits_seen
-        self._edits_seen = len(edits)
+        news = len(edits) != self._edit_count
+        self._edit_count = len(edits)
         return news
 
     def _refresh_live(self) -> None:
@@ -486,8 +486,8 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
             except ConfigError as error:
                 self.notice(str(error))
                 return
-            edits_made = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in self.view.edits]
-            edits = merged(rollbacks.standing(tables.get("edits", []), self.view.rollbacks), edits_made)
+            live_edits = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in self.view.edits]
+            edits = merged(rollbacks.standing(tables.get("edits", []), self.view.rollbacks), live_edits)
             self.load_tables(tables | ({"edits": edits} if edits else {}), self.view.path.name)
         elif self.live is not None:
             self.load_tables(self.live.tables(), f"run {self.live.source}")

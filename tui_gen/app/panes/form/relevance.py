@@ -29,11 +29,11 @@ def split(state: FormState, section: Section, always: set[str]) -> tuple[list[st
     Those of `always` are shown at once (whatever has a problem, say); so is, in a run, all that can be edited.
     """
     first: list[str] = []
-    folded: list[str] = []
+    rest: list[str] = []
     for key in section.keys:
         if key in always:
             first.append(key)
         elif has_effect(state, key):
             wanted = not state.params[key].rare or of_author(state, key) or (state.live and state.editable(key))
-            (first if wanted else folded).append(key)
-    return first, folded
+            (first if wanted else rest).append(key)
+    return first, rest

@@ -117,11 +117,11 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         self.collapsed: set[str] = set()
         self.unfolded: set[str] = set()
         """Sections of which all fields are shown, not only those that one would change first."""
-        self._wanted: set[str] = set()
+        self._targets: set[str] = set()
         """Fields that were gone to by name: they are shown though they may have no effect."""
         self.rows: list[FieldRow] = []
         self._pressed, self._moved, self._shifted, self._taken = pressed, moved, shifted, taken
-        self._said = ("", "")
+        self._remark = ("", "")
         self._words: dict[str, str] = {}
         self._lines: list[tuple[int, str]] = []
         self._first: list[int] = []
@@ -161,7 +161,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             rows.append(FieldRow("", section))
             if section.name in self.collapsed:
                 continue
-            keys, rest = relevance.split(self.state, section, self._wanted.union(self._words))
+            keys, rest = relevance.split(self.state, section, self._targets.union(self._words))
             rows += [FieldRow(key, section) for key in keys]
             if rest:
                 rows.append(FieldRow("", section, len(rest)))
@@ -198,9 +198,9 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         """All that a row's drawing depends on, besides the cursor."""
         state = self.state
         if not row.key:
-            changed = tuple(state.modified(key) for key in row.section.keys)
+            changes = tuple(state.modified(key) for key in row.section.keys)
             folded = row.section.name in (self.unfolded if row.behind else self.collapsed)
-            return row.section.title, folded, row.behind, changed, tuple(self._words)
+            return row.section.title, folded, row.behind, changes, tuple(self._words)
         key = row.key
         flags = (state.modified(key), key in self._words, state.editable(key), key in state.asked)
         return state.text(key), state.params[key], *flags, state.baseline(key), relevance.has_effect(state, key)
@@ -220,8 +220,8 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             mark, words = "✓", self.state.notes.get(key)
         if words is None and key in self.state.asked:
             mark, words = "…", "asked for; takes effect at the next step"
-        if words is None and key == self._said[0]:
-            mark, words = "–", self._said[1]
+        if words is None and key == self._remark[0]:
+            mark, words = "–", self._remark[1]
         if words is None:
             return []
         lines = textwrap.wrap(clean(words), max(12, width - GUTTER - 4))[:4]
@@ -229,9 +229,9 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def say(self, words: str) -> None:
         """Show words under the row of the cursor, where nothing else is told, until the cursor moves; empty: none."""
-        said = (self.row.key, words) if words and self.rows else ("", "")
-        if said != self._said:
-            self._said = said
+        remark = (self.row.key, words) if words and self.rows else ("", "")
+        if remark != self._remark:
+            self._remark = remark
             self.sync()
             self.show_cursor()
 
@@ -264,7 +264,7 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             self.sync()
         at = next((at for at, row in enumerate(self.rows) if row.ident == ident), None)
         if at is None and section is not None:
-            self._wanted.add(ident)
+            self._targets.add(ident)
             self.sync()
             at = next((at for at, row in enumerate(self.rows) if row.ident == ident), None)
         if at is not None:
@@ -311,8 +311,8 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
             # Not a rule for :focus, which would repaint the whole list whenever the focus moves.
             base = base + self.get_component_rich_style("fields--here" if self.has_focus else "fields--cursor")
         if below:
-            heard = row.key in self.state.notes or row.key in self.state.asked
-            name = "error" if row.key in self._words else "note" if heard else "unit"
+            has_answer = row.key in self.state.notes or row.key in self.state.asked
+            name = "error" if row.key in self._words else "note" if has_answer else "unit"
             style = self._style(base, f"fields--{name}")
             parts = [(" " * GUTTER + "  ", base), (below, style)]
         elif row.key:
@@ -333,9 +333,9 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         parts = [("›" if here else " ", base)]
         parts.append((f"{'▸' if folded else '▾'} {clean(row.section.title)}", self._style(base, "fields--section")))
         wrong = sum(1 for key in row.section.keys if key in self._words)
-        changed = sum(1 for key in row.section.keys if self.state.modified(key))
-        if folded and changed:
-            parts.append((f"  * {changed} changed", self._style(base, "fields--modified")))
+        changes = sum(1 for key in row.section.keys if self.state.modified(key))
+        if folded and changes:
+            parts.append((f"  * {changes} changed", self._style(base, "fields--modified")))
         if folded and wrong:
             parts.append((f"  ! {wrong} wrong", self._style(base, "fields--error")))
         return parts

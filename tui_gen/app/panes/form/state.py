@@ -83,8 +83,8 @@ class FormState:
         self._undo: list[_Snapshot] = []
         self._redo: list[_Snapshot] = []
         self._typing: str | None = None
-        self._added: list[Problem] = []
-        self._found: list[Problem] | None = None
+        self._own_problems: list[Problem] = []
+        self._all_problems: list[Problem] | None = None
         self._take(tables or {}, source)
 
     @property
@@ -149,22 +149,23 @@ class FormState:
 
     def problems(self) -> list[Problem]:
         """Everything wrong with the form as it stands."""
-        if self._found is None and self.unread:
-            self._found = []
-        if self._found is None:
-            found: list[Problem] = []
+        if self._all_problems is None and self.unread:
+            self._all_problems = []
+        if self._all_problems is None:
+            faults: list[Problem] = []
             try:
                 config.load(self.tables(), self.catalog, self.source)
             except ConfigError as error:
-                found = list(error.problems)
-            seen = {problem.key for problem in found}
-            self._found = found + [problem for problem in (*self._mismatch(), *self._added) if problem.key not in seen]
-        return self._found
+                faults = list(error.problems)
+            keys = {problem.key for problem in faults}
+            others = (*self._mismatch(), *self._own_problems)
+            self._all_problems = faults + [problem for problem in others if problem.key not in keys]
+        return self._all_problems
 
     def add_problems(self, problems: list[Problem]) -> None:
         """Show problems found elsewhere (by the model itself, on this data) until the form changes."""
-        self._added = list(problems)
-        self._found = None
+        self._own_problems = list(problems)
+        self._all_problems = None
 
     def placed(self) -> dict[str, str]:
         """Key of a field → the words to show at it: what is wrong with it, or why a run refused it."""
@@ -225,8 +226,8 @@ class FormState:
 
     def _left_out(self, before: list[Problem]) -> list[Problem]:
         after = {(problem.key, problem.message) for problem in self.problems()}
-        gone = [problem for problem in before if (problem.key, problem.message) not in after]
-        return [problem for problem in gone if problem.key not in self.params]
+        old = [problem for problem in before if (problem.key, problem.message) not in after]
+        return [problem for problem in old if problem.key not in self.params]
 
     def renew(self, catalog: Catalog) -> None:
         """Use a catalogue that was built anew; texts stay, and where the model has new settings they have defaults."""
@@ -329,9 +330,9 @@ class FormState:
 
     def follow(self, tables: dict[str, Any]) -> None:
         """Take the run's values as they are now; texts being edited or asked for stay."""
-        kept = {key: self._cells[key] for key in self.params if self.params[key].live and self.modified(key)}
+        cells = {key: self._cells[key] for key in self.params if self.params[key].live and self.modified(key)}
         self._take(tables, self.source)
-        self._cells = self._cells | {key: cell for key, cell in kept.items() if key in self.params}
+        self._cells = self._cells | {key: cell for key, cell in cells.items() if key in self.params}
 
     def ask(self, key: str) -> bool:
         """Mark a field's value as asked for; False where it is wrong, or what the run has already."""
@@ -348,13 +349,13 @@ class FormState:
         """The run took an edit, ours or another's: its value now, from which step on."""
         if key not in self.params:
             return
-        typed = self.modified(key) and key not in self.asked
+        draft = self.modified(key) and key not in self.asked
         self.asked.pop(key, None)
         self.refused.pop(key, None)
         self.notes[key] = f"took effect at step {step}"
         self._base = copy.deepcopy(self._base)
         config.set_key(self._base, key, value)
-        if not typed:
+        if not draft:
             self._cells = self._cells | {key: self.baseline(key)}
         self._undo.clear()
         self._redo.clear()
@@ -385,18 +386,18 @@ class FormState:
         if self.unread:
             return as_written.declared(self._base)
         names = Param("name", "choice", "", "The model that is trained", choices=list(self.catalog.models))
-        declared = {"model.name": names} | config.keys(model, self.dataset, self.catalog)
+        fields = {"model.name": names} | config.keys(model, self.dataset, self.catalog)
         datasets = list(self.catalog.datasets)
-        declared["dataset.name"] = msgspec.structs.replace(declared["dataset.name"], kind="choice", choices=datasets)
+        fields["dataset.name"] = msgspec.structs.replace(fields["dataset.name"], kind="choice", choices=datasets)
         if self._edits:
-            changed = ", ".join(params.show(edit.get("key", "?")) for edit in self._edits if isinstance(edit, dict))
-            words = f"Make the {len(self._edits)} live edits of the run this came from again, at their steps: {changed}"
-            declared["edits"] = Param("edits", "bool", True, words)
-        return declared
+            keys = ", ".join(params.show(edit.get("key", "?")) for edit in self._edits if isinstance(edit, dict))
+            words = f"Make the {len(self._edits)} live edits of the run this came from again, at their steps: {keys}"
+            fields["edits"] = Param("edits", "bool", True, words)
+        return fields
 
     def _baseline(self, key: str, param: Param) -> Cell:
-        written = params.show(_at(self._base, "model.name", ""))
-        foreign = _of_model(key) and written != self.model and written in self.catalog.models
+        model = params.show(_at(self._base, "model.name", ""))
+        foreign = _of_model(key) and model != self.model and model in self.catalog.models
         value = param.default if foreign or key == "edits" else _at(self._base, key, param.default)
         clean, wrong = params.check_value(param, value)
         if wrong and _of_dataset(key) and self.dataset != config.named(self._base, "dataset", DEFAULT):
@@ -412,7 +413,7 @@ class FormState:
             return
         own = SWITCHES[switch]
         mine = {key: cell for key, cell in self._cells.items() if own(key)}
-        edited = {key: cell for key, cell in mine.items() if self.modified(key)}
+        edits = {key: cell for key, cell in mine.items() if self.modified(key)}
         before = self._aside.get((switch, name), {})
         self._aside = self._aside | {(switch, self.model if switch == "model.name" else self.dataset): mine}
         self._cells = self._cells | {switch: Cell(name, name)}
@@ -425,15 +426,15 @@ class FormState:
                 cells[key] = self._cells[key]
                 continue
             cells[key] = before.get(key) or self._baseline(key, param)
-            if key in edited:
-                clean, wrong = params.check_value(param, edited[key].value)
+            if key in edits:
+                clean, wrong = params.check_value(param, edits[key].value)
                 if not wrong:
-                    cells[key] = Cell(edited[key].text, clean)
+                    cells[key] = Cell(edits[key].text, clean)
         self._cells = cells
         self._settle()
 
     def _settle(self) -> None:
-        self._found, self._added = None, []
+        self._all_problems, self._own_problems = None, []
 
     def _snapshot(self) -> _Snapshot:
         return _Snapshot(self._cells, self._aside, self.dataset, self._base, self.source, self._edits)

@@ -48,9 +48,9 @@ class Going:
     @property
     def whole(self) -> str:
         """All of it, as Markdown."""
-        told = " · ".join(filter(None, (self.best + self.at, self.figure)))
+        facts = " · ".join(filter(None, (self.best + self.at, self.figure)))
         advice = f"{self.advice}." if self.advice and not self.advice.endswith(".") else self.advice
-        return clean("\n\n".join(filter(None, (f"**{self.look.sign} {self.sentence}**", told, advice))), "\n")
+        return clean("\n\n".join(filter(None, (f"**{self.look.sign} {self.sentence}**", facts, advice))), "\n")
 
     def line(self, width: int) -> Content:
         """As much of it as has room in one line: the figure before the advice, the sentence before all else."""
@@ -88,11 +88,11 @@ def going_of(verdict: Verdict | None, view: RunView, goal: Goal | None) -> Going
             return None
         return Going(VERDICTS[verdict.level], verdict.sentence, verdict.advice, verdict.number)
     step, value = best
-    reached, at = f"best {reading(value)}", f" at step {step:,}"
+    best_words, at = f"best {reading(value)}", f" at step {step:,}"
     stated = goal.level is not None
     if verdict is not None and (not stated or verdict.level != "good" or "figure" in verdict.sentence):
         look = VERDICTS[verdict.level]
-        return Going(look, verdict.sentence, verdict.advice, f"{called(goal)}: {reached}", at, figure(goal))
+        return Going(look, verdict.sentence, verdict.advice, f"{called(goal)}: {best_words}", at, figure(goal))
     if goal.level is None:
         sentence = f"{called(goal)} is what counts; no figure is stated for this data"
     elif goal.reached(value):
@@ -100,7 +100,7 @@ def going_of(verdict: Verdict | None, view: RunView, goal: Goal | None) -> Going
     else:
         after = f", stated after {goal.steps:,} steps" if goal.steps else ""
         sentence = f"{called(goal)} is {reading(abs(value - goal.level))} short of the figure of {goal.recipe}{after}"
-    return Going(AIMED[not goal.reached(value)], sentence, "", reached, at, figure(goal))
+    return Going(AIMED[not goal.reached(value)], sentence, "", best_words, at, figure(goal))
 
 
 def called(goal: Goal) -> str:
@@ -159,8 +159,8 @@ class GoingLine(Widget):
     def _judged(self, view: RunView, goal: Goal | None) -> Going | None:
         """How a run goes: looked up anew when something changed that tells it, or after a while."""
         now, curve = time.monotonic(), view.series.get(goal.curve) if goal is not None else None
-        validated = curve.revision if goal is not None and curve is not None and goal.curve.startswith("val/") else 0
-        key = view.path, view.state, goal, validated
+        revision = curve.revision if goal is not None and curve is not None and goal.curve.startswith("val/") else 0
+        key = view.path, view.state, goal, revision
         if key != self._key or now - self._at > EVERY:
             self._key, self._at = key, now
             self._judgement = going_of(health.verdict(view), view, goal)

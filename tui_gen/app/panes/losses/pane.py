@@ -96,8 +96,8 @@ class LossesPane(CurvesPane):
         if self.view is None:
             self.redraw()
 
-    def update_view(self, changed: set[str]) -> None:
-        if changed & {"series", "marks", "status"} and (changed != {"status"} or not self._names):
+    def update_view(self, parts: set[str]) -> None:
+        if parts & {"series", "marks", "status"} and (parts != {"status"} or not self._names):
             self.redraw()
 
     def _words(self) -> str:

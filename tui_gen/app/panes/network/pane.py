@@ -69,9 +69,9 @@ before anything is trained; real use varies by some tenths.
         with VerticalScroll():
             yield Static("", id="layers", markup=False)
 
-    def told(self, found: Any, words: str) -> None:
+    def told(self, network: Any, words: str) -> None:
         """Show a network, or why there is none."""
-        self.network, self._words = found if isinstance(found, Network) else None, words
+        self.network, self._words = network if isinstance(network, Network) else None, words
         self._draw()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -132,10 +132,11 @@ before anything is trained; real use varies by some tenths.
         model = clean(str(self.tables.get("model", {}).get("name", "")))
         self.set_title(model + ("" if form.state is form.draft else ", the run's"))
         batch, parts = self.sizes
-        frozen = network.parameters - network.trained
-        counted = f"{count(network.parameters)} parameters" + (f", {count(frozen)} of them frozen" if frozen else "")
+        frozen_count = network.parameters - network.trained
+        frozen = f", {count(frozen_count)} of them frozen" if frozen_count else ""
+        total = f"{count(network.parameters)} parameters{frozen}"
         rest = f" in {count(len(network.layers))} layers · {size(network.weights)}"
-        lines = [Content.assemble((counted, "bold"), rest)]
+        lines = [Content.assemble((total, "bold"), rest)]
         band = network.fits(batch, parts)
         memory = memory_words(network, batch, parts)
         if band:
@@ -162,8 +163,8 @@ def rows(network: Network) -> list[Content]:
         share = layer.parameters / network.parameters if network.parameters else 0.0
         lines.append((clean(layer.name), clean(layer.kind), shape, count(layer.parameters), f"{share:>6.1%}"))
     head, *body = aligned(lines)
-    found = [Content.styled(head, "$quiet")]
+    table = [Content.styled(head, "$quiet")]
     for line, layer in zip(body, network.layers):
-        drawn = bar(layer.parameters / network.parameters if network.parameters else 0.0, BAR)
-        found.append(Content.assemble(line, " ", (drawn, "$text-primary")))
-    return found
+        share_bar = bar(layer.parameters / network.parameters if network.parameters else 0.0, BAR)
+        table.append(Content.assemble(line, " ", (share_bar, "$text-primary")))
+    return table

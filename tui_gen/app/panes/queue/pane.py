@@ -105,7 +105,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         super().__init__(id=id, classes=classes)
         self.root = Path(root)
         self.reader = QueueReader(self.root)
-        self.seen: QueueLook | None = None
+        self.snapshot: QueueLook | None = None
         self.problem = ""
         self.group = ""
         """The sweep whose results are shown in place of the queue."""
@@ -127,8 +127,8 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
     def beat(self, quiet_for: float) -> None:
         """About once a second on screen: look where the file changed, or something is trained."""
         self._beats += 1
-        trained = self.seen is not None and bool(self.seen.queue.of("running"))
-        if trained or queueing.stamp(self.root) != self._stamp or self._beats % AGAIN == 0:
+        training = self.snapshot is not None and bool(self.snapshot.queue.of("running"))
+        if training or queueing.stamp(self.root) != self._stamp or self._beats % AGAIN == 0:
             self.look()
 
     def runs_changed(self) -> None:
@@ -140,18 +140,18 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         """The queue, and what came of the sweep that is asked about."""
         try:
             self._stamp = queueing.stamp(self.root)
-            self.seen, self.problem = await away(self.reader.look), ""
-            self.results = await away(self._compared, self.seen, self.group) if self.group else None
+            self.snapshot, self.problem = await away(self.reader.look), ""
+            self.results = await away(self._compared, self.snapshot, self.group) if self.group else None
         except RunError as error:
             self.problem = str(error)
 
-    def _compared(self, seen: QueueLook, group: str) -> SweepTable | None:
-        table = sweeps.results(self.root, seen.queue, group)
+    def _compared(self, snapshot: QueueLook, group: str) -> SweepTable | None:
+        table = sweeps.results(self.root, snapshot.queue, group)
         return table if table.results else None
 
     def list_anew(self) -> None:
         """Show the entries, or what came of a sweep; only what differs is drawn."""
-        if not self.is_mounted or not self.query(OptionList) or self.seen is None:
+        if not self.is_mounted or not self.query(OptionList) or self.snapshot is None:
             if self.problem:
                 self._describe()
             return
@@ -161,14 +161,14 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         if self.results is not None:
             prompts = rows.compared(self.results, width, mark)
         else:
-            prompts = {str(place.entry.id): rows.row(place, width, mark) for place in self.seen.places}
-        turned, self._compares = self._compares != (self.results is not None), self.results is not None
-        before, at = ("", 0) if turned and self._compares else (self.highlighted, options.highlighted or 0)
+            prompts = {str(place.entry.id): rows.row(place, width, mark) for place in self.snapshot.places}
+        is_other, self._compares = self._compares != (self.results is not None), self.results is not None
+        before, at = ("", 0) if is_other and self._compares else (self.highlighted, options.highlighted or 0)
         self.put(prompts, before if before in prompts else at)
-        waiting = len(self.seen.queue.of("waiting"))
-        held = "held" if self.seen.queue.held else ""
+        waiting = len(self.snapshot.queue.of("waiting"))
+        state = "held" if self.snapshot.queue.held else ""
         details = [self.results.group, self.results.metric] if self.results is not None else []
-        self.set_title(" · ".join(filter(None, [*details, held])), f"{waiting} waiting" if waiting else "")
+        self.set_title(" · ".join(filter(None, [*details, state])), f"{waiting} waiting" if waiting else "")
         self._describe()
         self.refresh_bindings()
 
@@ -180,14 +180,14 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
     @property
     def place(self) -> QueuePlace | None:
         """The entry under the cursor."""
-        if self.seen is None or not self.is_mounted or not self.query(OptionList):
+        if self.snapshot is None or not self.is_mounted or not self.query(OptionList):
             return None
         id = self.highlighted
-        return next((place for place in self.seen.places if str(place.entry.id) == id), None)
+        return next((place for place in self.snapshot.places if str(place.entry.id) == id), None)
 
     def _describe(self) -> None:
         line = self.query_one(Static)
-        text = rows.about(self.seen, self.place, self.problem, self.results)
+        text = rows.about(self.snapshot, self.place, self.problem, self.results)
         if str(line.content) != text:
             line.update(Content(text))
 
@@ -211,7 +211,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
 
     def entries(self) -> Iterable[Entry]:
         """Every entry whose run can be shown."""
-        for place in self.seen.places[:50] if self.seen is not None else ():
+        for place in self.snapshot.places[:50] if self.snapshot is not None else ():
             path = place.entry.path(self.root)
             if path is not None and place.run_state:
                 call = partial(self.post_message, RunOpened(path))
@@ -222,23 +222,23 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         """What holding it, or comparing, once more would do."""
         if action == "compare" and self.group:
             return "The queue"
-        return "Let it go on" if action == "hold" and self.seen is not None and self.seen.queue.held else words
+        return "Let it go on" if action == "hold" and self.snapshot is not None and self.snapshot.queue.held else words
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with the entry under the cursor."""
-        seen, place = self.seen, self.place
+        snapshot, place = self.snapshot, self.place
         state = place.entry.state if place is not None else ""
         able = {
             "move": state == "waiting" and not self.group,
             "overlay": len(self._paths()) > 1,
             "compare": bool(self.group) or bool(place is not None and place.entry.group),
-            "hold": seen is not None and bool(seen.places),
-            "start": seen is not None and bool(seen.standing),
+            "hold": snapshot is not None and bool(snapshot.places),
+            "start": snapshot is not None and bool(snapshot.standing),
             "stop": state == "running",
             "again": bool(state) and place is not None and not place.entry.open,
             "remove": state not in ("", "running"),
             "settings": bool(state),
-            "clear": seen is not None and any(not other.entry.open for other in seen.places),
+            "clear": snapshot is not None and any(not other.entry.open for other in snapshot.places),
         }
         return (able[action] or None) if action in able else True
 
@@ -284,8 +284,8 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
     def _paths(self) -> list[Path]:
         """The runs of the sweep whose results are shown that have some, the best first; no more than can be compared.
         """
-        found = self.results.results if self.results is not None else []
-        paths = [result.path(self.root) for result in found if result.best is not None]
+        results = self.results.results if self.results is not None else []
+        paths = [result.path(self.root) for result in results if result.best is not None]
         return [path for path in paths if path is not None][:OVERLAID]
 
     def action_overlay(self) -> None:
@@ -296,8 +296,8 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         """Take it out."""
 
         def remove(id: int) -> str:
-            gone = queueing.remove(self.root, [id])
-            return f"Taken out of the queue: {id} ({gone[0].name})."
+            entries = queueing.remove(self.root, [id])
+            return f"Taken out of the queue: {id} ({entries[0].name})."
 
         self._with_id(remove)
 
@@ -312,17 +312,17 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
 
     def action_hold(self) -> None:
         """Begin nothing more, or go on."""
-        held = self.seen is not None and not self.seen.queue.held
+        on_hold = self.snapshot is not None and not self.snapshot.queue.held
 
         def hold() -> str:
-            queueing.hold(self.root, held)
-            return "The queue is held: nothing more is begun." if held else "The queue goes on."
+            queueing.hold(self.root, on_hold)
+            return "The queue is held: nothing more is begun." if on_hold else "The queue goes on."
 
-        self._do(hold, train=not held)
+        self._do(hold, train=not on_hold)
 
     def action_start(self) -> None:
         """Train it here."""
-        if self.seen is not None and self.seen.queue.held:
+        if self.snapshot is not None and self.snapshot.queue.held:
             self.action_hold()
         else:
             self.post_message(QueueWorkAsked(everything=True))

@@ -59,22 +59,22 @@ def compared(table: SweepTable, width: int, shown_run: str = "") -> dict[str, Co
 
 
 def about(
-    seen: QueueLook | None, place: QueuePlace | None, problem: str, table: SweepTable | None = None
+    snapshot: QueueLook | None, place: QueuePlace | None, problem: str, table: SweepTable | None = None
 ) -> str:
     """The line below the list: what is wrong with the queue, why nothing is begun, or about the entry."""
     if problem:
         return clean(problem)
-    if seen is None:
+    if snapshot is None:
         return ""
-    if not seen.places:
+    if not snapshot.places:
         return "Nothing is queued: Shift+F5 adds what the form describes."
     parts = []
     if table is not None:
         way = "the higher the better" if table.better == "higher" else "the lower the better"
         parts.append(f"{table.over} of {len(table.results)} are over" + (f", {way}" if table.metric else ""))
-    elif seen.queue.held and seen.queue.of("waiting"):
+    elif snapshot.queue.held and snapshot.queue.of("waiting"):
         parts.append("The queue is held: h lets it go on")
-    elif seen.standing:
+    elif snapshot.standing:
         parts.append("Nobody trains what waits: s starts it here")
     if place is not None:
         parts.append(place.why or place.entry.run or f"{place.entry.model} on {place.entry.dataset}")

@@ -43,8 +43,8 @@ class SweepPlan(NamedTuple):
 class SweepDialog(Modal[SweepPlan | None]):
     """Asks for a space of settings around a config; the answer is a SweepPlan, or None.
 
-    `settings` and `values` are those of the config, by dotted key; `seconds` predicts how long points take, called in
-    a thread; `judged` says by what trials are judged, and which way is better, where a metric or none is named.
+    `settings` and `values` are those of the config, by dotted key; `seconds_of` predicts how long points take, called
+    in a thread; `judgement_of` says by what trials are judged, and which way is better, for a metric or for none.
     """
 
     DEFAULT_CSS = """
@@ -81,11 +81,11 @@ class SweepDialog(Modal[SweepPlan | None]):
 
     def __init__(
         self, name: str, settings: Mapping[str, Param], values: Mapping[str, Any],
-        seconds: Callable[[list[Point]], float | None], judged: Callable[[str], tuple[str, str]],
+        seconds_of: Callable[[list[Point]], float | None], judgement_of: Callable[[str], tuple[str, str]],
     ) -> None:  # fmt: skip
         super().__init__()
-        self._judged = judged
-        self._about, self._params, self._config, self._predicted = name, settings, values, seconds
+        self._judgement_of = judgement_of
+        self._about, self._params, self._config, self._seconds_of = name, settings, values, seconds_of
         self._numbers = count()
         self._plan: SweepPlan | None = None
         self._words = ""
@@ -227,7 +227,7 @@ class SweepDialog(Modal[SweepPlan | None]):
         trials, jobs = int(numbers["trials"]), int(numbers["jobs"] or 0)
         if not 1 <= trials <= MOST_TRIALS or jobs > MOST_TRIALS:
             raise ConfigError("--space", [Problem("trials", trials, f"needs a whole number, 1 ≤ x ≤ {MOST_TRIALS}")])
-        metric, better = self._judged(self._text("metric"))
+        metric, better = self._judgement_of(self._text("metric"))
         wish = SearchWish(
             space=[f"{axis.key}={axis.words()}" for axis in axes], metric=metric, pruner=pruner, trials=trials,
             jobs=jobs or None, seed=int(numbers["seed"] or 0),
@@ -245,7 +245,7 @@ class SweepDialog(Modal[SweepPlan | None]):
         return space.sample(axes, int(numbers["random"]), int(numbers["seed"] or 0))
 
     async def _predict(self, points: list[Point]) -> None:
-        seconds = await away(self._predicted, points)
+        seconds = await away(self._seconds_of, points)
         if self.is_attached and self._plan is not None and self._plan.points is points:
             time = f"{length_words(seconds)} one after another" if seconds is not None else "nobody knows how long"
             self._tell(f"{_count(points)}, {time}. The first: {space.point_words(points[0])}")

@@ -62,7 +62,7 @@ def columns_for(width: int, rows: Sequence[RunRow]) -> list[Column]:
     state = Column("state", 2 + max((len(row.info.state) for row in rows), default=8))
     name = LEAST_NAME
     left = width - MARK - state.width - GAP - name
-    taken = []
+    columns = []
     longest = max((len(row.info.name) for row in rows), default=0) + 6  # and the end of the folder's name
     extra = max(0, min(MOST_NAME, longest) - LEAST_NAME)
     for column in WANTED:
@@ -75,9 +75,9 @@ def columns_for(width: int, rows: Sequence[RunRow]) -> list[Column]:
             widest = LEAST_STEP
         if widest and left >= widest + GAP:
             left -= widest + GAP
-            taken.append(column._replace(width=max(widest, min(len(column.title) + 1, widest + left))))
-            left -= taken[-1].width - widest
-    names = {column.name: column for column in taken}
+            columns.append(column._replace(width=max(widest, min(len(column.title) + 1, widest + left))))
+            left -= columns[-1].width - widest
+    names = {column.name: column for column in columns}
     names |= {"state": state, "name": Column("name", name + min(left, extra))}
     return [names[name] for name in ORDER if name in names]
 

@@ -24,10 +24,10 @@ class Results:
 
     def __init__(self, root: Path) -> None:
         self._summaries = Summaries(root)
-        self._seen: dict[str, tuple[float, str, int]] = {}
+        self._signs: dict[str, tuple[float, str, int]] = {}
         self._proofs: dict[str, str] = {}
         self._rows: dict[str, RunRow] = {}
-        self._saved = 0.0
+        self._save_time = 0.0
         self.pending = 0
         """Runs whose results are still to be found, as of the last `find`."""
 
@@ -51,7 +51,7 @@ class Results:
         for info in rows:
             names.append(os.path.basename(info.path))
             sign = info.updated, info.state, info.step
-            if not info.state or self._seen.get(info.path) == sign:
+            if not info.state or self._signs.get(info.path) == sign:
                 continue
             if time.monotonic() > deadline:
                 self.pending += 1
@@ -59,14 +59,14 @@ class Results:
             before = self.row(info)
             self._summaries.of(info.path, live=info.live)
             self._proofs[info.path] = proof_of(info.path)
-            self._seen[info.path] = sign
+            self._signs[info.path] = sign
             news, lasting = news or self.row(info) != before, lasting or not info.live
-        due = time.monotonic() - self._saved > SAVED_EVERY
+        due = time.monotonic() - self._save_time > SAVED_EVERY
         if self._summaries.unsaved and (due or (lasting and not self.pending)):
             self.save(names)
         return news
 
     def save(self, names: Iterable[str] | None = None) -> None:
         """Keep what was found for the next time."""
-        self._saved = time.monotonic()
+        self._save_time = time.monotonic()
         self._summaries.save(names)

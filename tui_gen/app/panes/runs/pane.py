@@ -113,9 +113,9 @@ has a `›`, marked ones have a `◆`.
         self.settings = RunSettings(looks=False)
         self._busy = self._looked = self._finding = self._again = False
         self._problem = ""
-        self._touched = 0.0
+        self._touch_time = 0.0
         """When somebody did something here last."""
-        self._typed = ""
+        self._filter_text = ""
         self._reading: set[str] = set()
         """Settings for which the configs are being looked through."""
         self._wrong = ""
@@ -195,7 +195,7 @@ has a `›`, marked ones have a `◆`.
         self._finding = True
         try:
             while self.is_attached and self.display:
-                while (waits := self._touched + REST - time.monotonic()) > 0:
+                while (waits := self._touch_time + REST - time.monotonic()) > 0:
                     await asyncio.sleep(waits)
                 near = [row.info for row in self.table.on_screen]
                 paths = {info.path for info in near}
@@ -219,9 +219,9 @@ has a `›`, marked ones have a `◆`.
         super().show_run(view)
         self.table.open_is(str(view.path) if view is not None else "")
 
-    def update_view(self, changed: set[str]) -> None:
+    def update_view(self, parts: set[str]) -> None:
         """The shown run's own row follows its view, between looks at the folder."""
-        if "status" not in changed or self.view is None:
+        if "status" not in parts or self.view is None:
             return
         for info in self.rows:
             if info.path == str(self.view.path) and (info.state, info.step) != (self.view.state, self.view.step):
@@ -239,24 +239,24 @@ has a `›`, marked ones have a `◆`.
         boxes = self.query(Input)
         text = boxes.first(Input).value if boxes else ""
         rows = self._all
-        if text != self._typed:
-            self._typed, self._touched = text, time.monotonic()
+        if text != self._filter_text:
+            self._filter_text, self._touch_time = text, time.monotonic()
         self._wrong, matching = "", rows
         for part in (text, text.rstrip().rpartition(" ")[0], ""):
             try:
-                wanted = RunFilter(part)
-                if self._reads_settings(wanted, len(rows)):
+                run_filter = RunFilter(part)
+                if self._reads_settings(run_filter, len(rows)):
                     return self.table.rows
-                matching = wanted.matching(rows, self.settings)
+                matching = run_filter.matching(rows, self.settings)
                 break
             except FilterError as error:
                 self._wrong = self._wrong or str(error)
         name, down = self._order
         return ordered(matching, name, self.settings, down) if name else matching
 
-    def _reads_settings(self, wanted: RunFilter, count: int) -> bool:
+    def _reads_settings(self, run_filter: RunFilter, count: int) -> bool:
         """Whether the configs of many runs have to be looked through first: that is done away from the UI's thread."""
-        keys = [key for key in wanted.settings if not self.settings.has(key)]
+        keys = [key for key in run_filter.settings if not self.settings.has(key)]
         if not keys or count < MANY:
             return False
 
@@ -293,18 +293,18 @@ has a `›`, marked ones have a `◆`.
     def _tell(self) -> None:
         """The title, and the line below."""
         live = sum(info.live for info in self.rows)
-        marked = len(self._marked())
-        hidden = len(self.rows) - len(self.table.rows)
-        details = [f"{live} live"] * bool(live) + [f"{marked} marked"] * bool(marked)
-        told = [f"{len(self.table.rows):,} of {len(self.rows):,}"] * bool(hidden)
-        told += ["reading…"] * bool(self.results.pending)
-        self.set_title(", ".join(details), " · ".join(told))
+        mark_count = len(self._marked())
+        hidden_count = len(self.rows) - len(self.table.rows)
+        details = [f"{live} live"] * bool(live) + [f"{mark_count} marked"] * bool(mark_count)
+        counts = [f"{len(self.table.rows):,} of {len(self.rows):,}"] * bool(hidden_count)
+        counts += ["reading…"] * bool(self.results.pending)
+        self.set_title(", ".join(details), " · ".join(counts))
         self._describe()
 
     def _marked(self) -> list[RunRow]:
         """The marked rows that are listed, in their order."""
-        marked = self.table.marked
-        return [row for row in self.table.rows if row.info.path in marked] if marked else []
+        paths = self.table.marked
+        return [row for row in self.table.rows if row.info.path in paths] if paths else []
 
     def _chosen(self) -> list[RunRow]:
         """What an action is about: the marked rows, else the one under the cursor."""
@@ -335,7 +335,7 @@ has a `›`, marked ones have a `◆`.
 
     def _moved(self) -> None:
         """The cursor or the marks are others."""
-        self._touched = time.monotonic()
+        self._touch_time = time.monotonic()
         self._tell()
         self.refresh_bindings()
 
@@ -387,21 +387,21 @@ has a `›`, marked ones have a `◆`.
         """Only what can be done with the marked rows, or the one under the cursor."""
         if action not in ("resume", "ask", "compare", "mark_all", "fork"):
             return True
-        chosen = self._chosen() if self.is_mounted else []
+        rows = self._chosen() if self.is_mounted else []
         what = parameters[0] if parameters else action
         match what:
             case "resume":
-                able = any(row.info.state in RESUMABLE for row in chosen)
+                able = any(row.info.state in RESUMABLE for row in rows)
             case "stop":
-                able = any(row.info.live for row in chosen)
+                able = any(row.info.live for row in rows)
             case "delete":
-                able = any(not row.info.live for row in chosen)
+                able = any(not row.info.live for row in rows)
             case "compare":
-                able = len(chosen) > 1
+                able = len(rows) > 1
             case "note" | "rename" | "details" | "export" | "replay" | "fork":
-                able = len(chosen) == 1
+                able = len(rows) == 1
             case _:
-                able = bool(chosen)
+                able = bool(rows)
         return True if able else None
 
     def action_resume(self) -> None:
@@ -415,11 +415,11 @@ has a `›`, marked ones have a `◆`.
 
     def action_ask(self, what: str) -> None:
         """Something is to be done with the marked runs, or the one under the cursor."""
-        chosen = self._chosen()
+        rows = self._chosen()
         if what in ("stop", "delete"):  # a live run is never deleted, one that ended is not stopped
-            chosen = [row for row in chosen if row.info.live == (what == "stop")]
-        if chosen:
-            self.post_message(RunsAsked(what, [Path(row.info.path) for row in chosen]))
+            rows = [row for row in rows if row.info.live == (what == "stop")]
+        if rows:
+            self.post_message(RunsAsked(what, [Path(row.info.path) for row in rows]))
 
     def action_compare(self) -> None:
         """Compare the marked runs."""

@@ -63,7 +63,7 @@ class RunTable(ScrollView, can_focus=True):
             super().__init__()
             self.name = name
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, on_change: Callable[[], None]) -> None:
         super().__init__()
         self.rows: list[RunRow] = []
         self.columns: list[Column] = []
@@ -72,10 +72,10 @@ class RunTable(ScrollView, can_focus=True):
         self.open_path = ""
         """The run that is shown in the other panes."""
         self.sort, self.down = "", False
-        self._changed = changed
-        self._measured: list[RunRow] = []
+        self._on_change = on_change
+        self._width_rows: list[RunRow] = []
         """The runs that the columns have room for."""
-        self._drawn: list[Column] = []
+        self._last_columns: list[Column] = []
         """The columns as they were drawn last."""
 
     # -- content ------------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ class RunTable(ScrollView, can_focus=True):
     def show_rows(self, rows: list[RunRow], sort: str = "", down: bool = False) -> None:
         """Show other rows; the cursor stays on its run, where that is still there, and else in its place."""
         path = self.current.info.path if self.current is not None else ""
-        before = (self.rows, self._drawn, self.sort, self.down, self.cursor)
+        before = (self.rows, self._last_columns, self.sort, self.down, self.cursor)
         self.rows, self.sort, self.down = rows, sort, down
         if path and not (self.cursor < len(rows) and rows[self.cursor].info.path == path):
             place = next((at for at, row in enumerate(rows) if row.info.path == path), self.cursor)
@@ -102,7 +102,7 @@ class RunTable(ScrollView, can_focus=True):
         self._reach()
         if before != (self.rows, self.columns, self.sort, self.down, self.cursor):
             self._refresh_changed(before[0] if before[1:] == (self.columns, sort, down, self.cursor) else None)
-        self._drawn = self.columns
+        self._last_columns = self.columns
 
     def _refresh_changed(self, before: list[RunRow] | None) -> None:
         """Draw what is on screen anew: all of it, or, with the rows as they were, those that are others now."""
@@ -118,7 +118,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def measure(self, rows: list[RunRow]) -> None:
         """Give the columns the widths that these runs need, of which some or all are shown."""
-        self._measured = rows
+        self._width_rows = rows
         self.columns = columns_for(self.scrollable_content_region.width, rows)
 
     def _reach(self) -> None:
@@ -144,7 +144,7 @@ class RunTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.rich_style
-        if y == 0 and self._measured:
+        if y == 0 and self._width_rows:
             return self._header(base).adjust_cell_length(width, base)
         at = round(self.scroll_y) + y - 1
         if not 0 <= at < len(self.rows):
@@ -153,9 +153,9 @@ class RunTable(ScrollView, can_focus=True):
         here = at == self.cursor
         if here:
             base = base + self._own("runs--here" if self.has_focus else "runs--cursor")
-        mark, shown = row.info.path in self.marked, row.info.path == self.open_path
+        mark, is_open = row.info.path in self.marked, row.info.path == self.open_path
         bold = base + Style(bold=True)
-        segments = [Segment("◆" if mark else " ", bold), Segment("›" if shown else " ", bold)]
+        segments = [Segment("◆" if mark else " ", bold), Segment("›" if is_open else " ", bold)]
         for place, column in enumerate(self.columns):
             text = cell_of(row, column) + " " * (GAP if place < len(self.columns) - 1 else 0)
             segments.append(Segment(text, self._style(base, row, column)))
@@ -196,7 +196,7 @@ class RunTable(ScrollView, can_focus=True):
         if not self._follow():
             self._refresh_row(before)
             self._refresh_row(at)
-        self._changed()
+        self._on_change()
 
     def _follow(self) -> bool:
         """Scroll to the cursor; whether that was needed."""
@@ -235,10 +235,10 @@ class RunTable(ScrollView, can_focus=True):
         """Mark a row; None is whichever it is not."""
         if at < len(self.rows):
             path = self.rows[at].info.path
-            marked = path not in self.marked if on is None else on
-            (self.marked.add if marked else self.marked.discard)(path)
+            value = path not in self.marked if on is None else on
+            (self.marked.add if value else self.marked.discard)(path)
             self._refresh_row(at)
-            self._changed()
+            self._on_change()
 
     def action_extend(self, by: int) -> None:
         """Mark this row and the next one."""
@@ -251,13 +251,13 @@ class RunTable(ScrollView, can_focus=True):
         paths = {row.info.path for row in self.rows}
         self.marked = set() if paths <= self.marked else self.marked | paths
         self.refresh()
-        self._changed()
+        self._on_change()
 
     def unmark(self) -> None:
         """Mark none."""
         self.marked = set()
         self.refresh()
-        self._changed()
+        self._on_change()
 
     def action_open(self) -> None:
         """Show the run."""
@@ -283,7 +283,7 @@ class RunTable(ScrollView, can_focus=True):
             self.parent.post_message(events.DescendantBlur(self))
 
     def on_resize(self) -> None:
-        self.measure(self._measured)
+        self.measure(self._width_rows)
         self._reach()
         self._follow()
         self.refresh()

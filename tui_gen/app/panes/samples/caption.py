@@ -89,8 +89,8 @@ class Caption(Widget):
         """The row."""
         segments = []
         for text, meaning in self._parts():
-            shown = meaning in (self.kind, LIST)
-            segments.append(Segment(text, Style(bold=shown, reverse=shown)))
+            current = meaning in (self.kind, LIST)
+            segments.append(Segment(text, Style(bold=current, reverse=current)))
         segments.append(Segment((" " if segments else "") + self.text))
         return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
 

@@ -24,7 +24,7 @@ from tui_gen.draw.tiles import Room, Sheet, TileLayout, Word
 from tui_gen.pictures import UNKNOWN, Tiles
 from tui_gen.text import clean
 
-KEPT = 24
+CAPACITY = 24
 """Decoded pictures the child keeps, so that stepping back and forth reads no file twice."""
 SMALLEST = 0.3
 """The least share of a room's width and height that a picture of pixels is worth; below it, text tells more."""
@@ -92,7 +92,7 @@ class PictureReply(msgspec.Struct):
     `upper`, `lower`: packed half-block colours, int32 little-endian, (rows, columns); `lines`: the luminance ramp;
     `pieces`: the protocol's bytes, each for its box (x, y, columns, rows) of cells. `words`: (x, y, text, colour).
     `places`: (left, top, right, bottom) in cells of every tile that can be seen, what lies between it and the next
-    included, and its number. `shown`: (columns, rows) of tiles, of which `count` are there; `size`: the picture's
+    included, and its number. `grid`: (columns, rows) of tiles, of which `count` are there; `size`: the picture's
     (height, width) in pixels; all three of the first of several. `differs`: the greatest difference and the mean, as
     shares of the whole range, where that is what is shown.
     """
@@ -104,7 +104,7 @@ class PictureReply(msgspec.Struct):
     pieces: Pieces = []
     words: list[tuple[int, int, str, str]] = []
     places: list[tuple[float, float, float, float, int]] = []
-    shown: tuple[int, int] = (1, 1)
+    grid: tuple[int, int] = (1, 1)
     count: int = 1
     size: tuple[int, int] = (0, 0)
     differs: tuple[float, float] | None = None
@@ -128,18 +128,18 @@ class PictureFiles:
     """The pictures read last, by path and time of change."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int, int], np.ndarray] = OrderedDict()
+        self._pixels: OrderedDict[tuple[str, int, int], np.ndarray] = OrderedDict()
 
     def get(self, path: str) -> np.ndarray:
         """The pixels of a file. Raises as `tui_gen.pictures.read_png` does."""
         status = os.stat(path)
         key = (path, status.st_mtime_ns, status.st_size)
-        if key not in self._kept:
-            self._kept[key] = pictures.read_png(path)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        if key not in self._pixels:
+            self._pixels[key] = pictures.read_png(path)
+            while len(self._pixels) > CAPACITY:
+                self._pixels.popitem(last=False)
+        self._pixels.move_to_end(key)
+        return self._pixels[key]
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _made(request: PictureRequest, files: PictureFiles, scale: float) -> Picture
         return PictureReply(error=f"The picture cannot be read: {error}")
     parts = [_placed(request, drawing, area, scale) for drawing, area in zip(drawings, _areas(request, drawings))]
     first = parts[0]
-    reply.shown, reply.count = (len(first.layout.xs), len(first.layout.numbers)), first.layout.visible_count
+    reply.grid, reply.count = (len(first.layout.xs), len(first.layout.numbers)), first.layout.visible_count
     alone = first.drawing.subject.tile is not None
     reply.size = first.drawing.tile if alone else first.drawing.pixels.shape[:2]
     reply.words = [(word.x, word.y, word.text, word.colour) for part in parts for word in part.words]

@@ -36,7 +36,7 @@ class Wish(NamedTuple):
 
     run: str
     file: str
-    changed: int
+    mtime_ns: int
     grid: tuple[int, int]
     gap: int
     tiles: int
@@ -45,12 +45,12 @@ class Wish(NamedTuple):
 class NearestImages:
     """Answers which training images are nearest; one search at a time, and only of what is wanted last.
 
-    `changed` is called where there is an answer that was not there before. `on`: whether anybody wants to see them.
+    `on_answer` is called where there is an answer that was not there before. `on`: whether anybody wants to see them.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, on_answer: Callable[[], None]) -> None:
         self.on = False
-        self._changed = changed
+        self._on_answer = on_answer
         self._answers: dict[Wish, Neighbours | str] = {}
         self._wish: Wish | None = None
         self._task: asyncio.Task[None] | None = None
@@ -63,11 +63,11 @@ class NearestImages:
             return f"{NONE}: this is a plot"
         try:
             file = os.path.abspath(view.file(sample.path))
-            changed = os.stat(file).st_mtime_ns
+            mtime_ns = os.stat(file).st_mtime_ns
         except OSError as error:
             return f"{NONE}: {error.strerror}"
         grid = (max(1, sample.columns), max(1, sample.rows))
-        wish = Wish(os.path.abspath(view.path), file, changed, grid, sample.gap, count)
+        wish = Wish(os.path.abspath(view.path), file, mtime_ns, grid, sample.gap, count)
         if wish in self._answers:
             return self._answers[wish]
         self._wish = wish
@@ -79,7 +79,7 @@ class NearestImages:
         try:
             while (wish := self._wish) is not None and wish not in self._answers:
                 self._answers[wish] = await away(self._ask, wish)
-                self._changed()
+                self._on_answer()
         finally:
             self._task = None
 

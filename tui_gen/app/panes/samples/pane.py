@@ -96,10 +96,10 @@ class SamplesPane(PicturePane):
         self._caption = Caption()
         self._words_view = TextView()
         self._timeline = Timeline()
-        self._seen: tuple[tuple[int, int], int] | None = None
+        self._tile_layout: tuple[tuple[int, int], int] | None = None
         """(columns, rows) and number of the tiles that can be seen."""
         self._differs: tuple[float, float] | None = None
-        self._wanted = ""
+        self._next_kind = ""
 
     def compose(self) -> ComposeResult:
         yield self._caption
@@ -122,15 +122,15 @@ class SamplesPane(PicturePane):
 
     def show_run(self, view: RunView | None) -> None:
         super().show_run(view)  # the kind stays, where this run has it too
-        self._wanted = ""
-        self.tile = self.band = self._index = self._seen = None
+        self._next_kind = ""
+        self.tile = self.band = self._index = self._tile_layout = None
         self.comparison = Comparison()
         self.nearest.stop()
         self._halt()
         self.redraw()
 
-    def update_view(self, changed: set[str]) -> None:
-        if "samples" in changed or ("status" in changed and not self.kinds()):
+    def update_view(self, parts: set[str]) -> None:
+        if "samples" in parts or ("status" in parts and not self.kinds()):
             self.redraw(urgent=False)
 
     def kinds(self) -> list[str]:
@@ -154,8 +154,8 @@ class SamplesPane(PicturePane):
         if not self.is_mounted:
             return
         kinds = self.kinds()
-        if self._wanted in kinds:
-            self.kind, self._wanted, self._index, self.tile, self.band = self._wanted, "", None, None, None
+        if self._next_kind in kinds:
+            self.kind, self._next_kind, self._index, self.tile, self.band = self._next_kind, "", None, None, None
         if self.kind not in kinds:
             self.kind = kinds[0] if kinds else ""
             self._index = None
@@ -198,18 +198,19 @@ class SamplesPane(PicturePane):
         pins = tuple(self.comparison.places(history).items())
         steps = tuple(sample.step for sample in history)
         self._timeline.show(History(steps, index, self._index is None, pins, self.playing, tools))
-        self._caption.show(kinds, self.kind, sight.words(self._seen, self._differs) + self.noted, sight.room())
+        words = sight.words(self._tile_layout, self._differs) + self.notes_text
+        self._caption.show(kinds, self.kind, words, sight.room())
 
     def _swap(self, text: bool) -> None:
         """Make way for text, or for a picture; the keyboard follows."""
         if text == self._words_view.display:
             return
         old, new = (self.picture, self._words_view) if text else (self._words_view, self.picture)
-        focused = old.has_focus
+        had_focus = old.has_focus
         if text:
             self.picture.show_words("")  # pixels would stay on the screen over the text
         new.display, old.display = True, False
-        if focused:
+        if had_focus:
             new.focus()
 
     def show_card(self, card: Card | None) -> None:
@@ -231,11 +232,11 @@ class SamplesPane(PicturePane):
         reply, subject = message.reply, message.subjects[0]
         if reply.error:
             return
-        before = self._seen, self._differs
+        before = self._tile_layout, self._differs
         self._differs = reply.differs
         if subject.tile is None and subject.band is None:
-            self._seen = reply.shown, reply.count
-        if (self._seen, self._differs) != before:
+            self._tile_layout = reply.grid, reply.count
+        if (self._tile_layout, self._differs) != before:
             self.redraw()
 
     # -- history
@@ -412,7 +413,7 @@ class SamplesPane(PicturePane):
     def show_kind(self, kind: str) -> None:
         """Show the newest preview of a kind, as soon as there is one."""
         self._halt()
-        self._wanted = kind
+        self._next_kind = kind
         self.redraw()
 
     def pick(self, kind: str) -> None:

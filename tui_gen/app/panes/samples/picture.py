@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from tui_gen.draw.terminal import Terminal
 
-AFFORDED = 2.0
+LINK_SECONDS = 2.0
 """Seconds of the link that one picture may take, where the user has limited it."""
 LOOK = 0.05
 """Seconds between two looks at whether a slow link is free."""
@@ -47,9 +47,9 @@ def modes_of(terminal: Terminal | None) -> list[str]:
     """The ways of drawing that a terminal has, the best first, and `off` at last."""
     if terminal is None:
         return list(TEXT_MODES)
-    chosen = terminal.graphics
-    blocks = (terminal.unicode and terminal.colour) or chosen == "halfblock"
-    modes = [chosen, *(mode for mode in TEXT_MODES if mode != chosen)]
+    best = terminal.graphics
+    blocks = (terminal.unicode and terminal.colour) or best == "halfblock"
+    modes = [best, *(mode for mode in TEXT_MODES if mode != best)]
     return [mode for mode in modes if mode != "halfblock" or blocks]
 
 
@@ -82,8 +82,8 @@ class PictureView(Widget, can_focus=True):
         self.picture: PixelOverlay | None = None
         self._encoder = PictureEncoder()
         self._subjects: tuple[Subject, ...] = ()
-        self._wanted: PictureRequest | None = None
-        self._asked: PictureRequest | None = None
+        self._wish: PictureRequest | None = None
+        self._last_request: PictureRequest | None = None
         self._reply: PictureReply | None = None
         self._rows: list[Strip] = []
         self._busy: asyncio.Task[None] | None = None
@@ -125,7 +125,7 @@ class PictureView(Widget, can_focus=True):
         if words == self.words and not self._subjects:
             return
         self._subjects = ()
-        self._wanted = self._asked = self._reply = None
+        self._wish = self._last_request = self._reply = None
         self.words = words
         self._rows = []
         self._put()
@@ -133,8 +133,8 @@ class PictureView(Widget, can_focus=True):
 
     def show_again(self) -> None:
         """Make the picture anew where size, mode or theme are other than they were."""
-        self._wanted = self._request()
-        if self._wanted is not None and self._wanted != self._asked and self._busy is None:
+        self._wish = self._request()
+        if self._wish is not None and self._wish != self._last_request and self._busy is None:
             self._busy = asyncio.create_task(self._make())
 
     def set_mode(self, mode: str) -> None:
@@ -172,7 +172,7 @@ class PictureView(Widget, can_focus=True):
     def _afforded(self) -> int:
         """The bytes of a picture, 0 for any number."""
         limit = self.picture.wire.limit if self.picture is not None else None
-        return int(AFFORDED * limit) if limit else 0
+        return int(LINK_SECONDS * limit) if limit else 0
 
     def _ground(self) -> tuple[int, int, int] | None:
         """The colour behind the picture as the terminal shows it, None where that is its own."""
@@ -187,14 +187,14 @@ class PictureView(Widget, can_focus=True):
     async def _make(self) -> None:
         """Have pictures made until the newest wish is met."""
         try:
-            while self._wanted is not None and self._wanted != self._asked:
-                while self._wanted and self._wanted.protocol and self.picture and not self.picture.free(self._urgent):
+            while self._wish is not None and self._wish != self._last_request:
+                while self._wish and self._wish.protocol and self.picture and not self.picture.free(self._urgent):
                     await asyncio.sleep(LOOK)
-                if (request := self._wanted) is None:
+                if (request := self._wish) is None:
                     return
                 reply = await self._encoder.make(request)
-                self._asked = request
-                if request == self._wanted:
+                self._last_request = request
+                if request == self._wish:
                     self._take(request, reply)
         finally:
             self._busy = None
@@ -211,14 +211,14 @@ class PictureView(Widget, can_focus=True):
 
     def _ready(self) -> bool:
         """Whether there are pixels for the present mode and size."""
-        reply, asked = self._reply, self._asked
-        if self.picture is None or reply is None or asked is None or not reply.pieces or self.words:
+        reply, request = self._reply, self._last_request
+        if self.picture is None or reply is None or request is None or not reply.pieces or self.words:
             return False
         width, height = self.size
         low = self.content_region.y + reply.box[1] + reply.box[3]
-        if asked.protocol in IN_CELLS and low >= self.app.size.height:
+        if request.protocol in IN_CELLS and low >= self.app.size.height:
             return False
-        return asked.protocol == self.mode and asked.columns == width and asked.rows in (height, height - 1)
+        return request.protocol == self.mode and request.columns == width and request.rows in (height, height - 1)
 
     def _visible(self) -> bool:
         """Whether these pixels can be seen now."""
@@ -255,16 +255,16 @@ class PictureView(Widget, can_focus=True):
         if self.words or error or self.mode == "off":
             words = self.words or error or "Pictures are off. Press g to show them."
             return self._message(words, y, width, height).apply_style(self.rich_style)
-        if self._reply is None or self._asked is None:
+        if self._reply is None or self._last_request is None:
             return Strip.blank(width, self.rich_style)
         strip = Strip.blank(width)
         if not self._pixels:
             if not self._rows:
-                self._rows = self._cells(self._asked, self._reply)
+                self._rows = self._cells(self._last_request, self._reply)
             if y < len(self._rows):
                 strip = self._rows[y].adjust_cell_length(width)
-        elif self._asked.placeholders:
-            strip = self._placeholders(strip, y, self._asked, self._reply)
+        elif self._last_request.placeholders:
+            strip = self._placeholders(strip, y, self._last_request, self._reply)
         return self._with_words(strip, y, self._reply).apply_style(self.rich_style)
 
     def _with_words(self, strip: Strip, y: int, reply: PictureReply) -> Strip:

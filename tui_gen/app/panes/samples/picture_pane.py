@@ -33,9 +33,9 @@ class PicturePane(Pane):
         """Draw in the best way, also on a terminal that comes later."""
         self._best = self.modes()[0]
         self.picture.set_mode(self._best)
-        changed = getattr(self.app, "terminal_changed_signal", None)
-        if changed is not None:
-            changed.subscribe(self, lambda _terminal: self._on_another_terminal())
+        signal = getattr(self.app, "terminal_changed_signal", None)
+        if signal is not None:
+            signal.subscribe(self, lambda _terminal: self._on_another_terminal())
 
     @property
     def preview(self) -> Sample | None:
@@ -48,7 +48,7 @@ class PicturePane(Pane):
     # -- what is noted about it
 
     @property
-    def noted(self) -> str:
+    def notes_text(self) -> str:
         """The notes on the preview that is shown, after a sign; empty where there are none."""
         preview, view = self.preview, self.view
         if preview is None or view is None:

@@ -92,8 +92,8 @@ class Sight(NamedTuple):
             str(self.view.file(minus.path)) if minus is not None else "",
         )
 
-    def words(self, seen: tuple[tuple[int, int], int] | None, differs: tuple[float, float] | None) -> str:
-        """What can be seen, in words. `seen`: (columns, rows) and number of tiles, as they were laid out; `differs`:
+    def words(self, layout: tuple[tuple[int, int], int] | None, differs: tuple[float, float] | None) -> str:
+        """What can be seen, in words. `layout`: (columns, rows) and number of tiles, as they were laid out; `differs`:
         the greatest and the mean difference.
         """
         place = f"{self.at + 1}/{len(self.history)}"
@@ -101,7 +101,7 @@ class Sight(NamedTuple):
             return f"step {self.preview.step:,} · {self.neighbours}"
         if self.preview.path.endswith(".txt"):
             return f"step {self.preview.step:,} · {place}"
-        return " · ".join([self._steps(differs), place, *self._tiles(seen)])
+        return " · ".join([self._steps(differs), place, *self._tiles(layout)])
 
     def room(self) -> int:
         """Cells of the words that have to be seen: up to what is compared."""
@@ -128,7 +128,7 @@ class Sight(NamedTuple):
         """The letter of a pin, to go before its step."""
         return f"{counterpart.name} · " if counterpart.name in self.comparison.pins else ""
 
-    def _tiles(self, seen: tuple[tuple[int, int], int] | None) -> list[str]:
+    def _tiles(self, layout: tuple[tuple[int, int], int] | None) -> list[str]:
         """Which tiles can be seen."""
         preview, every = self.preview, tile_count(self.preview)
         high, wide = preview.tile
@@ -142,7 +142,7 @@ class Sight(NamedTuple):
             return [f"row {self.band + 1} of {band_count(preview)}"]
         if preview.tiles.plot and every == 1:
             return []
-        (columns, rows), count = seen or ((preview.columns, preview.rows), every)
+        (columns, rows), count = layout or ((preview.columns, preview.rows), every)
         if count < every:
             return [f"{count} of {every} tiles"]
         return [f"{f'{columns}×{rows}' if columns * rows == count else count} of {wide}×{high}"]

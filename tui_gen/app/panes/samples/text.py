@@ -31,10 +31,10 @@ def wrapped(text: str, width: int) -> list[str]:
 
     Lines that stand together with one of words in columns are left whole.
     """
-    lines, given = [], clean_lines(text)
-    whole = _in_columns(given)
-    for rest, kept in zip(given, whole):
-        while not kept and width_of(rest) > width:
+    lines, source = [], clean_lines(text)
+    whole = _in_columns(source)
+    for rest, whole_line in zip(source, whole):
+        while not whole_line and width_of(rest) > width:
             end = 1  # a wide character goes on a line of its own rather than nowhere
             while end < len(rest) and width_of(rest[: end + 1]) <= width:
                 end += 1
@@ -50,12 +50,12 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def _in_columns(lines: list[str]) -> list[bool]:
     """For every line whether it belongs to a table: a paragraph with words in columns, or with marks under words."""
-    found: list[bool] = []
+    flags: list[bool] = []
     for blank, group in groupby(lines, lambda line: not line.strip()):
         part = list(group)
         table = not blank and len(part) > 1 and any(COLUMNS.search(line.strip()) for line in part)
-        found += [table] * len(part)
-    return found
+        flags += [table] * len(part)
+    return flags
 
 
 class TextView(ScrollView, can_focus=True, inherit_bindings=False):

@@ -91,7 +91,7 @@ The line below says how much each setting matters: its share of what the metric 
     def __init__(self, root: Path, *, id: str | None = "sweeps", classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.root = Path(root)
-        self.seen: SweepsLook | None = None
+        self.snapshot: SweepsLook | None = None
         self.sweep = ""
         """The sweep whose trials are shown; empty for the list of all."""
         self.form = "auto"
@@ -121,31 +121,31 @@ The line below says how much each setting matters: its share of what the metric 
 
     def _now(self) -> tuple[object, ...]:
         """What is another where something of what is shown is."""
-        known = tuple(specs.names(self.root))
-        return known, self.sweep, specs.stamp(self.root, self.sweep), queueing.stamp(self.root)
+        names = tuple(specs.names(self.root))
+        return names, self.sweep, specs.stamp(self.root, self.sweep), queueing.stamp(self.root)
 
     def beat(self, quiet_for: float) -> None:
         """About once a second on screen: look where a file changed, or a trial is open."""
-        table = self.seen.table if self.seen is not None else None
+        table = self.snapshot.table if self.snapshot is not None else None
         if (table is not None and table.over < len(table.results)) or self._now() != self._stamp:
             self.look()
 
     async def read(self) -> None:
         """The sweeps, and the trials of the one that is shown."""
         self._stamp = self._now()
-        self.seen = await away(read, self.root, self.sweep)
+        self.snapshot = await away(read, self.root, self.sweep)
 
     # -- what is seen -------------------------------------------------------------------------------------------
 
     @property
     def table(self) -> SweepTable | None:
         """The trials that are shown."""
-        table = self.seen.table if self.seen is not None else None
+        table = self.snapshot.table if self.snapshot is not None else None
         return table if table is not None and table.group == self.sweep else None
 
     def list_anew(self) -> None:
         """Show the sweeps, or the trials of one, and as much of the plot as there is room for."""
-        if not self.is_mounted or not self.query(OptionList) or self.seen is None:
+        if not self.is_mounted or not self.query(OptionList) or self.snapshot is None:
             return
         options, table = self.query_one(OptionList), self.table
         self._divide(table)
@@ -153,12 +153,12 @@ The line below says how much each setting matters: its share of what the metric 
         mark = self.view.path.name if self.view is not None else ""
         prompts = (
             rows.compared(table, width, mark) if table is not None
-            else {line.name: _line(line, width) for line in self.seen.lines}
+            else {line.name: _line(line, width) for line in self.snapshot.lines}
         )  # fmt: skip
         is_same, self._list_of = self._list_of == self.sweep, self.sweep
         self.put(prompts, self.highlighted if is_same else 0)
         self._places = {id: place for place, id in enumerate(prompts)}
-        line = self._line_shown
+        line = self._current_line
         state = f"{line.state}, {line.over} of {line.total} over" if line is not None else ""
         self.set_title(" · ".join(filter(None, (self.sweep, state))), table.metric if table is not None else "")
         self._describe()
@@ -191,12 +191,12 @@ The line below says how much each setting matters: its share of what the metric 
         return table.results[place] if place is not None and place < len(table.results) else None
 
     @property
-    def _line_shown(self) -> SweepLine | None:
+    def _current_line(self) -> SweepLine | None:
         """The sweep that is shown, or under the cursor."""
-        if self.seen is None or not self.is_mounted or not self.query(OptionList):
+        if self.snapshot is None or not self.is_mounted or not self.query(OptionList):
             return None
         name = self.sweep or self.highlighted
-        return next((line for line in self.seen.lines if line.name == name), None)
+        return next((line for line in self.snapshot.lines if line.name == name), None)
 
     def _describe(self) -> None:
         text = self._words()
@@ -206,15 +206,15 @@ The line below says how much each setting matters: its share of what the metric 
             foot.display = bool(text)
 
     def _words(self) -> str:
-        if self.seen is None:
+        if self.snapshot is None:
             return ""
-        if self.seen.problem:
-            return clean(self.seen.problem)
-        if not self.seen.lines:
+        if self.snapshot.problem:
+            return clean(self.snapshot.problem)
+        if not self.snapshot.lines:
             return NOTHING
         table, result = self.table, self.result
         if table is None:
-            line = self._line_shown
+            line = self._current_line
             return clean(line.settings) if line is not None else ""
         from tui_gen.sweep_plot import importance_words
 
@@ -249,12 +249,12 @@ The line below says how much each setting matters: its share of what the metric 
 
     def entries(self) -> Iterable[Entry]:
         """Every sweep."""
-        for line in self.seen.lines[:50] if self.seen is not None else ():
+        for line in self.snapshot.lines[:50] if self.snapshot is not None else ():
             yield Entry(clean(f"Show the sweep {line.name}"), partial(self.open_sweep, line.name), clean(line.settings))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with what is shown."""
-        table, line = self.table, self._line_shown
+        table, line = self.table, self._current_line
         has_best = table is not None and table.best is not None
         able = {
             "plot": table is not None,
@@ -293,8 +293,8 @@ The line below says how much each setting matters: its share of what the metric 
 
     def action_overlay(self) -> None:
         """Compare the best runs: curves, settings, samples."""
-        found = self.table.results if self.table is not None else []
-        paths = [result.path(self.root) for result in found if result.best is not None]
+        results = self.table.results if self.table is not None else []
+        paths = [result.path(self.root) for result in results if result.best is not None]
         self.post_message(CompareAsked([path for path in paths if path is not None][:OVERLAID]))
 
     def action_settings(self) -> None:
@@ -327,13 +327,13 @@ The line below says how much each setting matters: its share of what the metric 
 
     def action_go_on(self) -> None:
         """Have this machine go on with it."""
-        line = self._line_shown
+        line = self._current_line
         if line is not None:
             self._do(partial(_gone_on, self.root, line.name))
 
     def action_stop(self) -> None:
         """Stop it, its runs with checkpoints."""
-        line = self._line_shown
+        line = self._current_line
         if line is not None:
             self._do(partial(_stopped, self.root, line.name))
 
@@ -347,7 +347,7 @@ def read(root: Path, name: str) -> SweepsLook:
     try:
         queue = queueing.read(root)
         groups = sweeps.groups(queue)
-        lines = [_search_line(root, known) for known in specs.names(root)]
+        lines = [_search_line(root, spec_name) for spec_name in specs.names(root)]
         for group in groups:
             entries = [entry for entry in queue.entries if entry.group == group]
             over = sum(not entry.open for entry in entries)

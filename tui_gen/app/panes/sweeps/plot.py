@@ -31,31 +31,31 @@ class SweepPlot(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._table: SweepTable | None = None
-        self._chosen: int | None = None
-        self._drawn: tuple[object, ...] = ()
+        self._cursor: int | None = None
+        self._last_circumstances: tuple[object, ...] = ()
         self._plot: ParallelPlot | None = None
-        self._chosen_drawn: int | None = -1
+        self._last_cursor: int | None = -1
         self._rows: list[Row] = []
 
-    def show(self, table: SweepTable | None, chosen: int | None) -> None:
+    def show(self, table: SweepTable | None, cursor: int | None) -> None:
         """The trials of this table, and which is under the cursor."""
-        if table is not self._table or chosen != self._chosen:
-            self._table, self._chosen = table, chosen
+        if table is not self._table or cursor != self._cursor:
+            self._table, self._cursor = table, cursor
             self.refresh()
 
     def _draw(self) -> None:
         terminal: Terminal | None = getattr(self.app, "terminal", None)
         plain = terminal is not None and not terminal.unicode
         circumstances = (self._table, self.size, plain)
-        if circumstances != self._drawn:
+        if circumstances != self._last_circumstances:
             from tui_gen import sweep_plot
 
-            self._drawn, self._chosen_drawn = circumstances, -1
+            self._last_circumstances, self._last_cursor = circumstances, -1
             table = self._table
             self._plot = sweep_plot.plot_of(table, *self.size, plain) if table is not None else None
-        if self._chosen != self._chosen_drawn:
-            self._chosen_drawn = self._chosen
-            self._rows = self._plot.rows(self._chosen) if self._plot is not None else []
+        if self._cursor != self._last_cursor:
+            self._last_cursor = self._cursor
+            self._rows = self._plot.rows(self._cursor) if self._plot is not None else []
 
     def render_line(self, y: int) -> Strip:
         """One row of it."""

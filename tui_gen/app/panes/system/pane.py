@@ -67,7 +67,7 @@ The GPU's own figures need the package `nvidia-ml-py`.
         """Whether the whole run is shown, and not the last minute of it."""
         self._settings: dict[str, Any] | None = None
         self._own: Gauge | None = None
-        self._drawn: tuple[str, str] = ("", "")
+        self._texts: tuple[str, str] = ("", "")
         self._state = ""
 
     def compose(self) -> ComposeResult:
@@ -82,11 +82,11 @@ The GPU's own figures need the package `nvidia-ml-py`.
         self._settings = None
         self._draw()
 
-    def update_view(self, changed: set[str]) -> None:
+    def update_view(self, parts: set[str]) -> None:
         """Draw what is new."""
-        if "marks" in changed:
+        if "marks" in parts:
             self._settings = None  # read again: something was edited
-        if changed & {"usage", "marks"} or (self.view is not None and self.view.state != self._state):
+        if parts & {"usage", "marks"} or (self.view is not None and self.view.state != self._state):
             self._draw()
 
     def beat(self, quiet_for: float) -> None:
@@ -148,9 +148,9 @@ The GPU's own figures need the package `nvidia-ml-py`.
             figures = Content(OLD if view.step and not view.live and not view.usage else WAITING)
             if view.usage:
                 figures = Content("\n").join(self._rows(view))
-        drawn = verdict.plain, figures.plain
-        if drawn != self._drawn:
-            self._drawn = drawn
+        texts = verdict.plain, figures.plain
+        if texts != self._texts:
+            self._texts = texts
             line = self.query_one("#verdict", Static)
             line.display = bool(verdict.plain)
             line.update(verdict)
@@ -165,9 +165,9 @@ The GPU's own figures need the package `nvidia-ml-py`.
 
     def _rows(self, view: RunView) -> Rows:
         whole = self.whole or not view.live
-        spent = bottleneck.recent(view.usage, math.inf if whole else bottleneck.LATELY)
+        times = bottleneck.recent(view.usage, math.inf if whole else bottleneck.LATELY)
         loads = [usage.load for usage in view.usage[-HISTORY:]]
-        reading = UsageReading(spent, "the whole run" if whole else "lately", loads)
+        reading = UsageReading(times, "the whole run" if whole else "lately", loads)
         room = self.query_one(VerticalScroll).scrollable_content_region
         width = max(20, room.width - 2)
         self._own = self._own or Gauge()

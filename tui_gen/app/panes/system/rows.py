@@ -18,7 +18,7 @@ Rows = list[Content]
 class UsageReading(NamedTuple):
     """What is drawn of a run: where its time went, over which span, and how much of its machine it took."""
 
-    spent: Spent
+    times: Spent
     span: str
     loads: list[Load]
 
@@ -28,27 +28,27 @@ def time_rows(reading: UsageReading, width: int, height: int) -> Rows:
 
     In the order in which they come; where not all fit, the largest first.
     """
-    spent = reading.spent
-    pace = f"{_ms(spent.per_step)} a step · " if spent.per_step else ""
-    rows = [Content.assemble(("Time ", "bold"), (f"{pace}{duration(spent.seconds)} · {reading.span}", "$quiet"))]
-    names = {**{name: words for name, words in PARTS.items() if name in (*STEP_PARTS, *spent.parts, PREVIEW)}}
-    shares = [(words, spent.share(name), _cost(spent, name), name in STEP_PARTS) for name, words in names.items()]
-    shares.append(("rest", spent.rest / spent.seconds if spent.seconds else 0.0, "", False))
+    times = reading.times
+    pace = f"{_ms(times.per_step)} a step · " if times.per_step else ""
+    rows = [Content.assemble(("Time ", "bold"), (f"{pace}{duration(times.seconds)} · {reading.span}", "$quiet"))]
+    names = {**{name: words for name, words in PARTS.items() if name in (*STEP_PARTS, *times.parts, PREVIEW)}}
+    shares = [(words, times.share(name), _cost(times, name), name in STEP_PARTS) for name, words in names.items()]
+    shares.append(("rest", times.rest / times.seconds if times.seconds else 0.0, "", False))
     if len(shares) >= height:
         shares.sort(key=lambda row: -row[1])
     room = max(4, width - 36)
     for words, share, cost, in_step in shares:
         colour = "$text-primary" if in_step else "$text-accent"
-        drawn = f"{bar(share, room):<{room}}"
-        rows.append(Content.assemble(f"{words:<17}{share:>4.0%} ", (drawn, colour), (f" {cost}", "$quiet")))
+        share_bar = f"{bar(share, room):<{room}}"
+        rows.append(Content.assemble(f"{words:<17}{share:>4.0%} ", (share_bar, colour), (f" {cost}", "$quiet")))
     return rows
 
 
-def _cost(spent: Spent, name: str) -> str:
-    seconds = spent.parts.get(name, 0.0)
+def _cost(times: Spent, name: str) -> str:
+    seconds = times.parts.get(name, 0.0)
     if name in STEP_PARTS:
-        return _ms(seconds / spent.steps) if spent.steps and seconds else ""
-    count = spent.counts.get(name, 0)
+        return _ms(seconds / times.steps) if times.steps and seconds else ""
+    count = times.counts.get(name, 0)
     return f"{count} × {_ms(seconds / count)}" if count else ""
 
 
@@ -64,18 +64,18 @@ def machine_rows(reading: UsageReading, own: Load | None, width: int) -> Rows:
     """What the worker, the machine, its GPU and this workbench take, with their history where there is room."""
     load, loads = reading.loads[-1], reading.loads
     room = max(0, min(24, (width - 52) // 2))
-    unknown = "not told here"
+    no_answer = "not told here"
     cpu = f"{load.cpu:.1f} of {load.cpus:g} CPUs"
     rows = [
         Content.assemble(("Machine ", "bold"), (clean(load.host), "$quiet")),
         _row("worker", (cpu, spark([at.cpu for at in loads], room, load.cpus)),
              (size(load.memory), spark([at.memory for at in loads], room, max(at.memory for at in loads)))),
     ]  # fmt: skip
-    busy = unknown if load.all_cpus is None else f"{load.all_cpus:.0%} busy"
-    kept = f"{size(load.total - load.free)} of {size(load.total)}" if load.total and load.free else unknown
-    taken = [at.total - at.free if at.free else None for at in loads]
+    busy = no_answer if load.all_cpus is None else f"{load.all_cpus:.0%} busy"
+    in_use = f"{size(load.total - load.free)} of {size(load.total)}" if load.total and load.free else no_answer
+    history = [at.total - at.free if at.free else None for at in loads]
     rows.append(
-        _row("all", (busy, spark([at.all_cpus for at in loads], room, 1.0)), (kept, spark(taken, room, load.total)))
+        _row("all", (busy, spark([at.all_cpus for at in loads], room, 1.0)), (in_use, spark(history, room, load.total)))
     )
     if load.gpu is not None:
         rows += _gpu_rows(loads, room)
