@@ -77,7 +77,12 @@ def apart(env: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def fault(lines: list[str]) -> str:
-    """What a process says about its failure, from the line on that begins with one of FAULT; of a traceback the end."""
+    """What a process says about its failure, from the first line on that begins with one of FAULT, else its last words.
+
+    Of a traceback it is the end.
+    """
+    first = next((number for number, line in enumerate(lines) if line.startswith(FAULT)), -1)
+    lines = lines[first:]
     if lines and lines[0].startswith(FAULT[1]):
         lines = lines[-1:]
     return "\n".join(lines).removeprefix(FAULT[0])

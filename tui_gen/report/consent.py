@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
-from tui_gen import runs, trust
+from tui_gen import config, runs, trust
 from tui_gen.report.stdout import Outlet
+
+
+def ask_for_run(path: Path, model_dirs: Iterable[str], err: Outlet) -> None:
+    """Have every folder trusted that a run names, but for `model_dirs`, which were named by hand. Raises as `ask`."""
+    file = path / "config.toml"
+    folders = trust.named(config.read_toml(file)) if file.is_file() else []  # whoever needs it tells that it is gone
+    ask(set(folders).difference(model_dirs), path.name, err)
 
 
 def ask(folders: Iterable[str], source: str, err: Outlet) -> None:

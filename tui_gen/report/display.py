@@ -17,6 +17,7 @@ from rich.text import Text
 from tui_gen import events
 from tui_gen.draw.curves import Series
 from tui_gen.draw.scales import extent, worth
+from tui_gen.draw.spark import BARS
 from tui_gen.progress import preparation, speed, where
 from tui_gen.quantities import duration, metric
 from tui_gen.report.plain import clock, machine, ordered
@@ -25,7 +26,6 @@ from tui_gen.states import ANSI, level_look, state_look
 from tui_gen.text import clean, clean_lines
 from tui_gen.view import RunView
 
-BARS = "▁▂▃▄▅▆▇█"
 SMOOTHING = 0.95
 
 

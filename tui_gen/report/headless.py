@@ -119,7 +119,7 @@ def resume(
     dirs = model_dirs or []
     tell_of_job(err, detach)
     launch.refuse_if_live(path)
-    consent.ask(set(named_dirs(str(path))).difference(dirs), path.name, err)
+    consent.ask_for_run(path, dirs, err)
     with runs.claim(path) as hold:  # of two at once, one; the other has changed nothing
         first()
         config = continued(path, assignments, device, dirs)

@@ -11,7 +11,7 @@ import msgspec
 
 from tui_gen import children, launch, quality, runs
 from tui_gen.places import expanded
-from tui_gen.report import consent, headless, stdout
+from tui_gen.report import consent, stdout
 from tui_gen.report.commands.options import RUN, count, json_option, models_option, runs_option
 from tui_gen.report.summary import figures_lines
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     """PyTorch runs in a process of its own."""
     out, err = stdout.standard()
     path = runs.find(root, args.name)
-    consent.ask(set(headless.named_dirs(str(path))).difference(args.model_dirs), path.name, err)
+    consent.ask_for_run(path, args.model_dirs, err)
     if args.step is None:
         launch.first_checkpoint(path)
     words: list[object] = [path]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tui_gen import children, launch, runs
 from tui_gen.places import expanded, shown
-from tui_gen.report import consent, headless, stdout
+from tui_gen.report import consent, stdout
 from tui_gen.report.commands.options import PLACE, count, graphics_option, models_option, named, runs_option
 from tui_gen.report.stdout import coloured, unicode_ok, width_of
 from tui_gen.report.summary import grid_text, text_lines
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     """PyTorch runs in a process of its own."""
     out, err = stdout.standard()
     path = runs.find(root, args.name)
-    consent.ask(set(headless.named_dirs(str(path))).difference(args.model_dirs), path.name, err)
+    consent.ask_for_run(path, args.model_dirs, err)
     target = expanded(args.output).absolute()
     words: list[object] = [path, "-n", args.count, "-o", target, "--seed", args.seed]
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):
@@ -53,8 +53,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
         if line.startswith("warning: "):  # of ours: libraries have words of their own for it
             err.line(line)
     if process.returncode:
-        first = next((place for place, line in enumerate(messages) if line.startswith(children.FAULT)), -1)
-        err.line(f"tui-gen: {children.fault(messages[first:]) or 'no samples were made'}")
+        err.line(f"tui-gen: {children.fault(messages) or 'no samples were made'}")
         return 1
     if not process.stdout.rstrip("\n").endswith(target.name):
         target = target.with_suffix(".txt")  # text, not the picture that the name promised

@@ -9,7 +9,8 @@ from pathlib import Path
 from tui_gen import checkpoints, control, launch, runs
 from tui_gen.quantities import count
 from tui_gen.report import stdout
-from tui_gen.report.commands.options import RUN, named, runs_option
+from tui_gen.report.commands.live import live_option, live_paths
+from tui_gen.report.commands.options import runs_option
 
 STOP_TIMEOUT = 600.0
 END_TIMEOUT = 60.0
@@ -17,8 +18,7 @@ END_TIMEOUT = 60.0
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Which runs, and how."""
-    parser.add_argument("names", metavar="RUN", type=named, nargs="*", help=RUN)
-    parser.add_argument("--all", action="store_true", help="every live run in the folder")
+    live_option(parser)
     parser.add_argument("--no-checkpoint", action="store_true", help="without a checkpoint")
     runs_option(parser)
 
@@ -26,16 +26,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, root: Path) -> int:
     """0 when every run named has ended, 1 otherwise."""
     out, err = stdout.standard()
-    if args.all:
-        if args.names:
-            raise runs.RunError("name runs, or give --all: not both")
-        paths = runs.live_runs(root)
-        if not paths:
-            err.line(f"no live runs in {root}")
-    else:
-        paths = [runs.find(root, name) for name in args.names or ["latest"]]
     status = 0
-    for path in paths:
+    for path in live_paths(args, root, err):
         try:
             what = _stop_one(path, not args.no_checkpoint, err)
             out.line(f"{path.name}: {what}")

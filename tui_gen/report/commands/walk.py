@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tui_gen import children, launch, runs
 from tui_gen.places import expanded, shown
-from tui_gen.report import consent, headless, stdout
+from tui_gen.report import consent, stdout
 from tui_gen.report.commands.options import PLACE, count, models_option, named, runs_option
 
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     """PyTorch runs in a process of its own."""
     out, err = stdout.standard()
     path = runs.find(root, args.name)
-    consent.ask(set(headless.named_dirs(str(path))).difference(args.model_dirs), path.name, err)
+    consent.ask_for_run(path, args.model_dirs, err)
     target = expanded(args.output).absolute()
     words: list[object] = [path, "-o", target, "--pins", args.pins, "--frames", args.frames, "--way", args.way]
     words += ["--seed", args.seed, *(["--examples", *args.examples] if args.examples else [])]
@@ -46,9 +46,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
         env=launch.environment(args.model_dirs), capture_output=True, text=True, errors="replace",
     )  # fmt: skip
     if process.returncode:
-        lines = process.stderr.strip().splitlines()
-        first = next((number for number, line in enumerate(lines) if line.startswith(children.FAULT)), len(lines) - 1)
-        err.line(f"tui-gen: {children.fault(lines[max(0, first) :]) or 'no walk was made'}")
+        err.line(f"tui-gen: {children.fault(process.stderr.strip().splitlines()) or 'no walk was made'}")
         return 1
     out.line(shown(target))
     return 0

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tui_gen import control, launch, runs
+from tui_gen import control, launch
 from tui_gen.quantities import count
 from tui_gen.report import stdout
-from tui_gen.report.commands.options import RUN, named, runs_option
+from tui_gen.report.commands.live import live_option, live_paths
+from tui_gen.report.commands.options import runs_option
 
 ANSWER = 300.0
 """Seconds that it may take: a step is finished first, and gigabytes are copied."""
@@ -16,8 +17,7 @@ ANSWER = 300.0
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Which runs, and whether they go on."""
-    parser.add_argument("names", metavar="RUN", type=named, nargs="*", help=RUN)
-    parser.add_argument("--all", action="store_true", help="every live run in the folder")
+    live_option(parser)
     parser.add_argument("--back", action="store_true", help="take the GPU back and go on")
     runs_option(parser)
 
@@ -25,13 +25,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, root: Path) -> int:
     """0 when every run named has done it, 1 otherwise."""
     out, err = stdout.standard()
-    if args.all and args.names:
-        raise runs.RunError("name runs, or give --all: not both")
-    paths = runs.live_runs(root) if args.all else [runs.find(root, name) for name in args.names or ["latest"]]
-    if not paths:
-        err.line(f"no live runs in {root}")
     status = 0
-    for path in paths:
+    for path in live_paths(args, root, err):
         try:
             reply = launch.ask_run(path, "resume" if args.back else "yield", timeout=ANSWER).data
             step = count(int(reply.get("step", 0)))

@@ -15,11 +15,11 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_gen.app.panes.form import relevance
 from tui_gen.app.panes.form.state import FormState, Section
+from tui_gen.app.widgets.cursor_list import CursorList
 from tui_gen.text import NEWLINE, clean
 
 GUTTER = 2
@@ -63,7 +63,7 @@ UNLIMITED = "not limited"
 EDITABLE = Style(underline=True)
 
 
-class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
+class FieldList(CursorList, can_focus=True, inherit_bindings=False):
     """Draws a FormState's sections and fields, with a cursor; knows no key and changes no value.
 
     `pressed(row, column)` is called for a click on a row, `moved()` after the cursor moved, `shifted()` when rows lie
@@ -394,21 +394,8 @@ class FieldList(ScrollView, can_focus=True, inherit_bindings=False):
         """Have a field edited by what is typed on it, before any key means anything (see `TypingApp`)."""
         return self._taken(typed(event))
 
-    # Textual repaints a widget that gets or loses the focus, here 10 kB; only the cursor's row looks different.
-
-    def on_focus(self, event: events.Focus) -> None:
-        event.prevent_default()
-        self.has_focus = True
+    def refresh_cursor(self) -> None:
         self.refresh_row(self.index)
-        if self.parent is not None:
-            self.parent.post_message(events.DescendantFocus(self))
-
-    def on_blur(self, event: events.Blur) -> None:
-        event.prevent_default()
-        self.has_focus = False
-        self.refresh_row(self.index)
-        if self.parent is not None:
-            self.parent.post_message(events.DescendantBlur(self))
 
     def on_resize(self) -> None:
         self.sync()

@@ -10,10 +10,10 @@ from textual import events
 from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui_gen.app.panes.runs.columns import GAP, MARK, Column, cell_of, columns_for, fitted
+from tui_gen.app.widgets.cursor_list import CursorList
 from tui_gen.run_facts import FACTS, RunRow
 from tui_gen.states import state_look, themed
 
@@ -22,7 +22,7 @@ QUIET = ("step", "run", "idle", "time", "size", "metric", "best_step")
 """Columns that are there to be looked up."""
 
 
-class RunTable(ScrollView, can_focus=True):
+class RunTable(CursorList, can_focus=True):
     """Rows of runs. `changed()` is called after the cursor or the marks moved."""
 
     ALLOW_SELECT = False
@@ -266,21 +266,8 @@ class RunTable(ScrollView, can_focus=True):
 
     # -- events -------------------------------------------------------------------------------------------------
 
-    # Textual repaints a widget that gets or loses the focus; only the cursor's row looks different.
-
-    def on_focus(self, event: events.Focus) -> None:
-        event.prevent_default()
-        self.has_focus = True
+    def refresh_cursor(self) -> None:
         self._refresh_row(self.cursor)
-        if self.parent is not None:
-            self.parent.post_message(events.DescendantFocus(self))
-
-    def on_blur(self, event: events.Blur) -> None:
-        event.prevent_default()
-        self.has_focus = False
-        self._refresh_row(self.cursor)
-        if self.parent is not None:
-            self.parent.post_message(events.DescendantBlur(self))
 
     def on_resize(self) -> None:
         self.measure(self._width_rows)

@@ -97,9 +97,7 @@ class NearestImages:
                 return msgspec.json.decode(out, type=Neighbours)
         except (OSError, ValueError, msgspec.DecodeError) as error:
             return clean(f"{NONE}: {error}")[:MOST]
-        lines = err.strip().splitlines()
-        first = next((number for number, line in enumerate(lines) if line.startswith(children.FAULT)), -1)
-        words = " ".join(children.fault(lines[first:]).split())
+        words = " ".join(children.fault(err.strip().splitlines()).split())
         return clean(f"{NONE}: {words or 'the process that looks for them ended'}")[:MOST]
 
     def stop(self) -> None:
