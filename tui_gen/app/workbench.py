@@ -451,7 +451,6 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
     # -- facts from the panes -----------------------------------------------------------------------------------
 
     def on_workspace_resized(self, message: Workspace.Resized) -> None:
-        """Remember the proportions."""
         self._layouts.keep_share(message.key, message.share)
 
     def show_run(self, view: RunView | None) -> None:

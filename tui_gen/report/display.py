@@ -45,7 +45,6 @@ class DisplayTerminal(Console):
         return "ascii" if self._plain else super().encoding
 
     def show_cursor(self, show: bool = True) -> bool:
-        """Nothing."""
         return False
 
 

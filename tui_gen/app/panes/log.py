@@ -62,7 +62,6 @@ class Lines(ScrollView, can_focus=True):
         return [text for _, text in self._rows]
 
     def clear(self) -> None:
-        """No lines."""
         self._entries, self._rows = [], []
         self._measure(True)
 
@@ -115,7 +114,6 @@ class Lines(ScrollView, can_focus=True):
         self._measure(at_end)
 
     def render_line(self, y: int) -> Strip:
-        """A row."""
         row = y + self.scroll_offset.y
         base = self.rich_style
         if row >= len(self._rows):
@@ -160,7 +158,6 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         return "The run's log" if action == "toggle_output" and self.output else words
 
     def compose(self) -> ComposeResult:
-        """Filter and lines."""
         yield self.filter_line()
         yield self.lines
 
@@ -247,5 +244,4 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         self.list_anew()
 
     def focus_inside(self) -> None:
-        """The lines."""
         self.lines.focus()

@@ -186,7 +186,6 @@ the end with the reason.
         self._put_cursor(here)
 
     def focus_inside(self) -> None:
-        """Focus the tree."""
         self.tree_view.focus()
 
     def mark(self, name: str) -> None:
@@ -371,7 +370,6 @@ the end with the reason.
         self.screen.set_focus(box, scroll_visible=False)
 
     def action_clear(self) -> None:
-        """Clear the search."""
         box = self._mount_search()
         self.focus_inside()
         box.value = ""

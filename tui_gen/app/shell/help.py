@@ -54,7 +54,6 @@ class ReadingPage(Modal[None]):
         self._markdown = markdown
 
     def compose(self) -> ComposeResult:
-        """The page."""
         with Vertical() as box:
             box.border_title = Content(f" {self._title} ")
             box.border_subtitle = Content(" Esc closes ")
@@ -78,7 +77,6 @@ class ReadingPage(Modal[None]):
             self.dismiss(None)
 
     def action_leave(self) -> None:
-        """Close."""
         self.dismiss(None)
 
 

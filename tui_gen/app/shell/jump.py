@@ -29,7 +29,6 @@ class Jump(Modal[str]):
         self._places = list(zip(LETTERS, places, strict=False))
 
     def compose(self) -> ComposeResult:
-        """The letters."""
         for letter, (name, x, y) in self._places:
             label = Static(Content(f" {letter} "), name=name)
             label.styles.offset = (x, y)

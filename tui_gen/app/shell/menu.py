@@ -78,7 +78,6 @@ class MenuBar(Widget):
         return None
 
     def render_line(self, y: int) -> Strip:
-        """The row."""
         base = self.rich_style
         segments = [Segment(" ", base)]
         for number, menu in enumerate(self.menus):
@@ -143,7 +142,6 @@ class DropDown(Modal[str]):
         self._letters: dict[str, int] = {}
 
     def compose(self) -> ComposeResult:
-        """The list."""
         menu = self._bar.menus[self._number]
         # What cannot be chosen now has no key beside it, so that it shows without colours, too.
         keys = {

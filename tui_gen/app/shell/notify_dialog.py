@@ -65,7 +65,6 @@ class NotifyDialog(Modal[None]):
         self._keep, self._use, self._try_out, self._try_hook = keep, use, try_out, try_hook
 
     def compose(self) -> ComposeResult:
-        """The table."""
         with Vertical(id="notify") as box:
             box.border_title = " Notices "
             with VerticalScroll(id="scroll", can_focus=False):

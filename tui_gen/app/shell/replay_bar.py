@@ -77,7 +77,6 @@ class ReplayBar(Widget):
         return len(before), max(2, self.size.width - len(before) - len(after))
 
     def render_line(self, y: int) -> Strip:
-        """The row."""
         playing, width, base = playback_of(self._status.view), self.size.width, self.rich_style
         if playing is None:
             return Strip.blank(width, base)

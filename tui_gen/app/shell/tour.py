@@ -97,11 +97,9 @@ class Tour(Modal[str]):
         return cast("Stage", self.app)
 
     def compose(self) -> ComposeResult:
-        """The words."""
         yield self._words
 
     def on_mount(self) -> None:
-        """Begin."""
         self._show()
 
     def _show(self) -> None:

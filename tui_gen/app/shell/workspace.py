@@ -410,7 +410,6 @@ class Workspace(Widget):
             event.stop()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        """Drag."""
         if self._drag_edge is None:
             return
         at = int(event.screen_x) - self.region.x if self._drag_edge.axis == "x" else int(event.screen_y) - self.region.y
@@ -419,7 +418,6 @@ class Workspace(Widget):
             self._move(edge, at)
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        """Let go."""
         if self._drag_edge is None:
             return
         key = f"{self.shape}.{self._drag_edge.name}"

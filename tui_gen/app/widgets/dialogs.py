@@ -59,7 +59,6 @@ class Dialog(Modal[str]):
         self._letters: dict[str, str] = {}
 
     def compose(self) -> ComposeResult:
-        """The box."""
         with Vertical(id="dialog") as box:
             box.border_title = Content(f" {self._title} ")
             with VerticalScroll(id="dialog-text", can_focus=False):
@@ -105,7 +104,6 @@ class Dialog(Modal[str]):
         self.dismiss("cancel")
 
     def action_page(self, direction: int) -> None:
-        """Scroll long text."""
         text = self.query_one("#dialog-text", VerticalScroll)
         if direction > 0:
             text.scroll_page_down(animate=False)

@@ -207,7 +207,6 @@ class ExportDialog(Modal[str | None]):
         self._take()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Export, or leave."""
         event.stop()
         if event.button.id == "export":
             self._take()

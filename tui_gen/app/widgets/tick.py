@@ -41,10 +41,8 @@ class Tick(Static, can_focus=True):
         self.post_message(self.Changed(self))
 
     def action_switch(self) -> None:
-        """Switch it."""
         self.value = not self.value
 
     def on_click(self) -> None:
-        """Switch it."""
         self.focus()
         self.action_switch()

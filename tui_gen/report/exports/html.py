@@ -58,7 +58,6 @@ class HtmlReader(HTMLParser):
         self.tags: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """An element begins."""
         self.handle_startendtag(tag, attrs)
         if tag not in EMPTY:
             self.open.append(tag)

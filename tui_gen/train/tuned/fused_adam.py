@@ -104,7 +104,6 @@ class FusedAdam(torch.optim.Adam):
         return self._moments
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As PyTorch's."""
         super().load_state_dict(state_dict)
         self._moments = self.part = None
 

@@ -45,7 +45,6 @@ class PageTabs(Widget):
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """The row."""
         segments = []
         for page in self._pages:
             shown = page == self._page
@@ -104,7 +103,6 @@ class RunsKey(Widget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """A row."""
         segments = []
         for cell in self._rows[y] if y < len(self._rows) else []:
             slot = int(cell.look.rpartition(".")[2])

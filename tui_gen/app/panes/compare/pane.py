@@ -205,7 +205,6 @@ class ComparePane(CurvesPane):
             self.redraw(urgent=False)
 
     def on_show(self) -> None:
-        """Back on screen."""
         self._read_on()
 
     # -- drawing

@@ -55,7 +55,6 @@ class TextPart(Vertical):
         self._head, self._body = Static("", markup=False), TextView()
 
     def compose(self) -> ComposeResult:
-        """Name, text."""
         yield self._head
         yield self._body
 
@@ -87,7 +86,6 @@ class Texts(Container):
         self.lay_out()
 
     def clear(self) -> None:
-        """Show none."""
         for part in self.query(TextPart):
             part.display = False
 
@@ -266,7 +264,6 @@ class SamplesPage(Widget):
         (texts.first() if self._texts.display and texts else self.picture).focus()
 
     def recolour(self) -> None:
-        """The theme changed."""
         if self._runs and self.display:
             self.show(self._runs, self._axis)
 
@@ -404,11 +401,9 @@ class SamplesPage(Widget):
         message.stop()
 
     def on_mouse_scroll_up(self) -> None:
-        """Earlier."""
         if not self._texts.display:
             self.action_step(-1)
 
     def on_mouse_scroll_down(self) -> None:
-        """Later."""
         if not self._texts.display:
             self.action_step(1)

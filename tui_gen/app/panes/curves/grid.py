@@ -59,7 +59,6 @@ class SectionNames(Widget):
         return [(f"{sign} {clean(name)} ({count})", name) for name, count in self._names]
 
     def render_line(self, y: int) -> Strip:
-        """The row."""
         segments = [Segment(text + "  ", Style(bold=not self._folded)) for text, _ in self._parts()]
         return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
@@ -179,5 +178,4 @@ class Empty(Widget):
             self.refresh()
 
     def render(self) -> Any:
-        """The words."""
         return Content(self.words)

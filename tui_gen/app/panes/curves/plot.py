@@ -194,7 +194,6 @@ class PlotView(Widget):
         self.refresh()
 
     def recolour(self) -> None:
-        """The theme changed."""
         self._looks.clear()
         self.refresh()
 

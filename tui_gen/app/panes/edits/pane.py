@@ -203,7 +203,6 @@ first again. `tui-gen edits RUN` lists the same, `--undo` and `--redo` do the sa
             self.post_message(LiveEditAsked(edit.key, edit.old))
 
     def focus_inside(self) -> None:
-        """The list."""
         self._list.focus()
 
 

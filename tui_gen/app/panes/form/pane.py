@@ -279,7 +279,6 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         self.focus_inside()
 
     def focus_inside(self) -> None:
-        """Focus the fields."""
         # At once, not with the next message: what follows may move the focus on.
         self.screen.set_focus(self.fields.list, scroll_visible=False)
 

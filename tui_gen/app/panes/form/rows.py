@@ -240,7 +240,6 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
         return self._first[index] if index < len(self._first) else 0
 
     def refresh_row(self, index: int) -> None:
-        """Repaint one row."""
         self.refresh_lines(self.line_of(index), sum(1 for at, _ in self._lines if at == index) or 1)
 
     def move_to(self, index: int) -> None:

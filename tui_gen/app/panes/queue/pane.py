@@ -349,5 +349,4 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         self._do(clear)
 
     def focus_inside(self) -> None:
-        """The list."""
         self.query_one(OptionList).focus()

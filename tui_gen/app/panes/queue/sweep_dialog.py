@@ -119,7 +119,6 @@ class SweepDialog(Modal[SweepPlan | None]):
                 yield Button("Cancel", id="cancel", compact=True)
 
     def on_mount(self) -> None:
-        """Show every setting."""
         self._list()
         self._reckon()
 
@@ -275,7 +274,6 @@ class SweepDialog(Modal[SweepPlan | None]):
             self.app.bell()
 
     def action_cancel(self) -> None:
-        """Add nothing."""
         self.dismiss(None)
 
 

@@ -209,7 +209,6 @@ has a `›`, marked ones have a `◆`.
             self._finding = False
 
     def on_show(self) -> None:
-        """Back on screen."""
         self.look()
         if self.results.pending and not self._finding:
             self.run_worker(self._find(), exit_on_error=False)
@@ -342,7 +341,6 @@ has a `›`, marked ones have a `◆`.
     # -- doing --------------------------------------------------------------------------------------------------
 
     def on_run_table_opened(self, event: RunTable.Opened) -> None:
-        """Show the run."""
         event.stop()
         self.post_message(RunOpened(Path(self.highlighted)))
 
@@ -428,7 +426,6 @@ has a `›`, marked ones have a `◆`.
         self.post_message(CompareAsked([Path(row.info.path) for row in self._chosen()]))
 
     def focus_inside(self) -> None:
-        """The table."""
         self.table.focus()
 
 

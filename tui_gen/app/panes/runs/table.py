@@ -215,11 +215,9 @@ class RunTable(CursorList, can_focus=True):
             self.refresh(Region(0, y, self.size.width, 1))
 
     def action_move(self, by: int) -> None:
-        """Up or down."""
         self.move_to(self.cursor + by)
 
     def action_page(self, by: int) -> None:
-        """By a screen."""
         self.move_to(self.cursor + by * max(1, self.size.height - 2))
 
     def action_end(self, last: int) -> None:
@@ -254,13 +252,11 @@ class RunTable(CursorList, can_focus=True):
         self._on_change()
 
     def unmark(self) -> None:
-        """Mark none."""
         self.marked = set()
         self.refresh()
         self._on_change()
 
     def action_open(self) -> None:
-        """Show the run."""
         if self.current is not None:
             self.post_message(self.Opened())
 

@@ -86,7 +86,6 @@ class Caption(Widget):
         return [(f" {before} ", PREVIOUS), (f" {clean(self.kind)} {more} ", LIST), (number, ""), (f"{after} ", NEXT)]
 
     def render_line(self, y: int) -> Strip:
-        """The row."""
         segments = []
         for text, meaning in self._parts():
             current = meaning in (self.kind, LIST)

@@ -109,7 +109,6 @@ class Timeline(Widget):
         return len(left), max(1, self.size.width - len(left) - len(right) - 2 * len(self._tools()))
 
     def render_line(self, y: int) -> Strip:
-        """The row."""
         history = self.history
         if not history.steps:
             return Strip.blank(self.size.width, self.rich_style)

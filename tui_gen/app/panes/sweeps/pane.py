@@ -338,7 +338,6 @@ The line below says how much each setting matters: its share of what the metric 
             self._do(partial(_stopped, self.root, line.name))
 
     def focus_inside(self) -> None:
-        """The list."""
         self.query_one(OptionList).focus()
 
 
