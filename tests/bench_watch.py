@@ -165,7 +165,7 @@ async def latency(root: Path, ssh: str) -> None:
     app = FarWorkbench(watcher, open_run=watcher.root / run.name)
     mirrored, shown = [], []
     async with app.run_test(size=(120, 40)) as pilot:
-        while app.shown is None or app.workspace.pane("log") is None or not app.complete:
+        while app.view is None or app.workspace.pane("log") is None or not app.complete:
             await pilot.pause(0.05)
         app.workspace.open("log")
         for number in range(EVENTS):

@@ -34,16 +34,16 @@ async def test_start_asks_where_a_run_is_live_and_can_stop_it_first(monkeypatch,
         assert "starting…" not in app.status.text, "while somebody thinks about it nothing is"
         await pilot.press("f5", "enter")
         await until(pilot, lambda: len(app.screen_stack) == 1 and not app.conductor._starting)
-        assert not started and app.shown is None, "to start nothing is the default"
+        assert not started and app.view is None, "to start nothing is the default"
         await pilot.press("f5")
         await until_shown(pilot, "Another run is live")
         await pilot.press("s")
-        await until(pilot, lambda: started and app.shown is not None and app.shown.state == "running")
+        await until(pilot, lambda: started and app.view is not None and app.view.state == "running")
         assert runs.state_of(other)[0] == "running", "beside it"
         await pilot.press("f5")
-        await until_shown(pilot, "Other runs are live", other.name, app.shown.path.name)
+        await until_shown(pilot, "Other runs are live", other.name, app.view.path.name)
         await pilot.press("t")
-        await until(pilot, lambda: len(started) == 2 and app.shown.state == "running", timeout=60)
+        await until(pilot, lambda: len(started) == 2 and app.view.state == "running", timeout=60)
         assert [row.state for row in runs.list_runs(app.session.root)] == ["running", "stopped", "stopped"]
 
 
@@ -62,7 +62,7 @@ async def test_resume_asks_too_and_starts_nothing_where_the_other_does_not_stop(
     path = fake_worker.record(fake_worker.make_run(), state="stopped")
     async with workbench(monkeypatch, (120, 40), open_run=path) as (app, pilot):
         started = fake_worker.install(monkeypatch)
-        await until(pilot, lambda: app.shown is not None)
+        await until(pilot, lambda: app.view is not None)
 
         async def refused(op, path, **_):
             return False
@@ -78,5 +78,5 @@ async def test_resume_asks_too_and_starts_nothing_where_the_other_does_not_stop(
         await pilot.press("f12")
         await until_shown(pilot, "Another run is live")
         await pilot.press("s")
-        await until(pilot, lambda: started and app.shown.state == "running")
+        await until(pilot, lambda: started and app.view.state == "running")
         assert wait_for(lambda: runs.state_of(other)[0] == "stopped")

@@ -28,7 +28,7 @@ def run():
 
 
 async def opened(app, pilot) -> ExportDialog:
-    await until(pilot, lambda: app.shown is not None and app.shown.series)
+    await until(pilot, lambda: app.view is not None and app.view.series)
     await pilot.press("ctrl+x")
     await until(pilot, lambda: isinstance(app.screen, ExportDialog) and app.screen.query_one("#path", Input).value)
     return app.screen

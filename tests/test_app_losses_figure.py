@@ -9,7 +9,7 @@ from tests.test_app_losses import SIZES, drive, settled
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import events, runs
-from tui_gen.app.panes.losses.going import AIMED, Going
+from tui_gen.app.panes.losses.going import GOAL_LOOKS, Going
 from tui_gen.marks import marks_of, noted
 
 ELBO = [-25 - 20 * 0.99**step for step in range(400)]
@@ -102,7 +102,8 @@ async def test_the_crosshair_reads_the_curves_that_have_no_plot_on_screen_too(tm
 
 
 def test_the_line_gives_up_advice_then_the_step_then_the_best_before_its_sentence_is_cut():
-    going = Going(AIMED[1], "the critic wins by far", "lower its rate", "best -30", " at step 1,200", "figure ≥ -24.7")
+    going = Going(
+        GOAL_LOOKS[1], "the critic wins by far", "lower its rate", "best -30", " at step 1,200", "figure ≥ -24.7")
     texts = {width: going.line(width).plain for width in range(1, 120)}
     assert all(len(text) <= width or width < 3 for width, text in texts.items())
     whole = "… the critic wins by far · best -30 at step 1,200 · figure ≥ -24.7"

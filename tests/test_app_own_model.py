@@ -102,7 +102,7 @@ async def test_resume_of_it_offers_trust_and_then_all_of_it_is_known(monkeypatch
         await pilot.press("f12")
         await until_shown(pilot, "Whose code is this?")
         await pilot.press("t")
-        await until(pilot, lambda: started and app.shown.state == "running" and form(app) == (True, "odd", False))
+        await until(pilot, lambda: started and app.view.state == "running" and form(app) == (True, "odd", False))
         assert app.form.state.editable("model.beta")
 
 

@@ -32,8 +32,8 @@ def run():
 
 async def test_a_replay_comes_as_the_run_came_and_obeys(monkeypatch, run):
     async with workbench(monkeypatch, (120, 40), open_run=run, replay=Pace(10.0)) as (app, pilot):
-        await until(pilot, lambda: app.shown is not None)
-        playing, view, hands = app.shown.playback, app.shown, Hands()
+        await until(pilot, lambda: app.view is not None)
+        playing, view, hands = app.view.playback, app.view, Hands()
         playing.clock, playing._looked = hands, hands.now
         playing.jump(0)
         bar = app.query_one("#replay")
@@ -72,7 +72,7 @@ async def test_a_replay_comes_as_the_run_came_and_obeys(monkeypatch, run):
         await until(pilot, lambda: view.state == "failed" and "replay over" in app.status.text)
         assert len(app.screen_stack) == 1 and not any("it broke" in text for text in app.told)  # nothing to answer
         await pilot.click("#replay", offset=(bar.size.width - 3, 0))
-        await until(pilot, lambda: app.shown is not view and not bar.display and app.shown.state == "failed")
-        assert app.check_action("resume", ()) is True and not app.shown.replaying
+        await until(pilot, lambda: app.view is not view and not bar.display and app.view.state == "failed")
+        assert app.check_action("resume", ()) is True and not app.view.replaying
         app.do("replay")
-        await until(pilot, lambda: app.shown.replaying == "replay 20×" and bar.display)
+        await until(pilot, lambda: app.view.replaying == "replay 20×" and bar.display)

@@ -150,7 +150,7 @@ def test_columns_have_room_at_every_width():
 
 async def test_a_step_and_a_sample_are_noted_on_where_they_are_seen(monkeypatch, three):
     async with workbench(monkeypatch, (120, 40), open_run=three[0]) as (app, pilot):
-        await until(pilot, lambda: app.shown is not None and app.shown.series)
+        await until(pilot, lambda: app.view is not None and app.view.series)
         await pilot.press("3", "home", "N")
         await until_shown(pilot, "Note on", "step 0")
         await pilot.press(*"begun", "enter")

@@ -288,8 +288,8 @@ async def test_quitting_while_a_run_starts_asks_about_that_run_too(monkeypatch):
         await until(pilot, lambda: "starting" in app.status.text)
         await pilot.press("ctrl+q")
         release.set()
-        await until(pilot, lambda: app.shown is not None)
-        await until_shown(pilot, "is still training", app.shown.path.name)
+        await until(pilot, lambda: app.view is not None)
+        await until_shown(pilot, "is still training", app.view.path.name)
         app.session.warm = None
         await pilot.press("escape")
 
@@ -457,7 +457,7 @@ async def test_the_log_stays_at_its_end_whatever_the_size(monkeypatch, four_runs
 
 async def test_the_log_is_in_the_order_of_time(monkeypatch, four_runs):
     async with workbench(monkeypatch, (80, 24), open_run=four_runs["finished"]) as (app, pilot):
-        log, view = app.workspace.pane("log"), app.shown
+        log, view = app.workspace.pane("log"), app.view
         await pilot.press("5")
         await until(pilot, lambda: any("checkpoint at step" in row for row in log.lines.rows))
         await pilot.press("1")

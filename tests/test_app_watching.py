@@ -117,10 +117,10 @@ async def test_a_long_log_is_drawn_while_it_is_read_and_its_past_is_no_news(monk
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         losses = app.workspace.pane("losses")
         draw, changed = losses.update_view, app.follower._on_state
-        monkeypatch.setattr(losses, "update_view", lambda parts: (seen.add((app.shown.step, state(app))), draw(parts)))
+        monkeypatch.setattr(losses, "update_view", lambda parts: (seen.add((app.view.step, state(app))), draw(parts)))
         monkeypatch.setattr(app.follower, "_on_state", lambda *states: (seen.add(states), changed(*states)))
         app.open_run(run)
-        await until(pilot, lambda: state(app) == "finished" and not app.shown.behind and app.told)
+        await until(pilot, lambda: state(app) == "finished" and not app.view.behind and app.told)
         await until(pilot, lambda: max(seen)[0] == 900)
         for _ in range(3):
             app.conductor.beat(0.0)

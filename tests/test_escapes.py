@@ -152,7 +152,7 @@ async def test_no_pane_toast_or_dialog_of_the_workbench_lets_it_through(run, mon
         return words
 
     async with workbench(monkeypatch, size=(110, 36), open_run=run) as (app, pilot):
-        await until(pilot, lambda: app.shown is not None and app.shown.log, "the run")
+        await until(pilot, lambda: app.view is not None and app.view.log, "the run")
         for name in ("models", "form", "losses", "samples", "runs", "log"):
             app.action_go_to_pane(name)
             app.action_maximise()

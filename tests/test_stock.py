@@ -40,7 +40,7 @@ def workers(monkeypatch):
 async def test_looking_at_a_run_needs_none_until_the_form_is_entered(monkeypatch, workers):
     run = fake_worker.record(fake_worker.make_run())
     async with workbench(monkeypatch, (120, 40), open_run=run) as (app, pilot):
-        await until(pilot, lambda: app.shown is not None and app.workspace.active.id == "losses")
+        await until(pilot, lambda: app.view is not None and app.workspace.active.id == "losses")
         await pilot.press("4", "down", "6", "down", "3")
         assert not workers
         await pilot.press("2", "down")
@@ -50,7 +50,7 @@ async def test_looking_at_a_run_needs_none_until_the_form_is_entered(monkeypatch
 async def test_a_click_on_a_model_wants_one(monkeypatch, workers):
     run = fake_worker.record(fake_worker.make_run())
     async with workbench(monkeypatch, (200, 60), open_run=run) as (app, pilot):
-        await until(pilot, lambda: app.shown is not None and app.workspace.active.id == "losses")
+        await until(pilot, lambda: app.view is not None and app.workspace.active.id == "losses")
         for name, count in (("losses", 0), ("models", 1)):
             app.workspace.open(name)
             pane = app.workspace.pane(name)
@@ -66,16 +66,16 @@ async def test_without_a_run_there_is_one_which_goes_once_a_run_was_looked_at(mo
     run = fake_worker.record(fake_worker.make_run())
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         await until(pilot, lambda: len(workers) == 1)
-        app.stock.beat(app.shown)
+        app.stock.beat(app.view)
         await pilot.pause()
         assert workers, "no run is shown"
         app.open_run(run)
-        await until(pilot, lambda: app.shown is not None)
+        await until(pilot, lambda: app.view is not None)
         await pilot.press("2", "down")
         await until(pilot, lambda: app.stock._wish_time)
-        app.stock.beat(app.shown)
+        app.stock.beat(app.view)
         await pilot.pause()
         assert workers, "the form was just used"
         monkeypatch.setattr(stock, "LINGER", 0.0)
-        app.stock.beat(app.shown)
+        app.stock.beat(app.view)
         await until(pilot, lambda: not workers and app.session.warm is None)

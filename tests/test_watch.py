@@ -54,7 +54,7 @@ async def test_a_live_run_of_another_machine_in_the_workbench(world, home, monke
         await until_shown(pilot, "6 Runs · 1 live", "choose a run of me@far:runs")
         await until(pilot, lambda: app.workspace.pane("runs").highlighted)
         await pilot.press("enter")
-        view = await until(pilot, lambda: app.shown)
+        view = await until(pilot, lambda: app.view)
         await until(pilot, lambda: view.series and view.samples and "▶ running" in app.status.text)
         await until(pilot, lambda: screen_text(app).count("▀") > 50, "the preview")
         mirror = processes(b"\0mirror\0")
@@ -84,7 +84,7 @@ async def test_what_cannot_be_done_from_here_says_so(world, monkeypatch):
         pane = app.workspace.pane("runs")
         await until(pilot, lambda: pane.highlighted)
         await pilot.press("enter")
-        await until(pilot, lambda: app.shown is not None)
+        await until(pilot, lambda: app.view is not None)
         for action, words in (
             ("start", "starts nothing: start it there"),
             ("enqueue", "starts nothing: start it there"),

@@ -209,7 +209,7 @@ def _opened(plan: Plan, sound: list[Path], root: Path) -> Outcome:
                     break
                 run = _made(dice, sound, root / f"opened-{number}")
                 app.open_run(run)
-                await until(pilot, lambda run=run: app.shown is not None and app.shown.path == run, "the run")
+                await until(pilot, lambda run=run: app.view is not None and app.view.path == run, "the run")
                 for pane in ("losses", "samples", "runs", "log"):
                     app.action_go_to_pane(pane)
                     await pilot.pause()

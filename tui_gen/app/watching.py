@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 QUIET = 1.0
 """Seconds without news of a run after which it is looked at less often."""
-COMPARED = 8
+MOST_COMPARISONS = 8
 """Runs of a comparison that are kept up to date; of more, what is here is shown."""
 
 
@@ -63,7 +63,7 @@ class FarWorkbench(Workbench):
     def _heard(self, run: str) -> None:
         """Something was added to a run's log, says the watcher's thread: who looks rarely, as it was quiet, looks now.
         """
-        view = self.shown
+        view = self.view
         if view is not None and view.path.name == run and self.follower.quiet_for > QUIET:
             self.call_later(self.follower.hurry)
 
@@ -109,7 +109,7 @@ class FarWorkbench(Workbench):
         """Ask how the run that is shown is to be exported, once its previews are here."""
         from tui_gen.app.steering.exporting import Exporter
 
-        if (view := self.shown) is not None:
+        if (view := self.view) is not None:
             self._with_log(view.path, Exporter(self, self.conductor).ask(view.path))
 
     def on_runs_asked(self, message: RunsAsked) -> None:
@@ -132,7 +132,7 @@ class FarWorkbench(Workbench):
         from tui_gen.app.steering import comparing
 
         here = []
-        for path in message.paths[:COMPARED]:
+        for path in message.paths[:MOST_COMPARISONS]:
             self.notices.say(f"reading {path.name} from {self.watcher.host}…")
             try:
                 await away(self._far.attach, path)
@@ -140,8 +140,8 @@ class FarWorkbench(Workbench):
             except OSError as error:
                 self.notices.tell(error.strerror or str(error), "error")
         self.notices.say("")
-        if len(message.paths) > COMPARED:
-            self.notices.tell(f"{COMPARED} runs of another machine are compared at once.", "warning")
+        if len(message.paths) > MOST_COMPARISONS:
+            self.notices.tell(f"{MOST_COMPARISONS} runs of another machine are compared at once.", "warning")
         if here:
             comparing.show(self, here)
 
@@ -158,5 +158,5 @@ class FarWorkbench(Workbench):
 
     def action_roll_back(self) -> None:
         """Go back with the run shown: that is done where its checkpoints are."""
-        if self.shown is not None:
-            self.notices.tell(self._far.no_rollback(self.shown.path), "warning")
+        if self.view is not None:
+            self.notices.tell(self._far.no_rollback(self.view.path), "warning")

@@ -300,7 +300,7 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
         """Once, to whoever has no runs and was never shown around."""
         from tui_gen.app.shell import tour
 
-        if not self.is_headless and self.shown is None and tour.is_for(self.settings, self.session.root):
+        if not self.is_headless and self.view is None and tour.is_for(self.settings, self.session.root):
             self.action_tour()
 
     # -- the terminal -------------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done now."""
         if action in NEED_RUN:
-            return True if possible(self.shown, action) else None
+            return True if possible(self.view, action) else None
         if len(self.screen_stack) > 1 and action in ALONE:
             return False
         return super().check_action(action, parameters)

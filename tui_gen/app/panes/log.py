@@ -21,8 +21,8 @@ from tui_gen.text import clean_lines
 if TYPE_CHECKING:
     from tui_gen.view import RunView
 
-COLOURED = ("error", "warning", "state", "edit")
-KEPT = 20_000
+WITH_COLOUR = ("error", "warning", "state", "edit")
+MOST_LINES = 20_000
 """Lines kept on screen; the files keep everything."""
 
 
@@ -31,7 +31,7 @@ class Lines(ScrollView, can_focus=True):
 
     ALLOW_MAXIMIZE = False
     ALLOW_SELECT = False
-    COMPONENT_CLASSES = {f"lines--{level}" for level in COLOURED}
+    COMPONENT_CLASSES = {f"lines--{level}" for level in WITH_COLOUR}
     DEFAULT_CSS = (
         """
     Lines {
@@ -39,7 +39,7 @@ class Lines(ScrollView, can_focus=True):
         overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1;
     }
     """
-        + "".join(f"Lines > .lines--{level} {{ color: {themed(LEVELS[level].tone)}; }}\n" for level in COLOURED)
+        + "".join(f"Lines > .lines--{level} {{ color: {themed(LEVELS[level].tone)}; }}\n" for level in WITH_COLOUR)
         + "Lines > .lines--error { text-style: bold; }"
     )
 
@@ -79,8 +79,8 @@ class Lines(ScrollView, can_focus=True):
             return
         at_end = self.at_end
         self._entries += entries
-        if len(self._entries) > KEPT:
-            self._entries = self._entries[-KEPT // 2 :]
+        if len(self._entries) > MOST_LINES:
+            self._entries = self._entries[-MOST_LINES // 2 :]
             self._wrap_all()
         elif self._width:
             for level, text in entries:

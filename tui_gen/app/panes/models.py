@@ -132,13 +132,13 @@ the end with the reason.
     def __init__(self, catalog: Catalog, *, id: str | None = "models", classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.catalog = catalog
-        self.picked = DEFAULT_RECIPE
+        self.choice = DEFAULT_RECIPE
         """The recipe (or model) that was picked last; it carries a mark."""
         self.tree_view = ModelTree("", id="tree")
         self.tree_view.show_root = False
         self.tree_view.guide_depth = 2
         self.tree_view.auto_expand = False
-        self._sought = ""
+        self._search_text = ""
         self._box: Input | None = None
         self._about = Static("", markup=False)
         self._by_ident: dict[str, TreeNode[Any]] = {}
@@ -151,7 +151,7 @@ the end with the reason.
             yield self._about
 
     def on_mount(self) -> None:
-        self._put_cursor(f"recipe {self.picked}")
+        self._put_cursor(f"recipe {self.choice}")
         # The search box is neither mounted nor imported before the first frame.
         self.call_after_refresh(self._mount_search)
 
@@ -180,7 +180,7 @@ the end with the reason.
     def set_catalog(self, catalog: Catalog) -> None:
         """Show a catalogue that was built anew, with the cursor where it was."""
         node = self.tree_view.cursor_node
-        here = _ident(node.data) if node is not None and node.data is not None else f"recipe {self.picked}"
+        here = _ident(node.data) if node is not None and node.data is not None else f"recipe {self.choice}"
         self.catalog = catalog
         self._build()
         self._put_cursor(here)
@@ -190,7 +190,7 @@ the end with the reason.
 
     def mark(self, name: str) -> None:
         """Mark a recipe or model as the one picked."""
-        before, self.picked = self.picked, name
+        before, self.choice = self.choice, name
         for kind in ("recipe", "model"):
             for leaf in (before, name):
                 node = self._by_ident.get(f"{kind} {leaf}")
@@ -203,23 +203,23 @@ the end with the reason.
         tree = self.tree_view
         tree.clear()
         self._by_ident = {}
-        words = self._sought.lower().split()
+        words = self._search_text.lower().split()
         catalog = self.catalog
         size = len(catalog.models) * 2 + len(catalog.recipes)
         for family, entries in catalog.families().items():
             matches = ((entry, self._matching(entry, words)) for entry in entries)
-            found = [(entry, recipes) for entry, recipes in matches if recipes is not None]
-            if not found:
+            fits = [(entry, recipes) for entry, recipes in matches if recipes is not None]
+            if not fits:
                 continue
-            names = {recipe.name for _, recipes in found for recipe in recipes}
+            names = {recipe.name for _, recipes in fits for recipe in recipes}
             opened = bool(words) or size <= OPEN_UP_TO or DEFAULT_RECIPE in names
             branch = self._add(tree.root, family, opened)
-            for entry, recipes in found:
+            for entry, recipes in fits:
                 node = self._add(branch, entry, True) if recipes else self._add(branch, entry, None)
                 for recipe in recipes:
                     self._add(node, recipe, None)
-        known = {recipe.name for entry in catalog.models.values() for recipe in catalog.recipes_of(entry.name)}
-        stray = [recipe for recipe in catalog.recipes.values() if recipe.name not in known]
+        own_names = {recipe.name for entry in catalog.models.values() for recipe in catalog.recipes_of(entry.name)}
+        stray = [recipe for recipe in catalog.recipes.values() if recipe.name not in own_names]
         stray = [recipe for recipe in stray if all(word in _recipe_words(recipe) for word in words)]
         if stray:
             branch = self._add(tree.root, "other recipes", True)
@@ -244,11 +244,11 @@ the end with the reason.
                 text = Text(clean(data.title or data.name))
                 if data.source != "built in":
                     text.append("  yours", style="italic")
-                return Text("• ").append_text(text) if self.picked == data.name else text
+                return Text("• ").append_text(text) if self.choice == data.name else text
             case Recipe():
                 text = Text(clean(data.name))
-                text.stylize("bold" if self.picked == data.name else "")
-                return Text("• ").append_text(text) if self.picked == data.name else text
+                text.stylize("bold" if self.choice == data.name else "")
+                return Text("• ").append_text(text) if self.choice == data.name else text
             case (_, problem):
                 return Text(f"! {clean(problem.splitlines()[0] if problem else '')}")
         if data == "not readable":
@@ -261,8 +261,8 @@ the end with the reason.
         own = " ".join((entry.name, entry.family, entry.title, entry.summary, entry.reference)).lower()
         if all(word in own for word in words):
             return recipes
-        kept = [recipe for recipe in recipes if all(word in f"{own} {_recipe_words(recipe)}" for word in words)]
-        return kept or None
+        rest = [recipe for recipe in recipes if all(word in f"{own} {_recipe_words(recipe)}" for word in words)]
+        return rest or None
 
     def _put_cursor(self, ident: str) -> None:
         tree = self.tree_view
@@ -336,18 +336,18 @@ the end with the reason.
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self._sought = event.value
+        self._search_text = event.value
         node = self.tree_view.cursor_node
         here = _ident(node.data) if node is not None and node.data is not None else ""
         self._build()
-        self._put_cursor(self._named(here) if self._sought.split() else here)
+        self._put_cursor(self._named(here) if self._search_text.split() else here)
 
     def _named(self, here: str) -> str:
         """Where the cursor goes in a search: the first recipe or model of that name, `here` if it is one."""
-        words = self._sought.lower().split()
-        named = [ident for ident in self._by_ident if all(word in ident.partition(" ")[2].lower() for word in words)]
-        named = [ident for ident in named if not ident.startswith("family ")]
-        return here if here in named or not named else named[0]
+        words = self._search_text.lower().split()
+        idents = [ident for ident in self._by_ident if all(word in ident.partition(" ")[2].lower() for word in words)]
+        idents = [ident for ident in idents if not ident.startswith("family ")]
+        return here if here in idents or not idents else idents[0]
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()

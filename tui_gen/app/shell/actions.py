@@ -183,7 +183,7 @@ def label(stage: Stage, words: str, action: str, node: Any = None) -> str:
         node = stage.workspace.pane(name)
     if node is not None:
         return node.label(words, action) if isinstance(node, Pane) else words
-    view = stage.shown
+    view = stage.view
     if action == "pause" and view is not None and (view.replaying.split()[1:] or [view.state])[0] == "paused":
         return "Go on"
     if action == "stop" and view is not None and view.replaying:
@@ -214,7 +214,7 @@ def enabled(stage: Stage, action: str) -> bool:
     if name == "form":
         form_action = rest.strip("')")
         able = stage.form is not None and stage.form.check_action(form_action, ()) is True
-        return able and (form_action != "copy_run" or stage.shown is not None)
+        return able and (form_action != "copy_run" or stage.view is not None)
     if name == "in_pane":
         where, what = in_pane(action)
         pane, (_, its, arguments) = stage.workspace.pane(where), parse(what)

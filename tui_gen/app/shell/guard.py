@@ -11,7 +11,7 @@ from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
 
-_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of all that follows; none of them takes a cell."""
 
 
@@ -20,9 +20,9 @@ class Guard(LineFilter):
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """The same segments, or copies without those characters."""
-        if not any(_OBEYED.search(text) for text, _, control in segments if not control):
+        if not any(_CONTROLS.search(text) for text, _, control in segments if not control):
             return segments
         return [
-            segment if segment.control else Segment(_OBEYED.sub("", segment.text), segment.style)
+            segment if segment.control else Segment(_CONTROLS.sub("", segment.text), segment.style)
             for segment in segments
         ]

@@ -192,9 +192,9 @@ class KeyBar(Widget):
         self._spans = []
         x = 0
         for shown_key in self.shown(room):
-            shown, words, key, _ = shown_key
+            keys, words, key, _ = shown_key
             width = shown_key.width
-            segments.append(Segment(f" {shown}", base + Style(bold=True)))
+            segments.append(Segment(f" {keys}", base + Style(bold=True)))
             segments.append(Segment(f" {words} ", base))
             self._spans.append((x, x + width, key))
             x += width

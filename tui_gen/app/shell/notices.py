@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tui_gen.app.shell.workspace import Workspace
     from tui_gen.app.terminal.private import HookedApp
 
-KEPT = 1 << 18
+MOST_BYTES = 1 << 18
 """Bytes of the file of faults after which it begins anew."""
 
 
@@ -104,7 +104,7 @@ def report(error: BaseException) -> Path:
     path = cache_dir() / "faults.log"
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not path.exists() or path.stat().st_size > KEPT
+        fresh = not path.exists() or path.stat().st_size > MOST_BYTES
         with open(path, "w" if fresh else "a", encoding="utf-8") as file:
             file.write(f"\n{time.strftime('%Y-%m-%d %H:%M:%S')} tui-gen {__version__}\n")
             file.writelines(traceback.format_exception(error))

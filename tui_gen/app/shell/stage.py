@@ -36,7 +36,7 @@ class Stage(Protocol):
     """The form, once it is there."""
 
     @property
-    def shown(self) -> RunView | None:
+    def view(self) -> RunView | None:
         """The run that is shown."""
 
     @property

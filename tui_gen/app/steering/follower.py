@@ -27,7 +27,7 @@ LARGE = 2000
 """Bytes that need a question of their own: pictures and panes draw frames that nobody here asked for."""
 BEAT = 1.0
 """Seconds between two looks at what changes without the run shown."""
-COVERED = 1.0
+UNDER_DIALOG = 1.0
 """Seconds between two frames under a dialog: there every change repaints the whole screen."""
 READING = 0.25
 """Seconds between two frames while a long log is read: most of the time is for reading."""
@@ -181,7 +181,7 @@ class PaneFollower:
             self._poll(now)
         if self._reading and now - self._draw_time < READING:
             return
-        if len(self.workspace.app.screen_stack) > 1 and now - self._draw_time < COVERED:
+        if len(self.workspace.app.screen_stack) > 1 and now - self._draw_time < UNDER_DIALOG:
             return
         waiting = [pane for pane in self.workspace.shown if pane.news]
         if (waiting or self._status_due) and self.pacer.may_draw(now):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tui_gen.app.shell.stage import Stage
     from tui_gen.app.steering.conductor import Conductor
 
-LISTED = 12
+MOST_NAMES = 12
 """Runs that a question names one by one."""
 
 
@@ -215,8 +215,8 @@ class Keeper:
 
 def _listed(paths: list[Path]) -> str:
     """Runs one below the other, as far as a question has room for them."""
-    more = [f"  and {count(len(paths) - LISTED)} more"] * (len(paths) > LISTED)
-    return "\n".join([*(f"  {path.name}" for path in paths[:LISTED]), *more])
+    more = [f"  and {count(len(paths) - MOST_NAMES)} more"] * (len(paths) > MOST_NAMES)
+    return "\n".join([*(f"  {path.name}" for path in paths[:MOST_NAMES]), *more])
 
 
 def _doubts(paths: list[Path]) -> dict[Path, str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tui_gen.config import RunConfig
     from tui_gen.search.asking import SearchWish
 
-MOST_ASKED = 32
+MOST_CHECKS = 32
 """So many configs of a search its model is asked about."""
 AUTOSTART = "queue.autostart"
 """The setting that says whether a workbench goes on with a queue that nobody trains (it does, unless false)."""
@@ -109,7 +109,7 @@ class QueueKeeper:
         asking.refuse_without_optuna()
         self.stage.notices.say("checking the settings…")
         draft = await away(asking.drafted, wish, base, self.session.catalog, self.session.root)
-        await away(self._refuse_what_models_refuse, draft.configs[:MOST_ASKED])
+        await away(self._refuse_what_models_refuse, draft.configs[:MOST_CHECKS])
         await away(asking.begin, self.session.root, draft.spec)
         words = "begins" if draft.is_new else "goes on"
         self.stage.notices.tell(f"The sweep {draft.spec.name} {words}: {draft.spec.trials} trials in all.")

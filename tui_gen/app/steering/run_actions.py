@@ -27,7 +27,7 @@ class RunActions:
     _furnished: bool
 
     @property
-    def shown(self) -> RunView | None:
+    def view(self) -> RunView | None:
         """The run that is shown."""
         return self.conductor.view if self._furnished else None
 
@@ -43,8 +43,8 @@ class RunActions:
 
     def action_stop(self) -> None:
         """Stop the run shown, with a checkpoint; or a replay of it."""
-        if self.shown is not None and self.shown.replaying:
-            return self.open_run(self.shown.path)
+        if self.view is not None and self.view.replaying:
+            return self.open_run(self.view.path)
         self.run_worker(self.conductor.stop(), exit_on_error=False)
 
     def action_resume(self) -> None:

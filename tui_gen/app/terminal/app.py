@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tui_gen.draw.terminal import Terminal
 
-SETTLED = 0.3
+SETTLE = 0.3
 """Seconds without another size after which a window is no longer being dragged."""
 ASKING = 0.5
 """Seconds for the answers of a terminal that is asked again, at least; on a slow link longer."""
@@ -81,7 +81,7 @@ class TerminalApp(HookedApp):
         self.wire.drop()
         if self._settling is not None:
             self._settling.stop()
-        self._settling = self.set_timer(SETTLED, self._settled)
+        self._settling = self.set_timer(SETTLE, self._settled)
 
     def _settled(self) -> None:
         before, self._settled_size = self._settled_size, self.size

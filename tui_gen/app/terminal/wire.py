@@ -307,10 +307,10 @@ class PixelOverlay:
     def after_frame(self) -> None:
         """Bring the terminal up to date with what is wanted."""
         place = self._place()
-        moved = self._picture and self._wish and self._regions(*self._picture[1:]) != self._regions(
+        is_elsewhere = self._picture and self._wish and self._regions(*self._picture[1:]) != self._regions(
             self._wish[1], self.widget.content_region.offset
         )
-        if place is None or moved:
+        if place is None or is_elsewhere:
             self._take_away()
         if self._leaving and not self.wire.wrote_all(self._leaving) and self._tries:
             self._tries -= 1

@@ -47,8 +47,8 @@ class PageTabs(Widget):
     def render_line(self, y: int) -> Strip:
         segments = []
         for page in self._pages:
-            shown = page == self._page
-            segments.append(Segment(f" {page.capitalize()} ", Style(bold=shown, reverse=shown)))
+            current = page == self._page
+            segments.append(Segment(f" {page.capitalize()} ", Style(bold=current, reverse=current)))
         segments.append(Segment(f"  {self._words}" if self._words else ""))
         return Strip(segments).adjust_cell_length(self.size.width).apply_style(self.rich_style)
 

@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
     from tui_gen.view import RunView
 
-OFFERED = 200
+MOST_ENTRIES = 200
 """Runs in the command palette, at most."""
 PAGES = ("curves", "samples", "settings", "results")
 READING = 0.25
 """Seconds to the first frame while logs are read; to each one after it twice as many: most of the time is for reading.
 """
-SHARED = "edit", "fork", "resume", "rollback"
+COMMON_MARKS = "edit", "fork", "resume", "rollback"
 """What happened in runs that is marked: of all that may happen in twelve of them, what tells them apart."""
 
 
@@ -147,7 +147,7 @@ class ComparePane(CurvesPane):
             folders = runs.folders(self.root)
         except runs.RunError:
             return
-        for _, path in folders[: OFFERED + len(paths)]:
+        for _, path in folders[: MOST_ENTRIES + len(paths)]:
             if Path(path) not in paths:
                 name = f"Compare with: {clean(Path(path).name)}"
                 yield Entry(name, partial(self.add, Path(path)), "in the Compare pane")
@@ -301,7 +301,7 @@ class ComparePane(CurvesPane):
         """What happened in the runs, and where they part."""
         axis, marks = self.over.axis(self.looking.x_axis), list[Mark]()
         for run in self.compared:
-            own = [mark for mark in marks_of(run.view) if mark.kind in SHARED and mark.kind != "fork"]
+            own = [mark for mark in marks_of(run.view) if mark.kind in COMMON_MARKS and mark.kind != "fork"]
             if run.origin is not None:
                 other = run.twin.letter if run.twin is not None else clean(run.origin.name or run.origin.run)
                 step = run.begins if run.twin is not None else run.origin.step

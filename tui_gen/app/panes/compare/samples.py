@@ -174,8 +174,8 @@ class SamplesPage(Widget):
         self.places = places(self._histories)
         if not self.places:
             self._swap(False)
-            unknown = "It is not known at what time these previews were made."
-            self.picture.show_words(unknown if kinds else "There are no previews yet.")
+            no_time = "It is not known at what time these previews were made."
+            self.picture.show_words(no_time if kinds else "There are no previews yet.")
             self._caption.show(kinds, self.kind, "")
             self._timeline.show(History())
             return
@@ -207,12 +207,12 @@ class SamplesPage(Widget):
     def _seen(self) -> tuple[list[Seen], list[str]]:
         """What there is to be seen at the place, and words about the runs that have nothing."""
         sights, words = list[Seen](), list[str]()
-        lacking, early, untimed = list[str](), list[str](), list[str]()
+        lacking, early, without_time = list[str](), list[str](), list[str]()
         for run, history in zip(self._runs, self._histories):
             preview = until(history, self._at)
             if preview is None:
                 has = any(preview.kind == self.kind for preview in run.view.samples)
-                (early if history else untimed if has else lacking).append(run.letter)
+                (early if history else without_time if has else lacking).append(run.letter)
                 continue
             try:
                 file = run.view.file(preview.path)
@@ -222,8 +222,8 @@ class SamplesPage(Widget):
                 words.append(f"{run.letter}: {error.strerror}")
         if early:
             words.append(f"not yet: {', '.join(early)}")
-        if untimed:
-            words.append(f"at what time is not known: {', '.join(untimed)}")
+        if without_time:
+            words.append(f"at what time is not known: {', '.join(without_time)}")
         if lacking:
             words.append(f"no such previews: {', '.join(lacking)}")
         return sights, words

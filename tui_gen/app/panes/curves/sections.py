@@ -10,13 +10,13 @@ from tui_gen.panels import Panel, split
 
 LEAST = 44, 11
 """The smallest plot that gets a place of its own, in cells."""
-ASKED = 30, 7
+LEAST_AS_ASKED = 30, 7
 """The same where somebody asked for that many plots."""
-LEAST_HEADED = 13
+LEAST_WITH_NAMES = 13
 """The least height, in cells, that has rows for the names of sections."""
 GAP = 1
 """Columns between two plots."""
-MIXED = "metrics"
+ALL_PHASES = "metrics"
 """What the section of plots over several phases is called."""
 
 
@@ -32,7 +32,7 @@ class PlotBox(NamedTuple):
 def section_of(panel: Panel) -> str:
     """The name of a panel's section: the phase of its metrics."""
     phases = {split(curve.metric)[1] for curve in panel.curves} if panel.paired else {split(panel.title)[1]}
-    return next(iter(phases)) or MIXED if len(phases) == 1 else MIXED
+    return next(iter(phases)) or ALL_PHASES if len(phases) == 1 else ALL_PHASES
 
 
 def in_sections(panels: Sequence[Panel]) -> dict[str, list[Panel]]:
@@ -55,12 +55,12 @@ class PlotRoom(NamedTuple):
 
     @property
     def _least(self) -> tuple[int, int]:
-        return ASKED if self.asked else LEAST
+        return LEAST_AS_ASKED if self.asked else LEAST
 
     @property
     def heads(self) -> bool:
         """Whether there are rows for the names of sections."""
-        return self.headed and self.height >= LEAST_HEADED
+        return self.headed and self.height >= LEAST_WITH_NAMES
 
     def _rows(self, sections: Sequence[str], columns: int) -> tuple[int, int]:
         """Rows of plots, and of names, that plots of these sections take in so many columns."""

@@ -34,6 +34,6 @@ def split(state: FormState, section: Section, always: set[str]) -> tuple[list[st
         if key in always:
             first.append(key)
         elif has_effect(state, key):
-            wanted = not state.params[key].rare or of_author(state, key) or (state.live and state.editable(key))
-            (first if wanted else rest).append(key)
+            at_once = not state.params[key].rare or of_author(state, key) or (state.live and state.editable(key))
+            (first if at_once else rest).append(key)
     return first, rest

@@ -106,10 +106,10 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
     def __init__(
         self,
         state: FormState,
-        pressed: Callable[[FieldRow, int], None],
-        moved: Callable[[], None],
-        shifted: Callable[[], None],
-        taken: Callable[[str], bool],
+        on_press: Callable[[FieldRow, int], None],
+        on_move: Callable[[], None],
+        on_shift: Callable[[], None],
+        take_key: Callable[[str], bool],
     ) -> None:
         super().__init__()
         self.state = state
@@ -120,7 +120,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
         self._targets: set[str] = set()
         """Fields that were gone to by name: they are shown though they may have no effect."""
         self.rows: list[FieldRow] = []
-        self._pressed, self._moved, self._shifted, self._taken = pressed, moved, shifted, taken
+        self._on_press, self._on_move, self._on_shift, self._take_key = on_press, on_move, on_shift, take_key
         self._remark = ("", "")
         self._words: dict[str, str] = {}
         self._lines: list[tuple[int, str]] = []
@@ -188,7 +188,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
         self._looks = [self._look(row) for row in rows]
         if before[:3] != (self.state, [row.ident for row in rows], self._lines):
             self.refresh()
-            self._shifted()
+            self._on_shift()
             return
         for at, (old, new) in enumerate(zip(before[3], self._looks)):
             if old != new:
@@ -253,7 +253,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
             self._ident = self.rows[index].ident
             self.refresh_row(index)
         self.show_cursor()
-        self._moved()
+        self._on_move()
 
     def go_to(self, ident: str) -> bool:
         """Put the cursor on the row of a key (unfolding its section); whether there is one."""
@@ -293,7 +293,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
             folded = name not in self.collapsed if folded is None else folded
             (self.collapsed.add if folded else self.collapsed.discard)(name)
         self.sync()
-        self._moved()
+        self._on_move()
 
     # -- drawing ------------------------------------------------------------------------------------------------
 
@@ -391,7 +391,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
 
     def take(self, event: events.Key) -> bool:
         """Have a field edited by what is typed on it, before any key means anything (see `TypingApp`)."""
-        return self._taken(typed(event))
+        return self._take_key(typed(event))
 
     def refresh_cursor(self) -> None:
         self.refresh_row(self.index)
@@ -402,11 +402,11 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
-        self._shifted()
+        self._on_shift()
 
     def on_click(self, event: events.Click) -> None:
         at = event.y + round(self.scroll_y)
         if 0 <= at < len(self._lines):
             index, _ = self._lines[at]
             self.move_to(index)
-            self._pressed(self.rows[index], event.x)
+            self._on_press(self.rows[index], event.x)

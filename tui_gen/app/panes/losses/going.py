@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tui_gen.panels import Panel
     from tui_gen.view import RunView
 
-AIMED = StateLook("✔", "success"), StateLook("…", "quiet")
+GOAL_LOOKS = StateLook("✔", "success"), StateLook("…", "quiet")
 """The figure is reached, and not yet."""
 READINGS = StateLook("│", "quiet")
 """At the crosshair."""
@@ -89,8 +89,8 @@ def going_of(verdict: Verdict | None, view: RunView, goal: Goal | None) -> Going
         return Going(VERDICTS[verdict.level], verdict.sentence, verdict.advice, verdict.number)
     step, value = best
     best_words, at = f"best {reading(value)}", f" at step {step:,}"
-    stated = goal.level is not None
-    if verdict is not None and (not stated or verdict.level != "good" or "figure" in verdict.sentence):
+    has_figure = goal.level is not None
+    if verdict is not None and (not has_figure or verdict.level != "good" or "figure" in verdict.sentence):
         look = VERDICTS[verdict.level]
         return Going(look, verdict.sentence, verdict.advice, f"{called(goal)}: {best_words}", at, figure(goal))
     if goal.level is None:
@@ -100,7 +100,7 @@ def going_of(verdict: Verdict | None, view: RunView, goal: Goal | None) -> Going
     else:
         after = f", stated after {goal.steps:,} steps" if goal.steps else ""
         sentence = f"{called(goal)} is {reading(abs(value - goal.level))} short of the figure of {goal.recipe}{after}"
-    return Going(AIMED[not goal.reached(value)], sentence, "", best_words, at, figure(goal))
+    return Going(GOAL_LOOKS[not goal.reached(value)], sentence, "", best_words, at, figure(goal))
 
 
 def called(goal: Goal) -> str:
@@ -136,14 +136,14 @@ class GoingLine(Widget):
         self._judgement: Going | None = None
 
     def show(
-        self, view: RunView | None, goal: Goal | None, fits: bool, hidden: Iterable[Panel] = (),
+        self, view: RunView | None, goal: Goal | None, fits: bool, others: Iterable[Panel] = (),
         step: float | None = None,
     ) -> None:  # fmt: skip
-        """How a run goes, from now on; with a crosshair at a `step`, what the panels that are `hidden` read there.
+        """How a run goes, from now on; with a crosshair at a `step`, what the `others` read there: panels off screen.
 
         The row is hidden where there is nothing to say, or no room.
         """
-        readings = readings_of(view, hidden, step) if view is not None and step is not None else None
+        readings = readings_of(view, others, step) if view is not None and step is not None else None
         going = (readings or self._judged(view, goal)) if view is not None and fits else None
         if self.display != (going is not None):
             self.display = not self.display

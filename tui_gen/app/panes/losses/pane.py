@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
     from tui_gen.view import RunView
 
-LEAST_TOLD = 12
+LEAST_WITH_WORDS = 12
 """The least height of the pane, frame and all, that has a row for how the run goes."""
 
 
@@ -118,19 +118,19 @@ class LossesPane(CurvesPane):
             return
         names = tuple(self.view.series) if self.view else ()
         plan = self.view.plan if self.view else None
-        judged, together = (plan.judged, plan.together) if plan else ([], [])
+        metrics, together = (plan.judged, plan.together) if plan else ([], [])
         first = next((goal.curve for goal in self.goals if goal.curve in names), "")
-        if (names, judged, together, first) != (self._names, *self._word):
-            self._names, self._word = names, (judged, together, first)
-            self.panels = panels_of(names, judged, together, first)
+        if (names, metrics, together, first) != (self._names, *self._word):
+            self._names, self._word = names, (metrics, together, first)
+            self.panels = panels_of(names, metrics, together, first)
         self.set_class(not names, "empty")
         if not names:
             self._going.show(None, None, fits=False)
             self._empty.say(self._words())
             return
-        shown, cursor = self.shown_panels(), self.looking.cursor
-        hidden = [panel for panel in self.panels if panel not in shown]
-        self._going.show(self.view, self.goal, self.size.height >= LEAST_TOLD, hidden, cursor)
+        panels, cursor = self.shown_panels(), self.looking.cursor
+        others = [panel for panel in self.panels if panel not in panels]
+        self._going.show(self.view, self.goal, self.size.height >= LEAST_WITH_WORDS, others, cursor)
         self.draw_plots()
 
     def curves(self, panel: Panel) -> Mapping[str, Series]:

@@ -133,8 +133,8 @@ before anything is trained; real use varies by some tenths.
         self.set_title(model + ("" if form.state is form.draft else ", the run's"))
         batch, parts = self.sizes
         frozen_count = network.parameters - network.trained
-        frozen = f", {count(frozen_count)} of them frozen" if frozen_count else ""
-        total = f"{count(network.parameters)} parameters{frozen}"
+        frozen_words = f", {count(frozen_count)} of them frozen" if frozen_count else ""
+        total = f"{count(network.parameters)} parameters{frozen_words}"
         rest = f" in {count(len(network.layers))} layers · {size(network.weights)}"
         lines = [Content.assemble((total, "bold"), rest)]
         band = network.fits(batch, parts)

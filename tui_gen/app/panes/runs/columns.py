@@ -37,7 +37,7 @@ class Column(NamedTuple):
         return FACTS[self.name].title.capitalize() if len(FACTS[self.name].title) > 1 else FACTS[self.name].title
 
 
-WANTED = (
+PRIORITY = (
     Column("step", 13, True), Column("best", 9, True), Column("metric", 0), Column("star", 1), Column("course", 16),
     Column("model", 0), Column("dataset", 0), Column("best_step", 8, True), Column("tag", 0), Column("notes", 2, True),
     Column("idle", 8, True), Column("time", 11, True), Column("exact", 9), Column("size", 7, True), Column("run", 0),
@@ -65,7 +65,7 @@ def columns_for(width: int, rows: Sequence[RunRow]) -> list[Column]:
     columns = []
     longest = max((len(row.info.name) for row in rows), default=0) + 6  # and the end of the folder's name
     extra = max(0, min(MOST_NAME, longest) - LEAST_NAME)
-    for column in WANTED:
+    for column in PRIORITY:
         if column.name not in FIRST:
             left, extra, name = left - min(left, extra), 0, name + min(left, extra)
         widest = column.width if column.name not in WIDEST else min(WIDEST[column.name], _widest(column.name, rows))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tui_gen.runs import RunInfo
     from tui_gen.view import RunView
 
-OFFERED = 200
+MOST_ENTRIES = 200
 """Runs in the command palette, at most."""
 FIRST, AT_ONCE = 0.03, 0.2
 """Seconds of reading after which what is known is shown: the first time, and later."""
@@ -139,7 +139,7 @@ has a `›`, marked ones have a `◆`.
 
     def entries(self) -> Iterable[Entry]:
         """Every run, to be opened; every order."""
-        for info in self.rows[:OFFERED]:
+        for info in self.rows[:MOST_ENTRIES]:
             call = partial(self.post_message, RunOpened(Path(info.path)))
             yield Entry(
                 f"Open run: {info.name} {info.path[-4:]}", call, f"{info.state}, step {info.step:,}", here=False

@@ -450,14 +450,14 @@ def _text(reply: PictureReply, request: PictureRequest, parts: list[PlacedDrawin
     halves = np.full((2 * request.rows, request.columns), -1, np.int32)
     ramp = [[" "] * request.columns for _ in range(request.rows)]
     for part in parts:
-        layout, room, resized = part.layout, part.room, resize_plot if part.plot else resize
+        layout, room, resize_part = part.layout, part.room, resize_plot if part.plot else resize
         for strip, (x, y, columns, rows) in zip(part.strips, part.boxes):
             wide = max(1, min(columns, math.ceil(layout.size[1] * layout.zoom / room.cell[0] - 1e-6)))
             high = layout.size[0] * layout.zoom / room.cell[1]
             half = max(1, min(2 * rows, math.ceil(2 * high - 1e-6)))
-            halves[2 * y : 2 * y + half, x : x + wide] = blocks.packed(resized(strip, half, wide))
+            halves[2 * y : 2 * y + half, x : x + wide] = blocks.packed(resize_part(strip, half, wide))
             full = max(1, min(rows, round(high)))
-            for row, line in enumerate(blocks.ramp(resized(strip, full, wide), light=request.light)):
+            for row, line in enumerate(blocks.ramp(resize_part(strip, full, wide), light=request.light)):
                 ramp[y + row][x : x + wide] = line
     reply.upper, reply.lower = (half.astype("<i4").tobytes() for half in (halves[0::2], halves[1::2]))
     reply.lines = ["".join(line) for line in ramp]

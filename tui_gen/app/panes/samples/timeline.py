@@ -22,7 +22,7 @@ ROOM = 40
 MARKS = ("─", "┼", "╪", "●", "▶", "■")
 """The line, a preview, several in one cell, the one that is shown, play, stop."""
 PLAIN = ("-", "+", "#", "O", ">", "=")
-CROWDED = 3
+SEVERAL = 3
 """With more previews in a cell than this, every cell is known to have several."""
 RIGHT = 3
 """The number of the right button of a mouse."""
@@ -116,7 +116,7 @@ class Timeline(Widget):
         terminal: Terminal | None = getattr(self.app, "terminal", None)
         line, mark, several, knob, play, stop = PLAIN if terminal is not None and not terminal.unicode else MARKS
         length, count = self._track()[1], len(history.steps)
-        cells = [several if count > CROWDED * length else line] * length
+        cells = [several if count > SEVERAL * length else line] * length
         for index in range(count if cells[0] == line else 0):
             at = _place(index, count, length)
             cells[at] = mark if cells[at] == line else several
