@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -52,9 +54,11 @@ def test_a_step_of_parts_is_the_step_of_the_whole(family, parts):
 
 @pytest.mark.parametrize("family", ["gan", "vae", "ddpm"])
 def test_each_phase_gets_the_weighted_gradients_of_its_parts(family):
-    """Against each micro-batch's gradients, computed one by one with the same random state, as autograd gives them."""
+    """Against each micro-batch's gradients, computed one by one with the same random state, as autograd gives them: of
+    runs that were begun before parts drew what the whole batch draws."""
     given = {}
     trainer = small_runs.trainer(family, train__accumulate=3, train__health_every=0, dataset__shift=0)
+    trainer.draws_whole = False
     for phase in trainer.phases:
         optimizer = trainer.optimizers[phase.name]
 
@@ -78,6 +82,32 @@ def test_each_phase_gets_the_weighted_gradients_of_its_parts(family):
                     total += gradient * len(piece.x) / 16
         for one, other in zip(given[phase.name], expected, strict=True):
             assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["vae", "ddpm", "classifier", "augmented-classifier"])
+def test_parts_draw_what_the_whole_batch_draws(family):
+    """Noise, times, dropout; a run that was begun before this was so stays as it was."""
+    overrides = {f"train__phases__{phase.name}__optimizer": "sgd" for phase in small_runs.trainer(family).phases}
+    trainers, random = [], []
+    for parts in (1, 3):
+        trainers.append(small_runs.trainer(family, **overrides, train__accumulate=parts))
+        advance(trainers[-1], 3)
+        random.append(torch.get_rng_state())
+    whole, split = trainers
+    assert torch.equal(*random)
+    for name, tensor in weights_of(whole.model).items():
+        assert torch.allclose(tensor.float(), weights_of(split.model)[name].float(), rtol=1e-4, atol=2e-6), name
+    expected, found = columns(whole), columns(split)
+    for name in expected:
+        assert found[name] == pytest.approx(expected[name], rel=2e-3, abs=1e-5), name
+    taken = copy.deepcopy((split.state(), weights_of(split.model), split.average and weights_of(split.average)))
+    advance(split, 1)
+    after = copy.deepcopy(weights_of(split.model))
+    del taken[0]["draws_whole"]
+    split.restore(*taken)
+    advance(split, 1)
+    assert not split.state()["draws_whole"]
+    assert any(not torch.equal(tensor, weights_of(split.model)[name]) for name, tensor in after.items())
 
 
 @pytest.mark.parametrize("family", [*small_runs.SMALL])
@@ -208,6 +238,8 @@ def test_compiled_parts_are_compiled_parts(monkeypatch):
     trainer.train_step()
     assert sizes == [4, 4, 4, 4]
     plain = small_runs.trainer("vae", train__accumulate=4)
+    assert plain.draws_whole and not trainer.draws_whole
+    plain.draws_whole = False
     plain.train_step()
     assert_equal(digest(plain), digest(trainer))
     assert compiling._key(plain) != compiling._key(small_runs.trainer("vae"))

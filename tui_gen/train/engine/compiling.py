@@ -65,7 +65,11 @@ def decide(trainer: Trainer, say: Callable[[str], None]) -> bool:
             say("many processes train without torch.compile: what they draw and add is not compiled")
         return False
     if wish != "auto":
+        if wish == "on" and trainer.config.train.accumulate > 1 and trainer.draws_whole:
+            say("what is compiled draws for the parts of a batch one after the other, not what the whole batch would")
         return wish == "on"
+    if trainer.config.train.accumulate > 1 and trainer.draws_whole:
+        return False  # it would draw otherwise
     if not trainer.model.compiles or (trainer.total or 0) < WORTH_STEPS:
         return False
     probes = _read()
@@ -145,6 +149,7 @@ def apply(trainer: Trainer, say: Callable[[str], None], tensors: bool = True, by
     Without `tensors`, live numbers are constants: as in runs that were compiled before they were tensors, whose bits
     depend on it. `by` is what computes matrix products (`tui_gen.train.tuned.products`).
     """
+    trainer.draws_whole = False
     for name, plain in trainer.compute.items():
         trainer.compute[name] = _with_fallback(name, plain, compiled(trainer, plain, tensors, by), say, trainer.device)
 

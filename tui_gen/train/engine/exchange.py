@@ -1,4 +1,5 @@
-"""What a training step is where many processes make it together: each its rows, and then the sums of all.
+"""What a training step is where many processes make it together: each its rows, and then the sums of all. One process
+that computes a batch in parts does so, too, alone.
 
 Every phase has one message: gradients, metrics and the ranks' flags in one row of numbers, each weighted by its share
 of the batch. After it all processes make the same update.
@@ -71,6 +72,55 @@ class Message:
         self.metrics, self.checks, self.flags = rest.split([self.room, CHECKS, FLAGS])
 
 
+Answer = tuple[list[str], list[Any]]
+"""Names and values of a part's metrics."""
+
+
+class GradientSums:
+    """The gradients of micro-batches, added up one after another; None where there is none in any."""
+
+    def __init__(self) -> None:
+        self.sums: list[Tensor | None] = []
+        self._own: list[bool] = []
+
+    def add(self, gradients: Sequence[Tensor | None]) -> None:
+        """Those of the next."""
+        if not self.sums:
+            self.sums, self._own = list(gradients), [False] * len(gradients)
+            return
+        own, more = [], []
+        for place, (there, gradient) in enumerate(zip(self.sums, gradients)):
+            if there is None:
+                self.sums[place] = gradient
+            elif gradient is not None and self._own[place]:
+                own.append(there)
+                more.append(gradient)
+            elif gradient is not None:  # what autograd gave may share memory with another: not in place
+                self.sums[place], self._own[place] = there + gradient, True
+        if own:
+            torch._foreach_add_(own, more)
+
+
+class WholeBatch(Batch):
+    """The batch of all ranks, whose examples and labels are brought together when they are first asked for: then all
+    ranks must ask."""
+
+    def __init__(self, gathered: Callable[[str], Tensor | None], step: int, shared: dict[str, Any]) -> None:
+        self._gathered, self.step, self.shared, self.place, self.whole = gathered, step, shared, 0, 0
+
+    @property
+    def x(self) -> Tensor:  # type: ignore[override]
+        """(N, *shape), as `Batch` has it."""
+        x = self._gathered("x")
+        assert x is not None
+        return x
+
+    @property
+    def labels(self) -> Tensor | None:  # type: ignore[override]
+        """(N,), or None."""
+        return self._gathered("labels")
+
+
 class Exchange:
     """One rank's side of the steps of a trainer: `share` is its rows of every batch."""
 
@@ -83,6 +133,8 @@ class Exchange:
         self._messages: dict[str, Message] = {}
         self._doubts: dict[str, Tensor] = {}
         self._flagged = False
+        self._gathered: tuple[Batch, dict[str, Tensor | None]] | None = None
+        """What phases of a step's batch have asked for."""
         self._codes: dict[str, tuple[Any, int]] = {}
         self._no_flags = torch.zeros(FLAGS)
         self.pool = Pool(trainer, ranks)
@@ -147,6 +199,7 @@ class Exchange:
 
     def end(self) -> None:
         """A step is over: where no phase had its turn, the flags come by themselves."""
+        self._gathered = None
         if not self._flagged:
             self.ranks.hear()
 
@@ -172,26 +225,31 @@ class Exchange:
         and the `whole` of the gradients is not asked for, the sums of what this rank updates."""
         trainer, parameters = self.trainer, self.trainer.parameters[phase.name]
 
-        def compute(micro: Batch) -> tuple[list[str], list[Any], Sequence[Tensor | None]]:
+        total = GradientSums()
+
+        def compute(micro: Batch) -> Answer:
             with trainer.autocast():
                 loss, metrics = phase.loss(micro)
             scaled = loss if trainer.scaler is None else trainer.scaler.scale(loss)
             # The share is multiplied in: given to `grad`, it has PyTorch import its symbolic shapes first, for seconds.
             share = len(micro.x) / micro.total
-            gradients = torch.autograd.grad(scaled * share, parameters, allow_unused=True)
-            return [phase.name + "/loss", *(f"{phase.name}/{key}" for key in metrics)], [
-                loss.detach(), *metrics.values()
-            ], gradients  # fmt: skip
+            total.add(torch.autograd.grad(scaled * share, parameters, allow_unused=True))
+            names = [f"{phase.name}/loss", *(f"{phase.name}/{key}" for key in metrics)]
+            return names, [loss.detach(), *metrics.values()]
 
-        answers = self.each(micro_batches, compute)
-        names, values, _ = answers[0]
-        if any(other != names for other, _, _ in answers):
-            raise TrainingError(f"the metrics of {phase.name} differ between the parts of a batch; name them all alike")
+        answers, merged = self.each(micro_batches, compute), total.sums
+        names, values = answers[0]
         shares = [len(micro.x) / micro.total for micro in micro_batches]
-        numbers = _summed([_numbers(some) for _, some, _ in answers], shares)
+        if all(other == names for other, _ in answers):
+            numbers = _summed([_numbers(some) for _, some in answers], shares)
+        elif self.ranks.count > 1:
+            raise TrainingError(f"the metrics of {phase.name} differ between the parts of a batch; name them all alike")
+        else:
+            names, values, numbers = _united(answers, shares)
+        if self.ranks.count == 1:
+            return tuple(names), row_of(_finished(values, numbers)), merged
+        there = [gradient is not None for gradient in merged]
         if (copy := self.pool.copy) is not None and not whole:
-            merged = _merged([gradients for _, _, gradients in answers])
-            there = [gradient is not None for gradient in merged]
             code = self._code(phase.name, names, len(numbers), there)
             flags = self._no_flags if self._flagged else self.ranks.flags
             sums = copy.exchanged(phase.name, merged, numbers, flags, code)
@@ -202,7 +260,7 @@ class Exchange:
         row = self._messages.get(phase.name)
         if row is None or len(numbers) > row.room:
             row = self._messages[phase.name] = Message(parameters, len(numbers), trainer.device)
-        there = self._fill(row, [gradients for _, _, gradients in answers])
+        self._fill(row, merged)
         row.metrics[: len(numbers)] = numbers
         row.metrics[len(numbers) :] = 0
         row.checks.copy_(_checks(self._code(phase.name, names, numbers.numel(), there)))
@@ -225,21 +283,14 @@ class Exchange:
             code = code if state is None else zlib.crc32(state.numpy().data, code)
         return code
 
-    def _fill(self, row: Message, gradients: Sequence[Sequence[Tensor | None]]) -> list[bool]:
-        """Write the sums of micro-batches' gradients into a message, zeros where there is none; where there are any."""
-        there = [any(gradient is not None for gradient in some) for some in zip(*gradients)]
-        views, first = row.gradients, gradients[0]
-        pairs = [(view, gradient) for view, gradient in zip(views, first) if gradient is not None]
+    def _fill(self, row: Message, gradients: Sequence[Tensor | None]) -> None:
+        """Write gradients into a message, zeros where there is none."""
+        pairs = [(view, gradient) for view, gradient in zip(row.gradients, gradients) if gradient is not None]
         if pairs:
             torch._foreach_copy_([view for view, _ in pairs], [gradient for _, gradient in pairs])
-        for view, gradient in zip(views, first):
+        for view, gradient in zip(row.gradients, gradients):
             if gradient is None:
                 view.zero_()
-        for more in gradients[1:]:
-            pairs = [(view, gradient) for view, gradient in zip(views, more) if gradient is not None]
-            if pairs:
-                torch._foreach_add_([view for view, _ in pairs], [gradient for _, gradient in pairs])
-        return there
 
     def _agreed(self, phase: Phase, row: Message, names: list[str], there: list[bool]) -> list[bool]:
         """Which parameters have gradients on any rank. Mostly it is the same ones on all, which the checks tell; on a
@@ -282,9 +333,17 @@ class Exchange:
             else:
                 shared[key] = value.detach().clone()
                 self.ranks.broadcast_(shared[key], self.ranks.count - 1)
-        x = self.ranks.gather_known(batch.x, counts)
-        labels = None if batch.labels is None else self.ranks.gather_known(batch.labels, counts)
-        return Batch(x, labels, batch.step, shared)
+        if self._gathered is None or self._gathered[0] is not batch:
+            self._gathered = batch, {}
+        known = self._gathered[1]
+
+        def gathered(name: str) -> Tensor | None:
+            if name not in known:
+                rows: Tensor | None = getattr(batch, name)
+                known[name] = None if rows is None else self.ranks.gather_known(rows, counts)
+            return known[name]
+
+        return WholeBatch(gathered, batch.step, shared)
 
     def averaged(self, values: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Metrics of this rank's part, as those of the whole batch."""
@@ -341,20 +400,18 @@ def _summed(rows: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
     return total
 
 
-def _merged(answers: Sequence[Sequence[Tensor | None]]) -> list[Tensor | None]:
-    """The sums of micro-batches' gradients, None where there is none in any."""
-    sums = list(answers[0])
-    for more in answers[1:]:
-        both = [
-            (place, there, gradient) for place, (there, gradient) in enumerate(zip(sums, more))
-            if there is not None and gradient is not None
-        ]  # fmt: skip
-        sums = [gradient if there is None else there for there, gradient in zip(sums, more)]
-        if both:
-            totals = torch._foreach_add([there for _, there, _ in both], [gradient for _, _, gradient in both])
-            for (place, _, _), total in zip(both, totals):
-                sums[place] = total
-    return sums
+def _united(answers: Sequence[Answer], shares: Sequence[float]) -> tuple[list[str], list[Any], Tensor]:
+    """Names, values and numbers of metrics that only some parts of a batch have: means over those."""
+    by_name: dict[str, list[tuple[Any, float]]] = {}
+    for (names, values), share in zip(answers, shares):
+        for name, value in zip(names, values):
+            by_name.setdefault(name, []).append((value, share))
+    firsts = [some[0][0] for some in by_name.values()]
+    numbers = []
+    for some in by_name.values():
+        whole = sum(share for _, share in some)
+        numbers.append(_summed([_numbers([value]) for value, _ in some], [share / whole for _, share in some]))
+    return list(by_name), firsts, torch.cat(numbers)
 
 
 def _checks(code: int) -> Tensor:

@@ -106,8 +106,10 @@ class Ranks:
         """The same where everybody knows how many rows each rank has."""
         if self.count == 1:
             return rows
-        most = max(counts)
-        mine = rows.detach().contiguous()
+        most, mine = max(counts), rows.detach().contiguous()
+        if self.host is not None and mine.device.type == "cpu" and tuned.on():
+            with self._waiting():
+                return torch.cat(self.host.gather(mine, counts))
         if len(mine) < most:
             mine = torch.cat([mine, mine.new_zeros(most - len(mine), *mine.shape[1:])])
         parts = [torch.empty_like(mine) for _ in counts]

@@ -60,6 +60,10 @@ class Trainer:
     ) -> None:
         self.config, self.data, self.device, self.ranks = config, data, device, ranks
         self.exchange = Exchange(self, ranks, config.train.batch_size) if ranks.count > 1 else None
+        self._alone = Exchange(self, ranks, config.train.batch_size) if self.exchange is None else None
+        self.draws_whole = True
+        """Whether a batch that one process computes in parts draws what the whole batch would. It does not in runs that
+        were begun before this was so, nor where it is compiled: there parts draw one after the other."""
         self.parts = dict(parts or {})
         self.precision = pick_precision(config.train.precision, device)
         torch.manual_seed(config.train.seed)
@@ -161,13 +165,12 @@ class Trainer:
         x, labels = self.stream.next() if examples is None else examples
         if x.dim() == 4 and x.shape[1] > 1:
             x = x.contiguous(memory_format=torch.channels_last)
-        exchange = self.exchange
+        exchange, parts = self.exchange, self.config.train.accumulate
         if exchange is None:
             batch = Batch(x, labels, self.step)
         else:
             batch = exchange.batch(x, labels, self.step)
             exchange.begin()
-        parts = self.config.train.accumulate
         micro_batches = [batch] if parts == 1 else accumulating.split(batch, parts)
         if fraction is None:
             fraction = self.step / self.total if self.total else 0.0
@@ -228,15 +231,15 @@ class Trainer:
             group["lr"] = rate
         if phase.before is not None:
             with torch.no_grad(), self.autocast():
-                if self.exchange is not None:
-                    self.exchange.before(phase, micro_batches)
+                if (together := self._together(micro_batches)) is not None:
+                    together.before(phase, micro_batches)
                 else:
                     for micro in micro_batches:
                         phase.before(micro)
         watched = self.vitals.due(name, self.step)
-        if self.exchange is not None:
+        if (together := self._together(micro_batches)) is not None:
             whole = watched or bool(settings.clip_norm)
-            names, row, gradients = self.exchange.computed(phase, micro_batches, whole)
+            names, row, gradients = together.computed(phase, micro_batches, whole)
         elif len(micro_batches) == 1:
             names, row, gradients = self.compute[name](batch)
         else:
@@ -259,6 +262,11 @@ class Trainer:
                 else:
                     phase.finish(batch if len(micro_batches) == 1 else accumulating.joined(batch, micro_batches))
         self.laps.lap(OPTIMISER)
+
+    def _together(self, micro_batches: list[Batch]) -> Exchange | None:
+        """What computes parts of a batch as parts of the whole, where there are any: of many processes, or of one."""
+        alone = self._alone if len(micro_batches) > 1 and self.draws_whole else None
+        return alone if self.exchange is None else self.exchange
 
     def _descend(self, name: str, gradients: Sequence[Tensor | None], watched: bool) -> None:
         """Update a phase's parameters by their gradients, and measure both where they are `watched`."""
@@ -359,6 +367,7 @@ class Trainer:
             "threads": torch.get_num_threads(),
             **({"processes": self.ranks.count} if self.ranks.count > 1 else {}),
             "in_order": self.in_order,
+            "draws_whole": self.draws_whole,
             "vitals": self.vitals.state(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "stream": self.stream.state_dict(),
@@ -418,6 +427,7 @@ class Trainer:
         self.stream.skip(batch_size)
         self.step = int(state["step"])
         self.in_order = bool(state.get("in_order", False))
+        self.draws_whole = bool(state.get("draws_whole", False))
         self.vitals.restore(state.get("vitals"), self.step)
         if seed == train.seed:
             self._draw_on(state)

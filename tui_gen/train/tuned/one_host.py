@@ -13,6 +13,7 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -57,6 +58,20 @@ class OneHost:
             for place in places[2:]:
                 part.add_(place)
             self._turn ^= 1
+
+    def gather(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
+        """(n, …) of each rank, contiguous; all know each n → those of each. Raises RuntimeError where one is gone."""
+        parts = [rows if rank == self.rank else rows.new_empty(n, *rows.shape[1:]) for rank, n in enumerate(counts)]
+        numbers = [part.view(-1).view(torch.uint8) if part.numel() else part.new_empty(0).byte() for part in parts]
+        for start in range(0, max(map(len, numbers)), PLACE):
+            pieces = [some[start : start + PLACE] for some in numbers]
+            places = self._places[self._turn]
+            places[self.rank, : len(pieces[self.rank])] = pieces[self.rank]
+            self.meet()
+            for rank in self.peers:
+                pieces[rank].copy_(places[rank, : len(pieces[rank])])
+            self._turn ^= 1
+        return parts
 
     def meet(self) -> None:
         """Wait until all are here: what each wrote before, all can read. Raises RuntimeError where one is gone."""
