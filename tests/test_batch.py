@@ -319,3 +319,33 @@ def test_the_exit_statuses_are_in_the_help(capsys):
     told = capsys.readouterr().out
     for words in ("SIGUSR1, SIGUSR2 and SIGXCPU", "143", "is being trained already", "--resume-if-begun"):
         assert words in told
+
+
+# The first moment
+
+
+@LINUX
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGTERM", "SIGINT"])
+def test_a_signal_is_obeyed_before_anything_is_loaded(tmp_path, name):
+    """Sent while the process imports its first modules: one of them waits in a pipe here, as on a slow disk."""
+    os.mkfifo(tmp_path / "argparse.py")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tui_gen", "--run", "vae-digits"], env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=fake_cli.ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    try:
+        wait_for(lambda: _catches(process.pid, signal.SIGXCPU), what="its handlers")  # Python itself has one of SIGINT
+        process.send_signal(signal.Signals[name])
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    status, words = (130, "interrupted") if name == "SIGINT" else (143, f"{name}: ended before training began")
+    assert (process.returncode, out, err) == (status, "", f"tui-gen: {words}\n")
+
+
+def _catches(pid: int, number: int) -> bool:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False

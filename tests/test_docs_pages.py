@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import dockerfiles, fake_worker
-from tui_gen import cli
+from tui_gen import batch, cli
 from tui_gen.report import follow
 
 ROOT = Path(__file__).parent.parent
@@ -107,7 +107,7 @@ def test_the_service_begins_the_run_or_goes_on_with_it_and_calls_each_status_wha
     assert Path(program).name == "tui-gen" and args.run and args.run_name and args.resume_if_begun
     again = [int(word) for word in unit["RestartPreventExitStatus"].split()]
     assert again == [follow.FAILED, 2]
-    assert [int(word) for word in unit["SuccessExitStatus"].split()] == [follow.STOPPED, follow.TERMINATED]
+    assert [int(word) for word in unit["SuccessExitStatus"].split()] == [follow.STOPPED, batch.TERMINATED]
     assert follow.INTERRUPTED not in again and unit["Restart"] == "on-failure"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,24 @@ def test_the_job_of_this_process(env, job, words):
     ours = batch.this_job(env)
     assert ours == (job and batch.Job(*job))
     assert ours is None or ours.words.replace("[0m", "") == words
+
+
+def test_slurm_itself_tells_how_often_a_job_was_started_again(tmp_path, monkeypatch):
+    """What a job inherited from one that submitted it is that one's count."""
+    env = {"SLURM_JOB_ID": "9", "SLURM_RESTART_COUNT": "3"}
+    program = tmp_path / "scontrol"
+    program.write_text(
+        "#!/bin/sh\n[ $4 = 9 ] || exit 1\n"
+        "echo 'JobId=8 ArrayJobId=9 ArrayTaskId=0 Restarts=2 BatchFlag=1'\n"
+        "echo 'JobId=9 ArrayJobId=9 ArrayTaskId=1 Restarts=0 BatchFlag=1'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for id, restarts in (("9", 0), ("10", 3)):
+        batch._restarts_by_slurm.cache_clear()
+        job = batch.this_job(env | {"SLURM_JOB_ID": id})
+        assert job is not None and job.restarts == restarts, "where Slurm does not tell, the environment does"
+    batch._restarts_by_slurm.cache_clear()
 
 
 def in_job(monkeypatch, number: int, restarts: int = 0, **more: str) -> None:

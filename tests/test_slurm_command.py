@@ -42,7 +42,7 @@ def test_a_plain_script_asks_for_what_the_config_needs(call):
     ]  # fmt: skip
     assert f"--runs {runs.default_root()}" in out and "--set train.threads=3" in out and "--name" not in out
     assert 'scontrol requeue "$SLURM_JOB_ID"' in out and "srun" not in out
-    head = out.partition('\nexport ')[0]
+    head = out.partition('\nsignal=')[0]
     assert all(line.startswith("#") or not line for line in head.splitlines()), "sbatch reads no further than a command"
 
 
@@ -117,6 +117,27 @@ def test_what_makes_no_sense_is_told(call):
 )  # fmt: skip
 def test_lengths_of_time_are_slurm_s(text, seconds):
     assert slurm.seconds_of(text) == seconds
+
+
+@BASH
+@pytest.mark.parametrize(
+    ("command", "status", "back"),
+    [
+        ("kill -USR1 $PPID; kill -USR1 $$", 138, True),  # before Python could be told what to do
+        ("kill -USR1 $PPID; exit 143", 143, True),
+        ("kill -USR1 $PPID; exit 0", 0, False),  # it finished all the same
+        ("kill -USR1 $PPID; exit 1", 1, False),
+        ("kill -TERM $PPID; trap 'exit 143' TERM; while :; do sleep 0.01; done", 143, False),
+        ("exit 143", 143, False),
+    ],
+)
+def test_the_script_puts_back_what_has_more_to_do(command, status, back):
+    text = slurm.script(slurm.BatchJob("x", ["sh", "-c", command], "1:00:00"))
+    done = subprocess.run(
+        ["bash"], input=f"scontrol() {{ echo then: $*; }}\n{text}", text=True, capture_output=True, check=False,
+        env={"PATH": os.environ["PATH"], "SLURM_JOB_ID": "7"}, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, "then: requeue 7" in done.stdout) == (status, back), done
 
 
 @BASH

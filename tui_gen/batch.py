@@ -6,6 +6,7 @@ the script dies of the first at once, and with it the job: the rest is killed be
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -15,6 +16,8 @@ from typing import NamedTuple
 
 TERMINATE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 """What asks for an end with a checkpoint: batch systems announce with the last three that time is up, or nearly."""
+TERMINATED = 143
+"""The exit status of a command that trains where one of these ended it and there is more to train, whichever it was."""
 SYSTEMS = {
     "SLURM_JOB_ID": "Slurm", "PBS_JOBID": "PBS", "LSB_JOBID": "LSF", "OAR_JOB_ID": "OAR", "FLUX_JOB_ID": "Flux",
     "_CONDOR_JOB_AD": "HTCondor", "SGE_TASK_ID": "Grid Engine", "PJM_JOBID": "PJM",
@@ -23,6 +26,8 @@ SYSTEMS = {
 NUMBERS = {"SGE_TASK_ID": "JOB_ID", "_CONDOR_JOB_AD": ""}
 """Where that variable is not the job's number, the one that is; HTCondor has none."""
 SHELLS = {"sh", "bash", "dash", "ash", "busybox", "zsh", "ksh", "ksh93", "mksh", "yash", "csh", "tcsh", "fish"}
+ANSWER = 10.0
+"""Seconds that Slurm has to tell of a job."""
 DEEPEST = 20
 """How many ancestors are looked at."""
 
@@ -65,7 +70,36 @@ def this_job(env: Mapping[str, str] = os.environ) -> Job | None:
     array, task, restarts = (env.get(f"SLURM_{name}", "") for name in names)
     name = f"{array}_{task}" if array and task else id
     cluster = env.get("SLURM_CLUSTER_NAME", "")[:200]
-    return Job("Slurm", id, name[:200], cluster, int(restarts) if restarts.isdecimal() and len(restarts) < 10 else 0)
+    return Job("Slurm", id, name[:200], cluster, _restarts(id, restarts))
+
+
+def _restarts(id: str, told: str) -> int:
+    """How often Slurm started a job again. A job that another one submits inherits that one's count in its environment,
+    and keeps it while it has none of its own: where there is one, Slurm is asked.
+    """
+    count = int(told) if told.isdecimal() and len(told) < 10 else 0
+    if not count or not id.isdecimal():
+        return 0
+    known = _restarts_by_slurm(id)
+    return count if known is None else known
+
+
+@functools.cache
+def _restarts_by_slurm(id: str) -> int | None:
+    """What Slurm itself says of a job; None where it cannot be asked (no `scontrol` in a container, say)."""
+    import re
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["scontrol", "show", "job", "-o", id], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, errors="replace", timeout=ANSWER, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    # The last task of an array has the array's own number, of which all tasks are told.
+    told = re.search(rf"^JobId={id} .*? Restarts=(\d{{1,9}}) ", done.stdout, re.M)
+    return int(told[1]) if told else None
 
 
 def fragile_shell(variable: str, proc: Path = Path("/proc")) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from tui_gen import first_moments
 from tui_gen.batch import TERMINATE
 
 WATCHED = (signal.SIGINT, signal.SIGHUP, *TERMINATE)
@@ -40,7 +41,8 @@ class Signals:
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # What ended a command before it had a run has nothing to say after one: the status is known.
+            signal.signal(number, signal.SIG_IGN if handler is first_moments.end else handler)
         assert self._pipe is not None
         for end in self._pipe:
             os.close(end)

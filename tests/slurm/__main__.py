@@ -173,11 +173,12 @@ def named(world: World) -> str:
 
 
 def by_srun(world: World) -> str:
-    """`srun tui-gen` in a script: USR1 to the step alone (`--signal` without B:), then scancel."""
+    """`srun tui-gen` in a script: USR1 to the step alone (as of `--signal` without B:), then scancel."""
     sets = " ".join(f"--set {assignment}" for assignment in SMALL)
     line = f"srun --cpus-per-task=1 {PROGRAM} --run vae-digits {sets} --plain"
-    job = world.submit(world.write(line, "echo status $?"), "--time=1", "--signal=USR1@20")
+    job = world.submit(world.write(line, "echo status $?"))
     (run,) = world.training()
+    world.cluster.ask("scancel", "--signal=USR1", job)
     world.stopped(run, "SIGUSR1")
     facts = world.state(job, *ENDED)
     out = (world.folder / f"slurm-{job}.out").read_text()
@@ -190,10 +191,10 @@ def by_srun(world: World) -> str:
 
 def two_tasks(world: World) -> str:
     """Two processes, each a task of srun: one run, stopped by USR1 to both, put back, gone on with by both."""
-    script = world.script("--processes", "2", "--time", "4:00")
-    job = world.submit(script, "--time=2", "--signal=B:USR1@40")
+    job = world.submit(world.script("--processes", "2"))
     (run,) = world.training()
     assert "processes = 2" in (run / "config.toml").read_text()
+    world.cluster.ask("scancel", "--batch", "--signal=USR1", job)
     step = world.stopped(run, "SIGUSR1")
     world.goes_on(run, job, step)
     world.cancel(job, run)
@@ -222,6 +223,22 @@ def array(world: World) -> str:
     return "one of two put back, and went on"
 
 
+def too_early(world: World) -> str:
+    """USR1 before there is a run, to a job that inherited another one's count of restarts: it is put back."""
+    script = world.script()
+    script.write_text(script.read_text().replace("\nchild=$!\n", "\nchild=$!\nkill -s USR1 $$\n"))
+    world.env["SLURM_RESTART_COUNT"] = "5"
+    job = world.submit(script)
+    facts = world.state(job, "PENDING", *ENDED)
+    assert (facts["JobState"], facts["Restarts"]) == ("PENDING", "1") and not world.runs(), (facts, world.told())
+    script = world.script()
+    job = world.submit(script)
+    (run,) = world.training()
+    assert next(event_log.read(run / "events.jsonl", events.Host)).restarts == 0
+    world.cancel(job, run)
+    return "put back; restarts are Slurm's own"
+
+
 def finishes(world: World) -> str:
     """A run that has its length: status 0, and the job is completed."""
     job = world.submit(world.script("--set", "train.steps=50"))
@@ -243,7 +260,7 @@ def detached(world: World) -> str:
 
 SCENARIOS: dict[str, Callable[[World], str]] = {
     "time-limit": time_limit, "requeue": requeued, "preemption": preempted, "named": named, "srun": by_srun,
-    "two-tasks": two_tasks, "array": array, "finish": finishes, "detach": detached,
+    "two-tasks": two_tasks, "array": array, "too-early": too_early, "finish": finishes, "detach": detached,
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import time
 from typing import Protocol
 
 from tui_gen import control, event_log, events, launch, runs
-from tui_gen.batch import TERMINATE
+from tui_gen.batch import TERMINATE, TERMINATED
 from tui_gen.report.calling import Caller
 from tui_gen.report.stdout import Outlet, hang_up
 from tui_gen.signals import Signals
@@ -25,7 +25,7 @@ POLL = 0.1
 QUIET = 2.0
 """A live run that wrote nothing for so many seconds is asked what the matter is."""
 
-FINISHED, FAILED, STOPPED, INTERRUPTED, KILLED, TERMINATED = 0, 1, 3, 4, 130, 143
+FINISHED, FAILED, STOPPED, INTERRUPTED, KILLED = 0, 1, 3, 4, 130
 STATUS = {"finished": FINISHED, "failed": FAILED, "stopped": STOPPED, "interrupted": INTERRUPTED}
 
 
@@ -160,7 +160,7 @@ class Follow:
         has_exited = self.process is not None and self.process.poll() is not None
         if self.state in runs.LIVE and (has_exited or self._killed):
             began = self.view.last_event_time > self._last_event_before
-            self.state = "interrupted" if began or self._killed else "failed"
+            self.state = "interrupted" if began or self._killed or self._terminated else "failed"
 
     def wait_for_process(self) -> None:
         """Have our worker gone: until then it holds the run, and to resume it at once would be refused."""
@@ -171,7 +171,7 @@ class Follow:
     def _status(self) -> int:
         if self._killed:
             return KILLED
-        if self._terminated:
+        if self._terminated and self.state not in ("finished", "failed"):  # else nothing is left to go on with
             return TERMINATED
         return 0 if self.detached else STATUS.get(self.state, INTERRUPTED)
 

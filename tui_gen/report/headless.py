@@ -21,7 +21,7 @@ from tui_gen.quantities import count
 from tui_gen.report import consent, stdout
 from tui_gen.report.calling import Caller
 from tui_gen.report.follow import FINISHED as FINISHED
-from tui_gen.report.follow import Follow
+from tui_gen.report.follow import KILLED, Follow
 from tui_gen.report.plain import JsonDisplay, PlainDisplay
 from tui_gen.report.stdout import Outlet
 from tui_gen.report.summary import print_summary
@@ -87,7 +87,7 @@ def train(
             path, process = start(config, root, dirs, signals, folder, warm)
         except Cancelled as cancellation:
             err.line(f"{cancellation}: ended before training began; there is no run directory")
-            return 128 + cancellation.number
+            return KILLED if cancellation.number == signal.SIGINT else batch.TERMINATED
         if detach:
             return detached(path, out, style)
         view = RunView(path, POINTS)

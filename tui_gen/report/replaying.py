@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tui_gen import events
-from tui_gen.batch import TERMINATE
+from tui_gen.batch import TERMINATE, TERMINATED
 from tui_gen.replay import ReplayView
 from tui_gen.report import stdout
-from tui_gen.report.follow import POLL, TERMINATED, Display
+from tui_gen.report.follow import POLL, Display
 from tui_gen.report.headless import Style, display_for
 from tui_gen.report.plain import JsonDisplay as JsonDisplay
 from tui_gen.report.plain import PlainDisplay as PlainDisplay

@@ -166,23 +166,25 @@ def _program() -> list[str]:
 
 def script(order: BatchJob) -> str:
     """The batch script. It is plain sh but for `wait`, which bash leaves when a signal comes."""
-    lines = ["#!/bin/bash", *_asked(order), "", *_explained(order), ""]
-    if order.cpus:
-        lines += ['export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"', ""]
-    lines += [
-        'again=""',
-        "trap 'again=yes; kill -s USR1 \"$child\"' USR1",
-        "trap 'kill -s TERM \"$child\"' TERM",
+    lines = [
+        "#!/bin/bash", *_asked(order), "", *_explained(order), "",
+        'signal="" again="" child=""',
+        "hand_on() { signal=$1; [ -z \"$child\" ] || kill -s \"$signal\" \"$child\"; }",
+        "trap 'again=yes; hand_on USR1' USR1",
+        "trap 'hand_on TERM' TERM",
+        *(['export OMP_NUM_THREADS="$SLURM_CPUS_PER_TASK"'] if order.cpus else []),
         f"{_called(order)} &",
         "child=$!",
+        '[ -z "$signal" ] || kill -s "$signal" "$child"  # it came before there was anybody to tell',
         'while kill -0 "$child" 2> /dev/null; do wait "$child"; done  # a signal ends a wait',
         'wait "$child"',
         "status=$?",
-        'if [ "$again" ] && [ "$status" -eq 143 ]; then',
+        "# 143: stopped by a signal, with more to train; 138: USR1 came before Python had begun.",
+        'if [ "$again" ] && { [ "$status" -eq 143 ] || [ "$status" -eq 138 ]; }; then',
         f'    scontrol requeue "{_job(order)}"',
         "fi",
         'exit "$status"',
-    ]
+    ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

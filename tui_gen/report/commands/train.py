@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -118,4 +119,5 @@ def _follow(args: argparse.Namespace, place: world.World) -> NoReturn:
         except ConfigError:
             raise runs.RunError(f"rank {place.rank} ends: rank 0 says what is wrong with the config") from None
     world.hand_over(place)
+    signal.pthread_sigmask(signal.SIG_BLOCK, launch.STOPPING)  # until it can hand them on
     children.become("tui_gen.train.run", "--world", env=launch.environment(args.model_dirs))

@@ -20,6 +20,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tui_gen.batch import TERMINATED
 from tui_gen.train.run import output, stopping
 from tui_gen.train.run.link import Message, PeerLink
 from tui_gen.train.run.peers import ARRIVAL, BEAT, LOST, hello
@@ -60,7 +61,7 @@ class Following:
     def ask_to_stop(self, reason: str) -> None:
         """Hand it on to rank 0."""
         if self._link is None:
-            os._exit(1)  # there is no run yet
+            os._exit(TERMINATED)  # there is no run yet
         self._link.send("stop", reason=reason)
 
     def end_now(self) -> None:
