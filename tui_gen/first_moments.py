@@ -8,20 +8,9 @@ a command that trains end with the status that it has at any later moment. Once 
 
 import os
 import signal
-import sys
 from types import FrameType
 
 from tui_gen.batch import TERMINATE, TERMINATED
-
-
-def main() -> int:
-    """The program `tui-gen`; its exit status."""
-    watch(sys.argv[1:])
-    from tui_gen.cli import main as command_line
-
-    if signal.getsignal(signal.SIGINT) is end:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # which the command line tells of, and tidies up for
-    return command_line()
 
 
 def watch(words: list[str]) -> None:
