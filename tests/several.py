@@ -110,10 +110,16 @@ def met(run: Path) -> tuple[forked.Child, forked.Child]:
             status = following.Following(places[1]).main()
         finally:
             os._exit(status)
+    return first(run, places[0]), forked.Child(pid)
+
+
+def first(run: Path, place: World, **settings: float) -> forked.Child:
+    """Rank 0 of a run in this place; `settings` are other values for those of `peers`."""
 
     @contextlib.contextmanager
     def placed() -> Iterator[None]:
-        hand_over(places[0])
-        yield
+        hand_over(place)
+        with patch.multiple(peers, **settings) if settings else nullcontext():
+            yield
 
-    return forked.worker(run, around=placed), forked.Child(pid)
+    return forked.worker(run, around=placed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 
 import pytest
 
@@ -13,6 +14,8 @@ from tests.waiting import wait_for
 from tui_gen import config as configs
 from tui_gen import events, launch, resuming, runs, world
 from tui_gen.event_log import read
+from tui_gen.train.run.link import PeerLink
+from tui_gen.train.run.peers import hello
 from tui_gen.view import RunView
 
 LR = "train.phases.vae.lr"
@@ -121,6 +124,26 @@ def test_processes_that_srun_starts_meet_and_end_together(tmp_path, whole):
     assert "the run has finished" in (run / "worker-1.log").read_text()
 
 
+@pytest.mark.parametrize("died", ["before it was heard of", "while rank 0 loaded"])
+def test_one_that_dies_while_it_starts_ends_the_run(tmp_path, died):
+    """Rank 0 of a Slurm step listens before it loads anything."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    place = world.listening(world.World(0, 2, 0, 2, "127.0.0.1", port, world.SLURM, "a.1.0", 0.2))
+    with pytest.raises(world.WorldError, match=f"port {port} .* cannot have: Address already in use"):
+        world.listening(place)
+    for step in ("b.1.0", "a.1.0")[: 1 + (died == "while rank 0 loaded")]:  # the first is no part of this run
+        other = PeerLink(socket.create_connection(("127.0.0.1", port)))
+        other.send("hello", **hello(world.World(1, 2, step=step)))
+        other.close()
+    run = made(tmp_path)
+    state, _, reason = ended(several.first(run, place, LEAST=0.2), run)
+    os.close(place.listener)
+    words = "rank 1 (" if died == "while rank 0 loaded" else f"rank 1 did not come to port {port} of 127.0.0.1 within"
+    assert state == "failed" and reason.startswith(words), reason
+    assert ("is gone: it was killed" if died == "while rank 0 loaded" else "srun says how") in reason
+
+
 def test_an_error_in_one_is_the_run_s(tmp_path, monkeypatch):
     from tui_gen.train.engine.trainer import Trainer
 
@@ -170,7 +193,11 @@ def test_launchers_tell_who_this_is():
         "SLURM_PROCID": "4", "SLURM_LOCALID": "0", "SLURM_NODEID": "2", "SLURM_STEP_TASKS_PER_NODE": "2(x2),1",
     }  # fmt: skip
     place = world.told(step)
-    assert place == world.World(4, 5, 0, 1, "gpu003", place.port, "Slurm")
+    assert place == world.World(4, 5, 0, 1, "gpu003", place.port, "Slurm", ".12.1") and 20_000 <= place.port < 32_000
+    assert world.told(step | {"TUI_GEN_ARRIVAL": "90"}).patience == 90
+    for words in ("0", "x"):
+        with pytest.raises(world.WorldError, match=f"TUI_GEN_ARRIVAL = '?{words}'? .* no number"):
+            world.told(step | {"TUI_GEN_ARRIVAL": words})
     assert place.port == world.told(step | {"SLURM_PROCID": "0", "SLURM_NODEID": "0"}).port != world.told(
         step | {"SLURM_STEP_ID": "2"}
     ).port

@@ -161,6 +161,8 @@ def test_a_warm_worker_checks_and_starts(tmp_path):
         problems = worker.check(small_runs.tables("gan", dataset__size=9, model__loss="wassersteen"))
         assert any(problem.key == "model.loss" for problem in problems)
         assert worker.check(small_runs.tables("gan", dataset__size=9))
+        (problem,) = worker.check(small_runs.tables("vae", train__processes=4096, train__batch_size=4096))
+        assert str(problem).startswith("train.processes = 4096: 4096 processes are too many for the ")
         (problem,) = worker.check(small_runs.tables("vae", train__device="cuda:99"))
         assert str(problem).startswith("train.device = cuda:99: this machine has")
         path = small_runs.make_run(tmp_path, "vae", train__steps=20)

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import checkpoints, children, control, presence, request_file, runs
+from tui_gen import checkpoints, children, control, presence, request_file, runs, world
 from tui_gen.batch import TERMINATE
 from tui_gen.files import open_log
 from tui_gen.network import Network
@@ -118,9 +118,10 @@ def start(
 
 def _start(*words: object, **settings: Any) -> subprocess.Popen[bytes]:
     """Start a worker's process. Signals that stop it are held back until it can obey them."""
+    handles = [*settings.pop("pass_fds", []), *world.passed_on()]
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
-        return children.start("tui_gen.train.run", *words, start_new_session=True, **settings)
+        return children.start("tui_gen.train.run", *words, start_new_session=True, pass_fds=handles, **settings)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import socket
+import time
 from collections.abc import Mapping
 
 import msgspec
@@ -15,8 +17,13 @@ import msgspec
 VARIABLE = "TUI_GEN_WORLD"
 """The place of a worker's process, as JSON, from the command line that starts it."""
 TORCHRUN, SLURM = "torchrun", "Slurm"
-FIRST_PORT, PORTS = 20_000, 20_000
-"""Where the processes of a Slurm step meet: a port that follows from the numbers of the job and the step."""
+FIRST_PORT, PORTS = 20_000, 12_000
+"""Where the processes of a Slurm step meet: a port that follows from the numbers of the job and the step. Linux gives
+those from 32768 on to connections that ask for none.
+"""
+PATIENCE_VARIABLE = "TUI_GEN_ARRIVAL"
+"""The variable that says how many seconds the processes of a Slurm step have to come up, instead of PATIENCE."""
+PATIENCE = 25.0
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _NODE = re.compile(r"(?P<head>[^,\[\]]+)(?:\[(?P<first>\d+)[^\]]*\])?(?P<tail>[^,\[\]]*)")
 
@@ -25,7 +32,9 @@ class World(msgspec.Struct, frozen=True):
     """The place of a process among `count`: its `rank`, and `local`, its number among the `locals` of its host.
 
     `address` and `port` are where they meet: of torchrun's own store, or of rank 0 itself under Slurm. `port` 0 and an
-    empty `launcher`: rank 0 starts the others itself.
+    empty `launcher`: rank 0 starts the others itself. `step` names a step of Slurm, which no other has. `patience` is
+    how many seconds all have to come up. Rank 0 listens from its first moment, at `opened` (by the monotonic clock),
+    and hands the socket on: `listener` is its number.
     """
 
     rank: int
@@ -35,6 +44,10 @@ class World(msgspec.Struct, frozen=True):
     address: str = ""
     port: int = 0
     launcher: str = ""
+    step: str = ""
+    patience: float = PATIENCE
+    listener: int = -1
+    opened: float = 0.0
 
 
 class WorldError(Exception):
@@ -59,7 +72,11 @@ def told(env: Mapping[str, str] | None = None) -> World | None:
             _tasks_of(per_node, _number(env, "SLURM_NODEID", 0)) or count,
             first_host(nodes) or "127.0.0.1",
             FIRST_PORT + (_number(env, "SLURM_JOB_ID", 0) * 31 + _number(env, "SLURM_STEP_ID")) % PORTS, SLURM,
+            ".".join(env.get(f"SLURM_{name}", "") for name in ("CLUSTER_NAME", "JOB_ID", "STEP_ID")),
+            _number(env, PATIENCE_VARIABLE, int(PATIENCE)),
         )  # fmt: skip
+        if found.patience < 1:
+            raise WorldError(f"{PATIENCE_VARIABLE} = {env[PATIENCE_VARIABLE]} is no number of seconds to come up in")
     else:
         return None
     if not 0 <= found.rank < found.count:
@@ -73,6 +90,32 @@ def first_host(nodes: str) -> str:
     """The first host of a list as Slurm writes it: `gpu[003-006,9],login1` → `gpu003`."""
     found = _NODE.match(nodes.strip())
     return "" if found is None else found["head"] + (found["first"] or "") + found["tail"]
+
+
+def listening(world: World) -> World:
+    """Rank 0 of a Slurm step, from now on there for the others: they know at once when it ends, and it sees when one of
+    them does, though it has yet to load what it trains with. Raises WorldError where the port is taken.
+    """
+    if world.launcher != SLURM or world.rank:
+        return world
+    try:
+        listener = socket.create_server((interface(world), world.port), backlog=max(128, world.count))
+    except OSError as error:
+        words = f"the processes of this step meet at port {world.port} of {world.address}, which rank 0 cannot have"
+        raise WorldError(f"{words}: {error.strerror or error}; start the step again") from None
+    return msgspec.structs.replace(world, listener=listener.detach(), opened=time.monotonic())
+
+
+def interface(world: World) -> str:
+    """The address that rank 0 listens at: any, unless all processes are on one machine and say so."""
+    return "127.0.0.1" if world.address in LOOPBACK else ""
+
+
+def passed_on() -> list[int]:
+    """The files that a worker started now must inherit: rank 0's socket."""
+    text = os.environ.get(VARIABLE, "")
+    world = msgspec.json.decode(text, type=World) if text else None
+    return [world.listener] if world is not None and world.listener >= 0 else []
 
 
 def handed_over() -> World | None:

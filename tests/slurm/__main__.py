@@ -240,6 +240,26 @@ def too_early(world: World) -> str:
     return "put back; restarts are Slurm's own"
 
 
+def task_dies(world: World) -> str:
+    """Rank 1 dies before it can say anything, and while rank 0 loads: the run has failed, with that for its reason."""
+    seconds = []
+    for place, (death, words) in enumerate(
+        (("exit 9;", "rank 1 did not come to port "), ("(sleep 8; kill -9 $$) &", "rank 1 ")), start=1
+    ):
+        sets = " ".join(f"--set {assignment}" for assignment in SMALL)
+        task = f"[ $SLURM_PROCID = 0 ] || {{ {death} }}; exec {PROGRAM} --run vae-digits {sets} --plain"
+        job = world.submit(world.write(f"srun --cpus-per-task=1 bash -c '{task}'", "exit $?"), "--ntasks=2")
+        world.state(job, "RUNNING", *ENDED)
+        begun = time.monotonic()
+        facts = world.state(job, *ENDED)
+        seconds.append(time.monotonic() - begun)
+        assert len(world.runs()) == place, world.told()
+        state, step, reason = runs.state_of(world.runs()[-1])
+        assert (state, step) == ("failed", 0) and reason.startswith(words), (state, reason, world.told())
+        assert facts["JobState"] == "FAILED", facts
+    return f"the job failed after {seconds[0]:.0f} s and {seconds[1]:.0f} s, saying why"
+
+
 def finishes(world: World) -> str:
     """A run that has its length: status 0, and the job is completed."""
     job = world.submit(world.script("--set", "train.steps=50"))
@@ -261,7 +281,8 @@ def detached(world: World) -> str:
 
 SCENARIOS: dict[str, Callable[[World], str]] = {
     "time-limit": time_limit, "requeue": requeued, "preemption": preempted, "named": named, "srun": by_srun,
-    "two-tasks": two_tasks, "array": array, "too-early": too_early, "finish": finishes, "detach": detached,
+    "two-tasks": two_tasks, "array": array, "too-early": too_early, "task-dies": task_dies, "finish": finishes,
+    "detach": detached,
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
     if place := _place(args):
         if place.rank:
             _follow(args, place)
-        world.hand_over(place)
+        world.hand_over(_listening(place))
         args.processes = place.count
     if args.notify:
         from tui_gen.notify.wishes import VARIABLE
@@ -100,6 +100,16 @@ def _place(args: argparse.Namespace) -> world.World | None:
         words = f"{place.launcher} ends what it started when this command returns"
         raise ConfigError("command line", [Problem("--detach", None, words, "leave it away")])
     return place
+
+
+def _listening(place: world.World) -> world.World:
+    """Rank 0, there for the others. Raises RunError."""
+    from tui_gen import runs
+
+    try:
+        return world.listening(place)
+    except world.WorldError as error:
+        raise runs.RunError(str(error)) from None
 
 
 def _follow(args: argparse.Namespace, place: world.World) -> NoReturn:

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 from tui_gen.batch import TERMINATED
 from tui_gen.train.run import output, stopping
 from tui_gen.train.run.link import Message, PeerLink
-from tui_gen.train.run.peers import ARRIVAL, BEAT, LOST, hello
-from tui_gen.world import TORCHRUN, World
+from tui_gen.train.run.peers import ARRIVAL, BEAT, LEAST, LOST, hello
+from tui_gen.world import SLURM, TORCHRUN, World
 
 if TYPE_CHECKING:
     from tui_gen.train.engine.trainer import Trainer
@@ -48,7 +48,8 @@ class Following:
         self._said: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.trainer: Trainer | None = None
         self.stop_reason = ""
-        self._told: str | None = None
+        self._beaten = False
+        """Whether rank 0 has given a sign of life."""
         self._heard = threading.Event()
 
     # Being stopped: what a `stopping.SignalWatch` asks of it
@@ -77,9 +78,9 @@ class Following:
         if self._link is not None:
             _wake_with_parent()
         try:
-            if self._link is None:
-                self._link = self._met()
-            self._link.send("hello", **hello(self.world.rank))
+            link = self._link or self._met()
+            link.send("hello", **hello(self.world))
+            self._link = link
             threading.Thread(target=self._listen, name="rank 0", daemon=True).start()
             threading.Thread(target=self._beat, name="beat", daemon=True).start()
             self._train()
@@ -101,7 +102,8 @@ class Following:
                 port = int(ranks.published(self.world.address, port, "hub", ARRIVAL))
             except TrainingError as error:
                 raise Unmet(f"rank 0 cannot be found: {error}") from None
-        deadline = time.monotonic() + ARRIVAL
+        patience = self.world.patience + LEAST if self.world.launcher == SLURM else ARRIVAL
+        deadline = time.monotonic() + patience
         while True:
             try:
                 end = socket.create_connection((self.world.address, port), PATIENCE * 10)
@@ -138,6 +140,7 @@ class Following:
                 own = words.startswith(f"rank {self.world.rank} ")
                 print(f"error: stopped because {words}" if failed and not own else words, file=sys.stderr)
                 self._leave(int(failed))
+            self._beaten = True
             if message["do"] != "beat":
                 self._said.put(message)
         print("error: stopped because rank 0 is gone", file=sys.stderr)
@@ -161,8 +164,9 @@ class Following:
             if now - last > 3 * BEAT:  # this process was held
                 self._link.heard = now
             last = now
-            if now - self._link.heard > LOST:
-                print(f"error: stopped because rank 0 has given no sign of life for {LOST:.0f} s", file=sys.stderr)
+            limit = LOST if self._beaten else ARRIVAL  # it can be reached before it has loaded PyTorch
+            if now - self._link.heard > limit:
+                print(f"error: stopped because rank 0 has given no sign of life for {limit:.0f} s", file=sys.stderr)
                 self._leave(1)
 
     # Training

@@ -33,7 +33,7 @@ class PeerLink:
         self._socket = end
         self._sending = threading.Lock()
         self.heard = time.monotonic()
-        """When the last message came."""
+        """When anything came."""
         if end.family != socket.AF_UNIX:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -83,7 +83,6 @@ class PeerLink:
             message = msgspec.msgpack.decode(self._exactly(size))
         except (OSError, EOFError, msgspec.DecodeError, UnicodeDecodeError):
             return None
-        self.heard = time.monotonic()
         return message if isinstance(message, dict) and isinstance(message.get("do"), str) else None
 
     def _exactly(self, size: int) -> bytes:
@@ -94,6 +93,7 @@ class PeerLink:
             if not count:
                 raise EOFError
             place += count
+            self.heard = time.monotonic()
         return bytes(data)
 
     def close(self) -> None:

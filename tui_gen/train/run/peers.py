@@ -12,6 +12,7 @@ ended for it.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import shutil
@@ -30,7 +31,7 @@ from tui_gen import children, launch, runs
 from tui_gen.files import open_log
 from tui_gen.train.cutting import Check, never
 from tui_gen.train.run.link import Message, PeerLink
-from tui_gen.world import LOOPBACK, TORCHRUN, World
+from tui_gen.world import PATIENCE_VARIABLE, TORCHRUN, World, interface
 
 if TYPE_CHECKING:
     import torch
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
 
 BEAT = 2.0
 """Seconds between two signs of life."""
-SILENCE, LOST = 8.0, 30.0
-"""Seconds without one after which a process is missed, and after which the run ends for it."""
+SILENCE, LOST = 8.0, 18.0
+"""Seconds without one after which a process is missed, and after which the run ends for it: with BEAT, STUCK and
+LEAVING half a minute after a machine has lost its power, at most.
+"""
 LATE, STALLED = 30.0, 600.0
 """Seconds that all wait in one step after which those which do not come to it are named, and the run ends for them."""
 FOREVER = 30 * 86_400.0
@@ -48,10 +51,12 @@ FOREVER = 30 * 86_400.0
 PER_CORE = 4
 """Processes that are started for each CPU of this machine at most."""
 ARRIVAL = 300.0
-"""Seconds in which all must have come up."""
+"""Seconds in which all must have come up; processes of Slurm must have been heard of sooner (`World.patience`)."""
+LEAST = 5.0
+"""Seconds that they have for that in any case, once this process can hear them."""
 SECOND_WORD = 1.5
 """Seconds in which a process that ends may say why, before what it did to the others counts as the cause."""
-STUCK, WAITS = 15.0, 3.0
+STUCK, WAITS = 7.0, 3.0
 """Seconds after which a training thread that does not hear of the end is ended with its process: one that is busy, and
 one that waits for the others."""
 LEAVING = 3.0
@@ -123,15 +128,15 @@ class Peers:
         self._listener: socket.socket | None = None
         self._folder = ""
         self._late = 0.0
+        self._all_by = math.inf
+        """By when (seconds of `time.monotonic`) each must have been heard of."""
 
     # How they come
 
     def begin(self) -> None:
         """Start the others, or wait for those that somebody else starts. Raises PeerError."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        if not self.world.launcher and self.world.count > PER_CORE * cores:
-            words = f"{self.world.count} processes are too many for the {cores} CPUs of this machine"
-            raise PeerError(f"{words}; lower train.processes, or start them on several with torchrun or srun")
+        if not self.world.launcher and (words := too_many(self.world.count)):
+            raise PeerError(words)
         try:
             if self.world.launcher:
                 self._listen()
@@ -165,9 +170,12 @@ class Peers:
 
     def _listen(self) -> None:
         """Have the others find this process: where the launcher's own store says, or at the port that all know."""
-        host = "127.0.0.1" if self.world.address in LOOPBACK else ""
-        port = 0 if self.world.launcher == TORCHRUN else self.world.port
-        self._listener = socket.create_server((host, port), reuse_port=False)
+        host = interface(self.world)
+        if self.world.listener >= 0:
+            self._listener = socket.socket(fileno=self.world.listener)
+        else:
+            port = 0 if self.world.launcher == TORCHRUN else self.world.port
+            self._listener = socket.create_server((host, port), reuse_port=False)
         if self.world.launcher == TORCHRUN:
             from tui_gen.train.engine import ranks
             from tui_gen.train.engine.building import TrainingError
@@ -180,6 +188,8 @@ class Peers:
         else:
             with socket.create_server((host, 0)) as free:
                 self.address = f"tcp://{self.world.address}:{free.getsockname()[1]}"
+            now = time.monotonic()
+            self._all_by = max((self.world.opened or now) + self.world.patience, now + LEAST)
         threading.Thread(target=self._accept, name="meeting", daemon=True).start()
 
     def _accept(self) -> None:
@@ -194,7 +204,8 @@ class Peers:
 
     def _meet(self, link: PeerLink, end: socket.socket) -> None:
         hello = link.receive()
-        rank = hello.get("rank") if hello is not None and hello["do"] == "hello" else None
+        ours = hello is not None and hello["do"] == "hello" and hello.get("step", "") == self.world.step
+        rank = hello.get("rank") if hello is not None and ours else None
         peer = next((peer for peer in self.peers if peer.rank == rank and peer.link is None), None)
         if hello is None or peer is None:
             link.close()
@@ -333,10 +344,22 @@ class Peers:
                     peer.link.heard = now
                 if peer.link is not None and not peer.gone:
                     self._look_after(peer, now - peer.link.heard)
+            if now > self._all_by:
+                self._all_by = math.inf
+                self._miss([peer for peer in self.peers if peer.link is None])
             self._look_at_step(now)
             if self._caused and now - self._caused > (WAITS if self.collective() else STUCK):
                 self._give_up(self.cause)
                 return
+
+    def _miss(self, peers: list[Peer]) -> None:
+        """Processes that nobody has heard of, though all were started at once."""
+        if peers and not self._causes:
+            who = ", ".join(f"rank {peer.rank}" for peer in peers[:3]) + (", …" if len(peers) > 3 else "")
+            where = f"port {self.world.port} of {self.world.address}"
+            words = f"{who} did not come to {where} within {self.world.patience:.0f} s"
+            words += ": it died while starting (srun says how), or cannot reach that host"
+            self._cause(f"{words}; where nodes take longer to start, set {PATIENCE_VARIABLE} to more", second=False)
 
     def _look_after(self, peer: Peer, silence: float) -> None:
         if silence > LOST and not self._causes:
@@ -402,6 +425,16 @@ class Peers:
             shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def hello(rank: int) -> dict[str, Any]:
+def too_many(count: int) -> str:
+    """Why so many processes are not started on this machine, in words; empty where they are."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count <= PER_CORE * cores:
+        return ""
+    words = f"{count} processes are too many for the {cores} CPUs of this machine"
+    return f"{words}; lower train.processes, or start them on several with torchrun or srun"
+
+
+def hello(world: World) -> dict[str, Any]:
     """What a process says of itself."""
-    return {"rank": rank, "host": socket.gethostname(), "pid": os.getpid()}
+    own = {"host": socket.gethostname(), "pid": os.getpid()}
+    return {"rank": world.rank, "step": world.step, **own}

@@ -19,9 +19,10 @@ from typing import Any
 import msgspec
 
 from tui_gen import config as configs
-from tui_gen import control, dependencies, presence, trust
+from tui_gen import control, dependencies, presence, trust, world
 from tui_gen.params import Problem
 from tui_gen.train.run import output, stopping
+from tui_gen.train.run.peers import too_many
 from tui_gen.train.run.worker import Worker
 
 
@@ -202,6 +203,8 @@ def check(tables: dict[str, Any], catalogue: Any, classes: Any, weights: str = "
     except configs.ConfigError as error:
         return [msgspec.to_builtins(problem) for problem in error.problems]
     model_class, spec = classes.models[config.model.name], others.expected(config.dataset, classes.datasets)
+    if world.VARIABLE not in os.environ and (words := too_many(config.train.processes)):
+        return [msgspec.to_builtins(Problem("train.processes", config.train.processes, words))]
     if dependencies.needs(config, catalogue):
         catalogue.recipes, _ = catalog.recipes()
     try:

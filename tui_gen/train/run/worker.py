@@ -225,7 +225,9 @@ class Worker:
             self.loop.asked_to_stop = self.loop.asked_to_stop or reason
 
     def check(self) -> None:
-        """Raise Stopped where the run is to stop, before it trains."""
+        """Raise Stopped where the run is to stop, before it trains, and PeerError where another process has failed."""
+        if self.peers is not None:
+            self.peers.check()
         if self.stop_reason:
             raise Stopped("stopped", f"{self.stop_reason}, before training began")
 
