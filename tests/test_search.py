@@ -21,7 +21,7 @@ from tui_gen.search import asking, keeper
 from tui_gen.search import spec as specs
 from tui_gen.search.asking import SearchWish
 from tui_gen.search.spec import SearchSpec
-from tui_gen.search.study import COMPLETE, FAILED, PRUNED, SearchStudy, SearchTrial
+from tui_gen.search.study import COMPLETE, FAILED, PRUNED, SearchStudy, SearchTrial, told
 
 LR = "train.phases.vae.lr"
 
@@ -261,6 +261,9 @@ def test_a_journal_whose_writer_was_killed_in_a_line_is_read_and_written(tmp_pat
 
 
 def test_a_data_base_is_shared_and_a_study_about_something_else_refused(tmp_path):
+    with pytest.raises(runs.RunError, match="its driver MySQLdb is not installed: pip install mysqlclient"):  # noqa: SIM117
+        with told("mysql://u:secret@x"):
+            raise ImportError("Failed to import DB access module") from ModuleNotFoundError("no", name="MySQLdb")
     storage = f"sqlite:///{tmp_path}/s.db"
     first = study_of(drafted(storage=storage, trials=4))
     trial = first.next()
@@ -319,6 +322,7 @@ def test_lists_are_drawn_as_lists():
         (["--space", "latent=8..16,latent=3"], "is given twice"),
         (["--space", "latent=1..16", "--metric", "elbo"], "is no metric of a log"),
         (["--space", "latent=1..16", "--metric", "quality/fid"], "--set quality.at_end=true"),
+        (["--space", "latent=1..16", "--metric", "val/gan/loss"], "is no metric of vae, whose metrics begin with"),
         (["--space", "latent=1..16", "--name", "No Name"], "'no-name' would do"),
         (["--space", "latent=1..16", "--storage", "redis://u:secret@x"], "is no storage that is used here"),
         (["--space", "steps=10|20", "epochs=1|2"], "are both lengths"),

@@ -13,7 +13,7 @@ from tui_gen import params, quality, runs, slots, space, sweeps
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.goals import about_one, direction, goals_for
-from tui_gen.panels import split
+from tui_gen.panels import HEALTH, split
 from tui_gen.params import Problem
 from tui_gen.places import expanded
 from tui_gen.runs import RunError
@@ -121,6 +121,10 @@ def judged(base: RunConfig, metric: str, catalog: Catalog) -> tuple[str, str]:
     entry = catalog.models[base.model.name]
     if metric and ("/" not in metric or metric != metric.strip()):
         words = "is no metric of a log; they are called val/PHASE/NAME, PHASE/NAME or quality/NAME"
+        raise ConfigError("--metric", [Problem("--metric", metric, words, f"val/{next(iter(entry.phases))}/loss")])
+    names = [*entry.phases, QUALITY.rstrip("/"), HEALTH]
+    if metric and split(metric)[1] not in names:
+        words = f"is no metric of {base.model.name}, whose metrics begin with {' or '.join(entry.phases)} or quality"
         raise ConfigError("--metric", [Problem("--metric", metric, words, f"val/{next(iter(entry.phases))}/loss")])
     measured = bool(base.quality.every_seconds or base.quality.at_end)
     if metric.startswith(QUALITY) and not measured:

@@ -44,6 +44,8 @@ WARM_UP = 10
 """Per cent of a run's length in which the median prunes nothing."""
 TRIES = 8
 """How often a data base is tried in which others make the same tables at this moment."""
+DRIVERS = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
+"""What brings the driver of a data base, where that is called otherwise."""
 DEFINITION = "tui-gen"
 """The study's attribute with what may not change."""
 GRID = "tui-gen grid"
@@ -59,6 +61,8 @@ def told(storage: str) -> Iterator[None]:
         yield
     except (optuna.exceptions.OptunaError, SQLAlchemyError, OSError, ImportError, ValueError, KeyError) as error:
         words = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+        if driver := getattr(error, "name", None) or getattr(error.__cause__, "name", None):
+            words = f"its driver {driver} is not installed: pip install {DRIVERS.get(driver, driver)}"
         where = specs.without_password(storage)
         raise RunError(f"the storage {where} cannot be used: {specs.without_password(words)}") from error
 

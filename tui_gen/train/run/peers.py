@@ -57,8 +57,8 @@ LEAST = 5.0
 SECOND_WORD = 1.5
 """Seconds in which a process that ends may say why, before what it did to the others counts as the cause."""
 STUCK, WAITS = 7.0, 3.0
-"""Seconds after which a training thread that does not hear of the end is ended with its process: one that is busy, and
-one that waits for the others."""
+"""Seconds after which a training thread that does not hear of the end is ended with its process: one that is busy
+training, and one that waits for the others or has yet to begin."""
 LEAVING = 3.0
 """Seconds that the others have to end."""
 
@@ -118,6 +118,8 @@ class Peers:
         self.collective: Callable[[], float] = lambda: 0.0
         """Since when (seconds of `time.monotonic`) this process waits for others in the training; 0 while it does not.
         """
+        self.trains = False
+        """Whether all have begun to train: before that nothing is lost by an end at once."""
         self.step: Callable[[], int] = lambda: 0
         self.interrupt: Callable[[], None] = never
         """Called when the run is to end for one of them: what takes long is to be cut."""
@@ -348,7 +350,8 @@ class Peers:
                 self._all_by = math.inf
                 self._miss([peer for peer in self.peers if peer.link is None])
             self._look_at_step(now)
-            if self._caused and now - self._caused > (WAITS if self.collective() else STUCK):
+            patience = STUCK if self.trains and not self.collective() else WAITS
+            if self._caused and now - self._caused > patience:
                 self._give_up(self.cause)
                 return
 
