@@ -148,7 +148,7 @@ def scripts() -> list[str]:
 
 
 @BASH
-@pytest.mark.parametrize(("number", "status"), [(0, 143), (1, 0)], ids=["exec", "trap"])
+@pytest.mark.parametrize(("number", "status"), [(0, 143), (1, 143)], ids=["exec", "trap"])
 def test_the_page_s_scripts_stop_with_a_checkpoint_and_go_on(tmp_path, number, status):
     script = f"scontrol() {{ echo then: $*; }}\n{scripts()[number]}".replace("my.toml", "vae-digits")
     with job(script, tmp_path) as process:
