@@ -123,11 +123,11 @@ def test_lengths_of_time_are_slurm_s(text, seconds):
 @pytest.mark.parametrize(
     ("command", "status", "back"),
     [
-        ("kill -USR1 $PPID; kill -USR1 $$", 138, True),  # before Python could be told what to do
-        ("kill -USR1 $PPID; exit 143", 143, True),
-        ("kill -USR1 $PPID; exit 0", 0, False),  # it finished all the same
-        ("kill -USR1 $PPID; exit 1", 1, False),
-        ("kill -TERM $PPID; trap 'exit 143' TERM; while :; do sleep 0.01; done", 143, False),
+        ("kill -USR1 $PPID; while :; do sleep 0.1; done", 138, True),  # before Python could be told what to do
+        ("trap 'sleep 0.2; exit 143' USR1; kill -USR1 $PPID; while :; do sleep 0.1; done", 143, True),
+        ("trap 'sleep 0.2; exit 0' USR1; kill -USR1 $PPID; while :; do sleep 0.1; done", 0, False),  # it has finished
+        ("trap 'sleep 0.2; exit 1' USR1; kill -USR1 $PPID; while :; do sleep 0.1; done", 1, False),
+        ("trap 'sleep 0.2; exit 143' TERM; kill -TERM $PPID; while :; do sleep 0.1; done", 143, False),
         ("exit 143", 143, False),
     ],
 )

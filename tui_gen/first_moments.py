@@ -3,7 +3,7 @@
 Python dies of SIGUSR1 while nobody has told it otherwise, with a status that no batch script takes for a job to be put
 back, and writes a traceback where Ctrl-C meets an import. So this is imported first, imports next to nothing, and has
 a command that trains end with the status that it has at any later moment. Once there may be a run to be stopped,
-`tui_gen.report.signals` takes over.
+`tui_gen.signals` takes over.
 """
 
 import os
