@@ -56,3 +56,17 @@ def test_one_place_starts_python():
     names = re.compile(r"\bsys\.(_base_)?executable\b")
     found = [path.name for path in PACKAGE.rglob("*.py") if names.search(path.read_text(encoding="utf-8"))]
     assert found == ["children.py"]
+
+
+@pytest.mark.parametrize(
+    "lines, words",
+    [
+        ([], ""),
+        (["Killed"], "Killed"),
+        (["warning: of some library", "error: no such step", "the last is 30"], "no such step\nthe last is 30"),
+        (["loading", "Traceback (most recent call last):", "  File x", "ValueError: bad"], "ValueError: bad"),
+        (["loading", "done with the first"], "done with the first"),
+    ],
+)
+def test_what_a_process_says_of_its_failure(lines, words):
+    assert children.fault(lines) == words
