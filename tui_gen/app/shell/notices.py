@@ -72,7 +72,15 @@ class Notices:
     def withdraw(self) -> None:
         """The offer no longer holds: take its dialog away."""
         dialog, self._offer = self._offer, None
-        if dialog is not None and dialog.is_current:
+        if dialog is not None:
+            self._take_away(dialog)
+
+    def _take_away(self, dialog: Screen[Any]) -> None:
+        """Leave a dialog, as soon as nothing lies over it."""
+        stack = self._app.screen_stack
+        if dialog in stack[:-1]:
+            self._app.set_timer(0.5, lambda: self._take_away(dialog))
+        elif dialog in stack:
             dialog.dismiss(None)
 
     # -- faults of the workbench itself

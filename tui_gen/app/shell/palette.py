@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from tui_gen.app.shell import arrangement, keys
 from tui_gen.app.shell.actions import label
+from tui_gen.app.widgets.modal import on_top
 
 if TYPE_CHECKING:
     from textual.style import Style
@@ -21,6 +23,14 @@ if TYPE_CHECKING:
 THEME = "Theme: "
 IN_ANY_ORDER = 0.1
 """The score of what has every word, in another order or in the line of help: after what matches as it is written."""
+
+
+class Palette(CommandPalette):
+    """Textual's palette, whose `dismiss` counts once, as that of a `Modal`."""
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Leave; nothing where this screen is not the one on top."""
+        return super().dismiss(result) if on_top(self) else AwaitComplete.nothing()
 
 
 class PaletteCommand(NamedTuple):

@@ -58,6 +58,13 @@ class Pages(TerminalApp):
 
         self.push_screen(ReadingPage("Keys", keys_page(keys.sections(cast("Stage", self)))))
 
+    def action_command_palette(self) -> None:
+        """Every command, recipe and run by its name."""
+        from tui_gen.app.shell.palette import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
+
     def action_about(self) -> None:
         """What this is."""
         from tui_gen import __version__
@@ -95,19 +102,15 @@ class Pages(TerminalApp):
 
     def action_themes(self) -> None:
         """The palette with the themes."""
-        from textual.command import CommandPalette
+        from tui_gen.app.shell.palette import Palette, ThemeCommands
 
-        from tui_gen.app.shell.palette import ThemeCommands
-
-        self.push_screen(CommandPalette(providers=[ThemeCommands], placeholder="Theme…"))
+        self.push_screen(Palette(providers=[ThemeCommands], placeholder="Theme…"))
 
     def action_layouts(self) -> None:
         """The palette with the layouts."""
-        from textual.command import CommandPalette
+        from tui_gen.app.shell.palette import Layouts, Palette
 
-        from tui_gen.app.shell.palette import Layouts
-
-        self.push_screen(CommandPalette(providers=[Layouts], placeholder="Layout…"))
+        self.push_screen(Palette(providers=[Layouts], placeholder="Layout…"))
 
     def action_jump(self) -> None:
         """Letters on the panes."""

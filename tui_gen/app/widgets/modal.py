@@ -1,23 +1,29 @@
-"""What every dialog, menu and overlay is: a modal screen that can be left only once."""
+"""What every dialog, menu, palette and overlay is: a modal screen that can be left only once."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from textual.await_complete import AwaitComplete
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, Screen
 
 from tui_gen.app.terminal.app import TerminalApp
 
 Result = TypeVar("Result")
 
 
-class Modal(ModalScreen[Result]):
-    """A modal screen whose `dismiss` counts once.
+def on_top(screen: Screen[Any]) -> bool:
+    """Whether a screen is the one that keys go to. (Textual calls those below current, too, where they show.)"""
+    stack = screen.app.screen_stack
+    return bool(stack) and stack[-1] is screen
 
-    Of two keys pressed in quick succession the second one reaches a screen that is already being left; dismissing it
-    again would take the screen below away with it, and the application. What lies below is dimmed, but not over a slow
-    link, where two more screenfuls for that would be waited for.
+
+class Modal(ModalScreen[Result]):
+    """A modal screen whose `dismiss` counts once, and never for another screen.
+
+    Of two keys or clicks in quick succession the second one reaches a screen that is already being left, or that has
+    another one over it; Textual's `dismiss` takes away whatever is on top: the other screen, or the application. What
+    lies below is dimmed, but not over a slow link, where two more screenfuls for that would be waited for.
     """
 
     DEFAULT_CSS = "Modal.-bare { background: $background 0%; }"
@@ -27,5 +33,5 @@ class Modal(ModalScreen[Result]):
         self.set_class(isinstance(self.app, TerminalApp) and self.app.slow_link, "-bare")
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
-        """Leave with a result; nothing where this screen is not the one on top any more."""
-        return super().dismiss(result) if self.is_current else AwaitComplete.nothing()
+        """Leave with a result; nothing where this screen is not the one on top."""
+        return super().dismiss(result) if on_top(self) else AwaitComplete.nothing()
