@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from textual.events import Click
+from textual.drivers.linux_driver import LinuxDriver
+from textual.events import Click, Resize
 
 from tests import fake_worker
 from tests.hosts import ThemedApp
@@ -19,6 +20,7 @@ from tui_gen.app.shell.help import ReadingPage
 from tui_gen.app.shell.keys import sections
 from tui_gen.app.shell.settings import Settings, read_keys
 from tui_gen.app.shell.themes import read_theme
+from tui_gen.app.terminal.private import SMALLEST, TerminalDriver
 
 PANES = [one.id for one in registry.PANES]
 
@@ -63,6 +65,23 @@ def test_arrangement_covers_its_area_without_overlap(shape):
 def test_shapes_by_size():
     sizes = {"wide": (200, 57), "medium": (120, 37), "narrow": (80, 21), "tall": (80, 60)}
     assert {shape: shape_of(*size) for shape, size in sizes.items()} == {shape: shape for shape in sizes}
+
+
+async def test_terminals_of_any_size_are_drawn_for(monkeypatch):
+    driver = object.__new__(TerminalDriver)
+    for told, size in (((1, 1), SMALLEST), ((200, 2), (200, 6)), ((5, 50), (20, 50)), ((0, 0), SMALLEST)):
+        monkeypatch.setattr("shutil.get_terminal_size", lambda told=told: told)
+        assert driver._get_terminal_size() == size or told == (0, 0)
+        sent = []
+        monkeypatch.setattr(LinuxDriver, "process_message", lambda self, message, sent=sent: sent.append(message.size))
+        driver.process_message(Resize.from_dimensions(told, None))
+        assert sent == [size]
+    async with workbench(monkeypatch, tuple(SMALLEST)) as (app, pilot):
+        for key in ("f10", "ctrl+p", "f1", "question_mark", "f3", "ctrl+g"):
+            await pilot.press(key)
+            await until(pilot, lambda: len(app.screen_stack) > 1, key)
+            await pilot.press("escape")
+            await until(pilot, lambda: len(app.screen_stack) == 1, key)
 
 
 async def test_number_keys_switch_panes_and_tabs_follow(monkeypatch):

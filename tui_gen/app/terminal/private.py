@@ -22,6 +22,8 @@ from textual.css.query import NoMatches
 from textual.dom import DOMNode, NoScreen
 from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
+from textual.events import Resize
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import MountError, Widget
 from textual.worker import WorkerFailed
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
     from textual.filter import LineFilter
     from textual.geometry import Region
+    from textual.message import Message
     from textual.message_pump import MessagePump
 
     from tui_gen.draw.terminal import Terminal
@@ -65,6 +68,7 @@ NAMES: dict[Any, tuple[str, ...]] = {
         "_enable_bracketed_paste",
         "_enable_mouse_support",
         "_file",
+        "_get_terminal_size",
         "_key_thread",
         "_run_input_thread",
         "_writer_thread",
@@ -77,6 +81,10 @@ NAMES: dict[Any, tuple[str, ...]] = {
     _ansi_sequences: ("ANSI_SEQUENCES_KEYS",),
 }
 """What of whom: attributes, also those that an instance has only after it was made."""
+
+SMALLEST = Size(20, 6)
+"""The terminal is drawn for as if it had so many columns and rows at least; the rest is cut off. Smaller ones, as
+windows are while they are made, leave no room within frames, and Textual's lists divide by their width."""
 
 KITTY_KEYS = "\x1b[=25;1u"
 """The kitty keyboard protocol as Textual has it, set without another level that would have to be taken back."""
@@ -201,6 +209,18 @@ class TerminalDriver(LinuxDriver):
             handler(number, frame)
 
         signal.signal(signal.SIGWINCH, on_signal)
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        width, height = super()._get_terminal_size()
+        return max(width, SMALLEST.width), max(height, SMALLEST.height)
+
+    def process_message(self, message: Message) -> None:
+        """As Textual's; of a size that the terminal tells by itself, what can be drawn for."""
+        if isinstance(message, Resize):
+            width, height = message.size
+            if width < SMALLEST.width or height < SMALLEST.height:
+                message = Resize.from_dimensions((max(width, SMALLEST.width), max(height, SMALLEST.height)), None)
+        super().process_message(message)
 
     def _watch_for_the_end(self) -> None:
         """Call the app's `hang_up` when the terminal is closed, in a thread: the app may hang in a write to it by then.
