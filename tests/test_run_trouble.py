@@ -250,12 +250,28 @@ def test_where_nothing_can_be_written_a_stop_without_a_checkpoint_ends_the_run_a
     assert len(list((run.path / "checkpoints").iterdir())) == (stop == "signal")
 
 
-def test_a_fault_in_a_picture_ends_the_run_but_loses_no_step(tmp_path, monkeypatch):
+def test_a_picture_that_never_worked_ends_the_run_but_loses_no_step(tmp_path, monkeypatch):
     run = Run(tmp_path, preview__every_steps=7)
-    monkeypatch.setattr(run.loop.previewer, "draw", lambda model: (run.trainer.step > 6 and 1 / 0) or [])
+    monkeypatch.setattr(type(run.trainer.model), "sample", lambda *_: 1 / 0)
+    run.loop.previewer.forgiving = False
     with contextlib.closing(run.server), pytest.raises(ZeroDivisionError):
         run.loop.run()
-    assert [step for step, _, _ in checkpoints.complete(run.path)] == [run.trainer.step] == [7]
+    assert [step for step, _, _ in checkpoints.complete(run.path)] == [run.trainer.step] == [1]
+
+
+def test_a_picture_that_fails_later_is_told_once_and_costs_nothing_else(tmp_path, monkeypatch):
+    run = Run(tmp_path, preview__every_steps=7)
+    kind = type(run.trainer.model)
+    sample = kind.sample
+    monkeypatch.setattr(kind, "sample", lambda *given: (run.trainer.step > 6 and 1 / 0) or sample(*given))
+    with contextlib.closing(run.server):
+        run.loop.run()
+    run.view.poll()
+    assert run.view.state == "finished" and run.trainer.step == 30
+    told = [text for _, level, text in run.view.log if level == "warning" and "sample() failed: ZeroDiv" in text]
+    assert len(told) == 1 and "the run goes on" in told[0] and "test_run_trouble.py, line" in told[0]
+    kinds = [sample.kind for sample in run.view.samples]
+    assert kinds.count("samples") == 1 and kinds.count("reconstructions") > 3
 
 
 class Slow(Mapped):

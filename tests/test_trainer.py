@@ -7,7 +7,7 @@ import torch
 
 from tests import small_runs
 from tui_gen.config import Optim
-from tui_gen.model import Text
+from tui_gen.model import Phase, Text
 from tui_gen.train.engine import optim
 from tui_gen.train.engine.building import RefusedError, TrainingError, weights_of
 from tui_gen.train.engine.devices import pick_device, pick_precision, random_state_kept
@@ -245,6 +245,43 @@ def test_what_the_model_cannot_do_is_refused_with_every_reason():
     with pytest.raises(RefusedError) as caught:
         small_runs.trainer("gan", dataset__size=9)
     assert "model." in str(caught.value) or "dataset.size" in str(caught.value)
+
+
+def test_phases_that_cannot_be_trained_are_refused_in_words(monkeypatch):
+    kind = small_runs.built()[1].models["vae"]
+    weight = [torch.nn.Parameter(torch.zeros(1))]
+    for phases, words in (
+        (None, "must return a list"),
+        ([], "one at least"),
+        ([Phase("other", None, weight)], "none for its phase 'other', only for vae"),
+        ([Phase("vae", None, weight)] * 2, "two phases are called 'vae'"),
+        ([Phase("vae", None, [])], "'vae' has no parameters"),
+    ):
+        monkeypatch.setattr(kind, "phases", lambda self, phases=phases: phases)
+        with pytest.raises(TrainingError, match=words):
+            small_runs.trainer("vae")
+
+
+def test_a_loss_that_returns_something_else_is_told_what_it_must_return(monkeypatch):
+    kind = small_runs.built()[1].models["vae"]
+    right = kind.loss
+    for wrong, words in (
+        (lambda loss, metrics: None, "returned None: it returns (loss, metrics)"),
+        (lambda loss, metrics: loss, "returned a tensor of shape (): it returns (loss, metrics)"),
+        (lambda loss, metrics: (loss, [1]), "returned a tuple of 2 (Tensor, list): it returns"),
+        (lambda loss, metrics: (loss.expand(3, 2), metrics), "a loss that is a tensor of shape (3, 2)"),
+        (lambda loss, metrics: (loss.item(), metrics), "a loss that is a float"),
+        (lambda loss, metrics: (loss.detach(), metrics), "depends on no parameter"),
+        (lambda loss, metrics: (loss, {"kl": loss.expand(2)}), "the metric 'kl' as a tensor of shape (2)"),
+        (lambda loss, metrics: (loss, {"kl": "low"}), "the metric 'kl' as a str"),
+    ):
+        monkeypatch.setattr(kind, "loss", lambda self, batch, wrong=wrong: wrong(*right(self, batch)))
+        with pytest.raises(TrainingError) as caught:
+            small_runs.trainer("vae").train_step()
+        assert str(caught.value).startswith("the loss of phase 'vae' returned ") and words in str(caught.value)
+    monkeypatch.setattr(kind, "loss", lambda self, batch: batch.nothing)
+    with pytest.raises(AttributeError, match="nothing"):  # its own words are the best
+        small_runs.trainer("vae").train_step()
 
 
 def test_devices_and_precisions_that_are_not_there():

@@ -21,9 +21,9 @@ from tui_gen.model import Batch, Model, Phase
 from tui_gen.train.cutting import Check, never
 from tui_gen.train.data import Data, Stream, drawn
 from tui_gen.train.data import batches as fixed_batches
-from tui_gen.train.engine import accumulating, optim
+from tui_gen.train.engine import accumulating, contract, optim
 from tui_gen.train.engine.accumulating import Compute, Computed
-from tui_gen.train.engine.building import Part, Snapshot, build_model, put, refusals, weights_of
+from tui_gen.train.engine.building import Part, Snapshot, TrainingError, build_model, put, refusals, weights_of
 from tui_gen.train.engine.devices import device_generator, named, pick_precision, random_state_kept
 from tui_gen.train.engine.exchange import Exchange, Silent
 from tui_gen.train.engine.laps import Laps
@@ -82,8 +82,9 @@ class Trainer:
             rows=None if self.exchange is None else self.exchange.share,
         )
         self.total = total_steps(self.stream.steps_per_epoch)
-        self.phases: list[Phase] = self.model.phases()
+        self.phases = contract.phases_of(self.model)
         self.parameters = {phase.name: [p for p in phase.parameters if p.requires_grad] for phase in self.phases}
+        contract.check_parameters(self.parameters)
         self.optims: dict[str, Optim] = {phase.name: config.train.phases[phase.name] for phase in self.phases}
         self.optimizers = {
             phase.name: optim.build(self.optims[phase.name], self.parameters[phase.name]) for phase in self.phases
@@ -93,6 +94,8 @@ class Trainer:
             # It makes its tensors when it is first used: not in captured code, whose memory is another's soon.
             self.scaler.scale(torch.zeros((), device=device))
         self._scaled = False
+        self._proved: set[str] = set()
+        """The phases whose losses were what they should be, at one step at least."""
         self.compute: dict[str, Compute] = {phase.name: self._computing(phase) for phase in self.phases}
         self.average: Model | None = None
         if config.train.ema:
@@ -240,10 +243,8 @@ class Trainer:
         if (together := self._together(micro_batches)) is not None:
             whole = watched or bool(settings.clip_norm)
             names, row, gradients = together.computed(phase, micro_batches, whole)
-        elif len(micro_batches) == 1:
-            names, row, gradients = self.compute[name](batch)
         else:
-            names, row, gradients = accumulating.summed(self.compute[name], micro_batches)
+            names, row, gradients = self._computed(phase, micro_batches)
         self.laps.lap(GRADIENTS)
         self.meter.record(self.step, names, row)
         if isinstance(gradients, Sums):
@@ -267,6 +268,21 @@ class Trainer:
         """What computes parts of a batch as parts of the whole, where there are any: of many processes, or of one."""
         alone = self._alone if len(micro_batches) > 1 and self.draws_whole else None
         return alone if self.exchange is None else self.exchange
+
+    def _computed(self, phase: Phase, micro_batches: list[Batch]) -> Computed:
+        """A phase's metrics and gradients, in this process alone. Raises TrainingError where its loss is none."""
+        name = phase.name
+        try:
+            if len(micro_batches) == 1:
+                computed = self.compute[name](micro_batches[0])
+            else:
+                computed = accumulating.summed(self.compute[name], micro_batches)
+        except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+            if name not in self._proved and (words := contract.broken(phase, micro_batches[0])):
+                raise TrainingError(words) from error
+            raise
+        self._proved.add(name)
+        return computed
 
     def _descend(self, name: str, gradients: Sequence[Tensor | None], watched: bool) -> None:
         """Update a phase's parameters by their gradients, and measure both where they are `watched`."""

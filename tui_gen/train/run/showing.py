@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from tui_gen.model import Model, Text
 from tui_gen.train.cutting import Cut, Stopped, cuttable
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
+from tui_gen.train.run.faults import words_of
 from tui_gen.train.run.record import RunRecord
 from tui_gen.train.shown.previews import Previewer
 
@@ -43,13 +45,23 @@ class Shows(Protocol):
 def previews(loop: Shows, model: Model, step: int) -> str:
     """Draw and write the previews of a model after so many steps; the path of the first, relative to the run.
 
-    Raises Cut where the run is to stop before they are drawn.
+    Raises Cut where the run is to stop before they are drawn, and what a model's own methods raise where they never
+    worked in this session: then they are to be mended. Later, what fails is left out, and that is told.
     """
+    previewer = loop.previewer
+    previewer.faults.clear()
     with cuttable(model, loop.check):
-        grids = loop.previewer.draw(model)
+        grids = previewer.draw(model)
     if loop.config.preview.raw and (raw := loop.trainer.raw_beside(model)) is not None:
         with cuttable(raw, loop.check):
-            grids += loop.previewer.draw_raw(raw)
+            grids += previewer.draw_raw(raw)
+    previewer.forgiving = True
+    for method, fault in previewer.faults.items():
+        words = f"{method}() failed: {words_of(fault)}; its previews are missing, and the run goes on"
+        if words not in previewer.told:
+            previewer.told.add(words)
+            traceback.print_exception(fault)
+            loop.note(words, "warning")
     first = ""
     for grid in grids:
         suffix = "" if grid.kind == "samples" else f"-{grid.kind}"

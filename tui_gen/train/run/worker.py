@@ -24,6 +24,7 @@ from tui_gen.notify.beside import start_teller
 from tui_gen.request_file import Postbox
 from tui_gen.train.cutting import Stopped
 from tui_gen.train.run import output, stopping
+from tui_gen.train.run.faults import words_of
 from tui_gen.train.run.first import First
 from tui_gen.train.run.peers import PeerError, Peers
 from tui_gen.world import World
@@ -263,7 +264,7 @@ class Worker:
     @staticmethod
     def _why(error: BaseException) -> str:
         """What ended a run, as its reason."""
-        error_name, words = type(error).__name__, str(error)
+        words = str(error)
         devices = sys.modules.get("tui_gen.train.engine.devices")  # without it there is no PyTorch that has no room
         if devices is not None and devices.lacks_memory(error):
             return str(devices.ADVICE)
@@ -279,7 +280,7 @@ class Worker:
             return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         if isinstance(error, SystemExit):
             return f"something ended the process (SystemExit: {error.code}); worker.log has the traceback"
-        return f"{error_name}: {words} (worker.log has the traceback)"
+        return words_of(error)
 
     def _immediate(self, request: control.Request) -> bool:
         """Answer what needs no step boundary, and everything while the data is still being prepared."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from tui_gen import events
 from tui_gen.model import DataSpec, Given, Model, Picture, Text, Tiles
 from tui_gen.pictures import RAW, UNKNOWN, colour
+from tui_gen.train.cutting import Cut, Stopped
 from tui_gen.train.data import Data, denormalise
 from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.engine.devices import random_state_kept
@@ -110,6 +111,12 @@ class Previewer:
         self.points = data.spec.kind == "points"
         self.texts = data.spec.kind == "text"
         self.count = POINTS if self.points else min(TEXTS, count) if self.texts else count
+        self.forgiving = False
+        """Whether what fails is left out, and kept in `faults`: a picture is not worth the run that it is of."""
+        self.faults: dict[str, Exception] = {}
+        """By the method of the model that failed."""
+        self.told: set[str] = set()
+        """Faults that the log has."""
         self._real: np.ndarray | None = None
         self._examples: tuple[Tensor, Tensor | None] | None = None
         self._many: tuple[Tensor, Tensor | None] | None = None
@@ -137,14 +144,18 @@ class Previewer:
                     ("sample", self._samples),
                     ("reconstruct", self._reconstructions),
                     ("trajectory", self._trajectory),
+                    ("panels", self._panels),
                 ):
                     if can in abilities and hasattr(model, can):
                         torch.manual_seed(self.seed)
-                        previews += [preview for preview in make(model) if only in ("", preview.kind)]
-                if "panels" in abilities and hasattr(model, "panels"):
-                    torch.manual_seed(self.seed)
-                    panels = [self._panel(panel, model) for panel in model.panels(self._given_to_panels(model))]
-                    previews += [panel for panel in panels if only in ("", panel.kind)]
+                        try:
+                            previews += [preview for preview in make(model) if only in ("", preview.kind)]
+                        except (Cut, Stopped):
+                            raise
+                        except Exception as error:
+                            if not self.forgiving:
+                                raise
+                            self.faults[can] = error
         finally:
             model.train(was)
         return previews
@@ -250,6 +261,9 @@ class Previewer:
             )
         noise = self.noise(model, min(self.count, 64)) if hasattr(model, "sample") else (None, None)
         return Given(*self._many, *noise)
+
+    def _panels(self, model: Model) -> list[Grid | Text]:
+        return [self._panel(panel, model) for panel in model.panels(self._given_to_panels(model))]
 
     def _panel(self, panel: Picture | Text, model: Model) -> Grid | Text:
         if isinstance(panel, Text):
