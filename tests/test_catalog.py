@@ -107,6 +107,7 @@ def test_users_models_are_citizens_and_broken_ones_are_told(models, tmp_path, mo
     (models / "nothing.py").write_text("x = 1\n")
     (models / "binary.py").write_bytes(b"\xff\xfe\0")
     (models / "folder.py").mkdir()
+    os.mkfifo(models / "pipe.py")  # nobody writes into it
     more = tmp_path / "more models"
     more.mkdir()
     model_file(more / "second.py", "second", doc="Another")
@@ -141,7 +142,7 @@ def test_users_models_are_citizens_and_broken_ones_are_told(models, tmp_path, mo
     told = {Path(line.split(":")[0]).name: line for line in catalog.problems}
     assert told.keys() == {
         "taken.py", "dotted.py", "bounds.py", "judged.py", "syntax.py", "leaves.py", "asks.py", "missing.py",
-        "binary.py", "folder.py", "entry point broken = packaged_nowhere",
+        "binary.py", "folder.py", "pipe.py", "entry point broken = packaged_nowhere",
     }  # fmt: skip
     expected = {
         "taken.py": "'vae' is taken by built in", "dotted.py": "phase 'a.b'", "syntax.py": "line 2: SyntaxError",
@@ -235,13 +236,15 @@ def test_users_recipes_join_and_replace_the_built_in_ones(recipes):
     (recipes / "torn.toml").write_text("[model\n")
     (recipes / "binary.toml").write_bytes(b"\xff\xfe")
     (recipes / "folder.toml").mkdir()
+    os.mkfifo(recipes / "pipe.toml")  # nobody writes into it
     catalog = catalogs.read()
     assert catalog.recipes["mine"].title == "Mine" and catalog.recipes["mine"].model == "vae"
     assert catalog.recipes["vae-digits"].tables["train"] == {"steps": 3}
     assert catalogs.resolve("mine", catalog).train.steps == 3 and catalogs.resolve("mine", catalog).name == "mine"
     assert catalog.recipes["odd"].model == "" and "dcgan-digits" in catalog.recipes
     told = "\n".join(catalog.problems)
-    assert len(catalog.problems) == 3 and all(name in told for name in ("torn.toml", "binary.toml", "folder.toml"))
+    names = "torn.toml", "binary.toml", "folder.toml", "pipe.toml"
+    assert len(catalog.problems) == len(names) and all(name in told for name in names)
     with pytest.raises(ConfigError, match=r"model = \[1\]: must be a table"):
         catalogs.resolve("odd", catalog)
 

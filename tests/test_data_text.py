@@ -145,6 +145,7 @@ def test_missing_files_and_folders_are_refused(tmp_path):
         ("", "dataset.root is missing"),
         (str(tmp_path), "is a folder; name a text file"),
         (str(tmp_path / "nowhere.txt"), "there is no such file"),
+        ("/dev/zero", "not a regular file"),
     ):
         with pytest.raises(DataError, match=words):
             load(TextFile(TextFile.Config(root=root)), CPU, seed=0)

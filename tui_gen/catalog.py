@@ -20,7 +20,7 @@ from tui_gen.alarms import Alarm
 from tui_gen.config import ConfigError, Optim, RunConfig, load, named, override, parse_toml, read_toml, set_key
 from tui_gen.datasets import BUILT_IN, COUNT_UNITS, DEFAULT, DatasetEntry
 from tui_gen.edits import merged
-from tui_gen.files import read_regular
+from tui_gen.files import open_regular, read_regular
 from tui_gen.headline import MOST
 from tui_gen.params import Param, Problem, nearest
 from tui_gen.places import cache_dir, config_dir
@@ -284,7 +284,7 @@ def _recipe(path: Path) -> tuple[Recipe | None, list[str]]:
     """A recipe's file, None where it cannot be read, and what is wrong with it."""
     wrong: list[str] = []
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             text = file.read(4 * toml.MOST).decode("utf-8-sig")
         tables = parse_toml(text, str(path))
     except ConfigError as error:

@@ -19,6 +19,7 @@ import numpy as np
 
 from tui_gen import config as configs
 from tui_gen.config import named
+from tui_gen.files import open_regular
 from tui_gen.headline import MOST
 from tui_gen.toml import loads
 
@@ -118,7 +119,7 @@ def about_one(metric: str) -> tuple[str, float, float] | None:
 
 def _tables(path: Path) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return loads(file.read(MOST).decode("utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return {}

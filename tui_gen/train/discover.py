@@ -76,6 +76,9 @@ def discover(extra: list[str] | None = None) -> _Discovery:
                 take(importlib.import_module(f"{package.__name__}.{info.name}"), BUILT_IN)
     for folder in catalog.model_dirs(extra):
         for path in sorted(folder.glob("*.py")):
+            if not path.is_file():
+                problems.append(f"{path}: is no file")
+                continue
             try:
                 take(_import_file(path), str(path))
             except BaseException as error:  # a user's file may raise anything, SystemExit too

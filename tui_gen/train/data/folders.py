@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +190,8 @@ class _Walk:
                 self._endings = self._endings | with_plugins({ending})
             if ending in self._endings:
                 status = entry.stat()
+                if not stat.S_ISREG(status.st_mode):
+                    return True  # a pipe or a device: whoever reads it may wait for ever
                 self.files.append((name, status.st_size, status.st_mtime_ns))
             elif ending in ENDING_ADVICE:
                 self.unread_counts[ending] += 1

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import torch
 
+from tui_gen.files import read_regular
 from tui_gen.params import hyper
 from tui_gen.train.data.sources import DataError, Report, free_memory
 from tui_gen.train.data.text import TextConfig, TextSet
@@ -46,7 +47,7 @@ class TextFile(TextSet):
                     f"{where}: reading {size / 1e9:.1f} GB of text would take {16 * size / 1e9:.1f} GB of the "
                     f"{free / 1e9:.1f} GB of free memory; name a smaller file"
                 )
-            raw = path.read_bytes()
+            raw = read_regular(path, max(size, free // 16))
         except FileNotFoundError:
             raise DataError(f"{where}: there is no such file; name a UTF-8 text file") from None
         except OSError as error:
