@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from textual.drivers.linux_driver import LinuxDriver
-from textual.events import Click, Resize
+from textual.events import Click, MouseDown, MouseMove, Resize
 
 from tests import fake_worker
 from tests.hosts import ThemedApp
@@ -253,6 +253,18 @@ async def test_key_bar_follows_the_focus_and_can_be_clicked(monkeypatch):
         await until(pilot, lambda: "o Worker's output" in bar() and "F9" not in bar())
         await pilot.click("KeyBar", offset=(bar().index("o Worker's"), 0))
         await until(pilot, lambda: app.workspace.pane("log").output)
+
+
+async def test_a_click_on_what_was_just_taken_away_is_nothing(monkeypatch):
+    async with workbench(monkeypatch) as (app, pilot):
+        status = app.status
+        at = (*status.region.offset, 0, 0, 1, False, False, False, *status.region.offset)
+        assert app.screen.get_widget_at(*status.region.offset)[0] is status
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(status, "_parent", None)  # as while it is being removed
+            for event in (MouseDown, MouseMove):
+                await app.on_event(event(None, *at))
+        await pilot.click(status)
 
 
 async def test_palette_runs_actions_and_tries_themes(monkeypatch):

@@ -95,12 +95,21 @@ class TerminalApp(HookedApp):
             self._renew(screen=False)
 
     async def on_event(self, event: events.Event) -> None:
-        """Text before keys."""
+        """Text before keys; no clicks on what is gone."""
+        if isinstance(event, events.MouseDown | events.MouseMove) and self._gone_under(event):
+            return
         if isinstance(event, events.Key) and not event.is_forwarded:
             take = getattr(self.focused, "take", None)
             if take is not None and take(event):
                 return
         await super().on_event(event)
+
+    def _gone_under(self, event: events.MouseEvent) -> bool:
+        """Whether what the mouse is on was taken away, and the screen not laid out since. Textual looks there for text
+        that is selected, and for what that text is in, which is nothing.
+        """
+        widget = self.screen.get_widget_and_offset_at(event.x, event.y)[0] if self.screen_stack else None
+        return widget is not None and widget.parent is None
 
     def drawing(self, screen: Screen[Any], renderable: Any) -> Any:
         """Only what changes on the terminal is sent to it."""
