@@ -125,6 +125,11 @@ async def test_the_offer_to_resume_goes_when_somebody_else_resumed(monkeypatch):
         launch.start(view.path, resume=True)
         await until(pilot, lambda: state(app) == "running")
         await until(pilot, lambda: len(app.screen_stack) == 1)
+        worker = runs.worker_of(view.path).pid
+        view.path.rename(view.path.with_name("elsewhere"))
+        os.kill(worker, signal.SIGKILL)
+        shown = await until_shown(pilot, ": interrupted", "Its folder is gone", "Nothing can be resumed here")
+        assert "Resume " not in shown
 
 
 async def test_a_failed_run_shows_its_last_words(monkeypatch):

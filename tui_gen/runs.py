@@ -242,6 +242,8 @@ def state_of(path: Path | str) -> tuple[str, int, str]:
     last, step = _tail(path)  # it may have written its last word, and ended, since the first look
     if last is not None and last.state in ENDED:
         return last.state, step, last.reason
+    if not os.path.isdir(path):
+        return "interrupted", step, "its folder is gone: it was deleted, renamed or moved"
     info = worker_of(path)
     if _coming_up(path, last, info):
         return "starting", step, ""

@@ -406,7 +406,7 @@ class Conductor:
                 dialog = broken_dialog(name, view.reason, cure, last)
             else:
                 lines = view.worst_log_lines() or [text for _, _, text in view.log[-6:]]
-                dialog = ended_dialog(name, after, view.reason, lines, last)
+                dialog = ended_dialog(name, after, view.reason, lines, last, view.path.is_dir())
             self.notices.offer(dialog, lambda answer: self._answered(answer, view.path))
         else:
             self.notices.tell(f"{name} {after} at step {view.step:,}.", log=False)

@@ -166,8 +166,10 @@ def broken_dialog(name: str, reason: str, remedy: Remedy, checkpoint: int | None
     return Dialog(f"{name}: its loss is not finite", "\n".join(lines), answers)
 
 
-def ended_dialog(name: str, state: str, reason: str, lines: Sequence[str], checkpoint: int | None) -> Dialog:
-    """A run ended badly: why, the last lines that were heard of it, and the offer to go on.
+def ended_dialog(
+    name: str, state: str, reason: str, lines: Sequence[str], checkpoint: int | None, there: bool = True
+) -> Dialog:
+    """A run ended badly: why, the last lines that were heard of it, and the offer to go on where its folder is there.
 
     `checkpoint` is the step of its last checkpoint, or None where it would begin again.
     """
@@ -175,10 +177,12 @@ def ended_dialog(name: str, state: str, reason: str, lines: Sequence[str], check
     if lines:
         parts += [Content(""), Content("The last that was heard of it:")]
         parts += [Content.styled(f"  {clean(line)}", "$quiet") for line in lines]
-    if checkpoint is None:
+    if not there:
+        how = "Nothing can be resumed here. What was read of it stays on the screen until another run is opened."
+    elif checkpoint is None:
         how = "It has no checkpoint yet: Resume trains it again from the start."
     else:
         how = f"Resume goes on from its checkpoint at step {count(checkpoint)}."
     parts += [Content(""), Content(how)]
-    answers = [("resume", "Resume"), ("close", "Close")]
+    answers = [*[("resume", "Resume")][: int(there)], ("close", "Close")]
     return Dialog(f"{name}: {state}", Content("\n").join(parts), answers)
