@@ -138,6 +138,16 @@ def test_too_few_processes_or_threads_or_memory_are_told_in_a_line(call, monkeyp
         assert (status, out) == (1, "") and err.count("\n") == 1 and words in err
 
 
+def test_a_current_folder_that_was_deleted_is_told_in_a_line(call, monkeypatch, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.delenv("TUI_GEN_RUNS")
+    gone.rmdir()
+    status, out, err = call("--run", "vae-digits")
+    assert (status, out) == (1, "") and err.startswith("tui-gen: the current folder is gone") and err.count("\n") == 1
+
+
 def test_other_faults_are_still_told_as_such(call, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("something else")

@@ -40,6 +40,7 @@ def test_a_finished_run_goes_back_and_is_resumed_from_there(call, monkeypatch):
         (["--to", "60"], "has no checkpoint of step 60 that can be used; there are: 120, 200", 2),
         (["--to", "120", "--skip"], "no alert names a batch to pass over", 2),
         (["--to", "120", "--skip", "90"], "does not come between the checkpoint and the run's end", 2),
+        ([], "has finished at step 200, and its checkpoint there has nothing left to do again", 2),
         (["--rate", "0"], "is not a factor", 2),
         (["--to", "x"], "is not a step", 2),
     ],

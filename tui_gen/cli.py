@@ -101,7 +101,7 @@ class Parser(argparse.ArgumentParser):
         elif "COMMAND: invalid choice: " in message:
             name = message.split("invalid choice: ", 1)[1].rpartition(" (choose from ")[0]
             message, hint = f"no such command {name}", nearest(name[1:-1], [command.name for command in COMMANDS])
-        self.exit(2, clean(f"tui-gen: {message}" + (f" ({hint})" if hint else "")) + "\nsee tui-gen --help\n")
+        self.exit(2, clean(f"tui-gen: {message}" + (f" ({hint})" if hint else "")) + f"\nsee {self.prog} --help\n")
 
 
 def _options(parser: argparse.ArgumentParser) -> list[str]:

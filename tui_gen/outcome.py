@@ -64,6 +64,11 @@ def _lacking(error: Exception) -> str:
         return "the system allows no more processes or threads for this user (ulimit -u); end some and try again"
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many open files (ulimit -n)"
+    if isinstance(error, FileNotFoundError):
+        try:
+            os.getcwd()
+        except OSError:
+            return "the current folder is gone: it was deleted, renamed or moved; cd to where it is now, or to another"
     return ""
 
 

@@ -137,7 +137,8 @@ def go_back(
     `skip` is the step whose batch is passed over (true: that of the latest alert). Without either, rates are made
     smaller. Raises RunError, with the run left as it was.
     """
-    step, alert = max(runs.state_of(path)[1], 0), last_alert(path)
+    state, step, _ = runs.state_of(path)
+    step, alert = max(step, 0), last_alert(path)
     if skip is True:
         skip = batch_of(alert)
         if skip is None:
@@ -145,6 +146,9 @@ def go_back(
     skip = None if skip is False else skip
     before = [at for at in (alert.step if alert is not None else None, skip) if at is not None]
     to = chosen(path, to, min(before, default=None))
+    if state == "finished" and to >= step:
+        words = f"has finished at step {count(step)}, and its checkpoint there has nothing left to do again"
+        raise runs.RunError(f"{path.name} {words}; name an earlier one (tui-gen rollback RUN --to STEP)")
     if skip is not None and not to <= skip < max(step, 1):
         raise runs.RunError(f"the batch of step {count(skip)} does not come between the checkpoint and the run's end")
     if factor is None and skip is None:
