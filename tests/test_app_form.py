@@ -287,7 +287,9 @@ async def test_the_filter_shows_only_what_fits():
         await pilot.press("slash", *"[/x]")
         assert "latent" not in screen_text(app) and app.form.fields.list.rows == []
         await pilot.press("escape", "home")
-        assert "latent" in screen_text(app)
+        assert "latent" in screen_text(app) and not app.form.fields.key
+        await pilot.press("slash", *"latent", "enter")
+        assert app.form.fields.key == "model.latent"  # from a heading, too: the first that fits
 
 
 async def test_n_goes_from_problem_to_problem():

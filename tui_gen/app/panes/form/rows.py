@@ -167,9 +167,10 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
                 rows.append(FieldRow("", section, len(rest)))
                 whole = section.name in self.unfolded
                 rows += [FieldRow(key, section) for key in rest if whole or self.state.modified(key)]
-        if not any(row.ident == self._ident for row in rows):
-            # The row is gone (folded, filtered, another model): its section's fold or heading, or the first field.
-            home = next((row for row in self.rows if row.ident == self._ident), None)
+        if not any(row.ident == self._ident and (row.key or not words) for row in rows):
+            # The row is gone (folded, another model): its section's fold or heading, or the first field. Of a filter,
+            # the first that fits: it was asked for to be edited.
+            home = None if words else next((row for row in self.rows if row.ident == self._ident), None)
             folds = [row for row in rows if home and not row.key and row.section.name == home.section.name]
             near = folds[-1] if folds else None
             near = near or next((row for row in rows if row.key), rows[0] if rows else None)
