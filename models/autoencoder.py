@@ -103,7 +103,8 @@ class Autoencoder(Model):
         self.net.apply(glorot)
         self.noise_shape = (config.latent,)  # there is no sampler, but codes can be decoded
         # Double backward and losses that change with the step do not compile.
-        self.compiles = config.network == "mlp" and not config.contractive and not config.pretrain_steps
+        compilable = config.network != "recurrent" and not config.contractive and not config.pretrain_steps
+        self.compiles = compilable and (config.network == "mlp" or "gpu")
         level = () if config.noise == "dropout" else ("noise_level",)  # PyTorch's dropout takes no tensor
         self.arithmetic = (*level, "code_noise", "sparsity_weight", "sparsity_target")
 

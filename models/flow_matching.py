@@ -59,7 +59,7 @@ class FlowMatching(Guided):
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         self.teacher = copy.deepcopy(self.network).requires_grad_(False) if config.reflow_after else None
-        self.compiles = self.compiles and self.teacher is None
+        self.compiles = self.teacher is None and self.compiles
 
     def phases(self) -> list[Phase]:
         return [Phase("flow-matching", self.loss, self.network.parameters(), before=self.keep_copy)]

@@ -122,7 +122,7 @@ class GAN(Model):
         self.generator = Generator(config, data, self.label_count)
         self.discriminator = Discriminator(config, data, self.label_count)
         self.noise_shape = (config.latent,)
-        self.compiles = config.network == "mlp"  # convolutions run slower compiled, on CPUs
+        self.compiles = config.network == "mlp" or "gpu"  # convolutions run slower compiled, on CPUs
         if config.replay:
             # Buffers, so that checkpoints hold them and a resumed run goes on bit for bit.
             self.register_buffer("replayed", torch.zeros(config.replay, *data.shape))

@@ -86,7 +86,7 @@ class VAE(Model):
         self.encoder = Encoder(config, data, 2 * config.latent, self.label_count)
         self.decoder = Decoder(config, data, config.latent, self.label_count)
         self.noise_shape = (config.latent,)
-        self.compiles = config.network == "mlp"  # convolutions run slower compiled, on CPUs
+        self.compiles = config.network == "mlp" or "gpu"  # convolutions run slower compiled, on CPUs
         learns_sigma = config.likelihood == "gaussian" and config.sigma == 0
         start = 0.0 if data.kind == "points" else -1.0  # about the spread of the data, so that σ has no long way to go
         self.log_sigma = nn.Parameter(torch.tensor(start)) if learns_sigma else None

@@ -19,9 +19,11 @@ from typing import Any
 import msgspec
 
 from tests.bench import Figure, Settings, ratio
+from tests.bench_viewer import family
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import event_log, events, launch, runs
+from tui_gen.places import cache_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM = 2.0
@@ -164,6 +166,26 @@ class Worker(Racer):
         return " | ".join(runs.last_log_lines(self.run, 3))
 
 
+def decided(tables: dict[str, Any]) -> None:
+    """Have it found out whether torch.compile pays for a config, which a first run does beside itself; that run is held
+    meanwhile, so that it does not take long.
+    """
+    answers = cache_dir() / "compile.json"
+    before = answers.read_bytes() if answers.exists() else b""
+    with Worker(make_run(tables)) as first:
+        first.speed(SETTLE)
+        if "is measured beside this run" not in (first.run / "events.jsonl").read_text():
+            return  # there is nothing to find out, or it was before
+        deadline, held = time.monotonic() + 600, False
+        while not answers.exists() or answers.read_bytes() == before:
+            select.select([], [], [], 0.25)
+            if not held and len(family(first.process.pid)) > 1:
+                first.hold()
+                held = True
+            if time.monotonic() > deadline:
+                raise RuntimeError("it is not found out whether torch.compile pays")
+
+
 class Textbook(Racer):
     """A textbook loop; its progress comes through a pipe."""
 
@@ -196,6 +218,7 @@ def warmed(racer: Racer) -> None:
 
 def against_the_textbook(name: str, what: str, aim: float, settings: Settings, base: Path, root: str) -> Figure:
     """This trainer's images/s, as people start it, ÷ the textbook loop's; each is held while the other has its turn."""
+    decided(tables_of(name, root))
     with Worker(make_run(tables_of(name, root))) as ours:
         warmed(ours)
         with Textbook(name, root) as theirs:
@@ -222,6 +245,7 @@ def as_shipped(name: str, what: str, settings: Settings, base: Path, root: str) 
     Both compiled or neither, as the first one finds it to pay.
     """
     tables = tables_of(name, root)
+    decided(tables)
     with Worker(make_run(tables)) as ours:
         warmed(ours)
         tables["train"]["compile"] = "on" if ours.compiled else "off"
@@ -273,9 +297,9 @@ def half_precision(name: str, what: str, settings: Settings, base: Path, root: s
 
 
 @contextlib.contextmanager
-def busy_neighbour() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that keeps one core busy."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+def busy_neighbour(before: str = "") -> Iterator[subprocess.Popen[bytes]]:
+    """A process that keeps one core busy, and does something `before`."""
+    process = subprocess.Popen([sys.executable, "-c", f"{before}\nwhile True: pass"], cwd=ROOT)
     try:
         yield process
     finally:
@@ -285,8 +309,9 @@ def busy_neighbour() -> Iterator[subprocess.Popen[bytes]]:
 
 def busy_core(settings: Settings, base: Path, root: str) -> Figure:
     """The MLP VAE's images/s while another process wants one of the two cores, which comes and goes, ÷ alone."""
-    pairs = []
-    with Worker(make_run(bare(tables_of("vae", root)))) as worker, busy_neighbour() as neighbour:
+    pairs, tables = [], bare(tables_of("vae", root))
+    decided(tables)
+    with Worker(make_run(tables)) as worker, busy_neighbour() as neighbour:
         neighbour.send_signal(signal.SIGSTOP)
         warmed(worker)
         for _ in range(settings.pairs):
@@ -295,6 +320,23 @@ def busy_core(settings: Settings, base: Path, root: str) -> Figure:
             pairs.append((_settled(worker, settings.seconds), alone))
             neighbour.send_signal(signal.SIGSTOP)
     return ratio("busy-core", "MLP VAE, other core busy later ÷ undisturbed", pairs, 0.5, "images/s")
+
+
+def idle_class(settings: Settings, base: Path, root: str) -> Figure:
+    """The MLP VAE's images/s beside a process that takes what is left of the cores, as the one does that finds out
+    whether torch.compile pays, ÷ alone.
+    """
+    pairs = []
+    first = "from tui_gen.train.run import probing; probing.give_way()"
+    with Worker(make_run(bare(tables_of("vae", root, compile="off")))) as worker, busy_neighbour(first) as neighbour:
+        neighbour.send_signal(signal.SIGSTOP)
+        warmed(worker)
+        for _ in range(settings.pairs):
+            alone = worker.turn(settings.seconds)
+            neighbour.send_signal(signal.SIGCONT)
+            pairs.append((worker.turn(settings.seconds), alone))
+            neighbour.send_signal(signal.SIGSTOP)
+    return ratio("probing", "MLP VAE, beside the measuring of torch.compile ÷ alone", pairs, 0.95, "images/s")
 
 
 def _settled(worker: Worker, seconds: float) -> float:
@@ -315,7 +357,7 @@ AIMS = {
 }
 BENCHMARKS: dict[str, Callable[[Settings, Path, str], Figure]] = {
     name: functools.partial(against_the_textbook, name, what, aim) for name, (what, aim) in AIMS.items()
-} | {"busy-core": busy_core}
+} | {"busy-core": busy_core, "probing": idle_class}
 TUNED = {
     "small-vae": ("small MLP VAE, tuned ÷ not", "off"),
     "ddpm": ("U-Net DDPM 28 px, tuned ÷ not", "off"),

@@ -48,6 +48,7 @@ def attached(settings: Settings, base: Path, root: str) -> Figure:
     """
     shares, shown, alone = [], [], []
     tables = bench_trainer.bare(bench_trainer.tables_of("vae", root))
+    bench_trainer.decided(tables)
     with bench_trainer.Worker(bench_trainer.make_run(tables)) as worker:
         worker.speed(bench_trainer.WARM)
         command = [*WORKBENCH, "attach", str(worker.run)]

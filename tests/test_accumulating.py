@@ -12,7 +12,7 @@ from tests import small_runs
 from tests.test_trainer import advance, assert_equal, digest
 from tui_gen import config as configs
 from tui_gen.model import Batch, DataSpec, Model, Phase
-from tui_gen.train.engine import accumulating, compiling
+from tui_gen.train.engine import accumulating, compile_choice, compiling
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta
@@ -231,7 +231,7 @@ def test_compiled_parts_are_compiled_parts(monkeypatch):
 
     monkeypatch.setattr(compiling, "compiled", fake)
     trainer = small_runs.trainer("vae", train__accumulate=4)
-    compiling._measure(trainer)
+    compile_choice._measure(trainer)
     assert set(sizes) == {4}
     sizes.clear()
     compiling.apply(trainer, lambda words: None)
@@ -242,7 +242,7 @@ def test_compiled_parts_are_compiled_parts(monkeypatch):
     plain.draws_whole = False
     plain.train_step()
     assert_equal(digest(plain), digest(trainer))
-    assert compiling._key(plain) != compiling._key(small_runs.trainer("vae"))
+    assert compile_choice.key_of(plain) != compile_choice.key_of(small_runs.trainer("vae"))
 
 
 def test_validation_takes_no_more_than_a_part_or_256():

@@ -13,7 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests import small_runs
 from tui_gen import tuned
-from tui_gen.train.engine import compiling
+from tui_gen.train.engine import compile_choice, compiling
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta
@@ -229,8 +229,22 @@ def test_what_does_not_compile_is_trained_as_it_is(monkeypatch):
     assert values(fast) == values(plain)
 
 
+@pytest.fixture
+def pretend_gpu(monkeypatch):
+    """Have a trainer say that it trains on a GPU, as far as the choice goes."""
+
+    def pretend(trainer):
+        monkeypatch.setattr(compile_choice, "named", lambda device: "Pretend GPU")
+        monkeypatch.setattr(compile_choice.torch.accelerator, "empty_cache", lambda: None)
+        trainer.device = torch.device("cuda", 0)
+        return trainer
+
+    return pretend
+
+
 @pytest.mark.parametrize(("ratio", "company"), [(1.3, False), (1.05, False), (1.3, True), (None, False)])
-def test_auto_measures_once_and_remembers(monkeypatch, ratio, company):
+@pytest.mark.parametrize("gpu", [False, True])
+def test_auto_measures_once_and_remembers(monkeypatch, pretend_gpu, ratio, company, gpu):
     measured, said = [], []
 
     def measure(trainer):
@@ -239,18 +253,39 @@ def test_auto_measures_once_and_remembers(monkeypatch, ratio, company):
             raise RuntimeError("no C++ compiler")
         return ratio
 
-    monkeypatch.setattr(compiling, "_measure", measure)
-    monkeypatch.setattr(compiling, "in_company", lambda: company)
-    trainer = small_runs.trainer("vae", train__compile="auto", train__steps=compiling.WORTH_STEPS)
-    assert [compiling.decide(trainer, said.append) for _ in range(2)] == [ratio == 1.3] * 2
+    monkeypatch.setattr(compile_choice, "_measure", measure)
+    monkeypatch.setattr(compile_choice, "in_company", lambda: company)
+    trainer = small_runs.trainer("vae", train__compile="auto", train__steps=compile_choice.WORTH_STEPS)
+    trainer = pretend_gpu(trainer) if gpu else trainer
+    assert [compile_choice.decide(trainer, said.append) for _ in range(2)] == [ratio == 1.3] * 2
     assert len(measured) == 1
     assert ("no C++ compiler" in said[1] and "no C++ compiler" in said[2]) == (ratio is None)
     assert not any("0 ×" in line for line in said)
-    assert ("other processes computed" in said[1]) == company
+    # on a CPU it goes by the time that a thread has a core: others make no difference
+    assert ("other processes computed" in said[1]) == (company and gpu)
     # a failure is tried again after a day, and what others may have disturbed; a measurement is not
-    monkeypatch.setattr(compiling.time, "time", lambda: 1e12)
-    compiling.decide(trainer, said.append)
-    assert len(measured) == (2 if ratio is None or company else 1)
+    monkeypatch.setattr(compile_choice.time, "time", lambda: 1e12)
+    compile_choice.decide(trainer, said.append)
+    assert len(measured) == (2 if ratio is None or (company and gpu) else 1)
+
+
+@pytest.mark.parametrize(
+    ("where", "family", "here"),
+    [("cpu", "vae", False), ("gpu", "vae", True), ("cpu", "gan", None), ("gpu", "gan", True)],
+)
+def test_where_it_is_measured(monkeypatch, pretend_gpu, where, family, here):
+    """Beside a run on a CPU, before it on a GPU; convolutions (the small GAN's) on GPUs only."""
+    measured, asked, said = [], [], []
+    monkeypatch.setattr(compile_choice, "_measure", lambda trainer: measured.append(trainer) or 1.3)
+    trainer = small_runs.trainer(family, train__compile="auto", train__steps=10**6)
+    trainer = pretend_gpu(trainer) if where == "gpu" else trainer
+    assert compile_choice.decide(trainer, said.append, asked.append) == bool(here)
+    assert measured == [trainer] * bool(here)
+    assert asked == ([compile_choice.key_of(trainer)] if here is False else [])
+    if here is False:
+        assert said == [compile_choice.BESIDE]
+        compile_choice.remember(asked[0], compile_choice.measured(trainer))
+        assert compile_choice.decide(trainer, said.append, asked.append) and len(asked) == 1
 
 
 @pytest.mark.parametrize("faster", [1, 4])
@@ -268,19 +303,19 @@ def test_measuring_goes_by_the_rounds_that_nobody_disturbed(monkeypatch, faster)
     trainer = small_runs.trainer("vae")
     trainer.compute = {"vae": counted(0.01)}
     monkeypatch.setattr(compiling, "compiled", lambda *_, **__: counted(0.01 / faster))
-    monkeypatch.setattr(compiling.time, "perf_counter", lambda: now[0])
-    assert compiling._measure(trainer) == pytest.approx(faster)
+    monkeypatch.setattr(compile_choice.time, "thread_time", lambda: now[0])
+    assert compile_choice._measure(trainer) == pytest.approx(faster)
 
 
 @pytest.mark.parametrize("kept", [b'{"KEY": 0.0}', b'{"KEY": 1.3}', b'{"KEY": "fast"}', b"junk"])
 def test_what_was_remembered_in_another_form(monkeypatch, kept):
-    monkeypatch.setattr(compiling, "_measure", lambda trainer: 1.2)
-    trainer = small_runs.trainer("vae", train__compile="auto", train__steps=compiling.WORTH_STEPS)
-    path = compiling.cache_dir() / "compile.json"
+    monkeypatch.setattr(compile_choice, "_measure", lambda trainer: 1.2)
+    trainer = small_runs.trainer("vae", train__compile="auto", train__steps=compile_choice.WORTH_STEPS)
+    path = compile_choice.cache_dir() / "compile.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(kept.replace(b"KEY", compiling._key(trainer).encode()))
+    path.write_bytes(kept.replace(b"KEY", compile_choice.key_of(trainer).encode()))
     said = []
-    assert compiling.decide(trainer, said.append)
+    assert compile_choice.decide(trainer, said.append)
     assert said[-1].startswith("torch.compile: 1.3 ×" if b"1.3" in kept else "torch.compile: 1.2 ×")
 
 
@@ -289,14 +324,14 @@ def test_what_was_remembered_in_another_form(monkeypatch, kept):
     [
         ("off", 10**6, "vae", False),
         ("on", 10, "gan", True),
-        ("auto", compiling.WORTH_STEPS - 1, "vae", False),
+        ("auto", compile_choice.WORTH_STEPS - 1, "vae", False),
         ("auto", 10**6, "gan", False),
     ],
 )
 def test_what_needs_no_measuring(monkeypatch, wish, steps, family, decision):
-    monkeypatch.setattr(compiling, "_measure", lambda trainer: pytest.fail("measured"))
+    monkeypatch.setattr(compile_choice, "_measure", lambda trainer: pytest.fail("measured"))
     trainer = small_runs.trainer(family, train__compile=wish, train__steps=steps)
-    assert compiling.decide(trainer, lambda _: None) == decision
+    assert compile_choice.decide(trainer, lambda _: None) == decision
 
 
 @pytest.mark.parametrize("which", ["vae", "gan"])
@@ -304,7 +339,7 @@ def test_measuring_changes_nothing(traced, which):
     family, settings = MLPS[which]
     plain = advanced(small_runs.trainer(family, **settings), 3)
     measured = small_runs.trainer(family, **settings)
-    assert compiling._measure(measured) > 0
+    assert compile_choice._measure(measured) > 0
     advanced(measured, 3)
     assert values(measured) == values(plain)
 

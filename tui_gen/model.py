@@ -33,7 +33,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, ParamSpec, TypeVar
 
 import msgspec
 import torch
@@ -261,8 +261,9 @@ class Model(nn.Module):
     alarms: ClassVar[tuple[Alarm, ...]] = EVERY
     """What its metrics say when it goes well or badly, and what to do then (see `tui_gen.alarms`). `EVERY` are those of
     any model that minimises its losses; `(*EVERY, Alarm(...))` adds one."""
-    compiles: bool = False
-    """Whether `train.compile = "auto"` may try torch.compile on the phases' losses. An attribute or property."""
+    compiles: bool | Literal["gpu"] = False
+    """Whether `train.compile = "auto"` may try torch.compile on the phases' losses, or may on GPUs only: it is then
+    measured whether it pays. An attribute or property."""
     arithmetic: tuple[str, ...] = ()
     """Live numbers that the losses only calculate with, besides asking whether they are `nonzero`. Compiled losses get
     them as scalar float32 tensors, so that an edit of one compiles nothing anew. An attribute or property."""

@@ -90,7 +90,7 @@ class Guided(Model):
             self.network = Perceptron(input_spec.features, config.hidden, self.label_count)
         else:
             self.network = UNet(input_spec.channels, config.channels, config.blocks, config.attention, self.label_count)
-        self.compiles = perceptron  # convolutions run slower compiled, on CPUs
+        self.compiles = perceptron or "gpu"  # convolutions run slower compiled, on CPUs
 
     @property
     def unlabelled(self) -> int:

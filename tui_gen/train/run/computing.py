@@ -4,12 +4,15 @@ it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from tui_gen import tuned
 from tui_gen.checkpoints import Meta
-from tui_gen.train.engine import compiling
+from tui_gen.train.engine import compile_choice, compiling
 from tui_gen.train.engine.trainer import Trainer
+from tui_gen.train.run.probing import Probing
 from tui_gen.train.tuned import products
 from tui_gen.train.tuned.company import Company
 
@@ -17,13 +20,17 @@ NAMES = ("compiled", "tensors", "tuned", "products")
 
 
 class Computing:
-    """How one run computes; `compiled`, `tensors`, `tuned` and `products` are what `Meta` has of those names."""
+    """How one run computes; `compiled`, `tensors`, `tuned` and `products` are what `Meta` has of those names.
 
-    def __init__(self) -> None:
+    For a new one in a folder it is found out beside it what later ones may gain.
+    """
+
+    def __init__(self, run: Path | None = None) -> None:
         self.compiled, self.tensors, self.tuned = False, True, tuned.wished()
         self.products = products.PLAIN
         self._new = True
         self._company: Company | None = None
+        self._probing = None if run is None else Probing(run)
 
     def resume(self, meta: Meta) -> None:
         """Compute as the run has so far."""
@@ -52,18 +59,23 @@ class Computing:
             if model is not None and not products.use(model, self.products):
                 note("matrix products were oneDNN's, which is not to be had here: sums round otherwise from now on")
         if self._new:
-            self.compiled = compiling.decide(trainer, note)
+            beside = None if self._probing is None else partial(self._probing.ask, self.products, note)
+            self.compiled = compile_choice.decide(trainer, note, beside)
         if self.compiled:
             compiling.apply(trainer, note, self.tensors, self.products)
         self._company = Company(trainer.device)
 
     def look(self, now: float) -> None:
-        """See whether others want the same cores; `now` is the seconds of a clock."""
+        """See whether others want the same cores, and what is found out beside; `now` is the seconds of a clock."""
         if self._company is not None:
             self._company.look(now)
+        if self._probing is not None:
+            self._probing.look(now)
 
     def close(self) -> None:
         """The run is over."""
+        if self._probing is not None:
+            self._probing.close()
         if self._company is not None:
             self._company.close()
 

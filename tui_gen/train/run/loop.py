@@ -70,7 +70,7 @@ class RunLoop:
         """Whether this session has made a step: until then nothing would be lost."""
         self._whole = True
         self.agenda = Agenda(self.config, trainer.total, trainer.stream.steps_per_epoch, time.perf_counter())
-        self.computing = Computing()
+        self.computing = Computing(path)
         self.health = Health(trainer.config.train)
         self.accounts = Accounts(trainer.device, trainer.laps)
         preview = self.config.preview
