@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -9,10 +11,12 @@ import torch
 
 from tests import small_runs
 from tui_gen import config as configs
+from tui_gen.config import TrainConfig
 from tui_gen.train.engine import compiling, devices
 from tui_gen.train.engine.building import TrainingError, weights_of
 from tui_gen.train.offline import machine
 from tui_gen.train.offline.alike import unlike
+from tui_gen.train.run import processes
 from tui_gen.train.run.worker import Worker
 
 CUDA = torch.device("cuda", 0)
@@ -158,6 +162,30 @@ def test_a_gpu_that_only_imitates_bfloat16_computes_in_float32(monkeypatch, majo
 )
 def test_no_room_is_known_in_whosever_words_and_what_to_do_is_said(error):
     assert devices.lacks_memory(error) and "raise train.accumulate" in Worker._why(error)
+
+
+@pytest.fixture
+def as_before():
+    """PyTorch's choice of algorithms, put back after the test."""
+    before = torch.utils.deterministic.fill_uninitialized_memory
+    yield
+    devices.be_deterministic(False)
+    torch.utils.deterministic.fill_uninitialized_memory = before
+
+
+@pytest.mark.parametrize("wish", [True, False])
+def test_a_config_may_ask_for_the_same_bits_each_time(as_before, monkeypatch, wish):
+    """What cannot be had so ends the run, with what to do; here by an operation that has no such form on a CPU."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "to be put back")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    device = processes.device_of(None, TrainConfig(deterministic=wish, device="cpu"))
+    assert device.type == "cpu" and torch.are_deterministic_algorithms_enabled() == wish
+    assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if wish else None)
+    with pytest.raises(RuntimeError) if wish else contextlib.nullcontext() as raised:
+        torch.zeros(3).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
+    if wish:
+        words = Worker._why(raised.value)
+        assert words.startswith("put_ has no algorithm here") and "train.deterministic = false" in words
 
 
 def test_another_fault_is_not_taken_for_a_lack_of_memory():

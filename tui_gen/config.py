@@ -48,7 +48,8 @@ class TrainConfig(msgspec.Struct):
     """The `[train]` table; exactly one of `steps`, `epochs` and `minutes` is above 0."""
 
     RARE = (
-        "accumulate", "precision", "compile", "threads", "processes", "ema", "validate_every", "on_nan", "rollbacks",
+        "accumulate", "precision", "compile", "deterministic", "threads", "processes", "ema", "validate_every",
+        "on_nan", "rollbacks",
     )  # fmt: skip
     steps: Annotated[
         int, hyper("Length in steps; 0 where another length is set", ge=0, le=1_000_000_000, unit="steps")
@@ -71,6 +72,7 @@ class TrainConfig(msgspec.Struct):
     compile: Annotated[
         Literal["auto", "on", "off"], hyper("torch.compile; auto measures once per machine and model whether it pays")
     ] = "auto"
+    deterministic: Annotated[bool, hyper("On GPUs, too, only algorithms that give the same bits each time")] = False
     threads: Annotated[int, hyper("CPU threads, of all processes of a machine; 0 is all cores", ge=0, le=1024)] = 0
     processes: Annotated[
         int, hyper("Processes that share each batch, one a GPU or some cores each", ge=1, le=4096)

@@ -107,6 +107,8 @@ def digest(tables: Mapping[str, Any]) -> str:
         table = tables.get(name)
         values = table if isinstance(table, dict) else {}
         about[name] = {key: value for key, value in values.items() if key not in NO_MATTER.get(name, ())}
+    if about["train"].get("deterministic") is False:  # as it was in all that was proved before there was the choice
+        del about["train"]["deterministic"]
     return hashlib.sha256(msgspec.json.encode(about, order="deterministic")).hexdigest()
 
 

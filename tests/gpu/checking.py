@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import warnings
 from collections.abc import Callable, Iterator
@@ -116,9 +115,8 @@ def restored(made: Trainer, past: checkpoints.Loaded) -> Trainer:
 def deterministic() -> Iterator[list[str]]:
     """Inside, PyTorch takes the algorithms that give the same bits each time; the list gets what has none."""
     have_none: list[str] = []
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    devices.be_deterministic(True, only_warn=True)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -126,7 +124,7 @@ def deterministic() -> Iterator[list[str]]:
         told = {str(warning.message) for warning in caught}
         have_none += sorted({words.split(" ")[0] for words in told if "determin" in words})
     finally:
-        torch.use_deterministic_algorithms(before)
+        devices.be_deterministic(before)
 
 
 def median_of(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:

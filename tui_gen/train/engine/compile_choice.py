@@ -170,6 +170,7 @@ def key_of(trainer: Trainer) -> str:
     values: list[Any] = [platform.node(), device, torch.__version__, torch.get_num_threads(), config.model.name]
     values += [sorted(config.model.values.items()), list(trainer.data.spec.shape), config.train.batch_size]
     values += [f"in {config.train.accumulate} parts"] if config.train.accumulate > 1 else []
+    values += ["deterministic"] if config.train.deterministic else []
     by_onednn = products.of(trainer.model) == products.ONEDNN
     values += [str(trainer.precision), "with gradients", by_onednn, *([] if tuned.on() else ["not tuned"])]
     return hashlib.sha256(repr(values).encode()).hexdigest()[:16]

@@ -7,6 +7,7 @@ by its name.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +33,29 @@ def pick_device(name: str) -> torch.device:
             kind = device.type.upper()
             raise TrainingError(f"train.device = {name}: this machine has {count} {kind} devices; use cpu or auto")
     return device
+
+
+def be_deterministic(wish: bool, only_warn: bool = False) -> None:
+    """Have PyTorch take only algorithms that give the same bits each time, or whatever is fastest.
+
+    To be called before a GPU computes anything: cuBLAS then fixes what it works in. What has no such algorithm raises a
+    RuntimeError (or warns), of which `has_no_deterministic_form` tells. CPUs, with as many threads, give the same bits
+    in any case.
+    """
+    if wish:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.utils.deterministic.fill_uninitialized_memory = False  # nobody here reads what was never written
+    if wish or torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(wish, warn_only=only_warn)
+
+
+def has_no_deterministic_form(error: BaseException) -> str:
+    """What to do about an error of an operation that `be_deterministic` leaves no algorithm for; empty for others."""
+    name, found, _ = str(error).partition(" does not have a deterministic implementation")
+    if not found or not isinstance(error, RuntimeError):
+        return ""
+    words = f"{name.split()[-1]} has no algorithm here that gives the same bits each time"
+    return f"{words}; it trains with train.deterministic = false, or on a CPU"
 
 
 def enter(device: torch.device) -> None:

@@ -144,6 +144,7 @@ def trainer_of(run: Path, threads: int, by: str) -> Trainer:
     from tui_gen.train.data import dataset_of
     from tui_gen.train.data.matching import load_as
     from tui_gen.train.engine.building import build_model
+    from tui_gen.train.engine.devices import be_deterministic
     from tui_gen.train.engine.trainer import Trainer
     from tui_gen.train.tuned import products
 
@@ -154,6 +155,7 @@ def trainer_of(run: Path, threads: int, by: str) -> Trainer:
     config = configs.load(tables, catalogue, str(run / "config.toml"))
     model_class, values = classes.models[config.model.name], config.model.values
     device = torch.device("cpu")
+    be_deterministic(config.train.deterministic)
     data = load_as(
         None, dataset_of(config.dataset, classes.datasets), device,
         lambda spec: build_model(model_class, values, spec, {}).told_labels,

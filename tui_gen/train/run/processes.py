@@ -20,7 +20,7 @@ from tui_gen.train.data import dataset_of
 from tui_gen.train.data.matching import load_as
 from tui_gen.train.engine import ranks
 from tui_gen.train.engine.building import TrainingError, build_model
-from tui_gen.train.engine.devices import enter, pick_device
+from tui_gen.train.engine.devices import be_deterministic, enter, pick_device
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.run import parts as others
 from tui_gen.train.run.link import Message
@@ -32,6 +32,7 @@ def device_of(world: World | None, train: TrainConfig) -> torch.device:
     """The device that a process trains on, and its threads set: one process of several has a GPU of its own, or its
     share of the CPU. Raises TrainingError where there are too few."""
     device = pick_device(train.device)
+    be_deterministic(train.deterministic)
     if world is None:
         if train.threads:
             torch.set_num_threads(train.threads)

@@ -268,6 +268,8 @@ class Worker:
         devices = sys.modules.get("tui_gen.train.engine.devices")  # without it there is no PyTorch that has no room
         if devices is not None and devices.lacks_memory(error):
             return str(devices.ADVICE)
+        if devices is not None and (advice := devices.has_no_deterministic_form(error)):
+            return str(advice)
         if isinstance(error, MemoryError):
             return (
                 f"there is too little memory{f' ({words})' if words else ''}; give the process more, or lower the size"
