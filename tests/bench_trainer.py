@@ -34,6 +34,7 @@ ADAPT = 3.0
 """Seconds in which a run sees that others want its cores, or want them no more."""
 MODELS: dict[str, tuple[dict[str, Any], int, int]] = {
     "vae": ({"name": "vae", "network": "mlp", "hidden": [400], "latent": 20}, 128, 28),
+    "library-vae": ({"name": "vae", "network": "mlp", "hidden": [512], "latent": 16}, 64, 28),
     "small-vae": ({"name": "vae", "network": "mlp", "hidden": [32], "latent": 4}, 32, 8),
     "gan": (
         {
@@ -350,6 +351,7 @@ def _settled(worker: Worker, seconds: float) -> float:
 
 AIMS = {
     "vae": ("MLP VAE 784-400-20 ÷ textbook loop", 4.2),
+    "library-vae": ("MLP VAE 784-512-16, images in memory ÷ textbook loop", 3.2),
     "gan": ("MLP GAN ÷ textbook loop", 3.3),
     "wgan-gp": ("MLP WGAN-GP, n_critic 5 ÷ textbook loop", 4.5),
     "dcgan": ("DCGAN 32 px ÷ textbook loop", 1.3),

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 from torchvision import datasets, transforms
 
 Step = Callable[[torch.Tensor], list[float]]
@@ -42,15 +42,15 @@ def leaky() -> nn.Module:
 
 
 class TextbookVAE(nn.Module):
-    """784-400-20, as in the first tutorial that everybody reads."""
+    """784-400-20, as in the first tutorial that everybody reads, or of other sizes."""
 
-    def __init__(self) -> None:
+    def __init__(self, hidden: int = 400, latent: int = 20) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(784, 400)
-        self.fc21 = nn.Linear(400, 20)
-        self.fc22 = nn.Linear(400, 20)
-        self.fc3 = nn.Linear(20, 400)
-        self.fc4 = nn.Linear(400, 784)
+        self.fc1 = nn.Linear(784, hidden)
+        self.fc21 = nn.Linear(hidden, latent)
+        self.fc22 = nn.Linear(hidden, latent)
+        self.fc3 = nn.Linear(latent, hidden)
+        self.fc4 = nn.Linear(hidden, 784)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         hidden = F.relu(self.fc1(x))
@@ -59,8 +59,8 @@ class TextbookVAE(nn.Module):
         return torch.sigmoid(self.fc4(F.relu(self.fc3(z)))), mean, log_variance
 
 
-def vae() -> tuple[list[nn.Module], Step]:
-    model = TextbookVAE()
+def vae(hidden: int = 400, latent: int = 20) -> tuple[list[nn.Module], Step]:
+    model = TextbookVAE(hidden, latent)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
     def step(images: torch.Tensor) -> list[float]:
@@ -248,12 +248,15 @@ def ddpm() -> tuple[list[nn.Module], Step]:
 TO_SIGNED = transforms.Normalize([0.5], [0.5])
 LOOPS: dict[str, tuple[Callable[[], tuple[list[nn.Module], Step]], int, list[object]]] = {
     "vae": (vae, 128, []),
+    "library-vae": (lambda: vae(512, 16), 64, []),
     "gan": (gan, 64, [TO_SIGNED]),
     "wgan-gp": (wgan_gp, 64, [TO_SIGNED]),
     "dcgan": (dcgan, 64, [TO_SIGNED]),
     "ddpm": (ddpm, 64, [TO_SIGNED]),
 }
 """Name → (loop, batch size, transforms after ToTensor)."""
+IN_MEMORY = ("library-vae",)
+"""Loops whose images lie in memory as a tensor, as those of libraries with a trainer of their own do."""
 
 
 def train(name: str, root: str, steps: int = 0) -> list[nn.Module]:
@@ -266,6 +269,8 @@ def train(name: str, root: str, steps: int = 0) -> list[nn.Module]:
     print(sum(p.numel() for network in networks for p in network.parameters()), flush=True)
     before = [transforms.Resize(32)] if name == "dcgan" else []
     data = datasets.MNIST(root, train=True, transform=transforms.Compose([*before, transforms.ToTensor(), *after]))
+    if name in IN_MEMORY:
+        data = TensorDataset(data.data[:, None] / 255, data.targets)
     loader = DataLoader(data, batch_size=batch_size, shuffle=True)
     losses: list[float] = []
     images, told = 0, 0.0
