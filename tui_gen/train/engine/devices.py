@@ -44,7 +44,8 @@ def be_deterministic(wish: bool, only_warn: bool = False) -> None:
     """
     if wish:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.utils.deterministic.fill_uninitialized_memory = False  # nobody here reads what was never written
+        # Nobody here reads what was never written.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if wish or torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(wish, warn_only=only_warn)
 
