@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -18,10 +20,14 @@ import pytest
 from tests import fake_cli, fake_worker
 from tests.conftest import CLEARED
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import batch, cli, presence, runs
+from tui_gen import batch, cli, control, launch, presence, runs
 from tui_gen.config import ConfigError
 from tui_gen.report import named
+from tui_gen.report.follow import Follow
+from tui_gen.report.plain import JsonDisplay
+from tui_gen.report.stdout import Outlet
 from tui_gen.signals import Signals
+from tui_gen.view import RunView
 
 BASH = pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
 LINUX = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
@@ -319,6 +325,28 @@ def test_the_exit_statuses_are_in_the_help(capsys):
     told = capsys.readouterr().out
     for words in ("SIGUSR1, SIGUSR2 and SIGXCPU", "143", "is being trained already", "--resume-if-begun"):
         assert words in told
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT])
+def test_a_worker_that_waits_for_room_is_told_by_signal_where_time_is_up(monkeypatch, number):
+    """What a person asks for is refused, so that they may make room."""
+    path = fake_worker.make_run(None, "vae-digits")
+    asked, told = [], []
+
+    def refuses(*_, **settings):
+        asked.append(settings["why"])
+        raise control.ControlError("no space left on device")
+
+    monkeypatch.setattr(launch, "stop", refuses)
+    outlet = Outlet(io.StringIO())
+    following = Follow(RunView(path), JsonDisplay(outlet), outlet)
+    following.process = SimpleNamespace(send_signal=told.append)
+    following._heard_signal(number)
+    if number == signal.SIGINT:
+        wait_for(lambda: len(asked) > 1, what="another attempt")
+        following._over.set()
+    following._stopping.join(60)
+    assert told == ([number] if number == signal.SIGUSR1 else [])
 
 
 # The first moment

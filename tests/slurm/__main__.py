@@ -231,8 +231,10 @@ def too_early(world: World) -> str:
     script.write_text(script.read_text().replace("\nchild=$!\n", "\nchild=$!\nkill -s USR1 $$\n"))
     world.env["SLURM_RESTART_COUNT"] = "5"
     job = world.submit(script)
-    facts = world.state(job, "PENDING", *ENDED)
-    assert (facts["JobState"], facts["Restarts"]) == ("PENDING", "1") and not world.runs(), (facts, world.told())
+    wait_for(
+        lambda: (facts := world.cluster.job(job))["Restarts"] == "1" or facts["JobState"] in ENDED, 60, world.told
+    )  # fmt: skip
+    assert world.cluster.job(job)["Restarts"] == "1" and not world.runs(), (world.cluster.job(job), world.told())
     script = world.script()
     job = world.submit(script)
     (run,) = world.training()

@@ -235,6 +235,10 @@ class Follow:
                 launch.stop(self.view.path, self._silent, timeout=3600, why=self._why)
                 return
             except control.ControlError as error:
+                if self._terminated and self.process is not None and not isinstance(error, launch.ComingError):
+                    # No time is left to wait for room, and a signal is not refused.
+                    self.process.send_signal(signal.Signals[self._why.removeprefix("by ")])  # it ends as it can
+                    return
                 info = runs.worker_of(self.view.path)
                 if info is not None and str(error) != last and os.path.exists(info.socket):
                     last = str(error)
