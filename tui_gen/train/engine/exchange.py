@@ -247,7 +247,7 @@ class Exchange:
         else:
             names, values, numbers = _united(answers, shares)
         if self.ranks.count == 1:
-            return tuple(names), row_of(_finished(values, numbers)), merged
+            return tuple(names), _row(values, numbers), merged
         there = [gradient is not None for gradient in merged]
         if (copy := self.pool.copy) is not None and not whole:
             code = self._code(phase.name, names, len(numbers), there)
@@ -256,7 +256,7 @@ class Exchange:
             if sums is not None:
                 if not self._flagged:
                     self.ranks.heard, self._flagged = sums.flags, True
-                return tuple(names), row_of(_finished(values, sums.numbers)), sums
+                return tuple(names), _row(values, sums.numbers), sums
         row = self._messages.get(phase.name)
         if row is None or len(numbers) > row.room:
             row = self._messages[phase.name] = Message(parameters, len(numbers), trainer.device)
@@ -270,7 +270,7 @@ class Exchange:
             self.ranks.heard, self._flagged = row.flags.clone(), True
         there = self._agreed(phase, row, names, there)
         gradients = [view if is_there else None for view, is_there in zip(row.gradients, there)]
-        return tuple(names), row_of(_finished(values, row.metrics)), gradients
+        return tuple(names), _row(values, row.metrics[: len(numbers)]), gradients
 
     def _code(self, phase: str, names: list[str], count: int, there: list[bool]) -> int:
         """A number of what all ranks should have alike: metrics, gradients that there are, random numbers."""
@@ -373,7 +373,16 @@ class Exchange:
 def _numbers(values: Sequence[Any]) -> Tensor:
     """All numbers of some metrics one after the other, float32."""
     tensors = [mean for value in values for mean in (value.means if isinstance(value, Pooled) else (value,))]
-    return torch.cat([tensor.detach().float().reshape(-1) for tensor in tensors])
+    with torch.no_grad():
+        tensors = [tensor if tensor.dtype == torch.float32 else tensor.float() for tensor in tensors]
+        return torch.hstack([tensor if tensor.dim() < 2 else tensor.reshape(-1) for tensor in tensors])
+
+
+def _row(values: Sequence[Any], numbers: Tensor) -> Tensor:
+    """The metrics (count,) of such numbers of the whole batch, each a single one or pooled; float32."""
+    if len(numbers) == len(values) and not any(isinstance(value, Pooled) for value in values):
+        return numbers.clone()
+    return row_of(_finished(values, numbers))
 
 
 def _finished(values: Sequence[Any], numbers: Tensor) -> list[Tensor]:
