@@ -6,6 +6,7 @@ Both make the same steps in turn, and nobody else trains meanwhile: what else th
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
 import time
@@ -15,6 +16,7 @@ from typing import Any
 
 from tests.bench import Figure, Settings, ratio
 from tests.bench_health import WHAT, trainer_of
+from tui_gen import launch
 
 WARM = 5
 """Steps that are not counted."""
@@ -58,6 +60,7 @@ def _train(
 
     from tui_gen.train.engine import ranks
 
+    _keep_memory()
     torch.set_num_threads(threads)
     joined = ranks.join(rank, count, address, torch.device("cpu"))
     trainer = trainer_of(name, root, joined, threads)
@@ -70,6 +73,14 @@ def _train(
             seconds, used = time.perf_counter() - start, time.process_time() - used
             trainer.meter.flush()
             print(seconds, used, file=answer, flush=True)
+
+
+def _keep_memory() -> None:
+    """Keep freed memory as workers do, which are told to when they are started: else each step asks for it anew."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        for option, name in ((-3, "MALLOC_MMAP_THRESHOLD_"), (-1, "MALLOC_TRIM_THRESHOLD_")):  # of glibc's mallopt
+            libc.mallopt(option, int(launch.TUNING[name]))
 
 
 def measured(settings: Settings, base: Path, root: str, name: str) -> list[Figure]:
