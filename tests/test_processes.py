@@ -103,7 +103,7 @@ def test_it_is_steered_as_one(tmp_path):
     report = launch.ask_run(run, "quality", timeout=60).data["report"]
     assert report["samples"] == 128 and report["figures"]
     back = launch.ask_run(run, "rollback").data
-    assert back["was"] == pause and back["step"] < pause and back["step"] % 6 == 0
+    assert back["was"] == pause and back["step"] <= pause and back["step"] % 6 == 0  # it may pause at a checkpoint
     with pytest.raises(launch.control.ControlError, match="several processes"):
         launch.ask_run(run, "yield")
     launch.ask_run(run, "resume")

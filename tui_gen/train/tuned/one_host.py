@@ -26,8 +26,9 @@ MOST = 4
 """Processes, at most: each reads what all have written."""
 PLACE = 1 << 22
 """Bytes of a place; what is longer goes through in parts."""
-SPIN, PAUSE = 0.0002, 16
-"""Seconds that one waits awake for the others, and how often it does not after that was in vain."""
+SPIN, PAUSE, LONGEST = 0.0002, 16, 1024
+"""Seconds that one waits awake for the others; how often it does not after that was in vain, and at most, as each time
+that is in vain doubles it: where others want the cores, nearly never."""
 APART, LINES = 8, 64
 """Numbers between two counts, and the bytes of these: each is in a cache line of its own."""
 DRAIN = 256
@@ -59,6 +60,7 @@ class OneHost:
         """How often each was here, eight numbers apart; the sockets tell it, too, and wake those who sleep."""
         self._met = self._arrivals[rank * APART]
         self._unread = dict.fromkeys(peers, 0)
+        self._pause = PAUSE
         self._asleep = 0 if platform.machine() in ("x86_64", "AMD64") else sys.maxsize  # others order memory otherwise
         for peer in peers.values():
             peer.settimeout(timeout)
@@ -119,8 +121,10 @@ class OneHost:
         places = [rank * APART for rank in self.peers]
         while any(arrivals[place] < met for place in places):
             if time.perf_counter() > deadline:
-                self._asleep = PAUSE
+                self._asleep = self._pause
+                self._pause = min(LONGEST, 2 * self._pause)
                 return False
+        self._pause = PAUSE
         return True
 
     def close(self) -> None:
