@@ -317,3 +317,11 @@ def test_edits_survive_being_written_to_a_config():
     tables["edits"] = [{"step": 5, "key": "model.beta", "value": 2.0}]
     config = configs.load(tables, catalog)
     assert configs.load(configs.parse_toml(configs.dumps(config, catalog), "x"), catalog) == config
+
+
+def test_a_seed_is_one_before_anything_is_started(call):
+    for command in ("sample", "walk", "quality", "verify-resume", "sweep"):
+        for words in ("1e3", "x", "9" * 30, ""):
+            status, out, err = call(command, "vae-digits", "--seed", words)
+            assert (status, out) == (2, "") and f"'{words}' is not a seed, a whole number from 0" in err
+            assert err.endswith(f"see tui-gen {command} --help\n")

@@ -108,6 +108,14 @@ def count(text: str, least: int = 1) -> int:
     return value
 
 
+def seed(text: str) -> int:
+    """A seed, as those of a config are."""
+    value = int(text) if text.isdecimal() and len(text) < 20 else -1
+    if not 0 <= value < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed, a whole number from 0 to {2**31 - 1}")
+    return value
+
+
 def seconds(text: str) -> float:
     """A number of seconds up to a day's."""
     try:

@@ -15,7 +15,7 @@ from tui_gen.places import shown
 from tui_gen.queue_view import QueueReader
 from tui_gen.queueing import QueueEntry
 from tui_gen.report import stdout
-from tui_gen.report.commands.options import count, json_option, models_option, named, runs_option
+from tui_gen.report.commands.options import count, json_option, models_option, named, runs_option, seed
 from tui_gen.report.stdout import Outlet, coloured, terminal_width
 from tui_gen.search import spec as specs
 from tui_gen.states import ANSI, queue_look
@@ -64,7 +64,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     how = sweep.add_mutually_exclusive_group()
     how.add_argument("--grid", action="store_true", help="every combination (the default)")
     how.add_argument("--random", metavar="N", type=count, help="so many at random")
-    sweep.add_argument("--seed", type=number, default=0, help="of what is random (default: 0)")
+    sweep.add_argument("--seed", type=seed, default=0, help="of what is random (default: 0)")
     sweep.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=argparse.SUPPRESS, dest="assignments",
         help="set one value in all of them",

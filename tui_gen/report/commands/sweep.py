@@ -15,8 +15,7 @@ from tui_gen.lines import aligned
 from tui_gen.params import show
 from tui_gen.places import expanded
 from tui_gen.report import stdout
-from tui_gen.report.commands.options import count, json_option, models_option, named, runs_option
-from tui_gen.report.commands.queue import number
+from tui_gen.report.commands.options import count, json_option, models_option, named, runs_option, seed
 from tui_gen.report.stdout import Outlet, coloured, terminal_width, unicode_ok, width_of
 from tui_gen.search import asking
 from tui_gen.search import spec as specs
@@ -49,7 +48,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metric", metavar="NAME", type=named, help=words)
     words = "a URL of Optuna's (mysql://, postgresql://, sqlite:///) or the path of a journal, for many machines"
     parser.add_argument("--storage", metavar="URL", type=named, help=words)
-    parser.add_argument("--seed", type=number, default=0, help="of what is drawn (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of what is drawn (default: 0)")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=argparse.SUPPRESS, dest="assignments",
         help="set one value in all of them",

@@ -20,7 +20,7 @@ from tui_gen.params import Problem
 from tui_gen.places import shown
 from tui_gen.quantities import duration
 from tui_gen.report import consent, headless, stdout, verifying
-from tui_gen.report.commands.options import count, json_option, models_option, runs_option
+from tui_gen.report.commands.options import count, json_option, models_option, runs_option, seed
 from tui_gen.report.stdout import Outlet
 from tui_gen.signals import Signals
 
@@ -32,7 +32,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kills", metavar="N", type=count, default=3, help=words)
     words = "length of the two runs (default: that of the config)"
     parser.add_argument("--steps", metavar="N", type=partial(count, least=2), help=words)
-    parser.add_argument("--seed", metavar="S", type=int, help="chooses the steps of the kills (default: at random)")
+    parser.add_argument("--seed", metavar="S", type=seed, help="chooses the steps of the kills (default: at random)")
     words = "set one value, as often as needed: --set model.latent=8"
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments", help=words)
     parser.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")

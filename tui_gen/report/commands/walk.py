@@ -9,7 +9,7 @@ from pathlib import Path
 from tui_gen import children, launch, runs
 from tui_gen.places import expanded, shown
 from tui_gen.report import consent, stdout
-from tui_gen.report.commands.options import PLACE, count, models_option, named, runs_option
+from tui_gen.report.commands.options import PLACE, count, models_option, named, runs_option, seed
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=count, default=24, metavar="N", help="from one to the next (default: 24)")
     words = "along the arc between them (default), or straight"
     parser.add_argument("--way", choices=("slerp", "lerp"), default="slerp", help=words)
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random places (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the random places (default: 0)")
     parser.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
     parser.add_argument("--label", help="of this class, for conditional models")
     models_option(parser)
