@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -21,8 +21,8 @@ from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
 
-from tui_gen.app.panes.base import Belongings, Pane, make
-from tui_gen.app.panes.registry import PANES, row
+from tui_gen.app.panes.base import Pane
+from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell import arrangement, keys, placeholders
 from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_RUN, enabled, label, possible
 from tui_gen.app.shell.guard import Guard
@@ -30,14 +30,13 @@ from tui_gen.app.shell.layout_memory import LayoutMemory
 from tui_gen.app.shell.menu import DropDown, Menu, MenuBar
 from tui_gen.app.shell.notices import Notices, report
 from tui_gen.app.shell.replay_bar import ReplayBar
-from tui_gen.app.shell.settings import Settings, read_keys
+from tui_gen.app.shell.settings import Settings
 from tui_gen.app.shell.status import StatusBar
 from tui_gen.app.shell.themes import Themes
 from tui_gen.app.shell.workspace import Workspace
-from tui_gen.app.steering import comparing
 from tui_gen.app.steering.forker import ForkActions
 from tui_gen.app.steering.form_actions import FormActions
-from tui_gen.app.steering.pages import Pages
+from tui_gen.app.steering.furnishing import Furnishing
 from tui_gen.app.steering.queue_keeper import QueueActions
 from tui_gen.app.steering.replaying import RecordActions
 from tui_gen.app.steering.run_actions import RunActions
@@ -64,7 +63,7 @@ def _commands() -> type:
     return Commands
 
 
-class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordActions, Pages):
+class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordActions, Furnishing):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
     once, or replayed with `replay`; `compare` are compared; `budget` is what live data may take of the link, in
     bytes/s.
@@ -141,61 +140,7 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
         self.follower.run(self.beat)
         gc.enable()
         gc.freeze()
-        self.run_worker(self._furnish_rest())
-
-    async def furnish(self) -> None:
-        """What the first frame did without: the catalogue, the dealings with runs, the panes on screen."""
-        from tui_gen.app.steering.conductor import Conductor
-        from tui_gen.app.steering.follower import PaneFollower
-        from tui_gen.app.steering.stock import Stock
-
-        root, model_dirs, open_run, replay = self._given
-        self.session = self.make_session(root, model_dirs)
-        self.stock = Stock(self, self.session)
-        self.conductor = Conductor(self, self.session)
-        conductor, faulty = self.conductor, self.notices.fault_in
-        self.follower = PaneFollower(
-            self.workspace, self.status, self.wire, self.pacer, conductor.state_changed, faulty, conductor.all_read
-        )
-        self._furnished = True
-        self.run_worker(self.stock.begin(looking=open_run is not None), exit_on_error=False)
-        with self.batch_update():
-            for frame in self.workspace.shown:
-                await self._bring_in(frame)
-            self.workspace.rearrange()
-            if self.focused is None:
-                self.workspace.shown[0].focus_inside()
-            if open_run is not None:
-                await self.conductor.open(open_run, pace=replay)
-                if self.conductor.view is None:
-                    self.workspace.use_layout(arrangement.EDIT)
-
-    async def _furnish_rest(self) -> None:
-        """The panes that are not on screen yet, and what needs all of them."""
-        from tui_gen import runs
-        from tui_gen.app.steering.announcing import Announcer
-
-        for frame in [pane for pane in self.workspace.panes if isinstance(pane, placeholders.EmptyFrame)]:
-            await self._bring_in(frame)
-        if self._compare:
-            comparing.show(self, self._compare)
-        if self.conductor.view is not None:
-            await self.conductor.show_config()
-        if self.models is not None:
-            placeholders.remember(self.models.first_rows())
-        keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(self) if binding.id})
-        if keymap:
-            self.set_keymap(keys.given_way(self, keymap))
-        for problem in [*key_problems, self.settings.problem, runs.unwritable(self.session.root)]:
-            if problem:
-                self.notices.tell(problem, "warning")
-        if self.themes.problems:
-            self.notices.tell("Themes that could not be read:\n" + "\n".join(self.themes.problems), "warning")
-        for problem in self.session.catalog.problems:
-            self.notices.note("warning", problem)
-        self._show_newcomers_around()
-        self.announcer = Announcer(self, self.notices)
-        self.complete = True
+        self.run_worker(self.furnish_rest())
 
     def beat(self, quiet_for: float) -> None:
         """About once a second."""
@@ -203,27 +148,6 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
         self.stock.beat(self.conductor.view)
         if self.announcer is not None:
             self.announcer.beat(self.conductor.view, self.session.started)
-
-    async def _bring_in(self, frame: Pane) -> None:
-        """Put a pane in the place of its empty frame."""
-        pane_row = row(frame.id)
-        assert pane_row is not None
-        pane = make(pane_row, Belongings(self.catalog, self.session.root))
-        pane.display = frame.display
-        await frame.remove()
-        await self.workspace.mount(pane)
-        match pane.id:
-            case "form":
-                self.form = cast("FormPane", pane)
-            case "models":
-                self.models = cast("ModelsPane", pane)
-            case "samples":
-                self.samples = cast("SamplesPane", pane)
-        self.follower.introduce(pane)
-        self.on_form_changed()  # it may have told of its recipe before it was known here
-        pane.show_card(self.card)
-        if self.focused is None and self.workspace.last_pane == pane.id and pane.display:
-            pane.focus_inside()
 
     @property
     def catalog(self) -> Catalog:
@@ -296,7 +220,7 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
 
         tour.show_around(self, self.workspace, self.settings)
 
-    def _show_newcomers_around(self) -> None:
+    def show_newcomers_around(self) -> None:
         """Once, to whoever has no runs and was never shown around."""
         from tui_gen.app.shell import tour
 

@@ -124,6 +124,9 @@ class Pane(Widget):
     def update_view(self, parts: set[str]) -> None:
         """Parts of the run that changed (of RunView.PARTS) since the last call. Called only while on screen."""
 
+    def draw_now(self) -> None:
+        """Draw for the places that a layout just gave. Override where a pane draws by itself when its size changes."""
+
     def beat(self, quiet_for: float) -> None:
         """About a second has passed, `quiet_for` seconds since there was news of the run. Called only while on screen.
         """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -174,6 +176,14 @@ class Workspace(Widget):
     def layout(self) -> Layout:
         """Places the panes."""
         return self._layout
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """As any widget's, but nothing of it is seen between its panes: where these get other places, only what comes
+        to stand somewhere else is painted, not all that is on screen.
+        """
+        return super().refresh(*regions, repaint=repaint and not layout, layout=layout, recompose=recompose)
 
     def plan(self, size: Size) -> Arrangement:
         """The arrangement for a size."""

@@ -5,6 +5,7 @@ When nothing changed nothing is drawn and nothing is sent.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING
@@ -71,6 +72,8 @@ class PaneFollower:
         self._state = ""
         self._news = 0.0
         self._next = 0.0
+        self.at_rest = asyncio.Event()
+        """Set once the run that was shown first is read and drawn, or somebody is about to go on."""
         self._status_due = False
         self._asking = False
         self._draw_time = 0.0
@@ -127,6 +130,7 @@ class PaneFollower:
 
     def touched(self) -> None:
         """Somebody pressed a key, or a button of the mouse: the budget does not bind for a while."""
+        self.at_rest.set()
         if self.budget.touched(time.monotonic()):
             self._wake()
 
@@ -186,6 +190,10 @@ class PaneFollower:
         waiting = [pane for pane in self.workspace.shown if pane.news]
         if (waiting or self._status_due) and self.pacer.may_draw(now):
             self._draw(waiting, now)
+            if not self._reading and not self.at_rest.is_set():
+                self.workspace.call_after_refresh(self.at_rest.set)
+        elif not waiting and not self._reading and not self.at_rest.is_set():
+            self.at_rest.set()
         elif self._rate_start[1] and now - self._news > 2.0 and now - self._rate_start[0] > 2.0:
             self._settle(now)
 

@@ -76,7 +76,7 @@ NAMES: dict[Any, tuple[str, ...]] = {
         "fileno",
         "input_tty",
     ),
-    Screen: ("_compositor",),
+    Screen: ("_compositor", "_refresh_layout"),
     Widget: ("_styles_cache",),
     _ansi_sequences: ("ANSI_SEQUENCES_KEYS",),
 }
@@ -98,6 +98,13 @@ for _digit in "123456789":
 def visible_widgets(screen: Screen[Any]) -> dict[Widget, tuple[Region, Region]]:
     """The region and the clip of every widget that is drawn on a screen, front to back."""
     return screen._compositor.visible_widgets
+
+
+def lay_out(screen: Screen[Any]) -> None:
+    """Give the widgets of a screen their places now, though frames are held back: what is drawn for these is painted
+    in one frame with them.
+    """
+    screen._refresh_layout()
 
 
 def forget_lines(widget: Widget) -> None:

@@ -59,6 +59,9 @@ class CurvesPane(Pane):
     def redraw(self) -> None:
         """Draw what has a place. Cheap when nothing is visible. Override."""
 
+    def draw_now(self) -> None:
+        self.redraw()
+
     def curves(self, panel: Panel) -> Mapping[str, Series]:
         """The series of a panel's curves, by the metrics of these. Override."""
         return {}

@@ -1,0 +1,173 @@
+"""The panes come in after the first frame: at once those that show the run, then what else is on screen, then the rest.
+
+Panes that nobody sees wait until the log is read and drawn, or somebody presses a key, and are put in their places
+without a paint: opening a run takes as long as what is seen of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, cast
+
+from tui_gen.app.panes.base import Belongings, Pane, make
+from tui_gen.app.panes.registry import row
+from tui_gen.app.shell import arrangement, keys, placeholders
+from tui_gen.app.shell.settings import read_keys
+from tui_gen.app.steering import comparing
+from tui_gen.app.steering.pages import Pages
+from tui_gen.app.terminal.private import lay_out
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tui_gen.app.panes.form.pane import FormPane
+    from tui_gen.app.panes.models import ModelsPane
+    from tui_gen.app.panes.samples.pane import SamplesPane
+    from tui_gen.app.shell.stage import Stage
+    from tui_gen.app.shell.status import StatusBar
+    from tui_gen.app.shell.themes import Themes
+    from tui_gen.app.steering.conductor import Conductor
+    from tui_gen.app.steering.follower import PaneFollower
+    from tui_gen.app.steering.stock import Stock
+    from tui_gen.app.terminal.pacing import Pacer
+    from tui_gen.cards import Card
+    from tui_gen.speeds import Pace
+
+LONGEST = 2.0
+"""Seconds that panes off the screen wait for a long log to be read."""
+
+
+class Furnishing(Pages):
+    """A part of the workbench: how its panes come to be there."""
+
+    status: StatusBar
+    themes: Themes
+    pacer: Pacer
+    stock: Stock
+    conductor: Conductor
+    follower: PaneFollower
+    form: FormPane | None
+    models: ModelsPane | None
+    samples: SamplesPane | None
+    complete: bool
+    _given: tuple[Path, list[str], Path | None, Pace | None]
+    _compare: Sequence[Path]
+    _furnished: bool
+    card: Card | None
+
+    if TYPE_CHECKING:  # the workbench's own
+
+        def on_form_changed(self) -> None: ...
+
+        def show_newcomers_around(self) -> None: ...
+
+    async def furnish(self) -> None:
+        """What the first frame did without: the catalogue, the dealings with runs, the panes on screen.
+
+        With a run to show, these are the one that it is looked at in; the others follow when that is drawn.
+        """
+        from tui_gen.app.steering.conductor import Conductor
+        from tui_gen.app.steering.follower import PaneFollower
+        from tui_gen.app.steering.stock import Stock
+
+        root, model_dirs, open_run, replay = self._given
+        self.session = self.make_session(root, model_dirs)
+        stage = cast("Stage", self)
+        self.stock = Stock(stage, self.session)
+        self.conductor = Conductor(stage, self.session)
+        conductor, faulty = self.conductor, self.notices.fault_in
+        self.follower = PaneFollower(
+            self.workspace, self.status, self.wire, self.pacer, conductor.state_changed, faulty, conductor.all_read
+        )
+        self._furnished = True
+        if open_run is None:
+            self.run_worker(self.stock.begin(looking=False), exit_on_error=False)
+        with self.batch_update():
+            watched, shown = self.workspace.watched, self.workspace.shown
+            first = [pane for pane in shown if open_run is not None and pane.id == watched]
+            for frame in first or shown:
+                await self._bring_in(frame)
+            self.workspace.rearrange()
+            if self.focused is None:
+                here = self.workspace.pane(watched) if first else None
+                (here or self.workspace.shown[0]).focus_inside()
+            if open_run is not None:
+                await self.conductor.open(open_run, pace=replay)
+                if self.conductor.view is None:
+                    self.workspace.use_layout(arrangement.EDIT)
+                else:
+                    self._draw_at_once()
+
+    def _draw_at_once(self) -> None:
+        """Have the first frame with the run hold its curves: plots find out their places in one layout after another.
+        """
+        for _ in range(2):
+            lay_out(self.screen)
+            for pane in self.workspace.shown:
+                pane.draw_now()
+
+    async def furnish_rest(self) -> None:
+        """The other panes on screen; once there is time, those that are not; and what needs all of them."""
+        from tui_gen import runs
+        from tui_gen.app.steering.announcing import Announcer
+
+        painted = asyncio.Event()
+        self.call_after_refresh(painted.set)
+        await painted.wait()
+        with self.batch_update():
+            for frame in self._frames(self.workspace.shown):
+                await self._bring_in(frame)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.follower.at_rest.wait(), LONGEST)
+        while frames := self._frames(self.workspace.shown) or self._frames(self.workspace.panes):
+            await self._bring_in(frames[0])
+        if self._given[2] is not None:
+            self.run_worker(self.stock.begin(looking=True), exit_on_error=False)
+        stage = cast("Stage", self)
+        if self._compare:
+            comparing.show(stage, self._compare)
+        if self.conductor.view is not None:
+            await self.conductor.show_config()
+        if self.models is not None:
+            placeholders.remember(self.models.first_rows())
+        keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(stage) if binding.id})
+        if keymap:
+            self.set_keymap(keys.given_way(stage, keymap))
+        for problem in [*key_problems, self.settings.problem, runs.unwritable(self.session.root)]:
+            if problem:
+                self.notices.tell(problem, "warning")
+        if self.themes.problems:
+            self.notices.tell("Themes that could not be read:\n" + "\n".join(self.themes.problems), "warning")
+        for problem in self.session.catalog.problems:
+            self.notices.note("warning", problem)
+        self.show_newcomers_around()
+        self.announcer = Announcer(self, self.notices)
+        self.complete = True
+
+    @staticmethod
+    def _frames(panes: Sequence[Pane]) -> list[Pane]:
+        """Those that are still empty."""
+        return [pane for pane in panes if isinstance(pane, placeholders.EmptyFrame)]
+
+    async def _bring_in(self, frame: Pane) -> None:
+        """Put a pane in the place of its empty frame."""
+        place = row(frame.id)
+        assert place is not None
+        pane = make(place, Belongings(self.session.catalog, self.session.root))
+        pane.display = frame.display
+        await frame.remove()
+        await self.workspace.mount(pane)
+        match pane.id:
+            case "form":
+                self.form = cast("FormPane", pane)
+            case "models":
+                self.models = cast("ModelsPane", pane)
+            case "samples":
+                self.samples = cast("SamplesPane", pane)
+        self.follower.introduce(pane)
+        self.on_form_changed()  # it may have told of its recipe before it was known here
+        pane.show_card(self.card)
+        if self.focused is None and self.workspace.last_pane == pane.id and pane.display:
+            pane.focus_inside()
