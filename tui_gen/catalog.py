@@ -7,15 +7,18 @@ keyed by the files it came from. Readers never import PyTorch.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.resources
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from tui_gen import __version__, rollbacks, toml, trust
+from tui_gen import __version__, derived, rollbacks, toml, trust
 from tui_gen.alarms import Alarm
 from tui_gen.config import ConfigError, Optim, RunConfig, load, named, override, parse_toml, read_toml, set_key
 from tui_gen.datasets import BUILT_IN, COUNT_UNITS, DEFAULT, DatasetEntry
@@ -208,8 +211,21 @@ def offered() -> list[Any]:
 
 
 def _entry_points() -> list[str]:
-    points = offered()
-    return sorted(f"{point.name}={point.value}" for point in points)
+    """What packages offer, in words; looked up again where packages came, went or changed."""
+    return derived.kept("entry-points", _lists_of_packages(), list[str], _read_entry_points)
+
+
+def _read_entry_points() -> list[str]:
+    return sorted(f"{point.name}={point.value}" for point in offered())
+
+
+def _lists_of_packages() -> Iterator[str]:
+    """The folders that packages are looked for in, and the files there that say what these offer."""
+    for folder in sys.path:
+        yield folder
+        with contextlib.suppress(OSError), os.scandir(folder or ".") as entries:
+            names = sorted(entry.name for entry in entries if entry.name.endswith((".dist-info", ".egg-info")))
+            yield from (os.path.join(folder, name, "entry_points.txt") for name in names)
 
 
 def cache_path(key: str) -> Path:
@@ -268,16 +284,11 @@ def ensure(extra: list[str] | None = None) -> Catalog:
 
 def recipes() -> tuple[dict[str, Recipe], list[str]]:
     """The recipes, built-in and the user's, and what is wrong with those that cannot be read."""
-    recipe_of_name, wrong = {}, []
-    for folder in (built_in_dir() / "recipes", config_dir() / "recipes"):
-        if not folder.is_dir():
-            continue
-        for path in sorted(folder.glob("*.toml")):
-            recipe, words = _recipe(path)
-            wrong += words
-            if recipe is not None:
-                recipe_of_name[recipe.name] = recipe
-    return recipe_of_name, wrong
+    folders = built_in_dir() / "recipes", config_dir() / "recipes"
+    paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.toml"))]
+    readings = derived.kept("recipes", paths, list[tuple[Recipe | None, list[str]]], lambda: list(map(_recipe, paths)))
+    of_name = {recipe.name: recipe for recipe, _ in readings if recipe is not None}
+    return of_name, [words for _, problems in readings for words in problems]
 
 
 def _recipe(path: Path) -> tuple[Recipe | None, list[str]]:
