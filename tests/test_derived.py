@@ -38,7 +38,7 @@ def test_made_again_only_where_the_file_is_another(counted):
 
 
 def test_what_is_damaged_or_does_not_come_back_the_same_is_made_again(counted):
-    file, made, read = counted
+    _, _, read = counted
     read()
     [place] = (cache_dir() / "derived").iterdir()
     for damage in (b"", b"\xc1", place.read_bytes()[:-1], b"\x92\xa1k\x01"):
@@ -53,7 +53,7 @@ def test_what_is_damaged_or_does_not_come_back_the_same_is_made_again(counted):
 
 
 def test_a_file_that_has_just_changed_is_not_relied_on(counted, monkeypatch):
-    file, made, read = counted
+    _, made, read = counted
     monkeypatch.setattr(derived, "YOUNG", 3600.0)
     assert [read(), read()] == ["one", "one"] and len(made) == 2
 
