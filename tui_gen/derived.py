@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import time
+import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,17 +28,17 @@ YOUNG = 2.0
 """Seconds in which a file may change once more and look the same; some file systems count whole seconds."""
 
 
-def kept(name: str, files: Iterable[str | Path], kind: type[T] | Any, make: Callable[[], T]) -> T:
+def kept(name: str, files: Iterable[str | Path], kind: Any, make: Callable[[], T]) -> T:
     """What `make` makes of these files, or made of them before; `kind` is its type, as msgspec knows it.
 
     What cannot be kept, or read again, is made anew each time: nobody is told.
     """
     key, steady = _key(files)
-    decoder = msgspec.msgpack.Decoder(tuple[str, kind])
+    decoder: msgspec.msgpack.Decoder[tuple[str, T]] = msgspec.msgpack.Decoder(_pair(kind))
     with contextlib.suppress(OSError, ValueError, RecursionError):
         its_key, value = decoder.decode(read_regular(_place(name), MOST))
         if its_key == key:
-            return value  # type: ignore[no-any-return]
+            return value
     value = make()
     if steady:
         with contextlib.suppress(OSError, TypeError, ValueError, OverflowError):
@@ -47,6 +48,11 @@ def kept(name: str, files: Iterable[str | Path], kind: type[T] | Any, make: Call
                 with written_aside(_place(name)) as aside:
                     aside.write_bytes(data)
     return value
+
+
+def _pair(kind: Any) -> Any:
+    """The type of a key with a value of this kind."""
+    return types.GenericAlias(tuple, (str, kind))
 
 
 def _place(name: str) -> Path:
