@@ -1,8 +1,8 @@
 """Attack what must hold and print a table: `make attack`, or `python -m tests.attack --only kills,disk --seed 7`.
 
-Kills, forks, damaged checkpoints, a full disk, mutated configs and logs, control sequences, malformed requests. The
-status is 1 where something did not hold; standard error tells how to see it again. Linux; a full disk is a small tmpfs
-where one may be mounted (root), else a limit on the size of files.
+Kills, forks, rollbacks, damaged checkpoints, a full disk, mutated configs and logs, control sequences, malformed
+requests. The status is 1 where something did not hold; standard error tells how to see it again. Linux; a full disk is
+a small tmpfs where one may be mounted (root), else a limit on the size of files.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def attacks() -> dict[str, Attack]:
         outputs,
         processes,
         queues,
+        rolled_back,
         settings,
         shares,
         sockets,
@@ -45,8 +46,8 @@ def attacks() -> dict[str, Attack]:
 
     found: dict[str, Attack] = {}
     for module in (
-        kills, processes, shares, queues, sweeps, opening, steering, branching, damage, disk, outputs, settings, logs,
-        escapes, sockets, exports,
+        kills, processes, shares, queues, sweeps, opening, steering, rolled_back, branching, damage, disk, outputs,
+        settings, logs, escapes, sockets, exports,
     ):  # fmt: skip
         found |= module.ATTACKS
     return found
