@@ -56,11 +56,16 @@ class WorkerAsked(Message):
         self.op, self.tables, self.then = op, tables, then
 
 
-def make(row: Row, belongings: Belongings) -> Pane:
-    """The pane of a row, with what panes may know of the workbench."""
+def class_of(row: Row) -> type[Pane]:
+    """The class of a row's pane, imported where it was not yet."""
     module, _, name = row.source.partition(":")
     pane_class: type[Pane] = getattr(importlib.import_module(module), name)
-    return pane_class.of(belongings, row.id)
+    return pane_class
+
+
+def make(row: Row, belongings: Belongings) -> Pane:
+    """The pane of a row, with what panes may know of the workbench."""
+    return class_of(row).of(belongings, row.id)
 
 
 class Pane(Widget):

@@ -1,4 +1,4 @@
-"""The panes come in after the first frame: at once those that show the run, then what else is on screen, then the rest.
+"""The panes come in after the first frame: at once what somebody came for, then what else is on screen, then the rest.
 
 Panes that nobody sees wait until the log is read and drawn, or somebody presses a key, and are put in their places
 without a paint: opening a run takes as long as what is seen of it.
@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, cast
 
-from tui_gen.app.panes.base import Belongings, Pane, make
-from tui_gen.app.panes.registry import row
+from tui_gen.app.background import away
+from tui_gen.app.panes.base import Belongings, Pane, class_of, make
+from tui_gen.app.panes.registry import PANES, row
 from tui_gen.app.shell import arrangement, keys, placeholders
 from tui_gen.app.shell.settings import read_keys
 from tui_gen.app.steering import comparing
@@ -66,7 +67,8 @@ class Furnishing(Pages):
     async def furnish(self) -> None:
         """What the first frame did without: the catalogue, the dealings with runs, the panes on screen.
 
-        With a run to show, these are the one that it is looked at in; the others follow when that is drawn.
+        With a run to show, that is the one that it is looked at in, else those in which one is put together or opened;
+        the others follow when these are drawn.
         """
         from tui_gen.app.steering.conductor import Conductor
         from tui_gen.app.steering.follower import PaneFollower
@@ -85,20 +87,27 @@ class Furnishing(Pages):
         if open_run is None:
             self.run_worker(self.stock.begin(looking=False), exit_on_error=False)
         with self.batch_update():
-            watched, shown = self.workspace.watched, self.workspace.shown
-            first = [pane for pane in shown if open_run is not None and pane.id == watched]
-            for frame in first or shown:
+            for frame in self._first(open_run is not None):
                 await self._bring_in(frame)
             self.workspace.rearrange()
-            if self.focused is None:
-                here = self.workspace.pane(watched) if first else None
-                (here or self.workspace.shown[0]).focus_inside()
+            here = self.workspace.active
+            if self.focused is None and here is not None and not self._frames([here]):
+                here.focus_inside()
             if open_run is not None:
                 await self.conductor.open(open_run, pace=replay)
                 if self.conductor.view is None:
                     self.workspace.use_layout(arrangement.EDIT)
                 else:
                     self._draw_at_once()
+
+    def _first(self, looking: bool) -> list[Pane]:
+        """The panes on screen that come first: where a run is to be looked at, the one that this is done in; else those
+        that show no run, and need no numpy. All, where there is none of these.
+        """
+        shown, watched = self.workspace.shown, self.workspace.watched
+        idle = {place.id for place in PANES if not place.watches}
+        first = [pane for pane in shown if (pane.id == watched if looking else pane.id in idle)]
+        return first or shown
 
     def _draw_at_once(self) -> None:
         """Have the first frame with the run hold its curves: plots find out their places in one layout after another.
@@ -116,12 +125,14 @@ class Furnishing(Pages):
         painted = asyncio.Event()
         self.call_after_refresh(painted.set)
         await painted.wait()
+        await self._imported(frames := self._frames(self.workspace.shown))
         with self.batch_update():
-            for frame in self._frames(self.workspace.shown):
+            for frame in frames:
                 await self._bring_in(frame)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.follower.at_rest.wait(), LONGEST)
         while frames := self._frames(self.workspace.shown) or self._frames(self.workspace.panes):
+            await self._imported(frames[:1])
             await self._bring_in(frames[0])
         if self._given[2] is not None:
             self.run_worker(self.stock.begin(looking=True), exit_on_error=False)
@@ -150,6 +161,13 @@ class Furnishing(Pages):
     def _frames(panes: Sequence[Pane]) -> list[Pane]:
         """Those that are still empty."""
         return [pane for pane in panes if isinstance(pane, placeholders.EmptyFrame)]
+
+    @staticmethod
+    async def _imported(frames: Sequence[Pane]) -> None:
+        """Import the classes of panes in a thread: meanwhile keys are answered, and what is read comes on screen."""
+        for frame in frames:
+            if (place := row(frame.id)) is not None:
+                await away(class_of, place)
 
     async def _bring_in(self, frame: Pane) -> None:
         """Put a pane in the place of its empty frame."""
