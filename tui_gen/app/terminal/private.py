@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import signal
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import COLOR_SYSTEMS, Console
 from rich.text import Text
@@ -24,7 +24,7 @@ from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Resize
 from textual.geometry import Size
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.widget import MountError, Widget
 from textual.worker import WorkerFailed
 
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
     from tui_gen.draw.terminal import Terminal
 
-__all__ = ["ChopsUpdate", "CompositorUpdate", "HookedApp", "LayoutUpdate", "TerminalDriver"]
+__all__ = ["ChopsUpdate", "CompositorUpdate", "HookedApp", "LayoutUpdate", "PaintedWhole", "TerminalDriver"]
+Result = TypeVar("Result")
 
 GONE = (MountError, NoMatches, NoScreen, ScreenStackError)
 """What Textual raises where a dialog that was just being opened goes on after everything was taken down: no fault."""
@@ -76,7 +77,7 @@ NAMES: dict[Any, tuple[str, ...]] = {
         "fileno",
         "input_tty",
     ),
-    Screen: ("_compositor", "_refresh_layout"),
+    Screen: ("_compositor", "_compositor_refresh", "_refresh_layout", "_screen_resized"),
     Widget: ("_styles_cache",),
     _ansi_sequences: ("ANSI_SEQUENCES_KEYS",),
 }
@@ -123,6 +124,22 @@ def handling() -> MessagePump | None:
         return active_message_pump.get()
     except LookupError:
         return None
+
+
+class PaintedWhole(ModalScreen[Result]):
+    """A dialog that is not painted before its widgets have places: until it is told its size, all that there is of it
+    is what it dims of the screen below.
+    """
+
+    _has_places = False
+
+    def _screen_resized(self, size: Size) -> None:
+        self._has_places = True
+        super()._screen_resized(size)
+
+    def _compositor_refresh(self) -> None:
+        if self._has_places:
+            super()._compositor_refresh()
 
 
 class HookedApp(App[None]):

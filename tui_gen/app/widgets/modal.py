@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from textual.await_complete import AwaitComplete
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 
 from tui_gen.app.terminal.app import TerminalApp
+from tui_gen.app.terminal.private import PaintedWhole
 
 Result = TypeVar("Result")
 
@@ -18,7 +19,7 @@ def on_top(screen: Screen[Any]) -> bool:
     return bool(stack) and stack[-1] is screen
 
 
-class Modal(ModalScreen[Result]):
+class Modal(PaintedWhole[Result]):
     """A modal screen whose `dismiss` counts once, and never for another screen.
 
     Of two keys or clicks in quick succession the second one reaches a screen that is already being left, or that has
