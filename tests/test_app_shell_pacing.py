@@ -102,7 +102,7 @@ def test_where_a_core_is_spare_frames_rest_for_what_they_took_and_for_what_they_
     budget.drawing(10.0, 5.0, 1000)
     assert budget.left(10.0, 5.0 + 0.3 * CpuBudget.SPARE, 1000) == pytest.approx(0.3)
     assert budget.left(10.1, 5.0, 1000 + int(0.4 * CpuBudget.RATE)) == pytest.approx(0.3)
-    assert budget.left(10.0, 99.0, 10**9) == CpuBudget.CALM
+    assert budget.left(10.0, 99.0, 10**9) == pytest.approx(CpuBudget.CALM)
     assert budget.left(10.0 + CpuBudget.CALM, 99.0, 10**9) == 0.0
     budget.touched(10.1)
     assert budget.left(10.2, 99.0, 10**9) == 0.0

@@ -129,11 +129,11 @@ class CpuBudget:
     """
 
     SHARE = 0.005
-    LONGEST = 1.0
+    LONGEST = 2.0
     """Between two frames, however much they take."""
     SPARE = 0.04
     RATE = 7000.0
-    CALM = 0.5
+    CALM = 0.6
     """As LONGEST, where a core is spare."""
     HANDS_ON = 2.0
     """How long after a key press or a click there is no restraint."""

@@ -137,6 +137,7 @@ class PlotView(Widget):
         self.drawing: Drawn | None = None
         self._plot = Plot()
         self._looks: dict[str, Style] = {}
+        self._own: Style | None = None
         self._press_cell: PlotCell | None = None
         self._selection: tuple[PlotCell, PlotCell] | None = None
         self._grab_cell: PlotCell | None = None
@@ -194,13 +195,14 @@ class PlotView(Widget):
         self.refresh()
 
     def recolour(self) -> None:
+        self._own = None
         self._looks.clear()
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
         drawing = self.drawing
         if drawing is None or y >= len(drawing.rows):
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self.size.width, self._ground())
         segments = [Segment(text, self._look(key)) for text, key in drawing.rows[y]]
         strip = Strip(segments, drawing.frame.width)
         if self._selection and drawing.legend <= y < drawing.legend + drawing.frame.area.height:
@@ -208,13 +210,25 @@ class PlotView(Widget):
             if top <= y <= bottom:
                 parts = strip.divide([first, last + 1, drawing.frame.width])
                 strip = Strip.join([parts[0], parts[1].apply_style(Style(reverse=True)), *parts[2:]])
-        return strip.apply_style(self.rich_style)
+        return strip
 
     def _look(self, key: str) -> Style:
         look = self._looks.get(key)
         if look is None:
-            look = self._looks[key] = self._new_look(key)
+            look = self._looks[key] = self._ground() + self._new_look(key)
         return look
+
+    def _ground(self) -> Style:
+        """The widget's own style: every row is painted many times between two changes of it."""
+        if self._own is None:
+            self._own = self.rich_style
+        return self._own
+
+    def notify_style_update(self) -> None:
+        """Its styles are others, or those of what it stands in."""
+        super().notify_style_update()
+        self._own = None
+        self._looks.clear()
 
     def _new_look(self, key: str) -> Style:
         ground = self.background_colors[1]
