@@ -14,7 +14,7 @@ import torch
 from tests import small_runs
 from tests.loop_run import Run
 from tests.waiting import wait_for
-from tui_gen import children
+from tui_gen import children, machine
 from tui_gen.train.engine import compile_choice
 from tui_gen.train.run import probing
 
@@ -33,6 +33,7 @@ def stand_in(monkeypatch, code):
 
     processes = []
     monkeypatch.setattr(children, "start", start)
+    monkeypatch.setattr(machine, "memory", lambda: (0, 0))  # the system does not tell
     return started, processes
 
 
@@ -49,7 +50,12 @@ def test_it_begins_after_a_while_and_ends_with_the_run(tmp_path, monkeypatch):
     for now in (100.0, 100.0 + probing.AFTER - 0.1):
         made.look(now)
     assert not started
-    for now in (100.0 + probing.AFTER, 1e6):
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, "memory", lambda: (probing.ROOM - 1, 8 * probing.ROOM))
+        made.look(100.0 + probing.AFTER)
+        assert not started, "there is no memory to spare"
+    monkeypatch.setattr(machine, "memory", lambda: (probing.ROOM, 8 * probing.ROOM))
+    for now in (100.0 + 2 * probing.AFTER, 1e6):
         made.look(now)
     (words,) = started
     assert words[:3] == ("tui_gen.train.run.probing", str(tmp_path.resolve()), "the key") and words[-1] == "torch"

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tui_gen import children
+from tui_gen import children, machine
 from tui_gen.places import cache_dir
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 AFTER = 5.0
 """Seconds of training before it begins: the shortest runs are left alone."""
+ROOM = 2_000_000_000
+"""Bytes of memory that must be free, here or in the container: twice what it takes, data apart."""
 ENVIRONMENT = {"TORCHINDUCTOR_COMPILE_THREADS": "1", "GOMP_SPINCOUNT": "0", "OMP_WAIT_POLICY": "passive"}
 """It has no helpers that know nothing of its place in the queue, and waits asleep."""
 
@@ -49,7 +51,7 @@ class Probing:
             self._tell()
         elif self._key:
             self._since = now if self._since is None else self._since
-            if now - self._since >= AFTER:
+            if now - self._since >= AFTER and self._there_is_room(now):
                 self._begin()
 
     def close(self) -> None:
@@ -63,6 +65,14 @@ class Probing:
         process.wait()
         if process.stdin is not None:
             process.stdin.close()
+
+    def _there_is_room(self, now: float) -> bool:
+        """Whether the run loses no memory that it may yet need; else it is asked again after a while."""
+        free, total = machine.memory()
+        if not total or free >= ROOM:
+            return True
+        self._since = now
+        return False
 
     def _begin(self) -> None:
         import torch
