@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.bench import Figure, Settings, ratio
-from tests.bench_viewer import cpu_seconds, family
+from tests.process_tree import cpu_seconds, family
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = 2_000
@@ -33,6 +33,11 @@ def seconds(command: Sequence[str], checkout: Path = ROOT) -> tuple[float, float
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=checkout)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.monotonic() - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def processor_seconds(command: Sequence[str]) -> float:
+    """Those of the processor alone."""
+    return seconds(command)[1]
 
 
 def to_the_first_step(checkout: Path) -> tuple[float, float]:

@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench import Figure, Settings
-from tests.bench_viewer import cpu_seconds, own_seconds, resident, rest, settle
+from tests.bench_viewer import resident, rest, settle
+from tests.process_tree import cpu_seconds, own_seconds
 from tests.pty_terminal import KITTY, ROOT, PtyTerminal
 from tests.waiting import wait_for
 from tui_gen import catalog as catalogs

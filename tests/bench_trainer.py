@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from tests.bench import Figure, Settings, ratio
-from tests.bench_viewer import family
+from tests.process_tree import family
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import event_log, events, launch, runs

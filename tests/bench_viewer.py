@@ -22,6 +22,7 @@ from statistics import median
 
 from tests import bench_logs, bench_workbench
 from tests.bench import Figure, Settings
+from tests.process_tree import cpu_seconds, family, own_seconds
 from tests.pty_terminal import KITTY, ROOT, PtyTerminal
 from tests.waiting import wait_for
 from tui_gen import event_log, events, runs
@@ -81,29 +82,6 @@ class Screen(PtyTerminal):
 def screen(program: Program, run: Path, emulate: bool = False, **link: float) -> Screen:
     """A program that looks at a run."""
     return Screen(program.look(run), *SIZE, KITTY, emulate=emulate, cwd=program.cwd, **link)
-
-
-def family(pid: int) -> list[int]:
-    """A process and all that it has started."""
-    found = [pid]
-    for number in found:
-        with contextlib.suppress(OSError):
-            for task in os.listdir(f"/proc/{number}/task"):
-                found += map(int, Path(f"/proc/{number}/task/{task}/children").read_text().split())
-    return found
-
-
-def own_seconds(pid: int) -> float:
-    """Processor time that a process has taken so far."""
-    try:
-        return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3)
-    except OSError:
-        return 0.0
-
-
-def cpu_seconds(pid: int) -> float:
-    """The same, with all that it started."""
-    return sum(map(own_seconds, family(pid)))
 
 
 def resident(pid: int) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import dockerfiles, fake_worker
+from tests import bench, dockerfiles, fake_worker
 from tui_gen import batch, cli
 from tui_gen.report import follow
 
@@ -175,3 +175,11 @@ def test_what_an_image_runs_is_our_command_line_as_nobody_special():
     last = [name for name, _ in BUILD][::-1]
     assert of("USER")[-1] not in ("root", "0") and "RUN" not in last[: last.index("USER")]
     assert any(f"TUI_GEN_RUNS={volume}" in words for volume in of("VOLUME") for words in of("ENV"))
+
+
+def test_every_benchmark_that_a_page_names_is_there():
+    """All of them can be loaded, too: nothing else imports them."""
+    known = bench.benchmarks()
+    named = re.findall(r"tests\.bench((?: [a-z][a-z0-9-]*)+)", "\n".join(path.read_text() for path in TEXTS))
+    names = [name for words in named for word in words.split() for name in bench.grouped(word, known)]
+    assert {"cold", "probing", "tuned-ddpm"} <= set(names) <= set(known)
