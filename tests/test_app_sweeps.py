@@ -41,7 +41,7 @@ async def test_a_sweep_is_shown_as_a_table_and_as_lines_and_its_best_run_opened_
     async with workbench(monkeypatch, (80, 24)) as (app, pilot):
         app.workspace.open("sweeps")
         pane = app.workspace.pane("sweeps")
-        await until_shown(pilot, "✔ done", "mine", "4/4", LR)
+        await until_shown(pilot, "✔ over", "mine", " 4/4", LR)
         await pilot.press("enter")
         await until_shown(pilot, "importance: lr 80 %, latent 20 %", "37 ★", "the lower the better")
         assert [result.id for result in pane.table.results] == [3, 0, 1, 2]
@@ -60,7 +60,7 @@ async def test_a_sweep_is_shown_as_a_table_and_as_lines_and_its_best_run_opened_
         await until(pilot, lambda: any("best.toml trains it" in words for words in app.told))
         assert (tmp_path / "best.toml").read_text() == (run / "config.toml").read_text()
         await pilot.press("backspace")
-        await until(pilot, lambda: pane.table is None and "✔ done" in screen_text(app))
+        await until(pilot, lambda: pane.table is None and "✔ over" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: pane.result is not None and pane.result.id == 3)
         await pilot.press("enter")

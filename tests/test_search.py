@@ -17,6 +17,7 @@ from tests.test_queueing import known
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import event_log, events, launch, queueing, runs, slots, space
+from tui_gen.app.panes.sweeps import pane
 from tui_gen.search import asking, keeper
 from tui_gen.search import spec as specs
 from tui_gen.search.asking import SearchWish
@@ -370,6 +371,19 @@ def test_each_trial_has_the_device_with_the_fewest_runs(monkeypatch, workers):
         assert config.train.device == "cuda:1", "another run trains on the first"
         kept.open[trial.number] = SimpleNamespace(slot="cuda:1", path=root / "x")
         assert kept._config(study.next(), "y").train.device == "auto"
+
+
+def test_one_that_cannot_be_read_keeps_nobody_from_the_others(call):
+    """A file that somebody is mending, or that a newer version wrote."""
+    root = runs.default_root()
+    for name in ("sound", "torn"):
+        specs.write(root, SearchSpec(name=name, config="", space=["model.latent=8|16"], metric="val/vae/loss"))
+    (specs.folder_of(root, "torn") / specs.SPEC).write_text("{")
+    status, out, _ = call("sweep")
+    assert status == 0 and "stopped" in next(line for line in out.splitlines() if line.startswith("sound"))
+    assert "broken" in next(line for line in out.splitlines() if line.startswith("torn"))
+    lines = {line.name: line for line in pane.read(root, "").lines}
+    assert (lines["sound"].state, lines["torn"].state) == ("stopped", "broken") and "no sweep's" in lines["torn"].words
 
 
 @pytest.mark.parametrize(("metric", "better"), [

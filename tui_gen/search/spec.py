@@ -13,7 +13,7 @@ import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -219,6 +219,29 @@ def without_password(storage: str) -> str:
 
 
 # What came of it
+
+
+class SweepLine(NamedTuple):
+    """A sweep in a list of all: its name, what it does (`running`, `over`, `stopped`, `broken`, `in the queue`), how
+    many trials are over and how many there are to be, and what is varied, or why it does not go on."""
+
+    name: str
+    state: str
+    over: int
+    total: int
+    words: str
+
+
+def line_of(root: Path, name: str) -> SweepLine:
+    """That of a search; a file of it that cannot be read is told, and keeps nobody from the others."""
+    try:
+        spec, rows = read(root, name), trials(root, name).rows
+    except RunError as error:
+        return SweepLine(name, "broken", 0, 0, str(error))
+    over = sum(row.state not in ("waiting", "running") for row in rows)
+    state = "running" if is_kept(root, name) else "over" if over >= spec.trials else "stopped"
+    words = last_words(root, name) if state == "stopped" else ""
+    return SweepLine(name, state, over, max(spec.trials, over), words or ", ".join(spec.space))
 
 
 def results(root: Path, name: str, catalog: Catalog | None = None) -> SweepTable:

@@ -259,11 +259,9 @@ def listed(root: Path, out: Outlet, err: Outlet) -> None:
         return
     rows = [("SWEEP", "STATE", "OVER", "BEST", "SETTINGS")]
     for name in known:
-        found, spec = specs.results(root, name), specs.read(root, name)
-        live = bool(specs.is_kept(root, name))
-        state = "running" if live else "over" if found.over >= spec.trials else "stopped"
-        best = show(found.best.best) if found.best is not None else ""
-        words = specs.last_words(root, name) if state == "stopped" else ""
-        rows.append((name, state, f"{found.over}/{spec.trials}", best, words or ", ".join(spec.space)))
+        line = specs.line_of(root, name)
+        best = specs.results(root, name).best if line.state != "broken" else None
+        over = f"{line.over}/{line.total}" if line.state != "broken" else ""
+        rows.append((name, line.state, over, show(best.best) if best is not None else "", line.words))
     for line in aligned(rows, width=terminal_width(out)):
         out.line(line)

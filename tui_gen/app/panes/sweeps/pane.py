@@ -24,6 +24,7 @@ from tui_gen.app.panes.sweeps.plot import SweepPlot
 from tui_gen.runs import RunError
 from tui_gen.search import asking
 from tui_gen.search import spec as specs
+from tui_gen.search.spec import SweepLine
 from tui_gen.states import queue_look, themed
 from tui_gen.sweeps import SweepResult, SweepTable
 from tui_gen.text import clean
@@ -32,17 +33,9 @@ OVERLAID = 8
 """Runs whose curves are laid over each other, at most."""
 TALL = 18
 """Rows from which on table and plot have room at once."""
+LOOKS = {"stopped": "cancelled", "over": "done", "broken": "failed", "in the queue": "waiting"}
+"""Which state of an entry of the queue a sweep's looks like."""
 NOTHING = "No sweep is here yet: Ctrl+F5 varies settings of what the form describes."
-
-
-class SweepLine(NamedTuple):
-    """A sweep in the list of all: its name, what it does, how many trials are over and how many there are to be."""
-
-    name: str
-    state: str
-    over: int
-    total: int
-    settings: str
 
 
 class SweepsLook(NamedTuple):
@@ -215,7 +208,7 @@ The line below says how much each setting matters: its share of what the metric 
         table, result = self.table, self.result
         if table is None:
             line = self._current_line
-            return clean(line.settings) if line is not None else ""
+            return clean(line.words) if line is not None else ""
         from tui_gen.sweep_plot import importance_words
 
         way = "the higher the better" if table.better == "higher" else "the lower the better"
@@ -250,7 +243,7 @@ The line below says how much each setting matters: its share of what the metric 
     def entries(self) -> Iterable[Entry]:
         """Every sweep."""
         for line in self.snapshot.lines[:50] if self.snapshot is not None else ():
-            yield Entry(clean(f"Show the sweep {line.name}"), partial(self.open_sweep, line.name), clean(line.settings))
+            yield Entry(clean(f"Show the sweep {line.name}"), partial(self.open_sweep, line.name), clean(line.words))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with what is shown."""
@@ -346,7 +339,7 @@ def read(root: Path, name: str) -> SweepsLook:
     try:
         queue = queueing.read(root)
         groups = sweeps.groups(queue)
-        lines = [_search_line(root, spec_name) for spec_name in specs.names(root)]
+        lines = [specs.line_of(root, spec_name) for spec_name in specs.names(root)]
         for group in groups:
             entries = [entry for entry in queue.entries if entry.group == group]
             over = sum(not entry.open for entry in entries)
@@ -362,24 +355,16 @@ def read(root: Path, name: str) -> SweepsLook:
         return SweepsLook([], None, str(error))
 
 
-def _search_line(root: Path, name: str) -> SweepLine:
-    spec, rows_now = specs.read(root, name), specs.trials(root, name).rows
-    over = sum(row.state not in ("waiting", "running") for row in rows_now)
-    state = "running" if specs.is_kept(root, name) else "done" if over >= spec.trials else "stopped"
-    words = specs.last_words(root, name) if state == "stopped" else ""
-    return SweepLine(name, state, over, max(spec.trials, over), words or ", ".join(spec.space))
-
-
 def _line(line: SweepLine, width: int) -> Content:
-    look = queue_look({"stopped": "cancelled", "over": "done", "in the queue": "waiting"}.get(line.state, line.state))
+    look = queue_look(LOOKS.get(line.state, line.state))
     end = f"{line.over}/{line.total}"
     name = clean(line.name)
-    settings = clean(line.settings)
-    room = max(4, width - len(end) - 16 - len(name))
+    settings = clean(line.words)
+    room = max(4, width - len(end) - 17 - len(name))
     settings = settings if len(settings) <= room else f"{settings[: room - 1]}…"
     return Content.assemble(
         (f"{look.sign} ", f"bold {themed(look.tone)}"), (f"{line.state:<12}", themed(look.tone)), (name, "bold"), " ",
-        (f"{settings:<{room}}", "$quiet"), end,
+        (f"{settings:<{room}} ", "$quiet"), end,
     )  # fmt: skip
 
 
