@@ -259,9 +259,9 @@ def listed(root: Path, out: Outlet, err: Outlet) -> None:
         return
     rows = [("SWEEP", "STATE", "OVER", "BEST", "SETTINGS")]
     for name in known:
-        line = specs.line_of(root, name)
-        best = specs.results(root, name).best if line.state != "broken" else None
-        over = f"{line.over}/{line.total}" if line.state != "broken" else ""
-        rows.append((name, line.state, over, show(best.best) if best is not None else "", line.words))
+        told = specs.line_of(root, name)
+        best = specs.results(root, name).best if told.state != "broken" else None
+        over = f"{told.over}/{told.total}" if told.state != "broken" else ""
+        rows.append((name, told.state, over, show(best.best) if best is not None else "", told.words))
     for line in aligned(rows, width=terminal_width(out)):
         out.line(line)
