@@ -235,6 +235,8 @@ def test_batches_go_through_everything_once_in_order():
     assert torch.equal(torch.cat([x for x, _ in got]), normalise(data.validation.examples, "unit"))
     assert torch.equal(torch.cat([labels for _, labels in got]), data.validation.labels)
     assert sum(len(x) for x, _ in batches(data.validation, batch_size=50, value_range="unit", limit=70)) == 70
+    some = [labels for _, labels in batches(data.validation, batch_size=50, value_range="unit", limit=60, spread=True)]
+    assert torch.equal(torch.cat(some), data.validation.labels[::3])
     endless = load(dataset(name="ring"), CPU, seed=0).train
     first, second = (torch.cat([x for x, _ in batches(endless, batch_size=1000, value_range="unit")]) for _ in range(2))
     assert torch.equal(first, second) and len(first) == 4096

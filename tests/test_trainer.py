@@ -327,3 +327,16 @@ def test_the_gradient_scaler_counts_steps_not_phases():
     trainer.compute[name] = lambda batch: (*whole(batch)[:2], [None] * len(trainer.parameters[name]))
     trainer.train_step()
     assert trainer.scaler._get_growth_tracker() == 6, "a phase without gradients is passed over"
+
+
+def test_a_validation_of_some_takes_them_from_all_over_but_in_runs_that_began_with_the_first_ones():
+    """What is read from folders is sorted by class: the first ones are of a few."""
+    trainer, seen = small_runs.trainer("classifier"), []
+    trainer.model.validation = lambda batch: seen.append(batch.labels) or {}
+    labels = trainer.data.validation.labels
+    trainer.validate(5)
+    state = trainer.state()
+    for kept in (state, {key: value for key, value in state.items() if key != "spread"}):
+        trainer.restore(kept, weights_of(trainer.model), None)
+        trainer.validate(5)
+    assert len(labels) == 15 and [[*some] for some in seen] == [[*labels[::3]], [*labels[::3]], [*labels[:5]]]

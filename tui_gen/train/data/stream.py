@@ -204,11 +204,13 @@ def drawn(source: Source, *, count: int, seed: int, value_range: str) -> tuple[T
 
 
 def batches(
-    source: Source, *, batch_size: int, value_range: str, limit: int | None = None
+    source: Source, *, batch_size: int, value_range: str, limit: int | None = None, spread: bool = False
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Every example once, in a fixed order, without augmentation; the last batch may be smaller.
 
-    `limit` is the most examples to take. Of a source without end, the first `limit` (or `ENDLESS_BATCHES`) are taken.
+    `limit` is the most examples to take: the first ones or, with `spread`, some at even distances over all of them, as
+    what is read from folders is sorted by class. Of a source without end, the first `limit` (or `ENDLESS_BATCHES`) are
+    taken.
     """
     count = source.count
     if count is None:
@@ -216,5 +218,8 @@ def batches(
     elif limit is not None:
         count = min(count, limit)
     for start in range(0, count, batch_size):
-        raw, labels = source.take(torch.arange(start, min(start + batch_size, count), device=source.device))
+        places = torch.arange(start, min(start + batch_size, count), device=source.device)
+        if spread and source.count is not None:
+            places = places * source.count // count
+        raw, labels = source.take(places)
         yield normalise(raw, value_range), labels

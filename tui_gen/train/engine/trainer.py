@@ -107,6 +107,9 @@ class Trainer:
         self.in_order = True
         """Whether gradients are brought into the order that their parameters have in memory: PyTorch's fused optimisers
         pair them as they lie. Runs begun before this was known go on as they were."""
+        self.spread = True
+        """Whether a validation of some of the examples takes them from all over. Before, runs took the first ones, and
+        go on so: their curves would jump."""
         self.model.train()
 
     def _prepare(self) -> None:
@@ -328,7 +331,8 @@ class Trainer:
         was = self.model.training
         try:
             model, exchange = self.model.eval(), self.exchange
-            return validated(model, self.data, self.config, self.device, self.step, limit, check, exchange)
+            data, config, device = self.data, self.config, self.device
+            return validated(model, data, config, device, self.step, limit, check, exchange, self.spread)
         finally:
             self.model.train(was)
 
@@ -384,6 +388,7 @@ class Trainer:
             **({"processes": self.ranks.count} if self.ranks.count > 1 else {}),
             "in_order": self.in_order,
             "draws_whole": self.draws_whole,
+            "spread": self.spread,
             "vitals": self.vitals.state(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "stream": self.stream.state_dict(),
@@ -444,6 +449,7 @@ class Trainer:
         self.step = int(state["step"])
         self.in_order = bool(state.get("in_order", False))
         self.draws_whole = bool(state.get("draws_whole", False))
+        self.spread = bool(state.get("spread", False))
         self.vitals.restore(state.get("vitals"), self.step)
         if seed == train.seed:
             self._draw_on(state)
@@ -470,6 +476,7 @@ def validated(
     limit: int | None = None,
     check: Check = never,
     exchange: Exchange | None = None,
+    spread: bool = True,
 ) -> dict[str, float]:
     """Metrics of a model in evaluation mode over the validation examples, as `Trainer.validate` has them."""
     if data.validation is None:
@@ -478,7 +485,9 @@ def validated(
     count = 0
     size = max(256, -(-config.train.batch_size // config.train.accumulate))
     with random_state_kept(device, config.train.seed), torch.no_grad():
-        for x, labels in fixed_batches(data.validation, batch_size=size, value_range=model.value_range, limit=limit):
+        for x, labels in fixed_batches(
+            data.validation, batch_size=size, value_range=model.value_range, limit=limit, spread=spread
+        ):
             check()
             if exchange is None:
                 values = model.validation(Batch(x, labels, step))

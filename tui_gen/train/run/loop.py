@@ -74,7 +74,9 @@ class RunLoop:
         self.health = Health(trainer.config.train)
         self.accounts = Accounts(trainer.device, trainer.laps)
         preview = self.config.preview
-        self.previewer = Previewer(trainer.model, trainer.data, trainer.device, preview.count, preview.seed)
+        self.previewer = Previewer(
+            trainer.model, trainer.data, trainer.device, preview.count, preview.seed, lambda: trainer.spread
+        )
         self.measuring = QualitySchedule(trainer, self.emit, self.check, self.lockstep.sampler(self.check))
         for source in (trainer.data.train, trainer.data.validation):
             if source is not None:

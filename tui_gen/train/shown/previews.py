@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,10 +103,16 @@ def axes(span: float) -> tuple[tuple[str, float, float], ...]:
 
 
 class Previewer:
-    """Draws the previews that a model has methods for."""
+    """Draws the previews that a model has methods for.
 
-    def __init__(self, model: Model, data: Data, device: torch.device, count: int, seed: int) -> None:
-        self.data, self.device, self.seed = data, device, seed
+    `spread` says whether examples are taken from all over the data, and not the first ones; asked once, when they are.
+    """
+
+    def __init__(
+        self, model: Model, data: Data, device: torch.device, count: int, seed: int,
+        spread: Callable[[], bool] = lambda: True,
+    ) -> None:  # fmt: skip
+        self.data, self.device, self.seed, self._spread = data, device, seed, spread
         self.spec: DataSpec = data.spec
         self.points = data.spec.kind == "points"
         self.texts = data.spec.kind == "text"
@@ -117,7 +123,7 @@ class Previewer:
         """By the method of the model that failed."""
         self.told: set[str] = set()
         """Faults that the log has."""
-        self._real: np.ndarray | None = None
+        self._cloud: np.ndarray | None = None
         self._examples: tuple[Tensor, Tensor | None] | None = None
         self._many: tuple[Tensor, Tensor | None] | None = None
 
@@ -245,20 +251,21 @@ class Previewer:
         what = Tiles(block=(2, 1), parts=("real", "generated"), legend=legend, axes=axes(span))
         return plots_of([heat(true, true.max()), heat(generated, true.max())], "density", what)
 
+    def _real(self, model: Model, count: int) -> tuple[Tensor, Tensor | None]:
+        """So many real examples, held-out ones where there are any, and their labels."""
+        source = self.data.validation or self.data.train
+        spread, value_range = self._spread(), model.value_range
+        return next(fixed_batches(source, batch_size=count, value_range=value_range, limit=count, spread=spread))
+
     def _real_points(self, model: Model) -> tuple[np.ndarray, float]:
         """Real points (N, 2) to compare with, and how far the axes of plots reach."""
-        if self._real is None:
-            source = self.data.validation or self.data.train
-            x, _ = next(fixed_batches(source, batch_size=POINTS, value_range=model.value_range, limit=POINTS))
-            self._real = x.cpu().numpy()
-        return self._real, 1.4 * float(np.abs(self._real).max())
+        if self._cloud is None:
+            self._cloud = self._real(model, POINTS)[0].cpu().numpy()
+        return self._cloud, 1.4 * float(np.abs(self._cloud).max())
 
     def _given_to_panels(self, model: Model) -> Given:
         if self._many is None:
-            source = self.data.validation or self.data.train
-            self._many = next(
-                fixed_batches(source, batch_size=PANEL_EXAMPLES, value_range=model.value_range, limit=PANEL_EXAMPLES)
-            )
+            self._many = self._real(model, PANEL_EXAMPLES)
         noise = self.noise(model, min(self.count, 64)) if hasattr(model, "sample") else (None, None)
         return Given(*self._many, *noise)
 
@@ -273,8 +280,7 @@ class Previewer:
     def _given(self, model: Model) -> tuple[Tensor, Tensor | None]:
         if self._examples is None:
             count = POINTS if self.points else RECONSTRUCTIONS
-            source = self.data.validation or self.data.train
-            x, labels = next(fixed_batches(source, batch_size=count, value_range=model.value_range, limit=count))
+            x, labels = self._real(model, count)
             if not self.points and len(x) >= 8:
                 x, labels = x[: len(x) // 8 * 8], None if labels is None else labels[: len(x) // 8 * 8]
             self._examples = x, labels

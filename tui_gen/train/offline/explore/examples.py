@@ -36,7 +36,8 @@ def read(restored: Restored) -> Labelled:
     """Up to MOST held-out examples, or training ones where none are held out. Raises DataError."""
     data = data_of(restored, _silent)
     source = data.validation or data.train
-    return next(batches(source, batch_size=MOST, value_range=restored.model.value_range, limit=MOST))
+    value_range = restored.model.value_range
+    return next(batches(source, batch_size=MOST, value_range=value_range, limit=MOST, spread=True))
 
 
 class Examples:
