@@ -400,6 +400,12 @@ def test_trials_are_judged_the_way_that_a_metric_is_better(metric, better):
             asking.judged(base, metric, known())
 
 
+def test_a_metric_of_no_phase_may_be_a_models_own():
+    base = catalogs.resolve("pretrained-classifier", known(), [])
+    for metric in ("val/pretrained/accuracy", "val/gain"):
+        assert asking.judged(base, metric, known()) == (metric, "higher")
+
+
 def test_a_metric_that_no_run_has_ends_it_and_names_those_there_are(call, workers):
     status, _, err = sweep(call, "--metric", "val/vae/nix", "--trials", "9")
     assert status == 2 and "no val/vae/nix in its log; there are val/vae/elbo" in err and len(workers.started) <= 2

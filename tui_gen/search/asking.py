@@ -13,7 +13,7 @@ from tui_gen import params, quality, runs, slots, space, sweeps
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.goals import about_one, direction, goals_for
-from tui_gen.panels import HEALTH, split
+from tui_gen.panels import split
 from tui_gen.params import Problem
 from tui_gen.places import expanded
 from tui_gen.runs import RunError
@@ -122,10 +122,6 @@ def judged(base: RunConfig, metric: str, catalog: Catalog) -> tuple[str, str]:
     if metric and ("/" not in metric or metric != metric.strip()):
         words = "is no metric of a log; they are called val/PHASE/NAME, PHASE/NAME or quality/NAME"
         raise ConfigError("--metric", [Problem("--metric", metric, words, f"val/{next(iter(entry.phases))}/loss")])
-    names = [*entry.phases, QUALITY.rstrip("/"), HEALTH]
-    if metric and split(metric)[1] not in names:
-        words = f"is no metric of {base.model.name}, whose metrics begin with {' or '.join(entry.phases)} or quality"
-        raise ConfigError("--metric", [Problem("--metric", metric, words, f"val/{next(iter(entry.phases))}/loss")])
     measured = bool(base.quality.every_seconds or base.quality.at_end)
     if metric.startswith(QUALITY) and not measured:
         words, hint = "is not measured with these settings", "--set quality.at_end=true measures it"
@@ -138,6 +134,11 @@ def judged(base: RunConfig, metric: str, catalog: Catalog) -> tuple[str, str]:
     for curve, better in stated:
         if metric == curve or (not metric and (measured or not curve.startswith(QUALITY))):
             return curve, better
+    others = {phase for model in catalog.models.values() for phase in model.phases} | set(catalog.models)
+    # Only those: what a model measures in validation may be of no phase.
+    if split(metric)[1] in others.difference(entry.phases):
+        words = f"is no metric of {base.model.name}, whose metrics begin with {' or '.join(entry.phases)} or quality"
+        raise ConfigError("--metric", [Problem("--metric", metric, words, f"val/{next(iter(entry.phases))}/loss")])
     if metric.startswith(QUALITY):
         return metric, _way_of_figure(metric.removeprefix(QUALITY))
     if metric:
