@@ -59,7 +59,7 @@ class VAE(Model):
         "Burda et al. 2016, arXiv:1509.00519"
     )
     kinds, value_range, optimizers = ("image", "points"), "unit", {"vae": Optim(lr=1e-3)}
-    arithmetic, judged, alarms = ("beta", "kl_warmup", "free_bits"), ("elbo", "iw_log_likelihood", "mse"), ALARMS
+    arithmetic, judged, alarms = ("beta", "kl_warmup", "free_bits"), ("elbo", "mse", "iw_log_likelihood"), ALARMS
 
     def loss(self, batch: Batch) -> Loss:
         """−ELBO = −E_q log p(x|z) + β · KL(q(z|x) ‖ N(0, I)) in nats, averaged over the batch; metrics per example."""

@@ -363,13 +363,18 @@ def test_a_signal_is_obeyed_before_anything_is_loaded(tmp_path, name):
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     try:
-        wait_for(lambda: _catches(process.pid, signal.SIGXCPU), what="its handlers")  # Python itself has one of SIGINT
+        # before the new program is loaded, the process has the handlers of this one; Python itself has one of SIGINT
+        wait_for(lambda: _started(process.pid) and _catches(process.pid, signal.SIGXCPU), what="its handlers")
         process.send_signal(signal.Signals[name])
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
     status, words = (130, "interrupted") if name == "SIGINT" else (143, f"{name}: ended before training began")
     assert (process.returncode, out, err) == (status, "", f"tui-gen: {words}\n")
+
+
+def _started(pid: int) -> bool:
+    return b"tui_gen\0--run" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _catches(pid: int, number: int) -> bool:

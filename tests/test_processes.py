@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 
@@ -158,7 +159,7 @@ def test_an_error_in_one_is_the_run_s(tmp_path, monkeypatch):
     run = made(tmp_path)
     state, _, reason = ended(several.worker(run), run)
     assert state == "failed"
-    assert reason.startswith("rank 1 (") and reason.endswith("ValueError: it broke (worker-1.log has the traceback)")
+    assert re.fullmatch(r"rank 1 \(.*\): ValueError: it broke \(.*, line \d+; worker-1.log has the traceback\)", reason)
     assert "it broke" in (run / "worker-1.log").read_text()
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests import fake_worker
 from tests.shell import screen_text, until, workbench
 from tests.test_restore import saved
-from tui_gen import config, runs, toml_writer, trust
+from tui_gen import config, launch, runs, toml_writer, trust
 from tui_gen.config import ConfigError
 from tui_gen.train import discover
 from tui_gen.train.offline.restore import restore
@@ -186,9 +186,13 @@ def execution(monkeypatch):
     def reached(*_, **__):
         raise runs.RunError("reached")
 
+    early = []  # workers begin to load PyTorch before anybody is asked, and these folders with it
+
     monkeypatch.setattr(headless, "ensured", reached)
     monkeypatch.setattr("tui_gen.children.run", reached)
     monkeypatch.setattr("tui_gen.children.start", reached)
+    monkeypatch.setattr(launch.WarmWorker, "spawn", lambda worker: early.extend(worker.model_dirs))
+    return early
 
 
 WORDS = (["--run", "FILE"], ["--run", "RUN"], ["--resume", "RUN"], ["sample", "RUN"], ["quality", "RUN"],
@@ -217,6 +221,7 @@ def test_commands_ask_once_or_say_what_to_do(call, folder, tmp_path, answer, exe
     assert "is not trusted" in call(*command)[2]
     assert call(*command, "--trust", str(folder))[2] == "tui-gen: reached\n"
     assert (run / "config.toml").read_bytes() == before and len(list(runs.default_root().iterdir())) == 1
+    assert execution == []
 
 
 def test_naming_it_on_the_command_line_is_trust_that_is_remembered(call, folder, execution, monkeypatch):
