@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import select
+import shutil
 import stat
 import threading
 import time
@@ -209,6 +210,18 @@ def test_a_broken_link_keeps_what_is_shown_and_goes_on_where_it_was(far):
     view.read_all()
     assert view.state == "stopped" and "said meanwhile" in [text for _, _, text in view.log]
     assert far.links[-1].stream.read < 8000 < read, "only what was new came, and the list"
+
+
+def test_what_was_kept_comes_again_where_somebody_emptied_the_cache(far):
+    path = recorded(far)
+    watcher = far.watch()
+    far.down = True
+    far.cut()
+    wait_for(lambda: "the cable is out" in watcher.trouble)
+    shutil.rmtree(watcher.root.parent)
+    far.down = False
+    wait_for(lambda: (watcher.root / path.name / runs.LOG).exists() and not watcher.trouble)
+    assert told(watcher.root) == told(far.root)
 
 
 def test_a_link_that_breaks_anywhere_leaves_every_log_as_it_is_there(far):

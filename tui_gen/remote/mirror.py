@@ -157,6 +157,7 @@ class Mirror:
     def known(self) -> dict[str, tuple[float, float, float]]:
         """What is here of every run, as `messages.Begin` has it."""
         found = {}
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have emptied the cache meanwhile
         for entry in os.scandir(self.root):
             if entry.is_dir(follow_symlinks=False) and os.path.isfile(f"{entry.path}/{runs.CONFIG}"):
                 log = Path(entry.path) / runs.LOG
