@@ -113,6 +113,16 @@ def test_what_lost_its_parent_is_collected_and_the_status_is_the_command_s():
         assert around.wait(120) == 7
 
 
+def children_of(pid: int) -> list[list[str]]:
+    """The command lines of a process's children."""
+    numbers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    lines = []
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            lines.append(Path(f"/proc/{number}/cmdline").read_text().split("\0"))
+    return lines
+
+
 @CONTAINED
 def test_a_run_that_was_left_running_ends_with_a_checkpoint_when_its_container_is_stopped():
     """Process 1 would take it along when the command ends: it stays, and hands the signal on."""
@@ -122,6 +132,7 @@ def test_a_run_that_was_left_running_ends_with_a_checkpoint_when_its_container_i
         (row,) = runs.list_runs(runs.default_root())
         wait_until_listening(Path(row.path))
         wait_for(lambda: runs.state_of(row.path)[0] == "running")
+        wait_for(lambda: not any("--detach" in words for words in children_of(first)), what="the command's end")
         os.kill(first, signal.SIGTERM)
         assert around.wait(120) == 0
     state, step, reason = runs.state_of(row.path)

@@ -102,7 +102,7 @@ def sums(ranks):
     tensors += [torch.arange(9) * ranks.rank, torch.full((2, 2), ranks.rank + 0.5, dtype=torch.bfloat16)]
     for _ in range(3):
         ranks.sum_(tensors)
-    for _ in range(600):  # some who come late, some who wait awake
+    for _ in range(600):
         ranks.wait()
     return ranks.host is not None, [tensor.float().numpy() for tensor in tensors]
 

@@ -2,8 +2,7 @@
 
 Every rank writes its numbers into a place of its own, meets the others, and adds up all places by itself, in the order
 of ranks: the same bits on each. Two places are taken in turn, so that one is written while another is still read. They
-meet by a byte on a socket from each to each, and see each other come in memory, as long as they are awake; one that
-dies closes its sockets, and all others know.
+meet by a byte on a socket from each to each; one that dies closes its sockets, and all others know.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import platform
 import socket
 import struct
 import sys
-import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -26,13 +23,6 @@ MOST = 4
 """Processes, at most: each reads what all have written."""
 PLACE = 1 << 22
 """Bytes of a place; what is longer goes through in parts."""
-SPIN, PAUSE, LONGEST = 0.0002, 16, 1024
-"""Seconds that one waits awake for the others; how often it does not after that was in vain, and at most, as each time
-that is in vain doubles it: where others want the cores, nearly never."""
-APART, LINES = 8, 64
-"""Numbers between two counts, and the bytes of these: each is in a cache line of its own."""
-DRAIN = 256
-"""Bytes that may lie unread in a socket."""
 
 
 class HostGroup(Protocol):
@@ -53,15 +43,8 @@ class OneHost:
 
     def __init__(self, rank: int, peers: dict[int, socket.socket], memory: mmap.mmap, timeout: float) -> None:
         self.rank, self.peers, self.timeout = rank, peers, timeout
-        places = 2 * (len(peers) + 1)
-        self._places = torch.frombuffer(memory, dtype=torch.uint8, count=places * PLACE).view(2, -1, PLACE)
+        self._places = torch.frombuffer(memory, dtype=torch.uint8).view(2, len(peers) + 1, PLACE)
         self._turn = 0
-        self._arrivals = memoryview(memory)[-LINES * (len(peers) + 1) :].cast("q")
-        """How often each was here, eight numbers apart; the sockets tell it, too, and wake those who sleep."""
-        self._met = self._arrivals[rank * APART]
-        self._unread = dict.fromkeys(peers, 0)
-        self._pause = PAUSE
-        self._asleep = 0 if platform.machine() in ("x86_64", "AMD64") else sys.maxsize  # others order memory otherwise
         for peer in peers.values():
             peer.settimeout(timeout)
 
@@ -92,40 +75,17 @@ class OneHost:
 
     def meet(self) -> None:
         """Wait until all are here: what each wrote before, all can read. Raises RuntimeError where one is gone."""
-        self._met += 1
-        self._arrivals[self.rank * APART] = self._met
         rank = next(iter(self.peers))
         try:
-            for rank, peer in self.peers.items():
+            for peer in self.peers.values():
                 peer.send(b"h")
-                self._unread[rank] += 1
-            seen = self._spin()
             for rank, peer in self.peers.items():
-                most = DRAIN if seen else 0  # what is known to have come is read now and then, many at a time
-                while self._unread[rank] > most:
-                    heard = len(peer.recv(self._unread[rank]))
-                    if not heard:
-                        raise RuntimeError(f"connection to rank {rank} closed: its process has ended")
-                    self._unread[rank] -= heard
+                if not peer.recv(1):
+                    raise RuntimeError(f"connection to rank {rank} closed: its process has ended")
         except TimeoutError:
             raise RuntimeError(f"Timed out: rank {rank} has said nothing for {self.timeout:g} s") from None
         except OSError as error:
             raise RuntimeError(f"connection to rank {rank} lost: {error}") from error
-
-    def _spin(self) -> bool:
-        """Wait awake a moment, as it takes long to wake up; whether all came. After it was in vain, not for a while."""
-        if self._asleep:
-            self._asleep -= 1
-            return False
-        deadline, arrivals, met = time.perf_counter() + SPIN, self._arrivals, self._met
-        places = [rank * APART for rank in self.peers]
-        while any(arrivals[place] < met for place in places):
-            if time.perf_counter() > deadline:
-                self._asleep = self._pause
-                self._pause = min(LONGEST, 2 * self._pause)
-                return False
-        self._pause = PAUSE
-        return True
 
     def close(self) -> None:
         """Let the others know that this rank has left."""
@@ -150,7 +110,7 @@ def connected(group: HostGroup, timeout: float, opening: float) -> OneHost | Non
         try:
             assert listener is not None
             peers = _peers(group.rank, names, listener, opening)
-            side = OneHost(group.rank, peers, _memory(group.rank, peers, group.count * (2 * PLACE + LINES)), timeout)
+            side = OneHost(group.rank, peers, _memory(group.rank, peers, 2 * group.count * PLACE), timeout)
         except (OSError, ValueError):
             side = None
         together = all_agree(group, side is not None)
