@@ -24,8 +24,8 @@ from `models/reached.json`, which `tui-gen zoo check --record` keeps.
 the values are those of the last step over all validation examples, in the terms of the figure. Recipes for other data
 were trained on MNIST (`--set dataset.name=mnist`), where they state a figure for it.
 
-Every run had one thread. Times are those of a clock, on two cores that a dozen other programs shared: many times what
-a run takes alone.
+Every run had one thread. `clock` is on two cores that a dozen other programs shared, many times what a run takes alone;
+`processor`, where it was recorded, is for how long a core was busy with it, and near what it takes alone.
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tui_gen import bottleneck, event_log, events, runs
 from tui_gen.bottleneck import judge
-from tui_gen.usage import Gpu, Load, Spent
+from tui_gen.usage import Gpu, Load, Spent, processor_seconds
 from tui_gen.view import RunView, thinned
 
 STEP = {"data": 0.4, "gradients": 7.0, "optimiser": 1.0}
@@ -27,6 +27,12 @@ def usage(parts=STEP, counts=None, load=FREE, steps=100, seconds=10.0, idle=0, l
 
 def verdict(*accounts, settings=None, plan=PLAN, **more):
     return judge(accounts or [usage()], SETTINGS | (settings or {}), plan, **more)
+
+
+def test_processor_time_is_that_of_all_cores_however_few_accounts_tell():
+    accounts = [usage(seconds=10.0, load=FREE)] * 4 + [usage(seconds=4.0, load=Load(cpu=0.5))] * 4
+    assert processor_seconds(accounts) == 4 * 75 + 4 * 2
+    assert processor_seconds(thinned(accounts)) == 4 * 75 + 4 * 2 and processor_seconds([]) == 0
 
 
 def test_a_run_that_computes_has_nothing_to_mend():

@@ -26,9 +26,13 @@ def test_every_picture_is_of_a_recipe_and_small():
 
 def test_a_time_is_told_where_it_was_recorded(monkeypatch):
     records = {"conv-vae": {"seconds": 1068.0, "device": "cpu (1 thread)"}, "gan": {"seconds": None}}
+    records["vae"] = {"seconds": 1068.0, "processor": 81.3, "device": "cpu (1 thread)"}
+    records["ddpm"] = {"seconds": 62.0, "processor": 81.3, "device": "cuda (some GPU)"}
     monkeypatch.setattr(cards, "_records", lambda: records)
     words = cards.card(CATALOG.recipes["conv-vae"]).words
     assert "F5 trains it (it took 17 min 48 s on cpu (1 thread), beside other work)." in words
+    assert "F5 trains it (it took 1 min 21 s of processor time)." in cards.card(CATALOG.recipes["vae"]).words
+    assert "F5 trains it (it took 1 min 02 s on cuda (some GPU)" in cards.card(CATALOG.recipes["ddpm"]).words
     assert "F5 trains it." in cards.card(CATALOG.recipes["gan"]).words
 
 

@@ -43,11 +43,13 @@ def folder() -> Path:
 
 
 def _time(name: str) -> str:
-    """How long the recipe as it is written took, by the clock; empty where that was never recorded."""
-    record = _records().get(name)
-    if not record or not isinstance(record.get("seconds"), int | float):
-        return ""
-    return f" (it took {duration(record['seconds'])} on {record.get('device') or 'a CPU'}, beside other work)"
+    """How long the recipe as it is written took: of a CPU's time, else by the clock; empty where it is not on record."""
+    record = _records().get(name) or {}
+    seconds, processor = record.get("seconds"), record.get("processor")
+    device = str(record.get("device") or "a CPU")
+    if isinstance(processor, int | float) and device.startswith("cpu"):
+        return f" (it took {duration(processor)} of processor time)"
+    return f" (it took {duration(seconds)} on {device}, beside other work)" if isinstance(seconds, int | float) else ""
 
 
 @cache

@@ -5,7 +5,8 @@ So a run on another machine, or one that is over, shows them as a live one does.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -62,6 +63,21 @@ class Spent(msgspec.Struct, frozen=True, omit_defaults=True):
     def per_step(self) -> float:
         """Seconds of a step, all its parts together; 0 where none was made."""
         return sum(self.parts.get(name, 0.0) for name in STEP_PARTS) / self.steps if self.steps else 0.0
+
+
+class Account(Protocol):
+    """What was spent, and what the process and its machine were at meanwhile."""
+
+    @property
+    def spent(self) -> Spent: ...
+
+    @property
+    def load(self) -> Load: ...
+
+
+def processor_seconds(accounts: Iterable[Account]) -> float:
+    """For how many seconds a run kept a CPU busy, those of all CPUs together."""
+    return sum(account.spent.seconds * account.load.cpu for account in accounts)
 
 
 class Gpu(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -22,7 +22,8 @@ NO_DATA, NOT_STARTED, STOPPED = "no data here", "not started", "stopped"
 class Result(msgspec.Struct, omit_defaults=True):
     """One recipe's training: what `metric` reached at the end, what it should, and how long it took.
 
-    `seconds` includes the start of the worker; `others` are the run's last validation values of its other metrics;
+    `seconds` are the clock's and include the start of the worker; `processor` are those that CPUs were busy with the
+    training, whatever else the machine did meanwhile (None where the log does not tell). `others` are the run's last validation values of its other metrics;
     `words` say what went wrong or what was not done as written; `day` is when, as YYYY-MM-DD.
     """
 
@@ -33,6 +34,7 @@ class Result(msgspec.Struct, omit_defaults=True):
     expected: float | None = None
     reached: float | None = None
     seconds: float | None = None
+    processor: float | None = None
     steps: int = 0
     dataset: str = ""
     device: str = ""
@@ -117,9 +119,10 @@ def known(recipe: Recipe, record: Record) -> list[str]:
         if result := results.get(recipe.name):
             target = f", should be {_bound(result)}" if result.expected is not None else ""
             words = f"; {result.words}" if result.words else ""
+            busy = "" if result.processor is None else f", {duration(result.processor)} of it by processor time"
             lines.append(
                 f"Measured, {what}: {result.metric} {_reached(result)}{target}, on {result.dataset} in "
-                f"{duration(result.seconds)} ({result.device}, {result.day}{words})"
+                f"{duration(result.seconds)}{busy} ({result.device}, {result.day}{words})"
             )
     return lines
 
@@ -138,9 +141,9 @@ def _reached(result: Result) -> str:
 
 
 def markdown(results: list[Result], recipes: dict[str, Recipe]) -> list[str]:
-    """Results as a Markdown table: recipe, figure with source, metric, expected, reached, time, result."""
-    lines = ["| recipe | figure (source) | trained on | metric | expected | reached | time | result |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    """Results as a Markdown table: recipe, figure with source, metric, expected, reached, times, result."""
+    lines = ["| recipe | figure (source) | trained on | metric | expected | reached | clock | processor | result |"]
+    lines.append("|---|---|---|---|---|---|---|---|---|")
     for result in results:
         recipe = recipes.get(result.recipe)
         words = f": {result.words}" if result.words else ""
@@ -152,6 +155,7 @@ def markdown(results: list[Result], recipes: dict[str, Recipe]) -> list[str]:
             _bound(result),
             _reached(result),
             duration(result.seconds),
+            duration(result.processor),
             result.verdict + words,
         )
         lines.append("| " + " | ".join(clean(cell).replace("|", "\\|") for cell in cells) + " |")

@@ -32,6 +32,7 @@ from tui_gen.report import headless, records
 from tui_gen.report.records import Result
 from tui_gen.report.stdout import hang_up
 from tui_gen.signals import Signals
+from tui_gen.usage import processor_seconds
 from tui_gen.view import RunView
 
 POLL = 0.1
@@ -267,6 +268,8 @@ def measure(
 ) -> None:
     """Fill in what a run that ended reached, and judge it: by the last values of its log, or later `measurements`."""
     result.steps, result.device = view.step, view.plan.device if view.plan else ""
+    if view.usage:
+        result.processor = round(processor_seconds(view.usage), 1)
     values = {name: _last(curve.values) for name, curve in view.series.items() if name.startswith("val/")}
     values |= {name: value and float(f"{value:.7g}") for name, value in (measurements or {}).items()}
     result.reached = value_of(result.metric, values)
