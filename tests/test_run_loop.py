@@ -13,7 +13,7 @@ from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
 from tui_gen import control, event_log, events
 from tui_gen.train.engine.building import weights_of
-from tui_gen.train.run import checkpoints, continuing
+from tui_gen.train.run import checkpoints, continuing, showing
 
 
 @pytest.fixture
@@ -42,6 +42,15 @@ def test_a_run_leaves_everything_a_reader_needs(start):
     for one in (one for one in view.samples if one.kind != "code"):
         assert (view.path / one.path).read_bytes().startswith(b"\x89PNG")
     assert not view.garbage and view.fraction == 1.0
+
+
+def test_a_picture_of_the_untrained_model_that_would_take_long_is_left_off_and_the_others_are_drawn(start, monkeypatch):
+    monkeypatch.setattr(showing, "UNTRAINED_PATIENCE", 0.0)
+    view = start(train__steps=25, preview__every_steps=10).finish()
+    assert (view.state, view.step) == ("finished", 25)
+    assert sorted({one.step for one in view.samples}) == [10, 20, 25]
+    (words,) = (text for _, _, text in view.log if "untrained" in text)
+    assert words == "samples take more than 0 s to draw: those of the untrained model are left off"
 
 
 def test_pause_edit_and_resume_take_effect_where_they_say(start):

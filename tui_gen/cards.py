@@ -43,7 +43,7 @@ def folder() -> Path:
 
 
 def _time(name: str) -> str:
-    """How long the recipe as it is written took: of a CPU's time, else by the clock; empty where it is not on record."""
+    """How long the recipe as written took: of a CPU's time, else by the clock; empty where that is not on record."""
     record = _records().get(name) or {}
     seconds, processor = record.get("seconds"), record.get("processor")
     device = str(record.get("device") or "a CPU")

@@ -23,8 +23,9 @@ class Result(msgspec.Struct, omit_defaults=True):
     """One recipe's training: what `metric` reached at the end, what it should, and how long it took.
 
     `seconds` are the clock's and include the start of the worker; `processor` are those that CPUs were busy with the
-    training, whatever else the machine did meanwhile (None where the log does not tell). `others` are the run's last validation values of its other metrics;
-    `words` say what went wrong or what was not done as written; `day` is when, as YYYY-MM-DD.
+    training, whatever else the machine did meanwhile (None where the log does not tell); `others` are the run's last
+    validation values of its other metrics; `words` say what went wrong or what was not done as written; `day` is when,
+    as YYYY-MM-DD.
     """
 
     recipe: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
@@ -21,6 +22,10 @@ class Cut(Exception):
     """What was being done is left off, because the run is to stop. Nothing of the training itself is ever cut."""
 
 
+class TooSlow(Cut):
+    """What was being done is left off, because it takes longer than it is worth."""
+
+
 class Stopped(Exception):
     """The run ends before its length: `state` (stopped or failed) and why."""
 
@@ -31,6 +36,21 @@ class Stopped(Exception):
 
 def never() -> None:
     """The check of work that nobody cuts."""
+
+
+def patient(check: Check, seconds: float) -> Check:
+    """A check that also raises TooSlow once this thread has computed for so many seconds.
+
+    What others take of the machine meanwhile does not count: what is drawn in time is drawn in time everywhere.
+    """
+    deadline = time.thread_time() + seconds
+
+    def look() -> None:
+        check()
+        if time.thread_time() > deadline:
+            raise TooSlow
+
+    return look
 
 
 @contextlib.contextmanager

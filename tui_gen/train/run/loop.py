@@ -297,8 +297,7 @@ class RunLoop:
         if due.flush:
             self.flush()
         if due.untrained:
-            self.preview(self._initial_model, 0)
-            self._initial_model = None
+            self._preview_untrained()
         if due.validate:
             self.validate()
         if due.preview:
@@ -340,17 +339,25 @@ class RunLoop:
         self.emit(events.Metrics(start=self.trainer.step - 1, values=columns))
 
     @counts_as(PREVIEW)
-    def preview(self, model: Model | None = None, step: int | None = None) -> str:
+    def preview(self) -> str:
         """Draw and write the previews of the weights as they are; the path of the first, relative to the run.
 
         Raises Cut where the run is to stop before they are drawn.
         """
         start = time.perf_counter()
-        model = model or self.trainer.eval_model
-        first = showing.previews(self, model, self.trainer.step if step is None else step)
+        first = showing.previews(self, self.trainer.eval_model, self.trainer.step)
         end = time.perf_counter()
-        self.agenda.previewed(end, end - start, untrained=model is self._initial_model)
+        self.agenda.previewed(end, end - start)
         return first
+
+    @counts_as(PREVIEW)
+    def _preview_untrained(self) -> None:
+        if self._initial_model is not None:
+            start = time.perf_counter()
+            showing.untrained(self, self._initial_model)
+            end = time.perf_counter()
+            self.agenda.previewed(end, end - start, untrained=True)
+            self._initial_model = None
 
     @counts_as(CHECKPOINT)
     def checkpoint(self, reason: str) -> Path | None:

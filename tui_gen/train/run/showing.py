@@ -11,7 +11,7 @@ from typing import Protocol
 from tui_gen import events, quality, runs
 from tui_gen.config import RunConfig
 from tui_gen.model import Model, Text
-from tui_gen.train.cutting import Cut, Stopped, cuttable
+from tui_gen.train.cutting import Check, Cut, Stopped, TooSlow, cuttable, patient
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
 from tui_gen.train.run.faults import words_of
@@ -42,18 +42,33 @@ class Shows(Protocol):
         """Answer what came in."""
 
 
-def previews(loop: Shows, model: Model, step: int) -> str:
+UNTRAINED_PATIENCE = 10.0
+"""Seconds of a processor's time that the pictures of the untrained model may take: a sampler of thousands of steps
+would keep the run from its second step for minutes, to show noise."""
+
+
+def untrained(loop: Shows, model: Model) -> None:
+    """Draw and write the previews of a model before its first step, or say that this takes too long; else as those."""
+    try:
+        previews(loop, model, 0, patient(loop.check, UNTRAINED_PATIENCE))
+    except TooSlow:
+        loop.note(f"samples take more than {UNTRAINED_PATIENCE:g} s to draw: those of the untrained model are left off")
+
+
+def previews(loop: Shows, model: Model, step: int, check: Check | None = None) -> str:
     """Draw and write the previews of a model after so many steps; the path of the first, relative to the run.
 
-    Raises Cut where the run is to stop before they are drawn, and what a model's own methods raise where they never
-    worked in this session: then they are to be mended. Later, what fails is left out, and that is told.
+    Raises Cut where the run is to stop before they are drawn or `check` says so, and what a model's own methods
+    raise where they never worked in this session: then they are to be mended. Later, what fails is left out, and
+    that is told.
     """
     previewer = loop.previewer
     previewer.faults.clear()
-    with cuttable(model, loop.check):
+    check = check or loop.check
+    with cuttable(model, check):
         grids = previewer.draw(model)
     if loop.config.preview.raw and (raw := loop.trainer.raw_beside(model)) is not None:
-        with cuttable(raw, loop.check):
+        with cuttable(raw, check):
             grids += previewer.draw_raw(raw)
     previewer.forgiving = True
     for method, fault in previewer.faults.items():
