@@ -265,6 +265,14 @@ class Naming(Own):
         return self.end.weight.sum(), {f"after {min(batch.place, 1)}": self.end.weight.sum()}
 
 
+class Wider(Own):
+    """Has parameters that not every rank has."""
+
+    def __init__(self, more: int) -> None:
+        super().__init__()
+        self.more = nn.ParameterList(torch.ones(2) for _ in range(more))
+
+
 class Dropping(Own):
     """Draws where nobody can divide it."""
 
@@ -282,6 +290,10 @@ def test_what_differs_between_ranks_is_said_and_the_generators_go_on_alike(tmp_p
         trainer = trained_by(Naming(), ranks)
         with pytest.raises(TrainingError, match="the metrics of own differ between processes"):
             trainer.train_step()
+        count = sum(parameter.numel() for parameter in Own().parameters())
+        words = rf"do not train the same parameters: rank 0 .* of {count:,} numbers, rank 1 .* of {count + 2:,} numbers"
+        with pytest.raises(TrainingError, match=words):
+            trained_by(Wider(ranks.rank), ranks).train_step()
         with pytest.raises(TrainingError, match=r"train\.batch_size = 1 is less than 2 processes"):
             small_runs.trainer("vae", ranks=ranks, train__batch_size=1)
         trainer = trained_by(Dropping(), ranks)

@@ -107,6 +107,29 @@ def sums(ranks):
     return ranks.host is not None, [tensor.float().numpy() for tensor in tensors]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is shared on Linux")
+@pytest.mark.parametrize(
+    "step, one, other",
+    [
+        (lambda ranks: ranks.sum_([torch.ones(3 + ranks.rank)]), "sum of 3 numbers", "sum of 4 numbers"),
+        (lambda ranks: ranks.sum_([torch.ones(4).to((torch.float32, torch.int32)[ranks.rank])]), "float32", "int32"),
+        (lambda ranks: ranks.gather_known(torch.ones(1, 2 + ranks.rank), [1, 1]), r"rows \(2,\)", r"rows \(3,\)"),
+        (lambda ranks: ranks.meet() if ranks.first else ranks.wait(), "a meeting", "a sum of 1 numbers"),
+    ],
+    ids=["length", "type", "rows", "kind"],
+)
+def test_ranks_that_are_at_other_exchanges_say_so_and_read_nothing(tmp_path, step, one, other):
+    def act(ranks):
+        mine, theirs = (one, other) if ranks.first else (other, one)
+        words = rf"rank {ranks.rank}: it is at exchange .*{mine}.*, and rank . at exchange .*{theirs}"
+        with pytest.raises(TrainingError, match=f"the processes do not compute the same: {words}") as told:
+            step(ranks)
+        ranks.close()
+        return type(told.value).__name__
+
+    assert many.run(2, tmp_path, act) == ["TrainingError"] * 2  # not RankLost, whose cause another rank would tell
+
+
 def no_room(size):
     raise OSError("no space left")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
@@ -137,6 +138,7 @@ class Exchange:
         """What phases of a step's batch have asked for."""
         self._codes: dict[str, tuple[Any, int]] = {}
         self._no_flags = torch.zeros(FLAGS)
+        self._compared = False
         self.pool = Pool(trainer, ranks)
 
     def batch(self, x: Tensor, labels: Tensor | None, step: int) -> Batch:
@@ -195,7 +197,27 @@ class Exchange:
     def begin(self) -> None:
         """A step begins: its first message brings the ranks' flags."""
         self._flagged = False
+        if not self._compared:
+            self._compare()
         self.pool.begin()
+
+    def _compare(self) -> None:
+        """See once that all ranks train the same: what they add up would be of other weights. Raises TrainingError."""
+        self._compared = True
+        shapes = {
+            phase.name: [(tuple(parameter.shape), str(parameter.dtype)) for parameter in parameters]
+            for phase in self.trainer.phases
+            for parameters in (self.trainer.parameters[phase.name],)
+        }
+        checks = _checks(zlib.crc32(repr(shapes).encode()))
+        self.ranks.sum_([checks])
+        if not _differ(checks, self.ranks.count):
+            return
+        words = [f"{name}: {len(some)} tensors of {sum(math.prod(shape) for shape, _ in some):,} numbers"
+                 for name, some in shapes.items()]  # fmt: skip
+        each = (self.ranks.broadcast(words, rank) for rank in range(self.ranks.count))
+        told = ", ".join(f"rank {rank} has {'; '.join(some)}" for rank, some in enumerate(each))
+        raise TrainingError(f"the processes do not train the same parameters: {told}")
 
     def end(self) -> None:
         """A step is over: where no phase had its turn, the flags come by themselves."""

@@ -194,6 +194,9 @@ class Ranks:
         self.since = time.monotonic()
         try:
             yield
+        except one_host.Apart as error:
+            advice = "a model file of your own must have the same parameters, phases and metrics in all of them"
+            raise TrainingError(f"the processes do not compute the same: rank {self.rank}: {error}; {advice}") from None
         except RuntimeError as error:  # that is all that PyTorch's backends say
             raise RankLost(f"rank {self.rank} of {self.count}: {_reason(error)}") from error
         finally:

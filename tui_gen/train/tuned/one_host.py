@@ -2,7 +2,8 @@
 
 Every rank writes its numbers into a place of its own, meets the others, and adds up all places by itself, in the order
 of ranks: the same bits on each. Two places are taken in turn, so that one is written while another is still read. They
-meet by a byte on a socket from each to each; one that dies closes its sockets, and all others know.
+meet by a few words on a socket from each to each, which say what each is at: where that differs, nobody reads what
+others wrote for something else. One that dies closes its sockets, and all others know.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ MOST = 4
 """Processes, at most: each reads what all have written."""
 PLACE = 1 << 22
 """Bytes of a place; what is longer goes through in parts."""
+WORDS = 256
+"""Bytes that say what a rank is at, at most."""
+
+
+class Apart(Exception):
+    """The ranks are not at the same exchange: they do not compute the same."""
 
 
 class HostGroup(Protocol):
@@ -44,44 +51,53 @@ class OneHost:
     def __init__(self, rank: int, peers: dict[int, socket.socket], memory: mmap.mmap, timeout: float) -> None:
         self.rank, self.peers, self.timeout = rank, peers, timeout
         self._places = torch.frombuffer(memory, dtype=torch.uint8).view(2, len(peers) + 1, PLACE)
-        self._turn = 0
+        self._turn = self._met = 0
         for peer in peers.values():
             peer.settimeout(timeout)
 
     def sum_(self, tensor: Tensor) -> None:
-        """Replace a contiguous tensor by its sum over all ranks. Raises RuntimeError where one is gone."""
+        """Replace a contiguous tensor by its sum over all ranks. Raises RuntimeError where one is gone, and Apart."""
+        what = f"a sum of {tensor.numel():,} numbers of {tensor.dtype}"
         for part in tensor.detach().view(-1).split(PLACE // tensor.element_size()):
             places = self._places[self._turn, :, : part.numel() * part.element_size()].view(part.dtype)
             places[self.rank].copy_(part)
-            self.meet()
+            self.meet(what)
             torch.add(places[0], places[1], out=part)
             for place in places[2:]:
                 part.add_(place)
             self._turn ^= 1
 
     def gather(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
-        """(n, …) of each rank, contiguous; all know each n → those of each. Raises RuntimeError where one is gone."""
+        """(n, …) of each rank, contiguous; all know each n → those of each. Raises RuntimeError where one is gone, and
+        Apart."""
+        what = f"rows {tuple(rows.shape[1:])} of {rows.dtype}, {', '.join(map(str, counts))} of the ranks"
         parts = [rows if rank == self.rank else rows.new_empty(n, *rows.shape[1:]) for rank, n in enumerate(counts)]
         numbers = [part.view(-1).view(torch.uint8) if part.numel() else part.new_empty(0).byte() for part in parts]
         for start in range(0, max(map(len, numbers)), PLACE):
             pieces = [some[start : start + PLACE] for some in numbers]
             places = self._places[self._turn]
             places[self.rank, : len(pieces[self.rank])] = pieces[self.rank]
-            self.meet()
+            self.meet(what)
             for rank in self.peers:
                 pieces[rank].copy_(places[rank, : len(pieces[rank])])
             self._turn ^= 1
         return parts
 
-    def meet(self) -> None:
-        """Wait until all are here: what each wrote before, all can read. Raises RuntimeError where one is gone."""
+    def meet(self, what: str = "a meeting") -> None:
+        """Wait until all are here: what each wrote before, all can read. Raises RuntimeError where one is gone, and
+        Apart where one is at something else than `what`."""
+        self._met += 1
+        mine = f"exchange {self._met:,}, {what}".encode()[:WORDS]
         rank = next(iter(self.peers))
         try:
             for peer in self.peers.values():
-                peer.send(b"h")
+                peer.send(mine)
             for rank, peer in self.peers.items():
-                if not peer.recv(1):
+                theirs = peer.recv(WORDS)
+                if not theirs:
                     raise RuntimeError(f"connection to rank {rank} closed: its process has ended")
+                if theirs != mine:
+                    raise Apart(f"it is at {mine.decode()}, and rank {rank} at {theirs.decode()}")
         except TimeoutError:
             raise RuntimeError(f"Timed out: rank {rank} has said nothing for {self.timeout:g} s") from None
         except OSError as error:
@@ -160,7 +176,7 @@ def _host() -> list[str]:
 def _listening() -> socket.socket | None:
     """A socket with a name of its own that needs no file."""
     try:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener.bind(f"\0tui-gen-{os.urandom(16).hex()}")
         listener.listen(MOST)
     except OSError:
@@ -204,7 +220,7 @@ def _peers(rank: int, names: list[str], listener: socket.socket, opening: float)
     """A socket to each other rank: the higher one connects, and says who it is."""
     peers: dict[int, socket.socket] = {}
     for lower in range(rank):
-        peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        peer = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         peer.settimeout(opening)
         peer.connect(f"\0{names[lower]}")
         peer.sendall(bytes([rank]))
