@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from tests import fake_worker
@@ -9,6 +11,7 @@ from tests.shell import screen_text, until, until_shown, workbench
 from tui_gen import remarks, runs
 from tui_gen.app.panes.runs.columns import cell_of, columns_for
 from tui_gen.run_facts import RunRow
+from tui_gen.run_list import RunList
 from tui_gen.run_summary import RunSummary
 
 
@@ -73,6 +76,21 @@ async def test_filter_sort_and_mark(monkeypatch, three):
         y = next(y for y, row in enumerate(screen_text(app).splitlines()) if " second " in row)
         await pilot.click(offset=(pane.table.region.x, y))
         await until(pilot, lambda: pane.table.marked == {str(three[1])})
+
+
+async def test_what_was_known_is_in_the_first_picture(monkeypatch, three):
+    """No look at the folder is waited for; the next one tells what is new."""
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        await listed(app, pilot)
+    gate, look = threading.Event(), RunList.refresh
+    monkeypatch.setattr(RunList, "refresh", lambda *asked: gate.wait(60) and look(*asked))
+    async with workbench(monkeypatch, (200, 60)) as (app, pilot):
+        await until_shown(pilot, "first", "second", "third", "finished")
+        fourth = fake_worker.record(fake_worker.make_run(None, "vae-digits", "name=fourth"))
+        gate.set()
+        app.workspace.pane("runs").look()
+        await until_shown(pilot, "fourth")
+        assert app.workspace.pane("runs").table.rows[0].info.path == str(fourth)
 
 
 async def test_what_is_kept_about_runs(monkeypatch, three):

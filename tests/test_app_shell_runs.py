@@ -354,7 +354,9 @@ async def test_a_silent_worker_is_one_message_and_the_screen_goes_on(monkeypatch
 
         monkeypatch.setattr(app.session, "ask", stuck)
         await pilot.press("f8")
-        await until(pilot, lambda: "checkpoint…" in app.status.text)
+        await until(pilot, lambda: "making a checkpoint…" in app.status.text)
+        await pilot.press("ctrl+y")
+        await until(pilot, lambda: "giving its device back…" in app.status.text)
         await pilot.press("alt+6")
         await until(pilot, lambda: app.workspace.active.id == "runs")
         gate.set()

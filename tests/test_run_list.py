@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 from tests import fake_worker
-from tui_gen import control, run_list, runs
+from tui_gen import control, remarks, run_index, run_list, runs
 from tui_gen.run_list import AROUND, RunList
 
 ENDS = ("finished", "stopped", "failed")
@@ -87,3 +88,60 @@ def test_names_are_there_before_all_is_read(world, monkeypatch):
     while listed.unread:
         rows = listed.refresh()
     assert rows == RunList(runs.default_root()).refresh()
+
+
+def test_a_list_begins_with_what_was_kept_of_it(world, monkeypatch):
+    """The newest as they are now, the rest as it was; what is gone is not there, and the next look sees all of it."""
+    monkeypatch.setattr(run_list, "AT_A_TIME", 2)
+    root = runs.default_root()
+    made = [fake_worker.record(fake_worker.make_run(), state="stopped") for _ in range(5)]
+    for age, run in enumerate(made):
+        os.utime(run / "config.toml", (1e9 - age,) * 2)
+    assert RunList(root).begin(60) == [], "nothing is kept yet"
+    first = RunList(root)
+    rows = first.refresh()
+    first.save()
+    assert RunList(root).begin(60) == rows
+    for run in made[:3]:
+        fake_worker.record(run, state="finished")
+    remarks.star(made[3], True)
+    shutil.rmtree(made[4])
+    newest = fake_worker.record(fake_worker.make_run(), state="failed")
+    again = RunList(root)
+    begun = {Path(row.path): row for row in again.begin(60)}
+    assert list(begun) == [newest, *made[:4]]
+    assert [row.state for row in begun.values()] == ["failed", "finished", "stopped", "stopped", "stopped"]
+    assert again.refresh() == RunList(root).refresh()
+    assert {row.state for row in again.refresh()} == {"failed", "finished", "stopped"}
+    assert [Path(row.path) for row in again.refresh() if row.star] == [made[3]]
+
+
+def test_nothing_is_said_to_live_for_having_lived_when_it_was_kept(world, monkeypatch):
+    monkeypatch.setattr(run_list, "AT_A_TIME", 1)
+    root, run = runs.default_root(), fake_worker.make_run()
+    newer = fake_worker.record(fake_worker.make_run())
+    os.utime(run / "config.toml", (1e9,) * 2)
+    with runs.claim(run):
+        fake_worker.record(run, state="running")
+        first = RunList(root)
+        assert first.refresh()[1].live
+        first.save()
+    assert [row.state for row in RunList(root).begin(60)] == ["finished", runs.info_of(run).state]
+    assert runs.info_of(run).state not in runs.LIVE
+    late = {Path(row.path): row.state for row in RunList(root).begin(0)}
+    assert late == {newer: "finished", run: ""}, "no time to look"
+
+
+def test_an_index_that_cannot_be_read_is_none(world):
+    root = runs.default_root()
+    fake_worker.record(fake_worker.make_run())
+    first = RunList(root)
+    first.refresh()
+    first.save()
+    file = run_index.file_of(root)
+    whole = file.read_bytes()
+    for broken in (b"", b"[]", whole[:-9], whole.replace(b'"version":"', b'"version":"older '), b"\xff" + whole):
+        file.write_bytes(broken)
+        assert RunList(root).begin(60) == []
+    file.write_bytes(whole)
+    assert len(RunList(root).begin(60)) == 1

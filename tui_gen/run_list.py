@@ -8,7 +8,8 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from tui_gen import control, runs
+from tui_gen import control, run_index, runs
+from tui_gen.run_index import Row
 from tui_gen.runs import RunInfo
 
 AROUND = 15
@@ -22,9 +23,6 @@ AT_A_TIME = 50
 FILES = ("config.toml", "events.jsonl", "worker.json", "worker.lock", "remarks.json")
 """What the row of a run is made from."""
 
-Row = tuple[list[float], list[float], RunInfo]
-"""When a run was made and what its log was like, what all its files were like, and what is known of it."""
-
 
 class RunList:
     """The runs of a folder, read again only where files changed: cheap enough for every two seconds.
@@ -32,6 +30,8 @@ class RunList:
     Of a run that has ended the log tells: it grows where the run goes on. Its other files are looked at in turn, and so
     are the logs of those that are not on screen where there are many. Whoever trains on this machine opens a socket:
     when one came or went, all are looked at.
+
+    Who wants something to show at once may `begin` with what was kept the last time.
     """
 
     def __init__(self, root: Path) -> None:
@@ -49,6 +49,43 @@ class RunList:
         self._sockets = -1
         self._live: set[str] = set()
         self._listed: list[RunInfo] = []
+        self.unsaved = False
+        """Whether runs that have ended are known which the index does not have, or has otherwise."""
+
+    def begin(self, seconds: float) -> list[RunInfo]:
+        """The runs as the index has them, but for those that are gone; the newest, and those that lived then, as they
+        are now, as far as `seconds` suffice. None where there is no index. The first `refresh` looks at all of them.
+        """
+        deadline = time.monotonic() + seconds
+        if not (kept := run_index.read(self.root)):
+            return []
+        try:
+            with os.scandir(self.root) as entries:
+                paths = [entry.path for entry in entries]
+        except OSError:
+            return []
+        for path in paths:
+            if (row := kept.get(path)) is not None:
+                self._folders.append((row[0][0], path))
+            elif time.monotonic() < deadline and (made := runs.made_at(path)) is not None:
+                self._folders.append((made, path))
+        self._folders.sort(reverse=True)
+        for number, (created, path) in enumerate(self._folders):
+            row, is_late = kept.get(path), time.monotonic() > deadline
+            if not is_late and (row is None or row[2].live or number < AT_A_TIME):
+                self._known[path] = self._read(row, path, created, whole=True)
+            elif row is None or row[2].live:
+                self._known[path] = [created], [], _named(path, created)
+            else:  # with no sign of its log: all its files are looked at next time
+                self._known[path] = [], row[1], row[2]
+        self._listed = [info for _, _, info in self._known.values()]
+        return self._listed
+
+    def save(self) -> None:
+        """Keep what is known for the next time."""
+        if self.unsaved and not self.unread:
+            self.unsaved = False
+            run_index.write(self.root, list(self._known.values()))
 
     def refresh(self, whole: bool = False, near: Collection[str] = (), seconds: float = math.inf) -> list[RunInfo]:
         """As `runs.list_runs`; `whole` looks into every run. `problem` tells why the folder cannot be read.
@@ -85,7 +122,9 @@ class RunList:
             else:
                 self._known[path] = self._read(before.get(path), path, created, whole or number % around == turn)
         infos = [info for _, _, info in self._known.values()]
-        if len(infos) != len(self._listed) or any(new is not old for new, old in zip(infos, self._listed)):
+        changed = [new for new, old in zip(infos, self._listed) if new is not old]
+        if len(infos) != len(self._listed) or changed:
+            self.unsaved = self.unsaved or len(infos) != len(self._listed) or not all(info.live for info in changed)
             self._listed = infos
         self._live = {path for path, row in self._known.items() if row[2].live}
 
@@ -95,6 +134,7 @@ class RunList:
         row = self._known[path] = self._read(before, path, created, whole)
         if row[2] is not before[2]:
             self._listed = []
+            self.unsaved = self.unsaved or not row[2].live
             (self._live.add if row[2].live else self._live.discard)(path)
 
     def _find(self, whole: bool) -> bool:

@@ -295,23 +295,25 @@ def folders(root: Path) -> list[tuple[float, str]]:
 
     An absent folder has none. Raises RunError where it cannot be read.
     """
-    rows = []
     try:
         with os.scandir(root) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                try:
-                    status = os.stat(f"{entry.path}/config.toml")
-                except OSError:
-                    continue
-                if stat.S_ISREG(status.st_mode) and marked(entry.path):
-                    rows.append((status.st_mtime, entry.path))
+            rows = [(made, entry.path) for entry in entries if (made := made_at(entry.path)) is not None]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise RunError(f"cannot read {root}: {error.strerror or error}") from None
     return sorted(rows, reverse=True)
+
+
+def made_at(path: str) -> float | None:
+    """When the run in a folder was made, by the time of its config; None where the folder is no run."""
+    if os.path.basename(path).startswith("."):
+        return None
+    try:
+        status = os.stat(f"{path}/config.toml")
+    except OSError:
+        return None
+    return status.st_mtime if stat.S_ISREG(status.st_mode) and marked(path) else None
 
 
 def list_runs(root: Path) -> list[RunInfo]:

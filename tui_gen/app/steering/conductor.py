@@ -43,7 +43,18 @@ WORDS = {
     "yield": "gave its device back",
     "rollback": "went back and is",
 }
-
+"""What a worker has done, once it has answered."""
+DOING = {
+    "pause": "pausing",
+    "resume": "going on",
+    "checkpoint": "making a checkpoint",
+    "sample": "drawing a preview",
+    "quality": "measuring its quality",
+    "stop": "stopping",
+    "yield": "giving its device back",
+    "rollback": "going back",
+}
+"""What it is asked for, said at the key: an answer may take as long as a step, or a checkpoint."""
 
 BUSY = ("starting", "running", "stopping")
 """States in which a run that writes nothing may wait for something."""
@@ -310,7 +321,7 @@ class Conductor:
         if path is None:
             self.notices.tell("No run is shown.", "warning")
             return False
-        self.notices.say(f"{op}…")
+        self.notices.say(f"{DOING.get(op, op)}…")
         silent = self.stage.set_timer(SILENT, lambda: self._tell_silence(path)) if op == "stop" else None
         try:
             reply = await away(self.session.ask, path, op, **fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 from typing import TYPE_CHECKING, cast
 
 from tui_gen.app.background import away
@@ -120,7 +121,6 @@ class Furnishing(Pages):
     async def furnish_rest(self) -> None:
         """The other panes on screen; once there is time, those that are not; and what needs all of them."""
         from tui_gen import runs
-        from tui_gen.app.steering.announcing import Announcer
 
         painted = asyncio.Event()
         self.call_after_refresh(painted.set)
@@ -154,7 +154,8 @@ class Furnishing(Pages):
         for problem in self.session.catalog.problems:
             self.notices.note("warning", problem)
         self.show_newcomers_around()
-        self.announcer = Announcer(self, self.notices)
+        announcing = await away(importlib.import_module, "tui_gen.app.steering.announcing")  # it needs numpy
+        self.announcer = announcing.Announcer(self, self.notices)
         self.complete = True
 
     @staticmethod

@@ -8,6 +8,7 @@ when it failed.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import threading
@@ -421,6 +422,7 @@ class Worker:
                 writer.write(events.Note(text=problem, level="warning"))
             config = configs.load(tables, catalogue, str(self.path / "config.toml"))
             device = device_of(self.world, config.train)
+            gc.freeze()  # what is imported stays: whoever collects later, a run that yields, need not go through it
             parts_for = self._parts(config, catalogue, classes, writer)
             model_class, dataset = classes.models[config.model.name], dataset_of(config.dataset, classes.datasets)
 

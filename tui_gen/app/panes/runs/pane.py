@@ -19,7 +19,7 @@ from tui_gen.app.background import away
 from tui_gen.app.panes.asking import ForkAsked, RunOpened, RunResumeAsked, RunsAsked
 from tui_gen.app.panes.base import Belongings, Entry
 from tui_gen.app.panes.filtered import FilterPane
-from tui_gen.app.panes.runs.looking import Results
+from tui_gen.app.panes.runs.looking import SAVED_EVERY, Results
 from tui_gen.app.panes.runs.table import RunTable
 from tui_gen.run_facts import FACTS, ordered
 from tui_gen.run_filter import FilterError, RunFilter
@@ -112,6 +112,7 @@ has a `›`, marked ones have a `◆`.
         self.table = RunTable(self._moved)
         self.settings = RunSettings(looks=False)
         self._busy = self._looked = self._finding = self._again = False
+        self._save_time = -math.inf
         self._problem = ""
         self._touch_time = 0.0
         """When somebody did something here last."""
@@ -129,12 +130,16 @@ has a `›`, marked ones have a `◆`.
         yield Static("", markup=False)
 
     def on_mount(self) -> None:
-        """Look at once, then every two seconds while on screen."""
+        """Show what is known from the last time, look at once, then every two seconds while on screen."""
         self.set_interval(self.PERIOD, self.look)
+        if self.display and (rows := self.runs.begin(FIRST)):
+            self.rows = rows
+            self._know_more()
         self.look()
 
     def on_unmount(self) -> None:
         """Keep what was found."""
+        self.runs.save()
         self.results.save()
 
     def entries(self) -> Iterable[Entry]:
@@ -185,6 +190,9 @@ has a `›`, marked ones have a `◆`.
                 any_news = any_news or news
                 if not (self.runs.unread or self._again):
                     break
+            if self.runs.unsaved and time.monotonic() - self._save_time > SAVED_EVERY:
+                self._save_time = time.monotonic()
+                await away(self.runs.save)
         finally:
             self._busy = False
         if any_news and not self._finding:
@@ -283,7 +291,7 @@ has a `›`, marked ones have a `◆`.
 
     def list_anew(self) -> None:
         """Show the runs that match."""
-        if not self.is_mounted or not self.query(Static):
+        if not self.query(Static):
             return
         rows = self._filtered()
         self.table.show_rows(rows, *self._order)
