@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -94,7 +95,12 @@ def trial_of(
     if full:
         aim = recipe.aim_on(result.dataset)
         harmless = HARMLESS if aim is None else (*HARMLESS, "dataset.name=")
-        deviations = [assignment for assignment in assignments if not assignment.startswith(harmless)]
+        as_written, as_trained = configs.to_tables(config_of(recipe, catalog, [])), configs.to_tables(config)
+        deviations = [
+            assignment
+            for assignment in assignments
+            if not assignment.startswith(harmless) and not _stays(assignment, as_written, as_trained)
+        ]
         result.words = f"with {', '.join(deviations)}" if deviations else ""
         result.expected = None if aim is None or deviations else aim.reach
         if aim is not None:
@@ -106,6 +112,15 @@ def trial_of(
         config.train.threads = max(1, (os.cpu_count() or 1) // jobs)
     trial.config = config
     return trial
+
+
+def _stays(assignment: str, before: Any, after: Any) -> bool:
+    """Whether what is assigned is what a recipe has already, by the tables of its config before and after."""
+    for name in assignment.partition("=")[0].strip().split("."):
+        if not isinstance(before, dict) or not isinstance(after, dict) or name not in before or name not in after:
+            return False
+        before, after = before[name], after[name]
+    return bool(before == after)
 
 
 def small(check: Check) -> list[str]:
