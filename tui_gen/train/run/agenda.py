@@ -106,6 +106,10 @@ class Agenda:
             quality=quality,
         )
 
+    def may_wait(self, step: int) -> bool:
+        """Whether a preview that is due after a step is due after the next as well: one by time."""
+        return not _falls_on(step, self.config.preview.every_steps)
+
     def missed(self, step: int, validated: bool, drawn: bool) -> Due:
         """What was due after the step that a run goes on from and was left off, as a stop does: `validated` and
         `drawn` say what was not."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +22,10 @@ from tui_gen.model import Model
 from tui_gen.train.cutting import Check
 from tui_gen.train.quality.evaluate import SampleBatch, Sampler, sampled
 from tui_gen.train.quality.reference import QualityError
+from tui_gen.train.run import pictures
 from tui_gen.train.run.link import Message
+from tui_gen.train.run.pictures import from_bytes, in_bytes
+from tui_gen.train.shown.rows import Rows
 
 if TYPE_CHECKING:
     from tui_gen.train.engine.trainer import Trainer
@@ -72,6 +75,9 @@ class Lockstep(Protocol):
     def sampler(self, check: Check) -> Sampler:
         """What draws the samples that are measured; raises what `check` does. Only where the others are settled."""
 
+    def rows(self, trainer: Trainer, check: Check) -> Rows:
+        """What makes the rows of previews; raises what `check` does."""
+
 
 class OneProcess:
     """A run of one process: nobody waits, nobody is told."""
@@ -113,6 +119,10 @@ class OneProcess:
         """One that draws in this process."""
         return Sampler()
 
+    def rows(self, trainer: Trainer, check: Check) -> Rows:
+        """What makes them in this process."""
+        return Rows()
+
 
 class Grants:
     """How far a process may go, and with which fractions of the run: the same on rank 0 and on the others."""
@@ -147,6 +157,7 @@ class Leading:
         self._ahead = 1
         self._timed = 0, 0.0
         self._passed = -1
+        self._rounds = itertools.count(1)
 
     def check(self) -> None:
         """Raise PeerError where another process failed."""
@@ -212,7 +223,11 @@ class Leading:
 
     def sampler(self, check: Check) -> Sampler:
         """One that has every process draw a batch."""
-        return _Shared(self.peers, check)
+        return _Shared(self.peers, check, self._rounds)
+
+    def rows(self, trainer: Trainer, check: Check) -> Rows:
+        """What has every process make its share, where they are settled."""
+        return pictures.Together(trainer, self.peers, lambda: self.settled(trainer.step), self._rounds, check)
 
     def _share(self, trainer: Trainer) -> None:
         self.grants.forget(trainer.step)
@@ -222,25 +237,24 @@ class Leading:
 class _Shared(Sampler):
     """Has the other processes draw a batch each while this one draws one."""
 
-    def __init__(self, peers: Peers, check: Check) -> None:
-        self.peers, self.check = peers, check
+    def __init__(self, peers: Peers, check: Check, rounds: Iterator[int]) -> None:
+        self.peers, self.check, self._rounds = peers, check, rounds
         self.width = peers.world.count
-        self._round = 0
 
     def begin(self, model: Model) -> None:
         self.peers.tell_all("keep")
 
     def draw(self, model: Model, device: torch.device, batches: Sequence[SampleBatch]) -> list[Tensor]:
         """Raises QualityError where another process cannot draw, PeerError, and what the check raises."""
-        self._round += 1  # answers to a round that was cut are passed over
+        this = next(self._rounds)  # answers to a round that was cut are passed over
         asked = self.peers.peers[: len(batches) - 1]
         for peer, batch in zip(asked, batches[1:]):
             labels = None if batch.labels is None else in_bytes(batch.labels)
-            peer.tell("draw", round=self._round, noise=in_bytes(batch.noise), labels=labels, seed=batch.seed)
+            peer.tell("draw", round=this, noise=in_bytes(batch.noise), labels=labels, seed=batch.seed)
         samples = [sampled(model, device, batches[0])]
         for peer in asked:
             answer = self.peers.answer(peer, self.check)
-            while answer.get("round") != self._round:
+            while answer.get("round") != this:
                 answer = self.peers.answer(peer, self.check)
             if "problem" in answer:
                 raise QualityError(f"{peer.words}: {answer['problem']}")
@@ -259,18 +273,6 @@ def draw(model: Model, device: torch.device, asked: Message) -> dict[str, Any]:
     except Exception as error:  # a fault in a model's sampler, memory: training must not end for it
         return {"round": asked["round"], "problem": f"{type(error).__name__}: {error}"}
     return {"round": asked["round"], "samples": in_bytes(out.float())}
-
-
-def in_bytes(tensor: Tensor) -> dict[str, Any]:
-    """A tensor of float32 or int64 as plain values."""
-    array = tensor.detach().cpu().contiguous().numpy()
-    return {"data": array.tobytes(), "shape": list(array.shape), "type": str(array.dtype)}
-
-
-def from_bytes(plain: dict[str, Any]) -> Tensor:
-    """The tensor that `in_bytes` took apart, on the CPU."""
-    array = np.frombuffer(bytearray(plain["data"]), dtype=plain["type"])
-    return torch.from_numpy(array.reshape(plain["shape"]))
 
 
 def packed(trainer: Trainer) -> bytes:
@@ -317,6 +319,8 @@ def follow(trainer: Trainer, said: Callable[[], Message], answer: Callable[..., 
                     model = copy.deepcopy(trainer.eval_model)
                 case "draw":
                     answer("drew", **draw(model, trainer.device, message))
+                case "rows":
+                    answer("made", **pictures.made(trainer, message))
                 case "end":
                     return
         trainer.train_step(grants.fraction(trainer.step))

@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from tui_gen import control, edits, event_log, events, places, runs
 from tui_gen.model import Model
 from tui_gen.params import Param
@@ -77,6 +79,7 @@ class RunLoop:
         self.previewer = Previewer(
             trainer.model, trainer.data, trainer.device, preview.count, preview.seed, lambda: trainer.spread
         )
+        self.previewer.rows = self.lockstep.rows(trainer, self.check)
         self.measuring = QualitySchedule(trainer, self.emit, self.check, self.lockstep.sampler(self.check))
         for source in (trainer.data.train, trainer.data.validation):
             if source is not None:
@@ -219,13 +222,16 @@ class RunLoop:
     def _wanted(self) -> bool:
         """Whether something is to be done that concerns all processes."""
         asked = self.server is not None and not self.server.inbox.empty()
-        over = self.agenda.over(self.trainer.step, time.perf_counter())
+        step, now = self.trainer.step, time.perf_counter()
+        over = self.agenda.over(step, now) or (self.previewer.rows.wanted and self.agenda.due(step, now).preview)
         return asked or over or self.rollbacks.due or self.measuring.due(self.elapsed())
 
     def _next_word(self) -> int:
         """The next step before which something is planned that concerns all processes."""
-        now, every = self.trainer.step, self.agenda.validation_steps
-        planned = [*(edit["step"] for edit in self.edits[:1]), *self.rollbacks.skips, now - now % every + every]
+        now, every = self.trainer.step, [self.agenda.validation_steps]
+        every += [self.config.preview.every_steps] if self.previewer.rows.wanted else []
+        planned = [*(edit["step"] for edit in self.edits[:1]), *self.rollbacks.skips]
+        planned += [now - now % steps + steps for steps in every if steps]
         return min(step for step in (*planned, self.trainer.total or planned[-1]) if step > now)
 
     def _fraction(self) -> float | None:
@@ -289,6 +295,8 @@ class RunLoop:
         now = time.perf_counter()
         settled = self.lockstep.settled(self.trainer.step)  # samples to be measured are drawn by all processes
         due = self.agenda.due(self.trainer.step, now, settled and self.measuring.due(self.agenda.elapsed(now)))
+        if due.preview and not settled and self.agenda.may_wait(self.trainer.step) and self.previewer.rows.wanted:
+            due = replace(due, preview=False)  # it still is when the others can help
         with contextlib.suppress(Cut):
             self._do(due)
 

@@ -235,6 +235,17 @@ class Peers:
         self._await(lambda other: other is not peer or not peer.answers.empty(), check, "", FOREVER)
         return peer.answers.get()
 
+    def answer_by(self, peer: Peer, check: Check, deadline: float) -> Message | None:
+        """The same; None where there is none by then (seconds of `time.monotonic`)."""
+        while peer.answers.empty():
+            check()
+            self.check()
+            if time.monotonic() > deadline:
+                return None
+            with self._changed:
+                self._changed.wait(0.1)
+        return peer.answers.get()
+
     def _await(self, done: Callable[[Peer], bool], check: Check, words: str, seconds: float = ARRIVAL) -> None:
         since = time.monotonic()
         while missing := [peer for peer in self.peers if not done(peer)]:

@@ -20,11 +20,13 @@ from torch import Tensor
 from tui_gen import events
 from tui_gen.model import DataSpec, Given, Model, Picture, Text, Tiles
 from tui_gen.pictures import RAW, UNKNOWN, colour
+from tui_gen.runs import RunError
 from tui_gen.train.cutting import Cut, Stopped
 from tui_gen.train.data import Data, denormalise
 from tui_gen.train.data import batches as fixed_batches
 from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.shown.plots import GREY, ORANGE, PLOT, RAMP, density, heat, paths, scatter
+from tui_gen.train.shown.rows import Rows
 
 POINTS = 1024
 TEXTS = 3
@@ -117,6 +119,8 @@ class Previewer:
         self.points = data.spec.kind == "points"
         self.texts = data.spec.kind == "text"
         self.count = POINTS if self.points else min(TEXTS, count) if self.texts else count
+        self.rows = Rows()
+        """What makes samples and ways of noise."""
         self.forgiving = False
         """Whether what fails is left out, and kept in `faults`: a picture is not worth the run that it is of."""
         self.faults: dict[str, Exception] = {}
@@ -156,7 +160,7 @@ class Previewer:
                         torch.manual_seed(self.seed)
                         try:
                             previews += [preview for preview in make(model) if only in ("", preview.kind)]
-                        except (Cut, Stopped):
+                        except (Cut, Stopped, RunError):  # RunError: another process of the run is gone
                             raise
                         except Exception as error:
                             if not self.forgiving:
@@ -187,7 +191,7 @@ class Previewer:
         if model.conditional and count >= columns:
             count -= count % columns
         noise, labels = self.noise(model, count)
-        out = model.sample(noise, labels)
+        out = self.rows.made(model, "sample", noise, labels)
         if self.texts:
             return [Text("samples", written(out, self.spec))]
         if self.points:
@@ -219,7 +223,7 @@ class Previewer:
     def _trajectory(self, model: Model) -> list[Grid]:
         """A row a sample: from noise on the left to the sample on the right. Of points, clouds, and ways as lines."""
         noise, labels = self.noise(model, POINTS if self.points else 8)
-        frames = model.trajectory(noise, labels, FRAMES)
+        frames = self.rows.made(model, "trajectory", noise, labels, FRAMES)
         names = frame_names(len(frames))
         if self.points:
             ways = model.trajectory(*self.noise(model, WAYS), WAY_FRAMES).float().cpu().numpy()
