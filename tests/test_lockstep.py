@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import queue
 import random
 import socket
@@ -10,17 +11,21 @@ import time
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from tests import small_runs
+from tui_gen import sharing
+from tui_gen.model import Text
 from tui_gen.train.engine import ranks
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.quality import schedule
 from tui_gen.train.quality.evaluate import SampleBatch, Sampler
 from tui_gen.train.quality.reference import QualityError
-from tui_gen.train.run import link, lockstep, peers
+from tui_gen.train.run import link, lockstep, peers, pictures
 from tui_gen.train.run.requests import stops_first
+from tui_gen.train.shown.previews import Previewer
 from tui_gen.world import TORCHRUN, World
 
 
@@ -46,6 +51,10 @@ class Told:
     def answer(self, peer, check):
         check()
         return self.waiting[peer.rank].get_nowait()
+
+    def answer_by(self, peer, check, deadline):
+        check()
+        return None if self.waiting[peer.rank].empty() else self.waiting[peer.rank].get_nowait()
 
 
 def test_all_take_the_same_steps_with_the_same_fractions_and_wait_where_something_is_planned():
@@ -92,6 +101,118 @@ def test_samples_are_the_same_whoever_draws_them():
 
     with pytest.raises(QualityError, match="rank 1: AttributeError"):
         lockstep.Leading(Told(2, breaks)).sampler(lambda: None).draw(model, device, batches[:2])
+
+
+def previewer_of(trainer):
+    return Previewer(trainer.model, trainer.data, trainer.device, 16, 3)
+
+
+def pixels(previews):
+    return [(preview.kind, preview.pixels) for preview in previews]
+
+
+def same(some, others):
+    return all(a == b and np.array_equal(x, y) for (a, x), (b, y) in zip(some, others, strict=True))
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    """A trainer whose sampler draws random numbers, what rank 0 of three makes pictures with, and what the others were
+    asked for; `answering` is what they say."""
+    trainer = small_runs.trainer("ddpm", model__sampler="ddpm")
+    with torch.no_grad():
+        for parameter in (*trainer.model.parameters(), *trainer.average.parameters()):
+            parameter.normal_(0, 0.1)
+    state = SimpleNamespace(trainer=trainer, asked=[], answering=lambda message: [pictures.made(trainer, message)])
+
+    def answers(rank, message):
+        state.asked.append((rank, message["method"], message["averaged"]))
+        return [{"do": "drew", "round": message["round"] - 1, "samples": "of a round that was cut"},
+                *state.answering(message)]  # fmt: skip
+
+    state.leading = lockstep.Leading(Told(3, answers))
+    state.previewer = previewer_of(trainer)
+    state.previewer.rows = state.leading.rows(trainer, lambda: None)
+    models = trainer.average, trainer.model
+    state.one = [pixels(previewer_of(trainer).draw(model)) for model in models]
+    monkeypatch.setattr(pictures, "COSTLY", 1e9)
+    state.alone = [pixels(state.previewer.draw(model)) for model in models]
+    assert not state.asked and not state.previewer.rows.wanted
+    monkeypatch.setattr(pictures, "COSTLY", 0.0)
+    return state
+
+
+def test_pictures_are_the_same_whoever_makes_them(drawing):
+    trainer, previewer = drawing.trainer, drawing.previewer
+    for one, alone in zip(drawing.one, drawing.alone, strict=True):
+        assert [kind for kind, _ in one] == [kind for kind, _ in alone] == ["samples", "trajectory"]
+        for (_, whole), (_, parts) in zip(one, alone, strict=True):  # of one process, but for the order of sums
+            assert np.abs(whole.astype(int) - parts).max() <= 1 and whole.std() > 10
+    for _ in range(2):
+        assert same(pixels(previewer.draw(trainer.average)), drawing.alone[0])
+        assert same(pixels(previewer.draw(trainer.model)), drawing.alone[1])
+    assert set(drawing.asked) == {(rank, method, averaged) for rank in (1, 2) for method in ("sample", "trajectory")
+                                  for averaged in (True, False)}  # fmt: skip
+    assert trainer.model.training and previewer.rows.wanted
+    drawing.asked.clear()
+    assert same(pixels(previewer.draw(copy.deepcopy(trainer.average))), drawing.alone[0])  # others do not have it
+    drawing.leading.grants.take(trainer.step + 5, None)  # they are on their way to a later step
+    assert same(pixels(previewer.draw(trainer.average)), drawing.alone[0])
+    assert not drawing.asked
+
+
+@pytest.mark.parametrize("what", ["a fault", "no answer"])
+def test_what_others_do_not_make_rank_0_makes_itself(drawing, what):
+    trainer, previewer = drawing.trainer, drawing.previewer
+    broken = SimpleNamespace(training=False, eval=lambda: None, train=lambda was: None)
+    elsewhere = SimpleNamespace(average=broken, model=broken, device=trainer.device)
+    drawing.answering = lambda message: [pictures.made(elsewhere, message)] if what == "a fault" else []
+    for _ in range(2):
+        assert same(pixels(previewer.draw(trainer.average)), drawing.alone[0])
+        assert len(drawing.asked) == 4  # once, and not again
+    assert not previewer.rows.wanted
+
+
+@pytest.mark.parametrize("family", ["char-rnn", "flow-matching", "gan", "vae", "vq-vae"])
+def test_rows_that_are_made_in_parts_are_those_of_the_whole(family):
+    trainer = small_runs.trainer(family)
+    made = lockstep.Leading(Told(2)).rows(trainer, lambda: None)
+    one, parts = previewer_of(trainer).draw(trainer.model), previewer_of(trainer)
+    parts.rows = made
+    for whole, other in zip(one, parts.draw(trainer.model), strict=True):
+        if isinstance(whole, Text):
+            assert whole.text == other.text
+        else:
+            assert np.abs(whole.pixels.astype(int) - other.pixels).max() <= 1
+    assert made._seconds and not made._whole
+
+
+@pytest.mark.parametrize("whose", ["ours", "somebody's"])
+def test_what_depends_on_all_rows_is_made_whole(drawing, whose):
+    trainer, previewer = drawing.trainer, drawing.previewer
+    sample = type(trainer.model).sample
+
+    class Centred(type(trainer.model)):
+        def sample(self, noise, labels=None):
+            return sample(self, noise, labels) - sharing.batch_mean(noise)
+
+    if whose == "ours":
+        Centred.__module__ = type(trainer.model).__module__
+    trainer.average.__class__ = Centred
+    one = pixels(previewer_of(trainer).draw(trainer.average))
+    for _ in range(2):
+        assert same(pixels(previewer.draw(trainer.average))[:1], one[:1])
+
+
+def test_a_picture_does_not_hide_that_another_process_is_gone(drawing):
+    drawing.previewer.forgiving = True
+
+    def gone(message):
+        raise peers.PeerError("rank 1 is gone")
+
+    drawing.answering = gone
+    with pytest.raises(peers.PeerError, match="rank 1 is gone"):
+        drawing.previewer.draw(drawing.trainer.average)
 
 
 def test_a_measurement_does_not_hide_that_another_process_is_gone(monkeypatch):

@@ -15,6 +15,7 @@ from tests.waiting import wait_for
 from tui_gen import config as configs
 from tui_gen import events, launch, resuming, runs, world
 from tui_gen.event_log import read
+from tui_gen.train.run import pictures
 from tui_gen.train.run.link import PeerLink
 from tui_gen.train.run.peers import hello
 from tui_gen.view import RunView
@@ -161,6 +162,33 @@ def test_an_error_in_one_is_the_run_s(tmp_path, monkeypatch):
     assert state == "failed"
     assert re.fullmatch(r"rank 1 \(.*\): ValueError: it broke \(.*, line \d+; worker-1.log has the traceback\)", reason)
     assert "it broke" in (run / "worker-1.log").read_text()
+
+
+@pytest.mark.parametrize("by", ["steps", "time"])
+def test_all_make_the_pictures_that_take_long(tmp_path, monkeypatch, by):
+    """The same ones as rank 0 alone."""
+    often = {"preview__every_steps": 5} if by == "steps" else {"preview__every_seconds": 0.01}
+    config = small_runs.config("ddpm", train__processes=2, train__steps=20, preview__raw=True, **often)
+    made, helped, shown = pictures.made, tmp_path / "helped", {}
+
+    def helps(trainer, asked):
+        with open(helped, "a") as file:
+            print(trainer.ranks.rank, asked["method"], trainer.step, file=file)
+        return made(trainer, asked)
+
+    monkeypatch.setattr(pictures, "made", helps)
+    for costly in (1e9, 0.0):
+        monkeypatch.setattr(pictures, "COSTLY", costly)
+        run = runs.create(tmp_path, f"costly-{costly}", configs.dumps(config))
+        assert not helped.exists() and ended(several.worker(run), run)[0] == "finished"
+        shown[costly] = {path.name: path.read_bytes() for path in (run / "samples").iterdir()}
+    rows = [line.split() for line in helped.read_text().splitlines()]
+    assert {(rank, method) for rank, method, _ in rows} == {("1", "sample"), ("1", "trajectory")}
+    if by == "steps":
+        assert shown[0.0] == shown[1e9] and {int(step) for *_, step in rows} == {5, 10, 15, 20}
+    else:
+        assert shown[0.0].keys() & shown[1e9].keys() >= {"000000.png", "000020.png"}
+        assert all(shown[0.0][name] == shown[1e9][name] for name in shown[0.0].keys() & shown[1e9].keys())
 
 
 def test_what_cannot_be_shared_is_refused():

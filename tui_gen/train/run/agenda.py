@@ -88,14 +88,15 @@ class Agenda:
 
     # What is due
 
-    def due(self, step: int, now: float, quality: bool = False) -> Due:
-        """What is to be done after a step; `quality` says whether a measurement could go on."""
+    def due(self, step: int, now: float, quality: bool = False, later: bool = False) -> Due:
+        """What is to be done after a step; `quality` says whether a measurement could go on, `later` whether a preview
+        that is due by time should wait for another step."""
         flush = self._first or now - self._last_flush >= FLUSH
         untrained = flush and self._untrained
         preview, cadence = self.config.preview, self.config.checkpoint
         pause = max(preview.every_seconds, PREVIEW_PART * self._preview_cost)
         wait_over = now - self._last_preview >= pause
-        by_time = preview.every_seconds and not preview.every_steps and not untrained and wait_over
+        by_time = preview.every_seconds and not preview.every_steps and not untrained and wait_over and not later
         saving = cadence.every_minutes and now - self._last_checkpoint >= 60 * cadence.every_minutes
         return Due(
             flush,
@@ -105,10 +106,6 @@ class Agenda:
             checkpoint=bool(saving) or _falls_on(step, cadence.every_steps),
             quality=quality,
         )
-
-    def may_wait(self, step: int) -> bool:
-        """Whether a preview that is due after a step is due after the next as well: one by time."""
-        return not _falls_on(step, self.config.preview.every_steps)
 
     def missed(self, step: int, validated: bool, drawn: bool) -> Due:
         """What was due after the step that a run goes on from and was left off, as a stop does: `validated` and

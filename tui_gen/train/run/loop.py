@@ -18,8 +18,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
-
 from tui_gen import control, edits, event_log, events, places, runs
 from tui_gen.model import Model
 from tui_gen.params import Param
@@ -228,11 +226,11 @@ class RunLoop:
 
     def _next_word(self) -> int:
         """The next step before which something is planned that concerns all processes."""
-        now, every = self.trainer.step, [self.agenda.validation_steps]
-        every += [self.config.preview.every_steps] if self.previewer.rows.wanted else []
-        planned = [*(edit["step"] for edit in self.edits[:1]), *self.rollbacks.skips]
-        planned += [now - now % steps + steps for steps in every if steps]
-        return min(step for step in (*planned, self.trainer.total or planned[-1]) if step > now)
+        now, pictures = self.trainer.step, self.config.preview.every_steps * self.previewer.rows.wanted
+        every = [steps for steps in (pictures, self.agenda.validation_steps) if steps]
+        planned = [edit["step"] for edit in self.edits[:1]] + [now - now % steps + steps for steps in every]
+        planned += self.rollbacks.skips
+        return min(step for step in (*planned, self.trainer.total or max(planned)) if step > now)
 
     def _fraction(self) -> float | None:
         return self.agenda.fraction(time.perf_counter())
@@ -294,9 +292,8 @@ class RunLoop:
     def _after_step(self) -> None:
         now = time.perf_counter()
         settled = self.lockstep.settled(self.trainer.step)  # samples to be measured are drawn by all processes
-        due = self.agenda.due(self.trainer.step, now, settled and self.measuring.due(self.agenda.elapsed(now)))
-        if due.preview and not settled and self.agenda.may_wait(self.trainer.step) and self.previewer.rows.wanted:
-            due = replace(due, preview=False)  # it still is when the others can help
+        quality = settled and self.measuring.due(self.agenda.elapsed(now))
+        due = self.agenda.due(self.trainer.step, now, quality, later=not settled and self.previewer.rows.wanted)
         with contextlib.suppress(Cut):
             self._do(due)
 

@@ -1,14 +1,15 @@
-"""Rows of previews that the processes of a run make together, each its share, of the weights that all have.
+"""Rows of previews that the processes of a run make: each its share, of the weights that all have.
 
-A picture must not depend on who made it. So what takes long is first made by all and by rank 0 alone, and only where
-both have the same bits do the others help from then on: a row comes out the same then, however many there are. Rank 0
-does not need them: what one of them cannot make, or has not made in time, it makes itself.
+A picture must not depend on who made it, and a product of fewer rows rounds otherwise. So they are always made in as
+many parts as there are processes, by rank 0 alone where that takes no time, or the others are at another step. It does
+not need them: what one of them cannot make, or has not made in time, it makes itself. What a model of somebody's own
+makes, of whose rows nobody knows whether they depend on each other, it makes whole and alone, as one process does.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor
 from tui_gen.model import Model
 from tui_gen.runs import RunError
 from tui_gen.train.cutting import Check, Cut, Stopped
+from tui_gen.train.engine.building import ours
 from tui_gen.train.engine.devices import put_random_state, random_state, random_state_kept, wait_for
 from tui_gen.train.engine.ranks import share_of
 from tui_gen.train.run.link import Message
@@ -41,70 +43,84 @@ class Together(Rows):
     ) -> None:
         self.trainer, self.peers, self.settled, self.rounds, self.check = trainer, peers, settled, rounds, check
         self._seconds: dict[tuple[Any, ...], float] = {}
-        """How long rows take one process, by what they are."""
-        self._alike: dict[tuple[Any, ...], bool] = {}
-        """Whether those that all made came out as those of one."""
+        """How long rows take this process alone, by what they are."""
+        self._alone: set[tuple[Any, ...]] = set()
+        """Those with which the others were of no help."""
+        self._whole: set[tuple[Any, ...]] = set()
+        """Those that cannot be made in parts."""
 
     @property
     def wanted(self) -> bool:
-        return any(self._helps(kind) for kind in self._seconds)
+        return any(self._costly(kind) for kind in self._seconds)
 
-    def _helps(self, kind: tuple[Any, ...]) -> bool:
-        return self._alike.get(kind, True) and self._seconds.get(kind, 0.0) >= COSTLY
+    def _costly(self, kind: tuple[Any, ...]) -> bool:
+        return kind not in self._alone and self._seconds.get(kind, 0.0) >= COSTLY
 
     def made(self, model: Model, method: str, noise: Tensor, labels: Tensor | None, *more: Any) -> Tensor:
         """Raises PeerError where another process is gone, and what the check raises."""
-        trainer, kind = self.trainer, (method, tuple(noise.shape), *more)
-        averaged = model is trainer.average
-        known = averaged or model is trainer.model
-        if not (known and self._helps(kind) and len(noise) >= self.peers.world.count and self.settled()):
+        trainer, kind, count = self.trainer, (method, tuple(noise.shape), *more), self.peers.world.count
+        if not ours(model) or kind in self._whole or len(noise) < count:
+            return super().made(model, method, noise, labels, *more)
+        shares = [slice(share.start, share.stop) for share in (share_of(n, count, len(noise)) for n in range(count))]
+        before, rows = random_state(trainer.device), None
+        if (model is trainer.average or model is trainer.model) and self._costly(kind) and self.settled():
+            rows = self._shared(shares, model, method, noise, labels, *more)
+            if rows is None:
+                self._alone.add(kind)
+        if rows is None:
             start = time.perf_counter()
-            out = super().made(model, method, noise, labels, *more)
+            rows = self._own(shares, before, model, method, noise, labels, *more)
             wait_for(trainer.device)
             self._seconds[kind] = time.perf_counter() - start
-            return out
-        before = random_state(trainer.device)
-        shared = self._shared(model, averaged, method, noise, labels, *more)
-        if shared is not None and kind in self._alike:
-            return shared
-        after = random_state(trainer.device)
-        put_random_state(trainer.device, before)
-        out = super().made(model, method, noise, labels, *more)
-        drawn_alike = all(map(torch.equal, after, random_state(trainer.device)))
-        self._alike[kind] = shared is not None and drawn_alike and torch.equal(shared, out)
-        return out
+        if rows is None:
+            self._whole.add(kind)
+            put_random_state(trainer.device, before)
+            return super().made(model, method, noise, labels, *more)
+        return torch.cat(rows, ALONG[method])
+
+    def _own(self, shares: Sequence[slice], before: tuple[Tensor, ...], *what: Any) -> list[Tensor] | None:
+        """The rows of all shares, made here, which all draw alike; None where they do not."""
+        rows, after = [], before
+        for number, share in enumerate(shares):
+            put_random_state(self.trainer.device, before)
+            model, method, *given = what
+            try:
+                rows.append(part(model, method, share, *given))
+            except (Cut, Stopped, RunError):
+                raise
+            except Exception:  # as a whole it may be made all the same; else that is told
+                return None
+            state = random_state(self.trainer.device)
+            if number and not all(map(torch.equal, after, state)):
+                return None
+            after = state
+        return rows
 
     def _shared(
-        self, model: Model, averaged: bool, method: str, noise: Tensor, labels: Tensor | None, *more: Any
-    ) -> Tensor | None:
-        """The rows of all processes; None where one has none."""
-        device, count, this = self.trainer.device, self.peers.world.count, next(self.rounds)
-        shares = [share_of(rank, count, len(noise)) for rank in range(count)]
-        random = [in_bytes(state) for state in random_state(device)]
-        given = {"noise": in_bytes(noise), "labels": None if labels is None else in_bytes(labels), "random": random}
+        self, shares: Sequence[slice], model: Model, method: str, noise: Tensor, labels: Tensor | None, *more: Any
+    ) -> list[Tensor] | None:
+        """The rows of all shares, each made by its process; None where one has none."""
+        device, this = self.trainer.device, next(self.rounds)
+        before = random_state(device)
+        given = {"noise": in_bytes(noise), "labels": None if labels is None else in_bytes(labels)}
         for peer in self.peers.peers:
-            share = shares[peer.rank]
             peer.tell(
-                "rows", round=this, averaged=averaged, method=method, start=share.start, stop=share.stop,
-                more=list(more), **given,
+                "rows", round=this, averaged=model is self.trainer.average, method=method, more=list(more),
+                start=shares[peer.rank].start, stop=shares[peer.rank].stop,
+                random=[in_bytes(state) for state in before], **given,
             )  # fmt: skip
         start = time.monotonic()
-        try:
-            rows = [part(model, method, slice(shares[0].start, shares[0].stop), noise, labels, *more)]
-        except (Cut, Stopped, RunError):
-            raise
-        except Exception:  # as a whole it may be made all the same; else that is told
-            return None
+        rows = self._own(shares[:1], before, model, method, noise, labels, *more)
         wait_for(device)
         deadline = time.monotonic() + 2 * (time.monotonic() - start) + LATE
         for peer in self.peers.peers:
             answer = self.peers.answer_by(peer, self.check, deadline)
             while answer is not None and answer.get("round") != this:  # of a round that was cut
                 answer = self.peers.answer_by(peer, self.check, deadline)
-            if answer is None or "problem" in answer:
+            if rows is None or answer is None or "problem" in answer:
                 return None
             rows.append(from_bytes(answer["rows"]).to(device))
-        return torch.cat(rows, ALONG[method])
+        return rows
 
 
 def made(trainer: Trainer, asked: Message) -> dict[str, Any]:
