@@ -95,13 +95,14 @@ async def test_the_run_of_an_entry_is_opened_and_one_that_is_over_added_again(mo
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_queue_that_nobody_trains_goes_on_with_the_next_workbench_unless_that_is_not_wanted(wanted):
-    bench, begun = queue_keeper.QueueActions(), []
-    bench.settings = SimpleNamespace(get=lambda key, default: wanted if key == "queue.autostart" else default)
-    bench._queue_keeper = SimpleNamespace(work=lambda everything: everything)
-    bench.run_worker = lambda work, **_: begun.append(work)
-    bench.on_queue_work_asked(QueueWorkAsked(found=True))
+    begun: list[bool] = []
+    stage = SimpleNamespace(run_worker=lambda work, **_: begun.append(work))
+    settings = SimpleNamespace(get=lambda key, default: wanted if key == "queue.autostart" else default)
+    keeper = queue_keeper.QueueKeeper(stage, None, None, settings)
+    keeper.work = lambda everything: everything
+    keeper.on_queue_work_asked(QueueWorkAsked(found=True))
     assert begun == [False] * wanted
-    bench.on_queue_work_asked(QueueWorkAsked(everything=True))
+    keeper.on_queue_work_asked(QueueWorkAsked(everything=True))
     assert begun[-1] is True, "who asks for it gets it"
 
 

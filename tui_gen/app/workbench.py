@@ -1,7 +1,7 @@
 """The workbench: wires menu, panes, status and keys together. What panes and runs do is theirs to decide.
 
-Textual looks for handlers and actions on the app, by name: they stand here and in its parts, one part a subject, and
-each hands on in a line or two to what does it.
+Textual looks for handlers and actions on the app, by name: what concerns the whole screen stands here, the rest in
+its parts, one a subject.
 """
 
 from __future__ import annotations
@@ -29,16 +29,19 @@ from tui_gen.app.shell.guard import Guard
 from tui_gen.app.shell.layout_memory import LayoutMemory
 from tui_gen.app.shell.menu import DropDown, Menu, MenuBar
 from tui_gen.app.shell.notices import Notices, report
+from tui_gen.app.shell.parts import made_of
 from tui_gen.app.shell.replay_bar import ReplayBar
 from tui_gen.app.shell.settings import Settings
 from tui_gen.app.shell.status import StatusBar
 from tui_gen.app.shell.themes import Themes
 from tui_gen.app.shell.workspace import Workspace
-from tui_gen.app.steering.forker import ForkActions
+from tui_gen.app.steering.forker import Forker
 from tui_gen.app.steering.form_actions import FormActions
 from tui_gen.app.steering.furnishing import Furnishing
-from tui_gen.app.steering.queue_keeper import QueueActions
-from tui_gen.app.steering.replaying import RecordActions
+from tui_gen.app.steering.pages import Pages
+from tui_gen.app.steering.queue_keeper import QueueKeeper
+from tui_gen.app.steering.replaying import RECORDED, RecordActions
+from tui_gen.app.steering.replaying import possible as replayable
 from tui_gen.app.steering.run_actions import RunActions
 from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines
@@ -63,12 +66,21 @@ def _commands() -> type:
     return Commands
 
 
-class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordActions, Furnishing):
+@made_of(
+    pages=Pages,
+    run_actions=RunActions,
+    form_actions=FormActions,
+    queue_keeper=QueueKeeper,
+    forker=Forker,
+    record_actions=RecordActions,
+)
+class Workbench(Furnishing):
     """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
     once, or replayed with `replay`; `compare` are compared; `budget` is what live data may take of the link, in
     bytes/s.
 
-    The first frame needs little: `session`, `stock`, `conductor` and `follower`, and the panes, come right after it.
+    The first frame needs little: `session`, `stock`, `conductor` and `follower`, the parts that deal with runs, and the
+    panes, come right after it.
     """
 
     TITLE = "tui-gen"
@@ -92,6 +104,7 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
         self.settings = Settings()
         self.themes = Themes(self, self.settings)
         super().__init__(terminal)
+        self.pages = Pages(self)
         self.session: Session
         self.stock: Stock
         self.conductor: Conductor
@@ -142,12 +155,25 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
         gc.freeze()
         self.run_worker(self.furnish_rest())
 
+    def make_parts(self) -> None:
+        """Those who do what keys, menus and panes ask for, once there is who deals with runs."""
+        self.record_actions = RecordActions(self, self.conductor, self.follower)
+        self.run_actions = RunActions(self, self.conductor, self.record_actions.paused_replay)
+        self.form_actions = FormActions(self, self.session, self.stock)
+        self.queue_keeper = QueueKeeper(self, self.session, self.conductor, self.settings)
+        self.forker = Forker(self, self.session, self.conductor)
+
     def beat(self, quiet_for: float) -> None:
         """About once a second."""
         self.conductor.beat(quiet_for)
         self.stock.beat(self.conductor.view)
         if self.announcer is not None:
             self.announcer.beat(self.conductor.view, self.session.started)
+
+    @property
+    def view(self) -> RunView | None:
+        """The run that is shown."""
+        return self.conductor.view if self._furnished else None
 
     @property
     def catalog(self) -> Catalog:
@@ -258,6 +284,8 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
             return True if possible(self.view, action) else None
         if len(self.screen_stack) > 1 and action in ALONE:
             return False
+        if action in RECORDED:
+            return replayable(self.view, action)
         return super().check_action(action, parameters)
 
     @property
@@ -382,6 +410,18 @@ class Workbench(RunActions, FormActions, QueueActions, ForkActions, RecordAction
         self.follower.show(view)
         if view is None and self.workspace.layout_name == "watch":
             self.workspace.use_layout(arrangement.EDIT)
+
+    def open_run(self, path: str | Path) -> None:
+        """Show a run."""
+        self.run_actions.open(path)
+
+    def pick_recipe(self, name: str) -> None:
+        """Put a recipe into the form."""
+        self.form_actions.pick_recipe(name)
+
+    def pick_model(self, name: str) -> None:
+        """Put a model into the form."""
+        self.form_actions.pick_model(name)
 
     def show_previews(self, kind: str) -> None:
         """Previews of this kind are the ones to look at."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tui_gen.app.panes.base import Pane
     from tui_gen.app.panes.form.pane import FormPane
+    from tui_gen.app.panes.models import ModelsPane
     from tui_gen.app.shell.menu import Menu
     from tui_gen.app.shell.notices import Notices
     from tui_gen.app.shell.status import StatusBar
@@ -34,6 +35,7 @@ class Stage(Protocol):
     themes: Themes
     form: FormPane | None
     """The form, once it is there."""
+    models: ModelsPane | None
 
     @property
     def view(self) -> RunView | None:
@@ -63,7 +65,7 @@ class Stage(Protocol):
     def copy_to_clipboard(self, text: str) -> None:
         """Put a text into the clipboard of the terminal's machine."""
 
-    def push_screen(self, screen: Screen[Any]) -> object:
+    def push_screen(self, screen: Screen[Any], callback: Callable[[Any], None] | None = None) -> object:
         """Show a dialog."""
 
     async def push_screen_wait(self, screen: Screen[Answer]) -> Answer | None:
@@ -115,7 +117,17 @@ class Stage(Protocol):
     def refresh_bindings(self) -> None:
         """What can be done has changed."""
 
-    def run_worker(self, work: Coroutine[Any, Any, Any], *, exit_on_error: bool = True) -> object:
+    async def run_action(self, action: str, pane: Any) -> bool:
+        """Run an action of a pane's own."""
+
+    def run_worker(
+        self,
+        work: Coroutine[Any, Any, Any],
+        *,
+        group: str = "default",
+        exit_on_error: bool = True,
+        exclusive: bool = False,
+    ) -> object:
         """Do something beside all else."""
 
     def set_timer(self, delay: float, callback: Callable[[], None]) -> Timer:

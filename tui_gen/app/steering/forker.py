@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from tui_gen.app.background import away
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tui_gen.app.panes.asking import ForkAsked
     from tui_gen.app.shell.stage import Stage
     from tui_gen.app.steering.conductor import Conductor
@@ -21,11 +19,20 @@ MOST = 4
 
 
 class Forker:
-    """Asks how a run is to be forked, has the form show its settings, and starts the fork."""
+    """Asks how a run is to be forked, and starts what the form describes: a fork, perhaps."""
 
     def __init__(self, stage: Stage, session: Session, conductor: Conductor) -> None:
         self.stage, self.session, self.conductor = stage, session, conductor
         self._busy = False
+
+    def action_start(self) -> None:
+        """Train what the form describes."""
+        if self.stage.form is not None:
+            self.stage.run_worker(self.start(), exit_on_error=False)
+
+    def on_fork_asked(self, message: ForkAsked) -> None:
+        """A run is to be forked."""
+        self.stage.run_worker(self.ask(message.path, message.step), exit_on_error=False)
 
     async def ask(self, path: Path, step: int | None) -> None:
         """Say from where it would go on; then its settings go into the form, or it is started with them as they are."""
@@ -111,29 +118,3 @@ class Forker:
         if self.stage.form is not None and self.stage.form.fork is not None:
             self.stage.form.add_problems(problems)
         self.stage.push_screen(problems_dialog("This cannot be forked", problems))
-
-
-class ForkActions:
-    """The part of the workbench that starts what the form describes, a fork perhaps."""
-
-    session: Session
-    conductor: Conductor
-    run_worker: Callable[..., Any]
-    form: Any
-    _forker: Forker | None = None
-
-    def forker(self) -> Forker:
-        """The one who does it, once the session is there."""
-        if self._forker is None:
-            stage: Any = self
-            self._forker = Forker(stage, self.session, self.conductor)
-        return self._forker
-
-    def action_start(self) -> None:
-        """Train what the form describes."""
-        if self.form is not None:
-            self.run_worker(self.forker().start(), exit_on_error=False)
-
-    def on_fork_asked(self, message: ForkAsked) -> None:
-        """A run is to be forked."""
-        self.run_worker(self.forker().ask(message.path, message.step), exit_on_error=False)

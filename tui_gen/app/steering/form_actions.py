@@ -2,82 +2,73 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from tui_gen.app.panes.base import WorkerAsked
-    from tui_gen.app.panes.form.pane import FormPane
-    from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
-    from tui_gen.app.shell.workspace import Workspace
+    from tui_gen.app.panes.models import ModelPicked, RecipePicked
+    from tui_gen.app.shell.stage import Stage
     from tui_gen.app.steering.session import Session
     from tui_gen.app.steering.stock import Stock
     from tui_gen.cards import Card
 
 
 class FormActions:
-    """A part of the workbench: the actions of the form, and what other panes put into it."""
+    """The actions of the form, and what other panes put into it."""
 
-    form: FormPane | None
-    models: ModelsPane | None
-    workspace: Workspace
-    session: Session
-    stock: Stock
-    key_of: Callable[[str], str]
-    run_action: Callable[..., Coroutine[Any, Any, bool]]
-    run_worker: Callable[..., Any]
-    card: Card | None = None
-    """What panes tell of the recipe in the form while they are empty."""
-    _on_card = ""
+    def __init__(self, stage: Stage, session: Session, stock: Stock) -> None:
+        self.stage, self.session, self.stock = stage, session, stock
+        self.card: Card | None = None
+        """What panes tell of the recipe in the form while they are empty."""
+        self._on_card = ""
 
     async def action_form(self, what: str) -> None:
         """One of the form's own actions."""
-        form = self.form
+        form = self.stage.form
         if form is None:
             return
-        self.workspace.open("form")
-        await self.run_action(what, form)
+        self.stage.workspace.open("form")
+        await self.stage.run_action(what, form)
 
     def on_recipe_picked(self, message: RecipePicked) -> None:
         """A recipe goes into the form."""
-        if self.form is not None:
-            self.form.load_tables(message.tables, message.name)
+        if self.stage.form is not None:
+            self.stage.form.load_tables(message.tables, message.name)
 
     def on_model_picked(self, message: ModelPicked) -> None:
         """A model goes into the form."""
-        if self.form is not None:
-            self.form.set_model(message.name)
+        if self.stage.form is not None:
+            self.stage.form.set_model(message.name)
 
     def pick_recipe(self, name: str) -> None:
         """Put a recipe into the form."""
         recipe = self.session.catalog.recipes.get(name)
-        if recipe is None or self.form is None:
+        if recipe is None or self.stage.form is None:
             return
-        self.form.load_tables(recipe.tables, name)
-        if self.models is not None:
-            self.models.mark(name)
-        self.workspace.open("form")
+        self.stage.form.load_tables(recipe.tables, name)
+        if self.stage.models is not None:
+            self.stage.models.mark(name)
+        self.stage.workspace.open("form")
 
     def pick_model(self, name: str) -> None:
         """Put a model into the form."""
-        if self.form is not None:
-            self.form.set_model(name)
-            self.workspace.open("form")
+        if self.stage.form is not None:
+            self.stage.form.set_model(name)
+            self.stage.workspace.open("form")
 
     def on_form_changed(self) -> None:
         """Where another recipe is in the form now, the panes tell of it while they are empty."""
         from tui_gen.cards import card
 
-        draft = self.form.draft if self.form is not None else None
+        draft = self.stage.form.draft if self.stage.form is not None else None
         recipe = self.session.catalog.recipes.get(draft.source) if draft is not None else None
         name = recipe.name if recipe is not None and draft is not None and draft.model == recipe.model else ""
         if name != self._on_card:
             self._on_card = name
-            self.card = card(recipe, self.key_of("run.start")) if recipe is not None and name else None
-            for pane in self.workspace.panes:
+            self.card = card(recipe, self.stage.key_of("run.start")) if recipe is not None and name else None
+            for pane in self.stage.workspace.panes:
                 pane.show_card(self.card)
 
     def on_worker_asked(self, message: WorkerAsked) -> None:
         """A pane wants to know of settings what only a worker can tell."""
-        self.run_worker(self.stock.tell(message), exit_on_error=False)
+        self.stage.run_worker(self.stock.tell(message), exit_on_error=False)

@@ -17,7 +17,7 @@ from tui_gen.app.panes.registry import PANES, row
 from tui_gen.app.shell import arrangement, keys, placeholders
 from tui_gen.app.shell.settings import read_keys
 from tui_gen.app.steering import comparing
-from tui_gen.app.steering.pages import Pages
+from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.terminal.private import lay_out
 
 if TYPE_CHECKING:
@@ -27,26 +27,38 @@ if TYPE_CHECKING:
     from tui_gen.app.panes.form.pane import FormPane
     from tui_gen.app.panes.models import ModelsPane
     from tui_gen.app.panes.samples.pane import SamplesPane
+    from tui_gen.app.shell.notices import Notices
+    from tui_gen.app.shell.settings import Settings
     from tui_gen.app.shell.stage import Stage
     from tui_gen.app.shell.status import StatusBar
     from tui_gen.app.shell.themes import Themes
+    from tui_gen.app.shell.workspace import Workspace
+    from tui_gen.app.steering.announcing import Announcer
     from tui_gen.app.steering.conductor import Conductor
     from tui_gen.app.steering.follower import PaneFollower
+    from tui_gen.app.steering.form_actions import FormActions
+    from tui_gen.app.steering.session import Session
     from tui_gen.app.steering.stock import Stock
     from tui_gen.app.terminal.pacing import Pacer
-    from tui_gen.cards import Card
     from tui_gen.speeds import Pace
 
 LONGEST = 2.0
 """Seconds that panes off the screen wait for a long log to be read."""
 
 
-class Furnishing(Pages):
+class Furnishing(TerminalApp):
     """A part of the workbench: how its panes come to be there."""
 
     status: StatusBar
     themes: Themes
+    settings: Settings
+    workspace: Workspace
+    notices: Notices
     pacer: Pacer
+    session: Session
+    form_actions: FormActions
+    announcer: Announcer | None = None
+    """Who calls somebody; some moments after the first frame."""
     stock: Stock
     conductor: Conductor
     follower: PaneFollower
@@ -57,13 +69,19 @@ class Furnishing(Pages):
     _given: tuple[Path, list[str], Path | None, Pace | None]
     _compare: Sequence[Path]
     _furnished: bool
-    card: Card | None
 
     if TYPE_CHECKING:  # the workbench's own
 
-        def on_form_changed(self) -> None: ...
+        def make_parts(self) -> None: ...
 
         def show_newcomers_around(self) -> None: ...
+
+    def make_session(self, root: Path, model_dirs: list[str]) -> Session:
+        """The dealings with the runs in a folder."""
+        from tui_gen import catalog
+        from tui_gen.app.steering.session import Session
+
+        return Session(root, model_dirs, catalog.read(model_dirs))
 
     async def furnish(self) -> None:
         """What the first frame did without: the catalogue, the dealings with runs, the panes on screen.
@@ -84,6 +102,7 @@ class Furnishing(Pages):
         self.follower = PaneFollower(
             self.workspace, self.status, self.wire, self.pacer, conductor.state_changed, faulty, conductor.all_read
         )
+        self.make_parts()
         self._furnished = True
         if open_run is None:
             self.run_worker(self.stock.begin(looking=False), exit_on_error=False)
@@ -186,7 +205,7 @@ class Furnishing(Pages):
             case "samples":
                 self.samples = cast("SamplesPane", pane)
         self.follower.introduce(pane)
-        self.on_form_changed()  # it may have told of its recipe before it was known here
-        pane.show_card(self.card)
+        self.form_actions.on_form_changed()  # it may have told of its recipe before it was known here
+        pane.show_card(self.form_actions.card)
         if self.focused is None and self.workspace.last_pane == pane.id and pane.display:
             pane.focus_inside()

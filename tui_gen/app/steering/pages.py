@@ -4,73 +4,72 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tui_gen.app.shell import keys
-from tui_gen.app.terminal.app import TerminalApp
+from tui_gen.app.shell.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from textual.command import CommandPalette
+    from textual.screen import Screen
 
-    from tui_gen.app.shell.notices import Notices
     from tui_gen.app.shell.settings import Settings
-    from tui_gen.app.shell.stage import Stage
-    from tui_gen.app.shell.themes import Themes
-    from tui_gen.app.shell.workspace import Workspace
     from tui_gen.app.steering.announcing import Announcer
     from tui_gen.app.steering.session import Session
+    from tui_gen.draw.terminal import Terminal
 
 
-class Pages(TerminalApp):
-    """What the workbench has of them."""
+class Reader(Stage, Protocol):
+    """The workbench, seen by what is opened on it."""
 
-    workspace: Workspace
     settings: Settings
-    themes: Themes
-    notices: Notices
     session: Session
-    announcer: Announcer | None = None
-    """Who calls somebody; some moments after the first frame."""
-    action_menu: Callable[[int], None]
+    announcer: Announcer | None
+    terminal: Terminal | None
 
-    def make_session(self, root: Path, model_dirs: list[str]) -> Session:
-        """The dealings with the runs in a folder."""
-        from tui_gen import catalog
-        from tui_gen.app.steering.session import Session
+    @property
+    def screen(self) -> Screen[Any]:
+        """What is on the screen now: the workbench, or a dialog."""
 
-        return Session(root, model_dirs, catalog.read(model_dirs))
+    def action_menu(self, number: int) -> None:
+        """Open a menu."""
+
+
+class Pages:
+    """Opens them."""
+
+    def __init__(self, stage: Reader) -> None:
+        self.stage = stage
 
     def action_help(self) -> None:
         """Help on the focused pane."""
         from tui_gen.app.shell.help import ReadingPage
 
-        pane = self.workspace.active
+        pane = self.stage.workspace.active
         if pane is not None:
             title, text = pane.help()
-            self.push_screen(ReadingPage(f"Help: {title}", text, markdown=True))
+            self.stage.push_screen(ReadingPage(f"Help: {title}", text, markdown=True))
 
     def action_keys(self) -> None:
         """Every key."""
         from tui_gen.app.shell.help import ReadingPage, keys_page
 
-        self.push_screen(ReadingPage("Keys", keys_page(keys.sections(cast("Stage", self)))))
+        self.stage.push_screen(ReadingPage("Keys", keys_page(keys.sections(self.stage))))
 
     def action_command_palette(self) -> None:
         """Every command, recipe and run by its name."""
         from tui_gen.app.shell.palette import Palette
 
-        if not isinstance(self.screen, Palette):
-            self.push_screen(Palette())
+        if not isinstance(self.stage.screen, Palette):
+            self.stage.push_screen(Palette())
 
     def action_about(self) -> None:
         """What this is."""
         from tui_gen import __version__
         from tui_gen.app.shell.help import ABOUT, ReadingPage
 
-        self.push_screen(ReadingPage("About", ABOUT.format(version=__version__, root=self.session.root.resolve())))
+        text = ABOUT.format(version=__version__, root=self.stage.session.root.resolve())
+        self.stage.push_screen(ReadingPage("About", text))
 
     def action_notice_settings(self) -> None:
         """What is told of runs, and how."""
@@ -79,10 +78,10 @@ class Pages(TerminalApp):
         from tui_gen.notify import wishes
 
         def keep(key: str, value: Any) -> None:
-            self.settings.set(f"notify.{key}", value)
+            self.stage.settings.set(f"notify.{key}", value)
 
         def try_hook(command: str) -> None:
-            self.run_worker(told(command), exit_on_error=False)
+            self.stage.run_worker(told(command), exit_on_error=False)
 
         async def told(command: str) -> None:
             from tui_gen.app.background import away
@@ -92,46 +91,46 @@ class Pages(TerminalApp):
             if dialog.is_mounted:
                 dialog.say(f"The command failed: {failure}." if failure else "The command was told, and agreed.")
 
-        announcer, terminal = self.announcer, self.terminal
+        announcer, terminal = self.stage.announcer, self.stage.terminal
         if announcer is None:
             return
-        announcer.use(wishes.read(self.settings.path))
+        announcer.use(wishes.read(self.stage.settings.path))
         words = attention.words(terminal.notices if terminal is not None else attention.NONE)
         dialog = NotifyDialog(announcer.wishes, words, keep, announcer.use, announcer.try_out, try_hook)
-        self.push_screen(dialog)
+        self.stage.push_screen(dialog)
 
     def action_themes(self) -> None:
         """The palette with the themes."""
         from tui_gen.app.shell.palette import Palette, ThemeCommands
 
-        self.push_screen(Palette(providers=[ThemeCommands], placeholder="Theme…"))
+        self.stage.push_screen(Palette(providers=[ThemeCommands], placeholder="Theme…"))
 
     def action_layouts(self) -> None:
         """The palette with the layouts."""
         from tui_gen.app.shell.palette import Layouts, Palette
 
-        self.push_screen(Palette(providers=[Layouts], placeholder="Layout…"))
+        self.stage.push_screen(Palette(providers=[Layouts], placeholder="Layout…"))
 
     def action_jump(self) -> None:
         """Letters on the panes."""
         from tui_gen.app.shell.jump import Jump
 
-        self.push_screen(Jump([*self.workspace.places(), ("menu", 0, 0)]), self._jumped)
+        self.stage.push_screen(Jump([*self.stage.workspace.places(), ("menu", 0, 0)]), self._jumped)
 
     def _jumped(self, name: str | None) -> None:
         if name == "menu":
-            self.action_menu(0)
+            self.stage.action_menu(0)
         elif name:
-            self.workspace.open(name)
+            self.stage.workspace.open(name)
 
     def on_command_palette_opened(self) -> None:
         """Themes may be tried from now on; and no blinking."""
         from textual.css.query import NoMatches
         from textual.widgets import Input
 
-        self.themes.begin_trying()
+        self.stage.themes.begin_trying()
         with contextlib.suppress(NoMatches):
-            self.screen.query_one(Input).cursor_blink = False
+            self.stage.screen.query_one(Input).cursor_blink = False
 
     def on_command_palette_option_highlighted(self, message: CommandPalette.OptionHighlighted) -> None:
         """Show a theme while the cursor is on it."""
@@ -139,8 +138,8 @@ class Pages(TerminalApp):
 
         hit = getattr(message.highlighted_event.option, "hit", None)
         text = getattr(hit, "text", None) or ""
-        self.themes.try_out(text.removeprefix(THEME) if text.startswith(THEME) else "")
+        self.stage.themes.try_out(text.removeprefix(THEME) if text.startswith(THEME) else "")
 
     def on_command_palette_closed(self, message: CommandPalette.Closed) -> None:
         """No theme was chosen: back to the one before."""
-        self.themes.end_trying(message.option_selected)
+        self.stage.themes.end_trying(message.option_selected)

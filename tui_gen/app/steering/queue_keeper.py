@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tui_gen.app.background import away
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tui_gen.app.panes.queue.pane import QueueSettingsAsked, QueueTold, QueueWorkAsked
-    from tui_gen.app.shell.notices import Notices
+    from tui_gen.app.shell.settings import Settings
     from tui_gen.app.shell.stage import Stage
     from tui_gen.app.steering.conductor import Conductor
     from tui_gen.app.steering.session import Session
@@ -26,9 +24,40 @@ AUTOSTART = "queue.autostart"
 class QueueKeeper:
     """Puts what the form describes into the queue, and has it trained."""
 
-    def __init__(self, stage: Stage, session: Session, conductor: Conductor) -> None:
-        self.stage, self.session, self.conductor = stage, session, conductor
+    def __init__(self, stage: Stage, session: Session, conductor: Conductor, settings: Settings) -> None:
+        self.stage, self.session, self.conductor, self.settings = stage, session, conductor, settings
         self._adding = False
+
+    def action_enqueue(self) -> None:
+        """Add what the form describes to the queue."""
+        if self.stage.form is not None:
+            self.stage.run_worker(self.enqueue(), exit_on_error=False)
+
+    def action_sweep(self) -> None:
+        """Add what the form describes with several values for some settings."""
+        if self.stage.form is not None:
+            self.stage.run_worker(self.sweep(), exit_on_error=False)
+
+    def on_queue_told(self, message: QueueTold) -> None:
+        """Something was done to the queue, or could not be."""
+        self.stage.notices.tell(message.words, message.severity)
+
+    def on_queue_work_asked(self, message: QueueWorkAsked) -> None:
+        """The queue is to be trained here: one that was left alone, unless the user settled otherwise."""
+        if not message.found or self.settings.get(AUTOSTART, True):
+            self.stage.run_worker(self.work(message.everything), exit_on_error=False)
+
+    def on_queue_settings_asked(self, message: QueueSettingsAsked) -> None:
+        """The settings of an entry go into the form."""
+        from tui_gen.config import ConfigError, parse_toml
+
+        try:
+            tables = parse_toml(message.config, message.name)
+        except ConfigError as error:
+            self.stage.notices.tell(str(error), "error")
+            return
+        if self.stage.form is not None:
+            self.stage.form.load_tables(tables, message.name)
 
     async def enqueue(self) -> None:
         """Add what the form describes; every problem at once where it cannot be."""
@@ -163,56 +192,6 @@ class QueueKeeper:
                 await away(queueing.work, self.session.root, everything=everything)
         except runs.RunError as error:
             self.stage.notices.tell(str(error), "error")
-        pane: Any = self.stage.workspace.pane("queue")
-        if pane is not None and hasattr(pane, "look"):
-            pane.look()
-
-
-class QueueActions:
-    """The part of the workbench that deals with the queue; what it uses of the rest of it is named here."""
-
-    session: Session
-    conductor: Conductor
-    notices: Notices
-    settings: Any
-    run_worker: Callable[..., Any]
-    form: Any
-    _queue_keeper: QueueKeeper | None = None
-
-    def queue_keeper(self) -> QueueKeeper:
-        """The one who does it, once the session is there."""
-        if self._queue_keeper is None:
-            stage: Any = self
-            self._queue_keeper = QueueKeeper(stage, self.session, self.conductor)
-        return self._queue_keeper
-
-    def action_enqueue(self) -> None:
-        """Add what the form describes to the queue."""
-        if self.form is not None:
-            self.run_worker(self.queue_keeper().enqueue(), exit_on_error=False)
-
-    def action_sweep(self) -> None:
-        """Add what the form describes with several values for some settings."""
-        if self.form is not None:
-            self.run_worker(self.queue_keeper().sweep(), exit_on_error=False)
-
-    def on_queue_told(self, message: QueueTold) -> None:
-        """Something was done to the queue, or could not be."""
-        self.notices.tell(message.words, message.severity)
-
-    def on_queue_work_asked(self, message: QueueWorkAsked) -> None:
-        """The queue is to be trained here: one that was left alone, unless the user settled otherwise."""
-        if not message.found or self.settings.get(AUTOSTART, True):
-            self.run_worker(self.queue_keeper().work(message.everything), exit_on_error=False)
-
-    def on_queue_settings_asked(self, message: QueueSettingsAsked) -> None:
-        """The settings of an entry go into the form."""
-        from tui_gen.config import ConfigError, parse_toml
-
-        try:
-            tables = parse_toml(message.config, message.name)
-        except ConfigError as error:
-            self.notices.tell(str(error), "error")
-            return
-        if self.form is not None:
-            self.form.load_tables(tables, message.name)
+        pane = self.stage.workspace.pane("queue")
+        if pane is not None:
+            pane.runs_changed()

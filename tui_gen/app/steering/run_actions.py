@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from tui_gen.app.steering import comparing
 
@@ -15,21 +15,16 @@ if TYPE_CHECKING:
     from tui_gen.app.panes.form.pane import LiveEditAsked
     from tui_gen.app.shell.stage import Stage
     from tui_gen.app.steering.conductor import Conductor
-    from tui_gen.view import RunView
 
 
 class RunActions:
-    """A part of the workbench: the actions that steer runs. The conductor decides; here only stands who is asked."""
+    """The actions that steer runs. The conductor decides; here only stands who is asked.
 
-    conductor: Conductor
-    run_worker: Callable[..., Any]
-    paused_replay: Callable[[], bool]
-    _furnished: bool
+    `paused_replay` pauses the replay that is shown, or lets it go on, and says whether there is one.
+    """
 
-    @property
-    def view(self) -> RunView | None:
-        """The run that is shown."""
-        return self.conductor.view if self._furnished else None
+    def __init__(self, stage: Stage, conductor: Conductor, paused_replay: Callable[[], bool]) -> None:
+        self.stage, self.conductor, self.paused_replay = stage, conductor, paused_replay
 
     def action_pause(self) -> None:
         """Pause the run shown, or let it go on."""
@@ -39,55 +34,56 @@ class RunActions:
 
     def action_ask(self, op: str) -> None:
         """A request to the run shown."""
-        self.run_worker(self.conductor.ask(op), exit_on_error=False)
+        self.stage.run_worker(self.conductor.ask(op), exit_on_error=False)
 
     def action_stop(self) -> None:
         """Stop the run shown, with a checkpoint; or a replay of it."""
-        if self.view is not None and self.view.replaying:
-            return self.open_run(self.view.path)
-        self.run_worker(self.conductor.stop(), exit_on_error=False)
+        view = self.conductor.view
+        if view is not None and view.replaying:
+            return self.open(view.path)
+        self.stage.run_worker(self.conductor.stop(), exit_on_error=False)
 
     def action_resume(self) -> None:
         """Go on with the run shown."""
         if self.conductor.view is not None:
-            self.run_worker(self.conductor.resume(self.conductor.view.path), exit_on_error=False)
+            self.stage.run_worker(self.conductor.resume(self.conductor.view.path), exit_on_error=False)
 
     def action_roll_back(self) -> None:
         """Go back with the run shown, after a question."""
         from tui_gen.app.steering import going_back
 
-        self.run_worker(going_back.ask(self.conductor), exit_on_error=False)
+        self.stage.run_worker(going_back.ask(self.conductor), exit_on_error=False)
 
     def action_close_run(self) -> None:
         """Show no run."""
         self.conductor.close_shown()
 
-    def open_run(self, path: str | Path) -> None:
+    def open(self, path: str | Path) -> None:
         """Show a run."""
-        self.run_worker(self.conductor.open(Path(path)), exit_on_error=False, group="open", exclusive=True)
+        self.stage.run_worker(self.conductor.open(Path(path)), exit_on_error=False, group="open", exclusive=True)
 
     def on_run_opened(self, message: RunOpened) -> None:
         """A run is to be shown."""
-        self.open_run(message.path)
+        self.open(message.path)
 
     def on_run_resume_asked(self, message: RunResumeAsked) -> None:
         """A run is to go on."""
-        self.run_worker(self.conductor.resume(message.path), exit_on_error=False)
+        self.stage.run_worker(self.conductor.resume(message.path), exit_on_error=False)
 
     def on_runs_asked(self, message: RunsAsked) -> None:
         """Something is to be done with runs of the list."""
         from tui_gen.app.steering.keeping import Keeper
 
-        self.run_worker(Keeper(cast("Stage", self), self.conductor).do(message), exit_on_error=False)
+        self.stage.run_worker(Keeper(self.stage, self.conductor).do(message), exit_on_error=False)
 
     def on_compare_asked(self, message: CompareAsked) -> None:
         """Runs are to be compared."""
-        comparing.show(cast("Stage", self), message.paths)
+        comparing.show(self.stage, message.paths)
 
     def on_live_edit_asked(self, message: LiveEditAsked) -> None:
         """A live value is to change."""
-        self.run_worker(self.conductor.edit(message.key, message.value), exit_on_error=False)
+        self.stage.run_worker(self.conductor.edit(message.key, message.value), exit_on_error=False)
 
     def on_models_wanted(self) -> None:
         """The model files that the run shown names are to be read."""
-        self.run_worker(self.conductor.use_models(), exit_on_error=False)
+        self.stage.run_worker(self.conductor.use_models(), exit_on_error=False)

@@ -1,0 +1,55 @@
+"""What the workbench is made of: parts that do what it is asked for, and are not its ancestors."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from tui_gen.app.shell.parts import made_of
+from tui_gen.app.watching import FarForker, FarQueueKeeper, FarRecordActions, FarRunActions
+from tui_gen.app.workbench import Workbench
+
+
+class Bell:
+    def __init__(self) -> None:
+        self.rung: list[object] = []
+
+    def action_ring(self, times: int) -> None:
+        """Ring."""
+        self.rung.append(times)
+
+    async def on_storm(self) -> None:
+        self.rung.append("storm")
+
+    def polish(self) -> None:
+        self.rung.append("polished")
+
+
+@made_of(bell=Bell)
+class Tower:
+    pass
+
+
+async def test_actions_and_handlers_are_handed_on_and_nothing_else_is():
+    tower = Tower()
+    tower.action_ring(3)  # there is no bell yet
+    tower.bell = Bell()
+    tower.action_ring(3)
+    await tower.on_storm()
+    assert tower.bell.rung == [3, "storm"] and not hasattr(tower, "polish")
+    assert list(inspect.signature(tower.action_ring).parameters) == ["times"], "Textual counts them"
+    assert not inspect.signature(tower.on_storm).parameters and Tower.action_ring.__doc__ == "Ring."
+
+
+def test_two_that_would_answer_the_same_are_refused():
+    with pytest.raises(TypeError, match="action_ring"):
+        made_of(bell=Bell, other=Bell)(type("Church", (), {}))
+
+
+@pytest.mark.parametrize("part", [FarForker, FarQueueKeeper, FarRecordActions, FarRunActions])
+def test_parts_for_another_machine_answer_what_the_workbench_hands_on(part):
+    """Those that only they had would never be called."""
+    asked = [name for name in vars(part) if name.startswith(("action_", "on_"))]
+    assert asked and all(name in vars(Workbench) for name in asked)
+    assert part not in Workbench.__mro__
