@@ -93,6 +93,27 @@ async def test_what_was_known_is_in_the_first_picture(monkeypatch, three):
         assert app.workspace.pane("runs").table.rows[0].info.path == str(fourth)
 
 
+async def test_the_scroll_bar_is_as_long_as_the_list(monkeypatch, three):
+    """Which is laid out anew only where the bar comes or goes: not for every key of a filter."""
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        pane = await listed(app, pilot)
+        table, rows, bar = pane.table, pane.table.rows, pane.table.vertical_scrollbar
+        await pilot.press("z")
+        await until(pilot, lambda: table.size.height > 20 and not bar.display)
+        width = table.scrollable_content_region.width
+        table.show_rows(rows * 30)
+        await until(pilot, lambda: bar.display and table.scrollable_content_region.width == width - 1)
+        assert bar.window_virtual_size == 91
+        table.move_to(89)
+        assert table.scroll_y > 0
+        table.show_rows(rows * 20)
+        assert bar.window_virtual_size == 61 and table.cursor < 60
+        assert table.scroll_y <= table.max_scroll_y
+        table.show_rows(rows)
+        await until(pilot, lambda: not bar.display and table.scrollable_content_region.width == width)
+        assert table.scroll_y == 0 and table.on_screen == rows
+
+
 async def test_what_is_kept_about_runs(monkeypatch, three):
     copied = []
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):

@@ -106,6 +106,25 @@ def test_summaries_are_compared_with_their_units():
     assert RunFilter("best<100").needs_summaries and not RunFilter("vae lr<1").needs_summaries
 
 
+def test_a_filter_that_is_typed_asks_no_run_twice(monkeypatch):
+    """What the first terms have left is remembered, and is what they would leave of all."""
+    facts = ("a", 1, "vae"), ("b", 2, "vae"), ("c", 3, "gan")
+    rows = [row(name, best=best, model=model) for name, best, model in facts]
+    asked, words = [], RunRow.words.fget
+    monkeypatch.setattr(RunRow, "words", property(lambda self: asked.append(self.info.name) or words(self)))
+    found = {}
+    for text in ("vae", "vae best<", "vae best<2", "vae best<2 -b", "vae -b", "gan or vae best<3", "-vae best<9"):
+        for part in (text, text.rpartition(" ")[0]):
+            try:
+                expected = RunFilter(part).matching(rows, RunSettings())
+            except FilterError:
+                continue
+            asked.clear()
+            assert RunFilter(part).matching(rows, RunSettings(), found) == expected
+            if part in ("vae best<2", "vae"):
+                assert not asked or part == text == "vae"
+
+
 def test_orders():
     rows = [row("b", 2.0, step=5), row("a", 9.0, "higher", "acc", step=7), row("d"), row("c", 1.0, step=6),
             row("e", 8.0, "higher", "acc")]  # fmt: skip

@@ -41,6 +41,10 @@ class Term:
     value: str
 
 
+Found = dict[tuple[Term, ...], list[RunRow]]
+"""The runs that match all of some terms."""
+
+
 class RunFilter:
     """A filter of runs, made from its text. Raises FilterError where that is none."""
 
@@ -93,8 +97,11 @@ class RunFilter:
         """Whether a run is one of those."""
         return any(all(test(row, settings) for test in tests) for tests in self._tests)
 
-    def matching(self, rows: Iterable[RunRow], settings: RunSettings) -> list[RunRow]:
-        """The runs that match. Raises FilterError where it asks for a setting that none of them has."""
+    def matching(self, rows: Iterable[RunRow], settings: RunSettings, known: Found | None = None) -> list[RunRow]:
+        """The runs that match. Raises FilterError where it asks for a setting that none of them has.
+
+        In `known` is what the first terms of earlier filters of the same rows have left; what these leave is added.
+        """
         rows = list(rows)
         for key in self.settings:
             if rows and not any(settings.find(row.info.path, key) for row in rows):
@@ -102,8 +109,12 @@ class RunFilter:
                 raise FilterError(f"no run has a setting {key}" + (f"; {hint}" if hint else ""))
         if len(self._tests) > 1:
             return [row for row in rows if self.matches(row, settings)]
-        for test in self._tests[0]:
-            rows = [row for row in rows if test(row, settings)]
+        known = {} if known is None else known
+        for count, test in enumerate(self._tests[0], 1):
+            terms = tuple(self.alternatives[0][:count])
+            if terms not in known:
+                known[terms] = [row for row in rows if test(row, settings)]
+            rows = known[terms]
         return rows
 
 

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from textual.geometry import Size
+from textual.reactive import Reactive
 from textual.widgets import Input
 
 from tui_gen.app.panes.base import Pane
+
+
+class FilterLine(Input):
+    """A line whose width is given: what is typed into it moves nothing, so that no key has the screen laid out anew."""
+
+    virtual_size = Reactive(Size(0, 0), layout=False)
 
 
 class FilterPane(Pane):
     """A subclass yields `filter_line()` first when it composes, lists what is `matching`, and binds the two actions."""
 
     DEFAULT_CSS = """
-    FilterPane > Input { height: 1; border: none; padding: 0 1; background: $surface; display: none; }
+    FilterPane > FilterLine { height: 1; border: none; padding: 0 1; background: $surface; display: none; }
     """
 
     def filter_line(self) -> Input:
         """The line, hidden until it is asked for."""
-        box = Input(placeholder="filter", compact=True)
+        box = FilterLine(placeholder="filter", compact=True)
         box.cursor_blink = False
         return box
 

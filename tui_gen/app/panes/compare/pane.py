@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 MOST_ENTRIES = 200
 """Runs in the command palette, at most."""
 PAGES = ("curves", "samples", "settings", "results")
-READING = 0.25
+READING = 0.4
 """Seconds to the first frame while logs are read; to each one after it twice as many: most of the time is for reading.
 """
 COMMON_MARKS = "edit", "fork", "resume", "rollback"

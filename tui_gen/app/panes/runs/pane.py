@@ -22,7 +22,7 @@ from tui_gen.app.panes.filtered import FilterPane
 from tui_gen.app.panes.runs.looking import SAVED_EVERY, Results
 from tui_gen.app.panes.runs.table import RunTable
 from tui_gen.run_facts import FACTS, ordered
-from tui_gen.run_filter import FilterError, RunFilter
+from tui_gen.run_filter import FilterError, Found, RunFilter
 from tui_gen.run_list import MANY, RunList
 from tui_gen.run_settings import RunSettings
 from tui_gen.runs import RESUMABLE
@@ -42,6 +42,8 @@ FIRST, AT_ONCE = 0.03, 0.2
 """Seconds of reading after which what is known is shown: the first time, and later."""
 PART, REST = 0.04, 0.5
 """Seconds for which logs are gone through before what was found is shown; after a key, in which that rests."""
+MOST_FOUND = 64
+"""Beginnings of filters whose runs are remembered while one is typed."""
 WIDE = 90
 """Cells in which a line is enough to tell about a run."""
 
@@ -119,6 +121,10 @@ has a `›`, marked ones have a `◆`.
         self._filter_text = ""
         self._reading: set[str] = set()
         """Settings for which the configs are being looked through."""
+        self._listed_text = ""
+        """The filter as of the last list."""
+        self._found: Found = {}
+        """What is left of the runs by the terms that were typed."""
         self._wrong = ""
         """Why what is typed is no filter."""
         self._order: tuple[str, bool] = ("", False)
@@ -248,13 +254,16 @@ has a `›`, marked ones have a `◆`.
         rows = self._all
         if text != self._filter_text:
             self._filter_text, self._touch_time = text, time.monotonic()
+        if text == self._listed_text or len(self._found) > MOST_FOUND:  # something else than the filter is another
+            self._found.clear()
+        self._listed_text = text
         self._wrong, matching = "", rows
         for part in (text, text.rstrip().rpartition(" ")[0], ""):
             try:
                 run_filter = RunFilter(part)
                 if self._reads_settings(run_filter, len(rows)):
                     return self.table.rows
-                matching = run_filter.matching(rows, self.settings)
+                matching = run_filter.matching(rows, self.settings, self._found)
                 break
             except FilterError as error:
                 self._wrong = self._wrong or str(error)
@@ -286,6 +295,7 @@ has a `›`, marked ones have a `◆`.
     def _know_more(self) -> None:
         """Something about the runs is another."""
         self._all = [self.results.row(info) for info in self.rows]
+        self._found.clear()
         self.table.measure(self._all)
         self.list_anew()
 

@@ -10,6 +10,7 @@ from textual import events
 from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.strip import Strip
 
 from tui_gen.app.panes.runs.columns import GAP, MARK, Column, cell_of, columns_for, fitted
@@ -26,6 +27,7 @@ class RunTable(CursorList, can_focus=True):
     """Rows of runs. `changed()` is called after the cursor or the marks moved."""
 
     ALLOW_SELECT = False
+    virtual_size = Reactive(Size(0, 0), layout=False)  # the scroll bar is told of it, and no other place changes
     COMPONENT_CLASSES = {f"runs--{name}" for name in (*TONES, "header", "here", "cursor", "star")}
     DEFAULT_CSS = (
         """
@@ -124,8 +126,17 @@ class RunTable(CursorList, can_focus=True):
     def _reach(self) -> None:
         """Give the scroll bar its length."""
         size = Size(self.scrollable_content_region.width, len(self.rows) + 1)
+        height = self.container_size.height
         if size != self.virtual_size:
             self.virtual_size = size
+            shown = size.height > height
+            if height and shown != self.show_vertical_scrollbar:
+                self.vertical_scrollbar.display = shown
+                self.show_vertical_scrollbar = shown
+            if height and shown:
+                self.vertical_scrollbar.window_virtual_size = size.height
+                self.vertical_scrollbar.window_size = height
+            self.scroll_y = self.validate_scroll_y(self.scroll_y)
             self._follow()
 
     def open_is(self, path: str) -> None:
