@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.fake_worker import make_run
+from tests.forked_workers import Forked, forking
 from tests.pty_terminal import PLAIN, PtyTerminal
 from tests.waiting import wait_for
 from tui_gen import event_log, events, launch, runs
@@ -32,17 +31,13 @@ def tiny_run(*assignments: str) -> Path:
 
 
 @contextlib.contextmanager
-def training(run: Path, resume: bool = False) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker that trains it, past its first steps; killed at the end."""
-    process = launch.start(run, resume=resume)
-    try:
+def training(run: Path, resume: bool = False) -> Iterator[Forked]:
+    """A real worker that trains it, forked, past its first steps; killed at the end."""
+    with forking():
+        process: Any = launch.start(run, resume=resume)
         wait_for(lambda: step_of(run) > 0 or process.poll() is not None, 120, lambda: f"steps; {ended_words(run)}")
         assert process.poll() is None, ended_words(run)
         yield process
-    finally:
-        with contextlib.suppress(OSError):
-            process.send_signal(signal.SIGKILL)
-        process.wait(120)
 
 
 def ended_words(run: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 pytestmark = pytest.mark.xdist_group("contributing")  # one copy for all
+
+DRIVE = """
+import os, shlex, sys
+
+from tests.forked_workers import forking
+from tui_gen import cli
+from tui_gen.train import discover
+
+if not (pid := os.fork()):
+    sys.argv = ["discover", "--write", "models/catalog.json"]
+    discover.main()
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+with forking():
+    for line in sys.argv[1:]:
+        print("\\0", end="")
+        assert cli.main(shlex.split(line)) == 0, line
+"""
+"""`make catalog`, then commands, in a process that imports PyTorch once for all of them."""
 
 LOOK = """
 import asyncio
@@ -86,14 +106,14 @@ def test_a_model_and_a_dataset_are_added_as_it_says(tree):
     for name, code in (files | more).items():
         assert not (tree / name).exists()
         (tree / name).write_text(code, encoding="utf-8")
-    run(tree, "-m", "tui_gen.train.discover", "--write", "models/catalog.json")
-    told = run(tree, "-m", "tui_gen", "models", "ppca")
-    assert "Probabilistic PCA" in told and "what a VAE becomes" in told and "latent" in told
-    told = run(tree, "-m", "tui_gen", "--run", "ppca-digits", "--set", "train.steps=40", "--runs", str(tree / "runs"))
-    assert "finished at step 40" in told
     (line,) = re.findall(r"`tui-gen (--run .*?)`", text)
-    told = run(tree, "-m", "tui_gen", *line.split(), "--set", "train.steps=20", "--runs", str(tree / "runs"))
-    assert "finished at step 20" in told and "Two spirals" in run(tree, "-m", "tui_gen", "datasets", "spirals")
+    own = f"--runs {shlex.quote(str(tree / 'runs'))}"
+    _, model, trained, other, dataset = run(
+        tree, "-c", DRIVE, "models ppca", f"--run ppca-digits --set train.steps=40 {own}",
+        f"{line} --set train.steps=20 {own}", "datasets spirals",
+    ).split("\0")  # fmt: skip
+    assert "Probabilistic PCA" in model and "what a VAE becomes" in model and "latent" in model
+    assert "finished at step 40" in trained and "finished at step 20" in other and "Two spirals" in dataset
 
 
 def test_a_pane_is_added_as_it_says(tree):

@@ -14,6 +14,7 @@ import pytest
 
 from tests import readme_figures
 from tests.conftest import SHARED
+from tests.forked_workers import forking
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,16 +24,16 @@ SHELL = [line for block in BLOCKS for line in block if line]
 PYTHON = re.findall(r"```python\n(.*?)```", WITH_DATA, re.S)
 
 
-STARTS = {"--run", "--resume", "attach"}
-"""Words of commands that get a process of their own; to import PyTorch anew for the others as well takes long."""
+FIRST = "tui-gen --run vae-digits"
+"""This block alone is run as a process, with a worker that is another; to import PyTorch anew for all takes long."""
 
 
 @pytest.fixture
 def run(monkeypatch, call):
-    """Run a command line in a folder: (exit status, standard output, standard error)."""
+    """Run a command line in a folder: (exit status, standard output, standard error). Workers are forked."""
 
-    def in_folder(words: list[str], cwd: Path) -> tuple[int, str, str]:
-        if STARTS & set(words):
+    def in_folder(words: list[str], cwd: Path, apart: bool) -> tuple[int, str, str]:
+        if apart:
             command = [sys.executable, "-m", "tui_gen", *words]
             done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=500)
             return done.returncode, done.stdout, done.stderr
@@ -40,7 +41,8 @@ def run(monkeypatch, call):
             patch.chdir(cwd)
             return call(*words)
 
-    return in_folder
+    with forking():
+        yield in_folder
 
 
 def test_the_picture_is_there():
@@ -100,7 +102,7 @@ def test_the_commands_work_as_written(tmp_path, run, block):
             shutil.move(aside, models / name)
     (tmp_path / "novel.txt").write_text("It was a dark and stormy night; the rain fell in torrents. " * 200)
     if any("latest" in line for line in block):
-        block = ["tui-gen --run vae-digits", *block]
+        block = [FIRST, *block]
     for line in block:
         line = line.replace("=vae-digits train.steps=2000", "=vae-digits train.steps=60")
         for given in ("Pictures", "novel.txt"):
@@ -113,7 +115,7 @@ def test_the_commands_work_as_written(tmp_path, run, block):
             words += ["--set", "train.steps=20"]
         if "flow" in words or "dataset.name=stripes" in words:
             words += ["--models", str(models)]
-        status, output, errors = run(words, tmp_path)
+        status, output, errors = run(words, tmp_path, block == [FIRST])
         assert status == 0, f"{line}: {output[-500:]} {errors[-500:]}"
         if redirect:
             (tmp_path / redirect.group(1)).write_text(output)

@@ -1,4 +1,7 @@
-"""Real worker processes: killed at random steps, signalled, out of disk, badly configured, kept warm."""
+"""Real worker processes: killed at random steps, signalled, out of disk, badly configured, kept warm.
+
+Most are forked; one that is started as people's are, and one that is kept warm, show that this makes no difference.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,15 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
 
 from tests import small_runs
+from tests.forked_workers import forking
 from tests.waiting import wait_for
-from tui_gen import control, launch, runs, trust
+from tui_gen import children, control, launch, runs, trust
 from tui_gen.event_log import EventWriter
 from tui_gen.events import Resume
 from tui_gen.train.run.loop import RunLoop
@@ -30,6 +33,12 @@ def processes():
         if process.poll() is None:
             process.kill()
         process.wait(120)
+
+
+@pytest.fixture
+def forked():
+    with forking() as made:
+        yield made
 
 
 def follow(path, process, until, timeout=90):
@@ -52,7 +61,7 @@ def train_here(path, family, **options):
 
 
 @pytest.mark.parametrize(("family", "kills"), [("vae", 2), ("gan", 1), ("ddpm", 1)])
-def test_killed_at_random_steps_and_resumed_it_ends_where_an_undisturbed_run_ends(family, kills, tmp_path, processes):
+def test_killed_at_random_steps_and_resumed_it_ends_where_an_undisturbed_run_ends(family, kills, tmp_path, forked):
     options = {"train__steps": 60, "checkpoint__every_steps": 7, "train__validate_every": 10}
     whole = small_runs.make_run(tmp_path, family, **options)
     broken = small_runs.make_run(tmp_path, family, **options)
@@ -60,15 +69,13 @@ def test_killed_at_random_steps_and_resumed_it_ends_where_an_undisturbed_run_end
     dice = random.Random(family)
     for attempt in range(kills):
         process = launch.start(broken, resume=attempt > 0)
-        processes.append(process)
         target = dice.randrange(5 + 25 * attempt, 25 + 30 * attempt)
         follow(broken, process, lambda view, target=target: view.step >= target)
         process.send_signal(signal.SIGKILL)
         process.wait(120)
-        state, _, _ = runs.state_of(broken)
-        assert state in ("interrupted", "finished")
+        state, _, reason = runs.state_of(broken)
+        assert state in ("interrupted", "finished"), reason
     last = launch.start(broken, resume=True)
-    processes.append(last)
     assert last.wait(120) == 0
     one, two = RunView(whole), RunView(broken)
     one.poll(), two.poll()
@@ -102,33 +109,31 @@ def test_sigterm_stops_with_a_checkpoint_and_sighup_is_survived(tmp_path, proces
     assert view.state == "stopped" and "SIGTERM" in view.reason and view.checkpoints[-1].step == view.step
 
 
-def test_two_workers_never_train_one_run(tmp_path, processes):
+def test_two_workers_never_train_one_run(tmp_path, forked):
     path = small_runs.make_run(tmp_path, "vae", train__steps=10_000_000)
     process = launch.start(path)
-    processes.append(process)
     follow(path, process, lambda view: view.step > 5)
     with pytest.raises(runs.RunError, match="already training"):
         launch.start(path)
-    rival = subprocess.run([sys.executable, "-m", "tui_gen.train.run", str(path)], check=False)
-    assert rival.returncode == 1
+    rival = children.start("tui_gen.train.run", path, start_new_session=True)
+    assert rival.wait(120) == 1
     assert runs.worker_of(path).pid == process.pid
     with pytest.raises(control.ControlError, match="cannot be changed while training"):
         launch.ask_run(path, "edit", key="model.latent", value=3)
     assert launch.ask_run(path, "status").data["state"] == "running"
 
 
-def test_what_is_wrong_with_a_config_is_the_reason_it_failed(tmp_path, processes):
+def test_what_is_wrong_with_a_config_is_the_reason_it_failed(tmp_path, forked):
     path = small_runs.make_run(tmp_path, "vae")
     text = (path / "config.toml").read_text().replace("latent = 4", "latent = -4").replace("steps = 30", "steps = true")
     (path / "config.toml").write_text(text)
     process = launch.start(path)
-    processes.append(process)
     assert process.wait(120) == 1
     state, _, reason = runs.state_of(path)
     assert state == "failed" and "model.latent" in reason and "train.steps" in reason
 
 
-def test_a_fault_in_a_user_s_model_is_told_and_its_traceback_kept(tmp_path, processes):
+def test_a_fault_in_a_user_s_model_is_told_and_its_traceback_kept(tmp_path, forked):
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "faulty.py").write_text(
@@ -145,7 +150,6 @@ def test_a_fault_in_a_user_s_model_is_told_and_its_traceback_kept(tmp_path, proc
     )
     trust.allow([folder])
     process = launch.start(path)
-    processes.append(process)
     assert process.wait(120) == 1
     state, _, reason = runs.state_of(path)
     assert state == "failed" and "my own [fault]" in reason
@@ -183,7 +187,7 @@ def weight(pid):
 
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has one scheduling class")
-def test_a_polite_worker_gives_way_until_it_has_a_run_and_then_counts_as_any_other(tmp_path):
+def test_a_polite_worker_gives_way_until_it_has_a_run_and_then_counts_as_any_other(tmp_path, forked):
     grouped = Path("/proc/self/autogroup").exists()  # a kernel that weighs whole sessions
     worker = launch.WarmWorker()
     worker.spawn()
@@ -201,7 +205,7 @@ def test_a_polite_worker_gives_way_until_it_has_a_run_and_then_counts_as_any_oth
         worker.close()
 
 
-def test_a_warm_worker_ends_with_its_parent():
+def test_a_warm_worker_ends_with_its_parent(forked):
     worker = launch.WarmWorker()
     worker.spawn()
     try:
