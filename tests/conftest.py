@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import tempfile
@@ -70,6 +72,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: order[item.path])  # stable: each file's own tests stay shuffled
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Have each of pytest's processes begin with other files: in a fresh checkout, where they have to be compiled, each
+    then compiles some, and finds the others done, where all would compile all.
+    """
+    given = getattr(session.config, "workerinput", None)
+    here = Path(__file__).resolve().parent
+    if given is None or [Path(one).resolve() for one in session.config.args] != [here]:
+        return
+    names = sorted(path.stem for path in here.glob("test_*.py"))
+    first = int(given["workerid"].removeprefix("gw")) * len(names) // given["workercount"]
+    for name in [*names[first:], *names[:first]]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # whatever it is, it comes again, and is told then
+            importlib.import_module(f"tests.{name}")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Make the shared folder, in the process that starts the others."""
     if not hasattr(config, "workerinput"):
@@ -105,8 +123,10 @@ def world(_session_world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     """This test's private folder, under which lie `config`, `cache`, `run` (sockets) and `runs`."""
     base = _session_world / f"t{next(_numbers)}"  # short: a socket's path has room for about 100 bytes
     mark = _furnish(base, monkeypatch)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     yield base
-    kill_marked(mark)
+    if has_started(used):
+        kill_marked(mark)
     shutil.rmtree(base, ignore_errors=True)
 
 
@@ -145,6 +165,20 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
         return status, out, err
 
     return run
+
+
+def has_started(used: resource.struct_rusage) -> bool:
+    """Whether this process has children, or waited for one since its children had `used` so much.
+
+    Whatever a test starts is one at first, also what then goes on alone. Most tests start nothing, and to look at
+    every process of the machine after each of thousands takes long.
+    """
+    if not hasattr(os, "waitid"):
+        return True
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return True
+    return resource.getrusage(resource.RUSAGE_CHILDREN) != used
 
 
 def kill_marked(mark: str) -> list[int]:

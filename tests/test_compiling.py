@@ -19,6 +19,7 @@ from tui_gen.train.run import checkpoints
 from tui_gen.train.run.checkpoints import Meta
 from tui_gen.train.tuned import onednn, products
 
+pytestmark = pytest.mark.xdist_group("compiling")  # PyTorch's compiler is imported once for all, for seconds
 POINTS = {"dataset__name": "ring", "dataset__shift": 0}
 MLPS = {
     "vae": ("vae", {}),

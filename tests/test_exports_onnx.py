@@ -17,6 +17,8 @@ from tui_gen.train.offline.exports import tracing
 from tui_gen.train.offline.exports.words import ExportError
 from tui_gen.train.offline.restore import restore
 
+pytestmark = pytest.mark.xdist_group("onnx")  # what writes ONNX is imported once for all, for seconds
+
 
 @pytest.fixture
 def here(monkeypatch):

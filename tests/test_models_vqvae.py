@@ -18,6 +18,7 @@ from tui_gen.models.vqvae import VQVAE
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run.alerts import Health
 
+pytestmark = pytest.mark.xdist_group("models_vqvae")  # one model is trained for all
 CONV = {"channels": [4, 8], **CODES}
 MLP = {"network": "mlp", "hidden": [16], "codes": 3, **CODES}
 

@@ -20,6 +20,7 @@ from tui_gen.train.run.link import PeerLink
 from tui_gen.train.run.peers import hello
 from tui_gen.view import RunView
 
+pytestmark = pytest.mark.xdist_group("processes")  # one run that nobody touched, for all
 LR = "train.phases.vae.lr"
 
 
