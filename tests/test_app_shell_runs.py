@@ -112,7 +112,15 @@ async def test_a_killed_worker_is_interrupted_and_resume_is_offered(monkeypatch)
         os.kill(runs.worker_of(view.path).pid, signal.SIGKILL)
         await until(pilot, lambda: "interrupted" in app.status.text)
         await until_shown(pilot, ": interrupted", "fake worker of", "Resume goes on from its checkpoint")
-        await pilot.press("r")
+
+        def bar() -> list[str]:
+            return screen_text(app).splitlines()[-1].split()
+
+        await until(pilot, lambda: "Cancel" in bar(), "the dialog's keys: no others do anything")
+        assert not {"F5", "F6", "F9"} & set(bar())
+        await pilot.press("escape")
+        await until(pilot, lambda: {"F5", "F12"} <= set(bar()) and "F6" not in bar())
+        await pilot.press("f12")
         await until(pilot, lambda: state(app) == "running" and view.step > step)
         assert "resumed from step" in "\n".join(text for _, _, text in view.log)
 

@@ -144,7 +144,7 @@ LEGACY_ALT = {
     "9": "ª",
     "0": "º",
 }
-"""What Textual makes of Esc and a digit: so terminals without kitty's keyboard protocol send Alt and a digit."""
+"""What the keyboards of macOS type for Option and a digit, where Option is not told to be Alt."""
 for row in PANES:
     BINDINGS += [] if not row.key else [
         Binding(

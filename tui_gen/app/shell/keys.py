@@ -143,11 +143,12 @@ class KeyBar(Widget):
         self._update(self.screen)
 
     def _update(self, screen: object) -> None:
-        if not self.is_attached or len(self.app.screen_stack) > 1:
+        if not self.is_attached or not self.app.screen_stack:
             return
         actions: set[tuple[object, str]] = set()
         keys: list[Key] = []
-        bindings = self.screen.active_bindings
+        top = self.app.screen_stack[-1]  # under a dialog, its keys are all that do anything
+        bindings = top.active_bindings
         active = [key for key in bindings.values() if key.enabled and key.binding.show]
         # What the focused pane can do comes first, then the app's keys in the order in which they were declared.
         ranks = {binding.id: number for number, binding in enumerate(self.app.BINDINGS) if isinstance(binding, Binding)}
@@ -162,7 +163,7 @@ class KeyBar(Widget):
                 own += node is not self.app
                 if binding.id == "help.keys" or (binding.id == "help.pane" and more is None):
                     more = keys[-1]
-        if "1" not in bindings:  # digits are text where the focus is
+        if "1" not in bindings and top is self.screen:  # digits are text where the focus is
             last = next(row.key for row in reversed(PANES) if row.key)
             first = next((key.binding for key in bindings.values() if key.binding.id == "pane.1.always"), None)
             if first is not None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import select
 import signal
+import string
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rich.console import COLOR_SYSTEMS, Console
 from rich.text import Text
@@ -90,10 +91,32 @@ windows are while they are made, leave no room within frames, and Textual's list
 KITTY_KEYS = "\x1b[=25;1u"
 """The kitty keyboard protocol as Textual has it, set without another level that would have to be taken back."""
 
-for _digit in "123456789":
-    # What terminals without kitty's protocol send for Alt and a digit. Textual 8.2 makes ¡ ™ £ of it, as macOS does:
-    # on a field these would be text, and a pane could not be reached from there.
-    _ansi_sequences.ANSI_SEQUENCES_KEYS.pop(f"\x1b{_digit}", None)  # type: ignore[attr-defined]  # a dict, told as a Mapping
+BEGINNINGS = "NOPXb"
+"""Letters that begin longer sequences, and b: Alt and the left arrow of macOS. (The right one is f, which is a menu's.)
+"""
+
+
+class _AltKey(NamedTuple):
+    """What Textual takes for one of its `Keys`."""
+
+    value: str
+
+
+def _know_alt() -> None:
+    """Have Escape and a letter or digit, which terminals without kitty's protocol send for Alt, known as that at once.
+
+    Textual 8.2 makes ¡ ™ £ of digits, as macOS does, and Ctrl and an arrow of f. What it does not know it waits 0.1 s
+    for the end of, and where the terminal answers a question meanwhile, as with every frame in tmux, it makes ^ and the
+    letter of it: on a field these would be typed.
+    """
+    known = _ansi_sequences.ANSI_SEQUENCES_KEYS
+    longer = {sequence[1] for sequence in known if sequence[0] == "\x1b" and len(sequence) > 2}
+    for character in sorted({*string.ascii_letters, *string.digits} - longer - set(BEGINNINGS)):
+        name = f"shift+{character.lower()}" if character.isupper() else character
+        known[f"\x1b{character}"] = (_AltKey(f"alt+{name}"),)  # type: ignore[index]  # a dict, told as a Mapping
+
+
+_know_alt()
 
 
 def visible_widgets(screen: Screen[Any]) -> dict[Widget, tuple[Region, Region]]:

@@ -42,7 +42,7 @@ class Dialog(Modal[str]):
     Dialog Button { margin-left: 2; min-width: 8; }
     """
     BINDINGS = [
-        Binding("escape", "cancel", "Cancel", show=False, id="dialog.cancel"),
+        Binding("escape", "cancel", "Cancel", id="dialog.cancel"),
         Binding("left,up", "app.focus_previous", show=False, id="dialog.previous"),
         Binding("right,down", "app.focus_next", show=False, id="dialog.next"),
         Binding("pageup", "page(-1)", show=False, id="dialog.page_up"),
