@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from textual import events
 from textual._xterm_parser import XTermParser
 
 from tests import fake_worker
+from tests.form_host import ODD
 from tests.shell import SIZES, screen_text, until, workbench
+from tui_gen import catalog, launch, runs
+from tui_gen.app.main import Workbench
+from tui_gen.app.panes.losses.pane import LossesPane
 from tui_gen.events import Alert, Metrics, Plan, Resume, State, encode
 
 
@@ -30,6 +35,39 @@ def watches(app, name="losses"):
 def two_runs():
     """A finished run and a stopped one."""
     return [fake_worker.record(fake_worker.make_run(), state=state) for state in ("finished", "stopped")]
+
+
+async def test_the_first_frame_of_a_run_that_is_opened_has_its_curves(monkeypatch, two_runs):
+    fake_worker.install(monkeypatch, steps=1)
+    app, frames = Workbench(runs.default_root(), open_run=two_runs[0]), []
+    drawing = app.drawing
+
+    def seen(screen, renderable):
+        if renderable is not None and not app.batching:
+            pane = app.workspace.pane("losses")
+            frames.append(isinstance(pane, LossesPane) and [plot.panel.title for plot in pane.plots if plot.drawing])
+        return drawing(screen, renderable)
+
+    app.drawing = seen
+    async with workbench(monkeypatch, app=app):
+        assert frames[0], "something was painted before the run was there"
+
+
+async def test_models_that_were_kept_are_known_to_whoever_looks_at_a_run(monkeypatch, two_runs):
+    """Which are up to date is looked at only once the run is on screen."""
+    found, spawned = catalog.read(), []
+    key, found.key = found.key, "of other packages"
+    found.models = found.models | {"odd": ODD}
+    kept = catalog.cache_path(found.key)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(msgspec.json.encode(found))
+    monkeypatch.setattr(catalog, "key_of", lambda dirs: found.key)
+    monkeypatch.setattr(launch.WarmWorker, "spawn", spawned.append)
+    assert catalog.read(checked=False).key == key
+    async with workbench(monkeypatch, warm=True, open_run=two_runs[0]) as (app, pilot):
+        await until(pilot, lambda: app.session.catalog.key == found.key)
+        assert "odd" in app.form.catalog.models and "odd" in app.workspace.pane("losses").catalog.models
+        assert not spawned
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -123,6 +161,7 @@ async def test_a_long_log_is_drawn_while_it_is_read_and_its_past_is_no_news(monk
     (run / "events.jsonl").write_bytes(b"".join([*lines[:400], b"garbage\n", *lines[400:]]))
     monkeypatch.setattr("tui_gen.view.PART", 2000)
     monkeypatch.setattr("tui_gen.view.PATIENCE", 0.0)
+    monkeypatch.setattr("tui_gen.view.MOMENT", 0.0)
     monkeypatch.setattr("tui_gen.app.steering.follower.READING", 0.0)
     seen = set()
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):

@@ -233,20 +233,22 @@ def cache_path(key: str) -> Path:
     return cache_dir() / "catalogs" / f"{key}.json"
 
 
-def read(extra: list[str] | None = None) -> Catalog:
+def read(extra: list[str] | None = None, *, checked: bool = True) -> Catalog:
     """The catalogue for the model folders in force; `stale(...)` tells whether its models are up to date.
 
-    Uses the cached copy, else the shipped one (whose built-in models are right unless the checkout changed).
+    Uses the cached copy, else the shipped one (whose built-in models are right unless the checkout changed). Without
+    folders of models that one at once where it need not be `checked` first, which takes a look at every file of ours.
     """
-    catalog = _stored(extra)
+    catalog = _stored(extra, checked)
     _models[_place_of(extra)] = catalog.models
     catalog.recipes, wrong = recipes()
     catalog.problems = [*catalog.problems, *wrong]
     return catalog
 
 
-def _stored(extra: list[str] | None) -> Catalog:
-    for path in (cache_path(key_of(model_dirs(extra))), built_in_dir() / "catalog.json"):
+def _stored(extra: list[str] | None, checked: bool = True) -> Catalog:
+    dirs, shipped = model_dirs(extra), built_in_dir() / "catalog.json"
+    for path in (cache_path(key_of(dirs)), shipped) if checked or dirs else (shipped,):
         try:
             return msgspec.json.decode(path.read_bytes(), type=Catalog)
         except (OSError, ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, of another version
@@ -369,7 +371,8 @@ def counted(path: str) -> tuple[str, int]:
         return "examples", 1
     folders = tables.get("model_dirs")
     folders = [folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
-    entry = _stored(folders).datasets.get(named(tables, "dataset"))
+    name = named(tables, "dataset")
+    entry = _stored(folders, checked=False).datasets.get(name) or _stored(folders).datasets.get(name)
     if entry is None or entry.kind not in COUNT_UNITS:
         return "examples", 1
     if entry.kind != "text":

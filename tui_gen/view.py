@@ -28,6 +28,8 @@ from tui_gen.text import clean, cleaned
 SPEED = 30.0
 PATIENCE = 0.05
 """Seconds after which a poll leaves the rest of a long log for the next one."""
+MOMENT = 0.02
+"""The same of the first one: somebody waits for the first picture of the run."""
 PART = 1 << 18
 """Bytes of a log that are read at a time: what comes of them stays near the processor until it is in curves."""
 MOST_CURVES = 1000
@@ -75,7 +77,7 @@ class RunView:
     def begin(cls, path: Path) -> Self:
         """A run as far as it is read in a moment: `poll` goes on while it is `behind`."""
         view = cls(path)
-        view.poll()
+        view.poll(MOMENT)
         return view
 
     def _reset(self) -> None:
@@ -137,8 +139,11 @@ class RunView:
         """How it is replayed, in words; empty where this is no replay."""
         return ""
 
-    def poll(self) -> set[str]:
-        """Read what was appended since the last call; the parts that changed."""
+    def poll(self, patience: float | None = None) -> set[str]:
+        """Read what was appended since the last call; the parts that changed. Leaves the rest after `patience` seconds,
+        else after PATIENCE.
+        """
+        patience = PATIENCE if patience is None else patience
         changes: set[str] = set()
         start, has_news = time.monotonic(), False
         while True:
@@ -157,7 +162,7 @@ class RunView:
             if new:
                 has_news = True
                 self._tidy()
-            if not self.behind or time.monotonic() - start > PATIENCE:
+            if not self.behind or time.monotonic() - start > patience:
                 break
         now = time.monotonic()
         if has_news or now - self._last_check > 0.5:

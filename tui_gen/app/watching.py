@@ -150,7 +150,7 @@ class FarWorkbench(Workbench):
 
     def __init__(self, watcher: Watcher, model_dirs: list[str] | None = None, **more: Any) -> None:
         super().__init__(watcher.root, model_dirs, **more)
-        self.watcher, self._looking = watcher, more.get("open_run") is not None
+        self.watcher = watcher
         self.status.place = str(watcher.dialling.place)
         self._trouble = ""
         self._broken = False
@@ -160,7 +160,7 @@ class FarWorkbench(Workbench):
         """The dealings with the mirrored runs."""
         from tui_gen import catalog
 
-        return FarSession(self.watcher, model_dirs, catalog.read(model_dirs))
+        return FarSession(self.watcher, model_dirs, catalog.read(model_dirs, checked=not self.looking))
 
     def make_parts(self) -> None:
         """As here, with what is read of a run sent for first, and what needs its own machine refused."""
@@ -174,7 +174,7 @@ class FarWorkbench(Workbench):
 
     async def furnish(self) -> None:
         """What the first frame did without; the list of runs first, unless one is to be shown."""
-        if not self._looking:
+        if not self.looking:
             self.workspace.open("runs", focus=False)
         await super().furnish()
         if self.conductor.view is None:

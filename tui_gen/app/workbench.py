@@ -6,6 +6,7 @@ its parts, one a subject.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import time
@@ -115,6 +116,9 @@ class Workbench(Furnishing):
         self.pacer = Pacer(terminal.round_trip if terminal is not None else None, budget, lambda: self.wire.written)
         self.wire.limit = budget
         self.wire.when_dropped.append(self.pacer.drop)
+        self.looking = open_run is not None
+        """Whether it was opened to look at a run."""
+        self._held = contextlib.ExitStack()
         # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
         self._given = (Path(os.path.realpath(runs_root)), list(model_dirs or []), open_run, replay)
         self._compare = compare
@@ -138,19 +142,20 @@ class Workbench(Furnishing):
 
     def compose(self) -> ComposeResult:
         """Menu, panes, status, keys."""
-        watching = self.WATCHING or self._given[2] is not None
+        watching = self.WATCHING or self.looking
         self.workspace.prepare(Size(self.size.width, self.size.height - 3), watching=watching)
         yield self.menu_bar
         yield self.workspace
         yield ReplayBar(self.status, lambda: self.follower.hurry())
         yield self.status
         yield keys.KeyBar(self, id="keys")
+        if self.looking:
+            self.hold()
 
     async def on_ready(self) -> None:
         """The first frame is out: bring in the panes, the warm worker, the one timer. Those on screen come first."""
         self.wire.attach()
         await self.furnish()
-        self.follower.run(self.beat)
         gc.enable()
         gc.freeze()
         self.run_worker(self.furnish_rest())

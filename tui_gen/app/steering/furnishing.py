@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from tui_gen.app.terminal.pacing import Pacer
     from tui_gen.speeds import Pace
 
+LONG = 0.5
+"""Seconds after which empty panes are shown rather than nothing."""
 LONGEST = 2.0
 """Seconds that panes off the screen wait for a long log to be read."""
 
@@ -66,8 +68,10 @@ class Furnishing(TerminalApp):
     models: ModelsPane | None
     samples: SamplesPane | None
     complete: bool
+    looking: bool
     _given: tuple[Path, list[str], Path | None, Pace | None]
     _compare: Sequence[Path]
+    _held: contextlib.ExitStack
     _furnished: bool
 
     if TYPE_CHECKING:  # the workbench's own
@@ -76,12 +80,21 @@ class Furnishing(TerminalApp):
 
         def show_newcomers_around(self) -> None: ...
 
+        def beat(self, quiet_for: float) -> None: ...
+
+    def hold(self) -> None:
+        """Paint nothing before the run is there that is to be looked at, unless that takes long: its first frame then
+        is not behind one of empty panes, which is as large.
+        """
+        self._held.enter_context(self.batch_update())
+        self.set_timer(LONG, self._held.close)
+
     def make_session(self, root: Path, model_dirs: list[str]) -> Session:
         """The dealings with the runs in a folder."""
         from tui_gen import catalog
         from tui_gen.app.steering.session import Session
 
-        return Session(root, model_dirs, catalog.read(model_dirs))
+        return Session(root, model_dirs, catalog.read(model_dirs, checked=not self.looking))
 
     async def furnish(self) -> None:
         """What the first frame did without: the catalogue, the dealings with runs, the panes on screen.
@@ -106,7 +119,7 @@ class Furnishing(TerminalApp):
         self._furnished = True
         if open_run is None:
             self.run_worker(self.stock.begin(looking=False), exit_on_error=False)
-        with self.batch_update():
+        with contextlib.nullcontext() if self.looking else self.batch_update():
             for frame in self._first(open_run is not None):
                 await self._bring_in(frame)
             self.workspace.rearrange()
@@ -119,6 +132,7 @@ class Furnishing(TerminalApp):
                     self.workspace.use_layout(arrangement.EDIT)
                 else:
                     self._draw_at_once()
+        self._held.close()
 
     def _first(self, looking: bool) -> list[Pane]:
         """The panes on screen that come first: where a run is to be looked at, the one that this is done in; else those
@@ -144,16 +158,19 @@ class Furnishing(TerminalApp):
         painted = asyncio.Event()
         self.call_after_refresh(painted.set)
         await painted.wait()
+        self.follower.run(self.beat)
         await self._imported(frames := self._frames(self.workspace.shown))
         with self.batch_update():
             for frame in frames:
                 await self._bring_in(frame)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.follower.at_rest.wait(), LONGEST)
+        if self.looking:
+            await self.stock.take_kept()
         while frames := self._frames(self.workspace.shown) or self._frames(self.workspace.panes):
             await self._imported(frames[:1])
             await self._bring_in(frames[0])
-        if self._given[2] is not None:
+        if self.looking:
             self.run_worker(self.stock.begin(looking=True), exit_on_error=False)
         stage = cast("Stage", self)
         if self._compare:

@@ -350,8 +350,11 @@ class Session:
         """Take the catalogue that was kept of the models in use, where it is not the one that is shown. True then."""
         from tui_gen import catalog
 
+        key = self._key()
+        if self.catalog.key == key:
+            return False
         stored_catalog = catalog.read(self.dirs())
-        if stored_catalog.key == self.catalog.key or catalog.stale(stored_catalog, self.dirs()):
+        if stored_catalog.key != key:
             return False
         self.catalog = stored_catalog
         return True

@@ -39,9 +39,16 @@ class Stock:
         """The warm worker, unless a run is to be looked at; and through it a catalogue that has become stale."""
         if not looking:
             await away(self._session.spawn_warm)
-        if await away(self._session.stale):
+        if await away(self._session.stale) and not await self.take_kept():
             await away(self._session.spawn_warm)
             await self._take_models()
+
+    async def take_kept(self) -> bool:
+        """Have the panes know the models that were kept, where those that they know are not up to date. True then."""
+        found = await away(self._session.take_kept)
+        if found:
+            self._tell()
+        return found
 
     def touched(self) -> None:
         """Somebody pressed a key or a button: where the next run is prepared, it is to start at once."""
@@ -96,6 +103,10 @@ class Stock:
             self._stage.notices.say("")
             if not fresh:
                 return
+        self._tell()
+
+    def _tell(self) -> None:
+        session = self._session
         for pane in self._stage.workspace.panes:
             pane.set_catalog(session.catalog)
         for problem in session.catalog.problems:

@@ -34,10 +34,10 @@ class Fetching:
     watcher: Watcher | None = None
     _arrivals = 0
 
-    def poll(self) -> set[str]:
+    def poll(self, patience: float | None = None) -> set[str]:
         """What changed; previews also where one came that was asked for."""
         base: Any = super()
-        parts: set[str] = base.poll()
+        parts: set[str] = base.poll(patience)
         if self.watcher is not None and self.watcher.previews.arrivals != self._arrivals:
             self._arrivals = self.watcher.previews.arrivals
             parts.add("samples")

@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from textual.geometry import Size
+
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.curves.bar import PlotBar, switches
 from tui_gen.app.panes.curves.grid import MOST, PlotGrid, SectionNames
@@ -42,6 +44,7 @@ class CurvesPane(Pane):
         self._current_title = ""
         self._resting_cursor: float | None = None  # where the crosshair stays when the mouse leaves
         self._waiting = False
+        self._drawn_for: Size | None = None
         self.bar = PlotBar()
         self.plots = [PlotView() for _ in range(MOST)]
         self.grid = PlotGrid(*self.plots)
@@ -111,6 +114,7 @@ class CurvesPane(Pane):
             plot.draw(panel, self.curves(panel), its, chosen=len(panels) > 1 and panel is current)
         place = self._first, len(panels), len(self.chosen_panels())
         self.bar.show(switches(looking, axis, *place), self._note(marks))
+        self._drawn_for = self.size
 
     def _with_range(self, marks: list[Mark]) -> list[Mark]:
         """Marks, and where a range of steps was begun."""
@@ -445,4 +449,5 @@ class CurvesPane(Pane):
         self._redraw_soon()
 
     def on_resize(self) -> None:
-        self.redraw()
+        if self.size != self._drawn_for:
+            self.redraw()
