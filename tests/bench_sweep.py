@@ -15,8 +15,8 @@ from tests.pty_terminal import KITTY, PtyTerminal
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import runs
-from tui_gen.search import spec as specs
-from tui_gen.search.spec import SearchSpec, TrialRow, TrialTable
+from tui_gen.search import specs
+from tui_gen.search.specs import SearchSpec, TrialRow, TrialTable
 
 TRIALS = 1000
 MOST_OPEN, MOST_KEY = 1000.0, 150.0

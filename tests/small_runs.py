@@ -127,7 +127,7 @@ def trainer(family: str, tables: dict[str, Any] | None = None, ranks: Any = None
 
 def parts_of(made: configs.RunConfig, spec: Any) -> dict[str, Any]:
     """What a config's model is built on, untrained, the same each time; with weights so large that codes matter."""
-    from tui_gen.train.run.parts import foreseen
+    from tui_gen.train.run.other_runs import foreseen
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

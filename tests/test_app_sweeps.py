@@ -8,9 +8,8 @@ from tests.test_queueing import known
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import runs
-from tui_gen.search import asking
-from tui_gen.search import spec as specs
-from tui_gen.search.spec import SearchSpec, TrialRow, TrialTable
+from tui_gen.search import asking, specs
+from tui_gen.search.specs import SearchSpec, TrialRow, TrialTable
 
 LR = "train.phases.vae.lr"
 

@@ -10,7 +10,7 @@ from tests.known import DATASETS, dataset
 from tui_gen.config import DatasetTable
 from tui_gen.events import Note
 from tui_gen.train import discover
-from tui_gen.train.data import DataError, batches, dataset_of, denormalise, keyed_random, load, normalise
+from tui_gen.train.data import DataError, dataset_of, denormalise, fixed_batches, keyed_random, load, normalise
 from tui_gen.train.data.images import limited, recolour, resize, split
 
 CPU = torch.device("cpu")
@@ -230,15 +230,17 @@ def test_normalise_is_exact_and_inverted(pixels, low, high):
 
 def test_batches_go_through_everything_once_in_order():
     data = load(dataset(name="digits"), CPU, seed=0)
-    got = list(batches(data.validation, batch_size=50, value_range="unit"))
+    got = list(fixed_batches(data.validation, batch_size=50, value_range="unit"))
     assert [len(x) for x, _ in got] == [50, 50, 50, 30]
     assert torch.equal(torch.cat([x for x, _ in got]), normalise(data.validation.examples, "unit"))
     assert torch.equal(torch.cat([labels for _, labels in got]), data.validation.labels)
-    assert sum(len(x) for x, _ in batches(data.validation, batch_size=50, value_range="unit", limit=70)) == 70
-    some = [labels for _, labels in batches(data.validation, batch_size=50, value_range="unit", limit=60, spread=True)]
+    assert sum(len(x) for x, _ in fixed_batches(data.validation, batch_size=50, value_range="unit", limit=70)) == 70
+    spread = fixed_batches(data.validation, batch_size=50, value_range="unit", limit=60, spread=True)
+    some = [labels for _, labels in spread]
     assert torch.equal(torch.cat(some), data.validation.labels[::3])
     endless = load(dataset(name="ring"), CPU, seed=0).train
-    first, second = (torch.cat([x for x, _ in batches(endless, batch_size=1000, value_range="unit")]) for _ in range(2))
+    parts = [fixed_batches(endless, batch_size=1000, value_range="unit") for _ in range(2)]
+    first, second = (torch.cat([x for x, _ in part]) for part in parts)
     assert torch.equal(first, second) and len(first) == 4096
 
 

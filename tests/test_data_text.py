@@ -8,7 +8,7 @@ from tui_gen.catalog import read
 from tui_gen.config import ConfigError
 from tui_gen.config import load as load_config
 from tui_gen.events import Note
-from tui_gen.train.data import Augmentation, DataError, Stream, batches, load
+from tui_gen.train.data import Augmentation, DataError, Stream, fixed_batches, load
 from tui_gen.train.data.sets.text_file import TextFile
 from tui_gen.train.data.text import Windows, encode
 
@@ -91,7 +91,7 @@ def test_pixels_and_augmentation_leave_text_alone():
     moved = Augmentation(flip=True, shift=3)
     stream = Stream(data.train, moved, batch_size=4, seed=0, value_range="signed", device=CPU)
     assert torch.equal(stream.next()[0], data.train.take(torch.arange(4))[0])
-    x, _ = next(batches(data.validation, batch_size=3, value_range="signed"))
+    x, _ = next(fixed_batches(data.validation, batch_size=3, value_range="signed"))
     assert x.dtype == torch.int64
 
 

@@ -18,10 +18,9 @@ from tui_gen import catalog as catalogs
 from tui_gen import config as configs
 from tui_gen import event_log, events, launch, queueing, runs, slots, space
 from tui_gen.app.panes.sweeps import pane
-from tui_gen.search import asking, keeper
-from tui_gen.search import spec as specs
+from tui_gen.search import asking, keeper, specs
 from tui_gen.search.asking import SearchWish
-from tui_gen.search.spec import SearchSpec
+from tui_gen.search.specs import SearchSpec
 from tui_gen.search.study import COMPLETE, FAILED, PRUNED, SearchStudy, SearchTrial, told
 
 LR = "train.phases.vae.lr"

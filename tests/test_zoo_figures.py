@@ -14,7 +14,7 @@ from tui_gen import catalog as catalogs
 from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.report import records, trials
 from tui_gen.train import discover
-from tui_gen.train.data import Data, batches, dataset_of, load
+from tui_gen.train.data import Data, dataset_of, fixed_batches, load
 from tui_gen.train.engine.trainer import Trainer
 
 RECIPES = catalogs.read().recipes
@@ -58,7 +58,7 @@ def test_a_recipe_states_its_figure_and_an_untrained_model_misses_it(name):
 def examples(data: Data, value_range: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Up to 2,000 examples each of the training and of the validation split."""
     return tuple(
-        torch.cat([x for x, _ in batches(part, batch_size=256, value_range=value_range, limit=2000)])
+        torch.cat([x for x, _ in fixed_batches(part, batch_size=256, value_range=value_range, limit=2000)])
         for part in (data.train, data.validation)
     )
 

@@ -19,8 +19,8 @@ from tests.attack import bits
 from tests.attack.outcome import Attack, Outcome, Plan
 from tests.waiting import wait_for
 from tui_gen import presence, runs
-from tui_gen.search import spec as specs
-from tui_gen.search.spec import TrialRow
+from tui_gen.search import specs
+from tui_gen.search.specs import TrialRow
 
 SWEEPS, TRIALS = 2, 3
 SPACE = "train.phases.vae.lr=1e-4..1e-2:log,latent=4|8"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from tui_gen.config import ConfigError
 from tui_gen.runs import RunError
-from tui_gen.search import keeper
-from tui_gen.search import spec as specs
+from tui_gen.search import keeper, specs
 from tui_gen.signals import Signals
 
 

@@ -17,8 +17,8 @@ from tui_gen.panels import split
 from tui_gen.params import Problem
 from tui_gen.places import expanded
 from tui_gen.runs import RunError
-from tui_gen.search import spec as specs
-from tui_gen.search.spec import SearchSpec
+from tui_gen.search import specs
+from tui_gen.search.specs import SearchSpec
 from tui_gen.space import Axis, Point
 
 TRIALS = 20

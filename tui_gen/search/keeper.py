@@ -20,9 +20,9 @@ from tui_gen import config as configs
 from tui_gen import event_log, launch, presence, queueing, runs, slots, space, starting, sweeps, trust
 from tui_gen.config import ConfigError, RunConfig
 from tui_gen.runs import RunError
-from tui_gen.search import spec as specs
+from tui_gen.search import specs
 from tui_gen.search.following import OpenTrial
-from tui_gen.search.spec import SearchSpec, TrialRow, TrialTable
+from tui_gen.search.specs import SearchSpec, TrialRow, TrialTable
 from tui_gen.search.study import COMPLETE, FAILED, PRUNED, Ending, SearchStudy, SearchTrial
 from tui_gen.space import Axis
 

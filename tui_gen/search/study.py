@@ -29,8 +29,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from tui_gen import params, presence
 from tui_gen.runs import RunError
-from tui_gen.search import spec as specs
-from tui_gen.search.spec import SearchSpec, TrialRow
+from tui_gen.search import specs
+from tui_gen.search.specs import SearchSpec, TrialRow
 from tui_gen.space import Axis, Point
 
 STATES = {

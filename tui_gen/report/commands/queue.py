@@ -17,7 +17,7 @@ from tui_gen.queueing import QueueEntry
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import count, json_option, models_option, named, runs_option, seed
 from tui_gen.report.stdout import Outlet, coloured, terminal_width
-from tui_gen.search import spec as specs
+from tui_gen.search import specs
 from tui_gen.states import ANSI, queue_look
 
 ID = "the number that tui-gen queue shows"

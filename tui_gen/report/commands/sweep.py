@@ -17,10 +17,9 @@ from tui_gen.places import expanded
 from tui_gen.report import stdout
 from tui_gen.report.commands.options import count, json_option, models_option, named, runs_option, seed
 from tui_gen.report.stdout import Outlet, coloured, terminal_width, unicode_ok, width_of
-from tui_gen.search import asking
-from tui_gen.search import spec as specs
+from tui_gen.search import asking, specs
 from tui_gen.search.asking import SearchWish
-from tui_gen.search.spec import SearchSpec, TrialRow
+from tui_gen.search.specs import SearchSpec, TrialRow
 from tui_gen.signals import Signals
 from tui_gen.sweeps import SweepTable
 

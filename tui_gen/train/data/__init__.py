@@ -25,7 +25,7 @@ from tui_gen.train.data.sources import (
     Resident,
     Source,
 )
-from tui_gen.train.data.stream import Stream, batches, denormalise, drawn, normalise
+from tui_gen.train.data.stream import Stream, denormalise, drawn, fixed_batches, normalise
 from tui_gen.train.data.text import TextConfig, TextSet
 
 __all__ = [
@@ -46,11 +46,11 @@ __all__ = [
     "Stream",
     "TextConfig",
     "TextSet",
-    "batches",
     "dataset_of",
     "denormalise",
     "drawn",
     "endless",
+    "fixed_batches",
     "hyper",
     "load",
     "normalise",

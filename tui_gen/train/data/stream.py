@@ -203,7 +203,7 @@ def drawn(source: Source, *, count: int, seed: int, value_range: str) -> tuple[T
     return normalise(raw, value_range), labels
 
 
-def batches(
+def fixed_batches(
     source: Source, *, batch_size: int, value_range: str, limit: int | None = None, spread: bool = False
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Every example once, in a fixed order, without augmentation; the last batch may be smaller.

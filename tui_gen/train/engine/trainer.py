@@ -19,8 +19,7 @@ from tui_gen import params
 from tui_gen.config import TABLE_PARAMS, Optim, RunConfig
 from tui_gen.model import Batch, Model, Phase
 from tui_gen.train.cutting import Check, never
-from tui_gen.train.data import Data, Stream, drawn
-from tui_gen.train.data import batches as fixed_batches
+from tui_gen.train.data import Data, Stream, drawn, fixed_batches
 from tui_gen.train.engine import accumulating, contract, optim
 from tui_gen.train.engine.accumulating import Compute, Computed
 from tui_gen.train.engine.building import Part, Snapshot, TrainingError, build_model, put, refusals, weights_of

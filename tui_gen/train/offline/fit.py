@@ -25,7 +25,7 @@ from tui_gen.train.engine.building import RefusedError, TrainingError, build_mod
 from tui_gen.train.engine.devices import enter, lacks_memory, pick_device
 from tui_gen.train.engine.layers import CONTEXT, _room
 from tui_gen.train.engine.trainer import Trainer
-from tui_gen.train.run import parts as others
+from tui_gen.train.run import other_runs
 
 STEPS = 3
 """Steps of each size: the first makes the optimiser's state, the others reuse what was given back."""
@@ -91,7 +91,7 @@ def reply(request: FitRequest) -> FitReply:
             catalogue.recipes, _ = catalogs.recipes()
 
         def parts_for(spec: Any) -> Any:
-            parts, problems = others.foreseen(config, catalogue, classes, spec)
+            parts, problems = other_runs.foreseen(config, catalogue, classes, spec)
             if problems:
                 raise RefusedError(problems)
             return parts

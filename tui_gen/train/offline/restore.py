@@ -18,8 +18,7 @@ from tui_gen.train.data import Data, Dataset, Report, dataset_of, load
 from tui_gen.train.data.matching import load_as
 from tui_gen.train.engine.building import build_model, put
 from tui_gen.train.engine.devices import enter, pick_device
-from tui_gen.train.run import checkpoints
-from tui_gen.train.run import parts as dependencies
+from tui_gen.train.run import checkpoints, other_runs
 from tui_gen.train.tuned import products
 
 
@@ -70,7 +69,7 @@ def restore(
         dataset = dataset_of(config.dataset, classes.datasets)
         spec = load(dataset, where, seed=config.train.seed, report=report).spec
     values = {**config.model.values, **checkpoint.state["values"]}
-    parts = dependencies.kept(checkpoint.state, classes.models)
+    parts = other_runs.kept(checkpoint.state, classes.models)
     model = build_model(classes.models[config.model.name], values, spec, parts).to(where)
     if spec.kind == "image":
         model = model.to(memory_format=torch.channels_last)  # as it is trained

@@ -22,7 +22,7 @@ from tui_gen.train.engine import ranks
 from tui_gen.train.engine.building import TrainingError, build_model
 from tui_gen.train.engine.devices import be_deterministic, enter, pick_device
 from tui_gen.train.engine.trainer import Trainer
-from tui_gen.train.run import parts as others
+from tui_gen.train.run import other_runs
 from tui_gen.train.run.link import Message
 from tui_gen.train.run.peers import ARRIVAL, FOREVER
 from tui_gen.world import SLURM, World
@@ -90,7 +90,7 @@ def build(world: World, given: Message, answer: Callable[[str], object]) -> Trai
     config = configs.load(tables, catalogue, "the run's config.toml")
     device = device_of(world, config.train)
     model_class, dataset = classes.models[config.model.name], dataset_of(config.dataset, classes.datasets)
-    parts = others.kept(given, classes.models)
+    parts = other_runs.kept(given, classes.models)
 
     def told_labels(spec: DataSpec) -> bool:
         return build_model(model_class, config.model.values, spec, parts).told_labels

@@ -196,20 +196,20 @@ def check(tables: dict[str, Any], catalogue: Any, classes: Any, weights: str = "
     from tui_gen import catalog
     from tui_gen.train.engine.building import RefusedError, TrainingError, build_model, misfits, refusals
     from tui_gen.train.engine.devices import pick_device
-    from tui_gen.train.run import parts as others
+    from tui_gen.train.run import other_runs
 
     try:
         config = configs.load(tables, catalogue)
     except configs.ConfigError as error:
         return [msgspec.to_builtins(problem) for problem in error.problems]
-    model_class, spec = classes.models[config.model.name], others.expected(config.dataset, classes.datasets)
+    model_class, spec = classes.models[config.model.name], other_runs.expected(config.dataset, classes.datasets)
     if world.VARIABLE not in os.environ and (words := too_many(config.train.processes)):
         return [msgspec.to_builtins(Problem("train.processes", config.train.processes, words))]
     if dependencies.needs(config, catalogue):
         catalogue.recipes, _ = catalog.recipes()
     try:
         pick_device(config.train.device)
-        parts, problems = others.foreseen(config, catalogue, classes, spec)
+        parts, problems = other_runs.foreseen(config, catalogue, classes, spec)
         problems += refusals(model_class, msgspec.convert(config.model.values, model_class.Config), spec, parts)
         if weights and not problems:
             problems = misfits(build_model(model_class, config.model.values, spec, parts), Path(weights))
@@ -229,13 +229,13 @@ def network(tables: dict[str, Any], catalogue: Any, classes: Any) -> dict[str, A
     from tui_gen import catalog
     from tui_gen.train.engine import layers
     from tui_gen.train.engine.building import RefusedError, build_model
-    from tui_gen.train.run import parts as others
+    from tui_gen.train.run import other_runs
 
     config = configs.load(tables, catalogue)
-    model_class, spec = classes.models[config.model.name], others.expected(config.dataset, classes.datasets)
+    model_class, spec = classes.models[config.model.name], other_runs.expected(config.dataset, classes.datasets)
     if dependencies.needs(config, catalogue):
         catalogue.recipes, _ = catalog.recipes()
-    parts, problems = others.foreseen(config, catalogue, classes, spec)
+    parts, problems = other_runs.foreseen(config, catalogue, classes, spec)
     if problems:
         raise RefusedError(problems)
     model = build_model(model_class, config.model.values, spec, parts)

@@ -318,11 +318,11 @@ class Worker:
         Returns a function of the data's spec. Raises Stopped, ConfigError, TrainingError.
         """
         from tui_gen import catalog
-        from tui_gen.train.run import parts as others
+        from tui_gen.train.run import other_runs
 
         if not dependencies.needs(config, catalogue):
             return lambda spec: {}
-        parts = others.kept_by(self.path, classes.models) if self.resume else None
+        parts = other_runs.kept_by(self.path, classes.models) if self.resume else None
         if parts is not None:
             return lambda spec: parts
         catalogue.recipes, _ = catalog.recipes()
@@ -350,7 +350,7 @@ class Worker:
                 words = f"checkpoint {problem}; {need.key} takes that of step {int(step):,}"
                 writer.write(events.Note(words, "warning"))
             writer.write(events.Uses(need.key, folder, values_before[need.key], int(step)))
-        return lambda spec: {need.name: others.taken(need, catalogue, classes, spec) for need in needs}
+        return lambda spec: {need.name: other_runs.taken(need, catalogue, classes, spec) for need in needs}
 
     def _train_first(
         self, path: Path, need: dependencies.Need, config: configs.RunConfig, writer: event_log.EventWriter

@@ -22,8 +22,7 @@ from tui_gen.model import DataSpec, Given, Model, Picture, Text, Tiles
 from tui_gen.pictures import RAW, UNKNOWN, colour
 from tui_gen.runs import RunError
 from tui_gen.train.cutting import Cut, Stopped
-from tui_gen.train.data import Data, denormalise
-from tui_gen.train.data import batches as fixed_batches
+from tui_gen.train.data import Data, denormalise, fixed_batches
 from tui_gen.train.engine.devices import random_state_kept
 from tui_gen.train.shown.plots import GREY, ORANGE, PLOT, RAMP, density, heat, paths, scatter
 from tui_gen.train.shown.rows import Rows

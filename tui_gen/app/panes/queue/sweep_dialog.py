@@ -23,7 +23,7 @@ from tui_gen.forecast import length_words
 from tui_gen.params import Param, Problem, show
 from tui_gen.search import asking
 from tui_gen.search.asking import SearchWish
-from tui_gen.search.spec import PRUNERS
+from tui_gen.search.specs import PRUNERS
 from tui_gen.space import Axis, Point
 from tui_gen.text import clean
 

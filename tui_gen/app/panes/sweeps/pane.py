@@ -22,9 +22,8 @@ from tui_gen.app.panes.queue import rows
 from tui_gen.app.panes.queue.pane import QueueSettingsAsked, QueueTold
 from tui_gen.app.panes.sweeps.plot import SweepPlot
 from tui_gen.runs import RunError
-from tui_gen.search import asking
-from tui_gen.search import spec as specs
-from tui_gen.search.spec import SweepLine
+from tui_gen.search import asking, specs
+from tui_gen.search.specs import SweepLine
 from tui_gen.states import queue_look, themed
 from tui_gen.sweeps import SweepResult, SweepTable
 from tui_gen.text import clean

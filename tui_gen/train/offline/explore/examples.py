@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tui_gen.events import Event
 from tui_gen.model import LatentSpace
-from tui_gen.train.data import batches
+from tui_gen.train.data import fixed_batches
 from tui_gen.train.offline.explore.geometry import Components
 from tui_gen.train.offline.restore import Restored, data_of
 
@@ -37,7 +37,7 @@ def read(restored: Restored) -> Labelled:
     data = data_of(restored, _silent)
     source = data.validation or data.train
     value_range = restored.model.value_range
-    return next(batches(source, batch_size=MOST, value_range=value_range, limit=MOST, spread=True))
+    return next(fixed_batches(source, batch_size=MOST, value_range=value_range, limit=MOST, spread=True))
 
 
 class Examples:
