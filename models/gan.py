@@ -116,6 +116,10 @@ class GAN(Model):
     replayed_labels: Tensor
     replay_seen: Tensor
 
+    habits = ("cuts_half",)
+    cuts_half = True
+    """Whether DiffAugment cuts out half of an image's side, as its paper does."""
+
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
         self.label_count = len(data.classes) if config.conditional else 0
@@ -148,7 +152,7 @@ class GAN(Model):
         """Images (N, *data.shape) as the discriminator sees them: augmented, and with the noise of this step."""
         config = self.config
         if config.augment != "none":
-            x = augmented(x, config.augment)
+            x = augmented(x, config.augment, self.cuts_half)
         if nonzero(config.instance_noise):
             steps = config.instance_noise_steps
             fade = 1 - progress(batch, steps) if nonzero(steps) else 1.0

@@ -1,5 +1,6 @@
 """The GAN's losses and penalties against definitions written out with autograd."""
 
+import copy
 import math
 
 import pytest
@@ -350,7 +351,9 @@ def test_augmentations_do_what_they_say(channels):
     cut = augmented(x, "cutout")
     gone = cut == 0
     assert torch.equal(cut[~gone], x[~gone])
-    assert gone.flatten(1).sum(1).max() <= 16 * channels and gone.any(1).flatten(1).any(1).all()
+    assert gone.flatten(1).sum(1).max() == 16 * channels and gone.any(1).flatten(1).any(1).all()
+    assert gone.all(1).all(0).sum() == 0 and gone.all(1).any(0).all()
+    assert (augmented(x, "cutout", cuts_half=False) == 0).flatten(1).sum(1).max() == 9 * channels
     seen = set()
     for image, out in zip(x, augmented(x, "shift"), strict=True):
         padded = F.pad(image, (1, 1, 1, 1))
@@ -358,6 +361,21 @@ def test_augmentations_do_what_they_say(channels):
         assert len(places) == 1
         seen.add(places[0])
     assert len(seen) == 9
+
+
+def test_runs_begun_before_an_even_half_was_cut_out_go_on_as_they_were():
+    trainer = small_runs.trainer("gan", model__augment="cutout")
+    trainer.train_step()
+    taken = copy.deepcopy((trainer.state(), weights_of(trainer.model), weights_of(trainer.average)))
+    trainer.restore(*taken)
+    assert trainer.model.cuts_half
+    trainer.train_step()
+    after = copy.deepcopy(weights_of(trainer.model))
+    del taken[0]["cuts_half"]
+    trainer.restore(*taken)
+    trainer.train_step()
+    assert not trainer.model.cuts_half and trainer.state()["cuts_half"] is False
+    assert any(not torch.equal(tensor, weights_of(trainer.model)[name]) for name, tensor in after.items())
 
 
 def test_gradients_pass_through_augmentation_to_the_generator():

@@ -248,6 +248,9 @@ class Model(nn.Module):
     that of another run's model, of the instance."""
     optimizers: ClassVar[dict[str, Optim]] = {}
     """Phase name → default optimiser settings, in the order of `phases`."""
+    habits: ClassVar[tuple[str, ...]] = ()
+    """Attributes that say how something is computed: true in new runs, false in those that were begun before there were
+    such, whose checkpoints do not have them."""
     examples: int = 0
     """How many training examples `prepare` is to get; it is not called for 0. An attribute or property."""
     higher_is_better: ClassVar[tuple[str, ...]] = (

@@ -17,11 +17,12 @@ Augment = Annotated[
 ]
 
 
-def augmented(x: Tensor, kind: str) -> Tensor:
+def augmented(x: Tensor, kind: str, cuts_half: bool = True) -> Tensor:
     """DiffAugment: (N, C, S, S) images in [-1, 1], each changed at random; gradients flow through to x.
 
     As in the paper: brightness by up to ±0.5, shift by up to an eighth of the size, a square of half the size cut
-    out; what is moved in or cut out is 0.
+    out, around a centre that may be at any edge; what is moved in or cut out is 0. Runs begun before that was so
+    (`cuts_half` is false) cut out one of a pixel less, an odd number of them.
     """
     count, _, size, _ = x.shape
     places = torch.arange(size, device=x.device)
@@ -35,8 +36,14 @@ def augmented(x: Tensor, kind: str) -> Tensor:
         images = torch.arange(count, device=x.device)[:, None, None]
         x = padded[images, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     if kind in ("cutout", "all"):
-        centres = drawn(lambda count: torch.randint(size, (2, count, 1), device=x.device), count, dim=1)
-        rows, columns = ((places - centres).abs() * 4 < size).unbind()
+        side = (size + 1) // 2
+        ends = size + 1 - side % 2 if cuts_half else size
+        centres = drawn(lambda count: torch.randint(ends, (2, count, 1), device=x.device), count, dim=1)
+        if cuts_half:
+            starts = centres - side // 2
+            rows, columns = ((places >= starts) & (places < starts + side)).unbind()
+        else:
+            rows, columns = ((places - centres).abs() * 4 < size).unbind()
         x = x * ~(rows[:, None, :, None] & columns[:, None, None, :])
     return x
 

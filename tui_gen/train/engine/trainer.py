@@ -387,6 +387,7 @@ class Trainer:
             **({"processes": self.ranks.count} if self.ranks.count > 1 else {}),
             "in_order": self.in_order,
             "draws_whole": self.draws_whole,
+            **{habit: getattr(self.model, habit) for habit in self.model.habits},
             "spread": self.spread,
             "vitals": self.vitals.state(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
@@ -448,6 +449,8 @@ class Trainer:
         self.step = int(state["step"])
         self.in_order = bool(state.get("in_order", False))
         self.draws_whole = bool(state.get("draws_whole", False))
+        for habit in self.model.habits:
+            setattr(self.model, habit, bool(state.get(habit, False)))
         self.spread = bool(state.get("spread", False))
         self.vitals.restore(state.get("vitals"), self.step)
         if seed == train.seed:
