@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from contextlib import contextmanager
 
 import pytest
@@ -173,6 +174,17 @@ def test_the_verdict_is_told_and_nothing_is_left(call, tmp_path, monkeypatch):
     status, out, _ = call("verify-resume", str(made), "--steps", "30", "--kills", "2", "--seed", "4", "--json")
     told = json.loads(out)
     assert status == 1 and told["passed"] is False and [kill["resumed"] for kill in told["kills"]]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 143)])
+def test_a_signal_ends_it_with_the_status_that_it_gives_every_command(call, monkeypatch, number, status):
+    def interrupted(*_):
+        raise verify_resume.Interrupted(number)
+
+    monkeypatch.setattr(verify_resume.verifying, "verify", interrupted)
+    given, _, err = call("verify-resume", "vae-digits", "--steps", "30", "--kills", "2")
+    assert given == status and "interrupted: nothing is left running" in err
+    assert not list(runs.default_root().glob(".verify*"))
 
 
 def test_a_worker_for_it_dies_with_whoever_started_it(tmp_path):

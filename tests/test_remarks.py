@@ -39,6 +39,14 @@ def test_everything_that_is_kept_is_listed_and_found(run):
     assert (info.name, info.star, info.tags, info.notes) == ("vae-digits", False, ["baseline", "b2"], 2)
 
 
+def test_a_note_is_on_a_step_that_the_run_has_made(run, call):
+    reached = runs.info_of(run).step
+    assert call("note", run.name, "its end", "--step", str(reached))[0] == 0
+    status, _, err = call("note", run.name, "beyond", "--step", str(reached + 1))
+    assert status == 2 and f"there is no step {reached + 1} in {run.name}: it came to {reached}" in err
+    assert [note.step for note in remarks.of(run).notes] == [reached]
+
+
 def test_a_copy_has_them_and_deleting_takes_them_along(run, world):
     remarks.star(run)
     copy = shutil.copytree(run, world / "copy")

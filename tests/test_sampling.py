@@ -120,6 +120,22 @@ def test_what_draws_itself_draws_for_all_at_once(kind, draws, sizes):
     assert model.sizes[len(sizes) :] == ([70] if draws else sizes)
 
 
+@pytest.mark.parametrize(
+    ("first", "name", "told", "written"),
+    [
+        (b"once upon", "a.png", "", "a.txt"),
+        (b"once upon", "a", "", "a"),
+        (sample.SIGNATURE, "a.PNG", "", "a.PNG"),
+        (sample.SIGNATURE, "a.txt", "are a picture", None),
+    ],
+)
+def test_samples_are_written_as_what_their_name_says(monkeypatch, capsys, tmp_path, first, name, told, written):
+    monkeypatch.setattr(sample, "sample", lambda *_: iter([first, b"more"]))
+    monkeypatch.setattr(sample.sys, "argv", ["sample", "run", "-o", str(tmp_path / name)])
+    assert sample.main() == int(bool(told))
+    assert told in capsys.readouterr().err and [path.name for path in tmp_path.iterdir()] == [written][: not told]
+
+
 def test_progress_is_one_line_that_is_empty_again_at_the_end():
     read, write = os.pipe()
     tell = sample.progress(write, 600)

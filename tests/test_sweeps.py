@@ -88,6 +88,10 @@ def test_every_problem_is_told_at_once_and_no_setting_is_given_twice():
     assert len(told.value.problems) == 3
     with pytest.raises(ConfigError, match="is given twice"):
         space.parse(["latent=1", "model.latent=2"], SETTINGS)
+    for text in ("latent=|", "latent=0|8| 0", "likelihood=odd|odd"):  # one trouble is told once
+        with pytest.raises(ConfigError) as told:
+            space.parse([text], SETTINGS)
+        assert len(told.value.problems) == 1, text
 
 
 def test_a_grid_has_every_combination_once_and_is_not_endless():

@@ -13,7 +13,8 @@ from tests import small_runs
 from tui_gen import events, view
 from tui_gen.model import Picture
 from tui_gen.pictures import Tiles
-from tui_gen.train.shown.previews import Grid, Previewer, frame_names
+from tui_gen.train.data.sources import Data, Resident
+from tui_gen.train.shown.previews import Grid, Previewer, frame_names, scattered
 
 DIGITS = tuple("0123456789")
 
@@ -148,3 +149,27 @@ def test_a_tile_has_the_names_of_its_block_its_place_and_its_own():
     grid = np.array([[tiles.name(row * 4 + column, 4) for column in range(4)] for row in range(4)])
     assert grid[0, 0] == "a · 1 · q" and grid[1, 2] == "b · 3 · u" and grid[2, 1] == "c · 2 · p"
     assert grid[3, 3] == "d · 4"
+
+
+def test_panels_that_show_the_first_few_examples_show_some_of_every_class():
+    """What is read from folders is sorted by class, and every model's panels begin with the first of what is given."""
+    trainer = small_runs.trainer("gan")
+    classes = torch.arange(10).repeat_interleave(100)
+    source = Resident(torch.rand(1000, *trainer.data.spec.shape).mul(255).to(torch.uint8), classes, torch.device("cpu"))
+    data = Data(trainer.data.spec, source, source)
+    for spread, first in ((True, set(range(10))), (False, {0})):
+        seen = []
+        trainer.model.panels = lambda given, seen=seen: seen.append(given.labels) or []
+        previewer = Previewer(trainer.model, data, torch.device("cpu"), 9, 0, lambda spread=spread: spread)
+        previewer.draw(trainer.model)
+        assert set(seen[0][:14].tolist()) == first and seen[0].bincount().tolist() == [100] * 10
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 13, 256, 1000])
+def test_scattered_places_are_all_places_and_lie_evenly_from_the_beginning(count):
+    order = scattered(count)
+    assert sorted(order.tolist()) == list(range(count))
+    for some in (count // 10, count // 3):
+        if some > 3:
+            gaps = torch.cat([order[:some].sort().values, torch.tensor([count])]).diff()
+            assert gaps.max() < 3.2 * count / some

@@ -262,7 +262,8 @@ def test_a_signal_stops_what_trains_and_shows_what_there_is(number):
     wait_for(trains, what="the run")
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 128 + number and "Traceback" not in err
+    assert process.returncode == (130 if number == signal.SIGINT else 143) and "Traceback" not in err
+    assert "stopping what trains, with a checkpoint" in err
     assert "stopped: interrupted" in out and "1 stopped" in out
     assert not any(info.live for info in runs.list_runs(root))
 

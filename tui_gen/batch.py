@@ -18,6 +18,13 @@ TERMINATE = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 """What asks for an end with a checkpoint: batch systems announce with the last three that time is up, or nearly."""
 TERMINATED = 143
 """The exit status of a command that trains where one of these ended it and there is more to train, whichever it was."""
+
+
+def status_of(number: int) -> int:
+    """The exit status of a command that a signal ended: 130 for Ctrl-C, TERMINATED for any other."""
+    return 130 if number == signal.SIGINT else TERMINATED
+
+
 SYSTEMS = {
     "SLURM_JOB_ID": "Slurm", "PBS_JOBID": "PBS", "LSB_JOBID": "LSF", "OAR_JOB_ID": "OAR", "FLUX_JOB_ID": "Flux",
     "_CONDOR_JOB_AD": "HTCondor", "SGE_TASK_ID": "Grid Engine", "PJM_JOBID": "PJM",

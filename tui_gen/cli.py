@@ -61,6 +61,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     command_line: list[str] = []
+    reached: list[Parser] = []
+    """The parsers that have had words of it, the innermost last: a command's after that of all commands."""
     write_error = ""
     """Why a help text could not be written, if so."""
 
@@ -77,6 +79,7 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does it, with all options."""
         self.complete()
+        Parser.reached.append(self)
         return super().parse_known_args(args, namespace)
 
     def _print_message(self, message: str, file: Any = None) -> None:
@@ -93,24 +96,31 @@ class Parser(argparse.ArgumentParser):
         from tui_gen.text import clean
 
         hint = ""
-        options = set(_options(self))
+        asked: Parser = self
+        options = [option for parser in self.reached for option in _own_options(parser)]
         strange = [word.partition("=")[0] for word in self.command_line if word.startswith("--") and len(word) > 2]
         strange = [word for word in strange if word not in options]
+        if self.reached and (strange or message.startswith("unrecognized arguments")):
+            asked = self.reached[-1]  # the outermost parser tells what a command's finds strange
         if strange:  # whatever argparse made of the words after it
-            message, hint = f"no such option {strange[0]}", nearest(strange[0], options)
+            message, hint = f"no such option {strange[0]}", nearest(strange[0], _own_options(asked))
         elif "COMMAND: invalid choice: " in message:
             name = message.split("invalid choice: ", 1)[1].rpartition(" (choose from ")[0]
             message, hint = f"no such command {name}", nearest(name[1:-1], [command.name for command in COMMANDS])
-        self.exit(2, clean(f"tui-gen: {message}" + (f" ({hint})" if hint else "")) + f"\nsee {self.prog} --help\n")
+        self.exit(2, clean(f"tui-gen: {message}" + (f" ({hint})" if hint else "")) + f"\nsee {asked.prog} --help\n")
+
+
+def _own_options(parser: argparse.ArgumentParser) -> list[str]:
+    """Every option of a parser, without those of its commands."""
+    return [option for action in parser._actions for option in action.option_strings]
 
 
 def _options(parser: argparse.ArgumentParser) -> list[str]:
     """Every option of a parser and of its commands."""
     if isinstance(parser, Parser):
         parser.complete()
-    options: list[str] = []
+    options = _own_options(parser)
     for action in parser._actions:
-        options += action.option_strings
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
                 options += _options(inner)
@@ -148,7 +158,7 @@ def _obeyed(argv: list[str] | None) -> int:
     # NumPy's BLAS would start a thread a core, and end this process where that many are not allowed.
     children.set_here("OPENBLAS_NUM_THREADS", "1")
     parser = build_parser()
-    Parser.command_line, Parser.write_error = list(sys.argv[1:] if argv is None else argv), ""
+    Parser.command_line, Parser.reached, Parser.write_error = list(sys.argv[1:] if argv is None else argv), [], ""
     training = False
 
     def obey() -> int:

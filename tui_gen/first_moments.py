@@ -10,7 +10,7 @@ import os
 import signal
 from types import FrameType
 
-from tui_gen.batch import TERMINATE, TERMINATED
+from tui_gen.batch import TERMINATE, status_of
 
 
 def watch(words: list[str]) -> None:
@@ -29,4 +29,4 @@ def end(number: int, frame: FrameType | None) -> None:
     try:
         os.write(2, f"tui-gen: {words}\n".encode())
     finally:
-        os._exit(130 if number == signal.SIGINT else TERMINATED)
+        os._exit(status_of(number))

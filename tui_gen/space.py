@@ -147,11 +147,11 @@ def axis(key: str, words: str, settings: Mapping[str, Param]) -> Axis:
         return _range(key, words, param)
     values: list[Any] = []
     problems = []
-    for text in words.split("|"):
+    for text in dict.fromkeys(part.strip() for part in words.split("|")):
         value, wrong = params.check_value(param, params.parse(param, text))
         if wrong:
             hint = params.nearest(text, param.choices) if param.kind == "choice" else ""
-            problems.append(Problem(key, text.strip(), wrong, hint))
+            problems.append(Problem(key, text, wrong, hint))
         elif value not in values:
             values.append(value)
     if problems:

@@ -152,9 +152,10 @@ class TrialKeeper:
     """Trains the trials, `jobs` of them at a time, and reports each result as it comes."""
 
     def __init__(
-        self, trials: list[Trial], root: Path, jobs: int, deadline: float | None, report: Callable[[Result], None]
-    ) -> None:
-        self.root, self.jobs, self.deadline, self.report = root, jobs, deadline, report
+        self, trials: list[Trial], root: Path, jobs: int, deadline: float | None, report: Callable[[Result], None],
+        tell: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.root, self.jobs, self.deadline, self.report, self.tell = root, jobs, deadline, report, tell
         self.waiting = list(trials)
         self.active: list[Running] = []
         self.signal_number = 0
@@ -214,6 +215,8 @@ class TrialKeeper:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(running.process.pid, signal.SIGKILL)
             return
+        if not self.signal_number and self.active:
+            self.tell("stopping what trains, with a checkpoint; Ctrl-C again ends it at once")
         self.signal_number = self.signal_number or number
         self._end("interrupted")
 

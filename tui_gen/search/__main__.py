@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+from tui_gen.batch import status_of
 from tui_gen.config import ConfigError
 from tui_gen.runs import RunError
 from tui_gen.search import keeper, specs
@@ -13,7 +14,7 @@ from tui_gen.signals import Signals
 
 
 def main() -> int:
-    """0 where it came to its end, 1 where it cannot go on, 128 + the signal's number where one came."""
+    """0 where it came to its end, 1 where it cannot go on, 130 or 143 where a signal came."""
     root, name = Path(sys.argv[1]), sys.argv[2]
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -25,7 +26,7 @@ def main() -> int:
     except (RunError, ConfigError) as error:
         print(f"error: {error}", flush=True)
         return 1
-    return 128 + signal_number if signal_number else int(bool(last.problem))
+    return status_of(signal_number) if signal_number else int(bool(last.problem))
 
 
 if __name__ == "__main__":

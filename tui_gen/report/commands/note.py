@@ -40,6 +40,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
         if not lines:
             err.line(f"no notes on {path.name}; tui-gen note {args.name} TEXT makes one")
         return 0
+    if args.step is not None and args.step > (reached := runs.state_of(path)[1]):
+        raise remarks.RemarkError(f"there is no step {args.step:,} in {path.name}: it came to {reached:,}")
     own = remarks.note(path, " ".join(args.text), args.step, _in_run(path, args.sample))
     out.line(f"note {len(own.notes)} of {path.name}")
     return 0

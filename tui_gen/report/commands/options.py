@@ -7,6 +7,8 @@ given there counts.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 GRAPHICS = ("auto", "kitty", "sixel", "iterm2", "halfblock", "ascii", "off")
@@ -88,6 +90,18 @@ def named(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("the name is empty (a variable that is not set?)")
     return text
+
+
+def file_of(*endings: str) -> Callable[[str], str]:
+    """A kind of value: the file to write, with one of these endings (its kind follows from them) or none."""
+
+    def checked(text: str) -> str:
+        ending = PurePath(named(text)).suffix
+        if ending and ending.lower() not in endings:
+            raise argparse.ArgumentTypeError(f"{text!r} ends in {ending}; what is written is {' or '.join(endings)}")
+        return text
+
+    return checked
 
 
 def byte_rate(text: str) -> float:

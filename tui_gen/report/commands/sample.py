@@ -10,7 +10,16 @@ from pathlib import Path
 from tui_gen import children, launch, runs
 from tui_gen.places import expanded, shown
 from tui_gen.report import consent, stdout
-from tui_gen.report.commands.options import PLACE, count, graphics_option, models_option, named, runs_option, seed
+from tui_gen.report.commands.options import (
+    PLACE,
+    count,
+    file_of,
+    graphics_option,
+    models_option,
+    named,
+    runs_option,
+    seed,
+)
 from tui_gen.report.stdout import coloured, unicode_ok, width_of
 from tui_gen.report.summary import grid_text, text_lines
 
@@ -20,7 +29,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="RUN", type=named, help=f"{PLACE}; latest is the newest run")
     parser.add_argument("-n", type=count, default=64, metavar="N", dest="count", help="how many (default: 64)")
     words = "the PNG to write (default: grid.png; text goes to a .txt)"
-    parser.add_argument("-o", "--output", metavar="FILE", default="grid.png", help=words)
+    kind = file_of(".png", ".txt")
+    parser.add_argument("-o", "--output", metavar="FILE", type=kind, default="grid.png", help=words)
     parser.add_argument("--seed", type=seed, default=0, help="seed of the noise (default: 0)")
     parser.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
     parser.add_argument("--label", help="of this class only, for conditional models")

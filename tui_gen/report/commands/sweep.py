@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tui_gen import queueing, runs, space, sweep_plot, sweeps
-from tui_gen.batch import TERMINATED
+from tui_gen.batch import status_of
 from tui_gen.config import ConfigError
 from tui_gen.lines import aligned
 from tui_gen.params import show
@@ -183,7 +183,7 @@ def begin(args: argparse.Namespace, root: Path, spec: SearchSpec, out: Outlet, e
         show_results(found, out, err)
     if ended_by:
         err.line(f"{found.over} of {spec.trials} trials are over; tui-gen sweep --resume {spec.name} goes on")
-        return 130 if ended_by == signal.SIGINT else TERMINATED
+        return status_of(ended_by)
     if last.problem:
         raise runs.RunError(last.problem)
     if args.best:

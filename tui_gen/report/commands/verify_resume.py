@@ -14,6 +14,7 @@ import msgspec
 
 from tui_gen import config as configs
 from tui_gen import proof, runs
+from tui_gen.batch import status_of
 from tui_gen.catalog import Catalog
 from tui_gen.lines import aligned
 from tui_gen.params import Problem
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
             verdict = verifying.verify(reference, trial, dies_at, train, verifying.alike)
     except Interrupted as interruption:
         err.line("interrupted: nothing is left running, and nothing was kept")
-        return 128 + interruption.number
+        return status_of(interruption.number)
     finally:
         if not args.keep:
             shutil.rmtree(folder, ignore_errors=True)

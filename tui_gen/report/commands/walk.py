@@ -9,14 +9,14 @@ from pathlib import Path
 from tui_gen import children, launch, runs
 from tui_gen.places import expanded, shown
 from tui_gen.report import consent, stdout
-from tui_gen.report.commands.options import PLACE, count, models_option, named, runs_option, seed
+from tui_gen.report.commands.options import PLACE, count, file_of, models_option, named, runs_option, seed
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Of which run, through what, and where to."""
     parser.add_argument("name", metavar="RUN", type=named, help=f"{PLACE}; latest is the newest run")
     words = "the GIF to write (default: walk.gif)"
-    parser.add_argument("-o", "--output", metavar="FILE", default="walk.gif", help=words)
+    parser.add_argument("-o", "--output", metavar="FILE", type=file_of(".gif"), default="walk.gif", help=words)
     words = "random places to walk through (default: 4)"
     parser.add_argument("--pins", type=partial(count, least=2), default=4, metavar="N", help=words)
     words = "walk through the codes of these examples of the data instead, by number"

@@ -12,6 +12,7 @@ import msgspec
 
 from tui_gen import catalog as catalogs
 from tui_gen import runs
+from tui_gen.batch import status_of
 from tui_gen.quantities import duration
 from tui_gen.report import consent, headless, records, stdout
 from tui_gen.report.commands.options import count, json_option, models_option, runs_option
@@ -134,8 +135,9 @@ def check(args: argparse.Namespace, root: Path) -> int:
     if not args.json:
         plain.line(records.heading())
     start = time.monotonic()
+    deadline = start + args.budget * 60 if args.budget else None
     with Signals() as signals:
-        keeper = TrialKeeper(trials, root, args.jobs, start + args.budget * 60 if args.budget else None, report)
+        keeper = TrialKeeper(trials, root, args.jobs, deadline, report, err.line)
         signal_number = keeper.run(signals)
     results = [trial.result for trial in trials]
     if args.markdown:
@@ -143,7 +145,7 @@ def check(args: argparse.Namespace, root: Path) -> int:
             out.line(line)
     (err if args.json or args.markdown else out).line(_summary(results, time.monotonic() - start, root))
     if signal_number:
-        return 128 + signal_number
+        return status_of(signal_number)
     good = (records.PASSED, records.TRAINED, records.NO_DATA)
     return 0 if results and all(result.verdict in good for result in results) else 1
 

@@ -127,8 +127,11 @@ def main() -> int:
         tell = [] if given.progress is None else [progress(given.progress, given.n)]
         pieces = sample(given.run, given.n, given.seed, given.step, given.label, given.device, *tell)
         first = next(pieces)
-        if not first.startswith(SIGNATURE) and given.output.suffix == ".png":  # text: see how it is shown by its name
+        is_text, suffix = not first.startswith(SIGNATURE), given.output.suffix.lower()
+        if is_text and suffix == ".png":  # see how it is shown by its name
             given.output = given.output.with_suffix(".txt")
+        if not is_text and suffix == ".txt":
+            raise SampleError(f"this run's samples are a picture, and {given.output.name} would be text: name a .png")
         with files.written_whole(given.output) as aside, open(aside, "wb") as file:
             file.writelines(itertools.chain([first], pieces))
     except (SampleError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError) as error:

@@ -98,6 +98,12 @@ def written(numbers: Tensor, spec: DataSpec) -> str:
     return f"\n{RULE}\n".join(texts) + "\n"
 
 
+def scattered(count: int) -> Tensor:
+    """The places of a list (count,) in an order of which every beginning lies evenly over the list: by the fractional
+    parts of multiples of the golden ratio, of which no two lie close (three-distance theorem, Swierczkowski 1958)."""
+    return (torch.arange(count, dtype=torch.float64) * (math.sqrt(5) - 1) / 2 % 1).argsort().argsort()
+
+
 def axes(span: float) -> tuple[tuple[str, float, float], ...]:
     """The axes of a plot of points that reach as far on all sides."""
     return tuple((name, -span, span) for name in "xy")
@@ -268,7 +274,11 @@ class Previewer:
 
     def _given_to_panels(self, model: Model) -> Given:
         if self._many is None:
-            self._many = self._real(model, PANEL_EXAMPLES)
+            x, labels = self._real(model, PANEL_EXAMPLES)
+            if self._spread():  # most panels show the first few of them: let any beginning be of all classes
+                order = scattered(len(x)).to(x.device)
+                x, labels = x[order], None if labels is None else labels[order]
+            self._many = x, labels
         noise = self.noise(model, min(self.count, 64)) if hasattr(model, "sample") else (None, None)
         return Given(*self._many, *noise)
 
