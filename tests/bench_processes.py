@@ -60,7 +60,7 @@ def _train(
 
     from tui_gen.train.engine import ranks
 
-    _keep_memory()
+    keep_memory()
     torch.set_num_threads(threads)
     joined = ranks.join(rank, count, address, torch.device("cpu"))
     trainer = trainer_of(name, root, joined, threads)
@@ -75,7 +75,7 @@ def _train(
             print(seconds, used, file=answer, flush=True)
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Keep freed memory as workers do, which are told to when they are started: else each step asks for it anew."""
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)

@@ -5,6 +5,7 @@ By the processor's time, on one thread: what else the machine does changes that 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 from tests.bench import Figure, Settings, ratio
 from tests.bench_cold import processor_seconds
+from tests.bench_processes import keep_memory
 from tests.bench_trainer import MODELS, bare, make_run, tables_of
 from tui_gen import launch, runs
 
@@ -91,34 +93,55 @@ def _plain(name: str) -> Callable[[], Any]:
     return ddim
 
 
-def decoding(name: str, what: str, settings: Settings, base: Path, root: str) -> Figure:
-    """64 samples at a time, in this process."""
+class Maker:
+    """A process that makes samples, 64 at a time on one thread, when it is asked: ours keeps freed memory, as those of
+    `tui-gen` are told to when they are started, and a plain loop does not."""
+
+    def __init__(self, name: str, ours: bool) -> None:
+        (orders, give), (answer, answers) = os.pipe(), os.pipe()
+        if not os.fork():
+            with contextlib.suppress(BaseException):
+                _make(name, ours, orders, answers)
+            os._exit(0)
+        os.close(orders)
+        os.close(answers)
+        self._give, self._answer = os.fdopen(give, "w"), os.fdopen(answer)
+
+    def speed(self, seconds: float) -> float:
+        """Images that it makes in a second of the processor, in so many of them; 0 seconds end it."""
+        print(seconds, file=self._give, flush=True)
+        return float(self._answer.readline() or 0)
+
+
+def _make(name: str, ours: bool, orders: int, answers: int) -> None:
     import torch
 
     from tui_gen.train.offline.drawing import Sampling
 
-    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    model, plain = _ours(name), _plain(name)
-    sampling = Sampling(model, torch.device("cpu"))
+    if ours:
+        keep_memory()
+        model = _ours(name)
+        sampling = Sampling(model, torch.device("cpu"))
+    plain = _plain(name)
+    with os.fdopen(orders) as told, os.fdopen(answers, "w") as answer, torch.no_grad():
+        while seconds := float(told.readline() or 0):
+            images, start = -IMAGES, time.process_time()  # the first ones are not counted
+            while images <= 0 or time.process_time() - start < seconds:
+                sampling.of(torch.randn(IMAGES, *model.noise_shape), None) if ours else plain()
+                images += IMAGES
+                start = start if images else time.process_time()
+            print(images / (time.process_time() - start), file=answer, flush=True)
 
-    def ours() -> Any:
-        return sampling.of(torch.randn(IMAGES, *model.noise_shape), None)
 
-    def speed(make: Callable[[], Any]) -> float:
-        images, start = 0, time.process_time()
-        while not images or time.process_time() - start < settings.seconds:
-            make()
-            images += IMAGES
-        return images / (time.process_time() - start)
-
-    try:
-        with torch.no_grad():
-            for make in (ours, plain):
-                make()
-            pairs = [(speed(ours), speed(plain)) for _ in range(settings.pairs)]
-    finally:
-        torch.set_num_threads(threads)
+def decoding(name: str, what: str, settings: Settings, base: Path, root: str) -> Figure:
+    """64 samples at a time, each side in a process of its own."""
+    ours, plain = Maker(name, True), Maker(name, False)
+    pairs = [(ours.speed(settings.seconds), plain.speed(settings.seconds)) for _ in range(settings.pairs)]
+    for maker in (ours, plain):
+        maker.speed(0)
+    for _ in range(2):
+        os.wait()
     return ratio(f"sampling-{name}", what, pairs, 1.5, "images/s of a core")
 
 
