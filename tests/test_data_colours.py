@@ -159,6 +159,84 @@ def test_deep_colour_and_alpha_keep_their_depth(root):
     assert near(images[2], np.stack([ramp(), ramp()[::-1], ramp()[:, ::-1]])) and near(images[3], ramp())
 
 
+def colour_tiff(path, values, order="<", in_planes=False, packed=False):
+    """A TIFF of 16 bits a channel: values (H, W, 3), or with opacity (H, W, 4), as bytes in an order."""
+    height, width, samples = values.shape
+    planes = [values[..., number] for number in range(samples)] if in_planes else [values]
+    parts = [np.ascontiguousarray(plane).astype(f"{order}u2").tobytes() for plane in planes]
+    parts = [zlib.compress(part) for part in parts] if packed else parts
+    places = [8 + sum(map(len, parts[:number])) for number in range(len(parts))]
+    tags = {256: [width], 257: [height], 258: [16] * samples, 259: [8 if packed else 1], 262: [2], 273: places}
+    tags |= {277: [samples], 278: [height], 279: [len(part) for part in parts], 284: [1 + in_planes]}
+    tags |= {338: [2]} if samples == 4 else {}
+    after = 8 + sum(map(len, parts)) + 2 + 12 * len(tags) + 4
+    entries, tail = b"", b""
+    for tag, numbers in sorted(tags.items()):
+        body = struct.pack(f"{order}{len(numbers)}I", *numbers)
+        entries += struct.pack(f"{order}HHI", tag, 4, len(numbers))
+        entries += body if len(numbers) == 1 else struct.pack(f"{order}I", after + len(tail))
+        tail += body if len(numbers) > 1 else b""
+    head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8 + sum(map(len, parts)))
+    count = struct.pack(f"{order}H", len(tags))
+    path.write_bytes(head + b"".join(parts) + count + entries + bytes(4) + tail)
+
+
+def ppm(path, values, most=65535, plain=False):
+    height, width, _ = values.shape
+    head = f"P{3 if plain else 6}\n# a word\n{width} {height}\n{most}\n".encode()
+    text = " ".join(str(value) for value in values.reshape(-1).astype(int).tolist()).encode()
+    path.write_bytes(head + (text if plain else values.astype(">u2").tobytes()))
+
+
+WIDE = {
+    "little": lambda root, values: colour_tiff(root / "a.tif", values),
+    "big": lambda root, values: colour_tiff(root / "a.tif", values, ">"),
+    "packed": lambda root, values: colour_tiff(root / "a.tif", values, packed=True),
+    "big, packed": lambda root, values: colour_tiff(root / "a.tif", values, ">", packed=True),
+    "planes": lambda root, values: colour_tiff(root / "a.tif", values, in_planes=True),
+    "big planes": lambda root, values: colour_tiff(root / "a.tif", values, ">", in_planes=True),
+    "packed planes": lambda root, values: colour_tiff(root / "a.tif", values, in_planes=True, packed=True),
+    "ppm": lambda root, values: ppm(root / "a.ppm", values),
+    "plain ppm": lambda root, values: ppm(root / "a.pnm", values, plain=True),
+}
+
+
+@pytest.mark.parametrize("kind", WIDE)
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_colour_of_any_depth_within_sixteen_bits(root, kind, bits):
+    """Pillow takes the upper byte of each value: all of 12 bits in 16 is black; of planes it takes bytes for values."""
+    wanted = np.stack([ramp(), ramp()[::-1] ** 2, ramp()[:, ::-1]])
+    WIDE[kind](root, (wanted.transpose(1, 2, 0) * (2**bits - 1)).round())
+    images, said = read(root)
+    assert near(images[0], wanted) and f"{2**bits - 1:,} white" in said[0].text
+
+
+def test_opacity_and_other_maxima_of_colour_of_sixteen_bits(root):
+    wanted = np.stack([ramp(), ramp() ** 2, ramp()[:, ::-1]])
+    values = (wanted.transpose(1, 2, 0) * 65535).round()
+    colour_tiff(root / "a.tif", np.concatenate([values, np.zeros((SIZE, SIZE, 1))], -1))
+    colour_tiff(root / "b.tif", np.concatenate([values, np.full((SIZE, SIZE, 1), 65535)], -1))
+    ppm(root / "c.ppm", (values * 4095 / 65535).round(), most=4095)
+    images, _ = read(root)
+    assert (images[0] == 1).all() and near(images[1], wanted) and near(images[2], wanted)
+
+
+def test_eight_bits_with_a_sign(root):
+    tiff(root / "a.tif", np.rint(ramp() * 254 - 127).astype(np.int8), 8, 2, 1)
+    images, said = read(root)
+    assert near(images[0, 0], ramp()) and "-127 is black and 127 white" in said[0].text
+
+
+def test_planes_that_end_before_their_picture_are_told(root):
+    colour_tiff(root / "a.tif", np.zeros((SIZE, SIZE, 3)), in_planes=True)
+    colour_tiff(root / "b.tif", np.zeros((SIZE, SIZE, 3)), in_planes=True)
+    data = (root / "b.tif").read_bytes()
+    at = data.index(struct.pack("<3I", 8, 520, 1032))  # where its planes begin
+    (root / "b.tif").write_bytes(data[:at] + struct.pack("<3I", 8, 520, len(data) - 20) + data[at + 12 :])
+    images, said = read(root)
+    assert len(images) == 1 and any("b.tif: " in note.text for note in said)
+
+
 def test_transparency_by_key_in_sixteen_bits(root):
     deep = (ramp() * 65535).round()
     png(root / "a.png", 16, 0, deep, key=[int(deep[0, 5])])

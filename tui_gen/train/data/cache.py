@@ -30,11 +30,11 @@ from PIL import Image, UnidentifiedImageError
 from tui_gen.events import Note, Progress
 from tui_gen.places import cache_dir
 from tui_gen.train.data import locks, ranges
-from tui_gen.train.data.decode import DEEP, ImageDecoder, extent, header_of
+from tui_gen.train.data.decode import DEEP, WIDE, ImageDecoder, extent, header_of
 from tui_gen.train.data.sources import DataError, Report
 
-VERSION = 2
-"""Part of every key: raise it when decoding changes."""
+VERSION, VERSION_WIDE = 2, 3
+"""Part of every key: raise it when decoding changes, of all files or of those in WIDE."""
 
 PART = 16
 """Images that a decoding thread takes at once."""
@@ -100,7 +100,8 @@ def decoded(root: Path, files: list[ImageFile], size: int, channels: str, report
 
 def key_of(root: Path, files: list[ImageFile], size: int, channels: str) -> str:
     """A digest of where the files are, their names, sizes, times and labels, and of the settings."""
-    digest = hashlib.sha256(f"{VERSION}\n{size}\n{channels}\n".encode())
+    is_wide = any(os.path.splitext(file.relative)[1].lower() in WIDE for file in files)
+    digest = hashlib.sha256(f"{VERSION_WIDE if is_wide else VERSION}\n{size}\n{channels}\n".encode())
     digest.update(os.fsencode(root.resolve()))
     for file in files:
         digest.update(f"\n{file.size} {file.mtime} {file.label} ".encode() + os.fsencode(file.relative))

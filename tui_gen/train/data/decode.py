@@ -14,6 +14,7 @@ import torch
 from PIL import Image, ImageCms, ImageOps
 
 from tui_gen.train.data.ranges import Range
+from tui_gen.train.data.wide import BITS, SAMPLE_FORMAT, is_signed_byte, is_wide, wide_values
 
 EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif"}
 EXTENSIONS |= {".tiff", ".avif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"}
@@ -40,7 +41,9 @@ ENDING_ADVICE |= dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "video
 """Files that hold pictures and are not read: what to do about them."""
 
 GREY_MODES = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
-DEEP = {".png", ".apng", ".tif", ".tiff", ".pgm", ".pnm", ".pfm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"}
+WIDE = {".tif", ".tiff", ".ppm", ".pnm"}
+"""Endings of files that may hold colour of 16 bits which Pillow cuts (tui_gen.train.data.wide)."""
+DEEP = {".png", ".apng", ".pgm", ".pfm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"} | WIDE
 """Endings of files that may hold more than 8 bits a channel."""
 
 UPRIGHT = {
@@ -54,7 +57,7 @@ UPRIGHT = {
 }
 """EXIF's orientation → what turns the image upright."""
 
-ORIENTATION, PHOTOMETRIC, BITS, SAMPLE_FORMAT = 0x0112, 262, 258, 339
+ORIENTATION, PHOTOMETRIC = 0x0112, 262
 NEAR = 2
 """Levels of 255 by which a colour profile must change some colour to count: every variant of sRGB stays below."""
 
@@ -128,16 +131,17 @@ def header_of(path: Path, image: Image.Image | None = None) -> Header | None:
                 return Header(grey=colour in (0, 4), deep="whole" if bits == 16 else "")
         if image is None:
             with Image.open(path) as image:
-                return header_of_mode(image.mode)
-        return header_of_mode(image.mode)
+                return _header_of_opened(image)
+        return _header_of_opened(image)
     except Exception:  # Pillow's plugins raise nearly anything on broken files
         return None
 
 
-def header_of_mode(mode: str) -> Header:
-    """What Pillow's mode of an opened image tells."""
-    deep = "real" if mode == "F" else "whole" if mode == "I" or mode.startswith("I;") else ""
-    return Header(mode in GREY_MODES, deep)
+def _header_of_opened(image: Image.Image) -> Header:
+    """What Pillow tells of an image that was opened and not read yet."""
+    mode = image.mode
+    is_whole = mode == "I" or mode.startswith("I;") or is_wide(image) or is_signed_byte(image)
+    return Header(mode in GREY_MODES, "real" if mode == "F" else "whole" if is_whole else "")
 
 
 def extent(path: Path) -> tuple[float, float] | None:
@@ -173,8 +177,12 @@ def _stored(path: Path, image: Image.Image) -> tuple[np.ndarray, np.ndarray | No
         planes = decode_png(torch.from_numpy(np.fromfile(path, dtype=np.uint8))).numpy()
         opacity = planes[-1] / 65535 if len(planes) in (2, 4) else None
         values = planes[0] if len(planes) < 3 else planes[:3].transpose(1, 2, 0)
+    elif is_wide(image):
+        values, opacity = wide_values(path)
     else:
+        signed = is_signed_byte(image)
         values, opacity = np.asarray(image), None
+        values = values.view(np.int8) if signed else values
     tags = getattr(image, "tag_v2", {})
     # Pillow 13.0 reads 32 bits without a sign as if they had one
     if values.dtype == np.int32 and tags and tags.get(SAMPLE_FORMAT, (1,))[0] == 1 and tags.get(BITS, (0,))[0] == 32:
