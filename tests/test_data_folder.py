@@ -113,6 +113,13 @@ def test_train_val_and_test_are_a_split(root):
         (["train", "bus", "car"], ("bus", "car", "train"), 12, None),
         (["train/a", "train/b"], ("a", "b"), 8, None),
         (["val/a", "test/a"], ("test", "val"), 8, None),
+        (["train2017", "val2017"], (), 4, 4),
+        (["train_images/a", "train_images/b", "test_images/a"], ("a", "b"), 8, 4),
+        (["seg_train/a", "seg_train/b", "seg_test/b", "seg_pred"], ("a", "b"), 8, 4),
+        (["cat/train", "cat/val", "dog/train", "dog/val", "dog/test"], ("cat", "dog"), 8, 8),
+        (["bottle/train/good", "bottle/test/bad", "cable/train/good", "cable/masks"], ("bottle", "cable"), 8, 4),
+        (["cat/train", "cat/val", "dog"], ("cat", "dog"), 12, None),
+        (["freight train", "train station", "bus"], ("bus", "freight train", "train station"), 12, None),
     ],
 )
 def test_which_names_make_a_split(root, names, classes, train, held):
@@ -130,6 +137,11 @@ def test_what_does_not_belong_to_a_split_is_told(root):
     said = "\n".join(texts(events))
     assert "left out beside that split: (images beside them), unsorted" in said
     assert "left out of val, as train has no such class: c" in said
+    settle(root / "inner", "cat/train", "cat/test", "dog/train", "dog/masks")
+    paint(root / "inner" / "cat" / "cover.png")
+    events = []
+    read(root / "inner", events.append, validation=0.1)
+    assert "left out beside that split: (images beside them), masks" in "\n".join(texts(events))
 
 
 def test_one_wrapping_folder_is_seen_through(root):

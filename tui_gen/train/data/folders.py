@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +19,12 @@ NO_CLASSES = {"@eadir", "lost+found", "__macosx", "#recycle", "#snapshot", "$rec
 """Folders that file systems, storage boxes and archivers leave behind."""
 
 SPLITS = {
-    "train": ("train", "training", "trn"),
-    "validation": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "tst"),
+    "train": ("train", "training", "trn", "trainset"),
+    "validation": ("val", "valid", "validation", "dev", "valset"),
+    "test": ("test", "testing", "tst", "testset"),
 }
-"""The parts of a set and what their folders are called."""
+"""The parts of a set, and a word that the names of their folders have: `train`, `images_train`, `train2017`."""
+WORDS = re.compile(r"[^\W\d_]+|\d+")
 
 MOST_NAMES = 5
 """Names that a line about many gives."""
@@ -44,9 +47,10 @@ def scan(root: Path, report: Report) -> ImageFolder:
 
     One sub-folder per class (with folders inside it, if there are any, belonging to it); images directly in `root`
     have no class, and neither have those in its only sub-folder. A folder that holds nothing but one folder is seen
-    through. Sub-folders called train and val (or test) are the set's own split. Symbolic links are followed, each
-    folder visited once; hidden files and what file systems leave behind are left out. What is done on the strength of
-    names, and image files that are not read, is told. Raises DataError where there are no images.
+    through. Sub-folders called train and val (or test), or such within those of all classes, are the set's own split.
+    Symbolic links are followed, each folder visited once; hidden files and what file systems leave behind are left
+    out. What is done on the strength of names, and image files that are not read, is told. Raises DataError where
+    there are no images.
     """
     if not root.exists():
         raise DataError(f"dataset.root = {root}: there is no such folder")
@@ -72,14 +76,43 @@ Entry = tuple[str, int, int]
 def _arranged(root: Path, files: list[Entry], report: Report) -> ImageFolder:
     files, above = _seen_through(root, files, report)
     tops = sorted({_top(name) for name, _, _ in files})
-    parts = {part: [top for top in tops if top.lower() in names] for part, names in SPLITS.items()}
-    if parts["train"] and (parts["validation"] or parts["test"]):
-        return _split(root, above, files, parts, report)
+    if parts := _parts(tops):
+        return _split(root, above, files, parts, report, lambda name: (_top(name), _top(_below(name))))
+    if "" not in tops and (parts := _parts_of_each(files, tops)):
+        return _split(root, above, files, parts, report, lambda name: (_top(_below(name)), _top(name)))
     if "" in tops and len(tops) > 1:
         report(Note(level="warning", text=f"{root} has images both in it and in sub-folders: they get no labels"))
     classes = [] if "" in tops or len(tops) == 1 else tops
     numbers = {name: index for index, name in enumerate(classes)}
     return ImageFolder([_image(above, file, numbers.get(_top(file[0]), -1)) for file in files], None, classes)
+
+
+def _parts(folders: list[str]) -> dict[str, list[str]]:
+    """The folders of each part, where some make a split: alike but for a word for the part; empty where none do."""
+    alike: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for folder in folders:
+        words = WORDS.findall(folder.lower())
+        named = [(place, part) for place, word in enumerate(words) for part, names in SPLITS.items() if word in names]
+        if len(named) == 1:
+            place, part = named[0]
+            group = alike.setdefault((*words[:place], *words[place + 1 :]), {part: [] for part in SPLITS})
+            group[part].append(folder)
+    splits = [group for group in alike.values() if group["train"] and (group["validation"] or group["test"])]
+    return {part: [folder for group in splits for folder in group[part]] for part in SPLITS} if splits else {}
+
+
+def _parts_of_each(files: list[Entry], classes: list[str]) -> dict[str, list[str]]:
+    """The same for folders within those of the classes, where every class has its own `train`; else empty."""
+    within: dict[str, set[str]] = {one: set() for one in classes}
+    for name, _, _ in files:
+        within[_top(name)].add(_top(_below(name)))
+    parts = _parts(sorted(set().union(*within.values())))
+    return parts if parts and all(inner.intersection(parts["train"]) for inner in within.values()) else {}
+
+
+def _below(name: str) -> str:
+    """A relative path without its first folder."""
+    return name.split(os.sep, 1)[1]
 
 
 def _seen_through(root: Path, files: list[Entry], report: Report) -> tuple[list[Entry], str]:
@@ -98,37 +131,40 @@ def _seen_through(root: Path, files: list[Entry], report: Report) -> tuple[list[
     return files, above
 
 
-def _split(root: Path, above: str, files: list[Entry], parts: dict[str, list[str]], report: Report) -> ImageFolder:
-    """The set's own split: trained on `train`, held out `val` (or `test` where there is no other)."""
+def _split(
+    root: Path, above: str, files: list[Entry], parts: dict[str, list[str]], report: Report,
+    placed: Callable[[str], tuple[str, str]],
+) -> ImageFolder:  # fmt: skip
+    """The set's own split: trained on `train`, held out `val` (or `test` where there is no other).
+
+    `placed` tells the folder of the part and that of the class in which a file is, by its path.
+    """
     validation_part = "validation" if parts["validation"] else "test"
     words = f"{', '.join(parts['train'])} is trained on, {', '.join(parts[validation_part])} validates"
     if validation_part == "validation" and parts["test"]:
         words += f", {', '.join(parts['test'])} is left alone"
     report(Note(text=f"{root} has a split of its own: {words}"))
     split_tops = {top for tops in parts.values() for top in tops}
-    if others := sorted({_top(name) or "(images beside them)" for name, _, _ in files if _top(name) not in split_tops}):
+    places = {placed(name)[0] if os.sep in name else "" for name, _, _ in files}
+    if others := sorted(place or "(images beside them)" for place in places - split_tops):
         report(Note(level="warning", text=f"{root}: left out beside that split: {_names(others)}"))
 
     train, validation = (
-        [file for file in files if _top(file[0]) in parts[part]] for part in ("train", validation_part)
+        [file for file in files if os.sep in file[0] and placed(file[0])[0] in parts[part]]
+        for part in ("train", validation_part)
     )
-    tops = sorted({_class_in_part(file) for file in train})
+    tops = sorted({placed(name)[1] for name, _, _ in train})
     classes = [] if "" in tops or len(tops) == 1 else tops
-    strange = sorted({_class_in_part(file) for file in validation} - set(tops)) if classes else []
+    strange = sorted({placed(name)[1] for name, _, _ in validation} - set(tops)) if classes else []
     if strange:
         words = f"left out of {', '.join(parts[validation_part])}, as train has no such class: {_names(strange)}"
         report(Note(level="warning", text=f"{root}: {words}"))
-        validation = [file for file in validation if _class_in_part(file) not in strange]
+        validation = [file for file in validation if placed(file[0])[1] not in strange]
     numbers = {name: index for index, name in enumerate(classes)}
     train_images, validation_images = (
-        [_image(above, file, numbers.get(_class_in_part(file), -1)) for file in some] for some in (train, validation)
+        [_image(above, file, numbers.get(placed(file[0])[1], -1)) for file in some] for some in (train, validation)
     )
     return ImageFolder(train_images, validation_images, classes)
-
-
-def _class_in_part(file: Entry) -> str:
-    """The folder below `train`, `val` or `test` in which a file is."""
-    return _top(file[0].split(os.sep, 1)[1])
 
 
 def _image(above: str, file: Entry, label: int) -> ImageFile:
