@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 from textual import events
@@ -178,3 +180,25 @@ async def test_a_long_log_is_drawn_while_it_is_read_and_its_past_is_no_news(monk
     assert {word for _, word in seen} == {"finished"} and len(seen) > 2
     assert [text for text in app.told if "spike" in text] == []
     assert len([text for text in app.told if "1 lines of events.jsonl could not be read" in text]) == 1
+
+
+async def test_what_a_live_frame_costs_is_all_that_is_done_for_it(monkeypatch, two_runs):
+    order = []
+    async with workbench(monkeypatch, open_run=two_runs[0]) as (app, pilot):
+        losses, budget = app.workspace.pane("losses"), app.follower.budget
+        draw, note = losses.update_view, budget.drawing
+
+        def drawn(parts):
+            order.append(time.process_time())
+            draw(parts)
+
+        def noted(now, cpu_seconds, byte_count):
+            order.append(cpu_seconds)
+            note(now, cpu_seconds, byte_count)
+
+        monkeypatch.setattr(losses, "update_view", drawn)
+        monkeypatch.setattr(budget, "drawing", noted)
+        losses.news |= {"series"}
+        app.follower.hurry()
+        await until(pilot, lambda: len(order) > 1)
+    assert order[1] <= order[0], "what drawing it took is left out"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import unicodedata
 from itertools import pairwise
 
 import numpy as np
@@ -294,3 +295,12 @@ def test_a_time_is_short(seconds, distance):
     assert [time_label(one) for one in (0, 45, 90, 720, 3900, 7200, 190_000)] == [
         "0", "45s", "1m30", "12m", "1h05", "2h", "2d4h",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["abc ─┤⣿▀", "数⣿", "⣿é", "e\u0301⣿", "", "ﾊ⣿", "★⣿"])
+def test_a_text_is_as_wide_as_its_characters_whatever_is_beside_them(text):
+    narrow = [chr(code) for code in (*range(0x20, 0x7F), *range(0x2500, 0x25A0), *range(0x2800, 0x2900))]
+    assert {unicodedata.east_asian_width(c) for c in narrow}.isdisjoint("WF")
+    assert width_of("".join(narrow)) == len(narrow)
+    wide = sum(2 if unicodedata.east_asian_width(c) in "WF" else not unicodedata.combining(c) for c in text)
+    assert width_of(text) == wide == width_of(text + "⣿") - 1

@@ -6,6 +6,7 @@ that they are drawn on.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -15,13 +16,16 @@ from tui_gen.text import is_mark
 if TYPE_CHECKING:
     import numpy as np
 
+_NARROW = re.compile("[ -~\u2500-\u259f\u2800-\u28ff]*").fullmatch
+"""What plots are made of: ASCII, boxes, blocks and Braille, each a cell wide."""
+
 Run = tuple[str, str]
 Row = list[Run]
 
 
 def width_of(text: str) -> int:
     """Cells that a clean text takes."""
-    if text.isascii():
+    if text.isascii() or _NARROW(text):
         return len(text)
     return sum(0 if is_mark(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 

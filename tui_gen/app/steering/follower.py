@@ -217,6 +217,7 @@ class PaneFollower:
             self._on_state(before, view.state)
 
     def _draw(self, waiting: list[Pane], now: float) -> None:
+        spent = time.process_time()  # what panes take to draw is part of the frame
         for pane in waiting:
             parts, pane.news = pane.news, set()
             try:
@@ -235,7 +236,7 @@ class PaneFollower:
         self._draw_time = now
         self.status.update_text()
         self.pacer.drawing(now)
-        self.budget.drawing(now, time.process_time(), self.wire.written)
+        self.budget.drawing(now, spent, self.wire.written)
         self._asking = True
 
     def _settle(self, now: float) -> None:

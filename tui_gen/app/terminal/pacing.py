@@ -131,9 +131,9 @@ class CpuBudget:
     SHARE = 0.005
     LONGEST = 2.0
     """Between two frames, however much they take."""
-    SPARE = 0.04
+    SPARE = 0.05
     RATE = 7000.0
-    CALM = 0.6
+    CALM = 0.7
     """As LONGEST, where a core is spare."""
     HANDS_ON = 2.0
     """How long after a key press or a click there is no restraint."""
@@ -145,7 +145,7 @@ class CpuBudget:
         self._touch_time = -1e9
 
     def drawing(self, now: float, cpu_seconds: float, byte_count: int = 0) -> None:
-        """A live frame is being drawn; `byte_count` is that of all so far."""
+        """A live frame is being drawn; `cpu_seconds` are those before it, `byte_count` is that of all so far."""
         self._draw_time, self._cpu_seconds, self._byte_count = now, cpu_seconds, byte_count
 
     def touched(self, now: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ class PlotBox(NamedTuple):
     height: int
 
 
+@lru_cache(maxsize=4096)
 def section_of(panel: Panel) -> str:
     """The name of a panel's section: the phase of its metrics."""
     phases = {split(curve.metric)[1] for curve in panel.curves} if panel.paired else {split(panel.title)[1]}
