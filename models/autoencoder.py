@@ -279,9 +279,8 @@ class Autoencoder(Model):
             if not config.hidden:
                 yield Problem("model.hidden", [], "must not be empty for LSTMs", "give it at least 1 width, say 100")
             if config.contractive:
-                yield Problem(
-                    "model.contractive", config.contractive, "is for mlp and conv networks", "set it to 0 for LSTMs"
-                )
+                hint = "set it to 0 for LSTMs"
+                yield Problem("model.contractive", config.contractive, "is for mlp and conv networks", hint)
         if data.kind == "image" and config.network == "conv" and data.size < 2 ** len(config.channels):
             yield Problem(
                 "model.channels",

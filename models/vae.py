@@ -22,15 +22,13 @@ from tui_gen.model import (
     Picture,
     Problem,
     Text,
-    alike,
     batch_mean,
-    batch_rows,
     hyper,
     nonzero,
     pooled,
 )
 from tui_gen.models.alarms.vae import ALARMS
-from tui_gen.models.looks import tables
+from tui_gen.models.looks import importance_weights, tables
 from tui_gen.models.looks.code_plots import plot, principal
 from tui_gen.models.nets.codecs import Decoder, Encoder
 from tui_gen.models.nets.layers import progress, refuse_convolutions, refuse_labels, refuse_unit_range
@@ -87,9 +85,8 @@ class VAE(Model):
         self.decoder = Decoder(config, data, config.latent, self.label_count)
         self.noise_shape = (config.latent,)
         self.compiles = config.network == "mlp" or "gpu"  # convolutions run slower compiled, on CPUs
-        learns_sigma = config.likelihood == "gaussian" and config.sigma == 0
-        start = 0.0 if data.kind == "points" else -1.0  # about the spread of the data, so that σ has no long way to go
-        self.log_sigma = nn.Parameter(torch.tensor(start)) if learns_sigma else None
+        start = torch.tensor(0.0 if data.kind == "points" else -1.0)  # about the spread of the data: σ has no long way
+        self.log_sigma = nn.Parameter(start) if config.likelihood == "gaussian" and config.sigma == 0 else None
 
     def phases(self) -> list[Phase]:
         return [Phase("vae", self.loss, self.parameters())]
@@ -115,8 +112,7 @@ class VAE(Model):
     def log_probability(self, logits: Tensor, x: Tensor) -> Tensor:
         """log p(x|z) in nats of every code (N,): logits (N, *data.shape) of each, one x or as many."""
         if self.config.likelihood == "bernoulli":
-            entropy = F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none")
-            return -entropy.flatten(1).sum(1)
+            return -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").flatten(1).sum(1)
         return -self.gaussian((self.mean(logits) - x).square().flatten(1).sum(1))
 
     def gaussian(self, error: Tensor) -> Tensor:
@@ -124,22 +120,6 @@ class VAE(Model):
         log_sigma: Tensor | float = math.log(self.config.sigma) if self.log_sigma is None else self.log_sigma
         precision: Tensor | float = self.config.sigma**-2 if self.log_sigma is None else torch.exp(-2 * self.log_sigma)
         return 0.5 * error * precision + self.data.features * (log_sigma + 0.5 * math.log(2 * math.pi))
-
-    def log_likelihood(self, x: Tensor, labels: Tensor | None, count: int) -> Tensor:
-        """ln p(x) ≥ E ln (1/count) Σᵢ p(x|zᵢ) p(zᵢ) / q(zᵢ|x) in nats, (N,), of x (N, *data.shape), zᵢ from q(z|x).
-
-        It is the ELBO with one code and rises towards ln p(x) with more (Burda et al. 2016). One example at a time:
-        hundreds of decoded images of each must fit into memory.
-        """
-        means, log_variances = self.posterior(x, labels)
-        bounds = []
-        for place, (mean, log_variance) in enumerate(zip(means, log_variances, strict=True)):
-            noise = torch.randn(count, len(mean), device=x.device)
-            z = mean + torch.exp(0.5 * log_variance) * noise
-            same = None if labels is None else labels[place].expand(count)
-            ratio = 0.5 * (noise.square() + log_variance - z.square()).sum(1)  # ln p(z) − ln q(z|x)
-            bounds.append((self.log_probability(self.logits(z, same), x[place]) + ratio).logsumexp(0))
-        return torch.stack(bounds) - math.log(count)
 
     def vitals(self, batch: Batch) -> dict[str, Tensor]:
         """`code_spread`: √(E[z²]) of codes z from q(z|x), of all dimensions; that of the prior is 1."""
@@ -150,11 +130,8 @@ class VAE(Model):
         """The loss and its metrics, the squared error of a number, and the log-likelihood where asked for."""
         metrics = super().validation(batch)
         metrics["vae/mse"] = (self.reconstruct(batch.x, batch.labels) - batch.x).square().mean()
-        if self.config.iw_samples:
-            few = self.config.iw_examples
-            x, labels = batch_rows(batch.x)[:few], None if batch.labels is None else batch_rows(batch.labels)[:few]
-            with alike():
-                metrics["vae/iw_log_likelihood"] = self.log_likelihood(x, labels, self.config.iw_samples).mean()
+        if codes := self.config.iw_samples:
+            metrics["vae/iw_log_likelihood"] = importance_weights.of_some(self, batch, self.config.iw_examples, codes)
         return metrics
 
     def sample(self, noise: Tensor, labels: Tensor | None = None) -> Tensor:
