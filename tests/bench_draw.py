@@ -92,7 +92,7 @@ def frames() -> None:
             one.append(x, (3 * np.exp(-x / 3000) + 0.3 * (i + 1)) * (1 + 0.05 * rng.normal(size=50)))
         frame = plot.render(160, 50, series, FrameOptions())
         whole = [(i, 0, 160) for i in range(50)]
-        rows = [whole[i] for i in frame.changed_rows(previous)]
+        rows = [span for i, span in enumerate(whole) if previous is None or frame.rows[i] != previous.rows[i]]
         sizes.append([frame_bytes(frame, spans) for spans in (whole, rows)])
         previous = frame
     print("\nbytes per frame, 160 x 50 cells, 300 frames of a growing run, axes that grow in steps")

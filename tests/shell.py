@@ -28,7 +28,7 @@ OTHERS = ("models", "form", "losses", "samples")
 def screen_text(app: Workbench, hide: tuple[str, ...] = ()) -> str:
     """What is on the screen, row by row; the inside of the panes in `hide` is blank."""
     rows = ["".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips()]
-    for pane in app.workspace.shown:
+    for pane in app.workspace.on_screen:
         if pane.id in hide:
             region = pane.content_region
             for y in range(region.y, region.bottom):

@@ -274,10 +274,10 @@ def test_a_run_takes_only_live_edits_and_tells_what_became_of_them():
     state = form("odd", live=True)
     assert not state.set_text("train.batch_size", "7") and not state.step("model.widths", 1)
     assert state.set_text("model.beta", "1") and state.ask("model.beta")
-    assert state.asked == {"model.beta": 1.0}
+    assert state.pending == {"model.beta": 1.0}
     state.acknowledge("model.beta", 1.0, 120)
     assert state.notes["model.beta"] == "took effect at step 120"
-    assert not state.modified("model.beta") and state.asked == {} and not state.ask("model.beta")
+    assert not state.modified("model.beta") and state.pending == {} and not state.ask("model.beta")
     state.set_text("model.beta", "5")
     assert not state.ask("model.beta")
     state.set_text("model.beta", "2")

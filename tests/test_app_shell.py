@@ -26,7 +26,7 @@ PANES = [one.id for one in registry.PANES]
 
 
 def shown(app):
-    return [pane.id for pane in app.workspace.shown]
+    return [pane.id for pane in app.workspace.on_screen]
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -19,7 +19,7 @@ from tui_gen.events import Alert, Metrics, Plan, Resume, State, encode
 
 
 def shown(app):
-    return [pane.id for pane in app.workspace.shown]
+    return [pane.id for pane in app.workspace.on_screen]
 
 
 def state(app):

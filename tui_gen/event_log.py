@@ -39,7 +39,7 @@ def read(path: Path, *kinds: type[Event]) -> Iterator[Event]:
 class EventWriter:
     """Appends events to a file; one `write` a flush. Not thread-safe: the worker's training thread owns it.
 
-    What cannot be written stays in memory (`backlog`), `trouble` says why (`error` is what the system said), and every
+    What cannot be written stays in memory, `trouble` says why (`error` is what the system said), and every
     later `flush` tries again, so nothing is lost while the process lives. Opening it may raise OSError, writing never.
     """
 
@@ -53,11 +53,6 @@ class EventWriter:
         self._counts_links = status.st_nlink > 0  # some file systems count no links
         if status.st_size and os.pread(self._file, 1, status.st_size - 1) != b"\n":
             self._pending.append(b"\n")
-
-    @property
-    def backlog(self) -> int:
-        """How many chunks wait until they can be written."""
-        return len(self._pending)
 
     @property
     def removed(self) -> bool:

@@ -93,12 +93,6 @@ class Frame:
         """The frame as plain text."""
         return "\n".join("".join(text for text, _ in row) for row in self.rows)
 
-    def changed_rows(self, previous: Frame | None) -> list[int]:
-        """Indices of the rows that differ from `previous`."""
-        if previous is None or (previous.width, previous.height) != (self.width, self.height):
-            return list(range(self.height))
-        return [i for i, (a, b) in enumerate(zip(self.rows, previous.rows)) if a != b]
-
     def step_at(self, column: float) -> float:
         """The step under the middle of cell `column` of the frame (not only of the plot area)."""
         part = (column - self.area.x + 0.5) / max(1, self.area.width)

@@ -158,9 +158,9 @@ class Workspace(Widget):
         self.current_tabs: dict[str, str] = {}
         self.maximised = ""
         self.last_pane = PANES[0].id
-        self.watched = next(row.id for row in PANES if row.watches)
+        self.run_pane = next(row.id for row in PANES if row.watches)
         """Which of the panes that show a run was looked at last."""
-        self.edited = "form"
+        self.edit_pane = "form"
         """Which of the panes that the next run is put together in was looked at last."""
         self.layout_name = EDIT
         self.favourites = dict(favourites or {})
@@ -207,7 +207,7 @@ class Workspace(Widget):
             key = f"{shape}.{group.panes[0]}"
             visible = [name for name in group.panes if name in self._arrangement.panes]
             if len(group.panes) > 1 and visible and self.current_tabs.get(key) not in visible:
-                self.current_tabs[key] = self.watched if self.watched in visible else visible[0]
+                self.current_tabs[key] = self.run_pane if self.run_pane in visible else visible[0]
             if last in group.panes:
                 self.current_tabs[key] = last
 
@@ -228,15 +228,15 @@ class Workspace(Widget):
             return
         focused = self.screen.focused
         above = focused.ancestors_with_self if focused is not None else []
-        if self.shown and any(not node.display for node in above if isinstance(node, Widget)):
-            self.shown[0].focus_inside()
+        if self.on_screen and any(not node.display for node in above if isinstance(node, Widget)):
+            self.on_screen[0].focus_inside()
 
     def prepare(self, size: Size, watching: bool = False) -> None:
         """Settle for a size that is known before the first layout; `watching` says that a run is to be shown at once.
         """
         if watching:
             self.layout_name = self._layout_to_watch(size)
-            self.last_pane = self.watched
+            self.last_pane = self.run_pane
         self.plan(size)
         self._settle()
 
@@ -244,7 +244,7 @@ class Workspace(Widget):
         """Lay out anew after a change of state."""
         self.plan(self.size)
         self._settle()
-        for pane in self.shown[:1]:
+        for pane in self.on_screen[:1]:
             pane.refresh(layout=True)  # of a child, so that the arrangement cached for this size is dropped
 
     @property
@@ -253,13 +253,13 @@ class Workspace(Widget):
         return [child for child in self.children if isinstance(child, Pane)]
 
     @property
-    def shown(self) -> list[Pane]:
+    def on_screen(self) -> list[Pane]:
         """The panes on screen, in the order of their keys."""
         return [pane for row in PANES if row.id in self._arrangement.panes for pane in self.panes if pane.id == row.id]
 
     def places(self) -> list[tuple[str, int, int]]:
         """Where panes can be gone to: (id, column, row) on the screen of each that is on it, and of each tab."""
-        places = [(pane.id or "", pane.region.x, pane.region.y) for pane in self.shown]
+        places = [(pane.id or "", pane.region.x, pane.region.y) for pane in self.on_screen]
         for tabs in self.query(PaneTabs):
             places += tabs.places() if tabs.display else []
         return places
@@ -277,7 +277,7 @@ class Workspace(Widget):
         if isinstance(node, Pane):
             return node
         last = self.pane(self.last_pane)
-        return last if last in self.shown else next(iter(self.shown), None)
+        return last if last in self.on_screen else next(iter(self.on_screen), None)
 
     def use_layout(self, name: str) -> None:
         """Lay the panes out in another way."""
@@ -299,7 +299,7 @@ class Workspace(Widget):
             self.watch_run(self._layout_before)
         else:
             self.use_layout(EDIT)
-            self.open(self.edited)
+            self.open(self.edit_pane)
 
     def watch_run(self, layout: str = "") -> None:
         """Bring the run that is shown on screen: its losses, or its samples where those were looked at last.
@@ -307,7 +307,7 @@ class Workspace(Widget):
         In this layout; in the one that was chosen for this shape of terminal where none is named.
         """
         self.use_layout(self._layout_to_watch(self.size, layout))
-        self.open(self.watched)
+        self.open(self.run_pane)
 
     def _layout_to_watch(self, size: Size, layout: str = "") -> str:
         """The layout of this name, else the one that was chosen for terminals of a size; `watch` before any was."""
@@ -316,10 +316,10 @@ class Workspace(Widget):
 
     def show_for_tour(self, layout: str, pane: str) -> None:
         """Have a pane on screen in a layout, and remember nothing of it."""
-        watched, edited = self.watched, self.edited
+        watched, edited = self.run_pane, self.edit_pane
         self.use_layout(layout)
         self.open(pane, focus=False)
-        self.watched, self.edited = watched, edited
+        self.run_pane, self.edit_pane = watched, edited
 
     def prefer(self, layout: str) -> str:
         """Use a layout, also for the runs to come in terminals of this shape; the name of the shape."""
@@ -348,9 +348,9 @@ class Workspace(Widget):
         self.last_pane = name
         place = row(name)
         if place is not None and place.watches:
-            self.watched = name
+            self.run_pane = name
         if place is not None and place.edits:
-            self.edited = name
+            self.edit_pane = name
 
     def toggle_maximised(self, name: str = "") -> None:
         """Let a pane (the active one) fill the workspace, or give the others their place back."""

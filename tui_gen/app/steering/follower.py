@@ -154,7 +154,7 @@ class PaneFollower:
         if now - self._beat >= BEAT:
             self._beat = now
             self._on_beat(self.quiet_for)
-            for pane in self.workspace.shown:
+            for pane in self.workspace.on_screen:
                 pane.beat(self.quiet_for)
 
     @property
@@ -165,7 +165,7 @@ class PaneFollower:
         now = time.monotonic()
         period = PERIOD
         if self.view is None or now - self._news >= QUIET:
-            waiting = self._status_due or any(pane.news for pane in self.workspace.shown)
+            waiting = self._status_due or any(pane.news for pane in self.workspace.on_screen)
             if not waiting and not self.budget.hands_on(now):
                 period = BEAT if self.view is None else RARELY
         return max(period, self._rest(now))
@@ -187,7 +187,7 @@ class PaneFollower:
             return
         if len(self.workspace.app.screen_stack) > 1 and now - self._draw_time < UNDER_DIALOG:
             return
-        waiting = [pane for pane in self.workspace.shown if pane.news]
+        waiting = [pane for pane in self.workspace.on_screen if pane.news]
         if (waiting or self._status_due) and self.pacer.may_draw(now):
             self._draw(waiting, now)
             if not self._reading and not self.at_rest.is_set():

@@ -138,7 +138,7 @@ class Furnishing(TerminalApp):
         """The panes on screen that come first: where a run is to be looked at, the one that this is done in; else those
         that show no run, and need no numpy. All, where there is none of these.
         """
-        shown, watched = self.workspace.shown, self.workspace.watched
+        shown, watched = self.workspace.on_screen, self.workspace.run_pane
         idle = {place.id for place in PANES if not place.watches}
         first = [pane for pane in shown if (pane.id == watched if looking else pane.id in idle)]
         return first or shown
@@ -148,7 +148,7 @@ class Furnishing(TerminalApp):
         """
         for _ in range(2):
             lay_out(self.screen)
-            for pane in self.workspace.shown:
+            for pane in self.workspace.on_screen:
                 pane.draw_now()
 
     async def furnish_rest(self) -> None:
@@ -159,7 +159,7 @@ class Furnishing(TerminalApp):
         self.call_after_refresh(painted.set)
         await painted.wait()
         self.follower.run(self.beat)
-        await self._imported(frames := self._frames(self.workspace.shown))
+        await self._imported(frames := self._frames(self.workspace.on_screen))
         with self.batch_update():
             for frame in frames:
                 await self._bring_in(frame)
@@ -167,7 +167,7 @@ class Furnishing(TerminalApp):
             await asyncio.wait_for(self.follower.at_rest.wait(), LONGEST)
         if self.looking:
             await self.stock.take_kept()
-        while frames := self._frames(self.workspace.shown) or self._frames(self.workspace.panes):
+        while frames := self._frames(self.workspace.on_screen) or self._frames(self.workspace.panes):
             await self._imported(frames[:1])
             await self._bring_in(frames[0])
         if self.looking:

@@ -479,7 +479,7 @@ class FieldEditor(Widget):
             self._fill(self.state.text(self.editing))
             self.leave()
             self.changed()
-        elif self.state.live and self.key and self.key not in self.state.asked and self.state.modified(self.key):
+        elif self.state.live and self.key and self.key not in self.state.pending and self.state.modified(self.key):
             self._do_reset()
         else:
             raise SkipAction()

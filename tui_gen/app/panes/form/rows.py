@@ -203,7 +203,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
             folded = row.section.name in (self.unfolded if row.behind else self.collapsed)
             return row.section.title, folded, row.behind, changes, tuple(self._words)
         key = row.key
-        flags = (state.modified(key), key in self._words, state.editable(key), key in state.asked)
+        flags = (state.modified(key), key in self._words, state.editable(key), key in state.pending)
         return state.text(key), state.params[key], *flags, state.baseline(key), relevance.has_effect(state, key)
 
     @property
@@ -219,7 +219,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
         mark = "!"
         if words is None:
             mark, words = "✓", self.state.notes.get(key)
-        if words is None and key in self.state.asked:
+        if words is None and key in self.state.pending:
             mark, words = "…", "asked for; takes effect at the next step"
         if words is None and key == self._remark[0]:
             mark, words = "–", self._remark[1]
@@ -311,7 +311,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
             # Not a rule for :focus, which would repaint the whole list whenever the focus moves.
             base = base + self.get_component_rich_style("fields--here" if self.has_focus else "fields--cursor")
         if below:
-            has_answer = row.key in self.state.notes or row.key in self.state.asked
+            has_answer = row.key in self.state.notes or row.key in self.state.pending
             name = "error" if row.key in self._words else "note" if has_answer else "unit"
             style = self._style(base, f"fields--{name}")
             parts = [(" " * GUTTER + "  ", base), (below, style)]
@@ -349,8 +349,8 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
         state, param = self.state, self.state.params[key]
         modified, wrong, locked = state.modified(key), key in self._words, not state.editable(key)
         author = relevance.of_author(state, key)
-        mark = "!" if wrong else "…" if key in state.asked else "*" if modified else "·" if author else " "
-        look = "error" if wrong else "modified" if modified or key in state.asked else "unit"
+        mark = "!" if wrong else "…" if key in state.pending else "*" if modified else "·" if author else " "
+        look = "error" if wrong else "modified" if modified or key in state.pending else "unit"
         mark_style = self._style(base, f"fields--{look}")
         label_style = self._style(base, "fields--locked" if locked else "fields--label")
         value_name = "fields--locked" if locked else "fields--modified" if modified else "fields--value"

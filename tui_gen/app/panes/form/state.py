@@ -70,7 +70,7 @@ class FormState:
         self.ended = False
         """Whether the run shown has no worker any more; nothing may be edited then."""
         self.source = source
-        self.asked: dict[str, Any] = {}
+        self.pending: dict[str, Any] = {}
         self.notes: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         self.params: dict[str, Param] = {}
@@ -342,15 +342,15 @@ class FormState:
         self.close()
         self.refused.pop(key, None)
         self.notes.pop(key, None)
-        self.asked[key] = self._cells[key].value
+        self.pending[key] = self._cells[key].value
         return True
 
     def acknowledge(self, key: str, value: Any, step: int) -> None:
         """The run took an edit, ours or another's: its value now, from which step on."""
         if key not in self.params:
             return
-        draft = self.modified(key) and key not in self.asked
-        self.asked.pop(key, None)
+        draft = self.modified(key) and key not in self.pending
+        self.pending.pop(key, None)
         self.refused.pop(key, None)
         self.notes[key] = f"took effect at step {step}"
         self._base = copy.deepcopy(self._base)
@@ -364,7 +364,7 @@ class FormState:
 
     def refuse(self, key: str, message: str) -> None:
         """The run refused an edit; the words are shown at the field until it changes."""
-        self.asked.pop(key, None)
+        self.pending.pop(key, None)
         self.notes.pop(key, None)
         if key in self.params:
             self.refused[key] = message
