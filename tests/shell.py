@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from textual.pilot import Pilot
 
 from tests.waiting import wait_for_async
@@ -17,6 +18,7 @@ from tui_gen.app.main import prepare_environment
 
 prepare_environment()
 
+from tui_gen.app.panes.samples import encoder  # noqa: E402
 from tui_gen.app.workbench import Workbench  # noqa: E402
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
@@ -76,15 +78,34 @@ async def until_shown(pilot: Pilot, *texts: str) -> str:
     return screen_text(pilot.app)
 
 
+def draw_here(monkeypatch: Any) -> None:
+    """Have pictures made in this process, by the encoder's thread: to start Python for each workbench takes long.
+
+    `tests/test_app_pixels.py` has the process that makes them otherwise.
+    """
+    files = encoder.PictureFiles()
+
+    def ask(self: encoder.PictureEncoder, request: encoder.PictureRequest) -> encoder.PictureReply:
+        reply = encoder.answer(msgspec.msgpack.encode(request), files)
+        return msgspec.msgpack.decode(reply, type=encoder.PictureReply)
+
+    monkeypatch.setattr(encoder.PictureEncoder, "_ask", ask)
+
+
 @contextlib.asynccontextmanager
 async def workbench(
-    monkeypatch: Any, size: tuple[int, int] = (120, 40), warm: bool = False, app: Any = None, **settings: Any
-) -> AsyncIterator[tuple[Workbench, Pilot]]:
-    """A workbench with every pane mounted, on this test's own runs folder, or `app`; no warm worker unless asked for.
+    monkeypatch: Any, size: tuple[int, int] = (120, 40), warm: bool = False, app: Any = None, own_encoder: bool = False,
+    **settings: Any,
+) -> AsyncIterator[tuple[Workbench, Pilot]]:  # fmt: skip
+    """A workbench with every pane mounted, on this test's own runs folder, or `app`.
+
+    No warm worker, and no process that makes pictures, unless asked for.
     """
     if not warm:
         monkeypatch.setattr(launch.WarmWorker, "spawn", lambda self: None)
         monkeypatch.setattr(catalog, "stale", lambda *_: False)
+    if not own_encoder:
+        draw_here(monkeypatch)
     app = app or Workbench(runs.default_root(), **settings)
     app.told, notify = [], app.notify  # every toast, as each stays for a few seconds only
 
@@ -94,7 +115,8 @@ async def workbench(
 
     app.notify = keep
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: app.complete, "the panes")
-        await until(pilot, lambda: any(timer.name == "follower" for timer in app._timers), "the timer")
+        with app.batch_update():  # no test looks yet: to paint every pane as it comes would take as long again
+            await until(pilot, lambda: app.complete, "the panes")
+            await until(pilot, lambda: any(timer.name == "follower" for timer in app._timers), "the timer")
         await pilot.pause()
         yield app, pilot

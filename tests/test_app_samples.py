@@ -10,6 +10,7 @@ import pytest
 from textual.app import App
 
 from tests.plot_host import Host, append, write_run, write_sample
+from tests.shell import draw_here
 from tests.waiting import wait_for_async
 from tui_gen import events
 from tui_gen.app.panes.samples.pane import Caption, Timeline
@@ -17,6 +18,12 @@ from tui_gen.app.panes.samples.text import TextView, wrapped
 from tui_gen.draw.terminal import Terminal
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+@pytest.fixture(autouse=True)
+def _drawn_here(request, monkeypatch):
+    if "current_folder" not in request.node.name:
+        draw_here(monkeypatch)
 
 
 @pytest.fixture
@@ -421,7 +428,7 @@ async def test_pictures_of_runs_in_the_current_folder_are_found_by_whoever_draws
     run = record(make_run())
     monkeypatch.chdir(world)
     monkeypatch.setenv("TUI_GEN_RUNS", "runs")
-    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+    async with workbench(monkeypatch, (120, 40), own_encoder=True) as (app, pilot):
         app.action_go_to_pane("runs")
         listed = app.workspace.pane("runs")
         await wait_for_async(lambda: listed.rows, what="the run", tick=pilot.pause)
@@ -429,4 +436,4 @@ async def test_pictures_of_runs_in_the_current_folder_are_found_by_whoever_draws
         app.open_run(listed.rows[0].path)
         picture = app.workspace.pane("samples").picture
         await wait_for_async(lambda: picture._reply is not None, what="a picture", tick=pilot.pause)
-        assert picture._reply.error == ""
+        assert picture._reply.error == "" and picture._encoder.pid is not None

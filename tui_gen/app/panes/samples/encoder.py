@@ -28,16 +28,19 @@ ENDED = "The picture cannot be shown: the process that draws it ended."
 def serve(source: BinaryIO, target: BinaryIO) -> None:
     """Answer requests until the input ends."""
     files = PictureFiles()
-    decoder, encoder = msgspec.msgpack.Decoder(PictureRequest), msgspec.msgpack.Encoder()
     while len(head := source.read(LENGTH.size)) == LENGTH.size:
-        body = source.read(LENGTH.unpack(head)[0])
-        try:
-            reply = make(decoder.decode(body), files)
-        except Exception as error:  # one picture must not end the next
-            reply = PictureReply(error=f"The picture cannot be shown: {type(error).__name__}: {error}")
-        data = encoder.encode(reply)
+        data = answer(source.read(LENGTH.unpack(head)[0]), files)
         target.write(LENGTH.pack(len(data)) + data)
         target.flush()
+
+
+def answer(request: bytes, files: PictureFiles) -> bytes:
+    """A `PictureReply` to a `PictureRequest`, both as MessagePack."""
+    try:
+        reply = make(msgspec.msgpack.decode(request, type=PictureRequest), files)
+    except Exception as error:  # one picture must not end the next
+        reply = PictureReply(error=f"The picture cannot be shown: {type(error).__name__}: {error}")
+    return msgspec.msgpack.encode(reply)
 
 
 # -- in the workbench
