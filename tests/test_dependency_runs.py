@@ -103,6 +103,8 @@ def test_a_recipe_is_trained_first_as_a_run_of_its_own_and_written_down(root):
     log = "\n".join(text for _, _, text in view.log)
     assert f"{first.name} is trained first" in log and f"{first.name} has finished at step 12" in log
     assert any(text.startswith("checkpoint at step 0 (holds") for _, _, text in view.log)
+    told = [one for one in lines(path) if isinstance(one, Progress) and one.what == f"training {first.name} first"]
+    assert (told[-1].done, told[-1].total, told[-1].unit) == (12, 12, "steps")
     held = {name: tensor for name, tensor in weights(path).items() if name.startswith("first_stage.")}
     assert_same(held, {f"first_stage.{name}": tensor for name, tensor in weights(first, 12).items()})
     # the config as it is now says which: a run of it takes the very same checkpoint, and trains nothing first

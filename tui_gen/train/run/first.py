@@ -59,7 +59,8 @@ class First:
             for event in self._log.poll():
                 self._relay(event)
             if ended:
-                self._tell(events.Progress(self._what, 1, 1, "steps"))  # the last of a Progress has done == total
+                steps = self._steps or 1
+                self._tell(events.Progress(self._what, steps, steps, "steps"))  # the last one has done == total
                 return
             if stopping():
                 self._ask_to_stop()
