@@ -19,6 +19,8 @@ from tui_gen.train.engine.building import weights_of
 from tui_gen.train.run import warm
 from tui_gen.view import RunView
 
+pytestmark = pytest.mark.xdist_group("forks")  # one run to fork, for all
+
 
 def fork_of(root, name, *origins):
     """A folder with a log that tells of these forks."""

@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 
 from tests import small_runs
+from tests.forked_workers import forking
 from tests.waiting import wait_for
 from tui_gen import control, launch, presence, runs
 from tui_gen.train.data import matching
@@ -59,11 +61,12 @@ def test_a_stop_before_training_is_obeyed(tmp_path, phase, resume):
     text = (path / "config.toml").read_text()
     text = re.sub(r"(?s)\[dataset\]\n.*?(?=\n\[)", '[dataset]\nname = "waiting"\n', text)
     (path / "config.toml").write_text(text)
-    process = launch.start(path, resume=resume, model_dirs=[str(tmp_path / "own")])
-    if phase != "at once":
-        wait_for(lambda: _opens_a_pipe(process.pid), 60, "the worker to open the file")
-    process.send_signal(signal.SIGUSR1 if resume else signal.SIGTERM)
-    assert process.wait(120) == 0
+    with nullcontext() if phase == "at once" else forking():
+        process = launch.start(path, resume=resume, model_dirs=[str(tmp_path / "own")])
+        if phase != "at once":
+            wait_for(lambda: _opens_a_pipe(process.pid), 60, "the worker to open the file")
+        process.send_signal(signal.SIGUSR1 if resume else signal.SIGTERM)
+        assert process.wait(120) == 0
     name = "SIGUSR1" if resume else "SIGTERM"
     assert runs.state_of(path) == ("stopped", 0, f"by {name}, before training began") and not runs.live(path)
 
