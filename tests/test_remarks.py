@@ -126,6 +126,18 @@ def test_several_who_write_at_once_lose_nothing(run):
     assert sorted(note.text for note in remarks.of(run).notes) == expected
 
 
+def test_words_may_stand_on_both_sides_of_an_option(call):
+    """As people write them: `tui-gen note RUN --step 40 at this step`."""
+    made = [fake_worker.record(fake_worker.make_run()) for _ in range(2)]
+    one, other = (run.name for run in made)
+    assert call("note", one, "--step", "40", "at", "this step")[0] == 0
+    assert [(note.step, note.text) for note in remarks.of(made[0]).notes] == [(40, "at this step")]
+    assert call("star", one, "--runs", str(made[0].parent), other)[0] == 0
+    assert all(remarks.of(run).star for run in made)
+    status, _, error = call("rename", one, "--runs", str(made[0].parent), "another", "word")
+    assert (status, error.splitlines()[0]) == (2, "tui-gen: unrecognized arguments: word")
+
+
 def test_the_command_line(run, call):
     name = run.name
     assert call("note", name, "first", "words")[:2] == (0, f"note 1 of {name}\n")

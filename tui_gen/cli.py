@@ -69,6 +69,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, command: Command | None = None, **more: Any) -> None:
         super().__init__(*args, **more)
         self._command = command
+        self._mixing = False
 
     def complete(self) -> None:
         """Add a command's own options, if that was not done yet."""
@@ -77,10 +78,18 @@ class Parser(argparse.ArgumentParser):
             command.task.options(self)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse does it, with all options."""
+        """As argparse does it, with all options; also where a command's words stand on both sides of one."""
         self.complete()
         Parser.reached.append(self)
-        return super().parse_known_args(args, namespace)
+        known, rest = super().parse_known_args(args, namespace)
+        whole = any(action.nargs in (argparse.PARSER, argparse.REMAINDER) for action in self._get_positional_actions())
+        if not rest or self._mixing or whole or any(word.startswith("-") for word in rest):
+            return known, rest
+        self._mixing = True  # which parses twice in this way
+        try:
+            return super().parse_known_intermixed_args(args)
+        finally:
+            self._mixing = False
 
     def _print_message(self, message: str, file: Any = None) -> None:
         try:

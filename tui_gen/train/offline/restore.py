@@ -91,7 +91,7 @@ def _loaded(run: Path, step: int | None, averaged: bool, report: Report) -> chec
     have = checkpoints.found(run)
     if not have:
         cut = f"; the first one, {names[0]}, was not completed" if (names := checkpoints.halves(run)) else ""
-        raise RestoreError(f"{run.name} has no checkpoint yet{cut}; wait for one, or ask its worker for one")
+        raise RestoreError(f"{run.name} has no checkpoint yet{cut}; while it trains, tui-gen checkpoint makes one")
     if step is not None:
         checkpoint = next((checkpoint for checkpoint in have if checkpoint.step == step), None)
         if checkpoint is None:
