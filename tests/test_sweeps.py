@@ -67,6 +67,7 @@ def test_values_are_those_that_are_written(text, values):
         ("lr=1e-3", "could be any of several .*train.phases.a.lr, train.phases.b.lr"),
         ("latent=0|8", "model.latent = 0: needs a whole number"),
         ("latent=eight", "needs a whole number"),
+        ("latent=2,4", r"several values: model.latent='2\|4'"),
         ("latent=1..2000", "2000 needs a whole number, 1 ≤ x ≤ 1024"),
         ("latent=8..4", "goes down"),
         ("beta=0..1:log", "has no logarithm"),

@@ -151,6 +151,8 @@ def axis(key: str, words: str, settings: Mapping[str, Param]) -> Axis:
         value, wrong = params.check_value(param, params.parse(param, text))
         if wrong:
             hint = params.nearest(text, param.choices) if param.kind == "choice" else ""
+            if not hint and "," in text:
+                hint = f"several values: {key}='{text.replace(',', '|')}'"
             problems.append(Problem(key, text, wrong, hint))
         elif value not in values:
             values.append(value)
