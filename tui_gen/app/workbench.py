@@ -41,8 +41,7 @@ from tui_gen.app.steering.form_actions import FormActions
 from tui_gen.app.steering.furnishing import Furnishing
 from tui_gen.app.steering.pages import Pages
 from tui_gen.app.steering.queue_keeper import QueueKeeper
-from tui_gen.app.steering.replaying import RECORDED, RecordActions
-from tui_gen.app.steering.replaying import possible as replayable
+from tui_gen.app.steering.replaying import RECORDED, RecordActions, replayable
 from tui_gen.app.steering.run_actions import RunActions
 from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines

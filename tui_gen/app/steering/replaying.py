@@ -18,7 +18,7 @@ RECORDED = ("replay", "export", "replay_speed", "replay_jump")
 """Actions on what the run that is shown has recorded."""
 
 
-def possible(view: RunView | None, action: str) -> bool | None:
+def replayable(view: RunView | None, action: str) -> bool | None:
     """Whether an action of `RECORDED` can be done now to this run; None for no, as Textual has it."""
     if action == "replay":
         return True if view is not None and not view.live else None
