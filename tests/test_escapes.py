@@ -231,6 +231,12 @@ def test_clean_text_is_one_line_of_characters_that_print(given, kept):
     assert not hostile.FORBIDDEN.search(text.clean(hostile.TEXT * 3))
 
 
+def test_the_ends_of_lines_become_what_was_asked_for():
+    assert clean("one\ntwo", "\n") == "one\ntwo" and clean("one\ntwo", "↵") == "one↵two"
+    assert clean("▲ é\r\n\x1b[31mtwo\x07\u2028three\x00", "\n") == "▲ é\ntwo\nthree"
+    assert clean("one\ntwo") == "one two"
+
+
 def test_lines_and_values_stay_what_they_are():
     assert text.clean_lines("a\x1b[K\n\tb\n") == ["a", "    b"] and text.clean_lines("") == [""]
     assert text.cleaned({"k\x07": ["a\nb\x1b[K", 5, None, {"x": "\x9b1m"}]}) == {"k": ["a\nb", 5, None, {"x": ""}]}

@@ -54,7 +54,7 @@ def clean(text: str, newline: str = " ", *, escaped: bool = False) -> str:
         elif kind == "Zs":
             characters.append(" ")
             marks = 0
-        elif kind[0] not in "CZ":
+        elif kind[0] not in "CZ" or c in newline:
             characters.append(c)
             marks = 0
     return "".join(characters)
