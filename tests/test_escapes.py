@@ -232,9 +232,9 @@ def test_clean_text_is_one_line_of_characters_that_print(given, kept):
 
 
 def test_the_ends_of_lines_become_what_was_asked_for():
-    assert clean("one\ntwo", "\n") == "one\ntwo" and clean("one\ntwo", "↵") == "one↵two"
-    assert clean("▲ é\r\n\x1b[31mtwo\x07\u2028three\x00", "\n") == "▲ é\ntwo\nthree"
-    assert clean("one\ntwo") == "one two"
+    assert text.clean("one\ntwo", "\n") == "one\ntwo" and text.clean("one\ntwo", "↵") == "one↵two"
+    assert text.clean("▲ é\r\n\x1b[31mtwo\x07\u2028three\x00", "\n") == "▲ é\ntwo\nthree"
+    assert text.clean("one\ntwo") == "one two"
 
 
 def test_lines_and_values_stay_what_they_are():
