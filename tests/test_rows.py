@@ -156,6 +156,7 @@ def test_a_long_log_that_is_still_being_read_has_the_state_of_its_end(tmp_path, 
     (run / "events.jsonl").write_bytes(b"".join(map(events.encode, told)))
     monkeypatch.setattr("tui_gen.view.PART", 2000)
     monkeypatch.setattr("tui_gen.view.PATIENCE", 0.0)
+    monkeypatch.setattr("tui_gen.view.MOMENT", 0.0)
     with runs.claim(run):
         runs.register(run, "")
         view, states, lengths = RunView.begin(run), [], []
