@@ -447,11 +447,9 @@ class Trainer:
         self.stream.load_state_dict(state["stream"])
         self.stream.skip(batch_size)
         self.step = int(state["step"])
-        self.in_order = bool(state.get("in_order", False))
-        self.draws_whole = bool(state.get("draws_whole", False))
-        for habit in self.model.habits:
-            setattr(self.model, habit, bool(state.get(habit, False)))
-        self.spread = bool(state.get("spread", False))
+        for whose, habits in ((self, ("in_order", "draws_whole", "spread")), (self.model, self.model.habits)):
+            for habit in habits:  # what runs that began before do otherwise
+                setattr(whose, habit, bool(state.get(habit, False)))
         self.vitals.restore(state.get("vitals"), self.step)
         if seed == train.seed:
             self._draw_on(state)
