@@ -258,6 +258,21 @@ def test_a_run_that_ended_with_and_without_its_figure(tmp_path):
     assert "a larger network" in verdict.advice
 
 
+@pytest.mark.parametrize(("active", "level"), [(4.0, "good"), (0.0, "bad")])
+def test_a_run_that_has_its_figure_is_told_so_before_what_could_be_better_but_not_before_what_is_broken(
+    tmp_path, active, level
+):
+    at = np.arange(1, 20) * 100 - 1
+    view = vae(tmp_path, active, state="finished", steps=2000, judged=("elbo",), **{"val/vae/elbo": (at, [-98.0] * 19)})
+    verdict = said(view, stated("vae", aim=Aim(-100.0, "val/vae/elbo", "higher"), steps=2000))
+    assert verdict.level == level
+    if level == "good":
+        few = "4 of 20 units active: β = 1 is too strong for the others"
+        assert verdict.sentence == f"it reached its figure, though {few}" and "Lower beta" in verdict.advice
+    else:
+        assert verdict.sentence.startswith("posterior collapse")
+
+
 def config_of(tmp_path, *assignments) -> Path:
     from tui_gen.catalog import resolve
 

@@ -154,6 +154,9 @@ def judged(view: RunView, stated: Declared) -> Verdict | None:
     told = figure.verdict(view, found) if figure is not None and figure.aim is not None else None
     for level in ("bad", "watch"):
         for verdict in (*found, *([told] if told is not None else [])):
+            if verdict.level == level == "watch" and told is not None and figure is not None and figure.reached:
+                words = f"{told.sentence}, though {verdict.sentence}"  # what the recipe itself asks for cannot be wrong
+                return Verdict(told.level, words, number, verdict.advice)
             if verdict.level == level:
                 return msgspec.structs.replace(verdict, number=number)
     if told is not None:
