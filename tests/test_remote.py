@@ -112,7 +112,8 @@ def test_the_list_is_the_one_over_there_and_nothing_more_is_fetched(far):
     remarks.rename(paths[0], "another name")
     new = recorded(far)
     wait_for(lambda: told(watcher.root) == told(far.root), what=lambda: f"{told(watcher.root)} {told(far.root)}")
-    assert (watcher.root / new.name).is_dir() and not (watcher.root / paths[1].name).exists()
+    assert (watcher.root / new.name).is_dir()
+    wait_for(lambda: not (watcher.root / paths[1].name).exists(), what="the rest of its folder")
 
 
 def test_a_run_that_is_opened_is_there_to_the_byte_with_its_newest_preview(far):
