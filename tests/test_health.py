@@ -41,7 +41,8 @@ def run(tmp_path, *, state="running", steps=0, judged=(), edits=(), **curves) ->
 def stated(model, *, aim=None, steps=0, **settings) -> health.Declared:
     entry = CATALOG.models[model]
     values = {f"model.{param.name}": param.default for param in entry.params}
-    return health.Declared(entry, values | {f"model.{key}": value for key, value in settings.items()}, aim, steps)
+    aims = (aim,) if aim is not None else ()
+    return health.Declared(entry, values | {f"model.{key}": value for key, value in settings.items()}, aims, steps)
 
 
 def said(view, known) -> health.Verdict:
@@ -283,11 +284,31 @@ def config_of(tmp_path, *assignments) -> Path:
 
 def test_a_recipes_figure_is_that_of_the_recipe_as_written(tmp_path):
     view = RunView(config_of(tmp_path))
-    assert health.declared(view).aim == Aim(0.83, "quality/confident", "higher")
+    whole, short = Aim(0.83, "quality/confident", "higher"), Aim(-24.7, "val/vae/elbo", "higher")
+    assert health.declared(view).aims == (whole, short)
     other = tmp_path / "other"
     other.mkdir()
     known = health.declared(RunView(config_of(other, "model.latent=3")))
-    assert known.aim is None and known.settings["model.latent"] == 3 and known.alarms == CATALOG.models["vae"].alarms
+    assert not known.aims and known.settings["model.latent"] == 3 and known.alarms == CATALOG.models["vae"].alarms
+    shapes = tmp_path / "shapes"
+    shapes.mkdir()
+    assert not health.declared(RunView(config_of(shapes, "dataset.name=shapes"))).aims  # they are those of digits
+
+
+@pytest.mark.parametrize(("elbo", "level", "words"), [
+    (-24.1, "good", "it reached its figure, though 4 of 16 units active"),
+    (-26.0, "watch", "4 of 16 units active"),
+])  # fmt: skip
+def test_a_run_that_does_not_measure_what_its_recipe_is_judged_by_has_the_figure_of_the_short_version(
+    tmp_path, elbo, level, words
+):
+    """`vae-digits` is judged by a measurement of samples that it does not make unless asked to."""
+    at = np.arange(1, 20) * 100 - 1
+    view = vae(tmp_path, 4.0, state="finished", steps=2000, judged=("elbo",), **{"val/vae/elbo": (at, [elbo] * 19)})
+    config_of(tmp_path)
+    known = health.declared(view)
+    verdict = said(view, known)
+    assert verdict.level == level and verdict.sentence.startswith(words) and verdict.number.endswith("figure ≥ -24.7")
 
 
 def test_a_run_without_a_config_is_judged_by_its_curves(tmp_path):

@@ -50,11 +50,13 @@ class Verdict(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Declared:
-    """What is stated of a run from outside it: its model's alarms, its settings, and its recipe's figure."""
+    """What is stated of a run from outside it: its model's alarms, its settings, and its recipe's figures."""
 
     entry: ModelEntry | None
     settings: Mapping[str, Any]
-    aim: Aim | None = None
+    aims: tuple[Aim, ...] = ()
+    """The figures that the recipe states for the run's data, first the one it is judged by: that one may be of a
+    measurement that the run does not make."""
     steps: int = 0
     """The recipe's length in steps, 0 where it is stated in epochs (or by nobody)."""
     epochs: float = 0.0
@@ -101,8 +103,9 @@ def _declared(path: str, changed: int) -> Declared:
     train = recipe.tables.get("train", {})
     train = train if isinstance(train, dict) else {}
     length = {key: value for key in ("steps", "epochs") if isinstance(value := train.get(key), int | float)}
-    return Declared(entry, settings, recipe.aim_on(named(tables, "dataset")) or _checked(recipe),
-                    int(length.get("steps", 0)), float(length.get("epochs", 0)))  # fmt: skip
+    data = named(tables, "dataset")
+    aims = tuple(aim for aim in (recipe.aim_on(data), _checked(recipe, data)) if aim is not None)
+    return Declared(entry, settings, aims, int(length.get("steps", 0)), float(length.get("epochs", 0)))
 
 
 def _flat(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -122,10 +125,10 @@ def as_written(recipe: Recipe, entry: ModelEntry, tables: Mapping[str, Any]) -> 
     return all(own.get(p.name, p.default) == model.get(p.name, p.default) for p in entry.params)
 
 
-def _checked(recipe: Recipe) -> Aim | None:
+def _checked(recipe: Recipe, data: str) -> Aim | None:
     """The figure of a recipe's short version, where that is shorter and nothing else: the recipe reaches it too."""
     check = recipe.check
-    if check is None or any(not line.startswith("train.steps=") for line in check.overrides):
+    if check is None or data != recipe.dataset or any(not line.startswith("train.steps=") for line in check.overrides):
         return None
     return Aim(check.reach, check.metric, check.better)
 
@@ -313,9 +316,8 @@ class Standing:
 
     @classmethod
     def of(cls, view: RunView, stated: Declared) -> Standing | None:
-        """The figure that is stated of a run, where its log has that; else the first metric that judges its model."""
-        aim = stated.aim
-        if aim is not None:
+        """The first figure stated of a run whose metric its log has; else the first metric that judges its model."""
+        for aim in stated.aims:
             curve = _curve(aim.metric, view)
             if curve is not None:
                 return cls(_short(aim.metric), aim.better == "higher", *curve, aim, _long_enough(view, stated))
