@@ -33,10 +33,11 @@ from tui_gen.models.alarms.gan import ALARMS
 from tui_gen.models.looks.sample_distance import standardised_sliced_wasserstein
 from tui_gen.models.looks.score_histograms import PANEL_EXAMPLES, histograms, ranked
 from tui_gen.models.nets import adversaries as nets
-from tui_gen.models.nets.adversaries import Discriminator, Generator, gradient_norms, r1_weight, refuse_mixing
+from tui_gen.models.nets.adversaries import Discriminator, Generator, clip, gradient_norms, noise_spread, r1_weight
 from tui_gen.models.nets.batch_statistics import batch_statistics
 from tui_gen.models.nets.diffaugment import Augment, augmented, refuse_augment
-from tui_gen.models.nets.layers import diversity, progress, refuse_convolutions, refuse_labels
+from tui_gen.models.nets.layers import diversity, refuse_convolutions, refuse_labels
+from tui_gen.models.nets.replay import Memory, ReplayShare, ReplaySize
 from tui_gen.models.nets.settings import listed, step_count
 
 LOSSES = {
@@ -74,15 +75,17 @@ class GAN(Model):
 
     def discriminator_loss(self, batch: Batch) -> Loss:
         """What D minimises on the batch and on as many generated images, with the penalties that are asked for."""
-        config, labels = self.config, batch.labels
+        config, labels = self.config, batch.labels if self.conditional else None
         fakes = batch.shared.get("fakes")
         if fakes is None:
             with torch.no_grad():
                 fakes = self.fakes(batch)
         x = self.discriminator_input(batch.x, batch)
-        x_fake, fake_labels = self.with_older(fakes, labels) if config.replay else (fakes, labels)
+        x_fake, fake_labels = fakes, labels
+        if config.replay and self.training:
+            x_fake, fake_labels = self.memory.with_older(fakes, labels, config.replay_share)
         x_fake = self.discriminator_input(x_fake, batch)
-        real, fake = self.scores(x, labels, x_fake, fake_labels)
+        real, fake = self.discriminator.scores(x, labels, x_fake, fake_labels)
         loss = LOSSES[config.loss][0](real, fake, config.label_smoothing).mean()
         metrics = {"wasserstein": -loss.detach()} if config.loss.startswith("wasserstein") else {}
         score = torch.sigmoid if config.loss == "non-saturating" else torch.detach
@@ -112,10 +115,6 @@ class GAN(Model):
             Phase("discriminator", self.discriminator_loss, d, after=self.clip_weights, finish=remember),
         ]
 
-    replayed: Tensor
-    replayed_labels: Tensor
-    replay_seen: Tensor
-
     habits = ("cuts_half",)
     cuts_half = True
     """Whether DiffAugment cuts out half of an image's side, as its paper does."""
@@ -128,25 +127,27 @@ class GAN(Model):
         self.noise_shape = (config.latent,)
         self.compiles = config.network == "mlp" or "gpu"  # convolutions run slower compiled, on CPUs
         if config.replay:
-            # Buffers, so that checkpoints hold them and a resumed run goes on bit for bit.
             self.register_buffer("replayed", torch.zeros(config.replay, *data.shape))
             self.register_buffer("replayed_labels", torch.zeros(config.replay, dtype=torch.int64))
             self.register_buffer("replay_seen", torch.zeros((), dtype=torch.int64))
+
+    replayed: Tensor
+    replayed_labels: Tensor
+    replay_seen: Tensor
+
+    @property
+    def memory(self) -> Memory:
+        """The generated images of earlier steps, where `replay` keeps some."""
+        return Memory(self.replayed, self.replayed_labels, self.replay_seen)
+
+    def remember(self, batch: Batch) -> None:
+        """Keep the step's fakes for the discriminator's later lessons."""
+        self.memory.remember(batch.shared["to_remember"], batch.labels if self.conditional else None)
 
     def fakes(self, batch: Batch) -> Tensor:
         """New images (N, *data.shape) from random noise, for the labels of the batch."""
         noise = torch.randn(len(batch.x), self.config.latent, device=batch.x.device)
         return self.generator(noise, batch.labels)
-
-    def scores(
-        self, x: Tensor, labels: Tensor | None, fakes: Tensor, fake_labels: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """D's raw scores of real and of generated images, (N,) each."""
-        if self.config.discriminator_norm == "batch" or self.discriminator.compares:
-            return self.discriminator(x, labels), self.discriminator(fakes, fake_labels)
-        # One forward: twice the work per launch.
-        both = None if labels is None or fake_labels is None else torch.cat([labels, fake_labels])
-        return self.discriminator(torch.cat([x, fakes]), both).chunk(2)
 
     def discriminator_input(self, x: Tensor, batch: Batch) -> Tensor:
         """Images (N, *data.shape) as the discriminator sees them: augmented, and with the noise of this step."""
@@ -154,46 +155,19 @@ class GAN(Model):
         if config.augment != "none":
             x = augmented(x, config.augment, self.cuts_half)
         if nonzero(config.instance_noise):
-            steps = config.instance_noise_steps
-            fade = 1 - progress(batch, steps) if nonzero(steps) else 1.0
-            x = x + config.instance_noise * fade * torch.randn_like(x)
+            x = x + noise_spread(batch, config) * torch.randn_like(x)
         return x
-
-    def with_older(self, fakes: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Fakes (N, *data.shape) and labels with a share of them exchanged for older ones; none in validation."""
-        if not self.training:
-            return fakes, labels
-        size, count, device = self.config.replay, len(fakes), fakes.device
-        available = self.replay_seen.clamp(max=size)
-        places = (torch.rand(count, device=device) * available).long().clamp(max=size - 1)
-        older = (torch.rand(count, device=device) < self.config.replay_share) & (available > 0)
-        images = torch.where(older.view(-1, *[1] * (fakes.dim() - 1)), self.replayed[places], fakes)
-        if self.label_count and labels is not None:
-            labels = torch.where(older, self.replayed_labels[places], labels)
-        return images, labels
-
-    def remember(self, batch: Batch) -> None:
-        """Keep the step's fakes for replay. The memory is a ring: the oldest are overwritten."""
-        fakes, size = batch.shared["to_remember"], self.config.replay
-        count = min(len(fakes), size)
-        ring = (self.replay_seen + torch.arange(count, device=fakes.device)) % size
-        if self.label_count and batch.labels is not None:
-            self.replayed_labels.index_copy_(0, ring, batch.labels[:count])
-        self.replayed.index_copy_(0, ring, fakes[:count])
-        self.replay_seen.add_(count)
 
     def clip_weights(self) -> None:
         """Keeps the discriminator's slopes bounded, in the Wasserstein GAN of Arjovsky et al. 2017."""
         if self.config.loss == "wasserstein":
-            weights = [parameter.data for parameter in self.discriminator.parameters()]
-            torch._foreach_clamp_min_(weights, -self.config.weight_clip)
-            torch._foreach_clamp_max_(weights, self.config.weight_clip)
+            clip(self.discriminator, self.config.weight_clip)
 
     def compared(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """D's raw scores, (N,) each, of the batch and of as many new images, all as D sees them in training."""
         with batch_statistics(self):
             x, fakes = (self.discriminator_input(images, batch) for images in (batch.x, self.fakes(batch)))
-            return self.scores(x, batch.labels, fakes, batch.labels)
+            return self.discriminator.scores(x, batch.labels, fakes, batch.labels)
 
     def vitals(self, batch: Batch) -> dict[str, Tensor]:
         """`balance`: how often D puts a real example above a generated one, in pairs of any two; 0.5 is by chance."""
@@ -251,10 +225,8 @@ class GAN(Model):
         instance_noise: nets.InputNoise = 0.0
         instance_noise_steps: Annotated[int, step_count("Steps until that noise has faded; 0 never")] = 0
         augment: Augment = "none"
-        replay: Annotated[
-            int, hyper("Older fakes kept to teach the discriminator; 0 is off", ge=0, le=4096, unit="images")
-        ] = 0
-        replay_share: Annotated[float, hyper("Share of fakes that are older ones", ge=0, le=1, live=True)] = 0.5
+        replay: ReplaySize = 0
+        replay_share: ReplayShare = 0.5
         conditional: Annotated[bool, hyper("Tell generator and discriminator the label")] = False
 
     @classmethod
@@ -263,9 +235,6 @@ class GAN(Model):
         yield from refuse_labels(cls.name, config, data)
         channels = {f"model.{key}": getattr(config, key) for key in ("generator_channels", "discriminator_channels")}
         yield from refuse_convolutions(config.network, channels, data)
-        yield from refuse_mixing(config)
-        if config.label_smoothing and config.loss not in ("non-saturating", "least-squares"):
-            words = f"softens the target 1 of real images, and {config.loss} has no such target"
-            hint = "set it to 0, or model.loss to non-saturating or least-squares"
-            yield Problem("model.label_smoothing", config.label_smoothing, words, hint)
+        yield from nets.refuse_mixing(config)
+        yield from nets.refuse_smoothing(config)
         yield from refuse_augment(config.augment, data)

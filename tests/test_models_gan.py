@@ -386,14 +386,14 @@ def test_gradients_pass_through_augmentation_to_the_generator():
 
 
 def test_replay_shows_older_fakes_with_their_labels_and_keeps_the_newest():
-    model = build(GAN, POINTS, **SMALL, replay=6, replay_share=1.0, conditional=True)
+    model = build(GAN, POINTS, **SMALL, replay=6, conditional=True)
 
     def batch(value):
         return torch.full((4, 2), float(value)), torch.full((4,), value % 2)
 
     def learn(value):
         fakes, labels = batch(value)
-        shown = model.with_older(fakes, labels)
+        shown = model.memory.with_older(fakes, labels, 1.0)
         model.remember(Batch(fakes, labels, 0, {"to_remember": fakes}))
         return shown
 
@@ -404,10 +404,15 @@ def test_replay_shows_older_fakes_with_their_labels_and_keeps_the_newest():
     learn(3)
     assert sorted(model.replayed[:, 0].tolist()) == [2, 2, 3, 3, 3, 3]
     assert torch.equal(model.replayed_labels, model.replayed[:, 0].long() % 2)
-    shown, labels = model.with_older(*batch(4))
+    shown, labels = model.memory.with_older(*batch(4), 1.0)
     assert torch.equal(labels, shown[:, 0].long() % 2) and (shown < 4).all()
+    assert torch.equal(model.memory.with_older(*batch(9), 0.0)[0], batch(9)[0])
     model.eval()
-    assert torch.equal(model.with_older(*batch(9))[0], batch(9)[0])
+    fakes, labels = batch(9)
+    losses = []
+    for model.config.replay in (6, 0):
+        losses.append(model.discriminator_loss(Batch(torch.zeros(4, 2), labels, 0, {"fakes": fakes}))[0])
+    assert losses[0] == losses[1], "a validation asks of new ones only"
 
 
 def test_replay_takes_batches_larger_than_itself():

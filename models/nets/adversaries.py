@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from tui_gen.model import Batch, DataSpec, Problem, Uncompiled, hyper, one_hot
+from tui_gen.model import Batch, DataSpec, Problem, Uncompiled, hyper, nonzero, one_hot
 from tui_gen.models.nets.layers import (
     Activation,
     ConstantSlope,
@@ -22,6 +22,7 @@ from tui_gen.models.nets.layers import (
     halving,
     norm,
     perceptron,
+    progress,
 )
 from tui_gen.models.nets.settings import maps, widths
 
@@ -131,6 +132,8 @@ class Discriminator(nn.Module):
             self.features = nn.Sequential(body, nn.Flatten())
         self.minibatch_std = config.minibatch_std
         kernels = config.minibatch_kernels
+        # Where a sample's score depends on the samples beside it, real and generated ones must not meet.
+        self.mixes = self.minibatch_std or kernels > 0 or kind == "batch"
         self.closeness = MinibatchDiscrimination(width, kernels, config.minibatch_width) if kernels else None
         self.score = nn.Linear(width + self.minibatch_std + kernels, 1)
         self.label = nn.Embedding(label_count, width) if label_count else None
@@ -138,11 +141,6 @@ class Discriminator(nn.Module):
             for module in list(self.modules()):
                 if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
                     spectral_norm(module)
-
-    @property
-    def compares(self) -> bool:
-        """Whether a sample's score depends on the samples beside it, so that real and generated must not meet."""
-        return self.minibatch_std or self.closeness is not None
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         features = self.features(x)
@@ -155,6 +153,16 @@ class Discriminator(nn.Module):
         if self.label is not None:
             score = score + (self.label(labels) * features).sum(1)
         return score.float()
+
+    def scores(
+        self, x: Tensor, labels: Tensor | None, fakes: Tensor, fake_labels: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Raw scores of real and of generated images, (N,) each."""
+        if self.mixes:
+            return self(x, labels), self(fakes, fake_labels)
+        # One forward: twice the work per launch.
+        both = None if labels is None or fake_labels is None else torch.cat([labels, fake_labels])
+        return self(torch.cat([x, fakes]), both).chunk(2)
 
 
 def gradient_norms(discriminator: nn.Module, x: Tensor, labels: Tensor | None) -> Tensor:
@@ -170,6 +178,20 @@ def gradient_norms(discriminator: nn.Module, x: Tensor, labels: Tensor | None) -
         else:  # this form also runs in compiled code and under no_grad, but is a tenth slower
             gradient = torch.func.grad(lambda x: discriminator(x, labels).sum())(x)
         return gradient.flatten(1).square().sum(1).add(1e-12).sqrt()
+
+
+def clip(network: nn.Module, limit: float) -> None:
+    """Set every weight of a network that is outside of [−limit, limit] to the nearer end."""
+    weights = [parameter.data for parameter in network.parameters()]
+    torch._foreach_clamp_min_(weights, -limit)
+    torch._foreach_clamp_max_(weights, limit)
+
+
+def noise_spread(batch: Batch, config: Any) -> float | Tensor:
+    """The standard deviation of this step's instance noise; it fades to 0 over `instance_noise_steps`, if any."""
+    steps = config.instance_noise_steps
+    fade = 1 - progress(batch, steps) if nonzero(steps) else 1.0
+    return config.instance_noise * fade
 
 
 @Uncompiled
@@ -201,3 +223,11 @@ def refuse_mixing(config: Any) -> Iterator[Problem]:
             "scores samples by each other, so wasserstein-gp's per-sample gradient would be wrong",
             "set it to 0, or model.loss to another",
         )
+
+
+def refuse_smoothing(config: Any) -> Iterator[Problem]:
+    """A problem if labels are to be smoothed where real images have none."""
+    if config.label_smoothing and config.loss not in ("non-saturating", "least-squares"):
+        words = f"softens the target 1 of real images, and {config.loss} has no such target"
+        hint = "set it to 0, or model.loss to non-saturating or least-squares"
+        yield Problem("model.label_smoothing", config.label_smoothing, words, hint)
