@@ -29,15 +29,14 @@ from tui_gen.model import (
 )
 from tui_gen.models.alarms.vqvae import ALARMS
 from tui_gen.models.looks import codebook, tables
+from tui_gen.models.nets import quantisation as nets
 from tui_gen.models.nets.codecs import MapDecoder, MapEncoder
 from tui_gen.models.nets.layers import batch_variance, refuse_convolutions, refuse_labels, refuse_unit_range, uniform
-from tui_gen.models.nets.settings import BY_NETWORK, Channels, Hidden, Network, listed, step_count
-from tui_gen.models.nets.transformer import CausalTransformer
+from tui_gen.models.nets.settings import BY_NETWORK, Channels, Hidden, Network, listed
+from tui_gen.models.nets.transformer import CausalTransformer, Dropout, Layers, Temperature, Width
 
 MOST_CODES = 1024
 """Longest sequence of codes that a prior is asked to learn."""
-NEVER = 2**40
-"""Idle steps of a code that has not been used at all yet: more than any `restart_after`."""
 
 
 class VQVAE(Model):
@@ -66,12 +65,12 @@ class VQVAE(Model):
         if config.codebook == "gradient":  # with moving averages, `move_codebook` takes the place of this term
             loss = loss + F.mse_loss(e, z.detach())
         batch.shared |= {"latents": z.detach(), "codes": codes}  # for `move_codebook` and the prior
-        shares = self.count(codes) / codes.numel()
+        shares = nets.count(codes, config.codebook_size) / codes.numel()
         metrics = {
             "reconstruction": reconstruction,
             "mse": F.mse_loss(self.mean(out.detach()), batch.x),
             "commitment": commitment,
-            "perplexity": pooled(lambda shares: entropy(shares).exp(), shares),
+            "perplexity": pooled(lambda shares: nets.entropy(shares).exp(), shares),
             "active_codes": pooled(lambda shares: (shares > 0).sum().float(), shares),
         }
         return loss, metrics
@@ -82,12 +81,13 @@ class VQVAE(Model):
         if codes is None:
             with torch.no_grad():
                 codes = self.codes(batch.x)
-        dropout = self.config.prior_dropout if self.training else 0.0
+        config = self.config
+        dropout = config.prior_dropout if self.training else 0.0
         logits = self.prior(codes.flatten(1), batch.labels if self.label_count else None, dropout)
         loss = F.cross_entropy(logits.flatten(0, 1), codes.flatten())
         bits = loss.detach() / math.log(2)
-        shares = self.count(codes) / codes.numel()
-        bits_saved = pooled(lambda shares, bits: entropy(shares) / math.log(2) - bits, shares, bits)
+        shares = nets.count(codes, config.codebook_size) / codes.numel()
+        bits_saved = pooled(lambda shares, bits: nets.entropy(shares) / math.log(2) - bits, shares, bits)
         return loss, {"bits_per_code": bits, "bits_per_example": bits * math.prod(self.grid), "bits_saved": bits_saved}
 
     @torch.no_grad()
@@ -97,22 +97,14 @@ class VQVAE(Model):
         `loss` has left the step's latents (N, code_size, h, w) and codes (N, h, w) in `batch.shared`.
         """
         config = self.config
-        z, codes = batch.shared["latents"], batch.shared["codes"]
-        flat = z.movedim(1, -1).flatten(0, -2)
-        usage = self.count(codes)
+        z, codes = batch.shared["latents"].movedim(1, -1).flatten(0, -2), batch.shared["codes"].flatten()
         if config.codebook == "ema":
-            sums = torch.zeros_like(self.vectors).index_add_(0, codes.flatten(), flat)
             # Young averages would mostly remember the untrained encoder, and lose sight of it: they forget faster.
             decay = min(config.ema_decay, (1 + batch.step) / (10 + batch.step))
-            self.counts.lerp_(usage, 1 - decay)
-            pull = (sums - usage[:, None] * self.vectors) / self.counts[:, None].clamp(min=1e-6)
-            self.vectors.add_(pull, alpha=1 - decay)
-        self.idle.copy_(torch.where(usage > 0, 0, self.idle + 1))
+            nets.follow(self.vectors, self.counts, z, codes, decay)
+        self.idle.copy_(torch.where(nets.count(codes, config.codebook_size) > 0, 0, self.idle + 1))
         if config.restart_after:
-            dead = self.idle >= config.restart_after
-            fresh = flat[torch.randint(len(flat), (len(dead),), device=flat.device)]
-            self.vectors.copy_(torch.where(dead[:, None], fresh, self.vectors))
-            self.idle.masked_fill_(dead, 0)
+            dead = nets.restart(self.vectors, self.idle, z, config.restart_after)
             if config.codebook == "ema":
                 self.counts.masked_fill_(dead, 1.0)
 
@@ -154,7 +146,7 @@ class VQVAE(Model):
         else:
             self.register_buffer("vectors", vectors)
             self.register_buffer("counts", torch.ones(size))
-        self.register_buffer("idle", torch.full((size,), NEVER))
+        self.register_buffer("idle", torch.full((size,), nets.NEVER))
         self.prior = CausalTransformer(
             size, math.prod(self.grid), config.prior_width, config.prior_layers, max(1, self.label_count)
         )
@@ -173,13 +165,6 @@ class VQVAE(Model):
     def look_up(self, codes: Tensor) -> Tensor:
         """Codes (N, h, w) int64 → their vectors (N, code_size, h, w)."""
         return F.embedding(codes, self.vectors).movedim(-1, 1)
-
-    def count(self, codes: Tensor) -> Tensor:
-        """How often each code occurs: (codebook_size,) float32."""
-        flat = codes.flatten()
-        return torch.zeros(len(self.vectors), device=codes.device).index_add_(
-            0, flat, torch.ones(len(flat), device=codes.device)
-        )
 
     def rebuild(self, e: Tensor) -> Tensor:
         """The decoder's output (N, *data.shape): values themselves with mse, logits of pixels with bce."""
@@ -250,7 +235,7 @@ class VQVAE(Model):
         if self.data.kind == "image":
             few = min(8, len(codes))
             panels.append(codebook.written(inputs.x[:few], codes[:few], self.vectors, self.decode_codes(codes[:few])))
-        return [*panels, Text("codebook", tables.of_usage(self.count(codes), math.prod(self.grid)))]
+        return [*panels, Text("codebook", tables.of_usage(nets.count(codes, len(self.vectors)), math.prod(self.grid)))]
 
     class Config(msgspec.Struct):
         RARE = ("commitment", "restart_after", "prior_width", "prior_layers", "prior_dropout", "prior_start")
@@ -260,34 +245,24 @@ class VQVAE(Model):
         codes: Annotated[int, hyper("mlp: codes that an example is written with", ge=1, le=256)] = 8
         channels: Channels = listed(32, 64)
         residual_blocks: Annotated[int, hyper("conv: residual blocks around the codes, each way", ge=0, le=16)] = 2
-        codebook_size: Annotated[int, hyper("Number K of code vectors", ge=2, le=8192, unit="codes")] = 128
-        code_size: Annotated[int, hyper("Length of a code vector", ge=1, le=1024, unit="dimensions")] = 16
-        codebook: Annotated[
-            Literal["ema", "gradient"], hyper("Code vectors follow moving averages, or the gradient of a loss")
-        ] = "ema"
-        ema_decay: Annotated[float, hyper("γ of the moving averages of the codebook", ge=0, le=0.9999, live=True)] = (
-            0.99
-        )
+        codebook_size: nets.CodebookSize = 128
+        code_size: nets.CodeSize = 16
+        codebook: nets.Moved = "ema"
+        ema_decay: nets.Decay = 0.99
         commitment: Annotated[float, hyper("Weight β of the commitment term", ge=0, le=100, live=True)] = 0.25
-        restart_after: Annotated[
-            int, step_count("Unused for so long, a code starts anew at an encoder output; 0 is never")
-        ] = 20
+        restart_after: nets.Patience = 20
         loss: Annotated[
             Literal["mse", "bce"], hyper("Squared error over the variance, or cross-entropy; points need mse")
         ] = "mse"
         conditional: Annotated[bool, hyper("Tell the prior the label")] = False
-        prior_width: Annotated[int, hyper("Width of the prior", ge=4, le=1024, unit="units")] = 64
-        prior_layers: Annotated[int, hyper("Transformer blocks of the prior", ge=1, le=16)] = 2
-        prior_dropout: Annotated[
-            float, hyper("Share of the prior's units left out in training", ge=0, le=0.95, live=True)
-        ] = 0.0
+        prior_width: Width = 64
+        prior_layers: Layers = 2
+        prior_dropout: Dropout = 0.0
         prior_start: Annotated[
             float, hyper("Share of the run that trains codes alone, then the prior alone; 0: both all along",
                          ge=0, le=0.95),
         ] = 0.0  # fmt: skip
-        temperature: Annotated[
-            float, hyper("Of drawn codes: below 1 likelier ones, 0 always the likeliest", ge=0, le=10, live=True)
-        ] = 1.0
+        temperature: Temperature = 1.0
 
     @classmethod
     def refuse(cls, config: Any, data: DataSpec) -> Iterator[Problem]:
@@ -301,8 +276,3 @@ class VQVAE(Model):
             words = f"leaves {codes} codes an image, and a prior learns at most {MOST_CODES}"
             hint = "give it more values, or set dataset.size to a smaller one"
             yield Problem("model.channels", config.channels, words, hint)
-
-
-def entropy(shares: Tensor) -> Tensor:
-    """Of a distribution (K,), in nats: a scalar."""
-    return -torch.xlogy(shares, shares).sum()

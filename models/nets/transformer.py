@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tui_gen.model import hyper
 from tui_gen.models.nets.layers import draw_symbol
+
+# The hyperparameters of a prior, as models declare them.
+Width = Annotated[int, hyper("Width of the prior", ge=4, le=1024, unit="units")]
+Layers = Annotated[int, hyper("Transformer blocks of the prior", ge=1, le=16)]
+Dropout = Annotated[float, hyper("Share of the prior's units left out in training", ge=0, le=0.95, live=True)]
+Temperature = Annotated[
+    float, hyper("Of drawn codes: below 1 likelier ones, 0 always the likeliest", ge=0, le=10, live=True)
+]
 
 Past = tuple[Tensor, Tensor]
 """Keys and values of the places that a block has seen, each (N, heads, T, width / heads)."""
