@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.form_host import CATALOG
@@ -16,6 +17,16 @@ def test_every_recipe_has_a_card(name):
     assert recipe.summary in card.words and (recipe.figure in card.words) and "F5 trains it" in card.words
     if card.picture:
         assert pictures.read_png(card.picture).size
+
+
+@pytest.mark.parametrize(("quality", "first"), [
+    ({}, "val/vae/elbo"), ({"at_end": True}, "quality/confident"), ({"every_seconds": 5.0}, "quality/confident"),
+])  # fmt: skip
+def test_what_comes_first_is_what_the_recipe_measures(quality, first):
+    """`vae-digits` has a figure for the quality of its samples, and measures that only if asked to."""
+    recipe = CATALOG.recipes["vae-digits"]
+    measuring = msgspec.structs.replace(recipe, tables={**recipe.tables, "quality": quality})
+    assert f"Its losses will come here, {first} first." in cards.card(measuring).words.splitlines()
 
 
 def test_every_picture_is_of_a_recipe_and_small():

@@ -27,14 +27,20 @@ def card(recipe: Recipe, start_key: str = "F5") -> Card:
     lines = [recipe.title or recipe.name, recipe.summary, ""]
     if recipe.figure:
         lines += [f"It should reach: {recipe.figure_with_source}.", ""]
-    aim = recipe.aim_on(recipe.dataset)
-    if aim is not None and aim.metric:
-        lines += [f"Its losses will come here, {aim.metric} first.", ""]
-    else:
-        lines += ["Its losses will come here.", ""]
+    first = _judged_by(recipe)
+    lines += [f"Its losses will come here, {first} first." if first else "Its losses will come here.", ""]
     lines.append(f"{start_key} trains it{_time(recipe.name)}.")
     picture = folder() / f"{recipe.name}.png"
     return Card(recipe.name, "\n".join(lines), str(picture) if picture.exists() else "")
+
+
+def _judged_by(recipe: Recipe) -> str:
+    """The metric that comes first in the recipe's plots: of those that it states a figure for, one that it measures."""
+    aim, check = recipe.aim_on(recipe.dataset), recipe.check
+    metrics = [figure.metric for figure in (aim, check) if figure is not None and figure.metric]
+    quality = recipe.tables.get("quality")
+    is_measured = isinstance(quality, dict) and (quality.get("every_seconds") or quality.get("at_end"))
+    return next((metric for metric in metrics if is_measured or not metric.startswith("quality/")), "")
 
 
 def folder() -> Path:
