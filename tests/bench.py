@@ -33,7 +33,7 @@ class Settings:
     pairs: int = 10
     seconds: float = 2.5
     beside: str = ""
-    """Another checkout, which `viewer` and `cold` measure beside this one."""
+    """Another checkout, which `builds`, `viewer` and `cold` measure beside this one."""
     leet: str = "wandb"
     """The command whose `leet` it measures as well."""
 
@@ -145,7 +145,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="three pairs of each; a rough idea")
     parser.add_argument("--pairs", type=int, default=Settings.pairs)
     parser.add_argument("--seconds", type=float, default=Settings.seconds, help="measured on each side of a pair")
-    parser.add_argument("--beside", default="", metavar="DIR", help="another checkout (viewer, cold)")
+    parser.add_argument("--beside", default="", metavar="DIR", help="another checkout (builds, viewer, cold)")
     parser.add_argument("--leet", default="wandb", metavar="COMMAND", help="the wandb whose LEET is measured (viewer)")
     given = parser.parse_args()
     given.names = [name for word in given.names for name in grouped(word, known)]
