@@ -53,6 +53,7 @@ class Autoencoder(Model):
     )
     kinds, value_range = ("image",), "unit"
     optimizers = {"autoencoder": Optim(lr=1e-3), "pretrain": Optim(lr=1e-3)}
+    phases_when = {"pretrain": "pretrain_steps"}
     judged, alarms = ("denoising_mse", "mse"), ALARMS
 
     def loss(self, batch: Batch) -> Loss:

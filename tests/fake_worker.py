@@ -293,7 +293,7 @@ class FakeWorker:
                 skip = [request.data["skip"]] if request.data.get("skip") is not None else []
                 rates = {f"train.phases.{run.phases[0]}.lr": 1e-3 * factor} if factor != 1 else {}
                 event = events.Rollback(
-                    step=step, to=to, by_hand=True, reason="asked to", factor=factor, rates=rates, skipped=skip
+                    step=step, to=to, by_hand=True, reason="on request", factor=factor, rates=rates, skipped=skip
                 )
                 self.writer.write(event)
                 run.step = to

@@ -45,6 +45,7 @@ def test_every_condition_can_be_met(name):
             assert set(wanted.split("|")) <= set(known[other].choices), param.name
         elif other:
             assert other in known
+    assert all(when.partition("=")[0] in known for when in CATALOG.models[name].phases_when.values())
 
 
 def test_a_name_that_is_no_field_is_refused_with_it():
@@ -76,6 +77,21 @@ def test_what_does_nothing_is_not_shown_and_every_choice_changes_that_at_once():
     state.set_text("model.loss", "wasserstein-gp")
     assert "model.gp_weight" in fields(state, "model")[0]
     assert "model.gp_weight" in state.params and set(fields(state, "model", ["model.weight_clip"])[0]) > {"model.loss"}
+
+
+async def test_the_optimiser_of_a_phase_that_is_not_trained_is_not_shown():
+    async with Host().run_test(size=(120, 70)) as pilot:
+        form = pilot.app.form
+        form.load_tables(start_of(CATALOG.models["autoencoder"], CATALOG), "autoencoder")
+        await pilot.pause()
+        text = screen_text(pilot.app)
+        assert "Optimiser: autoencoder" in text and "Optimiser: pretrain" not in text
+        form.put("model.pretrain_steps", "10")
+        await pilot.pause()
+        assert "Optimiser: pretrain" in screen_text(pilot.app)
+        form.put("model.pretrain_steps", "0")
+        await go(pilot, "train.phases.pretrain.lr")  # by its name, say from the palette
+        assert "no effect without pretrain_steps" in screen_text(pilot.app)
 
 
 def test_what_the_recipes_author_changed_is_shown_first_and_marked():

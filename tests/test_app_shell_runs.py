@@ -446,6 +446,8 @@ async def test_log_filter_and_worker_output(monkeypatch, four_runs):
         count = len(log.lines.rows)
         await pilot.press("alt+5", "slash", *"checkpoint")
         await until(pilot, lambda: 0 < len(log.lines.rows) < count)
+        await pilot.press(*"xyz")
+        await until_shown(pilot, "No line has these words.")
         await pilot.press("escape")
         await until(pilot, lambda: len(log.lines.rows) == count)
 

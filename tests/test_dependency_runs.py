@@ -206,7 +206,7 @@ def test_a_stop_is_handed_on_and_obeyed_only_where_it_is_accepted(tmp_path, monk
     request = control.Request({"op": "stop"})
     assert outer._immediate(request) and asked == [("inner", "stop")]
     told = request.wait()[0]
-    assert (told["ok"], outer.stop_reason) == ((True, "asked to") if accepted else (False, ""))
+    assert (told["ok"], outer.stop_reason) == ((True, "on request") if accepted else (False, ""))
     assert told.get("step") == 3 if accepted else "the disk is full" in told["error"]
 
 
@@ -253,12 +253,12 @@ def test_a_stop_that_comes_as_the_first_run_ends_stops_the_one_that_waits(root, 
 
     def wait_and_hear(first, stopping):
         wait(first, stopping)
-        outer.ask_to_stop("asked to")
+        outer.ask_to_stop("on request")
 
     monkeypatch.setattr(First, "wait", wait_and_hear)
     outer.train()
     view = viewed(path)
-    assert (view.state, view.step) == ("stopped", 0) and "asked to, while" in view.reason
+    assert (view.state, view.step) == ("stopped", 0) and "on request, while" in view.reason
     assert runs.state_of(first_of(path))[0] == "finished"
 
 

@@ -34,8 +34,10 @@ def test_of_a_metric_its_formula_and_the_words_that_name_it_are_told():
     assert about("vae/elbo", TEXT) == blocks(TEXT)[3]
     assert about("ddpm/loss_25-50%", TEXT) == about("ddpm/loss_0-25%", TEXT) == blocks(TEXT)[5]
     assert about("vae/gap", TEXT) == about("vae/spread", TEXT) == about("real/gap", TEXT) == blocks(TEXT)[4]
-    assert about("vae/k", TEXT) == about("vae/none", TEXT) == about("vae/loss", "") == ""
+    assert about("vae/k", TEXT) == about("vae/none", TEXT) == about("vae/k", "") == ""
     assert "real held-out data" in about("quality/fid", "") and "schedule" in about("vae/lr", TEXT)
+    assert "before it is clipped" in about("health/grad_norm/encoder", TEXT) == about("vae/grad_norm", "")
+    assert about("health/kl", TEXT) == about("vae/kl", TEXT), "what a model measures itself, its text tells of"
 
 
 def test_every_metric_that_a_recipe_is_judged_by_has_words(tmp_path):

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests import fake_worker
+from tui_gen import bottleneck, events, lines, progress, quantities, runs, states
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
-from tui_gen import events, lines, progress, quantities, runs, states
 from tui_gen.app.shell.status import facts
 from tui_gen.draw.curves import Series
 from tui_gen.draw.text import width_of
@@ -162,6 +162,26 @@ def test_previews_of_text_are_printed_as_they_are():
     assert summary.text_lines(path / "samples" / "gone.txt") == []
     view.samples = [events.Sample(step=60, path="samples/000060-scores.txt")]
     assert any(line.endswith("-n 3 -o text.txt") for line in summary.ending(view, "finished"))
+
+
+def test_sentences_at_the_end_of_a_run_are_parted_between_words_and_what_is_copied_is_left_whole(monkeypatch):
+    """A terminal parts lines that are too long wherever they reach its edge."""
+    view = RunView(fake_worker.record(fake_worker.make_run(), steps=60))
+    view.poll()
+    view.reason = "somebody thought better of it when they saw what it was going to cost"
+    words = "others take the CPU: of 2 CPUs the run gets 0.5"
+    cause = bottleneck.Bottleneck("crowded", "watch", words, "Wait for them.")
+    monkeypatch.setattr(summary.bottleneck, "of_view", lambda view: cause)
+    monkeypatch.setattr(summary, "terminal_width", lambda out: 40)
+    stream = io.StringIO()
+    summary.print_summary(Outlet(stream), view, "stopped", graphics="off")
+    told = stream.getvalue().splitlines()
+    assert told[told.index("others take the CPU: of 2 CPUs the run") + 1] == "gets 0.5. Wait for them."
+    start = next(place for place, line in enumerate(told) if line.startswith("stopped at"))
+    end = next(place for place, line in enumerate(told) if line.startswith("  run "))
+    assert told[end].endswith(str(view.path)) and all(len(line) <= 40 for line in told[start:end])
+    (whole,) = (line for line in summary.ending(view, "stopped") if line.startswith("stopped at"))
+    assert whole.endswith(f": {view.reason}") and " ".join(" ".join(told[start:end]).split()).startswith(whole)
 
 
 def test_columns_align_and_control_characters_go():

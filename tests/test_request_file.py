@@ -61,7 +61,7 @@ def test_a_run_elsewhere_makes_a_checkpoint_and_stops_when_it_is_asked_by_file(f
     status, out, err = call("stop", name, "--runs", root)
     assert status == 0 and f"{name}: stopped at step " in out and "with a checkpoint" in out, err
     state, last, reason = runs.state_of(far.path)
-    assert (state, reason) == ("stopped", f"asked to from {HERE}") and checkpoints.steps(far.path)[-1] == last >= step
+    assert (state, reason) == ("stopped", f"on request from {HERE}") and checkpoints.steps(far.path)[-1] == last >= step
     assert not (far.path / REQUEST).exists() and not belongings.foreign(far.path)
     runs.claim(far.path).release()
     runs.delete(far.path)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from textual import events
 
 from tests import fake_worker
 from tests.shell import until, workbench
+from tui_gen.app.steering import session as sessions
 from tui_gen.app.steering import stock
 from tui_gen.app.steering.session import Session
 
@@ -79,3 +82,27 @@ async def test_without_a_run_there_is_one_which_goes_once_a_run_was_looked_at(mo
         monkeypatch.setattr(stock, "LINGER", 0.0)
         app.stock.beat(app.view)
         await until(pilot, lambda: not workers and app.session.warm is None)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_who_waits_for_one_gets_it_however_slowly_it_comes_up(monkeypatch, workers, world, gone):
+    """Beside a training that takes all CPUs PyTorch takes minutes; that nobody touched a key meanwhile is no reason."""
+    session, now = Session(world / "runs", [], None), [1000.0]
+    monkeypatch.setattr(Session, "drop_warm", lambda self, unless_fresh=True: unless_fresh or let_go())
+    stage = SimpleNamespace(run_worker=lambda work, exit_on_error: (work.close(), let_go()))
+    keeper = stock.Stock(stage, session)
+    monkeypatch.setattr(Warm, "ready", property(lambda self: now[0] > 1200))
+
+    def let_go():
+        session.warm.close()
+        session.warm = None
+
+    def sleep(seconds):
+        now[0] += stock.LINGER - 1  # so slow is it
+        if gone and now[0] < 1100:
+            let_go()
+        keeper.beat(SimpleNamespace())
+
+    monkeypatch.setattr(sessions, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    monkeypatch.setattr(stock, "time", sessions.time)
+    assert session._warmed() is session.warm and len(workers) == 1

@@ -47,6 +47,7 @@ class ModelEntry(msgspec.Struct):
     params: list[Param]
     phases: dict[str, Optim]
     source: str = BUILT_IN
+    phases_when: dict[str, str] = {}
     alarms: list[Alarm] = []
     higher_is_better: list[str] = []
 

@@ -250,7 +250,7 @@ class Request:
     def why(self) -> str:
         """The reason that a request to stop gives."""
         words = self.data.get("why")
-        return cleaned(words)[:80] if isinstance(words, str) and words else "asked to"
+        return cleaned(words)[:80] if isinstance(words, str) and words else "on request"
 
     @property
     def keeps(self) -> bool | None:

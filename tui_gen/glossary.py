@@ -14,7 +14,7 @@ from tui_gen import toml
 from tui_gen.config import named
 from tui_gen.files import read_regular
 from tui_gen.headline import MOST
-from tui_gen.panels import split
+from tui_gen.panels import HEALTH, split
 from tui_gen.quality import KINDS
 
 if TYPE_CHECKING:
@@ -23,11 +23,18 @@ if TYPE_CHECKING:
     from tui_gen.catalog import Catalog
 
 ANY = {
+    "loss": "What the phase's optimiser lowers, averaged over the batch.",
     "lr": "The learning rate in force at the step: what the optimiser's schedule and warm-up, and edits, made of it.",
     "grad_norm": "Length of the gradient of all of the phase's weights, before it is clipped (`clip_norm`). It falls "
     "and levels off in a healthy run; a jump of many times that comes before a loss that blows up.",
+    "update_ratio": "By how much one step changes a network's weights, as a share of their size. 1e-4 to 1e-2 is "
+    "usual: above, the learning rate is too high; far below, hardly anything is learnt.",
+    "dead_units": "Share of dead units in the worst layer of a network: rectified ones that no example of late has "
+    "switched on, so they learn nothing. A lower learning rate, leaky-relu or a normalisation helps.",
+    "ema_lag": "How far the averaged weights, which samples are made with, are behind those that are trained, as a "
+    "share of these. It falls as training settles; `train.ema` says how long they remember.",
 }
-"""Metrics that every model has."""
+"""Metrics that every model may have."""
 _ITEM = re.compile(r"(?:[-*+]|\d+\.) ")
 _CODE = re.compile(r"`([^`]+)`")
 
@@ -55,6 +62,8 @@ def about_all(metrics: Iterable[str], model: str, catalog: Catalog | None) -> st
 def about(metric: str, text: str) -> str:
     """What a model's text, or we, say of a metric (without `val/`), as Markdown; empty where that is nothing."""
     _, phase, name = split(metric)
+    if phase == HEALTH:  # of each network, which the text need not name
+        name = name.partition("/")[0]
     if phase == "quality" and name in KINDS:
         kind = KINDS[name]
         better = "as near to that of real data as can be" if kind.better == "real" else f"{kind.better} is better"

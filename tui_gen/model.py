@@ -248,6 +248,9 @@ class Model(nn.Module):
     that of another run's model, of the instance."""
     optimizers: ClassVar[dict[str, Optim]] = {}
     """Phase name → default optimiser settings, in the order of `phases`."""
+    phases_when: ClassVar[dict[str, str]] = {}
+    """Phase name → the hyperparameter without which it is not trained (`pretrain_steps`, or `network=mlp`): forms show
+    the optimisers of the others."""
     habits: ClassVar[tuple[str, ...]] = ()
     """Attributes that say how something is computed: true in new runs, false in those that were begun before there were
     such, whose checkpoints do not have them."""

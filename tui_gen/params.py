@@ -58,11 +58,7 @@ class Param(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def applies(self, values: Callable[[str], Any]) -> bool:
         """Whether it does anything where the other settings of its table have these values; each is asked by name."""
-        name, _, wanted = self.when.partition("=")
-        if not name:
-            return True
-        value = values(name)
-        return str(value) in wanted.split("|") if wanted else value not in (None, "", "none", 0, False)
+        return met(self.when, values)
 
     def allowed(self) -> str:
         """What may be written here, in words: `a whole number, 1 ≤ x ≤ 1024`."""
@@ -82,6 +78,15 @@ class Param(msgspec.Struct, frozen=True, omit_defaults=True):
         if low or high:
             words += f", {low}x{high}"
         return words + (", or empty" if self.optional else "")
+
+
+def met(when: str, values: Callable[[str], Any]) -> bool:
+    """Whether a condition (`network=conv|recurrent`, or `sparsity`: it is on) holds of settings, each asked by name."""
+    name, _, wanted = when.partition("=")
+    if not name:
+        return True
+    value = values(name)
+    return str(value) in wanted.split("|") if wanted else value not in (None, "", "none", 0, False)
 
 
 class Problem(msgspec.Struct, frozen=True):

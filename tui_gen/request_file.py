@@ -75,7 +75,7 @@ def ask(run: Path, info: presence.WorkerInfo, op: str, *, timeout: float, **fiel
         raise control.ControlError(f"{run.name} trains on {info.host}, by an older version; ask it there")
     by, deadline = socket.gethostname()[:200], time.monotonic() + timeout
     keep = bool(fields.get("checkpoint", True))
-    why = str(fields.get("why") or f"asked to from {by}")
+    why = str(fields.get("why") or f"on request from {by}")
     request = FileRequest(presence.new_id(), info.id, op, keep, why, by, time.time())
     try:
         _put(run, request, deadline)

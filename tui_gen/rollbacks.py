@@ -158,7 +158,7 @@ def go_back(
         path, config.edits, config.skips, step=max(step, to), to=to, broke=broke(alert, to),
         rates={key: float(f"{rate * (factor or 1.0):.2g}") for key, rate in rates.items()},
         skipped=[] if skip is None else [skip], factor=factor or 1.0, by_hand=True,
-        reason=alert.what if alert is not None else "asked to", kept=alert.kept if alert is not None else "",
+        reason=alert.what if alert is not None else "on request", kept=alert.kept if alert is not None else "",
     )  # fmt: skip
     try:
         with contextlib.closing(event_log.EventWriter(path / runs.LOG)) as writer:

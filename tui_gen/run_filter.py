@@ -2,8 +2,9 @@
 
 All terms must hold; `or` between terms parts alternatives; `-` or `not` before a term turns it round. A word is looked
 for in state, model, dataset, name, folder and tags. `key:text` looks for a text, `=`, `!=`, `<`, `<=`, `>` and `>=`
-compare; keys are those of `FACTS` and all settings (`lr`, `vae.lr`, `train.batch_size`). Times may have a unit (`2h`),
-sizes too (`3G`), and a text with blanks stands in quotes.
+compare; keys are those of `FACTS` and all settings (`lr`, `vae.lr`, `train.batch_size`), as a run was begun with them:
+what was edited while it trained is in its log, which a list of many runs does not read for that. Times may have a unit
+(`2h`), sizes too (`3G`), and a text with blanks stands in quotes.
 """
 
 from __future__ import annotations

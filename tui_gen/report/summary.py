@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shlex
+import textwrap
 from pathlib import Path
 
 from tui_gen import bottleneck, events, health, quality, remedy, runs
@@ -17,7 +18,7 @@ from tui_gen.progress import where
 from tui_gen.quantities import count, duration, metric
 from tui_gen.report.curves import curves_text
 from tui_gen.report.plain import ordered
-from tui_gen.report.stdout import Outlet, coloured, unicode_ok, width_of
+from tui_gen.report.stdout import Outlet, coloured, terminal_width, unicode_ok, width_of
 from tui_gen.text import clean
 from tui_gen.view import RunView
 
@@ -58,20 +59,32 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
             out.drawn(picture)
             out.line()
     if (cause := bottleneck.of_view(view)) is not None:
-        out.line(f"time: {bottleneck.told(bottleneck.recent(view.usage, math.inf))}")
-        out.line(f"{cause.sentence}. {cause.advice}")
+        width = terminal_width(out)
+        told = bottleneck.told(bottleneck.recent(view.usage, math.inf))
+        for words in (f"time: {told}", f"{cause.sentence}. {cause.advice}"):
+            for line in sentence(words, width):
+                out.line(line)
         out.line()
-    for line in ending(view, state):
+    for line in ending(view, state, terminal_width(out)):
         out.line(line)
 
 
-def ending(view: RunView, state: str) -> list[str]:
-    """What became of the run, and where everything is."""
+def sentence(words: str, width: int, hanging: int = 0) -> list[str]:
+    """Words as lines of at most `width` columns (0: one line), parted between words; later ones are indented."""
+    if not width:
+        return [words]
+    return textwrap.wrap(
+        words, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False
+    )  # fmt: skip
+
+
+def ending(view: RunView, state: str, columns: int = 0) -> list[str]:
+    """What became of the run, and where everything is; sentences in at most so many columns (0: each in one line)."""
     name = called(view.path)
     words = f"{state} at {where(view)}"
     if view.system is not None:
         words += f", {duration(view.system.seconds)} of training"
-    lines = [words + (f": {clean(view.reason)}" if view.reason else "")]
+    lines = sentence(words + (f": {clean(view.reason)}" if view.reason else ""), columns, 2)
     if state in ("failed", "interrupted"):
         log = runs.last_log_lines(view.path, LOG_LINES)
         if log:
@@ -101,7 +114,10 @@ def ending(view: RunView, state: str) -> list[str]:
         how = "-n 3 -o text.txt" if grid.path.endswith(".txt") else "-n 64 -o grid.png"
         rows.append(("sample", f"tui-gen sample {name} {how}"))
     width = max(len(word) for word, _ in rows)
-    return lines + [f"  {word:<{width}}  {text}" for word, text in rows]
+    for word, text in rows:
+        row = f"  {word:<{width}}  {text}"
+        lines += sentence(row, columns, width + 4) if word == "verdict" else [row]  # what one copies is left whole
+    return lines
 
 
 def last_grid(view: RunView) -> events.Sample | None:

@@ -145,6 +145,9 @@ def _faults(model_class: type[Model]) -> str:
     for phase in model_class.optimizers:
         if "." in phase or not phase.isprintable() or not phase:
             return f"its phase {phase!r} cannot be part of a setting's name; use letters, digits and dashes"
+    for phase, when in model_class.phases_when.items():
+        if phase not in model_class.optimizers or when.partition("=")[0] not in model_class.Config.__struct_fields__:
+            return f"its phases_when has {phase!r}: {when!r}; write the name of a phase and that of a hyperparameter"
     for name, value_type, example in (("judged", Names, '("mse",)'), ("together", Groups, '(("mse", "mae"),)')):
         try:
             msgspec.convert(getattr(model_class, name), value_type)
@@ -218,6 +221,7 @@ def entry_of(model_class: type[Model], source: str) -> ModelEntry:
         params=params.describe(model_class.Config),
         phases=dict(model_class.optimizers),
         source=source,
+        phases_when=dict(model_class.phases_when),
         alarms=list(model_class.alarms),
         higher_is_better=list(model_class.higher_is_better),
     )

@@ -13,6 +13,7 @@ from textual.binding import Binding
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widgets import Input
 
 from tui_gen.app.panes.filtered import FilterPane
 from tui_gen.states import LEVELS, level_look, themed
@@ -45,6 +46,8 @@ class Lines(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self.words = ""
+        """Said where there are none."""
         self._entries: list[tuple[str, str]] = []
         self._rows: list[tuple[str, str]] = []
         self._width = 0
@@ -117,7 +120,8 @@ class Lines(ScrollView, can_focus=True):
         row = y + self.scroll_offset.y
         base = self.rich_style
         if row >= len(self._rows):
-            return Strip.blank(self.size.width, base)
+            words = self.words if y == 0 and not self._rows else ""
+            return Strip([Segment(words, base)]).adjust_cell_length(self.size.width, base)
         level, text = self._rows[row]
         name = f"lines--{'warning' if level == 'alert' else level}"
         style = self.get_component_rich_style(name) if name in self.COMPONENT_CLASSES else base
@@ -163,6 +167,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
 
     def on_mount(self) -> None:
         """The worker's output has no events: look at it once a second, while it is shown."""
+        self.lines.words = self._words()
         self._timer = self.set_interval(1.0, self._read_output, pause=True)
 
     def show_run(self, view: RunView | None) -> None:
@@ -197,6 +202,7 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
     def list_anew(self) -> None:
         """Write all lines that match anew."""
         self._tail = (0, 0)
+        self.lines.words = self._words()
         if self.output:
             self.lines.clear()
             self._read_output()
@@ -206,6 +212,14 @@ to try. The sign before a line is its level: `●` state, `✎` edit, `▲` warn
         lines = sorted(log + self._notes, key=lambda line: line[0])
         self._newest = lines[-1][0] if lines else 0.0
         self.lines.replace(self._format(lines))
+
+    def _words(self) -> str:
+        """What an empty log says."""
+        if any(box.value.split() for box in self.query(Input)):
+            return "No line has these words."
+        if self.output:
+            return "What the worker prints comes here." if self.view is None else "The worker has printed nothing."
+        return "What happens comes here: states, checkpoints, edits, alerts, each with its time."
 
     def _format(self, lines: list[tuple[float, str, str]]) -> list[tuple[str, str]]:
         rows = []

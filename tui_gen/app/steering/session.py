@@ -51,7 +51,7 @@ class Session:
         self.started: set[Path] = set()
         self.warm: WarmWorker | None = None
         self.warm_since = 0.0
-        """When it was started, by the steady clock."""
+        """When it was started, or somebody waited for it last, by the steady clock."""
         self._spawning = threading.Lock()
         self._closed = False
         self._warm_key = ""
@@ -154,12 +154,16 @@ class Session:
         self.drop_warm()
         self.spawn_warm()
         deadline = time.monotonic() + 5 * PATIENCE  # beside a run that takes all cores it comes up slowly
-        while (warm := self.warm) is not None and not warm.ready:
-            if time.monotonic() > deadline or not warm.alive:
+        while (warm := self.warm) is None or not warm.ready:
+            if time.monotonic() > deadline or (warm is not None and not warm.alive):
                 raise ControlError("PyTorch does not come up: this machine is too busy, or a run tells why")
+            if warm is None:  # let go of in this very moment, as nobody had needed it for a while
+                self.spawn_warm()
+                if self.warm is None:
+                    raise ControlError("no worker can be started to ask it")
+            self.warm_since = time.monotonic()
             time.sleep(0.1)
-        if warm is None:
-            raise ControlError("no worker can be started to ask it")
+        self.warm_since = time.monotonic()
         return warm
 
     def fork(self, point: ForkPoint, tables: dict[str, Any]) -> tuple[Path, list[str]]:

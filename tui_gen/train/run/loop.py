@@ -489,7 +489,7 @@ class RunLoop:
                 event()
             except Cut:
                 if finished:  # a resume makes up for what is left off
-                    word = "stopped", self.asked_to_stop or "asked to"
+                    word = "stopped", self.asked_to_stop or "on request"
             except Stopped as ending:
                 word = ending.state, ending.reason
                 if ending.state == "failed" or ending.reason.startswith("without"):

@@ -280,7 +280,7 @@ class Peers:
             case "beat":
                 peer.step, peer.waits = int(message.get("step", 0)), bool(message.get("waits"))
             case "stop":
-                self._stop(f"{message.get('reason', 'asked to')}, which {peer.words} got")
+                self._stop(f"{message.get('reason', 'on request')}, which {peer.words} got")
             case "failed":
                 peer.gone = True
                 words = str(message.get("words", ""))

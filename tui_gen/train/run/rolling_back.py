@@ -220,7 +220,7 @@ class Rollbacks:
             return
         if factor is None and skip is None and alert is None:
             factor = remedy.HALF
-        event = self._back(to, why=alert.what if alert else "asked to", factor=factor, skip=skip, by_hand=True)
+        event = self._back(to, why=alert.what if alert else "on request", factor=factor, skip=skip, by_hand=True)
         self._made = 0
         request.answer(step=event.to, was=event.step, change=event.change)
 

@@ -24,6 +24,12 @@ class AskingPane(Pane):
         """The settings that are described, or were asked about."""
         self._last_tables: dict[str, Any] = {}
         self._asking = False
+        self._failed = False
+
+    def on_show(self) -> None:
+        """Whoever comes back to a pane that could not be told has it ask again: what was in the way may be gone."""
+        if self._failed:
+            self.tables, self._failed = {}, False
 
     @property
     def form(self) -> FormPane | None:
@@ -54,7 +60,7 @@ class AskingPane(Pane):
         self.post_message(WorkerAsked(self.ASKS, tables, self._answered))
 
     def _answered(self, answer: Any, words: str) -> None:
-        self._asking = False
+        self._asking, self._failed = False, answer is None
         if self.is_mounted:
             self.told(answer, words)
             self.refresh_bindings()

@@ -158,10 +158,12 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
                 keys = [key for key in section.keys if all(word in self._haystack(section, key) for word in words)]
                 rows += [FieldRow("", section), *(FieldRow(key, section) for key in keys)] if keys else []
                 continue
+            keys, rest = relevance.split(self.state, section, self._targets.union(self._words))
+            if not keys and not rest:
+                continue  # of a phase that is not trained
             rows.append(FieldRow("", section))
             if section.name in self.collapsed:
                 continue
-            keys, rest = relevance.split(self.state, section, self._targets.union(self._words))
             rows += [FieldRow(key, section) for key in keys]
             if rest:
                 rows.append(FieldRow("", section, len(rest)))
@@ -376,7 +378,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
             unit = ""
         end = self.value_column + min(cell_len(value), room) + len(unit)
         start = max(self.value_column + 20, end + 2)
-        about = param.help if relevance.has_effect(state, key) else f"no effect without {param.when}"
+        about = param.help if relevance.has_effect(state, key) else f"no effect without {relevance.lacking(state, key)}"
         words = " " * (start - end) + clean(about) if about and width - start >= WORDS else ""
         return [
             ("›" if here else " ", base),
