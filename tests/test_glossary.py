@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tui_gen import catalog as catalogs
 from tui_gen.glossary import about, about_all, blocks, model_of
 
@@ -38,6 +40,25 @@ def test_of_a_metric_its_formula_and_the_words_that_name_it_are_told():
     assert "real held-out data" in about("quality/fid", "") and "schedule" in about("vae/lr", TEXT)
     assert "before it is clipped" in about("health/grad_norm/encoder", TEXT) == about("vae/grad_norm", "")
     assert about("health/kl", TEXT) == about("vae/kl", TEXT), "what a model measures itself, its text tells of"
+
+
+@pytest.mark.parametrize(
+    ("model", "metrics"),
+    [
+        ("autoencoder", "loss mse sparsity mean_activation jacobian denoising_mse binary_mse active_fraction"),
+        ("vq-vae", "loss mse commitment perplexity active_codes bits_per_code bits_per_example bits_saved"),
+        ("vae", "elbo loss reconstruction kl active_units mse sigma iw_log_likelihood code_spread"),
+        ("gan", "loss D_real D_fake diversity wasserstein gradient_penalty r1 sliced_wasserstein balance"),
+        ("ddpm", "loss loss_0-25% loss_50-75%"), ("latent-diffusion", "loss loss_25-50%"),
+        ("flow-matching", "loss loss_25-50% straightness sliced_wasserstein"),
+        ("char-rnn", "bits_per_character accuracy"), ("pretrained-classifier", "accuracy"),
+    ],
+)  # fmt: skip
+def test_f1_has_words_for_what_a_model_measures_and_for_every_networks_health(model, metrics):
+    text = catalogs.read([]).models[model].description
+    health = [f"health/{name}/net" for name in ("grad_norm", "update_ratio", "dead_units")] + ["health/ema_lag"]
+    everything = [*(f"x/{name}" for name in metrics.split()), *health, "x/lr", "x/grad_norm"]
+    assert [name for name in everything if not about(name, text)] == []
 
 
 def test_every_metric_that_a_recipe_is_judged_by_has_words(tmp_path):

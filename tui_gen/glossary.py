@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ANY = {
     "loss": "What the phase's optimiser lowers, averaged over the batch.",
     "lr": "The learning rate in force at the step: what the optimiser's schedule and warm-up, and edits, made of it.",
+    "accuracy": "Share of examples (of characters, in a text) whose class is guessed right.",
     "grad_norm": "Length of the gradient of all of the phase's weights, before it is clipped (`clip_norm`). It falls "
     "and levels off in a healthy run; a jump of many times that comes before a loss that blows up.",
     "update_ratio": "By how much one step changes a network's weights, as a share of their size. 1e-4 to 1e-2 is "
