@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import subprocess
@@ -161,6 +162,16 @@ def test_users_models_are_citizens_and_broken_ones_are_told(models, tmp_path, mo
     assert catalogs.stale(catalog, extra)
     with pytest.raises(AssertionError, match="built again"):
         catalogs.ensure(extra)
+
+
+def test_files_of_two_folders_that_are_called_alike_are_two_modules(models, tmp_path):
+    """Errors are placed, and annotations looked up, in the module of that name."""
+    files = {"one": models / "flow.py", "other": tmp_path / "flow.py"}
+    for name, path in files.items():
+        model_file(path, name)
+    catalog, classes = discover.build([str(tmp_path)])
+    assert catalog.problems == []
+    assert {name: inspect.getfile(classes.models[name]) for name in files} == {n: str(p) for n, p in files.items()}
 
 
 def test_a_catalogue_that_cannot_be_built_is_told_in_its_own_words(models, monkeypatch):

@@ -57,3 +57,21 @@ def test_session_hands_a_run_to_a_worker_that_is_warming_up_and_waits_for_nothin
     cold[0].wait(30)
     session.warm = None
     session.close()
+
+
+def test_session_keeps_a_warm_worker_that_came_while_the_one_before_was_given_away(monkeypatch, world):
+    from tui_gen import catalog
+
+    known = catalog.read()
+    session = Session(world / "runs", [], known)
+    config, _ = session.check(known.recipes["vae-digits"].tables)
+    one, other = Warm(), Warm()
+
+    def start(path, *, resume):
+        one.process, session.warm = None, other  # the catalogue has changed, say
+        return True
+
+    one.start, session.warm = start, one
+    session.start(config)
+    assert session.warm is other
+    session.close()

@@ -78,7 +78,7 @@ class QueueRunner:
     def _may_take(self, entry: QueueEntry) -> bool:
         return self.everything or entry.host in (self.host, "")
 
-    # -- what is trained ----------------------------------------------------------------------------------------
+    # -- what is trained
 
     def _follow(self, entry: QueueEntry) -> None:
         """What became of an entry that this machine trains."""
@@ -157,7 +157,7 @@ class QueueRunner:
 
         queueing.update(self.root, entry.id, end)
 
-    # -- what is next -------------------------------------------------------------------------------------------
+    # -- what is next
 
     def _begin_what_can_be(self, queue: RunQueue) -> None:
         """Begin the first that waits for each device that is free; what waits for others is told why."""

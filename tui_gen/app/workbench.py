@@ -137,7 +137,7 @@ class Workbench(Furnishing):
         self._guard = Guard()
         self.themes.use(theme)
 
-    # -- building -----------------------------------------------------------------------------------------------
+    # -- building
 
     def compose(self) -> ComposeResult:
         """Menu, panes, status, keys."""
@@ -202,7 +202,7 @@ class Workbench(Furnishing):
         """Whether what is drawn takes long to arrive."""
         return self.pacer.slow
 
-    # -- colours ------------------------------------------------------------------------------------------------
+    # -- colours
 
     def get_css_variables(self) -> dict[str, str]:
         """As Textual's, with colours that can be read in every theme."""
@@ -216,7 +216,7 @@ class Workbench(Furnishing):
         """Textual's own commands are not offered: the workbench has its own."""
         return ()
 
-    # -- telling ------------------------------------------------------------------------------------------------
+    # -- telling
 
     def caption(self, text: str) -> None:
         """The name of what is shown, in the menu bar."""
@@ -257,7 +257,7 @@ class Workbench(Furnishing):
         if not self.is_headless and self.view is None and tour.is_for(self.settings, self.session.root):
             self.action_tour()
 
-    # -- the terminal -------------------------------------------------------------------------------------------
+    # -- the terminal
 
     async def on_event(self, event: events.Event) -> None:
         """Somebody who presses keys sees at once what they do to the run."""
@@ -280,7 +280,7 @@ class Workbench(Furnishing):
         if self.wire.answered(position=True) and self._furnished:
             self.follower.answered()
 
-    # -- actions ------------------------------------------------------------------------------------------------
+    # -- actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """What can be done now."""
@@ -404,7 +404,7 @@ class Workbench(Furnishing):
         finally:
             super().hang_up()
 
-    # -- facts from the panes -----------------------------------------------------------------------------------
+    # -- facts from the panes
 
     def on_workspace_resized(self, message: Workspace.Resized) -> None:
         self._layouts.keep_share(message.key, message.share)

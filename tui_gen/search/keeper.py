@@ -74,7 +74,7 @@ class SearchKeeper:
         self._reckoned = 0
         self._reckoner: threading.Thread | None = None
 
-    # -- the turn -----------------------------------------------------------------------------------------------
+    # -- the turn
 
     def turn(self) -> bool:
         """Look at every trial that is open, begin what can be; whether there is more to do. Raises RunError."""
@@ -144,7 +144,7 @@ class SearchKeeper:
         self._reckon(wait=True)
         self._write()
 
-    # -- trials that begin --------------------------------------------------------------------------------------
+    # -- trials that begin
 
     def _fill(self) -> None:
         while len(self.open) < self.spec.jobs and not self.ending:
@@ -258,7 +258,7 @@ class SearchKeeper:
             used += slots.wanted(str(device), self._devices)[:1]
         return used
 
-    # -- trials that are open -----------------------------------------------------------------------------------
+    # -- trials that are open
 
     def _follow(self, trial_run: OpenTrial) -> None:
         """What became of the run of a trial."""

@@ -13,6 +13,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
+import zlib
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -105,7 +106,7 @@ class _Source(SourceFileLoader):
 
 
 def _import_file(path: Path) -> ModuleType:
-    name = f"tui_gen_user_{path.stem}"
+    name = f"tui_gen_user_{path.stem}_{zlib.crc32(os.fsencode(path)):08x}"  # files of two folders may be called alike
     spec = importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -170,7 +170,7 @@ the end with the reason.
         self.set_class(self.size.width >= 72, "-wide")
         self.set_class(self.size.height < 12, "-low")
 
-    # -- for the shell ------------------------------------------------------------------------------------------
+    # -- for the shell
 
     def first_rows(self) -> list[str]:
         """What stands at the top of the pane, as plain text: for the next start, until the pane is there."""
@@ -197,7 +197,7 @@ the end with the reason.
                 if node is not None:
                     node.set_label(self._label(node.data))
 
-    # -- the tree -----------------------------------------------------------------------------------------------
+    # -- the tree
 
     def _build(self) -> None:
         tree = self.tree_view
@@ -276,7 +276,7 @@ the end with the reason.
             tree.show_cursor()
             self._describe(node.data)
 
-    # -- words --------------------------------------------------------------------------------------------------
+    # -- words
 
     def _describe(self, data: Any) -> None:
         self._about.update(self.words(data))
@@ -310,7 +310,7 @@ the end with the reason.
                 return Content("Files of models or recipes that could not be read, each with the reason.")
         return Content("")
 
-    # -- events -------------------------------------------------------------------------------------------------
+    # -- events
 
     @on(Tree.NodeHighlighted)
     def _on_highlighted(self, event: Tree.NodeHighlighted[Any]) -> None:

@@ -41,7 +41,7 @@ class Notices:
         """A toast, and a line in the log (unless the run's own log has one)."""
         if log:
             self.note({"information": "info"}.get(severity, severity), text)
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception):  # a fault may be told of while the screen is half built, or already gone
             self._app.notify(text, severity=severity, markup=False, timeout=4 if severity == "information" else 8)
 
     def note(self, level: str, text: str) -> None:

@@ -79,7 +79,7 @@ class Conductor:
         self._unread = False
         self._resuming = 0.0
 
-    # -- showing ------------------------------------------------------------------------------------------------
+    # -- showing
 
     async def open(self, path: Path, asked_in: Pane | None = None, pace: Pace | None = None) -> None:
         """Show a run, live or past, with its full history, or replayed at a pace. `asked_in` is the pane from which,
@@ -167,7 +167,7 @@ class Conductor:
         self.stage.caption("")
         self.stage.refresh_bindings()
 
-    # -- starting -----------------------------------------------------------------------------------------------
+    # -- starting
 
     async def start(self) -> None:
         """Start what the form describes; every problem at once where it cannot be."""
@@ -311,7 +311,7 @@ class Conductor:
         self.notices.tell(f"{path.name} reads its data from {place} now.")
         return True
 
-    # -- steering -----------------------------------------------------------------------------------------------
+    # -- steering
 
     async def ask(self, op: str, path: Path | None = None, **fields: Any) -> bool:
         """A request to the run shown (or another), acknowledged on screen with the step at which it took effect."""
@@ -390,7 +390,7 @@ class Conductor:
         """Stop a run with a checkpoint."""
         await self.ask("stop", path, checkpoint=True)
 
-    # -- what the one timer notices -----------------------------------------------------------------------------
+    # -- what the one timer notices
 
     def state_changed(self, before: str, after: str) -> None:
         """The run shown went over to another state."""
@@ -474,7 +474,7 @@ class Conductor:
             if trouble:
                 self.notices.tell(f"{trouble}. Nothing is lost: what could not be written is kept in memory.", "error")
 
-    # -- leaving ------------------------------------------------------------------------------------------------
+    # -- leaving
 
     async def may_quit(self) -> bool:
         """Ask what to do with live runs, where there are any, and do it. False: stay."""

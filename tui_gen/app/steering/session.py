@@ -301,7 +301,9 @@ class Session:
         warm = self.warm
         self._children.append(launch.begin(path, warm, resume=resume, model_dirs=self.model_dirs))
         if warm is not None and warm.process is None:  # given away
-            self.warm = None
+            with self._spawning:
+                if self.warm is warm:  # not one that was started meanwhile
+                    self.warm = None
         self.started.add(path)
 
     def reap(self) -> None:

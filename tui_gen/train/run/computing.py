@@ -57,7 +57,7 @@ class Computing:
                 note(f"matrix products by oneDNN: {gain:.1f} × as fast as MKL's here")
         for model in (trainer.model, trainer.average):
             if model is not None and not products.use(model, self.products):
-                note("matrix products were oneDNN's, which is not to be had here: sums round otherwise from now on")
+                note("matrix products were oneDNN's, which is not available here: sums round otherwise from now on")
         if self._new:
             beside = None if self._probing is None else partial(self._probing.ask, self.products, note)
             self.compiled = compile_choice.decide(trainer, note, beside)

@@ -57,7 +57,8 @@ class FusedAdam(torch.optim.Adam):
         self._counts += 1
         self._update(parameters, gradients, *moments)
 
-    step.hooked = True  # type: ignore[attr-defined]  # PyTorch wraps no profiler around it
+    # PyTorch then puts neither a range for its profiler nor optimiser hooks around it, which nothing here uses.
+    step.hooked = True  # type: ignore[attr-defined]
 
     def step_part(self, gradients: Sequence[torch.Tensor | None], there: Sequence[bool]) -> None:
         """One update of this process's part from the gradients of its pieces. `there` tells which parameters have one

@@ -128,7 +128,7 @@ def measured(rows: int, weight: Tensor) -> float:
 def use(model: nn.Module, by: str) -> bool:
     """Have a model's linear layers compute their products so; those of kinds of their own stay as they are.
 
-    False where that is not to be had here.
+    False where oneDNN is not available.
     """
     if by == ONEDNN and onednn.works():
         for layer in _layers(model):

@@ -148,7 +148,7 @@ class FieldEditor(Widget):
         self.list.show_cursor()
         self.post_message(self.Edited())
 
-    # -- the text editor ----------------------------------------------------------------------------------------
+    # -- the text editor
 
     def begin(self, text: str | None = None) -> None:
         """Edit the text of the field under the cursor; `text` replaces what stands there."""
@@ -233,7 +233,7 @@ class FieldEditor(Widget):
             self.choices.styles.width = width
             self.choices.styles.height = count
 
-    # -- the list of choices ------------------------------------------------------------------------------------
+    # -- the list of choices
 
     def open_choices(self) -> None:
         """Open the choices of the field under the cursor."""
@@ -269,7 +269,7 @@ class FieldEditor(Widget):
             self.state.close()
             self.changed()
 
-    # -- what is typed ------------------------------------------------------------------------------------------
+    # -- what is typed
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
         """What is typed on a field is no key of the pane or of the app."""
@@ -315,7 +315,7 @@ class FieldEditor(Widget):
         else:
             self.list.say("y turns it on, n off, Space over")
 
-    # -- keys and mouse -----------------------------------------------------------------------------------------
+    # -- keys and mouse
 
     def on_descendant_blur(self, event: events.DescendantBlur) -> None:
         if self.choosing and event.widget is self.choices and self.app.app_focus:

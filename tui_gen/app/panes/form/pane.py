@@ -141,7 +141,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
         """The state that is shown: the next run's, or a run's."""
         return self.fields.state
 
-    # -- for the shell ------------------------------------------------------------------------------------------
+    # -- for the shell
 
     def load_tables(self, tables: dict[str, Any], source: str) -> list[Problem]:
         """Show these tables (a recipe's, a file's) as the form for the next run; undo brings the former ones back.
@@ -320,7 +320,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
             self.fields.sync()
             self._describe()
 
-    # -- what is told -------------------------------------------------------------------------------------------
+    # -- what is told
 
     def _told(self) -> None:
         self.post_message(FormChanged(not self.draft.problems()))
@@ -358,7 +358,7 @@ from which it holds. **Ctrl+Z** takes the last edit back, **Ctrl+Y** makes it ag
             self.fields.sync()
             self.post_message(LiveEditAsked(event.key, self.live.value(event.key)))
 
-    # -- actions ------------------------------------------------------------------------------------------------
+    # -- actions
 
     def action_filter(self) -> None:
         """Show only the fields with the words typed."""

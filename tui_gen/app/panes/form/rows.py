@@ -130,7 +130,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
         self._label_width = 0
         self.sync()
 
-    # -- rows ---------------------------------------------------------------------------------------------------
+    # -- rows
 
     @property
     def row(self) -> FieldRow:
@@ -298,7 +298,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
         self.sync()
         self._on_move()
 
-    # -- drawing ------------------------------------------------------------------------------------------------
+    # -- drawing
 
     def render_line(self, y: int) -> Strip:
         width = self._width
@@ -390,7 +390,7 @@ class FieldList(CursorList, can_focus=True, inherit_bindings=False):
             (fit(words, width - end) if words else "", self._style(base, "fields--help")),
         ]
 
-    # -- events -------------------------------------------------------------------------------------------------
+    # -- events
 
     def take(self, event: events.Key) -> bool:
         """Have a field edited by what is typed on it, before any key means anything (see `TypingApp`)."""

@@ -145,7 +145,7 @@ class FormState:
                 config.set_key(tables, key, list(value) if isinstance(value, list) else value)
         return tables
 
-    # -- problems -----------------------------------------------------------------------------------------------
+    # -- problems
 
     def problems(self) -> list[Problem]:
         """Everything wrong with the form as it stands."""
@@ -198,7 +198,7 @@ class FormState:
         fits = [dataset.name for dataset in self.catalog.datasets.values() if dataset.kind in entry.kinds]
         return [Problem("dataset.name", data.name, message, f"one of {', '.join(fits)}" if fits else "")]
 
-    # -- changes ------------------------------------------------------------------------------------------------
+    # -- changes
 
     def load(self, tables: dict[str, Any], source: str) -> list[Problem]:
         """Take tables as the new starting point; one step of undo.
@@ -326,7 +326,7 @@ class FormState:
         self._restore(self._redo.pop())
         return True
 
-    # -- a run that is training ---------------------------------------------------------------------------------
+    # -- a run that is training
 
     def follow(self, tables: dict[str, Any]) -> None:
         """Take the run's values as they are now; texts being edited or asked for stay."""
@@ -369,7 +369,7 @@ class FormState:
         if key in self.params:
             self.refused[key] = message
 
-    # -- inner --------------------------------------------------------------------------------------------------
+    # -- inner
 
     def _take(self, tables: dict[str, Any], source: str) -> None:
         self._base, self.source, self._aside = tables, source, {}

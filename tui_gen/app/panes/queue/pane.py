@@ -242,7 +242,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         }
         return (able[action] or None) if action in able else True
 
-    # -- what is done to it -------------------------------------------------------------------------------------
+    # -- what is done to it
 
     def _do(self, work: Callable[[], str], train: bool = False) -> None:
         """Change the file away from the UI's thread, say what came of it, and look again; `train` what is in it then.

@@ -122,7 +122,7 @@ class SweepDialog(Modal[SweepPlan | None]):
         self._list()
         self._reckon()
 
-    # -- which settings -----------------------------------------------------------------------------------------
+    # -- which settings
 
     def _list(self) -> None:
         words = self.query_one("#find", Input).value.lower().split()
@@ -165,7 +165,7 @@ class SweepDialog(Modal[SweepPlan | None]):
         box.focus()
         self.call_after_refresh(self._reckon)
 
-    # -- what it makes ------------------------------------------------------------------------------------------
+    # -- what it makes
 
     @on(Input.Changed, "#trials")
     def _on_trials(self, event: Input.Changed) -> None:
@@ -256,7 +256,7 @@ class SweepDialog(Modal[SweepPlan | None]):
             self._words = words
             line.update(Content("\n".join(clean(part) for part in words.splitlines()[:4])))
 
-    # -- the answer ---------------------------------------------------------------------------------------------
+    # -- the answer
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Add them, or not."""

@@ -166,7 +166,7 @@ has a `›`, marked ones have a `◆`.
         """Other models and recipes are known from now on."""
         self.results.set_catalog(catalog)
 
-    # -- looking ------------------------------------------------------------------------------------------------
+    # -- looking
 
     def look(self, whole: bool = False) -> None:
         """Read the folder, away from the UI's thread; nothing happens off screen or while a look is under way."""
@@ -242,7 +242,7 @@ has a `›`, marked ones have a `◆`.
                 self.results.row(info).forget()
                 self.table.draw_anew(info.path)
 
-    # -- listing ------------------------------------------------------------------------------------------------
+    # -- listing
 
     def _filtered(self) -> list[RunRow]:
         """The rows that match, in order.
@@ -356,7 +356,7 @@ has a `›`, marked ones have a `◆`.
         self._tell()
         self.refresh_bindings()
 
-    # -- doing --------------------------------------------------------------------------------------------------
+    # -- doing
 
     def on_run_table_opened(self, event: RunTable.Opened) -> None:
         event.stop()

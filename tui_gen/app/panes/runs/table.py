@@ -80,7 +80,7 @@ class RunTable(CursorList, can_focus=True):
         self._last_columns: list[Column] = []
         """The columns as they were drawn last."""
 
-    # -- content ------------------------------------------------------------------------------------------------
+    # -- content
 
     @property
     def current(self) -> RunRow | None:
@@ -151,7 +151,7 @@ class RunTable(CursorList, can_focus=True):
             if self.rows[at].info.path == path:
                 self._refresh_row(at)
 
-    # -- drawing ------------------------------------------------------------------------------------------------
+    # -- drawing
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.rich_style
@@ -196,7 +196,7 @@ class RunTable(CursorList, can_focus=True):
             parts.append(Segment(fitted(title, column.width, column.right) + gap, style))
         return Strip(parts)
 
-    # -- moving -------------------------------------------------------------------------------------------------
+    # -- moving
 
     def move_to(self, at: int) -> None:
         """Put the cursor on a row."""
@@ -271,7 +271,7 @@ class RunTable(CursorList, can_focus=True):
         if self.current is not None:
             self.post_message(self.Opened())
 
-    # -- events -------------------------------------------------------------------------------------------------
+    # -- events
 
     def refresh_cursor(self) -> None:
         self._refresh_row(self.cursor)

@@ -109,7 +109,7 @@ The line below says how much each setting matters: its share of what the metric 
         self._stamp = None
         self.look()
 
-    # -- looking ------------------------------------------------------------------------------------------------
+    # -- looking
 
     def _now(self) -> tuple[object, ...]:
         """What is another where something of what is shown is."""
@@ -127,7 +127,7 @@ The line below says how much each setting matters: its share of what the metric 
         self._stamp = self._now()
         self.snapshot = await away(read, self.root, self.sweep)
 
-    # -- what is seen -------------------------------------------------------------------------------------------
+    # -- what is seen
 
     @property
     def table(self) -> SweepTable | None:
@@ -259,7 +259,7 @@ The line below says how much each setting matters: its share of what the metric 
         }
         return (able[action] or None) if action in able else True
 
-    # -- what is done -------------------------------------------------------------------------------------------
+    # -- what is done
 
     def _do(self, work: Callable[[], str]) -> None:
         self.run_worker(self._done(work), exit_on_error=False)
