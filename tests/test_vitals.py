@@ -215,7 +215,8 @@ def test_scores_of_real_and_generated_examples_stand_side_by_side():
     head, *rows = lines[2:]
     assert len(rows) == 16 and head.index("real") == 11 and head.index("generated") == 37
     bars = [(row[11:35].count("█"), row[37:].count("█")) for row in rows]
-    assert bars[0] == (24, 0) and bars[-1] == (8, 21) and sum(b for _, b in bars[1:-1]) == 11  # of ¾, ¼, ⅔ and ⅓
+    assert bars[0] == (24, 0) and bars[-1] == (8, 21) and sum(b for _, b in bars[1:-1]) == 10  # of ¾, ¼, ⅔ and ⅓
+    assert [row[37:].lstrip("█") for row in rows if row[37:].strip()] == ["▋", "▍"], "and eighths of a cell"
     trainer = small_runs.trainer("gan")
     (panel,) = [grid for grid in Previewer(trainer.model, trainer.data, trainer.device, 9, 0).draw(trainer.model)
                 if grid.kind == "scores"]  # fmt: skip

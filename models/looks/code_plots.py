@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tui_gen.draw.spark import bar
 from tui_gen.model import Picture, Tiles
 from tui_gen.pictures import colour
 
@@ -111,6 +112,6 @@ def histogram(values: Tensor, bins: int = 10, width: int = 40) -> list[str]:
     high = high if high > low else low + 1.0
     counts = torch.histc(values, bins, low, high).long().tolist()
     step = (high - low) / bins
-    bars = ["█" * -(-count * width // max(counts)) for count in counts]
+    bars = [bar(count / max(counts), width) for count in counts]
     edges = [f"{low + step * place:7.3g} to {low + step * (place + 1):<7.3g}" for place in range(bins)]
-    return [f"{edge} {bar} {count}" for edge, bar, count in zip(edges, bars, counts)]
+    return [f"{edge} {drawn} {count}" for edge, drawn, count in zip(edges, bars, counts)]

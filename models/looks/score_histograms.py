@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from tui_gen.draw.spark import bar
+
 PANEL_EXAMPLES = 256
 """Examples of each kind whose scores a panel shows: a preview is to be cheap."""
 BINS, WIDTH = 16, 24
@@ -28,7 +30,7 @@ def histograms(real: Tensor, generated: Tensor) -> str:
     high = max(high, low + 1e-6)
     shares = [torch.histc(scores, BINS, low, high) / len(scores) for scores in sides]
     longest = max(float(share.max()) for share in shares)
-    bars = [["█" * round(WIDTH * float(share) / longest) for share in side] for side in shares]
+    bars = [[bar(float(share) / longest, WIDTH) for share in side] for side in shares]
     lines = [
         f"D scores a real example higher than a generated one in {float(ranked(sides[0], sides[1])):.0%} of pairs",
         "",

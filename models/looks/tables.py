@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from tui_gen.draw.spark import bar
 from tui_gen.models.looks.code_plots import histogram, pca_error
 
 LINES, WIDTH = 20, 40
@@ -21,8 +22,7 @@ def of_divergences(each: Tensor, active: Tensor) -> str:
     order = each.argsort(descending=True, stable=True).tolist()
     values = each.tolist()
     most = max(values[order[0]], 1e-9)
-    bars = ((place, "█" * round(WIDTH * values[place] / most)) for place in order[:LINES])
-    lines += [f"{place + 1:5d} {bar:{WIDTH}} {values[place]:.3f}" for place, bar in bars]
+    lines += [f"{at + 1:5d} {bar(values[at] / most, WIDTH):{WIDTH}} {values[at]:.3f}" for at in order[:LINES]]
     if count > LINES:
         rest = sum(values[place] for place in order[LINES:])
         lines.append(f"  and {count - LINES} more with {rest:.3f} nats together")
@@ -41,8 +41,7 @@ def of_usage(usage: Tensor, per_example: int) -> str:
         f"{per_example} codes an example: {per_example * math.log2(size):.0f} bits at most",
         "",
     ]
-    bars = (f"{'█' * round(WIDTH * count / counts[0]):{WIDTH}} {count}" for count in counts)
-    lines += [f"{code:5d} {bar}" for code, bar in zip(order, bars)]
+    lines += [f"{code:5d} {bar(count / counts[0], WIDTH):{WIDTH}} {count}" for code, count in zip(order, counts)]
     if size > LINES:
         lines.append(f"  and {size - LINES} more, used {total - sum(counts)} times together")
     return "\n".join(lines) + "\n"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 from tui_gen.train.engine.building import TrainingError
 
@@ -94,6 +95,19 @@ def random_state_kept(device: torch.device, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices, device_type=device.type):
         torch.manual_seed(seed)
         yield
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module, device: torch.device | None = None, seed: int = 0) -> Iterator[None]:
+    """A look at a model between two steps: in evaluation mode, without gradients. Afterwards it is as it was, and so
+    are the global generators, which are seeded for it where a `device` is named."""
+    was = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), contextlib.nullcontext() if device is None else random_state_kept(device, seed):
+            yield
+    finally:
+        model.train(was)
 
 
 def random_state(device: torch.device) -> tuple[torch.Tensor, ...]:

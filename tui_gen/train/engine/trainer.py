@@ -23,7 +23,7 @@ from tui_gen.train.data import Data, Stream, drawn, fixed_batches
 from tui_gen.train.engine import accumulating, contract, optim
 from tui_gen.train.engine.accumulating import Compute, Computed
 from tui_gen.train.engine.building import Part, Snapshot, TrainingError, build_model, put, refusals, weights_of
-from tui_gen.train.engine.devices import device_generator, named, pick_precision, random_state_kept
+from tui_gen.train.engine.devices import device_generator, evaluating, named, pick_precision, random_state_kept
 from tui_gen.train.engine.exchange import Exchange, Silent
 from tui_gen.train.engine.laps import Laps
 from tui_gen.train.engine.meter import Meter, row_of
@@ -327,13 +327,9 @@ class Trainer:
         Calls `check` before every batch, and lets through what that raises. Of many processes each computes its rows of
         every batch, and all get the same means; they must call `check` for the same batches.
         """
-        was = self.model.training
-        try:
-            model, exchange = self.model.eval(), self.exchange
-            data, config, device = self.data, self.config, self.device
-            return validated(model, data, config, device, self.step, limit, check, exchange, self.spread)
-        finally:
-            self.model.train(was)
+        data, config, device, exchange = self.data, self.config, self.device, self.exchange
+        with evaluating(self.model):
+            return validated(self.model, data, config, device, self.step, limit, check, exchange, self.spread)
 
     def current(self, key: str) -> Any:
         """The value in force of a dotted config key."""

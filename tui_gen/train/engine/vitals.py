@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tui_gen.model import Batch, Model, Phase
-from tui_gen.train.engine.devices import random_state_kept
+from tui_gen.train.engine.devices import evaluating
 from tui_gen.train.engine.meter import Meter, row_of
 
 if TYPE_CHECKING:
@@ -128,16 +128,12 @@ class Vitals:
             lag = torch.stack(torch._foreach_norm(torch._foreach_sub(kept, raw))).norm()
             found["health/ema_lag"] = lag / torch.stack(torch._foreach_norm(raw)).norm().clamp(min=1e-12)
         if type(self.model).vitals is not Model.vitals:
-            was = self.model.training
-            try:
-                with random_state_kept(batch.x.device, step):
-                    if exchange is None:
-                        own = self.model.eval().vitals(Batch(batch.x, batch.labels, step))
-                    else:
-                        with exchange.computing(batch):
-                            own = self.model.eval().vitals(replace(batch, shared={}))
-            finally:
-                self.model.train(was)
+            with evaluating(self.model, batch.x.device, step):
+                if exchange is None:
+                    own = self.model.vitals(Batch(batch.x, batch.labels, step))
+                else:
+                    with exchange.computing(batch):
+                        own = self.model.vitals(replace(batch, shared={}))
             if exchange is not None:
                 own = exchange.averaged(own, batch)
             found |= {f"health/{name}": value for name, value in own.items()}

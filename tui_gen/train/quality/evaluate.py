@@ -17,7 +17,7 @@ from tui_gen.model import Model
 from tui_gen.quality import ENOUGH, Figure, Report
 from tui_gen.train.data import Data, denormalise, keyed_random
 from tui_gen.train.data import Report as Tell
-from tui_gen.train.engine.devices import random_state_kept
+from tui_gen.train.engine.devices import evaluating
 from tui_gen.train.quality import distances, nets
 from tui_gen.train.quality.reference import WAITING, QualityError, Reference, confident, prepared
 
@@ -53,14 +53,9 @@ class Sampler:
 
 def sampled(model: Model, device: torch.device, batch: SampleBatch) -> Tensor:
     """Samples of a batch, (N, *shape) on the device. PyTorch's random state is put back as it was."""
-    was = model.training
-    model.eval()
     labels = None if batch.labels is None else batch.labels.to(device)
-    try:
-        with torch.no_grad(), random_state_kept(device, batch.seed):
-            return model.sample(batch.noise.to(device), labels)
-    finally:
-        model.train(was)
+    with evaluating(model, device, batch.seed):
+        return model.sample(batch.noise.to(device), labels)
 
 
 def refuse(model: Model, data: Data) -> None:

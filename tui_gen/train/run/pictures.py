@@ -20,7 +20,7 @@ from tui_gen.model import Model
 from tui_gen.runs import RunError
 from tui_gen.train.cutting import Check, Cut, Stopped
 from tui_gen.train.engine.building import ours
-from tui_gen.train.engine.devices import put_random_state, random_state, random_state_kept, wait_for
+from tui_gen.train.engine.devices import evaluating, put_random_state, random_state, wait_for
 from tui_gen.train.engine.ranks import share_of
 from tui_gen.train.run.link import Message
 from tui_gen.train.shown.rows import ALONG, Rows, part
@@ -126,18 +126,15 @@ class Together(Rows):
 def made(trainer: Trainer, asked: Message) -> dict[str, Any]:
     """Make the share of another process that a `Together` asks for: the answer."""
     model = trainer.average if asked["averaged"] and trainer.average is not None else trainer.model
-    was, device = model.training, trainer.device
-    model.eval()
+    device = trainer.device
     try:
         labels = None if asked["labels"] is None else from_bytes(asked["labels"]).to(device)
         noise, rows = from_bytes(asked["noise"]).to(device), slice(asked["start"], asked["stop"])
-        with torch.no_grad(), random_state_kept(device, 0):
+        with evaluating(model, device):
             put_random_state(device, tuple(from_bytes(state) for state in asked["random"]))
             out = in_bytes(part(model, asked["method"], rows, noise, labels, *asked["more"]))
     except Exception as error:  # a fault in a model's sampler, memory: training must not end for it
         return {"round": asked["round"], "problem": f"{type(error).__name__}: {error}"}
-    finally:
-        model.train(was)
     return {"round": asked["round"], "rows": out}
 
 

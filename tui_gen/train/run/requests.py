@@ -18,7 +18,7 @@ from tui_gen.event_log import EventWriter
 from tui_gen.params import Param
 from tui_gen.train.cutting import Stopped
 from tui_gen.train.data import denormalise, normalise
-from tui_gen.train.engine.devices import random_state_kept
+from tui_gen.train.engine.devices import evaluating
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
 from tui_gen.train.run.rolling_back import Rollbacks
@@ -185,17 +185,12 @@ def _latent(loop: Run, request: Request) -> None:
     except (ValueError, TypeError, OverflowError) as error:
         request.refuse(f"{request.op}: {error}")
         return
-    was = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), random_state_kept(loop.trainer.device, loop.config.preview.seed):
-            if request.op == "decode":
-                out = model.decode(example, labels)
-                out = out.float() if spec.kind == "points" else denormalise(out, model.value_range)
-            else:
-                out = model.encode(normalise(example, model.value_range), labels).float()
-    finally:
-        model.train(was)
+    with evaluating(model, loop.trainer.device, loop.config.preview.seed):
+        if request.op == "decode":
+            out = model.decode(example, labels)
+            out = out.float() if spec.kind == "points" else denormalise(out, model.value_range)
+        else:
+            out = model.encode(normalise(example, model.value_range), labels).float()
     array = out.cpu().contiguous().numpy()
     request.answer(array.tobytes(), shape=list(array.shape), dtype=str(array.dtype), step=loop.trainer.step)
 

@@ -23,7 +23,7 @@ from tui_gen.pictures import RAW, UNKNOWN, colour
 from tui_gen.runs import RunError
 from tui_gen.train.cutting import Cut, Stopped
 from tui_gen.train.data import Data, denormalise, fixed_batches
-from tui_gen.train.engine.devices import random_state_kept
+from tui_gen.train.engine.devices import evaluating
 from tui_gen.train.shown.plots import GREY, ORANGE, PLOT, RAMP, density, heat, paths, scatter
 from tui_gen.train.shown.rows import Rows
 
@@ -151,28 +151,23 @@ class Previewer:
 
     def _draw(self, model: Model, abilities: Sequence[str], only: str = "") -> list[Grid | Text]:
         previews: list[Grid | Text] = []
-        was = model.training
-        model.eval()
-        try:
-            with torch.no_grad(), random_state_kept(self.device, self.seed):
-                for can, make in (
-                    ("sample", self._samples),
-                    ("reconstruct", self._reconstructions),
-                    ("trajectory", self._trajectory),
-                    ("panels", self._panels),
-                ):
-                    if can in abilities and hasattr(model, can):
-                        torch.manual_seed(self.seed)
-                        try:
-                            previews += [preview for preview in make(model) if only in ("", preview.kind)]
-                        except (Cut, Stopped, RunError):  # RunError: another process of the run is gone
+        with evaluating(model, self.device, self.seed):
+            for can, make in (
+                ("sample", self._samples),
+                ("reconstruct", self._reconstructions),
+                ("trajectory", self._trajectory),
+                ("panels", self._panels),
+            ):
+                if can in abilities and hasattr(model, can):
+                    torch.manual_seed(self.seed)
+                    try:
+                        previews += [preview for preview in make(model) if only in ("", preview.kind)]
+                    except (Cut, Stopped, RunError):  # RunError: another process of the run is gone
+                        raise
+                    except Exception as error:
+                        if not self.forgiving:
                             raise
-                        except Exception as error:
-                            if not self.forgiving:
-                                raise
-                            self.faults[can] = error
-        finally:
-            model.train(was)
+                        self.faults[can] = error
         return previews
 
     def noise(self, model: Model, count: int) -> tuple[Tensor, Tensor | None]:
