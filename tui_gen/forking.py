@@ -164,8 +164,8 @@ def planned(place: ForkPoint, tables: dict[str, Any], catalog: Catalog, later: b
         else:
             configs.set_key(result, key, _value(new, key))
     live = {key: value for key, (_, value) in changes.items() if settings[key].live}
-    made, warnings = rollbacks.planned(run, parent.edits), []
-    ahead = [edit for edit in made if edit["step"] >= place.start]
+    all_edits, warnings = rollbacks.planned(run, parent.edits), []
+    ahead = [edit for edit in all_edits if edit["step"] >= place.start]
     for edit in list(ahead):
         over = edit["key"] in live and edit["step"] >= step
         if over or (not later and edit["step"] > step):
@@ -174,7 +174,7 @@ def planned(place: ForkPoint, tables: dict[str, Any], catalog: Catalog, later: b
             words = f"{edit['key']} was set to {show(edit['value'])} in {run.name} at step {count(edit['step'])}"
             warnings.append(f"{words}: that is not done again")
     ahead += [{"step": step, "key": key, "value": value} for key, value in live.items()]
-    past = [edit for edit in made if edit["step"] < place.start]  # for whoever trains this config from the start
+    past = [edit for edit in all_edits if edit["step"] < place.start]  # for whoever trains this config from the start
     result["edits"] = [*past, *sorted(ahead, key=lambda edit: edit["step"])]
     result["skips"] = rollbacks.skips(run, parent.skips)
     config = configs.load(result, catalog, source)

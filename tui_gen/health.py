@@ -322,13 +322,13 @@ class Standing:
             if curve is not None:
                 return cls(_short(aim.metric), aim.better == "higher", *curve, aim, _long_enough(view, stated))
         plan = view.plan
-        for wanted in (*(plan.judged if plan is not None else []), "loss"):
+        for ending in (*(plan.judged if plan is not None else []), "loss"):
             for name in sorted(view.series, key=lambda name: not name.startswith("val/")):
-                if name.rpartition("/")[2] == wanted and name.split("/")[0] not in APART[1:]:
+                if name.rpartition("/")[2] == ending and name.split("/")[0] not in APART[1:]:
                     curve = _curve(name, view)
                     if curve is not None:
                         better = stated.entry.higher_is_better if stated.entry is not None else []
-                        return cls(_short(name), wanted in better, *curve, None, False)
+                        return cls(_short(name), ending in better, *curve, None, False)
         return None
 
     @property

@@ -40,7 +40,7 @@ def lines(log: Path, step: int) -> list[bytes]:
 
     What a resume did again is in it as it was done last. Metrics that go on after the step are cut there.
     """
-    kept: list[tuple[int, bytes]] = []
+    entries: list[tuple[int, bytes]] = []
     raw: list[bytes] = []
     reader = Reader()
 
@@ -57,7 +57,7 @@ def lines(log: Path, step: int) -> list[bytes]:
             if isinstance(event, events.AGAIN):
                 now = event.start
                 if now < step:
-                    kept = [entry for place, text in kept if (entry := _cut(place, text, now)) is not None]
+                    entries = [entry for place, text in entries if (entry := _cut(place, text, now)) is not None]
             place = until(event, now)
             if place is None:
                 continue
@@ -67,9 +67,9 @@ def lines(log: Path, step: int) -> list[bytes]:
                 start = None if event.start is None else min(event.start, step)
                 line = events.encode(msgspec.structs.replace(event, step=step, start=start)).rstrip(b"\n")
             if (entry := _cut(place, line, step)) is not None:
-                kept.append(entry)
+                entries.append(entry)
         raw.clear()
-    return [line for _, line in kept]
+    return [line for _, line in entries]
 
 
 def _cut(place: int, line: bytes, step: int) -> tuple[int, bytes] | None:

@@ -339,16 +339,16 @@ class Model(nn.Module):
 
         Override it where a sample is made in many steps: of those a step is what runs elsewhere.
         """
-        able, told = set(self.abilities()), self.told()
+        able, labels = set(self.abilities()), self.told()
         x, z = Input(self.data.shape), Input(self.latent_shape)
         offered = []
         if "decode" in able:
-            offered.append(Function("decoder", self.decode, {"z": z, **told}, ("x",), "what codes stand for"))
+            offered.append(Function("decoder", self.decode, {"z": z, **labels}, ("x",), "what codes stand for"))
         if "encode" in able:
-            offered.append(Function("encoder", self.encode, {"x": x, **told}, ("z",), "the codes of examples"))
+            offered.append(Function("encoder", self.encode, {"x": x, **labels}, ("z",), "the codes of examples"))
         if able & {"sample", "decode"} == {"sample"}:
             noise = {"noise": Input(self.noise_shape)}
-            offered.append(Function("sampler", self.sample, noise | told, ("x",), "samples from noise"))
+            offered.append(Function("sampler", self.sample, noise | labels, ("x",), "samples from noise"))
         return offered
 
     def told(self) -> dict[str, Input]:

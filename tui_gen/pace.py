@@ -81,6 +81,6 @@ def _read(log: Path) -> RunPace | None:
 
 def _events(data: bytes) -> list[events.Event]:
     """The events on whole lines, metrics left out: those are long."""
-    wanted = (b'"type":"state"', b'"type":"plan"', b'"type":"system"')
-    lines = (line for line in data.split(b"\n") if any(mark in line[:200] for mark in wanted))
+    marks = (b'"type":"state"', b'"type":"plan"', b'"type":"system"')
+    lines = (line for line in data.split(b"\n") if any(mark in line[:200] for mark in marks))
     return [event for line in lines if (event := events.decode(line)) is not None]

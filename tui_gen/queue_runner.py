@@ -110,8 +110,8 @@ class QueueRunner:
             if entry.boot != presence.boot():
                 self._go_on(entry, path, step)
                 return
-            seen = self._stopped.setdefault(entry.id, time.monotonic())
-            if time.monotonic() - seen < PATIENCE:
+            since = self._stopped.setdefault(entry.id, time.monotonic())
+            if time.monotonic() - since < PATIENCE:
                 return
         self._stopped.pop(entry.id, None)
         words = f"stopped at step {step:,}" + (f", {reason}" if reason else "")
@@ -165,9 +165,9 @@ class QueueRunner:
         for entry in queue.of("waiting"):
             if not self._may_take(entry):
                 continue
-            wanted = slots.wanted(entry.device, self.devices)
+            possible = slots.wanted(entry.device, self.devices)
             reason = ""
-            for slot in wanted:
+            for slot in possible:
                 if slot in busy:
                     continue
                 blocker = self._blocker(slot, queue)
@@ -305,7 +305,7 @@ def work(root: Path, everything: bool, signals: Signals) -> int:
             return 0  # somebody else does it
         print(f"error: {error}", flush=True)
         return 1
-    runner, told = QueueRunner(root, everything), ""
+    runner, last_words = QueueRunner(root, everything), ""
     try:
         runs.register(folder, "")
         hold.keep_alive()
@@ -313,11 +313,11 @@ def work(root: Path, everything: bool, signals: Signals) -> int:
             try:
                 if not runner.turn() and leave(runner, hold):
                     return 0
-                told = ""
+                last_words = ""
             except (RunError, OSError) as error:  # a disk that is away or full, a file that somebody is mending
-                if str(error) != told:
-                    told = str(error)
-                    print(f"error: {told}", flush=True)
+                if str(error) != last_words:
+                    last_words = str(error)
+                    print(f"error: {last_words}", flush=True)
                 if not os.path.isdir(root):
                     return 1
             signals.wait(LOOK)

@@ -118,8 +118,8 @@ def rates_of(path: Path, config: RunConfig) -> dict[str, float]:
         return dict(alert.rates)
     rates = {f"train.phases.{name}.lr": optim.lr for name, optim in config.train.phases.items()}
     step = runs.state_of(path)[1]
-    made = [edit for edit in planned(path, config.edits) if edit["step"] < step and edit["key"] in rates]
-    return rates | {edit["key"]: float(edit["value"]) for edit in made}
+    rate_edits = [edit for edit in planned(path, config.edits) if edit["step"] < step and edit["key"] in rates]
+    return rates | {edit["key"]: float(edit["value"]) for edit in rate_edits}
 
 
 def batch_of(alert: events.Alert | None) -> int | None:

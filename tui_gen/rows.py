@@ -77,11 +77,11 @@ def _row_type(names: tuple[str, ...]) -> type[LogRow]:
     places = {f"value_{place}": name for place, name in enumerate(names)}
     fields = [(place, tuple[float | None]) for place in places]
     values = msgspec.defstruct("Values", fields, rename=places, forbid_unknown_fields=True, gc=False)
-    made: Any = msgspec.defstruct(
+    defined: Any = msgspec.defstruct(
         "LogRow", [("values", values)], bases=(LogRow,), namespace={"NAMES": names}, tag="metrics", kw_only=True,
         gc=False,
     )  # fmt: skip
-    row_type: type[LogRow] = made
+    row_type: type[LogRow] = defined
     return row_type
 
 

@@ -57,7 +57,7 @@ class RunList:
         are now, as far as `seconds` suffice. None where there is no index. The first `refresh` looks at all of them.
         """
         deadline = time.monotonic() + seconds
-        if not (kept := run_index.read(self.root)):
+        if not (index_rows := run_index.read(self.root)):
             return []
         try:
             with os.scandir(self.root) as entries:
@@ -65,13 +65,13 @@ class RunList:
         except OSError:
             return []
         for path in paths:
-            if (row := kept.get(path)) is not None:
+            if (row := index_rows.get(path)) is not None:
                 self._folders.append((row[0][0], path))
-            elif time.monotonic() < deadline and (made := runs.made_at(path)) is not None:
-                self._folders.append((made, path))
+            elif time.monotonic() < deadline and (creation := runs.made_at(path)) is not None:
+                self._folders.append((creation, path))
         self._folders.sort(reverse=True)
         for number, (created, path) in enumerate(self._folders):
-            row, is_late = kept.get(path), time.monotonic() > deadline
+            row, is_late = index_rows.get(path), time.monotonic() > deadline
             if not is_late and (row is None or row[2].live or number < AT_A_TIME):
                 self._known[path] = self._read(row, path, created, whole=True)
             elif row is None or row[2].live:

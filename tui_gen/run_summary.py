@@ -239,12 +239,12 @@ class Digest:
             event = _packed_decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
-        wanted = [place for place, name in enumerate(event.names) if self._wanted(name)]
+        places = [place for place, name in enumerate(event.names) if self._wanted(name)]
         try:
-            arrays = columns.unpack(event.data, len(event.names), wanted) if wanted else []
+            arrays = columns.unpack(event.data, len(event.names), places) if places else []
         except ValueError:
             return
-        for place, column in zip(wanted, arrays):
+        for place, column in zip(places, arrays):
             self._curve(event.names[place]).add(event.start, event.stride, column)
 
     def _wanted(self, name: str) -> bool:
@@ -282,9 +282,9 @@ class Digest:
             if goal.curve in curves:
                 return goal.curve, goal.better, goal.level
         curves.sort(key=lambda name: not name.startswith("val/"))
-        for wanted in self._judged:
+        for ending in self._judged:
             for name in curves:
-                if (last := split(name)[2]) == wanted:
+                if (last := split(name)[2]) == ending:
                     return name, self._better(last), None
         return "", "lower", None
 
@@ -400,8 +400,8 @@ class Summaries:
             return
         self._load()  # what somebody else has found meanwhile
         if names is not None:
-            wanted = set(names)
-            self._records = {name: record for name, record in self._records.items() if name in wanted}
+            valid_names = set(names)
+            self._records = {name: record for name, record in self._records.items() if name in valid_names}
         with contextlib.suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with written_aside(self._file) as aside:
@@ -414,11 +414,11 @@ class Summaries:
             return
         self._read_at = time
         try:
-            stored = _cache_decoder.decode(read_regular(self._file, MOST_CACHE))
+            cache = _cache_decoder.decode(read_regular(self._file, MOST_CACHE))
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
-        if stored.version == VERSION:
-            self._records = stored.runs | self._records
+        if cache.version == VERSION:
+            self._records = cache.runs | self._records
 
     def _time(self) -> tuple[int, int] | None:
         with contextlib.suppress(OSError):

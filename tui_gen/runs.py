@@ -297,7 +297,7 @@ def folders(root: Path) -> list[tuple[float, str]]:
     """
     try:
         with os.scandir(root) as entries:
-            rows = [(made, entry.path) for entry in entries if (made := made_at(entry.path)) is not None]
+            rows = [(moment, entry.path) for entry in entries if (moment := made_at(entry.path)) is not None]
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -36,7 +36,7 @@ def settings_of(config: RunConfig, catalog: Catalog) -> dict[str, Param]:
 def configs_of(base: RunConfig, points: Sequence[Point], catalog: Catalog, root: Path) -> list[RunConfig]:
     """A config for each point, checked and settled. Raises ConfigError for the first that cannot be trained."""
     tables = configs.to_tables(base)
-    made = []
+    result = []
     lengths = [key for key in configs.LENGTHS if any(point.get(key) for point in points)]
     if len(lengths) > 1:
         raise ConfigError("--space", [Problem("--space", lengths[1], f"and {lengths[0]} are both lengths", "vary one")])
@@ -52,8 +52,8 @@ def configs_of(base: RunConfig, points: Sequence[Point], catalog: Catalog, root:
         config = configs.load(its, catalog, words)
         if problems := starting.settle(config, catalog, root):
             raise ConfigError(words, problems)
-        made.append(config)
-    return made
+        result.append(config)
+    return result
 
 
 class SweepLength:
@@ -67,10 +67,10 @@ class SweepLength:
         """Seconds; None where nobody knows, or one of them cannot be trained."""
         some = points[:: max(1, len(points) // SOME)]
         try:
-            made = configs_of(self._base, some, self._catalog, self._root)
+            some_configs = configs_of(self._base, some, self._catalog, self._root)
         except ConfigError:
             return None
-        lengths = [self._forecast.length(configs.dumps(config)) for config in made]
+        lengths = [self._forecast.length(configs.dumps(config)) for config in some_configs]
         known = [length for length in lengths if length is not None]
         return sum(known) * len(points) / len(known) if known and len(known) == len(lengths) else None
 

@@ -247,8 +247,8 @@ class RunView:
                 changes |= {"status", "log", "progress"}
             case events.Host():
                 self.hosts.append(event)
-                if told := hosts.news(self.hosts, len(self.hosts) - 1):
-                    self._say(event.t, "info", told)
+                if news := hosts.news(self.hosts, len(self.hosts) - 1):
+                    self._say(event.t, "info", news)
                     changes.add("log")
             case events.Resume():
                 self._truncate(event.step)

@@ -15,8 +15,8 @@ from tui_gen.notify import wishes
 
 def start_teller(run: Path) -> None:
     """Have a run's hook told of it, where there is one. Quietly does nothing where that cannot be."""
-    told = wishes.read()
-    if not any(told.wants(event, "hook") for event in wishes.EVENTS):
+    preferences = wishes.read()
+    if not any(preferences.wants(event, "hook") for event in wishes.EVENTS):
         return
     streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     with contextlib.suppress(OSError):

@@ -51,8 +51,8 @@ class Happening:
 
     def environment(self) -> dict[str, str]:
         """What a hook finds in its environment."""
-        told = {"EVENT": self.event, "RUN": str(self.run), "NAME": self.name, "TEXT": self.text, **self.values}
-        return {f"TUI_GEN_{name}": value.replace("\0", "") for name, value in told.items()}
+        variables = {"EVENT": self.event, "RUN": str(self.run), "NAME": self.name, "TEXT": self.text, **self.values}
+        return {f"TUI_GEN_{name}": value.replace("\0", "") for name, value in variables.items()}
 
 
 class HappeningWatch:
@@ -97,8 +97,8 @@ class HappeningWatch:
         verdict = health.verdict(view) if event in ("ended", "failed", "reached") else None
         number = verdict.number if verdict is not None else ""
         text = clean(f"{view.path.name[:100]} {words}" + (f": {number}" if number else ""))[:LONGEST]
-        told = {"STATE": view.state, "STEP": str(view.step), "NUMBER": clean(number), **values}
-        return Happening(event, view.path, text, key, told)
+        variables = {"STATE": view.state, "STEP": str(view.step), "NUMBER": clean(number), **values}
+        return Happening(event, view.path, text, key, variables)
 
     def _end(self) -> list[Happening]:
         view = self.view

@@ -53,8 +53,8 @@ def begun(run: Path) -> bool:
 
 def failure(run: Path, since: float) -> str:
     """Why the command failed that a run told something to after a moment; the first time, in words."""
-    told = (line for line in lines(run) if line.failure and line.t >= since)
-    first = next(told, None)
+    failures = (line for line in lines(run) if line.failure and line.t >= since)
+    first = next(failures, None)
     return "" if first is None else f"the command of notify.command failed ({first.event}): {first.failure}"
 
 

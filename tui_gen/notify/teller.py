@@ -38,15 +38,15 @@ def tell(run: Path, since: float) -> None:
     except (OSError, TimeoutError):
         return
     try:
-        told = record.told_since(since)
+        known_keys = record.told_since(since)
         watch, quiet = HappeningWatch(view, since), 0.0
         while quiet < LEAVING and (run / "config.toml").exists():
             begun = time.monotonic()
             is_live = live()
             for happening in watch.look():
-                if happening.key in told or not wishes.read().wants(happening.event, "hook"):
+                if happening.key in known_keys or not wishes.read().wants(happening.event, "hook"):
                     continue
-                told.add(happening.key)
+                known_keys.add(happening.key)
                 record.add(happening.event, happening.key, hook.run(wishes.read().command, happening))
             time.sleep(max(0.0, LOOK - (time.monotonic() - begun)))
             quiet = 0.0 if is_live else quiet + LOOK

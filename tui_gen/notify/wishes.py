@@ -68,8 +68,8 @@ def of_table(table: Any, source: str = "settings", command: str = "") -> Wishes:
     if not isinstance(table, dict):
         return Wishes(ways, command, problems=(f"{source}: notify must be a table",))
     for event in EVENTS:
-        given = table.get(event, list(USUAL))
-        words = [given] if isinstance(given, str) and given else given
+        entry = table.get(event, list(USUAL))
+        words = [entry] if isinstance(entry, str) and entry else entry
         if isinstance(words, list) and all(word in (*WAYS, "none") for word in words):
             ways[event] = tuple(word for word in WAYS if word in words)
         else:

@@ -144,8 +144,8 @@ class Mirror:
         """The log of a run that nobody has looked at."""
         summary = self._summaries.get(row.folder) or self._told_of(row.folder)
         state = events.State(t=row.updated, state=row.state, step=max(0, row.step), reason=row.reason)
-        told = msgspec.json.encode(summary) if summary is not None else b"null"
-        self._put(path / runs.LOG, STUB + told + b"}\n" + events.encode(state), row.updated)
+        encoded = msgspec.json.encode(summary) if summary is not None else b"null"
+        self._put(path / runs.LOG, STUB + encoded + b"}\n" + events.encode(state), row.updated)
 
     def _told_of(self, name: str) -> RunSummary | None:
         """The summary in a stub that is here."""

@@ -73,8 +73,8 @@ class Previews:
             return True
         key = (run, path)
         with self._lock:
-            wanted = key not in self._asked and key not in self._absent and is_preview(path)
-            if wanted and self._send(FetchFile(run, path)):
+            is_new = key not in self._asked and key not in self._absent and is_preview(path)
+            if is_new and self._send(FetchFile(run, path)):
                 self._asked.add(key)
         return False
 
@@ -108,9 +108,9 @@ class Previews:
     def await_newest(self, run: str) -> None:
         """Wait a moment for the newest preview of each kind: a run is shown with its pictures."""
         newest = {path.partition("-")[2]: path for path in self._paths.get(run, [])[-RECENT:]}
-        wanted = [path for path in newest.values() if not self.want(run, path)]
+        missing = [path for path in newest.values() if not self.want(run, path)]
         deadline = time.monotonic() + PICTURES
-        while time.monotonic() < deadline and any((run, path) in self._asked for path in wanted):
+        while time.monotonic() < deadline and any((run, path) in self._asked for path in missing):
             if self._closing.wait(0.02):
                 return
         self.wake()

@@ -274,8 +274,8 @@ class Serving:
 
     def _tell_logs(self) -> bool:
         """Send a part of each log that has one; whether there was any."""
-        told = [self._tell_log(name) for name in list(self._logs)]
-        return any(told)
+        parts = [self._tell_log(name) for name in list(self._logs)]
+        return any(parts)
 
     def _tell_log(self, name: str) -> bool:
         log = self._logs[name]

@@ -429,5 +429,5 @@ class Watcher:
             raise RunError(f"{self.host} did not answer; whether it was done shows when the link is back")
         if not answer.data.get("ok"):
             raise RunError(f"{self.host}: {answer.data.get('error') or 'it was not done'}")
-        told = answer.data.get("words")
-        return [str(line) for line in told] if isinstance(told, list) else []
+        lines = answer.data.get("words")
+        return [str(line) for line in lines] if isinstance(lines, list) else []

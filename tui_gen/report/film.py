@@ -81,14 +81,14 @@ def frames_of(order: Order, unit: float) -> list[FilmFrame]:
 
 def _kind(view: RunView, wanted: str) -> str:
     kinds = list(dict.fromkeys(sample.kind for sample in view.samples))
-    drawn = list(dict.fromkeys(sample.kind for sample in view.samples if not sample.path.endswith(".txt")))
-    if wanted and wanted in kinds and wanted not in drawn:
+    picture_kinds = list(dict.fromkeys(sample.kind for sample in view.samples if not sample.path.endswith(".txt")))
+    if wanted and wanted in kinds and wanted not in picture_kinds:
         raise RunError(f"{wanted!r} are texts: a film needs pictures")
-    if not drawn:
+    if not picture_kinds:
         raise RunError(f"{view.path.name} has no previews" + (" but texts: a film needs pictures" if kinds else ""))
-    if wanted and wanted not in drawn:
-        raise RunError(f"{view.path.name} has no previews of kind {wanted!r}; it has {', '.join(drawn)}")
-    return wanted or (USUAL if USUAL in drawn else drawn[0])
+    if wanted and wanted not in picture_kinds:
+        raise RunError(f"{view.path.name} has no previews of kind {wanted!r}; it has {', '.join(picture_kinds)}")
+    return wanted or (USUAL if USUAL in picture_kinds else picture_kinds[0])
 
 
 def _of_kind(view: RunView, kind: str) -> list[Sample]:

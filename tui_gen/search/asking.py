@@ -88,8 +88,8 @@ def drafted(wish: SearchWish, base: RunConfig, catalog: Catalog, root: Path) -> 
     amend(spec, wish.trials, wish.jobs, wish.storage)
     if points:
         spec.trials = min(spec.trials, len(points))
-    made = sweeps.configs_of(base, points or space.corners(axes), catalog, root)
-    return SearchDraft(spec, axes, points, made, before is None)
+    trial_configs = sweeps.configs_of(base, points or space.corners(axes), catalog, root)
+    return SearchDraft(spec, axes, points, trial_configs, before is None)
 
 
 def amend(spec: SearchSpec, trials: int | None, jobs: int | None, storage: str = "") -> None:

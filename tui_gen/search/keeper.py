@@ -232,11 +232,11 @@ class SearchKeeper:
         """The config of a trial's run. Raises ConfigError where it cannot be trained."""
         config = sweeps.configs_of(self.base, [trial.values], self.catalog, self.root)[0]
         config.name, config.tags = name, list(dict.fromkeys([*config.tags, self.spec.name]))
-        wanted = slots.wanted(config.train.device, self._devices)
+        possible = slots.wanted(config.train.device, self._devices)
         used = [trial_run.slot for trial_run in self.open.values()]
-        used += self._used_by_others() if len(wanted) > 1 else []
-        slot = min(wanted, key=used.count)
-        if slot not in wanted[:1]:
+        used += self._used_by_others() if len(possible) > 1 else []
+        slot = min(possible, key=used.count)
+        if slot not in possible[:1]:
             config.train.device = slot
         if slot == "cpu" and not config.train.threads and self.spec.jobs > 1:
             config.train.threads = max(1, (os.cpu_count() or 1) // self.spec.jobs)
@@ -399,7 +399,7 @@ def keep(
         raise RunError(f"{spec.name} is being searched on this machine already{process}; "
                        f"tui-gen sweep --results {spec.name} shows it")  # fmt: skip
     hold = runs.claim(place)
-    number, told = 0, ""
+    number, last_words = 0, ""
     try:
         runs.register(place, "")
         hold.keep_alive()
@@ -415,11 +415,11 @@ def keep(
             try:
                 if not keeper.turn():
                     break
-                told = ""
+                last_words = ""
             except RunError as error:  # a disk that is full, a storage that is away: what trains goes on meanwhile
-                if str(error) != told:
-                    told = str(error)
-                    tell(f"waiting: {told}", None)
+                if str(error) != last_words:
+                    last_words = str(error)
+                    tell(f"waiting: {last_words}", None)
                 if keeper.ending and not any(runs.live(trial_run.path) for trial_run in keeper.open.values()):
                     break
                 wait(2.0)

@@ -292,9 +292,9 @@ class SearchStudy:
         trials = self._study.get_trials(deepcopy=False)
         fixed = [trial.system_attrs.get("fixed_params") for trial in trials]
         for point in points[done:]:
-            drawn = {key: _choice(value) for key, value in point.items()}
-            if drawn not in fixed:
-                self._study.enqueue_trial(drawn)
+            choices = {key: _choice(value) for key, value in point.items()}
+            if choices not in fixed:
+                self._study.enqueue_trial(choices)
         if len(points) > done:
             self._study.set_user_attr(GRID, len(points))
 
@@ -305,8 +305,8 @@ class SearchStudy:
             waits = any(trial.state == TrialState.WAITING for trial in trials)
             if not waits and (len(trials) >= self.spec.trials or self.spec.sampler == "grid"):
                 return None
-            asked = self._study.ask()
-        return SearchTrial(asked, self.axes, self._where)
+            new_trial = self._study.ask()
+        return SearchTrial(new_trial, self.axes, self._where)
 
     def running(self) -> list[SearchTrial]:
         """The trials that nobody has told the end of: those of other processes too."""
@@ -322,11 +322,11 @@ class SearchStudy:
             return [self._row(trial) for trial in self._study.get_trials(deepcopy=False)]
 
     def _row(self, trial: FrozenTrial) -> TrialRow:
-        drawn = trial.params or trial.system_attrs.get("fixed_params") or {}
+        choices = trial.params or trial.system_attrs.get("fixed_params") or {}
         attrs = trial.user_attrs
         return TrialRow(
             trial.number, STATES[trial.state],
-            {axis.key: _value(axis, drawn[axis.key]) for axis in self.axes if axis.key in drawn},
+            {axis.key: _value(axis, choices[axis.key]) for axis in self.axes if axis.key in choices},
             attrs.get("best"), attrs.get("step"), attrs.get("run", ""), attrs.get("host", ""), attrs.get("reason", ""),
         )  # fmt: skip
 

@@ -79,6 +79,6 @@ def table(rows: list[edits.EditRow]) -> list[str]:
     """The same for people."""
     lines = [("STEP", "TIME", "SETTING", "OLD", "NEW", "")]
     for row in rows:
-        made = time.strftime("%d %b %H:%M:%S", time.localtime(row.t)) if row.t else ""
-        lines.append((count(row.step), made, clean(row.key), clean(show(row.old)), clean(show(row.new)), row.remark))
+        moment = time.strftime("%d %b %H:%M:%S", time.localtime(row.t)) if row.t else ""
+        lines.append((count(row.step), moment, clean(row.key), clean(show(row.old)), clean(show(row.new)), row.remark))
     return aligned(lines)

@@ -71,10 +71,10 @@ def _options_of_formats() -> dict[str, _Described]:
 def run(args: argparse.Namespace, root: Path) -> int:
     """Every format that is asked for; the first of all formats, to standard output, where none is."""
     out, err = stdout.standard()
-    given = {key.removeprefix("of_"): text for key, text in vars(args).items() if key.startswith("of_")}
+    texts = {key.removeprefix("of_"): text for key, text in vars(args).items() if key.startswith("of_")}
     form = form_of(FORMATS[0].name if args.form is None else args.form)
-    asked = args.form is not None or args.csv is None or bool(args.output or given)
-    order = Order(runs.find(root, args.name), chosen(form, given), telling(err), args.model_dirs)
+    asked = args.form is not None or args.csv is None or bool(args.output or texts)
+    order = Order(runs.find(root, args.name), chosen(form, texts), telling(err), args.model_dirs)
     if form.executes:
         folders = set(headless.named_dirs(str(order.run))).difference(args.model_dirs)
         consent.ask(folders, order.run.name, err)

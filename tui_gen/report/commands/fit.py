@@ -46,9 +46,9 @@ def run(args: argparse.Namespace, root: Path) -> int:
         out.json({**msgspec.to_builtins(found), **fits})
         return int(not best)
     for attempt in found.tries:
-        taken = f"{size(attempt.peak)} of {size(found.room)}" if attempt.peak else "out of memory"
+        amount = f"{size(attempt.peak)} of {size(found.room)}" if attempt.peak else "out of memory"
         fitting = "" if attempt.peak and attempt.peak <= SAFE * found.room else "  too much"
-        out.line(f"{count(attempt.size):>8} at once  {taken} ({found.device}){fitting}")
+        out.line(f"{count(attempt.size):>8} at once  {amount} ({found.device}){fitting}")
     if not best:
         out.line("nothing fits: take a smaller model, smaller images or another device")
         return 1

@@ -49,13 +49,13 @@ def run(args: argparse.Namespace, root: Path) -> int:
     words: list[object] = [path, "-n", args.count, "-o", target, "--seed", args.seed]
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):
         words += [option, value] if value not in (None, "") else []
-    told: tuple[int, ...] = ()
+    descriptors: tuple[int, ...] = ()
     if err.isatty():
         with contextlib.suppress(io.UnsupportedOperation):  # one that is none of the system's
-            told = (err.fileno(),)
-            words += ["--progress", *told]
+            descriptors = (err.fileno(),)
+            words += ["--progress", *descriptors]
     process = children.run(
-        "tui_gen.train.offline.sample", *words, pass_fds=told,
+        "tui_gen.train.offline.sample", *words, pass_fds=descriptors,
         env=launch.environment(args.model_dirs), capture_output=True, text=True, errors="replace",
     )  # fmt: skip
     messages = process.stderr.strip().splitlines()

@@ -258,9 +258,9 @@ def listed(root: Path, out: Outlet, err: Outlet) -> None:
         return
     rows = [("SWEEP", "STATE", "OVER", "BEST", "SETTINGS")]
     for name in known:
-        told = specs.line_of(root, name)
-        best = specs.results(root, name).best if told.state != "broken" else None
-        over = f"{told.over}/{told.total}" if told.state != "broken" else ""
-        rows.append((name, told.state, over, show(best.best) if best is not None else "", told.words))
+        overview = specs.line_of(root, name)
+        best = specs.results(root, name).best if overview.state != "broken" else None
+        over = f"{overview.over}/{overview.total}" if overview.state != "broken" else ""
+        rows.append((name, overview.state, over, show(best.best) if best is not None else "", overview.words))
     for line in aligned(rows, width=terminal_width(out)):
         out.line(line)

@@ -66,12 +66,12 @@ def run(args: argparse.Namespace, root: Path) -> int:
     runs.refuse_unwritable(root)
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".verify-", dir=root.resolve()))
-    told = err if args.json else out
+    outlet = err if args.json else out
     started = time.monotonic()
     try:
         with Signals() as signals, verifying.nothing_left(folder):
             reference, trial = (_created(folder, name, config, catalog) for name in ("untouched", "killed"))
-            train = Workers(dirs, signals, told, steps)
+            train = Workers(dirs, signals, outlet, steps)
             verdict = verifying.verify(reference, trial, dies_at, train, verifying.alike)
     except Interrupted as interruption:
         err.line("interrupted: nothing is left running, and nothing was kept")
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
         _tell(out, verdict, steps, time.monotonic() - started)
         out.line(f"the kills were those of --seed {seed}")
     if args.keep:
-        told.line(f"both runs are in {shown(folder)}")
+        outlet.line(f"both runs are in {shown(folder)}")
     return 0 if verdict.passed else 1
 
 

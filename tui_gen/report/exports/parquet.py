@@ -119,11 +119,11 @@ def _column(curve: Series, steps: np.ndarray) -> pyarrow.Array:
 
 def _same(table: pyarrow.Table, expected: pyarrow.RecordBatch) -> bool:
     """Whether two tables hold the same numbers; NaN is NaN, and no null."""
-    for column, wanted in zip(table.columns, expected.columns):
+    for column, other in zip(table.columns, expected.columns):
         read = column.combine_chunks()
-        if not read.is_null().equals(wanted.is_null()):
+        if not read.is_null().equals(other.is_null()):
             return False
-        numbers, ours = (part.fill_null(0).to_numpy(zero_copy_only=False) for part in (read, wanted))
+        numbers, ours = (part.fill_null(0).to_numpy(zero_copy_only=False) for part in (read, other))
         if not np.array_equal(numbers, ours, equal_nan=ours.dtype.kind == "f"):
             return False
     return True

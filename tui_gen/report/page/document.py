@@ -37,19 +37,19 @@ def document(view: RunView, *, personal: bool = False, budget: int = previews.BU
     view.children = view.children or forks.children(view.path)
     machines = {usage.load.host for usage in view.usage} | {session.host for session in view.hosts}
     discreet = Discretion({name for name in machines if name}, off=personal)
-    stored: list[str] = []
+    images: list[str] = []
 
     def words(text: str) -> str:
         return discreet.words(text)
 
     def store(data: str) -> str:
-        stored.append(data)
-        return _placeholder(len(stored) - 1)
+        images.append(data)
+        return _placeholder(len(images) - 1)
 
     parts = _parts(view, tables, words, store, personal, budget)
     name = words(remarks.of(view.path).name or str(tables.get("name") or view.path.name))
     text = discreet.paths(_page(name, parts))  # before the pictures are in it: in theirs nothing is a path
-    return _with_pictures(text, stored)
+    return _with_pictures(text, images)
 
 
 def _parts(
@@ -140,8 +140,8 @@ def _page(name: str, parts: list[Markup]) -> str:
               "happened": "What happened", "environment": "Environment"}  # fmt: skip
     links = [element("li", element("a", words, href=f"#{place}")) for place, words in titles.items()
              if f'<section id="{place}"' in body]  # fmt: skip
-    made = time.strftime("%d %B %Y, %H:%M")
-    footer = element("footer", f"Written by tui-gen on {made}. This file needs no other and loads nothing.")
+    moment = time.strftime("%d %B %Y, %H:%M")
+    footer = element("footer", f"Written by tui-gen on {moment}. This file needs no other and loads nothing.")
     nav = element("nav", element("ul", *links), aria_label="Parts of the report")
     overview, *others = parts
     main = element("main", element("header", overview), nav, *others, footer)

@@ -164,8 +164,8 @@ def happened(view: RunView, marks: list[Mark], words: Words) -> Markup:
         title = _caption("Taken up again, forked, rolled back", len(others))
         parts.append(table(("step", "what", "in words"), others[-ROWS:], title))
     if notes := remarks.of(view.path).notes:
-        told = [(note.where or "on the run", words(note.text)) for note in notes]
-        parts.append(table(("note", "what it says"), told[-ROWS:], _caption("Notes", len(told))))
+        note_rows = [(note.where or "on the run", words(note.text)) for note in notes]
+        parts.append(table(("note", "what it says"), note_rows[-ROWS:], _caption("Notes", len(note_rows))))
     if view.checkpoints:
         steps = [f"{count(checkpoint.step)} ({checkpoint.reason})" for checkpoint in view.checkpoints[-NEWEST:]]
         number = len(view.checkpoints)

@@ -97,23 +97,23 @@ def plot(
 
     `steps` are the first and the last of the run, which all plots share; `most` is how many buckets a curve has.
     """
-    drawn = [(curve, in_buckets(series[curve.metric], *steps, most)) for curve in panel.curves]
-    drawn = [(curve, buckets) for curve, buckets in drawn if np.isfinite(buckets.mean).any()]
-    if not drawn:
+    curve_buckets = [(curve, in_buckets(series[curve.metric], *steps, most)) for curve in panel.curves]
+    curve_buckets = [(curve, buckets) for curve, buckets in curve_buckets if np.isfinite(buckets.mean).any()]
+    if not curve_buckets:
         return Markup("")
-    windows, outside = [_window(drawn, steps, levels, LINEAR)], ""
-    if _out_of_view(drawn, windows[0]):
+    windows, outside = [_window(curve_buckets, steps, levels, LINEAR)], ""
+    if _out_of_view(curve_buckets, windows[0]):
         outside = "What would flatten the rest is out of view; the logarithmic scale has all of it."
-    scale = choose_scale(True, [buckets.low for _, buckets in drawn], LINEAR)
-    if outside or _tells_more(drawn, scale):
-        windows.append(_window(drawn, steps, levels, scale))
-    legend = [_legend(panel, curve, series[curve.metric]) for curve, _ in drawn]
-    words = "; ".join(_spoken(curve, series[curve.metric]) for curve, _ in drawn)
+    scale = choose_scale(True, [buckets.low for _, buckets in curve_buckets], LINEAR)
+    if outside or _tells_more(curve_buckets, scale):
+        windows.append(_window(curve_buckets, steps, levels, scale))
+    legend = [_legend(panel, curve, series[curve.metric]) for curve, _ in curve_buckets]
+    words = "; ".join(_spoken(curve, series[curve.metric]) for curve, _ in curve_buckets)
     drawings = []
     for kind, window in zip(LINES, windows):
         only = kind if len(windows) > 1 else ""
         parts = [element("title", f"{panel.title} over steps"), element("desc", words), *_axes(window)]
-        parts.append(_curves(panel, drawn, window))
+        parts.append(_curves(panel, curve_buckets, window))
         parts += [_level(level, window) for level in levels]
         parts += [_mark(mark, window) for mark in grouped(marks, window)]
         drawings.append(

@@ -116,8 +116,8 @@ def strips_of(view: RunView, budget: int = BUDGET) -> list[Strip]:
     for strip in strips:  # as small as they may be, and still too many
         share = budget * len(strip.pictures) / len(pictures)
         each = max(len(picture.data) for picture in strip.pictures) if strip.pictures else 1
-        chosen = {id(sample) for sample in spread([p.sample for p in strip.pictures], max(1, int(share // each)))}
-        strip.pictures = [picture for picture in strip.pictures if id(picture.sample) in chosen]
+        ids = {id(sample) for sample in spread([p.sample for p in strip.pictures], max(1, int(share // each)))}
+        strip.pictures = [picture for picture in strip.pictures if id(picture.sample) in ids]
     return strips
 
 

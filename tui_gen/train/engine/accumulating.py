@@ -78,8 +78,8 @@ def _add(sums: list[Tensor | None], gradients: Sequence[Tensor | None], share: f
     if more:
         torch._foreach_add_(more, added, alpha=share)
     if first:
-        given = [gradient for place in first if (gradient := gradients[place]) is not None]
-        for place, product in zip(first, torch._foreach_mul(given, share)):
+        present = [gradient for place in first if (gradient := gradients[place]) is not None]
+        for place, product in zip(first, torch._foreach_mul(present, share)):
             sums[place] = product
 
 

@@ -14,11 +14,11 @@ from tui_gen.sharing import BatchPart
 def of_whole_batch(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """What `F.batch_norm` gives for the rows of this part, where that normalises by the batch's own statistics."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
-    given = dict(zip(names, args)) | kwargs
-    if not given.get("training", False) or now.together == now.count:
+    values = dict(zip(names, args)) | kwargs
+    if not values.get("training", False) or now.together == now.count:
         return func(*args, **kwargs)
-    x, running_mean, running_var, weight, bias = (given.get(name) for name in names[:5])
-    settings = given.get("momentum", 0.1), given.get("eps", 1e-5)
+    x, running_mean, running_var, weight, bias = (values.get(name) for name in names[:5])
+    settings = values.get("momentum", 0.1), values.get("eps", 1e-5)
     return normalised(now.add, x, running_mean, running_var, weight, bias, *settings)
 
 

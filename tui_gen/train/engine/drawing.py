@@ -122,8 +122,8 @@ def _randint(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kw
 
 def _normal(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`normal(mean, std, size)` of numbers, or of tensors whose shape it takes."""
-    given = [value for value in (*args[:2], *kwargs.values()) if isinstance(value, Tensor)]
-    return _padded(now, func, args, kwargs) if given else _by_size(2)(now, func, args, kwargs)
+    tensor_args = [value for value in (*args[:2], *kwargs.values()) if isinstance(value, Tensor)]
+    return _padded(now, func, args, kwargs) if tensor_args else _by_size(2)(now, func, args, kwargs)
 
 
 def _like(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -216,8 +216,8 @@ class Exchange:
         words = [f"{name}: {len(some)} tensors of {sum(math.prod(shape) for shape, _ in some):,} numbers"
                  for name, some in shapes.items()]  # fmt: skip
         each = (self.ranks.broadcast(words, rank) for rank in range(self.ranks.count))
-        told = ", ".join(f"rank {rank} has {'; '.join(some)}" for rank, some in enumerate(each))
-        raise TrainingError(f"the processes do not train the same parameters: {told}")
+        differences = ", ".join(f"rank {rank} has {'; '.join(some)}" for rank, some in enumerate(each))
+        raise TrainingError(f"the processes do not train the same parameters: {differences}")
 
     def end(self) -> None:
         """A step is over: where no phase had its turn, the flags come by themselves."""

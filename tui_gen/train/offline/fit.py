@@ -35,10 +35,10 @@ def tries(trainer: Trainer, room: int, most: int) -> list[Try]:
     """What steps take with one example at once, two, four, … up to `most`, as far as they should fit."""
     sizes = [1 << power for power in range(most.bit_length()) if 1 << power < most] + [most]
     x, labels = trainer.stream.next()
-    made: list[Try] = []
+    attempts: list[Try] = []
     least = 2 if len(x) > 1 else 1  # batch statistics of one example are none
     for size in (size for size in sizes if size >= min(least, most)):
-        if made and expected(made, size) > room:
+        if attempts and expected(attempts, size) > room:
             break
         try:
             _begin(trainer.device)
@@ -48,12 +48,12 @@ def tries(trainer: Trainer, room: int, most: int) -> list[Try]:
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
-            made.append(Try(size, 0))
+            attempts.append(Try(size, 0))
             break
-        made.append(Try(size, _peak(trainer.device)))
-        if made[-1].peak > room * (1 + SAFE) / 2:
+        attempts.append(Try(size, _peak(trainer.device)))
+        if attempts[-1].peak > room * (1 + SAFE) / 2:
             break
-    return made
+    return attempts
 
 
 def _begin(device: torch.device) -> None:

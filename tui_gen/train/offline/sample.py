@@ -122,25 +122,25 @@ def main() -> int:
     parser.add_argument("--label")
     parser.add_argument("--device", default="")
     parser.add_argument("--progress", type=int, metavar="FD", help="a terminal that is told how many are made")
-    given = parser.parse_args()
+    args = parser.parse_args()
     try:
-        tell = [] if given.progress is None else [progress(given.progress, given.n)]
-        pieces = sample(given.run, given.n, given.seed, given.step, given.label, given.device, *tell)
+        tell = [] if args.progress is None else [progress(args.progress, args.n)]
+        pieces = sample(args.run, args.n, args.seed, args.step, args.label, args.device, *tell)
         first = next(pieces)
-        is_text, suffix = not first.startswith(SIGNATURE), given.output.suffix.lower()
+        is_text, suffix = not first.startswith(SIGNATURE), args.output.suffix.lower()
         if is_text and suffix == ".png":  # see how it is shown by its name
-            given.output = given.output.with_suffix(".txt")
+            args.output = args.output.with_suffix(".txt")
         if not is_text and suffix == ".txt":
-            raise SampleError(f"this run's samples are a picture, and {given.output.name} would be text: name a .png")
-        with files.written_whole(given.output) as aside, open(aside, "wb") as file:
+            raise SampleError(f"this run's samples are a picture, and {args.output.name} would be text: name a .png")
+        with files.written_whole(args.output) as aside, open(aside, "wb") as file:
             file.writelines(itertools.chain([first], pieces))
     except (SampleError, RestoreError, configs.ConfigError, DataError, TrainingError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"error: cannot write {given.output}: {error.strerror or error}", file=sys.stderr)
+        print(f"error: cannot write {args.output}: {error.strerror or error}", file=sys.stderr)
         return 1
-    print(given.output)
+    print(args.output)
     return 0
 
 

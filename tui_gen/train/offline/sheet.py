@@ -81,11 +81,11 @@ def _contact(data: Data, seed: int) -> Grid:
         columns = min(len(images), COLUMNS if len(images) > COLUMNS else math.ceil(math.sqrt(len(images))))
         return tiles(images, columns, "examples", Tiles(block=(1, 1)))
     places = [torch.nonzero(labels == label).flatten()[:ROWS] for label in range(min(len(classes), COLUMNS))]
-    shown = [(name, place) for name, place in zip(classes, places) if len(place)]
-    rows = min(len(place) for _, place in shown)
-    order = torch.stack([place[:rows] for _, place in shown], dim=1).flatten()
-    what = Tiles(block=(1, rows), titles=tuple(name for name, _ in shown))
-    return tiles(images[order], len(shown), "examples", what)
+    present = [(name, place) for name, place in zip(classes, places) if len(place)]
+    rows = min(len(place) for _, place in present)
+    order = torch.stack([place[:rows] for _, place in present], dim=1).flatten()
+    what = Tiles(block=(1, rows), titles=tuple(name for name, _ in present))
+    return tiles(images[order], len(present), "examples", what)
 
 
 def _augmented(data: Data, seed: int) -> Grid | None:

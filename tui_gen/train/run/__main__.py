@@ -31,9 +31,9 @@ def main() -> None:
         own = world.World(arguments.rank, arguments.of, arguments.rank, arguments.of)
         stopping.leave(Following(own, Path(arguments.run), PeerLink(end)).main())
     if arguments.world:
-        told = world.handed_over()
-        assert told is not None, "whoever starts this with --world leaves the place in the environment"
-        stopping.leave(Following(told).main())
+        handover = world.handed_over()
+        assert handover is not None, "whoever starts this with --world leaves the place in the environment"
+        stopping.leave(Following(handover).main())
     if arguments.warm:
         from tui_gen.train.run.warm import Warm
 

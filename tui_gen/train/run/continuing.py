@@ -71,15 +71,15 @@ def put_back(path: Path, trainer: Trainer, checkpoint: checkpoints.Loaded) -> li
 def shown_at(path: Path, step: int) -> tuple[bool, bool]:
     """Whether a run's log has a validation, and pictures, of the weights after so many steps; not of those that were
     made again since."""
-    validated = drawn = False
+    validated = previewed = False
     for event in event_log.read(path / "events.jsonl", *events.AGAIN, events.Metrics, events.Sample):
         if isinstance(event, events.AGAIN):
-            validated, drawn = validated and event.start >= step, drawn and event.start >= step
+            validated, previewed = validated and event.start >= step, previewed and event.start >= step
         elif isinstance(event, events.Sample):
-            drawn |= event.step == step and event.kind != "quality"
+            previewed |= event.step == step and event.kind != "quality"
         elif isinstance(event, events.Metrics):
             validated |= event.start == step - 1 and any(name.startswith("val/") for name in event.values)
-    return validated, drawn
+    return validated, previewed
 
 
 def _tell_changes(checkpoint: checkpoints.Loaded, trainer: Trainer, note: Note) -> None:

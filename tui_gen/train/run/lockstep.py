@@ -247,12 +247,12 @@ class _Shared(Sampler):
     def draw(self, model: Model, device: torch.device, batches: Sequence[SampleBatch]) -> list[Tensor]:
         """Raises QualityError where another process cannot draw, PeerError, and what the check raises."""
         this = next(self._rounds)  # answers to a round that was cut are passed over
-        asked = self.peers.peers[: len(batches) - 1]
-        for peer, batch in zip(asked, batches[1:]):
+        others = self.peers.peers[: len(batches) - 1]
+        for peer, batch in zip(others, batches[1:]):
             labels = None if batch.labels is None else in_bytes(batch.labels)
             peer.tell("draw", round=this, noise=in_bytes(batch.noise), labels=labels, seed=batch.seed)
         samples = [sampled(model, device, batches[0])]
-        for peer in asked:
+        for peer in others:
             answer = self.peers.answer(peer, self.check)
             while answer.get("round") != this:
                 answer = self.peers.answer(peer, self.check)
@@ -284,8 +284,8 @@ def packed(trainer: Trainer) -> bytes:
 
 def unpacked(data: bytes, trainer: Trainer) -> None:
     """Put into a trainer what `packed` made of another process's. Raises TrainingError."""
-    given = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    trainer.restore(given["state"], given["weights"], given["average"])
+    tensors = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    trainer.restore(tensors["state"], tensors["weights"], tensors["average"])
 
 
 def take_state(trainer: Trainer) -> None:

@@ -107,10 +107,10 @@ def main() -> int:
     parser.add_argument("key", help="what the answer is written down for")
     parser.add_argument("threads", type=int, help="the threads it trains with")
     parser.add_argument("products", help="what computes its matrix products")
-    given = parser.parse_args()
+    args = parser.parse_args()
     threading.Thread(target=end_with_owner, daemon=True).start()
     give_way()
-    return found_out(given.run, given.key, given.threads, given.products)
+    return found_out(args.run, args.key, args.threads, args.products)
 
 
 def give_way() -> None:

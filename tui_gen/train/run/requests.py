@@ -137,10 +137,10 @@ def _edit(loop: Run, request: Request) -> None:
     """
     several = request.data.get("edits")
     checked, problems = [], []
-    for asked in [request.data] if several is None else several:
-        key, value = str(asked.get("key", "")), asked.get("value")
-        if "text" in asked and (param := loop.settings.get(key)) is not None:
-            value = params.parse(param, str(asked["text"]))
+    for edit in [request.data] if several is None else several:
+        key, value = str(edit.get("key", "")), edit.get("value")
+        if "text" in edit and (param := loop.settings.get(key)) is not None:
+            value = params.parse(param, str(edit["text"]))
         value, wrong = configs.check_edit(key, value, loop.settings)
         if wrong := wrong or loop.trainer.refusal(key, value):
             problems.append(f"{key}: {wrong}")

@@ -57,13 +57,13 @@ class Examples:
             codes, rebuilt = [], []
             for start in range(0, len(self.x), PART):
                 part = self.x[start : start + PART]
-                told = None
+                labels = None
                 if model.conditional:
                     assert self.labels is not None
-                    told = self.labels[start : start + PART]
+                    labels = self.labels[start : start + PART]
                 with busy, torch.no_grad():
-                    code = space.encode(part, told).float()
-                    rebuilt.append(space.decode(code, told).float())
+                    code = space.encode(part, labels).float()
+                    rebuilt.append(space.decode(code, labels).float())
                 codes.append(code.flatten(1))
             self.codes, self.rebuilt = torch.cat(codes).cpu(), torch.cat(rebuilt)
             self.errors = (self.rebuilt - self.x).square().flatten(1).mean(1).cpu().nan_to_num(float("inf"))

@@ -42,10 +42,10 @@ def of_images(images: Tensor, value_range: str, columns: int, what: Tiles, kind:
 
 def of_points(points: Tensor, here: Tensor | None, real: Tensor | None, kind: str) -> Grid:
     """Decoded points (N, 2) over real ones (M, 2), with the one that is `here` (2,) as a white square."""
-    drawn = points.float().cpu().numpy()
+    coordinates = points.float().cpu().numpy()
     ground = None if real is None else real.float().cpu().numpy()
-    reach = 1.4 * float(np.abs(ground if ground is not None else drawn).max(initial=1e-3))
-    picture = scatter(drawn, ground, PLOT, reach)
+    reach = 1.4 * float(np.abs(ground if ground is not None else coordinates).max(initial=1e-3))
+    picture = scatter(coordinates, ground, PLOT, reach)
     if here is not None:
         across, down = here.float().cpu().clamp(-reach, reach).tolist()
         x, y = (round((value / reach + 1) / 2 * (PLOT - 1)) for value in (across, -down))

@@ -230,14 +230,14 @@ class Explorer:
         A `hasty` one raises HurriedError between two parts where something else is wanted meanwhile.
         """
         restored, space = self._model, self._latent
-        told = torch.tensor(labels, dtype=torch.int64) if restored.model.conditional else None
+        its_labels = torch.tensor(labels, dtype=torch.int64) if restored.model.conditional else None
         out, size = [], 64 if _coded(restored) else FEW
         for start in range(0, len(codes), size):
             if start and hasty and self._hurried.is_set():
                 raise HurriedError
             part = codes[start : start + size].reshape(-1, *space.shape)
             with self._busy, torch.no_grad(), random_state_kept(restored.device, 0):
-                out.append(space.decode(part, None if told is None else told[start : start + size]).float())
+                out.append(space.decode(part, None if its_labels is None else its_labels[start : start + size]).float())
         return torch.cat(out)
 
     def _label(self, label: int) -> int:

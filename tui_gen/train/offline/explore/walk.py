@@ -56,14 +56,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--step", type=int)
     parser.add_argument("--label")
-    given = parser.parse_args()
-    looks = [Look(example=number) for number in given.examples]
-    looks = looks or [Look(draw=given.seed + number) for number in range(given.pins)]
+    args = parser.parse_args()
+    looks = [Look(example=number) for number in args.examples]
+    looks = looks or [Look(draw=args.seed + number) for number in range(args.pins)]
     try:
         with tempfile.TemporaryDirectory(prefix="tui-gen-explore-") as folder:
-            wish = Film(given.output, (), given.frames, given.way)
+            wish = Film(args.output, (), args.frames, args.way)
             with contextlib.redirect_stdout(sys.stderr):  # what a model file prints is no path
-                path = film(Explorer(Path(folder)), given.run, given.step, looks, wish, given.label)
+                path = film(Explorer(Path(folder)), args.run, args.step, looks, wish, args.label)
     except (WalkError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -70,12 +70,12 @@ def shape_words(shape: tuple[int, ...]) -> str:
 def converted(program: ExportedProgram, function: Function, opset: int, about: dict[str, Any]) -> onnx.ModelProto:
     """The graph in ONNX's operators, bare of what the exporter says of the place where it ran. Raises ExportError."""
     try:
-        made = torch.onnx.export(
+        onnx_program = torch.onnx.export(
             program, (), None, input_names=list(function.inputs), output_names=list(function.outputs),
             opset_version=opset, external_data=False, verbose=False, dynamo=True,
         )  # fmt: skip
-        assert made is not None  # with `dynamo`
-        graph = made.model_proto
+        assert onnx_program is not None  # with `dynamo`
+        graph = onnx_program.model_proto
     except Exception as error:  # of many kinds: operators that ONNX lacks, say
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ExportError(f"{function.name} cannot be written in ONNX's operators: {reason}") from error
@@ -140,9 +140,9 @@ def check(target: Path, model: Model, function: Function) -> float:
         worst = 0.0
         for size in SIZES:
             inputs = examples(function, size, seed=size)
-            given = {name: tensor.numpy() for name, tensor in zip(function.inputs, inputs)}
+            arrays = {name: tensor.numpy() for name, tensor in zip(function.inputs, inputs)}
             ours = [tensor.numpy() for tensor in results(model, function, inputs)]
-            for name, mine, theirs in zip(function.outputs, ours, session.run(None, given)):
+            for name, mine, theirs in zip(function.outputs, ours, session.run(None, arrays)):
                 worst = max(worst, difference(name, mine, np.asarray(theirs)))
     except ExportError:
         raise

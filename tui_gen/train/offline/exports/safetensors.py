@@ -80,20 +80,20 @@ def sources(model: Model, weights: dict[str, Tensor], tell: Report) -> tuple[dic
     """By the names of a model's functions, their text as Python, and why others have none; what they need besides
     weights goes to the weights.
     """
-    written, refused = {}, {}
+    snippets, refused = {}, {}
     for function in model.functions():
         tell(Progress(what=f"tracing {function.name}", done=0, total=0))
         constants: dict[str, Tensor] = {}
         try:
             if not function.name.isidentifier():
                 raise ExportError("its name is none of Python's")
-            written[function.name] = source_of(traced(model, function), function, constants)
+            snippets[function.name] = source_of(traced(model, function), function, constants)
         except ExportError as error:
             refused[function.name] = str(error)
             continue
         for name, tensor in constants.items():
             weights.setdefault(name, tensor.clone().contiguous())
-    return written, refused
+    return snippets, refused
 
 
 def check(target: Path, weights: dict[str, Tensor]) -> None:
@@ -104,8 +104,8 @@ def check(target: Path, weights: dict[str, Tensor]) -> None:
             if sorted(file.keys()) != sorted(weights):
                 raise ExportError("read back, it has other tensors than were written")
             for name in file.keys():  # noqa: SIM118 - it is no mapping
-                read, wanted = file.get_tensor(name), weights[name]
-                if read.shape != wanted.shape or read.dtype != wanted.dtype or not same_bits(read, wanted):
+                read, expected = file.get_tensor(name), weights[name]
+                if read.shape != expected.shape or read.dtype != expected.dtype or not same_bits(read, expected):
                     raise ExportError(f"read back, {name} is not what was written")
     except ExportError:
         raise
@@ -136,9 +136,9 @@ def check_snippet(path: Path, target: Path, model: Model, functions: list[Functi
             for count in SIZES:
                 inputs = examples(function, count, seed=count)
                 with torch.no_grad():
-                    made = names[function.name](weights, *inputs)
-                made = made if isinstance(made, tuple) else (made,)
-                for name, theirs, ours in zip(function.outputs, made, results(model, function, inputs), strict=True):
+                    outputs = names[function.name](weights, *inputs)
+                outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+                for name, theirs, ours in zip(function.outputs, outputs, results(model, function, inputs), strict=True):
                     if not alike(theirs, ours):
                         raise ExportError(f"{name} of the snippet's {function.name} is not what the model makes")
     except ExportError:

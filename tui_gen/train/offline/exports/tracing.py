@@ -55,8 +55,8 @@ def examples(function: Function, count: int, seed: int = 0) -> list[Tensor]:
 @torch.no_grad()
 def results(model: Model, function: Function, inputs: list[Tensor]) -> tuple[Tensor, ...]:
     """What PyTorch makes of inputs, as a tuple even of one."""
-    made: tuple[Tensor, ...] = _Alone(model, function)(*inputs)
-    return made
+    outputs: tuple[Tensor, ...] = _Alone(model, function)(*inputs)
+    return outputs
 
 
 def traced(model: Model, function: Function) -> ExportedProgram:
