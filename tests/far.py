@@ -65,7 +65,7 @@ class FarMachine:
 
     def _connect(self, dialling: Dialling, quiet: bool) -> Any:
         if self.down:
-            raise LinkError("the cable is out")
+            raise LinkError("no link to far: the cable is out")
         self.links.append(PipeLink(self.root))
         return self.links[-1]
 

@@ -35,6 +35,7 @@ async def test_what_the_form_describes_is_queued_moved_held_and_taken_out(monkey
         app.form.put("train.steps", "300")
         await pilot.press("shift+f5")
         await until(pilot, lambda: len(queue().entries) == 1 and len(work) == 1)
+        await until(pilot, lambda: not app.queue_keeper._adding)  # meanwhile the key does nothing
         assert any("Queued as 1: vae-digits, number 1 of what waits." in words for words in app.told)
         assert "steps = 300" in queue().entries[0].config
         app.form.put("model.latent", "0")

@@ -8,6 +8,7 @@ import signal
 import socket
 
 import pytest
+import torch
 
 from tests import several, small_runs
 from tests.attack import bits
@@ -15,7 +16,8 @@ from tests.waiting import wait_for
 from tui_gen import config as configs
 from tui_gen import events, launch, resuming, runs, world
 from tui_gen.event_log import read
-from tui_gen.train.run import pictures
+from tui_gen.train.engine.exchange import Exchange
+from tui_gen.train.run import following, peers, pictures
 from tui_gen.train.run.link import PeerLink
 from tui_gen.train.run.peers import hello
 from tui_gen.view import RunView
@@ -24,13 +26,13 @@ pytestmark = pytest.mark.xdist_group("processes")  # one run that nobody touched
 LR = "train.phases.vae.lr"
 
 
-def made(root, **overrides):
+def made(root, family="vae", **overrides):
     """A run of two processes, with checkpoints every few steps and an edit planned for one in the middle."""
     config = small_runs.config(
-        "vae", train__processes=2, checkpoint__every_steps=6, train__validate_every=10, train__on_nan="rollback",
+        family, train__processes=2, checkpoint__every_steps=6, train__validate_every=10, train__on_nan="rollback",
         **overrides,
     )  # fmt: skip
-    config.edits = [{"step": 17, "key": LR, "value": 5e-4}]
+    config.edits = [{"step": 17, "key": LR, "value": 5e-4}] if family == "vae" else []
     return runs.create(root, config.name, configs.dumps(config))
 
 
@@ -163,6 +165,36 @@ def test_an_error_in_one_is_the_run_s(tmp_path, monkeypatch):
     assert state == "failed"
     assert re.fullmatch(r"rank 1 \(.*\): ValueError: it broke \(.*, line \d+; worker-1.log has the traceback\)", reason)
     assert "it broke" in (run / "worker-1.log").read_text()
+
+
+@pytest.fixture
+def soon(monkeypatch):
+    """Signs of life come, and are looked for, more often."""
+    for module in (peers, following):
+        monkeypatch.setattr(module, "BEAT", 0.1)
+    monkeypatch.setattr(peers, "WAITS", 0.5)
+
+
+@pytest.mark.parametrize("where, what", [(0, "a sum more"), (1, "no step of a phase")])
+def test_processes_that_part_at_a_later_step_end_with_one_message(tmp_path, monkeypatch, soon, where, what):
+    """Over a network, where one of them is at another exchange than the others."""
+    monkeypatch.setenv("TUI_GEN_TUNED", "0")
+    compute = Exchange.computed
+
+    def parts(self, phase, *given):
+        if self.ranks.rank == where and self.trainer.step >= 7:
+            if what == "a sum more":
+                self.ranks.sum_([torch.ones(5)])
+            elif phase.name == "discriminator":
+                self.trainer.phases[1].when = lambda *_: False
+        return compute(self, phase, *given)
+
+    monkeypatch.setattr(Exchange, "computed", parts)
+    run = made(tmp_path, "gan")
+    state, _, reason = ended(several.worker(run), run)
+    assert state == "failed"
+    words = r"the processes do not compute the same: rank 0 is at (.*), .* rank 1 \(.*\) is at \1, .*; a model file"
+    assert re.match(words, reason) and ("a sum of 5 numbers" if where == 0 else "the end of a step") in reason
 
 
 @pytest.mark.parametrize("by", ["steps", "time"])

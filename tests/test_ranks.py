@@ -13,7 +13,9 @@ import torch
 from tests import many
 from tests.waiting import wait_for
 from tui_gen import tuned
+from tui_gen.train.engine import order as order_of_steps
 from tui_gen.train.engine.building import TrainingError
+from tui_gen.train.engine.order import BEGIN, END, At, Order, Whereabouts
 from tui_gen.train.engine.ranks import ALONE, RankLost, join, share_of
 from tui_gen.train.tuned import one_host
 
@@ -128,6 +130,94 @@ def test_ranks_that_are_at_other_exchanges_say_so_and_read_nothing(tmp_path, ste
         return type(told.value).__name__
 
     assert many.run(2, tmp_path, act) == ["TrainingError"] * 2  # not RankLost, whose cause another rank would tell
+
+
+def a_step(ranks, *sums):
+    ranks.come_to(BEGIN)
+    for size in sums:
+        ranks.sum_([torch.ones(size)])
+    ranks.come_to(END)
+
+
+@pytest.mark.parametrize(
+    "goes_on",
+    [
+        lambda ranks: a_step(ranks, 3, 4),
+        lambda ranks: a_step(ranks, 4),
+        lambda ranks: a_step(ranks, 3, 4, 4, 5),
+        lambda ranks: (ranks.come_to(BEGIN), ranks.sum_([torch.ones(3, dtype=torch.int32)])),
+        lambda ranks: (ranks.come_to(BEGIN), ranks.broadcast_(torch.ones(3))),
+        lambda ranks: (ranks.come_to(BEGIN), ranks.gather_known(torch.ones(1, 3), [1, 1])),
+    ],
+    ids=["fewer", "shorter", "more", "type", "sent", "rows"],
+)
+def test_over_a_network_one_that_goes_another_way_waits_until_that_is_seen(tmp_path, goes_on):
+    """Gloo would add up what does not belong together, wait for ever, or end the process."""
+    tuned.use(False)
+
+    def act(ranks):
+        for sums in ((3, 4, 4), (3, 4, 4), (3,), (3, 4, 4)):  # another way that all go is one
+            a_step(ranks, *sums)
+        with pytest.raises(RankLost, match="Timed out|Connection closed"):  # the other may give up first
+            goes_on(ranks) if ranks.rank == 1 else a_step(ranks, 3, 4, 4)
+            a_step(ranks, 3, 4, 4)
+        ranks.close()
+        return ranks.at
+
+    try:
+        first, second = many.run(2, tmp_path, act, timeout=1)
+    finally:
+        tuned.use(None)
+    assert second.asks and not first.asks
+    whereabouts = Whereabouts()
+    assert whereabouts.heard(0, first) is None
+    assert (0, 1) in [whereabouts.heard(1, second) for _ in range(2)]
+
+
+@pytest.mark.parametrize("way, asked", [(False, True), (True, False)], ids=["network", "memory"])
+def test_two_that_go_different_new_ways_say_so_at_once(tmp_path, way, asked):
+    def act(ranks):
+        a_step(ranks, 3)
+        ranks.come_to(BEGIN)
+        with pytest.raises(TrainingError, match=r"is at .* [56] numbers .*, and rank . at .* [56] numbers"):
+            ranks.sum_([torch.ones(5 + ranks.rank)])
+        ranks.close()
+        return ranks.at.asks
+
+    tuned.use(way)
+    try:
+        assert many.run(2, tmp_path, act) == [asked] * 2
+    finally:
+        tuned.use(None)
+
+
+def test_a_way_that_was_gone_before_is_asked_for_only_where_the_last_was_another():
+    asked = []
+
+    def ask(words):
+        asked.append(words.decode().split(", ")[1].strip())
+        return [words] * 2
+
+    order = Order(0, ask)
+    for sums in ("ab", "ab", "a", "ab", "ab"):
+        for words in (BEGIN, *sums, END):
+            order.come_to(words)
+    assert asked == [BEGIN, "a", "b", END, BEGIN, END, BEGIN, "b"]
+    for step in range(order_of_steps.MOST + 3):  # something else in each: what is remembered is bounded
+        for words in (BEGIN, str(step), END):
+            order.come_to(words)
+    assert order._places <= order_of_steps.MOST + 3 and len(order._begin.after) <= order_of_steps.MOST
+
+
+def test_one_that_asks_while_another_is_further_is_seen_when_it_says_so_again():
+    """Where a device computes later what it is asked to, those who go on as before wait much later."""
+    whereabouts = Whereabouts()
+    assert whereabouts.heard(1, At(7, "a", True)) is None
+    assert whereabouts.heard(0, At(9, "c")) is None
+    assert whereabouts.heard(1, At(7, "a", True)) is None  # it may have been agreed on since it said so
+    assert whereabouts.heard(1, At(8, "b", True)) is None
+    assert whereabouts.heard(1, At(8, "b", True)) == (0, 1)
+    assert str(whereabouts.of(1)) == "exchange 8, b"
 
 
 def no_room(size):

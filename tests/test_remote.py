@@ -348,6 +348,7 @@ def test_nothing_is_written_outside_the_mirror_and_all_of_it_is_private(world, m
             for path in ("samples/1.png", "../x.png", "samples/../../x.png", "/tmp/x.png", "config.toml", "samples/.x"):
                 stream.send(FarFile(name, path, b"evil"))
             stream.send(LogPart(name, 0, b"evil\n", 5, True), GoneRuns([*evil]))
+        stream.send(FarFile("good", "samples/2.png", b"the last of it"))
         for _ in stream.receive():
             return
 
@@ -355,7 +356,7 @@ def test_nothing_is_written_outside_the_mirror_and_all_of_it_is_private(world, m
     before = {path for path in world.rglob("*") if "watch" not in path.parts}
     watcher = Watcher(Dialling(RemoteFolder("far", "")))
     watcher.start()
-    wait_for(lambda: (watcher.root / "good/samples/1.png").exists())
+    wait_for(lambda: (watcher.root / "good/samples/2.png").exists())
     watcher.close()
     assert sorted(entry.name for entry in watcher.root.iterdir()) == ["good", "talks"]
     assert (watcher.root / "good/config.toml").read_bytes() == row["config"]

@@ -199,7 +199,7 @@ def test_a_run_that_does_badly_is_pruned_with_a_checkpoint_and_says_so(monkeypat
     assert (row.state, number) == ("pruned", 0) and row.reason.startswith("pruned at step "), (row, told)
     state, step, reason = runs.state_of(root / row.run)
     assert (state, reason) == ("stopped", "pruned") and 0 < step <= 500 and row.best is not None
-    assert processes[0].wait(20) == 0 and reported and all(0 <= percent <= 50 for percent, _ in reported)
+    assert processes[0].wait(120) == 0 and reported and all(0 <= percent <= 50 for percent, _ in reported)
 
 
 @pytest.mark.parametrize("pruner,least", [("hyperband", 1), ("none", 0)])

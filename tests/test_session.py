@@ -54,7 +54,7 @@ def test_session_hands_a_run_to_a_worker_that_is_warming_up_and_waits_for_nothin
     session.warm = Warm(alive=False)
     session.start(made)
     assert len(cold) == 1
-    cold[0].wait(30)
+    cold[0].wait(120)
     session.warm = None
     session.close()
 

@@ -152,7 +152,7 @@ class Watcher:
         while not self._closing.is_set():
             self.trouble = f"no link to {self.host}: trying again"
             if words:
-                self.trouble = f"{self.trouble} ({words})"
+                self.trouble = f"{self.trouble} ({words.removeprefix(f'no link to {self.host}: ')})"
             self._hurry.wait(pause)
             self._hurry.clear()
             if self._closing.is_set():

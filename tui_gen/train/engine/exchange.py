@@ -24,6 +24,7 @@ from tui_gen.train.engine import accumulating, drawing
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.devices import device_generator
 from tui_gen.train.engine.meter import Meter, row_of
+from tui_gen.train.engine.order import BEGIN, END
 from tui_gen.train.engine.pooling import Pool, Pools
 from tui_gen.train.engine.ranks import FLAGS, Ranks, share_of
 from tui_gen.train.tuned.one_copy import Sums
@@ -196,6 +197,7 @@ class Exchange:
 
     def begin(self) -> None:
         """A step begins: its first message brings the ranks' flags."""
+        self.ranks.come_to(BEGIN)
         self._flagged = False
         if not self._compared:
             self._compare()
@@ -224,6 +226,7 @@ class Exchange:
         self._gathered = None
         if not self._flagged:
             self.ranks.hear()
+        self.ranks.come_to(END)
 
     def settle(self) -> None:
         """Weights are about to be read: wait for all who update them."""
@@ -287,7 +290,7 @@ class Exchange:
         row.metrics[len(numbers) :] = 0
         row.checks.copy_(_checks(self._code(phase.name, names, numbers.numel(), there)))
         row.flags.copy_(self.ranks.flags) if not self._flagged else row.flags.zero_()
-        self.ranks.sum_([*row.kinds.values()])
+        self.ranks.sum_([*row.kinds.values()], phase.name)
         if not self._flagged:
             self.ranks.heard, self._flagged = row.flags.clone(), True
         there = self._agreed(phase, row, names, there)

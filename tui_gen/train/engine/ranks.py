@@ -12,6 +12,10 @@ closed and after `timeout` seconds where it only says nothing: `RankLost`, after
 waiting for each other (`tell` and `told`): words on why a rank ends belong there, before it ends. It lives in the
 process of rank 0, or with the launcher, or in a file, as `address` says.
 
+**What differs.** A rank that is about to exchange something else than the others did the last time they came here asks
+them first (`tui_gen.train.engine.order`): where it differs, nothing is added up. TrainingError tells who asked for
+what; those that did not ask are found by `at`, which tells where each rank is, and are to be ended.
+
 **Numbers that ride along.** `flags` (FLAGS,) are float32 numbers of this rank's own, all 0 at first. Every training
 step adds them up with the first gradients, and leaves the sums in `heard`: what any rank has written there before a
 step, every rank reads after that same step ("somebody was asked to stop"). Without a step, `hear()` does it alone.
@@ -35,6 +39,7 @@ from torch import Tensor
 
 from tui_gen import tuned
 from tui_gen.train.engine.building import TrainingError
+from tui_gen.train.engine.order import ALIKE, Apart, At, Order
 from tui_gen.train.tuned import one_host
 from tui_gen.train.tuned.one_host import OneHost
 
@@ -57,9 +62,14 @@ class Ranks:
     on all ranks. On CPUs and on GPUs: a tensor is added where it is.
     """
 
-    def __init__(self, rank: int = 0, count: int = 1, group: Any = None, store: Any = None) -> None:
+    def __init__(
+        self, rank: int = 0, count: int = 1, group: Any = None, store: Any = None, aside: Any = None
+    ) -> None:
         self.rank, self.count, self.store = rank, count, store
         self.group = group
+        self._aside = aside
+        """Another group of the same processes, where they agree on what is next: nothing else is sent there."""
+        self._order = Order(rank, self._ask)
         self.host: OneHost | None = None
         """What sums on CPUs of one machine go through, where they can."""
         self.flags = torch.zeros(FLAGS)
@@ -77,7 +87,18 @@ class Ranks:
         """This rank's part of `total` things in order: shares differ by one at most, the larger ones first."""
         return share_of(self.rank, self.count, total)
 
-    def sum_(self, tensors: Sequence[Tensor]) -> None:
+    @property
+    def at(self) -> At:
+        """Where this rank is. Through shared memory they find out by themselves that they are not at the same."""
+        return self._order.at
+
+    def come_to(self, words: str) -> None:
+        """Agree that this is next, a step's BEGIN or END, say. Raises TrainingError where it is not for all."""
+        if self.count > 1 and self._shared is None:
+            with self._waiting():
+                self._order.come_to(words)
+
+    def sum_(self, tensors: Sequence[Tensor], whose: str = "") -> None:
         """Replace tensors by their sums over all ranks, the same bits on each; one message for each type of number."""
         if self.count == 1:
             return
@@ -86,10 +107,10 @@ class Ranks:
             by_type.setdefault(tensor.dtype, []).append(tensor)
         for some in by_type.values():
             if len(some) == 1 and some[0].is_contiguous():
-                self._all_reduce(some[0])
+                self._all_reduce(some[0], whose)
                 continue
             flat = torch.cat([tensor.reshape(-1) for tensor in some])
-            self._all_reduce(flat)
+            self._all_reduce(flat, whose)
             for tensor, part in zip(some, flat.split([tensor.numel() for tensor in some])):
                 tensor.copy_(part.view_as(tensor))
 
@@ -107,12 +128,13 @@ class Ranks:
         if self.count == 1:
             return rows
         most, mine = max(counts), rows.detach().contiguous()
-        if self.host is not None and mine.device.type == "cpu" and tuned.on():
+        if (shared := self._shared) is not None and mine.device.type == "cpu":
             with self._waiting():
-                return torch.cat(self.host.gather(mine, counts))
+                return torch.cat(shared.gather(mine, counts))
         if len(mine) < most:
             mine = torch.cat([mine, mine.new_zeros(most - len(mine), *mine.shape[1:])])
         parts = [torch.empty_like(mine) for _ in counts]
+        self.come_to(f"{most} rows {tuple(mine.shape[1:])} of {mine.dtype} of each")
         with self._waiting():
             self.group.allgather([parts], [mine]).wait()
         return torch.cat([part[:count] for part, count in zip(parts, counts)])
@@ -166,7 +188,7 @@ class Ranks:
 
     def close(self) -> None:
         """Leave the group, also one that has lost a rank. Waits for nobody."""
-        group, self.group = self.group, None
+        group, self.group, self._aside = self.group, None, None
         if self.host is not None:
             self.host.close()
         if group is not None:
@@ -175,17 +197,35 @@ class Ranks:
             with contextlib.suppress(Exception):
                 dist.destroy_process_group()
 
-    def _all_reduce(self, tensor: Tensor) -> None:
+    @property
+    def _shared(self) -> OneHost | None:
+        """What sums on CPUs go through where memory is shared."""
+        return self.host if tuned.on() else None
+
+    def _all_reduce(self, tensor: Tensor, whose: str = "") -> None:
+        what = f"a sum of {tensor.numel():,} numbers of {tensor.dtype}" + (f" of {whose}" if whose else "")
         with self._waiting():
-            if self.host is not None and tensor.device.type == "cpu" and tuned.on():
-                self.host.sum_(tensor)
+            if (shared := self._shared) is not None and tensor.device.type == "cpu":
+                shared.sum_(tensor, what)
             else:
+                self._order.come_to(what)
                 self.group.allreduce([tensor.detach()]).wait()
 
     def _send(self, tensor: Tensor, source: int) -> None:
         if tensor.numel():
+            what = f"{tensor.numel():,} numbers of {tensor.dtype} that rank {source} sends"
             with self._waiting():
+                if (shared := self._shared) is not None:
+                    shared.meet(what)
+                else:
+                    self._order.come_to(what)
                 self.group.broadcast(tensor, source).wait()
+
+    def _ask(self, words: bytes) -> list[bytes]:
+        mine = torch.frombuffer(bytearray(words), dtype=torch.uint8)
+        said = [torch.empty_like(mine) for _ in range(self.count)]
+        self._aside.allgather([said], [mine]).wait()
+        return [some.numpy().tobytes() for some in said]
 
     @contextlib.contextmanager
     def _waiting(self) -> Iterator[None]:
@@ -194,9 +234,8 @@ class Ranks:
         self.since = time.monotonic()
         try:
             yield
-        except one_host.Apart as error:
-            advice = "a model file of your own must have the same parameters, phases and metrics in all of them"
-            raise TrainingError(f"the processes do not compute the same: rank {self.rank}: {error}; {advice}") from None
+        except Apart as error:
+            raise TrainingError(f"the processes do not compute the same: rank {self.rank}: {error}; {ALIKE}") from None
         except RuntimeError as error:  # that is all that PyTorch's backends say
             raise RankLost(f"rank {self.rank} of {self.count}: {_reason(error)}") from error
         finally:
@@ -249,10 +288,11 @@ def join(
             timeout=timedelta(seconds=timeout),
             device_id=device if device.type == "cuda" else None,
         )
+        aside = dist.new_group(backend="gloo", timeout=timedelta(seconds=timeout))
     except (RuntimeError, ValueError, OSError) as error:
         words = f"rank {rank} of {count} could not join the others at {address}: {_reason(error)}"
         raise TrainingError(words) from error
-    ranks = Ranks(rank, count, dist.group.WORLD, store)
+    ranks = Ranks(rank, count, dist.group.WORLD, store, aside)
     ranks.device = device
     if device.type == "cpu":
         ranks.host = one_host.connected(ranks, timeout, opening)

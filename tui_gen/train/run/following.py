@@ -158,7 +158,8 @@ class Following:
         while True:
             trainer = self.trainer
             step = trainer.step if trainer is not None else 0
-            self._link.beat(step=step, waits=trainer is not None and bool(trainer.ranks.since))
+            waits, at = (False, ()) if trainer is None else (bool(trainer.ranks.since), tuple(trainer.ranks.at))
+            self._link.beat(step=step, waits=waits, at=at)
             time.sleep(BEAT)
             now = time.monotonic()
             if now - last > 3 * BEAT:  # this process was held

@@ -167,6 +167,7 @@ class Leading:
         """Have all begin with the state of this process. Raises PeerError, and what `check` raises."""
         self.peers.answered("ready", check)
         self.peers.step, self.peers.collective = lambda: trainer.step, lambda: trainer.ranks.since
+        self.peers.at = lambda: trainer.ranks.at
         self.peers.trains = True
         self.peers.tell_all("begin", threads=torch.get_num_threads(), **how)
         self._share(trainer)

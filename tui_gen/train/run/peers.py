@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from tui_gen import children, launch, runs
 from tui_gen.files import open_log
 from tui_gen.train.cutting import Check, never
+from tui_gen.train.engine.order import ALIKE, At, Whereabouts
 from tui_gen.train.run.link import Message, PeerLink
 from tui_gen.world import PATIENCE_VARIABLE, TORCHRUN, World, interface
 
@@ -120,6 +121,9 @@ class Peers:
         """
         self.trains = False
         """Whether all have begun to train: before that nothing is lost by an end at once."""
+        self.at: Callable[[], At] = At
+        """Where this process is."""
+        self._whereabouts = Whereabouts()
         self.step: Callable[[], int] = lambda: 0
         self.interrupt: Callable[[], None] = never
         """Called when the run is to end for one of them: what takes long is to be cut."""
@@ -279,6 +283,8 @@ class Peers:
                 peer.host, peer.pid = str(message.get("host", "")), int(message.get("pid", 0))
             case "beat":
                 peer.step, peer.waits = int(message.get("step", 0)), bool(message.get("waits"))
+                if at := message.get("at"):
+                    self._look_at(peer.rank, At(*at))
             case "stop":
                 self._stop(f"{message.get('reason', 'on request')}, which {peer.words} got")
             case "failed":
@@ -361,6 +367,7 @@ class Peers:
                 self._all_by = math.inf
                 self._miss([peer for peer in self.peers if peer.link is None])
             self._look_at_step(now)
+            self._look_at(0, self.at())
             patience = STUCK if self.trains and not self.collective() else WAITS
             if self._caused and now - self._caused > patience:
                 self._give_up(self.cause)
@@ -408,6 +415,15 @@ class Peers:
         elif self._late != since:
             self._late = since
             self._tell(f"training has waited {waited:.0f} s in step {self.step():,} for {who}", "warning")
+
+    def _look_at(self, rank: int, at: At) -> None:
+        """End the run where one is at an exchange to which another does not come, but to another: both would wait."""
+        with self._changed:
+            apart = self._whereabouts.heard(rank, at)
+            if apart and not self._causes:
+                named = {0: "rank 0", **{peer.rank: peer.words for peer in self.peers}}
+                one, other = (f"{named[some]} is at {self._whereabouts.of(some)}" for some in apart)
+                self._cause(f"the processes do not compute the same: {one}, and {other}; {ALIKE}", second=False)
 
     # What they are told
 

@@ -20,16 +20,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tui_gen.train.engine.order import WORDS, Apart
+
 MOST = 4
 """Processes, at most: each reads what all have written."""
 PLACE = 1 << 22
 """Bytes of a place; what is longer goes through in parts."""
-WORDS = 256
-"""Bytes that say what a rank is at, at most."""
-
-
-class Apart(Exception):
-    """The ranks are not at the same exchange: they do not compute the same."""
 
 
 class HostGroup(Protocol):
@@ -55,9 +51,9 @@ class OneHost:
         for peer in peers.values():
             peer.settimeout(timeout)
 
-    def sum_(self, tensor: Tensor) -> None:
-        """Replace a contiguous tensor by its sum over all ranks. Raises RuntimeError where one is gone, and Apart."""
-        what = f"a sum of {tensor.numel():,} numbers of {tensor.dtype}"
+    def sum_(self, tensor: Tensor, what: str) -> None:
+        """Replace a contiguous tensor by its sum over all ranks. Raises RuntimeError where one is gone, and Apart where
+        one is at something else than `what`."""
         for part in tensor.detach().view(-1).split(PLACE // tensor.element_size()):
             places = self._places[self._turn, :, : part.numel() * part.element_size()].view(part.dtype)
             places[self.rank].copy_(part)
@@ -156,7 +152,7 @@ def _sums_alike(group: HostGroup, host: OneHost) -> bool:
     mine = torch.arange(PLACE // 4 + 1000).remainder(1000 + group.rank).float()
     expected = mine.clone()
     try:
-        host.sum_(mine)
+        host.sum_(mine, "a sum that is tried")
     except RuntimeError:
         mine = -mine
     group.sum_([expected])
