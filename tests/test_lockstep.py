@@ -23,7 +23,7 @@ from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.quality import schedule
 from tui_gen.train.quality.evaluate import SampleBatch, Sampler
 from tui_gen.train.quality.reference import QualityError
-from tui_gen.train.run import link, lockstep, peers, pictures
+from tui_gen.train.run import following, link, lockstep, peers, pictures
 from tui_gen.train.run.requests import stops_first
 from tui_gen.train.shown.previews import Previewer
 from tui_gen.world import TORCHRUN, World
@@ -298,6 +298,26 @@ def test_who_is_held_while_it_is_told_much_is_given_up_like_any_other(tmp_path, 
     assert not telling.is_alive() and ended == ["rank 1 has given no sign of life for 0 s"]
     assert told and "gives no sign of life" in told[0]
     held.close()
+
+
+def test_a_rank_0_that_was_held_hears_that_it_was_given_up(group, monkeypatch):
+    class Left(BaseException):
+        pass
+
+    def leave(status):
+        raise Left
+
+    for name, seconds in (("BEAT", 0.05), ("LOST", 0.2)):
+        monkeypatch.setattr(following, name, seconds)
+    here, there = socket.socketpair()
+    other = following.Following(World(1, 3, 1, 3), link=link.PeerLink(there))
+    other._beaten, other._leave = True, leave
+    with pytest.raises(Left):
+        other._beat()
+    there.close()
+    group, _ = group
+    group._listen_to(group.peers[0], link.PeerLink(here))
+    assert group.cause.startswith("rank 1 (elsewhere, process 101): rank 0 has given no sign of life for 0 s; see")
 
 
 def test_who_does_not_come_to_a_step_is_named_but_nobody_while_rank_0_is_busy(group):

@@ -167,7 +167,9 @@ class Following:
             last = now
             limit = LOST if self._beaten else ARRIVAL  # it can be reached before it has loaded PyTorch
             if now - self._link.heard > limit:
-                print(f"error: stopped because rank 0 has given no sign of life for {limit:.0f} s", file=sys.stderr)
+                words = f"rank 0 has given no sign of life for {limit:.0f} s"
+                self._link.last("failed", words=words)  # it may have been held, and would miss this one for no reason
+                print(f"error: stopped because {words}", file=sys.stderr)
                 self._leave(1)
 
     # Training
