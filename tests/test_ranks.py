@@ -158,7 +158,7 @@ def test_over_a_network_one_that_goes_another_way_waits_until_that_is_seen(tmp_p
     def act(ranks):
         for sums in ((3, 4, 4), (3, 4, 4), (3,), (3, 4, 4)):  # another way that all go is one
             a_step(ranks, *sums)
-        with pytest.raises(RankLost, match="Timed out|Connection closed"):  # the other may give up first
+        with pytest.raises(RankLost, match=r"Timed out|Connection closed"):  # the other may give up first
             goes_on(ranks) if ranks.rank == 1 else a_step(ranks, 3, 4, 4)
             a_step(ranks, 3, 4, 4)
         ranks.close()
