@@ -44,6 +44,8 @@ def test_a_plain_script_asks_for_what_the_config_needs(call):
     assert 'scontrol requeue "$SLURM_JOB_ID"' in out and "srun" not in out
     head = out.partition('\nsignal=')[0]
     assert all(line.startswith("#") or not line for line in head.splitlines()), "sbatch reads no further than a command"
+    _, out, _ = call("slurm", "vae-digits", "--set", "train.threads=3", "--processes", "2")
+    assert "--cpus-per-task=2" in asked(out), "the setting is for all processes together"
 
 
 def test_everything_can_be_said(call, tmp_path):

@@ -71,7 +71,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time", type=_time, metavar="TIME", help=words)
     words = "GPUs of the job, 2 or a100:2; 0 for none (default: one a process, none where train.device is cpu)"
     parser.add_argument("--gpus", type=_gpus, metavar="N", help=words)
-    words = f"CPUs a process (default: train.threads, or {GPU_CPUS} beside a GPU and {CPUS} without)"
+    words = f"CPUs a process (default: its part of train.threads, or {GPU_CPUS} beside a GPU and {CPUS} without)"
     parser.add_argument("--cpus", type=common.count, metavar="N", help=words)
     parser.add_argument("--memory", type=_memory, metavar="SIZE", help="memory, 16G (default: the cluster's)")
     parser.add_argument("--partition", type=_word, metavar="NAME", help="the partition (default: the cluster's)")
@@ -132,6 +132,7 @@ def _ordered(args: argparse.Namespace, root: Path, err: stdout.Outlet) -> BatchJ
     if device == "cpu" and int(gpus.rpartition(":")[2]):
         problems.append(Problem("--gpus", gpus, "would be idle: train.device is cpu", "--set train.device=auto"))
     has_gpu = int(gpus.rpartition(":")[2]) > 0
+    threads = -(-config.train.threads // processes)  # the setting is for all processes of a machine
     limit = args.time or _time_for(config)
     if seconds_of(limit) < args.warn + SOONER:
         words = f"is too short to be told {args.warn} s before its end, which Slurm does up to a minute sooner"
@@ -140,7 +141,7 @@ def _ordered(args: argparse.Namespace, root: Path, err: stdout.Outlet) -> BatchJ
         raise ConfigError("command line", problems)
     return BatchJob(
         name=runs.slug(args.job_run or config.name or config.model.name), command=_command(args, root), time=limit,
-        gpus=gpus if has_gpu else "", cpus=args.cpus or config.train.threads or (GPU_CPUS if has_gpu else CPUS),
+        gpus=gpus if has_gpu else "", cpus=args.cpus or threads or (GPU_CPUS if has_gpu else CPUS),
         memory=args.memory or "", partition=args.partition or "", account=args.account or "", processes=processes,
         seeds=args.seeds or "", run=args.job_run or "", warning=args.warn, folder=os.getcwd(),
         sbatch=tuple(args.sbatch),
