@@ -115,6 +115,17 @@ def test_every_trial_is_a_run_and_the_same_command_goes_on_to_a_total(call, work
     assert "6/6" in call("sweep")[1] and "◆" not in call("sweep", "--results", "--plot")[1]
 
 
+def test_of_two_that_begin_it_at_once_one_goes_on(call, workers, monkeypatch):
+    root = runs.default_root()
+    place = specs.host_folder(root, "a")
+    place.mkdir(parents=True)
+    monkeypatch.setattr(specs, "is_kept", lambda *_: False)  # the other had not come so far when this was looked at
+    with runs.claim(place):
+        status, _, err = sweep(call, "--name", "a")
+    assert status == 2 and "a is being searched on this machine already" in err
+    assert specs.names(root) == ["a"] and not workers.started
+
+
 def test_what_matters_is_reckoned_from_the_trials_that_came_to_their_end():
     study = study_of(drafted(trials=9))
     assert study.importances()() == {}

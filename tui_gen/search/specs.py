@@ -189,10 +189,11 @@ def write(root: Path, spec: SearchSpec) -> None:
 
 
 def forget_what_never_began(root: Path, name: str) -> None:
-    """Take away a search that has no trials, as its storage could not be opened, say."""
+    """Take away a search that has no trials, as its storage could not be opened, say; not one that somebody else began
+    at the same time."""
     place = folder_of(root, name)
-    if not (place / TRIALS).exists():
-        with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RunError), runs.claim(host_folder(root, name)):
+        if not (place / TRIALS).exists():
             (place / SPEC).unlink()
 
 
