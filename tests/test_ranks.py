@@ -13,10 +13,10 @@ import torch
 from tests import many
 from tests.waiting import wait_for
 from tui_gen import tuned
-from tui_gen.train.engine import order as order_of_steps
+from tui_gen.train import order as order_of_steps
 from tui_gen.train.engine.building import TrainingError
-from tui_gen.train.engine.order import BEGIN, END, At, Order, Whereabouts
 from tui_gen.train.engine.ranks import ALONE, RankLost, join, share_of
+from tui_gen.train.order import BEGIN, END, At, Order, Whereabouts
 from tui_gen.train.tuned import one_host
 
 

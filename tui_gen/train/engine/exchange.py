@@ -24,9 +24,9 @@ from tui_gen.train.engine import accumulating, drawing
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.devices import device_generator
 from tui_gen.train.engine.meter import Meter, row_of
-from tui_gen.train.engine.order import BEGIN, END
 from tui_gen.train.engine.pooling import Pool, Pools
 from tui_gen.train.engine.ranks import FLAGS, Ranks, share_of
+from tui_gen.train.order import BEGIN, END
 from tui_gen.train.tuned.one_copy import Sums
 
 METRICS = 64

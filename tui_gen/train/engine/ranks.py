@@ -13,7 +13,7 @@ waiting for each other (`tell` and `told`): words on why a rank ends belong ther
 process of rank 0, or with the launcher, or in a file, as `address` says.
 
 **What differs.** A rank that is about to exchange something else than the others did the last time they came here asks
-them first (`tui_gen.train.engine.order`): where it differs, nothing is added up. TrainingError tells who asked for
+them first (`tui_gen.train.order`): where it differs, nothing is added up. TrainingError tells who asked for
 what; those that did not ask are found by `at`, which tells where each rank is, and are to be ended.
 
 **Numbers that ride along.** `flags` (FLAGS,) are float32 numbers of this rank's own, all 0 at first. Every training
@@ -39,7 +39,7 @@ from torch import Tensor
 
 from tui_gen import tuned
 from tui_gen.train.engine.building import TrainingError
-from tui_gen.train.engine.order import ALIKE, Apart, At, Order
+from tui_gen.train.order import ALIKE, Apart, At, Order
 from tui_gen.train.tuned import one_host
 from tui_gen.train.tuned.one_host import OneHost
 

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from tui_gen import children, launch, runs
 from tui_gen.files import open_log
 from tui_gen.train.cutting import Check, never
-from tui_gen.train.engine.order import ALIKE, At, Whereabouts
+from tui_gen.train.order import ALIKE, At, Whereabouts
 from tui_gen.train.run.link import Message, PeerLink
 from tui_gen.world import PATIENCE_VARIABLE, TORCHRUN, World, interface
 

@@ -20,7 +20,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from tui_gen.train.engine.order import WORDS, Apart
+from tui_gen.train.order import WORDS, Apart
 
 MOST = 4
 """Processes, at most: each reads what all have written."""
