@@ -43,13 +43,14 @@ def left_out(catalog: catalogs.Catalog, record: Record) -> str:
     here = {"mnist", *(name for name, one in catalogs.read().datasets.items() if one.files is None)}
     missing = [one for one in without if one.dataset not in here]
     long = [one for one in without if one.dataset in here]
-    parts = ["Not trained as written:", ""]
+    reasons = []
     if missing:
-        named = ", ".join(f"`{one.name}` ({one.dataset})" for one in missing)
-        parts.append(f"- for want of the data: {named};")
+        reasons.append("for want of the data: " + ", ".join(f"`{one.name}` ({one.dataset})" for one in missing))
     if long:
-        parts.append(f"- for want of time, on such cores: {', '.join(f'`{one.name}`' for one in long)}.")
-    return "\n".join(parts) + "\n"
+        reasons.append("for want of time, on such cores: " + ", ".join(f"`{one.name}`" for one in long))
+    if not reasons:
+        return ""
+    return "Not trained as written:\n\n" + ";\n".join(f"- {reason}" for reason in reasons) + ".\n"
 
 
 def by_family(catalog: catalogs.Catalog, record: Record) -> list[str]:

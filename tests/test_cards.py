@@ -47,6 +47,15 @@ def test_a_time_is_told_where_it_was_recorded(monkeypatch):
     assert "F5 trains it." in cards.card(CATALOG.recipes["gan"]).words
 
 
+def test_a_picture_of_a_run_with_other_settings_says_so(monkeypatch):
+    """The figures of some recipes are for data that was not at hand: their runs on record are on other data."""
+    records = {"gan": {"words": "50 epochs, with dataset.name=mnist"}, "vae": {"words": "50 epochs"}}
+    monkeypatch.setattr(cards, "_records", lambda: records)
+    titles = [cards.card(CATALOG.recipes[name]).title for name in ("gan", "vae", "ddpm")]
+    others = [f"{name}, trained as it is written" for name in ("vae", "ddpm")]
+    assert titles == ["gan, trained with dataset.name=mnist", *others]
+
+
 async def test_empty_panes_tell_of_the_recipe_in_the_form(monkeypatch):
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         words = CATALOG.recipes["conv-vae"].summary.split()[:3]

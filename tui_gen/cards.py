@@ -15,11 +15,13 @@ from tui_gen.quantities import duration
 
 
 class Card(NamedTuple):
-    """What is told of a recipe before it is trained: words for a pane, the path of a picture (empty: there is none)."""
+    """What is told of a recipe before it is trained: words for a pane, the path of a picture (empty: there is none) and
+    what stands above it."""
 
     name: str
     words: str
     picture: str
+    title: str
 
 
 def card(recipe: Recipe, start_key: str = "F5") -> Card:
@@ -31,7 +33,7 @@ def card(recipe: Recipe, start_key: str = "F5") -> Card:
     lines += [f"Its losses will come here, {first} first." if first else "Its losses will come here.", ""]
     lines.append(f"{start_key} trains it{_time(recipe.name)}.")
     picture = folder() / f"{recipe.name}.png"
-    return Card(recipe.name, "\n".join(lines), str(picture) if picture.exists() else "")
+    return Card(recipe.name, "\n".join(lines), str(picture) if picture.exists() else "", _title(recipe.name))
 
 
 def _judged_by(recipe: Recipe) -> str:
@@ -46,6 +48,12 @@ def _judged_by(recipe: Recipe) -> str:
 def folder() -> Path:
     """Where the pictures are."""
     return Path(str(importlib.resources.files("tui_gen.models"))) / "cards"
+
+
+def _title(name: str) -> str:
+    """What the picture is of: the recipe as it is written, or with other data, say, where that run is on record."""
+    _, _, settings = str((_records().get(name) or {}).get("words") or "").partition("with ")
+    return f"{name}, trained {f'with {settings}' if settings else 'as it is written'}"
 
 
 def _time(name: str) -> str:

@@ -166,8 +166,7 @@ class SamplesPane(PicturePane):
         self._swap(preview is not None and preview.path.endswith(".txt"))
         if preview is None or view is None:
             if self.view is None and self.card is not None and self.card.picture:
-                title = f"{self.card.name}, trained as it is written"
-                self.picture.show_pictures(Subject(self.card.picture, title=title))
+                self.picture.show_pictures(Subject(self.card.picture, title=self.card.title))
             else:
                 self.picture.show_words(self._words())
             self._caption.show([], "", "")
