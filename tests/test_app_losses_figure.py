@@ -55,11 +55,23 @@ async def reaching(app, pilot, path, catalog):
     append(path, validated(-24.5, start=399))
     app.action_update()
     await settled(app, pilot)
-    assert "✔ val elbo has reached the fi" in app.text().split("\n")[1]
+    assert "✔ it has its figure · " in app.text().split("\n")[1]
     assert "best -24.5 at step 399 · figure ≥ -24.7" in app.text().split("\n")[1]
     app.losses.show_run(None)
     await settled(app, pilot)
     assert not app.losses._going.display
+
+
+async def test_a_run_of_another_width_need_not_reach_the_figure_but_may(tmp_path, catalog):
+    path = run_of(tmp_path, catalog, "vae-digits", validated(-24.5), steps=2500)
+    text = (path / "config.toml").read_text()
+    assert "hidden = [256, 128]" in text
+    (path / "config.toml").write_text(text.replace("hidden = [256, 128]", "hidden = [64, 32]"))
+    app = Host(path, "losses")
+    async with drive(app, (120, 30)) as pilot:
+        app.losses.set_catalog(catalog)
+        await settled(app, pilot)
+        assert "✔ val elbo has reached the figure of vae-digits · best -24.5" in app.text().split("\n")[1]
 
 
 async def test_without_a_figure_for_its_data_the_best_value_is_told_and_nothing_is_drawn(tmp_path, catalog):
