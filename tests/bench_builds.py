@@ -30,7 +30,7 @@ def steps_a_second(checkout: Path, recipe: str, root: str, seconds: float) -> fl
     """Of a run that trains for so long after its warm-up. Raises RuntimeError where it ends before."""
     python = sys.executable if checkout == ROOT else str(checkout / ".venv" / "bin" / "python")
     command = [python, "-m", "tui_gen", "--run", recipe, "--json"]
-    settings = ["train.compile=off", "train.threads=2", "train.steps=1000000", "train.epochs=0"]
+    settings = ["train.compile=off", "train.steps=1000000", "train.epochs=0"]
     if recipe in ON_MNIST:
         settings += ["dataset.name=mnist", f"dataset.root={root}"]
     command += [word for setting in settings for word in ("--set", setting)]

@@ -20,11 +20,12 @@ from tui_gen import tuned
 
 EVERY = 0.5
 """Seconds between two looks, at least."""
-CROWDED, FREE = 0.05, 0.02
+CROWDED, FREE = 0.15, 0.04
 """Parts of the time for which a thread wanted a core and had none: from the one on others are there, below the other
 they have gone."""
-QUIET = 4
-"""Looks in a row that must find them gone."""
+BUSY, QUIET = 2, 4
+"""Looks in a row that must find them there, and gone: a run's own preview or validation is over by the second one, and
+small steps take up to twice as long where threads sleep between them."""
 
 
 class Company:
@@ -36,7 +37,7 @@ class Company:
         on_all = device.type == "cpu" and self._threads > 1 and self._threads == _cores()
         self._on = on_all and tuned.on() and self._gomp()
         self._last: tuple[float, float] | None = None
-        self._quiet = 0
+        self._busy = self._quiet = 0
         self._team: _Team | None = None
 
     @property
@@ -53,8 +54,9 @@ class Company:
         if last is None:
             return
         part = (waited - last[1]) / (now - last[0]) / self._threads
+        self._busy = self._busy + 1 if part > CROWDED else 0
         self._quiet = self._quiet + 1 if part < FREE else 0
-        if self._team is None and part > CROWDED:
+        if self._team is None and self._busy >= BUSY:
             self._team = _Team()
         elif self._team is not None and self._quiet >= QUIET:
             self.close()
