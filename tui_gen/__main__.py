@@ -19,9 +19,13 @@ def main() -> int:
     first_moments.watch(sys.argv[1:])
     from tui_gen.cli import main as command_line
 
-    if signal.getsignal(signal.SIGINT) is first_moments.end:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # which the command line tells of, and tidies up for
-    return command_line()
+    try:
+        if signal.getsignal(signal.SIGINT) is first_moments.end:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # the command line tells of it, and tidies up
+        return command_line()
+    except KeyboardInterrupt:  # before it has begun to, or when it is done
+        first_moments.end(signal.SIGINT, None)
+        raise
 
 
 if __name__ == "__main__":
