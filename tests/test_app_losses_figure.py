@@ -62,11 +62,16 @@ async def reaching(app, pilot, path, catalog):
     assert not app.losses._going.display
 
 
+def otherwise(path, before, after):
+    """Have a run's config say something else."""
+    config = path / "config.toml"
+    assert before in config.read_text()
+    config.write_text(config.read_text().replace(before, after))
+
+
 async def test_a_run_of_another_width_need_not_reach_the_figure_but_may(tmp_path, catalog):
     path = run_of(tmp_path, catalog, "vae-digits", validated(-24.5), steps=2500)
-    text = (path / "config.toml").read_text()
-    assert "hidden = [256, 128]" in text
-    (path / "config.toml").write_text(text.replace("hidden = [256, 128]", "hidden = [64, 32]"))
+    otherwise(path, "hidden = [256, 128]", "hidden = [64, 32]")
     app = Host(path, "losses")
     async with drive(app, (120, 30)) as pilot:
         app.losses.set_catalog(catalog)
@@ -76,8 +81,7 @@ async def test_a_run_of_another_width_need_not_reach_the_figure_but_may(tmp_path
 
 async def test_without_a_figure_for_its_data_the_best_value_is_told_and_nothing_is_drawn(tmp_path, catalog):
     path = run_of(tmp_path, catalog, "vae-digits", validated(-30.0, -28.0, -29.0, start=100), steps=2500)
-    text = (path / "config.toml").read_text()
-    (path / "config.toml").write_text(text.replace("size = 8", "size = 12"))
+    otherwise(path, "size = 8", "size = 12")
     app = Host(path, "losses")
     async with drive(app, (120, 30)) as pilot:
         app.losses.set_catalog(catalog)
