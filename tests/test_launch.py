@@ -135,10 +135,18 @@ def test_a_worker_s_environment_is_tuned_for_training(monkeypatch, company, spin
     ("text", "company"),
     [("2.87 3.90 6.27 1/96 2529\n", False), ("0.00 0.00 0.00 2/96 2529\n", True), ("nonsense", False), (None, False)],
 )
-def test_company_is_another_process_that_runs_at_every_look(tmp_path, text, company):
+def test_company_is_another_process_that_runs_at_every_look(tmp_path, monkeypatch, text, company):
+    monkeypatch.setattr(launch, "_own_running", lambda: 1)  # the tests' own process may have more at times
     if text is not None:
         (tmp_path / "loadavg").write_text(text)
     assert launch.in_company(looks=3, loadavg=tmp_path / "loadavg") is company
+
+
+def test_threads_of_one_s_own_are_no_company(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "_own_running", lambda: 2)
+    for running, company in ((2, False), (3, True)):
+        (tmp_path / "loadavg").write_text(f"0.00 0.00 0.00 {running}/96 2529\n")
+        assert launch.in_company(looks=3, loadavg=tmp_path / "loadavg") is company
 
 
 def test_a_worker_finds_model_folders_wherever_it_runs(monkeypatch, tmp_path):
