@@ -152,7 +152,8 @@ def traffic(root: Path, ssh: str) -> None:
 async def latency(root: Path, ssh: str) -> None:
     """Seconds from an event in the log over there to the mirror, and to the workbench's screen."""
     from tests.shell import screen_text
-    from tui_gen.app.watching import FarWorkbench
+    from tui_gen.app.watching import FarRuns
+    from tui_gen.app.workbench import Workbench
     from tui_gen.remote.link import Dialling, RemoteFolder
     from tui_gen.remote.watcher import Watcher
 
@@ -162,7 +163,7 @@ async def latency(root: Path, ssh: str) -> None:
     runs.register(run, "/nowhere", presence.new_id())
     watcher = Watcher(Dialling(RemoteFolder("far", "runs"), ssh), quiet=True)
     watcher.start()
-    app = FarWorkbench(watcher, open_run=watcher.root / run.name)
+    app = Workbench(FarRuns(watcher), open_run=watcher.root / run.name)
     mirrored, shown = [], []
     async with app.run_test(size=(120, 40)) as pilot:
         while app.view is None or app.workspace.pane("log") is None or not app.complete:

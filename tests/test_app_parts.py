@@ -53,3 +53,10 @@ def test_parts_for_another_machine_answer_what_the_workbench_hands_on(part):
     asked = [name for name in vars(part) if name.startswith(("action_", "on_"))]
     assert asked and all(name in vars(Workbench) for name in asked)
     assert part not in Workbench.__mro__
+
+
+def test_of_ours_only_what_textual_asks_an_app_for_is_inherited():
+    """Panes, runs and colours come from objects that a workbench has; those of another machine are one, too."""
+    ours = [rung.__name__ for rung in Workbench.__mro__ if rung.__module__.startswith("tui_gen")]
+    assert ours == ["Workbench", "TerminalApp", "HookedApp"]
+    assert not [one for one in Workbench.__subclasses__() if one.__module__.startswith("tui_gen")]

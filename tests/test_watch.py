@@ -14,7 +14,8 @@ from tests.far import FarMachine, ssh_script
 from tests.shell import screen_text, until, until_shown, workbench
 from tests.waiting import wait_for
 from tui_gen import runs
-from tui_gen.app.watching import FarWorkbench
+from tui_gen.app.watching import FarRuns
+from tui_gen.app.workbench import Workbench
 from tui_gen.remote.link import Dialling, LinkError, RemoteFolder, connect
 from tui_gen.remote.messages import MAGIC
 from tui_gen.remote.watcher import Watcher
@@ -50,7 +51,7 @@ async def test_a_live_run_of_another_machine_in_the_workbench(world, home, monke
     process = fake_worker.start(run, rate=50)
     watcher = Watcher(Dialling(RemoteFolder.parse("me@far:runs"), str(ssh_script(world, home))), quiet=True)
     watcher.start()
-    async with workbench(monkeypatch, app=FarWorkbench(watcher)) as (app, pilot):
+    async with workbench(monkeypatch, app=Workbench(FarRuns(watcher))) as (app, pilot):
         await until_shown(pilot, "6 Runs · 1 live", "choose a run of me@far:runs")
         await until(pilot, lambda: app.workspace.pane("runs").highlighted)
         await pilot.press("enter")
@@ -80,7 +81,7 @@ async def test_a_live_run_of_another_machine_in_the_workbench(world, home, monke
 async def test_what_cannot_be_done_from_here_says_so(world, monkeypatch):
     far = FarMachine(world / "far", monkeypatch)
     fake_worker.record(fake_worker.make_run(far.root), state="stopped")
-    async with workbench(monkeypatch, app=FarWorkbench(far.watch())) as (app, pilot):
+    async with workbench(monkeypatch, app=Workbench(FarRuns(far.watch()))) as (app, pilot):
         pane = app.workspace.pane("runs")
         await until(pilot, lambda: pane.highlighted)
         await pilot.press("enter")

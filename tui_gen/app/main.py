@@ -65,9 +65,9 @@ def run_workbench(
 
     more: dict[str, Any] = {"open_run": open_run, "terminal": terminal, "theme": theme, "budget": budget}
     if watcher is not None:
-        from tui_gen.app.watching import FarWorkbench
+        from tui_gen.app.watching import FarRuns
 
-        app: Workbench = FarWorkbench(watcher, model_dirs, **more)
+        app = Workbench(FarRuns(watcher, model_dirs), **more)
     else:
         app = Workbench(Path(runs_root), model_dirs, replay=replay, compare=compare, **more)
     app.run()

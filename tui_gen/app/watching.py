@@ -1,4 +1,4 @@
-"""The workbench of another machine's runs: the ordinary one, on a mirror, that tells how the link is."""
+"""What the workbench is made of for another machine's runs: they are mirrored, and it is told how the link is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from tui_gen.app.background import away
 from tui_gen.app.steering.forker import Forker
+from tui_gen.app.steering.form_actions import FormActions
+from tui_gen.app.steering.local import LocalRuns, Parts
 from tui_gen.app.steering.queue_keeper import QueueKeeper
 from tui_gen.app.steering.replaying import RecordActions
 from tui_gen.app.steering.run_actions import RunActions
 from tui_gen.app.steering.watching import FarSession
-from tui_gen.app.workbench import Workbench
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from tui_gen.app.panes.asking import ForkAsked, RunsAsked
     from tui_gen.app.panes.compare.asking import CompareAsked
     from tui_gen.app.panes.queue.pane import QueueWorkAsked
+    from tui_gen.app.shell.settings import Settings
     from tui_gen.app.shell.stage import Stage
     from tui_gen.app.steering.conductor import Conductor
     from tui_gen.app.steering.follower import PaneFollower
-    from tui_gen.app.steering.session import Session
+    from tui_gen.app.steering.local import Crew
     from tui_gen.remote.watcher import Watcher
-    from tui_gen.view import RunView
 
 QUIET = 1.0
 """Seconds without news of a run after which it is looked at less often."""
@@ -143,70 +144,72 @@ class FarQueueKeeper(QueueKeeper):
             self.stage.notices.tell(self.session.no_queue(), "warning")
 
 
-class FarWorkbench(Workbench):
-    """As the workbench, with the runs that a `watcher` mirrors."""
+class FarRuns(LocalRuns):
+    """The runs that a `watcher` mirrors, and what a workbench is made of for them."""
 
-    WATCHING = True
+    watching = True
 
-    def __init__(self, watcher: Watcher, model_dirs: list[str] | None = None, **more: Any) -> None:
-        super().__init__(watcher.root, model_dirs, **more)
+    def __init__(self, watcher: Watcher, model_dirs: list[str] | None = None) -> None:
+        super().__init__(watcher.root, list(model_dirs or []))
         self.watcher = watcher
-        self.status.place = str(watcher.dialling.place)
+        self.place = str(watcher.dialling.place)
         self._trouble = ""
         self._broken = False
-        watcher.on_log = self._heard
 
-    def make_session(self, root: Path, model_dirs: list[str]) -> Session:
+    def session(self, checked: bool) -> FarSession:
         """The dealings with the mirrored runs."""
         from tui_gen import catalog
 
-        return FarSession(self.watcher, model_dirs, catalog.read(model_dirs, checked=not self.looking))
+        return FarSession(self.watcher, self.model_dirs, catalog.read(self.model_dirs, checked=checked))
 
-    def make_parts(self) -> None:
+    def parts(self, stage: Stage, crew: Crew, settings: Settings) -> Parts:
         """As here, with what is read of a run sent for first, and what needs its own machine refused."""
-        super().make_parts()
-        assert isinstance(self.session, FarSession)
-        fetching = Fetching(self, self.session, self.watcher.host)
-        self.record_actions = FarRecordActions(self, self.conductor, self.follower, fetching)
-        self.run_actions = FarRunActions(self, self.conductor, self.record_actions.paused_replay, fetching)
-        self.queue_keeper = FarQueueKeeper(self, self.session, self.conductor, self.settings)
-        self.forker = FarForker(self, self.session, self.conductor)
+        assert isinstance(crew.session, FarSession)
+        fetching = Fetching(stage, crew.session, self.watcher.host)
+        records = FarRecordActions(stage, crew.conductor, crew.follower, fetching)
+        return Parts(
+            records,
+            FarRunActions(stage, crew.conductor, records.paused_replay, fetching),
+            FormActions(stage, crew.session, crew.stock),
+            FarQueueKeeper(stage, crew.session, crew.conductor, settings),
+            FarForker(stage, crew.session, crew.conductor),
+        )
 
-    async def furnish(self) -> None:
-        """What the first frame did without; the list of runs first, unless one is to be shown."""
-        if not self.looking:
-            self.workspace.open("runs", focus=False)
-        await super().furnish()
-        if self.conductor.view is None:
-            self.workspace.open("runs")
+    def before_panes(self, stage: Stage, crew: Crew, looking: bool) -> None:
+        """The list of runs comes first, unless one is to be shown."""
 
-    def show_run(self, view: RunView | None) -> None:
-        """Every pane shows this run from now on, or none; then there are the others to choose from."""
-        layout = self.workspace.layout_name
-        super().show_run(view)
-        if view is None:
-            self.workspace.use_layout(layout)
-            self.workspace.open("runs")
+        def hear(run: str) -> None:
+            """Something was added to a run's log, says the watcher's thread: who looks rarely, as it was quiet, looks
+            now.
+            """
+            view = stage.view
+            if view is not None and view.path.name == run and crew.follower.quiet_for > QUIET:
+                stage.call_later(crew.follower.hurry)
 
-    def _heard(self, run: str) -> None:
-        """Something was added to a run's log, says the watcher's thread: who looks rarely, as it was quiet, looks now.
-        """
-        view = self.view
-        if view is not None and view.path.name == run and self.follower.quiet_for > QUIET:
-            self.call_later(self.follower.hurry)
+        self.watcher.on_log = hear
+        if not looking:
+            stage.workspace.open("runs", focus=False)
 
-    def beat(self, quiet_for: float) -> None:
-        """About once a second: also, how the link is."""
+    def after_panes(self, stage: Stage) -> None:
+        """Where no run is shown, there are those to choose from."""
+        if stage.view is None:
+            stage.workspace.open("runs")
+
+    def none_shown(self, stage: Stage) -> None:
+        """There are the others to choose from."""
+        stage.workspace.open("runs")
+
+    def beat(self, stage: Stage) -> None:
+        """About once a second: how the link is."""
         trouble = self.watcher.trouble
         if trouble != self._trouble:
             self._trouble = trouble
             if trouble and not self._broken:
-                self.notices.tell(f"{trouble}. What is shown stays, and runs go on.", "warning")
+                stage.notices.tell(f"{trouble}. What is shown stays, and runs go on.", "warning")
             elif not trouble:
-                self.notices.tell(f"The link to {self.watcher.host} is back.")
+                stage.notices.tell(f"The link to {self.watcher.host} is back.")
             self._broken = bool(trouble)
-            self.status.place_trouble = trouble
-            self.status.update_text()
+            stage.status.place_trouble = trouble
+            stage.status.update_text()
         if reading := self.watcher.reading:
-            self.notices.say(reading)
-        super().beat(quiet_for)
+            stage.notices.say(reading)

@@ -6,14 +6,14 @@ its parts, one a subject.
 
 from __future__ import annotations
 
-import contextlib
 import gc
+import importlib
 import os
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -22,9 +22,10 @@ from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.screen import Screen
 
+from tui_gen.app.background import away
 from tui_gen.app.panes.base import Pane
 from tui_gen.app.panes.registry import PANES
-from tui_gen.app.shell import arrangement, keys, placeholders
+from tui_gen.app.shell import keys, placeholders
 from tui_gen.app.shell.actions import ALONE, BINDINGS, MENUS, NEED_RUN, enabled, label, possible
 from tui_gen.app.shell.guard import Guard
 from tui_gen.app.shell.layout_memory import LayoutMemory
@@ -39,10 +40,12 @@ from tui_gen.app.shell.workspace import Workspace
 from tui_gen.app.steering.forker import Forker
 from tui_gen.app.steering.form_actions import FormActions
 from tui_gen.app.steering.furnishing import Furnishing
+from tui_gen.app.steering.local import Crew, LocalRuns
 from tui_gen.app.steering.pages import Pages
 from tui_gen.app.steering.queue_keeper import QueueKeeper
 from tui_gen.app.steering.replaying import RECORDED, RecordActions, replayable
 from tui_gen.app.steering.run_actions import RunActions
+from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.terminal.pacing import Pacer
 from tui_gen.text import clean, clean_lines
 
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from tui_gen.app.panes.form.pane import FormPane
     from tui_gen.app.panes.models import ModelsPane
     from tui_gen.app.panes.samples.pane import SamplesPane
+    from tui_gen.app.steering.announcing import Announcer
     from tui_gen.app.steering.conductor import Conductor
     from tui_gen.app.steering.follower import PaneFollower
     from tui_gen.app.steering.session import Session
@@ -74,10 +78,10 @@ def _commands() -> type:
     forker=Forker,
     record_actions=RecordActions,
 )
-class Workbench(Furnishing):
-    """The app, and the `Stage` of those who act on it. `runs_root` is the folder of the runs; `open_run` is shown at
-    once, or replayed with `replay`; `compare` are compared; `budget` is what live data may take of the link, in
-    bytes/s.
+class Workbench(TerminalApp):
+    """The app, and the `Stage` of those who act on it. `runs` is the folder of the runs, or who deals with those of
+    elsewhere; `open_run` is shown at once, or replayed with `replay`; `compare` are compared; `budget` is what live
+    data may take of the link, in bytes/s.
 
     The first frame needs little: `session`, `stock`, `conductor` and `follower`, the parts that deal with runs, and the
     panes, come right after it.
@@ -87,11 +91,17 @@ class Workbench(Furnishing):
     CSS_PATH = "app.tcss"
     COMMANDS = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [*BINDINGS]
-    WATCHING = False  # whether it begins without the panes in which a run is put together
+
+    session: Session
+    stock: Stock
+    conductor: Conductor
+    follower: PaneFollower
+    announcer: Announcer | None = None
+    """Who calls somebody; some moments after the first frame."""
 
     def __init__(
         self,
-        runs_root: Path,
+        runs: Path | LocalRuns,
         model_dirs: list[str] | None = None,
         *,
         open_run: Path | None = None,
@@ -105,22 +115,13 @@ class Workbench(Furnishing):
         self.themes = Themes(self, self.settings)
         super().__init__(terminal)
         self.pages = Pages(self)
-        self.session: Session
-        self.stock: Stock
-        self.conductor: Conductor
-        self.follower: PaneFollower
-        self.form: FormPane | None = None
-        self.models: ModelsPane | None = None
-        self.samples: SamplesPane | None = None
+        # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
+        self.runs = LocalRuns(Path(os.path.realpath(runs)), list(model_dirs or [])) if isinstance(runs, Path) else runs
+        self.furnishing = Furnishing(self, self, open_run)
         self.pacer = Pacer(terminal.round_trip if terminal is not None else None, budget, lambda: self.wire.written)
         self.wire.limit = budget
         self.wire.when_dropped.append(self.pacer.drop)
-        self.looking = open_run is not None
-        """Whether it was opened to look at a run."""
-        self._held = contextlib.ExitStack()
-        # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
-        self._given = (Path(os.path.realpath(runs_root)), list(model_dirs or []), open_run, replay)
-        self._compare = compare
+        self._replay, self._compare = replay, compare
         self._furnished = False
         self.complete = False
         """Whether every pane is in its place."""
@@ -133,6 +134,7 @@ class Workbench(Furnishing):
         )
         self.menu_bar = MenuBar(MENUS, id="menu")
         self.status = StatusBar(id="status")
+        self.status.place = self.runs.place
         self.notices = Notices(self, self.workspace, self.status)
         self._guard = Guard()
         self.themes.use(theme)
@@ -141,34 +143,77 @@ class Workbench(Furnishing):
 
     def compose(self) -> ComposeResult:
         """Menu, panes, status, keys."""
-        watching = self.WATCHING or self.looking
+        watching = self.runs.watching or self.furnishing.looking
         self.workspace.prepare(Size(self.size.width, self.size.height - 3), watching=watching)
         yield self.menu_bar
         yield self.workspace
         yield ReplayBar(self.status, lambda: self.follower.hurry())
         yield self.status
         yield keys.KeyBar(self, id="keys")
-        if self.looking:
-            self.hold()
+        if self.furnishing.looking:
+            self.furnishing.hold()
 
     async def on_ready(self) -> None:
         """The first frame is out: bring in the panes, the warm worker, the one timer. Those on screen come first."""
         self.wire.attach()
-        await self.furnish()
+        self._deal()
+        await self.furnishing.begin(self.runs, self._replay)
         gc.enable()
         gc.freeze()
-        self.run_worker(self.furnish_rest())
+        self.run_worker(self._go_on())
 
-    def make_parts(self) -> None:
-        """Those who do what keys, menus and panes ask for, once there is who deals with runs."""
-        self.record_actions = RecordActions(self, self.conductor, self.follower)
-        self.run_actions = RunActions(self, self.conductor, self.record_actions.paused_replay)
-        self.form_actions = FormActions(self, self.session, self.stock)
-        self.queue_keeper = QueueKeeper(self, self.session, self.conductor, self.settings)
-        self.forker = Forker(self, self.session, self.conductor)
+    def _deal(self) -> None:
+        """Have those who deal with runs, and those who do what keys, menus and panes ask for."""
+        from tui_gen.app.steering.conductor import Conductor
+        from tui_gen.app.steering.follower import PaneFollower
+        from tui_gen.app.steering.stock import Stock
+
+        self.session = self.runs.session(checked=not self.furnishing.looking)
+        self.stock = Stock(self, self.session)
+        self.conductor = conductor = Conductor(self, self.session)
+        self.follower = PaneFollower(
+            self.workspace,
+            self.status,
+            self.wire,
+            self.pacer,
+            conductor.state_changed,
+            self.notices.fault_in,
+            conductor.all_read,
+        )
+        crew = Crew(self.session, self.stock, self.conductor, self.follower)
+        parts = self.runs.parts(self, crew, self.settings)
+        self.record_actions, self.run_actions = parts.record_actions, parts.run_actions
+        self.form_actions, self.queue_keeper, self.forker = parts.form_actions, parts.queue_keeper, parts.forker
+        self.furnishing.crew, self.furnishing.form_actions = crew, self.form_actions
+        self._furnished = True
+
+    async def _go_on(self) -> None:
+        """The panes that nobody sees yet, and what needs all of them."""
+        await self.furnishing.go_on(self.beat)
+        await self.furnishing.finish(self.settings, self._compare)
+        self.show_newcomers_around()
+        announcing = await away(importlib.import_module, "tui_gen.app.steering.announcing")  # it needs numpy
+        self.announcer = announcing.Announcer(self, self.notices)
+        self.complete = True
+
+    @property
+    def form(self) -> FormPane | None:
+        """The form, once it is there."""
+        return cast("FormPane | None", self.furnishing.pane("form"))
+
+    @property
+    def models(self) -> ModelsPane | None:
+        """The pane of models, once it is there."""
+        return cast("ModelsPane | None", self.furnishing.pane("models"))
+
+    @property
+    def samples(self) -> SamplesPane | None:
+        """The pane of previews, once it is there."""
+        return cast("SamplesPane | None", self.furnishing.pane("samples"))
 
     def beat(self, quiet_for: float) -> None:
         """About once a second."""
+        self.runs.beat(self)
         self.conductor.beat(quiet_for)
         self.stock.beat(self.conductor.view)
         if self.announcer is not None:
@@ -412,8 +457,8 @@ class Workbench(Furnishing):
     def show_run(self, view: RunView | None) -> None:
         """Every pane shows this run from now on, or none."""
         self.follower.show(view)
-        if view is None and self.workspace.layout_name == "watch":
-            self.workspace.use_layout(arrangement.EDIT)
+        if view is None:
+            self.runs.none_shown(self)
 
     def open_run(self, path: str | Path) -> None:
         """Show a run."""

@@ -33,9 +33,14 @@ class Stage(Protocol):
     notices: Notices
     status: StatusBar
     themes: Themes
-    form: FormPane | None
-    """The form, once it is there."""
-    models: ModelsPane | None
+
+    @property
+    def form(self) -> FormPane | None:
+        """The form, once it is there."""
+
+    @property
+    def models(self) -> ModelsPane | None:
+        """The pane of models, once it is there."""
 
     @property
     def view(self) -> RunView | None:
@@ -129,6 +134,9 @@ class Stage(Protocol):
         exclusive: bool = False,
     ) -> object:
         """Do something beside all else."""
+
+    def call_later(self, callback: Callable[[], object]) -> object:
+        """Do something after what is being done. From any thread."""
 
     def set_timer(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Do something in so many seconds."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tui_gen.app.background import away
 from tui_gen.app.panes.base import Belongings, Pane, class_of, make
@@ -17,29 +16,17 @@ from tui_gen.app.panes.registry import PANES, row
 from tui_gen.app.shell import arrangement, keys, placeholders
 from tui_gen.app.shell.settings import read_keys
 from tui_gen.app.steering import comparing
-from tui_gen.app.terminal.app import TerminalApp
 from tui_gen.app.terminal.private import lay_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from tui_gen.app.panes.form.pane import FormPane
-    from tui_gen.app.panes.models import ModelsPane
-    from tui_gen.app.panes.samples.pane import SamplesPane
-    from tui_gen.app.shell.notices import Notices
     from tui_gen.app.shell.settings import Settings
     from tui_gen.app.shell.stage import Stage
-    from tui_gen.app.shell.status import StatusBar
-    from tui_gen.app.shell.themes import Themes
-    from tui_gen.app.shell.workspace import Workspace
-    from tui_gen.app.steering.announcing import Announcer
-    from tui_gen.app.steering.conductor import Conductor
-    from tui_gen.app.steering.follower import PaneFollower
     from tui_gen.app.steering.form_actions import FormActions
-    from tui_gen.app.steering.session import Session
-    from tui_gen.app.steering.stock import Stock
-    from tui_gen.app.terminal.pacing import Pacer
+    from tui_gen.app.steering.local import Crew, LocalRuns
+    from tui_gen.app.terminal.app import TerminalApp
     from tui_gen.speeds import Pace
 
 LONG = 0.5
@@ -48,97 +35,61 @@ LONGEST = 2.0
 """Seconds that panes off the screen wait for a long log to be read."""
 
 
-class Furnishing(TerminalApp):
-    """A part of the workbench: how its panes come to be there."""
+class Furnishing:
+    """Brings the panes into a workbench: into `app`, which is the `stage` of those who act on it.
 
-    status: StatusBar
-    themes: Themes
-    settings: Settings
-    workspace: Workspace
-    notices: Notices
-    pacer: Pacer
-    session: Session
+    With a `run` to show, that is the pane that it is looked at in, else those in which one is put together or opened;
+    the others follow when these are drawn. `crew` and `form_actions` deal with runs and with the form.
+    """
+
+    crew: Crew
     form_actions: FormActions
-    announcer: Announcer | None = None
-    """Who calls somebody; some moments after the first frame."""
-    stock: Stock
-    conductor: Conductor
-    follower: PaneFollower
-    form: FormPane | None
-    models: ModelsPane | None
-    samples: SamplesPane | None
-    complete: bool
-    looking: bool
-    _given: tuple[Path, list[str], Path | None, Pace | None]
-    _compare: Sequence[Path]
-    _held: contextlib.ExitStack
-    _furnished: bool
 
-    if TYPE_CHECKING:  # the workbench's own
+    def __init__(self, app: TerminalApp, stage: Stage, run: Path | None) -> None:
+        self.app, self.stage, self.run = app, stage, run
+        self.looking = run is not None
+        """Whether the workbench was opened to look at a run."""
+        self._held = contextlib.ExitStack()
+        self._panes: dict[str, Pane] = {}
 
-        def make_parts(self) -> None: ...
-
-        def show_newcomers_around(self) -> None: ...
-
-        def beat(self, quiet_for: float) -> None: ...
+    def pane(self, name: str) -> Pane | None:
+        """A pane by its id, once it is in its place."""
+        return self._panes.get(name)
 
     def hold(self) -> None:
         """Paint nothing before the run is there that is to be looked at, unless that takes long: its first frame then
         is not behind one of empty panes, which is as large.
         """
-        self._held.enter_context(self.batch_update())
-        self.set_timer(LONG, self._held.close)
+        self._held.enter_context(self.app.batch_update())
+        self.app.set_timer(LONG, self._held.close)
 
-    def make_session(self, root: Path, model_dirs: list[str]) -> Session:
-        """The dealings with the runs in a folder."""
-        from tui_gen import catalog
-        from tui_gen.app.steering.session import Session
-
-        return Session(root, model_dirs, catalog.read(model_dirs, checked=not self.looking))
-
-    async def furnish(self) -> None:
-        """What the first frame did without: the catalogue, the dealings with runs, the panes on screen.
-
-        With a run to show, that is the one that it is looked at in, else those in which one is put together or opened;
-        the others follow when these are drawn.
-        """
-        from tui_gen.app.steering.conductor import Conductor
-        from tui_gen.app.steering.follower import PaneFollower
-        from tui_gen.app.steering.stock import Stock
-
-        root, model_dirs, open_run, replay = self._given
-        self.session = self.make_session(root, model_dirs)
-        stage = cast("Stage", self)
-        self.stock = Stock(stage, self.session)
-        self.conductor = Conductor(stage, self.session)
-        conductor, faulty = self.conductor, self.notices.fault_in
-        self.follower = PaneFollower(
-            self.workspace, self.status, self.wire, self.pacer, conductor.state_changed, faulty, conductor.all_read
-        )
-        self.make_parts()
-        self._furnished = True
-        if open_run is None:
-            self.run_worker(self.stock.begin(looking=False), exit_on_error=False)
-        with contextlib.nullcontext() if self.looking else self.batch_update():
-            for frame in self._first(open_run is not None):
+    async def begin(self, runs: LocalRuns, replay: Pace | None) -> None:
+        """What the first frame did without, and is seen first: the panes on screen, and the run."""
+        workspace, conductor = self.stage.workspace, self.crew.conductor
+        runs.before_panes(self.stage, self.crew, self.looking)
+        if self.run is None:
+            self.stage.run_worker(self.crew.stock.begin(looking=False), exit_on_error=False)
+        with contextlib.nullcontext() if self.looking else self.app.batch_update():
+            for frame in self._first(self.looking):
                 await self._bring_in(frame)
-            self.workspace.rearrange()
-            here = self.workspace.active
-            if self.focused is None and here is not None and not self._frames([here]):
+            workspace.rearrange()
+            here = workspace.active
+            if self.app.focused is None and here is not None and not self._frames([here]):
                 here.focus_inside()
-            if open_run is not None:
-                await self.conductor.open(open_run, pace=replay)
-                if self.conductor.view is None:
-                    self.workspace.use_layout(arrangement.EDIT)
+            if self.run is not None:
+                await conductor.open(self.run, pace=replay)
+                if conductor.view is None:
+                    workspace.use_layout(arrangement.EDIT)
                 else:
                     self._draw_at_once()
         self._held.close()
+        runs.after_panes(self.stage)
 
     def _first(self, looking: bool) -> list[Pane]:
         """The panes on screen that come first: where a run is to be looked at, the one that this is done in; else those
         that show no run, and need no numpy. All, where there is none of these.
         """
-        shown, watched = self.workspace.on_screen, self.workspace.run_pane
+        shown, watched = self.stage.workspace.on_screen, self.stage.workspace.run_pane
         idle = {place.id for place in PANES if not place.watches}
         first = [pane for pane in shown if (pane.id == watched if looking else pane.id in idle)]
         return first or shown
@@ -147,52 +98,52 @@ class Furnishing(TerminalApp):
         """Have the first frame with the run hold its curves: plots find out their places in one layout after another.
         """
         for _ in range(2):
-            lay_out(self.screen)
-            for pane in self.workspace.on_screen:
+            lay_out(self.app.screen)
+            for pane in self.stage.workspace.on_screen:
                 pane.draw_now()
 
-    async def furnish_rest(self) -> None:
-        """The other panes on screen; once there is time, those that are not; and what needs all of them."""
-        from tui_gen import runs
-
+    async def go_on(self, beat: Callable[[float], None]) -> None:
+        """The other panes on screen; once there is time, those that are not. About once a second there is a `beat`."""
+        workspace, crew = self.stage.workspace, self.crew
         painted = asyncio.Event()
-        self.call_after_refresh(painted.set)
+        self.app.call_after_refresh(painted.set)
         await painted.wait()
-        self.follower.run(self.beat)
-        await self._imported(frames := self._frames(self.workspace.on_screen))
-        with self.batch_update():
+        crew.follower.run(beat)
+        await self._imported(frames := self._frames(workspace.on_screen))
+        with self.app.batch_update():
             for frame in frames:
                 await self._bring_in(frame)
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self.follower.at_rest.wait(), LONGEST)
+            await asyncio.wait_for(crew.follower.at_rest.wait(), LONGEST)
         if self.looking:
-            await self.stock.take_kept()
-        while frames := self._frames(self.workspace.on_screen) or self._frames(self.workspace.panes):
+            await crew.stock.take_kept()
+        while frames := self._frames(workspace.on_screen) or self._frames(workspace.panes):
             await self._imported(frames[:1])
             await self._bring_in(frames[0])
         if self.looking:
-            self.run_worker(self.stock.begin(looking=True), exit_on_error=False)
-        stage = cast("Stage", self)
-        if self._compare:
-            comparing.show(stage, self._compare)
-        if self.conductor.view is not None:
-            await self.conductor.show_config()
-        if self.models is not None:
-            placeholders.remember(self.models.first_rows())
+            self.stage.run_worker(crew.stock.begin(looking=True), exit_on_error=False)
+
+    async def finish(self, settings: Settings, compare: Sequence[Path]) -> None:
+        """What needs all panes: runs to compare, the config of the one shown, the user's keys; and what went wrong."""
+        from tui_gen import runs
+
+        stage, session = self.stage, self.crew.session
+        if compare:
+            comparing.show(stage, compare)
+        if stage.view is not None:
+            await self.crew.conductor.show_config()
+        if stage.models is not None:
+            placeholders.remember(stage.models.first_rows())
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(stage) if binding.id})
         if keymap:
-            self.set_keymap(keys.given_way(stage, keymap))
-        for problem in [*key_problems, self.settings.problem, runs.unwritable(self.session.root)]:
+            self.app.set_keymap(keys.given_way(stage, keymap))
+        for problem in [*key_problems, settings.problem, runs.unwritable(session.root)]:
             if problem:
-                self.notices.tell(problem, "warning")
-        if self.themes.problems:
-            self.notices.tell("Themes that could not be read:\n" + "\n".join(self.themes.problems), "warning")
-        for problem in self.session.catalog.problems:
-            self.notices.note("warning", problem)
-        self.show_newcomers_around()
-        announcing = await away(importlib.import_module, "tui_gen.app.steering.announcing")  # it needs numpy
-        self.announcer = announcing.Announcer(self, self.notices)
-        self.complete = True
+                stage.notices.tell(problem, "warning")
+        if stage.themes.problems:
+            stage.notices.tell("Themes that could not be read:\n" + "\n".join(stage.themes.problems), "warning")
+        for problem in session.catalog.problems:
+            stage.notices.note("warning", problem)
 
     @staticmethod
     def _frames(panes: Sequence[Pane]) -> list[Pane]:
@@ -208,21 +159,15 @@ class Furnishing(TerminalApp):
 
     async def _bring_in(self, frame: Pane) -> None:
         """Put a pane in the place of its empty frame."""
-        place = row(frame.id)
+        place, workspace = row(frame.id), self.stage.workspace
         assert place is not None
-        pane = make(place, Belongings(self.session.catalog, self.session.root))
+        pane = make(place, Belongings(self.crew.session.catalog, self.crew.session.root))
         pane.display = frame.display
         await frame.remove()
-        await self.workspace.mount(pane)
-        match pane.id:
-            case "form":
-                self.form = cast("FormPane", pane)
-            case "models":
-                self.models = cast("ModelsPane", pane)
-            case "samples":
-                self.samples = cast("SamplesPane", pane)
-        self.follower.introduce(pane)
+        await workspace.mount(pane)
+        self._panes[place.id] = pane
+        self.crew.follower.introduce(pane)
         self.form_actions.on_form_changed()  # it may have told of its recipe before it was known here
         pane.show_card(self.form_actions.card)
-        if self.focused is None and self.workspace.last_pane == pane.id and pane.display:
+        if self.app.focused is None and workspace.last_pane == pane.id and pane.display:
             pane.focus_inside()

@@ -33,6 +33,8 @@ ASKING = 0.5
 
 class TerminalApp(HookedApp):
     """An app whose `wire` hears of every frame; `terminal` is what the terminal answered before the app started.
+    A base class, as Textual asks the app itself for its driver and its filters, and calls its handlers of frames, keys
+    and sizes.
 
     `terminal_changed_signal` tells that it answered otherwise when it was asked again. What is typed goes to the
     focused widget's `take(event)` first, where it has one; True: that was text. Here and at once, as several keys may
