@@ -57,7 +57,7 @@ def run(root, name, *more, losses=(), **settings):
 
 def readings(app, plot=0):
     """What the legend of a plot says of each run."""
-    return {one.name: None if one.ended else one.value for one in app.pane.plots[plot].drawing.frame.readings}
+    return {one.name: None if one.absent else one.value for one in app.pane.plots[plot].drawing.frame.readings}
 
 
 async def shows(app, pilot, paths):

@@ -11,6 +11,7 @@ from tests.form_host import CATALOG, Host, go, screen_text
 from tui_gen.app.panes.form.relevance import has_effect, of_author, split
 from tui_gen.app.panes.form.state import FormState
 from tui_gen.catalog import start_of
+from tui_gen.effects import lacking
 from tui_gen.params import Param, describe, hyper
 
 TABLES = {"model": {"name": "vae"}, "dataset": {"name": "digits"}}
@@ -33,7 +34,8 @@ TABLES = {"model": {"name": "vae"}, "dataset": {"name": "digits"}}
     ],
 )
 def test_a_setting_has_an_effect_only_beside_others(when, values, applies):
-    assert Param("x", "int", when=when).applies(values.__getitem__) is applies
+    param = Param("x", "int", when=when)
+    assert (lacking("model.x", param, {}, lambda key: [values[key.removeprefix("model.")]]) == "") is applies
 
 
 @pytest.mark.parametrize("name", CATALOG.models)

@@ -178,6 +178,24 @@ async def test_the_crosshair_reads_the_values_at_its_step(tmp_path):
         assert "step 3" not in app.text().split("\n")[1] and app.losses.looking.cursor is None
 
 
+async def test_the_crosshair_says_where_a_sparse_curve_was_measured_and_reads_nothing_before_its_first(tmp_path):
+    val = events.Metrics(start=100, stride=200, values={"val/vae/loss": [0.5, 0.25]})
+    run = write_run(tmp_path / "run", val, losses=[float(step) for step in range(400)], planned=400)
+    app = Host(run, "losses")
+    async with drive(app, (100, 30)) as pilot:
+        read = {}
+        for step in (50, 100, 190, 299, 300, 399):
+            app.losses.look(cursor=float(step))
+            await settled(app, pilot)
+            curves = app.losses.plots[0].drawing.frame.readings
+            read[step] = [("–" if one.absent else one.value, one.at) for one in curves]
+            value, at = read[step][1]
+            assert f"● train {step} " in app.text() and f" {value}{'@' * bool(at)}{at} " in app.text().split("\n")[2]
+        assert {step: one[1] for step, one in read.items()} == {
+            50: ("–", ""), 100: (0.5, ""), 190: (0.5, "100"), 299: (0.25, ""), 300: (0.25, ""), 399: (0.25, "300")
+        }  # fmt: skip
+
+
 async def test_the_mouse_reads_keeps_zooms_and_turns_the_wheel(tmp_path):
     app = Host(run_with(tmp_path, losses=[float(step) for step in range(400)], planned=400), "losses")
     async with drive(app, (100, 30)) as pilot:

@@ -115,6 +115,11 @@ async def test_the_crosshair_reads_the_curves_that_have_no_plot_on_screen_too(tm
         await pilot.press("escape")
         await settled(app, pilot)
         assert "vae/kl 400" not in app.text()
+        for step, words in ((300, "· val/vae/elbo 7.5@199"), (100, "│ vae/kl 200 ")):
+            app.losses.look(cursor=float(step))
+            await settled(app, pilot)
+            assert words in app.text().split("\n")[1]
+        assert "elbo" not in app.text().split("\n")[1], "it was not measured yet"
 
 
 def test_the_line_gives_up_advice_then_the_step_then_the_best_before_its_sentence_is_cut():

@@ -12,6 +12,7 @@ from tests.test_queueing import draft
 from tui_gen import queueing, runs
 from tui_gen.app.panes.queue.pane import QueueWorkAsked
 from tui_gen.app.steering import queue_keeper
+from tui_gen.catalog import start_of
 
 
 @pytest.fixture
@@ -105,6 +106,30 @@ def test_a_queue_that_nobody_trains_goes_on_with_the_next_workbench_unless_that_
     assert begun == [False] * wanted
     keeper.on_queue_work_asked(QueueWorkAsked(everything=True))
     assert begun[-1] is True, "who asks for it gets it"
+
+
+async def test_a_sweep_offers_what_has_an_effect_beside_what_is_varied(monkeypatch, work):
+    async with workbench(monkeypatch, (80, 24)) as (app, pilot):
+        app.form.load_tables(start_of(app.catalog.models["autoencoder"], app.catalog), "autoencoder")
+        await pilot.press("ctrl+f5")
+        await until_shown(pilot, "Pick settings above")
+        dialog = app.screen
+
+        def keys():
+            options = dialog.query_one("#settings")
+            return [options.get_option_at_index(place).id for place in range(options.option_count)]
+
+        dialog.query_one("#find").value = "pretrain"
+        await until(pilot, lambda: keys() == ["model.pretrain_steps"], "nothing is pretrained")
+        dialog.vary("train.phases.pretrain.lr")
+        await until_shown(pilot, "pretrain.lr: has no effect without pretrain_steps")
+        await pilot.press("f5")
+        assert app.screen is dialog, "runs that are all alike are not added"
+        dialog.vary("model.pretrain_steps")
+        await pilot.pause()
+        dialog.query("#axes Input").last().value = "model.pretrain_steps=0|10"
+        await until(pilot, lambda: "train.phases.pretrain.lr" in keys())
+        await until_shown(pilot, "6 runs")
 
 
 async def test_a_sweep_is_put_together_queued_and_compared(monkeypatch, work):

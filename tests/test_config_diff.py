@@ -8,6 +8,7 @@ import pytest
 
 from tui_gen import catalog as catalogs
 from tui_gen import config as configs
+from tui_gen.catalog import start_of
 from tui_gen.config_diff import ABSENT, differences
 
 CATALOG = catalogs.read()
@@ -61,6 +62,13 @@ def test_a_setting_that_does_nothing_is_not_told():
     assert "model.channels" not in told(DIGITS, changed(model__channels=[3])), "an MLP has no channels"
     assert told(conv, changed(model__network="conv", model__channels=[3]))["model.channels"][1] == "3"
     assert told(DIGITS, conv)["model.hidden"][1] == ABSENT.value
+    plain = start_of(CATALOG.models["autoencoder"], CATALOG)
+    faster = copy.deepcopy(plain)
+    configs.set_key(faster, "train.phases.pretrain.lr", 0.5)
+    assert told(plain, faster) == {}, "nothing is pretrained"
+    for tables in (plain, faster):
+        configs.set_key(tables, "model.pretrain_steps", 10)
+    assert told(plain, faster)["train.phases.pretrain.lr"][1] == "0.5"
 
 
 def test_what_came_with_another_model_as_declared_is_no_difference_of_its_own():

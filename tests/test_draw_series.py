@@ -88,10 +88,18 @@ def test_growth_is_amortised():
     assert len(owners) < 12 and series.values.tolist() == list(range(5000))
 
 
-def test_nearest_point():
+def test_what_is_read_between_two_measurements_is_the_one_before_and_not_the_nearest():
     series = Series("loss", [0, 10, 20], [1, 2, 3])
-    assert [series.nearest(s) for s in (-5, 4, 6, 14.9, 99)] == [0, 0, 1, 1, 2]
-    assert Series().nearest(3) is None
+
+    def read(step, reach=0.0):
+        return series.read(step, step - reach, step + reach)
+
+    assert [read(step) for step in (-5, 0, 9, 10, 19, 20, 99)] == [
+        (None, False), (0, True), (0, False), (1, True), (1, False), (2, True), (2, False)
+    ]  # fmt: skip
+    assert [read(step, 1) for step in (-1, 9, 11, 18)] == [(0, True), (1, True), (1, True), (1, False)]
+    assert read(9, 10) == (1, True) and read(4, 10) == (0, True), "of those that stand there, the nearest"
+    assert Series().read(3, 0, 9) == (None, False)
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from tui_gen import config as configs
 from tui_gen import datasets, params
 from tui_gen.catalog import Catalog
+from tui_gen.effects import lacking
 from tui_gen.params import Param
 
 WORDS = ("format", "name", "notes", "tags", "recipe")
@@ -107,9 +108,12 @@ def _settings(tables: Mapping[str, Any], catalog: Catalog) -> dict[str, Any]:
     declared = {key: param for key, param in _declared(tables, catalog).items() if key not in WORDS}
     whole = {key: param.default for key, param in declared.items()} | {"edits": []} | stated
 
+    entry = catalog.models.get(configs.named(dict(tables), "model"))
+    phases_when = entry.phases_when if entry is not None else {}
+
     def applies(key: str) -> bool:
-        param, table = declared.get(key), key.rpartition(".")[0]
-        return param is None or param.applies(lambda name: whole.get(f"{table}.{name}"))
+        param = declared.get(key)
+        return param is None or not lacking(key, param, phases_when, lambda name: [whole.get(name)])
 
     return {key: value for key, value in whole.items() if applies(key)}
 

@@ -56,10 +56,6 @@ class Param(msgspec.Struct, frozen=True, omit_defaults=True):
     when: str = ""
     rare: bool = False
 
-    def applies(self, values: Callable[[str], Any]) -> bool:
-        """Whether it does anything where the other settings of its table have these values; each is asked by name."""
-        return met(self.when, values)
-
     def allowed(self) -> str:
         """What may be written here, in words: `a whole number, 1 ≤ x ≤ 1024`."""
         if self.kind == "choice":

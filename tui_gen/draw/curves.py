@@ -87,8 +87,9 @@ class Plot:
             canvas.message("no values yet")
 
         limits = scale.inverse(heights[0]), scale.inverse(heights[1])
-        readings = [_reading(slot, line, options) for slot, line in lines]
-        frame = Frame(width, height, [], area, (x0, x1), limits, x_scale, scale, heights, outside, readings)
+        frame = Frame(width, height, [], area, (x0, x1), limits, x_scale, scale, heights, outside)
+        here = (0.0, 0.0) if options.cursor is None else _column(options.cursor, frame)
+        frame.readings = [_reading(slot, line, options, here) for slot, line in lines]
         frame.rows = compose(frame, canvas, options, bool(lines))
         return frame
 
@@ -333,15 +334,31 @@ def _joined(lo: np.ndarray, hi: np.ndarray, first: np.ndarray, last: np.ndarray)
     return low, high
 
 
-def _reading(slot: int, series: Series, options: FrameOptions) -> Reading:
-    i = len(series) - 1 if options.cursor is None else series.nearest(options.cursor)
-    first, last = options.ends.get(series.name, (-math.inf, math.inf))
+def _reading(slot: int, series: Series, options: FrameOptions, here: tuple[float, float]) -> Reading:
+    """What the legend has of a series: its newest value, or that at the crosshair, in whose column are steps `here`."""
+    i: int | None = len(series) - 1
+    there = True
+    if options.cursor is not None:
+        first, last = options.ends.get(series.name, (-math.inf, math.inf))
+        i, there = series.read(options.cursor, *here) if first <= options.cursor <= last else (None, False)
+    step, value, mean = (math.nan,) * 3 if i is None else (
+        float(series.steps[i]),
+        float(series.values[i]),
+        float(series.ema(_smoothing(series, options), options.zero_phase)[i]),
+    )  # fmt: skip
     return Reading(
         name=series.name,
         glyph=legend_glyph(slot, options.ascii),
         style=f"line.{slot}",
-        step=float(series.steps[i]),
-        value=float(series.values[i]),
-        mean=float(series.ema(_smoothing(series, options), options.zero_phase)[i]),
-        ended=options.cursor is not None and not first <= options.cursor <= last,
+        step=step,
+        value=value,
+        mean=mean,
+        absent=i is None,
+        at="" if i is None or there else options.called(step),
     )
+
+
+def _column(step: float, frame: Frame) -> tuple[float, float]:
+    """The steps in the column of a frame whose middle a step is."""
+    part, half = frame.x_scale.part(step, frame.x_limits), 0.5 / max(1, frame.area.width)
+    return frame.x_scale.step_at(part - half, frame.x_limits), frame.x_scale.step_at(part + half, frame.x_limits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tui_gen.draw.canvas import Level, Mark
@@ -25,7 +25,8 @@ class FrameOptions:
     unit of the x axis' labels (an epoch's, say);
     `clock`: labels are times instead, and steps are as far apart as they were in time; `levels`: values to come to,
     which the y axis takes in where they are near; `ends`: by the names of curves, the places between which the
-    crosshair reads them (all along where it is not said); `ascii`: no braille or other non-ASCII characters.
+    crosshair reads them (from the first value on where it is not said); `called`: what a step is called beside a
+    value that was measured there; `ascii`: no braille or other non-ASCII characters.
     """
 
     smoothing: float = 0.9
@@ -45,6 +46,7 @@ class FrameOptions:
     marks: Sequence[Mark] = ()
     levels: Sequence[Level] = ()
     ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    called: Callable[[float], str] = "{:,.0f}".format
     ascii: bool = False
 
 
@@ -60,7 +62,10 @@ class Area:
 
 @dataclass(frozen=True)
 class Reading:
-    """One line of the legend: a series at a step, NaN where it has no value; `ended` where it does not go that far."""
+    """One line of the legend: a series at a step, NaN where it has no value; `absent` where it has none at the
+    crosshair: before its first, or where it does not go that far. `at` says where the value was measured, as the x axis
+    does, where that is not in the crosshair's column.
+    """
 
     name: str
     glyph: str
@@ -68,7 +73,8 @@ class Reading:
     step: float
     value: float
     mean: float
-    ended: bool = False
+    absent: bool = False
+    at: str = ""
 
 
 @dataclass

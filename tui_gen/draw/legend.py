@@ -27,11 +27,14 @@ def legend_rows(title: str, readings: Sequence[Reading], width: int, rows: int, 
     row_width = width_of(title) + 1
     for i, curve in enumerate(readings):
         value = curve.value if cursor or math.isnan(curve.mean) else curve.mean
+        words = "–" if curve.absent else reading(value)
         runs: Row = [
             (f" {curve.glyph}", curve.style),
             (f" {clean(curve.name)} ", "text"),
-            (("–" if curve.ended else reading(value)).ljust(VALUE_WIDTH), "value"),
+            (words, "value"),
+            (f"@{curve.at}" if curve.at else "", "label"),
         ]
+        runs.append((" " * (VALUE_WIDTH - sum(width_of(text) for text, _ in runs[2:])), "value"))
         need = sum(width_of(text) for text, _ in runs)
         remaining = len(readings) - i
         spare = 4 if remaining > 1 and len(lines) == rows else 0

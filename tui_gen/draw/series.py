@@ -360,15 +360,19 @@ class Series:
         low, high = (float(finite.min()), float(finite.max())) if len(finite) else (np.nan, np.nan)
         return float(np.fmin(low, self._extremes[0])), float(np.fmax(high, self._extremes[1]))
 
-    def nearest(self, step: float) -> int | None:
-        """Index of the point nearest to `step`, None when there is no point."""
+    def read(self, step: float, low: float, high: float) -> tuple[int | None, bool]:
+        """Index of the point to read at a step, and whether it stands there: in `low` to `high`, what counts as there.
+
+        That is the nearest point of those that stand there; without any, the last before, for between two measurements
+        nobody knows more. None before the first.
+        """
         steps = self.steps
-        if not len(steps):
-            return None
-        i = int(np.searchsorted(steps, step))
-        if i == len(steps) or (i > 0 and step - steps[i - 1] <= steps[i] - step):
-            i -= 1
-        return i
+        after = int(np.searchsorted(steps, step))
+        beside = [place for place in (after - 1, after) if 0 <= place < len(steps)]
+        here = [place for place in beside if low <= steps[place] <= high or steps[place] == step]
+        if here:
+            return min(here, key=lambda place: abs(steps[place] - step)), True
+        return (after - 1 if after else None), False
 
 
 @dataclass

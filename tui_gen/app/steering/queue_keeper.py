@@ -108,7 +108,9 @@ class QueueKeeper:
             def judged(metric: str) -> tuple[str, str]:
                 return asking.judged(base, metric, self.session.catalog)
 
-            plan = await self.stage.push_screen_wait(SweepDialog(base.name, settings, values, length.of, judged))
+            phases_when = self.session.catalog.models[base.model.name].phases_when
+            dialog = SweepDialog(base.name, settings, values, length.of, judged, phases_when)
+            plan = await self.stage.push_screen_wait(dialog)
             if plan is None:
                 return
             if plan.wish is not None:

@@ -107,6 +107,7 @@ class CurvesPane(Pane):
             clock=self.across.clock(axis) if axis in CLOCKS else None,
             marks=marks,
             ends=self.across.ends(looking.x_axis),
+            called=partial(self.across.short, axis_name=looking.x_axis),
         )
         current = self.current
         for plot, panel in zip(self.plots, panels):

@@ -38,6 +38,8 @@ SYMMETRIC = "±log"
 
 MANY = 4
 """Curves of a plot beyond which its legend may have one more row."""
+WIDE = -0.1234
+"""A value that takes as many cells as any."""
 BOX = 2
 """Rows that the mouse goes up or down before what it selects is a box, not a range of steps."""
 
@@ -167,7 +169,7 @@ class PlotView(Widget):
         terminal: Terminal | None = getattr(self.app, "terminal", None)
         options = replace(options, legend=False, ascii=terminal is not None and not terminal.unicode)
         most = 0 if height < 6 else 1 if height < 11 else 2 if len(panel.curves) <= MANY or height < 14 else 3
-        readings = _expected(some)
+        readings = _expected(some, options)
         name = f"{panel.title} {panel.note}" if panel.note else panel.title
         title = f"{name} {SYMMETRIC}" if options.log_y else name
         count = len(legend_rows(title, readings, width, most, False)) if most else 0
@@ -352,6 +354,12 @@ class PlotView(Widget):
         self._wheel(event, 1, True)
 
 
-def _expected(some: list[Series]) -> list[Reading]:
-    """Readings of the right number and widths, before the frame is there."""
-    return [Reading(curve.name, "●", "text", 0.0, 0.0, 0.0) for curve in some if len(curve)]
+def _expected(some: list[Series], options: FrameOptions) -> list[Reading]:
+    """Readings of the right number and widths, before the frame is there.
+
+    With a crosshair, a curve without an average has so few points that it may be said where one was measured.
+    """
+    at = "" if options.cursor is None else options.called(options.cursor)
+    return [
+        Reading(curve.name, "●", "text", 0.0, WIDE, WIDE, at="" if curve.smooth else at) for curve in some if len(curve)
+    ]

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from tui_gen import effects
 from tui_gen.app.panes.form.state import FormState, Section, same
-from tui_gen.params import met
 
 MODEL, DATASET = "model.name", "dataset.name"
-PHASE = "train.phases."
 
 
 def has_effect(state: FormState, key: str) -> bool:
     """Whether a setting does anything beside the others: no channels of convolutions where there are none."""
-    table, when = key.rpartition(".")[0], phase_when(state, key)
-    return met(when, lambda name: _value(state, "model", name)) and state.params[key].applies(
-        lambda name: _value(state, table, name)
-    )
+    return not lacking(state, key)
 
 
 def lacking(state: FormState, key: str) -> str:
-    """What a setting without effect would need."""
-    when = phase_when(state, key)
-    return state.params[key].when if met(when, lambda name: _value(state, "model", name)) else when
+    """What a setting without effect would need; empty where it has one."""
+    entry = state.catalog.models.get(state.model)
 
+    def values(name: str) -> list[Any]:
+        return [state.value(name)] if name in state.params else []
 
-def phase_when(state: FormState, key: str) -> str:
-    """The condition under which the phase is trained whose optimiser a setting belongs to; empty where it always is."""
-    phase, entry = key.rpartition(".")[0].removeprefix(PHASE), state.catalog.models.get(state.model)
-    return entry.phases_when.get(phase, "") if entry is not None and key.startswith(PHASE) else ""
-
-
-def _value(state: FormState, table: str, name: str) -> object:
-    key = f"{table}.{name}"
-    return state.value(key) if key in state.params else None
+    return effects.lacking(key, state.params[key], entry.phases_when if entry is not None else {}, values)
 
 
 def of_author(state: FormState, key: str) -> bool:

@@ -109,14 +109,16 @@ def called(goal: Goal) -> str:
     return f"val {name}" if validation else name
 
 
-def readings_of(view: RunView, panels: Iterable[Panel], step: float) -> Going | None:
-    """The values of these panels' curves at a step; None where there is none."""
+def readings_of(view: RunView, panels: Iterable[Panel], step: float, here: tuple[float, float]) -> Going | None:
+    """The values of these panels' curves at a step, as their plots' legends would have them where the steps from one to
+    the other are `here`; None where there is none."""
     words = []
     for curve in (curve for panel in panels for curve in panel.curves):
         series = view.series.get(curve.metric)
-        place = series.nearest(step) if series is not None else None
+        place, there = series.read(step, *here) if series is not None else (None, False)
         if series is not None and place is not None:
-            words.append(f"{curve.metric} {reading(float(series.values[place]))}")
+            at = "" if there else f"@{series.steps[place]:,.0f}"
+            words.append(f"{curve.metric} {reading(float(series.values[place]))}{at}")
     return Going(READINGS, " · ".join(words)) if words else None
 
 
@@ -137,13 +139,14 @@ class GoingLine(Widget):
 
     def show(
         self, view: RunView | None, goal: Goal | None, fits: bool, others: Iterable[Panel] = (),
-        step: float | None = None,
+        step: float | None = None, here: tuple[float, float] = (0.0, 0.0),
     ) -> None:  # fmt: skip
-        """How a run goes, from now on; with a crosshair at a `step`, what the `others` read there: panels off screen.
+        """How a run goes, from now on; with a crosshair at a `step`, in whose column are the steps `here`, what the
+        `others` read there: panels off screen.
 
         The row is hidden where there is nothing to say, or no room.
         """
-        readings = readings_of(view, others, step) if view is not None and step is not None else None
+        readings = readings_of(view, others, step, here) if view is not None and step is not None else None
         going = (readings or self._judged(view, goal)) if view is not None and fits else None
         if self.display != (going is not None):
             self.display = not self.display

@@ -37,7 +37,7 @@ scale that is symmetric about 0; the title says `±log` then.
 | `ctrl+↑` `ctrl+↓` | zoom the chosen plot's values in and out |
 | `shift`+arrows, shift+wheel, drag with the right button or ctrl | move along |
 | `f` | follow the newest steps, or show all |
-| `←` `→` `home` `end`, mouse | crosshair: the values of all curves at a step |
+| `←` `→` `home` `end`, mouse | crosshair: the values of all curves at a step; `0.42@500`: as last measured, at 500 |
 | `F` | fork the run: a new one that goes on from the crosshair's step, or from the newest checkpoint |
 | `escape` | no range, no crosshair, all plots |
 | `a` | everything again |

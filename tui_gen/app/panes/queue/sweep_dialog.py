@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from tui_gen import space
 from tui_gen.app.background import away
 from tui_gen.app.widgets.modal import Modal
 from tui_gen.config import ConfigError
+from tui_gen.effects import lacking
 from tui_gen.forecast import length_words
 from tui_gen.params import Param, Problem, show
 from tui_gen.search import asking
@@ -45,6 +46,7 @@ class SweepDialog(Modal[SweepPlan | None]):
 
     `settings` and `values` are those of the config, by dotted key; `seconds_of` predicts how long points take, called
     in a thread; `judgement_of` says by what trials are judged, and which way is better, for a metric or for none.
+    `phases_when` has the conditions under which the model's phases are trained: what does nothing is not offered.
     """
 
     DEFAULT_CSS = """
@@ -82,11 +84,16 @@ class SweepDialog(Modal[SweepPlan | None]):
     def __init__(
         self, name: str, settings: Mapping[str, Param], values: Mapping[str, Any],
         seconds_of: Callable[[list[Point]], float | None], judgement_of: Callable[[str], tuple[str, str]],
+        phases_when: Mapping[str, str],
     ) -> None:  # fmt: skip
         super().__init__()
         self._judgement_of = judgement_of
         self._about, self._params, self._config, self._seconds_of = name, settings, values, seconds_of
+        self._phases_when = phases_when
         self._numbers = count()
+        self._offered: list[str] = []
+        self._varied: dict[str, list[Any]] = {}
+        """The ends, or all, of the values that are tried, by dotted key."""
         self._plan: SweepPlan | None = None
         self._words = ""
 
@@ -126,15 +133,28 @@ class SweepDialog(Modal[SweepPlan | None]):
 
     def _list(self) -> None:
         words = self.query_one("#find", Input).value.lower().split()
+        keys = [key for key in self._params if not self._lacking(key)]
+        keys = [key for key in keys if all(word in f"{key} {self._params[key].help}".lower() for word in words)]
+        if keys == self._offered:
+            return
+        self._offered = keys
         options = self.query_one("#settings", OptionList)
         options.clear_options()
-        for key, param in self._params.items():
-            if all(word in f"{key} {param.help}".lower() for word in words):
-                value = show(self._config.get(key))
-                row = Content.assemble(f"{key} = {clean(value)}  ", (clean(param.help), "$quiet"))
-                options.add_option(Option(row, id=key))
-        if options.option_count:
+        for key in keys:
+            row = Content.assemble(
+                f"{key} = {clean(show(self._config.get(key)))}  ", (clean(self._params[key].help), "$quiet")
+            )
+            options.add_option(Option(row, id=key))
+        if keys:
             options.highlighted = 0
+
+    def _lacking(self, key: str) -> str:
+        """What a setting would need to do anything, where the others are as in the config, or as they are varied."""
+
+        def values(name: str) -> Sequence[Any]:
+            return self._varied.get(name) or [self._config.get(name)]
+
+        return lacking(key, self._params[key], self._phases_when, values)
 
     @on(Input.Changed, "#find")
     def _on_find(self, event: Input.Changed) -> None:
@@ -188,12 +208,19 @@ class SweepDialog(Modal[SweepPlan | None]):
     def _reckon(self) -> None:
         """How many runs it makes, and how long they take, as far as that is known; or what is wrong."""
         self._plan = None
+        self._varied = {}
         texts = [box.value for box in self.query("#axes Input").results(Input) if box.value.strip()]
         if not texts:
+            self._list()
             self._tell("Pick settings above, with Enter or a click.")
             return
         try:
             axes = space.parse(texts, self._params)
+            self._varied = {axis.key: axis.ends() for axis in axes}
+            self._list()
+            if idle := [Problem(axis.key, None, f"has no effect without {when}") for axis in axes
+                        if (when := self._lacking(axis.key))]:  # fmt: skip
+                raise ConfigError("--space", idle)
             if self._text("trials"):
                 self._reckon_search(axes)
                 return
