@@ -210,6 +210,10 @@ class CurvesPane(Pane):
         """Steps in the column of a step."""
         return abs(self._moved(step, 1) - step)
 
+    def column_about(self, step: float) -> tuple[float, float]:
+        """From which step to which the column goes whose middle a step is."""
+        return self._moved(step, -0.5), self._moved(step, 0.5)
+
     def _moved(self, step: float, columns: float) -> float:
         """The step so many columns of the first plot away from one."""
         drawing = self.plots[0].drawing

@@ -130,7 +130,7 @@ class LossesPane(CurvesPane):
             return
         panels, cursor = self.shown_panels(), self.looking.cursor
         others = [panel for panel in self.panels if panel not in panels]
-        here = (0.0, 0.0) if cursor is None else (self._moved(cursor, -0.5), self._moved(cursor, 0.5))
+        here = (0.0, 0.0) if cursor is None else self.column_about(cursor)
         self._going.show(self.view, self.goal, self.size.height >= LEAST_WITH_WORDS, others, cursor, here)
         self.draw_plots()
 
