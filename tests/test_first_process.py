@@ -172,9 +172,10 @@ def killed():
             pid = runs.worker_of(run).pid
             assert runs.live(run)
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda: launch.process_state(pid) == "Z" and not presence.held(run), what="all its threads to end")
+            wait_for(lambda: presence.process_state(pid) == "Z", what="it to end")
+            wait_for(lambda: not presence.held(run), what="all its threads to end")
             yield run
-            assert launch.process_state(pid) == "Z"
+            assert presence.process_state(pid) == "Z"
         finally:
             careless.stdin.close()
 

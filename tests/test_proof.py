@@ -11,7 +11,7 @@ import pytest
 from tests import fake_worker, small_runs
 from tests.attack import forked
 from tui_gen import config as configs
-from tui_gen import event_log, events, launch, proof, runs, trust
+from tui_gen import event_log, events, presence, proof, runs, trust
 from tui_gen.report import verifying
 from tui_gen.report.commands import verify_resume
 from tui_gen.train.offline import alike, mortal
@@ -192,4 +192,4 @@ def test_a_worker_for_it_dies_with_whoever_started_it(tmp_path):
     process = verifying.start(run, False, None, [])
     process.stdin.close()
     assert process.wait(60) == -9
-    assert not runs.live(run) and launch.process_state(process.pid) == ""
+    assert not runs.live(run) and presence.process_state(process.pid) == ""

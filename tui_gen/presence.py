@@ -34,6 +34,8 @@ BEAT = 15.0
 """Seconds between two signs of life of a worker."""
 SILENT = 90.0
 """A worker on another machine that gave no sign of life for so many seconds is gone; file times travel slowly."""
+HELD = "held by a signal"
+"""What is said of a process that Ctrl-Z, or a batch system that suspends it, has stopped."""
 PATIENCE = 5.0
 """Seconds to try for a lock that only readers hold: they look, which takes them microseconds."""
 
@@ -87,6 +89,20 @@ def process_started(pid: int) -> str:
     except OSError:
         return ""
     return "" if not fields_of_ps or fields_of_ps[-1].startswith("Z") else " ".join(fields_of_ps[:-1])
+
+
+def process_state(pid: int) -> str:
+    """The letter by which the system tells what a process does (R, S, D, T, Z), or an empty text."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            return file.read().rpartition(") ")[2][:1]
+    except OSError:
+        return ""
+
+
+def is_held(info: WorkerInfo) -> bool:
+    """Whether a worker's process, which is in sight, does nothing until a signal lets it go on."""
+    return process_state(info.pid) in ("T", "t") and alive(info)
 
 
 @functools.cache

@@ -36,7 +36,7 @@ class RunRow:
         if not self._words:
             info = self.info
             tags = " ".join(info.tags)
-            self._words = f"{info.state} {info.model} {info.dataset} {info.name} {self.folder} {tags}".lower()
+            self._words = f"{info.word} {info.model} {info.dataset} {info.name} {self.folder} {tags}".lower()
         return self._words
 
     def forget(self) -> None:

@@ -30,7 +30,7 @@ from tui_gen.files import open_regular, written_aside
 from tui_gen.headline import headline
 from tui_gen.places import called
 from tui_gen.places import default_root as default_root
-from tui_gen.presence import Hold, mtime
+from tui_gen.presence import HELD, Hold, mtime
 from tui_gen.presence import WorkerInfo as WorkerInfo
 from tui_gen.presence import alive as alive
 from tui_gen.presence import process_started as process_started
@@ -70,6 +70,11 @@ class RunInfo(msgspec.Struct):
     def live(self) -> bool:
         """Whether its worker is alive."""
         return self.state in LIVE
+
+    @property
+    def word(self) -> str:
+        """Its state, and whether its worker is held: it does nothing then, whatever its log said last."""
+        return f"{self.state}, held" if self.live and self.reason.startswith(HELD) else self.state
 
 
 def slug(text: str) -> str:
@@ -238,7 +243,9 @@ def state_of(path: Path | str) -> tuple[str, int, str]:
         info = worker_of(path)
         if info is None or not presence.about(info, path):
             return "starting", step, ""  # it has been claimed, and whoever trains it will name itself
-        return state, step, reason if presence.in_sight(info) else f"on {info.host}"
+        if not presence.in_sight(info):
+            return state, step, f"on {info.host}"
+        return state, step, f"{HELD}; kill -CONT {info.pid} lets it go on" if presence.is_held(info) else reason
     last, step = _tail(path)  # it may have written its last word, and ended, since the first look
     if last is not None and last.state in ENDED:
         return last.state, step, last.reason
@@ -250,6 +257,11 @@ def state_of(path: Path | str) -> tuple[str, int, str]:
     if info is None or presence.here(info):
         return "interrupted", step, "the worker is gone"
     return "interrupted", step, f"no sign of life from {info.host} {presence.since(path)}"
+
+
+def standing(reason: str) -> str:
+    """What the reason for a live run's state tells of its worker: on which machine it is, or that it is held."""
+    return reason if reason.startswith(("on ", HELD)) else ""
 
 
 def _coming_up(path: Path | str, last: events.State | None, info: WorkerInfo | None) -> bool:

@@ -207,8 +207,9 @@ class RunView:
         if self.behind or state in ("starting", "interrupted") or not self.logged_state:
             self.state, self.reason = state, reason
         else:
-            elsewhere = reason if reason.startswith("on ") else ""
-            self.state, self.reason = self.logged_state, self._logged_reason or elsewhere
+            standing = runs.standing(reason)
+            logged = "" if standing.startswith(runs.HELD) else self._logged_reason
+            self.state, self.reason = self.logged_state, logged or standing
         return before != (self.state, self.reason)
 
     def _take(self, event: events.Event, changes: set[str]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widget import Widget
 
+from tui_gen import runs
 from tui_gen.progress import epoch, memory, place, preparation, speed
 from tui_gen.progress import parts as in_parts
 from tui_gen.quantities import duration, round_trip
@@ -95,7 +96,7 @@ class StatusBar(Widget):
             parts.insert(0, view.replaying)
         if view.reason and not view.live:
             parts.insert(1, clean(view.reason))
-        elif view.reason and (view.state == "paused" or view.reason.startswith("on ")):
+        elif view.reason and (view.state == "paused" or runs.standing(view.reason)):
             parts.insert(0, clean(view.reason))
         parts = [*self._away(), *parts]
         return (word, view.state, parts)

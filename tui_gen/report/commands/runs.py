@@ -157,7 +157,7 @@ def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None, w
         host = f" on {row.host}" if row.live and row.reason.startswith("on ") else ""
         table.append(
             (
-                row.state + host,
+                row.word + host,
                 steps(row.step, row.steps),
                 row.model,
                 row.dataset,
@@ -177,7 +177,7 @@ def long_table(rows: list[RunRow], *, colour: bool, width: int = 0) -> list[str]
     table = [tuple(FACTS[name].title for name in names)]
     for row in rows:
         cells = {name: text_of(row, name) for name in names}
-        cells["step"] = steps(row.info.step, row.info.steps)
+        cells["state"], cells["step"] = row.info.word, steps(row.info.step, row.info.steps)
         cells["course"] = outline(row.summary.course)
         cells["idle"] += " ago"
         table.append(tuple(cells[name] for name in names))

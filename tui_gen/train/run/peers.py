@@ -27,7 +27,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tui_gen import children, launch, runs
+from tui_gen import children, launch, presence, runs
 from tui_gen.files import open_log
 from tui_gen.train.cutting import Check, never
 from tui_gen.train.order import ALIKE, At, Whereabouts
@@ -397,7 +397,7 @@ class Peers:
 
     def _held(self, peer: Peer) -> bool:
         """Whether a process is held by a signal, where it is on this machine."""
-        return peer.host == socket.gethostname() and launch.process_state(peer.pid) in ("T", "t")
+        return peer.host == socket.gethostname() and presence.process_state(peer.pid) in ("T", "t")
 
     def _look_at_step(self, now: float) -> None:
         """Name those who do not come to a step in which the others wait for them."""

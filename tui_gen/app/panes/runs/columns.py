@@ -59,7 +59,7 @@ WIDEST = {"metric": 18, "model": 18, "dataset": 16, "tag": 20, "run": 40}
 
 def columns_for(width: int, rows: Sequence[RunRow]) -> list[Column]:
     """The columns that have room in a width beside state and name; one that would be empty is left out."""
-    state = Column("state", 2 + max((len(row.info.state) for row in rows), default=8))
+    state = Column("state", 2 + max((len(row.info.word) for row in rows), default=8))
     name = LEAST_NAME
     left = width - MARK - state.width - GAP - name
     columns = []
@@ -102,7 +102,7 @@ def cell_of(row: RunRow, column: Column) -> str:
     match column.name:
         case "state":
             look = state_look(info.state)
-            text = f"{look.sign} {clean(info.state)}" if info.state else "…"
+            text = f"{look.sign} {clean(info.word)}" if info.state else "…"
         case "name":
             text = _name_of(row, column.width)
         case "step":

@@ -25,7 +25,7 @@ from tui_gen.run_facts import FACTS, ordered
 from tui_gen.run_filter import FilterError, Found, RunFilter
 from tui_gen.run_list import MANY, RunList
 from tui_gen.run_settings import RunSettings
-from tui_gen.runs import RESUMABLE
+from tui_gen.runs import RESUMABLE, standing
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
@@ -237,8 +237,9 @@ has a `›`, marked ones have a `◆`.
         if "status" not in parts or self.view is None:
             return
         for info in self.rows:
-            if info.path == str(self.view.path) and (info.state, info.step) != (self.view.state, self.view.step):
-                info.state, info.step, info.reason = self.view.state, self.view.step, self.view.reason
+            now = self.view.state, self.view.step, self.view.reason
+            if info.path == str(self.view.path) and (info.state, info.step, info.reason) != now:
+                info.state, info.step, info.reason = now
                 self.results.row(info).forget()
                 self.table.draw_anew(info.path)
 
@@ -341,7 +342,7 @@ has a `›`, marked ones have a `◆`.
         elif row is None:
             text = "No runs match." if self.rows else "No runs yet: F5 starts one." if self._looked else ""
         else:
-            text = _words(row)
+            text = described(row)
         line.set_class(bool(self._wrong), "wrong")
         if str(line.content) != text:
             line.update(Content(text), layout=False)
@@ -447,10 +448,12 @@ has a `›`, marked ones have a `◆`.
         self.table.focus()
 
 
-def _words(row: RunRow) -> str:
+def described(row: RunRow) -> str:
     """A run in a line or two: what it trains and came to, when, and what people say of it."""
     info = row.info
     parts = [f"{info.model} on {info.dataset}" if info.model else row.folder]
+    if info.live and (words := standing(info.reason)):
+        parts.append(words)
     if not info.live and info.state:
         then, today = time.localtime(info.updated), time.localtime()
         day = "" if then[:3] == today[:3] else time.strftime("%d %b ", then)
