@@ -17,6 +17,8 @@ from tui_gen.machine import Gauge
 from tui_gen.train.engine import laps
 from tui_gen.train.engine.building import weights_of
 from tui_gen.train.engine.laps import Laps
+from tui_gen.train.run import accounts as account_keeping
+from tui_gen.train.run import loop
 from tui_gen.train.run.accounts import Accounts
 from tui_gen.usage import Gpu, Spent
 
@@ -104,6 +106,33 @@ def test_what_is_timed_leaves_the_numbers_alone():
     assert trainers[0].laps.collect(8).parts["gradients"] > 0 and not trainers[1].laps.collect(8).parts
     first, second = (weights_of(trainer.model) for trainer in trainers)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_wait_is_no_part_of_what_it_interrupts(monkeypatch, tmp_path):
+    """Nor do the next previews come later for it."""
+    clock = Clock()
+    for module in (account_keeping, loop):
+        monkeypatch.setattr(module, "time", clock)
+    run = Run(tmp_path)
+    accounts = run.loop.accounts
+
+    def draw(*_):
+        clock.now += 2.0
+        for part in ("room", "writable", "room"):
+            with accounts.waiting(part), accounts.doing("checkpoint"):  # somebody asks for one meanwhile
+                clock.now += 100.0
+        return "picture"
+
+    monkeypatch.setattr(loop.showing, "previews", draw)
+    accounts.begin(0, 0.0)
+    assert run.loop.preview() == "picture"
+    with accounts.doing("log"):
+        clock.now += 1.0
+    (usage,) = accounts.account(5, 310.0)
+    assert usage.spent.parts == {"preview": 2.0, "room": 200.0, "writable": 100.0, "log": 1.0}
+    assert usage.spent.counts == {"preview": 1, "room": 2, "writable": 1, "log": 1}
+    assert run.loop.agenda._preview_cost == 2.0
+    run.server.close()
 
 
 def test_accounts_come_seldom_and_hold_all_the_time():

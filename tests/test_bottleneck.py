@@ -68,6 +68,19 @@ def test_what_is_done_too_often_is_done_less(part, settings, key, value):
     assert by_themselves.kind == "compute"
 
 
+@pytest.mark.parametrize(
+    "part, why, words", [("room", "the disk was full", "full disk 40%"), ("writable", "nothing could be", "not writ")]
+)
+def test_what_could_not_be_written_is_told_for_what_it_is(part, why, words):
+    """And neither for a slow disk nor for dear checkpoints."""
+    waits = usage({**STEP, part: 6.0, "checkpoint": 0.3, "log": 0.2}, {part: 2, "checkpoint": 4, "log": 80}, seconds=15)
+    found = verdict(waits, settings={"checkpoint.every_minutes": 0.05})
+    assert (found.kind, found.level, found.key) == (part, "bad", "")
+    assert why in found.sentence and "40% of the time" in found.sentence and "--runs" in found.advice
+    assert words in bottleneck.told(waits.spent)
+    assert verdict(usage({**STEP, part: 0.9}, {part: 2})).kind == "compute"
+
+
 def test_a_setting_that_was_mended_already_is_left_alone():
     """The last minute was dear, but what is set now is not."""
     dear = usage({**STEP, "preview": 2.0}, {"preview": 4})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import math
 import os
 import resource
 import shutil
@@ -18,7 +19,7 @@ import torch
 from tests import small_runs
 from tests.loop_run import Run, all_ended
 from tests.waiting import wait_for
-from tui_gen import control, event_log, runs
+from tui_gen import bottleneck, control, event_log, runs
 from tui_gen.app.steering import conductor
 from tui_gen.train import cutting
 from tui_gen.train.data import loading
@@ -226,6 +227,8 @@ def test_a_write_that_is_due_waits_says_so_and_is_made_when_it_can_be(start, nam
     assert checkpoints.load(run.path / view.checkpoints[-1].path).meta.step == view.step
     assert list(view.series["vae/loss"].steps) == list(range(view.step))
     assert (name == "samples") or any("Training waited" in text for _, _, text in view.log)
+    waited = bottleneck.recent(view.usage, math.inf).parts
+    assert waited.get("writable", 0) > 0 and "room" not in waited
 
 
 @pytest.mark.parametrize("stop", ["request", "signal"])

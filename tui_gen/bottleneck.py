@@ -17,8 +17,10 @@ from tui_gen.usage import (
     OPTIMISER,
     PREVIEW,
     QUALITY,
+    ROOM,
     STEP_PARTS,
     VALIDATION,
+    WRITABLE,
     Load,
     Spent,
 )
@@ -52,6 +54,8 @@ PARTS = {
     CHECKPOINT: "checkpoints",
     QUALITY: "quality",
     LOG: "log",
+    ROOM: "full disk",
+    WRITABLE: "not writable",
 }
 """What the parts are called on every screen."""
 
@@ -167,6 +171,13 @@ def _longest(spent: Spent) -> float:
 
 def _between(spent: Spent, settings: Mapping[str, Any], plan: Plan | None) -> Bottleneck | None:
     """What is done between steps, and takes too much of the time."""
+    wait, waited = max((ROOM, WRITABLE), key=spent.share), spent.share(ROOM, WRITABLE)
+    if waited > 2 * DEAR:
+        why = "the disk was full" if wait == ROOM else "nothing could be written"
+        return Bottleneck(
+            wait, "bad" if waited > 4 * DEAR else "watch", f"{why}: {waited:.0%} of the time went into waiting",
+            f"{'Make room' if wait == ROOM else 'The log says why'}; --runs, or TUI_GEN_RUNS, has runs elsewhere.",
+        )  # fmt: skip
     dear = []
     for cadence in CADENCES:
         count = spent.counts.get(cadence.part, 0)

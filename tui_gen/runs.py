@@ -30,7 +30,8 @@ from tui_gen.files import open_regular, written_aside
 from tui_gen.headline import headline
 from tui_gen.places import called
 from tui_gen.places import default_root as default_root
-from tui_gen.presence import HELD, Hold, mtime
+from tui_gen.presence import HELD as HELD
+from tui_gen.presence import Hold, mtime
 from tui_gen.presence import WorkerInfo as WorkerInfo
 from tui_gen.presence import alive as alive
 from tui_gen.presence import process_started as process_started

@@ -18,6 +18,8 @@ DATA, GRADIENTS, OPTIMISER = "data", "gradients", "optimiser"
 STEP_PARTS = (DATA, GRADIENTS, OPTIMISER)
 PREVIEW, VALIDATION, CHECKPOINT, QUALITY, LOG = "preview", "validation", "checkpoint", "quality", "log"
 """What is done between steps."""
+ROOM, WRITABLE = "room", "writable"
+"""What is waited for whatever is done: room on a full disk, and that what cannot be written can be again."""
 
 Parts = Annotated[dict[Name, Amount], Meta(max_length=32)]
 Counts = Annotated[dict[Name, Count], Meta(max_length=32)]

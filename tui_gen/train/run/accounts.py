@@ -32,6 +32,8 @@ class Accounts:
         self._parts: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._inside = False
+        self.waited = 0.0
+        """Seconds of waits so far: they are no part of what they interrupted."""
         self._step, self._seconds = 0, 0.0
 
     def begin(self, step: int, seconds: float) -> None:
@@ -46,13 +48,27 @@ class Accounts:
             yield
             return
         wait_for(self._device)  # or steps that are still on their way would count for it
-        self._inside, started = True, time.perf_counter()
+        self._inside, started = True, time.perf_counter() - self.waited
         try:
             yield
         finally:
             self._inside = False
-            self._parts[part] = self._parts.get(part, 0.0) + time.perf_counter() - started
-            self._counts[part] = self._counts.get(part, 0) + 1
+            self._add(part, time.perf_counter() - self.waited - started)
+
+    @contextlib.contextmanager
+    def waiting(self, part: str) -> Iterator[None]:
+        """What happens inside is a wait, whatever it interrupts: its time belongs to this part, and to no other."""
+        before, self._inside, started = self._inside, True, time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - started
+            self._inside, self.waited = before, self.waited + seconds
+            self._add(part, seconds)
+
+    def _add(self, part: str, seconds: float) -> None:
+        self._parts[part] = self._parts.get(part, 0.0) + seconds
+        self._counts[part] = self._counts.get(part, 0) + 1
 
     def account(self, step: int, seconds: float, per_second: float | None = None) -> list[events.Usage]:
         """What there is to write down after `step` steps and `seconds` of training, if it is time for it.

@@ -58,7 +58,6 @@ class RunLoop:
     ) -> None:
         self.trainer, self.writer, self.settings, self.server = trainer, writer, settings, server
         self.lockstep = lockstep or OneProcess()
-        self.record = RunRecord(path, writer, self._serve, self._moved)
         self.config = trainer.config
         self.state = "starting"
         self.paused = False
@@ -73,6 +72,7 @@ class RunLoop:
         self.computing = Computing(path)
         self.health = Health(trainer.config.train)
         self.accounts = Accounts(trainer.device, trainer.laps)
+        self.record = RunRecord(path, writer, self._serve, self._moved, self.accounts.waiting)
         preview = self.config.preview
         self.previewer = Previewer(
             trainer.model, trainer.data, trainer.device, preview.count, preview.seed, lambda: trainer.spread
@@ -349,19 +349,19 @@ class RunLoop:
 
         Raises Cut where the run is to stop before they are drawn.
         """
-        start = time.perf_counter()
+        start = time.perf_counter() - self.accounts.waited
         first = showing.previews(self, self.trainer.eval_model, self.trainer.step)
         end = time.perf_counter()
-        self.agenda.previewed(end, end - start)
+        self.agenda.previewed(end, end - self.accounts.waited - start)
         return first
 
     @counts_as(PREVIEW)
     def _preview_untrained(self) -> None:
         if self._initial_model is not None:
-            start = time.perf_counter()
+            start = time.perf_counter() - self.accounts.waited
             showing.untrained(self, self._initial_model)
             end = time.perf_counter()
-            self.agenda.previewed(end, end - start, untrained=True)
+            self.agenda.previewed(end, end - self.accounts.waited - start, untrained=True)
             self._initial_model = None
 
     @counts_as(CHECKPOINT)

@@ -14,10 +14,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
 from tui_gen import event_log, events
+from tui_gen.usage import ROOM, WRITABLE
 
 T = TypeVar("T")
 PAUSES = 0.25, 1.0
@@ -88,7 +90,7 @@ class RunRecord:
 
     `serve(seconds)` answers requests for that long while the run waits, and raises what is to end the run.
     `trouble` says, in words, why the run waits; empty while all is well. `moved` is called with the new path of a
-    folder that was renamed.
+    folder that was renamed, `waiting` with usage.ROOM or WRITABLE around each look at what is waited for.
     """
 
     def __init__(
@@ -97,8 +99,10 @@ class RunRecord:
         log: event_log.EventWriter,
         serve: Callable[[float], None],
         on_move: Callable[[Path], None] = lambda path: None,
+        waiting: Callable[[str], AbstractContextManager[None]] = lambda part: contextlib.nullcontext(),
     ) -> None:
         self.home, self.log, self._serve, self._on_move = Home(path), log, serve, on_move
+        self._waiting = waiting
         self.trouble = ""
         self.patient = True
         self._removal_time: float | None = None
@@ -193,17 +197,17 @@ class RunRecord:
         """Hold the run until `attempt` gives no error."""
         since, (pause, longest) = time.monotonic(), PAUSES
         words = ""
-        while error is not None or (error := attempt()) is not None:
+        error = error or attempt()
+        while error is not None:
             self.look()
             words = f"cannot write in {self._place(error)}: {error.strerror or error}"
             trouble = f"{words}; training waits until {waits_for(error)}"
             if trouble != self.trouble:
                 self.trouble = trouble
                 print(f"warning: {trouble}", file=sys.stderr)
-            try:
+            with self._waiting(ROOM if error.errno in event_log.FULL else WRITABLE):
                 self._serve(pause)
-            finally:
-                error = None
+                error = attempt()
             pause = min(longest, 1.5 * pause)
         if words:
             self.trouble = ""
