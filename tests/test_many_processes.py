@@ -98,15 +98,43 @@ def everything(ranks: Ranks) -> dict[str, dict[str, Any]]:
     return {name: outcome(made(name, ranks)) for name in VARIANTS}
 
 
-def test_two_processes_train_every_family_as_one_does(tmp_path):
-    """Also with the batch normalised, compared, replayed and drawn from as a whole; both hold the same bits."""
+def resumed(name: str, ranks: Ranks, taken: Any) -> Any:
+    """A trainer that goes on with what others have begun."""
+    trainer = made(name, ranks)
+    trainer.restore(*copy.deepcopy(taken))
+    return trainer
+
+
+def test_one_two_and_four_processes_train_every_family_alike_and_go_on_with_each_other_s_runs(tmp_path):
+    """Two also with the batch normalised, compared, replayed and drawn from as a whole; all hold the same bits. What
+    four began two go on with, and one with that, on the same data."""
     small_runs.built()
     alone = everything(ALONE)
-    first, second = many.run(2, tmp_path, everything)
-    for name in VARIANTS:
-        assert_same_bits(first[name], second[name], name)
-        assert_alike(alone[name], first[name], name)
-        assert first[name]["logged"] and not second[name]["logged"]
+    begun: dict[str, Any] = {}
+
+    def act(ranks: Ranks) -> Any:
+        whole, taken = {}, {}
+        for name in small_runs.SMALL if ranks.count == 4 else VARIANTS:
+            trainer = made(name, ranks)
+            whole[name] = outcome(trainer)
+            if name in begun:
+                trainer = resumed(name, ranks, begun[name])
+                trainer.train_step()
+            taken[name] = snapshot(trainer) if ranks.first else None
+        return whole, taken
+
+    for count in (4, 2):
+        answers = many.run(count, tmp_path, act)
+        for name in answers[0][0]:
+            first, *others = (whole[name] for whole, _ in answers)
+            assert_alike(alone[name], first, f"{name}, {count} processes")
+            for other in others:
+                assert_same_bits(first, other, f"{name}, {count} processes")
+                assert first["logged"] and not other["logged"]
+        begun = answers[0][1]
+    for name in small_runs.SMALL:
+        on = outcome(resumed(name, ALONE, begun[name]), 1)
+        assert_alike(outcome(made(name), STEPS + 2) | {"logged": {}}, on | {"logged": {}}, f"{name}, gone on with")
     for family in small_runs.SMALL:  # while all of them are at hand
         judged = set(small_runs.built()[1].models[family].judged)
         logged = {key.rpartition("/")[2] for name, (its, _) in VARIANTS.items() if its == family
