@@ -246,8 +246,10 @@ def too_early(world: World) -> str:
 def task_dies(world: World) -> str:
     """Rank 1 dies before it can say anything, and while rank 0 loads: the run has failed, with that for its reason."""
     seconds = []
+    loads = f"{world.root}/*/worker-1.log"  # made once the two have found each other, before either has a model
+    later = f'(until compgen -G "{loads}" >/dev/null; do sleep 0.05; done; kill -9 $$) &'
     for place, (death, words) in enumerate(
-        (("exit 9;", "rank 1 did not come to port "), ("(sleep 8; kill -9 $$) &", "rank 1 ")), start=1
+        (("exit 9;", "rank 1 did not come to port "), (later, "rank 1 ")), start=1
     ):
         sets = " ".join(f"--set {assignment}" for assignment in SMALL)
         task = f"[ $SLURM_PROCID = 0 ] || {{ {death} }}; exec {PROGRAM} --run vae-digits {sets} --plain"
