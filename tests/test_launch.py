@@ -19,14 +19,10 @@ import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import control, event_log, events, launch, presence, runs
-from tui_gen.app.panes.runs import pane
-from tui_gen.app.panes.runs.columns import Column, cell_of
+from tui_gen import control, event_log, events, launch, runs
 from tui_gen.control import ControlError
 from tui_gen.places import called
-from tui_gen.run_facts import RunRow
 from tui_gen.runs import RunError, WorkerInfo
-from tui_gen.view import RunView
 
 WARM = """
 import json, os, socket, sys, threading
@@ -351,17 +347,9 @@ def test_who_stops_a_worker_that_does_not_answer_is_told_why_and_what_to_do(monk
     process = fake_worker.start(run)
     wait_until_listening(run)
     process.send_signal(signal.SIGSTOP)
-    wait_for(lambda: presence.process_state(process.pid) == "T", what="the worker to be held")
+    wait_for(lambda: launch.process_state(process.pid) == "T", what="the worker to be held")
     words = launch.why_silent(run)
     assert f"kill -CONT {process.pid}" in words and f"tui-gen --resume {run.name}" in words
-    state, _, reason = runs.state_of(run)
-    assert (state, reason) == ("running", f"held by a signal; kill -CONT {process.pid} lets it go on")
-    view = RunView(run)
-    view.read_all()
-    assert (view.state, view.reason) == (state, reason)
-    row = RunRow(runs.info_of(run))
-    assert cell_of(row, Column("state", 20)).strip() == "▶ running, held" and reason in pane.described(row)
-    assert "running, held" in call("runs")[1] and "running, held" in call("runs", "--long")[1]
     with pytest.raises(control.SilentError, match=f"within 0.2 s: .* held by a signal; kill -CONT {process.pid}"):
         launch.ask_run(run, "pause", timeout=0.2)
     heard = []
@@ -369,7 +357,6 @@ def test_who_stops_a_worker_that_does_not_answer_is_told_why_and_what_to_do(monk
     status, out, err = call("stop", run.name)
     assert status == 0 and f"{run.name} has not answered for 0.1 s: words" in err and len(heard) == 1
     assert out.startswith(f"{run.name}: stopped at step") and process.wait(120) == 0
-    assert "held" not in call("runs")[1]
 
 
 def test_a_run_whose_worker_is_only_coming_up_is_stopped_when_it_is_there(run):

@@ -20,9 +20,13 @@ import pytest
 from tests import fake_worker
 from tests.waiting import wait_for, wait_until_listening
 from tui_gen import children, control, event_log, events, launch, presence, runs
+from tui_gen.app.panes.runs import pane
+from tui_gen.app.panes.runs.columns import Column, cell_of
 from tui_gen.control import ControlError
 from tui_gen.presence import Hold, Taken
+from tui_gen.run_facts import RunRow
 from tui_gen.runs import RunError
+from tui_gen.view import RunView
 
 CONFIG = 'name = "x"\n[model]\nname = "vae"\n[dataset]\nname = "digits"\n'
 NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc"]
@@ -375,3 +379,29 @@ def test_a_worker_does_nothing_that_is_meant_for_another():
         assert len(done) == 2
     finally:
         older.close()
+
+
+def test_a_worker_that_is_held_is_told_as_such_wherever_its_run_is_shown(run, call):
+    """By Ctrl-Z, or by a batch system that suspends it; its log says nothing of it."""
+    with Hold.take(run), subprocess.Popen(["sleep", "1000"]) as worker:
+        try:
+            info = presence.described(run, "/x.sock")
+            info = msgspec.structs.replace(info, pid=worker.pid, started=presence.process_started(worker.pid))
+            (run / presence.WORKER).write_bytes(msgspec.json.encode(info))
+            view, root = RunView(run), str(run.parent)
+            view.read_all()
+            assert runs.state_of(run) == ("running", 3, "") and (view.state, view.reason) == ("running", "")
+            worker.send_signal(signal.SIGSTOP)
+            wait_for(lambda: presence.process_state(worker.pid) == "T", what="it to be held")
+            words = f"held by a signal; kill -CONT {worker.pid} lets it go on"
+            assert runs.state_of(run) == ("running", 3, words)
+            wait_for(lambda: view.poll() and (view.state, view.reason) == ("running", words))
+            row = RunRow(runs.info_of(run))
+            assert cell_of(row, Column("state", 20)).strip() == "▶ running, held" and words in pane.described(row)
+            for options in ((), ("--long",), ("--where", "held")):
+                assert "running, held" in call("runs", "--runs", root, *options)[1]
+            worker.send_signal(signal.SIGCONT)
+            wait_for(lambda: runs.state_of(run) == ("running", 3, ""))
+            assert "held" not in call("runs", "--runs", root)[1]
+        finally:
+            worker.kill()
