@@ -10,6 +10,7 @@ from tests import fake_worker
 from tests.shell import screen_text, until, until_shown, workbench
 from tui_gen import remarks, runs
 from tui_gen.app.panes.runs.columns import cell_of, columns_for
+from tui_gen.app.panes.runs.table import RunTable
 from tui_gen.run_facts import RunRow
 from tui_gen.run_list import RunList
 from tui_gen.run_summary import RunSummary
@@ -82,10 +83,12 @@ async def test_what_was_known_is_in_the_first_picture(monkeypatch, three):
     """No look at the folder is waited for; the next one tells what is new."""
     async with workbench(monkeypatch, (200, 60)) as (app, pilot):
         await listed(app, pilot)
-    gate, look = threading.Event(), RunList.refresh
+    gate, look, drawn, draw = threading.Event(), RunList.refresh, [], RunTable.render_line
     monkeypatch.setattr(RunList, "refresh", lambda *asked: gate.wait(60) and look(*asked))
+    monkeypatch.setattr(RunTable, "render_line", lambda *where: drawn.append(draw(*where)) or drawn[-1])
     async with workbench(monkeypatch, (200, 60)) as (app, pilot):
         await until_shown(pilot, "first", "second", "third", "finished")
+        assert "Name" in drawn[0].text and "third" in drawn[1].text, "with room for it from the first row on"
         fourth = fake_worker.record(fake_worker.make_run(None, "vae-digits", "name=fourth"))
         gate.set()
         app.workspace.pane("runs").look()

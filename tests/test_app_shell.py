@@ -198,6 +198,28 @@ async def test_focus_ring_is_a_heavier_frame(monkeypatch):
         await until(pilot, lambda: "┏━  5 Log" in screen_text(app) and screen_text(app).count("┏") == 1)
 
 
+async def test_a_title_is_a_row_of_the_frame(monkeypatch):
+    """Nothing else of the pane is drawn for it: the Runs pane counts at every key of a filter what matches."""
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        pane, rows, draw = app.workspace.pane("models"), set(), app.drawing
+        top, bottom = pane.region.y, pane.region.bottom - 1
+
+        def drawing(screen, update):
+            rows.update(y for y, left, right in getattr(update, "spans", ()) if left < pane.region.right and right > 0)
+            return draw(screen, update)
+
+        await pilot.pause()
+        monkeypatch.setattr(app, "drawing", drawing)
+        pane.set_title("of a kind")
+        await until(pilot, lambda: top in rows and "1 Models · of a kind" in screen_text(app))
+        assert not rows & set(range(top + 1, bottom + 1))
+        pane.set_title("of a kind", "all 3 of them")
+        await until(pilot, lambda: bottom in rows and "all 3 of them" in screen_text(app).splitlines()[bottom])
+        assert not rows & set(range(top + 1, bottom))
+        pane.set_title()
+        await until(pilot, lambda: "of a kind" not in screen_text(app) and "of them" not in screen_text(app))
+
+
 async def test_help_of_every_pane(monkeypatch):
     async with workbench(monkeypatch, (80, 24)) as (app, pilot):
         for row in registry.PANES:

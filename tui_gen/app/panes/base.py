@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 from textual.widget import Widget
 
@@ -96,6 +97,9 @@ class Pane(Widget):
     }
     """
 
+    _frame_row: int | None = None
+    """The row of the frame whose title is being set."""
+
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         pane_row = row(id)
@@ -117,10 +121,27 @@ class Pane(Widget):
         """Title of the frame, with a detail after it (`3 Losses · log`); plain text, never markup."""
         key = f"{self.key} " if self.key else ""
         title = Content(f" {key}{self.title}{' · ' + detail if detail else ''} ")
-        if (title.plain, subtitle) != self._titles:  # setting a title draws the whole pane, even the same one
-            self._titles = (title.plain, subtitle)
+        before, self._titles = self._titles, (title.plain, subtitle)
+        if before is None or title.plain != before[0]:
+            self._frame_row = 0
             self.border_title = title
+        if before is None or subtitle != before[1]:
+            self._frame_row = -1
             self.border_subtitle = Content(f" {subtitle} " if subtitle else "")
+        self._frame_row = None
+
+    def refresh(
+        self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False
+    ) -> Self:
+        """As any widget's, but for a title: Textual draws the whole pane for one, of which only a row is another."""
+        if (row := self._frame_row) is not None and self.is_mounted:
+            regions = (self._row_of_frame(row),)
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+    def _row_of_frame(self, row: int) -> Region:
+        """The first row of the pane, or with -1 the last one, as seen from its content."""
+        width, height = self.outer_size
+        return Region(0, row % max(1, height), width, 1).translate(-self.content_offset)
 
     def show_run(self, view: RunView | None) -> None:
         """Another run is shown from now on, or none. Override, and call this first."""

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 LONG = 0.5
 """Seconds after which empty panes are shown rather than nothing."""
+ON_ITS_WAY = 0.02
+"""Seconds in which a frame goes out before anything else begins: a thread writes it, and waits for its turn each time
+where others import and read."""
 LONGEST = 2.0
 """Seconds that panes off the screen wait for a long log to be read."""
 
@@ -67,8 +70,6 @@ class Furnishing:
         """What the first frame did without, and is seen first: the panes on screen, and the run."""
         workspace, conductor = self.stage.workspace, self.crew.conductor
         runs.before_panes(self.stage, self.crew, self.looking)
-        if self.run is None:
-            self.stage.run_worker(self.crew.stock.begin(looking=False), exit_on_error=False)
         with contextlib.nullcontext() if self.looking else self.app.batch_update():
             for frame in self._first(self.looking):
                 await self._bring_in(frame)
@@ -108,7 +109,10 @@ class Furnishing:
         painted = asyncio.Event()
         self.app.call_after_refresh(painted.set)
         await painted.wait()
+        await asyncio.sleep(ON_ITS_WAY)
         crew.follower.run(beat)
+        if not self.looking:
+            self.stage.run_worker(crew.stock.begin(looking=False), exit_on_error=False)
         await self._imported(frames := self._frames(workspace.on_screen))
         with self.app.batch_update():
             for frame in frames:

@@ -40,6 +40,8 @@ MOST_ENTRIES = 200
 """Runs in the command palette, at most."""
 FIRST, AT_ONCE = 0.03, 0.2
 """Seconds of reading after which what is known is shown: the first time, and later."""
+SEEN = 0.1
+"""Seconds in which what was known is painted before all runs are looked at: both want the interpreter."""
 PART, REST = 0.04, 0.5
 """Seconds for which logs are gone through before what was found is shown; after a key, in which that rests."""
 MOST_FOUND = 64
@@ -141,7 +143,9 @@ has a `›`, marked ones have a `◆`.
         if self.display and (rows := self.runs.begin(FIRST)):
             self.rows = rows
             self._know_more()
-        self.look()
+            self.set_timer(SEEN, self.look)
+        else:
+            self.look()
 
     def on_unmount(self) -> None:
         """Keep what was found."""

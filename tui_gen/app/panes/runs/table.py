@@ -77,6 +77,8 @@ class RunTable(CursorList, can_focus=True):
         self._on_change = on_change
         self._width_rows: list[RunRow] = []
         """The runs that the columns have room for."""
+        self._columns_width = 0
+        """Cells that they share."""
         self._last_columns: list[Column] = []
         """The columns as they were drawn last."""
 
@@ -121,7 +123,8 @@ class RunTable(CursorList, can_focus=True):
     def measure(self, rows: list[RunRow]) -> None:
         """Give the columns the widths that these runs need, of which some or all are shown."""
         self._width_rows = rows
-        self.columns = columns_for(self.scrollable_content_region.width, rows)
+        self._columns_width = self.scrollable_content_region.width
+        self.columns = columns_for(self._columns_width, rows) if self._columns_width else []
 
     def _reach(self) -> None:
         """Give the scroll bar its length."""
@@ -154,6 +157,8 @@ class RunTable(CursorList, can_focus=True):
     # -- drawing
 
     def render_line(self, y: int) -> Strip:
+        if self._columns_width != self.scrollable_content_region.width:  # painted before it hears of its size
+            self.measure(self._width_rows)
         width, base = self.size.width, self.rich_style
         if y == 0 and self._width_rows:
             return self._header(base).adjust_cell_length(width, base)
