@@ -117,18 +117,26 @@ def logged(run: Path, *new: events.Event) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize(("company", "spin"), [(False, launch.SPIN), (True, launch.SPIN_IN_COMPANY)])
-def test_a_worker_s_environment_is_tuned_for_training(monkeypatch, company, spin):
-    monkeypatch.setattr(launch, "in_company", lambda: company)
+def test_a_worker_s_environment_is_tuned_for_training(monkeypatch):
+    monkeypatch.setattr(launch, "in_company", lambda: True)  # somebody who is there for a moment: it looks by itself
     for name in (*launch.TUNING, "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SOMETHING", "else")
     env = launch.environment()
     assert launch.TUNING.items() <= env.items() and env["SOMETHING"] == "else"
-    assert env["GOMP_SPINCOUNT"] == str(spin)
+    assert env["GOMP_SPINCOUNT"] == str(launch.SPIN)
     assert "TUI_GEN_MODELS" not in env
     monkeypatch.setenv("GOMP_SPINCOUNT", "1000")  # who sets it knows better
-    assert launch.environment()["GOMP_SPINCOUNT"] == "1000"
+    assert launch.environment()["GOMP_SPINCOUNT"] == launch.environment_beside()["GOMP_SPINCOUNT"] == "1000"
+
+
+@pytest.mark.parametrize(("company", "given", "spin"), [
+    (False, None, launch.SPIN), (True, None, launch.SPIN_IN_COMPANY), (False, True, launch.SPIN_IN_COMPANY),
+])  # fmt: skip
+def test_what_computes_beside_a_training_begins_as_busy_as_the_machine_is(monkeypatch, company, given, spin):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    monkeypatch.setattr(launch, "in_company", lambda: company)
+    assert launch.environment_beside(company=given)["GOMP_SPINCOUNT"] == str(spin)
 
 
 @pytest.mark.parametrize(

@@ -41,16 +41,28 @@ SPIN, SPIN_IN_COMPANY = 6000, 100
 """How often OpenMP threads look whether the others are ready before they sleep.
 
 On a quiet machine a tenth of a millisecond or so of waiting saves small steps a third of their time, which goes into
-waking up. Where another process wants a core, a thread that waits awake loses that core to it when its turn comes.
+waking up. Where another process wants a core, a thread that waits awake loses that core to it when its turn comes. A
+worker's threads are told while it trains when to sleep (`train.tuned.company`); who does not look for others begins as
+busy as the machine is then.
 """
 
 
 def environment(model_dirs: list[str] | None = None) -> dict[str, str]:
-    """The environment of a worker: this one, tuned for training on this machine as busy as it is now."""
-    spin = SPIN_IN_COMPANY if in_company() else SPIN
-    env = {**TUNING, "GOMP_SPINCOUNT": str(spin), **os.environ, "PYTHONUNBUFFERED": "1"}
+    """The environment of a worker: this one, tuned for training."""
+    env = {**TUNING, "GOMP_SPINCOUNT": str(SPIN), **os.environ, "PYTHONUNBUFFERED": "1"}
     if model_dirs:  # absolute: a worker's current folder is /
         env["TUI_GEN_MODELS"] = os.pathsep.join(os.path.abspath(os.path.expanduser(folder)) for folder in model_dirs)
+    return env
+
+
+def environment_beside(model_dirs: list[str] | None = None, *, company: bool | None = None) -> dict[str, str]:
+    """The environment of a process that computes something else, beside a training perhaps.
+
+    `company`: whether others will want its cores; None: whether they do now.
+    """
+    env = environment(model_dirs)
+    if "GOMP_SPINCOUNT" not in os.environ and (in_company() if company is None else company):
+        env["GOMP_SPINCOUNT"] = str(SPIN_IN_COMPANY)
     return env
 
 

@@ -70,7 +70,7 @@ class Exporter:
         faults: list[str] = []
         with children.start(
             "tui_gen", "export", os.path.abspath(run), "--as", wish.form, "-o", os.path.abspath(wish.target), "--force",
-            *words, *dirs, env=launch.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            *words, *dirs, env=launch.environment_beside(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True,
         ) as process:  # fmt: skip
             self._process = process

@@ -37,7 +37,7 @@ class SheetReader:
             try:
                 folder.mkdir()
                 process = self._process = children.start(
-                    "tui_gen.train.offline.sheet", env=launch.environment(model_dirs),
+                    "tui_gen.train.offline.sheet", env=launch.environment_beside(model_dirs),
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 )  # fmt: skip
             except OSError as error:

@@ -62,7 +62,7 @@ def tried(config: configs.RunConfig, dirs: list[str]) -> FitReply:
     request = msgspec.json.encode(FitRequest(configs.to_tables(config)))
     try:
         done = children.run(
-            "tui_gen.train.offline.fit", env=launch.environment(dirs), input=request, stdout=subprocess.PIPE,
+            "tui_gen.train.offline.fit", env=launch.environment_beside(dirs), input=request, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )  # fmt: skip
         return msgspec.json.decode(done.stdout, type=FitReply)

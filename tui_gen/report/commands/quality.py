@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
         words += [option, value] if value not in (None, "") else []
     with children.start(
         "tui_gen.train.offline.quality", *words,
-        env=launch.environment(args.model_dirs),
+        env=launch.environment_beside(args.model_dirs),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
     ) as process:  # fmt: skip
         fault_lines: list[str] = []

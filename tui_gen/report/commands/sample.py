@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
             words += ["--progress", *descriptors]
     process = children.run(
         "tui_gen.train.offline.sample", *words, pass_fds=descriptors,
-        env=launch.environment(args.model_dirs), capture_output=True, text=True, errors="replace",
+        env=launch.environment_beside(args.model_dirs), capture_output=True, text=True, errors="replace",
     )  # fmt: skip
     messages = process.stderr.strip().splitlines()
     for line in messages:

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace, root: Path) -> int:
         words += [option, value] if value not in (None, "") else []
     process = children.run(
         "tui_gen.train.offline.explore.walk", *words,
-        env=launch.environment(args.model_dirs), capture_output=True, text=True, errors="replace",
+        env=launch.environment_beside(args.model_dirs), capture_output=True, text=True, errors="replace",
     )  # fmt: skip
     if process.returncode:
         err.line(f"tui-gen: {children.fault(process.stderr.strip().splitlines()) or 'no walk was made'}")

@@ -21,7 +21,7 @@ def made(form: str, order: Order, target: Path) -> None:
         words += [order.beside.absolute(), order.name]
     faults: list[str] = []
     with children.start(
-        "tui_gen.train.offline.exports", *words, env=launch.environment(order.model_dirs),
+        "tui_gen.train.offline.exports", *words, env=launch.environment_beside(order.model_dirs),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
     ) as process:  # fmt: skip
         assert process.stderr is not None  # as asked for: a pipe

@@ -29,7 +29,7 @@ def start(model_dirs: list[str]) -> subprocess.Popen[bytes]:
 
     return children.start(
         "tui_gen.train.offline.explore",
-        env=launch.environment(model_dirs) | {"OMP_WAIT_POLICY": "PASSIVE"},
+        env=launch.environment_beside(model_dirs, company=True),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
     )  # fmt: skip
 
