@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from tui_gen import tuned
 from tui_gen.models.nets import norm_silu
 from tui_gen.models.nets.layers import ConstantSlope
-from tui_gen.models.nets.unet import Doubling
+from tui_gen.models.nets.unet import Doubling, UNet
 
 
 def test_doubling_is_a_convolution_of_the_enlarged_image():
@@ -120,6 +120,26 @@ def test_what_is_done_for_far_means_changes_no_bit_of_other_maps(in_small_chunks
     assert torch.equal(norm_silu.NormSiLU.apply(one_far, shift, layer.weight, layer.bias, 4, layer.eps)[:4], before[:4])
     monkeypatch.setattr(norm_silu, "CHUNK", 1 << 20)
     assert torch.equal(norm_silu.NormSiLU.apply(one_far, shift, layer.weight, layer.bias, 4, layer.eps)[:4], before[:4])
+
+
+@pytest.mark.parametrize("mean", [0.0, 3000.0])
+def test_drawing_samples_computes_in_memory_that_nobody_needs_with_the_same_bits(in_small_chunks, monkeypatch, mean):
+    monkeypatch.setattr(norm_silu, "WORTH_SAMPLING", 1)
+    net = UNet(1, [8, 16], 2, True, 0).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_(0, 0.3)
+        net.stem.bias.add_(mean)  # so that variances are taken about the mean, too
+        x, time = torch.randn(5, 1, 8, 8), torch.arange(5)
+        expected = net(x, time)
+    before, spare = x.clone(), []
+    computed = norm_silu._computed
+    monkeypatch.setattr(norm_silu, "_computed", lambda *given: spare.append(given[-1]) or computed(*given))
+    with torch.inference_mode():
+        assert torch.equal(net(x, time), expected)
+    assert torch.equal(x, before)
+    # of every block the second map, of those that go up the first as well, and the last of all
+    assert sum(spare) == 4 + 1 + 2 * 4 + 1 and len(spare) == 2 * (4 + 1 + 4) + 1
 
 
 def test_one_switch_leaves_pytorchs_own_kernel(in_small_chunks, monkeypatch):

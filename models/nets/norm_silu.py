@@ -26,19 +26,30 @@ FAR = 1000.0
 digits there, so the variance is taken about the mean. (PyTorch's own kernel for this order loses them all.)"""
 
 
-def norm_silu(layer: nn.GroupNorm, x: Tensor, shift: Tensor | None = None) -> Tensor:
-    """SiLU(layer(x + shift)): (N, C, H, W), one shift (N, C) per channel or none → (N, C, H, W)."""
+def norm_silu(layer: nn.GroupNorm, x: Tensor, shift: Tensor | None = None, spare: bool = False) -> Tensor:
+    """SiLU(layer(x + shift)): (N, C, H, W), one shift (N, C) per channel or none → (N, C, H, W).
+
+    `spare` says that nobody needs x afterwards: where samples are drawn its memory may be the result's, which is in the
+    caches then.
+    """
+    drawing = drawing_samples()
     if (
         not torch.compiler.is_compiling()  # first: what depends on the size of a batch would be compiled in
-        and x.numel() >= (WORTH_SAMPLING if torch.is_inference_mode_enabled() else WORTH)
+        and x.numel() >= (WORTH_SAMPLING if drawing else WORTH)
         and x.device.type == "cpu"
         and x.dtype is torch.float32
         and x.is_contiguous(memory_format=torch.channels_last)
         and not torch.is_autocast_enabled("cpu")
         and tuned.on()
     ):
-        return NormSiLU.apply(x, shift, layer.weight, layer.bias, layer.num_groups, layer.eps)
-    return F.silu(layer(x if shift is None else x + shift[:, :, None, None]))
+        given = x, shift, layer.weight, layer.bias, layer.num_groups, layer.eps
+        return _computed(*given, spare)[0] if drawing else NormSiLU.apply(*given)
+    return F.silu(layer(x if shift is None else x + shift[:, :, None, None]), inplace=drawing)
+
+
+def drawing_samples() -> bool:
+    """Whether nothing here is kept for a backward pass, nor ever will be."""
+    return not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()
 
 
 class NormSiLU(torch.autograd.Function):
@@ -52,32 +63,7 @@ class NormSiLU(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor, groups: int, eps: float
     ) -> Tensor:
-        rows, out = _rows(x), torch.empty_like(x)
-        places, size = rows.shape[1], rows.shape[1] * rows.shape[2] // groups
-        weights, biases = weight.view(groups, -1), bias.view(groups, -1)
-        tables: list[tuple[Tensor, ...]] = []
-        for here, room, part in zip(rows.split(_step(rows)), _rows(out).split(_step(rows)), _parts(shift, rows)):
-            sums = here.sum(1)
-            squares = torch.mul(here, here, out=room).sum(1)
-            of_h = sums
-            if part is not None:
-                of_h = sums + places * part
-                squares = squares + part * (sums + of_h)
-            mean = of_h.view(len(here), groups, -1).sum(2, keepdim=True) / size
-            variance = squares.view(len(here), groups, -1).sum(2, keepdim=True) / size - mean.square()
-            far = mean.square() > FAR * variance
-            if far.any():
-                exact = _variance(here, room, part, mean)
-                variance = torch.where(far, exact, variance)
-            rstd = (variance.clamp_(min=0) + eps).rsqrt_()
-            scale = rstd * weights
-            offset = (biases - scale * mean).flatten(1)
-            scale = scale.flatten(1)
-            if part is not None:
-                offset = offset + scale * part
-            torch.addcmul(offset[:, None], here, scale[:, None], out=room)
-            F.silu(room, inplace=True)
-            tables.append((scale, offset, mean, rstd, sums))
+        out, tables = _computed(x, shift, weight, bias, groups, eps)
         ctx.groups = groups
         ctx.save_for_backward(x, shift, weight, *[torch.cat(column) for column in zip(*tables)])
         return out
@@ -119,6 +105,40 @@ class NormSiLU(torch.autograd.Function):
                 of_shift.append(scale * sums_dz + slope * sums + places * level)
             torch.addcmul(level[:, None], here, slope[:, None], out=room).addcmul_(dz, scale[:, None])
         return out, torch.cat(of_shift) if of_shift else None, of_weight, of_bias, None, None
+
+
+def _computed(
+    x: Tensor, shift: Tensor | None, weight: Tensor, bias: Tensor, groups: int, eps: float, spare: bool = False
+) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+    """The result, in the memory of x where that is `spare`, and a row of small tables for each part of the batch."""
+    rows, out = _rows(x), x if spare else torch.empty_like(x)
+    places, size = rows.shape[1], rows.shape[1] * rows.shape[2] // groups
+    weights, biases = weight.view(groups, -1), bias.view(groups, -1)
+    tables: list[tuple[Tensor, ...]] = []
+    scratch = torch.empty_like(rows[: _step(rows)]) if spare else None
+    for here, room, part in zip(rows.split(_step(rows)), _rows(out).split(_step(rows)), _parts(shift, rows)):
+        sums, free = here.sum(1), room if scratch is None else scratch[: len(here)]
+        squares = torch.mul(here, here, out=free).sum(1)
+        of_h = sums
+        if part is not None:
+            of_h = sums + places * part
+            squares = squares + part * (sums + of_h)
+        mean = of_h.view(len(here), groups, -1).sum(2, keepdim=True) / size
+        variance = squares.view(len(here), groups, -1).sum(2, keepdim=True) / size - mean.square()
+        far = mean.square() > FAR * variance
+        if far.any():
+            exact = _variance(here, free, part, mean)
+            variance = torch.where(far, exact, variance)
+        rstd = (variance.clamp_(min=0) + eps).rsqrt_()
+        scale = rstd * weights
+        offset = (biases - scale * mean).flatten(1)
+        scale = scale.flatten(1)
+        if part is not None:
+            offset = offset + scale * part
+        torch.addcmul(offset[:, None], here, scale[:, None], out=room)
+        F.silu(room, inplace=True)
+        tables.append((scale, offset, mean, rstd, sums))
+    return out, tables
 
 
 def _variance(rows: Tensor, room: Tensor, shift: Tensor | None, mean: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tui_gen.models.nets.layers import TimeEmbedding, group_norm
-from tui_gen.models.nets.norm_silu import norm_silu
+from tui_gen.models.nets.norm_silu import drawing_samples, norm_silu
 
 
 class Condition(nn.Module):
@@ -39,9 +39,14 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         nn.init.zeros_(self.conv2.weight)  # every block starts as its skip
 
-    def forward(self, x: Tensor, shift: Tensor) -> Tensor:
-        h = self.conv1(norm_silu(self.norm1, x))
-        return self.conv2(norm_silu(self.norm2, h, shift)) + self.skip(x)
+    def forward(self, x: Tensor, shift: Tensor, spare: bool = False) -> Tensor:
+        """`spare` says that nobody else needs x."""
+        if not drawing_samples():
+            h = self.conv1(norm_silu(self.norm1, x))
+            return self.conv2(norm_silu(self.norm2, h, shift)) + self.skip(x)
+        skip = self.skip(x)  # before x is written over
+        h = self.conv1(norm_silu(self.norm1, x, spare=spare and skip is not x))
+        return self.conv2(norm_silu(self.norm2, h, shift, spare=True)).add_(skip)
 
 
 class Attention(nn.Module):
@@ -133,8 +138,8 @@ class UNet(nn.Module):
         for index, block in enumerate(self.up):
             if index and index % self.blocks == 0:
                 x = self.doublings[index // self.blocks - 1](x)
-            x = block(torch.cat([x, skips.pop()], dim=1), next(shifts))
-        return self.out(norm_silu(self.norm, x))
+            x = block(torch.cat([x, skips.pop()], dim=1), next(shifts), spare=True)
+        return self.out(norm_silu(self.norm, x, spare=True))
 
 
 class Perceptron(nn.Module):
