@@ -9,6 +9,9 @@ import numpy as np
 from tui_gen import events
 from tui_gen.draw.series import Series
 from tui_gen.gathering import Gathering
+from tui_gen.rows import LogBlock
+
+BOTH = ("a", "b")
 
 
 def test_whatever_comes_in_whatever_pieces_ends_on_the_same_curves():
@@ -25,6 +28,13 @@ def test_whatever_comes_in_whatever_pieces_ends_on_the_same_curves():
             count, stride = int(dice.choice([1, 3, 20, 40])), int(dice.choice([1, 1, 1, 2]))
             if dice.random() < 0.15:
                 step = max(0, step - int(dice.integers(0, 60)))  # the run went on from an earlier step
+            if dice.random() < 0.3:
+                values = dice.normal(size=(2, count)).astype(np.float32)
+                for name, row in zip(BOTH, values):
+                    direct[name].append_stride(step, stride, row.tolist())
+                gathering.take_block(LogBlock(start=step, stride=stride, names=BOTH, values=values))
+                step += count * stride
+                continue
             for name in ("a", "b") if dice.random() < 0.8 else ("b",):
                 column = array("f", dice.normal(size=count))
                 values = column if dice.random() < 0.7 else [None if dice.random() < 0.2 else float(v) for v in column]

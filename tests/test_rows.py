@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
+from array import array
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tui_gen import event_log, events, rows, runs
+from tui_gen import columns, event_log, events, rows, runs
 from tui_gen.events import Alert, Metrics, Note, Resume, State, System
-from tui_gen.rows import LogRow, Reader
+from tui_gen.replay import step_of
+from tui_gen.rows import LogBlock, LogRow, Reader
 from tui_gen.view import RunView
 
 NAMES = ["d/loss", "g/loss", "val/vae/loss", "é/ü", "a\tb", "a b", 'q"\\uote', "", "x" * 200]
 VALUES = st.one_of(
     st.none(), st.floats(), st.integers(-(2**70), 2**70), st.sampled_from([1e37, 3.5e38, -1e150, 1e-320, -0.0])
 )
-KINDS = ["row"] * 6 + ["both", "one", "val", "columns", "system", "resume", "note", "back"]
+KINDS = ["row"] * 6 + ["both", "one", "val", "columns", "packed", "packed", "system", "resume", "note", "back"]
 
 
 def as_metrics(event: events.Event | None) -> events.Event | None:
-    """A row as the event that the plain reader makes of its line."""
+    """A row, or a block, as the event that the plain reader makes of its line."""
+    if isinstance(event, LogBlock):
+        arrays = dict(zip(event.names, (array("f", column.tobytes()) for column in event.values), strict=True))
+        return Metrics(t=event.t, start=event.start, stride=event.stride, values=arrays)
     if not isinstance(event, LogRow):
         return event
     values = {name: list(column) for name, column in zip(event.NAMES, msgspec.structs.astuple(event.values))}
@@ -56,7 +63,21 @@ def odd_lines(draw: st.DrawFn) -> bytes:
     return text
 
 
-@given(st.lists(odd_lines(), max_size=30))
+@st.composite
+def packed_lines(draw: st.DrawFn) -> bytes:
+    """Lines that are packed metrics, nearly, or not at all."""
+    names = draw(st.lists(st.sampled_from(NAMES), max_size=4))
+    length = draw(st.integers(0, 5))
+    made = [array("f", draw(st.lists(st.floats(width=32), min_size=length, max_size=length))) for _ in names]
+    data = columns.pack(made)
+    data = draw(st.sampled_from([data, data, data, data, data[:-1], data + b"x", b"", data.replace(b"x", b"y", 1)]))
+    more = draw(st.sampled_from([{}, {}, {"stride": 3}, {"stride": 0}, {"newer": [1]}, {"start": -1}, {"names": 5}]))
+    event = {"type": "packed", "t": 1.8e9, "start": 7, "names": names, "data": base64.b64encode(data).decode(), **more}
+    text = json.dumps(event, separators=(",", ":")).encode()
+    return text[: draw(st.sampled_from([len(text), len(text), len(text), len(text) // 2]))]
+
+
+@given(st.lists(st.one_of(odd_lines(), packed_lines()), max_size=30))
 def test_every_line_is_what_the_plain_reader_says(lines):
     reader = Reader()
     for text in lines:
@@ -69,6 +90,16 @@ def test_rows_are_read_by_the_names_of_the_line_before():
     found = [reader.decode(events.encode(Metrics(start=step, values={"a": [1.0], "b": [None]}))) for step in range(3)]
     assert [type(event) is Metrics for event in found] == [True, False, False]
     assert isinstance(found[2], LogRow) and found[2].NAMES == ("a", "b") and found[2].start == 2
+
+
+def test_packed_columns_are_one_array():
+    made = {"a": array("f", range(20)), "b": array("f", [math.nan, *range(19)])}
+    text = events.encode(Metrics(start=40, stride=2, values=made))
+    reader = Reader()
+    first, second = reader.decode(text), reader.decode(text)
+    assert isinstance(first, LogBlock) and first.values.dtype == np.float32 and first.values.shape == (2, 20)
+    assert first.names is second.names == ("a", "b") and step_of(first) == step_of(events.decode(text)) == 79
+    assert repr(as_metrics(first)) == repr(events.decode(text))
 
 
 def test_names_without_an_end_make_no_types_without_an_end(monkeypatch):
@@ -105,6 +136,12 @@ def stories(draw: st.DrawFn) -> list[events.Event]:
                 column = [draw(number)] * count
                 told.append(Metrics(start=step, stride=draw(st.integers(1, 3)), values={"d/loss": column, "x": column}))
                 step += count
+            case "packed":
+                count, stride = draw(st.integers(16, 40)), draw(st.sampled_from([1, 1, 1, 2]))
+                names = draw(st.sampled_from([("d/loss", "d/grad"), ("d/loss", "d/grad"), ("g/loss", "d/loss")]))
+                column = columns.column([draw(number), *range(count - 1)])
+                told.append(Metrics(start=step, stride=stride, values=dict.fromkeys(names, column)))
+                step += count * stride - draw(st.sampled_from([1, 1, 1, 0, 9]))
             case "system":
                 at = max(0, step - draw(st.integers(0, 2)))
                 told.append(System(step=at, steps_per_second=1, images_per_second=1, seconds=at))

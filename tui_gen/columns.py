@@ -41,13 +41,7 @@ def unpack(data: bytes, count: int, places: Iterable[int] | None = None) -> list
     """The `count` columns that were packed, or those at some `places`. Raises ValueError where the bytes are something
     else.
     """
-    inflate = zlib.decompressobj()
-    try:
-        raw = inflate.decompress(data, MOST_BYTES)
-    except zlib.error as error:
-        raise ValueError(f"not packed columns: {error}") from None
-    if not inflate.eof or inflate.unused_data or count < 1 or len(raw) % (WIDTH * count):
-        raise ValueError(f"not {count} packed columns")
+    raw = inflated(data, count)
     steps = len(raw) // (WIDTH * count)
     columns = []
     for start in (WIDTH * steps * place for place in (range(count) if places is None else places)):
@@ -60,6 +54,18 @@ def unpack(data: bytes, count: int, places: Iterable[int] | None = None) -> list
             column.byteswap()
         columns.append(column)
     return columns
+
+
+def inflated(data: bytes, count: int) -> bytes:
+    """The bytes of `count` packed columns, sorted by their place in the numbers. Raises ValueError as `unpack`."""
+    inflate = zlib.decompressobj()
+    try:
+        raw = inflate.decompress(data, MOST_BYTES)
+    except zlib.error as error:
+        raise ValueError(f"not packed columns: {error}") from None
+    if not inflate.eof or inflate.unused_data or count < 1 or len(raw) % (WIDTH * count):
+        raise ValueError(f"not {count} packed columns")
+    return raw
 
 
 def decimals(column: array[float]) -> list[float | None]:

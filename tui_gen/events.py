@@ -66,6 +66,12 @@ class Metrics(Event, tag="metrics", kw_only=True):
     stride: Stride = 1
     values: Columns
 
+    @property
+    def end(self) -> int:
+        """How many steps had been made at its last value."""
+        longest = max((len(column) for column in self.values.values()), default=1)
+        return self.start + max(0, longest - 1) * self.stride + 1
+
 
 class Packed(Event, tag="packed", kw_only=True, omit_defaults=True):
     """Metrics in a third of the room: the columns of `names`, one after the other, as `columns.pack` packs them.

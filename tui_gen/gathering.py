@@ -6,7 +6,9 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from tui_gen.rows import LogRow, RowBlock
+import numpy as np
+
+from tui_gen.rows import LogBlock, LogRow, RowBlock
 
 if TYPE_CHECKING:
     from tui_gen import events
@@ -28,9 +30,14 @@ class Gathering:
         self._many: dict[str, tuple[int, int, array[float]]] = {}
         """By name, the first step, the stride, and what came without a gap between."""
         self._block: RowBlock | None = None
+        self._blocks: list[LogBlock] = []
+        """Of the same names, one after the other without a gap."""
+        self._next_step = 0
+        """The step that goes on with them."""
 
     def take_row(self, row: LogRow) -> None:
         """One step's values wait for those of the steps after it."""
+        self.end_blocks()
         if self._block is None or not self._block.take(row):
             self.end_rows()
             self._block = RowBlock(row)
@@ -52,9 +59,37 @@ class Gathering:
                 waiting += column.tolist()
                 self._few[name] = waiting_steps, waiting
 
+    def take_block(self, block: LogBlock) -> None:
+        """The values of some steps wait for those of the steps after them."""
+        self.end_rows()
+        steps = block.values.shape[1]
+        if not steps:
+            return
+        for waiting in (self._few, self._many):
+            if its := waiting.keys() & block.names:
+                self.flush(*its)
+        last = self._blocks[-1] if self._blocks else block
+        if last.names is not block.names or last.stride != block.stride or block.start != self._next_step:
+            self.end_blocks()
+        self._blocks.append(block)
+        self._next_step = block.start + block.stride * steps
+
+    def end_blocks(self) -> None:
+        """Put blocks that waited onto their curves."""
+        blocks, self._blocks = self._blocks, []
+        if not blocks:
+            return
+        first = blocks[0]
+        values = first.values if len(blocks) == 1 else np.concatenate([block.values for block in blocks], axis=1)
+        for name, column in zip(first.names, values):
+            if (curve := self._curve(name)) is not None:
+                curve.append_stride(first.start, first.stride, column)
+
     def add(self, name: str, event: events.Metrics, column: Sequence[float | None]) -> None:
         """The values of an event for one of its names. An array is kept, and added to."""
         start, stride = event.start, event.stride
+        if self._blocks and name in self._blocks[0].names:
+            self.end_blocks()
         if len(column) >= FEW and isinstance(column, array):
             first, every, so_far = self._many.get(name, (start, stride, column))
             if so_far is column or stride != every or start != first + stride * len(so_far):
@@ -77,6 +112,7 @@ class Gathering:
     def flush(self, *names: str) -> None:
         """Put values that waited onto their curves, all or those of these names."""
         if not names:
+            self.end_blocks()
             self.end_rows()
         for name in names or dict.fromkeys([*self._many, *self._few]):
             if (few := self._few.pop(name, None)) and (curve := self._curve(name)) is not None:

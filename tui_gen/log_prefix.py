@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from tui_gen import event_log, events
-from tui_gen.rows import LogRow, Reader
+from tui_gen.rows import Reader
 
 
 def until(event: events.Event, step: int) -> int | None:
@@ -15,11 +15,8 @@ def until(event: events.Event, step: int) -> int | None:
     does not take over: what a session was at, and how far it was with it.
     """
     match event:
-        case LogRow():
-            return event.start + 1
         case events.Metrics():
-            longest = max((len(column) for column in event.values.values()), default=1)
-            return event.start + (longest - 1) * event.stride + 1
+            return event.end
         case events.Edit() | events.Alert():  # of the step that came after it
             return event.step + 1
         case events.Sample() | events.Checkpoint() | events.System() | events.Usage() | events.Resume():

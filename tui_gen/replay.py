@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tui_gen import event_log, events
 from tui_gen.event_log import CHUNK, Decode
-from tui_gen.rows import LogRow, Reader
+from tui_gen.rows import Reader
 from tui_gen.speeds import USUAL, Pace, next_speed, shown
 from tui_gen.tails import tail_of
 from tui_gen.view import RunView
@@ -162,11 +162,8 @@ class Playback(event_log.Follower):
 def step_of(event: events.Event) -> int:
     """How many steps had been made where an event tells of steps; 0 where it does not."""
     match event:
-        case LogRow():
-            return event.start + 1
         case events.Metrics():
-            longest = max((len(column) for column in event.values.values()), default=0)
-            return event.start + max(0, longest - 1) * event.stride + 1
+            return event.end
         case events.Quality():
             return event.report.step
     return int(getattr(event, "step", 0) or 0)

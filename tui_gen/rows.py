@@ -1,8 +1,9 @@
-"""Metrics that came one step a line, as a slow run writes them: read and put into curves many lines at a time.
+"""Metrics as logs have them, a step a line or packed: read and put into curves many lines at a time.
 
-Such a log is mostly names. A `Reader` makes a type for the names of a line once, with a field a name, and decodes the
-lines after it straight into that: several times sooner than into dictionaries of lists. Whatever else is on a line, or
-nearly the same, goes through `events.decode`, so a log says the same either way.
+A log with a step a line, as a slow run writes it, is mostly names. A `Reader` makes a type for the names of a line
+once, with a field a name, and decodes the lines after it straight into that: several times sooner than into
+dictionaries of lists. Whatever else is on a line, or nearly the same, goes through `events.decode`, so a log says the
+same either way. The columns of a packed line become one array.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import msgspec
 import numpy as np
 from msgspec.structs import astuple
 
-from tui_gen import events
+from tui_gen import columns, events
 from tui_gen.text import clean
 
-BEGINNING = b'{"type":"metrics"'
+BEGINNING, PACKED = b'{"type":"metrics"', b'{"type":"packed"'
 MOST_SHAPES = 64
 """Sets of names for which types are made; a log with more of them is damaged, or no log of ours."""
 
@@ -32,18 +33,40 @@ class LogRow(events.Metrics, tag="metrics", kw_only=True, gc=False):
 
     values: Any
 
+    @property
+    def end(self) -> int:
+        return self.start + 1
+
+
+class LogBlock(events.Metrics, tag="metrics", kw_only=True, gc=False):
+    """The metrics of some steps, for who asks for them: `values` is (names, steps) float32, NaN where there is none."""
+
+    names: tuple[str, ...]
+    values: Any
+
+    @property
+    def end(self) -> int:
+        steps: int = self.values.shape[1]
+        return self.start + max(0, steps - 1) * self.stride + 1
+
+
+_packed_decoder = msgspec.json.Decoder(events.Packed)
+
 
 class Reader:
-    """Decodes the lines of a log: `LogRow` for metrics of one step where that is sooner, else what the line holds."""
+    """Decodes the lines of a log: `LogRow` for metrics of one step where that is sooner, `LogBlock` for packed ones,
+    else what the line holds.
+    """
 
     def __init__(self) -> None:
+        self._blocks: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._decoders: dict[int, msgspec.json.Decoder[Any]] = {}
         self._shapes: dict[tuple[str, ...], msgspec.json.Decoder[Any]] = {}
 
     def decode(self, line: bytes) -> events.Event | None:
         """The event on a line, as `events.decode` finds it."""
         if not line.startswith(BEGINNING):
-            return events.decode(line)
+            return self._block_on(line) if line.startswith(PACKED) else events.decode(line)
         count = line.count(b"[")  # tells most sets of names apart before one is tried
         if (decoder := self._decoders.get(count)) is not None:
             try:
@@ -58,6 +81,23 @@ class Reader:
                 self._decoders[count] = decoder
         return event
 
+    def _block_on(self, line: bytes) -> events.Event | None:
+        """The metrics on a packed line; None where it holds none."""
+        try:
+            packed = _packed_decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        names = tuple(packed.names)
+        if (known := self._blocks.get(names)) is None:
+            if len(self._blocks) >= MOST_SHAPES or len(set(names)) < len(names) or any(map(_changes, names)):
+                return events.decode(line)
+            known = self._blocks[names] = names
+        try:
+            values = _array_of(columns.inflated(packed.data, len(names)), len(names))
+        except ValueError:
+            return None
+        return LogBlock(t=packed.t, start=packed.start, stride=packed.stride, names=known, values=values)
+
     def _decoder_of(self, names: tuple[str, ...]) -> msgspec.json.Decoder[Any] | None:
         """What decodes rows of these names; None where none is made."""
         if names not in self._shapes:
@@ -67,9 +107,24 @@ class Reader:
         return self._shapes[names]
 
 
+def _changes(name: str) -> bool:
+    """Whether a name is not shown as it is."""
+    return clean(name) != name
+
+
 def _simple(name: str) -> bool:
     """Whether a name is shown as it is, and written in JSON as it is."""
-    return clean(name) == name and not {'"', "\\"}.intersection(name)
+    return not _changes(name) and not {'"', "\\"}.intersection(name)
+
+
+def _array_of(raw: bytes, count: int) -> np.ndarray:
+    """(count, steps) float32, of packed columns that are inflated."""
+    steps = len(raw) // (columns.WIDTH * count)
+    sorted_bytes = np.frombuffer(raw, np.uint8).reshape(count, columns.WIDTH, steps)
+    numbers = np.empty((count, steps, columns.WIDTH), np.uint8)
+    for place in range(columns.WIDTH):
+        numbers[:, :, place] = sorted_bytes[:, place]
+    return numbers.view("<f4").reshape(count, steps).astype(np.float32, copy=False)
 
 
 def _row_type(names: tuple[str, ...]) -> type[LogRow]:

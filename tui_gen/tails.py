@@ -119,8 +119,7 @@ def step_after(event: events.Event | None) -> int | None:
     """How many steps were made when an event was written, where it tells."""
     match event:
         case events.Metrics():
-            longest = max((len(column) for column in event.values.values()), default=1)
-            return event.start + (longest - 1) * event.stride + 1
+            return event.end
         case events.State(state="starting"):
             return None  # nothing is loaded yet, so its step is always 0
         case events.State() | events.System():

@@ -22,7 +22,7 @@ from tui_gen.gathering import Gathering
 from tui_gen.moments import Moments
 from tui_gen.params import show
 from tui_gen.quantities import count
-from tui_gen.rows import LogRow, Reader
+from tui_gen.rows import LogBlock, LogRow, Reader
 from tui_gen.text import clean, cleaned
 
 SPEED = 30.0
@@ -223,14 +223,17 @@ class RunView:
                 if not event.NAMES[0].startswith("val/"):
                     self.step = max(self.step, event.start + 1)
                 changes.update(("series", "status"))
+            case LogBlock():
+                self._values.take_block(event)
+                if event.values.size and not event.names[0].startswith("val/"):
+                    self.step = max(self.step, event.end)
+                changes.update(("series", "status"))
             case events.Metrics():
                 self._values.end_rows()
-                longest = 0
                 for name, column in event.values.items():
                     self._values.add(name, event, column)
-                    longest = max(longest, len(column))
-                if longest and not next(iter(event.values)).startswith("val/"):
-                    self.step = max(self.step, event.start + (longest - 1) * event.stride + 1)
+                if any(event.values.values()) and not next(iter(event.values)).startswith("val/"):
+                    self.step = max(self.step, event.end)
                 changes |= {"series", "status"}
             case events.System():
                 self.system = event
@@ -440,7 +443,7 @@ _name = lru_cache(MOST_CURVES)(clean)
 
 def readable(event: events.Event) -> events.Event:
     """An event whose texts can be shown: whatever a terminal would obey is gone, as a log may be anybody's."""
-    if isinstance(event, (LogRow, events.System)):  # a row's names are clean, and a system event has no texts
+    if isinstance(event, (LogRow, LogBlock, events.System)):  # those names are clean; a system event has no texts
         return event
     if isinstance(event, events.Metrics):
         event.values = {_name(name): column for name, column in event.values.items()}

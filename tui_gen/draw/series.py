@@ -244,6 +244,8 @@ class Series:
         """Add the values of steps `start`, `start + stride`, …; None and non-finite ones are gaps."""
         if isinstance(values, array) and values.typecode == "f":
             column = np.frombuffer(values, np.float32)
+        elif isinstance(values, np.ndarray) and values.dtype == np.float32:
+            column = values
         else:
             column = np.asarray(values, dtype=np.float64)
         if stride > 0 and abs(start) + stride * len(column) < LARGEST_EXACT and self._goes_on(start, stride):

@@ -113,10 +113,8 @@ class First:
                 self._steps = event.steps
             case events.Metrics() if self._steps and time.monotonic() - self._last_progress >= TELL_EVERY:
                 self._last_progress = time.monotonic()
-                longest = max((len(column) for column in event.values.values()), default=1)
-                step = event.start + (longest - 1) * event.stride + 1
-                if step < self._steps:
-                    self._tell(events.Progress(self._what, step, self._steps, "steps"))
+                if event.end < self._steps:
+                    self._tell(events.Progress(self._what, event.end, self._steps, "steps"))
             case events.Progress():
                 self._tell(events.Progress(f"{self.path.name}: {event.what}", event.done, event.total, event.unit))
             case events.State(state="paused" | "running") if self._paused != (event.state == "paused"):
