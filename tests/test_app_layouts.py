@@ -122,3 +122,27 @@ async def test_panes_that_come_late_tell_of_the_recipe_too(monkeypatch, size):
         await pilot.press("alt+3")
         await until_shown(pilot, "F5 trains it")
         assert {pane.card.name if pane.card else "" for pane in app.workspace.panes} == {"vae-digits"}
+
+
+async def test_a_pane_of_which_nothing_could_be_seen_in_its_place_is_opened_over_all_others(monkeypatch, two_runs):
+    async with workbench(monkeypatch, (120, 40), open_run=two_runs[0]) as (app, pilot):
+        await until(pilot, lambda: watches(app))
+        await pilot.press("8")
+        await until(pilot, lambda: shown(app) == ["explore"] and watches(app, "explore"))
+        assert app.workspace.pane("explore").region.height > 30 and " z Restore " in screen_text(app)
+        await pilot.press("0")
+        await until(pilot, lambda: shown(app) == ["data"])
+        await pilot.press("4")
+        await until(pilot, lambda: shown(app) == ["losses", "samples", "data"] and watches(app, "samples"))
+        await pilot.press("8", "z")
+        await until(pilot, lambda: shown(app) == ["losses", "samples", "explore"])
+        await until(pilot, lambda: " z Maximise " in screen_text(app))
+        await pilot.press("3", "8")
+        await until(pilot, lambda: watches(app, "explore") and len(shown(app)) == 3, "where it was put")
+        await pilot.press("z")
+        await until(pilot, lambda: shown(app) == ["explore"])
+        await pilot.press("3")
+        await until(pilot, lambda: shown(app) == ["losses"], "by hand, it stays so for the next")
+        await pilot.resize_terminal(80, 24)
+        await pilot.press("z")
+        await until(pilot, lambda: not app.workspace.maximised and "Maximise" not in screen_text(app))

@@ -133,7 +133,7 @@ async def test_the_pane_shows_what_the_form_names(monkeypatch, tmp_path):
 
     monkeypatch.setattr(Session, "sheet", answer)
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
-        await pilot.press("alt+0", "f11")
+        await pilot.press("alt+0")
         shown = await until_shown(pilot, "▸examples · as augmented — digits: 7 grey images", "zero 160 ████")
         assert "one   40 ████" in shown and seen[0]["dataset"]["name"] == "digits"
         await pilot.press("t")

@@ -333,6 +333,8 @@ class Workbench(TerminalApp):
             return True if possible(self.view, action) else None
         if len(self.screen_stack) > 1 and action in ALONE:
             return False
+        if action == "maximise" and not (self.workspace.maximised or self.workspace.has_several):
+            return None
         if action in RECORDED:
             return replayable(self.view, action)
         return super().check_action(action, parameters)

@@ -24,7 +24,8 @@ class Row(NamedTuple):
     """A pane: its id, its title, the digit that shows it (empty for none), where its class is, and its place.
 
     Where `watches`, a run is looked at in it: it comes on screen with a run that is opened. Where `edits`, the next
-    run is put together in it: it is folded away while a run is watched.
+    run is put together in it: it is folded away while a run is watched. Where its place has fewer than `least` rows,
+    its frame among them, there is nothing to be seen in it, and it is opened over all the others.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Row(NamedTuple):
     place: Place
     watches: bool = False
     edits: bool = False
+    least: int = 0
 
 
 PANES: list[Row] = [
@@ -60,11 +62,11 @@ PANES: list[Row] = [
     Row("log", "Log", "5", "tui_gen.app.panes.log:LogPane", Place()),
     Row("runs", "Runs", "6", "tui_gen.app.panes.runs.pane:RunsPane", Place("bottom-left", "bottom", "top")),
     Row("system", "System", "7", "tui_gen.app.panes.system.pane:SystemPane", Place()),
-    Row("explore", "Explore", "8", "tui_gen.app.panes.explore.pane:ExplorePane", Place()),
+    Row("explore", "Explore", "8", "tui_gen.app.panes.explore.pane:ExplorePane", Place(), least=14),
     Row("network", "Network", "9", "tui_gen.app.panes.network.pane:NetworkPane", Place()),
-    Row("data", "Data", "0", "tui_gen.app.panes.data.pane:DataPane", Place()),
+    Row("data", "Data", "0", "tui_gen.app.panes.data.pane:DataPane", Place(), least=12),
     Row("edits", "Edits", "", "tui_gen.app.panes.edits.pane:EditsPane", Place()),
-    Row("compare", "Compare", "", "tui_gen.app.panes.compare.pane:ComparePane", Place()),
+    Row("compare", "Compare", "", "tui_gen.app.panes.compare.pane:ComparePane", Place(), least=12),
     Row("queue", "Queue", "", "tui_gen.app.panes.queue.pane:QueuePane", Place()),
     Row("sweeps", "Sweeps", "", "tui_gen.app.panes.sweeps.pane:SweepsPane", Place()),
 ]

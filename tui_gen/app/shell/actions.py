@@ -118,7 +118,7 @@ BINDINGS = [
     Binding("ctrl+y", "ask('yield')", "Yield the GPU", show=False, id="run.yield"),
     Binding("B", "roll_back", "Go back to a checkpoint", show=False, id="run.back"),
     Binding("f10", "menu(0)", "Menu", priority=True, id="menu.open"),
-    Binding("f11,z", "maximise", "Maximise", id="view.maximise"),
+    Binding("z,f11", "maximise", "Maximise", id="view.maximise"),
     Binding("ctrl+g", "jump", "Jump", priority=True, id="view.jump"),
     Binding("ctrl+l", "redraw", "Draw the screen anew", show=False, priority=True, id="view.redraw"),
     Binding("question_mark", "keys", "Keys", id="help.keys"),

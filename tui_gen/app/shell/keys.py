@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tui_gen.app.shell.stage import Stage
 
 
-STAY = ("run.start", "run.resume", "run.pause", "run.stop", "menu.open", "help.pane")
+STAY = ("run.start", "run.resume", "run.pause", "run.stop", "view.maximise", "menu.open", "help.pane")
 """What stays where there is no room for all; then what the pane can do, then the rest."""
 NO_KEY = "no_key"
 """In a key map, for what no key is left for: Textual takes an empty text for no change."""

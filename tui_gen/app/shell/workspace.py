@@ -157,6 +157,10 @@ class Workspace(Widget):
         self.shares = dict(shares or {})
         self.current_tabs: dict[str, str] = {}
         self.maximised = ""
+        self._lent_to = ""
+        """The pane that all the room was given to when it was opened: until another one is."""
+        self._kept_small: set[str] = set()
+        """Panes that the user wants in their places, however small these are."""
         self.last_pane = PANES[0].id
         self.run_pane = next(row.id for row in PANES if row.watches)
         """Which of the panes that show a run was looked at last."""
@@ -226,6 +230,7 @@ class Workspace(Widget):
         """Keep the focus on something that can be seen."""
         if not self.is_attached or not self.app.screen_stack:  # leaving
             return
+        self.refresh_bindings()  # with one pane alone on screen there is nothing to maximise
         focused = self.screen.focused
         above = focused.ancestors_with_self if focused is not None else []
         if self.on_screen and any(not node.display for node in above if isinstance(node, Widget)):
@@ -329,20 +334,35 @@ class Workspace(Widget):
         return shape
 
     def open(self, name: str, focus: bool = True) -> None:
-        """Bring a pane on screen and give it the focus, in the layout `edit` where this one has folded it away."""
+        """Bring a pane on screen and give it the focus, in the layout `edit` where this one has folded it away.
+
+        It fills the workspace where it would be of no use in its place, until another pane is opened.
+        """
         if self.maximised and self.maximised != name:
-            self.maximised = name
+            self.maximised = "" if self.maximised == self._lent_to else name
         if not self.maximised and not arrangement.holds(self.shape, name):
             self.use_layout(EDIT)
         group = arrangement.group_of(self.shape, name)
         if len(group.panes) > 1:
             self.current_tabs[f"{self.shape}.{group.panes[0]}"] = name
+        if focus and not self.maximised and self._is_too_small(name):
+            self.maximised = self._lent_to = name
+            self.refresh_bindings()
         if name not in self._arrangement.panes or self.maximised or len(group.panes) > 1:
             self.rearrange()
         self._looked_at(name)
         pane = self.pane(name)
         if focus and pane is not None:
             pane.focus_inside()
+
+    def _is_too_small(self, name: str) -> bool:
+        """Whether nothing can be seen of a pane in its place, and the user has not put it there all the same."""
+        place = row(name)
+        if place is None or not place.least or name in self._kept_small:
+            return False
+        size = self.size
+        plan = arrangement.arrange(size.width, size.height, self.shape, self.shares, self.current_tabs)
+        return len(plan.panes) > 1 and plan.panes[name].height < place.least
 
     def _looked_at(self, name: str) -> None:
         self.last_pane = name
@@ -352,12 +372,18 @@ class Workspace(Widget):
         if place is not None and place.edits:
             self.edit_pane = name
 
+    @property
+    def has_several(self) -> bool:
+        """Whether there is more than one pane on screen."""
+        return len(self._arrangement.panes) > 1
+
     def toggle_maximised(self, name: str = "") -> None:
         """Let a pane (the active one) fill the workspace, or give the others their place back."""
         pane = self.pane(name) if name else self.active
         if self.maximised:
-            self.maximised = ""
-        elif pane is not None and pane.id and len(self._arrangement.panes) > 1:
+            self._kept_small.add(self.maximised)
+            self.maximised = self._lent_to = ""
+        elif pane is not None and pane.id and self.has_several:
             self.maximised = pane.id
         else:
             return
