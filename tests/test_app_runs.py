@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from textual.widgets import Input
 
 from tests import fake_worker
 from tests.shell import screen_text, until, until_shown, workbench
@@ -44,6 +45,9 @@ async def test_filter_sort_and_mark(monkeypatch, three):
         await pilot.press("z")
         await until_shown(pilot, "Judged by", "val loss", "38.01")
         assert set(names(pane)) == {"first", "second", "third"}
+        pane.query_one(Input).value = "second"
+        assert names(pane) == ["second"], "found before the letter is painted: one frame has both"
+        pane.query_one(Input).value = ""
         await pilot.press("slash", *"lr<0.5")
         await until(pilot, lambda: names(pane) == sorted(names(pane), reverse=True) and len(names(pane)) == 2)
         await until_shown(pilot, "2 of 3")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from textual.geometry import Size
 from textual.reactive import Reactive
@@ -16,6 +16,17 @@ class FilterLine(Input):
 
     virtual_size = Reactive(Size(0, 0), layout=False)
 
+    def __init__(self, on_text: Callable[[], None]) -> None:
+        super().__init__(placeholder="filter", compact=True)
+        self.cursor_blink = False
+        self._on_text, self._last_text = on_text, ""
+
+    def watch_value(self, value: str) -> None:
+        """Tell of it at once: by a message, what it finds would be in the frame after that of the letter."""
+        if value != self._last_text:
+            self._last_text = value
+            self._on_text()
+
 
 class FilterPane(Pane):
     """A subclass yields `filter_line()` first when it composes, lists what is `matching`, and binds the two actions."""
@@ -26,9 +37,7 @@ class FilterPane(Pane):
 
     def filter_line(self) -> Input:
         """The line, hidden until it is asked for."""
-        box = FilterLine(placeholder="filter", compact=True)
-        box.cursor_blink = False
-        return box
+        return FilterLine(self.list_anew)
 
     def matching(self, texts: Iterable[str]) -> list[bool]:
         """Whether each text has all words of the filter, in any case."""
@@ -53,9 +62,8 @@ class FilterPane(Pane):
         self.focus_inside()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter as it is typed."""
+        """The line has told of it."""
         event.stop()
-        self.list_anew()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Keep the filter and go to what it found."""
