@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 from torch._dynamo.utils import counters
-from torch._inductor import async_compile
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from tests import small_runs
@@ -126,24 +125,6 @@ def test_loss_and_gradients_are_one_graph(traced, which):
     advanced(trainer, 3)
     assert not counters["graph_break"]
     assert counters["stats"]["unique_graphs"] == len(trainer.phases)
-
-
-@pytest.mark.parametrize("device, own", [("cpu", None), ("cpu", "1"), ("cuda", None)])
-def test_what_is_compiled_for_a_cpu_has_no_helping_process(monkeypatch, device, own):
-    """The compiler starts one for Triton's kernels wherever Triton is installed, which has all of PyTorch in memory."""
-    begun = []
-    monkeypatch.setattr(torch, "compile", lambda plain, **_: plain)
-    monkeypatch.setattr(async_compile, "has_triton_package", lambda: True)
-    for name in ("warm_pool", "wakeup"):
-        monkeypatch.setattr(async_compile.AsyncCompile, name, lambda name=name: begun.append(name))
-    monkeypatch.setenv("TORCH_WARM_POOL", own or "0")  # so that it is put back afterwards
-    if own is None:
-        monkeypatch.delenv("TORCH_WARM_POOL")
-    trainer = small_runs.trainer("vae")
-    trainer.device = torch.device(device)
-    compiling.compiled(trainer, trainer.compute["vae"], tensors=False)
-    async_compile.maybe_warm_pool()  # as PyTorch does where something is compiled
-    assert bool(begun) == (device == "cuda" or own is not None)
 
 
 def test_a_live_edit_reaches_compiled_training(traced, no_chance):

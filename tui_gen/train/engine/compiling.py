@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -92,8 +91,6 @@ def compiled(trainer: Trainer, plain: Compute, tensors: bool = True, by: str = p
 
 
 def _compiled(trainer: Trainer, plain: Compute, by: str) -> Compute:
-    if trainer.device.type != "cuda":
-        no_helpers()
     late_compiler.let_in()
     if hasattr(torch._dynamo.config, "trace_autograd_ops"):
         torch._dynamo.config.trace_autograd_ops = True
@@ -105,15 +102,6 @@ def _compiled(trainer: Trainer, plain: Compute, by: str) -> Compute:
     fast = torch.compile(plain, mode="reduce-overhead", dynamic=False)
 
     return keeping(fast)
-
-
-def no_helpers() -> None:
-    """Have the compiler, once it is imported, start no process of its own beside this one.
-
-    Where Triton is installed it starts one at once that imports PyTorch, for a second of a core and 250 MB, and waits
-    to compile Triton's kernels in it; what is compiled for a CPU is C++, and needs none.
-    """
-    os.environ.setdefault("TORCH_WARM_POOL", "0")
 
 
 def keeping(captured: Compute) -> Compute:
