@@ -301,6 +301,17 @@ class Wider(Own):
         self.more = nn.ParameterList(torch.ones(2) for _ in range(more))
 
 
+class Turned(Own):
+    """Has two parameters of one shape in another order on another rank, as a set of them would."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank, self.more = rank, nn.Parameter(torch.ones(3))
+
+    def phases(self) -> list[Phase]:
+        return [Phase("own", self.loss, [self.seldom, self.more][:: -1 if self.rank else 1])]
+
+
 class Dropping(Own):
     """Draws where nobody can divide it."""
 
@@ -322,6 +333,8 @@ def test_what_differs_between_ranks_is_said_and_the_generators_go_on_alike(tmp_p
         words = rf"do not train the same parameters: rank 0 .* of {count:,} numbers, rank 1 .* of {count + 2:,} numbers"
         with pytest.raises(TrainingError, match=words):
             trained_by(Wider(ranks.rank), ranks).train_step()
+        with pytest.raises(TrainingError, match="the same parameters in another order"):
+            trained_by(Turned(ranks.rank), ranks).train_step()
         with pytest.raises(TrainingError, match=r"train\.batch_size = 1 is less than 2 processes"):
             small_runs.trainer("vae", ranks=ranks, train__batch_size=1)
         trainer = trained_by(Dropping(), ranks)

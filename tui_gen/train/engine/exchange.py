@@ -211,13 +211,19 @@ class Exchange:
             for phase in self.trainer.phases
             for parameters in (self.trainer.parameters[phase.name],)
         }
-        checks = _checks(zlib.crc32(repr(shapes).encode()))
+        # By name, too: a set of parameters is in another order in every process.
+        known = {id(parameter): name for name, parameter in self.trainer.model.named_parameters()}
+        names = [known.get(id(parameter), "") for some in self.trainer.parameters.values() for parameter in some]
+        checks = _checks(zlib.crc32(repr((shapes, names)).encode()))
         self.ranks.sum_([checks])
         if not _differ(checks, self.ranks.count):
             return
         words = [f"{name}: {len(some)} tensors of {sum(math.prod(shape) for shape, _ in some):,} numbers"
                  for name, some in shapes.items()]  # fmt: skip
         each = (self.ranks.broadcast(words, rank) for rank in range(self.ranks.count))
+        mine = zlib.crc32(repr(shapes).encode())
+        if len({self.ranks.broadcast(mine, rank) for rank in range(self.ranks.count)}) == 1:
+            raise TrainingError("the processes have the same parameters in another order; give a phase a list, no set")
         differences = ", ".join(f"rank {rank} has {'; '.join(some)}" for rank, some in enumerate(each))
         raise TrainingError(f"the processes do not train the same parameters: {differences}")
 
