@@ -73,6 +73,9 @@ def test_they_are_chosen_only_where_tmux_says_that_they_arrive(kind, passes, fea
     client = TmuxClient(frozenset(features), (10, 20), kind, passes)
     shown = decide(Replies(fence=True, name="tmux", version="3.4"), "auto", "", environ, True, 0.01, client)
     assert (shown.graphics, shown.placeholders) == (expected, expected == "kitty")
+    able = kind.startswith(("kitty", "ghostty"))
+    assert ("allow-passthrough on" in shown.reason) == (able and not passes), shown.reason
+    assert ('terminal-features "*:RGB"' in shown.reason) == (able and features == {"256"}), shown.reason
 
 
 def test_a_picture_reaches_the_terminal_around_tmux_and_the_cells_name_it(tmp_path):

@@ -129,7 +129,16 @@ class TmuxClient:
     @property
     def shows_placeholders(self) -> bool:
         """Whether kitty's pictures get there, and are known to be shown in cells of text."""
-        return self.passes and "RGB" in self.features and self.kind.lower().startswith(PLACEHOLDING)
+        return self.kind.lower().startswith(PLACEHOLDING) and not self.lacking
+
+    @property
+    def lacking(self) -> str:
+        """What keeps tmux from having kitty's pictures in cells of text, whose colours say which they are; or empty."""
+        if not self.passes:
+            return "tmux does not pass pictures on: set -g allow-passthrough on"
+        if "RGB" not in self.features:
+            return 'tmux is not told that it has all colours, which pictures need: set -as terminal-features "*:RGB"'
+        return ""
 
 
 def tmux_client(environ: Mapping[str, str]) -> TmuxClient | None:

@@ -255,6 +255,8 @@ def decide(
     else:
         renderer = "halfblock"
         reason = "the terminal reports no pixel graphics" if replies.fence else "the terminal did not answer"
+        if tmux and client is not None and client.kind.lower().startswith(places.PLACEHOLDING):
+            reason = client.lacking
     largest = replies.largest
     if client is not None and client.kind.startswith("XTerm"):
         largest = XTERM_LARGEST  # it will not be asked

@@ -13,6 +13,7 @@ from textual import events
 from textual.signal import Signal
 
 from tui_gen.app.terminal.private import CompositorUpdate, HookedApp, TerminalDriver
+from tui_gen.app.terminal.turns import LOOK, Passed, Turns, Typed
 from tui_gen.app.terminal.wire import Wire
 from tui_gen.draw.signals import ENDING
 
@@ -50,6 +51,8 @@ class TerminalApp(HookedApp):
         self._settled_size: object = None
         self._size_signals = 0
         self._settling: Timer | None = None
+        self._turns = Turns(self)
+        self._looking_for_turns = False
 
     def on_load(self) -> None:
         """Hear the signals, before the terminal is set to anything: it must be set back."""
@@ -75,8 +78,9 @@ class TerminalApp(HookedApp):
         os._exit(128 + signal.SIGHUP)
 
     def on_mount(self) -> None:
-        """Pictures do not survive a suspend."""
+        """Pictures do not survive a suspend; another screen is whose turn it is."""
         self.app_resume_signal.subscribe(self, lambda _app: self.wire.forget(), immediate=True)
+        self.screen_change_signal.subscribe(self, lambda _screen: self.call_next(self._type_on), immediate=True)
 
     def on_resize(self, event: Resize) -> None:
         """Another size; where it stays the same, somebody has attached to a session that was detached."""
@@ -100,11 +104,41 @@ class TerminalApp(HookedApp):
         """Text before keys; no clicks on what is gone."""
         if isinstance(event, events.MouseDown | events.MouseMove) and self._gone_under(event):
             return
-        if isinstance(event, events.Key) and not event.is_forwarded:
-            take = getattr(self.focused, "take", None)
-            if take is not None and take(event):
-                return
+        if not isinstance(event, Typed) or event.is_forwarded:
+            await super().on_event(event)
+        elif not self._turns.hold(event):
+            await self._type(event)
+        elif not self._looking_for_turns:
+            self._looking_for_turns = True
+            self.set_timer(LOOK, self._look_for_turns)
+
+    async def _type(self, event: Typed) -> None:
+        """Hand on what was typed."""
+        take = getattr(self.focused, "take", None)
+        if isinstance(event, events.Key) and take is not None and take(event):
+            return
+        target = self.focused or self.screen
         await super().on_event(event)
+        if event.is_forwarded and len(self.screen_stack) > 1 and target.is_attached:
+            self._turns.went_to(target)
+
+    async def on_passed(self, message: Passed) -> None:
+        """A key has been through a dialog."""
+        message.stop()
+        self._turns.passed()
+        await self._type_on()
+
+    async def _type_on(self) -> None:
+        """Hand on what has waited for its turn."""
+        while self.screen_stack and (event := self._turns.due()) is not None:
+            await self._type(event)
+
+    async def _look_for_turns(self) -> None:
+        self._looking_for_turns = False
+        await self._type_on()
+        if self._turns.waiting:
+            self._looking_for_turns = True
+            self.set_timer(LOOK, self._look_for_turns)
 
     def _gone_under(self, event: events.MouseEvent) -> bool:
         """Whether what the mouse is on was taken away, and the screen not laid out since. Textual looks there for text

@@ -1,0 +1,49 @@
+"""Keys that come faster than the workbench does what they say: each goes where the one before it has led."""
+
+from __future__ import annotations
+
+import pytest
+from textual import events
+from textual.widgets import Input, OptionList
+
+from tests.shell import until, workbench
+from tui_gen.app.widgets.text_dialog import TextDialog
+
+
+def type_at_once(app, *keys):
+    """Keys as they come from a slow machine or link: all of them before the first has done anything."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+async def dialog(app, pilot, name):
+    if name == "field":
+        app.push_screen(TextDialog("Name", "what"), lambda answer: app.told.append(answer))
+    else:
+        app.do(name)
+    await until(pilot, lambda: len(app.screen_stack) == 2 and app.focused is not None)
+
+
+@pytest.mark.parametrize("name", ["keys", "field", "command_palette"])
+async def test_keys_typed_right_after_escape_are_not_lost_in_the_dialog(monkeypatch, name):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        await pilot.press("alt+1")
+        options = app.workspace.pane("models").query_one(OptionList)
+        before = options.highlighted or 0
+        await dialog(app, pilot, name)
+        type_at_once(app, "escape", "down", "down")
+        await until(pilot, lambda: options.highlighted == before + 2 and len(app.screen_stack) == 1)
+        await dialog(app, pilot, name)
+        type_at_once(app, "escape", "down", "alt+2")
+        await until(pilot, lambda: app.workspace.active.id == "form" and len(app.screen_stack) == 1)
+        assert options.highlighted == before + 3
+
+
+async def test_a_field_that_goes_away_with_a_key_does_not_hold_up_the_others(monkeypatch):
+    """What is typed goes on where the focus is then."""
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        await dialog(app, pilot, "field")
+        box = app.screen.query_one(Input)
+        box.on_key = lambda event: box.remove()
+        type_at_once(app, "x", "escape", "alt+2")
+        await until(pilot, lambda: app.workspace.active.id == "form" and len(app.screen_stack) == 1)
