@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual import events
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, Tree
 
 from tests.shell import until, workbench
 from tui_gen.app.widgets.text_dialog import TextDialog
@@ -28,15 +28,15 @@ async def dialog(app, pilot, name):
 async def test_keys_typed_right_after_escape_are_not_lost_in_the_dialog(monkeypatch, name):
     async with workbench(monkeypatch, (120, 40)) as (app, pilot):
         await pilot.press("alt+1")
-        options = app.workspace.pane("models").query_one(OptionList)
-        before = options.highlighted or 0
+        tree = app.workspace.pane("models").query_one(Tree)
+        before = tree.cursor_line
         await dialog(app, pilot, name)
         type_at_once(app, "escape", "down", "down")
-        await until(pilot, lambda: options.highlighted == before + 2 and len(app.screen_stack) == 1)
+        await until(pilot, lambda: tree.cursor_line == before + 2 and len(app.screen_stack) == 1)
         await dialog(app, pilot, name)
         type_at_once(app, "escape", "down", "alt+2")
         await until(pilot, lambda: app.workspace.active.id == "form" and len(app.screen_stack) == 1)
-        assert options.highlighted == before + 3
+        assert tree.cursor_line == before + 3
 
 
 async def test_a_field_that_goes_away_with_a_key_does_not_hold_up_the_others(monkeypatch):
