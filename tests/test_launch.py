@@ -19,7 +19,7 @@ import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import control, event_log, events, launch, runs
+from tui_gen import control, event_log, events, launch, presence, runs
 from tui_gen.control import ControlError
 from tui_gen.places import called
 from tui_gen.runs import RunError, WorkerInfo
@@ -355,7 +355,7 @@ def test_who_stops_a_worker_that_does_not_answer_is_told_why_and_what_to_do(monk
     process = fake_worker.start(run)
     wait_until_listening(run)
     process.send_signal(signal.SIGSTOP)
-    wait_for(lambda: launch.process_state(process.pid) == "T", what="the worker to be held")
+    wait_for(lambda: presence.process_state(process.pid) == "T", what="the worker to be held")
     words = launch.why_silent(run)
     assert f"kill -CONT {process.pid}" in words and f"tui-gen --resume {run.name}" in words
     with pytest.raises(control.SilentError, match=f"within 0.2 s: .* held by a signal; kill -CONT {process.pid}"):

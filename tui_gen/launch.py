@@ -366,17 +366,9 @@ def why_silent(run: Path) -> str:
         looks = f"{request_file.LOOK:g} s"
         words = f"it trains on {info.host}, not reachable from here: it was asked by request file, for which it looks"
         return f"{words} every {looks}; no sign of life {presence.since(run)}"
-    match process_state(info.pid):
+    match presence.process_state(info.pid):
         case "T" | "t":
             return f"its process {info.pid} is held by a signal; kill -CONT {info.pid} lets it go on. {end}"
         case "D":
             return f"its process {info.pid} waits for a disk, or a server of files, that does not answer. {end}"
     return f"its process {info.pid} is busy with something that takes long, a step perhaps, and stops after it. {end}"
-
-
-def process_state(pid: int) -> str:
-    """The letter by which the system tells what a process does (R, S, D, T, Z), or an empty text."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(") ")[2][:1]
-    except OSError:
-        return ""
