@@ -1,0 +1,21 @@
+"""Runs that compile nothing do not import PyTorch's compiler: a second of a core and 150 MB."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import small_runs
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forked workers are Linux's")
+def test_no_family_s_training_preview_health_or_validation_imports_the_compiler(tmp_path):
+    alone = [family for family, made in small_runs.SMALL.items() if small_runs.FIRST not in str(made)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.compiler_free", str(tmp_path), *alone],
+        cwd=Path(__file__).resolve().parents[1], capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [f"{family} 0 " for family in alone], done.stderr
