@@ -131,8 +131,8 @@ class FlowMatching(Guided):
         """The field that `sample` follows."""
 
         def call(x: Tensor, time: Tensor, *labels: Tensor) -> Tensor:
-            told = labels[0] if labels else None
-            return guided(self.network, x, TIME_SCALE * time, told, self.strength, self.unlabelled)
+            label = labels[0] if labels else None
+            return guided(self.network, x, TIME_SCALE * time, label, self.strength, self.unlabelled)
 
         inputs = {"x": Input(self.noise_shape), "time": Input(()), **self.told()}
         words = "dx/dt at times from 0, noise, to 1: one Euler step is x + velocity / steps"

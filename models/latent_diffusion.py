@@ -138,11 +138,11 @@ class LatentDiffusion(Guided):
         """One step of the sampler among the codes, and what codes stand for."""
         step = self.diffusion.function(self.noise_shape, self.told(), self.sampling, self.limit)
         x, z = Input(self.data.shape), Input(self.noise_shape)
-        told = self.told() if self.first_stage.conditional else {}
+        labels = self.told() if self.first_stage.conditional else {}
         return [
             step,
-            Function("decoder", self.decode, {"z": z, **told}, ("x",), "what codes stand for"),
-            Function("encoder", self.encode, {"x": x, **told}, ("z",), "the codes of examples"),
+            Function("decoder", self.decode, {"z": z, **labels}, ("x",), "what codes stand for"),
+            Function("encoder", self.encode, {"x": x, **labels}, ("z",), "the codes of examples"),
         ]
 
     def panels(self, inputs: Given) -> list[Picture | Text]:

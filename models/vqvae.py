@@ -220,10 +220,10 @@ class VQVAE(Model):
         """Codes are numbers of the codebook here: the prior's guesses, from which to draw them one by one."""
         size = self.config.codebook_size
         codes, line = Input(self.grid, size), Input((math.prod(self.grid),), size)
-        x, told = Input(self.data.shape), self.told()
+        x, labels = Input(self.data.shape), self.told()
         return [
             Function("decoder", self.decode_codes, {"codes": codes}, ("x",), "what codes stand for"),
-            Function("prior", self.prior, {"codes": line, **told}, ("logits",), "of each code, given those before it"),
+            Function("prior", self.prior, {"codes": line} | labels, ("logits",), "of each code, given those before it"),
             Function("encoder", self.codes, {"x": x}, ("codes",), "the codes of examples"),
         ]
 

@@ -320,9 +320,6 @@ class FakeWorker:
                 request.answer(step=step, report=msgspec.to_builtins(report))
             case "edit":
                 self._edit(request)
-            case "decode":
-                count = len(request.blob) // 4 // 16 or 1
-                request.answer(bytes(count * TILE * TILE), shape=[count, 1, TILE, TILE], dtype="uint8", step=step)
             case _:
                 request.refuse(f"this worker does not know the request {request.op!r}")
 

@@ -171,18 +171,6 @@ def test_a_full_disk_holds_the_run_and_loses_nothing(start, monkeypatch):
     assert list(view.series["vae/loss"].steps) == list(range(view.step))
 
 
-def test_codes_are_decoded_and_images_encoded_while_it_trains(start):
-    run = start(train__steps=200_000)
-    codes = np.zeros((3, 4), np.float32)
-    reply = run.ask("decode", blob=codes.tobytes())
-    images = np.frombuffer(reply.blob, np.uint8).reshape(reply.data["shape"])
-    assert images.shape == (3, 1, 8, 8)
-    reply = run.ask("encode", blob=images.tobytes())
-    assert reply.data["shape"] == [3, 4] and len(reply.blob) == 48
-    with pytest.raises(control.ControlError, match="decode"):
-        run.ask("decode", blob=b"\0" * 12)
-
-
 def test_a_run_by_time_ends_by_time(start):
     view = start(train__steps=0, train__minutes=0.005).finish()
     assert view.state == "finished" and view.step > 0 and view.plan.steps is None and view.fraction == 1.0

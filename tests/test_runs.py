@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.waiting import wait_for
-from tui_gen import events, presence, runs
+from tui_gen import events, presence, runs, tails
 from tui_gen.event_log import EventWriter
 from tui_gen.events import Edit, Event, Metrics, Note, Resume, State, System
 from tui_gen.runs import RunError, WorkerInfo
@@ -315,6 +315,16 @@ def test_looking_again_and_again_finds_what_one_look_finds(tmp_path_factory, par
                 assert (last.state if last else None, step) == (expected_state, expected_step)
     tail_cache.clear()
     assert tail_of(f"{path}/events.jsonl", size)[1] == expected_step
+
+
+def test_only_the_logs_looked_at_last_are_remembered(tmp_path, monkeypatch):
+    monkeypatch.setattr(tails, "MOST_TAILS", 3)
+    tails.tail_cache.clear()
+    logs = [str(make(tmp_path, State(state="stopped", step=step)) / "events.jsonl") for step in range(5)]
+    for log in (*logs[:3], logs[0], *logs[3:]):
+        tails.tail_of(log)
+    assert list(tails.tail_cache) == [logs[0], logs[3], logs[4]]
+    assert [tails.tail_of(log)[1] for log in logs] == list(range(5)) and len(tails.tail_cache) == 3
 
 
 def test_a_log_that_was_replaced_is_read_anew(tmp_path):

@@ -80,11 +80,11 @@ def this_job(env: Mapping[str, str] = os.environ) -> Job | None:
     return Job("Slurm", id, name[:200], cluster, _restarts(id, restarts))
 
 
-def _restarts(id: str, told: str) -> int:
+def _restarts(id: str, digits: str) -> int:
     """How often Slurm started a job again. A job that another one submits inherits that one's count in its environment,
     and keeps it while it has none of its own: where there is one, Slurm is asked.
     """
-    count = int(told) if told.isdecimal() and len(told) < 10 else 0
+    count = int(digits) if digits.isdecimal() and len(digits) < 10 else 0
     if not count or not id.isdecimal():
         return 0
     known = _restarts_by_slurm(id)
@@ -105,8 +105,8 @@ def _restarts_by_slurm(id: str) -> int | None:
     except (OSError, subprocess.SubprocessError):
         return None
     # The last task of an array has the array's own number, of which all tasks are told.
-    told = re.search(rf"^JobId={id} .*? Restarts=(\d{{1,9}}) ", done.stdout, re.M)
-    return int(told[1]) if told else None
+    match = re.search(rf"^JobId={id} .*? Restarts=(\d{{1,9}}) ", done.stdout, re.M)
+    return int(match[1]) if match else None
 
 
 def fragile_shell(variable: str, proc: Path = Path("/proc")) -> str:

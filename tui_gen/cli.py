@@ -105,18 +105,18 @@ class Parser(argparse.ArgumentParser):
         from tui_gen.text import clean
 
         hint = ""
-        asked: Parser = self
+        innermost: Parser = self
         options = [option for parser in self.reached for option in _own_options(parser)]
         strange = [word.partition("=")[0] for word in self.command_line if word.startswith("--") and len(word) > 2]
         strange = [word for word in strange if word not in options]
         if self.reached and (strange or message.startswith("unrecognized arguments")):
-            asked = self.reached[-1]  # the outermost parser tells what a command's finds strange
+            innermost = self.reached[-1]  # the outermost parser tells what a command's finds strange
         if strange:  # whatever argparse made of the words after it
-            message, hint = f"no such option {strange[0]}", nearest(strange[0], _own_options(asked))
+            message, hint = f"no such option {strange[0]}", nearest(strange[0], _own_options(innermost))
         elif "COMMAND: invalid choice: " in message:
             name = message.split("invalid choice: ", 1)[1].rpartition(" (choose from ")[0]
             message, hint = f"no such command {name}", nearest(name[1:-1], [command.name for command in COMMANDS])
-        self.exit(2, clean(f"tui-gen: {message}" + (f" ({hint})" if hint else "")) + f"\nsee {asked.prog} --help\n")
+        self.exit(2, clean(f"tui-gen: {message}" + (f" ({hint})" if hint else "")) + f"\nsee {innermost.prog} --help\n")
 
 
 def _own_options(parser: argparse.ArgumentParser) -> list[str]:

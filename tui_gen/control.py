@@ -6,8 +6,7 @@ may carry many. Replies have `ok`; where it is false, `error` says why.
 
 Requests (`op`), answered when they have taken effect, with the step at which they did:
     status, pause, yield, resume, stop (checkpoint: bool, why: text), checkpoint, sample, quality, edit (key, value),
-    rollback (to: step, rate: factor, skip: step or true),
-    decode / encode (blob: float32), and of a worker that is still warm: check (tables), catalog
+    rollback (to: step, rate: factor, skip: step or true), and of a worker that is still warm: check (tables), catalog
 """
 
 from __future__ import annotations

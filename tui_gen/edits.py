@@ -29,11 +29,11 @@ def merged(plan: Any, live: Edits) -> Any:
     return sorted([*live, *rest], key=lambda edit: edit["step"])
 
 
-def without(plan: Any, made: Edits) -> Any:
+def without(plan: Any, edits: Edits) -> Any:
     """A plan without these entries, each once; one that is none is given back as it is."""
     if not isinstance(plan, list):
         return plan
-    pending, rest = list(made), []
+    pending, rest = list(edits), []
     for edit in plan:
         if edit in pending:
             pending.remove(edit)
@@ -138,8 +138,8 @@ def rows(history: EditHistory, plan: Any, step: int) -> list[EditRow]:
         state = "undone" if number in history.undone else "undoes" if number in took else "made"
         other = history.undone.get(number, took.get(number, number))
         found.append(EditRow(edit.step, edit.key, edit.old, edit.new, edit.t, state, history.edits[other].step))
-    done = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in history.edits]
-    ahead = [edit for edit in merged(plan, []) if edit not in done] if is_plan(plan) else []
+    past = [{"step": edit.step, "key": edit.key, "value": edit.new} for edit in history.edits]
+    ahead = [edit for edit in merged(plan, []) if edit not in past] if is_plan(plan) else []
     found += [EditRow(edit["step"], str(edit["key"]), None, edit["value"], state="planned") for edit in ahead
               if edit["step"] >= step]  # fmt: skip
     return found

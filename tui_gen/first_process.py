@@ -45,14 +45,14 @@ class _First:
     def __init__(self, child: int) -> None:
         self._child = child
         self._status = 0
-        self._ended = 0.0
+        self._end = 0.0
         """When the command ended, by the monotonic clock; 0 while it goes on."""
         self._told = False
 
     def serve(self, watched: set[signal.Signals]) -> int:
         """Until no process is left; the command's exit status."""
         while self._reap():
-            patience = max(0.0, self._ended + BRIEF - time.monotonic()) if self._ended and not self._told else 3600.0
+            patience = max(0.0, self._end + BRIEF - time.monotonic()) if self._end and not self._told else 3600.0
             info = signal.sigtimedwait(watched, patience)
             if info is None:
                 self._tell()
@@ -71,11 +71,11 @@ class _First:
                 return True
             if pid == self._child:
                 code = os.waitstatus_to_exitcode(how)
-                self._status, self._ended = code if code >= 0 else 128 - code, time.monotonic()
+                self._status, self._end = code if code >= 0 else 128 - code, time.monotonic()
 
     def _obey(self, number: int, by_terminal: bool) -> None:
         """What a container is stopped with goes to all, so that each run has all the time that there is."""
-        if number == signal.SIGTERM or (self._ended and number != signal.SIGCONT):
+        if number == signal.SIGTERM or (self._end and number != signal.SIGCONT):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGTERM)
         elif not by_terminal:  # which tells all in the foreground itself
@@ -84,7 +84,7 @@ class _First:
 
     def _tell(self) -> None:
         """Say once why a container whose command has ended goes on."""
-        if self._ended and not self._told:
+        if self._end and not self._told:
             self._told = True
             complain(
                 "the container goes on while something runs in it (docker exec -it … tui-gen attach shows it); "

@@ -84,17 +84,17 @@ def place_of(run: Path, step: int | None = None, thorough: bool = True) -> ForkP
     known = max(runs.state_of(run)[1], *(checkpoint.step for checkpoint in found))
     if step is not None and step > known:
         raise runs.RunError(f"{run.name} cannot be forked at step {count(step)}: it is at step {count(known)}")
-    tried = []
-    looked = (row for row in reversed(found) if step is None or row.step <= step)
-    for checkpoint in checkpoints.sound(run, step) if thorough else looked:
-        tried.append(checkpoint)
+    candidates = []
+    shallow = (row for row in reversed(found) if step is None or row.step <= step)
+    for checkpoint in checkpoints.sound(run, step) if thorough else shallow:
+        candidates.append(checkpoint)
         if checkpoint.meta is not None:
             break
-    best = tried[-1] if tried else None
+    best = candidates[-1] if candidates else None
     if best is None or best.meta is None:
-        if tried or step is None:
+        if candidates or step is None:
             words = "none of its checkpoints" if step is None else f"no checkpoint up to step {count(step)}"
-            raise runs.RunError(f"{run.name} cannot be forked: {words} can be used ({tried[0].problem})")
+            raise runs.RunError(f"{run.name} cannot be forked: {words} can be used ({candidates[0].problem})")
         first = next((checkpoint.step for checkpoint in found if checkpoint.meta is not None), 0)
         way = f"fork at step {count(first)} or later, or train it anew: tui-gen --run {shlex.quote(shown(run))} --set …"
         raise runs.RunError(f"{run.name} has no checkpoint at step {count(step)} or before it; {way}")

@@ -154,16 +154,16 @@ def judged(view: RunView, stated: Declared) -> Verdict | None:
         words = f"{broken[0]} is not a number (NaN or infinite)"
         return Verdict("bad", words, number, "Stop it and resume with a smaller learning rate")
     found = [verdict for alarm in stated.alarms for verdict in rung(alarm, view, values)]
-    told = figure.verdict(view, found) if figure is not None and figure.aim is not None else None
+    goal = figure.verdict(view, found) if figure is not None and figure.aim is not None else None
     for level in ("bad", "watch"):
-        for verdict in (*found, *([told] if told is not None else [])):
-            if verdict.level == level == "watch" and told is not None and figure is not None and figure.reached:
-                words = f"{told.sentence}, though {verdict.sentence}"  # what the recipe itself asks for cannot be wrong
-                return Verdict(told.level, words, number, verdict.advice)
+        for verdict in (*found, *([goal] if goal is not None else [])):
+            if verdict.level == level == "watch" and goal is not None and figure is not None and figure.reached:
+                words = f"{goal.sentence}, though {verdict.sentence}"  # what the recipe itself asks for cannot be wrong
+                return Verdict(goal.level, words, number, verdict.advice)
             if verdict.level == level:
                 return msgspec.structs.replace(verdict, number=number)
-    if told is not None:
-        return msgspec.structs.replace(told, number=number)
+    if goal is not None:
+        return msgspec.structs.replace(goal, number=number)
     good = next((verdict for verdict in found if verdict.level == "good"), None)
     return msgspec.structs.replace(good or _course(view, figure), number=number)
 

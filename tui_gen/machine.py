@@ -96,10 +96,10 @@ def _handle(nvml: Any | None, uuid: str) -> Any | None:
     return None
 
 
-def _same(told: float, known: float) -> bool:
+def _same(total: float, known: float) -> bool:
     """Whether NVML tells of the memory that PyTorch computes in: of a part of a GPU, it may tell the whole one's.
     They count the driver's own differently."""
-    return abs(told - known) <= 0.15 * told
+    return abs(total - known) <= 0.15 * total
 
 
 def _own_seconds() -> float:

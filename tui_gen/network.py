@@ -72,8 +72,8 @@ class Network(msgspec.Struct, frozen=True):
         """The fewest micro-batches, a power of two of them or one for each example, with which a batch is safe; 0 where
         it never is, or nobody knows."""
         powers = (1 << power for power in range(batch.bit_length()))
-        tried = [*powers, batch] if self.room else []
-        return next((parts for parts in tried if self.fits(batch, parts) == "SAFE"), 0)
+        sizes = [*powers, batch] if self.room else []
+        return next((parts for parts in sizes if self.fits(batch, parts) == "SAFE"), 0)
 
 
 def memory_words(network: Network, batch: int, parts: int = 1) -> str:

@@ -78,11 +78,11 @@ class Param(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def met(when: str, values: Callable[[str], Any]) -> bool:
     """Whether a condition (`network=conv|recurrent`, or `sparsity`: it is on) holds of settings, each asked by name."""
-    name, _, wanted = when.partition("=")
+    name, _, choices = when.partition("=")
     if not name:
         return True
     value = values(name)
-    return str(value) in wanted.split("|") if wanted else value not in (None, "", "none", 0, False)
+    return str(value) in choices.split("|") if choices else value not in (None, "", "none", 0, False)
 
 
 class Problem(msgspec.Struct, frozen=True):

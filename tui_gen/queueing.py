@@ -287,13 +287,13 @@ def remove(root: Path, ids: Sequence[int]) -> list[QueueEntry]:
     """Take entries out of the queue; what they became stays. Raises RunError for one that is being trained, and then
     all stay."""
     with changing(root) as queue:
-        gone = [named(queue, id) for id in dict.fromkeys(ids)]
-        for entry in gone:
+        entries = [named(queue, id) for id in dict.fromkeys(ids)]
+        for entry in entries:
             if entry.state == "running":
                 way = f"tui-gen stop {entry.run} ends that" if entry.begun else "try again"
                 raise RunError(f"entry {entry.id} ({entry.name}) is being trained; {way}")
-        queue.entries = [entry for entry in queue.entries if entry not in gone]
-    return gone
+        queue.entries = [entry for entry in queue.entries if entry not in entries]
+    return entries
 
 
 def again(root: Path, id: int) -> QueueEntry:

@@ -177,19 +177,19 @@ class Postbox:
         os.unlink(path)
 
     def _answer(self, run: Path, request: FileRequest, status: os.stat_result) -> None:
-        asked = control.Request(
+        control_request = control.Request(
             {"op": request.op, "checkpoint": request.checkpoint, "why": request.why, "by": clean(request.by)[:200]}
         )
         if status.st_uid not in (self._owner(run), 0) or not stat.S_ISREG(status.st_mode):
-            asked.refuse("the request is another user's")
+            control_request.refuse("the request is another user's")
         elif request.op not in OPS:
-            asked.refuse(f"{request.op!r} cannot be asked for by a file")
+            control_request.refuse(f"{request.op!r} cannot be asked for by a file")
         try:
-            data, _ = asked.wait() if asked.answered else self._server.hand(asked)
+            data, _ = control_request.wait() if control_request.answered else self._server.hand(control_request)
             with written_aside(run / ANSWER) as aside:
                 aside.write_bytes(msgspec.json.encode(FileAnswer(request.id, data, time.time())))
         finally:
-            self._server.seen(asked)
+            self._server.seen(control_request)
 
     @staticmethod
     def _owner(run: Path) -> int:

@@ -39,7 +39,7 @@ class RunList:
         self.problem = ""
         self.unread = 0
         """Runs that the last look had no time for: they have the names of their folders for now."""
-        self._known: dict[str, Row] = {}
+        self._rows: dict[str, Row] = {}
         self._looks = 0
         self._folders: list[tuple[float, str]] = []
         self._changed = 0
@@ -48,7 +48,7 @@ class RunList:
         """Looks in which all of it is still to be read."""
         self._sockets = -1
         self._live: set[str] = set()
-        self._listed: list[RunInfo] = []
+        self._infos: list[RunInfo] = []
         self.unsaved = False
         """Whether runs that have ended are known which the index does not have, or has otherwise."""
 
@@ -73,19 +73,19 @@ class RunList:
         for number, (created, path) in enumerate(self._folders):
             row, is_late = index_rows.get(path), time.monotonic() > deadline
             if not is_late and (row is None or row[2].live or number < AT_A_TIME):
-                self._known[path] = self._read(row, path, created, whole=True)
+                self._rows[path] = self._read(row, path, created, whole=True)
             elif row is None or row[2].live:
-                self._known[path] = [created], [], _named(path, created)
+                self._rows[path] = [created], [], _named(path, created)
             else:  # with no sign of its log: all its files are looked at next time
-                self._known[path] = [], row[1], row[2]
-        self._listed = [info for _, _, info in self._known.values()]
-        return self._listed
+                self._rows[path] = [], row[1], row[2]
+        self._infos = [info for _, _, info in self._rows.values()]
+        return self._infos
 
     def save(self) -> None:
         """Keep what is known for the next time."""
         if self.unsaved and not self.unread:
             self.unsaved = False
-            run_index.write(self.root, list(self._known.values()))
+            run_index.write(self.root, list(self._rows.values()))
 
     def refresh(self, whole: bool = False, near: Collection[str] = (), seconds: float = math.inf) -> list[RunInfo]:
         """As `runs.list_runs`; `whole` looks into every run. `problem` tells why the folder cannot be read.
@@ -106,34 +106,34 @@ class RunList:
         else:
             for created, path in self._folders[turn::around]:
                 self._look_at(path, created, True)
-            for path in {*near, *self._live} & self._known.keys():
-                self._look_at(path, self._known[path][0][0], False)
-        if not self._listed:
-            self._listed = [info for _, _, info in self._known.values()]
-        return self._listed
+            for path in {*near, *self._live} & self._rows.keys():
+                self._look_at(path, self._rows[path][0][0], False)
+        if not self._infos:
+            self._infos = [info for _, _, info in self._rows.values()]
+        return self._infos
 
     def _look_at_all(self, whole: bool, around: int, turn: int, deadline: float) -> None:
         """Look at every run, as far as there is time."""
-        before, self._known, self.unread = self._known, {}, 0
+        before, self._rows, self.unread = self._rows, {}, 0
         for number, (created, path) in enumerate(self._folders):
             if number >= AT_A_TIME and time.monotonic() > deadline:
                 self.unread += 1
-                self._known[path] = before.get(path) or ([created], [], _named(path, created))
+                self._rows[path] = before.get(path) or ([created], [], _named(path, created))
             else:
-                self._known[path] = self._read(before.get(path), path, created, whole or number % around == turn)
-        infos = [info for _, _, info in self._known.values()]
-        changed = [new for new, old in zip(infos, self._listed) if new is not old]
-        if len(infos) != len(self._listed) or changed:
-            self.unsaved = self.unsaved or len(infos) != len(self._listed) or not all(info.live for info in changed)
-            self._listed = infos
-        self._live = {path for path, row in self._known.items() if row[2].live}
+                self._rows[path] = self._read(before.get(path), path, created, whole or number % around == turn)
+        infos = [info for _, _, info in self._rows.values()]
+        changed = [new for new, old in zip(infos, self._infos) if new is not old]
+        if len(infos) != len(self._infos) or changed:
+            self.unsaved = self.unsaved or len(infos) != len(self._infos) or not all(info.live for info in changed)
+            self._infos = infos
+        self._live = {path for path, row in self._rows.items() if row[2].live}
 
     def _look_at(self, path: str, created: float, whole: bool) -> None:
         """Look at a run that is known."""
-        before = self._known[path]
-        row = self._known[path] = self._read(before, path, created, whole)
+        before = self._rows[path]
+        row = self._rows[path] = self._read(before, path, created, whole)
         if row[2] is not before[2]:
-            self._listed = []
+            self._infos = []
             self.unsaved = self.unsaved or not row[2].live
             (self._live.add if row[2].live else self._live.discard)(path)
 

@@ -92,14 +92,14 @@ def _parsed(data: bytes, key: str) -> list[Scalar]:
     except (ValueError, RecursionError):
         return []
     values: list[Scalar] = []
-    wanted = f".{key}"
+    suffix = f".{key}"
 
     def visit(table: dict[str, Any], place: str) -> None:
         for name, value in table.items():
             here = f"{place}.{name}"
             if isinstance(value, dict):
                 visit(value, here)
-            elif here.endswith(wanted):
+            elif here.endswith(suffix):
                 values.extend(item for item in (value if isinstance(value, list) else [value]) if _is_scalar(item))
 
     visit(tables, "")

@@ -157,7 +157,7 @@ class Digest:
         self._seconds = 0.0
         self._samples = self._checkpoints = 0
         self._system = b""
-        self._told: RunSummary | None = None
+        self._summary: RunSummary | None = None
 
     @property
     def behind(self) -> bool:
@@ -180,7 +180,7 @@ class Digest:
         elif line.startswith(PACKED):
             self._take_packed(line)
         elif line.startswith(STUB):
-            self._told = told_in(line)
+            self._summary = told_in(line)
         elif line.startswith(SYSTEM):
             self._system = line  # of a long run there are many, and the last one tells
         elif any(mark in line for mark in OTHERS):
@@ -258,8 +258,8 @@ class Digest:
 
     def summary(self) -> RunSummary:
         """What was read so far comes to."""
-        if self._told is not None:
-            return self._told
+        if self._summary is not None:
+            return self._summary
         summary = RunSummary(samples=self._samples, checkpoints=self._checkpoints)
         system = events.decode(self._system) if self._system else None
         if isinstance(system, events.System):

@@ -75,9 +75,9 @@ class SweepLength:
         return sum(known) * len(points) / len(known) if known and len(known) == len(lengths) else None
 
 
-def drafts(made: Sequence[RunConfig], points: Sequence[Point]) -> list[QueueDraft]:
+def drafts(configs: Sequence[RunConfig], points: Sequence[Point]) -> list[QueueDraft]:
     """The configs of a sweep, to be added as one."""
-    return [queueing.draft(config, values=point) for config, point in zip(made, points)]
+    return [queueing.draft(config, values=point) for config, point in zip(configs, points)]
 
 
 class SweepResult(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 
 import msgspec
 
@@ -29,7 +30,11 @@ class Tail(msgspec.Struct):
     step: int | None
 
 
+MOST_TAILS = 10_000
+"""So many logs are remembered, those looked at last: about 4 MB. Of the others the ends are read anew."""
 tail_cache: dict[str, Tail] = {}
+_tail_lock = threading.Lock()
+"""Lists of runs are read in threads."""
 
 
 def tail_of(path: str, block: int = BLOCK) -> tuple[events.State | None, int]:
@@ -65,7 +70,11 @@ def _look(descriptor: int, path: str, status: os.stat_result, block: int) -> tup
         last, step = last or tail.last, tail.step if step is None else step
     end = back.complete
     beginning = b"" if end < HEAD else tail.beginning if tail and tail.beginning else back.head()
-    tail_cache[path] = Tail(status.st_ino, beginning, end, last, step)
+    with _tail_lock:
+        tail_cache.pop(path, None)
+        tail_cache[path] = Tail(status.st_ino, beginning, end, last, step)
+        while len(tail_cache) > MOST_TAILS:
+            del tail_cache[next(iter(tail_cache))]
     return last, step or 0
 
 

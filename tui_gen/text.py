@@ -11,8 +11,6 @@ import re
 import unicodedata
 from typing import Any
 
-import msgspec
-
 NEWLINE = "↵"
 """What stands for the end of a line where people edit text on one."""
 MARKS = 8
@@ -98,6 +96,8 @@ def json_text(value: Any) -> str:
 
     What is no character at all (a byte of a file's name that is not UTF-8) becomes `?`.
     """
+    import msgspec  # screens have their first frame without it
+
     try:
         text = msgspec.json.encode(value).decode()
     except UnicodeEncodeError:

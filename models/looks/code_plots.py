@@ -114,4 +114,4 @@ def histogram(values: Tensor, bins: int = 10, width: int = 40) -> list[str]:
     step = (high - low) / bins
     bars = [bar(count / max(counts), width) for count in counts]
     edges = [f"{low + step * place:7.3g} to {low + step * (place + 1):<7.3g}" for place in range(bins)]
-    return [f"{edge} {drawn} {count}" for edge, drawn, count in zip(edges, bars, counts)]
+    return [f"{edge} {blocks} {count}" for edge, blocks, count in zip(edges, bars, counts)]

@@ -158,13 +158,13 @@ class Diffusion(nn.Module):
     def function(
         self,
         shape: tuple[int, ...],
-        told: dict[str, Input],
+        label: dict[str, Input],
         sampling: Callable[[Tensor | None], Network],
         limit: Tensor,
     ) -> Function:
-        """`step` as what can be taken out of a model: `told` is the input of labels, `sampling` gives the network."""
+        """`step` as what can be taken out of a model: `label` is the input of labels, `sampling` gives the network."""
         steps = self.config.timesteps
-        inputs = {"x": Input(shape), "time": Input((), steps), "then": Input((), steps), "noise": Input(shape), **told}
+        inputs = {"x": Input(shape), "time": Input((), steps), "then": Input((), steps), "noise": Input(shape), **label}
 
         def call(x: Tensor, time: Tensor, then: Tensor, noise: Tensor, *labels: Tensor) -> tuple[Tensor, Tensor]:
             return self.step(sampling(labels[0] if labels else None), x, time, then, noise, limit)

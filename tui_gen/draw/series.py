@@ -117,7 +117,7 @@ class _ZeroPhase:
 
     def __init__(self, factor: float, dtype: type[np.floating] = np.float64) -> None:
         self.factor = factor
-        self.done = 0
+        self.length = 0
         self.current = True  # whether nothing was taken away since
         self.values: np.ndarray = np.empty(0, dtype)
 
@@ -126,9 +126,9 @@ class _ZeroPhase:
         n = len(forward)
         if len(self.values) < n:
             grown = np.empty(max(1024, 2 * n), self.values.dtype)
-            grown[: self.done] = self.values[: self.done]
+            grown[: self.length] = self.values[: self.length]
             self.values = grown
-        begin = _reach(forward[: self.done], self.factor)
+        begin = _reach(forward[: self.length], self.factor)
         tail, out = forward[begin:n].astype(np.float64, copy=False), self.values[begin:n]
         keep = ~np.isnan(tail)
         backwards = tail[keep][::-1]
@@ -137,12 +137,12 @@ class _ZeroPhase:
             s = _scan(backwards, self.factor, 0.0)
             _correct(s, self.factor, 0)
             out[keep] = s[::-1]
-        self.done, self.current = n, True
+        self.length, self.current = n, True
 
     def cut(self, n: int) -> None:
         """Keep the first `n` points, of which the last are to be smoothed again."""
-        if n < self.done:
-            self.done, self.current = n, False
+        if n < self.length:
+            self.length, self.current = n, False
 
 
 MOST_PROGRESSIONS = 64
@@ -331,7 +331,7 @@ class Series:
         self._zero_phase[factor] = smooth
         while len(self._zero_phase) > 2:
             del self._zero_phase[next(iter(self._zero_phase))]
-        if smooth.done < self._n or not smooth.current:
+        if smooth.length < self._n or not smooth.current:
             smooth.extend(forward)
         return smooth.values[: self._n]
 

@@ -63,14 +63,14 @@ class HappeningWatch:
         self._alerts = sum(alert.t < since for alert in view.alerts)
         self._told_alerts: set[str] = set()
         self._told_verdicts: set[str] = set()
-        self._held: list[tuple[float, Happening]] = []
+        self._pending: list[tuple[float, Happening]] = []
         self._ended = not view.live and view.last_event_time < since
         self._reached: bool | None = None
         self._badly = -AGAIN
         self._is_bad, self._bad_told = False, False
         self._next_judgement = 0.0
         self._silences: deque[float] = deque(maxlen=LATELY)
-        self._heard, self._last = time.monotonic(), view.last_event_time
+        self._last_change, self._last = time.monotonic(), view.last_event_time
         self._stalled = False
 
     def look(self, now: float | None = None) -> list[Happening]:
@@ -87,9 +87,9 @@ class HappeningWatch:
                 self._next_judgement = now + JUDGED
                 news += self._judge(now)
         elif any(happening.event == "failed" for happening in news):
-            self._held.clear()  # what went wrong is why it failed
-        due = [happening for since, happening in self._held if now - since >= HELD or not view.live]
-        self._held = [pair for pair in self._held if pair[1] not in due]
+            self._pending.clear()  # what went wrong is why it failed
+        due = [happening for since, happening in self._pending if now - since >= HELD or not view.live]
+        self._pending = [pair for pair in self._pending if pair[1] not in due]
         return [*due, *news]
 
     def _happening(self, event: str, words: str, key: str, **values: str) -> Happening:
@@ -124,7 +124,7 @@ class HappeningWatch:
             self._told_alerts.add(kind)
             words = f"at step {count(alert.step)}: {alert.what}"
             happening = self._happening("alarm", words, f"alarm:{kind}:{alert.step}", ADVICE=clean(alert.advice))
-            self._held.append((now, happening))
+            self._pending.append((now, happening))
             self._badly = now
         self._alerts = len(alerts)
 
@@ -156,10 +156,10 @@ class HappeningWatch:
         view = self.view
         if view.last_event_time != self._last or view.state != "running":
             if view.state == "running" and self._last and not self._stalled:
-                self._silences.append(now - self._heard)
-            self._last, self._heard, self._stalled = view.last_event_time, now, False
+                self._silences.append(now - self._last_change)
+            self._last, self._last_change, self._stalled = view.last_event_time, now, False
             return []
-        quiet = now - self._heard
+        quiet = now - self._last_change
         if self._stalled or not self._silences or quiet < max(SILENCE, PACES * max(self._silences)):
             return []
         self._stalled = True

@@ -72,7 +72,7 @@ class Mirror:
         """Runs that were told of since the link was made."""
         self._summaries: dict[str, RunSummary] = {}
         self._holds: dict[str, presence.Hold] = {}
-        self._told: dict[str, bytes] = {}
+        self._worker_files: dict[str, bytes] = {}
         """What was written last of the worker of a run."""
         self._aside: set[str] = set()
         """Runs whose log is being received beside the one that is there."""
@@ -114,10 +114,11 @@ class Mirror:
             os.mkdir(path / "samples", 0o700)
         self._notes(path, row)
         if row.summary is not None:
-            told = row.summary
-            told.metric, told.better = clean(told.metric)[:200], "higher" if told.better == "higher" else "lower"
-            told.course = told.course[:POINTS]
-            self._summaries[name] = told
+            summary = row.summary
+            summary.metric = clean(summary.metric)[:200]
+            summary.better = "higher" if summary.better == "higher" else "lower"
+            summary.course = summary.course[:POINTS]
+            self._summaries[name] = summary
         self.rows[name] = row
         self.rows_of_now.add(name)
         if row.live:
@@ -178,7 +179,7 @@ class Mirror:
         """`worker.json`: of that worker, as if it were here, with a socket of ours."""
         path = self.root / name
         if not row.host:
-            self._told.pop(name, None)
+            self._worker_files.pop(name, None)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path / presence.WORKER)
             return
@@ -189,9 +190,9 @@ class Mirror:
             os.path.realpath(path), folder.st_dev, folder.st_ino,
         )  # fmt: skip
         data = msgspec.json.encode(info)
-        if self._told.get(name) != data:
+        if self._worker_files.get(name) != data:
             self._put(path / presence.WORKER, data)
-            self._told[name] = data
+            self._worker_files[name] = data
 
     def _hold(self, name: str) -> None:
         if name not in self._holds:
@@ -219,8 +220,8 @@ class Mirror:
         """Forget a run that is not there any more, with all that is here of it."""
         if is_folder_of_run(name):
             self.release(name)
-            for kept in (self.rows, self._summaries, self._told):
-                kept.pop(name, None)
+            for table in (self.rows, self._summaries, self._worker_files):
+                table.pop(name, None)
             shutil.rmtree(self.root / name, ignore_errors=True)
 
     def keep_only(self) -> None:

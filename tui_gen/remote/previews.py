@@ -33,8 +33,8 @@ class Previews:
         self._mirror, self._lock, self._send, self._closing = mirror, lock, send, closing
         self._paths: dict[str, list[str]] = {}
         self._turned_to = ""
-        self._asked: set[tuple[str, str]] = set()
-        self._absent: set[tuple[str, str]] = set()
+        self._requests: set[tuple[str, str]] = set()
+        self._missing: set[tuple[str, str]] = set()
         """Files that are not there either."""
         self._due = threading.Event()
 
@@ -73,14 +73,14 @@ class Previews:
             return True
         key = (run, path)
         with self._lock:
-            is_new = key not in self._asked and key not in self._absent and is_preview(path)
+            is_new = key not in self._requests and key not in self._missing and is_preview(path)
             if is_new and self._send(FetchFile(run, path)):
-                self._asked.add(key)
+                self._requests.add(key)
         return False
 
     def is_absent(self, run: str, path: str) -> bool:
         """Whether a file is not there either, as far as is known."""
-        return (run, path) in self._absent
+        return (run, path) in self._missing
 
     def take(self, file: FarFile) -> None:
         """A file has come, or cannot be had. Raises OSError where it cannot be written."""
@@ -88,17 +88,17 @@ class Previews:
         if file.run not in self._mirror.rows:
             return
         if file.problem:
-            self._absent.add(key)
+            self._missing.add(key)
         elif self._mirror.keep_file(file):
-            self._absent.discard(key)
-        if key in self._asked:
-            self._asked.discard(key)
+            self._missing.discard(key)
+        if key in self._requests:
+            self._requests.discard(key)
             self.arrivals += 1
         self.wake()
 
     def give_up(self) -> None:
         """The link is gone, and with it what was asked for."""
-        self._asked.clear()
+        self._requests.clear()
         self.wake()
 
     def wake(self) -> None:
@@ -110,7 +110,7 @@ class Previews:
         newest = {path.partition("-")[2]: path for path in self._paths.get(run, [])[-RECENT:]}
         missing = [path for path in newest.values() if not self.want(run, path)]
         deadline = time.monotonic() + PICTURES
-        while time.monotonic() < deadline and any((run, path) in self._asked for path in missing):
+        while time.monotonic() < deadline and any((run, path) in self._requests for path in missing):
             if self._closing.wait(0.02):
                 return
         self.wake()
@@ -119,7 +119,7 @@ class Previews:
         """Fetch every preview of a run that can be had; whether that was done."""
         for path in reversed(self._paths.get(run, [])):
             while not self.want(run, path) and is_preview(path) and not self.is_absent(run, path):
-                if (run, path) not in self._asked or self._closing.wait(0.01):
+                if (run, path) not in self._requests or self._closing.wait(0.01):
                     return False
         return True
 
@@ -130,9 +130,9 @@ class Previews:
             self._due.clear()
             while not self._closing.is_set() and (key := self._next()) is not None:
                 self.want(*key)
-                while key in self._asked and not self._closing.wait(0.05):
+                while key in self._requests and not self._closing.wait(0.05):
                     pass
-                if not os.path.exists(place := self._mirror.root / key[0] / key[1]) and key not in self._absent:
+                if not os.path.exists(place := self._mirror.root / key[0] / key[1]) and key not in self._missing:
                     break  # there is no link now
                 with contextlib.suppress(OSError):
                     self._closing.wait(os.path.getsize(place) / RATE)
@@ -143,7 +143,7 @@ class Previews:
         with self._lock:
             for path in reversed(self._paths.get(self._turned_to, [])[-AHEAD:] if AHEAD else []):
                 key = (self._turned_to, path)
-                if key in self._absent or not is_preview(path) or os.path.exists(self._mirror.root / key[0] / path):
+                if key in self._missing or not is_preview(path) or os.path.exists(self._mirror.root / key[0] / path):
                     continue
                 return key
         return None

@@ -78,7 +78,7 @@ class Serving:
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._list = RunList(self.root)
         self._rows: list[RunInfo] = []
-        self._sent: dict[str, RunInfo] = {}
+        self._last_infos: dict[str, RunInfo] = {}
         self._files: dict[str, tuple[float, float]] = {}
         """When config and remarks of a run were written that were sent."""
         self._begun = self._listed = False
@@ -91,7 +91,7 @@ class Serving:
         self._unsummed: list[RunInfo] = []
         self._known_sums: dict[str, float] = {}
         """The time of the log that the other side knows the summary of, by folders."""
-        self._asked = threading.BoundedSemaphore(MOST_ASKED)
+        self._slots = threading.BoundedSemaphore(MOST_ASKED)
         self._over = False
         self.heard = threading.Event()
         """Set with every word of the other side."""
@@ -130,7 +130,7 @@ class Serving:
         if any(not log.level for log in self._logs.values()) or self._unsummed:
             return 0.0
         now = time.monotonic()
-        live = any((info := self._sent.get(name)) is not None and info.live for name in self._logs)
+        live = any((info := self._last_infos.get(name)) is not None and info.live for name in self._logs)
         return max(0.0, min(self._due - now, QUICK if live else SLOW if self._logs else LOOK))
 
     def _obey(self) -> None:
@@ -189,7 +189,7 @@ class Serving:
         self._due = time.monotonic() + (0.0 if self._list.unread else LOOK)
         if not self._listed and not self._list.unread:
             self._listed = True
-            self.stream.send(AllListed(len(self._sent)))
+            self.stream.send(AllListed(len(self._last_infos)))
 
     def _tell(self, rows: list[RunInfo]) -> None:
         messages: list[FarMessage] = []
@@ -197,21 +197,21 @@ class Serving:
         for info in rows:
             name = os.path.basename(info.path)
             there.add(name)
-            before = self._sent.get(name)
+            before = self._last_infos.get(name)
             if before is info or not info.state:
                 continue
             if name in self._logs and not info.live:  # how it ended is read before it is told that it has
                 while self._tell_log(name):
                     pass
             if (row := self._row(name, info)) is not None:
-                self._sent[name] = info
+                self._last_infos[name] = info
                 messages.append(row)
-        if gone := [name for name in self._sent if name not in there]:
-            for name in gone:
-                del self._sent[name]
+        if missing := [name for name in self._last_infos if name not in there]:
+            for name in missing:
+                del self._last_infos[name]
                 self._logs.pop(name, None)
                 self._files.pop(name, None)
-            messages.append(GoneRuns(gone))
+            messages.append(GoneRuns(missing))
         if messages:
             self.stream.send(*messages)
         self._unsummed = [info for info in rows if info.state and self._due_for(info)]
@@ -262,7 +262,7 @@ class Serving:
             info = self._unsummed.pop(0)
             name = os.path.basename(info.path)
             self._summed[info.path] = info, time.monotonic()
-            if self._sent.get(name) is not info:
+            if self._last_infos.get(name) is not info:
                 continue
             summary = self._summaries.of(info.path, live=info.live)
             if summary != NOTHING and (row := self._row(name, info, summary)) is not None:
@@ -327,7 +327,7 @@ class Serving:
         """Answer a request when that can be; others go on meanwhile."""
 
         def body() -> None:
-            with self._asked, contextlib.suppress(LinkBroken):
+            with self._slots, contextlib.suppress(LinkBroken):
                 self.stream.send(work())
 
         try:
@@ -353,13 +353,13 @@ class Serving:
             deed = DEEDS.get(message.what)
             if deed is None:
                 raise runs.RunError(f"the tui-gen there cannot do {message.what!r} from afar")
-            done = deed(path, *message.words)
+            result = deed(path, *message.words)
             self._due = 0.0
         except (runs.RunError, remarks.RemarkError) as error:
             return Answered(message.number, {"ok": False, "error": str(error)})
         except (TypeError, ValueError, OSError) as error:
             return Answered(message.number, {"ok": False, "error": f"{type(error).__name__}: {error}"})
-        return Answered(message.number, {"ok": True, "words": done})
+        return Answered(message.number, {"ok": True, "words": result})
 
 
 def _end_of(path: Path) -> bytes:

@@ -33,7 +33,7 @@ class Caller:
         self._wishes = wishes.read()
         self._can_call = not quiet and out.isatty()
         self._watch: HappeningWatch | None = None
-        self._taken: attention.NoticeSupport | None = None
+        self._support: attention.NoticeSupport | None = None
         self._next = 0.0
 
     @property
@@ -62,13 +62,13 @@ class Caller:
 
     def _terminal(self) -> attention.NoticeSupport:
         """What the terminal takes, asked when there is something to say, and only then."""
-        if self._taken is None:
+        if self._support is None:
             from tui_gen.draw import terminal
 
-            self._taken = attention.NONE
+            self._support = attention.NONE
             with contextlib.suppress(ValueError):
-                self._taken = terminal.probe("ascii").notices
-        return self._taken
+                self._support = terminal.probe("ascii").notices
+        return self._support
 
     def last_word(self, state: str, patience: float = hook.PATIENCE + 5.0) -> str:
         """Call for the end of the run, and wait until the hook was told of it; why that failed, in words, if it did."""

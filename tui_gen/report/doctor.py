@@ -115,19 +115,19 @@ def _for_terminal(terminal: Terminal, link: str, throughput: float | None, escap
     return advice
 
 
-def of_notices(told: Wishes) -> DoctorSection:
+def of_notices(preferences: Wishes) -> DoctorSection:
     """What is told of runs, and how."""
-    part = DoctorSection("Notices", [("told of", event_words(told))])
-    part.rows.append(("command", told.command or "none: notify.command in settings.toml, or --notify"))
-    part.advice = list(told.problems)
+    part = DoctorSection("Notices", [("told of", event_words(preferences))])
+    part.rows.append(("command", preferences.command or "none: notify.command in settings.toml, or --notify"))
+    part.advice = list(preferences.problems)
     return part
 
 
-def event_words(told: Wishes) -> str:
+def event_words(preferences: Wishes) -> str:
     """Which events are told in which ways: `ended (desktop, hook), failed (bell)`."""
     parts = []
     for event in EVENTS:
-        ways = [way for way in WAYS if told.wants(event, way)]
+        ways = [way for way in WAYS if preferences.wants(event, way)]
         parts += [f"{event} ({', '.join(ways)})"] if ways else []
     return ", ".join(parts) or "nothing"
 

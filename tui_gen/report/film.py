@@ -54,15 +54,15 @@ def frames_of(order: Order, unit: float) -> list[FilmFrame]:
     Durations are whole multiples of `unit` milliseconds, chosen so that the film as a whole is as long as it should be.
     Raises RunError where there are no such previews, or too many pixels.
     """
-    chosen, view = order.options, order.view
-    kind = _kind(view, chosen.kind)
-    pictures = list(_pictures(order, _spread(_of_kind(view, kind), chosen.most)))
+    options, view = order.options, order.view
+    kind = _kind(view, options.kind)
+    pictures = list(_pictures(order, _spread(_of_kind(view, kind), options.most)))
     if not pictures:
         raise RunError(f"{order.run.name} has no preview of kind {kind!r} that can be read as a picture")
-    if chosen.tile:
-        pictures = [(sample, _tile(sample, pixels, chosen.tile, kind)) for sample, pixels in pictures]
+    if options.tile:
+        pictures = [(sample, _tile(sample, pixels, options.tile, kind)) for sample, pixels in pictures]
     height, width = (max(pixels.shape[side] for _, pixels in pictures) for side in (0, 1))
-    zoom = chosen.zoom or max(1, round(ABOUT / max(height, width)))
+    zoom = options.zoom or max(1, round(ABOUT / max(height, width)))
     colours = 3 if any(pixels.ndim == 3 for _, pixels in pictures) else 1
     size = len(pictures) * height * width * zoom**2 * colours
     if size > LARGEST:
@@ -75,20 +75,20 @@ def frames_of(order: Order, unit: float) -> list[FilmFrame]:
         if colours == 3 and large.ndim == 2:
             large = np.repeat(large[..., None], 3, axis=2)
         canvas[: large.shape[0], : large.shape[1]] = large
-        frames.append(_captioned(canvas, f"step {count(sample.step)}") if chosen.caption else canvas)
-    return _timed(_of_one_width(frames), 1000 / chosen.fps, 1000 * chosen.hold, unit)
+        frames.append(_captioned(canvas, f"step {count(sample.step)}") if options.caption else canvas)
+    return _timed(_of_one_width(frames), 1000 / options.fps, 1000 * options.hold, unit)
 
 
-def _kind(view: RunView, wanted: str) -> str:
+def _kind(view: RunView, choice: str) -> str:
     kinds = list(dict.fromkeys(sample.kind for sample in view.samples))
     picture_kinds = list(dict.fromkeys(sample.kind for sample in view.samples if not sample.path.endswith(".txt")))
-    if wanted and wanted in kinds and wanted not in picture_kinds:
-        raise RunError(f"{wanted!r} are texts: a film needs pictures")
+    if choice and choice in kinds and choice not in picture_kinds:
+        raise RunError(f"{choice!r} are texts: a film needs pictures")
     if not picture_kinds:
         raise RunError(f"{view.path.name} has no previews" + (" but texts: a film needs pictures" if kinds else ""))
-    if wanted and wanted not in picture_kinds:
-        raise RunError(f"{view.path.name} has no previews of kind {wanted!r}; it has {', '.join(picture_kinds)}")
-    return wanted or (USUAL if USUAL in picture_kinds else picture_kinds[0])
+    if choice and choice not in picture_kinds:
+        raise RunError(f"{view.path.name} has no previews of kind {choice!r}; it has {', '.join(picture_kinds)}")
+    return choice or (USUAL if USUAL in picture_kinds else picture_kinds[0])
 
 
 def _of_kind(view: RunView, kind: str) -> list[Sample]:

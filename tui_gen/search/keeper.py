@@ -69,7 +69,7 @@ class SearchKeeper:
         self._looked = self._beaten = -1e9
         self._since: dict[tuple[int, float], float] = {}
         self._changed = True
-        self._seen: list[TrialRow] = []
+        self._rows: list[TrialRow] = []
         self._importances: dict[str, float] = specs.trials(self.root, spec.name).importances
         self._reckoned = 0
         self._reckoner: threading.Thread | None = None
@@ -96,12 +96,12 @@ class SearchKeeper:
         return bool(self.open) or not (self.ending or self._enough())
 
     def _enough(self) -> bool:
-        states = [row.state for row in self._seen]
+        states = [row.state for row in self._rows]
         return len(states) >= self._total and not {"waiting", "running"}.intersection(states)
 
     @property
     def _total(self) -> int:
-        return len(self._seen) if self.spec.sampler == "grid" else self.spec.trials
+        return len(self._rows) if self.spec.sampler == "grid" else self.spec.trials
 
     def end(self, why: str) -> None:
         """Begin nothing more, and stop what trains, with checkpoints."""
@@ -117,13 +117,13 @@ class SearchKeeper:
     def _write(self) -> None:
         """Write down what came of it so far."""
         self._changed = False
-        self._seen = self.study.rows()
+        self._rows = self.study.rows()
         self._reckon()
-        specs.write_trials(self.root, self.spec.name, TrialTable(self._seen, self._importances))
+        specs.write_trials(self.root, self.spec.name, TrialTable(self._rows, self._importances))
 
     def _reckon(self, wait: bool = False) -> None:
         """The settings' importances anew, in a thread, once there is a tenth more to tell them from."""
-        done = sum(row.state == "done" for row in self._seen)
+        done = sum(row.state == "done" for row in self._rows)
         busy = self._reckoner is not None and self._reckoner.is_alive()
         if not busy and done >= 3 and (done >= 1.1 * self._reckoned or (wait and done > self._reckoned)):
             self._reckoned = done
@@ -140,7 +140,7 @@ class SearchKeeper:
 
     def conclude(self) -> None:
         """The last word on what came of it."""
-        self._seen = self.study.rows()
+        self._rows = self.study.rows()
         self._reckon(wait=True)
         self._write()
 
@@ -359,9 +359,9 @@ class SearchKeeper:
             trial.end(state, value)
         self.open.pop(trial.number, None)
         self._changed, self._looked = True, -1e9
-        self._seen = self.study.rows()
-        row = next(row for row in self._seen if row.number == trial.number)
-        self.tell(outcome(row, self.spec, self._seen), row)
+        self._rows = self.study.rows()
+        row = next(row for row in self._rows if row.number == trial.number)
+        self.tell(outcome(row, self.spec, self._rows), row)
 
 
 def outcome(row: TrialRow, spec: SearchSpec, rows: list[TrialRow]) -> str:

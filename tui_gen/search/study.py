@@ -157,11 +157,11 @@ def _choice(value: Any) -> Any:
     return params.show(value) if isinstance(value, list) else value
 
 
-def _value(axis: Axis, drawn: Any) -> Any:
+def _value(axis: Axis, suggestion: Any) -> Any:
     """A drawn value as the setting takes it."""
     if axis.values:
-        return next(value for value in axis.values if _choice(value) == drawn)
-    return axis.near(drawn)
+        return next(value for value in axis.values if _choice(value) == suggestion)
+    return axis.near(suggestion)
 
 
 def _sampler(spec: SearchSpec) -> BaseSampler:

@@ -20,20 +20,20 @@ def made_of(**parts: type) -> Callable[[Whole], Whole]:
 
     def given(whole: Whole) -> Whole:
         for name, part in parts.items():
-            for asked, method in vars(part).items():
-                if asked.startswith(("action_", "on_")):
-                    if asked in vars(whole):
-                        raise TypeError(f"{asked} stands in {whole.__name__} and in its {name}")
-                    setattr(whole, asked, _handed_on(name, asked, method))
+            for hook, method in vars(part).items():
+                if hook.startswith(("action_", "on_")):
+                    if hook in vars(whole):
+                        raise TypeError(f"{hook} stands in {whole.__name__} and in its {name}")
+                    setattr(whole, hook, _handed_on(name, hook, method))
         return whole
 
     return given
 
 
-def _handed_on(name: str, asked: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _handed_on(name: str, hook: str, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)  # Textual counts a handler's parameters
-    def hand_on(whole: Any, *given: Any) -> Any:
+    def hand_on(whole: Any, *arguments: Any) -> Any:
         part = getattr(whole, name, None)
-        return getattr(part, asked)(*given) if part is not None else None
+        return getattr(part, hook)(*arguments) if part is not None else None
 
     return hand_on

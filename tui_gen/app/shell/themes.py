@@ -154,7 +154,7 @@ class Themes:
             self._depth = key, Depth(system or ColorSystem.TRUECOLOR, own=theme.ansi, dark=theme.dark)
         return self._depth[1]
 
-    def filters(self, given: Sequence[LineFilter]) -> Sequence[LineFilter]:
+    def filters(self, line_filters: Sequence[LineFilter]) -> Sequence[LineFilter]:
         """Textual's, those of the terminal, and after what makes colours what makes them readable."""
         if self._app.no_color:
             if self._plain is None:
@@ -165,11 +165,11 @@ class Themes:
         else:
             ours = self.depth
         if ours is None:
-            return given
+            return line_filters
         without = (Monochrome, ANSIToTruecolor) if self._app.no_color else ()  # they give colours to what has none
         textuals = self._app.textual_filters
-        theirs = [source for source in given if source in textuals and not isinstance(source, without)]
-        return [*theirs, ours, *(source for source in given if source not in textuals)]
+        theirs = [source for source in line_filters if source in textuals and not isinstance(source, without)]
+        return [*theirs, ours, *(source for source in line_filters if source not in textuals)]
 
     # -- trying them in the command palette
 

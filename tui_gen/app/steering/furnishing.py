@@ -52,7 +52,7 @@ class Furnishing:
         self.app, self.stage, self.run = app, stage, run
         self.looking = run is not None
         """Whether the workbench was opened to look at a run."""
-        self._held = contextlib.ExitStack()
+        self._batch = contextlib.ExitStack()
         self._panes: dict[str, Pane] = {}
 
     def pane(self, name: str) -> Pane | None:
@@ -63,8 +63,8 @@ class Furnishing:
         """Paint nothing before the run is there that is to be looked at, unless that takes long: its first frame then
         is not behind one of empty panes, which is as large.
         """
-        self._held.enter_context(self.app.batch_update())
-        self.app.set_timer(LONG, self._held.close)
+        self._batch.enter_context(self.app.batch_update())
+        self.app.set_timer(LONG, self._batch.close)
 
     async def begin(self, runs: LocalRuns, replay: Pace | None) -> None:
         """What the first frame did without, and is seen first: the panes on screen, and the run."""
@@ -83,7 +83,7 @@ class Furnishing:
                     workspace.use_layout(arrangement.EDIT)
                 else:
                     self._draw_at_once()
-        self._held.close()
+        self._batch.close()
         runs.after_panes(self.stage)
 
     def _first(self, looking: bool) -> list[Pane]:

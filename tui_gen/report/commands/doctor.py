@@ -67,8 +67,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
 
 def try_notice(out: stdout.Outlet, terminal: Terminal) -> int:
     """Send a notice by every way; 1 where the command failed."""
-    told, notice = wishes.read(), happenings.trial()
-    for words in told.problems:
+    preferences, notice = wishes.read(), happenings.trial()
+    for words in preferences.problems:
         out.line(f"! {words}")
     if out.isatty():
         data = attention.notification(terminal.notices, notice.name, notice.text)
@@ -77,10 +77,10 @@ def try_notice(out: stdout.Outlet, terminal: Terminal) -> int:
         out.line(f"terminal: sent {way}; {terminal.notices.reason}")
     else:
         out.line("terminal: there is none here")
-    if not told.command:
+    if not preferences.command:
         out.line("command: none is set (notify.command in settings.toml)")
         return 0
-    failure = hook.run(told.command, notice)
+    failure = hook.run(preferences.command, notice)
     out.line(f"command: failed: {failure}" if failure else "command: was told, and agreed")
     return int(bool(failure))
 
@@ -137,10 +137,10 @@ def show_card(out: stdout.Outlet, terminal: Terminal) -> None:
     width, height = terminal.cell or (8, 16)
     match terminal.graphics:
         case "kitty" if terminal.placeholders:
-            sent = kitty.encode(card, IDENT, columns, rows, enlarge=4, virtual=True)
+            payload = kitty.encode(card, IDENT, columns, rows, enlarge=4, virtual=True)
             colour = "\x1b[38;2;{};{};{}m".format(*placeholders.colour_of(IDENT))
             cells = [f"{colour}{placeholders.row_of(IDENT, row, columns)}\x1b[39m\n" for row in range(rows)]
-            picture = placeholders.passed_through(sent).decode("ascii") + "".join(cells)
+            picture = placeholders.passed_through(payload).decode("ascii") + "".join(cells)
         case "iterm2":
             picture = iterm2.show(kitty.png(card, enlarge=4), columns, rows).decode("ascii") + "\n" * rows
         case "kitty":

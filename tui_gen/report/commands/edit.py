@@ -34,18 +34,18 @@ def run(args: argparse.Namespace, root: Path) -> int:
         raise ConfigError("command line", [Problem("edit", text, "must look like key=value", hint) for text in wrong])
     path = runs.find(root, args.name)
     pairs = (edit.partition("=") for edit in args.edits)
-    asked = [{"key": key.strip(), "text": text} for key, _, text in pairs]
-    report(path, make(path, asked), getattr(args, "json", False))
+    edits = [{"key": key.strip(), "text": text} for key, _, text in pairs]
+    report(path, make(path, edits), getattr(args, "json", False))
     return 0
 
 
-def make(path: Path, asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def make(path: Path, edits: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Have a live run change settings, each a `key` with a `text` or a `value`; what it answered for each: key, old,
     new, the step, and a warning if any.
 
     Raises ControlError where it does not, with every reason.
     """
-    data = launch.ask_run(path, "edit", timeout=TIMEOUT, edits=asked).data
+    data = launch.ask_run(path, "edit", timeout=TIMEOUT, edits=edits).data
     return [dict(edit) for edit in data.get("edits", [])]
 
 

@@ -124,19 +124,19 @@ def _by_steps(config: configs.RunConfig, kills: int) -> int:
 class Workers:
     """Trains runs as `verifying.Train` says, a process each; says what it does. Raises Interrupted on a signal."""
 
-    def __init__(self, model_dirs: list[str], signals: Signals, told: Outlet, steps: int) -> None:
-        self._dirs, self._signals, self._told, self._steps = model_dirs, signals, told, steps
+    def __init__(self, model_dirs: list[str], signals: Signals, out: Outlet, steps: int) -> None:
+        self._dirs, self._signals, self._out, self._steps = model_dirs, signals, out, steps
         self._kills = 0
 
     def __call__(self, run: Path, resume: bool, die_at: int | None) -> int:
         """Train it, and wait for it."""
         if die_at is not None:
             self._kills += 1
-            self._told.line(f"kill {self._kills}: in step {die_at:,}")
+            self._out.line(f"kill {self._kills}: in step {die_at:,}")
         elif resume:
-            self._told.line(f"the last resume, to the end at step {self._steps:,}")
+            self._out.line(f"the last resume, to the end at step {self._steps:,}")
         else:
-            self._told.line(f"a run that nobody touches, {self._steps:,} steps")
+            self._out.line(f"a run that nobody touches, {self._steps:,} steps")
         process = verifying.start(run, resume, die_at, self._dirs)
         try:
             while process.poll() is None:

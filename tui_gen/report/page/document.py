@@ -156,8 +156,8 @@ def _placeholder(number: int) -> str:
     return f"{MARK}{number}{MARK}"
 
 
-def _with_pictures(text: str, stored: list[str]) -> str:
+def _with_pictures(text: str, pictures: list[str]) -> str:
     pieces = text.split(MARK)
     for place in range(1, len(pieces), 2):
-        pieces[place] = f"data:image/png;base64,{stored[int(pieces[place])]}"
+        pieces[place] = f"data:image/png;base64,{pictures[int(pieces[place])]}"
     return "".join(pieces)

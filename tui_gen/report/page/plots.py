@@ -125,21 +125,21 @@ def plot(
     return element("figure", heading, element("ul", *legend, class_="legend"), *drawings, *note, class_="curves")
 
 
-def _tells_more(drawn: Sequence[tuple[Curve, Buckets]], scale: Scale) -> bool:
+def _tells_more(curves: Sequence[tuple[Curve, Buckets]], scale: Scale) -> bool:
     """Whether values are so far apart that a logarithmic axis tells more."""
-    low = np.nanmin([np.nanmin(buckets.low) for _, buckets in drawn])
-    high = np.nanmax([np.nanmax(buckets.high) for _, buckets in drawn])
+    low = np.nanmin([np.nanmin(buckets.low) for _, buckets in curves])
+    high = np.nanmax([np.nanmax(buckets.high) for _, buckets in curves])
     if scale.kind == "log":
         return bool(high >= DECADE * low)
     return bool(max(abs(low), abs(high)) >= DECADE**3 * scale.threshold)
 
 
 def _window(
-    drawn: Sequence[tuple[Curve, Buckets]], steps: tuple[float, float], levels: Sequence[Level], scale: Scale
+    curves: Sequence[tuple[Curve, Buckets]], steps: tuple[float, float], levels: Sequence[Level], scale: Scale
 ) -> Window:
     """The part of the plane worth showing: of a linear axis without what would flatten the rest."""
     extents = []
-    for _, buckets in drawn:
+    for _, buckets in curves:
         low, high = scale.forward(buckets.low), scale.forward(buckets.high)
         finite = high[np.isfinite(high)]
         if (reach := extent(low, high, float(finite[-1]) if len(finite) else math.nan)) is not None:
@@ -156,18 +156,18 @@ def _window(
     return Window(*steps, scale, bottom - room, top + room)
 
 
-def _out_of_view(drawn: Sequence[tuple[Curve, Buckets]], window: Window) -> bool:
+def _out_of_view(curves: Sequence[tuple[Curve, Buckets]], window: Window) -> bool:
     return any(
         bool((window.scale.forward(buckets.high) > window.top).any())
         or bool((window.scale.forward(buckets.low) < window.bottom).any())
-        for _, buckets in drawn
+        for _, buckets in curves
     )
 
 
-def _curves(panel: Panel, drawn: Sequence[tuple[Curve, Buckets]], window: Window) -> Markup:
+def _curves(panel: Panel, curves: Sequence[tuple[Curve, Buckets]], window: Window) -> Markup:
     """The drawing that is stretched."""
     paths = []
-    for curve, buckets in drawn:
+    for curve, buckets in curves:
         x = window.across(buckets.x)
         low, high = (np.clip(window.down(side), -2, HEIGHT + 2) for side in (buckets.low, buckets.high))
         dashed = panel.paired and curve.slot >= 4

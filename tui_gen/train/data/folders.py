@@ -92,9 +92,9 @@ def _parts(folders: list[str]) -> dict[str, list[str]]:
     alike: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for folder in folders:
         words = WORDS.findall(folder.lower())
-        named = [(place, part) for place, word in enumerate(words) for part, names in SPLITS.items() if word in names]
-        if len(named) == 1:
-            place, part = named[0]
+        matches = [(place, part) for place, word in enumerate(words) for part, names in SPLITS.items() if word in names]
+        if len(matches) == 1:
+            place, part = matches[0]
             group = alike.setdefault((*words[:place], *words[place + 1 :]), {part: [] for part in SPLITS})
             group[part].append(folder)
     splits = [group for group in alike.values() if group["train"] and (group["validation"] or group["test"])]

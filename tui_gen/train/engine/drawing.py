@@ -163,8 +163,8 @@ def _padded(now: BatchPart, func: Callable[..., Any], args: tuple[Any, ...], kwa
     if dim is None:
         return func(*args, **kwargs)
     args = tuple(_put(now, value, dim) if _alike(value, x) else value for value in args)
-    named = {key: _put(now, value, dim) if _alike(value, x) else value for key, value in kwargs.items()}
-    return _taken(now, func(*args, **named), dim)
+    keywords = {key: _put(now, value, dim) if _alike(value, x) else value for key, value in kwargs.items()}
+    return _taken(now, func(*args, **keywords), dim)
 
 
 def _alike(value: Any, x: Tensor) -> bool:

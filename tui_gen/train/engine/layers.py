@@ -51,15 +51,15 @@ def described(model: Model, config: RunConfig, spec: DataSpec) -> Network:
     if pick_precision(config.train.precision, device) is not torch.float32:
         each, always = HALF * each, HALF * always
     examples, data = _data(config, spec)
-    held = _bytes(model.parameters()) + _bytes(model.buffers())
+    resident = _bytes(model.parameters()) + _bytes(model.buffers())
     state = sum(_state(config.train.phases[name], its) for name, its in parameters.items())
     gradients = max((_bytes(its) for its in parameters.values()), default=0)
-    average = held if config.train.ema else 0
+    average = resident if config.train.ema else 0
     around, room = _room(device)
-    fixed = around + MARGIN * (held + state + gradients + average + always) + data
+    fixed = around + MARGIN * (resident + state + gradients + average + always) + data
     return Network(
         layers=_layers(model, shapes), parameters=sum(p.numel() for p in model.parameters()),
-        trained=model.parameter_count(), weights=held, fixed=round(fixed), each=round(MARGIN * each),
+        trained=model.parameter_count(), weights=resident, fixed=round(fixed), each=round(MARGIN * each),
         device=str(device), room=room, examples=examples, row=round(MARGIN * ROW * spec.features),
         sums=round(MARGIN * gradients),
     )  # fmt: skip
@@ -88,13 +88,13 @@ def _kept(model: Model, phases: Iterable[Phase], batch: Batch, shapes: dict[str,
     hooks = [module.register_forward_hook(_noting(name, shapes)) for name, module in model.named_modules() if name]
     try:
         for phase in phases:
-            held: dict[int, int] = {}
+            storages: dict[int, int] = {}
             numbers: dict[int, int] = {}
 
-            def keep(tensor: Tensor, held: dict[int, int] = held, numbers: dict[int, int] = numbers) -> Tensor:
+            def keep(tensor: Tensor, storages: dict[int, int] = storages, numbers: dict[int, int] = numbers) -> Tensor:
                 storage = tensor.untyped_storage()
                 if storage.data_ptr() not in own:
-                    held[storage.data_ptr()] = storage.nbytes()
+                    storages[storage.data_ptr()] = storage.nbytes()
                     if tensor.is_floating_point():  # what a library notes for itself, as bytes, gets no gradient
                         numbers[storage.data_ptr()] = storage.nbytes()
                 return tensor
@@ -105,7 +105,7 @@ def _kept(model: Model, phases: Iterable[Phase], batch: Batch, shapes: dict[str,
             with saved_tensors_hooks(keep, lambda tensor: tensor):
                 loss = phase.loss(batch)[0]
             # The gradients of the largest pieces live beside them for a while.
-            most = max(most, sum(held.values()) + 2 * max(numbers.values(), default=0))
+            most = max(most, sum(storages.values()) + 2 * max(numbers.values(), default=0))
             del loss
     finally:
         for hook in hooks:
@@ -114,7 +114,7 @@ def _kept(model: Model, phases: Iterable[Phase], batch: Batch, shapes: dict[str,
 
 
 def _noting(name: str, shapes: dict[str, list[int]]) -> Any:
-    def note(module: nn.Module, given: Any, out: Any) -> None:
+    def note(module: nn.Module, inputs: Any, out: Any) -> None:
         first = out[0] if isinstance(out, tuple | list) and out else out
         if isinstance(first, Tensor):
             shapes.setdefault(name, list(first.shape[1:]))

@@ -137,9 +137,9 @@ class Trainer:
         self._averaging = self._float_tensors
         """What this process averages: where several keep one copy of the weights, its pieces of them."""
         if copy is not None:
-            rest = [(kept.data, weights.data) for kept, weights in pairs if not copy.follows(weights)]
+            rest = [(own.data, weights.data) for own, weights in pairs if not copy.follows(weights)]
             kept_pieces, weight_pieces = copy.averages()
-            self._averaging = kept_pieces + [kept for kept, _ in rest], weight_pieces + [weights for _, weights in rest]
+            self._averaging = kept_pieces + [own for own, _ in rest], weight_pieces + [weights for _, weights in rest]
         self._integer_buffers = [pair for pair in buffers if not pair[0].is_floating_point()]
 
     @property

@@ -124,8 +124,8 @@ class Vitals:
         """
         found = {}
         if averaged is not None:
-            kept, raw = ([sampled(some[place]) for place in self._moving] for some in averaged)
-            lag = torch.stack(torch._foreach_norm(torch._foreach_sub(kept, raw))).norm()
+            averages, raw = ([sampled(some[place]) for place in self._moving] for some in averaged)
+            lag = torch.stack(torch._foreach_norm(torch._foreach_sub(averages, raw))).norm()
             found["health/ema_lag"] = lag / torch.stack(torch._foreach_norm(raw)).norm().clamp(min=1e-12)
         if type(self.model).vitals is not Model.vitals:
             with evaluating(self.model, batch.x.device, step):

@@ -36,10 +36,10 @@ def die_at(step: int) -> None:
     """Have this process killed when it has made step number `step`, before anything is written of it."""
     from tui_gen.train.engine.trainer import Trainer
 
-    made = Trainer.train_step
+    original = Trainer.train_step
 
     def train_step(self: Trainer, *args: Any, **more: Any) -> None:
-        made(self, *args, **more)
+        original(self, *args, **more)
         if self.step > step:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -36,9 +36,9 @@ class Computing:
         """Compute as the run has so far."""
         self.take({name: getattr(meta, name) for name in NAMES})
 
-    def take(self, told: Mapping[str, Any]) -> None:
+    def take(self, state: Mapping[str, Any]) -> None:
         """Compute as was `told` by another."""
-        self.compiled, self.tensors, self.tuned, self.products = (told[name] for name in NAMES)
+        self.compiled, self.tensors, self.tuned, self.products = (state[name] for name in NAMES)
         self._new = False
 
     def told(self) -> dict[str, Any]:

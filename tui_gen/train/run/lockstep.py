@@ -263,17 +263,17 @@ class _Shared(Sampler):
         return samples
 
 
-def draw(model: Model, device: torch.device, asked: Message) -> dict[str, Any]:
+def draw(model: Model, device: torch.device, request: Message) -> dict[str, Any]:
     """Draw what a `_Shared` asks for: the answer."""
-    labels = asked["labels"]
+    labels = request["labels"]
     batch = SampleBatch(
-        from_bytes(asked["noise"]), None if labels is None else from_bytes(labels), asked["seed"]
+        from_bytes(request["noise"]), None if labels is None else from_bytes(labels), request["seed"]
     )
     try:
         out = sampled(model, device, batch)
     except Exception as error:  # a fault in a model's sampler, memory: training must not end for it
-        return {"round": asked["round"], "problem": f"{type(error).__name__}: {error}"}
-    return {"round": asked["round"], "samples": in_bytes(out.float())}
+        return {"round": request["round"], "problem": f"{type(error).__name__}: {error}"}
+    return {"round": request["round"], "samples": in_bytes(out.float())}
 
 
 def packed(trainer: Trainer) -> bytes:

@@ -228,9 +228,9 @@ class RunLoop:
         """The next step before which something is planned that concerns all processes."""
         now, pictures = self.trainer.step, self.config.preview.every_steps * self.previewer.rows.wanted
         every = [steps for steps in (pictures, self.agenda.validation_steps) if steps]
-        planned = [edit["step"] for edit in self.edits[:1]] + [now - now % steps + steps for steps in every]
-        planned += self.rollbacks.skips
-        return min(step for step in (*planned, self.trainer.total or max(planned)) if step > now)
+        due = [edit["step"] for edit in self.edits[:1]] + [now - now % steps + steps for steps in every]
+        due += self.rollbacks.skips
+        return min(step for step in (*due, self.trainer.total or max(due)) if step > now)
 
     def _fraction(self) -> float | None:
         return self.agenda.fraction(time.perf_counter())
@@ -378,8 +378,8 @@ class RunLoop:
                 self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
                 self.agenda.checkpointed(time.perf_counter())
                 return None
-            told = self.computing.told() | {"validation_part": self.agenda.validation_part}
-            meta = checkpoints.Meta(step, self.elapsed(), reason, self.rank.value, self.rank.metric, **told)
+            state = self.computing.told() | {"validation_part": self.agenda.validation_part}
+            meta = checkpoints.Meta(step, self.elapsed(), reason, self.rank.value, self.rank.metric, **state)
             folder = self.record.persist(lambda path: checkpoints.save(path, self.trainer.snapshot(), meta))
             self._saved_step = step
             self.emit(events.Checkpoint(step=step, path=str(folder.relative_to(self.path)), reason=reason))

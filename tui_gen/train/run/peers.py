@@ -384,8 +384,8 @@ class Peers:
 
     def _look_after(self, peer: Peer, silence: float) -> None:
         if silence > LOST and not self._causes:
-            held = ": it was held by a signal" if self._held(peer) else ""
-            self._cause(f"{peer.words} has given no sign of life for {LOST:.0f} s{held}", second=False)
+            suffix = ": it was held by a signal" if self._held(peer) else ""
+            self._cause(f"{peer.words} has given no sign of life for {LOST:.0f} s{suffix}", second=False)
         elif silence > SILENCE and not peer.missed:
             peer.missed = True
             why = f": it is held by a signal; kill -CONT {peer.pid} lets it go on" if self._held(peer) else ""
@@ -421,8 +421,8 @@ class Peers:
         with self._changed:
             apart = self._whereabouts.heard(rank, at)
             if apart and not self._causes:
-                named = {0: "rank 0", **{peer.rank: peer.words for peer in self.peers}}
-                one, other = (f"{named[some]} is at {self._whereabouts.of(some)}" for some in apart)
+                names = {0: "rank 0", **{peer.rank: peer.words for peer in self.peers}}
+                one, other = (f"{names[some]} is at {self._whereabouts.of(some)}" for some in apart)
                 self._cause(f"the processes do not compute the same: {one}, and {other}; {ALIKE}", second=False)
 
     # What they are told

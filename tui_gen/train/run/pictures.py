@@ -83,9 +83,9 @@ class Together(Rows):
         rows, after = [], before
         for number, share in enumerate(shares):
             put_random_state(self.trainer.device, before)
-            model, method, *given = what
+            model, method, *arguments = what
             try:
-                rows.append(part(model, method, share, *given))
+                rows.append(part(model, method, share, *arguments))
             except (Cut, Stopped, RunError):
                 raise
             except Exception:  # as a whole it may be made all the same; else that is told
@@ -102,12 +102,12 @@ class Together(Rows):
         """The rows of all shares, each made by its process; None where one has none."""
         device, this = self.trainer.device, next(self.rounds)
         before = random_state(device)
-        given = {"noise": in_bytes(noise), "labels": None if labels is None else in_bytes(labels)}
+        inputs = {"noise": in_bytes(noise), "labels": None if labels is None else in_bytes(labels)}
         for peer in self.peers.peers:
             peer.tell(
                 "rows", round=this, averaged=model is self.trainer.average, method=method, more=list(more),
                 start=shares[peer.rank].start, stop=shares[peer.rank].stop,
-                random=[in_bytes(state) for state in before], **given,
+                random=[in_bytes(state) for state in before], **inputs,
             )  # fmt: skip
         start = time.monotonic()
         rows = self._own(shares[:1], before, model, method, noise, labels, *more)
@@ -123,19 +123,19 @@ class Together(Rows):
         return rows
 
 
-def made(trainer: Trainer, asked: Message) -> dict[str, Any]:
+def made(trainer: Trainer, request: Message) -> dict[str, Any]:
     """Make the share of another process that a `Together` asks for: the answer."""
-    model = trainer.average if asked["averaged"] and trainer.average is not None else trainer.model
+    model = trainer.average if request["averaged"] and trainer.average is not None else trainer.model
     device = trainer.device
     try:
-        labels = None if asked["labels"] is None else from_bytes(asked["labels"]).to(device)
-        noise, rows = from_bytes(asked["noise"]).to(device), slice(asked["start"], asked["stop"])
+        labels = None if request["labels"] is None else from_bytes(request["labels"]).to(device)
+        noise, rows = from_bytes(request["noise"]).to(device), slice(request["start"], request["stop"])
         with evaluating(model, device):
-            put_random_state(device, tuple(from_bytes(state) for state in asked["random"]))
-            out = in_bytes(part(model, asked["method"], rows, noise, labels, *asked["more"]))
+            put_random_state(device, tuple(from_bytes(state) for state in request["random"]))
+            out = in_bytes(part(model, request["method"], rows, noise, labels, *request["more"]))
     except Exception as error:  # a fault in a model's sampler, memory: training must not end for it
-        return {"round": asked["round"], "problem": f"{type(error).__name__}: {error}"}
-    return {"round": asked["round"], "rows": out}
+        return {"round": request["round"], "problem": f"{type(error).__name__}: {error}"}
+    return {"round": request["round"], "rows": out}
 
 
 def in_bytes(tensor: Tensor) -> dict[str, Any]:

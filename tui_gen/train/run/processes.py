@@ -79,28 +79,28 @@ def order(run: Path, address: str, config: RunConfig, spec: DataSpec, parts: Any
     }
 
 
-def build(world: World, given: Message, answer: Callable[[str], object]) -> Trainer:
+def build(world: World, message: Message, answer: Callable[[str], object]) -> Trainer:
     """The trainer that rank 0 has, from what it tells (`order`); says `data` when it has these, `ready` at the end.
 
     Raises ConfigError, DataError, TrainingError.
     """
-    tables = given["tables"]
+    tables = message["tables"]
     trust.refuse(dirs := trust.named(tables), "the run's config.toml")
     catalogue, classes = discover.build(list(dict.fromkeys([*trust.given(), *dirs])))
     config = configs.load(tables, catalogue, "the run's config.toml")
     device = device_of(world, config.train)
     model_class, dataset = classes.models[config.model.name], dataset_of(config.dataset, classes.datasets)
-    parts = other_runs.kept(given, classes.models)
+    parts = other_runs.kept(message, classes.models)
 
     def told_labels(spec: DataSpec) -> bool:
         return build_model(model_class, config.model.values, spec, parts).told_labels
 
     data = load_as(
-        msgspec.convert(given["spec"], DataSpec), dataset, device, told_labels, seed=config.train.seed,
+        msgspec.convert(message["spec"], DataSpec), dataset, device, told_labels, seed=config.train.seed,
         report=lambda event: None,
     )  # fmt: skip
     answer("data")
-    group = ranks.join(world.rank, world.count, given["address"], device, FOREVER, ARRIVAL)
+    group = ranks.join(world.rank, world.count, message["address"], device, FOREVER, ARRIVAL)
     trainer = Trainer(model_class, config, data, device, partial(length, config), parts, group)
     answer("ready")
     return trainer

@@ -7,9 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import torch
-
 from tui_gen import config as configs
 from tui_gen import params
 from tui_gen.config import RunConfig
@@ -17,8 +14,6 @@ from tui_gen.control import Request
 from tui_gen.event_log import EventWriter
 from tui_gen.params import Param
 from tui_gen.train.cutting import Stopped
-from tui_gen.train.data import denormalise, normalise
-from tui_gen.train.engine.devices import evaluating
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
 from tui_gen.train.run.rolling_back import Rollbacks
@@ -26,8 +21,6 @@ from tui_gen.train.run.yielding import Yielding
 
 NEED_ROOM = ("checkpoint", "sample", "edit", "pause", "resume", "quality", "rollback", "yield")
 """Requests that write: a run which cannot refuses them."""
-MOST = 4096
-"""Examples that one request may ask to decode or encode."""
 
 
 class Run(Protocol):
@@ -124,8 +117,6 @@ def answer(loop: Run, request: Request) -> None:
             loop.rollbacks.ask(request)
         case "edit":
             _edit(loop, request)
-        case "decode" | "encode":
-            _latent(loop, request)
         case _:
             request.refuse(f"this worker does not know the request {request.op!r}")
 
@@ -172,52 +163,3 @@ def _stop(loop: Run, request: Request) -> None:
     words = request.why if keep else "without a checkpoint, as asked"
     loop.ending = Stopped("stopped", words)
     request.answer(step=loop.trainer.step)
-
-
-def _latent(loop: Run, request: Request) -> None:
-    """decode: float32 codes (N, *latent_shape) → uint8 images; encode: uint8 images → float32 codes."""
-    model, spec = loop.trainer.eval_model, loop.trainer.data.spec
-    if not hasattr(model, request.op):
-        request.refuse(f"{model.name} cannot {request.op}")
-        return
-    try:
-        example, labels = _given(loop, request)
-    except (ValueError, TypeError, OverflowError) as error:
-        request.refuse(f"{request.op}: {error}")
-        return
-    with evaluating(model, loop.trainer.device, loop.config.preview.seed):
-        if request.op == "decode":
-            out = model.decode(example, labels)
-            out = out.float() if spec.kind == "points" else denormalise(out, model.value_range)
-        else:
-            out = model.encode(normalise(example, model.value_range), labels).float()
-    array = out.cpu().contiguous().numpy()
-    request.answer(array.tobytes(), shape=list(array.shape), dtype=str(array.dtype), step=loop.trainer.step)
-
-
-def _given(loop: Run, request: Request) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """What is to be decoded or encoded, on the device, and its labels. Raises ValueError where it makes no sense.
-
-    On a GPU a number out of its range would end the process, not raise.
-    """
-    model, spec = loop.trainer.eval_model, loop.trainer.data.spec
-    kinds = {"points": np.float32, "text": np.int64}
-    kind = np.float32 if request.op == "decode" else kinds.get(spec.kind, np.uint8)
-    shape = model.latent_shape if request.op == "decode" else spec.shape
-    size = np.dtype(kind).itemsize * int(np.prod(shape))
-    count, rest = divmod(len(request.blob), size)
-    if rest or not 0 < count <= MOST:
-        raise ValueError(
-            f"{len(request.blob)} bytes came; {np.dtype(kind).name} numbers of shape (N, {', '.join(map(str, shape))}) "
-            f"are expected, N ≤ {MOST}"
-        )
-    raw = np.frombuffer(request.blob, kind)
-    if kind is np.int64 and not ((raw >= 0) & (raw < len(spec.classes))).all():
-        raise ValueError(f"a text has the numbers of its characters, 0 ≤ n < {len(spec.classes)}")
-    labels = request.data.get("labels") or ([0] * count if model.conditional else None)
-    if labels is not None:
-        right = isinstance(labels, list) and len(labels) == count
-        if not right or not all(type(label) is int and 0 <= label < len(spec.classes) for label in labels):
-            raise ValueError(f"labels must be a list of {count} numbers of classes, 0 ≤ n < {len(spec.classes)}")
-        labels = torch.tensor(labels, dtype=torch.int64, device=loop.trainer.device)
-    return torch.from_numpy(raw.copy()).reshape(-1, *shape).to(loop.trainer.device), labels

@@ -75,19 +75,19 @@ class Rollbacks:
         """Whether the run is to go back before its next step."""
         self.over = False
         """Whether there is no next step: what is done now is the run's end."""
-        self._done: list[int] = []
+        self._skips_so_far: list[int] = []
         self._alert: events.Alert | None = None
         self._offence: Offence | None = None
-        self._made = 0
+        self._in_a_row = 0
         """Rollbacks that it made by itself since a person last did."""
 
     def resume(self, step: int) -> None:
         """Go on from a step with what the run's log says."""
         path = self.loop.path
         self.skips = [at for at in rollbacks.skips(path, self.loop.config.skips) if at >= step]
-        self._made = 0
+        self._in_a_row = 0
         for event in rollbacks.of(path):
-            self._made = 0 if event.by_hand else self._made + 1
+            self._in_a_row = 0 if event.by_hand else self._in_a_row + 1
         self._alert = rollbacks.last_alert(path)
 
     # Every step
@@ -112,7 +112,7 @@ class Rollbacks:
         except Cut:
             stream.load_state_dict(state)
             raise
-        self._done += self.skips[:number]
+        self._skips_so_far += self.skips[:number]
         del self.skips[:number]
         return batch
 
@@ -143,7 +143,7 @@ class Rollbacks:
         trainer = self.loop.trainer
         self._alert, self._offence = alert, None
         step = min(alert.step, trainer.step - 1)  # what tells of weights after a step is about that step
-        since = sum(step < at for at in self._done)  # batches that were passed over between then and now
+        since = sum(step < at for at in self._skips_so_far)  # batches that were passed over between then and now
         position = trainer.stream.position - (trainer.step - step) - since
         if step < 0 or position < 0:
             return
@@ -170,8 +170,8 @@ class Rollbacks:
         if train.on_nan == "stop":
             raise Stopped("failed", why)
         if train.on_nan == "rollback":
-            if self._made >= train.rollbacks:
-                often = "1 rollback" if self._made == 1 else f"{self._made} rollbacks"
+            if self._in_a_row >= train.rollbacks:
+                often = "1 rollback" if self._in_a_row == 1 else f"{self._in_a_row} rollbacks"
                 raise Stopped("failed", f"{why}, after {often} (train.rollbacks = {train.rollbacks})")
             self.due = True
 
@@ -185,7 +185,7 @@ class Rollbacks:
             to = rollbacks.chosen(self.loop.path, None, self._offence.step if self._offence is not None else None)
         except runs.RunError as error:
             raise Stopped("failed", f"{why}; {error}") from None
-        self._made += 1
+        self._in_a_row += 1
         self._back(to, why=why, factor=None, skip=None, by_hand=False)
 
     def ask(self, request: Request) -> None:
@@ -221,7 +221,7 @@ class Rollbacks:
         if factor is None and skip is None and alert is None:
             factor = remedy.HALF
         event = self._back(to, why=alert.what if alert else "on request", factor=factor, skip=skip, by_hand=True)
-        self._made = 0
+        self._in_a_row = 0
         request.answer(step=event.to, was=event.step, change=event.change)
 
     def _back(
@@ -265,7 +265,7 @@ class Rollbacks:
             loop.emit(event)
         trainer.meter.flush()  # of steps that are made again
         loop.edits, self.skips = list(event.edits), list(event.skips)
-        self._done = [at for at in self._done if at < event.to]
+        self._skips_so_far = [at for at in self._skips_so_far if at < event.to]
         self._alert = self._offence = None
         loop.went_back(event.to, Health(loop.config.train))
         loop.agenda.went_back(event.to, now)

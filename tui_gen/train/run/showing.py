@@ -73,8 +73,8 @@ def previews(loop: Shows, model: Model, step: int, check: Check | None = None) -
     previewer.forgiving = True
     for method, fault in previewer.faults.items():
         words = f"{method}() failed: {words_of(fault)}; its previews are missing, and the run goes on"
-        if words not in previewer.told:
-            previewer.told.add(words)
+        if words not in previewer.logged_faults:
+            previewer.logged_faults.add(words)
             traceback.print_exception(fault)
             loop.note(words, "warning")
     first = ""

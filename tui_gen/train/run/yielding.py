@@ -26,7 +26,7 @@ from tui_gen.train.engine.devices import allocated, lacks_memory, reserved, wait
 from tui_gen.train.engine.trainer import Trainer
 from tui_gen.train.quality.schedule import QualitySchedule
 
-REFUSED = ("sample", "quality", "decode", "encode", "rollback")
+REFUSED = ("sample", "quality", "rollback")
 """Requests that need the device."""
 HOST = torch.device("cpu")
 

@@ -130,7 +130,7 @@ class Previewer:
         """Whether what fails is left out, and kept in `faults`: a picture is not worth the run that it is of."""
         self.faults: dict[str, Exception] = {}
         """By the method of the model that failed."""
-        self.told: set[str] = set()
+        self.logged_faults: set[str] = set()
         """Faults that the log has."""
         self._cloud: np.ndarray | None = None
         self._examples: tuple[Tensor, Tensor | None] | None = None

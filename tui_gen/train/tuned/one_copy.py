@@ -163,15 +163,15 @@ class OneCopy:
 
     def averages(self) -> tuple[list[Tensor], list[Tensor]]:
         """This process's pieces of the averages, and of the weights that they follow."""
-        kept: list[Tensor] = []
+        averages: list[Tensor] = []
         weights: list[Tensor] = []
         for phase in self._phases.values():
             for piece in phase.pieces[self.rank]:
                 parameter = phase.parameters[piece.place]
                 if (pair := self._averages.get(id(parameter))) is not None:
-                    kept.append(piece.of(pair[0].data))
+                    averages.append(piece.of(pair[0].data))
                     weights.append(piece.of(parameter.data))
-        return kept, weights
+        return averages, weights
 
     def follows(self, parameter: Tensor) -> bool:
         """Whether the average of this parameter is in the memory."""
@@ -307,7 +307,7 @@ def works() -> bool:
 
 def _tried(ends: tuple[int, ...]) -> list[Tensor]:
     """Weights, moments and averages after some steps of pieces that end there; in the end averaged in other pieces."""
-    gradients, weights, first, second, kept = (torch.linspace(-1, end, 1111) for end in (0.7, 2, 0.1, 3, 1.5))
+    gradients, weights, first, second, average = (torch.linspace(-1, end, 1111) for end in (0.7, 2, 0.1, 3, 1.5))
     second.square_()
 
     def cut(tensor: Tensor, at: tuple[int, ...]) -> list[Tensor]:
@@ -319,7 +319,7 @@ def _tried(ends: tuple[int, ...]) -> list[Tensor]:
             p, g, m, v, [], [torch.tensor(step + 1.0) for _ in p], lr=0.01, beta1=0.9, beta2=0.99,
             weight_decay=0.01, eps=1e-8, amsgrad=False, maximize=False,
         )  # fmt: skip
-        torch._foreach_lerp_(cut(kept, ends), cut(weights, ends), 0.001)
+        torch._foreach_lerp_(cut(average, ends), cut(weights, ends), 0.001)
     odd = ends if len(ends) == 2 else (0, 5, 1000, 1111)  # where threads may part them
-    torch._foreach_lerp_(cut(kept, odd), cut(weights, odd), 0.1)
-    return [weights, first, second, kept]
+    torch._foreach_lerp_(cut(average, odd), cut(weights, odd), 0.1)
+    return [weights, first, second, average]

@@ -125,7 +125,7 @@ has a `›`, marked ones have a `◆`.
         """Settings for which the configs are being looked through."""
         self._listed_text = ""
         """The filter as of the last list."""
-        self._found: Found = {}
+        self._matches: Found = {}
         """What is left of the runs by the terms that were typed."""
         self._wrong = ""
         """Why what is typed is no filter."""
@@ -259,8 +259,8 @@ has a `›`, marked ones have a `◆`.
         rows = self._all
         if text != self._filter_text:
             self._filter_text, self._touch_time = text, time.monotonic()
-        if text == self._listed_text or len(self._found) > MOST_FOUND:  # something else than the filter is another
-            self._found.clear()
+        if text == self._listed_text or len(self._matches) > MOST_FOUND:  # something else than the filter is another
+            self._matches.clear()
         self._listed_text = text
         self._wrong, matching = "", rows
         for part in (text, text.rstrip().rpartition(" ")[0], ""):
@@ -268,7 +268,7 @@ has a `›`, marked ones have a `◆`.
                 run_filter = RunFilter(part)
                 if self._reads_settings(run_filter, len(rows)):
                     return self.table.rows
-                matching = run_filter.matching(rows, self.settings, self._found)
+                matching = run_filter.matching(rows, self.settings, self._matches)
                 break
             except FilterError as error:
                 self._wrong = self._wrong or str(error)
@@ -300,7 +300,7 @@ has a `›`, marked ones have a `◆`.
     def _know_more(self) -> None:
         """Something about the runs is another."""
         self._all = [self.results.row(info) for info in self.rows]
-        self._found.clear()
+        self._matches.clear()
         self.table.measure(self._all)
         self.list_anew()
 

@@ -379,10 +379,10 @@ class Explorer:
         space, restored = self._latent, self._model
         if space.trajectory is None:
             raise ValueError("this model makes its samples in one go: there is no way to follow")
-        told = torch.tensor([label]) if restored.model.conditional else None
+        labels = torch.tensor([label]) if restored.model.conditional else None
         strength = ask.guidance if ask.guidance is not None else space.guidance or 1.0
         with self._busy, torch.no_grad(), random_state_kept(restored.device, 0):
-            frames = space.trajectory(code.reshape(1, *space.shape), told, max(2, ask.count), strength)[:, 0].float()
+            frames = space.trajectory(code.reshape(1, *space.shape), labels, max(2, ask.count), strength)[:, 0].float()
         names = frame_names(len(frames))
         columns = max(1, round(len(frames) ** 0.5))
         return self._drawing(frames, columns, Tiles(block=(1, 1), labels=names), "trajectory", frames[-1])

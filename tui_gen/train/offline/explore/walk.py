@@ -33,9 +33,9 @@ def film(explorer: Explorer, run: Path, step: int | None, looks: list[Look], wis
             raise WalkError(words_of(view))
         pins.append(view.code)
     number = space.classes.index(label) if label is not None else 0
-    done = explorer.answer(Film(wish.path, tuple(pins), wish.frames, wish.way, number))
-    if isinstance(done, Failure):
-        raise WalkError(done.words)
+    answer = explorer.answer(Film(wish.path, tuple(pins), wish.frames, wish.way, number))
+    if isinstance(answer, Failure):
+        raise WalkError(answer.words)
     return wish.path
 
 

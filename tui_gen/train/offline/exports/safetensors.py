@@ -104,8 +104,8 @@ def check(target: Path, weights: dict[str, Tensor]) -> None:
             if sorted(file.keys()) != sorted(weights):
                 raise ExportError("read back, it has other tensors than were written")
             for name in file.keys():  # noqa: SIM118 - it is no mapping
-                read, expected = file.get_tensor(name), weights[name]
-                if read.shape != expected.shape or read.dtype != expected.dtype or not same_bits(read, expected):
+                tensor, expected = file.get_tensor(name), weights[name]
+                if tensor.shape != expected.shape or tensor.dtype != expected.dtype or not same_bits(tensor, expected):
                     raise ExportError(f"read back, {name} is not what was written")
     except ExportError:
         raise

@@ -113,10 +113,10 @@ def _open_up(module: fx.GraphModule) -> None:
                 setattr(module, name, operator.attrgetter(inner.target)(part))
                 inner.target = name
         with graph.inserting_before(node):
-            made: Any = graph.graph_copy(part.graph, values)
+            copy: Any = graph.graph_copy(part.graph, values)
         for user in list(node.users):  # each takes one of its results by number
             if user.target is operator.getitem:
-                user.replace_all_uses_with(made[user.args[1]])
+                user.replace_all_uses_with(copy[user.args[1]])
                 graph.erase_node(user)
         box = node.args[first]
         graph.erase_node(node)
