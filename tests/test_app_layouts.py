@@ -50,6 +50,17 @@ async def test_a_layout_that_was_chosen_is_the_one_runs_are_shown_in(monkeypatch
         assert app.workspace.layout_name == "watch", "chosen for another shape of terminal"
 
 
+async def test_a_pane_that_the_layout_has_folded_away_takes_the_whole_screen_from_another(monkeypatch, two_runs):
+    async with workbench(monkeypatch, (120, 40), open_run=two_runs[0]) as (app, pilot):
+        await until(pilot, lambda: watches(app) and "form" not in shown(app))
+        await pilot.press("z")
+        await until(pilot, lambda: shown(app) == ["losses"])
+        await pilot.press("2")
+        await until(pilot, lambda: watches(app, "form") and shown(app) == ["form"])
+        await pilot.press("z")
+        await until(pilot, lambda: watches(app, "form") and {"form", "losses"} <= set(shown(app)))
+
+
 @pytest.mark.parametrize("shown_pane", ["form", "edits"])
 @pytest.mark.parametrize("room", [240, 120, 80, 60, 40])
 def test_tabs_have_all_panes_there_is_room_for(room, shown_pane):

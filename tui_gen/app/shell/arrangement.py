@@ -243,9 +243,9 @@ def groups(node: Group | Split) -> list[Group]:
     return [node] if isinstance(node, Group) else groups(node.first) + groups(node.second)
 
 
-def group_of(shape: str, pane: str) -> Group:
-    """The group a pane belongs to."""
-    return next(group for group in groups(tree(shape)) if pane in group.panes)
+def panes_with(shape: str, pane: str) -> tuple[str, ...]:
+    """The panes that share a pane's place, itself among them; none where a layout has no place for it."""
+    return next((group.panes for group in groups(tree(shape)) if pane in group.panes), ())
 
 
 def edges_around(shape: str, pane: str, axis: str) -> Iterator[str]:

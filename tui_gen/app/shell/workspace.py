@@ -336,19 +336,20 @@ class Workspace(Widget):
     def open(self, name: str, focus: bool = True) -> None:
         """Bring a pane on screen and give it the focus, in the layout `edit` where this one has folded it away.
 
-        It fills the workspace where it would be of no use in its place, until another pane is opened.
+        It fills the workspace where it would be of no use in its place, until another pane is opened; and where another
+        one was made to fill it, also where the layout has no place for this one.
         """
         if self.maximised and self.maximised != name:
             self.maximised = "" if self.maximised == self._lent_to else name
         if not self.maximised and not arrangement.holds(self.shape, name):
             self.use_layout(EDIT)
-        group = arrangement.group_of(self.shape, name)
-        if len(group.panes) > 1:
-            self.current_tabs[f"{self.shape}.{group.panes[0]}"] = name
+        together = arrangement.panes_with(self.shape, name)
+        if len(together) > 1:
+            self.current_tabs[f"{self.shape}.{together[0]}"] = name
         if focus and not self.maximised and self._is_too_small(name):
             self.maximised = self._lent_to = name
             self.refresh_bindings()
-        if name not in self._arrangement.panes or self.maximised or len(group.panes) > 1:
+        if name not in self._arrangement.panes or self.maximised or len(together) > 1:
             self.rearrange()
         self._looked_at(name)
         pane = self.pane(name)
