@@ -68,6 +68,11 @@ async def test_what_the_form_describes_is_queued_moved_held_and_taken_out(monkey
         await until(pilot, lambda: listed() == [1, 2])
         await pilot.press("c")
         await until(pilot, lambda: app.form.tables()["train"]["steps"] == 300)
+        queueing.clear(app.session.root, waiting=True)
+        queueing.hold(app.session.root)
+        await until_shown(pilot, "Nothing is queued", "The queue is held: h lets it go on")
+        await pilot.press("h")
+        await until(pilot, lambda: not queue().held)
 
 
 async def test_the_run_of_an_entry_is_opened_and_one_that_is_over_added_again(monkeypatch, work):

@@ -237,7 +237,7 @@ def test_live_edits_are_checked_one_by_one():
     ]  # fmt: skip
     found = problems(tables(edits=[good, *bad]))
     assert [problem.key.split(".")[0] for problem in found] == [f"edits[{number + 1}]" for number in range(len(bad))]
-    assert "no such setting did you mean 'model.beta'?" in str(found[8])
+    assert "no such setting (did you mean 'model.beta'?)" in str(found[8])
     for value in (5, "x", {"step": 1}):
         assert [problem.key for problem in problems(tables(edits=value))] == ["edits"]
 

@@ -59,6 +59,18 @@ def test_a_view_tells_of_forks(tmp_path):
     assert view.log[0][2] == "forked from other at step 20, train.batch_size 128 → 64"
 
 
+def test_a_fork_that_has_not_begun_is_as_long_as_its_own_config_says(tmp_path):
+    run = fake_worker.make_run(tmp_path, "vae-digits", "train.steps=400")
+    fork = events.Fork(run="other", step=20, changes={"train.steps": [300, 400]})
+    past = [events.Fork(run="first", step=5), events.Plan(steps=300, steps_per_epoch=25, batch_size=64)]
+    stopped = events.State("stopped", 20, "forked from other at step 20")
+    (run / "events.jsonl").write_bytes(b"".join(map(events.encode, [fork, *past, stopped])))
+    assert RunView.read(run).plan.steps == 400
+    plans = [fork, *past, stopped, events.Plan(steps=350, steps_per_epoch=25, batch_size=64), stopped]
+    (run / "events.jsonl").write_bytes(b"".join(map(events.encode, plans)))
+    assert RunView.read(run).plan.steps == 350, "it has begun"
+
+
 def test_the_past_of_a_fork_is_what_counted_in_the_end_up_to_its_step(tmp_path):
     def losses(start, *values):
         return events.Metrics(start=start, values={"vae/loss": list(values)})
@@ -240,5 +252,5 @@ def test_the_command_makes_a_fork_and_says_from_where(trained, tmp_path, capsys)
     assert f"{LR} was set to 5e-4 in {path.name} at step 14: that is not done again" in told.err
     assert (forks.origin(tmp_path / "mine").step, runs.info_of(tmp_path / "mine").name) == (13, "small-vae@13")
     assert cli.main([*words, "--name", "mine"]) == 2 and "is there already" in capsys.readouterr().err
-    assert cli.main(["fork", str(path), "--step", "1O"]) == 2 and "is no step" in capsys.readouterr().err
+    assert cli.main(["fork", str(path), "--step", "1O"]) == 2 and "is not a step" in capsys.readouterr().err
     assert forks.children(tmp_path / path.name) == [(tmp_path / "mine", 13)]

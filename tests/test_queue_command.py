@@ -47,6 +47,9 @@ def test_add_list_move_remove_pause_and_resume(call, work):
     assert call("queue", "remove", "1", "2")[1] == "removed 1 (vae-digits)\nremoved 2 (dcgan-digits)\n"
     assert call("queue", "clear", "--all")[1] == "removed 1 entry\n"
     assert call("queue", "start")[0] == 2
+    assert "tui-gen queue resume" not in call("queue")[2]
+    call("queue", "pause")
+    assert "nothing is in the queue" in (told := call("queue")[2]) and "tui-gen queue resume lets it go on" in told
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,12 @@ def test_a_note_is_on_a_step_that_the_run_has_made(run, call):
     status, _, err = call("note", run.name, "beyond", "--step", str(reached + 1))
     assert status == 2 and f"there is no step {reached + 1} in {run.name}: it came to {reached}" in err
     assert [note.step for note in remarks.of(run).notes] == [reached]
+    for words in (["note", run.name, "x"], ["sample", run.name], ["quality", run.name], ["walk", run.name]):
+        for step in ("1O", "-1", "1.5"):
+            status, _, err = call(*words, "--step", step)
+            assert status == 2 and f"{step!r} is not a step, a whole number from 0 up" in err
+    status, _, err = call("note", run.name, "--remove", "one")
+    assert status == 2 and "'one' is not a whole number from 1" in err
 
 
 def test_a_copy_has_them_and_deleting_takes_them_along(run, world):

@@ -428,7 +428,7 @@ def resolve(
     else:
         hint = nearest(source, [*catalog.recipes, *catalog.models])
         hint = hint or f"recipes: {', '.join(sorted(catalog.recipes))}"
-        raise ConfigError(source, [Problem("--run", source, "is neither a file, a recipe nor a model", hint)])
+        raise ConfigError(source, [Problem("config", source, "is neither a file, a recipe nor a model", hint)])
     if replay is not None:
         own, other = tables.get("edits", []), _steered(replay, read_toml(replay / "config.toml"))
         tables = {**tables, **other, "edits": merged(own, other["edits"])}

@@ -341,7 +341,8 @@ def check_edit(key: str, value: Any, settings: dict[str, Param]) -> tuple[Any, s
     """Whether a setting may be changed to a value while a run trains: the value to use, and what is wrong if not."""
     param = settings.get(key)
     if param is None:
-        return value, f"no such setting {_meant(key, list(settings))}".rstrip()
+        meant = _meant(key, list(settings))
+        return value, f"no such setting ({meant})" if meant else "no such setting"
     if not param.live:
         live = ", ".join(name for name, other in settings.items() if other.live)
         return value, f"cannot be changed while training; these can: {live}"

@@ -14,6 +14,8 @@ from tui_gen.quantities import count
 
 BEGINNING = b'{"type":"fork"'
 """How the log of a fork begins."""
+LENGTH = frozenset({"train.steps", "train.epochs", "train.minutes", "train.batch_size"})
+"""Settings that change how many steps there will be."""
 SHORT, LONGEST = 1 << 9, 1 << 16
 """So much of a log is read at first, and at most, in bytes: its first line, nearly always."""
 

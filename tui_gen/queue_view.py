@@ -97,7 +97,7 @@ class QueueReader:
 
     def _standing(self, queue: RunQueue, idle: bool) -> str:
         waiting = queue.of("waiting")
-        if queue.held and waiting:
+        if queue.held:
             return "the queue is paused: tui-gen queue resume lets it go on"
         if idle:
             return "the queue is waiting, and nothing trains it: tui-gen queue start"

@@ -6,7 +6,7 @@ import socket
 import time
 from pathlib import Path
 
-from tui_gen import proof, provenance, quantities, remarks
+from tui_gen import checkpoints, proof, provenance, quantities, remarks
 from tui_gen.draw.spark import outline
 from tui_gen.lines import aligned
 from tui_gen.places import called, shown
@@ -43,12 +43,19 @@ def facts_of(row: RunRow) -> list[tuple[str, str]]:
         ("training", text_of(row, "time")),
         ("where", where_of(info)),
         ("made", time.strftime("%d %b %Y %H:%M", time.localtime(info.created))),
-        ("size", f"{text_of(row, 'size')}, {summary.samples} samples, {summary.checkpoints} checkpoints"),
+        ("size", f"{text_of(row, 'size')}, {summary.samples} samples, {_checkpoints(row)}"),
         ("tags", text_of(row, "tag")),
         ("resume", verdict.words if (verdict := proof.of(info.path)) is not None else ""),
         ("show", f"tui-gen attach {called(Path(info.path))}"),
     ]
     return [(name, words) for name, words in rows if words]
+
+
+def _checkpoints(row: RunRow) -> str:
+    """How many checkpoints there are, of how many that were made: most are not kept for long."""
+    path, made = Path(row.info.path), row.summary.checkpoints
+    kept = len(checkpoints.steps(path)) if (path / "checkpoints").is_dir() else made
+    return f"{kept} of {made} checkpoints kept" if kept < made else f"{kept} checkpoints"
 
 
 def where_of(info: RunInfo) -> str:

@@ -19,6 +19,7 @@ from tui_gen import event_log, events, forks, hosts, quality, rollbacks, runs
 from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
 from tui_gen.gathering import Gathering
+from tui_gen.headline import headline
 from tui_gen.moments import Moments
 from tui_gen.params import show
 from tui_gen.quantities import count
@@ -99,6 +100,8 @@ class RunView:
         self._values = Gathering(self._curve)
         self.progress: events.Progress | None = None
         self.plan: events.Plan | None = None
+        self._parting: events.Fork | None = None
+        """What the run was forked for, until its past has been read."""
         self.system: events.System | None = None
         self.usage: list[events.Usage] = []
         self._senseless = 0
@@ -240,6 +243,8 @@ class RunView:
                 self.step = max(self.step, event.step)
                 changes.add("status")
             case events.State():
+                if self._parting is not None:
+                    self._part()
                 self.logged_state = self.state = event.state
                 self.reason = self._logged_reason = event.reason
                 if event.state != "starting":  # nothing is loaded yet, so its step is always 0
@@ -265,6 +270,7 @@ class RunView:
                 self._say(event.t, "warning", rollbacks.words(event))
                 changes |= set(self.PARTS)
             case events.Fork():
+                self._parting = self._parting or event
                 self.forks.append(event)
                 self._say(event.t, "state", forks.words(event))
                 changes |= {"marks", "log"}
@@ -354,6 +360,12 @@ class RunView:
 
     def _say(self, t: float, level: str, text: str) -> None:
         self.log.append((t, level, text))
+
+    def _part(self) -> None:
+        """The length of a fork that has not begun is that of its own config: its log has the plan of the other run."""
+        fork, self._parting = self._parting, None
+        if fork is not None and self.plan is not None and not forks.LENGTH.isdisjoint(fork.changes):
+            self.plan = msgspec.structs.replace(self.plan, steps=headline(f"{self.path}/{runs.CONFIG}").get("steps"))
 
     def _truncate(self, step: int) -> None:
         """Forget what was done after the checkpoint that training goes on from: by a crashed session, or undone."""

@@ -12,7 +12,7 @@ from tui_gen import forking, launch, runs
 from tui_gen.places import shown
 from tui_gen.quantities import count
 from tui_gen.report import consent, headless, named, stdout
-from tui_gen.report.commands.options import RUN, models_option, runs_option, style_options
+from tui_gen.report.commands.options import RUN, models_option, runs_option, step, style_options
 from tui_gen.report.commands.options import named as a_name
 from tui_gen.report.plain import JsonDisplay
 from tui_gen.signals import Signals
@@ -23,7 +23,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Of which run, from where, and what is to be different."""
     parser.add_argument("run_to_fork", metavar="RUN", nargs="?", default="", help=RUN)
     words = "from which step (default: the newest checkpoint); without a checkpoint there, from the one before it"
-    parser.add_argument("--step", metavar="N", type=whole, help=words)
+    parser.add_argument("--step", metavar="N", type=step, help=words)
     parser.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=argparse.SUPPRESS, dest="assignments",
         help="set one value from that step on, as often as needed",
@@ -38,14 +38,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     style_options(parser)
     runs_option(parser)
     models_option(parser)
-
-
-def whole(text: str) -> int:
-    """A step."""
-    digits = text.replace(",", "").replace("_", "")
-    if not digits.isdecimal() or len(digits) > 15:
-        raise argparse.ArgumentTypeError(f"{text!r} is no step: a whole number")
-    return int(digits)
 
 
 def run(args: argparse.Namespace, root: Path) -> int:

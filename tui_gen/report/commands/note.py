@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tui_gen import remarks, runs
 from tui_gen.report import stdout
-from tui_gen.report.commands.options import PLACE, named, runs_option
+from tui_gen.report.commands.options import PLACE, count, named, runs_option, step
 from tui_gen.run_details import notes_of
 
 
@@ -17,9 +17,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="RUN", type=named, help=PLACE)
     parser.add_argument("text", metavar="TEXT", nargs="*", help="the words; none lists the notes")
     about = parser.add_mutually_exclusive_group()
-    about.add_argument("--step", metavar="N", type=int, help="the note is about this step")
+    about.add_argument("--step", metavar="N", type=step, help="the note is about this step")
     about.add_argument("--sample", metavar="PATH", default="", help="it is about this sample of the run")
-    about.add_argument("--remove", metavar="NUMBER", type=int, help="remove the note of this number instead")
+    about.add_argument("--remove", metavar="NUMBER", type=count, help="remove the note of this number instead")
     runs_option(parser)
 
 

@@ -122,6 +122,14 @@ def count(text: str, least: int = 1) -> int:
     return value
 
 
+def step(text: str) -> int:
+    """A step, 0 or more; thousands may be apart."""
+    digits = text.replace(",", "").replace("_", "")
+    if not digits.isdecimal() or len(digits) > 15:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a step, a whole number from 0 up")
+    return int(digits)
+
+
 def seed(text: str) -> int:
     """A seed, as those of a config are."""
     value = int(text) if text.isdecimal() and len(text) < 20 else -1

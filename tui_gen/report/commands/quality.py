@@ -12,7 +12,7 @@ import msgspec
 from tui_gen import children, launch, quality, runs
 from tui_gen.places import expanded
 from tui_gen.report import consent, stdout
-from tui_gen.report.commands.options import RUN, count, json_option, models_option, runs_option, seed
+from tui_gen.report.commands.options import RUN, count, json_option, models_option, runs_option, seed, step
 from tui_gen.report.summary import figures_lines
 
 LEAST = 50
@@ -25,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     words = "how many are drawn (default: the run's quality.samples; FID needs 2000)"
     parser.add_argument("--samples", type=partial(count, least=LEAST), metavar="N", dest="count", help=words)
     parser.add_argument("--seed", type=seed, help="seed of their noise (default: the run's quality.seed)")
-    parser.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
+    parser.add_argument("--step", metavar="N", type=step, help="of the checkpoint at this step (default: the newest)")
     parser.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
     parser.add_argument("--root", metavar="DIR", default="", help="where the run's data is now, if it was moved")
     json_option(parser, "as a JSON object")

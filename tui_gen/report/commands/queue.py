@@ -245,6 +245,8 @@ def table(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> Non
         return
     if not look.places:
         err.line(f"nothing is in the queue of {shown(root)}; tui-gen queue add CONFIG adds something")
+        if look.standing:
+            err.line(look.standing)
         return
     now = time.time()
     rows = [("ID", "STATE", "STEP", "ENDS", "NAME", "MODEL", "DATASET", "RUN")]

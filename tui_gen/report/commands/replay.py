@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from tui_gen import runs
-from tui_gen.report.commands.options import RUN, models_option, runs_option, style_options
+from tui_gen.report.commands.options import RUN, models_option, runs_option, step, style_options
 from tui_gen.speeds import FASTEST, SLOWEST, USUAL, Pace
 
 
@@ -51,11 +51,3 @@ def speed(text: str) -> float:
     if not SLOWEST <= value <= FASTEST:
         raise argparse.ArgumentTypeError(f"{text!r} is not a speed from {SLOWEST:g} to {FASTEST:g}, such as 20")
     return value
-
-
-def step(text: str) -> int:
-    """A step, 0 or more; thousands may be apart."""
-    plain = text.replace(",", "").replace("_", "")
-    if not plain.isdecimal() or len(plain) > 15:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a step")
-    return int(plain)

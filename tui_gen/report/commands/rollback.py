@@ -9,7 +9,7 @@ from tui_gen import config as configs
 from tui_gen import launch, rollbacks, runs
 from tui_gen.quantities import count
 from tui_gen.report import headless, stdout
-from tui_gen.report.commands.options import RUN, models_option, runs_option, style_options
+from tui_gen.report.commands.options import RUN, models_option, runs_option, step, style_options
 
 ANSWER = 300.0
 """Seconds that a live run may take to go back: it reads a checkpoint, and finishes its step first."""
@@ -19,11 +19,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Which run, and to where."""
     parser.add_argument("name", metavar="RUN", nargs="?", default="", help=RUN)
     words = "the checkpoint's step (default: the newest from before the latest alert)"
-    parser.add_argument("--to", metavar="STEP", type=_step, help=words)
+    parser.add_argument("--to", metavar="STEP", type=step, help=words)
     words = "multiply the learning rates by this (default: 0.5, or 0.1 after a loss that broke early; 1: as they were)"
     parser.add_argument("--rate", metavar="FACTOR", type=_factor, help=words)
     words = "pass over the batch of this step; without a step, that of the latest alert"
-    parser.add_argument("--skip", metavar="STEP", type=_step, nargs="?", const=True, help=words)
+    parser.add_argument("--skip", metavar="STEP", type=step, nargs="?", const=True, help=words)
     parser.add_argument("--detach", action="store_true", default=argparse.SUPPRESS, help="do not follow it then")
     style_options(parser)
     models_option(parser)
@@ -57,12 +57,6 @@ def run(args: argparse.Namespace, root: Path) -> int:
 
 def _told(path: Path, was: int, to: int, change: str) -> str:
     return f"{path.name} went back from step {count(was)} to {count(to)}: {change or 'as it was'}"
-
-
-def _step(text: str) -> int:
-    if not (text.isdecimal() and len(text) < 16):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a step")
-    return int(text)
 
 
 def _factor(text: str) -> float:

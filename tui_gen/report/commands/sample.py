@@ -19,6 +19,7 @@ from tui_gen.report.commands.options import (
     named,
     runs_option,
     seed,
+    step,
 )
 from tui_gen.report.stdout import coloured, unicode_ok, width_of
 from tui_gen.report.summary import grid_text, text_lines
@@ -32,7 +33,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     kind = file_of(".png", ".txt")
     parser.add_argument("-o", "--output", metavar="FILE", type=kind, default="grid.png", help=words)
     parser.add_argument("--seed", type=seed, default=0, help="seed of the noise (default: 0)")
-    parser.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
+    parser.add_argument("--step", metavar="N", type=step, help="of the checkpoint at this step (default: the newest)")
     parser.add_argument("--label", help="of this class only, for conditional models")
     parser.add_argument("--device", default=argparse.SUPPRESS, help="auto, cpu, cuda, …")
     graphics_option(parser, "how the grid is shown here")

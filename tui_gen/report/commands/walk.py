@@ -9,7 +9,7 @@ from pathlib import Path
 from tui_gen import children, launch, runs
 from tui_gen.places import expanded, shown
 from tui_gen.report import consent, stdout
-from tui_gen.report.commands.options import PLACE, count, file_of, models_option, named, runs_option, seed
+from tui_gen.report.commands.options import PLACE, count, file_of, models_option, named, runs_option, seed, step
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     words = "along the arc between them (default), or straight"
     parser.add_argument("--way", choices=("slerp", "lerp"), default="slerp", help=words)
     parser.add_argument("--seed", type=seed, default=0, help="seed of the random places (default: 0)")
-    parser.add_argument("--step", type=int, help="of the checkpoint at this step (default: the newest)")
+    parser.add_argument("--step", metavar="N", type=step, help="of the checkpoint at this step (default: the newest)")
     parser.add_argument("--label", help="of this class, for conditional models")
     models_option(parser)
     runs_option(parser)

@@ -66,14 +66,15 @@ def about(
         return clean(problem)
     if snapshot is None:
         return ""
+    held = "The queue is held: h lets it go on" if snapshot.queue.held else ""
     if not snapshot.places:
-        return "Nothing is queued: Shift+F5 adds what the form describes."
+        return f"Nothing is queued: Shift+F5 adds what the form describes. {held}".rstrip()
     parts = []
     if table is not None:
         way = "the higher the better" if table.better == "higher" else "the lower the better"
         parts.append(f"{table.over} of {len(table.results)} are over" + (f", {way}" if table.metric else ""))
-    elif snapshot.queue.held and snapshot.queue.of("waiting"):
-        parts.append("The queue is held: h lets it go on")
+    elif held:
+        parts.append(held)
     elif snapshot.standing:
         parts.append("Nobody trains what waits: s starts it here")
     if place is not None:
