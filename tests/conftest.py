@@ -43,6 +43,7 @@ os.environ |= {
 }  # fmt: skip
 # Before anything imports PyTorch: spinning threads of several processes would starve each other.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests read exports with ONNX Runtime themselves
 
 FIRST = (
     "test_compiling.py", "test_readme.py", "test_must_hold_survival.py", "test_worker.py", "test_models_quality.py",

@@ -12,7 +12,9 @@ import torch
 
 from tests import exporters, small_runs
 from tests.test_restore import saved
+from tui_gen.exporting import OnnxGraph
 from tui_gen.model import Function, Input
+from tui_gen.report.exports import Order, offline
 from tui_gen.train.offline.exports import tracing
 from tui_gen.train.offline.exports.words import ExportError
 from tui_gen.train.offline.restore import restore
@@ -33,6 +35,25 @@ def model_of(family, **overrides):
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return model
+
+
+@pytest.mark.parametrize("own", [None, "0"])
+def test_exporting_tells_nobody_of_who_exports(monkeypatch, tmp_path, own):
+    """ONNX Runtime's 1.32.0 does from its import on, where its environment does not say otherwise."""
+    started = []
+
+    def start(*_, env, **__):
+        started.append(env)
+        raise OSError("not here")
+
+    monkeypatch.setattr(offline.children, "start", start)
+    if own is None:
+        monkeypatch.delenv("ORT_DISABLE_TELEMETRY")  # as tests are run with it
+    else:
+        monkeypatch.setenv("ORT_DISABLE_TELEMETRY", own)
+    with pytest.raises(OSError, match="not here"):
+        offline.made("onnx", Order(tmp_path, OnnxGraph()), tmp_path / "model.onnx")
+    assert [env["ORT_DISABLE_TELEMETRY"] for env in started] == [own or "1"], "who wants to take part, does"
 
 
 def test_a_decoder_runs_in_onnx_runtime_for_any_batch(world, here, call, monkeypatch):

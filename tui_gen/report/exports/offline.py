@@ -11,6 +11,10 @@ from tui_gen import children, events, launch, runs
 from tui_gen.exporting import UNWRITABLE
 from tui_gen.report.exports import Order
 
+QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
+"""ONNX Runtime 1.32 keeps telemetry, begins with it when it is imported, and leaves marks in the home folder and in the
+one for temporary files; whoever wants to take part says so in the environment."""
+
 
 def made(form: str, order: Order, target: Path) -> None:
     """Have `tui_gen.train.offline.exports.FORM` write a file and read it back. Raises RunError with what it says,
@@ -21,7 +25,7 @@ def made(form: str, order: Order, target: Path) -> None:
         words += [order.beside.absolute(), order.name]
     faults: list[str] = []
     with children.start(
-        "tui_gen.train.offline.exports", *words, env=launch.environment_beside(order.model_dirs),
+        "tui_gen.train.offline.exports", *words, env=QUIET | launch.environment_beside(order.model_dirs),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
     ) as process:  # fmt: skip
         assert process.stderr is not None  # as asked for: a pipe
