@@ -126,6 +126,20 @@ def test_whoever_comes_for_the_first_time_is_shown_around_once(world):
         assert terminal.wait_exit() == 0
 
 
+@pytest.mark.parametrize("key", ["z", ""])
+async def test_tabs_and_a_pane_that_fills_the_screen_are_as_before_the_tour(monkeypatch, key):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        await pilot.press("alt+7", "alt+3", *[key] * bool(key))
+        before = ["losses"] if key else ["models", "form", "losses", "samples", "system"]
+        await until(pilot, lambda: watches(app, "losses") and shown(app) == before)
+        app.action_tour()
+        for number in range(1, 6):
+            await until(pilot, lambda number=number: f"{number}/6" in screen_text(app))
+            await pilot.press("enter")
+        await pilot.press("escape")
+        await until(pilot, lambda: watches(app, "losses") and shown(app) == before)
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_panes_that_come_late_tell_of_the_recipe_too(monkeypatch, size):
     async with workbench(monkeypatch, size) as (app, pilot):
@@ -144,7 +158,7 @@ async def test_a_pane_of_which_nothing_could_be_seen_in_its_place_is_opened_over
         await pilot.press("0")
         await until(pilot, lambda: shown(app) == ["data"])
         await pilot.press("4")
-        await until(pilot, lambda: shown(app) == ["losses", "samples", "data"] and watches(app, "samples"))
+        await until(pilot, lambda: shown(app) == ["losses", "samples", "log"] and watches(app, "samples"))
         await pilot.press("8", "z")
         await until(pilot, lambda: shown(app) == ["losses", "samples", "explore"])
         await until(pilot, lambda: " z Maximise " in screen_text(app))

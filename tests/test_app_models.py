@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
+
 import msgspec
 import pytest
 from textual.content import Content
@@ -9,6 +12,7 @@ from textual.content import Content
 from tests.form_host import catalog, screen_text, small
 from tests.hosts import ThemedApp
 from tui_gen.app.panes.models import ModelPicked, ModelsPane, RecipePicked
+from tui_gen.app.panes.registry import PANES
 from tui_gen.app.widgets.prose import inline, prose
 from tui_gen.catalog import Catalog, Recipe
 
@@ -204,6 +208,18 @@ def test_descriptions_are_styled_and_nothing_in_them_is_markup():
 @pytest.mark.parametrize("text", ["2 * 3 * 4", "a*b*c", "**", "`", "*", "[/]", "x ** y ** z", "snake_case *", ""])
 def test_signs_that_are_no_markdown_stay(text):
     assert inline(text).plain == text
+
+
+def test_bold_ends_at_its_own_stars():
+    words = inline("**/** filters, **Esc** clears, **a b** is **c")
+    assert words.plain == "/ filters, Esc clears, a b is **c"
+    assert [(span.start, span.end) for span in words.spans] == [(0, 1), (11, 14), (23, 26)]
+
+
+@pytest.mark.parametrize("pane", PANES, ids=lambda row: row.id)
+def test_no_sign_of_markdown_is_left_in_the_help_of_a_pane(pane):
+    module, name = pane.source.split(":")
+    assert not re.findall(r"\*\*|[`\\]", prose(getattr(import_module(module), name).HELP).plain)
 
 
 def test_control_sequences_are_left_out():

@@ -147,10 +147,13 @@ def _with_keys(text: str, stage: Stage) -> str:
 def show_around(app: App[None], workspace: Workspace, settings: Settings) -> None:
     """Show the tour; then layout and pane are as before, and the key that ended it does what it does elsewhere."""
     layout, pane = workspace.layout_name, workspace.active
+    tabs, maximised = dict(workspace.current_tabs), workspace.maximised
 
     def back(key: str | None) -> None:
         settings.set(SETTING, True)
         workspace.use_layout(layout)
+        workspace.current_tabs, workspace.maximised = tabs, maximised
+        workspace.rearrange()
         if pane is not None and pane.id:
             workspace.open(pane.id)
         if key:

@@ -158,6 +158,7 @@ class Workspace(Widget):
         self.current_tabs: dict[str, str] = {}
         self.maximised = ""
         self._lent_to = ""
+        self._tab_before = ("", "")
         """The pane that all the room was given to when it was opened: until another one is."""
         self._kept_small: set[str] = set()
         """Panes that the user wants in their places, however small these are."""
@@ -291,7 +292,7 @@ class Workspace(Widget):
         if name == EDIT:
             self._layout_before = self.layout_name
         self.layout_name = name
-        self.maximised = ""
+        self._give_back()
         self.rearrange()
         self.refresh_bindings()
 
@@ -340,14 +341,20 @@ class Workspace(Widget):
         one was made to fill it, also where the layout has no place for this one.
         """
         if self.maximised and self.maximised != name:
-            self.maximised = "" if self.maximised == self._lent_to else name
+            if self.maximised == self._lent_to:
+                self._give_back()
+            else:
+                self.maximised = name
         if not self.maximised and not arrangement.holds(self.shape, name):
             self.use_layout(EDIT)
         together = arrangement.panes_with(self.shape, name)
-        if len(together) > 1:
-            self.current_tabs[f"{self.shape}.{together[0]}"] = name
+        tabs = f"{self.shape}.{together[0]}" if len(together) > 1 else ""
+        before = self.current_tabs.get(tabs, "")
+        if tabs:
+            self.current_tabs[tabs] = name
         if focus and not self.maximised and self._is_too_small(name):
             self.maximised = self._lent_to = name
+            self._tab_before = tabs, before
             self.refresh_bindings()
         if name not in self._arrangement.panes or self.maximised or len(together) > 1:
             self.rearrange()
@@ -355,6 +362,15 @@ class Workspace(Widget):
         pane = self.pane(name)
         if focus and pane is not None:
             pane.focus_inside()
+
+    def _give_back(self) -> None:
+        """Have several panes on screen again: where one filled it for want of room, what was in its place before."""
+        if self.maximised and self.maximised == self._lent_to:
+            tabs, before = self._tab_before
+            self.current_tabs.pop(tabs, None)
+            if before:
+                self.current_tabs[tabs] = before
+        self.maximised = self._lent_to = ""
 
     def _is_too_small(self, name: str) -> bool:
         """Whether nothing can be seen of a pane in its place, and the user has not put it there all the same."""

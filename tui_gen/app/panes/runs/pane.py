@@ -64,7 +64,7 @@ has a `›`, marked ones have a `◆`.
 - **Space** marks runs, so do **Shift** and the arrows, and a click before the name; **a** marks all that match
 - **c** compares the marked runs; **r** resumes runs from their last checkpoints, **F** forks one: a new run goes on
   from there; **x** stops live ones with a checkpoint; **Delete** removes past ones, after a question
-- **\\*** gives a star, **t** tags, **n** a note, **e** another name; **i** tells all about a run; **o** copies its
+- `*` gives a star, **t** tags, **n** a note, **e** another name; **i** tells all about a run; **o** copies its
   folder
 - **w** exports a run (a report, a film, weights, tables …); **p** plays it again as if it were live
 - **s** sorts by the next column, **S** turns the order round; a click on a header does both; **Q** shows the queue
