@@ -109,29 +109,41 @@ def test_what_is_timed_leaves_the_numbers_alone():
 
 
 def test_a_wait_is_no_part_of_what_it_interrupts(monkeypatch, tmp_path):
-    """Nor do the next previews come later for it."""
+    """Nor of the training, as a pause is none; nor do the next previews come later for it."""
     clock = Clock()
     for module in (account_keeping, loop):
         monkeypatch.setattr(module, "time", clock)
     run = Run(tmp_path)
-    accounts = run.loop.accounts
+    accounts, agenda = run.loop.accounts, run.loop.agenda
 
     def draw(*_):
         clock.now += 2.0
         for part in ("room", "writable", "room"):
-            with accounts.waiting(part), accounts.doing("checkpoint"):  # somebody asks for one meanwhile
+            with run.loop.record._waiting(part), accounts.doing("checkpoint"):  # somebody asks for one meanwhile
                 clock.now += 100.0
         return "picture"
 
     monkeypatch.setattr(loop.showing, "previews", draw)
+    agenda.begin(0, clock.now)
     accounts.begin(0, 0.0)
     assert run.loop.preview() == "picture"
     with accounts.doing("log"):
         clock.now += 1.0
-    (usage,) = accounts.account(5, 310.0)
-    assert usage.spent.parts == {"preview": 2.0, "room": 200.0, "writable": 100.0, "log": 1.0}
-    assert usage.spent.counts == {"preview": 1, "room": 2, "writable": 1, "log": 1}
-    assert run.loop.agenda._preview_cost == 2.0
+    agenda.halt(clock.now)  # a pause
+    with run.loop.record._waiting("room"):
+        clock.now += 100.0
+    agenda.go(5, clock.now)
+    assert agenda.flushed(10, clock.now) is None
+    with run.loop.record._waiting("room"):
+        clock.now += 100.0
+    clock.now += 5.0
+    assert agenda.flushed(15, clock.now) == 2.0, "steps a second, too, are of training"
+    assert run.loop.elapsed() == 8.0
+    (usage,) = accounts.account(5, run.loop.elapsed())
+    assert usage.spent.parts == {"preview": 2.0, "room": 400.0, "writable": 100.0, "log": 1.0}
+    assert usage.spent.seconds == 508.0
+    assert usage.spent.counts == {"preview": 1, "room": 4, "writable": 1, "log": 1}
+    assert agenda._preview_cost == 2.0
     run.server.close()
 
 

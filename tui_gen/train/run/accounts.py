@@ -24,21 +24,26 @@ PART = 60
 
 
 class Accounts:
-    """Where one run's training time goes. Steps are timed by `laps`, what is done between them by `doing`."""
+    """Where one run's training time goes. Steps are timed by `laps`, what is done between them by `doing`.
 
-    def __init__(self, device: torch.device, laps: Laps) -> None:
-        self._device, self._laps = device, laps
+    `on_wait` is called after each wait with its seconds.
+    """
+
+    def __init__(
+        self, device: torch.device, laps: Laps, on_wait: Callable[[float], None] = lambda seconds: None
+    ) -> None:
+        self._device, self._laps, self._on_wait = device, laps, on_wait
         self._gauge = Gauge(uuid_of(device))
         self._parts: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._inside = False
         self.waited = 0.0
         """Seconds of waits so far: they are no part of what they interrupted."""
-        self._step, self._seconds = 0, 0.0
+        self._step, self._seconds, self._waited = 0, 0.0, 0.0
 
     def begin(self, step: int, seconds: float) -> None:
-        """Training begins at a step, `seconds` of training after the run's beginning."""
-        self._step, self._seconds = step, seconds
+        """Training begins at a step, `seconds` of training after the run's beginning: waits are none."""
+        self._step, self._seconds, self._waited = step, seconds, self.waited
         self._parts, self._counts = {}, {}
 
     @contextlib.contextmanager
@@ -65,6 +70,7 @@ class Accounts:
             seconds = time.perf_counter() - started
             self._inside, self.waited = before, self.waited + seconds
             self._add(part, seconds)
+            self._on_wait(seconds)
 
     def _add(self, part: str, seconds: float) -> None:
         self._parts[part] = self._parts.get(part, 0.0) + seconds
@@ -73,7 +79,8 @@ class Accounts:
     def account(self, step: int, seconds: float, per_second: float | None = None) -> list[events.Usage]:
         """What there is to write down after `step` steps and `seconds` of training, if it is time for it.
 
-        `per_second` is how many steps are made in a second; without it the run is over, and the rest is told.
+        The time in it is that of training and of waits. `per_second` is how many steps are made in a second; without it
+        the run is over, and the rest is told.
         """
         if per_second is not None:
             self._laps.pace(per_second)
@@ -81,7 +88,8 @@ class Accounts:
                 return []
         if seconds <= self._seconds or step <= self._step:
             return []
-        spent = self._laps.collect(step - self._step) + Spent(seconds - self._seconds, 0, self._parts, self._counts)
+        span = seconds - self._seconds + self.waited - self._waited
+        spent = self._laps.collect(step - self._step) + Spent(span, 0, self._parts, self._counts)
         self.begin(step, seconds)
         return [events.Usage(step, _rounded(spent), self._gauge.read(self._gpu()))]
 

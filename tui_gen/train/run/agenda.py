@@ -70,8 +70,14 @@ class Agenda:
         """The clock stands still: a pause."""
         self.seconds, self._since = self.elapsed(now), None
 
+    def waited(self, seconds: float) -> None:
+        """So many of the last seconds were a wait for a disk: no time of training either."""
+        if self._since is not None:
+            self._since += seconds
+            self._last_speed += seconds
+
     def elapsed(self, now: float) -> float:
-        """Seconds of training so far, pauses left out, earlier sessions counted in."""
+        """Seconds of training so far, pauses and waits left out, earlier sessions counted in."""
         since = self._since
         return self.seconds + (now - since if since is not None else 0.0)
 

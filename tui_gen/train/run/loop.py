@@ -71,7 +71,7 @@ class RunLoop:
         self.agenda = Agenda(self.config, trainer.total, trainer.stream.steps_per_epoch, time.perf_counter())
         self.computing = Computing(path)
         self.health = Health(trainer.config.train)
-        self.accounts = Accounts(trainer.device, trainer.laps)
+        self.accounts = Accounts(trainer.device, trainer.laps, self.agenda.waited)
         self.record = RunRecord(path, writer, self._serve, self._moved, self.accounts.waiting)
         preview = self.config.preview
         self.previewer = Previewer(
@@ -286,7 +286,7 @@ class RunLoop:
                 self._do(self.agenda.missed(step, *continuing.shown_at(self.path, step)))
 
     def elapsed(self) -> float:
-        """Seconds of training so far, pauses left out, earlier sessions counted in."""
+        """Seconds of training so far, pauses and waits left out, earlier sessions counted in."""
         return self.agenda.elapsed(time.perf_counter())
 
     def _after_step(self) -> None:

@@ -259,7 +259,7 @@ class Rollbacks:
 
     def _settle(self, event: events.Rollback) -> None:
         """Write it down, and have everything else in the loop begin anew at the step gone back to."""
-        loop, trainer, now = self.loop, self.loop.trainer, time.perf_counter()
+        loop, trainer = self.loop, self.loop.trainer
         with loop.record.patiently():  # the trainer has gone back: the log must tell
             loop.record.persist(lambda path: files.set_aside(path, event.to, rollbacks.UNDONE))
             loop.emit(event)
@@ -268,7 +268,7 @@ class Rollbacks:
         self._skips_so_far = [at for at in self._skips_so_far if at < event.to]
         self._alert = self._offence = None
         loop.went_back(event.to, Health(loop.config.train))
-        loop.agenda.went_back(event.to, now)
+        loop.agenda.went_back(event.to, time.perf_counter())
         loop.accounts.begin(event.to, loop.elapsed())
 
 
