@@ -21,15 +21,8 @@ TEXTUAL = {"textual", "textual_image"}
 SCREEN = ("app",)
 """Rooms that show: Textual may be imported in these, and PyTorch must not."""
 READERS = ("draw", "report")
-CONTRACTS = (
-    "starting", "first_process",
-    "config", "catalog", "events", "runs", "presence", "control", "params", "quality", "datasets", "view", "launch",
-    "cli", "text", "children", "exploring", "trust", "pictures", "batch", "belongings", "remedy", "resuming",
-    "quantities", "progress", "states", "lines", "alarms", "health", "trends", "neighbours",
-    "queueing", "space", "sweeps", "queue_runner", "queue_view", "slots", "pace", "forecast", "search", "sweep_plot",
-    "compared", "compared_rows", "config_diff", "gathering",
-    "bounds", "exporting", "network", "sheet", "usage", "machine", "bottleneck",
-)
+TRAINERS = ("train", "models", "model", "sharing")
+CONTRACTS = sorted({path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", *TRAINERS})
 """Modules that everybody may import: neither PyTorch nor Textual at import time."""
 
 
@@ -105,9 +98,6 @@ def test_what_shows_runs_never_names_torch(path):
 @pytest.mark.parametrize("path", sources(*READERS, *CONTRACTS), ids=lambda path: str(path.relative_to(ROOT)))
 def test_only_the_workbench_imports_textual_at_once(path):
     assert not under(imported(path, also_inside=False), TEXTUAL | {"tui_gen.app"})
-
-
-TRAINERS = ("train", "models", "model", "sharing")
 
 
 @pytest.mark.parametrize("path", sources(*TRAINERS), ids=lambda path: str(path.relative_to(ROOT)))
