@@ -67,7 +67,7 @@ def config(name: str, **overrides: Any) -> configs.RunConfig:
             tables["model"][pyramid] = [min(one, 8) for one in tables["model"][pyramid][part]]
     tables["train"] = {
         "steps": 40, "batch_size": 64 if kind == "points" else 16, "device": "cpu", "compile": "off", "threads": 1,
-        "seed": 1, "ema": tables["train"].get("ema", 0.0), "phases": tables["train"]["phases"],
+        "seed": 1, "ema": tables["train"].get("ema", 0.0), "phases": tables["train"].get("phases", {}),
     }  # fmt: skip
     tables |= {"preview": {"every_seconds": 0.0, "count": 9}, "checkpoint": {"every_minutes": 0.0}}
     for key, value in overrides.items():
