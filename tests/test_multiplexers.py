@@ -97,15 +97,17 @@ def test_tmux_tells_what_is_around_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     environ = {**XTERM, **TMUX, "PATH": f"{tmp_path}:/bin:/usr/bin", "COLORTERM": "truecolor"}
     for features, expected in (
-        ("bpaste,title|0|0||0", ("halfblock", "256", None, None)),
-        ("bpaste,RGB,sixel|10|20|XTerm(379)|0", ("sixel", "truecolor", (10, 20), (1000, 1000))),
-        ("bpaste,RGB,title|10|20||1", ("halfblock", "truecolor", (10, 20), None)),
+        ("bpaste,title|0|0||0|1", ("halfblock", "256", None, None)),
+        ("bpaste,RGB,sixel|10|20|XTerm(379)|0|1", ("sixel", "truecolor", (10, 20), (1000, 1000))),
+        ("bpaste,RGB,title|10|20||1|", ("halfblock", "truecolor", (10, 20), None)),
+        ("bpaste,RGB,title|10|20||1|0", ("ascii", "truecolor", (10, 20), None)),
     ):
         program.write_text(f"#!/bin/sh\necho '{features}'\n")
         program.chmod(0o755)
         with FakeTerminal(place("1;2;4", "tmux 3.6a")) as fake:
             found = fake.probe(environ)
         assert (found.graphics, found.colours, found.cell, found.largest) == expected
+        assert found.unicode == (found.graphics != "ascii") and ("tmux -u" in found.reason) != found.unicode
 
 
 def test_a_version_answer_goes_before_an_inherited_environment():

@@ -271,6 +271,21 @@ def test_a_journal_whose_writer_was_killed_in_a_line_is_read_and_written(tmp_pat
     assert [row.state for row in study_of(draft).rows()] == ["failed", "failed", "pruned"]
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("mysql://u:secret@h:1/db", "mysql://u:***@h:1/db"),
+        ("mysql+pymysql://u:s@secret/s:@h/db", "mysql+pymysql://u:***@h/db"),
+        ("postgresql://h/db?user=u&password=secret&x=1", "postgresql://h/db?user=u&password=***&x=1"),
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("no mysql://u:secret@h/db for 'u'@'h'", "no mysql://u:***@h/db for 'u'@'h'"),
+        ("/data/a:b@c.log", "/data/a:b@c.log"),
+    ],
+)
+def test_no_password_is_shown_however_it_is_written(url, shown):
+    assert specs.without_password(url) == shown
+
+
 def test_a_data_base_is_shared_and_a_study_about_something_else_refused(tmp_path):
     with pytest.raises(runs.RunError, match="its driver MySQLdb is not installed: pip install mysqlclient"):  # noqa: SIM117
         with told("mysql://u:secret@x"):

@@ -94,7 +94,7 @@ class World:
             if self.cluster.job(job)["JobState"] == "RUNNING":
                 return
             time.sleep(1)
-        raise AssertionError(f"job {job} does not begin again: {self.cluster.job(job)}")
+        raise AssertionError(f"job {job} does not begin again: {self.cluster.job(job)} {self.told()}")
 
     def stopped(self, run: Path, name: str) -> int:
         """The step at which a run was stopped by a signal, with a checkpoint of it."""

@@ -113,9 +113,12 @@ class Cluster:
             raise Missing(f"slurmctld and slurmd do not come up:{words}") from None
 
     def _start(self, *words: str) -> None:
+        # A session of its own: Ctrl-C is for us, who ask them to cancel their jobs before they end.
         with open(self.base / f"{words[0]}.out", "ab") as out:
             self._processes.append(
-                subprocess.Popen(words, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+                subprocess.Popen(
+                    words, env=self.env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                )
             )
 
     def ask(self, *words: str, **settings: Any) -> str:

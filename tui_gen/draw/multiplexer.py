@@ -21,6 +21,10 @@ SAFE_TMUX = (3, 6)
 
 PLACEHOLDING = ("kitty", "ghostty")
 """Terminals, by how the name begins that they give tmux, which show pictures in placeholders."""
+_ASKED = (
+    "client_termfeatures", "client_cell_width", "client_cell_height", "client_termtype", "allow-passthrough",
+    "client_utf8",
+)  # fmt: skip
 PATIENCE = 0.5
 """Seconds that tmux may take to tell about the terminal around it."""
 DEVICE, VERSION, POSITION = b"\x1b[c", b"\x1b[>q", b"\x1b[6n"
@@ -115,7 +119,8 @@ def claims_truecolor(environ: Mapping[str, str], name: str = "") -> bool:
 class TmuxClient:
     """The terminal around tmux, as tmux knows it: its `features`, a `cell`'s (width, height) in pixels, its `kind`.
 
-    `passes` tells whether tmux's user lets programs send it what tmux does not read (allow-passthrough).
+    `passes` tells whether tmux's user lets programs send it what tmux does not read (allow-passthrough), `utf8` whether
+    it has letters beyond ASCII: tmux goes by the locale that it was started in, and ssh starts many in none.
 
     `cell` is None where that terminal does not tell (tmux invents a size for its panes then), `kind` a name and version
     such as XTerm(379), or "".
@@ -125,6 +130,7 @@ class TmuxClient:
     cell: tuple[int, int] | None = None
     kind: str = ""
     passes: bool = False
+    utf8: bool = True
 
     @property
     def shows_placeholders(self) -> bool:
@@ -145,7 +151,7 @@ def tmux_client(environ: Mapping[str, str]) -> TmuxClient | None:
     """Ask tmux, over its own socket, about the terminal around it; None without an answer in time."""
     if not environ.get("TMUX"):
         return None
-    words = "#{client_termfeatures}|#{client_cell_width}|#{client_cell_height}|#{client_termtype}|#{allow-passthrough}"
+    words = "|".join(f"#{{{name}}}" for name in _ASKED)
     try:
         process = subprocess.run(
             ["tmux", "display-message", "-p", words],
@@ -155,11 +161,12 @@ def tmux_client(environ: Mapping[str, str]) -> TmuxClient | None:
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return None
     parts = process.stdout.strip().split("|")
-    if len(parts) != 5 or not parts[0]:
+    if len(parts) != len(_ASKED) or not parts[0]:
         return None
     width, height = (int(part) if part.isdigit() else 0 for part in parts[1:3])
     cell = (width, height) if width and height else None
-    return TmuxClient(frozenset(parts[0].split(",")), cell, parts[3], parts[4] not in ("", "0", "off"))
+    passes, utf8 = parts[4] not in ("", "0", "off"), parts[5] != "0"
+    return TmuxClient(frozenset(parts[0].split(",")), cell, parts[3], passes, utf8)
 
 
 def hides_sixel(version: str, client: TmuxClient | None) -> str:

@@ -231,7 +231,8 @@ def decide(
     if multiplexer == "tmux":
         tmux = replies.version if replies.name.lower() == "tmux" and replies.version else "?"
     colour = not environ.get("NO_COLOR") and term not in ("", "dumb")
-    unicode = term not in ("", "dumb", "linux") and not _other_charset(environ)
+    shown = client is None or client.utf8
+    unicode = term not in ("", "dumb", "linux") and not _other_charset(environ) and shown
     if graphics != "auto":
         renderer, reason = graphics, f"chosen with {source}"
     elif not tty:
@@ -240,6 +241,8 @@ def decide(
         renderer, reason = "ascii", "TERM is dumb" if term else "TERM is not set"
     elif not colour:
         renderer, reason = "ascii", "NO_COLOR is set"
+    elif not shown:
+        renderer, reason = "ascii", "tmux takes this terminal for one without UTF-8: start it as tmux -u"
     elif not unicode:
         renderer, reason = "ascii", f"no block characters (TERM={term}, locale)"
     elif replies.kitty and not multiplexer:

@@ -215,8 +215,9 @@ def proper_name(spec: SearchSpec, about: str, axes: Sequence[Axis]) -> str:
 
 
 def without_password(storage: str) -> str:
-    """A storage as it may be shown."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", storage)
+    """A storage as it may be shown. A password has `@` and `/` in it where nobody wrote them as %40 and %2F."""
+    shown = re.sub(r"(://[^:/@\s]*):\S*@", r"\1:***@", storage)
+    return re.sub(r"([?&]password=)[^&\s]*", r"\1***", shown)
 
 
 # What came of it

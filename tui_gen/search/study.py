@@ -44,8 +44,8 @@ WARM_UP = 10
 """Per cent of a run's length in which the median prunes nothing."""
 TRIES = 8
 """How often a data base is tried in which others make the same tables at this moment."""
-DRIVERS = {"MySQLdb": "mysqlclient", "psycopg2": "psycopg2-binary"}
-"""What brings the driver of a data base, where that is called otherwise."""
+DRIVERS = {"MySQLdb": "mysqlclient", "psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary"}
+"""What brings the driver of a data base, where its name alone does not."""
 DEFINITION = "tui-gen"
 """The study's attribute with what may not change."""
 GRID = "tui-gen grid"
