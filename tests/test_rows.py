@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
+import tempfile
 from array import array
 
 import msgspec
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tui_gen import columns, event_log, events, rows, runs
+from tui_gen import columns, event_log, events, prefetch, rows, runs
 from tui_gen.events import Alert, Metrics, Note, Resume, State, System
 from tui_gen.replay import step_of
 from tui_gen.rows import LogBlock, LogRow, Reader
@@ -23,7 +25,7 @@ NAMES = ["d/loss", "g/loss", "val/vae/loss", "é/ü", "a\tb", "a b", 'q"\\uote',
 VALUES = st.one_of(
     st.none(), st.floats(), st.integers(-(2**70), 2**70), st.sampled_from([1e37, 3.5e38, -1e150, 1e-320, -0.0])
 )
-KINDS = ["row"] * 6 + ["both", "one", "val", "columns", "packed", "packed", "system", "resume", "note", "back"]
+KINDS = ["row"] * 6 + ["run", "both", "one", "val", "columns", "packed", "packed", "system", "resume", "note", "back"]
 
 
 def as_metrics(event: events.Event | None) -> events.Event | None:
@@ -124,6 +126,11 @@ def stories(draw: st.DrawFn) -> list[events.Event]:
             case "row" | "back":
                 step = max(0, step - draw(st.integers(0, 9))) if kind == "back" else step
                 told.append(Metrics(start=step, values={"d/loss": [draw(number)], "d/grad": [draw(number)]}))
+            case "run":
+                gap, count = draw(st.sampled_from([1, 1, 3])), draw(st.integers(15, 20))
+                for value in [draw(number), *map(float, range(count))]:
+                    told.append(Metrics(start=step, values={"d/loss": [value], "d/grad": [value]}))
+                    step += gap
             case "both":
                 names = ("d/loss", "d/grad", "g/loss")
                 told.append(Metrics(start=step, values={name: [draw(number)] for name in names}))
@@ -169,15 +176,19 @@ def test_a_slow_run_becomes_the_curves_that_the_plain_reader_makes(tmp_path_fact
     run = runs.create(tmp_path_factory.mktemp("x"), "r", 'name = "r"\n')
     data = b"".join(map(events.encode, told))
     (run / "events.jsonl").write_bytes(data[:-10])
-    fast, plain = RunView(run), RunView(run)
+    fast, plain, handed_over = RunView(run), RunView(run), RunView(run)
     plain._follower = event_log.Follower(run / "events.jsonl")
-    for view in (fast, plain):
+    with tempfile.TemporaryFile() as parts:
+        prefetch.write_parts(run / "events.jsonl", parts)
+        reading = prefetch.Reading(0, os.dup(parts.fileno()))
+    handed_over._follower = prefetch.Prefetched(run / "events.jsonl", Reader().decode, reading)
+    for view in (fast, plain, handed_over):
         view.read_all()
-    assert state_of(fast) == state_of(plain)
+    assert state_of(fast) == state_of(plain) == state_of(handed_over)
     (run / "events.jsonl").write_bytes(data)  # the last line was torn
-    for view in (fast, plain):
+    for view in (fast, plain, handed_over):
         view.read_all()
-    assert state_of(fast) == state_of(plain)
+    assert state_of(fast) == state_of(plain) == state_of(handed_over) and reading.over
     whole = RunView(run)
     whole.read_all()
     assert state_of(whole) == state_of(fast)

@@ -22,6 +22,9 @@ CHUNK = 1 << 20
 LONGEST = 16 << 20
 """The longest line that is read, in bytes."""
 Decode = Callable[[bytes], Event | None]
+Place = tuple[int, int, bytes, bool, int]
+"""How far a log was read: bytes, the file's inode and beginning, whether within a line without end, lines of garbage.
+"""
 
 
 def read(path: Path, *kinds: type[Event]) -> Iterator[Event]:
@@ -210,7 +213,11 @@ class Follower:
         """How many bytes of the file were read."""
         return self._offset
 
-    def skip_to(self, other: Follower) -> None:
-        """Go on from where another follower of this log is."""
-        self._offset, self._inode, self._beginning = other._offset, other._inode, other._beginning
-        self._endless, self.garbage = other._endless, other.garbage
+    @property
+    def place(self) -> Place:
+        """Where it is in the log: another follower of it may `go_to` there."""
+        return self._offset, self._inode, self._beginning, self._endless, self.garbage
+
+    def go_to(self, place: Place) -> None:
+        """Go on from where another follower of this log was."""
+        self._offset, self._inode, self._beginning, self._endless, self.garbage = place

@@ -15,7 +15,7 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from tui_gen import event_log, events, forks, hosts, quality, rollbacks, runs
+from tui_gen import event_log, events, forks, hosts, prefetch, quality, rollbacks, runs
 from tui_gen.catalog import counted
 from tui_gen.draw.curves import Series
 from tui_gen.gathering import Gathering
@@ -57,7 +57,7 @@ class RunView:
     def __init__(self, path: Path, points: int | None = None) -> None:
         self.path = Path(path)
         self._points = points
-        self._follower = event_log.Follower(self.path / "events.jsonl", decode=Reader().decode)
+        self._follower = prefetch.follower(self.path / "events.jsonl", Reader().decode)
         self._unit: tuple[str, int] | None = None
         self.revision = dict.fromkeys(self.PARTS, 0)
         self._last_check = 0.0
@@ -188,7 +188,7 @@ class RunView:
 
     def follow_on(self, follower: event_log.Follower) -> None:
         """Let a follower of the same log go on from where this view is."""
-        follower.skip_to(self._follower)
+        follower.go_to(self._follower.place)
 
     def file(self, name: str) -> Path:
         """A file of the run that an event names. Raises OSError where a link leads to something outside."""

@@ -50,6 +50,10 @@ def run_workbench(
     that the terminal does not have.
     """
     config_dir(), cache_dir()  # said here where there are none, not in the middle of a screen
+    if open_run is not None and replay is None:
+        from tui_gen import prefetch
+
+        prefetch.begin(open_run / "events.jsonl")
     from tui_gen.draw.terminal import probe
 
     try:  # before Textual is imported, which reads its settings then
