@@ -49,7 +49,7 @@ async def reaching(app, pilot, path, catalog):
     app.losses.set_catalog(catalog)
     await settled(app, pilot)
     lines = app.text().split("\n")
-    assert "… val elbo is 5.3 short of the fi" in lines[1], lines[1]
+    assert "… val elbo is 5.3 short of its figure" in lines[1], lines[1]
     assert "best -30 at step 199 · figure ≥ -24.7" in lines[1] and "outliers clipped" in lines[2]
     assert lines[3][1:].startswith("vae/elbo") and any("╌figure ≥ -24.7╌" in line for line in lines[4:])
     append(path, validated(-24.5, start=399))
@@ -133,6 +133,14 @@ def test_the_line_gives_up_advice_then_the_step_then_the_best_before_its_sentenc
     assert texts[len(whole) - 1] == "… the critic wins by far · best -30 · figure ≥ -24.7"
     assert texts[42] == "… the critic wins by far · figure ≥ -24.7"
     assert texts[30] == "… the critic wins by far" and texts[12] == "… the criti…"
+
+
+def test_at_the_commonest_size_the_line_says_how_far_the_figure_is():
+    going = Going(
+        GOAL_LOOKS[1], "val elbo is 24.9 short of its figure, stated after 23,400 steps", "", "best -127.9",
+        " at step 900", "figure ≥ -103")  # fmt: skip
+    assert going.line(64).plain == "… val elbo is 24.9 short of its figure, stated … · figure ≥ -103"
+    assert going.line(120).plain.endswith("23,400 steps · best -127.9 at step 900 · figure ≥ -103")
 
 
 def test_marks_are_of_all_that_happened_and_the_most_telling_words_come_first(tmp_path):

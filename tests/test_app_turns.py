@@ -13,7 +13,7 @@ from tui_gen.app.widgets.text_dialog import TextDialog
 def type_at_once(app, *keys):
     """Keys as they come from a slow machine or link: all of them before the first has done anything."""
     for key in keys:
-        app.post_message(events.Key(key, key if len(key) == 1 else None))
+        app.post_message(events.Key({"/": "slash", " ": "space"}.get(key, key), key if len(key) == 1 else None))
 
 
 async def dialog(app, pilot, name):
@@ -46,3 +46,18 @@ async def test_a_field_that_goes_away_with_a_key_does_not_hold_up_the_others(mon
         box.on_key = lambda event: box.remove()
         type_at_once(app, "x", "escape", "alt+2")
         await until(pilot, lambda: app.workspace.active.id == "form" and len(app.screen_stack) == 1)
+
+
+@pytest.mark.parametrize(("pane", "field"), [("models", "#search"), ("log", "Input"), ("runs", "Input")])
+async def test_what_is_typed_right_behind_a_key_that_leads_to_a_field_is_its_text(monkeypatch, pane, field):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        app.workspace.open(pane)
+        await until(pilot, lambda: app.workspace.active.id == pane)
+        for _ in range(2):
+            type_at_once(app, *"/vae z1")
+            box = app.workspace.pane(pane).query_one(field, Input)
+            await until(pilot, lambda box=box: app.focused is box and box.value == "vae z1")
+            type_at_once(app, "escape", "escape", "down", "alt+2")
+            await until(pilot, lambda: app.workspace.active.id == "form")
+            type_at_once(app, "alt+1", "alt+" + {"log": "5", "runs": "6"}.get(pane, "1"))
+            await until(pilot, lambda: app.workspace.active.id == pane and not box.value)

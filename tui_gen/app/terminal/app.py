@@ -119,12 +119,15 @@ class TerminalApp(HookedApp):
             return
         target = self.focused or self.screen
         await super().on_event(event)
-        if event.is_forwarded and len(self.screen_stack) > 1 and target.is_attached:
+        if event.is_forwarded and target.is_attached:
             self._turns.went_to(target)
 
-    async def on_passed(self, message: Passed) -> None:
-        """A key has been through a dialog."""
+    def on_passed(self, message: Passed) -> None:
+        """A key has come up; the focus that it gives to something is given later."""
         message.stop()
+        self.call_later(self._after_key)
+
+    async def _after_key(self) -> None:
         self._turns.passed()
         await self._type_on()
 

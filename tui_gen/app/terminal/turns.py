@@ -1,4 +1,4 @@
-"""Whose turn it is: keys for a dialog go to it one by one, as each may end it, or lead to another one."""
+"""Whose turn it is: keys go to what has the focus one by one, as each may move it, end a dialog, or lead to one."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Passed(Message, bubble=True):
 
 
 class Turns:
-    """Holds what is typed back while a key is on its way through a dialog.
+    """Holds what is typed back while a key is on its way up from the widget that had the focus.
 
     Textual hands a key to the focused widget and takes the next one, and only when it has come up from parent to parent
-    is it what a binding does. Where that ends the dialog, as Escape does, keys that came meanwhile are within it, and
-    are text of its field, or gone with it.
+    is it what a binding does. Where that ends a dialog, as Escape does, keys that came meanwhile are within it, and
+    are text of its field, or gone with it; where it goes to a field, as `/` does, they are keys instead of its text.
     """
 
     def __init__(self, app: App[Any]) -> None:
@@ -48,16 +48,16 @@ class Turns:
 
     @property
     def _busy(self) -> bool:
-        """Whether a key is on its way through the dialog that is on top."""
+        """Whether a key is on its way through the screen that is on top."""
         target, stack = self._target, self._app.screen_stack
         return target is not None and target.is_attached and bool(stack) and target.screen is stack[-1]
 
     def went_to(self, target: Widget) -> None:
-        """A key was handed to this widget of a dialog."""
+        """A key was handed to this widget."""
         self._target = target if target.post_message(Passed()) else None
 
     def passed(self) -> None:
-        """It has come up to the app."""
+        """It has come up to the app, and what it does is done."""
         self._target = None
 
     def due(self) -> Typed | None:

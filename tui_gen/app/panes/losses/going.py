@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,8 +31,9 @@ READINGS = StateLook("│", "quiet")
 """At the crosshair."""
 EVERY = 1.0
 """Seconds after which how a run goes is looked up again, if anything came since."""
-LEAST = 24
-"""Cells of a sentence for which everything after it is left out, in this order: what to do, where the best was."""
+LEAST, CLAUSE = 24, 44
+"""Cells of a sentence for which everything after it is left out, in this order: what to do, where the best was. So
+many of them, or more, up to the second, where its first clause needs them."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,12 @@ class Going:
     def line(self, width: int) -> Content:
         """As much of it as has room in one line: the figure before the advice, the sentence before all else."""
         sentence = clean(self.sentence)
+        least = min(width_of(sentence), max(LEAST, min(CLAUSE, width_of(re.split("[,:;(]", sentence)[0]))))
         for parts in ((self.best + self.at, self.figure, self.advice), (self.best + self.at, self.figure),
                       (self.best, self.figure), (self.figure,), ()):  # fmt: skip
             tail = "".join(f" · {clean(part)}" for part in parts if part)
             room = width - width_of(self.look.sign) - 1 - width_of(tail)
-            if room >= min(width_of(sentence), LEAST):
+            if room >= least:
                 break
         return Content.assemble((f"{self.look.sign} {shortened(sentence, room)}", themed(self.look.tone)), tail)
 
@@ -99,7 +102,7 @@ def going_of(verdict: Verdict | None, view: RunView, goal: Goal | None) -> Going
         sentence = f"{called(goal)} has reached the figure of {goal.recipe}"
     else:
         after = f", stated after {goal.steps:,} steps" if goal.steps else ""
-        sentence = f"{called(goal)} is {reading(abs(value - goal.level))} short of the figure of {goal.recipe}{after}"
+        sentence = f"{called(goal)} is {reading(abs(value - goal.level))} short of its figure{after}"
     return Going(GOAL_LOOKS[not goal.reached(value)], sentence, "", best_words, at, figure(goal))
 
 
