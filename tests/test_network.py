@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests import small_runs
-from tests.shell import until_shown, workbench
+from tests.shell import until, until_shown, workbench
 from tui_gen import config as configs
 from tui_gen.app.steering.session import Session
 from tui_gen.control import ControlError
@@ -134,11 +134,15 @@ async def test_the_pane_tells_and_fits_what_the_form_shows(monkeypatch):
         await pilot.press("f")
         await until_shown(pilot, "✔ SAFE it fits: 5.1 GB of 10 GB")
         assert app.form.draft.value("train.batch_size") == 4096 and len(asked) == 2
+        pane = app.workspace.pane("network")
+        assert not pane.check_action("fit", ()) and not pane.check_action("accumulate", ()), "that is so already"
         app.form.put("train.batch_size", "16000")
-        await until_shown(pilot, "✖ TOO BIG", "batches of 16,000: ")
-        await pilot.press("a")
+        await pilot.press("a")  # at once: nothing needs to be measured for it
         await until_shown(pilot, "✔ SAFE it fits: 5.0 GB of 10 GB (cpu) with batches of 16,000 in 4 parts")
         assert app.form.draft.value("train.accumulate") == 4 and app.form.draft.value("train.batch_size") == 16000
+        await until(pilot, lambda: pane.check_action("fit", ()))
+        app.form.put("model.latent", "5")
+        assert not pane.check_action("fit", ()), "not measured for this model"
         app.form.put("train.batch_size", "77")
         await until_shown(pilot, "this network cannot be measured")
         wrong.clear()

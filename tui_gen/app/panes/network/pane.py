@@ -61,6 +61,8 @@ before anything is trained; real use varies by some tenths.
     def __init__(self, *, id: str | None = "network", classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self.network: Network | None = None
+        self._measured: dict[str, Any] = {}
+        """Those settings that it was measured for, but those that say how a batch is computed."""
         self._words = ""
 
     def compose(self) -> ComposeResult:
@@ -72,6 +74,7 @@ before anything is trained; real use varies by some tenths.
     def told(self, network: Any, words: str) -> None:
         """Show a network, or why there is none."""
         self.network, self._words = network if isinstance(network, Network) else None, words
+        self._measured = _but_fits(self.tables)
         self._draw()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -87,18 +90,20 @@ before anything is trained; real use varies by some tenths.
         return super().check_action(action, parameters)
 
     def _fitting(self, action: str) -> int:
-        """The batch, or the number of its parts, that an action would put into the form; 0 where there is none."""
-        if self.network is None:
+        """The batch, or the number of its parts, that an action would put into the form; 0 where there is none, where
+        it stands there, and where the form says otherwise what is trained than when it was measured."""
+        form = self.form
+        tables = form.state.tables() if form is not None else {}
+        if self.network is None or _but_fits(tables) != self._measured:
             return 0
-        return self.network.best_batch() if action == "fit" else self.network.best_parts(self.sizes[0])
+        size, parts = _sizes(tables)
+        best = self.network.best_batch() if action == "fit" else self.network.best_parts(size)
+        return best if best != (size if action == "fit" else parts) else 0
 
     @property
     def sizes(self) -> tuple[int, int]:
         """Examples in a batch, and the micro-batches that it is computed in."""
-        train = self.tables.get("train", {})
-        size, parts = (value if isinstance(value := train.get(key), int) else 1 for key in FITS.values())
-        return size, max(1, min(size, parts))
-
+        return _sizes(self.tables)
     def action_fit(self) -> None:
         """Put the largest batch that is safe into the form."""
         self._put("fit")
@@ -153,6 +158,18 @@ before anything is trained; real use varies by some tenths.
         if form is not None and form.state is not form.draft and self.view is not None and self.view.plan is not None:
             return max(1, self.view.plan.steps_per_epoch)
         return max(1, network.examples // batch) if network.examples else None
+
+
+def _sizes(tables: dict[str, Any]) -> tuple[int, int]:
+    train = tables.get("train", {})
+    size, parts = (value if isinstance(value := train.get(key), int) else 1 for key in FITS.values())
+    return size, max(1, min(size, parts))
+
+
+def _but_fits(tables: dict[str, Any]) -> dict[str, Any]:
+    """Settings without those that an action here sets."""
+    train = {key: value for key, value in tables.get("train", {}).items() if key not in FITS.values()}
+    return {**tables, "train": train}
 
 
 def rows(network: Network) -> list[Content]:
