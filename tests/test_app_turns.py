@@ -60,4 +60,4 @@ async def test_what_is_typed_right_behind_a_key_that_leads_to_a_field_is_its_tex
             type_at_once(app, "escape", "escape", "down", "alt+2")
             await until(pilot, lambda: app.workspace.active.id == "form")
             type_at_once(app, "alt+1", "alt+" + {"log": "5", "runs": "6"}.get(pane, "1"))
-            await until(pilot, lambda: app.workspace.active.id == pane and not box.value)
+            await until(pilot, lambda: app.workspace.active.id == pane)
