@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,18 @@ async def test_a_vae_is_explored_by_keys_and_mouse(run, processes, tmp_path):
         await press("d", "0", "space", "9", "enter", "ctrl+u", *"0 1", "enter")
         await press("right", "right", "up")
         await driver.until("z0 +0.50 · z1 +0.25")
-        await press("x", "y", "shift+right")
+        before = pane.stay.view.code
+        for move in (partial(pane.action_move, 2, 0), pane.action_random):
+            move()
+            pane.action_pin()  # before the place is decoded
+            await driver.settled()
+            assert pane.stay.pins == [pane.stay.view.code] != [before], "where one is, not where one was"
+            await press("P")
+        pane.action_random()
+        pane.action_pin()
+        await press("P")
+        assert not pane.stay.pins
+        await press("home", "right", "right", "up", "x", "y", "shift+right")
         assert pane.stay.axes == Axes("dimension", 2, 3) and pane.stay.view.at == (1.25, 0)
         await driver.pilot.click(PlaneMap, offset=(0, 0))
         await driver.settled()

@@ -49,6 +49,11 @@ class Asking:
         """Whether nothing is open, and nothing is being opened."""
         return not self.opened and self._busy is None
 
+    @property
+    def looking(self) -> bool:
+        """Whether a place is being decoded."""
+        return self._busy is not None
+
     def begin(self, run: Path | None) -> None:
         """Another run, or none."""
         self.leave()
@@ -100,8 +105,13 @@ class Asking:
                     self.trouble = self._excuse
                     self._excuse = ""
                     self.stay.arrived(answer, wish)
+                    if self.stay.pin_due and self._wish is None:
+                        self.stay.pin_due = False
+                        self.stay.pin()
+                        self._wish = self.stay.look()
                     self._spread()
                 elif isinstance(answer, Failure):
+                    self.stay.pin_due = False
                     self._failed(answer)
                 self._tell()
         finally:

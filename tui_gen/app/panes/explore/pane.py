@@ -349,6 +349,9 @@ class ExplorePane(Pane):
             self.show_scene(message.kind)
 
     def action_pin(self) -> None:
+        if self.asking.looking and len(self.stay.pins) < MOST_PINS:
+            self.stay.pin_due = True  # where one means to be, not where one was
+            return
         if not self.stay.pin():
             if self.stay.view.code:
                 self.notify(f"{MOST_PINS} pins are as many as there can be; P takes the last away.", markup=False)
@@ -356,7 +359,9 @@ class ExplorePane(Pane):
         self._look()
 
     def action_unpin(self) -> None:
-        if self.stay.unpin():
+        if self.stay.pin_due:
+            self.stay.pin_due = False
+        elif self.stay.unpin():
             self._look()
 
     def action_label(self, by: int) -> None:

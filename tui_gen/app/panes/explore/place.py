@@ -41,6 +41,8 @@ class Stay:
     rank: int = -1
     seed: int = 0
     tile: int | None = None
+    pin_due: bool = False
+    """Whether the place that is being decoded is to be pinned once it is there."""
     touched: bool = False
     """Whether somebody has gone anywhere: until then the axes may still be chosen for him."""
 
