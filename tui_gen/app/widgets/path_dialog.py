@@ -92,7 +92,7 @@ class PathDialog(Modal[Path | None]):
     def compose(self) -> ComposeResult:
         with Vertical() as box:
             box.border_title = Content(clean(self._title))
-            path = Input(self._path, placeholder="path", select_on_focus=False)
+            path = Input(self._path, placeholder="path", select_on_focus=self._save)  # another name, or this one
             path.cursor_blink = False
             yield path
             yield Static("", id="words", markup=False)
