@@ -323,6 +323,38 @@ def test_a_trial_of_a_machine_that_is_gone_is_taken_up_and_one_of_a_machine_that
         assert "nothing heard from elsewhere for 10 minutes" in kept.study.rows()[2].reason
 
 
+def test_a_trial_that_another_machine_ended_is_let_go_and_the_next_one_begun(workers, monkeypatch, tmp_path):
+    """It was silent for too long, say, with its link: what it reports is not taken, and never will be."""
+    draft, stopped = drafted(storage=f"sqlite:///{tmp_path}/s.db", trials=3), []
+    other = study_of(draft)
+    kept = keeper.SearchKeeper(runs.default_root(), draft.spec, lambda *_: None)
+    monkeypatch.setattr(keeper.OpenTrial, "stop", lambda self, why: stopped.append(why))
+    kept.turn()
+    other.running()[0].end(FAILED)
+    assert kept.turn() and stopped == [keeper.ENDED] and list(kept.open) == [1]
+    monkeypatch.setattr(keeper.OpenTrial, "look", lambda self: False)
+    monkeypatch.setattr(keeper.OpenTrial, "state", "running")
+    kept._beaten = -1e9
+    other.running()[0].end(FAILED)
+    assert kept.turn() and len(stopped) == 2 and list(kept.open) == [2], "a sign of life alone finds it out, too"
+
+
+def test_machines_of_one_name_leave_each_other_s_trials_alone(workers, tmp_path):
+    draft = drafted(storage=f"sqlite:///{tmp_path}/s.db", trials=2)
+    study = study_of(draft)
+    trials = study.next(), study.next()
+    for trial, begun in zip(trials, (True, False), strict=True):
+        trial.note(run=f"r{trial.number}", host=os.uname().nodename, begun=begun)
+    kept = keeper.SearchKeeper(runs.default_root(), draft.spec, lambda *_: None)
+    place = specs.host_folder(runs.default_root(), draft.spec.name)
+    place.mkdir(parents=True)
+    with runs.claim(place):
+        assert kept.turn() and not kept.open and not workers.started
+        kept._since = dict.fromkeys(kept._since, -1e9)
+        kept._take_up()
+    assert [row.state for row in kept.study.rows()] == ["failed", "running"] and workers.started == ["r1"]
+
+
 def test_a_grid_has_each_combination_once(call, workers):
     words = ("--sampler", "grid", "--jobs", "3")
     status, out, _ = call("sweep", "vae-digits", "--space", "lr=1e-4..1e-2:log:2", "latent=8|16", *words)

@@ -76,7 +76,8 @@ class World:
         """What jobs said, and what became of runs."""
         logs = [f"{path.name}: {path.read_text(errors='replace')[-1500:]}" for path in self.folder.glob("*.log")]
         states = [f"{path.name}: {runs.state_of(path)}" for path in self.runs()]
-        return "\n".join([self.cluster.ask("squeue"), *logs, *states])
+        daemons = [line for name in ("slurmctld", "slurmd") for line in self.cluster.log(name)[-15:]]
+        return "\n".join([self.cluster.ask("squeue"), *logs, *states, *daemons])
 
     def state(self, job: str, *wanted: str, timeout: float = 60) -> dict[str, str]:
         """What is known of a job, once it is in one of these states."""

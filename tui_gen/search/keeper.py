@@ -23,7 +23,7 @@ from tui_gen.runs import RunError
 from tui_gen.search import specs
 from tui_gen.search.following import OpenTrial
 from tui_gen.search.specs import SearchSpec, TrialRow, TrialTable
-from tui_gen.search.study import COMPLETE, FAILED, PRUNED, Ending, SearchStudy, SearchTrial
+from tui_gen.search.study import COMPLETE, FAILED, PRUNED, EndedElsewhere, Ending, SearchStudy, SearchTrial
 from tui_gen.space import Axis
 
 LOOK = 0.25
@@ -42,7 +42,7 @@ BEAT = 60.0
 """Seconds between two signs of a trial in a storage that others use."""
 LATER = event_log.FULL | {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 """The errors that say nothing of the config: later there may be room."""
-WITH_SWEEP, WAS_PRUNED = "with its sweep", "pruned"
+WITH_SWEEP, WAS_PRUNED, ENDED = "with its sweep", "pruned", "its trial was ended by another machine"
 """Reasons for which runs are stopped, as their logs have them."""
 
 
@@ -78,18 +78,23 @@ class SearchKeeper:
 
     def turn(self) -> bool:
         """Look at every trial that is open, begin what can be; whether there is more to do. Raises RunError."""
-        for trial_run in list(self.open.values()):
-            self._follow(trial_run)
         now = time.monotonic()
+        beat = bool(self.spec.storage) and now - self._beaten > BEAT
+        for trial_run in list(self.open.values()):
+            try:
+                self._follow(trial_run)
+                if beat and trial_run.trial.number in self.open:
+                    trial_run.trial.note(beat=time.time())
+            except EndedElsewhere:
+                trial_run.stop(ENDED)
+                self._over(trial_run.trial, FAILED, ENDED)
+        if beat:
+            self._beaten = now
         if not self.ending:
             if now - self._looked > TAKE_UP:
                 self._take_up()
                 self._looked = time.monotonic()
             self._fill()
-        if self.spec.storage and now - self._beaten > BEAT:
-            self._beaten = now
-            for trial_run in self.open.values():
-                trial_run.trial.note(beat=time.time())
         self.moved = self._changed
         if self._changed:
             self._write()
@@ -178,15 +183,21 @@ class SearchKeeper:
 
     def _is_ours(self, trial: SearchTrial) -> bool:
         """Whether this process is to go on with a trial: its own, one that nobody claims, or whose machine is gone."""
-        if trial.host == self.host:
+        path = self.root / trial.run
+        seen = queueing.is_folder_name(trial.run) and runs.is_run(path)
+        if trial.host == self.host and (seen or not self.spec.storage):
             return True
         silence = time.monotonic() - self._since.setdefault((trial.number, trial.beat), time.monotonic())
         if not trial.host:
             return silence > UNCLAIMED if self.spec.storage or self._others() else True
-        path = self.root / trial.run
-        if queueing.is_folder_name(trial.run) and runs.is_run(path):
-            return not runs.live(path) and not specs.is_kept(self.root, self.spec.name, trial.host)
-        if silence > SILENT and not specs.is_kept(self.root, self.spec.name, trial.host):
+        # Machines of one name may share a storage: this trial's run is in another folder, or was deleted.
+        namesake = trial.host == self.host
+        if namesake and not trial.begun:
+            return silence > UNCLAIMED
+        kept = not namesake and specs.is_kept(self.root, self.spec.name, trial.host)
+        if seen:
+            return not runs.live(path) and not kept
+        if silence > SILENT and not kept:
             self._over(trial, FAILED, f"nothing heard from {trial.host} for {SILENT / 60:.0f} minutes")
         return False
 

@@ -54,11 +54,17 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
+class EndedElsewhere(RunError):
+    """Another process has told the end of a trial: nothing more is taken for it."""
+
+
 @contextlib.contextmanager
 def told(storage: str) -> Iterator[None]:
     """What a storage raises is raised as RunError, in one line."""
     try:
         yield
+    except optuna.exceptions.UpdateFinishedTrialError as error:
+        raise EndedElsewhere(" ".join(str(error).split())) from error
     except (optuna.exceptions.OptunaError, SQLAlchemyError, OSError, ImportError, ValueError, KeyError) as error:
         words = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
         if driver := getattr(error, "name", None) or getattr(error.__cause__, "name", None):
@@ -138,9 +144,7 @@ class _Keyed(BaseSampler):
     ) -> Any:
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
 
-    def after_trial(
-        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         self._inner.after_trial(study, trial, state, values)
 
 
