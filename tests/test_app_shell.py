@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 from textual.drivers.linux_driver import LinuxDriver
@@ -18,7 +19,7 @@ from tui_gen.app.panes import registry
 from tui_gen.app.shell.arrangement import SHAPES, arrange, edges_around, groups, shape_of, tree
 from tui_gen.app.shell.help import ReadingPage
 from tui_gen.app.shell.keys import sections
-from tui_gen.app.shell.settings import Settings, read_keys
+from tui_gen.app.shell.settings import Settings, key_name, read_keys
 from tui_gen.app.shell.themes import read_theme
 from tui_gen.app.terminal.private import SMALLEST, TerminalDriver
 
@@ -263,6 +264,32 @@ async def test_keys_are_the_users(monkeypatch, world):
         assert (rows["view.drawer"], rows["run.quality"]) == ("", ""), "they have given way"
         told = ("did you mean 'view.jump'", "run.stop needs a key")
         await until(pilot, lambda: all(words in screen_text(app) for words in told))
+
+
+async def test_keys_that_are_none_or_given_twice_are_told_and_a_pane_gives_way_to_the_workbench(monkeypatch, world):
+    folder = world / "config" / "tui-gen"
+    folder.mkdir(exist_ok=True)
+    (folder / "keys.toml").write_text(
+        '"help.keys" = "notakey!"\n"run.start" = ["F5", "Ctrl+R"]\n"view.maximise" = "f5"\n"run.pause" = "p"\n'
+        '"losses.log" = "v"\n"log.filter" = "v"\n"run.quality" = []\n'
+    )
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        told = ("'notakey!', for help.keys, is no key", "only one of run.start and view.maximise can have f5")
+        await until(pilot, lambda: all(words in " ".join(screen_text(app).split()) for words in told))
+        rows = {name: shown for _, rows in sections(app) for shown, _, name in rows}
+        assert (rows["help.keys"], rows["run.start"], rows["run.pause"], rows["losses.log"]) == ("?", "F5 ^r", "p", "v")
+        assert (rows["samples.play"], rows["explore.pin"], rows["run.quality"]) == ("", "", "")
+
+
+def test_every_key_of_ours_is_one_and_is_called_as_textual_calls_it():
+    given = {"Ctrl+R": "ctrl+r", "?": "question_mark", "F5": "f5", "+": "plus", "ctrl+shift+Left": "ctrl+shift+left",
+             ",": "comma", "L": "L", "alt+1": "alt+1", "PageUp": "pageup"}  # fmt: skip
+    assert {text: key_name(text) for text in given} == given
+    assert [key_name(text) for text in ("notakey!", "ctrl+", "f99", "")] == [""] * 4
+    for row in registry.PANES:
+        module, name = row.source.split(":")
+        for binding in getattr(import_module(module), name).BINDINGS:
+            assert all(key_name(key) == key for key in binding.key.split(",")), binding
 
 
 async def test_key_bar_follows_the_focus_and_can_be_clicked(monkeypatch):

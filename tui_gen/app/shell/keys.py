@@ -15,6 +15,7 @@ from textual.widget import Widget
 
 from tui_gen.app.panes.registry import PANES
 from tui_gen.app.shell.actions import label
+from tui_gen.app.shell.settings import NO_KEY
 from tui_gen.app.terminal.private import bindings_of
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 STAY = ("run.start", "run.resume", "run.pause", "run.stop", "view.maximise", "menu.open", "help.pane")
 """What stays where there is no room for all; then what the pane can do, then the rest."""
-NO_KEY = "no_key"
-"""In a key map, for what no key is left for: Textual takes an empty text for no change."""
 
 
 def _bindings(node: Any) -> list[Binding]:
@@ -47,18 +46,38 @@ def all_bindings(stage: Stage) -> list[Binding]:
 def given_way(stage: Stage, keymap: dict[str, str]) -> dict[str, str]:
     """The user's keys, and the workbench's own without those that the user has given to something else.
 
-    The workbench's keys go before those of panes, so that a key of the user's for a pane would never arrive there.
+    The workbench's keys go before those of panes, so that a key of the user's for a pane would never arrive there, nor
+    at what a pane had it for where it is now the workbench's.
     """
-    own_keys = {key for keys in keymap.values() for key in keys.split(",")}
+    keys_by_name = {name: keys.split(",") for name, keys in keymap.items()}
+    own_ids = {binding.id for binding in _bindings(stage)}
+    all_keys = {key for keys in keys_by_name.values() for key in keys}
+    everywhere = {key for name, keys in keys_by_name.items() if name in own_ids for key in keys}
     standard: dict[str, list[str]] = {}
-    for binding in _bindings(stage):
+    for binding in all_bindings(stage):
         standard.setdefault(binding.id or "", []).append(binding.key)
-    free = {
-        name: ",".join(key for key in keys if key not in own_keys) or NO_KEY
-        for name, keys in standard.items()
-        if name not in keymap and not own_keys.isdisjoint(keys)
-    }
+    free = {}
+    for name, keys in standard.items():
+        taken = all_keys if name in own_ids else everywhere
+        if name not in keymap and not taken.isdisjoint(keys):
+            free[name] = ",".join(key for key in keys if key not in taken) or NO_KEY
     return keymap | free
+
+
+def clashes(stage: Stage, keymap: dict[str, str]) -> list[str]:
+    """What the user gave one key to, of which only one can have it: two things of a pane, or one of the workbench's."""
+    own_ids = {binding.id for binding in _bindings(stage)}
+    problems = []
+    names: dict[str, list[str]] = {}
+    for name, keys in keymap.items():
+        for key in set(keys.split(",")) - {NO_KEY}:
+            problems += [
+                f"keys.toml: only one of {other} and {name} can have {key}"
+                for other in names.setdefault(key, [])
+                if own_ids & {name, other} or name.partition(".")[0] == other.partition(".")[0]
+            ]
+            names[key].append(name)
+    return problems
 
 
 def of_pane(pane: Widget) -> list[Binding]:

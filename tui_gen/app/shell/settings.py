@@ -1,7 +1,8 @@
 """What the workbench remembers between sessions, and the user's own keys: two small TOML files.
 
 `settings.toml` is written by the workbench (theme, proportions of the panes, …); `keys.toml` only by people: it maps
-the id of a key binding to the keys it should have. Neither can stop the workbench from starting.
+the id of a key binding to the keys it should have, none for an empty list. Neither can stop the workbench from
+starting.
 """
 
 from __future__ import annotations
@@ -99,6 +100,31 @@ def _flat(tables: dict[str, Any], path: str = "") -> dict[str, Any]:
     return flat
 
 
+MODIFIERS = ("alt", "ctrl", "hyper", "meta", "shift", "super")
+NO_KEY = "no_key"
+"""In a key map, for what no key is left for: Textual takes an empty text for no change."""
+
+
+def key_name(text: str) -> str:
+    """A key as Textual calls it: `Ctrl+R` is `ctrl+r`, `?` is `question_mark`; empty where there is no such key."""
+    from textual.binding import Binding
+    from textual.keys import KEY_NAME_REPLACEMENTS, Keys, key_to_character
+
+    modifiers, rest = set(), text.strip()
+    while (parts := rest.partition("+"))[0].lower() in MODIFIERS and parts[2]:
+        modifiers.add(parts[0].lower())
+        rest = parts[2]
+    if len(rest) == 1:
+        rest = rest.lower() if "ctrl" in modifiers else rest
+        rest = next(iter(Binding.make_bindings([Binding(rest, "")]))).key if rest != "," else "comma"
+    else:
+        rest = rest.lower()
+        known = {*(key.value for key in Keys), *KEY_NAME_REPLACEMENTS.values()}
+        if rest not in known and key_to_character(rest) is None:
+            return ""
+    return "+".join([*sorted(modifiers), rest])
+
+
 def read_keys(ids: set[str], path: Path | None = None) -> tuple[dict[str, str], list[str]]:
     """The user's key map (binding id → keys, several separated by commas) and what is wrong with it, in words."""
     path = path or config_dir() / "keys.toml"
@@ -112,14 +138,19 @@ def read_keys(ids: set[str], path: Path | None = None) -> tuple[dict[str, str], 
 
     keymap: dict[str, str] = {}
     problems = []
-    for name, keys in table.items():
+    for name, value in table.items():
         if name not in ids:
             hint = nearest(name, ids)
             problems.append(f"{path}: no binding has the id {name!r}" + (f"; {hint}" if hint else ""))
-        elif isinstance(keys, list) and keys and all(isinstance(key, str) and key for key in keys):
-            keymap[name] = ",".join(keys)
-        elif isinstance(keys, str) and keys:
-            keymap[name] = keys
-        else:
+            continue
+        texts = [value] if value == "," else value.split(",") if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):
             problems.append(f'{path}: {name} needs a key such as "f5", or a list of keys')
+            continue
+        keys = [key_name(text) for text in texts]
+        wrong = [text for text, key in zip(texts, keys) if not key]
+        some = 'some are "f5", "ctrl+r", "?", "pageup"'
+        problems += [f"{path}: {text!r}, for {name}, is no key; {some}" for text in wrong]
+        if any(keys) or not texts:
+            keymap[name] = ",".join(filter(None, keys)) or NO_KEY
     return keymap, problems

@@ -141,7 +141,8 @@ class Furnishing:
         keymap, key_problems = read_keys({binding.id for binding in keys.all_bindings(stage) if binding.id})
         if keymap:
             self.app.set_keymap(keys.given_way(stage, keymap))
-        for problem in [*key_problems, settings.problem, runs.unwritable(session.root)]:
+            key_problems += keys.clashes(stage, keymap)
+        for problem in ["\n".join(key_problems), settings.problem, runs.unwritable(session.root)]:
             if problem:
                 stage.notices.tell(problem, "warning")
         if stage.themes.problems:
