@@ -61,3 +61,17 @@ async def test_what_is_typed_right_behind_a_key_that_leads_to_a_field_is_its_tex
             await until(pilot, lambda: app.workspace.active.id == "form")
             type_at_once(app, "alt+1", "alt+" + {"log": "5", "runs": "6"}.get(pane, "1"))
             await until(pilot, lambda: app.workspace.active.id == pane)
+
+
+async def test_what_is_typed_right_behind_the_key_that_opens_a_dialog_is_for_it_and_enter_for_all_of_it(monkeypatch):
+    async with workbench(monkeypatch, (120, 40)) as (app, pilot):
+        names = ("paper", "ember")
+        for key in ("alt+1", "alt+5"):
+            await pilot.press(key)
+            for name in names:
+                type_at_once(app, "ctrl+p", *f"theme: {name}", "enter")
+                await until(pilot, lambda name=name: app.theme == name and len(app.screen_stack) == 1)
+        type_at_once(app, "question_mark", "escape", "f10", "escape", "alt+2", "ctrl+p", *"qu")
+        await until(pilot, lambda: len(app.screen_stack) == 2 and getattr(app.focused, "value", "") == "qu")
+        type_at_once(app, "escape", "alt+3")
+        await until(pilot, lambda: len(app.screen_stack) == 1 and app.workspace.active.id == "losses")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from textual import on
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.widgets import Input
+from textual.worker import WorkerError
 
 from tui_gen.app.shell import arrangement, keys
 from tui_gen.app.shell.actions import label
@@ -16,6 +20,7 @@ from tui_gen.app.widgets.modal import on_top
 
 if TYPE_CHECKING:
     from textual.style import Style
+    from textual.worker import Worker
 
     from tui_gen.app.panes.base import Entry, Pane
     from tui_gen.app.shell.stage import Stage
@@ -26,7 +31,21 @@ IN_ANY_ORDER = 0.1
 
 
 class Palette(CommandPalette):
-    """Textual's palette, whose `dismiss` counts once, as that of a `Modal`."""
+    """Textual's palette, whose `dismiss` counts once, as that of a `Modal`, and whose Enter is for what is found for
+    all that was typed, however fast that was."""
+
+    @on(Input.Submitted)
+    def _once_found(self, event: Input.Submitted) -> None:
+        searches = [worker for worker in self.workers if worker.node is self and not worker.is_finished]
+        if searches:
+            event.stop()
+            event.prevent_default()
+            self.app.run_worker(self._enter(event.input, event.value, searches), exit_on_error=False)
+
+    async def _enter(self, box: Input, value: str, searches: list[Worker[Any]]) -> None:
+        with contextlib.suppress(WorkerError):  # another letter ends a search
+            await self.workers.wait_for_complete(searches)
+        self.post_message(Input.Submitted(box, value))
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         """Leave; nothing where this screen is not the one on top."""

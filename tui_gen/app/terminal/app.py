@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from textual.filter import LineFilter
     from textual.screen import Screen
     from textual.timer import Timer
+    from textual.widget import Widget
 
     from tui_gen.draw.terminal import Terminal
 
@@ -80,7 +81,7 @@ class TerminalApp(HookedApp):
     def on_mount(self) -> None:
         """Pictures do not survive a suspend; another screen is whose turn it is."""
         self.app_resume_signal.subscribe(self, lambda _app: self.wire.forget(), immediate=True)
-        self.screen_change_signal.subscribe(self, lambda _screen: self.call_next(self._type_on), immediate=True)
+        self.screen_change_signal.subscribe(self, self._screen_changed, immediate=True)
 
     def on_resize(self, event: Resize) -> None:
         """Another size; where it stays the same, somebody has attached to a session that was detached."""
@@ -125,11 +126,16 @@ class TerminalApp(HookedApp):
     def on_passed(self, message: Passed) -> None:
         """A key has come up; the focus that it gives to something is given later."""
         message.stop()
-        self.call_later(self._after_key)
+        self.call_later(self._after_key, message.target)
 
-    async def _after_key(self) -> None:
-        self._turns.passed()
+    async def _after_key(self, target: Widget) -> None:
+        self._turns.passed(target)
         await self._type_on()
+
+    def _screen_changed(self, screen: Screen[Any]) -> None:
+        """Keys go to another screen, once it has its focus."""
+        self._turns.went_to(screen)
+        self.call_next(self._type_on)
 
     async def _type_on(self) -> None:
         """Hand on what has waited for its turn."""

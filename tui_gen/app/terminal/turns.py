@@ -18,7 +18,12 @@ LOOK = 0.1
 
 
 class Passed(Message, bubble=True):
-    """Went up from the widget with the focus to the app, behind a key: what its binding does is done."""
+    """Went up from a widget to the app, behind a key, whose binding has done what it does, or behind what gives a new
+    screen its focus."""
+
+    def __init__(self, target: Widget) -> None:
+        self.target = target
+        super().__init__()
 
 
 class Turns:
@@ -26,7 +31,8 @@ class Turns:
 
     Textual hands a key to the focused widget and takes the next one, and only when it has come up from parent to parent
     is it what a binding does. Where that ends a dialog, as Escape does, keys that came meanwhile are within it, and
-    are text of its field, or gone with it; where it goes to a field, as `/` does, they are keys instead of its text.
+    are text of its field, or gone with it; where it goes to a field, as `/` does, they are keys instead of its text;
+    where it opens a dialog, they come before this has its focus.
     """
 
     def __init__(self, app: App[Any]) -> None:
@@ -53,12 +59,13 @@ class Turns:
         return target is not None and target.is_attached and bool(stack) and target.screen is stack[-1]
 
     def went_to(self, target: Widget) -> None:
-        """A key was handed to this widget."""
-        self._target = target if target.post_message(Passed()) else None
+        """A key was handed to this widget, or this screen is the one that keys go to now."""
+        self._target = target if target.post_message(Passed(target)) else None
 
-    def passed(self) -> None:
+    def passed(self, target: Widget) -> None:
         """It has come up to the app, and what it does is done."""
-        self._target = None
+        if target is self._target:
+            self._target = None
 
     def due(self) -> Typed | None:
         """What is to be handed on now, if anything is."""
