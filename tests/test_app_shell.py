@@ -20,8 +20,9 @@ from tui_gen.app.shell.arrangement import SHAPES, arrange, edges_around, groups,
 from tui_gen.app.shell.help import ReadingPage
 from tui_gen.app.shell.keys import sections
 from tui_gen.app.shell.settings import Settings, key_name, read_keys
-from tui_gen.app.shell.themes import read_theme
+from tui_gen.app.shell.themes import DEFAULT, read_theme
 from tui_gen.app.terminal.private import SMALLEST, TerminalDriver
+from tui_gen.app.workbench import Workbench
 
 PANES = [one.id for one in registry.PANES]
 
@@ -359,6 +360,25 @@ async def test_a_chosen_theme_is_remembered(monkeypatch):
         await pilot.pause()
     async with workbench(monkeypatch) as (app, _):
         assert app.theme == "ember"
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_theme_of_ours_comes_alone_and_a_user_s_of_its_name_before_it(world, own):
+    folder = world / "config" / "tui-gen" / "themes"
+    if own:
+        folder.mkdir(parents=True)
+        (folder / "any.toml").write_text('name = "ember"\nprimary = "#010203"')
+    app = Workbench(world / "runs", theme="ember")
+    assert (app.theme, app.current_theme.primary == "#010203") == ("ember", own)
+    assert ("paper" in app.available_themes) == own, "the others can wait, unless they say what this one is"
+    assert {"paper", "plum", "ember"} <= set(app.themes.names) <= set(app.available_themes)
+    assert app.current_theme.primary == app.available_themes["ember"].primary and not app.themes.problems
+
+
+@pytest.mark.parametrize("name", ["../themes/ember", "nothing", "a\0b"])
+async def test_what_is_no_theme_is_told(world, name):
+    app = Workbench(world / "runs", theme=name)
+    assert (app.theme, app.themes.problems) == (DEFAULT, [f"there is no theme {name!r}; {DEFAULT} is used"])
 
 
 async def test_users_themes_and_one_toast_for_the_bad_ones(monkeypatch, world):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tui_gen import cli
 from tui_gen.report.commands import options
 
 
@@ -21,6 +22,15 @@ def test_what_is_no_option_of_a_command_is_told_with_the_nearest_of_that_command
     status, _, err = call(*words)
     assert status == 2 and (f"did you mean {hint}?" in err if hint else "did you mean" not in err), err
     assert err.endswith(f"see {help_of} --help\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [([], []), (["attach"], ["attach"]), (["runs", "attach"], ["runs"]), (["atach"], None), (["--json", "runs"], None)],
+)
+def test_options_are_put_together_only_for_the_commands_that_words_may_mean(words, wanted):
+    every = [command.name for command in cli.COMMANDS]
+    assert [command.name for command in cli._wanted(words)] == (every if wanted is None else wanted)
 
 
 @pytest.mark.parametrize(

@@ -260,6 +260,21 @@ def test_the_workbench_loads_without_torch():
     assert not {name for name in loaded if name.startswith("tui_gen.train") or name == "tui_gen.model"}
 
 
+FRAME = """
+from pathlib import Path
+from tui_gen.app.workbench import Workbench
+async def on_ready(app): app.exit()
+Workbench.on_ready = on_ready
+Workbench(Path("runs")).run(headless=True, size=(120, 40))
+"""
+
+
+def test_the_first_frame_waits_for_nothing_that_deals_with_runs():
+    loaded = loaded_after(FRAME)
+    assert "textual" in loaded and "tui_gen.app.shell.workspace" in loaded
+    assert not loaded & {"msgspec", "numpy", "plotext", "PIL", "tui_gen.runs", "tui_gen.catalog", "tui_gen.config"}
+
+
 def test_the_worker_loads_without_textual():
     loaded = loaded_after(f"{importable('train', 'models', 'model')}; {TRAINED}")
     assert "torch" in loaded

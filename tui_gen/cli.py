@@ -12,6 +12,7 @@ import argparse
 import io
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -136,8 +137,8 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
     return options
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+def build_parser(some: Sequence[Command] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line, with all commands or only some."""
     form = argparse.RawDescriptionHelpFormatter
     parser = Parser(prog="tui-gen", description=DESCRIPTION, epilog=EPILOG, formatter_class=form, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"tui-gen {__version__}")
@@ -151,7 +152,7 @@ def build_parser() -> argparse.ArgumentParser:
     runs_option(common, top=True)
     models_option(common, top=True)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for command in COMMANDS:
+    for command in some:
         words = command.help[0].upper() + command.help[1:] + "."
         commands.add_parser(command.name, help=command.help, description=words, command=command)
     return parser
@@ -166,8 +167,9 @@ def main(argv: list[str] | None = None) -> int:
 def _obeyed(argv: list[str] | None) -> int:
     # NumPy's BLAS would start a thread a core, and end this process where that many are not allowed.
     children.set_here("OPENBLAS_NUM_THREADS", "1")
-    parser = build_parser()
-    Parser.command_line, Parser.reached, Parser.write_error = list(sys.argv[1:] if argv is None else argv), [], ""
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = build_parser(_wanted(words))
+    Parser.command_line, Parser.reached, Parser.write_error = words, [], ""
     training = False
 
     def obey() -> int:
@@ -182,6 +184,11 @@ def _obeyed(argv: list[str] | None) -> int:
 
     status = guarded(obey)
     return written(status, training=training, write_error=Parser.write_error)
+
+
+def _wanted(words: list[str]) -> Sequence[Command]:
+    """The commands that a command line may mean: none where it is empty, one where it begins with that one's name."""
+    return [command for command in COMMANDS if words[:1] == [command.name]] or (COMMANDS if words else ())
 
 
 def _prepare_standard_streams() -> None:

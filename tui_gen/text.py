@@ -16,13 +16,14 @@ NEWLINE = "↵"
 MARKS = 8
 """Combining marks kept on one character: languages need up to four, a pile of them paints over other lines."""
 
-_SEQUENCE = re.compile(
+# Patterns are compiled when first used: most texts are plain.
+_SEQUENCE = (
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, the cursor, modes
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS and the other strings
     r"|\x1b[ -/]*[0-~]?"
 )
-_BREAK = re.compile("\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff\u115f\u3164\uffa0]")
+_BREAK = "\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]"
+_SELECTORS = "[\ufe00-\ufe0f\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff\u115f\u3164\uffa0]"
 """Variations, shades and fillers: terminals do not agree on how wide they are."""
 
 
@@ -38,12 +39,12 @@ def clean(text: str, newline: str = " ", *, escaped: bool = False) -> str:
     if escaped:
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     if not text.isprintable():
-        text = _BREAK.sub(newline, _SEQUENCE.sub("", text)).replace("\t", " ").replace("\u3000", "  ")
+        text = re.sub(_BREAK, newline, re.sub(_SEQUENCE, "", text)).replace("\t", " ").replace("\u3000", "  ")
         if text.isascii() and text.isprintable():
             return text
     characters: list[str] = []
     marks = MARKS  # none at the beginning: it would go on the character before, whatever that is
-    for c in _SELECTORS.sub("", text):
+    for c in re.sub(_SELECTORS, "", text):
         kind = unicodedata.category(c)
         if is_mark(c):
             marks += 1
@@ -65,7 +66,7 @@ def is_mark(c: str) -> bool:
 
 def clean_lines(text: str) -> list[str]:
     """Text as clean lines; at least one. Tabs reach to the next column that is a multiple of four."""
-    return [clean(line.expandtabs(4)) for line in _BREAK.split(text.removesuffix("\n"))]
+    return [clean(line.expandtabs(4)) for line in re.split(_BREAK, text.removesuffix("\n"))]
 
 
 def cleaned(value: Any) -> Any:

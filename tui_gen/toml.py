@@ -14,15 +14,14 @@ PARTS = 32
 _PART = r"""(?:[\w-]++|"(?:\\[^\n]|[^"\\\n])*+"|'[^'\n]*+')[ \t]*+"""
 # Texts and comments are gone over as a whole: what looks like a key there is none. Each takes what it can, to the end
 # if it has none of its own, and gives nothing back, so all of it takes one pass.
-_TOKEN = re.compile(
-    rf"(?P<key>{_PART}(?:\.[ \t]*+{_PART}){{{PARTS}}})"
+_TOKEN = (
+    rf"(?s)(?P<key>{_PART}(?:\.[ \t]*+{_PART}){{{PARTS}}})"
     r'|"""(?:\\.|[^"\\]|"{1,2}+(?!"))*+(?:"{3,5}+|\Z|\\)'
     r"|'''(?:[^']|'{1,2}+(?!'))*+(?:'{3,5}+|\Z)"
     r'|"(?:\\[^\n]|[^"\\\n])*+"?'
     r"|'[^'\n]*+'?"
     r"|#[^\n]*+"
-    r"|[\w-]++(?:\.[\w-]++)*+",
-    re.ASCII | re.DOTALL,
+    r"|[\w-]++(?:\.[\w-]++)*+"
 )
 
 
@@ -32,7 +31,7 @@ def loads(text: str) -> dict[str, Any]:
     if len(text) > MOST:
         raise ValueError(f"longer than {MOST >> 20} MB")
     if text.count(".") >= PARTS:
-        for token in _TOKEN.finditer(text):
+        for token in re.finditer(_TOKEN, text, re.ASCII):
             if token["key"] is not None:
                 line = text.count("\n", 0, token.start()) + 1
                 raise ValueError(f"a key of more than {PARTS} parts (at line {line})")

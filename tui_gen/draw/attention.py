@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui_gen.text import clean
 
@@ -38,11 +37,9 @@ TMUX_PROGRESS = (3, 7)
 """The first tmux that itself passes progress on."""
 STATES = {"running": 1, "failed": 2, "interrupted": 2, "paused": 4}
 """A run's state → progress's; any other is none."""
-_NUMBER = re.compile(r"\d+")
 
 
-@dataclass(frozen=True)
-class NoticeSupport:
+class NoticeSupport(NamedTuple):
     """What a terminal takes: `desktop` is `9`, `777`, `99` or empty, `progress` whether it shows some, each `wrapped`
     for tmux where it has to be passed on. `reason` says why, in words."""
 
@@ -93,7 +90,7 @@ def _progresses(name: str, version: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in _NUMBER.findall(version)[:3])
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def plain(text: str) -> str:

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NAMES = ("tmux", "screen", "zellij", "dvtm")
 """By these names a version answer tells that it comes from a multiplexer."""
@@ -30,21 +30,22 @@ PATIENCE = 0.5
 DEVICE, VERSION, POSITION = b"\x1b[c", b"\x1b[>q", b"\x1b[6n"
 """All that may be asked anywhere: DA1, XTVERSION, a cursor report."""
 
-_STRING = re.compile(r"\x1b([P_\]^X])((?:[^\x1b\x07]|\x1b(?!\\))*)(?:\x07|\x1b\\|\Z)", re.DOTALL)
+# Patterns are compiled when first used: outside of a multiplexer none is.
+_STRING = r"(?s)\x1b([P_\]^X])((?:[^\x1b\x07]|\x1b(?!\\))*)(?:\x07|\x1b\\|\Z)"
 # Whatever is not a move, an erasure, a colour, an insertion or deletion, DEVICE, POSITION, or the cursor kept and
 # brought back. A pattern that fits only what goes wrong: a frame holds thousands of colours.
-_OTHER = re.compile(
+_OTHER = (
     r"\x1b\[(?![\d;:]*[A-HJ-MPXdfm]|6n|c)([<=>?]?)([\d;:]*[ -/]*)([@-~])|\x1b(?![\[78P_\]^X\\])[ -/]*[0-~]|[\x80-\x9f]"
 )
 MODES = frozenset(["7", "25", "1000", "1002", "1003", "1004", "1006", "1015", "1047", "1048", "1049", "2004"])
 """Private modes that every multiplexer knows or passes over: wrap, cursor, mouse, focus, alternate screen, paste."""
-_PASSED = re.compile(
+_PASSED = (
     r"\x1bPtmux;\x1b\x1b(?:(?P<picture>_G)|\](?:9|777|99);)[^\x00-\x1f\x7f-\x9f]*\x1b\x1b\\\x1b\\"
 )
 """A picture of kitty's, or a notice, for the terminal around tmux, as tmux wants it wrapped."""
-_PROGRESS = re.compile(r"9;4;[0-4];\d{1,3}\Z")
-_SIXEL = re.compile(r"[\d;]*q[\d\"#]")
-_CLIPBOARD = re.compile(r"52;[a-z]*;[A-Za-z0-9+/=]*\Z")
+_PROGRESS = r"9;4;[0-4];\d{1,3}\Z"
+_SIXEL = r"[\d;]*q[\d\"#]"
+_CLIPBOARD = r"52;[a-z]*;[A-Za-z0-9+/=]*\Z"
 
 
 def named(environ: Mapping[str, str], name: str = "") -> str:
@@ -78,7 +79,7 @@ def permitted(data: str, multiplexer: str, graphics: str = "") -> str:
         return data
     if "\x1bPtmux;" in data:
         parts, at = [], 0
-        for match in _PASSED.finditer(data):
+        for match in re.finditer(_PASSED, data):
             passes = multiplexer == "tmux" and (graphics == "kitty" or not match["picture"])
             parts += [permitted(data[at : match.start()], multiplexer, graphics), match[0] if passes else ""]
             at = match.end()
@@ -89,19 +90,19 @@ def permitted(data: str, multiplexer: str, graphics: str = "") -> str:
         kind, body = match[1], match[2]
         has_clipboard = multiplexer in ("tmux", "zellij")
         if kind == "P":
-            good = graphics == "sixel" and _SIXEL.match(body) is not None
+            good = graphics == "sixel" and re.match(_SIXEL, body) is not None
         elif kind == "_":
             good = graphics == "kitty" and body.startswith("G") and multiplexer != "tmux"
         else:
-            good = kind == "]" and has_clipboard and _CLIPBOARD.match(body) is not None
-            good = good or (kind == "]" and multiplexer == "tmux" and _PROGRESS.match(body) is not None)
+            good = kind == "]" and has_clipboard and re.match(_CLIPBOARD, body) is not None
+            good = good or (kind == "]" and multiplexer == "tmux" and re.match(_PROGRESS, body) is not None)
         return match[0] if good else ""
 
     def other(match: re.Match[str]) -> str:
         mode = match[1] == "?" and match[3] in "hl" and MODES.issuperset(match[2].split(";"))
         return match[0] if mode else ""
 
-    return _OTHER.sub(other, _STRING.sub(string, data))
+    return re.sub(_OTHER, other, re.sub(_STRING, string, data))
 
 
 def claims_truecolor(environ: Mapping[str, str], name: str = "") -> bool:
@@ -115,8 +116,7 @@ def claims_truecolor(environ: Mapping[str, str], name: str = "") -> bool:
     return claim and named(environ, name) not in ("screen", "dvtm")
 
 
-@dataclass(frozen=True)
-class TmuxClient:
+class TmuxClient(NamedTuple):
     """The terminal around tmux, as tmux knows it: its `features`, a `cell`'s (width, height) in pixels, its `kind`.
 
     `passes` tells whether tmux's user lets programs send it what tmux does not read (allow-passthrough), `utf8` whether

@@ -30,8 +30,7 @@ import termios
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from tui_gen.draw import attention
 from tui_gen.draw import multiplexer as places
@@ -56,8 +55,7 @@ _FENCE = re.compile(rb"\x1b\[\d+;\d+R")
 Cell = tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Terminal:
+class Terminal(NamedTuple):
     """The answers, and what follows from them.
 
     `graphics`: kitty, sixel, iterm2, halfblock, ascii or off, and `reason`, why, in words. `cell`: (width, height) of a
@@ -99,8 +97,7 @@ class Terminal:
         return self.multiplexer != "screen"
 
 
-@dataclass
-class Replies:
+class Replies(NamedTuple):
     """What a terminal answered, as parsed by `parse`. `truecolor` is None without an answer, `area` the text's size."""
 
     kitty: bool = False
@@ -159,7 +156,7 @@ def probe(
         replies = parse(data)
         if places.named(environ, replies.name) == "tmux":
             client = places.tmux_client(environ)
-    replies.cell = _cell(replies, write_fd, client)
+    replies = replies._replace(cell=_cell(replies, write_fd, client))
     return decide(replies, graphics, source, environ, tty, round_trip, client)
 
 
@@ -190,28 +187,27 @@ def parse(data: bytes) -> Replies:
     """The answers found in `data`, in any order, whatever is between them."""
     replies = Replies()
     if device := _DEVICE.search(data):
-        replies.fence = True
-        replies.sixel = b"4" in device[1].split(b";")[1:]
-    replies.kitty = re.search(rb"\x1b_Gi=31[^;\x1b]*;OK\x1b\\", data) is not None
+        replies = replies._replace(fence=True, sixel=b"4" in device[1].split(b";")[1:])
+    replies = replies._replace(kitty=re.search(rb"\x1b_Gi=31[^;\x1b]*;OK\x1b\\", data) is not None)
     if size := re.search(rb"\x1b\[6;(\d+);(\d+)t", data):
         height, width = int(size[1]), int(size[2])
-        replies.cell = (width, height) if believable(width, height) else None
+        replies = replies._replace(cell=(width, height) if believable(width, height) else None)
     if size := re.search(rb"\x1b\[4;(\d+);(\d+)t", data):
-        replies.area = int(size[2]), int(size[1])
+        replies = replies._replace(area=(int(size[2]), int(size[1])))
     if mode := re.search(rb"\x1b\[\?2026;(\d)\$y", data):
-        replies.sync = mode[1] in (b"1", b"2", b"3")
+        replies = replies._replace(sync=mode[1] in (b"1", b"2", b"3"))
     if colours := re.search(rb"\x1bP1\$r([\d:;]*)m\x1b\\", data):
         if re.search(rb"48[:;]2[:;]{1,2}1[:;]2[:;]3(?![\d:])", colours[1]):
-            replies.truecolor = True
+            replies = replies._replace(truecolor=True)
         elif re.search(rb"(^|;)(48[:;]|4\d(;|$)|10\d(;|$))", colours[1]):
-            replies.truecolor = False  # the nearest of fewer; an answer that tells no ground tells nothing
+            replies = replies._replace(truecolor=False)  # the nearest of fewer; one that tells no ground tells nothing
     if version := re.search(rb"\x1bP>\|([^\x1b]*)\x1b\\", data):
         text = version[1].decode("utf-8", "replace")
         name, _, number = text.replace("(", " ").rstrip(")").partition(" ")
-        replies.name, replies.version = name, number.strip()
+        replies = replies._replace(name=name, version=number.strip())
     if largest := re.search(rb"\x1b\[\?2;0;(\d+);(\d+)S", data):
         width, height = int(largest[1]), int(largest[2])
-        replies.largest = (width, height) if width and height else None
+        replies = replies._replace(largest=(width, height) if width and height else None)
     return replies
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widget import Widget
 
-from tui_gen import runs
 from tui_gen.progress import epoch, memory, place, preparation, speed
 from tui_gen.progress import parts as in_parts
 from tui_gen.quantities import duration, round_trip
@@ -84,6 +83,8 @@ class StatusBar(Widget):
         if view is None:
             hint = f"choose a run of {clean(self.place)}" if self.place else "choose a recipe and press F5 to train it"
             return ("○ no run", "", [*self._away(), self.message or hint])
+        from tui_gen import runs  # the first frame is there without it
+
         word = f"{state_look(view.state).sign} {view.state}"
         parts = facts(view)
         if self.trouble:

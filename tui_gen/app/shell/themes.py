@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,16 @@ COLOURS = (
 FIELD_NAMES = {field.name for field in fields(Theme)}
 
 
+def _folder() -> Path:
+    """Where a user's own themes are."""
+    return config_dir() / "themes"
+
+
 def load_themes(folder: Path | None = None) -> tuple[list[Theme], list[str]]:
     """Every theme and, in words, each file that is none. A user's theme replaces one of ours with the same name."""
     themes: dict[str, Theme] = {}
     problems: list[str] = []
-    for place in (Path(ours.__path__[0]), folder or config_dir() / "themes"):
+    for place in (Path(ours.__path__[0]), folder or _folder()):
         try:
             files = sorted(place.glob("*.toml"))
         except OSError as error:
@@ -107,16 +113,37 @@ class Themes:
         self._plain: LineFilter | None = None
 
     def use(self, theme: str | None = None) -> None:
-        """Register every theme and use this one, or the remembered one."""
-        themes, self.problems = load_themes()
-        for own in themes:
-            self._app.register_theme(own)
-            self.own.append(own.name)
+        """Use this theme, or the remembered one. A theme of ours is registered alone, for the first frame does not wait
+        for the others: `complete` does the rest.
+        """
         name = theme or self._settings.get("theme", DEFAULT)
+        if not self._register_alone(name):
+            self.complete()
         if name not in self._app.available_themes:
             self.problems.append(f"there is no theme {name!r}; {DEFAULT} is used")
             name = DEFAULT
         self._app.theme = name
+
+    def _register_alone(self, name: str) -> bool:
+        """Register a theme of ours, the others left aside; whether there is one that no user's file may replace."""
+        file = Path(ours.__path__[0], f"{name}.toml")
+        if file.parent != Path(ours.__path__[0]) or not file.is_file() or os.path.lexists(_folder()):
+            return False
+        try:
+            self._app.register_theme(read_theme(file))
+        except ValueError:
+            return False  # and `complete` tells why
+        return True
+
+    def complete(self) -> None:
+        """Register every theme, if that was not done yet."""
+        if self.own:
+            return
+        themes, problems = load_themes()
+        self.problems += problems
+        for own in themes:
+            self._app.register_theme(own)
+            self.own.append(own.name)
 
     @property
     def name(self) -> str:
@@ -126,6 +153,7 @@ class Themes:
     @property
     def names(self) -> list[str]:
         """Every theme, ours and the user's before Textual's."""
+        self.complete()
         return [*self.own, *sorted(set(self._app.available_themes) - set(self.own))]
 
     def choose(self, name: str) -> None:

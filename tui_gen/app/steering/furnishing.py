@@ -145,6 +145,7 @@ class Furnishing:
         for problem in ["\n".join(key_problems), settings.problem, runs.unwritable(session.root)]:
             if problem:
                 stage.notices.tell(problem, "warning")
+        stage.themes.complete()
         if stage.themes.problems:
             stage.notices.tell("Themes that could not be read:\n" + "\n".join(stage.themes.problems), "warning")
         for problem in session.catalog.problems:

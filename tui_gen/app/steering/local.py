@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui_gen.app.shell import arrangement
 from tui_gen.app.steering.forker import Forker
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from tui_gen.app.steering.stock import Stock
 
 
-@dataclass
-class Crew:
+class Crew(NamedTuple):
     """Those who deal with runs in the workbench's place."""
 
     session: Session
@@ -33,8 +31,7 @@ class Crew:
     follower: PaneFollower
 
 
-@dataclass
-class Parts:
+class Parts(NamedTuple):
     """What keys, menus and panes ask for, one a subject."""
 
     record_actions: RecordActions
