@@ -50,6 +50,20 @@ async def test_a_layout_that_was_chosen_is_the_one_runs_are_shown_in(monkeypatch
         assert app.workspace.layout_name == "watch", "chosen for another shape of terminal"
 
 
+@pytest.mark.parametrize("size", [(200, 60), (120, 40), (100, 50), (80, 24)])
+async def test_a_layout_that_is_chosen_shows_what_it_is_for(monkeypatch, two_runs, size):
+    panes = {"compare": ["compare", "runs"], "monitor": ["system", "losses"], "explore": ["explore"],
+             "watch": ["losses", "samples"], "edit": ["form"]}  # fmt: skip
+    async with workbench(monkeypatch, size, open_run=two_runs[0]) as (app, pilot):
+        await until(pilot, lambda: watches(app))
+        for layout in (*panes, *panes):
+            app.workspace.open("log")
+            app.choose_layout(layout)
+            wanted = set(panes[layout][: 1 if size[1] == 24 else 2])
+            await until(pilot, lambda wanted=wanted: wanted <= set(shown(app)))
+            await until(pilot, lambda: app.workspace.active.id in shown(app))
+
+
 async def test_a_pane_that_the_layout_has_folded_away_takes_the_whole_screen_from_another(monkeypatch, two_runs):
     async with workbench(monkeypatch, (120, 40), open_run=two_runs[0]) as (app, pilot):
         await until(pilot, lambda: watches(app) and "form" not in shown(app))

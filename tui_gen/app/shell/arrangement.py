@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from tui_gen.app.panes.registry import PANES, Row
+from tui_gen.app.panes.registry import PANES, Row, row
 
 LEAST_WIDTH, LEAST_HEIGHT = 18, 4
 
@@ -151,6 +151,11 @@ SHAPES: dict[str, Group | Split] = {
 def plan_name(layout: str, shape: str) -> str:
     """The name of the tree of a layout in a shape. One pane at a time needs no other tree."""
     return name if (name := f"{layout}-{shape}") in SHAPES else shape
+
+
+def leads(name: str) -> list[str]:
+    """The panes that a layout's tree names before others of their slots: what it is for."""
+    return [first for first, *_ in (group.panes for group in groups(SHAPES[name])) if row(first) is not None]
 
 
 @cache

@@ -328,10 +328,20 @@ class Workspace(Widget):
         self.run_pane, self.edit_pane = watched, edited
 
     def prefer(self, layout: str) -> str:
-        """Use a layout, also for the runs to come in terminals of this shape; the name of the shape."""
+        """Use a layout, also for the runs to come in terminals of this shape; the name of the shape.
+
+        What it is for comes before the tabs that were chosen last.
+        """
         shape = arrangement.shape_of(self.size.width, self.size.height)
         self.favourites[shape] = layout
+        active = self.active
         self.use_layout(layout)
+        for lead in arrangement.leads(self.shape):
+            self.current_tabs[f"{self.shape}.{arrangement.panes_with(self.shape, lead)[0]}"] = lead
+        self.rearrange()
+        about = next((choice.about for choice in arrangement.layouts() if choice.name == layout), "")
+        if active is None or active not in self.on_screen or about not in self._arrangement.panes:
+            self.open(about)
         return shape
 
     def open(self, name: str, focus: bool = True) -> None:
