@@ -120,7 +120,7 @@ class TerminalApp(HookedApp):
             return
         target = self.focused or self.screen
         await super().on_event(event)
-        if event.is_forwarded and target.is_attached:
+        if event.is_forwarded and target.is_attached and not _is_text(event, target):
             self._turns.went_to(target)
 
     def on_passed(self, message: Passed) -> None:
@@ -224,3 +224,10 @@ class TerminalApp(HookedApp):
         """Leave, and leave no picture behind."""
         self.wire.remove_pictures()
         super().exit(*args, **kwargs)
+
+
+def _is_text(event: Typed, target: Widget) -> bool:
+    """Whether a key is a letter for a field, which leads nowhere: what is typed behind it need not wait."""
+    from textual.widgets import Input
+
+    return isinstance(event, events.Key) and event.is_printable and isinstance(target, Input)
