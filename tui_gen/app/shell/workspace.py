@@ -334,13 +334,12 @@ class Workspace(Widget):
         """
         shape = arrangement.shape_of(self.size.width, self.size.height)
         self.favourites[shape] = layout
-        active = self.active
         self.use_layout(layout)
         for lead in arrangement.leads(self.shape):
             self.current_tabs[f"{self.shape}.{arrangement.panes_with(self.shape, lead)[0]}"] = lead
         self.rearrange()
         about = next((choice.about for choice in arrangement.layouts() if choice.name == layout), "")
-        if active is None or active not in self.on_screen or about not in self._arrangement.panes:
+        if about not in self._arrangement.panes:
             self.open(about)
         return shape
 
