@@ -234,8 +234,18 @@ class Workspace(Widget):
         self.refresh_bindings()  # with one pane alone on screen there is nothing to maximise
         focused = self.screen.focused
         above = focused.ancestors_with_self if focused is not None else []
-        if self.on_screen and any(not node.display for node in above if isinstance(node, Widget)):
-            self.on_screen[0].focus_inside()
+        if focused is None or any(not node.display for node in above if isinstance(node, Widget)):
+            self._focus_something()
+
+    def on_descendant_blur(self) -> None:
+        """Where a pane has put away what had the focus, something else has it."""
+        if self.is_attached and self.app.screen_stack and self.screen.focused is None and self.app.app_focus:
+            self._focus_something()
+
+    def _focus_something(self) -> None:
+        active = self.active
+        if self.on_screen:
+            (active if active in self.on_screen else self.on_screen[0]).focus_inside()
 
     def prepare(self, size: Size, watching: bool = False) -> None:
         """Settle for a size that is known before the first layout; `watching` says that a run is to be shown at once.
