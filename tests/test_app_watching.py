@@ -7,6 +7,7 @@ import time
 import msgspec
 import pytest
 from textual import events
+from textual._compositor import Compositor
 from textual._xterm_parser import XTermParser
 
 from tests import fake_worker
@@ -41,8 +42,8 @@ def two_runs():
 
 async def test_the_first_frame_of_a_run_that_is_opened_has_its_curves(monkeypatch, two_runs):
     fake_worker.install(monkeypatch, steps=1)
-    app, frames = Workbench(runs.default_root(), open_run=two_runs[0]), []
-    drawing = app.drawing
+    app, frames, held, views = Workbench(runs.default_root(), open_run=two_runs[0]), [], [], []
+    drawing, render, show_run = app.drawing, Compositor.render_update, LossesPane.show_run
 
     def seen(screen, renderable):
         if renderable is not None and not app.batching:
@@ -50,9 +51,21 @@ async def test_the_first_frame_of_a_run_that_is_opened_has_its_curves(monkeypatc
             frames.append(isinstance(pane, LossesPane) and [plot.panel.title for plot in pane.plots if plot.drawing])
         return drawing(screen, renderable)
 
+    def rendered(*args, **more):
+        held.append(app.batching)
+        return render(*args, **more)
+
+    def shown_run(pane, view):
+        views.append(view)
+        show_run(pane, view)
+
     app.drawing = seen
+    monkeypatch.setattr(Compositor, "render_update", rendered)
+    monkeypatch.setattr(LossesPane, "show_run", shown_run)
     async with workbench(monkeypatch, app=app):
         assert frames[0], "something was painted before the run was there"
+        assert held and not any(held), "a frame was rendered that nobody saw"
+        assert views and None not in views, "the pane was told of no run first"
 
 
 async def test_models_that_were_kept_are_known_to_whoever_looks_at_a_run(monkeypatch, two_runs):

@@ -71,18 +71,18 @@ class Furnishing:
         workspace, conductor = self.stage.workspace, self.crew.conductor
         runs.before_panes(self.stage, self.crew, self.looking)
         with contextlib.nullcontext() if self.looking else self.app.batch_update():
+            if self.run is not None:  # before the panes: they would be drawn once without it
+                await conductor.open(self.run, pace=replay)
             for frame in self._first(self.looking):
                 await self._bring_in(frame)
             workspace.rearrange()
             here = workspace.active
             if self.app.focused is None and here is not None and not self._frames([here]):
                 here.focus_inside()
-            if self.run is not None:
-                await conductor.open(self.run, pace=replay)
-                if conductor.view is None:
-                    workspace.use_layout(arrangement.EDIT)
-                else:
-                    self._draw_at_once()
+            if conductor.view is not None:
+                self._draw_at_once()
+            elif self.run is not None:
+                workspace.use_layout(arrangement.EDIT)
         self._batch.close()
         runs.after_panes(self.stage)
 

@@ -165,8 +165,22 @@ class PaintedWhole(ModalScreen[Result]):
             super()._compositor_refresh()
 
 
+class HeldScreen(Screen[None]):
+    """The screen below all others. While frames are held back it renders none, which Textual would throw away: what has
+    changed is painted with the next one.
+    """
+
+    def _compositor_refresh(self) -> None:
+        if not self.app._batch_count:
+            super()._compositor_refresh()
+
+
 class HookedApp(App[None]):
     """An app that hears of frames before they are sent, and of faults before they end it."""
+
+    def get_default_screen(self) -> Screen[None]:
+        """The screen below all others."""
+        return HeldScreen(id="_default")
 
     def drawing(self, screen: Screen[Any], renderable: Any) -> Any:
         """Textual is about to send this of a screen; what is to be sent instead. Override."""
