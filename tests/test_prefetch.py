@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,23 @@ def test_a_short_log_and_a_machine_of_one_core_need_none(log, monkeypatch):
     prefetch.begin(log)
     prefetch.begin(log.with_name("none"))
     assert not prefetch._begun
+
+
+def test_the_workbench_imports_asyncio_without_openssl_which_others_have_all_the_same():
+    code = """
+import sys
+from tui_gen.app import main
+main.import_asyncio()
+assert "asyncio" in sys.modules and not {"ssl", "_ssl"} & sys.modules.keys()
+import tui_gen.app.workbench
+assert "ssl" not in sys.modules
+import ssl, urllib.request
+ssl.create_default_context()
+main.import_asyncio()
+assert sys.modules["ssl"] is ssl and urllib.request.HTTPSHandler
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_workbench_begins_with_it(log, monkeypatch):

@@ -65,6 +65,7 @@ def run_workbench(
         raise ConfigError("command line", [Problem("graphics", None, str(error))]) from None
     prepare_environment(terminal)
     gc.disable()  # until the first frame is out: collections while modules are imported find nothing
+    import_asyncio()
     from tui_gen.app.workbench import Workbench
 
     more: dict[str, Any] = {"open_run": open_run, "terminal": terminal, "theme": theme, "budget": budget}
@@ -76,6 +77,18 @@ def run_workbench(
         app = Workbench(Path(runs_root), model_dirs, replay=replay, compare=compare, **more)
     app.run()
     return app.return_code or 0
+
+
+def import_asyncio() -> None:
+    """Import asyncio, as Textual does, without OpenSSL, which takes longer than all the rest of it: no event loop of
+    ours encrypts anything. Whoever else wants `ssl` imports it as ever.
+    """
+    if "ssl" not in sys.modules:
+        sys.modules["ssl"] = None  # type: ignore[assignment]  # Python takes it for a module that is not installed
+        try:
+            import asyncio  # noqa: F401
+        finally:
+            del sys.modules["ssl"]
 
 
 def prepare_environment(terminal: Terminal | None = None) -> None:
