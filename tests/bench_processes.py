@@ -70,8 +70,8 @@ def _train(
             start, used = time.perf_counter(), time.process_time()
             for _ in range(steps):
                 trainer.train_step()
+            trainer.meter.flush()  # what is made of metrics is made there
             seconds, used = time.perf_counter() - start, time.process_time() - used
-            trainer.meter.flush()
             print(seconds, used, file=answer, flush=True)
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
 from tui_gen.events import plain
+from tui_gen.sharing import Pooled
+from tui_gen.train.engine import exchange
 from tui_gen.train.engine.meter import Meter, row_of
 
 
@@ -36,3 +40,22 @@ def test_a_recorded_loss_holds_no_graph_and_no_memory_of_the_step():
         loss.zero_()
     [event] = meter.flush()
     assert plain(event).values == {"loss": [2.0]}
+
+
+def test_metrics_of_many_numbers_are_made_when_they_are_asked_for_and_keep_no_graph():
+    meter, weight, asked = Meter(), torch.ones(2, requires_grad=True), []
+
+    def spread(squares, means):
+        asked.append(squares)
+        return (squares - means).sum()
+
+    values = [weight.sum(), Pooled(spread, (torch.full((2,), 5.0), torch.ones(2)))]
+    graph = weakref.ref(values[0])
+    row = exchange._row(values, exchange._numbers(values))
+    del values
+    meter.record(0, ("loss", "spread"), row)
+    assert graph() is None and not asked
+    [event] = meter.flush()
+    assert plain(event).values == {"loss": [2.0], "spread": [8.0]} and len(asked) == 1
+    exchange.Silent().record(0, ("loss", "spread"), row)
+    assert len(asked) == 1

@@ -23,7 +23,7 @@ from tui_gen.sharing import BatchPart, Pooled
 from tui_gen.train.engine import accumulating, drawing
 from tui_gen.train.engine.building import TrainingError
 from tui_gen.train.engine.devices import device_generator
-from tui_gen.train.engine.meter import Meter, row_of
+from tui_gen.train.engine.meter import Meter, Row, row_of
 from tui_gen.train.engine.pooling import Pool, Pools
 from tui_gen.train.engine.ranks import FLAGS, Ranks, share_of
 from tui_gen.train.order import BEGIN, END
@@ -32,6 +32,8 @@ from tui_gen.train.tuned.one_copy import Sums
 METRICS = 64
 """Room for metrics grows by so many numbers: ranks whose metrics differ by mistake still send rows of one length."""
 CHECKS = 6
+MOST_PARTS = 256
+"""Parts of batches, of this place and size, that are remembered at most."""
 
 
 class Trains(Pools, Protocol):
@@ -46,7 +48,7 @@ class Trains(Pools, Protocol):
 class Silent(Meter):
     """The meter of a process whose numbers somebody else writes down."""
 
-    def record(self, step: int, names: tuple[str, ...], row: Tensor) -> None:
+    def record(self, step: int, names: tuple[str, ...], row: Row) -> None:
         """Let go."""
 
     def record_float(self, step: int, name: str, value: float) -> None:
@@ -141,6 +143,7 @@ class Exchange:
         self._no_flags = torch.zeros(FLAGS)
         self._compared = False
         self.pool = Pool(trainer, ranks)
+        self._part = functools.lru_cache(MOST_PARTS)(self._part_of)
 
     def batch(self, x: Tensor, labels: Tensor | None, step: int) -> Batch:
         """This rank's rows of a step's batch."""
@@ -150,12 +153,14 @@ class Exchange:
     def computing(self, batch: Batch, index: int = 0, parts: int = 1) -> Iterator[None]:
         """What happens inside is the computation of a rank's micro-batch `index` of `parts`: it draws as the whole
         batch does, and may ask what it must know of it."""
-        sizes = [len(share_of(index, parts, len(self.ranks_share(rank, batch)))) for rank in range(self.ranks.count)]
-        add = functools.partial(sharing.summed, add_=self._add_)
-        before = sum(sizes[: self.ranks.rank])
-        part = BatchPart(batch.place, len(batch.x), batch.total, before, sum(sizes), add, index == 0)
-        with sharing.computing(part), self._draws:
+        with sharing.computing(self._part(batch.place, len(batch.x), batch.total, index, parts)), self._draws:
             yield
+
+    def _part_of(self, place: int, count: int, total: int, index: int, parts: int) -> BatchPart:
+        ranks = range(self.ranks.count)
+        sizes = [len(share_of(index, parts, len(share_of(rank, len(ranks), total)))) for rank in ranks]
+        add = functools.partial(sharing.summed, add_=self._add_)
+        return BatchPart(place, count, total, sum(sizes[: self.ranks.rank]), sum(sizes), add, index == 0)
 
     @functools.cached_property
     def _draws(self) -> contextlib.AbstractContextManager[None]:
@@ -251,7 +256,7 @@ class Exchange:
 
     def computed(
         self, phase: Phase, micro_batches: Sequence[Batch], whole: bool = True
-    ) -> tuple[tuple[str, ...], Tensor, Sequence[Tensor | None] | Sums]:
+    ) -> tuple[tuple[str, ...], Row, Sequence[Tensor | None] | Sums]:
         """Metrics and gradients of the whole batch, the same on every rank; or, where all keep one copy of the weights
         and the `whole` of the gradients is not asked for, the sums of what this rank updates."""
         trainer, parameters = self.trainer, self.trainer.parameters[phase.name]
@@ -301,7 +306,7 @@ class Exchange:
             self.ranks.heard, self._flagged = row.flags.clone(), True
         there = self._agreed(phase, row, names, there)
         gradients = [view if is_there else None for view, is_there in zip(row.gradients, there)]
-        return tuple(names), _row(values, row.metrics[: len(numbers)]), gradients
+        return tuple(names), _row(values, row.metrics[: len(numbers)].clone()), gradients
 
     def _code(self, phase: str, names: list[str], count: int, there: list[bool]) -> int:
         """A number of what all ranks should have alike: metrics, gradients that there are, random numbers."""
@@ -382,7 +387,7 @@ class Exchange:
             return values
         numbers = _numbers([*values.values()]) * (len(batch.x) / batch.total)
         self.ranks.sum_([numbers])
-        return dict(zip(values, _finished([*values.values()], numbers)))
+        return dict(zip(values, _finished(_forms([*values.values()]), numbers)))
 
     def validation_part(self, x: Tensor, labels: Tensor | None, step: int) -> Batch:
         """This rank's rows of a batch of validation examples; all of them where there are fewer than ranks."""
@@ -409,15 +414,29 @@ def _numbers(values: Sequence[Any]) -> Tensor:
         return torch.hstack([tensor if tensor.dim() < 2 else tensor.reshape(-1) for tensor in tensors])
 
 
-def _row(values: Sequence[Any], numbers: Tensor) -> Tensor:
-    """The metrics (count,) of such numbers of the whole batch, each a single one or pooled; float32."""
+Form = tuple[Callable[..., Tensor] | None, list[torch.Size]]
+"""What makes a metric of tensors of these shapes; where nothing does, it is the only one."""
+
+
+def _forms(values: Sequence[Any]) -> list[Form]:
+    """How metrics come from their numbers. Keeps nothing of their graph."""
+    return [
+        (value.of, [mean.shape for mean in value.means]) if isinstance(value, Pooled) else (None, [value.shape])
+        for value in values
+    ]
+
+
+def _row(values: Sequence[Any], numbers: Tensor) -> Row:
+    """The metrics (count,) of such numbers of the whole batch, which nobody writes to any more, each a single one or
+    pooled; float32. Those that are more than their numbers are made when they are asked for."""
     if len(numbers) == len(values) and not any(isinstance(value, Pooled) for value in values):
-        return numbers.clone()
-    return row_of(_finished(values, numbers))
+        return numbers
+    forms = _forms(values)
+    return lambda: row_of(_finished(forms, numbers))
 
 
-def _finished(values: Sequence[Any], numbers: Tensor) -> list[Tensor]:
-    """The metrics themselves, of such numbers of the whole batch; the values tell of which shape each is."""
+def _finished(forms: Sequence[Form], numbers: Tensor) -> list[Tensor]:
+    """The metrics themselves, of such numbers of the whole batch."""
     place, metrics = 0, []
 
     def next_of(shape: torch.Size) -> Tensor:
@@ -425,11 +444,9 @@ def _finished(values: Sequence[Any], numbers: Tensor) -> list[Tensor]:
         start, place = place, place + shape.numel()
         return numbers[start:place].view(shape)
 
-    for value in values:
-        if isinstance(value, Pooled):
-            metrics.append(value.of(*(next_of(mean.shape) for mean in value.means)))
-        else:
-            metrics.append(next_of(value.shape).clone())
+    for of, shapes in forms:
+        parts = [next_of(shape) for shape in shapes]
+        metrics.append(parts[0].clone() if of is None else of(*parts))
     return metrics
 
 

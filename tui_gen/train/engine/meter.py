@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,10 @@ def row_of(values: Sequence[Tensor]) -> Tensor:
         return torch.stack(tuple(values))
 
 
+Row = Tensor | Callable[[], Tensor]
+"""A step's values (count,), or what makes them of what is kept: between steps, that is done for many at a time."""
+
+
 class Meter:
     """Collects each step's scalars on the device; `flush` brings them over in one copy.
 
@@ -28,11 +32,11 @@ class Meter:
     """
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, ...], list[tuple[int, Tensor]]] = {}
+        self._rows: dict[tuple[str, ...], list[tuple[int, Row]]] = {}
         self._floats: dict[str, list[tuple[int, float]]] = {}
 
-    def record(self, step: int, names: tuple[str, ...], row: Tensor) -> None:
-        """Keep what `row_of` made of step `step`'s values."""
+    def record(self, step: int, names: tuple[str, ...], row: Row) -> None:
+        """Keep what `row_of` made of step `step`'s values, or will."""
         self._rows.setdefault(names, []).append((step, row))
 
     def record_float(self, step: int, name: str, value: float) -> None:
@@ -44,7 +48,7 @@ class Meter:
         parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         for names, rows in self._rows.items():
             steps = np.array([step for step, _ in rows])
-            values = torch.stack([row for _, row in rows]).cpu().numpy()
+            values = torch.stack([row if isinstance(row, Tensor) else row() for _, row in rows]).cpu().numpy()
             for place, name in enumerate(names):
                 parts.setdefault(name, []).append((steps, values[:, place]))
         for name, pairs in self._floats.items():

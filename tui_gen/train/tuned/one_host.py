@@ -14,6 +14,7 @@ import os
 import socket
 import struct
 import sys
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -26,6 +27,11 @@ MOST = 4
 """Processes, at most: each reads what all have written."""
 PLACE = 1 << 22
 """Bytes of a place; what is longer goes through in parts."""
+SPIN = 0.0003
+"""Seconds that one waits awake for the others: to fall asleep and to be woken up takes as long."""
+PAUSE, LONGEST = 16, 1024
+"""How often one does not wait awake after that was in vain, and at most, as each time that is in vain doubles it: where
+others want the cores, nearly never."""
 
 
 class HostGroup(Protocol):
@@ -48,6 +54,8 @@ class OneHost:
         self.rank, self.peers, self.timeout = rank, peers, timeout
         self._places = torch.frombuffer(memory, dtype=torch.uint8).view(2, len(peers) + 1, PLACE)
         self._turn = self._met = 0
+        self._asleep = 0 if (os.cpu_count() or 1) > len(peers) else sys.maxsize
+        self._pause = PAUSE
         for peer in peers.values():
             peer.settimeout(timeout)
 
@@ -89,7 +97,7 @@ class OneHost:
             for peer in self.peers.values():
                 peer.send(mine)
             for rank, peer in self.peers.items():
-                theirs = peer.recv(WORDS)
+                theirs = self._awake(peer) or peer.recv(WORDS)
                 if not theirs:
                     raise RuntimeError(f"connection to rank {rank} closed: its process has ended")
                 if theirs != mine:
@@ -98,6 +106,24 @@ class OneHost:
             raise RuntimeError(f"Timed out: rank {rank} has said nothing for {self.timeout:g} s") from None
         except OSError as error:
             raise RuntimeError(f"connection to rank {rank} lost: {error}") from error
+
+    def _awake(self, peer: socket.socket) -> bytes:
+        """What another says within a moment, waited for awake; nothing where it does not, or is gone. After that was in
+        vain, nothing at once for a while."""
+        if self._asleep:
+            self._asleep -= 1
+            return b""
+        descriptor, deadline = peer.fileno(), time.perf_counter() + SPIN
+        while True:
+            try:
+                words = os.read(descriptor, WORDS)
+            except BlockingIOError:
+                if time.perf_counter() < deadline:
+                    continue
+                self._asleep, self._pause = self._pause, min(LONGEST, 2 * self._pause)
+                return b""
+            self._pause = PAUSE
+            return words
 
     def close(self) -> None:
         """Let the others know that this rank has left."""
