@@ -54,6 +54,8 @@ async def test_a_live_run_of_another_machine_in_the_workbench(world, home, monke
     async with workbench(monkeypatch, app=Workbench(FarRuns(watcher))) as (app, pilot):
         await until_shown(pilot, "6 Runs · 1 live", "choose a run of me@far:runs")
         await until(pilot, lambda: app.workspace.pane("runs").highlighted)
+        await until(pilot, lambda: app.form_actions.stage.form is not None)
+        assert "trains it" not in screen_text(app), "no recipe is offered where nothing can be started"
         await pilot.press("enter")
         view = await until(pilot, lambda: app.view)
         await until(pilot, lambda: view.series and view.samples and "▶ running" in app.status.text)

@@ -91,10 +91,12 @@ class World:
         facts = self.state(job, "PENDING")
         assert facts["Restarts"] == "1", facts
         for _ in range(60):
+            # In the second in which it was killed, slurmd takes it for the one that was, and it has failed: "already
+            # killed, do not launch batch job".
+            time.sleep(1)
             self.cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
             if self.cluster.job(job)["JobState"] == "RUNNING":
                 return
-            time.sleep(1)
         raise AssertionError(f"job {job} does not begin again: {self.cluster.job(job)} {self.told()}")
 
     def stopped(self, run: Path, name: str) -> int:

@@ -62,7 +62,8 @@ class FormActions:
 
         draft = self.stage.form.draft if self.stage.form is not None else None
         recipe = self.session.catalog.recipes.get(draft.source) if draft is not None else None
-        name = recipe.name if recipe is not None and draft is not None and draft.model == recipe.model else ""
+        fits = recipe is not None and draft is not None and draft.model == recipe.model
+        name = recipe.name if recipe is not None and fits and self.session.starts_runs else ""
         if name != self._on_card:
             self._on_card = name
             self.card = card(recipe, self.stage.key_of("run.start")) if recipe is not None and name else None

@@ -42,6 +42,9 @@ class Session:
     `started` holds the runs this workbench started; `warm` the worker kept ready for the next one.
     """
 
+    starts_runs = True
+    """Whether a run can be begun from here at all."""
+
     def __init__(self, root: Path, model_dirs: list[str], catalog: Catalog) -> None:
         self.root = Path(root)
         self.model_dirs = list(model_dirs)

@@ -68,6 +68,8 @@ class FarReplay(Fetching, ReplayView):
 class FarSession(Session):
     """The dealings with the runs that a watcher mirrors. No worker is started here."""
 
+    starts_runs = False
+
     def __init__(self, watcher: Watcher, model_dirs: list[str], catalog: Catalog) -> None:
         super().__init__(watcher.root, model_dirs, catalog)
         self.watcher = watcher
