@@ -221,3 +221,19 @@ def test_names_of_sweeps_that_are_none_are_told(call):
     assert "no sweep is in the queue" in call("queue", "results")[2]
     queueing.add(runs.default_root(), [queueing.QueueDraft(name="a", config="")], sweep=True)
     assert "did you mean 'sweep-1'" in call("queue", "results", "sweep-2")[2]
+
+
+@pytest.mark.parametrize("steps,words", [(0, ""), (100, "train.phases.autoencoder.lr, train.phases.pre")])
+def test_a_name_means_the_only_setting_that_does_something(steps, words):
+    catalog = catalogs.read([])
+    tables = {"model": {"name": "autoencoder", "pretrain_steps": steps}, "dataset": {"name": "digits"}}
+    base = configs.load(tables, catalog, "test")
+    known, idle = sweeps.settings_of(base, catalog), sweeps.idle(base, catalog)
+    if words:
+        with pytest.raises(ConfigError, match=words):
+            space.full_key("lr", known, idle)
+    else:
+        assert space.full_key("lr", known, idle) == "train.phases.autoencoder.lr"
+        assert space.full_key("train.phases.pretrain.lr", known, idle) == "train.phases.pretrain.lr"
+        with pytest.raises(ConfigError, match="could be any of several"):
+            space.full_key("lr", known)

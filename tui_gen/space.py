@@ -11,7 +11,7 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -103,8 +103,9 @@ NEXT = re.compile(r",(?=\s*[A-Za-z_][\w.-]*\s*=)")
 """A comma between two settings; any other is part of a list."""
 
 
-def parse(texts: Iterable[str], settings: Mapping[str, Param]) -> list[Axis]:
-    """The axes that texts such as `lr=1e-4..1e-2:log,latent=8|16` describe, for a config with these settings.
+def parse(texts: Iterable[str], settings: Mapping[str, Param], idle: Container[str] = ()) -> list[Axis]:
+    """The axes that texts such as `lr=1e-4..1e-2:log,latent=8|16` describe, for a config with these settings, of which
+    those that are `idle` do nothing in it.
 
     Raises ConfigError that lists every problem.
     """
@@ -117,7 +118,7 @@ def parse(texts: Iterable[str], settings: Mapping[str, Param]) -> list[Axis]:
             problems.append(Problem("--space", text, "must look like key=values", hint))
             continue
         try:
-            axes.append(axis(full_key(name, settings), words, settings))
+            axes.append(axis(full_key(name, settings, idle), words, settings))
         except ConfigError as error:
             problems += error.problems
     keys = [one_axis.key for one_axis in axes]
@@ -127,11 +128,13 @@ def parse(texts: Iterable[str], settings: Mapping[str, Param]) -> list[Axis]:
     return axes
 
 
-def full_key(name: str, settings: Mapping[str, Param]) -> str:
-    """The dotted key that a name means: itself, or the only one that ends so. Raises ConfigError."""
+def full_key(name: str, settings: Mapping[str, Param], idle: Container[str] = ()) -> str:
+    """The dotted key that a name means: itself, or the only one that ends so, or of those the only one that is not
+    idle. Raises ConfigError."""
     if name in settings:
         return name
     ends = [key for key in settings if key.endswith(f".{name}")]
+    ends = [key for key in ends if key not in idle] or ends
     if len(ends) == 1:
         return ends[0]
     if ends:

@@ -14,6 +14,7 @@ from tui_gen import config as configs
 from tui_gen import params, queueing, runs, space, starting
 from tui_gen.catalog import Catalog
 from tui_gen.config import ConfigError, RunConfig
+from tui_gen.effects import lacking
 from tui_gen.forecast import Forecast
 from tui_gen.params import Param, Problem
 from tui_gen.quantities import metric as metric_words
@@ -31,6 +32,21 @@ def settings_of(config: RunConfig, catalog: Catalog) -> dict[str, Param]:
     """What can be varied of a config, by dotted key: all but what it says about itself."""
     known = configs.keys(config.model.name, config.dataset.name, catalog)
     return {key: param for key, param in known.items() if "." in key and key != "dataset.name"}
+
+
+def idle(config: RunConfig, catalog: Catalog) -> set[str]:
+    """Those of these settings that do nothing in this config: of phases that it does not train, say."""
+    tables = configs.to_tables(config)
+    entry = catalog.models.get(config.model.name)
+
+    def values(key: str) -> list[Any]:
+        node: Any = tables
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        return [node]
+
+    phases_when = entry.phases_when if entry is not None else {}
+    return {key for key, param in settings_of(config, catalog).items() if lacking(key, param, phases_when, values)}
 
 
 def configs_of(base: RunConfig, points: Sequence[Point], catalog: Catalog, root: Path) -> list[RunConfig]:

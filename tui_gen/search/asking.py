@@ -62,7 +62,7 @@ def refuse_without_optuna() -> None:
 def drafted(wish: SearchWish, base: RunConfig, catalog: Catalog, root: Path) -> SearchDraft:
     """The search that a wish around a settled config comes to. Raises ConfigError and RunError."""
     settings = sweeps.settings_of(base, catalog)
-    axes = space.parse(wish.space, settings)
+    axes = space.parse(wish.space, settings, sweeps.idle(base, catalog))
     if not axes:
         raise ConfigError("--space", [Problem("--space", "", "names no setting", "for example lr=1e-4..1e-2:log")])
     refuse_counts(axes, wish.sampler)

@@ -189,7 +189,7 @@ def sweep(args: argparse.Namespace, root: Path, out: Outlet, err: Outlet) -> Non
 
     base = enqueue.resolve(args.source, args.assignments, args.model_dirs, root, err)
     catalog = catalogs.read([*args.model_dirs, *base.model_dirs])
-    axes = space.parse(args.space, sweeps.settings_of(base, catalog))
+    axes = space.parse(args.space, sweeps.settings_of(base, catalog), sweeps.idle(base, catalog))
     points = space.grid(axes) if args.random is None else space.sample(axes, args.random, args.seed)
     if args.random is not None and len(points) < args.random:
         err.line(f"there are only {len(points)} different ones")
