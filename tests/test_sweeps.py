@@ -226,7 +226,7 @@ def test_names_of_sweeps_that_are_none_are_told(call):
 @pytest.mark.parametrize("steps,words", [(0, ""), (100, "train.phases.autoencoder.lr, train.phases.pre")])
 def test_a_name_means_the_only_setting_that_does_something(steps, words):
     catalog = catalogs.read([])
-    tables = {"model": {"name": "autoencoder", "pretrain_steps": steps}, "dataset": {"name": "digits"}}
+    tables = {"model": {"name": "autoencoder", "pretrain_steps": steps}, "train": {"steps": 10}}
     base = configs.load(tables, catalog, "test")
     known, idle = sweeps.settings_of(base, catalog), sweeps.idle(base, catalog)
     if words:
