@@ -282,3 +282,13 @@ def test_a_level_is_drawn_under_the_curves_in_plain_characters_and_not_where_it_
         assert ("figure <= 10" if options.ascii else "╌figure ≤ 10") in frame.text()
     frame = render(100, 20, series, FrameOptions(levels=[Level(-3.0, "figure"), Level(math.nan, "none")], log_y=True))
     assert "figure" not in frame.text() and "none" not in frame.text()
+
+
+@pytest.mark.parametrize("width", [44, 60, 66, 100])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_name_of_a_level_out_of_view_is_not_written_over_what_is_clipped(width, sign):
+    values = sign * np.concatenate([np.linspace(0, 10, 100), np.linspace(20, 500.5, 300)])
+    options = FrameOptions(y_window=(-12.0, 12.0), levels=[Level(sign * 600.0, "figure")])
+    frame = render(width, 20, [Series("a", range(400), values)], options)
+    text = "\n".join("".join(part for part, _ in row) for row in frame.rows)
+    assert f"300 values clipped, to {'-' * (sign < 0)}500.5" in text and f"{'↑' if sign > 0 else '↓'} figure" in text

@@ -197,16 +197,22 @@ class Canvas:
         self.style[row, blank] = self.index_of("level")
 
     def name_level(self, row: int, text: str) -> None:
-        """The name of a line across: where fewest cells of curves are under it, the right before the left."""
+        """The name of a line across: where fewest cells of curves are under it, the right before the left; in the next
+        row where it would be over words."""
         width = self.chars.shape[1]
         if self.ascii:
             text = text.replace("≥", ">=").replace("≤", "<=").encode("ascii", "replace").decode()
         length = width_of(text)
         if length + 2 > width:
             return
-        ink = ~np.isin(self.chars[row], [*BLANK, ord("-")])
-        begin = min((width - length - 1, (width - length) // 2, 1), key=lambda x: int(ink[x : x + length].sum()))
-        self._write(row, begin, text, "level")
+        places = (width - length - 1, (width - length) // 2, 1)
+        for place in (row, row + 1 if row == 0 else row - 1):
+            ink = ~np.isin(self.chars[place], [*BLANK, ord("-")])
+            note = self.style[place] == self.index_of("note")
+            begin = min(places, key=lambda x: int((ink + width * note)[x : x + length].sum()))
+            if not note[begin : begin + length].any():
+                self._write(place, begin, text, "level")
+                return
 
     def marks(self, marks: Sequence[Mark], limits: tuple[float, float], x_scale: XScale) -> None:
         rank = {kind: i for i, kind in enumerate(MARKS)}
