@@ -64,6 +64,8 @@ def test_tmux_gets_a_picture_wrapped_and_nothing_else_with_it():
         ("ghostty 1.3", True, {"RGB"}, "kitty"),
         ("kitty 0.46", False, {"RGB"}, "halfblock"),
         ("kitty 0.46", True, {"256"}, "halfblock"),
+        ("kitty(0.28.0)", True, {"RGB"}, "kitty"),
+        ("kitty(0.26.5)", True, {"RGB"}, "halfblock"),
         ("foot(1.2)", True, {"RGB"}, "halfblock"),
         ("", True, {"RGB"}, "halfblock"),
     ],
@@ -73,7 +75,8 @@ def test_they_are_chosen_only_where_tmux_says_that_they_arrive(kind, passes, fea
     client = TmuxClient(frozenset(features), (10, 20), kind, passes)
     shown = decide(Replies(fence=True, name="tmux", version="3.4"), "auto", "", environ, True, 0.01, client)
     assert (shown.graphics, shown.placeholders) == (expected, expected == "kitty")
-    able = kind.startswith(("kitty", "ghostty"))
+    able = kind.startswith(("kitty", "ghostty")) and "0.26" not in kind
+    assert ("kitty does since 0.28" in shown.reason) == ("0.26" in kind), shown.reason
     assert ("allow-passthrough on" in shown.reason) == (able and not passes), shown.reason
     assert ('terminal-features "*:RGB"' in shown.reason) == (able and features == {"256"}), shown.reason
 
@@ -88,7 +91,7 @@ def test_a_picture_reaches_the_terminal_around_tmux_and_the_cells_name_it(tmp_pa
     words = f"TEXTUAL_COLOR_SYSTEM=truecolor exec {sys.executable} -m tests.plot_host {run}"
     command = ["tmux", "-S", str(tmp_path / "s"), "-f", str(tmp_path / "conf"), "new-session", "/bin/sh", "-c", words]
     try:
-        with PtyTerminal(command, 100, 30, replace(KITTY, term="xterm-256color")) as terminal:
+        with PtyTerminal(command, 100, 30, replace(KITTY, term="xterm-256color", version="kitty(0.46.2)")) as terminal:
             wait_for(
                 lambda: CELL in terminal.text() and any(b"U=1" in data for data in terminal.strings["apc"]),
                 what=lambda: f"a picture on this screen:\n{terminal.text()}",

@@ -21,6 +21,8 @@ SAFE_TMUX = (3, 6)
 
 PLACEHOLDING = ("kitty", "ghostty")
 """Terminals, by how the name begins that they give tmux, which show pictures in placeholders."""
+PLACEHOLDING_KITTY = (0, 28)
+"""The first kitty that does."""
 _ASKED = (
     "client_termfeatures", "client_cell_width", "client_cell_height", "client_termtype", "allow-passthrough",
     "client_utf8",
@@ -140,6 +142,10 @@ class TmuxClient(NamedTuple):
     @property
     def lacking(self) -> str:
         """What keeps tmux from having kitty's pictures in cells of text, whose colours say which they are; or empty."""
+        version = re.match(r"kitty\D*(\d+)\.(\d+)", self.kind.lower())
+        if version and (int(version[1]), int(version[2])) < PLACEHOLDING_KITTY:
+            since = ".".join(map(str, PLACEHOLDING_KITTY))
+            return f"{self.kind} shows no pictures inside tmux: kitty does since {since}"
         if not self.passes:
             return "tmux does not pass pictures on: set -g allow-passthrough on"
         if "RGB" not in self.features:
