@@ -192,6 +192,12 @@ async def test_jump(monkeypatch):
         await pilot.press("ctrl+g", "escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
         assert app.workspace.active.id == "losses"
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        labels = list(app.screen.query("Static"))
+        assert {label.name for label in labels} >= {row.id for row in registry.PANES}, "every pane, however many"
+        await pilot.press(next(str(label.render()).strip() for label in labels if label.name == "sweeps"))
+        await until(pilot, lambda: app.workspace.active.id == "sweeps")
 
 
 async def test_focus_ring_is_a_heavier_frame(monkeypatch):

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from tui_gen.app.widgets.modal import Modal
 
-LETTERS = "asdfghjkl"
+LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 
 
 class Jump(Modal[str]):
