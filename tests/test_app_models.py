@@ -210,6 +210,12 @@ def test_signs_that_are_no_markdown_stay(text):
     assert inline(text).plain == text
 
 
+def test_a_heading_is_read_as_text_is():
+    words = prose("## `vae/elbo` of *x*")
+    assert words.plain == "vae/elbo of x"
+    assert {str(span.style) for span in words.spans} == {"bold underline", "$text-accent", "italic"}
+
+
 def test_bold_ends_at_its_own_stars():
     words = inline("**/** filters, **Esc** clears, **a b** is **c")
     assert words.plain == "/ filters, Esc clears, a b is **c"

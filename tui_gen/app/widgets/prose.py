@@ -62,7 +62,7 @@ def prose(text: str, width: int = 0) -> Content:
             parts.append(Content.assemble("  ", (line[4:].rstrip(), "$text-accent")))
         elif line.startswith("#"):
             close()
-            parts.append(Content.styled(line.lstrip("#").strip(), "bold underline"))
+            parts.append(inline(line.lstrip("#").strip()).stylize_before("bold underline"))
         elif match := _ITEM.match(line):
             close()
             bullet = "• "
