@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from tui_gen import checkpoints
 from tui_gen.app.panes.explore.helper import Helper
 from tui_gen.app.panes.explore.place import Stay
 from tui_gen.exploring import Axes, Dots, Failure, Hurry, Look, Open, Space, Spread, View
@@ -119,7 +120,11 @@ class Asking:
                 self._busy = None
 
     async def _open(self) -> bool:
-        """Open the checkpoint; whether it is."""
+        """Open the checkpoint; whether it is. No process is started for a run that has none."""
+        if self._run is not None and not checkpoints.found(self._run):
+            self._failed(Failure(f"{self._run.name} has no checkpoint, and so no weights to look at.", lost=True))
+            self._tell()
+            return False
         self._tell("Opening the newest weights …" if self.step is None else f"Opening step {count(self.step)} …")
         self.opened = True  # unless another checkpoint comes meanwhile
         answer = await self.helper.ask(Open(str(self._run), self.step, self.threads))
