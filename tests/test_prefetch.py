@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +30,7 @@ def lines(first: int, last: int) -> bytes:
 def log(tmp_path, monkeypatch) -> Path:
     """A log that is long enough, of several parts."""
     monkeypatch.setattr(prefetch, "LONG", 1)
+    monkeypatch.setattr(prefetch, "FIRST", 1000)
     monkeypatch.setattr(prefetch, "CHUNK", 2000)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
     run = runs.create(tmp_path, "r", 'name = "r"\n')
@@ -72,20 +72,26 @@ def test_a_process_that_ends_amid_leaves_the_rest_to_be_read(log, share):
     assert state_of(view) == read_by_itself(log)
 
 
-def test_a_process_that_hangs_is_not_waited_for(log, monkeypatch):
-    monkeypatch.setattr(prefetch, "PATIENCE", 0.0)
-    monkeypatch.setattr(prefetch, "_read", lambda *_: signal.pause())
-    prefetch.begin(log)
-    pid = prefetch._begun[log]._pid
-    assert state_of(RunView.read(log.parent)) == read_by_itself(log)
-    with pytest.raises(ChildProcessError):  # it is no more
-        os.waitpid(pid, 0)
+@pytest.mark.parametrize("parts", [0, 1])
+def test_a_process_that_hangs_is_not_waited_for_and_for_a_first_part_not_at_all(log, monkeypatch, parts):
+    monkeypatch.setattr(prefetch, "PATIENCE", 0.1 if parts else 600.0)
+    memory = os.memfd_create("x")
+    with open(os.dup(memory), "wb") as file:
+        prefetch.write_parts(log, file)
+        file.truncate(parts * (prefetch.HEAD + int.from_bytes(os.pread(memory, prefetch.HEAD, 0), "little")))
+    hanging = subprocess.Popen(["sleep", "600"])
+    prefetch._begun[log] = prefetch.Reading(hanging.pid, memory)
+    view = RunView(log.parent)
+    assert view.poll(0.0) and view.step, "the first look found nothing"
+    view.read_all()
+    assert state_of(view) == read_by_itself(log)
+    assert hanging.wait(60) == 0  # it is no more: somebody else has collected it
 
 
 def test_a_short_log_and_a_machine_of_one_core_need_none(log, monkeypatch):
     monkeypatch.setattr(os, "fork", lambda: pytest.fail("it forks"))
     with monkeypatch.context() as short:
-        short.setattr(prefetch, "LONG", 1 << 20)
+        short.setattr(prefetch, "LONG", 8 << 20)
         prefetch.begin(log)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0})
     prefetch.begin(log)

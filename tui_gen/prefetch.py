@@ -8,6 +8,7 @@ matter where the other process ends, nor whether it ever began.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import pickle
 import signal
@@ -24,12 +25,15 @@ from tui_gen.events import Event, Metrics
 if TYPE_CHECKING:
     from tui_gen.rows import LogRow
 
-LONG = 1 << 20
-"""Bytes of a log below which it is read as soon as the other process would have begun."""
+LONG = 8 << 20
+"""Bytes of a log below which reading it takes no longer than another process takes from those who load this one."""
+FIRST = 1 << 18
+"""Bytes for the first part: so soon there is something to be drawn."""
 PAUSE = 0.002
 """Seconds between two looks at what the other process has found."""
 PATIENCE = 2.0
-"""Seconds without a part after which it is not waited for any more."""
+"""Seconds without another part after which it is not waited for any more. For the first one nobody waits: where that is
+not there when somebody comes to read, the machine is busy, and one does best to read oneself."""
 HEAD = 8
 """Bytes before a part that tell its length."""
 
@@ -49,7 +53,7 @@ class Reading:
     def __init__(self, pid: int, memory: int) -> None:
         self._pid, self._memory = pid, memory
         self._offset = 0
-        self._last = time.monotonic()
+        self._last = -math.inf
 
     def next(self) -> Part | None:
         """The part that was found next; None where there is none yet, or no more: then it is `over`."""
@@ -126,10 +130,11 @@ class Prefetched(Follower):
         if self._reading.over:
             return super().poll(limit)
         part = self._reading.next()
+        if part is None and self._reading.over:
+            return super().poll(limit)
         if part is None:
             self.restarted, self.behind = False, True
-            if not self._reading.over:
-                time.sleep(PAUSE)
+            time.sleep(PAUSE)
             return []
         self.go_to(part.place)
         self.restarted, self.behind = part.restarted, part.behind
@@ -149,9 +154,9 @@ def write_parts(path: Path, file: BinaryIO) -> None:
     """Write what a log holds to a file, a part for about every CHUNK of it."""
     from tui_gen.rows import Reader
 
-    follower = Follower(path, decode=Reader().decode)
+    follower, size = Follower(path, decode=Reader().decode), FIRST
     while True:
-        found = list(together(follower.poll(CHUNK)))
+        found, size = list(together(follower.poll(size))), CHUNK
         data = pickle.dumps(Part(found, follower.place, follower.behind, follower.restarted), 5)
         file.write(len(data).to_bytes(HEAD, "little") + data)
         file.flush()
