@@ -26,7 +26,7 @@ class Forked:
     """As much of a `subprocess.Popen` as rank 0 asks of one."""
 
     def __init__(self, pid: int) -> None:
-        self.child = forked.Child(pid)
+        self.child, self.pid = forked.Child(pid), pid
 
     def wait(self, timeout: float) -> int:
         status = self.child.wait(timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import queue
 import random
 import socket
@@ -241,7 +242,7 @@ def group(tmp_path):
     told = []
     group = peers.Peers(tmp_path, World(0, 3, 0, 3), lambda words, level: told.append((level, words)), print, print)
     for peer in group.peers:
-        peer.host, peer.pid = "elsewhere", 100 + peer.rank
+        peer.host, peer.pid, peer.loads = "elsewhere", 100 + peer.rank, False
     return group, told
 
 
@@ -277,6 +278,44 @@ def test_who_is_silent_is_named_and_then_given_up(group):
     assert group.cause.startswith("rank 2 (elsewhere, process 102) has given no sign of life for")
 
 
+def test_who_loads_pytorch_says_nothing_for_long_and_is_missed_only_where_it_is_held(group, monkeypatch):
+    """What loads it keeps other threads from running: for half a minute on a cold disk or a busy machine."""
+    group, told = group
+    peer = group.peers[0]
+    peer.host, peer.loads = socket.gethostname(), True
+    state = "R"
+    monkeypatch.setattr(peers.presence, "process_state", lambda pid: state if pid == 101 else "R")
+    for silence in (peers.SILENCE + 1, peers.LOST + 1):
+        group._look_after(peer, silence)
+    assert not told and not group.cause
+    state = "T"
+    group._look_after(peer, peers.SILENCE + 1)
+    assert "it is held by a signal; kill -CONT 101 lets it go on" in told[0][1]
+    group._look_after(peer, peers.LOST + 1)
+    assert group.cause.endswith("it was held by a signal")
+    group._hear(group.peers[1], {"do": "data"})
+    assert not group.peers[1].loads
+
+
+@pytest.mark.parametrize("said, told", [("beat", False), ("build", True)])
+def test_a_rank_0_that_has_yet_to_load_pytorch_may_say_nothing_for_long(monkeypatch, said, told):
+    class Left(BaseException):
+        pass
+
+    def leave(status):
+        raise Left
+
+    monkeypatch.setattr(following.sys, "stderr", io.StringIO())
+    here, there = socket.socketpair()
+    other = following.Following(World(1, 3, 1, 3), link=link.PeerLink(there))
+    other._leave = leave
+    link.PeerLink(here).send(said)
+    here.close()
+    with pytest.raises(Left):
+        other._listen()
+    assert other._told == told
+
+
 def test_who_is_held_while_it_is_told_much_is_given_up_like_any_other(tmp_path, monkeypatch):
     """The noise of samples, say, is more than a socket holds: who tells it waits, and somebody has to see why."""
     for name, seconds in (("BEAT", 0.02), ("SILENCE", 0.05), ("LOST", 0.1), ("STUCK", 0.1), ("LEAVING", 0.1)):
@@ -290,6 +329,7 @@ def test_who_is_held_while_it_is_told_much_is_given_up_like_any_other(tmp_path, 
 
     group = peers.Peers(tmp_path, World(0, 2, 0, 2), lambda words, level: told.append(words), print, give_up)
     ours, held = socket.socketpair()
+    group.peers[0].loads = False
     group._take(group.peers[0], link.PeerLink(ours))
     telling = threading.Thread(target=group.peers[0].tell, args=["draw"], kwargs={"noise": bytes(5_000_000)})
     telling.start()
@@ -311,7 +351,7 @@ def test_a_rank_0_that_was_held_hears_that_it_was_given_up(group, monkeypatch):
         monkeypatch.setattr(following, name, seconds)
     here, there = socket.socketpair()
     other = following.Following(World(1, 3, 1, 3), link=link.PeerLink(there))
-    other._beaten, other._leave = True, leave
+    other._told, other._leave = True, leave
     with pytest.raises(Left):
         other._beat()
     there.close()

@@ -48,8 +48,8 @@ class Following:
         self._said: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.trainer: Trainer | None = None
         self.stop_reason = ""
-        self._beaten = False
-        """Whether rank 0 has given a sign of life."""
+        self._told = False
+        """Whether rank 0 has said what to do: until then it may be loading PyTorch, and say nothing for long."""
         self._heard = threading.Event()
 
     # Being stopped: what a `stopping.SignalWatch` asks of it
@@ -140,8 +140,8 @@ class Following:
                 own = words.startswith(f"rank {self.world.rank} ")
                 print(f"error: stopped because {words}" if failed and not own else words, file=sys.stderr)
                 self._leave(int(failed))
-            self._beaten = True
             if message["do"] != "beat":
+                self._told = True
                 self._said.put(message)
         print("error: stopped because rank 0 is gone", file=sys.stderr)
         self._leave(1)
@@ -165,7 +165,7 @@ class Following:
             if now - last > 3 * BEAT:  # this process was held
                 self._link.heard = now
             last = now
-            limit = LOST if self._beaten else ARRIVAL  # it can be reached before it has loaded PyTorch
+            limit = LOST if self._told else ARRIVAL
             if now - self._link.heard > limit:
                 words = f"rank 0 has given no sign of life for {limit:.0f} s"
                 self._link.last("failed", words=words)  # it may have been held, and would miss this one for no reason

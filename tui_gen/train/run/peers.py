@@ -52,7 +52,8 @@ FOREVER = 30 * 86_400.0
 PER_CORE = 4
 """Processes that are started for each CPU of this machine at most."""
 ARRIVAL = 300.0
-"""Seconds in which all must have come up; processes of Slurm must have been heard of sooner (`World.patience`)."""
+"""Seconds in which all must have come up, and built what they train: a process that loads PyTorch, from a cold disk or
+on a busy machine, says nothing for long. Processes of Slurm must have been heard of sooner (`World.patience`)."""
 LEAST = 5.0
 """Seconds that they have for that in any case, once this process can hear them."""
 SECOND_WORD = 1.5
@@ -78,6 +79,8 @@ class Peer:
         self.host, self.pid = "", 0
         self.step, self.waits = 0, False
         """The steps that it had made when it last gave a sign of life, and whether it waited for others then."""
+        self.loads = True
+        """Whether it has yet to say that it has loaded PyTorch and the data."""
         self.gone = False
         self.missed = False
         self.answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -293,6 +296,7 @@ class Peers:
                 see = "" if peer.log in words else f"; see {peer.log}"
                 self._cause(f"{peer.words}: {words}{see}", bool(message.get("second")))
             case _:
+                peer.loads = False
                 peer.answers.put(message)
         with self._changed:
             self._changed.notify_all()
@@ -383,21 +387,25 @@ class Peers:
             self._cause(f"{words}; where nodes take longer to start, set {PATIENCE_VARIABLE} to more", second=False)
 
     def _look_after(self, peer: Peer, silence: float) -> None:
+        if peer.loads and silence > SILENCE and not self._held(peer):
+            return  # `here` and `answered` wait for it
         if silence > LOST and not self._causes:
             suffix = ": it was held by a signal" if self._held(peer) else ""
             self._cause(f"{peer.words} has given no sign of life for {LOST:.0f} s{suffix}", second=False)
         elif silence > SILENCE and not peer.missed:
             peer.missed = True
-            why = f": it is held by a signal; kill -CONT {peer.pid} lets it go on" if self._held(peer) else ""
+            held = self._held(peer)
+            why = f": it is held by a signal; kill -CONT {held} lets it go on" if held else ""
             words = f"{peer.words} gives no sign of life, and training waits for it{why}"
             self._tell(f"{words}. The run ends if it has given none within {LOST:.0f} s", "warning")
         elif silence < SILENCE and peer.missed:
             peer.missed = False
             self._tell(f"{peer.words} is back", "info")
 
-    def _held(self, peer: Peer) -> bool:
-        """Whether a process is held by a signal, where it is on this machine."""
-        return peer.host == socket.gethostname() and presence.process_state(peer.pid) in ("T", "t")
+    def _held(self, peer: Peer) -> int:
+        """The number of a process that is on this machine and held by a signal, else 0."""
+        number = peer.process.pid if peer.process is not None else peer.pid * (peer.host == socket.gethostname())
+        return number if number and presence.process_state(number) in ("T", "t") else 0
 
     def _look_at_step(self, now: float) -> None:
         """Name those who do not come to a step in which the others wait for them."""
