@@ -128,10 +128,20 @@ def test_what_small_updates_wrote_is_known_to_later_ones():
         return known.reduce(ChopsUpdate(chops, spans, [[WIDTH]] * HEIGHT), WIDTH * HEIGHT, screen.console).pieces
 
     assert update()
+    before = "xxx"
     for turn in range(100):  # a live plot writes the same place again and again
-        cells[2][3:6] = [(letter, "blue") for letter in f"{turn:03d}"]
-        assert [(x, y) for x, y, _ in update([(2, 3, 6)])] == [(3, 2)]
+        text = f"{turn:03d}"
+        cells[2][3:6] = [(letter, "blue") for letter in text]
+        first = next(place for place in range(3) if text[place] != before[place])
+        assert [(x, y, strip.text) for x, y, strip in update([(2, 3, 6)])] == [(3 + first, 2, text[first:])]
+        assert not update([(2, 3, 6)]), "a scroll bar that is styled anew looks as before"
+        before = text
+    cells[2][4:7] = [("y", "red")] * 3
+    assert [(x, y, strip.text) for x, y, strip in update([(2, 4, 7)])] == [(4, 2, "yyy")]
+    assert [(x, y, strip.text) for x, y, strip in update([(2, 3, 6)])] == [(3, 2, "0yy")], "cut otherwise since"
     assert not update()
+    cells[2][3:7] = [("x", "blue")] * 4
+    update()
     cells[2][0] = cells[2][-1] = ("|", "blue")  # a frame that is drawn otherwise
     assert [(x, y, strip.text) for x, y, strip in update()] == [(0, 2, "|"), (WIDTH - 1, 2, "|")]
     cells[2][8] = cells[2][11] = ("y", "red")

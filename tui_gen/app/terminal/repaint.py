@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LARGE = 0.2
-"""Share of the screen's cells from which an update is compared with what is there; below, comparing does not pay."""
+"""Share of the screen's cells from which an update is compared with all that is there; one below, only with what the
+same cells were last sent."""
 
 APART = 4
 """Cells between two changes of a row that are sent along, as moving the cursor would take as many bytes."""
@@ -28,6 +29,9 @@ MOST = 32
 
 Piece = tuple[int, int, Strip]
 """(column, row, cells)"""
+
+
+_NOTHING = Strip([])
 
 
 class PiecesUpdate(CompositorUpdate):
@@ -68,9 +72,7 @@ class Screenful:
             pieces: Iterable[Piece] = _of_layout(update)
         elif isinstance(update, ChopsUpdate):
             if sum(right - left for _, left, right in update.spans) < LARGE * cells:
-                spans = list(_of_spans(update))
-                self._note(spans)
-                return PiecesUpdate(spans)
+                return PiecesUpdate([piece for span in _of_spans(update) for piece in self._noted(*span)])
             pieces = _of_spans(update)
         else:
             self.forget()
@@ -80,16 +82,27 @@ class Screenful:
             rows.setdefault(piece[1], []).append(piece)
         return PiecesUpdate([piece for y in sorted(rows) for piece in self._changed(y, rows[y], console)])
 
-    def _note(self, pieces: list[Piece]) -> None:
-        """Remember what is written over rows that are known, to be looked at when there is something to compare."""
-        for x, y, strip in pieces:
-            if y not in self._rows:
-                continue
-            over = self._over.setdefault(y, {})
-            over.pop((x, strip.cell_length), None)
-            over[x, strip.cell_length] = strip
-            if len(over) > MOST:
-                self.forget((y,))
+    def _noted(self, x: int, y: int, strip: Strip) -> Iterable[Piece]:
+        """What to send of a piece written over a row. Where that is known, the piece is remembered, to be looked
+        at when there is something to compare.
+        """
+        if y not in self._rows:
+            return ((x, y, strip),)
+        there = self._there(x, y, strip.cell_length)
+        over = self._over.setdefault(y, {})
+        over.pop((x, strip.cell_length), None)
+        over[x, strip.cell_length] = strip
+        if len(over) > MOST:
+            self.forget((y,))
+        return ((x, y, strip),) if there is None else _runs(x, y, there, strip)
+
+    def _there(self, x: int, y: int, width: int) -> Strip | None:
+        """What was last sent for exactly these cells of a row that is known; None where they were cut otherwise."""
+        for (place, length), strip in reversed(self._over.get(y, {}).items()):
+            if place < x + width and x < place + length:
+                return strip if (place, length) == (x, width) else None
+        strip = self._rows[y].get(x, _NOTHING)
+        return strip if strip.cell_length == width else None
 
     def _known(self, y: int) -> dict[int, Strip]:
         """The pieces of a row that is known."""
