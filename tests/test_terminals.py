@@ -21,8 +21,8 @@ ECHO = RAW + (
     "termios.tcsetattr(0, termios.TCSANOW, old)\n"
 )
 PROBE = (
-    "import json, dataclasses\nfrom tui_gen.draw import terminal\n"
-    "print('ANSWER ' + json.dumps(dataclasses.asdict(terminal.probe())))\nprint('typed:', repr(input()))\n"
+    "import json\nfrom tui_gen.draw import terminal\n"
+    "print('ANSWER ' + json.dumps(terminal.probe()._asdict()))\nprint('typed:', repr(input()))\n"
 )
 
 
