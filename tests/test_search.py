@@ -19,6 +19,7 @@ from tui_gen import config as configs
 from tui_gen import event_log, events, launch, queueing, runs, slots, space
 from tui_gen.app.panes.sweeps import pane
 from tui_gen.search import asking, keeper, specs
+from tui_gen.search import study as study_module
 from tui_gen.search.asking import SearchWish
 from tui_gen.search.specs import SearchSpec
 from tui_gen.search.study import COMPLETE, FAILED, PRUNED, SearchStudy, SearchTrial, told
@@ -126,7 +127,7 @@ def test_of_two_that_begin_it_at_once_one_goes_on(call, workers, monkeypatch):
     assert specs.names(root) == ["a"] and not workers.started
 
 
-def test_what_matters_is_reckoned_from_the_trials_that_came_to_their_end():
+def test_what_matters_is_reckoned_from_the_trials_that_came_to_their_end(monkeypatch):
     study = study_of(drafted(trials=9))
     assert study.importances()() == {}
     while (trial := study.next()) is not None:
@@ -134,6 +135,12 @@ def test_what_matters_is_reckoned_from_the_trials_that_came_to_their_end():
     shares = study.importances()()
     assert set(shares) == {LR, "model.latent"} and sum(shares.values()) == pytest.approx(1)
     assert shares[LR] > 0.8
+    monkeypatch.setattr(study_module, "MOST_RECKONED", 4)
+    monkeypatch.setattr(
+        study_module, "get_param_importances", lambda apart, **_: [trial.value for trial in apart.trials]
+    )
+    values = [abs(row.values[LR] - 3e-3) for row in study.rows()]
+    assert study.importances()() == [values[place] for place in (0, 2, 4, 6)], "of many, some, spread over all"
 
 
 def test_what_fails_diverges_or_dies_again_and_again_is_a_trial_that_failed_and_not_the_end(call, workers):

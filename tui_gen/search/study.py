@@ -46,6 +46,9 @@ TRIES = 8
 """How often a data base is tried in which others make the same tables at this moment."""
 DRIVERS = {"MySQLdb": "mysqlclient", "psycopg": "'psycopg[binary]'", "psycopg2": "psycopg2-binary"}
 """What brings the driver of a data base, where its name alone does not."""
+MOST_RECKONED = 400
+"""Of so many trials, spread over all, it is told what matters: of 1,000 it took 12 s of the process that keeps the
+search going, a tenth more at a time, and the shares differed by 0.02."""
 DEFINITION = "tui-gen"
 """The study's attribute with what may not change."""
 GRID = "tui-gen grid"
@@ -340,6 +343,8 @@ class SearchStudy:
         with told(self._where):
             trials = self._study.get_trials(states=(TrialState.COMPLETE,))
             direction = self._study.direction
+        if (count := len(trials)) > MOST_RECKONED:
+            trials = [trials[place * count // MOST_RECKONED] for place in range(MOST_RECKONED)]
 
         def compute() -> dict[str, float]:
             apart = optuna.create_study(direction=direction)
