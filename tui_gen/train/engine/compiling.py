@@ -91,6 +91,8 @@ def compiled(trainer: Trainer, plain: Compute, tensors: bool = True, by: str = p
 
 
 def _compiled(trainer: Trainer, plain: Compute, by: str) -> Compute:
+    if trainer.device.type == "cpu":
+        late_compiler.leave_triton_out()
     late_compiler.let_in()
     if hasattr(torch._dynamo.config, "trace_autograd_ops"):
         torch._dynamo.config.trace_autograd_ops = True

@@ -1,11 +1,13 @@
 """Optimisers that leave PyTorch's compiler alone until something is compiled.
 
 PyTorch hides its optimisers' methods from its compiler, and imports the compiler to do so when the first of them is
-called: a second of a core, half of what starting a worker takes, for runs that never compile anything.
+called: a second of a core, half of what starting a worker takes, for runs that never compile anything. And what is
+compiled for a CPU needs no Triton, which is for GPUs: 80 MB.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -49,6 +51,15 @@ def let_in() -> None:
         _undo.pop()()
     for function in Uncompiled.all:
         function.hide()
+
+
+def leave_triton_out() -> None:
+    """Have the compiler go without Triton in this process, as where it is not installed: what it compiles is for the
+    CPU. Nothing happens where Triton is there already, or where hand-made speed is switched off.
+    """
+    if "triton" not in sys.modules and tuned.on():
+        sys.modules["triton"] = None  # type: ignore[assignment]  # so that importing it raises ImportError
+        logging.getLogger("torch.utils.flop_counter").setLevel(logging.ERROR)  # it warns that Triton is not there
 
 
 def _unwrap_step(kind: type[torch.optim.Optimizer]) -> None:
