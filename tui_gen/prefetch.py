@@ -31,7 +31,7 @@ FIRST = 1 << 18
 """Bytes for the first part: so soon there is something to be drawn."""
 PAUSE = 0.002
 """Seconds between two looks at what the other process has found."""
-PATIENCE = 2.0
+PATIENCE = 0.5
 """Seconds without another part after which it is not waited for any more. For the first one nobody waits: where that is
 not there when somebody comes to read, the machine is busy, and one does best to read oneself."""
 HEAD = 8
@@ -142,8 +142,9 @@ class Prefetched(Follower):
 
 
 def _read(path: Path, memory: int) -> None:
-    """The other process."""
+    """The other process. Where cores are scarce it comes after the one whose first picture is waited for."""
     try:
+        os.nice(10)
         with open(memory, "wb") as file:
             write_parts(path, file)
     finally:
