@@ -52,6 +52,7 @@ def said(run: Path) -> list[str]:
 def test_a_run_elsewhere_makes_a_checkpoint_and_stops_when_it_is_asked_by_file(far, call):
     root, name = str(far.path.parent), far.path.name
     assert runs.state_of(far.path)[2] == "on node7"
+    assert all("running on node7" in call("runs", *words, "--runs", root)[1] for words in ([], ["--long"]))
     status, out, err = call("checkpoint", name, "--runs", root)
     assert status == 0 and f"{name}: a checkpoint at step " in out and f"{name} trains {FAR}" in err
     (step,) = checkpoints.steps(far.path)

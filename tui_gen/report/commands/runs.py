@@ -154,17 +154,8 @@ def runs_table(rows: list[RunInfo], *, colour: bool, now: float | None = None, w
     now = time.time() if now is None else now
     table = [("STATE", "STEP", "MODEL", "DATASET", "CHANGED", "RUN")]
     for row in rows:
-        host = f" on {row.host}" if row.live and row.reason.startswith("on ") else ""
-        table.append(
-            (
-                row.word + host,
-                steps(row.step, row.steps),
-                row.model,
-                row.dataset,
-                f"{ago(now - row.updated)} ago",
-                os.path.basename(row.path),
-            )
-        )
+        at, changed = steps(row.step, row.steps), f"{ago(now - row.updated)} ago"
+        table.append((_state(row), at, row.model, row.dataset, changed, os.path.basename(row.path)))
     return _coloured_states(aligned(table, width=width), [row.state for row in rows], colour)
 
 
@@ -177,11 +168,16 @@ def long_table(rows: list[RunRow], *, colour: bool, width: int = 0) -> list[str]
     table = [tuple(FACTS[name].title for name in names)]
     for row in rows:
         cells = {name: text_of(row, name) for name in names}
-        cells["state"], cells["step"] = row.info.word, steps(row.info.step, row.info.steps)
+        cells["state"], cells["step"] = _state(row.info), steps(row.info.step, row.info.steps)
         cells["course"] = outline(row.summary.course)
         cells["idle"] += " ago"
         table.append(tuple(cells[name] for name in names))
     return _coloured_states(aligned(table, width=width), [row.info.state for row in rows], colour)
+
+
+def _state(row: RunInfo) -> str:
+    """What a run does, and where, if that is another machine: `running on node7`."""
+    return row.word + (f" on {row.host}" if row.live and row.reason.startswith("on ") else "")
 
 
 def _coloured_states(lines: list[str], states: list[str], colour: bool) -> list[str]:
@@ -190,4 +186,3 @@ def _coloured_states(lines: list[str], states: list[str], colour: bool) -> list[
             code, _ = ANSI[state_look(state).tone]
             lines[number] = f"\x1b[{code}m{state}\x1b[0m" + lines[number][len(state) :]
     return lines
-
