@@ -98,9 +98,9 @@ class Autoencoder(Model):
 
     def __init__(self, config: Config, data: DataSpec) -> None:
         super().__init__(config, data)
-        kinds: dict[str, type[Dense] | type[Convolutional] | type[Recurrent]]
-        kinds = {"mlp": Dense, "conv": Convolutional, "recurrent": Recurrent}
-        self.net = kinds[config.network](config, data)
+        nets: dict[str, type[Dense | Convolutional | Recurrent]]
+        nets = {"mlp": Dense, "conv": Convolutional, "recurrent": Recurrent}
+        self.net = nets[config.network](config, data)
         self.net.apply(glorot)
         self.noise_shape = (config.latent,)  # there is no sampler, but codes can be decoded
         # Double backward and losses that change with the step do not compile.
@@ -273,9 +273,8 @@ class Autoencoder(Model):
         if config.loss == "bce" and config.output == "linear":
             yield Problem("model.loss", "bce", "needs outputs in (0, 1)", "set it to mse, or model.output to sigmoid")
         if config.sparsity == "kl" and config.code_activation != "sigmoid":
-            yield Problem(
-                "model.sparsity", "kl", "needs codes in (0, 1)", "set it to l1, or model.code_activation to sigmoid"
-            )
+            hint = "set it to l1, or model.code_activation to sigmoid"
+            yield Problem("model.sparsity", "kl", "needs codes in (0, 1)", hint)
         if config.network == "recurrent":
             if not config.hidden:
                 yield Problem("model.hidden", [], "must not be empty for LSTMs", "give it at least 1 width, say 100")
