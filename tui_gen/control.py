@@ -189,9 +189,10 @@ def _read(connection: socket.socket, count: int) -> bytes | None:
 def ask(
     path: str, op: str, *, timeout: float = 10.0, blob: bytes = b"", worker: str = "", **fields: Any
 ) -> Reply:
-    """One request to the worker behind a socket. Raises ControlError (no worker, no answer in time, refused).
+    """One request to the worker behind a socket: `op` with its `fields`, and bytes (`blob`) after them.
 
-    `worker` is the id of the one that is meant (see `Server`): another one does nothing.
+    Raises SilentError where no answer came within `timeout` seconds, else ControlError (no worker, refused). `worker`
+    is the id of the one that is meant (see `Server`): another one does nothing.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

@@ -370,7 +370,7 @@ class Model(nn.Module):
         return self
 
     def phases(self) -> list[Phase]:
-        """The phases of a training step, in order."""
+        """The phases of a training step, in order. Raises TypeError where a model defines none."""
         raise TypeError(f"{type(self).__name__} must define phases()")
 
     def vitals(self, batch: Batch) -> dict[str, Tensor]:
@@ -382,7 +382,7 @@ class Model(nn.Module):
         return {}
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
-        """Metrics of a validation batch, as means over it. By default: every phase's loss and metrics, averaged."""
+        """Metrics of a validation batch: name → scalar, a mean over it. By default: every phase's loss and metrics."""
         metrics: dict[str, Tensor] = {}
         for phase in self.phases():
             loss, others = phase.loss(batch)

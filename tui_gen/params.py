@@ -119,9 +119,10 @@ def hyper(
 ) -> msgspec.Meta:
     """Declare a hyperparameter: goes inside `Annotated[type, hyper(...)]`.
 
-    Bounds apply to the number, or to each element of a list; `live` values may be edited while the run trains. A text
-    with `run` names another run, or a recipe to train first; `run` lists what its model must be able to do
-    (`encode`, `decode`, `sample`…). See `tui_gen.model.Model`.
+    Bounds apply to the number, or to each element of a list: ≥ `ge`, > `gt`, ≤ `le`, < `lt`, in `unit`. A list has
+    `min_items` to `max_items` of them. `live` values may be edited while the run trains. A text with `run` names
+    another run, or a recipe to train first; `run` lists what its model must be able to do (`encode`, `decode`,
+    `sample`…). See `tui_gen.model.Model`.
     """
     extra: dict[str, Any] = {"ge": ge, "gt": gt, "le": le, "lt": lt, "unit": unit, "live": live, "run": list(run)}
     extra |= {"min_items": min_items, "max_items": max_items}

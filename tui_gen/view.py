@@ -69,7 +69,7 @@ class RunView:
 
     @classmethod
     def read(cls, path: Path, points: int | None = None) -> RunView:
-        """A run as it is now, read up to its last event."""
+        """A run as it is now, read up to its last event; its curves as `points` at most, or with every value."""
         view = cls(path, points)
         view.read_all()
         return view
@@ -433,7 +433,7 @@ class RunView:
         return self.system.steps_per_second if self.system is not None else 0.0
 
     def worst_log_lines(self, count: int = 8) -> list[str]:
-        """The end of the worker's own output, for a run that ended badly."""
+        """The last `count` lines of the worker's own output, for a run that ended badly."""
         return runs.last_log_lines(self.path, count)
 
 

@@ -157,7 +157,9 @@ class Discriminator(nn.Module):
     def scores(
         self, x: Tensor, labels: Tensor | None, fakes: Tensor, fake_labels: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Raw scores of real and of generated images, (N,) each."""
+        """Raw scores (N,) of real images x (N, *data.shape) and (M,) of `fakes` (M, *data.shape), with `fake_labels`
+        (M,).
+        """
         if self.mixes:
             return self(x, labels), self(fakes, fake_labels)
         # One forward: twice the work per launch.
@@ -190,7 +192,9 @@ def clip(network: nn.Module, limit: float) -> None:
 
 
 def noise_spread(batch: Batch, config: Any) -> float | Tensor:
-    """The standard deviation of this step's instance noise; it fades to 0 over `instance_noise_steps`, if any."""
+    """The standard deviation of this step's instance noise, a scalar; it fades to 0 over `instance_noise_steps`, if
+    any.
+    """
     steps = config.instance_noise_steps
     fade = 1 - progress(batch, steps) if nonzero(steps) else 1.0
     return config.instance_noise * fade

@@ -14,7 +14,11 @@ from tui_gen.models.nets.layers import ACTIVATIONS
 
 
 class Dense(nn.Module):
-    """Linear layers from the pixels over `hidden` to the code and back, which `tied` decoders do by the transposes."""
+    """Linear layers from the pixels over `hidden` to the code and back, which `tied` decoders do by the transposes.
+
+    As all here: `encode` takes x (N, *data.shape) to codes (N, latent), `decode` those to outputs of as many values as
+    x has, before the output's activation.
+    """
 
     def __init__(self, config: Any, data: DataSpec) -> None:
         super().__init__()
@@ -28,11 +32,11 @@ class Dense(nn.Module):
             self.decoder = nn.ModuleList(nn.Linear(outputs, inputs) for inputs, outputs in pairwise(sizes))
 
     def down(self, layer: int, x: Tensor) -> Tensor:
-        """The encoder's layer 0, 1, …, counted from the pixels."""
+        """The encoder's layer 0, 1, …, counted from the pixels: (N, inputs) → (N, outputs)."""
         return (self.last if layer == len(self.encoder) - 1 else self.inner)(self.encoder[layer](x))
 
     def up(self, layer: int, z: Tensor) -> Tensor:
-        """The decoder's layer, counted from the pixels as well: the one that undoes `down`."""
+        """The decoder's layer, counted from the pixels as well, which undoes `down`: z (N, outputs) → (N, inputs)."""
         if self.config.tied:
             z = F.linear(z, self.encoder[layer].get_parameter("weight").t(), self.biases[layer])
         else:
@@ -53,7 +57,7 @@ class Dense(nn.Module):
         return z
 
     def rebuild_layer(self, x: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """What one layer is given, without gradient, and what it alone makes of it."""
+        """What one layer is given, without gradient, and what it alone makes of it: (N, inputs) each."""
         x = x.flatten(1)
         with torch.no_grad():
             for before in range(layer):

@@ -84,7 +84,10 @@ class Diffusion(nn.Module):
         return errors if self.weights is None else errors * self.weights[time]
 
     def target(self, x: Tensor, epsilon: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
-        """What the network is to predict: ε, the clean example x₀, or v = √ᾱ · ε − √(1 − ᾱ) · x₀."""
+        """What the network is to predict: ε, the clean example x₀, or v = √ᾱ · ε − √(1 − ᾱ) · x₀.
+
+        x and `epsilon` are (N, …), as what is returned; `signal` √ᾱ and `noise` √(1 − ᾱ) broadcast over them.
+        """
         if self.config.prediction == "v":
             return signal * epsilon - noise * x
         return epsilon if self.config.prediction == "epsilon" else x
@@ -133,8 +136,8 @@ class Diffusion(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """One step of `walk`, with times as tensors: x (N, …) at `time` (N,) → x at `then`, and the estimate of x₀.
 
-        `then` is below `time`, −1 for the end. Fresh `noise` has the shape of x; without η, and at the end, it is not
-        used. As `ddim_step` has it, but that ᾱ is looked up on the device.
+        `then` (N,) is below `time`, −1 for the end; `limit` is that of `walk`. Fresh `noise` has the shape of x;
+        without η, and at the end, it is not used. As `ddim_step` has it, but that ᾱ is looked up on the device.
         """
         signal, spread = self.schedule.at(time, x.dim())
         later, remaining = self.schedule.at(then.clamp(min=0), x.dim())
@@ -162,7 +165,10 @@ class Diffusion(nn.Module):
         sampling: Callable[[Tensor | None], Network],
         limit: Tensor,
     ) -> Function:
-        """`step` as what can be taken out of a model: `label` is the input of labels, `sampling` gives the network."""
+        """`step` as what can be taken out of a model, for examples of a `shape`.
+
+        `label` is the input of labels, `sampling` gives the network for them, `limit` is that of `walk`.
+        """
         steps = self.config.timesteps
         inputs = {"x": Input(shape), "time": Input((), steps), "then": Input((), steps), "noise": Input(shape), **label}
 
@@ -173,7 +179,7 @@ class Diffusion(nn.Module):
         return Function("step", call, inputs, ("next", "clean"), words, {"times": self.times()})
 
     def trajectory(self, network: Network, noise: Tensor, limit: Tensor, frames: int) -> Tensor:
-        """`walk` at evenly spread steps: (frames, N, …), the noise first, the sample last."""
+        """`walk`, within `limit` as it, at evenly spread steps: (frames, N, …), the noise first, the sample last."""
         steps = len(self.times())
         keep = [steps] if frames == 1 else [round(index * steps / max(1, frames - 1)) for index in range(frames)]
         return torch.stack(self.walk(network, noise, limit, keep))
@@ -195,6 +201,8 @@ def ddim_step(x: Tensor, clean: Tensor, now: float, then: float, eta: float) -> 
 
         x' = √ᾱ' · x̂₀ + √(1 − ᾱ' − σ²) · ε̂ + σ · ξ        ε̂ = (x − √ᾱ · x̂₀) / √(1 − ᾱ)
         σ  = η √((1 − ᾱ') / (1 − ᾱ)) √(1 − ᾱ / ᾱ')
+
+    x (N, …) is where ᾱ is `now`, what is returned where it is `then`; x̂₀ is `clean`, (N, …) as well; 0 ≤ η ≤ 1.
     """
     epsilon = (x - math.sqrt(now) * clean) / math.sqrt(1 - now)
     sigma = eta * math.sqrt((1 - then) / (1 - now) * max(0.0, 1 - now / then))
@@ -205,7 +213,7 @@ def ddim_step(x: Tensor, clean: Tensor, now: float, then: float, eta: float) -> 
 def loss_weights(alpha_bars: Tensor, prediction: str, gamma: float) -> Tensor:
     """Min-SNR-γ (Hang et al. 2023): (T,) ᾱ → (T,) weights of the squared error in what is predicted.
 
-    min(SNR, γ) on x₀; an error of ε is √SNR times that of x₀, and one of v √(SNR + 1) times.
+    γ is `gamma`; min(SNR, γ) on x₀; an error of ε is √SNR times that of x₀, and one of v √(SNR + 1) times.
     """
     snr = alpha_bars / (1 - alpha_bars)
     min_snr = snr.clamp(max=gamma)
@@ -213,7 +221,7 @@ def loss_weights(alpha_bars: Tensor, prediction: str, gamma: float) -> Tensor:
 
 
 def alpha_bars(schedule: str, timesteps: int) -> list[float]:
-    """ᾱ_t = Π (1 − β_s) for t = 0 … T−1.
+    """ᾱ_t = Π (1 − β_s) for t = 0 … T−1, T being `timesteps`.
 
     `linear`: β from 1e-4 to 0.02 at T = 1000, scaled by 1000/T for other T (Ho et al.); `cosine`: Nichol & Dhariwal's
     equation 17 with s = 0.008. β is at most 0.999.

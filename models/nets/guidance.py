@@ -130,7 +130,7 @@ class Guided(Model):
         return replace(space, trajectory=steered, guidance=self.config.guidance)
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
-        """The loss in random order: examples sorted by class must not meet times sorted by noise."""
+        """As Model's, in random order: examples sorted by class must not meet times sorted by noise."""
         order = own_rows(torch.randperm(batch_size(len(batch.x)), device=batch.x.device))
         labels = None if batch.labels is None else batch_rows(batch.labels)[order]
         return super().validation(replace(batch, x=batch_rows(batch.x)[order], labels=labels, shared={}))
@@ -167,7 +167,8 @@ def drop_labels(labels: Tensor | None, rate: float, none: int) -> Tensor | None:
 def guided(network: nn.Module, x: Tensor, time: Tensor, labels: Tensor | None, scale: float, none: int) -> Tensor:
     """Equation 6 of the paper with scale = 1 + w: without + scale · (with − without), both in one batch.
 
-    `scale` 1 is the conditional prediction, 0 the unconditional. As x₀, ε, v and the velocity of a flow are linear in
+    x (N, …), its time (N,) and labels (N,), `none` being that of no class → (N, …). `scale` 1 is the conditional
+    prediction, 0 the unconditional. As x₀, ε, v and the velocity of a flow are linear in
     each other at a given x and time, guiding one of them guides all.
     """
     if labels is None or scale == 1:

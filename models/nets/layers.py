@@ -22,8 +22,9 @@ LeakyReLU: Activation = partial(nn.LeakyReLU, 0.2, inplace=True)
 class ConstantSlope(nn.Module):
     """A leaky ReLU, or a ReLU (leak 0), as x times its slope there; for gradients that are differentiated again.
 
-    The slope is a constant to autograd. PyTorch's own activations have a second derivative that is all zeros, and the
-    backward pass of a gradient penalty computes with those zeros in every layer, for as long as with any numbers.
+    Any shape → the same. The slope is a constant to autograd. PyTorch's own activations have a second derivative that
+    is all zeros, and the backward pass of a gradient penalty computes with those zeros in every layer, for as long as
+    with any numbers.
     """
 
     def __init__(self, leak: float) -> None:
@@ -86,7 +87,7 @@ def progress(batch: Batch, steps: float | Tensor) -> Tensor:
 
 
 def norm(kind: str, width: int, dims: int = 2) -> nn.Module:
-    """A normalisation by name over (N, width) or (N, width, H, W): `batch`, `group`, or `none` (identity).
+    """A normalisation by name: `batch`, `group`, or `none` (identity). `dims` is 1 over (N, width), 2 over maps.
 
     Group normalisation (Wu & He 2018, arXiv:1803.08494) never mixes the samples of a batch. It uses up to eight groups
     of at least two channels; over (N, width), where a group would be a handful of numbers, one (layer normalisation).
@@ -99,13 +100,13 @@ def norm(kind: str, width: int, dims: int = 2) -> nn.Module:
 
 
 def group_norm(width: int, dims: int = 2) -> nn.GroupNorm:
-    """The group normalisation of `norm`."""
+    """The group normalisation of `norm`, of as many `width` and `dims`."""
     groups = math.gcd(8, width) if dims == 2 else 1
     return nn.GroupNorm(groups if groups < width else max(1, width // 2), width)
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """Batch normalisation that also takes a batch of one, by the running statistics: one value has no spread."""
+    """Batch normalisation over (N, C), also of a batch of one, by the running statistics: one value has no spread."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) if have_spread(x) else _by_running_statistics(self, x)
@@ -189,7 +190,7 @@ def label_planes(codes: Tensor, size: int) -> Tensor:
 
 
 def uniform(noise: Tensor) -> Tensor:
-    """Standard normal numbers → uniform ones in [0, 1], of the same shape, through the normal's distribution Φ."""
+    """Standard normal `noise` → uniform numbers in [0, 1], of its shape, through the normal's distribution Φ."""
     return torch.special.ndtr(noise.double().cpu()).float().to(noise.device)
 
 

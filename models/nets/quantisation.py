@@ -28,7 +28,7 @@ def count(codes: Tensor, size: int) -> Tensor:
 
 
 def entropy(shares: Tensor) -> Tensor:
-    """Of a distribution (K,), in nats: a scalar."""
+    """Of a distribution `shares` (K,), in nats: a scalar in [0, ln K]."""
     return -torch.xlogy(shares, shares).sum()
 
 
@@ -46,7 +46,10 @@ def follow(vectors: Tensor, counts: Tensor, z: Tensor, codes: Tensor, decay: flo
 
 
 def restart(vectors: Tensor, idle: Tensor, z: Tensor, after: int) -> Tensor:
-    """Put each vector (K, D) idle for so many steps where a random latent of z (M, D) lies: which, (K,) bool."""
+    """Put each of `vectors` (K, D) that was `idle` (K,) for `after` steps where a random latent of z (M, D) lies.
+
+    Vectors and idle steps are changed in place. Which were put, (K,) bool.
+    """
     dead = idle >= after
     fresh = z[torch.randint(len(z), (len(dead),), device=z.device)]
     vectors.copy_(torch.where(dead[:, None], fresh, vectors))

@@ -25,7 +25,9 @@ class Memory:
         self.images, self.labels, self.count, self.size = images, labels, count, len(images)
 
     def with_older(self, fakes: Tensor, labels: Tensor | None, share: float | Tensor) -> tuple[Tensor, Tensor | None]:
-        """Fakes (N, *shape) and labels (N,) or None, about a `share` of them exchanged for older ones at random."""
+        """`fakes` (N, *shape) and labels (N,) or None, about a `share` in [0, 1] of them exchanged for older ones at
+        random.
+        """
         number, device = len(fakes), fakes.device
         available = self.count.clamp(max=self.size)
         places = (torch.rand(number, device=device) * available).long().clamp(max=self.size - 1)

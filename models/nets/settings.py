@@ -10,7 +10,7 @@ from tui_gen.model import hyper
 
 
 def widths(text: str, *, ge: int = 1, min_items: int = 0, unit: str = "units") -> Any:
-    """A hyperparameter that lists the widths of fully connected layers."""
+    """A hyperparameter that lists the widths of fully connected layers: `min_items` to 8 of them, each `ge` to 8192."""
     return hyper(text, ge=ge, le=8192, unit=unit, min_items=min_items, max_items=8)
 
 

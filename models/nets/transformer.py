@@ -45,7 +45,10 @@ class CausalTransformer(nn.Module):
         nn.init.zeros_(self.guess.bias)
 
     def forward(self, symbols: Tensor, labels: Tensor | None = None, dropout: float = 0.0) -> Tensor:
-        """(N, length) int64, labels (N,) or None → logits (N, length, symbols) of each, given those before it."""
+        """(N, length) int64, labels (N,) or None → logits (N, length, symbols) of each, given those before it.
+
+        `dropout` is the share of activations that are dropped, in [0, 1).
+        """
         x = torch.cat([self.begin(len(symbols), labels), self.symbol(symbols[:, :-1])], dim=1)
         x = F.dropout(x + self.place, dropout, dropout > 0)
         for block in self.blocks:
@@ -59,7 +62,9 @@ class CausalTransformer(nn.Module):
         return self.start(labels)[:, None]
 
     def draw(self, draws: Tensor, labels: Tensor | None = None, temperature: float = 1.0) -> Tensor:
-        """Uniform draws (N, length), labels (N,) or None → sequences (N, length) int64, symbol by symbol."""
+        """Uniform draws (N, length), labels (N,) or None → sequences (N, length) int64, symbol by symbol; see
+        `draw_symbol`.
+        """
         pasts: list[Past | None] = [None] * len(self.blocks)
         x, symbols = self.begin(len(draws), labels), []
         for place, draw in enumerate(draws.T):
@@ -82,7 +87,10 @@ class Block(nn.Module):
         self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, x: Tensor, past: Past | None, dropout: float = 0.0) -> tuple[Tensor, Past]:
-        """(N, T, width), and keys and values of the places before them, which may be none only where T may be > 1."""
+        """(N, T, width), and keys and values of the places before them, which may be none only where T may be > 1.
+
+        The same shape, and all keys and values (N, heads, places, width / heads); `dropout` as above.
+        """
         parts = self.look(self.before_attention(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query, key, value = parts
         if past is not None:

@@ -40,7 +40,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)  # every block starts as its skip
 
     def forward(self, x: Tensor, shift: Tensor, spare: bool = False) -> Tensor:
-        """`spare` says that nobody else needs x."""
+        """`shift` (N, out) comes of the condition; `spare` says that nobody else needs x."""
         if not drawing_samples():
             h = self.conv1(norm_silu(self.norm1, x))
             return self.conv2(norm_silu(self.norm2, h, shift)) + self.skip(x)

@@ -26,7 +26,7 @@ class Portion(NamedTuple):
     cuts: list[Callable[[torch.Tensor], torch.Tensor] | None]
 
     def of(self, gradients: Sequence[torch.Tensor | None]) -> list[torch.Tensor | None]:
-        """These pieces of all parameters' gradients."""
+        """Of all parameters' gradients, these pieces: flat, or as the gradient is where it is whole."""
         mine = zip((gradients[place] for place in self.places), self.cuts)
         return [gradient if gradient is None or cut is None else cut(gradient) for gradient, cut in mine]
 

@@ -48,7 +48,7 @@ class Piece(NamedTuple):
     whole: bool
 
     def of(self, tensor: Tensor) -> Tensor:
-        """This piece of a tensor that has no gaps in memory."""
+        """This piece of a tensor without gaps in memory: (stop − start,), or the tensor itself where it is whole."""
         if self.whole:
             return tensor
         return tensor.as_strided((self.stop - self.start,), (1,), tensor.storage_offset() + self.start)
@@ -64,7 +64,7 @@ class Sums(NamedTuple):
 
 
 def pieces(sizes: Sequence[int], count: int) -> list[list[Piece]]:
-    """Parameters of these sizes cut into as many even parts as there are processes: the pieces of each."""
+    """Parameters of these sizes cut into `count` even parts, one a process: the pieces of each."""
     total, begin = sum(sizes), 0
     parts: list[list[Piece]] = [[] for _ in range(count)]
     for place, size in enumerate(sizes):
@@ -162,7 +162,7 @@ class OneCopy:
             )
 
     def averages(self) -> tuple[list[Tensor], list[Tensor]]:
-        """This process's pieces of the averages, and of the weights that they follow."""
+        """This process's pieces of the averages, and of the weights that they follow, of the same sizes."""
         averages: list[Tensor] = []
         weights: list[Tensor] = []
         for phase in self._phases.values():
@@ -284,7 +284,7 @@ class _Views:
 
 
 def fits(tensors: Iterable[Tensor]) -> bool:
-    """Whether these can be in such a memory: float32 on the CPU, without gaps."""
+    """Whether `tensors` can be in such a memory: float32 on the CPU, without gaps."""
     return all(
         tensor.dtype == torch.float32 and tensor.device.type == "cpu" and tensor.stride() == _packed(tensor)
         for tensor in tensors

@@ -25,7 +25,7 @@ _library.define("product(Tensor left, Tensor right, Tensor? bias) -> Tensor")
 
 
 def product(left: Tensor, right: Tensor, bias: Tensor | None) -> Tensor:
-    """(N, K) · (K, M) + bias (M,) → (N, M), float32, by oneDNN."""
+    """left (N, K) · right (K, M) + bias (M,) → (N, M), float32, by oneDNN."""
     return torch.ops.mkldnn._linear_pointwise(left, right.t(), bias, "none", [], "")
 
 

@@ -100,7 +100,8 @@ def wide() -> bool:
 
 
 def measured(rows: int, weight: Tensor) -> float:
-    """How many times as fast as PyTorch's own oneDNN's three products of a layer (M, K) are, for so many rows.
+    """How many times as fast as PyTorch's own oneDNN's three products of a layer, `weight` (M, K), are for so many
+    rows.
 
     On one thread, by the time that it has a core: other processes make no difference.
     """
