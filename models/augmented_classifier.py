@@ -76,8 +76,8 @@ class AugmentedClassifier(Classifier):
 
     def phases(self) -> list[Phase]:
         return [
-            Phase("generated", self.generated_loss, trained(self.net), before=self.draw_more),
-            Phase("real", self.real_loss, trained(self.real)),
+            Phase("generated", self.generated_loss, trainable(self.net), before=self.draw_more),
+            Phase("real", self.real_loss, trainable(self.real)),
         ]
 
     def generated_loss(self, batch: Batch) -> Loss:
@@ -144,6 +144,6 @@ class AugmentedClassifier(Classifier):
         return [Picture("generated", few, columns, what), *super().panels(inputs)]
 
 
-def trained(network: nn.Module) -> list[nn.Parameter]:
+def trainable(network: nn.Module) -> list[nn.Parameter]:
     """The parameters of a network that learn."""
     return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -163,7 +163,7 @@ class GAN(Model):
         if self.config.loss == "wasserstein":
             clip(self.discriminator, self.config.weight_clip)
 
-    def compared(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """D's raw scores, (N,) each, of the batch and of as many new images, all as D sees them in training."""
         with batch_statistics(self):
             x, fakes = (self.discriminator_input(images, batch) for images in (batch.x, self.fakes(batch)))
@@ -171,13 +171,13 @@ class GAN(Model):
 
     def vitals(self, batch: Batch) -> dict[str, Tensor]:
         """`balance`: how often D puts a real example above a generated one, in pairs of any two; 0.5 is by chance."""
-        real, fake = self.compared(batch)
+        real, fake = self.scores(batch)
         return {"balance": ranked(batch_rows(real), batch_rows(fake))}
 
     def panels(self, given: Given) -> list[Picture | Text]:
         """Histograms of D's scores of real and of generated examples, of some hundreds each."""
         labels = None if given.labels is None else given.labels[:PANEL_EXAMPLES]
-        return [Text("scores", histograms(*self.compared(Batch(given.x[:PANEL_EXAMPLES], labels))))]
+        return [Text("scores", histograms(*self.scores(Batch(given.x[:PANEL_EXAMPLES], labels))))]
 
     def validation(self, batch: Batch) -> dict[str, Tensor]:
         """Every phase's loss and metrics, and the distance of new samples from the batch."""

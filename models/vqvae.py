@@ -234,7 +234,7 @@ class VQVAE(Model):
         panels: list[Picture | Text] = [codebook.latents(z, self.vectors)]
         if self.data.kind == "image":
             few = min(8, len(codes))
-            panels.append(codebook.written(inputs.x[:few], codes[:few], self.vectors, self.decode_codes(codes[:few])))
+            panels.append(codebook.picture(inputs.x[:few], codes[:few], self.vectors, self.decode_codes(codes[:few])))
         return [*panels, Text("codebook", tables.of_usage(nets.count(codes, len(self.vectors)), math.prod(self.grid)))]
 
     class Config(msgspec.Struct):

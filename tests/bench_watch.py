@@ -103,7 +103,7 @@ def listing(root: Path, ssh: str, count: int) -> None:
         wait_for(lambda: watcher._listed.is_set(), 120)  # noqa: B023 - called here
         link = watcher._link
         assert link is not None
-        seconds, read = time.monotonic() - start, link.stream.read
+        seconds, read = time.monotonic() - start, link.stream.bytes_read
         more = f"the newest 50 after {first:.2f} s; {read:,} bytes"
         line(f"{count:,} runs listed, {again}", f"{seconds:.2f} s", more)
         newest = Path(runs.folders(watcher.root)[0][1])
@@ -128,9 +128,9 @@ def traffic(root: Path, ssh: str) -> None:
     def count(what: str, grown: Path | None = None) -> None:
         link = watcher._link
         assert link is not None
-        before = link.stream.read, link.stream.written, os.path.getsize(grown) if grown else 0
+        before = link.stream.bytes_read, link.stream.bytes_written, os.path.getsize(grown) if grown else 0
         time.sleep(SECONDS)
-        read, written = link.stream.read - before[0], link.stream.written - before[1]
+        read, written = link.stream.bytes_read - before[0], link.stream.bytes_written - before[1]
         log = f"; its log grew by {(os.path.getsize(grown) - before[2]) / SECONDS:,.0f} B/s" if grown else ""
         words = f"and {written / SECONDS:,.1f} B/s there{log}"
         line(what, f"{read / SECONDS:,.1f} B/s", words)

@@ -34,7 +34,7 @@ async def test_a_replay_comes_as_the_run_came_and_obeys(monkeypatch, run):
     async with workbench(monkeypatch, (120, 40), open_run=run, replay=Pace(10.0)) as (app, pilot):
         await until(pilot, lambda: app.view is not None)
         playing, view, hands = app.view.playback, app.view, Hands()
-        playing.clock, playing._looked = hands, hands.now
+        playing.clock, playing._last_look = hands, hands.now
         playing.jump(0)
         bar = app.query_one("#replay")
 

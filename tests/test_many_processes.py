@@ -341,11 +341,11 @@ def test_what_differs_between_ranks_is_said_and_the_generators_go_on_alike(tmp_p
         trainer.train_step()
         ranks.flags[1] = ranks.rank + 1
         trainer.train_step()
-        heard = ranks.heard.tolist()
+        heard = ranks.flag_sums.tolist()
         trainer.phases = []
         ranks.flags[1] = 5
         trainer.train_step()
-        return torch.get_rng_state().numpy(), trainer.model.end.weight.detach().numpy(), heard, ranks.heard.tolist()
+        return torch.get_rng_state().numpy(), trainer.model.end.weight.detach().numpy(), heard, ranks.flag_sums.tolist()
 
     first, second = many.run(2, tmp_path, act)
     assert all(np.array_equal(a, b) for a, b in zip(first, second))

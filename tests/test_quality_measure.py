@@ -299,8 +299,8 @@ def test_quarter_turns_are_what_the_rotation_network_learns():
 def test_endless_data_are_told_by_their_settings_not_by_the_runs_seed():
     config = dataset(name="moons")
     one, two = (finish(prepared(load(config, CPU, seed=s), CPU, lambda event: None)) for s in (1, 2))
-    assert torch.equal(one.train, two.train) and len(one.held) == reference.ENDLESS[1] and one.endless
-    assert not torch.equal(one.train[: len(one.held)], one.held)
+    assert torch.equal(one.train, two.train) and len(one.held_out) == reference.ENDLESS[1] and one.endless
+    assert not torch.equal(one.train[: len(one.held_out)], one.held_out)
 
 
 # As text

@@ -172,8 +172,8 @@ def test_over_a_network_one_that_goes_another_way_waits_until_that_is_seen(tmp_p
         tuned.use(None)
     assert second.asks and not first.asks
     whereabouts = Whereabouts()
-    assert whereabouts.heard(0, first) is None
-    assert (0, 1) in [whereabouts.heard(1, second) for _ in range(2)]
+    assert whereabouts.note(0, first) is None
+    assert (0, 1) in [whereabouts.note(1, second) for _ in range(2)]
 
 
 @pytest.mark.parametrize("way, asked", [(False, True), (True, False)], ids=["network", "memory"])
@@ -214,11 +214,11 @@ def test_a_way_that_was_gone_before_is_asked_for_only_where_the_last_was_another
 def test_one_that_asks_while_another_is_further_is_seen_when_it_says_so_again():
     """Where a device computes later what it is asked to, those who go on as before wait much later."""
     whereabouts = Whereabouts()
-    assert whereabouts.heard(1, At(7, "a", True)) is None
-    assert whereabouts.heard(0, At(9, "c")) is None
-    assert whereabouts.heard(1, At(7, "a", True)) is None  # it may have been agreed on since it said so
-    assert whereabouts.heard(1, At(8, "b", True)) is None
-    assert whereabouts.heard(1, At(8, "b", True)) == (0, 1)
+    assert whereabouts.note(1, At(7, "a", True)) is None
+    assert whereabouts.note(0, At(9, "c")) is None
+    assert whereabouts.note(1, At(7, "a", True)) is None  # it may have been agreed on since it said so
+    assert whereabouts.note(1, At(8, "b", True)) is None
+    assert whereabouts.note(1, At(8, "b", True)) == (0, 1)
     assert str(whereabouts.of(1)) == "exchange 8, b"
 
 

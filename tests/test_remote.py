@@ -203,14 +203,14 @@ def test_a_broken_link_keeps_what_is_shown_and_goes_on_where_it_was(far):
         launch.ask_run(here, "pause")
     with pytest.raises(RunError, match="no link to far now; nothing was done"):
         watcher.do(here, "star", True)
-    read = watcher.read
+    read = watcher.bytes_read
     worker.end()
     far.down = False
     wait_for(lambda: not watcher.trouble and not runs.live(here))
     assert (here / runs.LOG).read_bytes() == (worker.run / runs.LOG).read_bytes()
     view.read_all()
     assert view.state == "stopped" and "said meanwhile" in [text for _, _, text in view.log]
-    assert far.links[-1].stream.read < 8000 < read, "only what was new came, and the list"
+    assert far.links[-1].stream.bytes_read < 8000 < read, "only what was new came, and the list"
 
 
 def test_what_was_kept_comes_again_where_somebody_emptied_the_cache(far):
@@ -267,9 +267,9 @@ def _opened(watcher: Watcher, name: str) -> None:
 
 def cut_after(link: PipeLink, count: int) -> None:
     """Break a link after so many more bytes of it were read, or when nothing more comes."""
-    before, last = link.stream.read, -1
-    while link.stream.read - before < count and link.stream.read != last:
-        last = link.stream.read
+    before, last = link.stream.bytes_read, -1
+    while link.stream.bytes_read - before < count and link.stream.bytes_read != last:
+        last = link.stream.bytes_read
         threading.Event().wait(0.005)
     link.cut()
 
@@ -382,7 +382,7 @@ def test_what_is_here_already_is_not_sent_again(far):
     assert again.root == first.root and told(again.root) == told(far.root)
     assert [remarks.of(again.root / path.name).star for path in paths] == [True, True, False]
     assert all(Summaries(again.root).of(again.root / path.name).metric for path in paths), "as it was told before"
-    assert far.links[1].stream.read < 800 < 4000 < far.links[0].stream.read
+    assert far.links[1].stream.bytes_read < 800 < 4000 < far.links[0].stream.bytes_read
 
 
 def test_a_long_log_is_not_shown_in_part_and_how_far_it_is_is_told(world, monkeypatch):
@@ -455,7 +455,7 @@ def test_a_link_on_which_nothing_goes_any_more_is_given_up(pipes, world, monkeyp
     request = AskThere(1, "run", {"op": "decode"}, os.urandom(1 << 20))
     asking = threading.Thread(target=watcher._send, args=[request])
     asking.start()
-    wait_for(lambda: here.written and not select.select([], [here._writing], [], 0)[1], what="a full pipe")
+    wait_for(lambda: here.bytes_written and not select.select([], [here._writing], [], 0)[1], what="a full pipe")
     watcher._heard = time.monotonic() - watchers.SILENT + 0.5
     threading.Thread(target=watcher._keep_up, daemon=True).start()
     assert given_up.wait(60)

@@ -196,7 +196,7 @@ def test_balance_goes_by_the_batch_as_training_does_and_remembers_nothing_of_it(
     batch = Batch(torch.rand(16, 1, 8, 8))
     torch.manual_seed(1)
     with torch.no_grad():
-        scores = torch.stack(model.eval().compared(batch))
+        scores = torch.stack(model.eval().scores(batch))
         assert norms and not any(part.training for part in norms) and all(part.track_running_stats for part in norms)
         model.train()
         after = digest(trainer)
@@ -207,7 +207,7 @@ def test_balance_goes_by_the_batch_as_training_does_and_remembers_nothing_of_it(
         for part in norms:
             part.running_mean.add_(9.0)
         torch.manual_seed(1)
-        assert torch.equal(torch.stack(model.eval().compared(batch)), scores)
+        assert torch.equal(torch.stack(model.eval().scores(batch)), scores)
 
 
 def test_scores_of_real_and_generated_examples_stand_side_by_side():

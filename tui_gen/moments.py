@@ -27,7 +27,7 @@ class Moments:
         """The steps from which a fork, and each that it is a fork of, went on: its own first."""
         self._made = False
         """Whether what was taken over from the other run has been read: a fork's first state follows it."""
-        self._parted = 0.0
+        self._parted_at = 0.0
         """When the last of that was written, until the fork is first started."""
         self._away: list[tuple[int, float]] = []
         """Times that were left out, in seconds, each from a step on."""
@@ -40,11 +40,11 @@ class Moments:
             case events.Fork():
                 self._joins.append(event.step if event.start is None else event.start)
             case events.State() if self._joins and not self._made:
-                self._made, self._parted = True, before
+                self._made, self._parted_at = True, before
             case events.State(state="starting"):
-                if self._parted:
-                    self._leave_out(self._joins[0], event.t - self._parted)
-                    self._parted = 0.0
+                if self._parted_at:
+                    self._leave_out(self._joins[0], event.t - self._parted_at)
+                    self._parted_at = 0.0
             case events.State():
                 self._add(event.step, event.t)
             case events.System():

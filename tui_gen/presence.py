@@ -202,7 +202,7 @@ def silence(run: Path | str) -> float:
     By the clock of the file system; where nothing can be written there, that may be another than ours, so a sign that
     came while we looked counts, and one from the future only for as long as we have looked.
     """
-    at, now = heard(run), time.monotonic()
+    at, now = last_sign(run), time.monotonic()
     value, first, change = _looks.get(str(run), (at, now, -math.inf))
     if value != at:
         first, change = now, now if at > value else -math.inf  # older than before: a folder put in place of another
@@ -253,7 +253,7 @@ def _skew(folder: Path | str) -> float:
 
 def since(run: Path | str) -> str:
     """When a run's worker gave its last sign of life, by our clock, in words: `since 14:03:05`."""
-    at, now = heard(run) + time.time() - clock(run), time.time()
+    at, now = last_sign(run) + time.time() - clock(run), time.time()
     form = "%H:%M:%S" if abs(now - at) < 20 * 3600 else "%d %b %Y %H:%M"
     return f"since {time.strftime(form, time.localtime(at))}"
 
@@ -263,7 +263,7 @@ def age(path: Path | str) -> float:
     return clock(os.path.dirname(path)) - mtime(path)
 
 
-def heard(run: Path | str) -> float:
+def last_sign(run: Path | str) -> float:
     """When a run's worker gave its last sign of life, by the clock of the file system."""
     return max(mtime(f"{run}/{LOCK}"), mtime(f"{run}/events.jsonl"))
 

@@ -44,7 +44,7 @@ class QueueRunner:
         self.devices = slots.here()
         self._stamp, self._queue = (0, 0, 0), RunQueue()
         self._children: list[subprocess.Popen[bytes]] = []
-        self._stopped: dict[int, float] = {}
+        self._stopped_since: dict[int, float] = {}
         """Entries whose runs a signal stopped, and when that was seen."""
         self._blockers: dict[str, Path] = {}
         """Who else trains on a device, as far as was seen."""
@@ -94,7 +94,7 @@ class QueueRunner:
             return
         state, step, reason = runs.state_of(path)
         if state != "stopped":
-            self._stopped.pop(entry.id, None)
+            self._stopped_since.pop(entry.id, None)
         if state == "finished":
             self._over(entry, "done", "")
         elif state == "failed":
@@ -110,10 +110,10 @@ class QueueRunner:
             if entry.boot != presence.boot():
                 self._go_on(entry, path, step)
                 return
-            since = self._stopped.setdefault(entry.id, time.monotonic())
+            since = self._stopped_since.setdefault(entry.id, time.monotonic())
             if time.monotonic() - since < PATIENCE:
                 return
-        self._stopped.pop(entry.id, None)
+        self._stopped_since.pop(entry.id, None)
         words = f"stopped at step {step:,}" + (f", {reason}" if reason else "")
         self._over(entry, "cancelled", words)
 

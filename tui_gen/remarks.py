@@ -29,7 +29,7 @@ MOST = 1 << 20
 LONGEST_NAME, LONGEST_TAG, LONGEST_NOTE = 80, 40, 4000
 """In characters."""
 MOST_TAGS, MOST_NOTES = 50, 1000
-MOST_LOOKED = 64
+MOST_CACHED = 64
 """Runs whose remarks are remembered for `at_hand`."""
 PATIENCE = 3.0
 """Seconds that somebody else who writes is waited for."""
@@ -82,7 +82,7 @@ def of(path: Path | str) -> Remarks:
         return NONE
 
 
-_looked: dict[str, tuple[int, int, Remarks]] = {}
+_cache: dict[str, tuple[int, int, Remarks]] = {}
 
 
 def at_hand(path: Path | str) -> Remarks:
@@ -92,13 +92,13 @@ def at_hand(path: Path | str) -> Remarks:
         status = os.stat(place)
     except (OSError, ValueError):
         return NONE
-    before = _looked.get(place)
+    before = _cache.get(place)
     if before is not None and before[:2] == (status.st_mtime_ns, status.st_ino):
         return before[2]
-    if len(_looked) > MOST_LOOKED:
-        _looked.clear()
-    _looked[place] = status.st_mtime_ns, status.st_ino, of(path)
-    return _looked[place][2]
+    if len(_cache) > MOST_CACHED:
+        _cache.clear()
+    _cache[place] = status.st_mtime_ns, status.st_ino, of(path)
+    return _cache[place][2]
 
 
 def change(path: Path | str, edit: Callable[[Remarks], None]) -> Remarks:

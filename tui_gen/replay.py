@@ -56,7 +56,7 @@ class Playback(event_log.Follower):
         """The last step there is, as far as is known."""
         self.clock, self._tell = clock, tell
         self._apart = apart
-        self._looked = clock()
+        self._last_look = clock()
         self._goal: int | None = pace.first or None
         self._ahead: deque[tuple[float, events.Event]] = deque()
         self._unread = True
@@ -78,8 +78,8 @@ class Playback(event_log.Follower):
         """The events whose time has come, as they were written; `behind` where more are due already."""
         now = self.clock()
         if self._goal is None and not self.paused:
-            self._at += min(LOOK, max(0.0, now - self._looked)) * self.speed
-        self._looked = now
+            self._at += min(LOOK, max(0.0, now - self._last_look)) * self.speed
+        self._last_look = now
         due: list[events.Event] = []
         anew, more = False, False
         while not more:

@@ -201,7 +201,7 @@ def claim(path: Path) -> Hold:
     """
     if live(path):
         raise RunError(in_use(path))
-    info, last_sign = worker_of(path), presence.heard(path)
+    info, last_sign = worker_of(path), presence.last_sign(path)
     try:
         hold = Hold.take(path)
     except presence.Taken:
@@ -211,7 +211,7 @@ def claim(path: Path) -> Hold:
     if info is not None and not presence.here(info):  # our clock may be another than that of the file system
         with contextlib.suppress(OSError):
             hold.renew()
-        if presence.heard(path) - last_sign < presence.SILENT and not _has_ended(path):
+        if presence.last_sign(path) - last_sign < presence.SILENT and not _has_ended(path):
             hold.release()
             raise RunError(in_use(path))
     with contextlib.suppress(OSError):
@@ -348,7 +348,7 @@ def find(root: Path, name: str = "") -> Path:
 
 
 def find_place(root: Path, name: str) -> Path:
-    """As `find`, but where the run's folder is a link, that link."""
+    """As `find`, but where the run's folder is a link, that link. Raises RunError as `find` does."""
     root = Path(root)
     place = Path(os.path.expanduser(name))
     if name and is_run(place):
@@ -411,7 +411,7 @@ def edits_of(path: Path) -> list[dict[str, Any]]:
 
 
 def last_log_lines(path: Path, count: int = 20) -> list[str]:
-    """The end of `worker.log`, as clean lines."""
+    """The last `count` lines of `worker.log`, clean; none where it cannot be read."""
     try:
         with open_regular(path / "worker.log") as file:
             end = file.seek(0, os.SEEK_END)

@@ -27,7 +27,7 @@ def latents(z: Tensor, vectors: Tensor) -> Picture:
     return panel
 
 
-def written(x: Tensor, codes: Tensor, vectors: Tensor, rebuilt: Tensor) -> Picture:
+def picture(x: Tensor, codes: Tensor, vectors: Tensor, rebuilt: Tensor) -> Picture:
     """Images (N, C, S, S), their codes (N, h, w) in colours, and what is rebuilt from them, one below the other."""
     rows = [x, colours(codes, vectors, x.shape[-1]), rebuilt]
     what = Tiles(block=(1, 3), parts=("original", "codes", "rebuilt"))

@@ -118,7 +118,8 @@ class Workbench(TerminalApp):
         # As runs.create and runs.find name runs: whole paths, for what draws pictures stands in another folder.
         self.runs = LocalRuns(Path(os.path.realpath(runs)), list(model_dirs or [])) if isinstance(runs, Path) else runs
         self.furnishing = Furnishing(self, self, open_run)
-        self.pacer = Pacer(terminal.round_trip if terminal is not None else None, budget, lambda: self.wire.written)
+        round_trip = terminal.round_trip if terminal is not None else None
+        self.pacer = Pacer(round_trip, budget, lambda: self.wire.bytes_written)
         self.wire.limit = budget
         self.wire.when_dropped.append(self.pacer.drop)
         self._replay, self._compare = replay, compare

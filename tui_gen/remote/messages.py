@@ -216,7 +216,7 @@ class FrameStream:
         self._lock = threading.Lock()
         self._waiting, self._buffer = rest, bytearray()
         self._over = False
-        self.read = self.written = 0
+        self.bytes_read = self.bytes_written = 0
         """Bytes that went over the link."""
 
     def send(self, *messages: FarMessage) -> None:
@@ -245,7 +245,7 @@ class FrameStream:
             body = msgspec.msgpack.encode(message)
             out += self._packer.compress(self._HEAD.pack(len(body)) + body)
         out += self._packer.flush(zlib.Z_SYNC_FLUSH)
-        self.written += len(out)
+        self.bytes_written += len(out)
         left = memoryview(out)
         try:
             while left:
@@ -264,7 +264,7 @@ class FrameStream:
             data, self._waiting = self._waiting or self._next(), b""
             if not data:
                 return
-            self.read += len(data)
+            self.bytes_read += len(data)
             more = True
             while more:
                 try:

@@ -87,13 +87,13 @@ class Serving:
         self._logs: dict[str, SentLog] = {}
         self._outputs: dict[str, float] = {}
         self._summaries = Summaries(self.root)
-        self._summed: dict[str, tuple[RunInfo, float]] = {}
-        self._unsummed: list[RunInfo] = []
+        self._summed_up: dict[str, tuple[RunInfo, float]] = {}
+        self._to_sum_up: list[RunInfo] = []
         self._known_sums: dict[str, float] = {}
         """The time of the log that the other side knows the summary of, by folders."""
         self._slots = threading.BoundedSemaphore(MOST_ASKED)
         self._over = False
-        self.heard = threading.Event()
+        self.has_heard = threading.Event()
         """Set with every word of the other side."""
 
     def run(self) -> None:
@@ -118,7 +118,7 @@ class Serving:
         """Take what the other side says."""
         with contextlib.suppress(LinkBroken):
             for message in self.stream.receive():
-                self.heard.set()
+                self.has_heard.set()
                 self._inbox.put(message)
         self._inbox.put(None)
 
@@ -127,7 +127,7 @@ class Serving:
         """Seconds until there may be something to do."""
         if not self._begun:
             return LOOK
-        if any(not log.level for log in self._logs.values()) or self._unsummed:
+        if any(not log.level for log in self._logs.values()) or self._to_sum_up:
             return 0.0
         now = time.monotonic()
         live = any((info := self._last_infos.get(name)) is not None and info.live for name in self._logs)
@@ -214,7 +214,7 @@ class Serving:
             messages.append(GoneRuns(missing))
         if messages:
             self.stream.send(*messages)
-        self._unsummed = [info for info in rows if info.state and self._due_for(info)]
+        self._to_sum_up = [info for info in rows if info.state and self._due_for(info)]
 
     def _row(self, name: str, info: RunInfo, summary: RunSummary | None = None) -> FarRun | None:
         """What is told of a run; None for one whose name cannot be, or that is just going."""
@@ -250,18 +250,18 @@ class Serving:
 
     def _due_for(self, info: RunInfo) -> bool:
         """Whether a run is to be summed up anew."""
-        before = self._summed.get(info.path)
+        before = self._summed_up.get(info.path)
         if before is None and is_same_time(self._known_sums.pop(os.path.basename(info.path), 0.0), info.updated):
-            self._summed[info.path] = before = info, time.monotonic()
+            self._summed_up[info.path] = before = info, time.monotonic()
         return before is None or (before[0] is not info and time.monotonic() - before[1] > AT_REST * info.live)
 
     def _sum_up(self) -> None:
         """Tell what some runs came to that nobody was told of yet."""
         deadline, messages = time.monotonic() + BUDGET, []
-        while self._unsummed and time.monotonic() < deadline:
-            info = self._unsummed.pop(0)
+        while self._to_sum_up and time.monotonic() < deadline:
+            info = self._to_sum_up.pop(0)
             name = os.path.basename(info.path)
-            self._summed[info.path] = info, time.monotonic()
+            self._summed_up[info.path] = info, time.monotonic()
             if self._last_infos.get(name) is not info:
                 continue
             summary = self._summaries.of(info.path, live=info.live)
@@ -424,19 +424,19 @@ def serve(root: Path, given: bool) -> int:
             stream.send(FarTrouble(problem))
             return 2
         serving = Serving(root, stream)
-        threading.Thread(target=_guard, args=(serving.heard,), name="guard", daemon=True).start()
+        threading.Thread(target=_guard, args=(serving.has_heard,), name="guard", daemon=True).start()
         serving.run()
     except LinkBroken:
         pass
     return 0
 
 
-def _guard(heard: threading.Event) -> None:
+def _guard(has_heard: threading.Event) -> None:
     """End this process when nothing was heard for too long, whatever the system thinks of the link: the main thread
     may wait for ever to write to nobody.
     """
-    while heard.wait(ABANDONED):
-        heard.clear()
+    while has_heard.wait(ABANDONED):
+        has_heard.clear()
         time.sleep(1.0)
     os._exit(0)
 

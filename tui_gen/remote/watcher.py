@@ -90,7 +90,7 @@ class Watcher:
         self.on_log: Callable[[str], None] = lambda run: None
         """Called when something was added to a run's log, from the thread that takes it."""
         self.connections = 0
-        self.read = self.written = 0
+        self.bytes_read = self.bytes_written = 0
         """Bytes that went over links that are closed."""
         self._link: Link | None = None
         self._proxies = Proxies(self._forward)
@@ -105,7 +105,7 @@ class Watcher:
         self._closing = threading.Event()
         self._hurry = threading.Event()
         """Somebody wants something of a link that is not there: it is tried at once."""
-        self._heard = 0.0
+        self._last_heard = 0.0
         self._far = ""
         self.previews = Previews(self.mirror, self._lock, self._send_if_linked, self._closing)
 
@@ -171,7 +171,7 @@ class Watcher:
     def _listen(self, link: Link, listing: Waiting) -> str:
         """Take what a link tells until it is over; why, where that is told."""
         with self._lock:
-            self._link, self._far, self._heard = link, "", time.monotonic()
+            self._link, self._far, self._last_heard = link, "", time.monotonic()
             self._listed.clear() if self.connections else None
             self.connections += 1
             self.mirror.rows_of_now.clear()
@@ -183,7 +183,7 @@ class Watcher:
         try:
             link.stream.send(*again)
             for message in link.stream.receive():
-                self._heard = time.monotonic()
+                self._last_heard = time.monotonic()
                 with self._lock:
                     if self._closing.is_set():
                         break
@@ -197,7 +197,8 @@ class Watcher:
             words = f"cannot write in {self.root}: {error.strerror or error}"
         with self._lock:
             self._link = None
-            self.read, self.written = self.read + link.stream.read, self.written + link.stream.written
+            self.bytes_read += link.stream.bytes_read
+            self.bytes_written += link.stream.bytes_written
             self.previews.give_up()
         link.close()
         link.done()
@@ -233,7 +234,7 @@ class Watcher:
             link = self._link
             if link is None:
                 continue
-            if time.monotonic() - self._heard > SILENT:
+            if time.monotonic() - self._last_heard > SILENT:
                 link.close()
             else:
                 link.stream.send_at_once(Ping())

@@ -11,8 +11,8 @@ import numpy as np
 
 from tui_gen.catalog import Catalog
 from tui_gen.columns import shortest
-from tui_gen.compared import ComparedRun, better, metrics_of, outcome
-from tui_gen.compared_rows import NONE, Cells, TableCell, results_rows, settings_rows
+from tui_gen.comparison import ComparedRun, better, metrics_of, outcome
+from tui_gen.comparison_rows import NONE, Cells, TableCell, results_rows, settings_rows
 from tui_gen.config_diff import differences
 from tui_gen.draw.canvas import legend_glyph
 from tui_gen.draw.curves import FrameOptions

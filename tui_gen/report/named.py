@@ -77,10 +77,10 @@ def far_and_live(path: Path, err: Outlet) -> bool:
     info = runs.worker_of(path)
     if info is None or presence.in_sight(info) or not runs.live(path):
         return False
-    last_sign, announced = presence.heard(path), False
+    last_sign, announced = presence.last_sign(path), False
     deadline = time.monotonic() + presence.SILENT + presence.BEAT
     while runs.live(path):
-        if presence.held(path) or presence.heard(path) != last_sign or time.monotonic() > deadline:
+        if presence.held(path) or presence.last_sign(path) != last_sign or time.monotonic() > deadline:
             return True
         if not announced:
             announced = True

@@ -73,7 +73,7 @@ class OpenTrial:
             part = self.view.fraction
             steps, values = steps[-1:], values[-1:]
             percents = np.full(1, int(WHOLE * part) if part is not None else 0)
-        new = (percents > self.trial.reported) & np.isfinite(values)
+        new = (percents > self.trial.percent) & np.isfinite(values)
         percents, values = percents[new], values[new]
         _, firsts = np.unique(percents, return_index=True)
         return [(int(percents[place]), float(values[place])) for place in firsts]

@@ -66,12 +66,12 @@ class SearchKeeper:
         self.moved = False
         """Whether the last turn began or ended something."""
         self._devices = slots.here()
-        self._looked = self._beaten = -1e9
+        self._last_look = self._beaten = -1e9
         self._since: dict[tuple[int, float], float] = {}
         self._changed = True
         self._rows: list[TrialRow] = []
         self._importances: dict[str, float] = specs.trials(self.root, spec.name).importances
-        self._reckoned = 0
+        self._done_before = 0
         self._reckoner: threading.Thread | None = None
 
     # -- the turn
@@ -91,9 +91,9 @@ class SearchKeeper:
         if beat:
             self._beaten = now
         if not self.ending:
-            if now - self._looked > TAKE_UP:
+            if now - self._last_look > TAKE_UP:
                 self._take_up()
-                self._looked = time.monotonic()
+                self._last_look = time.monotonic()
             self._fill()
         self.moved = self._changed
         if self._changed:
@@ -130,8 +130,8 @@ class SearchKeeper:
         """The settings' importances anew, in a thread, once there is a tenth more to tell them from."""
         done = sum(row.state == "done" for row in self._rows)
         busy = self._reckoner is not None and self._reckoner.is_alive()
-        if not busy and done >= 3 and (done >= 1.1 * self._reckoned or (wait and done > self._reckoned)):
-            self._reckoned = done
+        if not busy and done >= 3 and (done >= 1.1 * self._done_before or (wait and done > self._done_before)):
+            self._done_before = done
             compute = self.study.importances()
 
             def reckon() -> None:
@@ -226,7 +226,7 @@ class SearchKeeper:
                 self.tell(f"trial {trial.number} goes on: {path.name}", None)
         except (ConfigError, RunError) as error:
             if isinstance(error.__cause__, OSError) and error.__cause__.errno in LATER:
-                self._looked = time.monotonic()  # it is taken up later
+                self._last_look = time.monotonic()  # it is taken up later
                 raise
             if not (runs.is_run(path) and runs.live(path)):
                 self._over(trial, FAILED, " ".join(str(error).split()))
@@ -369,7 +369,7 @@ class SearchKeeper:
             trial.note(reason=reason)
             trial.end(state, value)
         self.open.pop(trial.number, None)
-        self._changed, self._looked = True, -1e9
+        self._changed, self._last_look = True, -1e9
         self._rows = self.study.rows()
         row = next(row for row in self._rows if row.number == trial.number)
         self.tell(outcome(row, self.spec, self._rows), row)

@@ -196,7 +196,7 @@ class SearchTrial:
             reported = self._trial.study._storage.get_trial(trial._trial_id).last_step
         self.run, self.host, self.begun = attrs.get("run", ""), attrs.get("host", ""), bool(attrs.get("begun"))
         self.reason, self.beat = attrs.get("reason", ""), attrs.get("beat", 0.0)
-        self.reported = reported or 0
+        self.percent = reported or 0
         """The last per cent of its run's length that something was reported of."""
 
     def _draw(self, axis: Axis) -> Any:
@@ -219,11 +219,11 @@ class SearchTrial:
 
     def report(self, percent: int, value: float) -> bool:
         """Report a value; whether the trial is to be pruned."""
-        if percent <= self.reported:
+        if percent <= self.percent:
             return False
         with told(self._storage):
             self._trial.report(value, percent)
-            self.reported = percent
+            self.percent = percent
             return self._trial.should_prune()
 
     @property

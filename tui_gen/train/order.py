@@ -89,7 +89,7 @@ class Whereabouts:
         self._ahead: dict[int, int] = {}
         """By rank, one that was further when it said so last; -1 for none."""
 
-    def heard(self, rank: int, at: At) -> tuple[int, int] | None:
+    def note(self, rank: int, at: At) -> tuple[int, int] | None:
         """A process says where it is, now and then. Two that can no longer meet, where there are such.
 
         All come to the same exchange by the same number. And none is further than one that still asks: where a device

@@ -174,7 +174,7 @@ class PaneFollower:
         """Seconds until the next live frame may be drawn."""
         if self._reading:
             return 0.0
-        return self.budget.left(now, time.process_time(), None if self.shares_cores else self.wire.written)
+        return self.budget.left(now, time.process_time(), None if self.shares_cores else self.wire.bytes_written)
 
     def tick(self) -> None:
         """Poll, and draw where there is something to draw and the link has room."""
@@ -226,17 +226,17 @@ class PaneFollower:
                 self._on_fault(pane, error)
         then, count = self._rate_start
         if then and now > then:
-            rate = (self.wire.written - count) / (now - then)
+            rate = (self.wire.bytes_written - count) / (now - then)
             if now - then >= 1.0:
                 self.status.link = (self.pacer.round_trip, rate)
-                self._rate_start = (now, self.wire.written)
+                self._rate_start = (now, self.wire.bytes_written)
         else:
-            self._rate_start = (now, self.wire.written)
+            self._rate_start = (now, self.wire.bytes_written)
         self._status_due = False
         self._draw_time = now
         self.status.update_text()
         self.pacer.drawing(now)
-        self.budget.drawing(now, spent, self.wire.written)
+        self.budget.drawing(now, spent, self.wire.bytes_written)
         self._asking = True
 
     def _settle(self, now: float) -> None:
@@ -250,17 +250,17 @@ class PaneFollower:
         if self._asking:
             self._asking = False
             self._ask()
-        elif self.wire.written - self._asked_at > LARGE and not self.pacer.asked:
+        elif self.wire.bytes_written - self._asked_at > LARGE and not self.pacer.asked:
             self._ask()
 
     def _ask(self) -> None:
-        self._asked_at = self.wire.written
+        self._asked_at = self.wire.bytes_written
         if self.pacer.may_ask and self.wire.ask_round_trip():
             self.pacer.ask(time.monotonic())
 
     def answered(self) -> None:
         """The terminal has everything up to the question; what was sent since then may need another."""
-        more = self.wire.written - self._asked_at > LARGE
+        more = self.wire.bytes_written - self._asked_at > LARGE
         self.pacer.answered(time.monotonic(), more)
         if more:
             self._ask()

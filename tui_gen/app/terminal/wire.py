@@ -56,7 +56,7 @@ class Wire:
         self._app = app
         self.limit: float | None = None
         """Bytes a second that the user allows, None for as many as the link takes."""
-        self.written = 0
+        self.bytes_written = 0
         """Bytes given to the terminal since the start."""
         self.frames = 0
         """Frames drawn since the start."""
@@ -86,7 +86,7 @@ class Wire:
         write = driver.write
 
         def counting(data: str) -> None:
-            self.written += len(data.encode("utf-8", "replace"))
+            self.bytes_written += len(data.encode("utf-8", "replace"))
             write(data)
 
         driver.write = counting  # type: ignore[method-assign]  # all that Textual writes goes through here

@@ -75,7 +75,7 @@ def rows_of(root: Path, where: RunFilter | None, sort: str | None = None, summar
     rows = [RunRow(info) for info in runs.list_runs(root)]
     settings, key = RunSettings(), (sort or "").lstrip("-+")
     if summaries or key in NEED_SUMMARY or (where is not None and where.needs_summaries):
-        rows = _summed(root, rows)
+        rows = _with_summaries(root, rows)
     if summaries or key == "exact" or (where is not None and "exact" in where.keys):
         for row in rows:
             row.proof = proof_of(row.info.path)
@@ -97,7 +97,7 @@ def columns() -> str:
     return f"there are {', '.join(FACTS)}, and the settings"
 
 
-def _summed(root: Path, rows: list[RunRow]) -> list[RunRow]:
+def _with_summaries(root: Path, rows: list[RunRow]) -> list[RunRow]:
     """The rows with their summaries; those that no cache knows take a look into their logs."""
     _, err = stdout.standard()
     summaries = Summaries(root)

@@ -291,7 +291,7 @@ class Exchange:
             sums = copy.exchanged(phase.name, merged, numbers, flags, code)
             if sums is not None:
                 if not self._flagged:
-                    self.ranks.heard, self._flagged = sums.flags, True
+                    self.ranks.flag_sums, self._flagged = sums.flags, True
                 return tuple(names), _row(values, sums.numbers), sums
         row = self._messages.get(phase.name)
         if row is None or len(numbers) > row.room:
@@ -303,7 +303,7 @@ class Exchange:
         row.flags.copy_(self.ranks.flags) if not self._flagged else row.flags.zero_()
         self.ranks.sum_([*row.kinds.values()], phase.name)
         if not self._flagged:
-            self.ranks.heard, self._flagged = row.flags.clone(), True
+            self.ranks.flag_sums, self._flagged = row.flags.clone(), True
         there = self._agreed(phase, row, names, there)
         gradients = [view if is_there else None for view, is_there in zip(row.gradients, there)]
         return tuple(names), _row(values, row.metrics[: len(numbers)].clone()), gradients

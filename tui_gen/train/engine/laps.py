@@ -29,7 +29,7 @@ class Laps:
         self._on = False
         self._next, self._stride = -1, 1
         self._marks: list[tuple[str, Any]] = []
-        self._timed: list[list[tuple[str, Any]]] = []
+        self._steps: list[list[tuple[str, Any]]] = []
         self._idle = 0
 
     def begin(self, step: int) -> None:
@@ -55,7 +55,7 @@ class Laps:
             if self._cuda:
                 # Where the device is done with all that was there before this step, it waits for the next.
                 self._idle += bool(self._marks[0][1].query())
-            self._timed.append(self._marks)
+            self._steps.append(self._marks)
 
     def pace(self, per_second: float) -> None:
         """So many steps are made in a second now."""
@@ -63,8 +63,8 @@ class Laps:
 
     def collect(self, steps: int) -> Spent:
         """What so many steps took, by those that were timed since the last call. Waits for the device."""
-        step_marks, idle = self._timed, self._idle
-        self._timed, self._idle = [], 0
+        step_marks, idle = self._steps, self._idle
+        self._steps, self._idle = [], 0
         if not step_marks:
             return Spent(steps=steps)
         if self._cuda:

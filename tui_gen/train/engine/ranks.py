@@ -17,7 +17,7 @@ them first (`tui_gen.train.order`): where it differs, nothing is added up. Train
 what; those that did not ask are found by `at`, which tells where each rank is, and are to be ended.
 
 **Numbers that ride along.** `flags` (FLAGS,) are float32 numbers of this rank's own, all 0 at first. Every training
-step adds them up with the first gradients, and leaves the sums in `heard`: what any rank has written there before a
+step adds them up with the first gradients, and leaves the sums in `flag_sums`: what any rank has written there before a
 step, every rank reads after that same step ("somebody was asked to stop"). Without a step, `hear()` does it alone.
 """
 
@@ -73,7 +73,7 @@ class Ranks:
         self.host: OneHost | None = None
         """What sums on CPUs of one machine go through, where they can."""
         self.flags = torch.zeros(FLAGS)
-        self.heard = torch.zeros(FLAGS)
+        self.flag_sums = torch.zeros(FLAGS)
         self.device = torch.device("cpu")
         self.since = 0.0
         """Since when this rank waits for the others (seconds of `time.monotonic`); 0 while it does not."""
@@ -160,10 +160,10 @@ class Ranks:
             tensor.detach().copy_(whole)
 
     def hear(self) -> Tensor:
-        """The sums (FLAGS,) of all ranks' `flags` now, where no step brings them; they are in `heard` too."""
-        self.heard = self.flags.clone()
-        self.sum_([self.heard])
-        return self.heard
+        """The sums (FLAGS,) of all ranks' `flags` now, where no step brings them; they are in `flag_sums` too."""
+        self.flag_sums = self.flags.clone()
+        self.sum_([self.flag_sums])
+        return self.flag_sums
 
     def wait(self) -> None:
         """Go on when all ranks are here."""

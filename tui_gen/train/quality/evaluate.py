@@ -116,8 +116,9 @@ def _measure(
         if figure is not None:
             figures.append(figure)
         yield "comparing samples with real data"
-    notes = [] if len(reference.held) else ["nothing is held out (dataset.validation = 0), so no real data to compare"]
-    return Report(step, samples, len(reference.train), len(reference.held), reference.name, figures, notes=notes)
+    real = len(reference.held_out)
+    notes = [] if real else ["nothing is held out (dataset.validation = 0), so no real data to compare"]
+    return Report(step, samples, len(reference.train), real, reference.name, figures, notes=notes)
 
 
 def finish(work: Generator[str, None, Report], say: Callable[[str], None] = lambda words: None) -> Report:
@@ -187,7 +188,7 @@ def _figures(
     generator = torch.Generator().manual_seed(seed)
     samples, train, held_out = (
         features[torch.randperm(len(features), generator=generator)]
-        for features in (reference.scaled(raw), reference.scaled(reference.train), reference.scaled(reference.held))
+        for features in (reference.scaled(raw), reference.scaled(reference.train), reference.scaled(reference.held_out))
     )
     if reference.net is None:
         yield _mmd(samples, train, held_out)
@@ -284,8 +285,8 @@ def _classes(
         return
     else:  # a point is of the class of the nearest real one
         predictions = _nearest_classes(raw, reference.train, reference.train_classes)
-        real = reference.held[:ENOUGH]
-        real_classes = _nearest_classes(real, reference.train, reference.train_classes) if len(reference.held) else None
+        real = reference.held_out[:ENOUGH]
+        real_classes = _nearest_classes(real, reference.train, reference.train_classes) if len(real) else None
     shares = torch.bincount(predictions, minlength=class_count).double() / len(predictions)
     real_shares = None
     if real_classes is not None:

@@ -55,7 +55,7 @@ class QualityError(Exception):
 
 @dataclass
 class Reference:
-    """Real data as features on the CPU: `train` (N, D), `held` (M, D), M may be 0.
+    """Real data as features on the CPU: `train` (N, D), `held_out` (M, D), M may be 0.
 
     `confidence` (M,) and `classes` (M,) are what the network says of held-out images where it is a classifier; for
     labelled points `train_classes` (N,) are their labels. `shares` (C,) are the data's class shares, None without
@@ -66,7 +66,7 @@ class Reference:
     kind: str
     net: nets.FeatureNet | None
     train: Tensor
-    held: Tensor
+    held_out: Tensor
     shares: Tensor | None = None
     confidence: Tensor | None = None
     classes: Tensor | None = None
@@ -173,7 +173,7 @@ def _points(spec: DataSpec, train: Part, held_out: Part | None, endless: bool) -
         kind="coordinates",
         net=None,
         train=x.float().cpu(),
-        held=torch.empty(0, *spec.shape) if other is None else other.float().cpu(),
+        held_out=torch.empty(0, *spec.shape) if other is None else other.float().cpu(),
         shares=_shares(classes, len(spec.classes)),
         train_classes=classes,
         endless=endless,
@@ -240,9 +240,9 @@ def _keep(place: Path, reference: Reference, report: Report) -> None:
     """Write a reference into the cache, whole or not at all."""
     net = {} if reference.net is None else reference.net.state_dict()
     tensors = {f"net.{name}": tensor.cpu().contiguous() for name, tensor in net.items()}
-    for name in TENSORS:
+    for name, written_as in TENSORS.items():
         if (tensor := getattr(reference, name)) is not None:
-            tensors[name] = tensor.contiguous()
+            tensors[written_as] = tensor.contiguous()
     aside = place.with_name(f"{place.name}.part-{os.getpid()}")
     try:
         with _tidied(aside):
@@ -267,7 +267,8 @@ def _tidied(aside: Path) -> Iterator[None]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-TENSORS = ("train", "held", "shares", "confidence", "classes")
+TENSORS = {"train": "train", "held_out": "held", "shares": "shares", "confidence": "confidence", "classes": "classes"}
+"""What they are called in the file."""
 
 
 def _read(place: Path, spec: DataSpec, device: torch.device) -> Reference | None:
@@ -278,7 +279,7 @@ def _read(place: Path, spec: DataSpec, device: torch.device) -> Reference | None
         outputs = len(spec.classes) if about["kind"] == "classifier" else len(nets.TURNS)
         net = nets.made(spec.shape, outputs, SEED)
         net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
-        tensors_by_name: dict[str, Any] = {name: tensors.get(name) for name in TENSORS}
+        tensors_by_name: dict[str, Any] = {name: tensors.get(key) for name, key in TENSORS.items()}
         net = net.to(device).eval().requires_grad_(False)
         return Reference(net=net, **about, **tensors_by_name)
     except Exception:  # whatever is wrong with it, it is made anew

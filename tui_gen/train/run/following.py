@@ -163,10 +163,10 @@ class Following:
             time.sleep(BEAT)
             now = time.monotonic()
             if now - last > 3 * BEAT:  # this process was held
-                self._link.heard = now
+                self._link.last_heard = now
             last = now
             limit = LOST if self._told else ARRIVAL
-            if now - self._link.heard > limit:
+            if now - self._link.last_heard > limit:
                 words = f"rank 0 has given no sign of life for {limit:.0f} s"
                 self._link.last("failed", words=words)  # it may have been held, and would miss this one for no reason
                 print(f"error: stopped because {words}", file=sys.stderr)

@@ -32,7 +32,7 @@ class PeerLink:
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
         self._sending = threading.Lock()
-        self.heard = time.monotonic()
+        self.last_heard = time.monotonic()
         """When anything came."""
         if end.family != socket.AF_UNIX:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -93,7 +93,7 @@ class PeerLink:
             if not count:
                 raise EOFError
             place += count
-            self.heard = time.monotonic()
+            self.last_heard = time.monotonic()
         return bytes(data)
 
     def close(self) -> None:

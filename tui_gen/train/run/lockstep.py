@@ -155,8 +155,8 @@ class Leading:
         self.peers = peers
         self.grants = Grants()
         self._ahead = 1
-        self._timed = 0, 0.0
-        self._passed = -1
+        self._timed_from = 0, 0.0
+        self._passed_at = -1
         self._rounds = itertools.count(1)
 
     def check(self) -> None:
@@ -179,7 +179,7 @@ class Leading:
     def go_on(self, step: int, until: int, fraction: float | None) -> None:
         """Let all go on after `step` steps, by `until` at the longest."""
         if self.settled(step):
-            self._timed = step, 0.0  # what was between the steps is no part of them
+            self._timed_from = step, 0.0  # what was between the steps is no part of them
             self._grant(step, until, fraction)
 
     def extend(self, step: int, until: int, fraction: float | None) -> None:
@@ -188,10 +188,10 @@ class Leading:
             self._grant(step, until, fraction)
 
     def _grant(self, step: int, until: int, fraction: float | None) -> None:
-        (since, at), now = self._timed, time.perf_counter()
+        (since, at), now = self._timed_from, time.perf_counter()
         if at and step > since and now > at:
             self._ahead = min(MOST, max(1, round(AHEAD_SECONDS * (step - since) / (now - at))))
-        self._timed = step, now
+        self._timed_from = step, now
         goal = max(step + 1, min(step + 1 + self._ahead, until))
         if goal > self.grants.until:
             self.grants.take(goal, fraction)
@@ -207,13 +207,13 @@ class Leading:
 
     def passed_over(self, step: int, batches: int) -> None:
         """So many batches of the data are passed over before a step; told once, however often it is attempted."""
-        if self._passed != step and batches:
-            self._passed = step
+        if self._passed_at != step and batches:
+            self._passed_at = step
             self.peers.tell_all("pass", batches=batches)
 
     def restored(self, trainer: Trainer) -> None:
         """All take the state that this process went back to."""
-        self._passed = -1
+        self._passed_at = -1
         self.peers.tell_all("restore")
         self._share(trainer)
 

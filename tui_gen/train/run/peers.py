@@ -364,9 +364,9 @@ class Peers:
             asleep, last = now - last > 3 * BEAT, now
             for peer in self.peers:
                 if asleep and peer.link is not None:  # this process was held itself: what they said is yet to be read
-                    peer.link.heard = now
+                    peer.link.last_heard = now
                 if peer.link is not None and not peer.gone:
-                    self._look_after(peer, now - peer.link.heard)
+                    self._look_after(peer, now - peer.link.last_heard)
             if now > self._all_by:
                 self._all_by = math.inf
                 self._miss([peer for peer in self.peers if peer.link is None])
@@ -427,7 +427,7 @@ class Peers:
     def _look_at(self, rank: int, at: At) -> None:
         """End the run where one is at an exchange to which another does not come, but to another: both would wait."""
         with self._changed:
-            apart = self._whereabouts.heard(rank, at)
+            apart = self._whereabouts.note(rank, at)
             if apart and not self._causes:
                 names = {0: "rank 0", **{peer.rank: peer.words for peer in self.peers}}
                 one, other = (f"{names[some]} is at {self._whereabouts.of(some)}" for some in apart)

@@ -44,7 +44,7 @@ class HostGroup(Protocol):
         """A plain object of rank `source`, on every rank."""
 
     def sum_(self, tensors: list[Tensor]) -> None:
-        """Sums over all ranks, in place."""
+        """`tensors`, of the same shapes on all ranks, become their sums over them, in place."""
 
 
 class OneHost:
@@ -53,7 +53,7 @@ class OneHost:
     def __init__(self, rank: int, peers: dict[int, socket.socket], memory: mmap.mmap, timeout: float) -> None:
         self.rank, self.peers, self.timeout = rank, peers, timeout
         self._places = torch.frombuffer(memory, dtype=torch.uint8).view(2, len(peers) + 1, PLACE)
-        self._turn = self._met = 0
+        self._turn = self._exchanges = 0
         self._asleep = 0 if (os.cpu_count() or 1) > len(peers) else sys.maxsize
         self._pause = PAUSE
         for peer in peers.values():
@@ -72,8 +72,8 @@ class OneHost:
             self._turn ^= 1
 
     def gather(self, rows: Tensor, counts: Sequence[int]) -> list[Tensor]:
-        """(n, …) of each rank, contiguous; all know each n → those of each. Raises RuntimeError where one is gone, and
-        Apart."""
+        """`rows` (n, …) of each rank, contiguous, n being in `counts` by rank → those of each. Raises RuntimeError
+        where one is gone, and Apart."""
         what = f"rows {tuple(rows.shape[1:])} of {rows.dtype}, {', '.join(map(str, counts))} of the ranks"
         parts = [rows if rank == self.rank else rows.new_empty(n, *rows.shape[1:]) for rank, n in enumerate(counts)]
         numbers = [part.view(-1).view(torch.uint8) if part.numel() else part.new_empty(0).byte() for part in parts]
@@ -90,8 +90,8 @@ class OneHost:
     def meet(self, what: str = "a meeting") -> None:
         """Wait until all are here: what each wrote before, all can read. Raises RuntimeError where one is gone, and
         Apart where one is at something else than `what`."""
-        self._met += 1
-        mine = f"exchange {self._met:,}, {what}".encode()[:WORDS]
+        self._exchanges += 1
+        mine = f"exchange {self._exchanges:,}, {what}".encode()[:WORDS]
         rank = next(iter(self.peers))
         try:
             for peer in self.peers.values():
@@ -132,7 +132,10 @@ class OneHost:
 
 
 def connected(group: HostGroup, timeout: float, opening: float) -> OneHost | None:
-    """The same group through shared memory; None on every rank where one of them cannot, or sums come out otherwise."""
+    """The same group through shared memory; None on every rank where one of them cannot, or sums come out otherwise.
+
+    `opening` is how many seconds all have to connect, `timeout` how many each has to come to an exchange.
+    """
     if sys.platform != "linux" or not 1 < group.count <= MOST:
         return None
     listener = _listening()
@@ -159,7 +162,7 @@ def connected(group: HostGroup, timeout: float, opening: float) -> OneHost | Non
 
 
 def more_memory(group: HostGroup, host: OneHost, size: int) -> mmap.mmap | None:
-    """So many bytes more that all ranks share; None on all of them where one cannot have them."""
+    """`size` bytes more that all ranks share; None on all of them where one cannot have them."""
     memory = None
     with contextlib.suppress(OSError, ValueError):
         memory = _memory(group.rank, host.peers, size)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tui_gen.app.panes.curves.looking import CLOCKS, Across, ViewState
-from tui_gen.compared import ComparedRun
+from tui_gen.comparison import ComparedRun
 from tui_gen.draw.clock import Clock, time_label
 from tui_gen.draw.placed import PlacedSeries
 from tui_gen.draw.series import Series

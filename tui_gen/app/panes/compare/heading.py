@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui_gen.compared_rows import TableCell
+from tui_gen.comparison_rows import TableCell
 from tui_gen.draw.text import cut, width_of
 
 MOST_ROWS = 3

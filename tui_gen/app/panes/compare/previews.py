@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tui_gen.app.panes.compare.across import AcrossRuns
-from tui_gen.compared import ComparedRun
+from tui_gen.comparison import ComparedRun
 from tui_gen.events import Sample
 
 SLACK = 1e-6

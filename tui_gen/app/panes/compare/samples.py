@@ -20,7 +20,7 @@ from tui_gen.app.panes.samples.picture import PictureView, modes_of
 from tui_gen.app.panes.samples.sight import tile_count
 from tui_gen.app.panes.samples.text import TextView
 from tui_gen.app.panes.samples.timeline import History, Timeline
-from tui_gen.compared import ComparedRun
+from tui_gen.comparison import ComparedRun
 from tui_gen.events import Sample
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui_gen.compared_rows import Cells, TableCell
+from tui_gen.comparison_rows import Cells, TableCell
 from tui_gen.draw.text import cut, width_of
 
 WIDEST = 26

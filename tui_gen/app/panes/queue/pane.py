@@ -141,11 +141,11 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         try:
             self._stamp = queueing.stamp(self.root)
             self.snapshot, self.problem = await away(self.reader.look), ""
-            self.results = await away(self._compared, self.snapshot, self.group) if self.group else None
+            self.results = await away(self._results_of, self.snapshot, self.group) if self.group else None
         except RunError as error:
             self.problem = str(error)
 
-    def _compared(self, snapshot: QueueLook, group: str) -> SweepTable | None:
+    def _results_of(self, snapshot: QueueLook, group: str) -> SweepTable | None:
         table = sweeps.results(self.root, snapshot.queue, group)
         return table if table.results else None
 
@@ -159,7 +159,7 @@ A run that fails stops nothing. One whose worker was killed is resumed. Runs tha
         width = max(20, options.size.width - 2)
         mark = self.view.path.name if self.view is not None else ""
         if self.results is not None:
-            prompts = rows.compared(self.results, width, mark)
+            prompts = rows.result_rows(self.results, width, mark)
         else:
             prompts = {str(place.entry.id): rows.row(place, width, mark) for place in self.snapshot.places}
         is_other, self._compares = self._compares != (self.results is not None), self.results is not None

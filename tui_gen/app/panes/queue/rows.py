@@ -34,7 +34,7 @@ def row(place: QueuePlace, width: int, shown_run: str = "") -> Content:
     )
 
 
-def compared(table: SweepTable, width: int, shown_run: str = "") -> dict[str, Content]:
+def result_rows(table: SweepTable, width: int, shown_run: str = "") -> dict[str, Content]:
     """The results of a sweep, the best first: what was chosen, the best value, its step; by the entries' numbers."""
     cells = {str(result.id): table.row(result) for result in table.results}
     keys = table.header()[2:-3]

@@ -115,7 +115,7 @@ has a `›`, marked ones have a `◆`.
         """The same, with what is known of each."""
         self.table = RunTable(self._moved)
         self.settings = RunSettings(looks=False)
-        self._busy = self._looked = self._finding = self._again = False
+        self._busy = self._was_listed = self._finding = self._again = False
         self._save_time = -math.inf
         self._problem = ""
         self._touch_time = 0.0
@@ -184,17 +184,17 @@ has a `›`, marked ones have a `◆`.
             while True:
                 whole, self._again = self._again, False
                 near = {row.info.path for row in self.table.on_screen}
-                seconds = math.inf if whole else AT_ONCE if self._looked else FIRST
+                seconds = math.inf if whole else AT_ONCE if self._was_listed else FIRST
                 rows = await away(self.runs.refresh, whole, near, seconds)
                 if not self.is_attached:
                     return
-                news = rows is not self.rows or not self._looked or self._problem != self.runs.problem
+                news = rows is not self.rows or not self._was_listed or self._problem != self.runs.problem
                 if news:
                     before = {id(info) for info in self.rows}
                     for info in rows:
                         if id(info) not in before:
                             self.settings.forget(info.path)
-                self.rows, self._looked, self._problem = rows, True, self.runs.problem
+                self.rows, self._was_listed, self._problem = rows, True, self.runs.problem
                 if news:
                     self._know_more()
                 any_news = any_news or news
@@ -344,7 +344,7 @@ has a `›`, marked ones have a `◆`.
         if self.runs.problem or self._wrong:
             text = self.runs.problem or self._wrong
         elif row is None:
-            text = "No runs match." if self.rows else "No runs yet: F5 starts one." if self._looked else ""
+            text = "No runs match." if self.rows else "No runs yet: F5 starts one." if self._was_listed else ""
         else:
             text = described(row)
         line.set_class(bool(self._wrong), "wrong")

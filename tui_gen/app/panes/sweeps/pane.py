@@ -144,7 +144,7 @@ The line below says how much each setting matters: its share of what the metric 
         width = max(20, options.size.width - 2)
         mark = self.view.path.name if self.view is not None else ""
         prompts = (
-            rows.compared(table, width, mark) if table is not None
+            rows.result_rows(table, width, mark) if table is not None
             else {line.name: _line(line, width) for line in self.snapshot.lines}
         )  # fmt: skip
         is_same, self._list_of = self._list_of == self.sweep, self.sweep
