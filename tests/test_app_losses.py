@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -250,64 +249,6 @@ async def test_zoom_pan_reset_and_follow(tmp_path):
         assert high - low < 100 and high >= 399
         await pilot.press("a")
         assert limits() == whole and app.losses.looking.cursor is None
-
-
-async def test_log_smoothing_and_clipping(tmp_path):
-    losses = [1e-3 if step % 2 else 1e3 for step in range(400)]
-    app = Host(run_with(tmp_path, losses=losses), "losses")
-    async with drive(app, (100, 30)) as pilot:
-        assert "linear" in app.text() and "EMA 0.9" in app.text() and "0.001" not in app.text()
-        await pilot.press("l")
-        await settled(app, pilot)
-        assert "linear" not in app.text() and "0.001┤" in app.text()
-        for _ in SMOOTHINGS:
-            await pilot.press("right_square_bracket")
-        assert "EMA 0.999" in app.text()
-        for _ in SMOOTHINGS:
-            await pilot.press("left_square_bracket")
-        assert "no EMA" in app.text()
-        assert "outliers clipped" in app.text()
-        await pilot.press("c")
-        await settled(app, pilot)
-        assert "everything" in app.text()
-
-
-def below(app):
-    """The labels of the x axis."""
-    return app.text().split("\n")[-2].strip("┃").split()
-
-
-async def test_the_axis_counts_steps_epochs_or_time(tmp_path):
-    speed = {"steps_per_second": 2, "images_per_second": 0}
-    measured = [events.System(step=step, seconds=step / 2, **speed) for step in (100, 300)]
-    app = Host(run_with(tmp_path, *measured, planned=400), "losses")
-    async with drive(app, (100, 30)) as pilot:
-        assert " ".join(below(app)) == "0 50 100 150 200 250 300 350 400"
-        await pilot.press("e")
-        await settled(app, pilot)
-        assert " ".join(below(app)) == "0 0.5 1.0 1.5 2.0 2.5 3.0 3.5 4.0"
-        assert "epochs" in app.text()
-        await pilot.press("e")
-        await settled(app, pilot)
-        assert " ".join(below(app)) == "0 30s 1m 1m30 2m 2m30 3m"
-        await pilot.press("home", "right")
-        await settled(app, pilot)
-        assert re.search(r"step 4 · epoch 0.04 · 2s", app.text())
-        await pilot.click(app.query_one(PlotBar), offset=(app.text().split("\n")[1].index("time") - 1, 0))
-        await settled(app, pilot)
-        assert app.losses.looking.x_axis == "steps"
-
-
-async def test_a_run_that_knows_no_time_counts_steps(tmp_path):
-    app = Host(run_with(tmp_path, planned=400), "losses")
-    async with drive(app, (100, 30)) as pilot:
-        await pilot.press("e", "e")
-        await settled(app, pilot)
-        assert " ".join(below(app)) == "0 50 100 150 200 250 300 350 400"
-        app.losses.looking = replace(app.losses.looking, x_axis="time")  # chosen for another run
-        await pilot.press("l", "l")
-        await settled(app, pilot)
-        assert " ".join(below(app)) == "0 50 100 150 200 250 300 350 400" and "steps" in app.text()
 
 
 async def test_the_bar_works_by_mouse(tmp_path):

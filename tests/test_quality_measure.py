@@ -315,7 +315,7 @@ def test_the_table_says_what_perfect_is_and_what_cannot_be_trusted():
     ]
     report = tables.Report(1200, 500, 1617, 180, "digits classifier network abc", figures, 3.25)
     lines = tables.table(report).splitlines()
-    assert lines[0] == "quality at step 1,200: 500 samples, 1,617 real ones to train with, 180 held out; 3.2 s"
+    assert lines[0] == "quality at step 1,200: 500 samples, 1,617 real ones to train with, 180 held out; 3 s"
     assert lines[3].split() == ["FID", "12.35?", "0.5?", "lower"]
     assert lines[4].split("  ")[-3:] == ["0.0123 ± 0.002", "0.001 ± 0.0005", "lower"]
     assert lines[6].split() == ["recall", "–", "–", "higher"]

@@ -91,7 +91,7 @@ def test_without_a_place_to_keep_it_it_holds_for_this_process_and_its_children(f
 
 @pytest.mark.parametrize("kind", ["many", "big", "pipe"])
 def test_a_folder_that_cannot_be_looked_through_is_told(folder, monkeypatch, kind):
-    words = {"many": "more than 1 Python", "big": "5 MB of them", "pipe": "cannot be read as a file"}[kind]
+    words = {"many": "more than 1 Python", "big": "5.2 MB of them", "pipe": "cannot be read as a file"}[kind]
     if kind == "many":
         monkeypatch.setattr(trust, "MOST_FILES", 1)
     elif kind == "big":

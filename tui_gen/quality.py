@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from tui_gen.lines import aligned
+from tui_gen.quantities import duration
 
 Step = Annotated[int, Meta(ge=-1, le=10**15)]
 Count = Annotated[int, Meta(ge=0, le=10**15)]
@@ -95,7 +96,7 @@ class Report(msgspec.Struct):
 def heading(report: Report) -> str:
     """What was measured, in a line."""
     held_out = f"{report.held_out:,} held out" if report.held_out else "nothing held out"
-    took = f"; {report.seconds:.1f} s" if report.seconds else ""
+    took = f"; {duration(report.seconds)}" if report.seconds else ""
     return (
         f"quality at step {report.step:,}: {report.samples:,} samples, {report.train:,} real ones to train with, "
         f"{held_out}{took}"

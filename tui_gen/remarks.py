@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from tui_gen import bounds
+from tui_gen import bounds, quantities
 from tui_gen.files import read_regular, written_aside
 from tui_gen.headline import headline
 from tui_gen.text import clean, cleaned
@@ -113,7 +113,7 @@ def change(path: Path | str, edit: Callable[[Remarks], None]) -> Remarks:
             edit(remarks)
             data = msgspec.json.encode(others | {"version": 1} | msgspec.to_builtins(remarks))
             if len(data) > MOST:
-                raise RemarkError(f"{file} would be larger than {MOST >> 20} MB; remove some notes first")
+                raise RemarkError(f"{file} would be larger than {quantities.size(MOST)}; remove some notes first")
             with written_aside(file) as aside, open(aside, "wb") as target:
                 target.write(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -18,6 +18,7 @@ from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Any
 
+from tui_gen import quantities
 from tui_gen.config import ConfigError
 from tui_gen.files import read_regular
 from tui_gen.params import Problem
@@ -93,7 +94,7 @@ def _size(path: Path) -> int:
 
 def _too_much(folder: Path) -> ConfigError:
     hint = "if it is yours, give it with --models; better one with the model files and nothing else"
-    words = f"holds more than {MOST_FILES} Python files, or {MOST_BYTES >> 20} MB of them"
+    words = f"holds more than {MOST_FILES} Python files, or {quantities.size(MOST_BYTES)} of them"
     return ConfigError("model_dirs", [Problem("model_dirs", str(folder), words, hint)])
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tui_gen import quantities
 from tui_gen.model import DataSpec
 from tui_gen.params import hyper
 from tui_gen.train.data import keyed_random
@@ -221,7 +222,8 @@ class ImageSet(Dataset):
         need, free = len(images) * depth * size * size, free_memory(device)
         if 2 * need > free:
             raise DataError(
-                f"{self.name} at dataset.size = {size} would take {need / 1e9:.1f} GB of the {free / 1e9:.1f} GB "
-                "free on the device; choose a smaller dataset.size, or fewer examples with dataset.limit"
+                f"{self.name} at dataset.size = {size} would take {quantities.size(need)} of the "
+                f"{quantities.size(free)} free on the device; choose a smaller dataset.size, or fewer examples with "
+                "dataset.limit"
             )
         return resize(recolour(images.to(device), self.config.channels), size)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tui_gen.model import Batch, Model
+from tui_gen.quantities import duration
 from tui_gen.train.engine.accumulating import Compute, Computed
 from tui_gen.train.engine.devices import put_random_state, random_state
 from tui_gen.train.engine.trainer import Trainer
@@ -148,7 +149,7 @@ def _with_fallback(
         try:
             out = current(batch)
             if calls == 1:
-                say(f"{name}: compiled in {time.perf_counter() - start:.0f} s")
+                say(f"{name}: compiled in {duration(time.perf_counter() - start)}")
             return out
         except Exception as error:  # anything the compiler throws; the plain form shows a fault of the model's own
             current, calls = plain, tentative

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from tui_gen import children, launch, presence, runs
 from tui_gen.files import open_log
+from tui_gen.quantities import duration
 from tui_gen.train.cutting import Check, never
 from tui_gen.train.order import ALIKE, At, Whereabouts
 from tui_gen.train.run.link import Message, PeerLink
@@ -419,10 +420,10 @@ class Peers:
             return
         who = " and ".join(peer.words for peer in late)
         if waited > STALLED and not self._causes:
-            self._cause(f"{who} did not come to step {self.step():,} within {waited:.0f} s", second=False)
+            self._cause(f"{who} did not come to step {self.step():,} within {duration(waited)}", second=False)
         elif self._late != since:
             self._late = since
-            self._tell(f"training has waited {waited:.0f} s in step {self.step():,} for {who}", "warning")
+            self._tell(f"training has waited {duration(waited)} in step {self.step():,} for {who}", "warning")
 
     def _look_at(self, rank: int, at: At) -> None:
         """End the run where one is at an exchange to which another does not come, but to another: both would wait."""

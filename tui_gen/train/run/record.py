@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tui_gen import event_log, events
+from tui_gen.quantities import duration
 from tui_gen.usage import ROOM, WRITABLE
 
 T = TypeVar("T")
@@ -211,7 +212,7 @@ class RunRecord:
             pause = min(longest, 1.5 * pause)
         if words:
             self.trouble = ""
-            summary = f"{words}. Training waited {time.monotonic() - since:.0f} s for it, and goes on"
+            summary = f"{words}. Training waited {duration(time.monotonic() - since)} for it, and goes on"
             print(f"info: {summary}", file=sys.stderr)
             self.log.write(events.Note(text=summary, level="warning"))
 

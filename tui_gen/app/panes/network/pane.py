@@ -15,17 +15,18 @@ from tui_gen.draw.spark import bar
 from tui_gen.lines import aligned
 from tui_gen.network import Network, length_words, memory_words
 from tui_gen.quantities import count, size
+from tui_gen.states import VERDICTS, themed
 from tui_gen.text import clean
 
 if TYPE_CHECKING:
     from textual import events
 
 BANDS = {
-    "SAFE": ("✔", "$text-success", "it fits"),
-    "TIGHT": ("▲", "$text-warning", "it may not fit beside anything else"),
-    "TOO BIG": ("✖", "$text-error", "it will not fit"),
+    "SAFE": (VERDICTS["good"], "it fits"),
+    "TIGHT": (VERDICTS["watch"], "it may not fit beside anything else"),
+    "TOO BIG": (VERDICTS["bad"], "it will not fit"),
 }
-"""How a batch fits into the memory: a sign, a colour, and what that means."""
+"""How a batch fits into the memory: what that looks like, and what it means."""
 BAR = 12
 FITS = {"fit": "batch_size", "accumulate": "accumulate"}
 """Actions that put what fits into the form, and the setting of `[train]` that each sets."""
@@ -145,8 +146,9 @@ before anything is trained; real use varies by some tenths.
         band = network.fits(batch, parts)
         memory = memory_words(network, batch, parts)
         if band:
-            sign, colour, meaning = BANDS[band]
-            lines.append(Content.assemble((f"{sign} {band}", f"bold {colour}"), f" {meaning}: {memory}"))
+            look, meaning = BANDS[band]
+            sign = f"{look.sign} {band}", f"bold {themed(look.tone)}"
+            lines.append(Content.assemble(sign, f" {meaning}: {memory}"))
         else:
             lines.append(Content(f"Memory: {memory}; nobody tells how much there is"))
         lines.append(Content(length_words(train, self._steps_per_epoch(network, batch))))

@@ -18,11 +18,11 @@ from tui_gen.app.panes.system.rows import Rows, UsageReading, beside, machine_ro
 from tui_gen.bottleneck import Bottleneck
 from tui_gen.machine import Gauge
 from tui_gen.params import show
+from tui_gen.states import VERDICTS, themed
 
 if TYPE_CHECKING:
     from tui_gen.view import RunView
 
-LOOKS = {"good": ("✔", "$text-success"), "watch": ("▲", "$text-warning"), "bad": ("✖", "$text-error")}
 """How bad something is: a sign, and a colour."""
 SIDE_BY_SIDE = 100
 """Columns from which the machine stands beside the time."""
@@ -181,8 +181,8 @@ The GPU's own figures need the package `nvidia-ml-py`.
 
 def told(verdict: Bottleneck, key: str = "") -> Content:
     """A verdict as a line, with the key that follows its advice, if there is one."""
-    sign, colour = LOOKS[verdict.level]
-    parts: list[Any] = [(f"{sign} {verdict.sentence}. ", f"bold {colour}"), verdict.advice]
+    look = VERDICTS[verdict.level]
+    parts: list[Any] = [(f"{look.sign} {verdict.sentence}. ", f"bold {themed(look.tone)}"), verdict.advice]
     if verdict.key and key:
         parts += [" ", (f" {key} sets it ", "reverse")]
     return Content.assemble(*parts)

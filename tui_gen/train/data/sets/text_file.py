@@ -8,6 +8,7 @@ from typing import Annotated
 
 import torch
 
+from tui_gen import quantities
 from tui_gen.files import read_regular
 from tui_gen.params import hyper
 from tui_gen.train.data.sources import DataError, Report, free_memory
@@ -44,8 +45,8 @@ class TextFile(TextSet):
             size, free = path.stat().st_size, free_memory(torch.device("cpu"))
             if 16 * size > free:  # a decoded text, its code points and numbers, while all are held
                 raise DataError(
-                    f"{where}: reading {size / 1e9:.1f} GB of text would take {16 * size / 1e9:.1f} GB of the "
-                    f"{free / 1e9:.1f} GB of free memory; name a smaller file"
+                    f"{where}: reading {quantities.size(size)} of text would take {quantities.size(16 * size)} of the "
+                    f"{quantities.size(free)} of free memory; name a smaller file"
                 )
             raw = read_regular(path, max(size, free // 16))
         except FileNotFoundError:
