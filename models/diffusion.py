@@ -55,7 +55,7 @@ class DDPM(Guided):
 
     def functions(self) -> list[Function]:
         """One step of the sampler, from one of `times` to the next."""
-        return [self.diffusion.function(self.noise_shape, self.told(), self.sampling, self.limit)]
+        return [self.diffusion.function(self.noise_shape, self.label_inputs(), self.sampling, self.limit)]
 
     class Config(Guided.Config):
         RARE = ("distance", "eta")

@@ -134,7 +134,7 @@ class FlowMatching(Guided):
             label = labels[0] if labels else None
             return guided(self.network, x, TIME_SCALE * time, label, self.strength, self.unlabelled)
 
-        inputs = {"x": Input(self.noise_shape), "time": Input(()), **self.told()}
+        inputs = {"x": Input(self.noise_shape), "time": Input(()), **self.label_inputs()}
         words = "dx/dt at times from 0, noise, to 1: one Euler step is x + velocity / steps"
         facts = {"steps": self.config.sample_steps, "sampler": self.config.sampler}
         return [Function("velocity", call, inputs, ("velocity",), words, facts)]

@@ -191,7 +191,7 @@ class GAN(Model):
         return self.generator(noise, labels)
 
     def functions(self) -> list[Function]:
-        noise = {"noise": Input(self.noise_shape), **self.told()}
+        noise = {"noise": Input(self.noise_shape), **self.label_inputs()}
         return [Function("generator", self.sample, noise, ("x",), "samples from noise")]
 
     def decode(self, z: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -136,9 +136,9 @@ class LatentDiffusion(Guided):
 
     def functions(self) -> list[Function]:
         """One step of the sampler among the codes, and what codes stand for."""
-        step = self.diffusion.function(self.noise_shape, self.told(), self.sampling, self.limit)
+        step = self.diffusion.function(self.noise_shape, self.label_inputs(), self.sampling, self.limit)
         x, z = Input(self.data.shape), Input(self.noise_shape)
-        labels = self.told() if self.first_stage.conditional else {}
+        labels = self.label_inputs() if self.first_stage.conditional else {}
         return [
             step,
             Function("decoder", self.decode, {"z": z, **labels}, ("x",), "what codes stand for"),

@@ -220,7 +220,7 @@ class VQVAE(Model):
         """Codes are numbers of the codebook here: the prior's guesses, from which to draw them one by one."""
         size = self.config.codebook_size
         codes, line = Input(self.grid, size), Input((math.prod(self.grid),), size)
-        x, labels = Input(self.data.shape), self.told()
+        x, labels = Input(self.data.shape), self.label_inputs()
         return [
             Function("decoder", self.decode_codes, {"codes": codes}, ("x",), "what codes stand for"),
             Function("prior", self.prior, {"codes": line} | labels, ("logits",), "of each code, given those before it"),

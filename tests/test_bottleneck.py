@@ -77,7 +77,7 @@ def test_what_could_not_be_written_is_told_for_what_it_is(part, why, words):
     found = verdict(waits, settings={"checkpoint.every_minutes": 0.05})
     assert (found.kind, found.level, found.key) == (part, "bad", "")
     assert why in found.sentence and "40% of the time" in found.sentence and "--runs" in found.advice
-    assert words in bottleneck.told(waits.spent)
+    assert words in bottleneck.breakdown(waits.spent)
     assert verdict(usage({**STEP, part: 0.9}, {part: 2})).kind == "compute"
 
 
@@ -191,8 +191,8 @@ def test_a_live_run_is_judged_by_the_last_minute_and_one_that_is_over_by_all():
 
 def test_where_the_time_went_in_one_line():
     spent = Spent(10.0, 100, {**STEP, "preview": 0.6, "log": 0.01}, {"preview": 2, "log": 9})
-    assert bottleneck.told(spent) == "forward/backward 70%, optimiser 10%, previews 6%, data 4%, rest 10%"
-    assert bottleneck.told(Spent()) == ""
+    assert bottleneck.breakdown(spent) == "forward/backward 70%, optimiser 10%, previews 6%, data 4%, rest 10%"
+    assert bottleneck.breakdown(Spent()) == ""
 
 
 def test_the_settings_are_those_that_are_in_force(tmp_path, monkeypatch):

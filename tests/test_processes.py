@@ -240,30 +240,30 @@ def test_what_cannot_be_shared_is_refused():
 
 def test_launchers_tell_who_this_is():
     torchrun = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "a"}
-    assert world.told(torchrun | {"MASTER_PORT": "29500"}) == world.World(3, 4, 1, 2, "a", 29500, "torchrun")
-    assert world.told(torchrun | {"RANK": "0", "WORLD_SIZE": "1", "MASTER_PORT": "1"}) is None
+    assert world.from_env(torchrun | {"MASTER_PORT": "29500"}) == world.World(3, 4, 1, 2, "a", 29500, "torchrun")
+    assert world.from_env(torchrun | {"RANK": "0", "WORLD_SIZE": "1", "MASTER_PORT": "1"}) is None
     with pytest.raises(world.WorldError, match="MASTER_PORT"):
-        world.told(torchrun)
+        world.from_env(torchrun)
     for rank, count in (("4", "4"), ("-1", "4"), ("x", "4")):
         with pytest.raises(world.WorldError):
-            world.told(torchrun | {"RANK": rank, "WORLD_SIZE": count, "MASTER_PORT": "1"})
+            world.from_env(torchrun | {"RANK": rank, "WORLD_SIZE": count, "MASTER_PORT": "1"})
 
     batch_script = {"SLURM_JOB_ID": "12", "SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_NODELIST": "gpu[003-006]"}
-    assert world.told(batch_script) is None  # only srun starts it four times
+    assert world.from_env(batch_script) is None  # only srun starts it four times
     step = batch_script | {
         "SLURM_STEP_ID": "1", "SLURM_STEP_NUM_TASKS": "5", "SLURM_STEP_NODELIST": "gpu[003-006,9],login",
         "SLURM_PROCID": "4", "SLURM_LOCALID": "0", "SLURM_NODEID": "2", "SLURM_STEP_TASKS_PER_NODE": "2(x2),1",
     }  # fmt: skip
-    place = world.told(step)
+    place = world.from_env(step)
     assert place == world.World(4, 5, 0, 1, "gpu003", place.port, "Slurm", ".12.1") and 20_000 <= place.port < 32_000
-    assert world.told(step | {"TUI_GEN_ARRIVAL": "90"}).patience == 90
+    assert world.from_env(step | {"TUI_GEN_ARRIVAL": "90"}).patience == 90
     for words in ("0", "x"):
         with pytest.raises(world.WorldError, match=f"TUI_GEN_ARRIVAL = '?{words}'? .* no number"):
-            world.told(step | {"TUI_GEN_ARRIVAL": words})
-    assert place.port == world.told(step | {"SLURM_PROCID": "0", "SLURM_NODEID": "0"}).port != world.told(
+            world.from_env(step | {"TUI_GEN_ARRIVAL": words})
+    assert place.port == world.from_env(step | {"SLURM_PROCID": "0", "SLURM_NODEID": "0"}).port != world.from_env(
         step | {"SLURM_STEP_ID": "2"}
     ).port
-    assert world.told(step | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is None
+    assert world.from_env(step | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is None
 
 
 def test_the_first_host_of_a_list():

@@ -50,7 +50,7 @@ def test_ranks_add_gather_and_tell(tmp_path, way):
         heard = ranks.hear().tolist()
         ranks.tell(f"rank {ranks.rank}", "hello")
         ranks.wait()
-        told = ranks.told("rank 1"), ranks.told("nobody")
+        told = ranks.words_of("rank 1"), ranks.words_of("nobody")
         return [mixed, rows.tolist(), even.tolist(), words, tensor.tolist(), heard, told]
 
     answers = many.run(3, tmp_path, act)

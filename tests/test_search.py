@@ -22,7 +22,7 @@ from tui_gen.search import asking, keeper, specs
 from tui_gen.search import study as study_module
 from tui_gen.search.asking import SearchWish
 from tui_gen.search.specs import SearchSpec
-from tui_gen.search.study import COMPLETE, FAILED, PRUNED, SearchStudy, SearchTrial, told
+from tui_gen.search.study import COMPLETE, FAILED, PRUNED, SearchStudy, SearchTrial, storage_faults
 
 LR = "train.phases.vae.lr"
 
@@ -295,7 +295,7 @@ def test_no_password_is_shown_however_it_is_written(url, shown):
 
 def test_a_data_base_is_shared_and_a_study_about_something_else_refused(tmp_path):
     with pytest.raises(runs.RunError, match="its driver MySQLdb is not installed: pip install mysqlclient"):  # noqa: SIM117
-        with told("mysql://u:secret@x"):
+        with storage_faults("mysql://u:secret@x"):
             raise ImportError("Failed to import DB access module") from ModuleNotFoundError("no", name="MySQLdb")
     storage = f"sqlite:///{tmp_path}/s.db"
     first = study_of(drafted(storage=storage, trials=4))

@@ -313,7 +313,7 @@ def _launches(spent: Spent, load: Load, plan: Plan | None) -> Bottleneck | None:
     return Bottleneck("launch", "watch", f"launch-bound: {words}", f"Next run: {first}{larger}.")
 
 
-def told(spent: Spent) -> str:
+def breakdown(spent: Spent) -> str:
     """Where the time went, in one line: `forward/backward 71 %, optimiser 13 %, data 5 %, previews 6 %, rest 5 %`."""
     shares = [(spent.share(part), words) for part, words in PARTS.items()]
     parts = [f"{words} {share:.0%}" for share, words in sorted(shares, key=lambda pair: -pair[0]) if share >= 0.005]

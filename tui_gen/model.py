@@ -339,7 +339,7 @@ class Model(nn.Module):
 
         Override it where a sample is made in many steps: of those a step is what runs elsewhere.
         """
-        able, labels = set(self.abilities()), self.told()
+        able, labels = set(self.abilities()), self.label_inputs()
         x, z = Input(self.data.shape), Input(self.latent_shape)
         offered = []
         if "decode" in able:
@@ -351,7 +351,7 @@ class Model(nn.Module):
             offered.append(Function("sampler", self.sample, noise | labels, ("x",), "samples from noise"))
         return offered
 
-    def told(self) -> dict[str, Input]:
+    def label_inputs(self) -> dict[str, Input]:
         """The input of labels, where the networks are told them."""
         return {"labels": Input((), self.label_count)} if self.conditional else {}
 

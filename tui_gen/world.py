@@ -54,7 +54,7 @@ class WorldError(Exception):
     """A launcher told something that cannot be, in words."""
 
 
-def told(env: Mapping[str, str] | None = None) -> World | None:
+def from_env(env: Mapping[str, str] | None = None) -> World | None:
     """What a launcher tells of this process; None where there is none, or only one process. Raises WorldError."""
     env = os.environ if env is None else env
     if "RANK" in env and "WORLD_SIZE" in env:

@@ -60,7 +60,7 @@ def print_summary(out: Outlet, view: RunView, state: str, *, graphics: str = "au
             out.line()
     if (cause := bottleneck.of_view(view)) is not None:
         width = terminal_width(out)
-        advice = bottleneck.told(bottleneck.recent(view.usage, math.inf))
+        advice = bottleneck.breakdown(bottleneck.recent(view.usage, math.inf))
         for words in (f"time: {advice}", f"{cause.sentence}. {cause.advice}"):
             for line in sentence(words, width):
                 out.line(line)

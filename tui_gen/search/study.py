@@ -62,7 +62,7 @@ class EndedElsewhere(RunError):
 
 
 @contextlib.contextmanager
-def told(storage: str) -> Iterator[None]:
+def storage_faults(storage: str) -> Iterator[None]:
     """What a storage raises is raised as RunError, in one line."""
     try:
         yield
@@ -190,7 +190,7 @@ class SearchTrial:
     def __init__(self, trial: Trial, axes: Sequence[Axis], storage: str) -> None:
         self._trial, self._axes, self._storage = trial, axes, storage
         self.number = trial.number
-        with told(storage):
+        with storage_faults(storage):
             self.values: Point = {axis.key: _value(axis, self._draw(axis)) for axis in axes}
             attrs = trial.user_attrs
             reported = self._trial.study._storage.get_trial(trial._trial_id).last_step
@@ -211,7 +211,7 @@ class SearchTrial:
 
     def note(self, **words: Any) -> None:
         """Write down `run`, `host`, `begun`, `best`, `step`, `reason` … of it."""
-        with told(self._storage):
+        with storage_faults(self._storage):
             for name, value in words.items():
                 self._trial.set_user_attr(name, value)
         self.run, self.host = words.get("run", self.run), words.get("host", self.host)
@@ -221,7 +221,7 @@ class SearchTrial:
         """Report a value; whether the trial is to be pruned."""
         if percent <= self.percent:
             return False
-        with told(self._storage):
+        with storage_faults(self._storage):
             self._trial.report(value, percent)
             self.percent = percent
             return self._trial.should_prune()
@@ -229,12 +229,12 @@ class SearchTrial:
     @property
     def is_over(self) -> bool:
         """Whether somebody has told its end."""
-        with told(self._storage):
+        with storage_faults(self._storage):
             return self._trial.study._storage.get_trial(self._trial._trial_id).state.is_finished()
 
     def end(self, state: TrialState, value: float | None = None) -> None:
         """Tell how it ended, unless somebody has."""
-        with told(self._storage):
+        with storage_faults(self._storage):
             self._trial.study.tell(self._trial, value, state, skip_if_finished=True)
 
 
@@ -249,7 +249,7 @@ class SearchStudy:
         self._study = self._open(folder)
         self._agree()
         if points and spec.sampler == "grid":
-            with told(self._where), self._alone(folder):
+            with storage_faults(self._where), self._alone(folder):
                 self._enqueue(points[: spec.trials])
 
     @contextlib.contextmanager
@@ -261,7 +261,7 @@ class SearchStudy:
     def _open(self, folder: Path) -> Study:
         for tries in range(TRIES, 0, -1):
             try:
-                with told(self._where), self._alone(folder):
+                with storage_faults(self._where), self._alone(folder):
                     higher = self.spec.better == "higher"
                     direction = StudyDirection.MAXIMIZE if higher else StudyDirection.MINIMIZE
                     return optuna.create_study(
@@ -282,7 +282,7 @@ class SearchStudy:
 
     def _agree(self) -> None:
         """Write down in a new study what it is about. Raises RunError where it is about something else."""
-        with told(self._where):
+        with storage_faults(self._where):
             before = self._study.user_attrs.get(DEFINITION)
             if before is None:
                 self._study.set_user_attr(DEFINITION, self.spec.definition)
@@ -307,7 +307,7 @@ class SearchStudy:
 
     def next(self) -> SearchTrial | None:
         """Another trial; None where there are as many as there are to be."""
-        with told(self._where):
+        with storage_faults(self._where):
             trials = self._study.get_trials(deepcopy=False)
             waits = any(trial.state == TrialState.WAITING for trial in trials)
             if not waits and (len(trials) >= self.spec.trials or self.spec.sampler == "grid"):
@@ -317,7 +317,7 @@ class SearchStudy:
 
     def running(self) -> list[SearchTrial]:
         """The trials that nobody has told the end of: those of other processes too."""
-        with told(self._where):
+        with storage_faults(self._where):
             trials = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             # As `ask` makes one of a trial that waited: with it a process goes on with another's trial.
             opened = [Trial(self._study, trial._trial_id) for trial in trials]
@@ -325,7 +325,7 @@ class SearchStudy:
 
     def rows(self) -> list[TrialRow]:
         """All trials as a table."""
-        with told(self._where):
+        with storage_faults(self._where):
             return [self._row(trial) for trial in self._study.get_trials(deepcopy=False)]
 
     def _row(self, trial: FrozenTrial) -> TrialRow:
@@ -340,7 +340,7 @@ class SearchStudy:
     def importances(self) -> Callable[[], dict[str, float]]:
         """What computes each setting's share of what the metric varies by (fANOVA), of the trials as they are now: it
         may be called in a thread, and has nothing where there are too few trials to tell."""
-        with told(self._where):
+        with storage_faults(self._where):
             trials = self._study.get_trials(states=(TrialState.COMPLETE,))
             direction = self._study.direction
         if (count := len(trials)) > MOST_RECKONED:

@@ -90,7 +90,7 @@ def _place(args: argparse.Namespace) -> world.World | None:
     from tui_gen.params import Problem
 
     try:
-        place = world.told()
+        place = world.from_env()
     except world.WorldError as error:
         raise ConfigError("the environment", [Problem("launcher", None, str(error))]) from None
     if place is not None and args.processes not in (0, place.count):

@@ -180,7 +180,7 @@ class Ranks:
         if self.store is not None:
             self.store.set(key, words)
 
-    def told(self, key: str) -> str | None:
+    def words_of(self, key: str) -> str | None:
         """Words that somebody has put into the `store`; None, without waiting, where nobody has."""
         if self.store is None or not self.store.check([key]):
             return None

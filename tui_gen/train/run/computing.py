@@ -37,11 +37,11 @@ class Computing:
         self.take({name: getattr(meta, name) for name in NAMES})
 
     def take(self, state: Mapping[str, Any]) -> None:
-        """Compute as was `told` by another."""
+        """Compute as another does, by its `state`."""
         self.compiled, self.tensors, self.tuned, self.products = (state[name] for name in NAMES)
         self._new = False
 
-    def told(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What a checkpoint says of it."""
         return {name: getattr(self, name) for name in NAMES}
 

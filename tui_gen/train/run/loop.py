@@ -268,7 +268,7 @@ class RunLoop:
         self.emit(plan_of(self.trainer, self.computing.compiled))
 
     def _begin(self) -> None:
-        self.lockstep.begin(self.trainer, self.computing.told(), self._heed_end)
+        self.lockstep.begin(self.trainer, self.computing.state(), self._heed_end)
         self.change_state("running")
         if not self._resumed and self.config.train.on_nan == "rollback":
             self.checkpoint("to go back to")
@@ -378,7 +378,7 @@ class RunLoop:
                 self.note("no checkpoint is made: the weights are not finite (NaN or infinite)", "warning")
                 self.agenda.checkpointed(time.perf_counter())
                 return None
-            state = self.computing.told() | {"validation_part": self.agenda.validation_part}
+            state = self.computing.state() | {"validation_part": self.agenda.validation_part}
             meta = checkpoints.Meta(step, self.elapsed(), reason, self.rank.value, self.rank.metric, **state)
             folder = self.record.persist(lambda path: checkpoints.save(path, self.trainer.snapshot(), meta))
             self._saved_step = step

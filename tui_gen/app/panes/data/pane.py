@@ -74,7 +74,7 @@ examples of each class. Nothing is downloaded for it.
         train = tables.get("train", {})
         return {"dataset": tables.get("dataset", {}), "seed": train.get("seed", 0) if isinstance(train, dict) else 0}
 
-    def told(self, sheet: Any, words: str) -> None:
+    def show_answer(self, sheet: Any, words: str) -> None:
         """Show a sheet, or why there is none."""
         self.sheet = sheet if isinstance(sheet, DataSheet) else None
         if self.sheet is None:

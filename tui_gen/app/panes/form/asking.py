@@ -40,7 +40,7 @@ class AskingPane(Pane):
         """Those of the form's settings that matter here."""
         return tables
 
-    def told(self, answer: Any, words: str) -> None:
+    def show_answer(self, answer: Any, words: str) -> None:
         """Show what was found, or, where that is None, why nothing was."""
 
     def beat(self, quiet_for: float) -> None:
@@ -56,11 +56,11 @@ class AskingPane(Pane):
             return
         first, self.tables, self._asking = not self.tables, tables, True
         if first:
-            self.told(None, self.WAITING)
+            self.show_answer(None, self.WAITING)
         self.post_message(WorkerAsked(self.ASKS, tables, self._answered))
 
     def _answered(self, answer: Any, words: str) -> None:
         self._asking, self._failed = False, answer is None
         if self.is_mounted:
-            self.told(answer, words)
+            self.show_answer(answer, words)
             self.refresh_bindings()

@@ -72,7 +72,7 @@ before anything is trained; real use varies by some tenths.
         with VerticalScroll():
             yield Static("", id="layers", markup=False)
 
-    def told(self, network: Any, words: str) -> None:
+    def show_answer(self, network: Any, words: str) -> None:
         """Show a network, or why there is none."""
         self.network, self._words = network if isinstance(network, Network) else None, words
         self._measured = _but_fits(self.tables)

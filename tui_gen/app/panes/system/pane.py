@@ -144,7 +144,7 @@ The GPU's own figures need the package `nvidia-ml-py`.
                 self._settings = bottleneck.settings_of(view)
             self.verdict = bottleneck.of_view(view, self._settings, silent)
             if self.verdict is not None:
-                verdict = told(self.verdict, self._key() if view.live else "")
+                verdict = verdict_line(self.verdict, self._key() if view.live else "")
             figures = Content(OLD if view.step and not view.live and not view.usage else WAITING)
             if view.usage:
                 figures = Content("\n").join(self._rows(view))
@@ -179,7 +179,7 @@ The GPU's own figures need the package `nvidia-ml-py`.
         return beside(left, right, width // 2 + 2)
 
 
-def told(verdict: Bottleneck, key: str = "") -> Content:
+def verdict_line(verdict: Bottleneck, key: str = "") -> Content:
     """A verdict as a line, with the key that follows its advice, if there is one."""
     look = VERDICTS[verdict.level]
     parts: list[Any] = [(f"{look.sign} {verdict.sentence}. ", f"bold {themed(look.tone)}"), verdict.advice]

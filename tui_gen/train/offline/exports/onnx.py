@@ -52,10 +52,10 @@ def export(run: Path, target: Path, words: str, tell: Report) -> None:
     if not target.is_file():  # a device
         return
     difference = check(target, snapshot.model, function)
-    tell(Note(text=told(function, options.opset, difference), level="export"))
+    tell(Note(text=summary(function, options.opset, difference), level="export"))
 
 
-def told(function: Function, opset: int, difference: float) -> str:
+def summary(function: Function, opset: int, difference: float) -> str:
     """What was written, in a line."""
     inputs = ", ".join(f"{name} {shape_words(like.shape)}" for name, like in function.inputs.items())
     words = f"{function.name}: {inputs} → {', '.join(function.outputs)}; opset {opset}"
