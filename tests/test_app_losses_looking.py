@@ -20,6 +20,12 @@ CURVE = [100 * 0.99**step + 10 for step in range(400)]
 SPEED = {"steps_per_second": 2, "images_per_second": 0}
 
 
+@pytest.fixture
+def no_verdict(monkeypatch):
+    """Without the line above the plots, which has tests of its own."""
+    monkeypatch.setattr("tui_gen.health.verdict", lambda view: None)
+
+
 async def test_averages_with_and_without_lag_and_axes_of_steps_logarithms_and_wall_time(tmp_path):
     begun = time.time()
     measured = [events.System(step=step, seconds=step / 2, t=begun + wall, **SPEED)
@@ -131,7 +137,7 @@ async def test_one_plot_alone_those_of_one_phase_and_what_its_metric_means(tmp_p
         assert titles() == ["prior/bits"]
 
 
-async def test_log_smoothing_and_clipping(tmp_path):
+async def test_log_smoothing_and_clipping(tmp_path, no_verdict):
     losses = [1e-3 if step % 2 else 1e3 for step in range(400)]
     app = Host(run_with(tmp_path, losses=losses), "losses")
     async with drive(app, (100, 30)) as pilot:
@@ -156,7 +162,7 @@ def below(app):
     return app.text().split("\n")[-2].strip("┃").split()
 
 
-async def test_the_axis_counts_steps_epochs_or_time(tmp_path):
+async def test_the_axis_counts_steps_epochs_or_time(tmp_path, no_verdict):
     speed = {"steps_per_second": 2, "images_per_second": 0}
     measured = [events.System(step=step, seconds=step / 2, **speed) for step in (100, 300)]
     app = Host(run_with(tmp_path, *measured, planned=400), "losses")
