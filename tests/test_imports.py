@@ -197,6 +197,21 @@ def test_no_room_imports_itself_by_way_of_others():
     assert not circles(graph)
 
 
+def test_the_workbench_s_rooms_import_only_those_that_the_page_has_after_them():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"each of these rooms imports only those after it: (.*?)\.", page)
+    rooms = re.findall(r"`(\w+)`", sentence)
+    assert {path.name for path in (PACKAGE / "app").iterdir() if (path / "__init__.py").exists()} == set(rooms)
+    place = {f"tui_gen.app.{room}": number for number, room in enumerate(rooms)}
+
+    def placed(module: str) -> int | None:
+        return place.get(".".join(module.split(".")[:3]))
+
+    for module, names in graph_of_imports().items():
+        if (own := placed(module)) is not None:
+            assert not [name for name in names if (other := placed(name)) is not None and other < own], module
+
+
 def test_a_circle_would_be_seen():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [{"b", "c"}, {"b", "c"}]
 
