@@ -18,7 +18,7 @@ NOT_OURS = {"import torch", "torch.optim.Adam", "state_dict", ".venv", ". .venv/
 """PyTorch's names, and what a checkout makes."""
 VALUES = {"pruned", "measured here", "on"}
 """What is written into files."""
-COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?(tui-gen|python -m|\.venv/bin/|queue|--?\w[\w-]*|train\.\w+ =)( |$|\w)")
+COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )?(tui-gen( |$)|python -m |\.venv/bin/|queue |--?\w|train\.\w+ = )")
 """What one types: these have tests of their own."""
 
 

@@ -1,6 +1,7 @@
 """Every model on every kind of data: builds, steps, samples, learns, and refuses what it cannot do in clear words."""
 
 import math
+import re
 import tomllib
 from pathlib import Path
 
@@ -312,3 +313,12 @@ def test_a_recipe_is_valid_complete_and_trains(path: Path):
     model = build_model(kind, values, data, parts_of(made, data))
     assert model.config == config
     assert all(math.isfinite(value) for value in train(model, 1).values())
+
+
+@pytest.mark.parametrize(("name", "most"), [("vae", 190), ("gan", 240), ("vqvae", 280), ("autoencoder", 290)])
+def test_a_model_s_file_is_short_and_its_loss_stands_at_its_beginning(name, most):
+    """A screen, 60 lines, after what it imports: whoever looks for the paper sees it."""
+    lines = (Path(__file__).parents[1] / "models" / f"{name}.py").read_text(encoding="utf-8").splitlines()
+    imports = max(number for number, line in enumerate(lines) if re.match(r"from |import |\)$", line) and number < 60)
+    loss = next(number for number, line in enumerate(lines) if re.match(r"    def (\w+_)?loss\(", line))
+    assert len(lines) <= most and loss - imports <= 60
