@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from subprocess import CompletedProcess
 
 import pytest
 
 from tests import fake_worker
 from tests.waiting import wait_for, wait_until_listening
-from tui_gen import checkpoints, event_log, events, forks, rollbacks, runs
+from tui_gen import checkpoints, children, event_log, events, forks, rollbacks, runs
 
 
 def ended(steps=200, early=120):
@@ -53,13 +54,17 @@ def test_what_an_ended_run_cannot_go_back_to_is_told_and_changes_nothing(call, w
     assert (run / "events.jsonl").read_bytes() == before and checkpoints.steps(run) == [120, 200]
 
 
-def test_a_live_run_is_asked(call):
+def test_a_live_run_is_asked(call, monkeypatch):
     run = fake_worker.make_run(None, "vae-digits")
     process = fake_worker.start(run, hold=300)
     wait_until_listening(run)
     wait_for(lambda: runs.state_of(run)[1] == 300, what="the step at which it waits")
     assert call("fork", run.name, "--no-start", "--name", "fork")[0] == 0  # each has its worker make a checkpoint
     assert checkpoints.steps(run) == [300] and forks.origin(run.parent / "fork").step == 300
+    monkeypatch.setattr(children, "run", lambda *words, **how: CompletedProcess(words, 1, "", "error: no PyTorch here"))
+    for command in ("sample", "walk"):
+        shutil.rmtree(run / "checkpoints")
+        assert call(command, run.name)[::2] == (1, "tui-gen: no PyTorch here\n") and checkpoints.steps(run) == [300]
     shutil.rmtree(run / "checkpoints")
     assert call("rollback", run.name)[0] == 0 and checkpoints.steps(run) == [300]
     status, out, _ = call("rollback", run.name, "--to", "50", "--rate", "0.5")

@@ -46,6 +46,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
     out, err = stdout.standard()
     path = runs.find(root, args.name)
     consent.ask_for_run(path, args.model_dirs, err)
+    if args.step is None:
+        launch.first_checkpoint(path)
     target = expanded(args.output).absolute()
     words: list[object] = [path, "-n", args.count, "-o", target, "--seed", args.seed]
     for option, value in (("--step", args.step), ("--label", args.label), ("--device", args.device)):

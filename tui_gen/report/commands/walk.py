@@ -36,6 +36,8 @@ def run(args: argparse.Namespace, root: Path) -> int:
     out, err = stdout.standard()
     path = runs.find(root, args.name)
     consent.ask_for_run(path, args.model_dirs, err)
+    if args.step is None:
+        launch.first_checkpoint(path)
     target = expanded(args.output).absolute()
     words: list[object] = [path, "-o", target, "--pins", args.pins, "--frames", args.frames, "--way", args.way]
     words += ["--seed", args.seed, *(["--examples", *args.examples] if args.examples else [])]
