@@ -52,7 +52,7 @@ def test_exporting_tells_nobody_of_who_exports(monkeypatch, tmp_path, own):
     else:
         monkeypatch.setenv("ORT_DISABLE_TELEMETRY", own)
     with pytest.raises(OSError, match="not here"):
-        offline.made("onnx", Order(tmp_path, OnnxGraph()), tmp_path / "model.onnx")
+        offline.make("onnx", Order(tmp_path, OnnxGraph()), tmp_path / "model.onnx")
     assert [env["ORT_DISABLE_TELEMETRY"] for env in started] == [own or "1"], "who wants to take part, does"
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from tui_gen.exporting import SampleArrays as Options
 from tui_gen.report.exports import Order
-from tui_gen.report.exports.offline import made
+from tui_gen.report.exports.offline import make
 
 __all__ = ["Options", "check", "write"]
 
 
 def write(order: Order, target: Path) -> None:
     """`samples`, and `labels` where the model is told them (see `tui_gen.train.offline.exports.npz`)."""
-    made("npz", order, target)
+    make("npz", order, target)
 
 
 def check(order: Order, target: Path) -> None:

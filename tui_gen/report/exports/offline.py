@@ -16,7 +16,7 @@ QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
 one for temporary files; whoever wants to take part says so in the environment."""
 
 
-def made(form: str, order: Order, target: Path) -> None:
+def make(form: str, order: Order, target: Path) -> None:
     """Have `tui_gen.train.offline.exports.FORM` write a file and read it back. Raises RunError with what it says,
     and OSError.
     """

@@ -68,7 +68,7 @@ class FeatureNet(nn.Module):
         return functional.relu(self.embed(self.convolutions(2 * images - 1)))
 
 
-def made(shape: tuple[int, ...], outputs: int, seed: int) -> FeatureNet:
+def feature_net(shape: tuple[int, ...], outputs: int, seed: int) -> FeatureNet:
     """An untrained network, the same for every call; PyTorch's random state stays as it was."""
     with random_state_kept(torch.device("cpu"), seed):
         return FeatureNet(shape, outputs)

@@ -190,7 +190,7 @@ def _images(
     """Train the network and look at all real images; returns the reference."""
     labelled = len(spec.classes) > 1
     kind = "classifier" if labelled else "rotation" if train[1] >= LEARNABLE else "random"
-    net = nets.made(spec.shape, len(spec.classes) if labelled else len(nets.TURNS), SEED).to(device)
+    net = nets.feature_net(spec.shape, len(spec.classes) if labelled else len(nets.TURNS), SEED).to(device)
     if kind != "random":
         what = f"training the {kind} network for {spec.name}, once"
         for share in nets.train(net, train[0], train[1], labelled, SEED):
@@ -277,7 +277,7 @@ def _read(place: Path, spec: DataSpec, device: torch.device) -> Reference | None
         about = json.loads((place / "about.json").read_text(encoding="utf-8"))
         tensors = load_file(place / "reference.safetensors")
         outputs = len(spec.classes) if about["kind"] == "classifier" else len(nets.TURNS)
-        net = nets.made(spec.shape, outputs, SEED)
+        net = nets.feature_net(spec.shape, outputs, SEED)
         net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
         tensors_by_name: dict[str, Any] = {name: tensors.get(key) for name, key in TENSORS.items()}
         net = net.to(device).eval().requires_grad_(False)
