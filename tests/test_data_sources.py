@@ -189,7 +189,7 @@ def test_images_too_large_for_memory_are_refused_before_it_is_spent(monkeypatch)
     from tui_gen.train.data import images
 
     monkeypatch.setattr(images, "free_memory", lambda device: 10**8)
-    with pytest.raises(DataError, match=r"dataset.size = 256 would take 471 MB of the 100 MB free.*dataset.limit"):
+    with pytest.raises(DataError, match=r"dataset.size = 256 would take 118 MB of the 100 MB free.*dataset.limit"):
         load(dataset(name="digits", size=256), CPU, seed=0)
     assert load(dataset(name="digits", size=256, limit=50), CPU, seed=0).spec.size == 256
 
