@@ -10,7 +10,7 @@ from tests.pty_terminal import PtyTerminal
 from tests.shell import SIZES, screen_text, until, until_shown, workbench
 from tests.test_app_watching import shown, state, two_runs, watches
 from tui_gen.app.panes.registry import PANES
-from tui_gen.app.shell.workspace import tab_texts
+from tui_gen.app.shell.tabs import tab_texts
 
 __all__ = ["two_runs"]
 
