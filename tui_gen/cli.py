@@ -226,7 +226,7 @@ def _check_combination(parser: argparse.ArgumentParser, args: argparse.Namespace
     if args.replay_edits and args.run is None:
         parser.error("--replay-edits needs --run")
     if args.resume_if_begun and not args.run_name:
-        parser.error("--resume-if-begun needs --run and --name (to go on with a run, whatever it is: tui-gen --resume RUN)")
+        parser.error("--resume-if-begun needs --run and --name (to go on with any run: tui-gen --resume RUN)")
     if args.json and args.plain:
         parser.error("--json and --plain: give one of them")
 
